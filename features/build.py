@@ -1,0 +1,178 @@
+"""Build: the feature frame and the label frames of a snapshot, from a history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from features import labels
+from features.catalog import FeatureSpec, View, catalogue
+from features.config import Config
+from features.contracts import ROLES
+from features.snapshots import bought_within, existing, keys, profile, snapshot_stamp
+from features.stages import Timers, timers
+from features.taxonomy import Taxonomy, load_taxonomy
+from features.timeline import Span
+from features.windows import History
+
+Task = Literal["stage", "transition", "churn", "clv"]
+TASKS: tuple[Task, ...] = ("stage", "transition", "churn", "clv")
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Everything needed to build any snapshot of one data set.
+
+    Attributes
+    ----------
+    config, taxonomy
+        The data set and its stages.
+    history
+        All events, also those after any one snapshot: each build cuts its own past.
+    """
+
+    config: Config
+    taxonomy: Taxonomy
+    history: History
+
+    @classmethod
+    def of(cls, config: Config, history: History) -> Builder:
+        """Builder with the config's own taxonomy."""
+        return cls(config, load_taxonomy(config), history)
+
+    @cached_property
+    def spec(self) -> FeatureSpec:
+        """The features the data allow."""
+        return FeatureSpec(
+            windows=self.config.windows,
+            roles=tuple(r for r in ROLES if r in self.history.roles),
+            attributes=self.config.attributes(),
+            minor_units=self.config.minor_units,
+        )
+
+    @cached_property
+    def span(self) -> Span:
+        """Days covered: first event to `data_through` (default: the day of the last event)."""
+        days = [rows.day for rows in self.history.roles.values() if len(rows.day)]
+        last = max(int(d.max()) for d in days)
+        if self.config.data_through is not None:
+            last = (self.config.data_through - pd.Timestamp(0).date()).days
+        return Span(first=min(int(d.min()) for d in days), through=last)
+
+    def horizon(self, task: Task) -> int:
+        """Days after a snapshot that the task's label looks at."""
+        config = self.config
+        if task == "churn":
+            return config.churn.horizon_days
+        if task == "clv":
+            return config.clv.horizon_days
+        if task == "transition":
+            return config.transition.horizon_days
+        return labels.stage_reach(
+            self.taxonomy, truth=config.stage.truth, confirm_days=config.stage.confirm_days
+        )
+
+    def features(self, at: int) -> pd.DataFrame:
+        """Feature frame of a snapshot: what was known before it, and nothing else.
+
+        Returns
+        -------
+        DataFrame
+            customer_id, snapshot_at, the catalogued columns (float64, NaN where the catalogue
+            says null), ``stage__*`` timers, stage (name) and churn_eligible (bool); one row an
+            existing customer.
+        """
+        known = self.history.known_before(at)
+        positions = existing(self.history, at)
+        view = View(known, at, self.spec.minor_units)
+        columns: dict[str, Any] = {
+            feature.name: feature.of(view)[positions].astype(np.float64)
+            for feature in catalogue(self.spec)
+        }
+        clocks = self._timers(at)
+        for name, values in stage_columns(clocks).items():
+            columns[name] = values[positions].astype(np.float64)
+        names = np.array(self.taxonomy.names, dtype=object)
+        columns["stage"] = names[clocks.code[positions]]
+        columns["churn_eligible"] = bought_within(view, self.config.activity_days)[positions]
+        frame = pd.DataFrame(columns)
+        return pd.concat([keys(self.history, positions, at), frame], axis=1)
+
+    def _timers(self, at: int) -> Timers:
+        task = self.config.transition
+        return timers(
+            self.taxonomy, self.history, at, periods=task.periods, period_days=task.period_days
+        )
+
+    def labels(self, task: Task, at: int) -> pd.DataFrame:
+        """Label frame of a task at a snapshot (see `features.labels`)."""
+        config, history = self.config, self.history
+        if task == "churn":
+            return labels.churn_labels(
+                history,
+                at,
+                horizon_days=config.churn.horizon_days,
+                settle_days=config.settle_days,
+                activity_days=config.activity_days,
+            )
+        if task == "clv":
+            return labels.clv_labels(
+                history,
+                at,
+                horizon_days=config.clv.horizon_days,
+                settle_days=config.settle_days,
+                refunds=config.refunds,
+                minor_units=config.minor_units,
+            )
+        if task == "stage":
+            return labels.stage_labels(
+                history,
+                self.taxonomy,
+                at,
+                truth=config.stage.truth,
+                confirm_days=config.stage.confirm_days,
+                settle_days=config.settle_days,
+            )
+        return labels.transition_labels(
+            history,
+            self.taxonomy,
+            at,
+            periods=config.transition.periods,
+            period_days=config.transition.period_days,
+        )
+
+    def profile(self, at: int) -> pd.DataFrame:
+        """Facts of the scored row that no model makes, and the rule clock's date of lapsing."""
+        frame = profile(
+            self.history,
+            self.taxonomy,
+            self.spec,
+            at,
+            refunds=self.config.refunds,
+            data_through=min(self.span.through, at - 1),
+        )
+        positions = existing(self.history, at)
+        days = self._timers(at).days_to_lapse[positions]
+        stamp = snapshot_stamp(at).to_datetime64()
+        ahead = np.where(days > 0, days, np.nan)
+        frame["lapses_at_if_silent"] = pd.Series(
+            stamp + pd.to_timedelta(ahead, unit="D").to_numpy().astype("timedelta64[s]")
+        ).where(np.isfinite(ahead))
+        return frame
+
+
+def stage_columns(clocks: Timers) -> dict[str, Any]:
+    """The rule engine's clocks as feature columns, one value a customer."""
+    return {
+        "stage__code": clocks.code,
+        "stage__periods_in_stage": clocks.periods_in_stage,
+        "stage__silent_code": clocks.silent_code,
+        "stage__silent_period": clocks.silent_period,
+        "stage__after_purchase_code": clocks.after_purchase_code,
+        "stage__purchases_needed": clocks.purchases_needed,
+        "stage__days_to_lapse": clocks.days_to_lapse,
+    }

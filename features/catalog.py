@@ -1,0 +1,212 @@
+"""The catalogue: every feature column with its unit, window, null meaning and a plain sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from features.windows import FAR_PAST, DayRows, History, Window
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What features are built: fixed when a model is trained, the same when it scores.
+
+    Attributes
+    ----------
+    windows
+        Window lengths in days.
+    roles
+        Roles that the data hold, in the order of the contract.
+    attributes
+        Declared attributes of purchases.
+    minor_units
+        Decimal places of the currency.
+    """
+
+    windows: tuple[int, ...]
+    roles: tuple[str, ...]
+    attributes: tuple[str, ...]
+    minor_units: int = 2
+
+
+@dataclass(frozen=True)
+class View:
+    """What one snapshot may see of every customer; shared work is done once.
+
+    Attributes
+    ----------
+    history
+        Already cut to what was known before the snapshot.
+    at
+        Day number of the snapshot.
+    minor_units
+        Decimal places of amounts.
+    """
+
+    history: History
+    at: int
+    minor_units: int
+    _windows: dict[tuple[str, int, int], Window] = field(default_factory=dict, compare=False)
+
+    @property
+    def customers(self) -> int:
+        """Number of customers."""
+        return len(self.history.customers)
+
+    def between(self, role: str, start: int, end: int) -> Window:
+        """Facts of a role from `start` days before the snapshot to before `end` days before it.
+
+        A `start` of zero or less means the whole past.
+        """
+        key = (role, start, end)
+        if key not in self._windows:
+            lo = self.at - start if start > 0 else FAR_PAST + 1
+            self._windows[key] = Window(self._rows(role), lo, self.at - end)
+        return self._windows[key]
+
+    def _rows(self, role: str) -> DayRows:
+        rows = self.history.roles.get(role)
+        if rows is not None:
+            return rows
+        none = np.zeros(0, dtype=np.int64)
+        return DayRows(none, none, none, none, none, self.customers)
+
+    def last(self, role: str, days: int) -> Window:
+        """Facts of a role in the last `days` days; 0 for the whole past."""
+        return self.between(role, days, 0)
+
+    def money(self, minor: Array) -> Array:
+        """Amounts in major units from integer minor units."""
+        return minor / 10.0**self.minor_units
+
+    @cached_property
+    def purchases(self) -> PurchaseDays:
+        """The ordered purchase days of every customer."""
+        rows = self._rows("purchase")
+        past = rows.day < self.at
+        return PurchaseDays(
+            rows.customer[past],
+            rows.day[past],
+            self.money(rows.value[past]),
+            self.customers,
+            self.at,
+        )
+
+
+@dataclass(frozen=True)
+class PurchaseDays:
+    """Ordered purchase days of every customer before a snapshot, and the gaps between them.
+
+    Arrays of rows are sorted by customer and day; every method gives one float64 value a
+    customer, NaN where there are too few purchase days for it.
+    """
+
+    customer: Array
+    day: Array
+    amount: Array
+    customers: int
+    at: int
+
+    @cached_property
+    def n(self) -> Array:
+        """Purchase days of every customer."""
+        return np.bincount(self.customer, minlength=self.customers)
+
+    @cached_property
+    def _end(self) -> Array:
+        return np.cumsum(self.n)
+
+    def nth_last(self, values: Array, back: int) -> Array:
+        """The value of the row `back` before the last one (0: the last)."""
+        has = self.n > back
+        index = np.where(has, self._end - 1 - back, 0)
+        if len(values) == 0:
+            return np.full(self.customers, np.nan)
+        return np.where(has, values[index], np.nan)
+
+    def first(self, values: Array) -> Array:
+        """The value of each customer's first row."""
+        if len(values) == 0:
+            return np.full(self.customers, np.nan)
+        start = np.minimum(self._end - self.n, len(values) - 1)
+        return np.where(self.n > 0, values[start], np.nan)
+
+    @cached_property
+    def gaps(self) -> tuple[Array, Array]:
+        """Customer and length in days of every gap, in order."""
+        same = self.customer[1:] == self.customer[:-1]
+        return self.customer[1:][same], (self.day[1:] - self.day[:-1])[same].astype(np.float64)
+
+    def mean(self, customer: Array, values: Array, *, least: int = 1) -> Array:
+        """Mean by customer."""
+        n = np.bincount(customer, minlength=self.customers)
+        total = np.bincount(customer, weights=values, minlength=self.customers)
+        return np.where(n >= least, total / np.maximum(n, 1), np.nan)
+
+    def sd(self, customer: Array, values: Array) -> Array:
+        """Standard deviation by customer (n - 1); NaN under two values."""
+        n = np.bincount(customer, minlength=self.customers)
+        mean = np.nan_to_num(self.mean(customer, values))
+        square = (values - mean[customer]) ** 2
+        total = np.bincount(customer, weights=square, minlength=self.customers)
+        return np.where(n >= 2, np.sqrt(total / np.maximum(n - 1, 1)), np.nan)
+
+    def largest(self, customer: Array, values: Array) -> Array:
+        """Largest value by customer."""
+        top = np.full(self.customers, -np.inf)
+        np.maximum.at(top, customer, values)
+        return np.where(np.isfinite(top), top, np.nan)
+
+    def median(self, customer: Array, values: Array) -> Array:
+        """Median by customer."""
+        if len(values) == 0:
+            return np.full(self.customers, np.nan)
+        order = np.lexsort([values, customer])
+        ranked = values[order]
+        n = np.bincount(customer, minlength=self.customers)
+        start = np.cumsum(n) - n
+        low = np.minimum(start + np.maximum(n - 1, 0) // 2, len(ranked) - 1)
+        high = np.minimum(start + n // 2, len(ranked) - 1)
+        return np.where(n > 0, (ranked[low] + ranked[high]) / 2.0, np.nan)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One catalogued column.
+
+    Attributes
+    ----------
+    name
+        Column name with window and unit where it has them.
+    unit
+        events, days, money, ratio, share or code.
+    meaning
+        A sentence a marketer understands.
+    null
+        What a missing value means; empty where there is none.
+    window_days
+        Its window; None for the whole past.
+    of
+        Its value for every customer, from a view.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    of: Callable[[View], Array]
+    null: str = ""
+    window_days: int | None = None
+
+
+def catalogue(spec: FeatureSpec) -> list[Feature]:
+    """Every windowed feature of a spec, family by family, in a stable order."""
+    from features.families import FAMILIES
+
+    return [feature for family in FAMILIES for feature in family(spec)]

@@ -1,0 +1,402 @@
+"""The configuration of a data set: one YAML file, validated, frozen, unknown keys refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from features.contracts import EVENT_COLUMNS, ROLES
+from features.errors import UserError
+
+PositiveDays = Annotated[int, Field(ge=1, le=3650)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class Strict(BaseModel):
+    """Base of every config block: immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class DatasetTable(Strict):
+    """A table of an example data set that a package ships."""
+
+    dataset: Literal["completejourney", "cdnow"]
+    table: str
+
+
+class UrlTable(Strict):
+    """A table behind an Ibis URL (DuckDB file, PostgreSQL, ...)."""
+
+    url: str
+    table: str
+
+
+Location = str | DatasetTable | UrlTable
+
+
+class Lookup(Strict):
+    """A table whose columns are added to the rows of a source (left join on one shared column)."""
+
+    table: Location
+    key: str
+
+
+class TimeColumn(Strict):
+    """How a column becomes a moment: an instant (with its zone) or a local calendar date."""
+
+    column: str
+    zone: str | None = None
+    as_: Literal["instant", "local_date"] = Field(default="instant", alias="as")
+
+    @model_validator(mode="after")
+    def _zone_fits(self) -> TimeColumn:
+        if self.as_ == "local_date" and self.zone is not None:
+            raise ValueError("a local date has no zone: drop `zone` or `as: local_date`")
+        if self.zone is not None and self.zone not in available_timezones():
+            raise ValueError(f"unknown time zone {self.zone!r}; use an IANA name like UTC")
+        return self
+
+
+class Columns(BaseModel):
+    """Which source column fills which event column; unknown names are declared attributes."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    customer_id: str
+    occurred_at: TimeColumn
+    known_at: TimeColumn | None = None
+    value: str | None = None
+    order_id: str | None = None
+    session_id: str | None = None
+    channel: str | None = None
+    is_machine: str | None = None
+
+    @model_validator(mode="after")
+    def _attributes_are_names(self) -> Columns:
+        for name, column in (self.__pydantic_extra__ or {}).items():
+            if not isinstance(column, str):
+                raise ValueError(f"attribute {name!r} must name a source column, got {column!r}")
+            if not name.replace("_", "").isalnum() or not name[0].isalpha() or name.lower() != name:
+                raise ValueError(
+                    f"attribute {name!r} must be lower case letters, digits and underscores"
+                )
+        return self
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Declared attributes: name -> source column."""
+        return {str(k): str(v) for k, v in (self.__pydantic_extra__ or {}).items()}
+
+
+class ColumnRef(Strict):
+    """A value taken from a column instead of a constant."""
+
+    column: str
+
+
+class CsvFormat(Strict):
+    """How to read a delimited file that is not plain comma separated UTF-8."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    decimal: Literal[".", ","] = "."
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+
+
+class EventSource(Strict):
+    """One table of events."""
+
+    events: Location
+    columns: Columns
+    event_type: Name | ColumnRef
+    event_id: str | None = None
+    lookups: tuple[Lookup, ...] = ()
+    csv: CsvFormat = CsvFormat()
+
+
+class TrainGrid(Strict):
+    """Training snapshots of a task: every so many days back from the last matured one."""
+
+    from_: dt.date | None = Field(default=None, alias="from")
+    every_days: PositiveDays | None = None
+    at_most: Annotated[int, Field(ge=1, le=520)] | None = None
+
+
+class Snapshots(Strict):
+    """The grid of reference dates."""
+
+    every_days: PositiveDays = 30
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+
+class StagesFile(Strict):
+    """Where the taxonomy stands and the values of its parameters."""
+
+    file: str
+    params: dict[str, int | float] = {}
+
+
+class ChurnTask(Strict):
+    """Churn risk: no purchase (or a cancel) within the horizon."""
+
+    horizon_days: PositiveDays = 90
+    train: TrainGrid = TrainGrid()
+
+
+class ClvTask(Strict):
+    """Customer lifetime value: net spend within the horizon."""
+
+    horizon_days: PositiveDays = 90
+    train: TrainGrid = TrainGrid()
+
+
+class TransitionTask(Strict):
+    """Next stage transition on a grid of periods."""
+
+    periods: Annotated[int, Field(ge=2, le=60)] = 12
+    period_days: PositiveDays = 7
+    train: TrainGrid = TrainGrid()
+
+    @property
+    def horizon_days(self) -> int:
+        """Days covered by all periods."""
+        return self.periods * self.period_days
+
+
+class StageTask(Strict):
+    """Current stage: which truth the model learns and how long silence must be confirmed."""
+
+    truth: Literal["centred", "naive"] = "centred"
+    confirm_days: PositiveDays = 28
+    train: TrainGrid = TrainGrid()
+
+
+class Backtest(Strict):
+    """Origins at which the back-test trains and evaluates."""
+
+    origins: tuple[dt.date, ...] = ()
+
+
+class Quarantine(Strict):
+    """How much of a source may be set aside before a run stops."""
+
+    max_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
+class Config(Strict):
+    """One data set: where its events lie, what they mean, what to predict."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    description: str = ""
+    notice: str = ""
+    timezone: str = "UTC"
+    sources: Annotated[tuple[EventSource, ...], Field(min_length=1)]
+    roles: dict[str, tuple[str, ...]] = {}
+    ignored_event_types: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    refunds: Literal["net", "separate", "reject"] = "net"
+    currency: str = ""
+    minor_units: Annotated[int, Field(ge=0, le=6)] = 2
+    data_through: dt.date | None = None
+    earliest: dt.date = dt.date(1970, 1, 1)
+    stages: StagesFile | dict[str, Any]
+    activity_days: PositiveDays | None = None
+    windows: tuple[PositiveDays, ...] = (7, 14, 30, 60, 90, 180, 365)
+    snapshots: Snapshots = Snapshots()
+    churn: ChurnTask = ChurnTask()
+    clv: ClvTask = ClvTask()
+    transition: TransitionTask = TransitionTask()
+    stage: StageTask = StageTask()
+    settle_days: Annotated[int, Field(ge=0, le=365)] = 0
+    consent: Literal["not_recorded", "managed_elsewhere"] = "not_recorded"
+    campaigns: tuple[str, ...] = ()
+    backtest: Backtest = Backtest()
+    quarantine: Quarantine = Quarantine()
+    seed: int = 20240501
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"unknown time zone {zone!r}; use an IANA name like America/New_York")
+        return zone
+
+    @field_validator("roles")
+    @classmethod
+    def _known_roles(cls, roles: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        unknown = sorted(set(roles) - set(ROLES))
+        if unknown:
+            raise ValueError(f"unknown role {unknown[0]!r}; allowed: {', '.join(ROLES)}")
+        return roles
+
+    @field_validator("windows")
+    @classmethod
+    def _sorted_windows(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(windows)))
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The business's time zone."""
+        return ZoneInfo(self.timezone)
+
+    def role_types(self) -> dict[str, tuple[str, ...]]:
+        """Event types of every role; a type named like a role belongs to it without saying so."""
+        mapped = {t for types in self.roles.values() for t in types}
+        named = {role: (role,) for role in ROLES if role not in mapped}
+        return {**{r: t for r, t in named.items() if r not in self.roles}, **self.roles}
+
+    def attributes(self) -> tuple[str, ...]:
+        """Declared attributes of all sources that are not sensitive, in a stable order."""
+        names = {name for source in self.sources for name in source.columns.attributes}
+        return tuple(sorted(names - set(self.sensitive) - set(EVENT_COLUMNS)))
+
+
+def _problem(error: ValidationError, path: Path) -> UserError:
+    """First problem of a validation as one message: the key, what was found, what is allowed."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the file"
+    kind, found = first["type"], first.get("input")
+    if kind == "extra_forbidden":
+        return UserError(
+            f"{path}: {key}",
+            found=f"an unknown key (value {found!r})",
+            expected="only the documented keys",
+            mend="check the spelling against docs/config.md, or remove the key",
+        )
+    if kind == "missing":
+        return UserError(
+            f"{path}: {key}", found="nothing", expected="this key", mend="add it to the file"
+        )
+    return UserError(f"{path}: {key}", found=repr(found), expected=first["msg"])
+
+
+def find(name: str, *, beside: Path | None = None) -> Path:
+    """Path of a config file: as given, beside another file, or among those that ship with us.
+
+    Raises
+    ------
+    UserError
+        Where no such file exists.
+    """
+    shipped = Path(__file__).resolve().parent.parent
+    plain = Path(name)
+    candidates = [plain, shipped / name, shipped / "configs" / name]
+    if beside is not None:
+        candidates.insert(0, beside.parent / name)
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        name,
+        found="no such file",
+        expected=f"a file, looked for at {', '.join(str(c) for c in candidates)}",
+        mend="check the path; relative paths start at the current folder or the config's folder",
+    )
+
+
+def parse_yaml(path: Path) -> dict[str, Any]:
+    """Mapping in a YAML file.
+
+    Raises
+    ------
+    UserError
+        Where the file is not YAML or holds no mapping; the line is named.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(str(path), found=str(error), expected="a YAML file in UTF-8") from error
+    if not isinstance(content, dict):
+        raise UserError(str(path), found=type(content).__name__, expected="a mapping of keys")
+    return content
+
+
+def override(content: dict[str, Any], setting: str) -> dict[str, Any]:
+    """Copy of a mapping with one ``dotted.key=value`` replaced; the value is read as YAML."""
+    key, sign, text = setting.partition("=")
+    if not sign or not key:
+        raise UserError(
+            f"--set {setting}", found="no `=`", expected="KEY=VALUE, e.g. churn.horizon_days=30"
+        )
+    parts = key.split(".")
+    copy = dict(content)
+    level = copy
+    for part in parts[:-1]:
+        below = level.get(part)
+        level[part] = dict(below) if isinstance(below, dict) else {}
+        level = level[part]
+    level[parts[-1]] = yaml.safe_load(text)
+    return copy
+
+
+def load(path: Path, settings: tuple[str, ...] = ()) -> Config:
+    """Validated config of a YAML file, with ``KEY=VALUE`` overrides.
+
+    Relative file names inside it (sources, taxonomy, playbooks) are resolved first, so that the
+    result means the same from any folder.
+
+    Raises
+    ------
+    UserError
+        Naming the key, what was found and what is allowed.
+    """
+    content = parse_yaml(path)
+    for setting in settings:
+        content = override(content, setting)
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise _problem(error, path) from error
+    return resolve(config, path)
+
+
+def resolve(config: Config, path: Path) -> Config:
+    """The same config with absolute file names."""
+    sources = tuple(
+        source.model_copy(
+            update={
+                "events": _absolute(source.events, path),
+                "lookups": tuple(
+                    lookup.model_copy(update={"table": _absolute(lookup.table, path)})
+                    for lookup in source.lookups
+                ),
+            }
+        )
+        for source in config.sources
+    )
+    stages = config.stages
+    if isinstance(stages, StagesFile):
+        stages = stages.model_copy(update={"file": str(find(stages.file, beside=path).resolve())})
+    campaigns = tuple(str(find(name, beside=path).resolve()) for name in config.campaigns)
+    return config.model_copy(
+        update={"sources": sources, "stages": stages, "campaigns": campaigns}
+    )
+
+
+def _absolute(location: Location, path: Path) -> Location:
+    if not isinstance(location, str):
+        return location
+    beside = path.parent / location
+    if not any(sign in location for sign in "*?["):
+        return str((beside if beside.exists() else Path(location)).absolute())
+    return str((beside if any(path.parent.glob(location)) else Path(location)).absolute())
+
+
+def dump(config: Config, path: Path) -> None:
+    """Write the resolved config as YAML that `load` reads back to the same config."""
+    content = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")

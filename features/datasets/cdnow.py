@@ -1,0 +1,44 @@
+"""CDNOW: all orders of the 23,570 people who first bought in the first quarter of 1997."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from features.errors import UserError
+
+
+def table(name: str) -> pa.Table:
+    """The `orders` table: customer (text), day (date), cds (count), amount (dollars).
+
+    The file lies in the package `lifetimes`, whose own code is never imported: it is older than
+    today's pandas.
+
+    Raises
+    ------
+    UserError
+        For another table name, or where `lifetimes` is not installed.
+    """
+    if name != "orders":
+        raise UserError("cdnow table", found=name, expected="orders")
+    found = importlib.util.find_spec("lifetimes")
+    if found is None or found.origin is None:
+        raise UserError(
+            "cdnow",
+            found="the package lifetimes (which ships the file) is not installed",
+            expected="it comes with the default dependency group",
+            mend="run from a clone with `uv run`, or `pip install --no-deps lifetimes==0.11.3`",
+        )
+    file = Path(found.origin).parent / "datasets" / "CDNOW_master.txt"
+    orders = pd.read_csv(
+        file,
+        sep=r"\s+",
+        header=0,
+        names=["customer", "day", "cds", "amount"],
+        dtype={"customer": "str", "day": "str"},
+    )
+    orders["day"] = pd.to_datetime(orders["day"], format="%Y%m%d").dt.date
+    return pa.Table.from_pandas(orders, preserve_index=False)

@@ -1,0 +1,142 @@
+"""Snapshots: who exists at a reference date, who is eligible for what, and who they are then."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from features.catalog import Array, FeatureSpec, View
+from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
+from features.families.preference import favourite
+from features.stages import present_stay
+from features.taxonomy import Taxonomy
+from features.timeline import day_date
+from features.windows import FAR_PAST, History
+
+COLD_DAYS = 30  # history shorter than this says little about a customer
+THIN_PURCHASE_DAYS = 2
+
+
+def existing(history: History, at: int) -> Array:
+    """Positions of the customers who exist at a snapshot: an event past and known before it."""
+    return np.flatnonzero(history.exists_from <= at)
+
+
+def snapshot_stamp(at: int) -> pd.Timestamp:
+    """A snapshot's local midnight as it stands in frames."""
+    return pd.Timestamp(day_date(at)).as_unit("s")
+
+
+def keys(history: History, positions: Array, at: int) -> pd.DataFrame:
+    """Key columns of some customers at a snapshot."""
+    stamp = np.full(len(positions), snapshot_stamp(at).to_datetime64())
+    return pd.DataFrame({CUSTOMER: history.customers[positions].astype(object), SNAPSHOT: stamp})
+
+
+def bought_within(view: View, days: int | None) -> Array:
+    """Whether each customer bought within some days of the snapshot (None: ever)."""
+    return view.last("purchase", days or 0).count > 0
+
+
+def net_spend(view: View, *, refunds: str) -> Array:
+    """Spend so far in major units; refunds are netted in unless the config keeps them apart."""
+    roles = MONEY_ROLES if refunds == "net" else ("purchase",)
+    return np.sum([view.money(view.last(role, 0).value) for role in roles], axis=0)
+
+
+def profile(
+    history: History,
+    taxonomy: Taxonomy,
+    spec: FeatureSpec,
+    at: int,
+    *,
+    refunds: str,
+    data_through: int,
+) -> pd.DataFrame:
+    """Facts of the scored row that no model makes: one row an existing customer.
+
+    Parameters
+    ----------
+    history, taxonomy, spec
+        The events, the rules and the declared attributes.
+    at
+        Day number of the snapshot.
+    refunds
+        The config's setting.
+    data_through
+        Day number of the last day of events.
+
+    Returns
+    -------
+    DataFrame
+        customer_id, snapshot_at, data_through, sub_stage, stage_since, previous_stage,
+        stage_change_cause, historic_clv, average_order_value, average_days_between_orders,
+        ``preferred_*`` and ``interest_*`` (with ``_share`` and ``_n``), preferred_channel, flags,
+        score_quality. Null: never in another stage; never bought; nothing chosen.
+    """
+    known = history.known_before(at)
+    positions = existing(history, at)
+    view = View(known, at, spec.minor_units)
+    stay = present_stay(taxonomy, History(history.customers, history.roles, {}), at)
+    names = np.array([*taxonomy.names, ""], dtype=object)
+    previous = np.where(stay.previous >= 0, names[stay.previous], None)
+    days = view.purchases
+    columns: dict[str, object] = {
+        "data_through": snapshot_stamp(data_through),
+        "sub_stage": None,
+        "stage_since": _stamps(stay.since[positions]),
+        "previous_stage": previous[positions],
+        "stage_change_cause": stay.cause[positions],
+        "historic_clv": net_spend(view, refunds=refunds)[positions],
+        "average_order_value": days.mean(days.customer, days.amount)[positions],
+        "average_days_between_orders": days.mean(*days.gaps)[positions],
+        "flags": "[]",
+        "score_quality": _quality(view)[positions],
+    }
+    for prefix, kind in (("preferred", "bought"), ("interest", "viewed")):
+        for attribute in spec.attributes:
+            columns |= _favourite_columns(view, prefix, kind, attribute, positions)
+    columns["preferred_channel"] = _channel(view, positions)
+    facts = pd.DataFrame(columns, index=range(len(positions)))
+    return pd.concat([keys(history, positions, at), facts], axis=1)
+
+
+def _stamps(days: Array) -> Array:
+    return days.astype("datetime64[D]").astype("datetime64[s]")
+
+
+def _favourite_columns(
+    view: View, prefix: str, kind: str, attribute: str, positions: Array
+) -> dict[str, object]:
+    choices = view.history.choices.get(kind)
+    if choices is None or attribute not in choices.attributes:
+        return {}
+    best = favourite(choices, attribute, view.at, view.customers)
+    name = np.where(best.choice >= 0, choices.choices[best.choice].astype(object), None)
+    share = np.where(best.total > 0, best.top / np.maximum(best.total, 1), np.nan)
+    return {
+        f"{prefix}_{attribute}": name[positions],
+        f"{prefix}_{attribute}_share": share[positions],
+        f"{prefix}_{attribute}_n": best.total[positions],
+    }
+
+
+def _channel(view: View, positions: Array) -> Array:
+    """Channel of most touches and intents, else of most purchases; None where none is known."""
+    found = np.full(view.customers, None, dtype=object)
+    for kind in ("bought", "viewed"):
+        choices = view.history.choices.get(kind)
+        if choices is not None and "channel" in choices.attributes:
+            best = favourite(choices, "channel", view.at, view.customers)
+            found = np.where(best.choice >= 0, choices.choices[best.choice].astype(object), found)
+    return found[positions]
+
+
+def _quality(view: View) -> Array:
+    first = np.full(view.customers, np.inf)
+    for role in view.history.roles:
+        day = view.last(role, 0).first_day
+        first = np.where(day > FAR_PAST, np.minimum(first, day), first)
+    cold = view.at - first < COLD_DAYS
+    thin = view.purchases.n <= THIN_PURCHASE_DAYS
+    return np.where(cold, "cold", np.where(thin, "thin", "ok")).astype(object)
