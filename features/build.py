@@ -11,12 +11,19 @@ import pandas as pd
 
 from features import labels
 from features.catalog import FeatureSpec, View, catalogue
-from features.config import Config
+from features.config import Config, TrainGrid
 from features.contracts import ROLES
+from features.errors import UserError
 from features.snapshots import bought_within, existing, keys, profile, snapshot_stamp
 from features.stages import Timers, timers
 from features.taxonomy import Taxonomy, load_taxonomy
-from features.timeline import Span
+from features.timeline import (
+    Span,
+    day_date,
+    day_number,
+    require_history,
+    training_snapshots,
+)
 from features.windows import History
 
 Task = Literal["stage", "transition", "churn", "clv"]
@@ -60,7 +67,7 @@ class Builder:
         days = [rows.day for rows in self.history.roles.values() if len(rows.day)]
         last = max(int(d.max()) for d in days)
         if self.config.data_through is not None:
-            last = (self.config.data_through - pd.Timestamp(0).date()).days
+            last = day_number(self.config.data_through)
         return Span(first=min(int(d.min()) for d in days), through=last)
 
     def horizon(self, task: Task) -> int:
@@ -75,6 +82,74 @@ class Builder:
         return labels.stage_reach(
             self.taxonomy, truth=config.stage.truth, confirm_days=config.stage.confirm_days
         )
+
+    def train_grid(self, task: Task) -> TrainGrid:
+        """The task's own grid of training snapshots."""
+        tasks = {
+            "stage": self.config.stage,
+            "transition": self.config.transition,
+            "churn": self.config.churn,
+            "clv": self.config.clv,
+        }
+        return tasks[task].train
+
+    def training_days(self, task: Task, origin: int) -> list[int]:
+        """Snapshots whose labels of a task have matured by an origin (day numbers, rising)."""
+        return training_snapshots(
+            origin,
+            self.span,
+            self.train_grid(task),
+            horizon_days=self.horizon(task),
+            settle_days=self.config.settle_days,
+            default_every=self.config.snapshots.every_days,
+        )
+
+    @property
+    def last_snapshot(self) -> int:
+        """Day number of the snapshot that is scored.
+
+        Raises
+        ------
+        UserError
+            Where the config asks for a later one than the day after the data end.
+        """
+        last, asked = self.span.last_snapshot, self.config.snapshots.last
+        if asked is None:
+            return last
+        if day_number(asked) > last:
+            raise UserError(
+                "snapshots.last",
+                found=asked,
+                expected=f"{day_date(last)} at the latest: the day after the data end "
+                f"({day_date(self.span.through)})",
+                mend="set an earlier date, or `data_through` where later days had no events",
+            )
+        return day_number(asked)
+
+    def gate(self, task: Task) -> int:
+        """The latest snapshot whose label has matured by the last one: kept for the test."""
+        return self.last_snapshot - self.horizon(task) - self.config.settle_days
+
+    def needed_days(self) -> list[int]:
+        """Every snapshot that training, testing and scoring will ask for.
+
+        Raises
+        ------
+        UserError
+            Where the history is too short for a task.
+        """
+        days = {self.last_snapshot}
+        for task in TASKS:
+            require_history(
+                Span(self.span.first, self.last_snapshot - 1),
+                horizon_days=self.horizon(task),
+                settle_days=self.config.settle_days,
+                task=task,
+            )
+            gate = self.gate(task)
+            days |= {gate, *self.training_days(task, gate)}
+            days |= set(self.training_days(task, self.last_snapshot))
+        return sorted(days)
 
     def features(self, at: int) -> pd.DataFrame:
         """Feature frame of a snapshot: what was known before it, and nothing else.

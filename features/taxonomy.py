@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -108,6 +109,8 @@ class Taxonomy:
         The stage that a first purchase leads to.
     pick
         ``first``: the first stage that matches; ``furthest``: the matching stage of highest rank.
+    parameters
+        Values of the parameters that the rules were filled in with.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Taxonomy:
     life_roles: tuple[str, ...]
     buying_stage: str
     pick: Literal["first", "furthest"]
+    parameters: Mapping[str, float]
 
     @property
     def names(self) -> list[str]:
@@ -221,6 +225,7 @@ def parse_taxonomy(
         life_roles=life,
         buying_stage=buying,
         pick=pick,
+        parameters=values,
     )
 
 

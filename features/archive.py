@@ -1,0 +1,123 @@
+"""What the features step stores for the steps after it: tallies and one feature file a snapshot."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from features.build import Builder
+from features.config import Config
+from features.contracts import SNAPSHOT
+from features.errors import UserError
+from features.tallies import Tallies
+from features.timeline import day_date, day_number
+from features.windows import history
+
+FOLDER = "features"
+FILES = ("daily.parquet", "attributes.parquet")
+
+
+@dataclass(frozen=True)
+class SourceCount:
+    """Rows of one source: read, set aside and left out, with reasons."""
+
+    source: str
+    rows: int
+    quarantined: dict[str, int]
+    ignored: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The folder ``OUTPUT/features`` of one data set.
+
+    Attributes
+    ----------
+    folder
+        Holds ``tallies/`` and ``snapshots/snapshot_at=DATE/features.parquet``.
+    builder
+        Builds what is not stored yet.
+    """
+
+    folder: Path
+    builder: Builder
+
+    def features(self, at: int) -> pd.DataFrame:
+        """Feature frame of a snapshot: read where stored, else built and stored."""
+        path = self.path(at)
+        if path.is_file():
+            frame = pd.read_parquet(path)
+            frame[SNAPSHOT] = frame[SNAPSHOT].astype("datetime64[s]")
+            return frame
+        frame = self.builder.features(at)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        frame.to_parquet(partial, index=False)
+        os.replace(partial, path)
+        return frame
+
+    def path(self, at: int) -> Path:
+        """File of a snapshot's features."""
+        return self.folder / "snapshots" / f"snapshot_at={day_date(at)}" / "features.parquet"
+
+    def stored(self) -> list[int]:
+        """Day numbers of the snapshots stored."""
+        names = [p.parent.name for p in self.folder.glob("snapshots/*/features.parquet")]
+        return sorted(day_number(dt.date.fromisoformat(n.split("=", 1)[1])) for n in names)
+
+    def ensure(self, days: Iterable[int], done: Callable[[int], None]) -> int:
+        """Build and store the snapshots that are missing; tells each finished day."""
+        count = 0
+        for at in days:
+            self.features(at)
+            done(at)
+            count += 1
+        return count
+
+    def source_counts(self) -> list[SourceCount]:
+        """What the reading step counted, one a source."""
+        text = (self.folder / "sources.json").read_text(encoding="utf-8")
+        return [SourceCount(**row) for row in json.loads(text)]
+
+
+def store(output: Path, config: Config, tallies: Tallies, counts: list[SourceCount]) -> Archive:
+    """Replace what was stored by fresh tallies; old snapshots go, since they may be outdated."""
+    folder, fresh = output / FOLDER, output / f"{FOLDER}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    (fresh / "tallies").mkdir(parents=True)
+    for name, table in zip(FILES, (tallies.daily, tallies.attributes), strict=True):
+        pq.write_table(table, fresh / "tallies" / name)
+    text = json.dumps([asdict(c) for c in counts], indent=1)
+    (fresh / "sources.json").write_text(text, encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(fresh, folder)
+    return Archive(folder, Builder.of(config, history(tallies, config.role_types())))
+
+
+def open_archive(output: Path, config: Config) -> Archive:
+    """The stored tallies of an output folder, ready to build from.
+
+    Raises
+    ------
+    UserError
+        Where the features step has not run.
+    """
+    folder = output / FOLDER
+    if not all((folder / "tallies" / name).is_file() for name in FILES):
+        raise UserError(
+            str(folder),
+            found="no stored tallies",
+            expected="what `stagecast features` stores",
+            mend="run `stagecast features` (or `stagecast run`) with this output folder first",
+        )
+    daily, attributes = (pq.read_table(folder / "tallies" / name) for name in FILES)
+    tallies = Tallies(daily, attributes)
+    return Archive(folder, Builder.of(config, history(tallies, config.role_types())))

@@ -1,0 +1,50 @@
+"""Back-test flow: rolling origins, every model and baseline, figures as records."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+
+from features.build import TASKS
+from features.locks import exclusive
+from features.timeline import day_number
+from flows.console import progress, step, warn
+from flows.features import read_and_tally
+from flows.workspace import Workspace, fingerprint
+from models import backtest as backtests
+
+
+@task(name="tally if needed")
+def tally_if_needed(output: str) -> None:
+    """Read the sources unless the stored tallies were made from the same files and settings."""
+    space = Workspace(Path(output))
+    mark = space.output / "features" / "fingerprint"
+    if mark.is_file() and mark.read_text(encoding="utf-8") == fingerprint(space.config()):
+        step("using the stored tallies: sources and settings are unchanged")
+        return
+    read_and_tally.fn(output)
+
+
+@task(name="train and test at every origin")
+def run_origins(output: str, origins: list[str]) -> dict[str, Any]:
+    """Train and test every task at every origin; writes ``backtest.json``."""
+    space = Workspace(Path(output))
+    archive = space.archive()
+    days = [day_number(dt.date.fromisoformat(origin)) for origin in origins]
+    with progress(f"{len(days)} origins x {len(TASKS)} models", len(days) * 4) as advance:
+        figures, skipped = backtests.backtest(archive, days, done=lambda *_: advance())
+    for each in skipped:
+        warn(f"{each.task} at {each.origin} left out: {each.reason}")
+    path = backtests.write(figures, space.output)
+    return {"path": str(path), "figures": len(figures), "skipped": len(skipped)}
+
+
+@flow(name="backtest")
+def backtest_flow(output: str, origins: list[str]) -> dict[str, Any]:
+    """Measure every model and baseline at rolling origins."""
+    with exclusive(Path(output), "backtest"):
+        tally_if_needed(output)
+        return run_origins(output, origins)

@@ -1,0 +1,33 @@
+"""Environment defaults, set before Prefect or MLflow is imported: local, quiet, no telemetry."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Each is a default: what the user has set in the environment stays.
+DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    "PREFECT_CLI_PROMPT": "false",
+    # The recorder writes to SQLite; in batches it does not slow the tasks down.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+
+
+def apply(output: Path) -> None:
+    """Set the defaults; without a Prefect server, its database lies in the output folder."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if "PREFECT_API_URL" not in os.environ:
+        output.mkdir(parents=True, exist_ok=True)
+        database = f"sqlite+aiosqlite:///{(output / 'prefect.db').resolve()}"
+        os.environ.setdefault("PREFECT_API_DATABASE_CONNECTION_URL", database)

@@ -1,0 +1,163 @@
+"""An output folder and what lies where in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from features import config as configs
+from features.config import Config
+from features.errors import UserError
+from features.timeline import day_number
+
+if TYPE_CHECKING:
+    from features.archive import Archive
+    from models.tracking import Tracking
+
+# Config keys that change nothing of what the features step stores.
+_NOT_IN_FEATURES = {
+    "backtest",
+    "campaigns",
+    "consent",
+    "churn",
+    "clv",
+    "stage",
+    "seed",
+    "threads",
+    "description",
+    "notice",
+    "snapshots",
+    "settle_days",
+}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """An output folder.
+
+    Attributes
+    ----------
+    output
+        Absolute path.
+    """
+
+    output: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved config that every step reads."""
+        return self.output / "config.yaml"
+
+    @property
+    def training(self) -> Path:
+        """What the training step leaves for promotion and the report."""
+        return self.output / "training"
+
+    def config(self) -> Config:
+        """The resolved config of this folder.
+
+        Raises
+        ------
+        UserError
+            Where no step has run here yet.
+        """
+        if not self.config_file.is_file():
+            raise UserError(
+                str(self.config_file),
+                found="no such file",
+                expected="the config that `stagecast run` or `stagecast features` writes there",
+                mend="give --config FILE, or the --output folder of an earlier run",
+            )
+        return configs.load(self.config_file)
+
+    def archive(self) -> Archive:
+        """Stored tallies and features."""
+        from features.archive import open_archive
+
+        return open_archive(self.output, self.config())
+
+    def tracking(self) -> Tracking:
+        """The MLflow store of this folder, or of ``MLFLOW_TRACKING_URI``."""
+        from models import tracking
+
+        return tracking.start(self.output, experiment=self.config().name)
+
+    def read(self, name: str) -> dict[str, Any]:
+        """JSON that the training step left.
+
+        Raises
+        ------
+        UserError
+            Where it has not run.
+        """
+        path = self.training / name
+        if not path.is_file():
+            raise UserError(
+                str(path),
+                found="no such file",
+                expected="what `stagecast train` leaves",
+                mend="run `stagecast train` with this output folder first",
+            )
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+
+
+def prepare(output: Path, config: str | None, settings: tuple[str, ...]) -> Workspace:
+    """Resolve a config (given, else the folder's own) with overrides into ``OUTPUT/config.yaml``.
+
+    Raises
+    ------
+    UserError
+        As `features.config.load`.
+    """
+    space = Workspace(output.absolute())
+    if config is None and not settings:
+        space.config()
+        return space
+    source = configs.find(config) if config is not None else space.config_file
+    if config is None:
+        space.config()
+    resolved = configs.load(source, settings)
+    try:
+        space.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            "--output", found=f"{output}: {error.strerror}", expected="a folder to write to"
+        ) from error
+    partial = space.config_file.with_suffix(".yaml.tmp")
+    configs.dump(resolved, partial)
+    os.replace(partial, space.config_file)
+    return space
+
+
+def today() -> int:
+    """Day number of tomorrow in the easternmost zone: no genuine event can be later."""
+    return day_number((dt.datetime.now(dt.UTC) + dt.timedelta(hours=14)).date())
+
+
+def new_run_id(kind: str) -> str:
+    """A run's name: what it is, when it began (UTC), and a few random letters."""
+    return f"{kind}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def fingerprint(config: Config) -> str:
+    """Hash of the config keys and source files that stored tallies and features depend on."""
+    content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_FEATURES)
+    files = []
+    for source in config.sources:
+        for location in (source.events, *(lookup.table for lookup in source.lookups)):
+            if isinstance(location, str):
+                path = Path(location)
+                for match in sorted(path.parent.glob(path.name)):
+                    stat = match.stat()
+                    files.append([str(match), stat.st_size, stat.st_mtime_ns])
+    stages = content["stages"]
+    if isinstance(stages, dict) and "file" in stages:
+        files.append(Path(stages["file"]).read_text(encoding="utf-8"))
+    return hashlib.sha256(json.dumps([content, files], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,120 @@
+"""Back-test: train as of each origin on what had matured by then, test on what came after."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.archive import Archive
+from features.build import TASKS, Task
+from features.errors import UserError
+from features.timeline import MIN_HISTORY_DAYS, day_date
+from models.evaluation import Figure, Result, evaluate, test_set
+from models.training import fit, training_set
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A task that could not be tested at an origin, and why."""
+
+    task: str
+    origin: str
+    reason: str
+
+
+def check_origins(archive: Archive, origins: Sequence[int]) -> None:
+    """Refuse origins outside the data.
+
+    Raises
+    ------
+    UserError
+        Naming the origin and the dates allowed.
+    """
+    span = archive.builder.span
+    first = span.first + MIN_HISTORY_DAYS
+    if not origins:
+        raise UserError(
+            "backtest.origins",
+            found="no origins",
+            expected="dates in the config, or --origins DATE,DATE,...",
+        )
+    for origin in origins:
+        if not first <= origin <= span.last_snapshot:
+            raise UserError(
+                "backtest origins",
+                found=day_date(origin),
+                expected=f"dates from {day_date(first)} to {day_date(span.last_snapshot)}",
+                mend="the history reaches no further; choose other origins",
+            )
+
+
+def why_not(archive: Archive, task: Task, origin: int) -> str | None:
+    """Why a task cannot be tested at an origin; None where it can."""
+    builder = archive.builder
+    end = origin + builder.horizon(task) + builder.config.settle_days
+    if end > builder.span.last_snapshot:
+        return f"labels mature on {day_date(end)}, the data end on {day_date(builder.span.through)}"
+    if not builder.training_days(task, origin):
+        return f"no label of {builder.horizon(task)} days has matured by then"
+    return None
+
+
+def backtest_task(archive: Archive, task: Task, origin: int) -> Result:
+    """Train and test one task at one origin."""
+    data = training_set(archive, task, origin)
+    part = fit(data, archive.builder.config, archive.builder.taxonomy.names)
+    return evaluate(part, data, test_set(archive, task, origin), archive.builder.horizon(task))
+
+
+def backtest(
+    archive: Archive,
+    origins: Sequence[int],
+    *,
+    tasks: Sequence[Task] = TASKS,
+    done: Callable[[Task, int], None] = lambda task, origin: None,
+) -> tuple[list[Figure], list[Skipped]]:
+    """Figures of every task, method and origin.
+
+    Parameters
+    ----------
+    archive
+        Stored tallies and features.
+    origins
+        Day numbers.
+    tasks
+        Which models to test.
+    done
+        Told after each task and origin.
+    """
+    check_origins(archive, origins)
+    figures: list[Figure] = []
+    skipped: list[Skipped] = []
+    for origin in sorted(set(origins)):
+        for task in tasks:
+            reason = why_not(archive, task, origin)
+            if reason is None:
+                figures += backtest_task(archive, task, origin).figures
+            else:
+                skipped.append(Skipped(task, str(day_date(origin)), reason))
+            done(task, origin)
+    if not figures:
+        raise UserError(
+            "backtest origins",
+            found="; ".join(f"{s.task} {s.origin}: {s.reason}" for s in skipped[:4]),
+            expected="at least one origin at which a task can be trained and tested",
+            mend="choose earlier or later origins, or shorter horizons",
+        )
+    return figures, skipped
+
+
+def write(figures: Sequence[Figure], output: Path) -> Path:
+    """Write ``backtest.json``, one record a figure, in one act."""
+    path = output / "backtest.json"
+    partial = path.with_suffix(".json.tmp")
+    records = [figure.as_dict() for figure in figures]
+    partial.write_text(json.dumps(records, indent=1), encoding="utf-8")
+    os.replace(partial, path)
+    return path

@@ -1,0 +1,994 @@
+"""All inference of stagecast, in one self-contained file.
+
+Training, back-test and batch scoring predict through this file, and the same file is logged with
+every registered model (MLflow models-from-code). It imports numpy, pandas, lightgbm, mlflow and
+the standard library, and nothing of stagecast, so that a registered model loads in a process that
+has never heard of this project. Fitted things arrive as LightGBM text models and JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc.model import PythonModel
+
+FORMAT = 1  # raised when the layout of the artifacts changes
+Array = np.ndarray[Any, Any]
+
+
+# --------------------------------------------------------------------------- parts and artifacts
+
+
+@dataclass(frozen=True)
+class Part:
+    """One fitted model as data: JSON parameters and LightGBM boosters, no code and no pickle.
+
+    Attributes
+    ----------
+    name
+        ``stage``, ``transition``, ``churn`` or ``clv``.
+    parameters
+        JSON-able: feature lists, coefficients, means, knots, edges, horizons.
+    boosters
+        LightGBM boosters by a short name.
+    """
+
+    name: str
+    parameters: dict[str, Any]
+    boosters: dict[str, lgb.Booster] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write ``part.json`` and one text model a booster into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        head = {"format": FORMAT, "name": self.name, "boosters": sorted(self.boosters)}
+        text = json.dumps({**head, "parameters": self.parameters}, indent=1, sort_keys=True)
+        (folder / "part.json").write_text(text, encoding="utf-8")
+        for name, booster in self.boosters.items():
+            (folder / f"{name}.txt").write_text(booster.model_to_string(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Part:
+        """Read what `save` wrote."""
+        head = json.loads((folder / "part.json").read_text(encoding="utf-8"))
+        if head["format"] != FORMAT:
+            raise ValueError(
+                f"{folder}: artifact format {head['format']}, this code reads format {FORMAT}; "
+                "load it with the code logged beside it"
+            )
+        boosters = {
+            name: lgb.Booster(model_str=(folder / f"{name}.txt").read_text(encoding="utf-8"))
+            for name in head["boosters"]
+        }
+        return cls(name=head["name"], parameters=head["parameters"], boosters=boosters)
+
+
+# ------------------------------------------------------------------------------ fitted functions
+
+
+def matrix(frame: pd.DataFrame, columns: Sequence[str]) -> Array:
+    """Columns of `frame` in the stored order as float64 (rows x columns).
+
+    LightGBM ignores names and takes columns by position, so every prediction goes through here.
+    """
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise ValueError(f"feature columns missing from the frame: {missing[:10]}")
+    return frame.loc[:, list(columns)].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def raw_score(booster: lgb.Booster, x: Array) -> Array:
+    """Raw (link scale) LightGBM score of every row; classes in columns for multiclass."""
+    return np.asarray(booster.predict(x, raw_score=True))
+
+
+def sigmoid(z: Array) -> Array:
+    """Logistic function, stable at both ends."""
+    return np.exp(-np.logaddexp(0.0, -z))
+
+
+def softmax(z: Array) -> Array:
+    """Row-wise softmax, stable."""
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def signed_log1p(x: Array) -> Array:
+    """sign(x) log(1 + |x|): squeezes long tails and keeps the sign and the zero."""
+    return np.sign(x) * np.log1p(np.abs(x))
+
+
+def linear(parameters: Mapping[str, Any], x: Array) -> Array:
+    """Linear predictor on standardised signed-log1p columns, missing values at the mean.
+
+    Parameters
+    ----------
+    parameters
+        ``means``, ``scales``, ``coefficients`` (one a column) and ``intercept``.
+    x
+        Raw feature values, rows x columns, NaN where missing.
+    """
+    z = (signed_log1p(x) - np.asarray(parameters["means"])) / np.asarray(parameters["scales"])
+    z = np.clip(np.nan_to_num(z, nan=0.0), -10.0, 10.0)
+    return np.asarray(z @ np.asarray(parameters["coefficients"]) + parameters["intercept"])
+
+
+# ------------------------------------------------------------------------------ derived features
+# What depends on the population at a snapshot is not in the feature frame: it is derived here from
+# the frame and the scoring context, so that given the context every prediction is row-wise.
+
+
+def population_sums(frame: pd.DataFrame) -> dict[str, float]:
+    """Additive sums over the rows of one snapshot; sums of disjoint parts are added key by key."""
+    gap = frame["cadence__gap_mean"].to_numpy(dtype=np.float64, na_value=np.nan)
+    known = ~np.isnan(gap)
+    return {"customers_with_gap": float(known.sum()), "gap_days": float(gap[known].sum())}
+
+
+def population_context(sums: Mapping[str, float]) -> dict[str, Any]:
+    """Population part of the scoring context, from (added) `population_sums`.
+
+    ``population_gap_days`` is the mean over customers of their mean gap between purchase days;
+    null when nobody has bought on two days.
+    """
+    known = sums["customers_with_gap"]
+    return {"population_gap_days": sums["gap_days"] / known if known else None}
+
+
+def derived(frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
+    """Only the columns that `derive` adds, on the index of `frame`.
+
+    ``cadence__gap_shrunk`` (days): (span + 2 x population gap) / (purchase days + 1), and
+    ``cadence__recency_over_gap_shrunk``; null for those who never bought.
+    """
+    gap = context["population_gap_days"]
+    days = frame["cadence__days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    span = frame["cadence__span_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    shrunk = (span + 2.0 * (np.nan if gap is None else gap)) / (days + 1.0)
+    shrunk = np.where(days > 0, shrunk, np.nan)
+    columns = {
+        "cadence__gap_shrunk": shrunk,
+        "cadence__recency_over_gap_shrunk": recency / np.maximum(shrunk, 1e-9),
+    }
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def derive(frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
+    """Feature frame of one snapshot with its context-dependent columns added (see `derived`)."""
+    return frame.assign(**derived(frame, context))
+
+
+def derive_each(
+    frame: pd.DataFrame, contexts: Mapping[pd.Timestamp, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Feature frame of many snapshots, each derived with the context of its own snapshot."""
+    if frame.empty:
+        return frame
+    code, snapshots = pd.factorize(frame["snapshot_at"])
+    parts = [
+        derived(frame.iloc[np.flatnonzero(code == at)], contexts[pd.Timestamp(snapshot)])
+        for at, snapshot in enumerate(snapshots)
+    ]
+    order = np.argsort(np.concatenate([np.flatnonzero(code == at) for at in range(len(parts))]))
+    added = pd.concat(parts).iloc[order]
+    return frame.assign(**{name: added[name].to_numpy() for name in added.columns})
+
+
+def model_columns(frame: pd.DataFrame) -> list[str]:
+    """Model inputs: the float64 columns with a double underscore, in the order of the frame."""
+    return [name for name in frame.columns if "__" in name and frame[name].dtype == np.float64]
+
+
+# ------------------------------------------------------------------------------------------ BTYD
+# BG/NBD and MBG/NBD with Gamma-Gamma values. `btyd` below is a JSON dict: model (bg_nbd, mbg_nbd),
+# r, alpha, a, b, and value = {p, q, v} or null. The time unit is that of x, t_x, T as fitted.
+
+QUADRATURE_NODES = 32
+
+
+def beta_quadrature(a: Array, b: Array, nodes: int = QUADRATURE_NODES) -> tuple[Array, Array]:
+    """Gauss-Jacobi nodes and weights of Beta(a, b) densities on (0, 1).
+
+    Golub-Welsch: eigenvalues of the symmetric tridiagonal Jacobi matrix, weights from the first
+    components of its eigenvectors (Golub and Welsch, Math. Comp. 23, 1969).
+
+    Parameters
+    ----------
+    a, b
+        Shape parameters, above 0, one density an entry (k).
+    nodes
+        Number of nodes.
+
+    Returns
+    -------
+    nodes and weights, each k x `nodes`; the weights of a density sum to 1.
+    """
+    right, left = np.asarray(b, float)[:, None] - 1.0, np.asarray(a, float)[:, None] - 1.0
+    n = np.arange(nodes, dtype=np.float64)[None, :]
+    total = right + left
+    twice = 2.0 * n + total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        diagonal = (left**2 - right**2) / (twice * (twice + 2.0))
+    diagonal[:, :1] = (left - right) / (total + 2.0)
+    k, step = n[:, 1:], twice[:, 1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        square = 4.0 * k * (k + right) * (k + left) * (k + total)
+        square = square / (step**2 * (step + 1.0) * (step - 1.0))
+    first = 4.0 * (1.0 + right) * (1.0 + left) / ((2.0 + total) ** 2 * (3.0 + total))
+    square[:, :1] = first
+    jacobi = np.zeros((diagonal.shape[0], nodes, nodes))
+    index = np.arange(nodes)
+    jacobi[:, index, index] = diagonal
+    jacobi[:, index[1:], index[:-1]] = np.sqrt(square)
+    values, vectors = np.linalg.eigh(jacobi)
+    weights = vectors[:, 0, :] ** 2
+    return np.clip((values + 1.0) / 2.0, 0.0, 1.0), weights / weights.sum(axis=1, keepdims=True)
+
+
+def btyd_chances(btyd: Mapping[str, Any], x: Array) -> Array:
+    """How often a customer with `x` repeat purchases has had the chance to drop out."""
+    return np.asarray(x, float) + (1.0 if btyd["model"] == "mbg_nbd" else 0.0)
+
+
+def btyd_p_alive(btyd: Mapping[str, Any], x: Array, t_x: Array, age: Array) -> Array:
+    """P(still active at the end of the observed time); NaN inputs give NaN.
+
+    Parameters
+    ----------
+    btyd
+        Fitted parameters, see above.
+    x, t_x, age
+        Repeat purchase days, time of the last one since the first, time observed since the first.
+    """
+    m = btyd_chances(btyd, x)
+    log_odds = (btyd["r"] + x) * (np.log(btyd["alpha"] + age) - np.log(btyd["alpha"] + t_x))
+    log_odds = log_odds + np.log(btyd["a"]) - np.log(btyd["b"] + np.maximum(m, 1.0) - 1.0)
+    unknown = np.isnan(log_odds)
+    alive = np.where(m > 0, sigmoid(-np.where(unknown, 0.0, log_odds)), 1.0)
+    return np.where(unknown, np.nan, alive)
+
+
+def btyd_expected_orders(
+    btyd: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, horizon: float
+) -> Array:
+    """Expected purchase days within `horizon` after the observed time; NaN inputs give NaN.
+
+    Given the drop-out probability p and activity, the expectation is
+    (1 - ((alpha+T)/(alpha+T+p h))^(r+x)) / p; it is averaged over the Beta posterior of p, so that
+    there is no hypergeometric function and no singularity at a = 1 (Fader, Hardie and Lee 2005;
+    Batislam et al. 2007).
+    """
+    x, age = np.asarray(x, float), np.asarray(age, float)
+    out = np.full(x.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(x))
+    if not len(known):
+        return out
+    distinct, code = np.unique(x[known], return_inverse=True)
+    shape_b = btyd["b"] + btyd_chances(btyd, distinct)
+    p, weights = beta_quadrature(np.full(len(distinct), float(btyd["a"])), shape_b)
+    p = np.maximum(p, 1e-300)
+    alive = btyd_p_alive(btyd, x, t_x, age)
+    for at in range(0, len(known), 65536):  # bounds the memory of rows x nodes
+        rows, codes = known[at : at + 65536], code[at : at + 65536]
+        chance = p[codes]
+        power = (btyd["r"] + x[rows])[:, None]
+        log_growth = np.log1p(chance * (horizon / (btyd["alpha"] + age[rows]))[:, None])
+        out[rows] = alive[rows] * (-np.expm1(-power * log_growth) / chance * weights[codes]).sum(1)
+    return out
+
+
+def btyd_p_no_order(
+    btyd: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, horizon: float
+) -> Array:
+    """P(no purchase within `horizon` after the observed time); NaN inputs give NaN."""
+    stay = (btyd["r"] + x) * np.log1p(horizon / (btyd["alpha"] + age))
+    return np.asarray(1.0 + btyd_p_alive(btyd, x, t_x, age) * np.expm1(-stay))
+
+
+def btyd_next_order_days(btyd: Mapping[str, Any], x: Array, t_x: Array, age: Array) -> Array:
+    """Time until a purchase has happened with probability one half; NaN where it never gets there.
+
+    Solves P(alive) (1 - ((alpha+T)/(alpha+T+d))^(r+x)) = 1/2 for d.
+    """
+    alive = btyd_p_alive(btyd, x, t_x, age)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rest = np.where(alive > 0.5, 1.0 - 0.5 / alive, np.nan)
+        days = (btyd["alpha"] + age) * np.expm1(-np.log(rest) / (btyd["r"] + x))
+    return np.where(np.isfinite(days), days, np.nan)
+
+
+def gamma_gamma_mean(value: Mapping[str, Any], n: Array, mean: Array) -> Array:
+    """Expected mean value of a purchase day given `n` observed ones of mean `mean`.
+
+    Fader and Hardie (2013): (v + n mean) p / (p n + q - 1); without values (n 0 or mean NaN) the
+    population mean p v / (q - 1).
+    """
+    n = np.where(np.isnan(mean) | np.isnan(n), 0.0, n)
+    total = np.where(n > 0, n * np.nan_to_num(mean), 0.0)
+    return np.asarray(value["p"] * (value["v"] + total) / (value["p"] * n + value["q"] - 1.0))
+
+
+def btyd_columns(btyd: Mapping[str, Any], frame: pd.DataFrame, *, horizon: float) -> pd.DataFrame:
+    """BTYD expectations of every row of a feature frame, on its index; NaN for who never bought.
+
+    Parameters
+    ----------
+    btyd
+        Parameters from `models.btyd.fit_btyd`, in days.
+    frame
+        ``btyd__x``, ``btyd__t_x``, ``btyd__T``, ``btyd__value_n``, ``btyd__mean_value``.
+    horizon
+        Days ahead.
+
+    Returns
+    -------
+    ``btyd__p_alive``, ``btyd__expected_days`` (purchase days within the horizon),
+    ``btyd__expected_value`` (money a purchase day), ``btyd__clv`` (money within the horizon).
+    """
+    names = ["btyd__x", "btyd__t_x", "btyd__T", "btyd__value_n", "btyd__mean_value"]
+    x, t_x, age, n, mean = matrix(frame, names).T
+    days = btyd_expected_orders(btyd, x, t_x, age, horizon=horizon)
+    if btyd["value"] is None:
+        value = np.full(len(frame), float(btyd["flat_value"]))
+    else:
+        value = gamma_gamma_mean(btyd["value"], n, mean)
+    value = np.where(np.isnan(x), np.nan, value)
+    columns = {
+        "btyd__p_alive": btyd_p_alive(btyd, x, t_x, age),
+        "btyd__expected_days": days,
+        "btyd__expected_value": value,
+        "btyd__clv": days * value,
+    }
+    return pd.DataFrame(columns, index=frame.index)
+
+
+# ------------------------------------------------------------------------------------------- CLV
+# parameters: horizon_days, btyd, serve (hybrid, btyd), columns, glm {columns, means, scales,
+# coefficients, intercept}, floor, level_correction, interval {group: quantile}, orders_per_day,
+# first_purchase {p, spend, orders}, tiers {top, mid}; boosters h_<seed>, h2_<seed>.
+
+
+def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
+    """Feature frame with the BTYD expectations of the artifact's frozen parameters added."""
+    horizon = float(part.parameters["horizon_days"])
+    added = btyd_columns(part.parameters["btyd"], frame, horizon=horizon)
+    return frame.assign(**{name: added[name] for name in added.columns})
+
+
+def clv_shapes(part: Part, rows: pd.DataFrame) -> tuple[Array, Array]:
+    """The two shapes, known up to a factor each: H on BTYD and H2 on the generalised linear model.
+
+    Parameters
+    ----------
+    part
+        Fitted by `models.clv.fit_clv`.
+    rows
+        Buyers, as `clv_with_btyd` gives them.
+    """
+    parameters = part.parameters
+    start = np.maximum(rows["btyd__clv"].to_numpy(dtype=np.float64), parameters["floor"])
+    if parameters["serve"] == "btyd":
+        return start, start
+    x = matrix(rows, parameters["columns"])
+    glm = linear(parameters["glm"], matrix(rows, parameters["glm"]["columns"]))
+
+    def trees(prefix: str) -> Array:
+        names = sorted(name for name in part.boosters if name.startswith(prefix))
+        return np.asarray(np.mean([raw_score(part.boosters[name], x) for name in names], axis=0))
+
+    h = np.exp(np.log(start / parameters["floor"]) + trees("h_")) * parameters["floor"]
+    h2 = np.exp(np.clip(glm + trees("h2_"), -30.0, 30.0)) * parameters["floor"]
+    return h, h2
+
+
+def clv_sums(part: Part, frame: pd.DataFrame) -> dict[str, float]:
+    """Additive sums over the rows of one snapshot; sums of disjoint parts are added key by key.
+
+    Number of buyers, totals of the two shapes, and the total that BTYD expects (money).
+    """
+    rows = clv_with_btyd(part, frame.iloc[np.flatnonzero(frame["btyd__x"].notna())])
+    h, h2 = clv_shapes(part, rows) if len(rows) else (np.zeros(0), np.zeros(0))
+    total = rows["btyd__clv"].to_numpy(dtype=np.float64)
+    return {
+        "buyers": float(len(rows)),
+        "h": float(h.sum()),
+        "h2": float(h2.sum()),
+        "btyd": float(total.sum()),
+    }
+
+
+def clv_context(part: Part, sums: Mapping[str, float]) -> dict[str, Any]:
+    """CLV part of the scoring context, from (added) `clv_sums`.
+
+    ``clv_h_factor`` and ``clv_h2_factor`` bring each shape to half the level (BTYD's total times
+    the learned correction); ``clv_mean`` is the level a buyer (money).
+    """
+    level = sums["btyd"] * float(np.exp(part.parameters["level_correction"]))
+    return {
+        "clv_h_factor": 0.5 * level / sums["h"] if sums["h"] else 0.0,
+        "clv_h2_factor": 0.5 * level / sums["h2"] if sums["h2"] else 0.0,
+        "clv_mean": level / sums["buyers"] if sums["buyers"] else 0.0,
+    }
+
+
+def clv_group(frame: pd.DataFrame, horizon_days: float) -> Array:
+    """Group of the interval: bought within the horizon (active), before it (quiet), or never."""
+    recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    group = np.where(recency <= horizon_days, "active", "quiet")
+    return np.where(np.isnan(recency), "never", group)
+
+
+def clv_width(p: Array, mean: float) -> Array:
+    """Scale of the error of a prediction: (p + mean/10)^0.75 (money to the power 0.75)."""
+    return np.asarray((p + 0.1 * mean) ** 0.75)
+
+
+def clv_tier(tiers: Mapping[str, Any], clv: Array) -> Array:
+    """Value tier by the cut-offs stored with the model: top, mid, low; None where CLV is NaN."""
+    names = np.asarray(["low", "mid", "top"], dtype=object)
+    tier = names[(clv >= tiers["mid"]).astype(int) + (clv >= tiers["top"])]
+    tier[np.isnan(clv)] = None
+    return np.asarray(tier)
+
+
+def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
+    """CLV columns of the scored row, for one snapshot; row-wise given the context.
+
+    Parameters
+    ----------
+    part
+        Fitted by `models.clv.fit_clv`.
+    frame
+        Feature frame of one snapshot.
+    context
+        Scoring context of the snapshot with `clv_context` in it.
+
+    Returns
+    -------
+    Money within ``clv_horizon_days``: ``clv``, ``clv_low``, ``clv_high`` (80 % interval).
+    ``expected_orders``, ``p_any_order`` within the horizon, ``average_order_value`` (expected money
+    an order), ``next_order_days`` (days until an order is as likely as not; NaN where it never
+    gets there), ``p_first_purchase`` (who never bought; NaN for buyers), ``p_alive`` (NaN for who
+    never bought), ``value_tier`` (top, mid, low).
+    """
+    parameters = part.parameters
+    horizon = float(parameters["horizon_days"])
+    first = parameters["first_purchase"]
+    group = clv_group(frame, horizon)
+    never = group == "never"
+    out = {
+        "clv": np.full(len(frame), first["p"] * first["spend"]),
+        "expected_orders": np.full(len(frame), first["p"] * first["orders"]),
+        "p_any_order": np.full(len(frame), float(first["p"])),
+        "p_first_purchase": np.where(never, float(first["p"]), np.nan),
+        "p_alive": np.full(len(frame), np.nan),
+        "next_order_days": np.full(len(frame), np.nan),
+    }
+    buyer = np.flatnonzero(~never)
+    if len(buyer):
+        rows = clv_with_btyd(part, frame.iloc[buyer])
+        h, h2 = clv_shapes(part, rows)
+        out["clv"][buyer] = context["clv_h_factor"] * h + context["clv_h2_factor"] * h2
+        x, t_x, age = matrix(rows, ["btyd__x", "btyd__t_x", "btyd__T"]).T
+        btyd = parameters["btyd"]
+        days = rows["btyd__expected_days"].to_numpy(dtype=np.float64)
+        out["expected_orders"][buyer] = days * parameters["orders_per_day"]
+        out["p_any_order"][buyer] = 1.0 - btyd_p_no_order(btyd, x, t_x, age, horizon=horizon)
+        out["next_order_days"][buyer] = btyd_next_order_days(btyd, x, t_x, age)
+        out["p_alive"][buyer] = rows["btyd__p_alive"].to_numpy(dtype=np.float64)
+        value = rows["btyd__expected_value"].to_numpy(dtype=np.float64)
+        order_value = np.full(len(frame), float(first["order_value"]))
+        order_value[buyer] = value / parameters["orders_per_day"]
+    else:
+        order_value = np.full(len(frame), float(first["order_value"]))
+    quantile = pd.Series(group).map(parameters["interval"]).to_numpy(dtype=np.float64)
+    half = quantile * clv_width(out["clv"], context["clv_mean"])
+    return {
+        **out,
+        "clv_low": np.maximum(out["clv"] - half, 0.0),
+        "clv_high": out["clv"] + half,
+        "clv_horizon_days": np.full(len(frame), horizon),
+        "average_order_value": order_value,
+        "value_tier": clv_tier(parameters["tiers"], out["clv"]),
+    }
+
+
+# ----------------------------------------------------------------------------------------- churn
+# parameters: columns, linear {columns, means, scales, coefficients, intercept}, horizon_days,
+# activity_days, calibration, bands, boosters (order)
+
+
+def calibrated(calibration: Mapping[str, Any], p: Array) -> Array:
+    """Probabilities after a fitted calibration map (kinds: raw, platt, beta, isotonic).
+
+    platt: sigmoid(slope logit p + intercept); beta: sigmoid(a log p - b log(1-p) + intercept)
+    (Kull et al. 2017); isotonic: linear interpolation between knots.
+    """
+    kind = calibration["kind"]
+    if kind == "raw":
+        return p
+    if kind == "isotonic":
+        return np.interp(p, calibration["x"], calibration["y"])
+    safe = np.clip(p, 1e-9, 1.0 - 1e-9)
+    if kind == "platt":
+        z = calibration["slope"] * (np.log(safe) - np.log1p(-safe))
+    elif kind == "beta":
+        z = calibration["a"] * np.log(safe) - calibration["b"] * np.log1p(-safe)
+    else:
+        raise ValueError(f"unknown calibration {kind!r}: expected raw, platt, beta or isotonic")
+    return sigmoid(z + calibration["intercept"])
+
+
+def churn_group(frame: pd.DataFrame) -> Array:
+    """Peer group of every row: rule stage and number of purchase days (1, 2-3, 4-9, 10 or more)."""
+    stage = frame["stage__code"].to_numpy(dtype=np.float64, na_value=-1.0).astype(int)
+    repeats = frame["btyd__x"].to_numpy(dtype=np.float64, na_value=0.0)
+    orders = np.searchsorted([1.0, 3.0, 9.0], repeats, side="right")
+    return np.asarray([f"{s}/{o}" for s, o in zip(stage, orders, strict=True)], dtype=object)
+
+
+def churn_lift(bands: Mapping[str, Any], group: Array, p: Array) -> Array:
+    """Odds of churn over the odds of one's own group; odds, so that a high base leaves room."""
+    base = pd.Series(group, dtype=object).map(bands["base"]).to_numpy(dtype=np.float64)
+    base = np.where(np.isnan(base), bands["base_of_all"], base)
+    base, p = (np.clip(each, 1e-6, 1.0 - 1e-6) for each in (base, p))
+    return np.asarray(p / (1.0 - p) * (1.0 - base) / base)
+
+
+def churn_eligible(frame: pd.DataFrame, activity_days: float | None) -> Array:
+    """Whether the last purchase lies at most `activity_days` back (None: ever bought)."""
+    recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    return recency <= (np.inf if activity_days is None else activity_days)
+
+
+def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
+    """Uncalibrated probability: LightGBM seeds and logistic regression averaged in logits."""
+    parameters = part.parameters
+    x = matrix(derived_frame, parameters["columns"])
+    z = linear(parameters["linear"], matrix(derived_frame, parameters["linear"]["columns"]))
+    weight = parameters["linear_weight"] if part.boosters else 1.0
+    if part.boosters:
+        trees = [raw_score(part.boosters[name], x) for name in sorted(part.boosters)]
+        z = weight * z + (1.0 - weight) * np.mean(trees, axis=0)
+    return sigmoid(z)
+
+
+def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
+    """Churn columns of the scored row, for one snapshot.
+
+    Parameters
+    ----------
+    part
+        Fitted by `models.churn.fit_churn`.
+    frame
+        Feature frame of one snapshot.
+    context
+        Scoring context of the snapshot.
+
+    Returns
+    -------
+    ``churn_eligible`` (bool), ``p_churn`` (P(no purchase within the horizon), NaN when not
+    eligible), ``churn_horizon_days`` (float) and ``churn_band`` (high, medium, low, None when not
+    eligible): the band compares with customers of the same stage and order count.
+    """
+    parameters = part.parameters
+    eligible = churn_eligible(frame, parameters["activity_days"])
+    p = np.full(len(frame), np.nan)
+    band = np.full(len(frame), None, dtype=object)
+    if eligible.any():
+        rows = frame.iloc[np.flatnonzero(eligible)]
+        p[eligible] = calibrated(parameters["calibration"], churn_raw(part, derive(rows, context)))
+        bands = parameters["bands"]
+        lift = churn_lift(bands, churn_group(rows), p[eligible])
+        names = np.asarray(["low", "medium", "high"], dtype=object)
+        band[eligible] = names[(lift > bands["low"]).astype(int) + (lift >= bands["high"])]
+    horizon = np.full(len(frame), float(parameters["horizon_days"]))
+    return {
+        "churn_eligible": eligible,
+        "p_churn": p,
+        "churn_horizon_days": horizon,
+        "churn_band": band,
+    }
+
+
+# ---------------------------------------------------------------------------------- the scored row
+# A scorer is a folder: scorer.json (the head) and one folder a part. The head: format, stages
+# (names by code), lapsed_stage, features [{name, null}], pass_through [{name, dtype}],
+# training_context, lead {p, score, bands} or null, part_versions, and notes of the trainer.
+
+# Columns of the scored row and their types, in the order of the table.
+SCORED_COLUMNS = {
+    "customer_id": "string",
+    "snapshot_at": "date",
+    "data_through": "date",
+    "stage": "string",
+    "sub_stage": "string",
+    "stage_since": "date",
+    "previous_stage": "string",
+    "stage_change_cause": "string",
+    "stage_predicted": "string",
+    "stage_confidence": "double",
+    "stage_probabilities": "string",
+    "next_stage": "string",
+    "next_stage_probabilities": "string",
+    "p_move": "double",
+    "expected_transition_at": "date",
+    "lapses_at_if_silent": "date",
+    "churn_eligible": "bool",
+    "p_churn": "double",
+    "churn_horizon_days": "int64",
+    "churn_band": "string",
+    "p_first_purchase": "double",
+    "lead_score": "double",
+    "lead_band": "string",
+    "p_reactivate": "double",
+    "p_any_order": "double",
+    "expected_orders": "double",
+    "expected_next_order_at": "date",
+    "average_order_value": "double",
+    "average_days_between_orders": "double",
+    "historic_clv": "double",
+    "clv": "double",
+    "clv_low": "double",
+    "clv_high": "double",
+    "clv_horizon_days": "int64",
+    "value_tier": "string",
+    "preferred_channel": "string",
+    "flags": "string",
+    "uplift": "string",
+    "clv_margin": "double",
+    "reason_code_1": "string",
+    "reason_code_2": "string",
+    "reason_code_3": "string",
+    "reason_1": "string",
+    "reason_2": "string",
+    "reason_3": "string",
+    "score_quality": "string",
+    "scorer_version": "string",
+    "run_id": "string",
+    "scored_at": "timestamp",
+}
+PASS_THROUGH_BEFORE = "preferred_channel"  # declared attributes' columns stand before this one
+PART_COLUMNS = {
+    "stage": ["stage_predicted", "stage_confidence", "stage_probabilities"],
+    "transition": ["next_stage", "next_stage_probabilities", "p_move", "expected_transition_at"],
+    "churn": ["churn_eligible", "p_churn", "churn_horizon_days", "churn_band"],
+    "clv": [
+        "p_first_purchase",
+        "lead_score",
+        "lead_band",
+        "p_reactivate",
+        "p_any_order",
+        "expected_orders",
+        "expected_next_order_at",
+        "clv",
+        "clv_low",
+        "clv_high",
+        "clv_horizon_days",
+        "value_tier",
+    ],
+}
+_DTYPES = {
+    "string": "str",
+    "double": "float64",
+    "int64": "Int64",
+    "date": "datetime64[s]",
+    "bool": "boolean",
+    "timestamp": "datetime64[us]",
+}
+
+
+def save_scorer(folder: Path, parts: Mapping[str, Part], head: Mapping[str, Any]) -> None:
+    """Write ``scorer.json`` and one folder a part, as `load_scorer` reads them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        part.save(folder / name)
+    text = json.dumps({**head, "format": FORMAT, "parts": sorted(parts)}, indent=1, sort_keys=True)
+    (folder / "scorer.json").write_text(text, encoding="utf-8")
+
+
+def load_scorer(folder: Path) -> tuple[dict[str, Part], dict[str, Any]]:
+    """Parts by name, and the head, of what `save_scorer` wrote."""
+    head = json.loads((folder / "scorer.json").read_text(encoding="utf-8"))
+    if head["format"] != FORMAT:
+        raise ValueError(f"{folder}: artifact format {head['format']}, expected {FORMAT}")
+    return {name: Part.load(folder / name) for name in head["parts"]}, head
+
+
+def scorer_sums(parts: Mapping[str, Part], frame: pd.DataFrame) -> dict[str, float]:
+    """Additive sums over the rows of one snapshot, the first pass of scoring (see `add_sums`)."""
+    sums = {f"population.{key}": value for key, value in population_sums(frame).items()}
+    if "clv" in parts:
+        sums |= {f"clv.{key}": value for key, value in clv_sums(parts["clv"], frame).items()}
+    return sums
+
+
+def add_sums(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    """Sums of two disjoint sets of customers, added key by key."""
+    return {key: first.get(key, 0.0) + second.get(key, 0.0) for key in {**first, **second}}
+
+
+def scorer_context(parts: Mapping[str, Part], sums: Mapping[str, float]) -> dict[str, Any]:
+    """Scoring context of a snapshot, JSON-able, from the (added) `scorer_sums` of its customers."""
+
+    def of(prefix: str) -> dict[str, float]:
+        return {
+            key.removeprefix(prefix): value for key, value in sums.items() if key.startswith(prefix)
+        }
+
+    context = population_context(of("population."))
+    if "clv" in parts:
+        context |= clv_context(parts["clv"], of("clv."))
+    return context
+
+
+def prepared(frame: pd.DataFrame, head: Mapping[str, Any]) -> pd.DataFrame:
+    """Input with keys, features as float64 and known pass-through columns; the rest is ignored.
+
+    Raises
+    ------
+    ValueError
+        A column is missing or cannot be read as its type; the message names it.
+    """
+    features = [feature["name"] for feature in head["features"]]
+    missing = [name for name in ("customer_id", "snapshot_at", *features) if name not in frame]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} input columns are missing, the first of them {missing[:10]}; "
+            "the model's signature lists all it needs"
+        )
+    if duplicated := sorted(set(frame.columns[frame.columns.duplicated()])):
+        raise ValueError(f"input columns occur twice: {duplicated[:10]}")
+    numbers = frame.loc[:, features]
+    if any(dtype != np.float64 for dtype in numbers.dtypes):
+        numbers = pd.DataFrame({name: as_float(numbers[name]) for name in features})
+    keys = {
+        "customer_id": as_text(frame["customer_id"]),
+        "snapshot_at": as_date(frame["snapshot_at"]),
+    }
+    for name, column in keys.items():
+        if column.isna().any():
+            raise ValueError(f"input column {name}: {int(column.isna().sum())} rows are empty")
+    extra = {
+        column["name"]: typed(frame[column["name"]], column["dtype"])
+        for column in head["pass_through"]
+        if column["name"] in frame
+    }
+    rest = pd.DataFrame({**keys, **extra}, index=frame.index)
+    return pd.concat([rest, numbers], axis=1).reset_index(drop=True)
+
+
+def as_float(column: pd.Series) -> pd.Series:
+    """A numeric or boolean column as float64, null as NaN; texts and categories are refused."""
+    try:
+        if isinstance(column.dtype, pd.CategoricalDtype | pd.StringDtype):
+            raise TypeError(f"found {column.dtype}")
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"input column {column.name}: expected numbers (float64), found {column.dtype}"
+        ) from error
+    return pd.Series(values, index=column.index)
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """A column as text; whole numbers lose nothing, null stays null."""
+    if column.dtype == np.float64:
+        raise ValueError(f"input column {column.name}: expected text, found {column.dtype}")
+    return column.astype("str")
+
+
+def as_date(column: pd.Series) -> pd.Series:
+    """A column of local calendar days (dates, naive time stamps or ISO texts) as datetime64[s]."""
+    try:
+        return pd.to_datetime(column).astype("datetime64[s]")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"input column {column.name}: expected local dates without a zone, "
+            f"found {column.dtype}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def typed(values: Any, dtype: str) -> pd.Series:
+    """Values as a column of one of the types of the scored row; None is null."""
+    column = values if isinstance(values, pd.Series) else pd.Series(values)
+    if dtype == "date":
+        return as_date(column)
+    if dtype == "string":
+        return column.astype(object).where(column.notna(), None).astype("str")
+    if dtype == "double":
+        return as_float(column)
+    return column.astype(_DTYPES[dtype])
+
+
+def json_rows(names: Sequence[str], p: Array) -> list[str]:
+    """One JSON object a row: probabilities to 6 decimals, rounded so that they sum to exactly 1."""
+    units = np.rint(p * 1e6).astype(np.int64)
+    rows = np.arange(len(p))
+    units[rows, p.argmax(axis=1)] += 1_000_000 - units.sum(axis=1)
+    pattern = "{" + ", ".join(f"{json.dumps(name)}: %.6f" for name in names) + "}"
+    return [pattern % tuple(row) for row in (units / 1e6).tolist()]
+
+
+def days_after(snapshots: pd.Series, days: Array) -> pd.Series:
+    """The day that lies `days` (rounded up; NaN: null) after every snapshot."""
+    whole = pd.Series(np.ceil(np.asarray(days, dtype=np.float64)), index=snapshots.index)
+    far = whole > 36_500  # a century on is no date to plan with
+    return snapshots + pd.to_timedelta(whole.mask(far), unit="D").astype("timedelta64[s]")
+
+
+def fact_columns(frame: pd.DataFrame, head: Mapping[str, Any]) -> dict[str, Any]:
+    """What the history says without a model: stage, clock, past value, and the quality of it."""
+
+    def known(name: str) -> Array:
+        if name not in frame:
+            return np.full(len(frame), np.nan)
+        return np.asarray(frame[name], dtype=np.float64)
+
+    code = known("stage__code")
+    stages = np.asarray(head["stages"], dtype=object)
+    stage = np.full(len(frame), None, dtype=object)
+    stage[~np.isnan(code)] = stages[code[~np.isnan(code)].astype(int)]
+    days = np.nan_to_num(known("cadence__days"), nan=0.0)
+    quality = np.where(days <= 2, "thin", "ok")
+    age = known("tenure__days")
+    lapse = known("stage__days_to_lapse")
+    return {
+        "stage": stage,
+        "lapses_at_if_silent": days_after(frame["snapshot_at"], np.where(lapse > 0, lapse, np.nan)),
+        "average_order_value": known("purchase__amount_mean"),
+        "average_days_between_orders": known("cadence__gap_mean"),
+        "historic_clv": np.nan_to_num(known("purchase__sum_all"), nan=0.0),
+        "score_quality": np.where(age < 30, "cold", quality),
+    }
+
+
+def stage_columns(out: Mapping[str, Array], head: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of the current-stage model from what `predict_stage` gives."""
+    p = out["probabilities"]
+    best = p.argmax(axis=1)
+    return {
+        "stage_predicted": np.asarray(head["stages"], dtype=object)[best],
+        "stage_confidence": p[np.arange(len(p)), best],
+        "stage_probabilities": json_rows(head["stages"], p),
+    }
+
+
+def transition_columns(
+    out: Mapping[str, Array], frame: pd.DataFrame, head: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Columns of the next-transition model from what `predict_transition` gives."""
+    p = out["probabilities"]  # destinations by stage code, then no change
+    move = 1.0 - p[:, -1]
+    next_stage = np.asarray(head["stages"], dtype=object)[p[:, :-1].argmax(axis=1)]
+    next_stage[p[:, :-1].max(axis=1) <= 0.0] = None
+    days = np.where(move >= 0.5, out["median_days"], np.nan)
+    return {
+        "next_stage": next_stage,
+        "next_stage_probabilities": json_rows([*head["stages"], "no_change"], p),
+        "p_move": move,
+        "expected_transition_at": days_after(frame["snapshot_at"], days),
+    }
+
+
+def clv_columns(
+    out: Mapping[str, Array], frame: pd.DataFrame, stage: Array, head: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Columns of the CLV model, with the lead score and the chance of coming back."""
+    columns: dict[str, Any] = {name: out[name] for name in out if name in SCORED_COLUMNS}
+    # The table tells the mean so far; what is expected of the next order is in clv and orders.
+    columns.pop("average_order_value", None)
+    columns["expected_next_order_at"] = days_after(frame["snapshot_at"], out["next_order_days"])
+    columns["p_reactivate"] = np.where(stage == head["lapsed_stage"], out["p_any_order"], np.nan)
+    if lead := head.get("lead"):
+        p = out["p_first_purchase"]
+        score = np.where(np.isnan(p), np.nan, np.interp(p, lead["p"], lead["score"]))
+        band = np.asarray(["D", "C", "B", "A"], dtype=object)[
+            np.searchsorted(lead["bands"], np.nan_to_num(score), side="right")
+        ]
+        band[np.isnan(score)] = None
+        columns |= {"lead_score": score, "lead_band": band}
+    return columns
+
+
+def predict_scores(
+    parts: Mapping[str, Part],
+    frame: pd.DataFrame,
+    context: Mapping[str, Any],
+    head: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Scored rows of feature rows of one snapshot, in the order given; row-wise given the context.
+
+    Parameters
+    ----------
+    parts
+        Some or all of stage, transition, churn and clv. With a single part the rows hold the keys
+        and its columns; else the whole scored row, null where a part is lacking.
+    frame
+        Keys, every feature of ``head["features"]`` in any order, and any pass-through columns.
+    context
+        Scoring context of the snapshot (`scorer_context`); may hold ``data_through``.
+    head
+        Content of ``scorer.json``.
+
+    Returns
+    -------
+    Columns of `SCORED_COLUMNS` and the pass-through columns. ``scorer_version``, ``run_id`` and
+    ``scored_at`` are null unless the context tells them.
+
+    Raises
+    ------
+    ValueError
+        The frame or the context lacks something or holds another type.
+    """
+    if lacking := sorted(set(head["training_context"]) - set(context)):
+        raise ValueError(f"the scoring context lacks {lacking}; make it with scorer_context")
+    names = scored_names(parts, head)
+    frame = prepared(frame, head)
+    if frame.empty:
+        return pd.DataFrame({name: typed([], dtype) for name, dtype in names.items()})
+    columns: dict[str, Any] = fact_columns(frame, head)
+    rule_stage = columns["stage"]
+    if "stage" in parts:
+        columns |= stage_columns(predict_stage(parts["stage"], frame, context), head)
+    if "transition" in parts:
+        moves = predict_transition(parts["transition"], frame, context)
+        columns |= transition_columns(moves, frame, head)
+    if "churn" in parts:
+        columns |= predict_churn(parts["churn"], frame, context)
+    if "clv" in parts:
+        columns |= clv_columns(predict_clv(parts["clv"], frame, context), frame, rule_stage, head)
+    told = {name: context[name] for name in ("data_through", "scorer_version") if name in context}
+    columns |= {name: [value] * len(frame) for name, value in told.items()}
+    given = {name: frame[name] for name in names if name in frame}
+    columns |= {"flags": ["[]"] * len(frame), "stage": rule_stage, **given}
+    empty = [None] * len(frame)
+    return pd.DataFrame(
+        {name: typed(columns.get(name, empty), dtype) for name, dtype in names.items()}
+    )
+
+
+def scored_names(parts: Mapping[str, Part], head: Mapping[str, Any]) -> dict[str, str]:
+    """Columns that `predict_scores` returns with these parts, and their types."""
+    extra = {
+        column["name"]: column["dtype"]
+        for column in head["pass_through"]
+        if column["name"] not in SCORED_COLUMNS
+    }
+    if len(parts) == 1:
+        own = ["customer_id", "snapshot_at", "stage", *PART_COLUMNS[next(iter(parts))]]
+        return {name: SCORED_COLUMNS[name] for name in own}
+    names: dict[str, str] = {}
+    for name, dtype in SCORED_COLUMNS.items():
+        if name == PASS_THROUGH_BEFORE:
+            names |= extra
+        names[name] = dtype
+    return names
+
+
+class Scorer(PythonModel):  # type: ignore[misc, unused-ignore]
+    """What MLflow loads: the parts of the folder ``scorer`` among the artifacts, and `predict`."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the artifact folder."""
+        self.parts, self.head = load_scorer(Path(context.artifacts["scorer"]))
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Scored rows; ``params={"scoring_context": JSON}``, by default that of the training."""
+        given = (params or {}).get("scoring_context") or ""
+        scoring = json.loads(given) if given else self.head["training_context"]
+        return predict_scores(self.parts, model_input, scoring, self.head)
+
+
+# MLflow runs this file to find the model. Imported by the training it only notes an object.
+mlflow.models.set_model(Scorer())

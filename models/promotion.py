@@ -1,0 +1,164 @@
+"""Promotion: a challenger becomes champion only after both were compared on the gate snapshot.
+
+The gate is the latest matured snapshot. Every scorer keeps, beside what it serves, the parts
+fitted before its own gate; those have never seen the gate, so that comparing them is fair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from features.archive import Archive
+from features.build import TASKS, Task
+from features.config import Config
+from models import metrics
+from models.evaluation import Test, predict, test_set
+from models.inference import Part
+
+# Relative worsening of the loss that counts as "not worse".
+TOLERANCE = 0.02
+# Config keys that say where the data lie or what is done with scores, and not how models learn.
+NOT_RECIPE = {
+    "name",
+    "description",
+    "notice",
+    "sources",
+    "data_through",
+    "backtest",
+    "campaigns",
+    "consent",
+    "quarantine",
+    "threads",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Challenger against champion on one task.
+
+    Attributes
+    ----------
+    task, metric
+        What was compared; the smaller the better.
+    challenger, champion
+        The metric of each on the gate.
+    low, high
+        95 % interval of challenger minus champion, customers drawn again in pairs.
+    """
+
+    task: str
+    metric: str
+    challenger: float
+    champion: float
+    low: float
+    high: float
+
+    @property
+    def not_worse(self) -> bool:
+        """Whether the worst end of the interval lies within the tolerance."""
+        return self.high <= TOLERANCE * abs(self.champion) + 1e-12
+
+    @property
+    def better(self) -> bool:
+        """Whether the whole interval lies below zero."""
+        return self.high < 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a challenger is promoted, and why."""
+
+    accepted: bool
+    reason: str
+    comparisons: tuple[Comparison, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form for the log."""
+        return asdict(self)
+
+
+def recipe_hash(config: Config) -> str:
+    """Hash of everything in a config that decides how models learn."""
+    content = config.model_dump(mode="json", by_alias=True, exclude=NOT_RECIPE)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:
+    """What predictions mean: stages and horizons; models that differ here cannot be compared."""
+    horizons = {
+        name: {
+            key: part.parameters.get(key)
+            for key in ("horizon_days", "periods", "period_days")
+            if key in part.parameters
+        }
+        for name, part in sorted(parts.items())
+    }
+    return {"stages": stages, "horizons": horizons}
+
+
+def loss(task: Task, part: Part, test: Test) -> tuple[np.ndarray[Any, Any], str]:
+    """Loss of every test row (its mean is the metric compared), and the metric's name."""
+    out, rows = predict(part, test.rows, test.everyone), test.rows
+    if task == "clv":
+        return (rows["spend"].to_numpy() - out["clv"]) ** 2, "mean squared error"
+    if task == "churn":
+        p = np.clip(out["p_churn"], 1e-6, 1 - 1e-6)
+        y = rows["no_purchase"].to_numpy()
+        return -(y * np.log(p) + (1 - y) * np.log(1 - p)), "log_loss"
+    p = np.clip(out["probabilities"], 1e-4, None)
+    p = p / p.sum(axis=1, keepdims=True)
+    if task == "stage":
+        truth = rows["truth_code"].to_numpy().astype(int)
+    else:
+        moved = rows["period"].to_numpy() > 0
+        truth = np.where(moved, rows["next_code"], p.shape[1] - 1).astype(int)
+    return -np.log(p[np.arange(len(p)), truth]), "log_loss"
+
+
+def compare(
+    archive: Archive, challenger: Mapping[str, Part], champion: Mapping[str, Part], *, seed: int
+) -> list[Comparison]:
+    """Both sets of gated parts on each task's gate snapshot."""
+    found = []
+    for task in TASKS:
+        test = test_set(archive, task, archive.builder.gate(task))
+        new, metric = loss(task, challenger[task], test)
+        old, _ = loss(task, champion[task], test)
+        interval = metrics.bootstrap(
+            lambda a, b: float(np.mean(a) - np.mean(b)),
+            test.rows["customer_id"].to_numpy(),
+            new,
+            old,
+            seed=seed,
+        )
+        found.append(
+            Comparison(
+                task, metric, float(new.mean()), float(old.mean()), interval.low, interval.high
+            )
+        )
+    return found
+
+
+def decide(comparisons: list[Comparison], *, same_recipe: bool) -> Decision:
+    """Same recipe on newer data: accepted if not worse. Another recipe: if better somewhere too."""
+    worse = [c for c in comparisons if not c.not_worse]
+    told = tuple(comparisons)
+    if worse:
+        listed = "; ".join(
+            f"{c.task} {c.metric} {c.challenger:.4f} against {c.champion:.4f} "
+            f"(95 % up to {c.high:+.4f})"
+            for c in worse
+        )
+        return Decision(False, f"worse than the champion on the gate: {listed}", told)
+    if same_recipe:
+        return Decision(True, "same recipe, not worse than the champion on the gate", told)
+    better = [c.task for c in comparisons if c.better]
+    if better:
+        return Decision(True, f"another recipe, better on the gate at {', '.join(better)}", told)
+    return Decision(False, "another recipe that is not better on the gate", told)

@@ -1,0 +1,135 @@
+"""Scoring: the head of a scorer, the scoring context, and the scored rows of one snapshot."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.archive import Archive
+from features.catalog import catalogue
+from features.contracts import KEY, SCORED_ROW
+from features.taxonomy import Taxonomy
+from features.timeline import day_date
+from models import inference
+from models.inference import Part
+from models.registry import Loaded
+
+BATCH = 100_000  # customers predicted at once: bounds memory, changes no score
+_DTYPES = {"O": "string", "U": "string", "f": "double", "b": "bool", "M": "date"}
+
+
+def lapsed_stage(taxonomy: Taxonomy) -> str | None:
+    """The stage that a buyer's silence leads to; None where the taxonomy has none."""
+    names = [stage.name for stage in taxonomy.stages if stage.silent == "purchase"]
+    return names[0] if names else None
+
+
+def scorer_head(
+    archive: Archive, parts: Mapping[str, Part], origin: int, *, versions: Mapping[str, int]
+) -> dict[str, Any]:
+    """Content of ``scorer.json``: what a scorer needs beside its parts.
+
+    Parameters
+    ----------
+    archive
+        The data set it was trained on.
+    parts
+        Fitted parts.
+    origin
+        Day number of the training date, whose population is the default scoring context.
+    versions
+        Registered version of each part.
+    """
+    builder = archive.builder
+    features = archive.features(origin)
+    nulls = {feature.name: feature.null for feature in catalogue(builder.spec)}
+    columns = inference.model_columns(features)
+    profile = builder.profile(origin)
+    return {
+        "dataset": builder.config.name,
+        "stages": builder.taxonomy.names,
+        "lapsed_stage": lapsed_stage(builder.taxonomy),
+        "features": [
+            {"name": name, "dtype": "double", "null": nulls.get(name, "")} for name in columns
+        ],
+        "pass_through": [
+            {"name": name, "dtype": _dtype(profile[name])}
+            for name in profile.columns
+            if name not in KEY
+        ],
+        "training_context": inference.scorer_context(
+            parts, inference.scorer_sums(parts, features)
+        ),
+        "trained_at": str(day_date(origin)),
+        "part_versions": dict(versions),
+        "lead": None,
+    }
+
+
+def _dtype(column: pd.Series) -> str:
+    declared = {c.name: c.dtype for c in SCORED_ROW}
+    if column.name in declared:
+        return declared[str(column.name)]
+    return _DTYPES.get(column.dtype.kind, "string")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Who scored and when: the columns of the scored row that are the same for all customers.
+
+    Attributes
+    ----------
+    run_id
+        The scoring run.
+    scored_at
+        UTC moment, given by the flow.
+    """
+
+    run_id: str
+    scored_at: dt.datetime
+
+
+def scoring_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
+    """Population statistics of a snapshot, by one additive pass over its feature rows."""
+    parts = loaded.scorer.parts
+    sums: dict[str, float] = {}
+    for start in range(0, len(features), BATCH):
+        rows = features.iloc[start : start + BATCH]
+        sums = inference.add_sums(sums, inference.scorer_sums(parts, rows))
+    return inference.scorer_context(parts, sums)
+
+
+def scoring_frame(archive: Archive, at: int) -> pd.DataFrame:
+    """Input of the scorer at a snapshot: features and facts, one row an existing customer."""
+    features, facts = archive.features(at), archive.builder.profile(at)
+    extra = facts.drop(columns=KEY)
+    return pd.concat([features.reset_index(drop=True), extra.reset_index(drop=True)], axis=1)
+
+
+def score(loaded: Loaded, archive: Archive, at: int, stamp: Stamp) -> tuple[pd.DataFrame, dict[str, Any]]:  # noqa: E501
+    """Scored rows of everyone who exists at a snapshot, and the scoring context used.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `features.contracts.SCORED_ROW` and the declared attributes' preferences;
+        one row a customer, in the order of their ids.
+    dict
+        The scoring context, to be stored with the scores.
+    """
+    frame = scoring_frame(archive, at)
+    context = scoring_context(loaded, frame)
+    batches = [
+        loaded.predict(frame.iloc[start : start + BATCH], context)
+        for start in range(0, len(frame), BATCH)
+    ]
+    rows = pd.concat(batches, ignore_index=True)
+    rows["scorer_version"] = str(loaded.version.version)
+    rows["run_id"] = stamp.run_id
+    rows["scored_at"] = np.datetime64(stamp.scored_at.replace(tzinfo=None), "us")
+    return rows, context

@@ -1,0 +1,164 @@
+"""Training: assemble a task's matured snapshots, and fit its part as of an origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from features.archive import Archive
+from features.build import TASKS, Task
+from features.config import Config
+from features.contracts import CUSTOMER, KEY, SNAPSHOT
+from features.errors import UserError
+from features.snapshots import snapshot_stamp
+from features.timeline import day_date
+from models import inference
+from models.churn import fit_churn
+from models.clv import fit_clv
+from models.inference import Part
+from models.stage import fit_stage
+from models.transition import fit_transition
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a task may learn from when it is used at an origin.
+
+    Attributes
+    ----------
+    task
+        The task.
+    origin
+        Day number; every label in `frame` has matured by it.
+    frame
+        Features joined with labels: one row a customer and training snapshot of the task's
+        population.
+    contexts
+        Scoring context of each snapshot, made from everyone who existed then.
+    at_origin
+        Feature frame of the origin itself, without labels.
+    """
+
+    task: Task
+    origin: int
+    frame: pd.DataFrame
+    contexts: Mapping[pd.Timestamp, dict[str, Any]]
+    at_origin: pd.DataFrame
+
+    @property
+    def validation_at(self) -> pd.Timestamp:
+        """The latest matured snapshot: early stopping, guard and interval look at it."""
+        return pd.Timestamp(self.frame[SNAPSHOT].max())
+
+    @property
+    def first_at(self) -> pd.Timestamp:
+        """The earliest training snapshot."""
+        return pd.Timestamp(self.frame[SNAPSHOT].min())
+
+
+def labelled(features: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Features of the customers that have a label, with it, in the order of the labels."""
+    extra = [c for c in labels.columns if c not in KEY]
+    rows = features.set_index(CUSTOMER).loc[labels[CUSTOMER]].reset_index()
+    return rows.assign(**{name: labels[name].to_numpy() for name in extra})
+
+
+def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
+    """Matured snapshots of a task, with labels, as of an origin (day number).
+
+    Raises
+    ------
+    UserError
+        Where no label has matured by the origin.
+    """
+    builder = archive.builder
+    frames, contexts = [], {}
+    for at in builder.training_days(task, origin):
+        features = archive.features(at)
+        contexts[snapshot_stamp(at)] = population(features)
+        frames.append(labelled(features, builder.labels(task, at)))
+    rows = sum(len(frame) for frame in frames)
+    if rows == 0:
+        raise UserError(
+            f"{task}: training snapshots",
+            found=f"none with a matured label by {day_date(origin)}",
+            expected=f"at least one: history before it, {builder.horizon(task)} days after it",
+            mend="bring a longer history, an earlier `train.from`, or a shorter horizon",
+        )
+    return TrainingSet(
+        task, origin, pd.concat(frames, ignore_index=True), contexts, archive.features(origin)
+    )
+
+
+def population(features: pd.DataFrame) -> dict[str, Any]:
+    """Population part of the scoring context of one snapshot."""
+    return inference.population_context(inference.population_sums(features))
+
+
+def fit(data: TrainingSet, config: Config, stages: list[str]) -> Part:
+    """Fit the served recipe of a task.
+
+    Parameters
+    ----------
+    data
+        From `training_set`.
+    config
+        Horizons, seed and threads.
+    stages
+        Stage names by code.
+
+    Raises
+    ------
+    UserError
+        Where the data cannot train the task (one class only, nobody who ever bought, ...).
+    """
+    shared: dict[str, Any] = {
+        "validation_at": data.validation_at,
+        "seed": config.seed,
+        "threads": config.threads,
+    }
+    if data.task == "churn":
+        _require_two_classes(data)
+        return fit_churn(
+            data.frame, data.contexts, horizon_days=config.churn.horizon_days, **shared
+        )
+    if data.task == "clv":
+        return fit_clv(
+            data.frame,
+            data.contexts,
+            at_origin=data.at_origin,
+            horizon_days=config.clv.horizon_days,
+            **shared,
+        )
+    if data.task == "stage":
+        return fit_stage(data.frame, data.contexts, stages=stages, **shared)
+    return fit_transition(
+        data.frame,
+        data.contexts,
+        stages=stages,
+        periods=config.transition.periods,
+        period_days=config.transition.period_days,
+        **shared,
+    )
+
+
+def _require_two_classes(data: TrainingSet) -> None:
+    found = data.frame["no_purchase"].unique()
+    if len(found) < 2:
+        what = "bought again" if 0.0 in found else "stayed away"
+        raise UserError(
+            "churn: labels",
+            found=f"one class only: all {len(data.frame)} eligible customers {what} within "
+            "the horizon",
+            expected="some customers who bought within churn.horizon_days and some who did not",
+            mend="change churn.horizon_days or activity_days, or bring more history",
+        )
+
+
+def fit_all(archive: Archive, origin: int) -> dict[str, Part]:
+    """All four parts as of one origin, each on the labels matured by then."""
+    config, stages = archive.builder.config, archive.builder.taxonomy.names
+    return {task: fit(training_set(archive, task, origin), config, stages) for task in TASKS}
