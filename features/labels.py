@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from features.catalog import View
 from features.contracts import MONEY_ROLES
 from features.snapshots import bought_within, existing, keys, snapshot_stamp
 from features.stages import Array, Facts, decide, stage_at
-from features.catalog import View
-from features.taxonomy import Compare, Taxonomy, window_of
+from features.taxonomy import Compare, Taxonomy
 from features.windows import FAR_PAST, History, Window
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 from ibis.expr.types import Column, Table, Value
@@ -22,11 +23,17 @@ from features.config import (
     UrlTable,
 )
 from features.errors import UserError
+from features.quarantine import ReadReport, counted, refuse_if_too_bad, refuse_unknown_types
+from features.tables import describe, no_zone, read_file, require, unreadable, wrong_type
 from features.timeline import day_date, day_number
 
 # Largest amount in minor units that a sum over a long history cannot overflow int64 with.
 LARGEST_MINOR = 10**14
-HAS_OFFSET = r"(?:[zZ]|[+-]\d{2}(?::?\d{2})?)$"
+# Declared attributes stand behind this in standard events, so that no name can collide.
+ATTRIBUTE = "attribute."
+PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
+OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+PLAIN_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})(?:[T ]\d.*)?$"
 
 
 @ibis.udf.scalar.builtin(name="timezone")
@@ -39,31 +46,13 @@ def _wall_clock(zone: str, at: dt.Timestamp("UTC")) -> dt.timestamp:  # type: ig
     """Wall-clock time of an instant in a zone."""
 
 
-@dataclass(frozen=True)
-class ReadReport:
-    """What happened to the rows of one source.
-
-    Attributes
-    ----------
-    source
-        The table's name as the config gives it.
-    rows
-        Rows read.
-    quarantined
-        Rows set aside, by reason.
-    ignored
-        Rows left out on purpose (machine events, ignored event types, not yet known), by reason.
-    """
-
-    source: str
-    rows: int
-    quarantined: dict[str, int] = field(default_factory=dict)
-    ignored: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def bad(self) -> int:
-        """Rows set aside."""
-        return sum(self.quarantined.values())
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turns the engine's complaints about a table into the one message for its owner."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise unreadable(name, error) from error
 
 
 def connect(temporary: Path | None = None) -> Any:
@@ -73,15 +62,6 @@ def connect(temporary: Path | None = None) -> Any:
         temporary.mkdir(parents=True, exist_ok=True)
         connection.raw_sql("SET temp_directory = $folder", parameters={"folder": str(temporary)})
     return connection
-
-
-def describe(location: Location) -> str:
-    """Name of a table for messages; a URL's user, password and query stay out of it."""
-    if isinstance(location, DatasetTable):
-        return f"{location.dataset}.{location.table}"
-    if isinstance(location, UrlTable):
-        return f"{location.url.split('://', maxsplit=1)[0]}://... table {location.table}"
-    return Path(location).name
 
 
 def open_table(connection: Any, location: Location, source: EventSource) -> Table:
@@ -98,7 +78,7 @@ def open_table(connection: Any, location: Location, source: EventSource) -> Tabl
         return connection.create_table(name, arrow, temp=True, overwrite=True)
     if isinstance(location, UrlTable):
         return _url_table(connection, location)
-    return _file_table(connection, Path(location), source)
+    return read_file(connection, Path(location), source.csv)
 
 
 def _url_table(connection: Any, location: UrlTable) -> Table:
@@ -117,59 +97,6 @@ def _url_table(connection: Any, location: UrlTable) -> Table:
             expected="a reachable database and an existing table",
             mend="check the URL, the table name, and that the driver is installed",
         ) from error
-
-
-def _file_table(connection: Any, path: Path, source: EventSource) -> Table:
-    matches = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
-    if not matches:
-        raise UserError(
-            f"sources: {path}",
-            found="no such file",
-            expected="a csv, parquet or json lines file (or a glob of them)",
-            mend="check the path; relative paths start at the config's folder",
-        )
-    names = [str(match) for match in matches]
-    suffix = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
-    readers: dict[str, Callable[[], Table]] = {
-        "csv": lambda: _read_csv(connection, names, source),
-        "tsv": lambda: _read_csv(connection, names, source),
-        "txt": lambda: _read_csv(connection, names, source),
-        "parquet": lambda: connection.read_parquet(names),
-        "json": lambda: connection.read_json(names),
-        "jsonl": lambda: connection.read_json(names, format="newline_delimited"),
-        "ndjson": lambda: connection.read_json(names, format="newline_delimited"),
-    }
-    if suffix not in readers:
-        raise UserError(
-            f"sources: {path.name}",
-            found=f"a file ending in .{suffix}",
-            expected=", ".join(sorted(readers)),
-            mend="convert the file, or name it after what it holds",
-        )
-    try:
-        return readers[suffix]()
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"sources: {path.name}",
-            found=str(error).splitlines()[0][:300],
-            expected=f"a readable {suffix} file",
-            mend="check the file's encoding and delimiter (`csv:` block of the source)",
-        ) from error
-
-
-def _read_csv(connection: Any, names: list[str], source: EventSource) -> Table:
-    # Everything as text: a guessed type would hide or drop the rows that must be quarantined.
-    form = source.csv
-    return connection.read_csv(
-        names,
-        all_varchar=True,
-        header=True,
-        delim="\t" if names[0].lower().endswith(".tsv") else form.delimiter,
-        encoding=form.encoding,
-        nullstr="",
-    )
 
 
 def joined(connection: Any, source: EventSource) -> Table:
@@ -191,7 +118,13 @@ def joined(connection: Any, source: EventSource) -> Table:
                     found=f"no column {lookup.key!r} in {side}",
                     expected=f"one of: {', '.join(columns)}",
                 )
-        if right.count().execute() != right[lookup.key].nunique().execute():
+        if table[lookup.key].type() != right[lookup.key].type():
+            table = table.mutate(**{lookup.key: _text(table[lookup.key])})
+            right = right.mutate(**{lookup.key: _text(right[lookup.key])})
+        right = right.filter(right[lookup.key].notnull())
+        with _reading(describe(lookup.table)):
+            once = right.count().execute() == right[lookup.key].nunique().execute()
+        if not once:
             raise UserError(
                 where, found=f"{lookup.key!r} more than once", expected="one row for every key"
             )
@@ -200,77 +133,55 @@ def joined(connection: Any, source: EventSource) -> Table:
     return table
 
 
-def _require(table: Table, column: str, where: str) -> Column:
-    if column not in table.columns:
-        raise UserError(
-            where,
-            found=f"no column {column!r}",
-            expected=f"one of: {', '.join(table.columns)}",
-            mend="correct the column name in the config",
-        )
-    return table[column]
-
-
 def _moment(table: Table, spec: TimeColumn, zone: str, where: str) -> tuple[Value, Value]:
     """Instant (UTC) and wall-clock time in `zone` of a time column, null where unreadable."""
-    column = _require(table, spec.column, where)
+    column = require(table, spec.column, where)
     kind = column.type()
     if spec.as_ == "local_date":
-        if kind.is_timestamp() or kind.is_date():
-            wall = column.date().cast("timestamp") if kind.is_timestamp() else column.cast(
-                "timestamp"
-            )
-        elif kind.is_string():
-            wall = _text_date(column).cast("timestamp")
-        else:
-            raise _wrong_type(where, spec.column, kind, "a date")
+        wall = _local_date(column, spec, where).cast("timestamp")
         return _instant(zone, wall), wall
     if kind.is_timestamp() and kind.timezone is not None:
         return column, _wall_clock(zone, column)
     if kind.is_timestamp():
         if spec.zone is None:
-            raise _no_zone(where, spec.column)
+            raise no_zone(where, spec.column)
         instant = _instant(spec.zone, column)
     elif kind.is_string():
-        text = column.strip()
-        explicit = text.re_search(HAS_OFFSET) & (text.length() > 10)
-        if spec.zone is None and bool((~explicit & (text.length() > 0)).any().execute()):
-            raise _no_zone(where, spec.column)
-        naive = text.try_cast("timestamp")
-        instant = explicit.ifelse(
-            text.try_cast(dt.Timestamp("UTC")), _instant(spec.zone or "UTC", naive)
-        )
+        instant = _text_instant(column, spec, where)
     else:
-        raise _wrong_type(where, spec.column, kind, "a timestamp")
+        raise wrong_type(where, spec.column, kind, "a timestamp")
     return instant, _wall_clock(zone, instant)
 
 
-def _text_date(column: Column) -> Value:
+def _text_instant(column: Column, spec: TimeColumn, where: str) -> Value:
+    """Instants from text: by their own offset, else by the declared zone."""
     text = column.strip()
+    explicit = text.re_search(OFFSET_TIME)
+    naive = text.re_search(PLAIN_TIME).ifelse(text.try_cast("timestamp"), None)
+    if spec.zone is None and bool(naive.notnull().sum().execute()):
+        raise no_zone(where, spec.column)
+    offset = text.re_replace(r"\s*(?:[zZ]|UTC|GMT)$", "+00").re_replace(r"\s+([+-])", r"\1")
+    # The engine wants seconds before an offset.
+    whole = offset.re_replace(r"^(\S+[T ]\d{1,2}:\d{2})([+-].*)$", r"\1:00\2")
+    return explicit.ifelse(whole.try_cast(dt.Timestamp("UTC")), _instant(spec.zone or "UTC", naive))
+
+
+def _local_date(column: Column, spec: TimeColumn, where: str) -> Value:
+    """Calendar dates from a date, a timestamp, a number like 20170131 or text."""
+    kind = column.type()
+    if kind.is_date() or (kind.is_timestamp() and kind.timezone is None):
+        return column.cast("date")
+    if not kind.is_string() and not kind.is_integer():
+        raise wrong_type(where, spec.column, kind, "a local date")
+    text = column.cast("string").strip()
     compact = text.re_search(r"^\d{8}$")
     dashed = text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)
-    return compact.ifelse(dashed, text.substr(0, 10).replace("/", "-")).try_cast("date")
-
-
-def _no_zone(where: str, column: str) -> UserError:
-    return UserError(
-        where,
-        found=f"instants without a zone in column {column!r}",
-        expected="a zone for naive times, or offsets in the data",
-        mend=f"write {{column: {column}, zone: UTC}} (or the zone the clock was in), or "
-        f"{{column: {column}, as: local_date}} where it is a calendar date",
-    )
-
-
-def _wrong_type(where: str, column: str, kind: object, expected: str) -> UserError:
-    return UserError(
-        where, found=f"column {column!r} of type {kind}", expected=expected,
-        mend="map another column, or convert this one",
-    )
+    plain = text.re_extract(PLAIN_DATE, 1).re_replace("[/.]", "-")
+    return compact.ifelse(dashed, plain).try_cast("date")
 
 
 def _amount(table: Table, name: str, source: EventSource, where: str) -> Value:
-    column = _require(table, name, where)
+    column = require(table, name, where)
     kind = column.type()
     if kind.is_string():
         text = column.strip()
@@ -278,12 +189,31 @@ def _amount(table: Table, name: str, source: EventSource, where: str) -> Value:
             text = text.replace(".", "").replace(",", ".")
         return text.try_cast("float64")
     if not kind.is_numeric():
-        raise _wrong_type(where, name, kind, "a number")
+        raise wrong_type(where, name, kind, "a number")
     return column.cast("float64")
 
 
 def _text(column: Column) -> Value:
+    """Text of a cell; a whole number is written without its decimal point, empty is null."""
+    kind = column.type()
+    if kind.is_decimal() and kind.scale:
+        column, kind = column.cast("float64"), dt.float64
+    if kind.is_floating():
+        # Where a cell is missing, data frames turn whole-number ids into floats.
+        whole = (column == column.round()) & (column.abs() < 2**53)
+        column = ibis.cases(
+            (column.isnan() | column.isinf(), ibis.null("string")),
+            (whole, column.try_cast("int64").cast("string")),
+            else_=column.cast("string"),
+        )
     return column.cast("string").strip().nullif("")
+
+
+def _original(table: Table, name: str | None) -> Value:
+    """A cell as its file has it, for the quarantine; null where the column is typed."""
+    if name is None or not table[name].type().is_string():
+        return ibis.null("string")
+    return table[name]
 
 
 def standardise(table: Table, source: EventSource, config: Config) -> Table:
@@ -293,7 +223,8 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
     -------
     Table
         customer_id, event_type, at (instant), day, known_day (local day numbers), amount
-        (major units), order_id, is_machine, event_key (declared event id) and the attributes.
+        (major units), order_id, is_machine, event_key (declared event id), the attributes behind
+        `ATTRIBUTE`, and the text of cells that had to be read (``*_text``).
     """
     columns, where = source.columns, f"sources: {describe(source.events)}: columns"
     instant, wall = _moment(table, columns.occurred_at, config.timezone, f"{where}.occurred_at")
@@ -302,7 +233,7 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
         known = _moment(table, columns.known_at, config.timezone, f"{where}.known_at")[1]
     none = ibis.null("string")
     if isinstance(source.event_type, ColumnRef):
-        event_type = _text(_require(table, source.event_type.column, f"{where}.event_type"))
+        event_type = _text(require(table, source.event_type.column, f"{where}.event_type"))
     else:
         event_type = ibis.literal(source.event_type)
     amount: Value = ibis.null("float64")
@@ -312,18 +243,19 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
         filled = table[columns.value].notnull()
     machine: Value = ibis.literal(False)
     if columns.is_machine is not None:
-        flag = _text(_require(table, columns.is_machine, f"{where}.is_machine")).lower()
+        flag = _text(require(table, columns.is_machine, f"{where}.is_machine")).lower()
         machine = flag.isin(["true", "t", "1", "yes", "y"]).fill_null(False)
 
     def optional(name: str | None, key: str) -> Value:
-        return none if name is None else _text(_require(table, name, f"{where}.{key}"))
+        return none if name is None else _text(require(table, name, f"{where}.{key}"))
 
     kept = [a for a in columns.attributes if a not in config.sensitive]
-    attributes = {a: optional(columns.attributes[a], a) for a in kept}
-    if columns.channel is not None:
-        attributes["channel"] = optional(columns.channel, "channel")
+    named = {a: columns.attributes[a] for a in kept}
+    if columns.channel is not None and "channel" not in config.sensitive:
+        named["channel"] = columns.channel
+    attributes = {f"{ATTRIBUTE}{a}": optional(column, a) for a, column in named.items()}
     return table.select(
-        customer_id=_text(_require(table, columns.customer_id, f"{where}.customer_id")),
+        customer_id=_text(require(table, columns.customer_id, f"{where}.customer_id")),
         event_type=event_type,
         at=instant,
         day=wall.date().epoch_days().cast("int32"),
@@ -334,16 +266,16 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
         order_id=optional(columns.order_id, "order_id"),
         is_machine=machine,
         event_key=optional(source.event_id, "event_id"),
+        occurred_at_text=_original(table, columns.occurred_at.column),
+        known_at_text=_original(table, columns.known_at.column if columns.known_at else None),
+        value_text=_original(table, columns.value),
         **attributes,
     )
 
 
 def _reason(events: Table, source: EventSource, config: Config, latest: int) -> Value:
     """Why a row cannot be used, null where it can; the first reason that holds is given."""
-    money = [
-        t for role in ("purchase", "refund") for t in config.role_types().get(role, ())
-    ]
-    last = min(latest, day_number(config.data_through)) if config.data_through else latest
+    money = [t for role in ("purchase", "refund") for t in config.role_types().get(role, ())]
     e, scale = events, 10**config.minor_units
     finite = e.amount.isnull() | ~(e.amount.isnan() | e.amount.isinf())
     cases: list[tuple[Any, str]] = [
@@ -352,7 +284,8 @@ def _reason(events: Table, source: EventSource, config: Config, latest: int) -> 
         (e.day.isnull(), "occurred_at is not a readable date or time"),
         (e.known_missing, "known_at is not a readable date or time"),
         (e.day < day_number(config.earliest), f"occurred_at before {config.earliest}"),
-        (e.day > last, f"occurred_at after {day_date(last)}"),
+        (e.day > latest, f"occurred_at after {day_date(latest)}"),
+        (e.known_day > latest, f"known_at after {day_date(latest)}"),
         (~finite, "amount is not finite"),
         (e.amount_given & e.amount.isnull(), "amount is not a number"),
         ((e.amount.abs() * scale) > LARGEST_MINOR, "amount is out of range"),
@@ -360,10 +293,34 @@ def _reason(events: Table, source: EventSource, config: Config, latest: int) -> 
     if source.columns.value is not None:
         cases.append((e.event_type.isin(money) & e.amount.isnull(), "purchase without an amount"))
     if source.event_id is not None:
-        cases += [
-            (e.event_key.isnull(), "event_id is empty"),
-            (e.copy > 0, "duplicate event_id"),
-        ]
+        cases.append((e.event_key.isnull(), "event_id is empty"))
+    return ibis.cases(*cases, else_=ibis.null("string"))
+
+
+def _copies_marked(events: Table) -> Table:
+    """Adds the reason "duplicate event_id" to every usable row but the first known of its id."""
+    order = [
+        events.reason.notnull(),
+        events.known_day,
+        *(events[name] for name in ("at", "customer_id", "event_type", "amount", "order_id")),
+    ]
+    copy = ibis.row_number().over(ibis.window(group_by=events.event_key, order_by=order))
+    marked = events.mutate(copy=copy)
+    repeated = marked.event_key.notnull() & (marked.copy > 0)
+    said = repeated.ifelse("duplicate event_id", ibis.null("string"))
+    return marked.mutate(reason=marked.reason.coalesce(said)).drop("copy")
+
+
+def _left_out(events: Table, config: Config) -> Value:
+    """Why a good row is left out on purpose, null where it counts."""
+    cases: list[tuple[Any, Any]] = [
+        (events.reason.notnull(), ibis.null("string")),
+        (events.is_machine, "machine event"),
+    ]
+    if config.ignored_event_types:
+        cases.append((events.event_type.isin(config.ignored_event_types), "ignored event type"))
+    if config.data_through is not None:
+        cases.append((events.day > day_number(config.data_through), "after data_through"))
     return ibis.cases(*cases, else_=ibis.null("string"))
 
 
@@ -389,7 +346,7 @@ def read_source(
     -------
     Table
         customer_id, event_type, at, day, known_day, value (integer minor units, null where no
-        amount), order_id, and the attributes; one row an event line.
+        amount), order_id, and the attributes behind `ATTRIBUTE`; one row an event line.
     ReadReport
         The counts.
 
@@ -401,88 +358,30 @@ def read_source(
     """
     source = config.sources[number]
     name = describe(source.events)
-    raw = standardise(joined(connection, source), source, config)
-    if source.event_id is not None:
-        order = [raw.day, raw.customer_id, raw.amount]
-        raw = raw.mutate(
-            copy=ibis.row_number().over(ibis.window(group_by=raw.event_key, order_by=order))
-        )
-    raw = raw.mutate(reason=_reason(raw, source, config, latest))
-    staged = _stored(connection, f"staged_{number}", raw, name)
+    with _reading(name):
+        raw = standardise(joined(connection, source), source, config)
+        raw = raw.mutate(reason=_reason(raw, source, config, latest))
+        if source.event_id is not None:
+            raw = _copies_marked(raw)
+        raw = raw.mutate(ignored=_left_out(raw, config))
+        staged = connection.create_table(f"staged_{number}", raw, temp=True, overwrite=True)
     rows = int(staged.count().execute())
     if rows == 0:
         raise UserError(
-            f"sources: {name}", found="an empty table", expected="at least one event",
+            f"sources: {name}",
+            found="an empty table",
+            expected="at least one event",
             mend="check the export that writes it",
         )
-    report = _report(staged, config, name, rows)
+    report = counted(staged, name, rows)
+    aside = quarantine / f"source_{number}.parquet"
     if report.bad:
         quarantine.mkdir(parents=True, exist_ok=True)
-        staged.filter(staged.reason.notnull()).to_parquet(quarantine / f"source_{number}.parquet")
-    _refuse_if_too_bad(report, config, quarantine)
-    _refuse_unknown_types(staged, config, name)
-    good = staged.filter(
-        staged.reason.isnull()
-        & ~staged.is_machine
-        & staged.event_type.notin([*config.ignored_event_types, ""])
-    )
+        staged.filter(staged.reason.notnull()).to_parquet(aside)
+    refuse_if_too_bad(report, config, aside)
+    refuse_unknown_types(staged, config, name)
+    good = staged.filter(staged.reason.isnull() & staged.ignored.isnull())
     minor = (good.amount * 10**config.minor_units).round().cast("int64")
-    return good.mutate(value=minor).drop(
-        *({"amount", "amount_given", "is_machine", "event_key", "known_missing", "reason", "copy"}
-          & set(good.columns))
-    ), report
-
-
-def _stored(connection: Any, table: str, expression: Table, name: str) -> Table:
-    try:
-        return connection.create_table(table, expression, temp=True, overwrite=True)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"sources: {name}",
-            found=str(error).splitlines()[0][:300],
-            expected="rows that can be read with the declared columns and types",
-            mend="check the file for broken lines, wrong quoting or a wrong encoding",
-        ) from error
-
-
-def _report(staged: Table, config: Config, name: str, rows: int) -> ReadReport:
-    reasons = staged.filter(staged.reason.notnull()).reason.value_counts(name="n").execute()
-    machine = int((staged.is_machine & staged.reason.isnull()).sum().execute() or 0)
-    skipped = int(staged.event_type.isin([*config.ignored_event_types, ""]).sum().execute() or 0)
-    ignored = {"machine event": machine, "ignored event type": skipped}
-    return ReadReport(
-        source=name,
-        rows=rows,
-        quarantined={str(r): int(n) for r, n in zip(reasons.reason, reasons.n, strict=True)},
-        ignored={reason: n for reason, n in ignored.items() if n},
-    )
-
-
-def _refuse_if_too_bad(report: ReadReport, config: Config, quarantine: Path) -> None:
-    if report.bad <= config.quarantine.max_share * report.rows:
-        return
-    listed = "; ".join(
-        f"{reason}: {n}" for reason, n in sorted(report.quarantined.items(), key=lambda r: -r[1])
-    )
-    raise UserError(
-        f"sources: {report.source}",
-        found=f"{report.bad} bad rows of {report.rows} ({listed})",
-        expected=f"at most {config.quarantine.max_share:.1%} bad rows (quarantine.max_share)",
-        mend=f"look at them in {quarantine}, mend the export or the config's columns",
-    )
-
-
-def _refuse_unknown_types(staged: Table, config: Config, name: str) -> None:
-    known = {t for types in config.role_types().values() for t in types}
-    known |= set(config.ignored_event_types)
-    there = staged.filter(staged.reason.isnull()).event_type.value_counts(name="n").execute()
-    unknown = sorted(set(there.event_type) - known)
-    if unknown:
-        raise UserError(
-            f"sources: {name}: event_type",
-            found=f"unknown event types: {', '.join(map(repr, unknown[:10]))}",
-            expected=f"types that `roles` maps, or: {', '.join(sorted(known))}",
-            mend="map them under `roles`, or list them under `ignored_event_types`",
-        )
+    kept = ["customer_id", "event_type", "at", "day", "known_day", "order_id"]
+    kept += [column for column in good.columns if column.startswith(ATTRIBUTE)]
+    return good.mutate(value=minor).select([*kept, "value"]), report

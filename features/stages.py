@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from features.taxonomy import All, AnyOf, Compare, Measure, Not, Rule, Taxonomy
+from features.taxonomy import All, Compare, Measure, Not, Rule, Taxonomy
 from features.windows import FAR_PAST, DayRows, History, Window
 
 Array = np.ndarray[Any, Any]

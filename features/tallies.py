@@ -13,7 +13,8 @@ from ibis.expr.types import Table
 
 from features.config import Config
 from features.errors import UserError
-from features.sources import ReadReport, connect, read_source
+from features.quarantine import ReadReport
+from features.sources import ATTRIBUTE, connect, read_source
 
 # What an order with a negative total becomes; always of the role `refund`.
 NEGATIVE = "negative_amount"
@@ -118,13 +119,14 @@ def daily_tally(events: Table, config: Config) -> Table:
 
 def attribute_tally(events: Table, attributes: list[str]) -> Table | None:
     """Tally of each declared attribute's choices; null where the source declares none."""
-    declared = [a for a in attributes if a in events.columns]
+    declared = [a for a in attributes if f"{ATTRIBUTE}{a}" in events.columns]
     if not declared:
         return None
     parts = []
     for attribute in declared:
-        filled = events.filter(events[attribute].notnull())
-        chosen = filled.mutate(choice=filled[attribute])
+        column = f"{ATTRIBUTE}{attribute}"
+        filled = events.filter(events[column].notnull())
+        chosen = filled.mutate(choice=filled[column])
         keys = ["customer_id", "event_type", "choice", "day", "known_day"]
         counted = chosen.group_by(keys).agg(count=chosen.count())
         parts.append(counted.mutate(attribute=ibis.literal(attribute)))

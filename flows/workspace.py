@@ -161,3 +161,29 @@ def fingerprint(config: Config) -> str:
     if isinstance(stages, dict) and "file" in stages:
         files.append(Path(stages["file"]).read_text(encoding="utf-8"))
     return hashlib.sha256(json.dumps([content, files], sort_keys=True).encode()).hexdigest()
+
+
+def backtest_origins(output: Path, given: str | None) -> list[str]:
+    """ISO dates of the back-test: as given (``DATE,DATE,...``), else the config's.
+
+    Raises
+    ------
+    UserError
+        Where a date cannot be read, or there are none.
+    """
+    if given is None:
+        dates = [str(day) for day in Workspace(output).config().backtest.origins]
+    else:
+        dates = [text.strip() for text in given.split(",") if text.strip()]
+    for text in dates:
+        try:
+            dt.date.fromisoformat(text)
+        except ValueError as error:
+            raise UserError("--origins", found=text, expected="dates like 2017-10-01") from error
+    if not dates:
+        raise UserError(
+            "backtest.origins",
+            found="no origins",
+            expected="dates under `backtest: {origins: [...]}`, or --origins DATE,DATE,...",
+        )
+    return dates

@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import UserError
 
@@ -84,6 +85,11 @@ class Run:
         self.tracking.client.log_dict(self.run_id, dict(content), path)
 
 
+    def folder(self, path: Path, name: str) -> None:
+        """Store a folder's files under `name` among the run's artifacts."""
+        self.tracking.client.log_artifacts(self.run_id, str(path), name)
+
+
 @dataclass(frozen=True)
 class Tracking:
     """A tracking store and an experiment in it; made by `start`.
@@ -103,6 +109,15 @@ class Tracking:
     def client(self) -> mlflow.MlflowClient:
         """MLflow's client of this store."""
         return mlflow.MlflowClient(tracking_uri=self.uri)
+
+    def existing(self, run_id: str) -> Run:
+        """A run that was made before, to write more to it or to nest under it."""
+        return Run(self, run_id, self.client.get_run(run_id).info.start_time)
+
+    def download(self, run_id: str, name: str, folder: Path) -> Path:
+        """Copy a run's artifacts under `name` into `folder`; returns where they lie."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(self.client.download_artifacts(run_id, name, str(folder)))
 
     @contextmanager
     def run(
@@ -149,9 +164,9 @@ def start(output: Path, *, experiment: str = "stagecast") -> Tracking:
             found = client.get_experiment_by_name(experiment)
             if found is not None:
                 return Tracking(uri, found.experiment_id)
-            location = None if _is_server(uri) else (output / ARTIFACTS).as_uri()
+            location = None if _is_server(uri) else str(output / ARTIFACTS)
             return Tracking(uri, client.create_experiment(experiment, artifact_location=location))
-    except (MlflowException, OSError, ValueError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
         raise UserError(
             "MLflow tracking store",
             found=f"{uri}, which does not open: {str(error).splitlines()[0]}",

@@ -123,7 +123,11 @@ def fit(data: TrainingSet, config: Config, stages: list[str]) -> Part:
     if data.task == "churn":
         _require_two_classes(data)
         return fit_churn(
-            data.frame, data.contexts, horizon_days=config.churn.horizon_days, **shared
+            data.frame,
+            data.contexts,
+            horizon_days=config.churn.horizon_days,
+            activity_days=config.activity_days,
+            **shared,
         )
     if data.task == "clv":
         return fit_clv(

@@ -1,0 +1,82 @@
+"""Hold-outs: who gets no message, so that the campaign's effect can be told from chance."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+TREATMENT = "treatment"
+CONTROL = "control"
+
+# (z for 5 % two-sided + z for 80 % power) squared: (1.96 + .84) ** 2.
+POWER_FACTOR = 7.84
+
+
+def draw(
+    customers: Sequence[str], *, salt: str, campaign: str, wave: str
+) -> npt.NDArray[np.float64]:
+    """A number in [0, 1) for each customer, always the same for the same names.
+
+    Keyed BLAKE2b of campaign, wave and customer: independent between campaigns and waves, and
+    not to be guessed without the salt.
+
+    Parameters
+    ----------
+    customers
+        Customer ids.
+    salt
+        The project's own text; another salt draws anew.
+    campaign, wave
+        Campaign id, and the wave in which the customers entered it.
+
+    Returns
+    -------
+    ndarray of float64, shape (customers,)
+    """
+    key = hashlib.blake2b(salt.encode("utf-8", "surrogatepass"), digest_size=32).digest()
+    # Lengths go first, so that no two different (campaign, wave) spell the same bytes.
+    head = f"{len(campaign)}:{campaign}{len(wave)}:{wave}".encode("utf-8", "surrogatepass")
+    start = hashlib.blake2b(head, key=key, digest_size=8)
+    drawn = np.empty(len(customers), dtype=np.uint64)
+    for row, customer in enumerate(customers):
+        digest = start.copy()
+        digest.update(customer.encode("utf-8", "surrogatepass"))
+        drawn[row] = int.from_bytes(digest.digest(), "big")
+    # The upper 53 bits: more would round up to 1.
+    return (drawn >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+def arms(
+    customers: Sequence[str], *, salt: str, campaign: str, wave: str, control_share: float
+) -> npt.NDArray[np.object_]:
+    """Arm of each selected customer: ``control`` with the given probability, else ``treatment``."""
+    held_out = draw(customers, salt=salt, campaign=campaign, wave=wave) < control_share
+    return np.where(held_out, CONTROL, TREATMENT).astype(object)
+
+
+def smallest_detectable_effect(n: int, base_rate: float, control_share: float) -> float | None:
+    """Difference of two rates that a hold-out shows with 80 % power at 5 % (two-sided).
+
+    Solves N = 7.84 p(1-p) / (d^2 c(1-c)) for d, the normal approximation for two proportions.
+
+    Parameters
+    ----------
+    n
+        Customers in both arms.
+    base_rate
+        Expected rate p without the campaign, 0 to 1.
+    control_share
+        Share c of the customers in control.
+
+    Returns
+    -------
+    float or None
+        In the unit of the rate; None where there is no one, no control or no rate.
+    """
+    if n == 0 or not 0 < control_share < 1 or not 0 <= base_rate <= 1:
+        return None
+    spread = base_rate * (1 - base_rate) / (control_share * (1 - control_share))
+    return float(np.sqrt(POWER_FACTOR * spread / n))

@@ -1,0 +1,319 @@
+"""Playbooks: what a campaign is, whom it addresses, what it offers and how it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from campaigns.rules import KNOWN_COLUMNS, Rule, RuleError, conditions, is_known, parse_rule
+from features.config import Strict, parse_yaml
+from features.errors import UserError
+from features.taxonomy import Taxonomy
+
+OTHER = "other"
+Share = Annotated[float, Field(ge=0, lt=1)]
+Days = Annotated[int, Field(ge=1, le=3650)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Line = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+StageKind = Literal["silent_buyers", "active"]
+
+
+@dataclass(frozen=True)
+class StageSet:
+    """What campaigns need to know of a taxonomy.
+
+    Attributes
+    ----------
+    name
+        The taxonomy's name; playbooks list their stages under it, or under ``other``.
+    stages
+        All its stages.
+    parameters
+        Its parameters by name, such as ``L``; rules may refer to them.
+    silent
+        Stage -> role whose silence leads to it (``lapsed``: purchase).
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    silent: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, taxonomy: Taxonomy) -> StageSet:
+        """The same of a full taxonomy."""
+        return cls(
+            taxonomy.name,
+            tuple(taxonomy.names),
+            taxonomy.parameters,
+            {stage.name: stage.silent for stage in taxonomy.stages if stage.silent is not None},
+        )
+
+    def kind(self, kind: StageKind) -> tuple[str, ...]:
+        """Stages of a kind: ``silent_buyers`` or ``active`` (those no silence leads to)."""
+        if kind == "active":
+            return tuple(stage for stage in self.stages if stage not in self.silent)
+        return tuple(stage for stage in self.stages if self.silent.get(stage) == "purchase")
+
+
+class Trigger(Strict):
+    """What starts the campaign for a customer; declared here, fired by the nightly run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: Literal["stage_entered", "flag_raised", "score_risen", "event", "date", "schedule"]
+    stage: Name | None = None
+    flag: Name | None = None
+    column: Name | None = None
+    role: Name | None = None
+    every: Literal["day", "week", "month", "quarter"] | None = None
+    after_days: Annotated[int, Field(ge=0, le=3650)] = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> Trigger:
+        needed = {
+            "stage_entered": "stage",
+            "flag_raised": "flag",
+            "score_risen": "column",
+            "event": "role",
+            "date": "column",
+            "schedule": "every",
+        }[self.when]
+        if getattr(self, needed) is None:
+            raise ValueError(f"a trigger {self.when} needs `{needed}`")
+        return self
+
+
+class Offer(Strict):
+    """What the customer is offered.
+
+    Attributes
+    ----------
+    text
+        For the marketer who writes the message.
+    discount
+        Share of the order value given away; 0 where the offer is no discount.
+    """
+
+    text: Line
+    discount: Share = 0.0
+
+
+class Value(Strict):
+    """What one contact may bring: a product of scored columns, in money."""
+
+    product: Annotated[tuple[Name, ...], Field(min_length=1)]
+    means: Line
+
+
+class Success(Strict):
+    """How the campaign will be judged, treatment minus control.
+
+    Attributes
+    ----------
+    metric, within_days
+        What is counted, and for how long after the start.
+    base_rate
+        Scored probability whose mean stands for the rate without the campaign (or for its
+        complement: the smallest detectable effect is the same).
+    """
+
+    metric: Line
+    within_days: Days
+    base_rate: Name | None = None
+
+
+class Playbook(Strict):
+    """One campaign.
+
+    Attributes
+    ----------
+    campaign, title, description
+        Identifier, and words for the marketer.
+    kind
+        ``promotional``: at most one such campaign a customer and run, with a control group.
+        ``service``: never held out, may come beside another.
+    stages
+        Taxonomy name -> stages it addresses, with ``other`` for every taxonomy not named. Instead
+        of names: ``silent_buyers``, or ``active`` for the stages that no silence leads to.
+    trigger
+        What starts it; the first version lists everyone who fits the audience.
+    audience
+        Rule on scored columns that a newcomer must meet.
+    exit_on
+        Rule that ends a membership; without it, no longer meeting ``audience`` does.
+    expires_days, re_entry_days, max_contacts
+        Days a membership lasts; days from leaving until the customer may enter again; messages
+        in one membership.
+    rank_by
+        Columns whose product orders the customers, best first.
+    value, contact_cost
+        Expected value = product x (1 - discount) - contact cost, in money.
+    control_share
+        Share of the selected customers who get no message.
+    capacity
+        Most customers in the campaign at once, both arms; null: no limit.
+    priority
+        1 is served first.
+    """
+
+    campaign: Name
+    title: Line
+    description: Line
+    kind: Literal["promotional", "service"] = "promotional"
+    stages: dict[Name, tuple[Name, ...] | StageKind]
+    trigger: Annotated[tuple[Trigger, ...], Field(min_length=1)]
+    audience: Annotated[Any, BeforeValidator(lambda node: parse_rule(node, "audience"))]
+    exit_on: Annotated[
+        Any, BeforeValidator(lambda node: None if node is None else parse_rule(node, "exit_on"))
+    ] = None
+    expires_days: Days
+    re_entry_days: Annotated[int, Field(ge=0, le=3650)] = 0
+    max_contacts: Annotated[int, Field(ge=1, le=100)] | None = None
+    rank_by: Annotated[tuple[Name, ...], Field(min_length=1)]
+    value: Value
+    channel: Name
+    offer: Offer
+    contact_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    control_share: Share
+    success: Success
+    priority: Annotated[int, Field(ge=1, le=1000)]
+    capacity: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Playbook:
+        if OTHER not in self.stages:
+            raise ValueError(f"stages needs `{OTHER}`, for taxonomies that are not named")
+        if self.kind == "service" and self.control_share > 0:
+            raise ValueError("a service message is never held out: control_share must be 0")
+        return self
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Its rules: the audience, and what ends a membership."""
+        return tuple(rule for rule in (self.audience, self.exit_on) if rule is not None)
+
+    def addressed(self, taxonomy: StageSet) -> tuple[str, ...]:
+        """Stages of a taxonomy that it addresses; none where the taxonomy has no such stage.
+
+        Raises
+        ------
+        UserError
+            Where the playbook names a stage for this very taxonomy that it lacks.
+        """
+        listed = self.stages.get(taxonomy.name, self.stages[OTHER])
+        if isinstance(listed, str):
+            return taxonomy.kind(listed)
+        unknown = [stage for stage in listed if stage not in taxonomy.stages]
+        if unknown and taxonomy.name in self.stages:
+            raise UserError(
+                f"campaign {self.campaign}: stages.{taxonomy.name}",
+                found=f"stage {unknown[0]!r}",
+                expected=f"stages of that taxonomy: {', '.join(taxonomy.stages)}",
+            )
+        return tuple(stage for stage in listed if stage in taxonomy.stages)
+
+
+def load_playbook(path: Path) -> Playbook:
+    """Playbook of a YAML file.
+
+    Raises
+    ------
+    UserError
+        Naming the file, the key, what was found and what is allowed.
+    """
+    try:
+        playbook = Playbook.model_validate(parse_yaml(path))
+    except ValidationError as error:
+        raise _problem(error, path) from error
+    for key, column in _named_columns(playbook):
+        if not is_known(column):
+            raise UserError(
+                f"{path}: {key}",
+                found=f"column {column!r}",
+                expected=f"a scored column: {', '.join(KNOWN_COLUMNS)}, "
+                "preferred_<attribute>..., interest_<attribute>...",
+            )
+    return playbook
+
+
+def load_playbooks(paths: Iterable[Path]) -> list[Playbook]:
+    """Playbooks in order of priority (equal ones by name).
+
+    Raises
+    ------
+    UserError
+        As `load_playbook`, and where two files describe the same campaign.
+    """
+    seen: dict[str, Path] = {}
+    playbooks = []
+    for path in paths:
+        playbook = load_playbook(path)
+        if playbook.campaign in seen:
+            raise UserError(
+                f"{path}: campaign",
+                found=f"{playbook.campaign!r}, which {seen[playbook.campaign]} has too",
+                expected="one file a campaign",
+            )
+        seen[playbook.campaign] = path
+        playbooks.append(playbook)
+    return by_priority(playbooks)
+
+
+def by_priority(playbooks: Iterable[Playbook]) -> list[Playbook]:
+    """Playbooks in the order they are served."""
+    return sorted(playbooks, key=lambda playbook: (playbook.priority, playbook.campaign))
+
+
+def _named_columns(playbook: Playbook) -> list[tuple[str, str]]:
+    """Every scored column a playbook names, with its key."""
+    found = [("audience", each.column) for each in conditions(playbook.audience)]
+    if playbook.exit_on is not None:
+        found += [("exit_on", each.column) for each in conditions(playbook.exit_on)]
+    found += [("rank_by", column) for column in playbook.rank_by]
+    found += [("value.product", column) for column in playbook.value.product]
+    if playbook.success.base_rate is not None:
+        found.append(("success.base_rate", playbook.success.base_rate))
+    return found
+
+
+def _problem(error: ValidationError, path: Path) -> UserError:
+    """First problem of a validation as one message."""
+    first = error.errors()[0]
+    loc: Sequence[int | str] = first["loc"]
+    key = ".".join(str(part) for part in loc)
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, RuleError):
+        return UserError(f"{path}: {cause.key}", found=cause.found, expected=cause.expected)
+    if first["type"] == "extra_forbidden":
+        return UserError(
+            f"{path}: {key}",
+            found="an unknown key",
+            expected=f"one of {', '.join(_allowed(loc[:-1]))}",
+            mend="check the spelling, or remove the key",
+        )
+    if first["type"] == "missing":
+        return UserError(
+            f"{path}: {key}", found="nothing", expected="this key", mend="add it to the file"
+        )
+    found = "the keys together" if isinstance(first["input"], dict) else repr(first["input"])
+    expected = str(cause) if cause is not None else first["msg"]
+    return UserError(f"{path}: {key}".removesuffix(": "), found=found, expected=expected)
+
+
+def _allowed(loc: Sequence[int | str]) -> list[str]:
+    """Keys of the block at a place of the playbook."""
+    blocks: dict[str, type[BaseModel]] = {
+        "trigger": Trigger,
+        "offer": Offer,
+        "value": Value,
+        "success": Success,
+    }
+    block = blocks.get(str(loc[0]), Playbook) if loc else Playbook
+    return list(block.model_fields)

@@ -1,0 +1,197 @@
+"""The command line. Heavy imports wait until a command needs them, so that help comes at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from features.errors import UserError
+from flows import settings
+
+EXAMPLE = "configs/completejourney.yaml"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Predict each customer's life-cycle stage, next transition, churn risk and lifetime "
+    "value, and turn the predictions into audiences that can be measured.\n\n"
+    "Start with [bold]stagecast run[/]: it works at once, on an example data set. For your own "
+    "data write a YAML file like configs/cdnow.yaml and give it with --config.\n\n"
+    "Exit codes: 0 done, 2 something for you to mend (one message says what), 1 a defect of ours.",
+)
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of all results.", file_okay=False)
+]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option("--config", "-c", help="YAML of the data set; default: the output folder's own."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, e.g. seed=7."),
+]
+OUTPUTS = Path("outputs")
+
+
+def _prepared(output: Path, config: str | None, overrides: list[str] | None) -> str:
+    from flows.workspace import prepare
+
+    return str(prepare(output, config, tuple(overrides or ())).output)
+
+
+def _run(flow: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a flow in the local settings; the flow's own error is what the user sees."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    # The heartbeat thread costs every flow a second, and tells a local user nothing.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        return flow(*arguments)
+
+
+@app.command()
+def run(
+    config: Annotated[
+        str, typer.Option("--config", "-c", help="YAML of the data set.")
+    ] = EXAMPLE,
+    output: Output = OUTPUTS,
+    overrides: Settings = None,
+) -> None:
+    """The main job: read, build features, train four models, promote, score, plan audiences.
+
+    Everything lands in the output folder: scores and audiences in stagecast.duckdb, files of the
+    run under runs/, models and figures in MLflow.
+    """
+    from flows.console import step
+
+    step(f"stagecast: {config} -> {output}")
+    settings.apply(output.absolute())
+    folder = _prepared(output, config, overrides)
+    from flows.run import run_flow
+    from flows.tables import print_run
+
+    print_run(Path(folder), _run(run_flow, folder))
+
+
+@app.command()
+def features(
+    config: ConfigFile = None, output: Output = OUTPUTS, overrides: Settings = None
+) -> None:
+    """Read the sources and build point-in-time features (first step of run)."""
+    settings.apply(output.absolute())
+    folder = _prepared(output, config, overrides)
+    from flows.features import features_flow
+
+    _run(features_flow, folder)
+    _next(f"stagecast train --output {output}")
+
+
+@app.command()
+def train(output: Output = OUTPUTS, overrides: Settings = None) -> None:
+    """Train the four models from stored features, test them, register them with the scorer."""
+    settings.apply(output.absolute())
+    folder = _prepared(output, None, overrides)
+    from flows.train import train_flow
+
+    _run(train_flow, folder)
+    _next(f"stagecast promote --output {output}")
+
+
+@app.command()
+def promote(output: Output = OUTPUTS) -> None:
+    """Compare the newest scorer with the champion; make it champion if it earned it."""
+    settings.apply(output.absolute())
+    folder = _prepared(output, None, None)
+    from flows.promote import promote_flow
+
+    _run(promote_flow, folder)
+    _next(f"stagecast score --output {output}")
+
+
+@app.command()
+def score(output: Output = OUTPUTS) -> None:
+    """Score everyone with the champion from the registry and publish scores and audiences."""
+    settings.apply(output.absolute())
+    folder = _prepared(output, None, None)
+    from flows.score import nightly_flow
+    from flows.tables import print_scores
+
+    _run(nightly_flow, folder)
+    print_scores(Path(folder))
+
+
+@app.command()
+def target(output: Output = OUTPUTS) -> None:
+    """Plan the audiences anew from the current scores, e.g. after a playbook has changed."""
+    settings.apply(output.absolute())
+    folder = _prepared(output, None, None)
+    from flows.tables import print_scores
+    from flows.target import retarget_flow
+
+    _run(retarget_flow, folder)
+    print_scores(Path(folder))
+
+
+@app.command()
+def backtest(
+    config: ConfigFile = None,
+    output: Output = OUTPUTS,
+    origins: Annotated[
+        str | None,
+        typer.Option(help="Dates to train at, DATE,DATE,...; default: those of the config."),
+    ] = None,
+    overrides: Settings = None,
+) -> None:
+    """Train as of past dates, test on what came after; writes backtest.json.
+
+    Every model and baseline is measured at every origin on labels that its training never saw.
+    """
+    settings.apply(output.absolute())
+    folder = _prepared(output, config, overrides)
+    from flows.backtest import backtest_flow
+    from flows.tables import print_backtest
+    from flows.workspace import backtest_origins
+
+    result = _run(backtest_flow, folder, backtest_origins(Path(folder), origins))
+    print_backtest(result)
+
+
+@app.command()
+def rollback(output: Output = OUTPUTS) -> None:
+    """Give the champion alias back to the scorer version that had it before."""
+    settings.apply(output.absolute())
+    folder = _prepared(output, None, None)
+    from flows.tables import print_rollback
+
+    print_rollback(Path(folder))
+
+
+@app.command()
+def models(output: Output = OUTPUTS) -> None:
+    """List the registered scorers: which is champion, since when, and why."""
+    settings.apply(output.absolute())
+    folder = _prepared(output, None, None)
+    from flows.tables import print_models
+
+    print_models(Path(folder))
+
+
+def _next(command: str) -> None:
+    from flows.console import console
+
+    console.print(f"next: [bold]{command}[/]")
+
+
+def main() -> None:
+    """Entry point: a user error is one message and exit code 2, a defect keeps its traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

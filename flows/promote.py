@@ -1,0 +1,82 @@
+"""Promote flow: compare the newest scorer with the champion, and move the alias if it earned it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+
+from features.build import TASKS
+from features.locks import exclusive
+from flows.console import step, warn
+from flows.workspace import Workspace
+from models import registry
+from models.inference import Part
+from models.promotion import Decision, compare, decide
+from models.registry import Version
+from models.tracking import Tracking
+
+
+def _gated(tracking: Tracking, version: Version, folder: Path) -> dict[str, Part]:
+    """The parts a scorer's training fitted before its gate."""
+    path = tracking.download(version.run_id, "gated", folder / str(version.version))
+    return {task: Part.load(path / task) for task in TASKS}
+
+
+@task(name="compare on the gate")
+def compare_versions(output: str, challenger: int) -> dict[str, Any]:
+    """Decide whether a scorer version may become champion."""
+    space = Workspace(Path(output))
+    tracking = space.tracking()
+    rows = registry.versions(tracking, registry.SCORER)
+    new = next(row for row in rows if row.version == challenger)
+    old = registry.champion(tracking, registry.SCORER)
+    if old is None:
+        return Decision(True, "the first scorer: there is no champion to compare with").as_dict()
+    if old.version == new.version:
+        return Decision(True, "it is the champion already").as_dict()
+    if old.tags.get("definitions") != new.tags.get("definitions"):
+        reason = "stages or horizons were redefined: the champion predicts something else"
+        return Decision(True, reason).as_dict()
+    archive = space.archive()
+    folder = space.output / "training" / "compared"
+    try:
+        comparisons = compare(
+            archive,
+            _gated(tracking, new, folder),
+            _gated(tracking, old, folder),
+            seed=archive.builder.config.seed,
+        )
+    except ValueError as error:
+        reason = f"the champion cannot predict on today's features ({error})"
+        return Decision(True, reason).as_dict()
+    same = old.tags.get("config") == new.tags.get("config")
+    return decide(comparisons, same_recipe=same).as_dict()
+
+
+@task(name="move the alias")
+def move_alias(output: str, version: int, decision: dict[str, Any]) -> None:
+    """Log a decision, and point the champion alias at the version where it was accepted."""
+    tracking = Workspace(Path(output)).tracking()
+    rows = registry.versions(tracking, registry.SCORER)
+    run_id = next(row.run_id for row in rows if row.version == version)
+    tracking.existing(run_id).text(json.dumps(decision, indent=1), "promotion.json")
+    if decision["accepted"]:
+        registry.set_champion(tracking, registry.SCORER, version, reason=decision["reason"])
+
+
+@flow(name="promote")
+def promote_flow(output: str) -> dict[str, Any]:
+    """Make the newest trained scorer champion if it is not worse than the present one."""
+    space = Workspace(Path(output))
+    with exclusive(space.output, "promote"):
+        version = int(space.read("training.json")["scorer"]["version"])
+        decision = compare_versions(output, version)
+        move_alias(output, version, decision)
+    if decision["accepted"]:
+        step(f"stagecast-scorer version {version} is champion: {decision['reason']}")
+    else:
+        warn(f"version {version} was not promoted: {decision['reason']}")
+    return {"version": version, **decision}

@@ -1,0 +1,74 @@
+"""Score flow: the champion from the registry scores everyone who exists at the last snapshot."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from prefect import flow, task
+
+from features import store
+from features.locks import exclusive
+from features.runs import run_folder, write_parquet
+from features.timeline import day_date
+from flows.console import step
+from flows.target import target_flow
+from flows.workspace import Workspace, new_run_id
+from models import registry
+from models.scoring import Stamp, score
+
+
+@task(name="clean up")
+def clean_up(output: str, run_id: str) -> list[str]:
+    """Remove what a killed run left behind."""
+    removed = store.clean_unpublished(Path(output), keep=[run_id])
+    if removed:
+        step(f"removed what an interrupted run left: {', '.join(removed)}")
+    return removed
+
+
+@task(name="score customers")
+def score_customers(output: str, run_id: str) -> dict[str, Any]:
+    """Score everyone with ``stagecast-scorer@champion``; writes the run's parquet files."""
+    space = Workspace(Path(output))
+    started = dt.datetime.now(dt.UTC)
+    archive = space.archive()
+    loaded = registry.load(space.tracking())
+    at = archive.builder.last_snapshot
+    step(f"scoring at {day_date(at)} with stagecast-scorer version {loaded.version.version}")
+    rows, context = score(loaded, archive, at, Stamp(run_id, started))
+    folder = run_folder(space.output, run_id)
+    path = folder / "scores" / "scores.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_parquet(path, pa.Table.from_pandas(rows, preserve_index=False))
+    (folder / "scoring_context.json").write_text(json.dumps(context, indent=1), encoding="utf-8")
+    meta = {
+        "run_id": run_id,
+        "dataset": archive.builder.config.name,
+        "snapshot_at": str(day_date(at)),
+        "scorer_version": str(loaded.version.version),
+        "mlflow_run_id": loaded.version.run_id,
+        "started_at": started.isoformat(),
+    }
+    (folder / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    step(f"scored {len(rows):,} customers")
+    return {**meta, "customers": len(rows)}
+
+
+@flow(name="score")
+def score_flow(output: str, run_id: str) -> dict[str, Any]:
+    """Score all customers into a run's folder; nothing is published yet."""
+    with exclusive(Path(output), run_id):
+        clean_up(output, run_id)
+        return score_customers(output, run_id)
+
+
+@flow(name="nightly")
+def nightly_flow(output: str) -> dict[str, Any]:
+    """Score all customers, plan the audiences that follow, and publish both in one act."""
+    run_id = new_run_id("score")
+    with exclusive(Path(output), run_id):
+        return score_flow(output, run_id) | target_flow(output, run_id)

@@ -1,0 +1,119 @@
+"""Tables at the end of a command: where things lie, what came out, what to try next."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+from features import store
+from features.runs import run_folder
+from flows.console import console, table
+from flows.summary import HEADLINES
+from flows.workspace import Workspace
+from models import registry
+
+
+def print_scores(output: Path) -> None:
+    """Paths of the current run, and the next command."""
+    current = store.read_current(output)
+    folder = run_folder(output, current.run.run_id)
+    rows = [
+        ("scores and audiences", output / store.STORE_FILE),
+        ("summary", folder / "summary.md"),
+        ("scores (parquet)", folder / "scores"),
+        ("audiences (csv)", folder / "audiences"),
+        ("plots", folder / "report"),
+    ]
+    table(
+        f"Run {current.run.run_id}: {current.run.customers:,} customers at "
+        f"{current.run.snapshot_at}",
+        ["what", "where"],
+        [(what, str(where)) for what, where in rows],
+    )
+    console.print(
+        "next: [bold]stagecast models[/], or query the scores: "
+        f"[bold]duckdb {output / store.STORE_FILE} 'from customer_scores limit 5'[/]",
+        soft_wrap=True,
+    )
+
+
+def print_run(output: Path, result: dict[str, Any]) -> None:
+    """Figures of the new models beside their baselines, then where everything lies."""
+    content = json.loads((output / "training" / "training.json").read_text(encoding="utf-8"))
+    print_figures(content["figures"])
+    promotion = result["promotion"]
+    verdict = "champion" if promotion["accepted"] else "not promoted"
+    console.print(
+        f"stagecast-scorer version {promotion['version']}: {verdict} ({promotion['reason']})"
+    )
+    console.print(
+        f"models: [bold]mlflow ui --backend-store-uri sqlite:///{output / 'mlflow.db'}[/]",
+        soft_wrap=True,
+    )
+    print_scores(output)
+
+
+def print_figures(figures: list[dict[str, Any]]) -> None:
+    """One table a model: the served recipe beside its baselines at the latest test snapshot."""
+    for model, metrics in HEADLINES.items():
+        mine = [f for f in figures if f["model"] == model and f["subset"] == "all"]
+        if not mine:
+            continue
+        last = max(f["snapshot_at"] for f in mine)
+        found = {
+            (f["method"], f["metric"]): f["value"] for f in mine if f["snapshot_at"] == last
+        }
+        methods = list(dict.fromkeys(method for method, _ in found))
+        rows = [[method, *(found.get((method, m)) for m in metrics)] for method in methods]
+        n = max(f["n"] for f in mine if f["snapshot_at"] == last)
+        table(f"{model}: tested at {last} on {n:,} customers", ["method", *metrics], rows)
+
+
+def print_backtest(result: dict[str, Any]) -> None:
+    """Means over origins, and where the records are."""
+    records = json.loads(Path(result["path"]).read_text(encoding="utf-8"))
+    for model, metrics in HEADLINES.items():
+        mine = [r for r in records if r["model"] == model and r["subset"] == "all"]
+        methods = list(dict.fromkeys(r["method"] for r in mine))
+        origins = {r["snapshot_at"] for r in mine}
+        rows = [
+            [method, *(_mean(mine, method, metric) for metric in metrics)] for method in methods
+        ]
+        if rows:
+            table(f"{model}: mean of {len(origins)} origin(s)", ["method", *metrics], rows)
+    console.print(f"{len(records):,} figures: {result['path']}", soft_wrap=True)
+
+
+def _mean(records: list[dict[str, Any]], method: str, metric: str) -> float | None:
+    """Mean over origins; of biases the mean size, since opposite signs must not cancel."""
+    values = [
+        abs(r["value"]) if metric == "bias_pct" else r["value"]
+        for r in records
+        if r["method"] == method and r["metric"] == metric and r["value"] is not None
+    ]
+    return sum(values) / len(values) if values else None
+
+
+def print_models(output: Path) -> None:
+    """Versions of the scorer."""
+    rows = []
+    for version in registry.versions(Workspace(output).tracking(), registry.SCORER):
+        made = dt.datetime.fromtimestamp(version.created_at / 1000, dt.UTC)
+        rows.append(
+            (
+                str(version.version),
+                ", ".join(version.aliases) or "-",
+                version.tags.get("trained_at", "-"),
+                f"{made:%Y-%m-%d %H:%M} UTC",
+                version.tags.get("promoted_because", "-"),
+            )
+        )
+    table("stagecast-scorer", ["version", "alias", "trained at", "registered", "why"], rows)
+
+
+def print_rollback(output: Path) -> None:
+    """Roll back and say what is champion now."""
+    version = registry.roll_back(Workspace(output).tracking())
+    console.print(f"champion is stagecast-scorer version {version.version} again")

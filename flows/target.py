@@ -1,0 +1,112 @@
+"""Target flow: audiences with hold-outs from the current scores; publication of a run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from prefect import flow, task
+
+from campaigns.assignment import plan_campaigns
+from campaigns.exports import ExportRun, audience_table, write_audiences
+from campaigns.playbook import StageSet, load_playbooks
+from features import store
+from features.locks import exclusive
+from features.runs import RunRecord, run_folder, write_parquet
+from features.taxonomy import load_taxonomy
+from flows.console import step
+from flows.summary import write_summary
+from flows.workspace import Workspace, new_run_id
+
+
+def _meta(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return content
+
+
+@task(name="plan audiences")
+def plan_audiences(output: str, run_id: str) -> dict[str, Any]:
+    """Plan every campaign from a run's scores; writes its audience files."""
+    space = Workspace(Path(output))
+    config, folder = space.config(), run_folder(space.output, run_id)
+    meta = _meta(folder)
+    snapshot_at = dt.date.fromisoformat(meta["snapshot_at"])
+    plan = plan_campaigns(
+        pd.read_parquet(folder / "scores"),
+        load_playbooks([Path(path) for path in config.campaigns]),
+        snapshot_at=snapshot_at,
+        taxonomy=StageSet.of(load_taxonomy(config)),
+        previous=store.previous_audience(space.output, before=snapshot_at),
+        consent=config.consent,
+        salt=f"{config.name}:{config.seed}",
+    )
+    run = ExportRun(run_id=run_id, scorer_version=meta["scorer_version"])
+    write_audiences(plan, folder / "audiences", run=run)
+    write_parquet(folder / "audience.parquet", audience_table(plan))
+    plan.exclusions.to_csv(folder / "audiences" / "exclusions.csv", index=False)
+    plan.table.to_csv(folder / "audiences" / "plan.csv", index=False)
+    for row in plan.table.itertuples():
+        note = ", plan only: no consent is recorded" if plan.plan_only else ""
+        step(f"{row.title}: {row.treatment:,} to address, {row.control:,} held out{note}")
+    return {"campaigns": len(plan.table), "members": len(plan.audience)}
+
+
+@task(name="publish")
+def publish_run(output: str, run_id: str) -> dict[str, Any]:
+    """Write the summary, then make the run's scores and audiences current in one act."""
+    space = Workspace(Path(output))
+    folder = run_folder(space.output, run_id)
+    meta = _meta(folder)
+    write_summary(space, run_id)
+    record = RunRecord(
+        run_id=run_id,
+        dataset=meta["dataset"],
+        snapshot_at=dt.date.fromisoformat(meta["snapshot_at"]),
+        scorer_version=meta["scorer_version"],
+        mlflow_run_id=meta["mlflow_run_id"],
+        started_at=dt.datetime.fromisoformat(meta["started_at"]),
+        finished_at=dt.datetime.now(dt.UTC),
+    )
+    published = store.publish(
+        space.output,
+        record,
+        scores=sorted((folder / "scores").glob("*.parquet")),
+        audience=folder / "audience.parquet",
+    )
+    step(f"published {published.customers:,} scores and {published.members:,} audience members")
+    return {"customers": published.customers, "members": published.members}
+
+
+@task(name="take over the current scores")
+def take_over_scores(output: str, run_id: str) -> None:
+    """Link the current run's scores into a new run, which will plan audiences from them."""
+    space = Workspace(Path(output))
+    current = store.read_current(space.output).run
+    old, new = run_folder(space.output, current.run_id), run_folder(space.output, run_id)
+    (new / "scores").mkdir(parents=True)
+    for file in current.score_files:
+        os.link(space.output / file, new / "scores" / Path(file).name)
+    meta = {**_meta(old), "run_id": run_id}
+    (new / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    context = (old / "scoring_context.json").read_text(encoding="utf-8")
+    (new / "scoring_context.json").write_text(context, encoding="utf-8")
+
+
+@flow(name="target")
+def target_flow(output: str, run_id: str) -> dict[str, Any]:
+    """Plan the audiences of a run's scores, and publish scores and audiences in one act."""
+    with exclusive(Path(output), run_id):
+        return plan_audiences(output, run_id) | publish_run(output, run_id)
+
+
+@flow(name="retarget")
+def retarget_flow(output: str) -> dict[str, Any]:
+    """Plan the audiences anew from the current scores, and publish them with those scores."""
+    run_id = new_run_id("target")
+    with exclusive(Path(output), run_id):
+        take_over_scores(output, run_id)
+        return target_flow(output, run_id) | {"run_id": run_id}

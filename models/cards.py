@@ -1,0 +1,97 @@
+"""Model cards: what a registered version is, what it learned from, how good it is, its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from features.archive import Archive
+from features.timeline import day_date
+from models.evaluation import CHAMPION, Result
+from models.inference import Part
+from models.training import TrainingSet
+
+PREDICTS = {
+    "stage": "the life-cycle stage a customer is truly in, told with hindsight from around the day",
+    "transition": "the next change of stage, which it is and when, within the horizon",
+    "churn": "the probability of no purchase within the horizon, for recently active customers",
+    "clv": "expected net spend within the horizon, with an 80 % interval",
+}
+
+
+def part_card(archive: Archive, result: Result, data: TrainingSet, part: Part) -> str:
+    """Card of one registered model (Markdown); no customer appears in it."""
+    config = archive.builder.config
+    lines = [
+        f"# stagecast {part.name}",
+        "",
+        f"Predicts {PREDICTS[part.name]}.",
+        "",
+        f"- data: {config.name}{': ' + config.description if config.description else ''}",
+        f"- horizon: {archive.builder.horizon(result.test.task)} days",
+        f"- trained on {data.frame['snapshot_at'].nunique()} snapshots from "
+        f"{data.first_at.date()} to {data.validation_at.date()}, {len(data.frame):,} rows",
+        f"- tested at {day_date(result.test.at)} by a fit on what had matured before that day",
+        "",
+        "| metric | this recipe | best baseline |",
+        "|---|---|---|",
+        *_rows(result),
+        "",
+        "Limits: it knows only what the events say, learned from past seasons, and is not "
+        "causal: it says who, and not whether a message changes what they do.",
+    ]
+    if config.notice:
+        lines += ["", config.notice]
+    return "\n".join(lines)
+
+
+def _rows(result: Result) -> list[str]:
+    figures = [f for f in result.figures if f.subset == "all" and f.value is not None]
+    mine = {f.metric: float(f.value or 0.0) for f in figures if f.method == CHAMPION}
+    rows = []
+    for metric, value in mine.items():
+        others = [
+            (float(f.value or 0.0), f.method)
+            for f in figures
+            if f.metric == metric and f.method != CHAMPION
+        ]
+        best = _best(metric, others)
+        rows.append(f"| {metric} | {value:.4f} | {best} |")
+    return rows
+
+
+_HIGHER_IS_BETTER = {"auc", "lift_10", "spearman", "gini", "top10", "top1_movers", "macro_f1"}
+_NO_RANKING = {"coverage", "width_ratio"}
+
+
+def _best(metric: str, others: list[tuple[float, str]]) -> str:
+    if not others or metric in _NO_RANKING:
+        return "-"
+    if metric == "bias_pct":
+        value, method = min(others, key=lambda o: abs(o[0]))
+    elif metric in _HIGHER_IS_BETTER:
+        value, method = max(others)
+    else:
+        value, method = min(others)
+    return f"{value:.4f} ({method})"
+
+
+def scorer_card(archive: Archive, head: Mapping[str, Any]) -> str:
+    """Card of the scorer that holds all parts."""
+    config = archive.builder.config
+    versions = ", ".join(f"{name} {number}" for name, number in head["part_versions"].items())
+    return "\n".join(
+        [
+            "# stagecast scorer",
+            "",
+            "The whole scored row of a customer from one `predict` call on feature rows.",
+            "",
+            f"- data: {config.name}, trained at {head['trained_at']}",
+            f"- parts: {versions}",
+            f"- stages: {', '.join(head['stages'])}",
+            f"- inputs: customer_id, snapshot_at, {len(head['features'])} features (float64; "
+            "missing values allowed), and facts that are passed through",
+            "- parameter `scoring_context`: JSON of population statistics at the snapshot; "
+            "without it those of the training date are used",
+        ]
+    )

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook, scores
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from campaigns.assignment import VALUE_LABEL, CampaignPlan
+from campaigns.membership import AUDIENCE_COLUMNS
+from campaigns.playbook import Playbook, load_playbooks
+from features.errors import UserError
+
+SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "campaigns").glob("*.yaml"))
+FEBRUARY, MARCH = dt.date(2018, 2, 1), dt.date(2018, 3, 5)
+
+
+def members(made: CampaignPlan, campaign: str = "back") -> pd.DataFrame:
+    rows = made.audience
+    rows = rows[(rows["campaign_id"] == campaign) & (rows["change"] != "removed")]
+    return rows.set_index("customer_id")
+
+
+def removed(made: CampaignPlan) -> pd.DataFrame:
+    return made.audience[made.audience["change"] == "removed"].set_index("customer_id")
+
+
+def last_word(*plans: CampaignPlan) -> pd.DataFrame:
+    rows = pd.concat([made.audience for made in plans]).sort_values("snapshot_at")
+    return rows.drop_duplicates(["campaign_id", "customer_id"], keep="last")
+
+
+def test_the_shipped_playbooks_end_in_audiences_with_a_control_arm() -> None:
+    made = plan(scores(2000), *load_playbooks(SHIPPED))
+    table = made.table.set_index("campaign_id")
+    assert (table[["treatment", "control"]] > 0).all(axis=None)
+    assert (table["treatment"] + table["control"] == table["members"]).all()
+    assert (table["value_label"] == VALUE_LABEL).all()
+    assert made.plan_only
+    rows = scores(2000).set_index("customer_id")
+    saved = rows.loc[members(made, "save_valuable_customers").index]
+    assert (saved["stage"] == "retention").all()
+    assert (saved["churn_band"] == "high").all()
+    assert saved["value_tier"].isin(["top", "mid"]).all()
+    back = rows.loc[members(made, "win_back").index]
+    assert (back["stage"] == "lapsed").all()
+    recent = (pd.Timestamp(SNAPSHOT) - back["stage_since"]).dt.days <= TAXONOMY.parameters["L"]
+    assert (recent | back["flags"].str.contains("reengaging")).all()
+    assert not back["flags"].str.contains("unresponsive").any()
+
+
+def test_rank_follows_the_product_and_ties_follow_the_id() -> None:
+    frame = pd.DataFrame(
+        {
+            "customer_id": ["d", "a", "c", "b"],
+            "stage": "lapsed",
+            "p_reactivate": [0.5, 0.2, 0.25, 0.9],
+            "clv": [10.0, 25.0, 20.0, None],
+        }
+    )
+    made = plan(frame, playbook())
+    assert list(members(made).index) == ["a", "c", "d", "b"]
+    assert list(made.audience["rank"]) == [1, 2, 3, 4]
+    # 0.2 x 25 x (1 - 20 %) - 0.5
+    assert made.audience["expected_value"].iloc[0] == pytest.approx(3.5)
+    assert pd.isna(made.audience["expected_value"].iloc[3])
+
+
+def test_selection_comes_before_randomisation() -> None:
+    free = plan(scores(), playbook())
+    tight = plan(scores(), playbook(capacity=20))
+    assert list(members(tight).index) == list(members(free).index[:20])
+    # The same person has the same arm, whoever else is selected.
+    assert list(members(tight)["arm"]) == list(members(free)["arm"][:20])
+    counted = tight.exclusions.set_index("reason")["customers"]
+    assert counted["capacity reached"] == len(members(free)) - 20
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    n=st.integers(1, 60),
+    seed=st.integers(0, 10_000),
+    capacity=st.none() | st.integers(1, 20),
+    share=st.sampled_from([0.0, 0.2, 0.5]),
+    expires=st.integers(1, 60),
+    rest=st.integers(0, 60),
+)
+def test_invariants_of_three_snapshots_in_a_row(
+    n: int, seed: int, capacity: int | None, share: float, expires: int, rest: int
+) -> None:
+    changes: dict[str, Any] = {
+        "control_share": share,
+        "capacity": capacity,
+        "expires_days": expires,
+        "re_entry_days": rest,
+    }
+    books = [
+        playbook(**changes),
+        playbook(campaign="next", priority=20, audience={"column": "clv", ">": 50}, **changes),
+    ]
+    plans: list[CampaignPlan] = []
+    for step, at in enumerate((SNAPSHOT, FEBRUARY, MARCH)):
+        frame = scores(n, seed=seed + step)
+        previous = last_word(*plans) if plans else None
+        made = plan(frame, *books, at=at, previous=previous)
+        again = plan(frame.sample(frac=1, random_state=0), *books[::-1], at=at, previous=previous)
+        pd.testing.assert_frame_equal(made.audience, again.audience)
+        staying = made.audience[made.audience["change"] != "removed"]
+        assert not staying["customer_id"].duplicated().any()
+        assert set(staying["customer_id"]) <= set(frame["customer_id"])
+        for book in books:
+            mine = members(made, book.campaign)
+            assert capacity is None or len(mine) <= capacity
+            left_out = made.exclusions.set_index("campaign_id")["customers"]
+            assert left_out.get(book.campaign, pd.Series([0])).sum() + len(mine) == n
+            assert (mine["expires_at"] > pd.Timestamp(at)).all()
+            assert (mine["entered_at"] <= pd.Timestamp(at)).all()
+            if previous is not None:
+                before = previous[previous["campaign_id"] == book.campaign]
+                before = before[before["change"] != "removed"].set_index("customer_id")
+                kept = mine[mine["change"] == "kept"]
+                assert set(kept.index) <= set(before.index)
+                for column in ("arm", "entered_at", "expires_at"):
+                    assert (kept[column] == before.loc[kept.index, column]).all()
+                gone = removed(made)
+                gone = gone[gone["campaign_id"] == book.campaign]
+                assert set(gone.index) | set(kept.index) == set(before.index)
+        plans.append(made)
+
+
+def lapsed(*customers: str, p: float = 0.5) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"customer_id": list(customers), "stage": "lapsed", "p_reactivate": p, "clv": 10.0}
+    )
+
+
+def test_members_are_added_kept_and_removed_with_the_reason() -> None:
+    first = plan(lapsed("a", "b", "c"), playbook())
+    assert set(first.audience["change"]) == {"added"}
+    now = lapsed("a", "b", "d").assign(stage=["lapsed", "retention", "lapsed"])
+    second = plan(now, playbook(), at=FEBRUARY, previous=last_word(first))
+    changes = second.audience.set_index("customer_id")["change"]
+    assert changes.to_dict() == {"a": "kept", "d": "added", "b": "removed", "c": "removed"}
+    assert members(second).loc["a", "entered_at"] == pd.Timestamp(SNAPSHOT)
+    assert removed(second)["reasons"].to_dict() == {
+        "b": "not in stage lapsed",
+        "c": "no longer scored",
+    }
+    assert removed(second)["rank"].isna().all()
+
+
+def test_a_membership_expires_and_the_customer_rests_before_coming_again() -> None:
+    book = playbook(expires_days=31, re_entry_days=30)
+    first = plan(lapsed("a"), book)
+    second = plan(lapsed("a"), book, at=FEBRUARY, previous=last_word(first))
+    assert removed(second).loc["a", "reasons"] == "left: membership expired"
+    third = plan(lapsed("a"), book, at=dt.date(2018, 3, 2), previous=last_word(first, second))
+    assert len(third.audience) == 0
+    assert list(third.exclusions["reason"]) == ["left less than 30 days ago"]
+    fourth = plan(
+        lapsed("a"), book, at=dt.date(2018, 3, 3), previous=last_word(first, second, third)
+    )
+    assert list(fourth.audience["change"]) == ["added"]
+    assert members(fourth).loc["a", "entered_at"] == pd.Timestamp("2018-03-03")
+
+
+def test_with_an_exit_rule_a_member_may_waver_about_the_entry_rule() -> None:
+    book = playbook(exit_on={"column": "p_reactivate", "<": 0.01})
+    first = plan(lapsed("a", "b"), book)
+    now = lapsed("a", "b").assign(p_reactivate=[0.05, 0.001])
+    second = plan(now, book, at=FEBRUARY, previous=last_word(first))
+    assert list(members(second).index) == ["a"]
+    assert list(removed(second).index) == ["b"]
+
+
+def test_members_hold_their_places_against_better_newcomers() -> None:
+    book = playbook(capacity=1)
+    first = plan(lapsed("a"), book)
+    now = lapsed("a", "b").assign(clv=[1.0, 1000.0])
+    second = plan(now, book, at=FEBRUARY, previous=last_word(first))
+    assert list(members(second).index) == ["a"]
+
+
+def test_one_promotional_campaign_a_person_and_service_beside_it() -> None:
+    books = [
+        playbook(campaign="late", priority=30),
+        playbook(campaign="early", priority=5, capacity=1),
+        playbook(campaign="care", priority=40, kind="service", control_share=0),
+    ]
+    made = plan(lapsed("a", "b"), *books)
+    assert list(members(made, "early").index) == ["a"]
+    assert list(members(made, "late").index) == ["b"]
+    assert list(members(made, "care").index) == ["a", "b"]
+    assert (members(made, "care")["arm"] == "treatment").all()
+    reasons = made.exclusions.set_index("campaign_id")["reason"]
+    assert reasons["late"] == "in campaign early"
+
+
+def test_nobody_eligible_gives_an_empty_typed_audience() -> None:
+    made = plan(lapsed("a", p=0.0), playbook())
+    assert made.audience.dtypes.astype(str).to_dict() == AUDIENCE_COLUMNS
+    assert len(made.audience) == 0
+    assert made.table["smallest_detectable_effect"].isna().all()
+    none: list[Playbook] = []
+    assert len(plan(lapsed("a"), *none).table) == 0
+
+
+def test_missing_scores_shut_nobody_out_in_silence() -> None:
+    made = plan(lapsed("a", "b").drop(columns="p_reactivate"), playbook())
+    assert list(made.exclusions["reason"]) == ["rule not met: p_reactivate >= 0.1"]
+    assert list(made.exclusions["customers"]) == [2]
+
+
+def test_wrong_inputs_are_refused() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        plan(lapsed("a", "a"), playbook())
+    first = plan(lapsed("a"), playbook())
+    with pytest.raises(ValueError, match="previous"):
+        plan(lapsed("a"), playbook(), previous=first.audience)
+    with pytest.raises(UserError, match="numbers"):
+        plan(lapsed("a").assign(clv="much"), playbook())

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from campaign_examples import TAXONOMY, playbook
+
+from campaigns.playbook import StageSet, load_playbook, load_playbooks
+from campaigns.rules import KNOWN_COLUMNS
+from features.config import parse_yaml
+from features.errors import UserError
+from features.taxonomy import parse_taxonomy
+
+SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "campaigns").glob("*.yaml"))
+
+
+def written(path: Path, **changes: Any) -> Path:
+    content = yaml.safe_load(SHIPPED[0].read_text(encoding="utf-8"))
+    file = path / "playbook.yaml"
+    file.write_text(yaml.safe_dump({**content, **changes}), encoding="utf-8")
+    return file
+
+
+def test_the_shipped_playbooks_load_in_order_of_priority() -> None:
+    names = [each.campaign for each in load_playbooks(SHIPPED)]
+    assert names.index("save_valuable_customers") < names.index("win_back")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "taxonomy",
+    [
+        TAXONOMY,
+        StageSet("omnisend", ("lapsed", "loyalty", "conversion", "retention", "reach", "dormant")),
+        StageSet("activecampaign", ("lapsed", "support_grow", "convert_close", "dormant")),
+        StageSet("my_own", ("gone", "whale", "minnow"), silent={"gone": "purchase"}),
+    ],
+    ids=lambda taxonomy: taxonomy.name,
+)
+def test_the_shipped_playbooks_address_a_stage_of_every_taxonomy(
+    path: Path, taxonomy: StageSet
+) -> None:
+    stages = load_playbook(path).addressed(taxonomy)
+    assert stages
+    silent = stages in [("lapsed",), ("gone",)]
+    assert silent == (path.stem == "win_back")
+    assert silent or not {"lapsed", "gone", "dormant"} & set(stages)
+
+
+def test_stages_are_read_from_a_full_taxonomy() -> None:
+    file = SHIPPED[0].parents[1] / "stages" / "recency_frequency.yaml"
+    stages = StageSet.of(parse_taxonomy(parse_yaml(file), {"L": 28}, where=file.name))
+    assert stages.name == "recency_frequency"
+    assert stages.kind("silent_buyers") == ("lapsed",)
+    assert set(stages.kind("active")) == set(stages.stages) - {"lapsed"}
+    assert stages.parameters["L"] == 28
+
+
+def test_a_taxonomy_without_the_stage_gives_an_empty_audience_and_no_error() -> None:
+    assert playbook().addressed(StageSet("my_own", ("whale",))) == ()
+
+
+def test_a_stage_named_for_a_taxonomy_that_lacks_it_is_an_error() -> None:
+    wrong = playbook(stages={"recency_frequency": ["lapst"], "other": ["lapsed"]})
+    with pytest.raises(UserError, match=r"lapst[\s\S]*loyalty"):
+        wrong.addressed(TAXONOMY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"chanel": "email"}, ["chanel", "unknown key", "channel"]),
+        ({"offer": {"text": "x", "percent": 5}}, ["offer.percent", "discount"]),
+        ({"control_share": 1.5}, ["control_share", "1.5", "less than 1"]),
+        ({"audience": {"column": "churn_brand", "in": ["x"]}}, ["churn_brand", *KNOWN_COLUMNS[:3]]),
+        ({"rank_by": ["p_chrun"]}, ["rank_by", "p_chrun", "p_churn"]),
+        ({"audience": {"all": [{"column": "p_churn"}]}}, ["audience.all.0", "no comparison"]),
+        ({"exit_on": {"column": "p_churn", "!=": 3}}, ["exit_on", "!=", "within_days"]),
+        ({"stages": {"omnisend": ["lapsed"]}}, ["other"]),
+        ({"kind": "service"}, ["control_share must be 0"]),
+        ({"trigger": [{"when": "stage_entered"}]}, ["trigger", "stage"]),
+        ({"campaign": "../up"}, ["campaign", "../up"]),
+        ({"capacity": 0}, ["capacity", "0"]),
+        ({"expires_days": "soon"}, ["expires_days", "soon"]),
+    ],
+)
+def test_a_wrong_playbook_names_file_key_found_and_allowed(
+    tmp_path: Path, changes: dict[str, Any], parts: list[str]
+) -> None:
+    file = written(tmp_path, **changes)
+    with pytest.raises(UserError) as caught:
+        load_playbook(file)
+    for part in [str(file), *parts]:
+        assert part in str(caught.value)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    content = yaml.safe_load(file.read_text())
+    del content["value"]
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match="value: found nothing"):
+        load_playbook(file)
+
+
+def test_two_files_of_one_campaign_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="one file a campaign"):
+        load_playbooks([SHIPPED[0], written(tmp_path)])
