@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import lightgbm as lgb
@@ -25,12 +26,10 @@ from models.inference import (
     calibrated,
     churn_group,
     churn_lift,
-    churn_raw,
     derive_each,
     linear,
     matrix,
     model_columns,
-    raw_score,
     sigmoid,
     signed_log1p,
 )
@@ -82,9 +81,20 @@ class ChurnRecipe:
 
 
 def varying_columns(frame: pd.DataFrame) -> list[str]:
-    """Model inputs that take at least two values; the others cannot help and may drift later."""
-    low, high = (frame[model_columns(frame)].agg(how) for how in ("min", "max"))
-    return [str(name) for name in low.index if low[name] < high[name]]
+    """Model inputs that take at least two values and repeat no earlier one.
+
+    A constant cannot help and may drift later; a copy only costs time.
+    """
+    seen: set[bytes] = set()
+    columns = []
+    for name in model_columns(frame):
+        values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        known = values[~np.isnan(values)]
+        mark = blake2b(np.ascontiguousarray(values)).digest()
+        if len(known) and known.min() < known.max() and mark not in seen:
+            columns.append(name)
+        seen.add(mark)
+    return columns
 
 
 def fit_logistic(
@@ -163,7 +173,7 @@ def _sampled(frame: pd.DataFrame, recipe: ChurnRecipe, *, seed: int) -> pd.DataF
 
 @dataclass(frozen=True)
 class _OutOfFold:
-    """Predictions of models that saw none of the customer's rows, and the rounds they stopped at."""
+    """Predictions by models that saw none of the customer's rows, and the rounds they took."""
 
     logit: Array
     rounds: list[int]
@@ -178,12 +188,12 @@ def _out_of_fold(
     data = lgb.Dataset(x, y, params=settings, free_raw_data=False).construct()
     logit, rounds = np.zeros(len(y)), []
     for held in range(recipe.folds):
-        inside, outside = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
+        inside, outside = (np.flatnonzero(side) for side in (fold != held, fold == held))
         booster = lgb.train(
             {**settings, "seed": seed + held},
-            data.subset(inside),
+            data.subset(inside.tolist()),
             recipe.max_rounds,
-            valid_sets=[data.subset(outside)],
+            valid_sets=[data.subset(outside.tolist())],
             callbacks=[lgb.early_stopping(recipe.patience, verbose=False)],
         )
         rounds.append(max(1, booster.best_iteration))

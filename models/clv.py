@@ -31,7 +31,7 @@ TREES: dict[str, Any] = {
     "objective": "tweedie",
     "tweedie_variance_power": POWER,
     "metric": "tweedie",
-    "learning_rate": 0.03,
+    "learning_rate": 0.05,
     "num_leaves": 15,
     "min_data_in_leaf": 60,
     "feature_fraction": 0.5,
@@ -44,7 +44,8 @@ TREES: dict[str, Any] = {
     "verbose": -1,
 }
 SEEDS = 3
-MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 600, 40, 1.1
+MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 400, 30, 1.1
+MAX_ROWS = 100_000  # rows the trees and the linear model see, drawn evenly over snapshots
 MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
 COVERAGE = 0.8
 MIN_GROUP = 50  # residuals a group of the interval needs of its own
@@ -280,10 +281,18 @@ def _target(snapshot: Snapshot) -> Array:
 
 
 def _stack(snapshots: list[Snapshot], columns: list[str]) -> tuple[Array, Array, Array]:
-    """Inputs, normalised spend and normalised log BTYD CLV of all snapshots."""
+    """Inputs, normalised spend and normalised log BTYD CLV of all snapshots.
+
+    Every k-th row where there are too many; a snapshot is ordered by customer, so this is a sample
+    of customers that shifts from snapshot to snapshot.
+    """
     used = [s for s in snapshots if s.spend.sum() > 0]
-    x = np.concatenate([inference.matrix(s.rows, columns) for s in used])
-    return x, np.concatenate([_target(s) for s in used]), np.concatenate([_init(s) for s in used])
+    step = -(-sum(len(s.rows) for s in used) // MAX_ROWS)
+    picks = [slice(number % step, None, step) for number in range(len(used))]
+    pairs = list(zip(used, picks, strict=True))
+    x = np.concatenate([inference.matrix(s.rows.iloc[pick], columns) for s, pick in pairs])
+    y = np.concatenate([_target(s)[pick] for s, pick in pairs])
+    return x, y, np.concatenate([_init(s)[pick] for s, pick in pairs])
 
 
 def _fit_glm(x: Array, y: Array, names: list[str]) -> dict[str, Any]:

@@ -599,6 +599,182 @@ def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
     }
 
 
+# ------------------------------------------------------------------------------------------ stage
+# parameters: stages, kind (trees, table), columns, classes (codes by booster column), multipliers
+# (one a stage), table {edges (a list a stage), p (stage x decile x stage)}, report
+
+
+def stage_codes(frame: pd.DataFrame, stages: int) -> Array:
+    """Rule stage of every row; codes the model does not know, or none, become `stages`."""
+    code = frame["stage__code"].to_numpy(dtype=np.float64, na_value=np.nan)
+    known = (code >= 0) & (code < stages)
+    return np.where(known, np.nan_to_num(code), stages).astype(int)
+
+
+def stage_recency_bins(edges: Sequence[Sequence[float]], frame: pd.DataFrame, code: Array) -> Array:
+    """Recency decile (0..9) of every row among those of its rule stage; 10 for never bought."""
+    recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    bins = np.full(len(code), 10)
+    for stage, cuts in enumerate(edges):
+        mine = (code == stage) & ~np.isnan(recency)
+        bins[mine] = np.searchsorted(np.asarray(cuts, dtype=np.float64), recency[mine])
+    return bins
+
+
+def stage_table_probabilities(table: Mapping[str, Any], frame: pd.DataFrame) -> Array:
+    """Frequency table (rule stage x recency decile): rows x stages, sums to 1."""
+    p = np.asarray(table["p"], dtype=np.float64)  # the last stage row is for unknown stages
+    code = stage_codes(frame, p.shape[0] - 1)
+    return np.asarray(p[code, stage_recency_bins(table["edges"], frame, code)])
+
+
+def spread_classes(p: Array, classes: Sequence[int], rest: Array) -> Array:
+    """Probabilities of all classes: learned ones share what a table leaves to them.
+
+    Parameters
+    ----------
+    p
+        Learned probabilities, rows x len(classes).
+    classes
+        Codes of the columns of `p`.
+    rest
+        Table of probabilities of all classes, rows x classes.
+    """
+    out = rest.copy()
+    rare = np.setdiff1d(np.arange(rest.shape[1]), np.asarray(classes))
+    out[:, list(classes)] = p * (1.0 - rest[:, rare].sum(axis=1, keepdims=True))
+    return np.asarray(out / out.sum(axis=1, keepdims=True))
+
+
+def booster_classes(booster: lgb.Booster, x: Array) -> Array:
+    """Class probabilities of a multiclass booster, rows x classes, also for no row at all."""
+    if not len(x):
+        return np.empty((0, booster.num_model_per_iteration()))
+    return softmax(raw_score(booster, x).reshape(len(x), -1))
+
+
+def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
+    """What the model believes the current stage to be, for one snapshot.
+
+    Parameters
+    ----------
+    part
+        Fitted by `models.stage.fit_stage`.
+    frame
+        Feature frame of one snapshot.
+    context
+        Scoring context of the snapshot.
+
+    Returns
+    -------
+    ``probabilities`` (rows x stages, sums to 1), ``code`` (stage with the largest probability
+    times its multiplier, tuned for macro-F1) and ``confidence`` (the probability of that stage).
+    """
+    parameters = part.parameters
+    p = stage_table_probabilities(parameters["table"], frame)
+    if parameters["kind"] == "trees":
+        x = matrix(derive(frame, context), parameters["columns"])
+        learned = booster_classes(part.boosters["stage"], x)
+        p = spread_classes(learned, parameters["classes"], p)
+    code = (p * np.asarray(parameters["multipliers"])).argmax(axis=1)
+    return {"probabilities": p, "code": code, "confidence": p[np.arange(len(p)), code]}
+
+
+# ------------------------------------------------------------------------------------- transition
+# parameters: stages, periods, period_days, kind (trees, table), timing (trees, table), columns,
+# classes (destination codes by booster column; len(stages) is no change), timing_periods (1-based
+# periods by booster column), table {p (stage x silent period x cell)}, report.
+# A cell is destination x periods + period - 1; the last cell is no change.
+
+
+def timer_table_cells(table: Mapping[str, Any], frame: pd.DataFrame, periods: int) -> Array:
+    """Timer table (stage x silent period): probabilities of cells, rows x cells, sums to 1."""
+    p = np.asarray(table["p"], dtype=np.float64)  # the last stage row is for unknown stages
+    silent = frame["stage__silent_period"].to_numpy(dtype=np.float64, na_value=np.nan)
+    silent = np.clip(np.nan_to_num(silent, nan=periods + 1.0), 1, periods + 1).astype(int)
+    return np.asarray(p[stage_codes(frame, p.shape[0] - 1), silent - 1])
+
+
+def without_origin(p: Array, code: Array) -> Array:
+    """Probabilities with the origin's class zeroed and renormalised, rows x (stages, no change)."""
+    p, known = p.copy(), code < p.shape[1] - 1
+    p[np.flatnonzero(known), code[known]] = 0.0
+    total = p.sum(axis=1, keepdims=True)
+    p[:, -1:] = np.where(total > 0, p[:, -1:], 1.0)
+    return np.asarray(p / np.where(total > 0, total, 1.0))
+
+
+def transition_timing(part: Part, x: Array, p: Array, table: Array) -> Array:
+    """Share of the moves to each stage that come in each period: rows x stages x periods."""
+    rows, stages, periods = table.shape
+    total = table.sum(axis=2, keepdims=True)
+    timing = np.where(total > 1e-12, table / np.where(total > 1e-12, total, 1.0), 1.0 / periods)
+    if part.parameters["timing"] != "trees":
+        return np.asarray(timing)
+    columns = np.asarray(part.parameters["timing_periods"]) - 1
+    for stage in range(stages):
+        going = np.flatnonzero(p[:, stage] > 0.0)
+        if len(going):
+            inputs = np.column_stack([x[going], np.full(len(going), float(stage))])
+            learned = booster_classes(part.boosters["timing"], inputs)
+            timing[going, stage] = spread_classes(learned, columns.tolist(), timing[going, stage])
+    return np.asarray(timing)
+
+
+def transition_outputs(p: Array, timing: Array, period_days: float) -> dict[str, Array]:
+    """Outputs of `predict_transition` from destinations and the timing of each."""
+    cif = np.cumsum(p[:, :-1, None] * timing, axis=2)
+    moved_by = cif.sum(axis=1)
+    # The tolerance keeps a share of exactly one half from falling to rounding.
+    median = 1.0 + np.argmax(moved_by >= 0.5 * moved_by[:, -1:] - 1e-12, axis=1)
+    move = p[:, :-1].sum(axis=1)
+    median = np.where(move > 0.0, median, np.nan)
+    return {
+        "probabilities": p,
+        "p_move": move,
+        "cif": cif,
+        "median_period": median,
+        "median_days": median * period_days,
+    }
+
+
+def predict_transition(
+    part: Part, frame: pd.DataFrame, context: Mapping[str, Any]
+) -> dict[str, Array]:
+    """First change of rule stage within the horizon: where to, and when; for one snapshot.
+
+    Parameters
+    ----------
+    part
+        Fitted by `models.transition.fit_transition`.
+    frame
+        Feature frame of one snapshot.
+    context
+        Scoring context of the snapshot.
+
+    Returns
+    -------
+    ``probabilities`` (rows x (stages, no change), sums to 1, the present stage 0), ``p_move``
+    (their sum without no change), ``cif`` (rows x stages x periods: P(moved there by period k),
+    monotone), ``median_period`` (first period by which half of p_move has come, NaN where nobody
+    moves) and ``median_days`` (the same in days).
+    """
+    parameters = part.parameters
+    stages, periods = len(parameters["stages"]), parameters["periods"]
+    cells = timer_table_cells(parameters["table"], frame, periods)
+    table = cells[:, :-1].reshape(len(cells), stages, periods)
+    p = np.column_stack([table.sum(axis=2), cells[:, -1]])
+    x = np.empty((len(cells), 0))
+    if "trees" in (parameters["kind"], parameters["timing"]):
+        x = matrix(derive(frame, context), parameters["columns"])
+    if parameters["kind"] == "trees":
+        learned = booster_classes(part.boosters["destination"], x)
+        p = spread_classes(learned, parameters["classes"], p)
+    p = without_origin(p, stage_codes(frame, stages))
+    timing = transition_timing(part, x, p, table)
+    return transition_outputs(p, timing, parameters["period_days"])
+
+
 # ---------------------------------------------------------------------------------- the scored row
 # A scorer is a folder: scorer.json (the head) and one folder a part. The head: format, stages
 # (names by code), lapsed_stage, features [{name, null}], pass_through [{name, dtype}],

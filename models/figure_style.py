@@ -1,0 +1,30 @@
+"""How every figure looks: colours, axes and formats."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+# Okabe and Ito's colours, told apart by colour-blind readers; black is kept for references.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+INK = "#333333"
+MAP = "Blues"  # lightness alone tells the value
+
+
+def blank(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+    """Return a figure of its own (no pyplot, hence no global state) with one set of axes."""
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, color="#E5E5E5", lw=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, labelsize=9)
+    return figure, axes
+
+
+def percent(axes: Axes) -> None:
+    """Show both axes, which run from 0 to 1, in percent."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))

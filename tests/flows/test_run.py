@@ -1,0 +1,161 @@
+"""The main job on a made-up shop, run as a user runs it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from features.archive import open_archive
+from features.contracts import SCORED_ROW
+from features.store import read_current
+from flows.workspace import Workspace
+from models import registry
+from models.registry import CHAMPION, SCORER
+from models.scoring import scoring_context, scoring_frame
+from tests.flows.shop import Shop, stagecast
+
+VOLATILE = ["run_id", "scored_at", "scorer_version"]
+
+
+def test_everyone_is_scored_and_probabilities_sum_to_one(shop: Shop) -> None:
+    scores = read_current(shop.output).scores
+    customers = pd.read_csv(shop.config.parent / "orders.csv")["customer"].nunique()
+    assert len(scores) == customers == scores["customer_id"].nunique()
+    assert set(c.name for c in SCORED_ROW) <= set(scores.columns)
+    for column in ("stage_probabilities", "next_stage_probabilities"):
+        totals = scores[column].map(lambda text: sum(json.loads(text).values()))
+        assert np.allclose(totals, 1.0, atol=1e-9)
+    assert scores["p_churn"].dropna().between(0, 1).all()
+    assert (scores["p_churn"].isna() == ~scores["churn_eligible"].astype(bool)).all()
+    assert (scores["clv_low"] <= scores["clv"]).all()
+    assert (scores["clv"] <= scores["clv_high"]).all()
+
+
+def test_the_store_holds_scores_audiences_and_runs(shop: Shop) -> None:
+    with duckdb.connect(str(shop.output / "stagecast.duckdb"), read_only=True) as store:
+        count = store.sql("select count(*), count(distinct customer_id) from customer_scores")
+        n, distinct = count.fetchone() or (0, 0)
+        assert n == distinct > 0
+        arms = store.sql("select distinct arm from audience_members").fetchall()
+        assert {arm for (arm,) in arms} <= {"treatment", "control"}
+        assert store.sql("select count(*) from runs where is_current").fetchone() == (1,)
+
+
+def test_the_run_folder_holds_what_the_readme_promises(shop: Shop) -> None:
+    folder = shop.output / "runs" / read_current(shop.output).run.run_id
+    assert (folder / "summary.md").read_text(encoding="utf-8").startswith("# shop: customers at")
+    assert list((folder / "scores").glob("*.parquet"))
+    assert {p.stem for p in (folder / "audiences").glob("*.csv")} >= {
+        "win_back",
+        "save_valuable_customers",
+    }
+    plots = {p.stem for p in (folder / "report").glob("*.png")}
+    assert plots >= {"churn_reliability", "churn_gains", "clv_deciles", "stage_confusion"}
+    assert plots >= {"transition_matrix", "stage_flow"}
+    manifest = json.loads((folder / "audiences" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["plan_only"] is True
+    assert "next:" in shop.printed
+
+
+def test_batches_of_one_seven_and_all_score_alike(shop: Shop) -> None:
+    space = Workspace(shop.output)
+    archive = open_archive(shop.output, space.config())
+    loaded = registry.load(space.tracking())
+    frame = scoring_frame(archive, archive.builder.last_snapshot).head(21)
+    context = scoring_context(loaded, scoring_frame(archive, archive.builder.last_snapshot))
+    whole = loaded.predict(frame, context)
+    for size in (1, 7):
+        parts = [
+            loaded.predict(frame.iloc[i : i + size], context) for i in range(0, len(frame), size)
+        ]
+        pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole, check_exact=True)
+
+
+def test_scoring_alone_gives_the_same_rows_and_doubles_none(shop: Shop) -> None:
+    before = read_current(shop.output)
+    done = stagecast("score", "--output", shop.output)
+    assert done.returncode == 0, done.stderr
+    after = read_current(shop.output)
+    assert after.run.run_id != before.run.run_id
+    pd.testing.assert_frame_equal(
+        after.scores.drop(columns=VOLATILE), before.scores.drop(columns=VOLATILE)
+    )
+    ours = ["campaign_id", "customer_id", "arm"]
+    pd.testing.assert_frame_equal(
+        after.audience[ours].sort_values(ours, ignore_index=True),
+        before.audience[ours].sort_values(ours, ignore_index=True),
+    )
+    with duckdb.connect(str(shop.output / "stagecast.duckdb"), read_only=True) as store:
+        history = store.sql(
+            "select count(*), count(distinct (customer_id, snapshot_at)) "
+            "from customer_scores_history"
+        )
+        n, distinct = history.fetchone() or (0, 1)
+        assert n == distinct == len(after.scores)
+
+
+def test_a_kill_during_scoring_leaves_the_old_result(shop: Shop) -> None:
+    before = read_current(shop.output)
+    folders = set((shop.output / "runs").iterdir())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "score", "--output", str(shop.output)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while set((shop.output / "runs").iterdir()) <= folders:  # until the new run has begun to write
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    after = read_current(shop.output)
+    assert after.run == before.run
+    pd.testing.assert_frame_equal(after.scores, before.scores)
+    done = stagecast("target", "--output", shop.output)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_same_run_again_gives_the_same_scores(shop: Shop) -> None:
+    before = read_current(shop.output)
+    done = stagecast("run", "--config", shop.config, "--output", shop.output)
+    assert done.returncode == 0, done.stderr
+    after = read_current(shop.output)
+    pd.testing.assert_frame_equal(
+        after.scores.drop(columns=VOLATILE), before.scores.drop(columns=VOLATILE)
+    )
+    tracking = Workspace(shop.output).tracking()
+    newest = registry.versions(tracking, SCORER)[0]
+    assert CHAMPION in newest.aliases
+    assert "not worse" in newest.tags["promoted_because"]
+
+
+def test_no_pickle_in_any_artifact(shop: Shop) -> None:
+    assert registry.pickled_files(shop.output / "mlartifacts") == []
+
+
+def test_the_summary_date_is_the_day_after_the_data(shop: Shop) -> None:
+    last = pd.read_csv(shop.config.parent / "orders.csv")["at"].max()
+    local = pd.Timestamp(last, tz="UTC").tz_convert("America/Chicago").date()
+    assert read_current(shop.output).run.snapshot_at == local + dt.timedelta(days=1)
+
+
+def test_backtest_writes_one_record_a_figure(shop: Shop, tmp_path: Path) -> None:
+    done = stagecast("backtest", "--config", shop.config, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    records = json.loads((tmp_path / "backtest.json").read_text(encoding="utf-8"))
+    keys = {"model", "method", "snapshot_at", "horizon_days", "subset", "metric", "value", "n"}
+    assert all(set(record) >= keys for record in records)
+    assert {record["model"] for record in records} == {"stage", "transition", "churn", "clv"}
+    assert {"champion"} < {record["method"] for record in records}
