@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -11,17 +12,26 @@ import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
 )
 
 from features.contracts import EVENT_COLUMNS, ROLES
-from features.errors import UserError
+from features.settings import find as find
+from features.settings import override as override
+from features.settings import parse_yaml as parse_yaml
+from features.settings import problem
 
-PositiveDays = Annotated[int, Field(ge=1, le=3650)]
+# Strict: YAML's `yes` would be one day.
+PositiveDays = Annotated[int, Field(ge=1, le=3650, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+ATTRIBUTE_NAME = re.compile("[a-z][a-z0-9_]*")
 
 
 class Strict(BaseModel):
@@ -87,9 +97,11 @@ class Columns(BaseModel):
     @model_validator(mode="after")
     def _attributes_are_names(self) -> Columns:
         for name, column in (self.__pydantic_extra__ or {}).items():
+            if name in ("event_type", "event_id"):
+                raise ValueError(f"{name!r} stands beside `columns`, not within")
             if not isinstance(column, str):
                 raise ValueError(f"attribute {name!r} must name a source column, got {column!r}")
-            if not name.replace("_", "").isalnum() or not name[0].isalpha() or name.lower() != name:
+            if not ATTRIBUTE_NAME.fullmatch(name):
                 raise ValueError(
                     f"attribute {name!r} must be lower case letters, digits and underscores"
                 )
@@ -147,6 +159,17 @@ class StagesFile(Strict):
 
     file: str
     params: dict[str, int | float] = {}
+
+
+def _kind_of_stages(value: Any) -> str:
+    named = isinstance(value, StagesFile) or (isinstance(value, dict) and "file" in value)
+    return "StagesFile" if named else "inline"
+
+
+Stages = Annotated[
+    Annotated[StagesFile, Tag("StagesFile")] | Annotated[dict[str, Any], Tag("inline")],
+    Discriminator(_kind_of_stages),
+]
 
 
 class ChurnTask(Strict):
@@ -212,9 +235,17 @@ class Config(Strict):
     minor_units: Annotated[int, Field(ge=0, le=6)] = 2
     data_through: dt.date | None = None
     earliest: dt.date = dt.date(1970, 1, 1)
-    stages: StagesFile | dict[str, Any]
+    stages: Stages
     activity_days: PositiveDays | None = None
-    windows: tuple[PositiveDays, ...] = (7, 14, 30, 60, 90, 180, 365)
+    windows: Annotated[tuple[PositiveDays, ...], Field(min_length=1)] = (
+        7,
+        14,
+        30,
+        60,
+        90,
+        180,
+        365,
+    )
     snapshots: Snapshots = Snapshots()
     churn: ChurnTask = ChurnTask()
     clv: ClvTask = ClvTask()
@@ -248,6 +279,20 @@ class Config(Strict):
     def _sorted_windows(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(sorted(set(windows)))
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        both = set(self.roles.get("purchase", ())) & set(self.roles.get("refund", ()))
+        if both:
+            raise ValueError(f"event type {min(both)!r} as both purchase and refund")
+        there = {name for source in self.sources for name in source.columns.attributes}
+        unknown = sorted(set(self.sensitive) - there - {"channel"})
+        if unknown:
+            raise ValueError(
+                f"`sensitive` names {unknown[0]!r}, which no source declares as an attribute "
+                f"(declared: {', '.join(sorted(there)) or 'none'})"
+            )
+        return self
+
     @property
     def zone(self) -> ZoneInfo:
         """The business's time zone."""
@@ -263,84 +308,6 @@ class Config(Strict):
         """Declared attributes of all sources that are not sensitive, in a stable order."""
         names = {name for source in self.sources for name in source.columns.attributes}
         return tuple(sorted(names - set(self.sensitive) - set(EVENT_COLUMNS)))
-
-
-def _problem(error: ValidationError, path: Path) -> UserError:
-    """First problem of a validation as one message: the key, what was found, what is allowed."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "the file"
-    kind, found = first["type"], first.get("input")
-    if kind == "extra_forbidden":
-        return UserError(
-            f"{path}: {key}",
-            found=f"an unknown key (value {found!r})",
-            expected="only the documented keys",
-            mend="check the spelling against docs/config.md, or remove the key",
-        )
-    if kind == "missing":
-        return UserError(
-            f"{path}: {key}", found="nothing", expected="this key", mend="add it to the file"
-        )
-    return UserError(f"{path}: {key}", found=repr(found), expected=first["msg"])
-
-
-def find(name: str, *, beside: Path | None = None) -> Path:
-    """Path of a config file: as given, beside another file, or among those that ship with us.
-
-    Raises
-    ------
-    UserError
-        Where no such file exists.
-    """
-    shipped = Path(__file__).resolve().parent.parent
-    plain = Path(name)
-    candidates = [plain, shipped / name, shipped / "configs" / name]
-    if beside is not None:
-        candidates.insert(0, beside.parent / name)
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise UserError(
-        name,
-        found="no such file",
-        expected=f"a file, looked for at {', '.join(str(c) for c in candidates)}",
-        mend="check the path; relative paths start at the current folder or the config's folder",
-    )
-
-
-def parse_yaml(path: Path) -> dict[str, Any]:
-    """Mapping in a YAML file.
-
-    Raises
-    ------
-    UserError
-        Where the file is not YAML or holds no mapping; the line is named.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(str(path), found=str(error), expected="a YAML file in UTF-8") from error
-    if not isinstance(content, dict):
-        raise UserError(str(path), found=type(content).__name__, expected="a mapping of keys")
-    return content
-
-
-def override(content: dict[str, Any], setting: str) -> dict[str, Any]:
-    """Copy of a mapping with one ``dotted.key=value`` replaced; the value is read as YAML."""
-    key, sign, text = setting.partition("=")
-    if not sign or not key:
-        raise UserError(
-            f"--set {setting}", found="no `=`", expected="KEY=VALUE, e.g. churn.horizon_days=30"
-        )
-    parts = key.split(".")
-    copy = dict(content)
-    level = copy
-    for part in parts[:-1]:
-        below = level.get(part)
-        level[part] = dict(below) if isinstance(below, dict) else {}
-        level = level[part]
-    level[parts[-1]] = yaml.safe_load(text)
-    return copy
 
 
 def load(path: Path, settings: tuple[str, ...] = ()) -> Config:
@@ -360,7 +327,7 @@ def load(path: Path, settings: tuple[str, ...] = ()) -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        raise _problem(error, path) from error
+        raise problem(error, path, content) from error
     return resolve(config, path)
 
 
@@ -382,9 +349,7 @@ def resolve(config: Config, path: Path) -> Config:
     if isinstance(stages, StagesFile):
         stages = stages.model_copy(update={"file": str(find(stages.file, beside=path).resolve())})
     campaigns = tuple(str(find(name, beside=path).resolve()) for name in config.campaigns)
-    return config.model_copy(
-        update={"sources": sources, "stages": stages, "campaigns": campaigns}
-    )
+    return config.model_copy(update={"sources": sources, "stages": stages, "campaigns": campaigns})
 
 
 def _absolute(location: Location, path: Path) -> Location:

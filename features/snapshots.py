@@ -93,7 +93,10 @@ def profile(
         "flags": "[]",
         "score_quality": _quality(view)[positions],
     }
-    for prefix, kind in (("preferred", "bought"), ("interest", "viewed")):
+    kinds = [("preferred", "bought")] if "purchase" in spec.roles else []
+    if {"touch", "intent"} & set(spec.roles):
+        kinds.append(("interest", "viewed"))
+    for prefix, kind in kinds:
         for attribute in spec.attributes:
             columns |= _favourite_columns(view, prefix, kind, attribute, positions)
     columns["preferred_channel"] = _channel(view, positions)
@@ -109,10 +112,11 @@ def _favourite_columns(
     view: View, prefix: str, kind: str, attribute: str, positions: Array
 ) -> dict[str, object]:
     choices = view.history.choices.get(kind)
-    if choices is None or attribute not in choices.attributes:
-        return {}
     best = favourite(choices, attribute, view.at, view.customers)
-    name = np.where(best.choice >= 0, choices.choices[best.choice].astype(object), None)
+    name = np.full(view.customers, None, dtype=object)
+    if choices is not None:
+        chosen = best.choice >= 0
+        name[chosen] = choices.choices[best.choice[chosen]]
     share = np.where(best.total > 0, best.top / np.maximum(best.total, 1), np.nan)
     return {
         f"{prefix}_{attribute}": name[positions],

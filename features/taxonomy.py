@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from features.config import Config, StagesFile, parse_yaml
+from features.config import Config, StagesFile
 from features.contracts import ROLES
 from features.errors import UserError
+from features.settings import parse_yaml
 
 MEASURES = ("days_since_last", "days_since_first", "count", "count_distinct_days", "sum", "mean")
+# Compared in the currency's minor units, in which tallies hold values.
+VALUED = ("sum", "mean")
 WINDOWED = ("count", "count_distinct_days", "sum", "mean")
 COMPARISONS = ("<", "<=", ">", ">=", "==")
 STAGE_KEYS = {"name", "rank", "silent", "description", "when", "default"}
@@ -178,29 +182,42 @@ def load_taxonomy(config: Config) -> Taxonomy:
     """
     if isinstance(config.stages, StagesFile):
         path = Path(config.stages.file)
-        return parse_taxonomy(parse_yaml(path), config.stages.params, where=path.name)
-    return parse_taxonomy(config.stages, {}, where="stages")
+        content, params, where = parse_yaml(path), config.stages.params, path.name
+    else:
+        content, params, where = config.stages, {}, "stages"
+    return parse_taxonomy(content, params, where=where, minor_units=config.minor_units)
 
 
 def parse_taxonomy(
-    content: dict[str, Any], params: dict[str, int | float], *, where: str
+    content: dict[str, Any],
+    params: dict[str, int | float],
+    *,
+    where: str,
+    minor_units: int = 2,
 ) -> Taxonomy:
     """A taxonomy from its YAML mapping and parameter values (see `load_taxonomy`)."""
     _known_keys(content, TAXONOMY_KEYS, where)
-    values = {**content.get("params", {}), **params}
-    unknown = sorted(set(params) - set(content.get("params", {})))
+    declared = content.get("params") or {}
+    if not isinstance(declared, dict):
+        raise UserError(f"{where}: params", found=repr(declared), expected="a mapping of numbers")
+    values = {**declared, **params}
+    unknown = sorted(set(params) - set(declared))
     if unknown:
         raise UserError(
             f"stages.params.{unknown[0]}",
             found="a parameter that the taxonomy does not use",
-            expected=f"one of: {', '.join(content.get('params', {})) or 'none'}",
+            expected=f"one of: {', '.join(declared) or 'none'}",
         )
     entries = content.get("stages")
     if not isinstance(entries, list) or len(entries) < 2:
         raise UserError(f"{where}: stages", found=repr(entries), expected="two or more stages")
-    stages = tuple(_stage(e, values, f"{where}: stages[{i}]") for i, e in enumerate(entries))
+    stages = tuple(
+        _stage(e, values, f"{where}: stages[{i}]", 10**minor_units) for i, e in enumerate(entries)
+    )
     _check_order(stages, where)
-    life = tuple(content.get("life_roles", ["purchase"]))
+    life = content.get("life_roles", ["purchase"])
+    if not isinstance(life, list) or not life:
+        raise UserError(f"{where}: life_roles", found=repr(life), expected="a list of roles")
     for role in life:
         _known_role(role, f"{where}: life_roles")
     if "sent" in life:
@@ -222,7 +239,7 @@ def parse_taxonomy(
         name=str(content.get("name", "inline")),
         description=str(content.get("description", "")),
         stages=stages,
-        life_roles=life,
+        life_roles=tuple(life),
         buying_stage=buying,
         pick=pick,
         parameters=values,
@@ -268,7 +285,7 @@ def _check_order(stages: tuple[Stage, ...], where: str) -> None:
         )
 
 
-def _stage(entry: Any, values: dict[str, Any], where: str) -> Stage:
+def _stage(entry: Any, values: dict[str, Any], where: str, scale: int) -> Stage:
     _known_keys(entry, STAGE_KEYS, where)
     name = entry.get("name")
     if not isinstance(name, str) or not name:
@@ -277,6 +294,9 @@ def _stage(entry: Any, values: dict[str, Any], where: str) -> Stage:
     default = entry.get("default") is True
     if default == ("when" in entry):
         raise UserError(where, found="both or neither of `when` and `default`", expected="one")
+    rank = entry.get("rank", 0)
+    if isinstance(rank, bool) or not isinstance(rank, int):
+        raise UserError(f"{where}: rank", found=repr(rank), expected="a whole number")
     silent = entry.get("silent")
     if silent is True:
         silent = "purchase"
@@ -284,8 +304,10 @@ def _stage(entry: Any, values: dict[str, Any], where: str) -> Stage:
         _known_role(silent, f"{where}: silent")
     return Stage(
         name=name,
-        rank=int(entry.get("rank", 0)),
-        rule=None if default else _rule(entry["when"], values, f"{where}: when"),
+        rank=rank,
+        rule=None
+        if default
+        else _in_minor_units(_rule(entry["when"], values, f"{where}: when"), scale),
         silent=silent,
         description=str(entry.get("description", "")),
     )
@@ -307,6 +329,17 @@ def _rule(node: Any, values: dict[str, Any], where: str) -> Rule:
     return _comparison(node, values, where)
 
 
+def _in_minor_units(rule: Rule, scale: int) -> Rule:
+    """The rule with amounts as tallies hold them; whole minor units stay exactly whole."""
+    if isinstance(rule, Not):
+        return Not(_in_minor_units(rule.part, scale))
+    if isinstance(rule, Compare):
+        if rule.measure.kind not in VALUED:
+            return rule
+        return replace(rule, constant=round(rule.constant * scale, 6))
+    return replace(rule, parts=tuple(_in_minor_units(part, scale) for part in rule.parts))
+
+
 def _comparison(node: dict[str, Any], values: dict[str, Any], where: str) -> Rule:
     _known_keys(node, {*MEASURES, *COMPARISONS, "window"}, where)
     kinds = [key for key in node if key in MEASURES]
@@ -321,9 +354,10 @@ def _comparison(node: dict[str, Any], values: dict[str, Any], where: str) -> Rul
     if window is not None:
         if kind not in WINDOWED:
             raise UserError(where, found=f"a window for {kind}", expected="no window there")
-        window = int(_number(window, values, f"{where}.window"))
-        if window < 1:
-            raise UserError(f"{where}.window", found=window, expected="one day or more")
+        days = _number(window, values, f"{where}.window")
+        if days < 1 or days != int(days):
+            raise UserError(f"{where}.window", found=days, expected="whole days, one or more")
+        window = int(days)
     measure = Measure(kind, _known_role(node[kind], where), window)
     parts = [Compare(measure, s, _number(node[s], values, f"{where}.{s}")) for s in signs]
     return parts[0] if len(parts) == 1 else All(tuple(parts))
@@ -331,7 +365,7 @@ def _comparison(node: dict[str, Any], values: dict[str, Any], where: str) -> Rul
 
 def _number(value: Any, values: dict[str, Any], where: str) -> float:
     found = values.get(value, value) if isinstance(value, str) else value
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
         raise UserError(
             where,
             found=repr(value),

@@ -93,7 +93,7 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
     def __init__(self, max_iter: int = 500) -> None:
         self.max_iter = max_iter
 
-    def fit(self, X: Any, y: None = None) -> BGNBD:  # noqa: N803
+    def fit(self, X: Any, y: None = None) -> BGNBD:
         """Fit on one row per customer.
 
         Parameters
@@ -143,9 +143,7 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
             r, alpha, a, b = np.exp(theta)
             log_age, log_last = np.log(alpha + age), np.log(alpha + t_x)
             alive = -(r + x) * log_age
-            dead = np.where(
-                may_die, np.log(a) - np.log(b + before) - (r + x) * log_last, -np.inf
-            )
+            dead = np.where(may_die, np.log(a) - np.log(b + before) - (r + x) * log_last, -np.inf)
             both = np.logaddexp(alive, dead)
             w = np.exp(alive - both)
             fixed = r * np.log(alpha) - gammaln(r) + gammaln(a + b) - gammaln(b)
@@ -161,18 +159,7 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
 
         return objective
 
-    def log_likelihood(self, X: Any) -> Array:  # noqa: N803
-        """Log likelihood of each row (n,) under the fitted parameters."""
-        x, t_x, age = _check(X, "x, t_x, T").T
-        theta = np.log([self.r_, self.alpha_, self.a_, self.b_])
-        one = np.ones(1)
-        values = [
-            -self._objective(x[i : i + 1], t_x[i : i + 1], age[i : i + 1], one)(theta)[0]
-            for i in range(len(x))
-        ]
-        return np.array(values)
-
-    def score(self, X: Any, y: None = None) -> float:  # noqa: N803
+    def score(self, X: Any, y: None = None) -> float:
         """Mean log likelihood a customer, in the time unit of the data."""
         x, t_x, age = _check(X, "x, t_x, T").T
         theta = np.log([self.r_, self.alpha_, self.a_, self.b_])
@@ -219,7 +206,7 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
     def __init__(self, max_iter: int = 500) -> None:
         self.max_iter = max_iter
 
-    def fit(self, X: Any, y: None = None) -> GammaGamma:  # noqa: N803
+    def fit(self, X: Any, y: None = None) -> GammaGamma:
         """Fit on one row per customer.
 
         Parameters
@@ -269,7 +256,7 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
 
         return objective
 
-    def score(self, X: Any, y: None = None) -> float:  # noqa: N803
+    def score(self, X: Any, y: None = None) -> float:
         """Mean log likelihood a customer."""
         n, mean = _check(X, "n, mean").T
         return -self._objective(n, mean)(np.log([self.p_, self.q_ - 1.0, self.v_]))[0]

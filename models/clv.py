@@ -11,85 +11,39 @@ Fitting only; prediction is `models.inference.predict_clv`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import TweedieRegressor
+from sklearn.linear_model import LogisticRegression
 
 from features.errors import UserError
-from models import btyd as btyd_models
 from models import inference
-from models.inference import Part
+from models.clv_shape import (
+    BTYD_COLUMNS,
+    POWER,
+    Snapshot,
+    by_snapshot,
+    fit_btyd_or_rate,
+    fit_shapes,
+    floor_of,
+    refit_shapes,
+    standardised,
+    with_btyd,
+)
+from models.inference import Array, Part
 
-Array = np.ndarray[Any, Any]
-
-POWER = 1.5  # Tweedie variance power: spend is a sum of a few skewed amounts
-TREES: dict[str, Any] = {
-    "objective": "tweedie",
-    "tweedie_variance_power": POWER,
-    "metric": "tweedie",
-    "learning_rate": 0.05,
-    "num_leaves": 15,
-    "min_data_in_leaf": 60,
-    "feature_fraction": 0.5,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
-    "lambda_l2": 5.0,
-    "max_bin": 63,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbose": -1,
-}
-SEEDS = 3
-MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 400, 30, 1.1
-MAX_ROWS = 100_000  # rows the trees and the linear model see, drawn evenly over snapshots
 MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
+MIN_FIRST = 30  # never-buyers who bought within a horizon, to learn who does
 COVERAGE = 0.8
 MIN_GROUP = 50  # residuals a group of the interval needs of its own
-FLOOR = 1e-3  # of the mean BTYD CLV: the smallest starting value
-BTYD_COLUMNS = ["btyd__p_alive", "btyd__expected_days", "btyd__expected_value", "btyd__clv"]
-GLM_COLUMNS = [
-    *BTYD_COLUMNS,
-    "purchase__recency_days",
-    "purchase__age_days",
-    "purchase__days_all",
-    "purchase__sum_all",
-    "purchase__sum_30d",
-    "purchase__sum_90d",
-    "purchase__sum_180d",
-    "purchase__days_30d",
-    "purchase__days_90d",
-    "purchase__amount_mean",
-    "purchase__amount_max",
-    "cadence__gap_mean",
-]
+BELOW = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16)  # share left below the interval
+WHOLE = 1e9  # multiple of the scale that takes the lower end to 0
 TOP_SHARE, MID_SHARE = 0.2, 0.5  # of the buyers: value tiers top, and top or mid
 YEAR_DAYS, SEASON_DAYS = 364, 16
 LEVEL_HALF_LIFE_DAYS = 180.0
 MAX_CORRECTION = np.log(1.5)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Buyers of one training snapshot with the BTYD fitted on events before it."""
-
-    at: pd.Timestamp
-    btyd: dict[str, Any]
-    rows: pd.DataFrame
-
-    @property
-    def spend(self) -> Array:
-        """Actual spend within the horizon (money), one a row."""
-        return self.rows["spend"].to_numpy(dtype=np.float64)
-
-    @property
-    def log_error(self) -> float:
-        """Log of actual over expected total; 0 where either is not positive."""
-        actual, expected = float(self.spend.sum()), float(self.rows["btyd__clv"].sum())
-        return float(np.log(actual / expected)) if actual > 0 and expected > 0 else 0.0
 
 
 def fit_clv(
@@ -132,7 +86,7 @@ def fit_clv(
         When there is no matured row at `validation_at`, or nobody has ever bought.
     """
     del contexts
-    snapshots = _snapshots(frame, horizon_days)
+    snapshots = by_snapshot(frame, horizon_days)
     validation = next((s for s in snapshots if s.at == pd.Timestamp(validation_at)), None)
     if validation is None:
         raise UserError(
@@ -141,254 +95,124 @@ def fit_clv(
             expected=f"a snapshot with purchases before it and {horizon_days} days after it",
             mend="a shorter horizon, or a longer history",
         )
-    earlier = [s for s in snapshots if s.at < validation.at]
-    columns = [*inference.model_columns(frame), *BTYD_COLUMNS]
     shared = {
         "horizon_days": int(horizon_days),
-        "columns": columns,
+        "columns": [*inference.model_columns(frame), *BTYD_COLUMNS],
         "orders_per_day": _orders_per_day(at_origin),
         "first_purchase": _first_purchase(frame, at_origin),
         "interval": {},
         "tiers": {"top": np.inf, "mid": np.inf},
         "coverage": COVERAGE,
     }
-    on_validation = _level_correction(snapshots, validation.at, horizon_days)
-    head = {**shared, "btyd": validation.btyd, "level_correction": on_validation["correction"]}
-    floor = _floor(validation)
-    plain = Part("clv", {**head, "floor": floor, "serve": "btyd", "glm": None})
-    matured = frame[frame["snapshot_at"] == validation.at]
-    deviance = {"btyd": _deviance(plain, validation)}
-    chosen, rounds = plain, {}
-    if sum(len(s.rows) for s in earlier) >= MIN_ROWS and any(s.spend.sum() > 0 for s in earlier):
-        glm, boosters, rounds = _fit_shapes(earlier, validation, columns, seed, threads)
-        hybrid = Part("clv", {**head, "floor": floor, "serve": "hybrid", "glm": glm}, boosters)
-        deviance["hybrid"] = _deviance(hybrid, validation)
-        chosen = hybrid if deviance["hybrid"] < deviance["btyd"] else plain
-    interval = _interval(chosen, matured)
-    origin_btyd = fit_btyd_or_rate(at_origin)
+    gated, deviance, rounds = _gated(snapshots, validation, shared, seed=seed, threads=threads)
     at = pd.Timestamp(at_origin["snapshot_at"].iloc[0])
-    level = _level_correction(snapshots, at, horizon_days)
+    origin_btyd = fit_btyd_or_rate(at_origin)
+    origin = Snapshot(at, origin_btyd, with_btyd(at_origin, origin_btyd, horizon_days))
+    level = level_correction(snapshots, at, horizon_days)
     parameters: dict[str, Any] = {
-        **chosen.parameters,
+        **gated.parameters,
         "btyd": origin_btyd,
-        "interval": interval,
+        "interval": _interval(gated, frame[frame["snapshot_at"] == validation.at]),
         "level_correction": level["correction"],
-        "floor": _floor(Snapshot(at, origin_btyd, _with_btyd(at_origin, origin_btyd, horizon_days))),
+        "floor": floor_of(origin),
     }
-    boosters = {}
-    if chosen.parameters["serve"] == "hybrid":
-        parameters["glm"], boosters = _refit_shapes(snapshots, columns, rounds, seed, threads)
+    boosters: dict[str, lgb.Booster] = {}
+    if parameters["serve"] == "hybrid":
+        columns = parameters["columns"]
+        parameters["glm"], boosters = refit_shapes(
+            snapshots, columns, rounds, seed=seed, threads=threads
+        )
     parameters["report"] = {
         "served": parameters["serve"],
-        "deviance": deviance,
+        "why": _reason(deviance, origin_btyd),
+        "validation_deviance": deviance,
         "level": level,
         "rounds": rounds,
         "snapshots": [str(s.at.date()) for s in snapshots],
-        "log_errors": [s.log_error for s in snapshots],
+        "btyd_log_errors": [s.log_error for s in snapshots],
     }
     part = Part("clv", parameters, boosters)
     parameters["tiers"] = _tiers(part, at_origin)
     return part
 
 
-# ------------------------------------------------------------------------------------ snapshots
+def predict(part: Part, frame: pd.DataFrame) -> dict[str, Array]:
+    """Both passes on one whole snapshot: the context from the frame, then `predict_clv`."""
+    context = inference.clv_context(part, inference.clv_sums(part, frame))
+    return inference.predict_clv(part, frame, context)
 
 
-def fit_btyd_or_rate(frame: pd.DataFrame) -> dict[str, Any]:
-    """BTYD of one snapshot, or a shrunken purchase rate without drop-out where it does not fit.
+# ----------------------------------------------------------------------------------------- guard
 
-    The rate is a gamma prior of shape 1/2 centred on the population's: expected days in h are
-    (1/2 + x) h / (alpha + T). The artifact says so by ``fallback``.
+
+def _gated(
+    snapshots: list[Snapshot],
+    validation: Snapshot,
+    shared: dict[str, Any],
+    *,
+    seed: int,
+    threads: int,
+) -> tuple[Part, dict[str, float], dict[str, int]]:
+    """The better of hybrid and BTYD on the validation snapshot, both with its BTYD and level.
+
+    Also the Tweedie deviance of each, and the rounds of the trees.
     """
-    fitted = btyd_models.fit_btyd(frame)
-    if fitted is not None:
-        return {**fitted, "fallback": False}
-    rows = frame[frame["btyd__x"].notna()]
-    age, repeats = float(rows["btyd__T"].sum()), float(rows["btyd__x"].sum())
-    weight = rows["btyd__value_n"].fillna(0.0)
-    value = float((weight * rows["btyd__mean_value"].fillna(0.0)).sum())
-    flat = value / weight.sum() if value > 0 else rows["purchase__amount_mean"].mean()
-    return {
-        "model": "bg_nbd",
-        "r": 0.5,
-        "alpha": max(0.5 * age / (repeats + 0.5), 1.0),
-        "a": 1e-6,
-        "b": 1e5,
-        "value": None,
-        "flat_value": float(np.nan_to_num(flat)),
-        "converged": False,
-        "n_customers": len(rows),
-        "fallback": True,
+    earlier = [s for s in snapshots if s.at < validation.at]
+    level = level_correction(snapshots, validation.at, shared["horizon_days"])
+    head = {
+        **shared,
+        "btyd": validation.btyd,
+        "level_correction": level["correction"],
+        "floor": floor_of(validation),
     }
+    plain = Part("clv", {**head, "serve": "btyd", "glm": None})
+    deviance = {"btyd": _deviance(plain, validation)}
+    enough = sum(len(s.rows) for s in earlier if s.spend.sum() > 0) >= MIN_ROWS
+    if not enough or validation.spend.sum() == 0:
+        return plain, deviance, {}
+    glm, boosters, rounds = fit_shapes(
+        earlier, validation, shared["columns"], seed=seed, threads=threads
+    )
+    hybrid = Part("clv", {**head, "serve": "hybrid", "glm": glm}, boosters)
+    deviance["hybrid"] = _deviance(hybrid, validation)
+    if deviance["hybrid"] < deviance["btyd"]:
+        return hybrid, deviance, rounds
+    return plain, deviance, {}
 
 
-def _with_btyd(frame: pd.DataFrame, btyd: dict[str, Any], horizon_days: int) -> pd.DataFrame:
-    rows = frame[frame["btyd__x"].notna()]
-    added = inference.btyd_columns(btyd, rows, horizon=float(horizon_days))
-    return rows.assign(**{name: added[name] for name in added.columns})
+def _deviance(part: Part, validation: Snapshot) -> float:
+    """Mean Tweedie deviance on the validation snapshot, up to what the truth alone fixes."""
+    p = np.maximum(predict(part, validation.rows)["clv"], 1e-9)
+    y = validation.spend
+    return float(np.mean(-y * p ** (1 - POWER) / (1 - POWER) + p ** (2 - POWER) / (2 - POWER)))
 
 
-def _snapshots(frame: pd.DataFrame, horizon_days: int) -> list[Snapshot]:
-    """Buyers of every snapshot, in time order, each with its own BTYD."""
-    found = []
-    for at, rows in frame.groupby("snapshot_at", sort=True):
-        if rows["btyd__x"].notna().any():
-            btyd = fit_btyd_or_rate(rows)
-            found.append(Snapshot(pd.Timestamp(at), btyd, _with_btyd(rows, btyd, horizon_days)))
-    return found
+def _reason(deviance: dict[str, float], btyd: dict[str, Any]) -> str:
+    """Why the part serves what it serves, in a sentence."""
+    base = "a shrunken purchase rate (BTYD did not fit)" if btyd["fallback"] else "BTYD"
+    if "hybrid" not in deviance:
+        return f"{base}: too few matured rows to learn a shape from"
+    if deviance["hybrid"] < deviance["btyd"]:
+        return f"the hybrid beats {base} on the validation snapshot"
+    return f"{base}: the hybrid does not beat it on the validation snapshot"
 
 
-def _floor(snapshot: Snapshot) -> float:
-    mean = float(snapshot.rows["btyd__clv"].mean()) if len(snapshot.rows) else 0.0
-    return FLOOR * mean if mean > 0 else FLOOR
+# ----------------------------------------------------------------------------------------- level
 
 
-def _orders_per_day(frame: pd.DataFrame) -> float:
-    """Orders a purchase day: BTYD counts days, the business counts orders."""
-    days = float(frame["purchase__days_all"].sum())
-    return float(frame["purchase__count_all"].sum()) / days if days else 1.0
-
-
-def _first_purchase(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, float]:
-    """Smoothed share of never-buyers who buy within the horizon, and what those spend and order.
-
-    Where no never-buyer has ever bought within a horizon, the means are those of all buyers' first
-    purchase day, and the share is next to 0.
-    """
-    never = frame[frame["btyd__x"].isna()]
-    new = never[never["orders"] > 0]
-    if len(new):
-        spend, orders = float(new["spend"].mean()), float(new["orders"].mean())
-    else:
-        first = at_origin["purchase__amount_first"].mean()
-        spend, orders = float(np.nan_to_num(first)), 1.0
-    share = (len(new) + 0.5) / (len(never) + 1.0) if len(never) else 0.0
-    return {"p": share, "spend": spend, "orders": orders, "order_value": spend / orders}
-
-
-# ----------------------------------------------------------------------------------------- shape
-
-
-def _init(snapshot: Snapshot) -> Array:
-    """Log of the normalised BTYD CLV: the level of the snapshot is matched to a mean of 1."""
-    clv = np.maximum(snapshot.rows["btyd__clv"].to_numpy(dtype=np.float64), _floor(snapshot))
-    return np.asarray(np.log(clv / clv.mean()))
-
-
-def _target(snapshot: Snapshot) -> Array:
-    mean = float(snapshot.spend.mean())
-    return snapshot.spend / mean if mean > 0 else snapshot.spend
-
-
-def _stack(snapshots: list[Snapshot], columns: list[str]) -> tuple[Array, Array, Array]:
-    """Inputs, normalised spend and normalised log BTYD CLV of all snapshots.
-
-    Every k-th row where there are too many; a snapshot is ordered by customer, so this is a sample
-    of customers that shifts from snapshot to snapshot.
-    """
-    used = [s for s in snapshots if s.spend.sum() > 0]
-    step = -(-sum(len(s.rows) for s in used) // MAX_ROWS)
-    picks = [slice(number % step, None, step) for number in range(len(used))]
-    pairs = list(zip(used, picks, strict=True))
-    x = np.concatenate([inference.matrix(s.rows.iloc[pick], columns) for s, pick in pairs])
-    y = np.concatenate([_target(s)[pick] for s, pick in pairs])
-    return x, y, np.concatenate([_init(s)[pick] for s, pick in pairs])
-
-
-def _fit_glm(x: Array, y: Array, names: list[str]) -> dict[str, Any]:
-    """Tweedie regression with log link on standardised signed-log1p columns."""
-    z = inference.signed_log1p(x)
-    means = np.nan_to_num(np.nanmean(np.where(np.isnan(z).all(axis=0), 0.0, z), axis=0))
-    scales = np.nan_to_num(np.nanstd(np.where(np.isnan(z).all(axis=0), 0.0, z), axis=0))
-    scales = np.where(scales > 1e-9, scales, 1.0)
-    unit = np.clip(np.nan_to_num((z - means) / scales, nan=0.0), -10.0, 10.0)
-    model = TweedieRegressor(power=POWER, link="log", alpha=1e-3, max_iter=500)
-    model.fit(unit, y)
-    return {
-        "columns": names,
-        "means": means.tolist(),
-        "scales": scales.tolist(),
-        "coefficients": model.coef_.tolist(),
-        "intercept": float(model.intercept_),
-    }
-
-
-def _glm_of(x: Array, y: Array, columns: list[str]) -> tuple[dict[str, Any], list[int]]:
-    names = [name for name in GLM_COLUMNS if name in columns]
-    where = [columns.index(name) for name in names]
-    return _fit_glm(x[:, where], y, names), where
-
-
-def _glm_score(glm: dict[str, Any], x: Array, where: list[int]) -> Array:
-    return inference.linear(glm, x[:, where])
-
-
-def _level_matched(score: Array, y: Array) -> Array:
-    """Log-scale start whose mean prediction equals the mean target of its snapshot."""
-    return np.asarray(score + np.log(max(float(y.mean()), 1e-9) / np.exp(score).mean()))
-
-
-def _fit_shapes(
-    fit: list[Snapshot], validation: Snapshot, columns: list[str], seed: int, threads: int
-) -> tuple[dict[str, Any], dict[str, lgb.Booster], dict[str, int]]:
-    """GLM, boosters of H and H2 stopped early on the validation snapshot, and their rounds."""
-    x, y, start = _stack(fit, columns)
-    glm, where = _glm_of(x, y, columns)
-    x_valid, y_valid = inference.matrix(validation.rows, columns), _target(validation)
-    starts = {
-        "h": (start, _level_matched(_init(validation), y_valid)),
-        "h2": (
-            _glm_score(glm, x, where),
-            _level_matched(_glm_score(glm, x_valid, where), y_valid),
-        ),
-    }
-    boosters, rounds = {}, {}
-    for name, (init, init_valid) in starts.items():
-        train = lgb.Dataset(x, y, init_score=init, params=TREES, free_raw_data=False)
-        valid = train.create_valid(x_valid, y_valid, init_score=init_valid)
-        for number in range(SEEDS):
-            booster = lgb.train(
-                {**TREES, "seed": seed + number, "num_threads": threads},
-                train,
-                MAX_ROUNDS,
-                valid_sets=[valid],
-                callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
-            )
-            best = max(booster.best_iteration, 1)
-            rounds[f"{name}_{number}"] = best
-            boosters[f"{name}_{number}"] = _trimmed(booster, best)
-    return glm, boosters, rounds
-
-
-def _trimmed(booster: lgb.Booster, rounds: int) -> lgb.Booster:
-    return lgb.Booster(model_str=booster.model_to_string(num_iteration=rounds))
-
-
-def _refit_shapes(
-    snapshots: list[Snapshot], columns: list[str], rounds: dict[str, int], seed: int, threads: int
-) -> tuple[dict[str, Any], dict[str, lgb.Booster]]:
-    """The same shapes on all matured snapshots, a tenth more rounds."""
-    x, y, start = _stack(snapshots, columns)
-    glm, where = _glm_of(x, y, columns)
-    starts = {"h": start, "h2": _glm_score(glm, x, where)}
-    boosters = {}
-    for name, init in starts.items():
-        train = lgb.Dataset(x, y, init_score=init, params=TREES, free_raw_data=False)
-        mine = [count for key, count in rounds.items() if key.startswith(f"{name}_")]
-        count = max(round(float(np.mean(mine)) * REFIT_FACTOR), 1)
-        for number in range(SEEDS):
-            settings = {**TREES, "seed": seed + number, "num_threads": threads}
-            boosters[f"{name}_{number}"] = _trimmed(lgb.train(settings, train, count), count)
-    return glm, boosters
-
-
-# ------------------------------------------------------------------------- level, guard, interval
-
-
-def _level_correction(
+def level_correction(
     snapshots: list[Snapshot], at: pd.Timestamp, horizon_days: int
 ) -> dict[str, Any]:
-    """Log correction of BTYD's total at `at` from snapshots whose labels had matured by then."""
+    """Log correction of BTYD's total at `at`, learned from labels that had matured by then.
+
+    The log error of the same season a year ago where there is one; else half the recency-weighted
+    mean log error and a quarter of the last one; none without three matured snapshots that span a
+    horizon. Snapshots before which there is less than one horizon of history do not count.
+
+    Returns
+    -------
+    ``correction`` (log, at most log 1.5 in size) and ``from``, a sentence.
+    """
     known = [s for s in snapshots if s.rows["label_end_at"].max() <= at]
     history = [s for s in known if float(s.rows["btyd__T"].max()) >= horizon_days]
     for snapshot in reversed(history):
@@ -407,37 +231,95 @@ def _level(correction: float, reason: str) -> dict[str, Any]:
     return {"correction": clipped, "from": reason}
 
 
-def predict(part: Part, frame: pd.DataFrame) -> dict[str, Array]:
-    """Both passes on one whole snapshot: the context from the frame, then `predict_clv`."""
-    context = inference.clv_context(part, inference.clv_sums(part, frame))
-    return inference.predict_clv(part, frame, context)
+# -------------------------------------------------------------------------------------- interval
 
 
-def _deviance(part: Part, validation: Snapshot) -> float:
-    """Mean Tweedie deviance on the validation snapshot, both models on the same level."""
-    p = np.maximum(predict(part, validation.rows)["clv"], 1e-9)
-    y = validation.spend
-    return float(np.mean(-y * p ** (1 - POWER) / (1 - POWER) + p ** (2 - POWER) / (2 - POWER)))
+def _interval(part: Part, matured: pd.DataFrame) -> dict[str, list[float]]:
+    """Conformal multiples below and above of every group on the validation snapshot.
 
-
-def _interval(part: Part, matured: pd.DataFrame) -> dict[str, float]:
-    """Conformal quantile of the scaled residuals of each group (see `inference.clv_group`)."""
+    A group of its own covers the active and the quiet alike; one quantile for all covers the quiet,
+    who mostly spend nothing, at the cost of the active.
+    """
     context = inference.clv_context(part, inference.clv_sums(part, matured))
     p = inference.predict_clv(part, matured, context)["clv"]
     y = matured["spend"].to_numpy(dtype=np.float64)
-    scaled = np.abs(y - p) / inference.clv_width(p, max(context["clv_mean"], 1e-9))
+    width = np.maximum(inference.clv_width(p, context["clv_mean"]), 1e-9)
     group = inference.clv_group(matured, float(part.parameters["horizon_days"]))
-    everyone = _conformal_quantile(scaled)
     result = {}
     for name in ("active", "quiet", "never"):
-        mine = scaled[group == name]
-        result[name] = _conformal_quantile(mine) if len(mine) >= MIN_GROUP else everyone
+        mine = group == name
+        mine = mine if mine.sum() >= MIN_GROUP else np.full(len(p), True)
+        result[name] = list(conformal_ends(p[mine], y[mine], width[mine]))
     return result
 
 
-def _conformal_quantile(scores: Array) -> float:
-    rank = min(int(np.ceil((len(scores) + 1) * COVERAGE)), len(scores))
-    return float(np.sort(scores)[rank - 1])
+def conformal_ends(p: Array, y: Array, width: Array) -> tuple[float, float]:
+    """Multiples of `width` below and above `p` of the narrowest interval that covers 80 % of `y`.
+
+    Split conformal with the finite-sample rank ceil((n + 1) 0.8); the split of what is left out
+    between the tails is chosen by mean width. The lower end is cut at 0 and the prediction always
+    lies inside.
+    """
+    need = min(int(np.ceil((len(p) + 1) * COVERAGE)), len(p))
+    best = (np.inf, WHOLE, 0.0)
+    for share in BELOW:
+        below = WHOLE if share == 0 else max(float(np.quantile((p - y) / width, 1 - share)), 0.0)
+        low = np.maximum(p - below * width, 0.0)
+        excess = np.sort(np.where(y >= low, (y - p) / width, np.inf))
+        above = max(float(excess[need - 1]), 0.0)
+        size = float(np.mean(p + above * width - low))
+        if size < best[0]:
+            best = (size, below, above)
+    return best[1], best[2]
+
+
+# -------------------------------------------------------------------- orders, new buyers, tiers
+
+
+def _orders_per_day(frame: pd.DataFrame) -> float:
+    """Orders a purchase day: BTYD counts days, the business counts orders."""
+    days = float(frame["purchase__days_all"].sum())
+    return float(frame["purchase__count_all"].sum()) / days if days else 1.0
+
+
+def _first_purchase(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, Any]:
+    """P(first purchase within the horizon), and what new buyers spend and order in it.
+
+    A logistic regression where enough never-buyers bought, else their smoothed share. Where none
+    did, spend is that of all buyers' first purchase day.
+    """
+    never = frame[frame["btyd__x"].isna()]
+    new = never[never["orders"] > 0]
+    if len(new):
+        spend, orders = float(new["spend"].mean()), float(new["orders"].mean())
+    else:
+        first = at_origin["purchase__amount_first"].mean()
+        spend, orders = float(np.nan_to_num(first)), 1.0
+    share = (len(new) + 0.5) / (len(never) + 1.0) if len(never) else 0.0
+    enough = MIN_FIRST <= len(new) <= len(never) - MIN_FIRST
+    return {
+        "p": share,
+        "spend": spend,
+        "orders": orders,
+        "order_value": spend / orders,
+        "linear": _first_model(never) if enough else None,
+    }
+
+
+def _first_model(never: pd.DataFrame) -> dict[str, Any] | None:
+    """Logistic regression for `inference.linear` on the columns that vary among never-buyers."""
+    columns = [name for name in inference.model_columns(never) if never[name].nunique() > 1]
+    if not columns:
+        return None
+    scaling, unit = standardised(inference.matrix(never, columns))
+    model = LogisticRegression(C=0.03, max_iter=1000)
+    model.fit(unit, (never["orders"] > 0).to_numpy(dtype=int))
+    return {
+        "columns": columns,
+        **scaling,
+        "coefficients": model.coef_[0].tolist(),
+        "intercept": float(model.intercept_[0]),
+    }
 
 
 def _tiers(part: Part, at_origin: pd.DataFrame) -> dict[str, float]:

@@ -117,7 +117,9 @@ def linear(parameters: Mapping[str, Any], x: Array) -> Array:
     """
     z = (signed_log1p(x) - np.asarray(parameters["means"])) / np.asarray(parameters["scales"])
     z = np.clip(np.nan_to_num(z, nan=0.0), -10.0, 10.0)
-    return np.asarray(z @ np.asarray(parameters["coefficients"]) + parameters["intercept"])
+    # Not a matrix product: its rounding depends on the number of rows, and batches must be equal.
+    weighted = np.ascontiguousarray(z * np.asarray(parameters["coefficients"]))
+    return np.asarray(weighted.sum(axis=1) + parameters["intercept"])
 
 
 # ------------------------------------------------------------------------------ derived features
@@ -191,7 +193,7 @@ def model_columns(frame: pd.DataFrame) -> list[str]:
 # BG/NBD and MBG/NBD with Gamma-Gamma values. `btyd` below is a JSON dict: model (bg_nbd, mbg_nbd),
 # r, alpha, a, b, and value = {p, q, v} or null. The time unit is that of x, t_x, T as fitted.
 
-QUADRATURE_NODES = 32
+QUADRATURE_NODES = 40
 
 
 def beta_quadrature(a: Array, b: Array, nodes: int = QUADRATURE_NODES) -> tuple[Array, Array]:
@@ -352,8 +354,9 @@ def btyd_columns(btyd: Mapping[str, Any], frame: pd.DataFrame, *, horizon: float
 
 # ------------------------------------------------------------------------------------------- CLV
 # parameters: horizon_days, btyd, serve (hybrid, btyd), columns, glm {columns, means, scales,
-# coefficients, intercept}, floor, level_correction, interval {group: quantile}, orders_per_day,
-# first_purchase {p, spend, orders}, tiers {top, mid}; boosters h_<seed>, h2_<seed>.
+# coefficients, intercept}, floor, level_correction, interval {group: [below, above]},
+# orders_per_day, first_purchase {p, spend, orders, order_value, linear}, tiers {top, mid};
+# boosters h_<seed>, h2_<seed>.
 
 
 def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
@@ -427,8 +430,28 @@ def clv_group(frame: pd.DataFrame, horizon_days: float) -> Array:
 
 
 def clv_width(p: Array, mean: float) -> Array:
-    """Scale of the error of a prediction: (p + mean/10)^0.75 (money to the power 0.75)."""
-    return np.asarray((p + 0.1 * mean) ** 0.75)
+    """Scale of the error of a prediction: (p + mean/10)^0.6 (money to the power 0.6)."""
+    return np.asarray((p + 0.1 * mean) ** 0.6)
+
+
+def clv_interval(
+    interval: Mapping[str, Any], group: Array, p: Array, mean: float
+) -> tuple[Array, Array]:
+    """Ends of the 80 % interval: `p` less and plus the group's conformal multiples of the scale."""
+    below, above = (
+        pd.Series(group).map({name: ends[end] for name, ends in interval.items()})
+        for end in (0, 1)
+    )
+    width = clv_width(p, mean)
+    low = np.maximum(p - below.to_numpy(dtype=np.float64) * width, 0.0)
+    return low, p + above.to_numpy(dtype=np.float64) * width
+
+
+def clv_first_purchase(first: Mapping[str, Any], frame: pd.DataFrame) -> Array:
+    """P(first purchase within the horizon) of those who never bought."""
+    if first["linear"] is None:
+        return np.full(len(frame), float(first["p"]))
+    return sigmoid(linear(first["linear"], matrix(frame, first["linear"]["columns"])))
 
 
 def clv_tier(tiers: Mapping[str, Any], clv: Array) -> Array:
@@ -463,40 +486,34 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
     horizon = float(parameters["horizon_days"])
     first = parameters["first_purchase"]
     group = clv_group(frame, horizon)
-    never = group == "never"
-    out = {
-        "clv": np.full(len(frame), first["p"] * first["spend"]),
-        "expected_orders": np.full(len(frame), first["p"] * first["orders"]),
-        "p_any_order": np.full(len(frame), float(first["p"])),
-        "p_first_purchase": np.where(never, float(first["p"]), np.nan),
-        "p_alive": np.full(len(frame), np.nan),
-        "next_order_days": np.full(len(frame), np.nan),
-    }
-    buyer = np.flatnonzero(~never)
+    never, buyer = np.flatnonzero(group == "never"), np.flatnonzero(group != "never")
+    names = ["clv", "expected_orders", "p_any_order", "p_first_purchase", "p_alive"]
+    names += ["next_order_days", "average_order_value"]
+    out = {name: np.full(len(frame), np.nan) for name in names}
+    if len(never):
+        p = clv_first_purchase(first, frame.iloc[never])
+        out["p_first_purchase"][never] = out["p_any_order"][never] = p
+        out["clv"][never] = p * first["spend"]
+        out["expected_orders"][never] = p * first["orders"]
+        out["average_order_value"][never] = first["order_value"]
     if len(buyer):
         rows = clv_with_btyd(part, frame.iloc[buyer])
         h, h2 = clv_shapes(part, rows)
         out["clv"][buyer] = context["clv_h_factor"] * h + context["clv_h2_factor"] * h2
         x, t_x, age = matrix(rows, ["btyd__x", "btyd__t_x", "btyd__T"]).T
-        btyd = parameters["btyd"]
-        days = rows["btyd__expected_days"].to_numpy(dtype=np.float64)
-        out["expected_orders"][buyer] = days * parameters["orders_per_day"]
+        btyd, a_day = parameters["btyd"], parameters["orders_per_day"]
+        out["expected_orders"][buyer] = rows["btyd__expected_days"].to_numpy(np.float64) * a_day
         out["p_any_order"][buyer] = 1.0 - btyd_p_no_order(btyd, x, t_x, age, horizon=horizon)
         out["next_order_days"][buyer] = btyd_next_order_days(btyd, x, t_x, age)
-        out["p_alive"][buyer] = rows["btyd__p_alive"].to_numpy(dtype=np.float64)
-        value = rows["btyd__expected_value"].to_numpy(dtype=np.float64)
-        order_value = np.full(len(frame), float(first["order_value"]))
-        order_value[buyer] = value / parameters["orders_per_day"]
-    else:
-        order_value = np.full(len(frame), float(first["order_value"]))
-    quantile = pd.Series(group).map(parameters["interval"]).to_numpy(dtype=np.float64)
-    half = quantile * clv_width(out["clv"], context["clv_mean"])
+        out["p_alive"][buyer] = rows["btyd__p_alive"].to_numpy(np.float64)
+        value = rows["btyd__expected_value"].to_numpy(np.float64)
+        out["average_order_value"][buyer] = value / a_day
+    low, high = clv_interval(parameters["interval"], group, out["clv"], context["clv_mean"])
     return {
         **out,
-        "clv_low": np.maximum(out["clv"] - half, 0.0),
-        "clv_high": out["clv"] + half,
+        "clv_low": low,
+        "clv_high": high,
         "clv_horizon_days": np.full(len(frame), horizon),
-        "average_order_value": order_value,
         "value_tier": clv_tier(parameters["tiers"], out["clv"]),
     }
 
@@ -681,9 +698,10 @@ def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
 
 
 # ------------------------------------------------------------------------------------- transition
-# parameters: stages, periods, period_days, kind (trees, table), timing (trees, table), columns,
-# classes (destination codes by booster column; len(stages) is no change), timing_periods (1-based
-# periods by booster column), table {p (stage x silent period x cell)}, report.
+# parameters: stages, periods, period_days, kind (trees, table), timing_weight (of the trees, the
+# rest is the table's), columns, classes (destination codes by booster column; len(stages) is no
+# change), timing_periods (1-based periods by booster column), table {p (stage x silent period x
+# cell)}, report.
 # A cell is destination x periods + period - 1; the last cell is no change.
 
 
@@ -706,10 +724,11 @@ def without_origin(p: Array, code: Array) -> Array:
 
 def transition_timing(part: Part, x: Array, p: Array, table: Array) -> Array:
     """Share of the moves to each stage that come in each period: rows x stages x periods."""
-    rows, stages, periods = table.shape
+    stages, periods = table.shape[1:]
     total = table.sum(axis=2, keepdims=True)
     timing = np.where(total > 1e-12, table / np.where(total > 1e-12, total, 1.0), 1.0 / periods)
-    if part.parameters["timing"] != "trees":
+    weight = part.parameters["timing_weight"]
+    if not weight:
         return np.asarray(timing)
     columns = np.asarray(part.parameters["timing_periods"]) - 1
     for stage in range(stages):
@@ -717,7 +736,9 @@ def transition_timing(part: Part, x: Array, p: Array, table: Array) -> Array:
         if len(going):
             inputs = np.column_stack([x[going], np.full(len(going), float(stage))])
             learned = booster_classes(part.boosters["timing"], inputs)
-            timing[going, stage] = spread_classes(learned, columns.tolist(), timing[going, stage])
+            known = timing[going, stage]
+            learned = spread_classes(learned, columns.tolist(), known)
+            timing[going, stage] = weight * learned + (1.0 - weight) * known
     return np.asarray(timing)
 
 
@@ -765,7 +786,7 @@ def predict_transition(
     table = cells[:, :-1].reshape(len(cells), stages, periods)
     p = np.column_stack([table.sum(axis=2), cells[:, -1]])
     x = np.empty((len(cells), 0))
-    if "trees" in (parameters["kind"], parameters["timing"]):
+    if parameters["kind"] == "trees" or parameters["timing_weight"]:
         x = matrix(derive(frame, context), parameters["columns"])
     if parameters["kind"] == "trees":
         learned = booster_classes(part.boosters["destination"], x)

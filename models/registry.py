@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import logging
 import lzma
+import os
 import pickletools
 import tempfile
 import zipfile
@@ -106,7 +107,9 @@ class Loaded:
     ) -> pd.DataFrame:
         """Scored rows of a feature frame, by default with the training's scoring context."""
         told = "" if context is None else json.dumps(context)
-        return self.model.predict(frame, params={"scoring_context": told})
+        known = set(self.model.metadata.get_input_schema().input_names())
+        columns = [name for name in frame.columns if name in known]  # MLflow warns of the rest
+        return self.model.predict(frame[columns], params={"scoring_context": told})
 
 
 def log_version(
@@ -294,6 +297,12 @@ def load(tracking: Tracking, name: str = SCORER, *, version: int | None = None) 
         ) from error
 
 
+def artifacts(tracking: Tracking, name: str, version: int) -> Path:
+    """Local folder of a version's artifacts, downloaded where the store keeps them elsewhere."""
+    with _current(tracking):
+        return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
+
+
 def pickled_files(folder: Path) -> list[Path]:
     """Files below `folder` that are a pickle, plain or compressed; loading one runs its code.
 
@@ -329,12 +338,13 @@ def _unpacked(path: Path) -> Iterator[bytes]:
 @contextmanager
 def _current(tracking: Tracking) -> Iterator[None]:
     """MLflow's fluent functions work on this store meanwhile: logging a model has no other way."""
-    before = mlflow.get_tracking_uri()
+    before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(tracking.uri)  # the registry's follows, unless MLFLOW_REGISTRY_URI
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)
+        # MLflow sets the variable too: left behind, it would redirect whoever opens a store next.
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
 
 
 def _ensure_registered(client: mlflow.MlflowClient, name: str) -> None:

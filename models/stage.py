@@ -22,7 +22,6 @@ from models.multiclass import (
     derived_inputs,
     fit_trees,
     frequent,
-    log_losses,
     split_rows,
 )
 from models.stage_baselines import fit_frequency_table
@@ -86,7 +85,7 @@ def fit_stage(
     }
     gated = _gated(parameters, trees, frame, rows)
     losses = _validation_losses(gated, inputs, y, rows, contexts)
-    kind = "trees" if trees and losses["trees"] < losses["table"] else "table"
+    kind = "trees" if losses.get("trees", np.inf) < losses.get("table", np.inf) else "table"
     parameters["kind"] = gated.parameters["kind"] = kind
     parameters["multipliers"] = _tuned(gated, inputs, y, rows, contexts)
     parameters["report"] = {
@@ -136,7 +135,7 @@ def _at_validation(
 ) -> Array:
     checked = inputs.iloc[rows.validation]
     context = contexts[pd.Timestamp(checked["snapshot_at"].iloc[0])] if len(checked) else {}
-    return inference.predict_stage(gated, checked, context)["probabilities"]
+    return np.asarray(inference.predict_stage(gated, checked, context)["probabilities"])
 
 
 def _validation_losses(
@@ -145,14 +144,14 @@ def _validation_losses(
     y: Array,
     rows: Rows,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
-) -> dict[str, float | None]:
-    """Log loss on the validation rows of what was fitted without them; null without rows."""
-    found: dict[str, Any] = {"trees": None, "table": None}
+) -> dict[str, float]:
+    """Log loss on the validation rows of what was fitted without them; empty without rows."""
+    found: dict[str, float] = {}
     for kind in ("table", gated.parameters["kind"]):
         part = Part(gated.name, {**gated.parameters, "kind": kind}, gated.boosters)
         if len(rows.validation):
             p = _at_validation(part, inputs, rows, contexts)
-            found[kind] = float(log_losses(p, y[rows.validation]).mean())
+            found[kind] = metrics.multiclass_log_loss(y[rows.validation], p)
     return found
 
 

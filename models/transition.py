@@ -18,10 +18,10 @@ import pandas as pd
 from models import inference, metrics
 from models.inference import Part
 from models.multiclass import Rows, Trees, derived_inputs, fit_trees, frequent, split_rows
-from models.multiclass import log_losses as losses_of
 from models.transition_baselines import cells, fit_timer_table
 
 Array = np.ndarray[Any, Any]
+TIMING_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def fit_transition(
@@ -84,20 +84,17 @@ def fit_transition(
         "periods": int(periods),
         "period_days": int(period_days),
         "kind": "trees" if where else "table",
-        "timing": "trees" if when else "table",
+        "timing_weight": 1.0 if when else 0.0,
         "columns": columns,
         "classes": classes,
         "timing_periods": [code + 1 for code in timing_codes],
         "table": fit_timer_table(frame, stages=len(stages), periods=periods),
     }
     parameters |= _guarded(parameters, where, when, inputs, rows, contexts)
-    report = parameters["report"]
-    report["rounds"] = {"destination": where.rounds if where else 0}
-    report["rounds"]["timing"] = when.rounds if when else 0
     boosters = {}
     if where and parameters["kind"] == "trees":
         boosters["destination"] = where.final
-    if when and parameters["timing"] == "trees":
+    if when and parameters["timing_weight"]:
         boosters["timing"] = when.final
     return Part("transition", parameters, boosters)
 
@@ -115,50 +112,61 @@ def _guarded(
     rows: Rows,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Which step is served by trees: each must beat the timer table on the validation rows.
+    """How far trees are served: as far as they beat the timer table on the validation rows.
 
-    Judged are the boosters and the table fitted without those rows.
+    Judged are boosters and table fitted without those rows: destinations by log loss, the weight
+    of the timing trees beside the table's timing by integrated Brier score.
     """
     stages, periods = len(parameters["stages"]), parameters["periods"]
     table = fit_timer_table(inputs.iloc[rows.fit], stages=stages, periods=periods)
     boosters = {"destination": where.before} if where else {}
     boosters |= {"timing": when.before} if when else {}
-    figures: dict[str, Any] = {}
+    checked = inputs.iloc[rows.validation]
 
-    def measured(kind: str, timing: str) -> tuple[float, float]:
-        own = {**parameters, "kind": kind, "timing": timing, "table": table}
+    def predicted(kind: str, weight: float) -> dict[str, Array]:
+        own = {**parameters, "kind": kind, "timing_weight": weight, "table": table}
+        context = contexts[pd.Timestamp(checked["snapshot_at"].iloc[0])]
         part = Part("transition", own, boosters)
-        loss, score = _validation_figures(part, inputs.iloc[rows.validation], contexts)
-        figures[f"{kind}/{timing}"] = {"log_loss": loss, "integrated_brier": score}
-        return loss, score
+        return inference.predict_transition(part, checked, context)
 
-    kind = timing = "table"
-    if len(rows.validation):
-        loss, score = measured("table", "table")
-        if where and measured("trees", "table")[0] < loss:
-            kind = "trees"
-            score = figures["trees/table"]["integrated_brier"]
-        if when and measured(kind, "trees")[1] < score:
-            timing = "trees"
+    kind, weight, figures = "table", 0.0, {}
+    if len(checked):
+        out = predicted("table", 0.0)
+        figures["timer_table"] = _figures(out["probabilities"], out["cif"], checked)
+        if where:
+            learned = predicted("trees", 0.0)
+            figures["trees"] = _figures(learned["probabilities"], learned["cif"], checked)
+            if figures["trees"]["log_loss"] < figures["timer_table"]["log_loss"]:
+                kind, out = "trees", learned
+        if when:
+            # Incidences are linear in the timing, so mixtures need no further prediction.
+            full = predicted(kind, 1.0)["cif"]
+            mixtures = {w: w * full + (1.0 - w) * out["cif"] for w in TIMING_WEIGHTS}
+            scores = {
+                w: _figures(out["probabilities"], cif, checked)["integrated_brier"]
+                for w, cif in mixtures.items()
+            }
+            weight = min(scores, key=lambda w: (scores[w], w))
+            figures["served"] = _figures(out["probabilities"], mixtures[weight], checked)
     report = {
-        "served": {"destination": kind, "timing": timing},
+        "served": kind,
+        "timing_weight": weight,
         "validation": rows.validation_kind,
         "validation_at": str(pd.Timestamp(inputs["snapshot_at"].max()).date()),
         "validation_figures": figures,
+        "rounds": {
+            "destination": where.rounds if where else 0,
+            "timing": when.rounds if when else 0,
+        },
         "fit_rows": len(rows.fit),
     }
-    return {"kind": kind, "timing": timing, "report": report}
+    return {"kind": kind, "timing_weight": weight, "report": report}
 
 
-def _validation_figures(
-    part: Part, checked: pd.DataFrame, contexts: Mapping[pd.Timestamp, Mapping[str, Any]]
-) -> tuple[float, float]:
+def _figures(p: Array, cif: Array, checked: pd.DataFrame) -> dict[str, float]:
     """Log loss of the destination and integrated Brier score of the incidences."""
-    context = contexts[pd.Timestamp(checked["snapshot_at"].iloc[0])]
-    out = inference.predict_transition(part, checked, context)
     period = checked["period"].to_numpy().astype(int)
     destination = checked["next_code"].to_numpy().astype(int)
-    truth = np.where(period > 0, destination, out["probabilities"].shape[1] - 1)
-    cif = np.swapaxes(out["cif"], 1, 2)
-    score = metrics.integrated_brier(cif, destination, period)
-    return float(losses_of(out["probabilities"], truth).mean()), score
+    truth = np.where(period > 0, destination, p.shape[1] - 1)
+    score = metrics.integrated_brier(np.swapaxes(cif, 1, 2), destination, period)
+    return {"log_loss": metrics.multiclass_log_loss(truth, p), "integrated_brier": score}

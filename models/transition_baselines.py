@@ -110,7 +110,8 @@ def _incidence(hazard: Array) -> Array:
     survived = np.cumprod(stay, axis=1)
     before = np.column_stack([np.ones(len(stay)), survived[:, :-1]])
     joint = np.swapaxes(hazard * before[:, :, None], 1, 2)
-    return np.column_stack([joint.reshape(len(stay), -1), survived[:, -1]])
+    rows, stages, periods = joint.shape
+    return np.column_stack([joint.reshape(rows, stages * periods), survived[:, -1]])
 
 
 def _followed(train: pd.DataFrame, periods: int) -> tuple[Array, Array, Array]:
@@ -148,9 +149,9 @@ def semi_markov(
 ) -> dict[str, Array]:
     """Semi-Markov chain: the chance to move depends on the stage and the periods spent in it."""
 
-    def duration(frame: pd.DataFrame, row: Array, k: Array) -> Array:
+    def duration(frame: pd.DataFrame, row: Array, k: Any) -> Array:
         spent = frame["stage__periods_in_stage"].to_numpy(dtype=np.float64, na_value=0.0)
-        return np.searchsorted(DURATION_EDGES, spent[row] + k - 1, side="right")
+        return np.asarray(np.searchsorted(DURATION_EDGES, spent[row] + k - 1, side="right"))
 
     row, k, moved = _followed(train, periods)
     shape = (stages + 1, len(DURATION_EDGES) + 1)

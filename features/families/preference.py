@@ -43,7 +43,8 @@ def favourite(choices: Choices | None, attribute: str, at: int, customers: int) 
     choice, top = np.full(customers, -1), zero.copy()
     choice[position[order]] = choices.choice[mine][order]
     top[position[order]] = count[order]
-    total = np.bincount(position, weights=count, minlength=customers)
+    # Without any row, bincount forgets the type of its weights.
+    total = np.bincount(position, weights=count, minlength=customers).astype(np.float64)
     distinct = np.bincount(position, minlength=customers).astype(np.float64)
     return Favourite(choice, top, total, distinct)
 

@@ -1,0 +1,1 @@
+"""The simulator's parts. Nothing here is imported by a model, and nothing here imports one."""

@@ -1,0 +1,69 @@
+"""Simulate customers: the one job that needs no data, no server and no earlier step."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from features import config as configs
+from features.datasets import simulated
+from flows.console import progress, step
+
+CONFIG = "simulated.yaml"
+# Where the shipped config expects the data; its copy beside the data needs no folder.
+FOLDER = "outputs-simulated/"
+
+
+def simulate(
+    customers: int, seed: int, output: Path, scenario: str = "reference", *, workers: int = 2
+) -> dict[str, int]:
+    """Simulate customers into a folder, with progress, and put a config that reads them beside.
+
+    Parameters
+    ----------
+    customers
+        How many.
+    seed
+        Of everything random.
+    output
+        Folder for the tables, the truth (under ``truth/``) and the config.
+    scenario
+        `reference`, `btyd`, or the path of a scenario YAML.
+    workers
+        Processes.
+
+    Returns
+    -------
+    dict
+        Rows by table.
+
+    Raises
+    ------
+    UserError
+        For an unknown scenario, or numbers out of range.
+    """
+    step(f"simulating {customers:,} customers ({scenario}, seed {seed}) -> {output}")
+    parts = len(simulated.block_ranges(customers))
+    with progress("parts", parts) as advance:
+        rows = simulated.simulate(
+            scenario,
+            customers=customers,
+            seed=seed,
+            output=output,
+            workers=workers,
+            progress=lambda _: advance(),
+        )
+    config = write_config(output)
+    step(f"{rows['events']:,} events; next: stagecast run --config {config}")
+    return rows
+
+
+def write_config(output: Path) -> Path:
+    """Copy of configs/simulated.yaml that reads the simulation in a folder; returns its path."""
+    about = json.loads((output / simulated.MANIFEST).read_text(encoding="utf-8"))
+    text = configs.find(CONFIG).read_text(encoding="utf-8").replace(FOLDER, "")
+    text = re.sub(r"^data_through: .*$", f"data_through: {about['last_day']}", text, flags=re.M)
+    path = output / CONFIG
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,110 @@
+"""Rules that hold for every source file, whoever writes it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("features", "models", "campaigns", "flows")
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+PURE = [path for path in SOURCES if path.relative_to(ROOT).parts[0] != "flows"]
+EXEMPT_FROM_LENGTH = {ROOT / "models" / "inference.py"}  # must be one self-contained file
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+each_source = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+each_pure = pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def test_import_contracts_hold(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert lint_imports(cache_dir=None) == EXIT_STATUS_SUCCESS
+
+
+def test_inference_imports_nothing_of_ours():
+    allowed = {"numpy", "pandas", "lightgbm", "mlflow"} | set(sys.stdlib_module_names)
+    found = {name.split(".")[0] for name in imported(ROOT / "models" / "inference.py")}
+    assert found <= allowed
+
+
+@each_source
+def test_no_source_reads_or_writes_pickles(path):
+    found = {name.split(".")[0] for name in imported(path)}
+    assert not found & {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
+    for name, call in calls(path):
+        assert not name.endswith(("read_pickle", "to_pickle"))
+        assert "allow_pickle" not in {keyword.arg for keyword in call.keywords}
+
+
+CLOCK = re.compile(
+    r"(^|\.)(datetime|date|Timestamp)\.(now|today|utcnow)$|^time\.(time|time_ns|localtime)$"
+)
+GLOBAL_RANDOM = re.compile(
+    r"^(np|numpy)\.random\.(?!(default_rng|Generator|SeedSequence|Philox)\b)"
+)
+
+
+@each_pure
+def test_no_clock_and_no_global_randomness_outside_flows(path):
+    assert not {"random", "secrets"} & set(imported(path))
+    for name, call in calls(path):
+        where = f"{path.name}:{call.lineno}: {name}"
+        assert not CLOCK.search(name), f"{where}: the time is a parameter"
+        assert not GLOBAL_RANDOM.search(name), f"{where}: use numpy.random.default_rng(seed)"
+        if name.endswith("random.default_rng"):
+            assert call.args or call.keywords, f"{where}: the seed is a parameter"
+
+
+@each_source
+def test_sources_stay_short_and_named_after_the_domain(path):
+    assert path.stem not in {"utils", "helpers", "common", "misc"}
+    if path not in EXEMPT_FROM_LENGTH:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= 400, f"{path.relative_to(ROOT)} has {lines} lines: split it"
+
+
+def normalised(requirement: str) -> str:
+    name = re.split(r"[\s\[=<>~!;]", requirement, maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_everything_declared_is_pinned_and_no_registry_is_named():
+    pinned = {normalised(line) for line in PROJECT["tool"]["uv"]["constraint-dependencies"]}
+    groups = PROJECT["dependency-groups"].values()
+    declared = [*PROJECT["project"]["dependencies"], *(line for group in groups for line in group)]
+    assert {normalised(line) for line in declared} <= pinned
+    assert "index" not in PROJECT["tool"]["uv"]
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "uv.lock" in ignored
+
+
+def test_every_package_of_ours_is_shipped_and_typed():
+    shipped = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert set(shipped) == {*PACKAGES, "configs"}
+    assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)

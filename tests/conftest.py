@@ -1,0 +1,21 @@
+"""Shared by all tests: this folder is importable, and hypothesis is repeatable."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+# Appended, not put first: the folders here are named after the packages they test.
+sys.path.append(str(Path(__file__).parent))
+
+# The same examples on every machine and no deadline: a slow machine is no failure.
+settings.register_profile(
+    "stagecast",
+    derandomize=True,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("stagecast")
