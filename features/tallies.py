@@ -15,6 +15,7 @@ from features.config import Config
 from features.errors import UserError
 from features.quarantine import ReadReport
 from features.sources import ATTRIBUTE, connect, read_source
+from features.timeline import day_date
 
 # What an order with a negative total becomes; always of the role `refund`.
 NEGATIVE = "negative_amount"
@@ -159,8 +160,10 @@ def tally(
     Raises
     ------
     UserError
-        As `read_source`, and for negative amounts under ``refunds: reject``.
+        As `read_source`, for negative amounts under ``refunds: reject``, for a ``data_through``
+        in the future, and where no event is left to tally.
     """
+    _refuse_future(config, latest)
     connection = connect(temporary)
     daily, chosen, reports = [], [], []
     names = [*config.attributes(), "channel"]
@@ -173,7 +176,26 @@ def tally(
         if attributes is not None:
             chosen.append(attributes.select(list(_ATTRIBUTE_SCHEMA.names)))
         reports.append(report)
-    return Tallies(_merged(daily), _attributes(chosen)), reports
+    tallies = Tallies(_merged(daily), _attributes(chosen))
+    if tallies.daily.num_rows == 0:
+        ignored = "; ".join(f"{r.source}: {reason}: {n}" for r in reports
+                            for reason, n in {**r.quarantined, **r.ignored}.items())  # fmt: skip
+        raise UserError(
+            "sources",
+            found=f"no usable events ({ignored})",
+            expected="at least one event that counts",
+            mend="check `data_through`, `ignored_event_types` and the machine flag",
+        )
+    return tallies, reports
+
+
+def _refuse_future(config: Config, latest: int) -> None:
+    if config.data_through is not None and config.data_through > day_date(latest):
+        raise UserError(
+            "data_through",
+            found=str(config.data_through),
+            expected=f"at most {day_date(latest)}: no later day can be known in full",
+        )
 
 
 _DAILY_KEYS = ["customer_id", "event_type", "day", "known_day"]

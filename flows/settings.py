@@ -8,6 +8,9 @@ from pathlib import Path
 # Each is a default: what the user has set in the environment stays.
 DEFAULTS = {
     "DO_NOT_TRACK": "1",
+    # LightGBM's threads otherwise spin while they wait, which on a shared machine costs more
+    # than it saves.
+    "OMP_WAIT_POLICY": "passive",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

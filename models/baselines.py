@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import stage_baselines, transition_baselines
+from models import churn_baselines, clv_baselines, stage_baselines, transition_baselines
 from models.inference import Part
 from models.training import TrainingSet
 
@@ -43,6 +43,19 @@ def _transition(function: Callable[..., Outputs]) -> Baseline:
     return run
 
 
+def _bg_nbd(
+    data: TrainingSet, part: Part, rows: pd.DataFrame, context: Mapping[str, Any]
+) -> Outputs | None:
+    horizon = int(part.parameters["horizon_days"])
+    return churn_baselines.bg_nbd(data.at_origin, rows, horizon_days=horizon)
+
+
+def _plain_gbm(
+    data: TrainingSet, part: Part, rows: pd.DataFrame, context: Mapping[str, Any]
+) -> Outputs | None:
+    return clv_baselines.plain_gbm(data.frame, rows, seed=0)
+
+
 BASELINES: dict[str, dict[str, Baseline]] = {
     "stage": {
         "frequency_table": _stage(stage_baselines.frequency_table),
@@ -53,6 +66,17 @@ BASELINES: dict[str, dict[str, Baseline]] = {
         "semi_markov": _transition(transition_baselines.semi_markov),
         "markov": _transition(transition_baselines.markov),
     },
-    "churn": {},
-    "clv": {},
+    "churn": {
+        "rfm": lambda data, part, rows, context: churn_baselines.one_snapshot_rfm(data.frame, rows),
+        "recency": lambda data, part, rows, context: churn_baselines.recency_only(data.frame, rows),
+        "bg_nbd": _bg_nbd,
+    },
+    "clv": {
+        "btyd": lambda data, part, rows, context: clv_baselines.btyd_alone(part, rows),
+        "gbm": _plain_gbm,
+        "same_again": lambda data, part, rows, context: clv_baselines.same_again(
+            rows, int(part.parameters["horizon_days"])
+        ),
+        "mean": lambda data, part, rows, context: clv_baselines.mean_spend(data.frame, rows),
+    },
 }

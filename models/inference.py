@@ -439,8 +439,7 @@ def clv_interval(
 ) -> tuple[Array, Array]:
     """Ends of the 80 % interval: `p` less and plus the group's conformal multiples of the scale."""
     below, above = (
-        pd.Series(group).map({name: ends[end] for name, ends in interval.items()})
-        for end in (0, 1)
+        pd.Series(group).map({name: ends[end] for name, ends in interval.items()}) for end in (0, 1)
     )
     width = clv_width(p, mean)
     low = np.maximum(p - below.to_numpy(dtype=np.float64) * width, 0.0)
@@ -947,6 +946,8 @@ def prepared(frame: pd.DataFrame, head: Mapping[str, Any]) -> pd.DataFrame:
     numbers = frame.loc[:, features]
     if any(dtype != np.float64 for dtype in numbers.dtypes):
         numbers = pd.DataFrame({name: as_float(numbers[name]) for name in features})
+    # One block of memory: MLflow hands over a block a column, which is slow to work with.
+    numbers = pd.DataFrame(numbers.to_numpy(), index=frame.index, columns=features)
     keys = {
         "customer_id": as_text(frame["customer_id"]),
         "snapshot_at": as_date(frame["snapshot_at"]),

@@ -105,11 +105,22 @@ class Loaded:
     def predict(
         self, frame: pd.DataFrame, context: Mapping[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Scored rows of a feature frame, by default with the training's scoring context."""
+        """Scored rows of a feature frame, by default with the training's scoring context.
+
+        Raises
+        ------
+        ValueError
+            The frame does not fit the signature: the message names the columns.
+        """
         told = "" if context is None else json.dumps(context)
         known = set(self.model.metadata.get_input_schema().input_names())
         columns = [name for name in frame.columns if name in known]  # MLflow warns of the rest
-        return self.model.predict(frame[columns], params={"scoring_context": told})
+        try:
+            return self.model.predict(frame[columns], params={"scoring_context": told})
+        except MlflowException as error:
+            # MLflow's message begins with the frame itself: no customer's row may get into a log.
+            reason = str(error).rpartition("Error: ")[2]
+            raise ValueError(f"the frame does not fit the signature: {reason}") from None
 
 
 def log_version(

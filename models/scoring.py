@@ -107,8 +107,9 @@ def scoring_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
 def scoring_frame(archive: Archive, at: int) -> pd.DataFrame:
     """Input of the scorer at a snapshot: features and facts, one row an existing customer."""
     features, facts = archive.features(at), archive.builder.profile(at)
-    extra = facts.drop(columns=KEY)
-    return pd.concat([features.reset_index(drop=True), extra.reset_index(drop=True)], axis=1)
+    # The rule stage and eligibility are told by codes among the features; the scorer names them.
+    inputs = features.drop(columns=["stage", "churn_eligible"]).reset_index(drop=True)
+    return pd.concat([inputs, facts.drop(columns=KEY).reset_index(drop=True)], axis=1)
 
 
 def score(loaded: Loaded, archive: Archive, at: int, stamp: Stamp) -> tuple[pd.DataFrame, dict[str, Any]]:  # noqa: E501

@@ -115,7 +115,7 @@ def label_codes(labels: pd.Series, stages: int) -> Array:
             f"{labels.name}: found {values[~good][:5].tolist()}, "
             f"expected stage codes 0 to {stages - 1}"
         )
-    return values.astype(int)
+    return np.asarray(values, dtype=int)
 
 
 def _gated(

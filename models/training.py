@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from features.archive import Archive
-from features.build import TASKS, Task
+from features.build import Task
 from features.config import Config
 from features.contracts import CUSTOMER, KEY, SNAPSHOT
 from features.errors import UserError
@@ -115,13 +115,26 @@ def fit(data: TrainingSet, config: Config, stages: list[str]) -> Part:
     UserError
         Where the data cannot train the task (one class only, nobody who ever bought, ...).
     """
+    if data.task == "churn":
+        _require_two_classes(data)
+    try:
+        return _fit(data, config, stages)
+    except ValueError as error:
+        raise UserError(
+            f"{data.task}: training",
+            found=str(error),
+            expected="matured snapshots from which this model can learn",
+            mend="bring more history or customers, or change the task's horizon or grid",
+        ) from error
+
+
+def _fit(data: TrainingSet, config: Config, stages: list[str]) -> Part:
     shared: dict[str, Any] = {
         "validation_at": data.validation_at,
         "seed": config.seed,
         "threads": config.threads,
     }
     if data.task == "churn":
-        _require_two_classes(data)
         return fit_churn(
             data.frame,
             data.contexts,
@@ -160,9 +173,3 @@ def _require_two_classes(data: TrainingSet) -> None:
             expected="some customers who bought within churn.horizon_days and some who did not",
             mend="change churn.horizon_days or activity_days, or bring more history",
         )
-
-
-def fit_all(archive: Archive, origin: int) -> dict[str, Part]:
-    """All four parts as of one origin, each on the labels matured by then."""
-    config, stages = archive.builder.config, archive.builder.taxonomy.names
-    return {task: fit(training_set(archive, task, origin), config, stages) for task in TASKS}

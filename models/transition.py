@@ -22,6 +22,8 @@ from models.transition_baselines import cells, fit_timer_table
 
 Array = np.ndarray[Any, Any]
 TIMING_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+USUAL_WEIGHT = 0.75
+TIMING_NOISE = 1.005  # scores this close say nothing about which weight is better
 
 
 def fit_transition(
@@ -146,7 +148,8 @@ def _guarded(
                 w: _figures(out["probabilities"], cif, checked)["integrated_brier"]
                 for w, cif in mixtures.items()
             }
-            weight = min(scores, key=lambda w: (scores[w], w))
+            good = [w for w in scores if scores[w] <= TIMING_NOISE * min(scores.values())]
+            weight = min(good, key=lambda w: abs(w - USUAL_WEIGHT))
             figures["served"] = _figures(out["probabilities"], mixtures[weight], checked)
     report = {
         "served": kind,

@@ -69,7 +69,9 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
         "sources.0.columns.customer_id",
         "nothing",
     ),
-    "text for days": (lambda c: c["churn"].update(horizon_days="many"), "churn.horizon_days", "many"),
+    "text for days": (
+        lambda c: c["churn"].update(horizon_days="many"), "churn.horizon_days", "many"
+    ),
     "yes for days": (lambda c: c["churn"].update(horizon_days=True), "churn.horizon_days", "True"),
     "negative days": (lambda c: c["churn"].update(horizon_days=-3), "churn.horizon_days", "-3"),
     "broken days": (lambda c: c["churn"].update(horizon_days=1.5), "churn.horizon_days", "1.5"),
@@ -122,11 +124,15 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
     "share above one": (
         lambda c: c.update(quarantine={"max_share": 3}), "quarantine.max_share", "3"
     ),
-    "misspelt params": (lambda c: c["stages"].update(parms={"L": 3}), "stages.parms", "unknown key"),
+    "misspelt params": (
+        lambda c: c["stages"].update(parms={"L": 3}), "stages.parms", "unknown key"
+    ),
     "unknown param": (
         lambda c: c["stages"].update(params={"Q": 3}), "stages.params.Q", "does not use"
     ),
-    "no taxonomy file": (lambda c: c["stages"].update(file="none.yaml"), "none.yaml", "no such file"),
+    "no taxonomy file": (
+        lambda c: c["stages"].update(file="none.yaml"), "none.yaml", "no such file"
+    ),
     "no playbook": (lambda c: c.update(campaigns=["none.yaml"]), "none.yaml", "no such file"),
 }  # fmt: skip
 

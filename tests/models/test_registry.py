@@ -146,6 +146,37 @@ def test_the_scoring_context_is_a_parameter(store, two_versions):
     assert not other["p_churn"].equals(loaded.predict(frame)["p_churn"])
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda frame: frame.drop(columns="btyd__x"), "btyd__x"),
+        (lambda frame: frame.assign(btyd__x="many"), "btyd__x"),
+        (lambda frame: frame.assign(snapshot_at="2024-05-01 in text"), "snapshot_at"),
+        (lambda frame: frame.assign(customer_id=None), "customer_id"),
+    ],
+)
+def test_a_wrong_frame_is_refused_by_the_column_and_not_shown(store, two_versions, change, told):
+    loaded = registry.load(store, "stagecast-churn", version=1)
+    with pytest.raises(ValueError, match=told) as caught:
+        loaded.predict(change(make_frame()))
+    assert "c17" not in str(caught.value)
+
+
+def test_order_and_further_columns_do_not_matter(store, two_versions):
+    loaded = registry.load(store, "stagecast-churn", version=1)
+    frame = make_frame()
+    other = frame[frame.columns[::-1]].assign(unknown="x")
+    pd.testing.assert_frame_equal(loaded.predict(other), loaded.predict(frame))
+
+
+def test_no_rows_give_no_rows_in_the_same_columns(store, two_versions):
+    loaded = registry.load(store, "stagecast-churn", version=1)
+    frame = make_frame()
+    empty, full = loaded.predict(frame.head(0)), loaded.predict(frame)
+    assert len(empty) == 0
+    assert empty.dtypes.equals(full.dtypes)
+
+
 FOREIGN = """
 import json, sys, warnings
 import models, features

@@ -7,6 +7,7 @@ import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ def rhythm(past: loops.Past, at: int) -> dict[str, float]:
         amounts[day] = amounts.get(day, 0) + cents
     spent = [amounts[day] / 100 for day in sorted(amounts)]
     days = sorted(amounts)
-    gaps = [float(b - a) for a, b in zip(days, days[1:], strict=False)]
+    gaps = [float(b - a) for a, b in pairwise(days)]
     silence = float(at - days[-1]) if days else math.nan
     paid = [x for x in spent[1:] if x > 0]
     life = [f[0] for role in past if role not in ("sent", "refund", "cancel") for f in past[role]]

@@ -140,7 +140,7 @@ def table(events: Sequence[Event]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns))
 
 
-@settings(max_examples=8, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=6, phases=(Phase.explicit, Phase.generate))
 @given(events=shops(), offset=st.integers(4, 45), suffix=st.sampled_from((".csv", ".parquet")))
 def test_hypothesis_shops(events: list[Event], offset: int, suffix: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

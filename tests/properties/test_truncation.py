@@ -71,7 +71,7 @@ CLOCKS_CHANGE = [
     bought("b", "2021-03-14", MIDNIGHT),
     bought("b", "2021-03-14", "02:30"),
     bought("b", "2021-03-15", MIDNIGHT),
-    Event("c", "touch", local("2021-03-14", "23:59:59.999999"), known=local("2021-03-15", MIDNIGHT)),
+    Event("c", "touch", local("2021-03-14", "23:59"), known=local("2021-03-15", MIDNIGHT)),
 ]  # fmt: skip
 
 

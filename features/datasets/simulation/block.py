@@ -79,6 +79,9 @@ def _events(
     spec = plan.scenario.engagement
     happened["number"] = np.arange(len(happened["at"]))
     happened["known"] = known_at(rng, happened["at"], share=spec.late_share, days=spec.late_days)
+    # How somebody came to be known is known at once, or they would exist without an event.
+    naming = happened["at"] == known[happened["customer"]]
+    happened["known"] = np.where(naming, happened["at"], happened["known"])
     by_name = happened["at"] >= known[happened["customer"]]
     # What the shop has not yet heard of on the last day is not in its tables.
     there = (happened["known"] < plan.end) & (known[happened["customer"]] >= 0)

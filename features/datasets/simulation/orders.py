@@ -52,9 +52,9 @@ def campaign_of(plan: Plan, path: Path, customer: Array, week: Array) -> tuple[A
         by_week[campaign.week] = number
     sent: Array = by_week[week]
     if path.arm.shape[1] == 0:
-        return number, np.full(len(number), -1, dtype=np.int8)
-    arm = np.where(number >= 0, path.arm[customer, number], -1)
-    return np.where(arm >= 0, number, -1).astype(np.int16), arm
+        return sent, np.full(len(sent), -1, dtype=np.int8)
+    arm = np.where(sent >= 0, path.arm[customer, sent], -1)
+    return np.where(arm >= 0, sent, -1).astype(np.int16), arm
 
 
 def orders(plan: Plan, person: People, path: Path, rng: np.random.Generator, rows: Rows) -> Orders:
