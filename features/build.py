@@ -11,7 +11,7 @@ import pandas as pd
 
 from features import labels
 from features.catalog import FeatureSpec, View, catalogue
-from features.config import Config, TrainGrid
+from features.config import ChurnTask, ClvTask, Config, StageTask, TrainGrid, TransitionTask
 from features.contracts import ROLES
 from features.errors import UserError
 from features.snapshots import bought_within, existing, keys, profile, snapshot_stamp
@@ -85,7 +85,7 @@ class Builder:
 
     def train_grid(self, task: Task) -> TrainGrid:
         """The task's own grid of training snapshots."""
-        tasks = {
+        tasks: dict[Task, StageTask | TransitionTask | ChurnTask | ClvTask] = {
             "stage": self.config.stage,
             "transition": self.config.transition,
             "churn": self.config.churn,

@@ -114,9 +114,7 @@ class CentredFacts(Facts):
         return known & ~within
 
 
-def _silence(
-    taxonomy: Taxonomy, history: History, at: int, *, days: int
-) -> dict[int, Array]:
+def _silence(taxonomy: Taxonomy, history: History, at: int, *, days: int) -> dict[int, Array]:
     """By silent stage: whether the customer, who once did what the stage asks, shows no life."""
     alive = np.zeros(len(history.customers), dtype=bool)
     for role in taxonomy.life_roles:

@@ -78,8 +78,8 @@ def profile(
     positions = existing(history, at)
     view = View(known, at, spec.minor_units)
     stay = present_stay(taxonomy, History(history.customers, history.roles, {}), at)
-    names = np.array([*taxonomy.names, ""], dtype=object)
-    previous = np.where(stay.previous >= 0, names[stay.previous], None)
+    names = np.array([*taxonomy.names, None], dtype=object)
+    previous = names[stay.previous]  # code -1 takes the last name, which stands for none
     days = view.purchases
     columns: dict[str, object] = {
         "data_through": snapshot_stamp(data_through),

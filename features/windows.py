@@ -262,9 +262,7 @@ def _day_rows(customer: Array, columns: Mapping[str, Array], customers: int) -> 
     """Sorted rows; on-time rows of one day merged, late ones kept apart."""
     late = columns["known_day"] > columns["day"]
     if not late.any():
-        return _merge_days(
-            customer, columns["day"], columns["count"], columns["value"], customers
-        )
+        return _merge_days(customer, columns["day"], columns["count"], columns["value"], customers)
     order = np.lexsort([columns["known_day"], columns["day"], customer])
     return DayRows(
         customer[order],

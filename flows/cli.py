@@ -57,9 +57,7 @@ def _run(flow: Callable[..., Any], *arguments: Any) -> Any:
 
 @app.command()
 def run(
-    config: Annotated[
-        str, typer.Option("--config", "-c", help="YAML of the data set.")
-    ] = EXAMPLE,
+    config: Annotated[str, typer.Option("--config", "-c", help="YAML of the data set.")] = EXAMPLE,
     output: Output = OUTPUTS,
     overrides: Settings = None,
 ) -> None:

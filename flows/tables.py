@@ -62,9 +62,7 @@ def print_figures(figures: list[dict[str, Any]]) -> None:
         if not mine:
             continue
         last = max(f["snapshot_at"] for f in mine)
-        found = {
-            (f["method"], f["metric"]): f["value"] for f in mine if f["snapshot_at"] == last
-        }
+        found = {(f["method"], f["metric"]): f["value"] for f in mine if f["snapshot_at"] == last}
         methods = list(dict.fromkeys(method for method, _ in found))
         rows = [[method, *(found.get((method, m)) for m in metrics)] for method in methods]
         n = max(f["n"] for f in mine if f["snapshot_at"] == last)

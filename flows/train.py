@@ -106,7 +106,7 @@ def register_scorer(output: str, parent_run_id: str, versions: dict[str, int]) -
     archive, tracking = space.archive(), space.tracking()
     last = archive.builder.last_snapshot
     folder = space.output / "training.new"
-    parts = {task: Part.load(folder / "parts" / task) for task in TASKS}
+    parts: dict[str, Part] = {task: Part.load(folder / "parts" / task) for task in TASKS}
     head = scorer_head(archive, parts, last, versions=versions)
     run = tracking.existing(parent_run_id)
     config = archive.builder.config

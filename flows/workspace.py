@@ -149,7 +149,7 @@ def new_run_id(kind: str) -> str:
 def fingerprint(config: Config) -> str:
     """Hash of the config keys and source files that stored tallies and features depend on."""
     content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_FEATURES)
-    files = []
+    files: list[Any] = []
     for source in config.sources:
         for location in (source.events, *(lookup.table for lookup in source.lookups)):
             if isinstance(location, str):

@@ -1,4 +1,4 @@
-"""Evaluation: a fitted part and its baselines on a later snapshot that no training label touched."""
+"""Evaluation: a part and its baselines on a later snapshot that no training label touched."""
 
 from __future__ import annotations
 

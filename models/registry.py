@@ -113,7 +113,7 @@ class Loaded:
             The frame does not fit the signature: the message names the columns.
         """
         told = "" if context is None else json.dumps(context)
-        known = set(self.model.metadata.get_input_schema().input_names())
+        known = set(self.model.metadata.signature.inputs.input_names())
         columns = [name for name in frame.columns if name in known]  # MLflow warns of the rest
         try:
             return self.model.predict(frame[columns], params={"scoring_context": told})

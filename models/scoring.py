@@ -62,9 +62,7 @@ def scorer_head(
             for name in profile.columns
             if name not in KEY
         ],
-        "training_context": inference.scorer_context(
-            parts, inference.scorer_sums(parts, features)
-        ),
+        "training_context": inference.scorer_context(parts, inference.scorer_sums(parts, features)),
         "trained_at": str(day_date(origin)),
         "part_versions": dict(versions),
         "lead": None,
@@ -112,7 +110,9 @@ def scoring_frame(archive: Archive, at: int) -> pd.DataFrame:
     return pd.concat([inputs, facts.drop(columns=KEY).reset_index(drop=True)], axis=1)
 
 
-def score(loaded: Loaded, archive: Archive, at: int, stamp: Stamp) -> tuple[pd.DataFrame, dict[str, Any]]:  # noqa: E501
+def score(
+    loaded: Loaded, archive: Archive, at: int, stamp: Stamp
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Scored rows of everyone who exists at a snapshot, and the scoring context used.
 
     Returns

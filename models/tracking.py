@@ -84,7 +84,6 @@ class Run:
         """Store JSON or YAML, by the ending of `path`, among the run's artifacts."""
         self.tracking.client.log_dict(self.run_id, dict(content), path)
 
-
     def folder(self, path: Path, name: str) -> None:
         """Store a folder's files under `name` among the run's artifacts."""
         self.tracking.client.log_artifacts(self.run_id, str(path), name)

@@ -6,8 +6,10 @@ from features.contracts import SCORED_ROW
 
 HEAD = """# The scored row
 
-One row a customer in `customer_scores`. Beside these columns stand, for every declared attribute, `preferred_<attribute>` (what they mostly bought) and
-`interest_<attribute>` (what they mostly viewed or clicked), each with `_share` (of the lines, 0 to 1) and `_n` (lines); empty where none is known.
+One row a customer in `customer_scores`. Beside these columns stand, for every declared
+attribute, `preferred_<attribute>` (what they mostly bought) and `interest_<attribute>` (what they
+mostly viewed or clicked), each with `_share` (of the lines, 0 to 1) and `_n` (lines); empty where
+none is known.
 
 | column | type | meaning | empty means |
 |---|---|---|---|

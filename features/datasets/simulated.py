@@ -40,6 +40,8 @@ TABLES = (
     "truth/uplift",
     "truth/mis_stagings",
 )
+# Tables that no customer owns, one file each.
+SHARED = ("products", "spend")
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def _check(customers: int, seed: int, chunk: int, workers: int) -> None:
 def _clear(output: Path) -> None:
     """Remove what an earlier simulation wrote, and nothing else."""
     output.mkdir(parents=True, exist_ok=True)
-    (output / MANIFEST).unlink(missing_ok=True)
+    for name in (MANIFEST, *(f"{table}.parquet" for table in SHARED)):
+        (output / name).unlink(missing_ok=True)
     for table in TABLES:
         for part in (output / table).glob("part-*.parquet"):
             part.unlink()
@@ -209,7 +212,7 @@ def _shared(spec: Scenario, seed: int, customers: int, output: Path) -> dict[str
     if not isinstance(spec, Lifecycle):
         return {}
     shared = plan(spec, seed)
-    tables = {"products": products(shared), "spend": spend(shared, customers)}
+    tables = dict(zip(SHARED, (products(shared), spend(shared, customers)), strict=True))
     for name, table in tables.items():
         labelled = table.replace_schema_metadata({LABEL: spec.notice.encode()})
         pq.write_table(labelled, output / f"{name}.parquet")

@@ -32,8 +32,10 @@ class Favourite:
 def favourite(choices: Choices | None, attribute: str, at: int, customers: int) -> Favourite:
     """Favourite value of an attribute at a snapshot; ties go to the first by name."""
     zero = np.zeros(customers)
-    found = np.flatnonzero(choices.attributes == attribute) if choices is not None else []
-    if choices is None or len(found) == 0:
+    if choices is None:
+        return Favourite(np.full(customers, -1), zero, zero, zero)
+    found = np.flatnonzero(choices.attributes == attribute)
+    if len(found) == 0:
         return Favourite(np.full(customers, -1), zero, zero, zero)
     counts = choices.counts_at(at)
     mine = np.flatnonzero((choices.attribute == found[0]) & (counts > 0))
@@ -54,6 +56,14 @@ def _favourite(view: View, attribute: str) -> Favourite:
     return favourite(bought, attribute, view.at, view.customers)
 
 
+def _lines(view: View, attribute: str) -> Array:
+    return _favourite(view, attribute).total
+
+
+def _values(view: View, attribute: str) -> Array:
+    return _favourite(view, attribute).distinct
+
+
 def _share(view: View, attribute: str) -> Array:
     best = _favourite(view, attribute)
     return np.where(best.total > 0, best.top / np.maximum(best.total, 1.0), np.nan)
@@ -68,8 +78,8 @@ def preference(spec: FeatureSpec) -> list[Feature]:
             Feature(f"preference__{name}_share", "share", f"share of the favourite {name}",
                     partial(_share, attribute=name), null),
             Feature(f"preference__{name}_n", "events", f"lines with a known {name}",
-                    lambda v, a=name: _favourite(v, a).total),
+                    partial(_lines, attribute=name)),
             Feature(f"preference__{name}_distinct", "events", f"different {name} values bought",
-                    lambda v, a=name: _favourite(v, a).distinct),
+                    partial(_values, attribute=name)),
         ]  # fmt: skip
     return found

@@ -30,9 +30,7 @@ def _rate(view: View) -> Array:
 def tenure(spec: FeatureSpec) -> list[Feature]:
     """Days since the first sign of life, and purchase days a day of it."""
     null = "no sign of life yet, only messages sent"
-    found = [
-        Feature("tenure__days", "days", "days since the first sign of life", _tenure, null)
-    ]
+    found = [Feature("tenure__days", "days", "days since the first sign of life", _tenure, null)]
     if "purchase" in spec.roles:
         found.append(
             Feature("tenure__purchase_rate", "ratio", "purchase days a day of tenure", _rate, null)

@@ -149,7 +149,7 @@ def consents(plan: Plan, person: People, ids: pa.Array, known: Array) -> pa.Tabl
                 pa.table(
                     {
                         "customer_id": ids.take(pa.array(who)),
-                        "channel": [name] * len(who),
+                        "channel": pa.repeat(name, len(who)),
                         "granted": np.full(len(who), granted),
                         "changed_at": dates(_change_moment(plan, week[who], known[who])),
                     }
@@ -185,8 +185,8 @@ def experiments(
             pa.table(
                 {
                     "customer_id": ids.take(pa.array(who)),
-                    "campaign_id": [campaign.id] * len(who),
-                    "channel": [campaign.channel] * len(who),
+                    "campaign_id": pa.repeat(campaign.id, len(who)),
+                    "channel": pa.repeat(campaign.channel, len(who)),
                     "sent_at": moments(np.full(len(who), at)),
                     "treatment": path.arm[who, number],
                     "propensity": np.full(len(who), campaign.treated),

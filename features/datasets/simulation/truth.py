@@ -111,7 +111,7 @@ def uplift(
             pa.table(
                 {
                     "customer_id": ids.take(pa.array(who)),
-                    "campaign_id": [campaign.id] * len(who),
+                    "campaign_id": pa.repeat(campaign.id, len(who)),
                     "snapshot_at": dates(np.full(len(who), at)),
                     "state": coded(path.state[who, campaign.week], NAMES),
                     "listed": path.arm[who, number] >= 0,

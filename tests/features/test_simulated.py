@@ -1,0 +1,550 @@
+"""The simulator: reproducible, true to its scenario, and readable by the engine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pds
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import hyp2f1
+
+from features import config as configs
+from features.datasets import simulated
+from features.datasets.simulation import scenario
+from features.datasets.simulation.plan import BLOCK, LOOKUP, lookup
+from features.errors import UserError
+from features.stages import stage_at
+from features.tallies import Tallies, tally
+from features.taxonomy import parse_taxonomy
+from features.timeline import day_number
+from features.windows import history
+from flows.simulate import simulate as simulate_with_config
+
+HORIZON = pd.Timedelta(days=91)
+
+# The two published taxonomies, without sub-stages: enough to see that every stage is lived in.
+TAXONOMIES = yaml.safe_load("""
+omnisend:
+  params: {L: 180, W: 365, K: 3, D: 90}
+  life_roles: [purchase, touch, intent, lead, support, advocacy, redemption]
+  buying_stage: conversion
+  stages:
+    - name: lapsed
+      silent: purchase
+      when: {all: [{count: purchase, ">=": 1}, {days_since_last: purchase, ">": L}]}
+    - name: loyalty
+      when:
+        all:
+          - {days_since_last: purchase, "<=": L}
+          - {count_distinct_days: purchase, window: L, ">=": 2}
+          - any:
+              - {count_distinct_days: purchase, window: W, ">=": K}
+              - {count: advocacy, window: W, ">=": 1}
+              - {mean: survey_nps, window: 180, ">=": 9}
+          - not:
+              any:
+                - {mean: survey_nps, window: 90, "<=": 6}
+                - {count: complaint, window: 30, ">=": 1}
+    - name: conversion
+      when:
+        any:
+          - all: [{count_distinct_days: purchase, "==": 1}, {days_since_first: purchase, "<=": 30}]
+          - all:
+              - {count: purchase, "<": 1}
+              - any:
+                  - {count: intent, window: 14, ">=": 1}
+                  - {count: redemption, window: 14, ">=": 1}
+    - name: retention
+      when: {all: [{count: purchase, ">=": 1}, {days_since_last: purchase, "<=": L}]}
+    - name: acquisition
+      when:
+        any:
+          - all:
+              - {count: lead, ">=": 1}
+              - any: [{days_since_last: lead, "<=": D}, {days_since_last: touch, "<=": D}]
+          - {count_distinct_days: touch, window: 30, ">=": 2}
+    - {name: dormant, silent: lead, when: {count: lead, ">=": 1}}
+    - {name: reach, default: true}
+activecampaign:
+  params: {L: 180, D: 90}
+  life_roles: [purchase, touch, intent, lead, support, advocacy, redemption]
+  buying_stage: support_grow
+  stages:
+    - name: lapsed
+      silent: purchase
+      when: {all: [{count: purchase, ">=": 1}, {days_since_last: purchase, ">": L}]}
+    - {name: support_grow, when: {count: purchase, ">=": 1}}
+    - name: convert_close
+      when:
+        any:
+          - {count: intent, window: 14, ">=": 1}
+          - {count: redemption, window: 14, ">=": 1}
+          - all: [{count: lead, ">=": 1}, {count_distinct_days: touch, window: 14, ">=": 3}]
+    - name: nurture_educate
+      when:
+        any:
+          - all:
+              - {count: lead, ">=": 1}
+              - any: [{days_since_last: lead, "<=": D}, {days_since_last: touch, "<=": D}]
+          - {count_distinct_days: touch, window: 30, ">=": 2}
+    - {name: dormant, silent: lead, when: {count: lead, ">=": 1}}
+    - {name: reach_engage, default: true}
+""")
+
+
+def read(folder: Path, table: str, columns: list[str] | None = None) -> pa.Table:
+    parts = sorted((folder / table).glob("part-*.parquet"))
+    return pa.concat_tables([pq.read_table(part, columns=columns) for part in parts])
+
+
+def frame(folder: Path, table: str, columns: list[str] | None = None) -> pd.DataFrame:
+    found = read(folder, table, columns).to_pandas(date_as_object=False)
+    for name in found.columns:
+        if isinstance(found[name].dtype, pd.CategoricalDtype):
+            found[name] = found[name].astype("str")
+    return found
+
+
+def moments(events: pd.DataFrame) -> pd.Series:
+    return events["occurred_at"].dt.tz_localize(None)
+
+
+def orders_of(folder: Path) -> pd.DataFrame:
+    """One row an order: customer_id, at, value."""
+    events = frame(
+        folder, "events", ["customer_id", "occurred_at", "event_type", "order_id", "value"]
+    )
+    bought = events[events["event_type"] == "purchase"].assign(at=moments)
+    grouped = bought.groupby(["customer_id", "order_id"], as_index=False)
+    return grouped.agg(at=("at", "min"), value=("value", "sum"))
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reference")
+    simulated.simulate("reference", customers=20_000, seed=11, output=folder, workers=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def btyd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("btyd")
+    simulated.simulate("btyd", customers=20_000, seed=5, output=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the config beside it that the main job reads."""
+    folder = tmp_path_factory.mktemp("small")
+    simulate_with_config(2_000, 3, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tallied(small: Path) -> tuple[configs.Config, Tallies]:
+    config = configs.load(small / "simulated.yaml")
+    latest = day_number(dt.date(2026, 1, 1))
+    tallies, reports = tally(config, latest=latest, quarantine=small / "quarantine")
+    assert [report.quarantined for report in reports] == [{}]
+    return config, tallies
+
+
+# -- reproducible
+
+
+@pytest.mark.parametrize("name", ["reference", "btyd"])
+def test_history_depends_on_seed_and_number_only(tmp_path: Path, name: str) -> None:
+    one, two, other = (tmp_path / label for label in ("one", "two", "other"))
+    size = BLOCK + 300
+    rows = simulated.simulate(name, customers=size, seed=1, output=one, chunk=BLOCK, workers=2)
+    simulated.simulate(name, customers=size, seed=1, output=two, chunk=4 * BLOCK)
+    simulated.simulate(name, customers=size, seed=2, output=other)
+    for table in set(simulated.TABLES) & set(rows):
+        mine = read(one, table).unify_dictionaries()
+        assert mine.num_rows == rows[table]
+        assert mine.equals(read(two, table).unify_dictionaries()), table
+        assert not mine.equals(read(other, table).unify_dictionaries()), table
+
+
+def test_fewer_customers_are_a_prefix_in_every_table(tmp_path: Path) -> None:
+    few, many = tmp_path / "few", tmp_path / "many"
+    simulated.simulate("reference", customers=700, seed=1, output=few)
+    simulated.simulate("reference", customers=1_500, seed=1, output=many)
+    last = "C00000700"
+    for table in simulated.TABLES:
+        if table == "anonymous_events":
+            continue
+        of_many, of_few = frame(many, table), frame(few, table)
+        expected = of_many[of_many["customer_id"] < last].reset_index(drop=True)
+        assert len(of_few) > 0
+        pd.testing.assert_frame_equal(of_few, expected)
+    seen = set(frame(few, "anonymous_events")["event_id"])
+    assert seen < set(frame(many, "anonymous_events")["event_id"])
+
+
+def test_smaller_rerun_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
+    simulated.simulate("btyd", customers=3 * BLOCK, seed=1, output=tmp_path, chunk=BLOCK)
+    simulated.simulate("btyd", customers=100, seed=1, output=tmp_path, chunk=BLOCK)
+    assert frame(tmp_path, "events")["customer_id"].nunique() == 100
+    (tmp_path / "notes.txt").write_text("mine")
+    simulated.simulate("reference", customers=1, seed=1, output=tmp_path)
+    simulated.simulate("btyd", customers=1, seed=1, output=tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    parts = {f"{table}/part-00000.parquet" for table in ("events", "truth/customers")}
+    assert left == parts | {"truth/snapshots/part-00000.parquet", "manifest.json", "notes.txt"}
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=20))
+def test_lookup_table_keeps_proportions(weights: list[float]) -> None:
+    table = lookup(weights)
+    share = np.bincount(table, minlength=len(weights)) / LOOKUP
+    assert np.abs(share - np.array(weights) / sum(weights)).max() <= 1.01 / LOOKUP
+
+
+# -- true to the reference scenario
+
+
+def test_events_a_customer(reference: Path) -> None:
+    facts = reference_facts()
+    events = frame(reference, "events", ["customer_id"]).value_counts()
+    assert len(events) == 20_000
+    assert events.mean() == pytest.approx(facts.events_mean, rel=0.05)
+    assert events.median() >= facts.events_median_at_least
+
+
+def reference_facts() -> scenario.Facts:
+    found = scenario.load("reference")
+    assert isinstance(found, scenario.Lifecycle)
+    return found.facts
+
+
+def test_campaign_effects_are_as_fixed(reference: Path) -> None:
+    facts = reference_facts()
+    effects = frame(reference, "truth/uplift")
+    listed = effects[effects["listed"]]
+    assert facts.uplift_mean / facts.uplift_sd == pytest.approx(0.75)
+    for some in (effects, listed):
+        assert some["p_control"].mean() == pytest.approx(facts.base_response, abs=0.001)
+        assert some["uplift"].mean() == pytest.approx(facts.uplift_mean, abs=0.001)
+        assert some["uplift"].std() == pytest.approx(facts.uplift_sd, rel=0.04)
+        assert (some["uplift"] < 0).mean() == pytest.approx(0.227, abs=0.015)
+        assert abs(some["uplift"].skew()) < 0.15
+
+
+def test_campaigns_are_randomised_and_answered_as_the_truth_says(reference: Path) -> None:
+    sends, effects = frame(reference, "experiments"), frame(reference, "truth/uplift")
+    both = sends.merge(effects, on=["customer_id", "campaign_id"], validate="one_to_one")
+    assert len(both) == len(sends)
+    assert (both["treated"] == (both["treatment"] == 1)).all()
+    assert both["treatment"].mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(len(both)))
+    expected = both["p_control"] + both["treatment"] * both["uplift"]
+    for _, arm in both.assign(expected=expected).groupby("treatment"):
+        noise = np.sqrt((arm["expected"] * (1 - arm["expected"])).sum())
+        assert abs(arm["responded"].sum() - arm["expected"].sum()) < 4 * noise
+    # Covariates say nothing of the arm.
+    for name in ("age", "distance_km", "orders_before"):
+        assert abs(np.corrcoef(both[name], both["treatment"])[0, 1]) < 4 / np.sqrt(len(both))
+
+
+def test_response_is_an_order_within_seven_days(reference: Path) -> None:
+    sends, orders = frame(reference, "experiments"), orders_of(reference)
+    sends["day"] = sends["sent_at"].dt.tz_localize(None).dt.normalize()
+    both = sends.merge(orders, on="customer_id")
+    within = (both["at"] >= both["day"]) & (both["at"] < both["day"] + pd.Timedelta(days=7))
+    answered = both[within].groupby(["customer_id", "campaign_id"]).agg(value=("value", "sum"))
+    found = sends.set_index(["customer_id", "campaign_id"]).join(answered)
+    # The last campaigns' late orders are all known by the end: nothing is missing.
+    assert (found["value"].notna() == (found["responded"] == 1)).all()
+    assert found["value"].fillna(0).to_numpy() == pytest.approx(found["spend"].to_numpy(), abs=0.05)
+
+
+def test_uplift_is_mostly_observable_and_not_churn_risk(reference: Path) -> None:
+    facts = reference_facts()
+    effects = frame(reference, "truth/uplift")
+    one = effects[effects["campaign_id"] == "C1-autumn-sale"]
+    one = one.merge(frame(reference, "customers"), on="customer_id")
+    urban = np.where(one["region"].isin(["city", "suburb"]), 1.0, -1.0)
+    seen = np.column_stack(
+        [np.ones(len(one)), urban * one["age"], urban, np.log(one["distance_km"] + 0.1)]
+    )
+    left = one["uplift"] - seen @ np.linalg.lstsq(seen, one["uplift"], rcond=None)[0]
+    share = left.var() / one["uplift"].var()
+    assert share == pytest.approx(facts.uplift_latent_share, abs=0.03)
+    assert share <= 0.5
+    risks = frame(reference, "truth/snapshots", ["customer_id", "snapshot_at", "p_no_purchase"])
+    for _, some in effects[effects["listed"]].groupby("campaign_id"):
+        first = risks[risks["snapshot_at"] >= some["snapshot_at"].min()].drop_duplicates(
+            "customer_id"
+        )
+        both = some.merge(first, on="customer_id")
+        correlation = np.corrcoef(both["uplift"], both["p_no_purchase"])[0, 1]
+        assert abs(correlation) <= facts.uplift_churn_correlation_at_most
+
+
+def test_expectations_come_true(reference: Path) -> None:
+    truth, orders = frame(reference, "truth/snapshots"), orders_of(reference)
+    for at, some in truth.groupby("snapshot_at"):
+        if at + HORIZON > pd.Timestamp("2024-12-30"):
+            continue
+        within = orders[(orders["at"] >= at) & (orders["at"] < at + HORIZON)]
+        happened = within.groupby("customer_id")["value"].agg(["size", "sum"])
+        actual = happened.reindex(some["customer_id"]).fillna(0).set_axis(some.index)
+        none = (actual["size"] == 0).to_numpy()
+        for expected, outcome in (
+            (some["p_no_purchase"], none),
+            (some["expected_orders"], actual["size"]),
+            # Refunds give back 65 % of 6 % of the orders.
+            (some["expected_spend"] / (1 - 0.06 * 0.65), actual["sum"]),
+        ):
+            error = np.asarray(outcome, dtype=float) - expected
+            assert abs(error.mean()) < 4 * error.std() / np.sqrt(len(error))
+        tenth = pd.qcut(some["p_no_purchase"].rank(method="first"), 10, labels=False)
+        table = pd.DataFrame({"p": some["p_no_purchase"], "y": none}).groupby(tenth).mean()
+        assert (table["p"] - table["y"]).abs().max() < 0.05
+
+
+def test_hazards_are_probabilities_and_the_gone_stay_gone(reference: Path) -> None:
+    truth = frame(reference, "truth/snapshots")
+    hazards = truth[[f"hazard_{state}" for state in scenario.STATES]]
+    assert hazards.min().min() >= 0
+    assert hazards.sum(axis=1).to_numpy() == pytest.approx(1.0, abs=1e-5)
+    gone = truth[~truth["alive"]]
+    assert (gone["expected_orders"] == 0).all()
+    assert (gone["hazard_gone"] == 1).all()
+    assert (truth["p_alive"] <= truth["alive"] + 1e-6).all()
+    left = frame(reference, "truth/customers", ["customer_id", "gone_at"]).dropna()
+    last = orders_of(reference).groupby("customer_id")["at"].max()
+    both = left.join(last, on="customer_id", how="inner")
+    assert (both["at"] < both["gone_at"]).all()
+
+
+# -- the tables beside the events
+
+
+def test_late_events_and_machine_opens(reference: Path) -> None:
+    events = frame(reference, "events", ["occurred_at", "known_at", "event_type", "is_machine"])
+    assert (events["known_at"] >= events["occurred_at"]).all()
+    assert (events["known_at"] < pd.Timestamp("2024-12-30", tz="UTC")).all()
+    assert (events["known_at"] > events["occurred_at"]).mean() == pytest.approx(0.03, abs=0.003)
+    machine = events[events["is_machine"]]
+    assert set(machine["event_type"]) == {"email_open", "message_click"}
+    assert 0.01 < len(machine) / len(events) < 0.1
+
+
+def test_names_are_given_once_and_anonymous_events_lie_before(reference: Path) -> None:
+    links, unnamed = frame(reference, "identities"), frame(reference, "anonymous_events")
+    named = frame(reference, "events", ["customer_id", "occurred_at"])
+    first = named.groupby("customer_id")["occurred_at"].min()
+    assert (
+        links.set_index("customer_id")["linked_at"] == first.reindex(links["customer_id"])
+    ).all()
+    assert links["anonymous_id"].is_unique
+    seen = unnamed.merge(links, left_on="customer_id", right_on="anonymous_id", how="left")
+    linked = seen["linked_at"].notna()
+    assert (seen["occurred_at"] < seen["linked_at"])[linked].all()
+    assert 0.2 < linked.mean() < 0.98
+    assert not set(unnamed["event_type"]) & {"purchase", "sign_up", "message_sent"}
+
+
+def test_nobody_is_written_to_without_consent(reference: Path) -> None:
+    sent = frame(reference, "events", ["customer_id", "occurred_at", "event_type", "channel"])
+    sent = sent[sent["event_type"] == "message_sent"].assign(at=lambda e: moments(e).dt.normalize())
+    sent = sent.sort_values("at")
+    changes = frame(reference, "consents").sort_values("changed_at", kind="stable")
+    changes["at"] = changes["changed_at"].astype(sent["at"].dtype)
+    latest = pd.merge_asof(sent, changes, on="at", by=["customer_id", "channel"])
+    assert len(latest) > 100_000
+    assert latest["granted"].astype(bool).all()
+    assert (~changes["granted"]).mean() > 0.3
+
+
+def test_contact_keys_reach_nobody(reference: Path) -> None:
+    customers = frame(reference, "customers")
+    assert customers["customer_id"].is_unique
+    assert customers["email"].str.endswith("@simulated.invalid").all()
+    assert customers["phone"].str.startswith("+000").all()
+
+
+def test_crm_records_are_wrong_as_often_as_planted(reference: Path) -> None:
+    records, wrong = frame(reference, "stage_history"), frame(reference, "truth/mis_stagings")
+    assert len(wrong) / len(records) == pytest.approx(0.10, abs=0.01)
+    both = wrong.merge(records, on=["customer_id", "occurred_at"], how="left")
+    assert (both["stage"] == both["recorded"]).all()
+    assert (both["recorded"] != both["correct"]).all()
+    unstaged = 1 - records["customer_id"].nunique() / 20_000
+    assert unstaged == pytest.approx(0.05, abs=0.015)
+
+
+def test_favourites_show_in_what_is_bought(reference: Path) -> None:
+    columns = ["customer_id", "event_type", "brand", "size", "payment_method"]
+    bought = frame(reference, "events", columns)
+    bought = bought[bought["event_type"] == "purchase"]
+    truth = frame(reference, "truth/customers").set_index("customer_id")
+    for name in ("brand", "size", "payment_method"):
+        counts = bought.groupby(["customer_id", name]).size()
+        often = counts[counts.groupby("customer_id").transform("sum") >= 6]
+        mode = often.reset_index(name="n").sort_values("n").groupby("customer_id")[name].last()
+        favourite = truth[f"favourite_{name}"].reindex(mode.index)
+        assert (mode == favourite).mean() > 1.2 * favourite.value_counts(normalize=True).max()
+
+
+def test_everything_is_labelled_as_simulated(reference: Path) -> None:
+    about = json.loads((reference / "manifest.json").read_text())
+    assert about["simulated"] is True
+    assert "no row describes a real person" in about["notice"]
+    files = list(reference.rglob("*.parquet"))
+    assert len(files) > len(simulated.TABLES)
+    for file in files:
+        assert b"Simulated data" in (pq.read_schema(file).metadata or {})[simulated.LABEL]
+
+
+# -- the engine reads it
+
+
+def test_engine_reads_every_event_that_counts(
+    small: Path, tallied: tuple[configs.Config, Tallies]
+) -> None:
+    config, tallies = tallied
+    assert "simulated" in config.notice.lower()
+    events = frame(small, "events", ["event_type", "is_machine", "customer_id", "order_id"])
+    human = events[~events["is_machine"]]
+    counts = tallies.daily.to_pandas().groupby("event_type")["count"].sum()
+    for kind, found in human.groupby("event_type"):
+        one_each = (
+            found.drop_duplicates(["customer_id", "order_id"]) if kind == "purchase" else found
+        )
+        assert counts[kind] == len(one_each), kind
+    assert set(tallies.attributes["attribute"].unique().to_pylist()) == set(scenario.ATTRIBUTES)
+
+
+@pytest.mark.parametrize("name", sorted(TAXONOMIES))
+def test_every_stage_is_lived_in_and_left_both_ways(
+    tallied: tuple[configs.Config, Tallies], name: str
+) -> None:
+    config, tallies = tallied
+    taxonomy = parse_taxonomy(TAXONOMIES[name], {}, where=name)
+    past = history(tallies, config.role_types())
+    dates = [day_number(dt.date(2023, 7, 3)) + 28 * k for k in range(19)]
+    path = np.stack([stage_at(taxonomy, past, day) for day in dates])
+    path = np.where(past.exists_from[None, :] <= np.array(dates)[:, None], path, -1)
+    size = len(taxonomy.names)
+    assert (np.bincount(path[-1][path[-1] >= 0], minlength=size) >= 10).all()
+    before, after = path[:-1].ravel(), path[1:].ravel()
+    there = before >= 0
+    moves = np.zeros((size, size), dtype=int)
+    np.add.at(moves, (before[there], after[there]), 1)
+    np.fill_diagonal(moves, 0)
+    assert (moves.sum(axis=0) > 0).all(), "a stage that nobody enters"
+    assert (moves.sum(axis=1) > 0).all(), "a stage that nobody leaves"
+    for low, high in (("lapsed", taxonomy.names[1]), (taxonomy.names[-1], taxonomy.names[-3])):
+        one, two = taxonomy.code(low), taxonomy.code(high)
+        assert moves[one, two] > 0
+        assert moves[two, one] > 0
+
+
+# -- the btyd scenario
+
+
+def test_purchases_match_theory(btyd: Path) -> None:
+    spec = scenario.load("btyd")
+    assert isinstance(spec, scenario.Btyd)
+    r, alpha, a, b = (getattr(spec.purchases, name) for name in ("r", "alpha", "a", "b"))
+    last = frame(btyd, "truth/snapshots").groupby("customer_id").last()
+    x, age = last["x"].to_numpy(), last["T"].to_numpy()
+    never = (alpha / (alpha + age)) ** r
+    assert abs((x == 0).mean() - never.mean()) < 4 * np.sqrt(never.mean() / len(x))
+    share = hyp2f1(r, b, a + b - 1, age / (alpha + age))
+    expected = (a + b - 1) / (a - 1) * (1 - never * share)
+    assert abs(x.mean() - expected.mean()) < 4 * x.std() / np.sqrt(len(x))
+
+
+def test_money_matches_theory(btyd: Path) -> None:
+    spec = scenario.load("btyd")
+    assert isinstance(spec, scenario.Btyd)
+    p, q, gamma = spec.money.p, spec.money.q, spec.money.gamma
+    first = orders_of(btyd).sort_values("at").drop_duplicates("customer_id")["value"]
+    mean = p * gamma / (q - 1)
+    variance = p * gamma**2 * (p + q - 1) / ((q - 1) ** 2 * (q - 2))
+    assert first.mean() == pytest.approx(mean, abs=4 * np.sqrt(variance / len(first)))
+    assert first.quantile(0.5) < first.mean()
+    assert first.std() == pytest.approx(np.sqrt(variance), rel=0.15)
+
+
+def test_posterior_is_what_happens(btyd: Path) -> None:
+    truth, orders = frame(btyd, "truth/snapshots"), orders_of(btyd)
+    assert len(truth) > 50_000
+    for at, some in truth.groupby("snapshot_at"):
+        # Given the history, the posterior of what is hidden is right on average, and in each tenth.
+        for guess, fact in (
+            ("posterior_p_alive", "alive"),
+            ("posterior_p_no_purchase", "p_no_purchase"),
+            ("posterior_orders", "expected_orders"),
+            ("posterior_spend", "expected_spend"),
+        ):
+            tenth = pd.qcut(some[guess].rank(method="first"), 10, labels=False)
+            gap = some[fact].astype(float) - some[guess]
+            noise = gap.groupby(tenth).std() / np.sqrt(len(some) / 10)
+            assert (gap.groupby(tenth).mean().abs() < 4.5 * noise + 1e-9).all(), (at, guess)
+        if at + HORIZON > pd.Timestamp("2024-07-01"):
+            continue
+        within = orders[(orders["at"] >= at) & (orders["at"] < at + HORIZON)]
+        happened = within.groupby("customer_id")["value"].agg(["size", "sum"])
+        actual = happened.reindex(some["customer_id"]).fillna(0).set_axis(some.index)
+        for guess, outcome in (("posterior_orders", "size"), ("posterior_spend", "sum")):
+            error = actual[outcome] - some[guess]
+            assert abs(error.mean()) < 4 * error.std() / np.sqrt(len(error))
+
+
+# -- errors
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({"customers": 0}, "customers"), ({"seed": -1}, "seed"), ({"chunk": 0}, "chunk")],
+)
+def test_numbers_out_of_range_are_refused(
+    tmp_path: Path, change: dict[str, int], word: str
+) -> None:
+    with pytest.raises(UserError, match=word):
+        simulated.simulate("btyd", **{"customers": 10, "seed": 1, "output": tmp_path, **change})  # type: ignore[arg-type]
+
+
+def test_unknown_scenario_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        simulated.simulate("nowhere", customers=10, seed=1, output=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("start", "2022-07-05", "Monday"),
+        ("eligible", {"nobody": 0.5}, "unknown name"),
+        ("surprise", 1, "surprise"),
+        ("kind", "other", "kind"),
+    ],
+)
+def test_wrong_scenario_is_refused(tmp_path: Path, key: str, value: object, word: str) -> None:
+    content = yaml.safe_load(configs.find("scenarios/reference.yaml").read_text())
+    content[key] = value
+    file = tmp_path / "own.yaml"
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=word):
+        scenario.load(str(file))
+
+
+def test_parts_of_a_table_are_one_dataset(reference: Path) -> None:
+    whole = pds.dataset(reference / "events", format="parquet")
+    assert (
+        whole.count_rows()
+        == json.loads((reference / "manifest.json").read_text())["rows"]["events"]
+    )
