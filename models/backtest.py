@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def why_not(archive: Archive, task: Task, origin: int) -> str | None:
 def backtest_task(archive: Archive, task: Task, origin: int) -> Result:
     """Train and test one task at one origin."""
     data = training_set(archive, task, origin)
-    part = fit(data, archive.builder.config, archive.builder.taxonomy.names)
+    # Tasks run side by side: on small data one thread each beats many threads for one.
+    part = fit(data, archive.builder.config, archive.builder.taxonomy.names, threads=1)
     return evaluate(part, data, test_set(archive, task, origin), archive.builder.horizon(task))
 
 
@@ -90,16 +92,21 @@ def backtest(
         Told after each task and origin.
     """
     check_origins(archive, origins)
-    figures: list[Figure] = []
-    skipped: list[Skipped] = []
-    for origin in sorted(set(origins)):
-        for task in tasks:
-            reason = why_not(archive, task, origin)
-            if reason is None:
-                figures += backtest_task(archive, task, origin).figures
-            else:
-                skipped.append(Skipped(task, str(day_date(origin)), reason))
-            done(task, origin)
+    wanted = [(task, origin) for origin in sorted(set(origins)) for task in tasks]
+    reasons = {each: why_not(archive, *each) for each in wanted}
+    skipped = [
+        Skipped(task, str(day_date(origin)), reason)
+        for (task, origin), reason in reasons.items()
+        if reason is not None
+    ]
+
+    def run(each: tuple[Task, int]) -> list[Figure]:
+        found = backtest_task(archive, *each).figures if reasons[each] is None else []
+        done(*each)
+        return found
+
+    with ThreadPoolExecutor(archive.builder.config.threads) as pool:
+        figures = [figure for found in pool.map(run, wanted) for figure in found]
     if not figures:
         raise UserError(
             "backtest origins",

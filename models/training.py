@@ -98,7 +98,7 @@ def population(features: pd.DataFrame) -> dict[str, Any]:
     return inference.population_context(inference.population_sums(features))
 
 
-def fit(data: TrainingSet, config: Config, stages: list[str]) -> Part:
+def fit(data: TrainingSet, config: Config, stages: list[str], *, threads: int) -> Part:
     """Fit the served recipe of a task.
 
     Parameters
@@ -106,9 +106,11 @@ def fit(data: TrainingSet, config: Config, stages: list[str]) -> Part:
     data
         From `training_set`.
     config
-        Horizons, seed and threads.
+        Horizons and seed.
     stages
         Stage names by code.
+    threads
+        Processors to use; the result does not depend on it.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def fit(data: TrainingSet, config: Config, stages: list[str]) -> Part:
     if data.task == "churn":
         _require_two_classes(data)
     try:
-        return _fit(data, config, stages)
+        return _fit(data, config, stages, threads)
     except ValueError as error:
         raise UserError(
             f"{data.task}: training",
@@ -128,11 +130,11 @@ def fit(data: TrainingSet, config: Config, stages: list[str]) -> Part:
         ) from error
 
 
-def _fit(data: TrainingSet, config: Config, stages: list[str]) -> Part:
+def _fit(data: TrainingSet, config: Config, stages: list[str], threads: int) -> Part:
     shared: dict[str, Any] = {
         "validation_at": data.validation_at,
         "seed": config.seed,
-        "threads": config.threads,
+        "threads": threads,
     }
     if data.task == "churn":
         return fit_churn(

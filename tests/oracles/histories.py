@@ -192,4 +192,4 @@ def shops(draw: st.DrawFn, *, size: int = 45, days: int = 40) -> list[Event]:
     """Event tables around a change of the clocks, with at least one purchase."""
     first = draw(st.sampled_from((dt.date(2021, 2, 20), dt.date(2021, 10, 20))))
     bought = Event("a", "purchase", local(first + dt.timedelta(days=3), "00:00"), amount=1000)
-    return [bought, *draw(st.lists(event(first, days), min_size=5, max_size=size))]
+    return [bought, *draw(st.lists(event(first, days), min_size=15, max_size=size))]
