@@ -7,7 +7,6 @@ from typing import Any
 
 from prefect import flow
 
-from campaigns.playbook import load_playbooks
 from features.locks import exclusive
 from features.store import check_dataset
 from flows.features import features_flow
@@ -24,8 +23,6 @@ def run_flow(output: str) -> dict[str, Any]:
     run_id = new_run_id("run")
     space = Workspace(Path(output))
     check_dataset(space.output, space.config().name)
-    # A slip in a playbook should show before the training, not after it.
-    load_playbooks([Path(path) for path in space.config().campaigns])
     with exclusive(Path(output), run_id):
         counts = features_flow(output)
         training = train_flow(output)

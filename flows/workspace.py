@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from campaigns.playbook import load_playbooks
 from features import config as configs
 from features.config import Config
 from features.errors import UserError
+from features.taxonomy import load_taxonomy
 from features.timeline import day_number
 
 if TYPE_CHECKING:
@@ -124,6 +126,9 @@ def prepare(output: Path, config: str | None, settings: tuple[str, ...]) -> Work
     if config is None:
         space.config()
     resolved = configs.load(source, settings)
+    # Slips in the taxonomy or a playbook should show at once, not in the middle of a run.
+    load_taxonomy(resolved)
+    load_playbooks([Path(path) for path in resolved.campaigns])
     try:
         space.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +75,20 @@ def write_shop(folder: Path, *, customers: int = 250, seed: int = 7, name: str =
     return path
 
 
+def shared_prefect() -> dict[str, str]:
+    """One Prefect database for all commands of a test process: its migrations take seconds."""
+    folder = Path(tempfile.gettempdir()) / f"stagecast-prefect-{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return {"PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder}/prefect.db"}
+
+
 def stagecast(
     *arguments: str | Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, as a user does."""
     command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
-    environment = {**os.environ, "COLUMNS": "160", **(env or {})}
+    environment = {**os.environ, **shared_prefect(), "COLUMNS": "160", **(env or {})}
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=600, check=False
     )

@@ -22,7 +22,7 @@ from flows.workspace import Workspace
 from models import registry
 from models.registry import CHAMPION, SCORER
 from models.scoring import scoring_context, scoring_frame
-from tests.flows.shop import Shop, stagecast
+from tests.flows.shop import Shop, shared_prefect, stagecast
 
 VOLATILE = ["run_id", "scored_at", "scorer_version"]
 
@@ -112,6 +112,7 @@ def test_a_kill_during_scoring_leaves_the_old_result(shop: Shop) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env={**os.environ, **shared_prefect()},
     )
     deadline = time.monotonic() + 240
     while set((shop.output / "runs").iterdir()) <= folders:  # until the new run has begun to write
