@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from features.config import Config
 from features.errors import UserError
+
+NO_CUSTOMER = "customer_id is empty"
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,15 @@ def refuse_if_too_bad(report: ReadReport, config: Config, file: Path) -> None:
     listed = "; ".join(
         f"{reason}: {n}" for reason, n in sorted(report.quarantined.items(), key=lambda r: -r[1])
     )
+    mend = f"look at them in {file}, mend the export or the config's columns"
+    if report.bad / 2 < report.quarantined.get(NO_CUSTOMER, 0) < report.rows:
+        share = min(math.ceil(100 * report.bad / report.rows) / 100, 1)
+        mend += f"; where guests rightly have no customer: quarantine: {{max_share: {share:g}}}"
     raise UserError(
         f"sources: {report.source}",
         found=f"{report.bad} bad rows of {report.rows} ({listed})",
         expected=f"at most {config.quarantine.max_share:.1%} bad rows (quarantine.max_share)",
-        mend=f"look at them in {file}, mend the export or the config's columns",
+        mend=mend,
     )
 
 

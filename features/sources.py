@@ -23,7 +23,13 @@ from features.config import (
     UrlTable,
 )
 from features.errors import UserError
-from features.quarantine import ReadReport, counted, refuse_if_too_bad, refuse_unknown_types
+from features.quarantine import (
+    NO_CUSTOMER,
+    ReadReport,
+    counted,
+    refuse_if_too_bad,
+    refuse_unknown_types,
+)
 from features.tables import describe, no_zone, read_file, require, unreadable, wrong_type
 from features.timeline import day_date, day_number
 
@@ -279,7 +285,7 @@ def _reason(events: Table, source: EventSource, config: Config, latest: int) -> 
     e, scale = events, 10**config.minor_units
     finite = e.amount.isnull() | ~(e.amount.isnan() | e.amount.isinf())
     cases: list[tuple[Any, str]] = [
-        (e.customer_id.isnull(), "customer_id is empty"),
+        (e.customer_id.isnull(), NO_CUSTOMER),
         (e.event_type.isnull(), "event_type is empty"),
         (e.day.isnull(), "occurred_at is not a readable date or time"),
         (e.known_missing, "known_at is not a readable date or time"),

@@ -852,6 +852,7 @@ SCORED_COLUMNS = {
     "run_id": "string",
     "scored_at": "timestamp",
 }
+ORDER_HORIZONS = 3  # horizons beyond which the date of the next order is no date to plan with
 PASS_THROUGH_BEFORE = "preferred_channel"  # declared attributes' columns stand before this one
 PART_COLUMNS = {
     "stage": ["stage_predicted", "stage_confidence", "stage_probabilities"],
@@ -1084,7 +1085,9 @@ def clv_columns(
     columns: dict[str, Any] = {name: out[name] for name in out if name in SCORED_COLUMNS}
     # The table tells the mean so far; what is expected of the next order is in clv and orders.
     columns.pop("average_order_value", None)
-    columns["expected_next_order_at"] = days_after(frame["snapshot_at"], out["next_order_days"])
+    soon = out["next_order_days"] <= ORDER_HORIZONS * out["clv_horizon_days"]
+    days = np.where(soon, out["next_order_days"], np.nan)
+    columns["expected_next_order_at"] = days_after(frame["snapshot_at"], days)
     columns["p_reactivate"] = np.where(stage == head["lapsed_stage"], out["p_any_order"], np.nan)
     if lead := head.get("lead"):
         p = out["p_first_purchase"]

@@ -34,6 +34,11 @@ BAD_TEXT: dict[str, tuple[str | bytes, dict[str, Any], tuple[str, ...]]] = {
         ("instants without a zone", "zone: UTC", "as: local_date"),
     ),
     "no customer": (HEADER + ",2021-01-05 12:00:00,1\n", {}, ("customer_id is empty",)),
+    "guests beside customers": (
+        HEADER + GOOD + ",2021-01-05 12:00:00,1\n" * 2,
+        {},
+        ("customer_id is empty: 2", "guests", "max_share: 0.5"),
+    ),
     "infinite amounts": (HEADER + "a,2021-01-05 12:00:00,inf\n", {}, ("not finite: 1",)),
     "amounts that are no number": (HEADER + "a,2021-01-05 12:00:00,NaN\n", {}, ("not finite: 1",)),
     "text for amounts": (HEADER + "a,2021-01-05 12:00:00,$5\n", {}, ("not a number: 1",)),

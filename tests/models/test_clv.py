@@ -246,3 +246,17 @@ def test_the_interval_covers_four_fifths_and_holds_the_prediction(pairs):
     low, high = np.maximum(p - below * width, 0), p + above * width
     assert np.mean((y >= low - 1e-6) & (y <= high + 1e-6)) >= 0.8
     assert ((low <= p) & (p <= high)).all()
+
+
+def test_a_next_order_beyond_three_horizons_has_no_date():
+    frame = pd.DataFrame({"snapshot_at": pd.to_datetime(["2021-01-01"] * 3)})
+    out = {
+        "next_order_days": np.array([10.0, 3 * 30 + 1, np.nan]),
+        "clv_horizon_days": np.full(3, 30.0),
+        "p_any_order": np.full(3, 0.5),
+    }
+    stage = np.array(["retention"] * 3, dtype=object)
+    columns = inference.clv_columns(out, frame, stage, {"lapsed_stage": "lapsed"})
+    dates = columns["expected_next_order_at"]
+    assert dates.iloc[0] == pd.Timestamp("2021-01-11")
+    assert dates.iloc[1:].isna().all()

@@ -1,0 +1,55 @@
+"""Write the pages that are made from the code: `python scripts/pages.py`.
+
+docs/scored-row.md comes from the contract, docs/features.md from the catalogue.
+"""
+
+from pathlib import Path
+
+from features.catalog import Feature, FeatureSpec, catalogue
+from features.contracts import SCORED_ROW
+
+SCORED_HEAD = """# The scored row
+
+One row a customer in `customer_scores`. Beside these columns stand, for every declared
+attribute, `preferred_<attribute>` (what they mostly bought) and `interest_<attribute>` (what they
+mostly viewed or clicked), each with `_share` (of the lines, 0 to 1) and `_n` (lines); empty where
+none is known.
+
+| column | type | meaning | empty means |
+|---|---|---|---|
+"""
+
+FEATURES_HEAD = """# The features
+
+Every column that the models may read, for an example with the roles purchase and sent, the windows
+30 and 90 days, and the attribute brand. Other roles, windows and attributes add columns of the same
+form. All are float64. Windows are whole local days before the snapshot. Beside these stand the
+rule engine's clocks (`stage__*`, see [architecture](architecture.md)).
+
+| column | unit | meaning | missing means |
+|---|---|---|---|
+"""
+EXAMPLE = FeatureSpec(windows=(30, 90), roles=("purchase", "sent"), attributes=("brand",))
+
+
+def scored_row() -> str:
+    """Text of the page about the scored row."""
+    rows = [f"| `{c.name}` | {c.dtype} | {c.meaning} | {c.null or '-'} |" for c in SCORED_ROW]
+    return SCORED_HEAD + "\n".join(rows) + "\n"
+
+
+def features() -> str:
+    """Text of the page about the features."""
+
+    def row(feature: Feature) -> str:
+        return f"| `{feature.name}` | {feature.unit} | {feature.meaning} | {feature.null or '-'} |"
+
+    return FEATURES_HEAD + "\n".join(row(feature) for feature in catalogue(EXAMPLE)) + "\n"
+
+
+PAGES = {"scored-row.md": scored_row, "features.md": features}
+
+if __name__ == "__main__":
+    docs = Path(__file__).parent.parent / "docs"
+    for name, page in PAGES.items():
+        (docs / name).write_text(page(), encoding="utf-8")
