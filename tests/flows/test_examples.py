@@ -1,0 +1,80 @@
+"""The example data sets in full: minutes, not seconds. Chosen by `pytest -m full`, as CI does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from features.store import read_current
+from models.registry import pickled_files
+from tests.flows.shop import stagecast
+
+pytestmark = pytest.mark.full
+
+# The least that MODELS asks for at one date; the direction of better; the reference protocol.
+CHURN_60 = {"auc": (">=", 0.840), "log_loss": ("<=", 0.170), "ece": ("<=", 0.018)}
+CLV_60 = {
+    "mae": ("<=", 124.0),
+    "rmse": ("<=", 185.0),
+    "bias_pct": ("<=", 5.0),
+    "spearman": (">=", 0.808),
+    "gini": (">=", 0.847),
+    "top10": (">=", 0.69),
+    "decile_error": ("<=", 0.10),
+}
+STAGE = {"log_loss": ("<=", 0.52)}
+TRANSITION = {
+    "log_loss": ("<=", 0.655),
+    "integrated_brier": ("<=", 0.340),
+    "top1_movers": (">=", 0.870),
+    "median_time_mae": ("<=", 2.2),
+}
+
+
+def assert_reached(records: list[dict[str, object]], model: str, bars: dict[str, object]) -> None:
+    found = {
+        r["metric"]: r["value"]
+        for r in records
+        if r["model"] == model and r["method"] == "champion" and r["subset"] == "all"
+    }
+    for metric, (sign, bar) in bars.items():  # type: ignore[misc]
+        value = abs(found[metric]) if metric == "bias_pct" else found[metric]  # type: ignore[arg-type]
+        assert value >= bar if sign == ">=" else value <= bar, (model, metric, value, bar)
+
+
+def test_completejourney_reaches_the_figures_asked_for(tmp_path: Path) -> None:
+    done = stagecast("backtest", "--config", "configs/completejourney.yaml",
+                     "--output", tmp_path, "--origins", "2017-10-01")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    records = json.loads((tmp_path / "backtest.json").read_text(encoding="utf-8"))
+    for model, bars in (
+        ("churn", CHURN_60),
+        ("clv", CLV_60),
+        ("stage", STAGE),
+        ("transition", TRANSITION),
+    ):
+        assert_reached(records, model, bars)
+
+
+def test_completejourney_scores_every_household(tmp_path: Path) -> None:
+    done = stagecast("run", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    current = read_current(tmp_path)
+    assert len(current.scores) == 2469
+    assert set(current.audience["campaign_id"]) == {"win_back", "save_valuable_customers"}
+    assert pickled_files(tmp_path / "mlartifacts") == []
+
+
+def test_cdnow_runs_from_its_config(tmp_path: Path) -> None:
+    # Wider grids than the config's: the same steps in a third of the time.
+    coarse = [f"--set={task}.train.every_days=90" for task in ("churn", "stage", "transition")]
+    done = stagecast(
+        "run", "--config", "configs/cdnow.yaml", "--output", tmp_path, *coarse,
+        "--set=clv.train.at_most=4",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    scores = read_current(tmp_path).scores
+    assert len(scores) == 23570
+    assert str(scores["snapshot_at"].iloc[0].date()) == "1998-07-01"
