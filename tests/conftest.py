@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+# As the command line does, before numpy is imported: threads that spin slow the tests down.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 # Appended, not put first: the folders here are named after the packages they test.
 sys.path.append(str(Path(__file__).parent))
