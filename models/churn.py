@@ -33,10 +33,16 @@ from models.inference import (
     sigmoid,
     signed_log1p,
 )
+from models.multiclass import steady_columns
 
 TARGET = "no_purchase"
 MIN_CLASS_FOR_TREES = 60  # customers of the rarer class below which only the linear half is fitted
 LINEAR_ROWS = 80_000  # above it the linear half is fitted on a share of the customers
+RFM = ["purchase__recency_days", "purchase__count_all", "purchase__sum_all"]
+RFM_STRENGTH = 1.0  # C: three columns need no shrinking
+# Share of a plain RFM regression where the training snapshots span less than so many horizons:
+# their labels are nearly the same then, and windows that outgrow the history tell the calendar.
+SHORT_SPANS = ((1.0, 2 / 3), (2.0, 1 / 4))
 BASE_WEIGHT = 50.0  # rows of the overall rate that a peer group's base rate is smoothed with
 BAND_QUANTILES = (0.5, 0.85)  # of the lift at validation: low up to the first, high from the second
 
@@ -151,6 +157,16 @@ def customer_folds(customers: Any, folds: int, *, seed: int) -> Array:
 def one_class(y: Array) -> bool:
     """Whether 0/1 outcomes are all the same."""
     return bool(y.min() == y.max())
+
+
+def simple_share(frame: pd.DataFrame, horizon_days: int) -> float:
+    """Share of the RFM regression beside the recipe: 0 where the snapshots span two horizons."""
+    span = (frame["snapshot_at"].max() - frame["snapshot_at"].min()).days
+    return next((share for most, share in SHORT_SPANS if span < most * horizon_days), 0.0)
+
+
+def _present(columns: list[str], frame: pd.DataFrame) -> list[str]:
+    return [name for name in columns if name in frame.columns]
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
@@ -315,6 +331,9 @@ def fit_churn(
     frame = derive_each(frame, contexts).reset_index(drop=True)
     y = _checked(frame)[TARGET].to_numpy()
     columns = varying_columns(frame)
+    share = simple_share(frame, horizon_days)
+    if share:
+        columns = steady_columns(frame, columns)
     rarer = min(frame.loc[y == side, "customer_id"].nunique() for side in (0, 1))
     with_trees = bool(columns) and rarer >= MIN_CLASS_FOR_TREES
     straight = fit_logistic(frame, columns, y, strength=recipe.strength)
@@ -327,9 +346,13 @@ def fit_churn(
         boosters = _refit(frame, columns, recipe, rounds=again, seed=seed, threads=threads)
     else:
         logit = linear(straight, matrix(frame, columns))
+    simple = fit_logistic(frame, _present(RFM, frame), y, strength=RFM_STRENGTH)
+    logit = (1 - share) * logit + share * linear(simple, matrix(frame, simple["columns"]))
     parameters = {
         "columns": columns,
         "linear": straight,
+        "simple": simple,
+        "simple_weight": share,
         "linear_weight": recipe.linear_weight,
         "horizon_days": horizon_days,
         "activity_days": activity_days,

@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 
 from models.btyd import fit_btyd
-from models.churn import TARGET, fit_logistic, one_class
+from models.churn import RFM, RFM_STRENGTH, TARGET, fit_logistic, one_class
 from models.inference import Array, btyd_p_no_order, linear, matrix, sigmoid
 
-RECENCY = ["purchase__recency_days"]
-RFM = [*RECENCY, "purchase__count_all", "purchase__sum_all"]
-STRENGTH = 1.0  # C: three columns need no shrinking
+RECENCY = RFM[:1]
 
 
 def _logistic(frame: pd.DataFrame, rows: pd.DataFrame, columns: list[str]) -> dict[str, Array]:
@@ -20,7 +18,7 @@ def _logistic(frame: pd.DataFrame, rows: pd.DataFrame, columns: list[str]) -> di
     if one_class(y):
         return {"p_churn": np.full(len(rows), float(y.mean()))}
     columns = [name for name in columns if name in frame.columns and name in rows.columns]
-    fitted = fit_logistic(frame, columns, y, strength=STRENGTH)
+    fitted = fit_logistic(frame, columns, y, strength=RFM_STRENGTH)
     return {"p_churn": sigmoid(linear(fitted, matrix(rows, columns)))}
 
 

@@ -37,6 +37,10 @@ from models.inference import Array, Part
 MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
 MIN_FIRST = 30  # never-buyers who bought within a horizon, to learn who does
 COVERAGE = 0.8
+HYBRID_WEIGHTS = (1.0, 0.5)  # share of the hybrid beside BTYD, tried in this order
+CLEAR_GAIN = 2.0  # standard errors of its gain from which the hybrid is served alone
+MOST_HARM = 1.0  # standard errors of a loss in squared error from which it is not served
+MIN_END = 0.5  # multiples of the scale that an active buyer's interval has on either side
 MIN_GROUP = 50  # residuals a group of the interval needs of its own
 BELOW = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16)  # share left below the interval
 WHOLE = 1e9  # multiple of the scale that takes the lower end to 0
@@ -124,7 +128,7 @@ def fit_clv(
         )
     parameters["report"] = {
         "served": parameters["serve"],
-        "why": _reason(deviance, origin_btyd),
+        "why": _reason(deviance, gated),
         "validation_deviance": deviance,
         "level": level,
         "rounds": rounds,
@@ -155,6 +159,8 @@ def _gated(
 ) -> tuple[Part, dict[str, float], dict[str, int]]:
     """The better of hybrid and BTYD on the validation snapshot, both with its BTYD and level.
 
+    A hybrid whose gain in deviance is not clear is served as the mean of both; one that loses in
+    deviance, or in squared error beyond what the largest spenders make by chance, is not served.
     Also the Tweedie deviance of each, and the rounds of the trees.
     """
     earlier = [s for s in snapshots if s.at < validation.at]
@@ -164,6 +170,7 @@ def _gated(
         "btyd": validation.btyd,
         "level_correction": level["correction"],
         "floor": floor_of(validation),
+        "hybrid_weight": 1.0,
     }
     plain = Part("clv", {**head, "serve": "btyd", "glm": None})
     deviance = {"btyd": _deviance(plain, validation)}
@@ -174,27 +181,49 @@ def _gated(
         earlier, validation, shared["columns"], seed=seed, threads=threads
     )
     hybrid = Part("clv", {**head, "serve": "hybrid", "glm": glm}, boosters)
-    deviance["hybrid"] = _deviance(hybrid, validation)
-    if deviance["hybrid"] < deviance["btyd"]:
-        return hybrid, deviance, rounds
+    gain = _losses(plain, validation) - _losses(hybrid, validation)
+    clear = _errors(gain) >= CLEAR_GAIN
+    for weight in HYBRID_WEIGHTS[0 if clear else 1 :]:
+        mixed = Part("clv", {**hybrid.parameters, "hybrid_weight": weight}, boosters)
+        deviance["hybrid"] = _deviance(mixed, validation)
+        worse = _squares(mixed, validation) - _squares(plain, validation)
+        if deviance["hybrid"] < deviance["btyd"] and _errors(worse) < MOST_HARM:
+            return mixed, deviance, rounds
     return plain, deviance, {}
 
 
-def _deviance(part: Part, validation: Snapshot) -> float:
-    """Mean Tweedie deviance on the validation snapshot, up to what the truth alone fixes."""
+def _losses(part: Part, validation: Snapshot) -> Array:
+    """Tweedie deviance of each validation row, up to what the truth alone fixes."""
     p = np.maximum(predict(part, validation.rows)["clv"], 1e-9)
     y = validation.spend
-    return float(np.mean(-y * p ** (1 - POWER) / (1 - POWER) + p ** (2 - POWER) / (2 - POWER)))
+    return np.asarray(-y * p ** (1 - POWER) / (1 - POWER) + p ** (2 - POWER) / (2 - POWER))
 
 
-def _reason(deviance: dict[str, float], btyd: dict[str, Any]) -> str:
+def _deviance(part: Part, validation: Snapshot) -> float:
+    return float(_losses(part, validation).mean())
+
+
+def _squares(part: Part, validation: Snapshot) -> Array:
+    return np.asarray((predict(part, validation.rows)["clv"] - validation.spend) ** 2)
+
+
+def _errors(difference: Array) -> float:
+    """Mean of paired differences in standard errors of it."""
+    spread = float(difference.std()) / np.sqrt(len(difference))
+    return float(difference.mean()) / max(spread, 1e-12)
+
+
+def _reason(deviance: dict[str, float], gated: Part) -> str:
     """Why the part serves what it serves, in a sentence."""
-    base = "a shrunken purchase rate (BTYD did not fit)" if btyd["fallback"] else "BTYD"
+    fallback = gated.parameters["btyd"]["fallback"]
+    base = "a shrunken purchase rate (BTYD did not fit)" if fallback else "BTYD"
     if "hybrid" not in deviance:
         return f"{base}: too few matured rows to learn a shape from"
-    if deviance["hybrid"] < deviance["btyd"]:
-        return f"the hybrid beats {base} on the validation snapshot"
-    return f"{base}: the hybrid does not beat it on the validation snapshot"
+    if gated.parameters["serve"] == "btyd":
+        return f"{base}: the hybrid does not beat it on the validation snapshot"
+    if gated.parameters["hybrid_weight"] < 1.0:
+        return f"the mean of hybrid and {base}: a small gain on the validation snapshot"
+    return f"the hybrid beats {base} on the validation snapshot"
 
 
 # ----------------------------------------------------------------------------------------- level
@@ -249,7 +278,10 @@ def _interval(part: Part, matured: pd.DataFrame) -> dict[str, list[float]]:
     for name in ("active", "quiet", "never"):
         mine = group == name
         mine = mine if mine.sum() >= MIN_GROUP else np.full(len(p), True)
-        result[name] = list(conformal_ends(p[mine], y[mine], width[mine]))
+        below, above = conformal_ends(p[mine], y[mine], width[mine])
+        # Equal amounts put the end right at the prediction: the least drift would leave it.
+        least = MIN_END if name == "active" else 0.0
+        result[name] = [max(below, least), max(above, least)]
     return result
 
 

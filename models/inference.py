@@ -354,9 +354,9 @@ def btyd_columns(btyd: Mapping[str, Any], frame: pd.DataFrame, *, horizon: float
 
 # ------------------------------------------------------------------------------------------- CLV
 # parameters: horizon_days, btyd, serve (hybrid, btyd), columns, glm {columns, means, scales,
-# coefficients, intercept}, floor, level_correction, interval {group: [below, above]},
-# orders_per_day, first_purchase {p, spend, orders, order_value, linear}, tiers {top, mid};
-# boosters h_<seed>, h2_<seed>.
+# coefficients, intercept}, floor, level_correction, hybrid_weight (beside BTYD), interval {group:
+# [below, above]}, orders_per_day, first_purchase {p, spend, orders, order_value, linear}, tiers
+# {top, mid}; boosters h_<seed>, h2_<seed>.
 
 
 def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
@@ -498,7 +498,10 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
     if len(buyer):
         rows = clv_with_btyd(part, frame.iloc[buyer])
         h, h2 = clv_shapes(part, rows)
-        out["clv"][buyer] = context["clv_h_factor"] * h + context["clv_h2_factor"] * h2
+        hybrid = context["clv_h_factor"] * h + context["clv_h2_factor"] * h2
+        plain = rows["btyd__clv"].to_numpy(np.float64) * np.exp(parameters["level_correction"])
+        weight = parameters.get("hybrid_weight", 1.0)
+        out["clv"][buyer] = weight * hybrid + (1.0 - weight) * plain
         x, t_x, age = matrix(rows, ["btyd__x", "btyd__t_x", "btyd__T"]).T
         btyd, a_day = parameters["btyd"], parameters["orders_per_day"]
         out["expected_orders"][buyer] = rows["btyd__expected_days"].to_numpy(np.float64) * a_day
@@ -518,8 +521,8 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
 
 
 # ----------------------------------------------------------------------------------------- churn
-# parameters: columns, linear {columns, means, scales, coefficients, intercept}, horizon_days,
-# activity_days, calibration, bands, boosters (order)
+# parameters: columns, linear {columns, means, scales, coefficients, intercept}, simple (likewise),
+# simple_weight, horizon_days, activity_days, calibration, bands, boosters (order)
 
 
 def calibrated(calibration: Mapping[str, Any], p: Array) -> Array:
@@ -566,7 +569,10 @@ def churn_eligible(frame: pd.DataFrame, activity_days: float | None) -> Array:
 
 
 def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
-    """Uncalibrated probability: LightGBM seeds and logistic regression averaged in logits."""
+    """Uncalibrated probability: LightGBM seeds and logistic regression averaged in logits.
+
+    Where the history was short, a logistic regression on recency, frequency and value has a share.
+    """
     parameters = part.parameters
     x = matrix(derived_frame, parameters["columns"])
     z = linear(parameters["linear"], matrix(derived_frame, parameters["linear"]["columns"]))
@@ -574,6 +580,9 @@ def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
     if part.boosters:
         trees = [raw_score(part.boosters[name], x) for name in sorted(part.boosters)]
         z = weight * z + (1.0 - weight) * np.mean(trees, axis=0)
+    if share := parameters.get("simple_weight", 0.0):
+        simple = parameters["simple"]
+        z = (1.0 - share) * z + share * linear(simple, matrix(derived_frame, simple["columns"]))
     return sigmoid(z)
 
 
