@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,15 @@ from features.quarantine import (
     refuse_if_too_bad,
     refuse_unknown_types,
 )
-from features.tables import describe, no_zone, read_file, require, unreadable, wrong_type
+from features.tables import (
+    describe,
+    no_zone,
+    read_file,
+    require,
+    unreadable,
+    with_secrets,
+    wrong_type,
+)
 from features.timeline import day_date, day_number
 
 # Largest amount in minor units that a sum over a long history cannot overflow int64 with.
@@ -88,10 +97,11 @@ def open_table(connection: Any, location: Location, source: EventSource) -> Tabl
 
 
 def _url_table(connection: Any, location: UrlTable) -> Table:
+    url = with_secrets(location.url)
     try:
-        remote = ibis.connect(location.url)
+        remote = ibis.connect(url)
         return connection.create_table(
-            f"remote_{abs(hash((location.url, location.table)))}",
+            f"remote_{uuid.uuid5(uuid.NAMESPACE_URL, f'{location.url} {location.table}').hex}",
             remote.table(location.table).to_pyarrow(),
             temp=True,
             overwrite=True,

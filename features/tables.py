@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -207,3 +209,16 @@ def wrong_type(where: str, column: str, kind: object, expected: str) -> UserErro
         if str(kind) == "date"
         else "map another column, or convert this one",
     )
+
+
+def with_secrets(url: str) -> str:
+    """A URL with ``${NAME}`` filled in from the environment, so that no file holds a password."""
+    lacking = [name for name in re.findall(r"\$\{(\w+)\}", url) if name not in os.environ]
+    if lacking:
+        raise UserError(
+            "sources: url",
+            found=f"${{{lacking[0]}}}, which is not set",
+            expected="an environment variable of that name",
+            mend=f"export {lacking[0]}=... before the command",
+        )
+    return re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match.group(1)], url)
