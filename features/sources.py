@@ -13,7 +13,7 @@ import ibis
 import ibis.expr.datatypes as dt
 from ibis.expr.types import Column, Table, Value
 
-from features import datasets
+from features import datasets, tables
 from features.config import (
     ColumnRef,
     Config,
@@ -31,15 +31,7 @@ from features.quarantine import (
     refuse_if_too_bad,
     refuse_unknown_types,
 )
-from features.tables import (
-    describe,
-    no_zone,
-    read_file,
-    require,
-    unreadable,
-    with_secrets,
-    wrong_type,
-)
+from features.tables import describe, no_zone, read_file, require, unreadable, wrong_type
 from features.timeline import day_date, day_number
 
 # Largest amount in minor units that a sum over a long history cannot overflow int64 with.
@@ -97,7 +89,7 @@ def open_table(connection: Any, location: Location, source: EventSource) -> Tabl
 
 
 def _url_table(connection: Any, location: UrlTable) -> Table:
-    url = with_secrets(location.url)
+    url = tables.with_secrets(location.url)
     try:
         remote = ibis.connect(url)
         return connection.create_table(
