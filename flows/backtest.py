@@ -15,6 +15,7 @@ from flows.console import progress, step, warn
 from flows.features import read_and_tally
 from flows.workspace import Workspace, fingerprint
 from models import backtest as backtests
+from models.concerns import concerns
 
 
 @task(name="tally if needed")
@@ -38,6 +39,8 @@ def run_origins(output: str, origins: list[str]) -> dict[str, Any]:
         figures, skipped = backtests.backtest(archive, days, done=lambda *_: advance())
     for each in skipped:
         warn(f"{each.task} at {each.origin} left out: {each.reason}")
+    for sentence in concerns(figure.as_dict() for figure in figures):
+        warn(sentence)
     path = backtests.write(figures, space.output)
     return {"path": str(path), "figures": len(figures), "skipped": len(skipped)}
 

@@ -12,6 +12,7 @@ import pandas as pd
 from features.archive import open_archive
 from features.runs import run_folder
 from flows.workspace import Workspace
+from models.concerns import concerns
 
 # The figure shown for each model, beside its plainest baseline.
 HEADLINES = {
@@ -135,7 +136,8 @@ def _figures(space: Workspace) -> list[str]:
         ]
         at = mine[0]["snapshot_at"] if mine else "-"
         lines += [f"### {model} ({at})", "", *_table(["method", *metrics], rows)]
-    return lines
+    told = [f"- Warning: {sentence}." for sentence in concerns(records)]
+    return [*lines, *told, ""] if told else lines
 
 
 def _data(space: Workspace) -> list[str]:

@@ -38,7 +38,7 @@ MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
 MIN_FIRST = 30  # never-buyers who bought within a horizon, to learn who does
 COVERAGE = 0.8
 HYBRID_WEIGHTS = (1.0, 0.5)  # share of the hybrid beside BTYD, tried in this order
-CLEAR_GAIN = 2.0  # standard errors of its gain from which the hybrid is served alone
+CLEAR_GAIN, LARGE_GAIN = 2.0, 0.02  # its gain, in standard errors and relative, to serve it alone
 MOST_HARM = 1.0  # standard errors of a loss in squared error from which it is not served
 MIN_END = 0.5  # multiples of the scale that an active buyer's interval has on either side
 MIN_GROUP = 50  # residuals a group of the interval needs of its own
@@ -182,7 +182,7 @@ def _gated(
     )
     hybrid = Part("clv", {**head, "serve": "hybrid", "glm": glm}, boosters)
     gain = _losses(plain, validation) - _losses(hybrid, validation)
-    clear = _errors(gain) >= CLEAR_GAIN
+    clear = _errors(gain) >= CLEAR_GAIN and gain.mean() >= LARGE_GAIN * abs(deviance["btyd"])
     for weight in HYBRID_WEIGHTS[0 if clear else 1 :]:
         mixed = Part("clv", {**hybrid.parameters, "hybrid_weight": weight}, boosters)
         deviance["hybrid"] = _deviance(mixed, validation)

@@ -798,7 +798,8 @@ def predict_transition(
         x = matrix(derive(frame, context), parameters["columns"])
     if parameters["kind"] == "trees":
         learned = booster_classes(part.boosters["destination"], x)
-        p = spread_classes(learned, parameters["classes"], p)
+        weight = parameters.get("destination_weight", 1.0)
+        p = weight * spread_classes(learned, parameters["classes"], p) + (1.0 - weight) * p
     p = without_origin(p, stage_codes(frame, stages))
     timing = transition_timing(part, x, p, table)
     return transition_outputs(p, timing, parameters["period_days"])

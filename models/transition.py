@@ -21,6 +21,8 @@ from models.multiclass import Rows, Trees, derived_inputs, fit_trees, frequent, 
 from models.transition_baselines import cells, fit_timer_table
 
 Array = np.ndarray[Any, Any]
+HALF = 0.5  # share of the trees where they and the table are better together
+DESTINATION_NOISE = 1.02  # by so much trees alone may lose to the mixture and still be served
 TIMING_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 USUAL_WEIGHT = 0.75
 TIMING_NOISE = 1.005  # scores this close say nothing about which weight is better
@@ -86,6 +88,7 @@ def fit_transition(
         "periods": int(periods),
         "period_days": int(period_days),
         "kind": "trees" if where else "table",
+        "destination_weight": 1.0,
         "timing_weight": 1.0 if when else 0.0,
         "columns": columns,
         "classes": classes,
@@ -125,24 +128,30 @@ def _guarded(
     boosters |= {"timing": when.before} if when else {}
     checked = inputs.iloc[rows.validation]
 
-    def predicted(kind: str, weight: float) -> dict[str, Array]:
+    def predicted(kind: str, weight: float, share: float = 1.0) -> dict[str, Array]:
         own = {**parameters, "kind": kind, "timing_weight": weight, "table": table}
+        own["destination_weight"] = share
         context = contexts[pd.Timestamp(checked["snapshot_at"].iloc[0])]
         part = Part("transition", own, boosters)
         return inference.predict_transition(part, checked, context)
 
-    kind, weight, figures = "table", 0.0, {}
+    kind, weight, share, figures = "table", 0.0, 1.0, {}
     if len(checked):
         out = predicted("table", 0.0)
         figures["timer_table"] = _figures(out["probabilities"], out["cif"], checked)
         if where:
             learned = predicted("trees", 0.0)
             figures["trees"] = _figures(learned["probabilities"], learned["cif"], checked)
-            if figures["trees"]["log_loss"] < figures["timer_table"]["log_loss"]:
+            half = predicted("trees", 0.0, HALF)
+            figures["half"] = _figures(half["probabilities"], half["cif"], checked)
+            trees, mixed = figures["trees"]["log_loss"], figures["half"]["log_loss"]
+            if min(trees, mixed) < figures["timer_table"]["log_loss"]:
                 kind, out = "trees", learned
+                if trees > DESTINATION_NOISE * mixed:
+                    share, out = HALF, half
         if when:
             # Incidences are linear in the timing, so mixtures need no further prediction.
-            full = predicted(kind, 1.0)["cif"]
+            full = predicted(kind, 1.0, share)["cif"]
             mixtures = {w: w * full + (1.0 - w) * out["cif"] for w in TIMING_WEIGHTS}
             scores = {
                 w: _figures(out["probabilities"], cif, checked)["integrated_brier"]
@@ -153,6 +162,7 @@ def _guarded(
             figures["served"] = _figures(out["probabilities"], mixtures[weight], checked)
     report = {
         "served": kind,
+        "destination_weight": share,
         "timing_weight": weight,
         "validation": rows.validation_kind,
         "validation_at": str(pd.Timestamp(inputs["snapshot_at"].max()).date()),
@@ -163,7 +173,8 @@ def _guarded(
         },
         "fit_rows": len(rows.fit),
     }
-    return {"kind": kind, "timing_weight": weight, "report": report}
+    served = {"kind": kind, "destination_weight": share, "timing_weight": weight}
+    return {**served, "report": report}
 
 
 def _figures(p: Array, cif: Array, checked: pd.DataFrame) -> dict[str, float]:
