@@ -50,9 +50,18 @@ def _run(flow: Callable[..., Any], *arguments: Any) -> Any:
     """Run a flow in the local settings; the flow's own error is what the user sees."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    # The heartbeat thread costs every flow a second, and tells a local user nothing.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        return flow(*arguments)
+    from flows.workspace import settle_config
+
+    done = False
+    try:
+        # The heartbeat thread costs every flow a second, and tells a local user nothing.
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            result = flow(*arguments)
+        done = True
+    finally:
+        # A run that was refused must not leave its settings beside the result of the one before.
+        settle_config(Path(arguments[0]), keep=done)
+    return result
 
 
 @app.command()

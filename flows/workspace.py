@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,8 +138,25 @@ def prepare(output: Path, config: str | None, settings: tuple[str, ...]) -> Work
         ) from error
     partial = space.config_file.with_suffix(".yaml.tmp")
     configs.dump(resolved, partial)
+    if space.config_file.is_file():
+        shutil.copyfile(space.config_file, _before(space))
     os.replace(partial, space.config_file)
     return space
+
+
+def _before(space: Workspace) -> Path:
+    return space.output / "config.yaml.before"
+
+
+def settle_config(output: Path, *, keep: bool) -> None:
+    """After a step: keep the config that `prepare` wrote, or put the one before it back."""
+    space = Workspace(output)
+    before = _before(space)
+    if before.is_file():
+        if keep:
+            before.unlink()
+        else:
+            os.replace(before, space.config_file)
 
 
 def today() -> int:

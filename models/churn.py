@@ -43,6 +43,7 @@ RFM_STRENGTH = 1.0  # C: three columns need no shrinking
 # Share of a plain RFM regression where the training snapshots span less than so many horizons:
 # their labels are nearly the same then, and windows that outgrow the history tell the calendar.
 SHORT_SPANS = ((1.0, 2 / 3), (2.0, 1 / 4))
+FEW_SHARE = 0.8  # its share where there are too few customers for trees
 BASE_WEIGHT = 50.0  # rows of the overall rate that a peer group's base rate is smoothed with
 BAND_QUANTILES = (0.5, 0.85)  # of the lift at validation: low up to the first, high from the second
 
@@ -165,8 +166,8 @@ def simple_share(frame: pd.DataFrame, horizon_days: int) -> float:
     return next((share for most, share in SHORT_SPANS if span < most * horizon_days), 0.0)
 
 
-def _present(columns: list[str], frame: pd.DataFrame) -> list[str]:
-    return [name for name in columns if name in frame.columns]
+def _varying(columns: list[str], frame: pd.DataFrame) -> list[str]:
+    return [name for name in columns if name in frame.columns and frame[name].nunique() > 1]
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
@@ -336,6 +337,8 @@ def fit_churn(
         columns = steady_columns(frame, columns)
     rarer = min(frame.loc[y == side, "customer_id"].nunique() for side in (0, 1))
     with_trees = bool(columns) and rarer >= MIN_CLASS_FOR_TREES
+    if not with_trees:
+        share = max(share, FEW_SHARE)
     straight = fit_logistic(frame, columns, y, strength=recipe.strength)
     boosters: dict[str, lgb.Booster] = {}
     rounds: list[int] = []
@@ -346,7 +349,7 @@ def fit_churn(
         boosters = _refit(frame, columns, recipe, rounds=again, seed=seed, threads=threads)
     else:
         logit = linear(straight, matrix(frame, columns))
-    simple = fit_logistic(frame, _present(RFM, frame), y, strength=RFM_STRENGTH)
+    simple = fit_logistic(frame, _varying(RFM, frame), y, strength=RFM_STRENGTH)
     logit = (1 - share) * logit + share * linear(simple, matrix(frame, simple["columns"]))
     parameters = {
         "columns": columns,

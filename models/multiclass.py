@@ -37,6 +37,7 @@ TREES: dict[str, Any] = {
 MIN_DATA = 80  # rows a leaf; fewer where the data are small
 MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 500, 20, 1.1
 MIN_ROWS = 400  # fit rows below which trees are not tried
+MIN_CUSTOMERS = 100  # below it rows repeat so few customers that no snapshot can guard trees
 MIN_CLASS = 20  # fit rows of a class below which it is left to the table
 MAX_ROWS = 200_000  # rows learned from; more add time and nothing else
 HELD_OUT = 5  # one customer in so many validates where there is one snapshot only

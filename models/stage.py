@@ -17,6 +17,7 @@ from models import inference, metrics
 from models.inference import Part
 from models.multiclass import (
     MIN_CLASS,
+    MIN_CUSTOMERS,
     Rows,
     Trees,
     derived_inputs,
@@ -71,7 +72,7 @@ def fit_stage(
     y = label_codes(frame["truth_code"], len(stages))
     inputs, columns = derived_inputs(frame, contexts)
     trees, classes = None, frequent(y[rows.fit], len(stages))
-    if columns:
+    if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
         x = inference.matrix(inputs, columns)
         trees = fit_trees(x, y, rows, classes=classes, seed=seed, threads=threads)
     table = fit_frequency_table(frame, len(stages))

@@ -17,12 +17,21 @@ import pandas as pd
 
 from models import inference, metrics
 from models.inference import Part
-from models.multiclass import Rows, Trees, derived_inputs, fit_trees, frequent, split_rows
+from models.multiclass import (
+    MIN_CUSTOMERS,
+    Rows,
+    Trees,
+    derived_inputs,
+    fit_trees,
+    frequent,
+    split_rows,
+)
 from models.transition_baselines import cells, fit_timer_table
 
 Array = np.ndarray[Any, Any]
-HALF = 0.5  # share of the trees where they and the table are better together
-DESTINATION_NOISE = 1.02  # by so much trees alone may lose to the mixture and still be served
+HALF = 0.5  # share of the trees where they and the table are better together at validation
+MOSTLY = 0.75  # where they are nearly as good together: the mixture drifts less in a later season
+DESTINATION_NOISE = 1.02  # scores this close are nearly as good
 TIMING_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 USUAL_WEIGHT = 0.75
 TIMING_NOISE = 1.005  # scores this close say nothing about which weight is better
@@ -75,7 +84,7 @@ def fit_transition(
     classes = frequent(destination[rows.fit], len(stages) + 1)
     where = when = None
     timing_codes: list[int] = []
-    if columns:
+    if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
         x = inference.matrix(inputs, columns)
         where = fit_trees(x, destination, rows, classes=classes, seed=seed, threads=threads)
         x, movers = np.column_stack([x, destination]), _movers(rows, moved)
@@ -147,8 +156,10 @@ def _guarded(
             trees, mixed = figures["trees"]["log_loss"], figures["half"]["log_loss"]
             if min(trees, mixed) < figures["timer_table"]["log_loss"]:
                 kind, out = "trees", learned
-                if trees > DESTINATION_NOISE * mixed:
+                if mixed < trees:
                     share, out = HALF, half
+                elif mixed < DESTINATION_NOISE * trees:
+                    share, out = MOSTLY, predicted("trees", 0.0, MOSTLY)
         if when:
             # Incidences are linear in the timing, so mixtures need no further prediction.
             full = predicted(kind, 1.0, share)["cif"]

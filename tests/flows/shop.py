@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import atexit
 import datetime as dt
+import functools
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 CONFIG = """\
 name: {name}
 timezone: America/Chicago
@@ -75,12 +80,38 @@ def write_shop(folder: Path, *, customers: int = 250, seed: int = 7, name: str =
     return path
 
 
+@functools.cache
 def shared_prefect() -> dict[str, str]:
-    """One Prefect database for all commands of a test process: its migrations take seconds."""
-    folder = Path(tempfile.gettempdir()) / f"stagecast-prefect-{os.getpid()}"
-    folder.mkdir(exist_ok=True)
+    """Address of one Prefect server for all commands of a test process: starting takes seconds."""
+    folder = Path(tempfile.mkdtemp(prefix="stagecast-prefect-"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    database = f"sqlite+aiosqlite:///{folder}/prefect.db"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
+        env={**os.environ, "PREFECT_API_DATABASE_CONNECTION_URL": database, **QUIET},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return {"PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder}/prefect.db"}
+    atexit.register(server.wait)
+    atexit.register(server.terminate)
+    url = f"http://127.0.0.1:{port}/api"
+    deadline = time.monotonic() + 180
+    while not _answers(f"{url}/health"):
+        assert server.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return {"PREFECT_API_URL": url}
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def stagecast(
@@ -88,7 +119,8 @@ def stagecast(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, as a user does."""
     command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
-    environment = {**os.environ, **shared_prefect(), "COLUMNS": "160", **(env or {})}
+    address = shared_prefect() if env is None else env
+    environment = {**os.environ, **address, "COLUMNS": "160"}
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=600, check=False
     )

@@ -64,3 +64,14 @@ def test_help_teaches_and_needs_no_heavy_import() -> None:
     assert done.returncode == 0
     for command in ("run", "features", "train", "promote", "score", "target", "backtest"):
         assert command in done.stdout
+
+
+def test_a_refused_run_leaves_the_config_of_the_one_before(tmp_path: Path) -> None:
+    config = write_shop(tmp_path, customers=20)
+    out = tmp_path / "out"
+    assert stagecast("features", "--config", config, "--output", out).returncode == 0
+    before = (out / "config.yaml").read_text()
+    wrong = ("--set", "sources.0.columns.value=money")
+    assert_one_message(stagecast("features", "--output", out, *wrong), "money")
+    assert (out / "config.yaml").read_text() == before
+    assert not (out / "config.yaml.before").exists()

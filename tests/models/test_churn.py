@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from models import churn_baselines, inference, metrics
-from models.churn import ChurnRecipe, customer_folds, fit_churn, fit_logistic, varying_columns
+from models.churn import (
+    ChurnRecipe,
+    customer_folds,
+    fit_churn,
+    fit_logistic,
+    simple_share,
+    varying_columns,
+)
 from models.inference import Part, predict_churn
 
 DATES = [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-04-01"), pd.Timestamp("2024-05-01")]
@@ -273,3 +280,9 @@ def test_recency_only_is_monotone_and_knows_one_class(training, test_frame):
     assert (np.diff(p[order]) >= 0).all()
     one = churn_baselines.recency_only(frame.assign(no_purchase=1.0), test_frame)["p_churn"]
     np.testing.assert_array_equal(one, 1.0)
+
+
+@pytest.mark.parametrize(("days", "share"), [(30, 2 / 3), (100, 1 / 4), (180, 0.0)])
+def test_a_short_span_of_snapshots_leans_on_recency_frequency_and_value(days, share):
+    at = pd.to_datetime(["2021-01-01", "2021-01-01"]) + pd.to_timedelta([0, days], unit="D")
+    assert simple_share(pd.DataFrame({"snapshot_at": at}), 90) == share

@@ -260,3 +260,19 @@ def test_a_next_order_beyond_three_horizons_has_no_date():
     dates = columns["expected_next_order_at"]
     assert dates.iloc[0] == pd.Timestamp("2021-01-11")
     assert dates.iloc[1:].isna().all()
+
+
+def test_half_a_hybrid_is_the_mean_of_hybrid_and_btyd(frames, part):
+    _, test = frames
+
+    def clv(**changes):
+        return predict(Part("clv", {**part.parameters, **changes}, part.boosters), test)["clv"]
+
+    assert part.parameters["serve"] == "hybrid"
+    alone, none, half = clv(hybrid_weight=1.0), clv(hybrid_weight=0.0), clv(hybrid_weight=0.5)
+    np.testing.assert_allclose(half, (alone + none) / 2)
+    assert half.sum() == pytest.approx(none.sum(), rel=1e-6)
+
+
+def test_equal_amounts_leave_room_on_both_sides_of_an_active_buyer(part):
+    assert min(part.parameters["interval"]["active"]) >= 0.5
