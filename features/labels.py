@@ -13,10 +13,11 @@ import pandas as pd
 
 from features.catalog import View
 from features.contracts import MONEY_ROLES
+from features.day_rows import FAR_PAST, Window
 from features.snapshots import bought_within, existing, keys, snapshot_stamp
 from features.stages import Array, Facts, decide, stage_at
 from features.taxonomy import Compare, Taxonomy
-from features.windows import FAR_PAST, History, Window
+from features.windows import History
 
 
 def _after(history: History, role: str, at: int, days: int) -> Window | None:

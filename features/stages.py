@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from features.day_rows import FAR_PAST, DayRows, Window
 from features.taxonomy import All, Compare, Measure, Not, Rule, Taxonomy
-from features.windows import FAR_PAST, DayRows, History, Window
+from features.windows import History
 
 Array = np.ndarray[Any, Any]
 COMPARE: Mapping[str, Callable[[Array, float], Array]] = {
