@@ -155,9 +155,10 @@ class Snapshots(Strict):
 
 
 class StagesFile(Strict):
-    """Where the taxonomy stands and the values of its parameters."""
+    """Where the taxonomy stands, the preset of its parameters, and values that override it."""
 
     file: str
+    preset: str | None = None
     params: dict[str, int | float] = {}
 
 

@@ -118,7 +118,7 @@ class DayRows:
             return self.starts
         days = np.maximum(np.broadcast_to(day, self.customers), FAR_PAST + 1)
         wanted = np.arange(self.customers, dtype=np.int64) * DAYS + days
-        return np.searchsorted(self.key, wanted, side="left")
+        return np.asarray(np.searchsorted(self.key, wanted, side="left"))
 
     def known_before(self, day: Array | int) -> DayRows:
         """Rows known before a day (one for all, or one a customer).

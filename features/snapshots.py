@@ -8,8 +8,8 @@ import pandas as pd
 from features.catalog import Array, FeatureSpec, View
 from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
 from features.families.preference import favourite
-from features.stages import present_stay
-from features.taxonomy import Taxonomy
+from features.stage_definitions import Taxonomy
+from features.stays import present_stay
 from features.timeline import day_date
 from features.windows import FAR_PAST, History
 
@@ -77,7 +77,7 @@ def profile(
     known = history.known_before(at)
     positions = existing(history, at)
     view = View(known, at, spec.minor_units)
-    stay = present_stay(taxonomy, History(history.customers, history.roles, {}), at)
+    stay = present_stay(taxonomy, history, at)
     names = np.array([*taxonomy.names, None], dtype=object)
     previous = names[stay.previous]  # code -1 takes the last name, which stands for none
     days = view.purchases

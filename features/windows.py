@@ -86,6 +86,11 @@ class History:
             return self.roles.get(subject.name)
         raise ValueError(f"the history was made without {subject}")
 
+    @property
+    def there(self) -> set[str]:
+        """Names of the roles and event types with events."""
+        return set(self.roles) | {s.name for s, rows in self.subjects.items() if len(rows.day)}
+
     def only(self, subjects: Iterable[Subject]) -> History:
         """Nothing but the rows of some subjects: what rules need, at less cost."""
         found = {s: rows for s in subjects if (rows := self.rows(s)) is not None}
