@@ -75,7 +75,8 @@ def contradiction(rule: Rule) -> str | None:
         if said:
             return said
     below = [p for part in parts if isinstance(part, AnyOf) for p in part.parts]
-    return next((said for part in below if (said := contradiction(part))), None)
+    said = next((said for part in below if (said := contradiction(part))), None)
+    return said and f"an alternative: {said.removeprefix('an alternative: ')}"
 
 
 def _reach(measure: Measure) -> float:

@@ -89,8 +89,7 @@ def test_any_taxonomy_gives_the_stage_that_loops_give(
     for content in [*drawn, TAXONOMY]:
         try:
             taxonomy = parse_taxonomy(content, {}, where="drawn")
-        except UserError as error:  # what is refused never happens: see the plain rules oracle
-            assert "can never" in str(error)
+        except UserError:  # what is refused never happens: see the plain rules oracle
             continue
         for at in range(first, first + 50, 7):
             expected = [stage_of(content, events, c, at) for c in shop.history.customers]
