@@ -354,7 +354,7 @@ def resolve(config: Config, path: Path) -> Config:
 
 
 def _absolute(location: Location, path: Path) -> Location:
-    if not isinstance(location, str):
+    if not isinstance(location, str) or Path(location).is_absolute():
         return location
     beside = path.parent / location
     if not any(sign in location for sign in "*?["):

@@ -63,6 +63,9 @@ class DayRows:
         By name (int64): ``count`` of events (purchases: orders), ``value`` (sum of the day in
         integer minor units), ``largest`` and ``latest`` (value of one event), ``last_at``
         (instant of the last event).
+    parts
+        The parts of all days of which something was learned late, as they became known; None
+        where nothing was. The rows themselves are as they stand once all is known.
     """
 
     customer: Array
@@ -70,6 +73,7 @@ class DayRows:
     known_day: Array
     customers: int
     facts: Mapping[str, Array]
+    parts: DayRows | None = None
 
     @classmethod
     def empty(cls, customers: int) -> DayRows:
@@ -108,9 +112,22 @@ class DayRows:
         return np.searchsorted(self.customer, np.arange(self.customers), side="left")
 
     @cached_property
-    def late(self) -> Array:
-        """Row numbers that became known on a later day than they happened."""
-        return np.flatnonzero(self.known_day > self.day)
+    def settled(self) -> DayRows:
+        """The rows as they stand once all is known."""
+        return self if self.parts is None else replace(self, parts=None)
+
+    @cached_property
+    def late(self) -> DayRows:
+        """What became known on a later day than it happened, in rows of their own."""
+        if self.parts is None:
+            return DayRows.empty(self.customers)
+        return self.parts.where(self.parts.known_day > self.parts.day)
+
+    def in_flight(self, day: Array | int) -> Array:
+        """Customers with something that had happened and was not known before a day."""
+        late = self.late
+        limit = day if isinstance(day, int) else day[late.customer]
+        return late.customer[(late.day < limit) & (late.known_day >= limit)]
 
     def edge(self, day: Array | int) -> Array:
         """First row of every customer at or after a day (length customers)."""
@@ -121,14 +138,38 @@ class DayRows:
         return np.asarray(np.searchsorted(self.key, wanted, side="left"))
 
     def known_before(self, day: Array | int) -> DayRows:
-        """Rows known before a day (one for all, or one a customer).
+        """Rows known before a day (one for all, or one a customer); later days may stay.
 
-        Days with late parts are merged, emptied days dropped.
+        Days with late parts are merged from what was known, emptied days dropped.
         """
-        if not len(self.late):
+        parts = self.parts
+        if parts is None:
             return self
-        limit = day if isinstance(day, int) else day[self.customer]
-        return self.where(self.known_day < limit).merged()
+        limit = day if isinstance(day, int) else day[parts.customer]
+        hidden = parts.known_day >= limit
+        partly = np.unique(parts.key[hidden & (parts.day < limit)])
+        if not len(partly):
+            return self.settled
+        seen = parts.where(np.isin(parts.key, partly) & ~hidden).merged()
+        places = np.searchsorted(self.key, partly)
+        there = self.key[np.minimum(places, len(self.key) - 1)] == partly if len(self.key) else []
+        gone = places[np.asarray(there, dtype=bool)]
+        return self.settled._replaced(gone, seen)
+
+    def _replaced(self, gone: Array, new: DayRows) -> DayRows:
+        """Without some rows, and with new ones in their places."""
+        places = np.searchsorted(np.delete(self.key, gone), new.key)
+
+        def swap(old: Array, fresh: Array) -> Array:
+            return np.insert(np.delete(old, gone), places, fresh)
+
+        return DayRows(
+            swap(self.customer, new.customer),
+            swap(self.day, new.day),
+            swap(self.known_day, new.known_day),
+            self.customers,
+            {name: swap(fact, new.facts[name]) for name, fact in self.facts.items()},
+        )
 
     def where(self, kept: Array) -> DayRows:
         """Some of the rows, of the same customers."""
@@ -148,19 +189,24 @@ class DayRows:
         facts = self.facts
         if len(first) < len(self.day):
             facts = _merged_facts(facts, first)
-        rows = DayRows(
-            self.customer[first], self.day[first], self.day[first], self.customers, facts
-        )
+        known = np.minimum.reduceat(self.known_day, first)
+        rows = DayRows(self.customer[first], self.day[first], known, self.customers, facts)
         there = rows.count > 0  # a day whose only order moved to an earlier day is no purchase day
         return rows if there.all() else rows.where(there)
 
     def take(self, positions: Array) -> DayRows:
         """The rows of some customers, renumbered in the given rising order."""
-        renumber = np.full(self.customers, -1, dtype=np.int64)
-        renumber[positions] = np.arange(len(positions))
-        number = renumber[self.customer]
-        rows = self.where(number >= 0)
-        return replace(rows, customer=number[number >= 0], customers=len(positions))
+        starts = self.starts[positions]
+        lengths = np.append(self.starts[1:], len(self.day))[positions] - starts
+        before = np.cumsum(lengths) - lengths
+        index = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+        rows = self.where(index)
+        return replace(
+            rows,
+            customer=np.repeat(np.arange(len(positions)), lengths),
+            customers=len(positions),
+            parts=None if self.parts is None else self.parts.take(positions),
+        )
 
 
 def _merged_facts(facts: Mapping[str, Array], first: Array) -> dict[str, Array]:

@@ -68,8 +68,16 @@ def stage_at(
         Purchases imagined just before `at`.
     """
     known = at if known_before is None else known_before
-    needed = history.only(taxonomy.stage_subjects()).known_before(known)
-    return decide(taxonomy, Facts(needed, at, known, added_purchases))
+    needed = history.only(taxonomy.stage_subjects())
+    code = decide(taxonomy, Facts(needed.settled, at, known, added_purchases))
+    # Few customers have something under way at any date: only their past needs cutting.
+    few = needed.in_flight(known)
+    if len(few):
+        when = at if isinstance(at, int) else at[few]
+        limit = known if isinstance(known, int) else known[few]
+        cut = needed.take(few).known_before(limit)
+        code[few] = decide(taxonomy, Facts(cut, when, limit, added_purchases))
+    return code
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,8 @@ from features.stage_definitions import Named, Taxonomy
 from features.stages import decide, stage_at
 from features.timeline import day_date
 from features.windows import History
+
+BLOCK = 10_000  # customers whose stage path is followed at a time
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,20 @@ def standing(taxonomy: Taxonomy, history: History, at: int, to: int | None = Non
 
 
 def stage_path(
-    taxonomy: Taxonomy, history: History, days: Iterable[int]
+    taxonomy: Taxonomy, history: History, days: Sequence[int]
 ) -> Iterator[tuple[int, Array, Array]]:
     """Stages on a grid of dates: the date, the positions of those who exist, and their codes."""
     needed, first = history.only(taxonomy.stage_subjects()), history.exists_from
-    for day in days:
+    codes = np.empty((len(days), len(first)), dtype=np.int8)
+    # A block of customers stays in the processor's cache while all dates pass over it.
+    for start in range(0, len(first), BLOCK):
+        block = np.arange(start, min(start + BLOCK, len(first)))
+        part = needed.take(block)
+        for number, day in enumerate(days):
+            codes[number, block] = stage_at(taxonomy, part, day)
+    for number, day in enumerate(days):
         who = np.flatnonzero(first <= day)
-        yield day, who, stage_at(taxonomy, needed, day)[who]
+        yield day, who, codes[number, who]
 
 
 def path_frame(taxonomy: Taxonomy, history: History, day: int, who: Array, code: Array) -> Any:

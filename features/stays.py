@@ -70,12 +70,15 @@ class _Search:
 
     def __init__(self, taxonomy: Taxonomy, history: History, who: Array) -> None:
         self.taxonomy, self.history, self.who = taxonomy, history, who
-        self.turns = [
-            (rows, sorted(offsets))
-            for subject, offsets in _offsets(taxonomy).items()
-            if (rows := history.rows(subject)) is not None and len(rows.day)
-        ]
-        self.turns += [(_by_arrival(rows), [0]) for rows, _ in self.turns if len(rows.late)]
+        turns: list[tuple[DayRows, list[int]]] = []
+        for subject, offsets in _offsets(taxonomy).items():
+            rows = history.rows(subject)
+            if rows is None:
+                continue
+            turns += [(rows, sorted(offsets)), (_by_arrival(rows.late), [0])]
+            if rows.parts is not None:  # a day emptied later has no row any more, and once had one
+                turns.append((rows.parts, sorted(offsets)))
+        self.turns = [(rows, offsets) for rows, offsets in turns if len(rows.day)]
 
     def shrunk_to(self, open_: Array) -> _Search:
         """The same search without those who need none any more, once they are many."""
@@ -126,10 +129,9 @@ def _offsets(taxonomy: Taxonomy) -> dict[Subject, set[int]]:
 
 def _by_arrival(rows: DayRows) -> DayRows:
     """Late rows under the first day on which they count."""
-    late = rows.where(rows.late)
-    known = np.maximum(late.day, late.known_day) + 1
-    order = np.lexsort([known, late.customer])
-    return DayRows(late.customer[order], known[order], known[order], rows.customers, {})
+    known = rows.known_day + 1
+    order = np.lexsort([known, rows.customer])
+    return DayRows(rows.customer[order], known[order], known[order], rows.customers, {})
 
 
 def _acted_on(taxonomy: Taxonomy, history: History, day: Array) -> Array:
@@ -139,6 +141,7 @@ def _acted_on(taxonomy: Taxonomy, history: History, day: Array) -> Array:
     for role in roles:
         rows = history.roles.get(role)
         if rows is not None:
-            there = np.maximum(rows.day, rows.known_day) == day[rows.customer]
-            acted[rows.customer[there]] = True
+            for each in (rows, rows.parts or rows.late):
+                there = np.maximum(each.day, each.known_day) == day[each.customer]
+                acted[each.customer[there]] = True
     return acted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -75,7 +75,8 @@ class History:
         """First snapshot day at which each customer exists: an event both past and known."""
         first = np.full(len(self.customers), np.iinfo(np.int64).max - 1)
         for rows in self.roles.values():
-            np.minimum.at(first, rows.customer, np.maximum(rows.day, rows.known_day))
+            for each in (rows, rows.late):
+                np.minimum.at(first, each.customer, np.maximum(each.day, each.known_day))
         return first + 1
 
     def rows(self, subject: Subject) -> DayRows | None:
@@ -97,6 +98,18 @@ class History:
         whole = {s.name: rows for s, rows in found.items() if s not in self.subjects}
         beside = {s: rows for s, rows in found.items() if s in self.subjects}
         return History(self.customers, whole, {}, beside)
+
+    @property
+    def settled(self) -> History:
+        """The history once all is known."""
+        roles = {name: rows.settled for name, rows in self.roles.items()}
+        subjects = {s: rows.settled for s, rows in self.subjects.items()}
+        return History(self.customers, roles, self.choices, subjects)
+
+    def in_flight(self, day: Array | int) -> Array:
+        """Customers of whom something had happened and was not known before a day, rising."""
+        found = [r.in_flight(day) for r in (*self.roles.values(), *self.subjects.values())]
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
 
     def known_before(self, day: Array | int) -> History:
         """The history as it stood before a day: nothing learned later is in it."""
@@ -237,4 +250,7 @@ def _day_rows(customer: Array, columns: Mapping[str, Array], customers: int) -> 
         customers,
         {name: columns[name][order] for name in (*SUMMED, *TOPPED, "latest")},
     )
-    return rows if len(rows.late) else rows.merged()
+    late = rows.known_day > rows.day
+    if not late.any():
+        return rows.merged()
+    return replace(rows.merged(), parts=rows.where(np.isin(rows.key, rows.key[late])))
