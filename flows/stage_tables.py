@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.markup import escape
 from rich.table import Table
 
 from features.build import Builder
@@ -39,7 +40,8 @@ def reason_line(reason: Reason) -> str:
     """One step of an explanation."""
     mark = "[green]yes[/]" if reason.holds else "[red]no [/]"
     seen = f"  [dim](saw {reason.seen})[/]" if reason.seen else ""
-    text = f"[bold]{reason.text}[/]" if reason.depth == 0 else reason.text
+    said = escape(reason.text)
+    text = f"[bold]{said}[/]" if reason.depth == 0 else said
     return f"{mark} {'  ' * reason.depth}{text}{seen}"
 
 

@@ -115,6 +115,7 @@ def explain(
 ) -> None:
     """Which rule put a customer where, with the values it saw."""
     import numpy as np
+    from rich.markup import escape
 
     from features.standing import explain as reasons_of
     from features.timeline import day_date
@@ -135,7 +136,7 @@ def explain(
         raise UserError(
             "--at", found=at, expected=f"{since} or later: nothing was known of {customer} before"
         )
-    console.print(f"{customer} on {at}, by the rules of {builder.taxonomy.name}:")
+    console.print(f"{escape(customer)} on {at}, by the rules of {builder.taxonomy.name}:")
     for reason in reasons_of(
         builder.taxonomy, history, position, day, minor_units=builder.config.minor_units
     ):
