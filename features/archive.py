@@ -19,7 +19,6 @@ from features.contracts import SNAPSHOT
 from features.errors import UserError
 from features.tallies import Tallies
 from features.timeline import day_date, day_number
-from features.windows import history
 
 FOLDER = "features"
 FILES = ("daily.parquet", "attributes.parquet")
@@ -99,7 +98,7 @@ def store(output: Path, config: Config, tallies: Tallies, counts: list[SourceCou
     (fresh / "sources.json").write_text(text, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(fresh, folder)
-    return Archive(folder, Builder.of(config, history(tallies, config.role_types())))
+    return Archive(folder, Builder.from_tallies(config, tallies))
 
 
 def open_archive(output: Path, config: Config) -> Archive:
@@ -119,5 +118,12 @@ def open_archive(output: Path, config: Config) -> Archive:
             mend="run `stagecast features` (or `stagecast run`) with this output folder first",
         )
     daily, attributes = (pq.read_table(folder / "tallies" / name) for name in FILES)
+    if "latest" not in daily.column_names:
+        raise UserError(
+            str(folder),
+            found="tallies of an earlier version",
+            expected="those of this one",
+            mend="run `stagecast features` (or `stagecast run`) with this output folder again",
+        )
     tallies = Tallies(daily, attributes)
-    return Archive(folder, Builder.of(config, history(tallies, config.role_types())))
+    return Archive(folder, Builder.from_tallies(config, tallies))

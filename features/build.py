@@ -16,6 +16,7 @@ from features.contracts import ROLES
 from features.errors import UserError
 from features.snapshots import bought_within, existing, keys, profile, snapshot_stamp
 from features.stages import Timers, timers
+from features.tallies import Tallies
 from features.taxonomy import Taxonomy, load_taxonomy
 from features.timeline import (
     Span,
@@ -24,7 +25,7 @@ from features.timeline import (
     require_history,
     training_snapshots,
 )
-from features.windows import History
+from features.windows import History, history
 
 Task = Literal["stage", "transition", "churn", "clv"]
 TASKS: tuple[Task, ...] = ("stage", "transition", "churn", "clv")
@@ -50,6 +51,13 @@ class Builder:
     def of(cls, config: Config, history: History) -> Builder:
         """Builder with the config's own taxonomy."""
         return cls(config, load_taxonomy(config), history)
+
+    @classmethod
+    def from_tallies(cls, config: Config, tallies: Tallies) -> Builder:
+        """Builder with the config's own taxonomy and all that its rules ask for."""
+        taxonomy = load_taxonomy(config)
+        made = history(tallies, config.role_types(), taxonomy.subjects())
+        return cls(config, taxonomy, made)
 
     @cached_property
     def spec(self) -> FeatureSpec:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from features.windows import FAR_PAST, DayRows, History, Window
+from features.day_rows import FAR_PAST, DayRows, Window
+from features.windows import History
 
 Array = np.ndarray[Any, Any]
 
@@ -75,8 +76,7 @@ class View:
         rows = self.history.roles.get(role)
         if rows is not None:
             return rows
-        none = np.zeros(0, dtype=np.int64)
-        return DayRows(none, none, none, none, none, self.customers)
+        return DayRows.empty(self.customers)
 
     def last(self, role: str, days: int) -> Window:
         """Facts of a role in the last `days` days; 0 for the whole past."""

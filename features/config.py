@@ -155,9 +155,10 @@ class Snapshots(Strict):
 
 
 class StagesFile(Strict):
-    """Where the taxonomy stands and the values of its parameters."""
+    """Where the taxonomy stands, the preset of its parameters, and values that override it."""
 
     file: str
+    preset: str | None = None
     params: dict[str, int | float] = {}
 
 
@@ -353,7 +354,7 @@ def resolve(config: Config, path: Path) -> Config:
 
 
 def _absolute(location: Location, path: Path) -> Location:
-    if not isinstance(location, str):
+    if not isinstance(location, str) or Path(location).is_absolute():
         return location
     beside = path.parent / location
     if not any(sign in location for sign in "*?["):

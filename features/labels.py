@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 from features.catalog import View
+from features.conditions import Compare
 from features.contracts import MONEY_ROLES
+from features.day_rows import FAR_PAST, Array, Subject, Window
+from features.facts import Facts
 from features.snapshots import bought_within, existing, keys, snapshot_stamp
-from features.stages import Array, Facts, decide, stage_at
-from features.taxonomy import Compare, Taxonomy
-from features.windows import FAR_PAST, History, Window
+from features.stage_definitions import Taxonomy
+from features.stages import decide, stage_at
+from features.windows import History
 
 
 def _after(history: History, role: str, at: int, days: int) -> Window | None:
@@ -93,11 +96,15 @@ class CentredFacts(Facts):
     t. A limit on ``days_since_last`` is a window too: within n days means an event in n days.
     """
 
-    def bounds(self, window: int | None) -> tuple[int, int]:
+    def bounds(self, window: int | None) -> tuple[Array | int, Array | int]:
         """First day within and first day after a window around the reference date."""
         if window is None:
             return FAR_PAST + 1, self.at
         return self.at - window // 2, self.at + (window + 1) // 2
+
+    def end(self, subject: Subject, hi: Array | int) -> Array | None:
+        """None: windows around a date do not end on one day."""
+        return None
 
     def compare(self, compare: Compare) -> Array:
         """As the rule says, with recency read from the window around the date."""
@@ -105,11 +112,11 @@ class CentredFacts(Facts):
             return super().compare(compare)
         # "at most n days ago" is a window of n days, "fewer than n" one of n - 1.
         days = int(compare.constant) - (compare.sign in ("<", ">="))
-        window = self.window(compare.measure.role, max(days, 0))
+        window = self.window(compare.measure.subject, max(days, 0))
         within = np.zeros(self.customers, dtype=bool) if window is None else window.count > 0
         if compare.sign in ("<", "<="):
             return within
-        ever = self.window(compare.measure.role, None)
+        ever = self.window(compare.measure.subject, None)
         known = np.zeros(self.customers, dtype=bool) if ever is None else ever.count > 0
         return known & ~within
 

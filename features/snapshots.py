@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from features.catalog import Array, FeatureSpec, View
 from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
 from features.families.preference import favourite
-from features.stages import present_stay
-from features.taxonomy import Taxonomy
+from features.stage_definitions import Taxonomy
+from features.stages import decide
+from features.standing import flags, standing_facts, sub_stages
+from features.stays import present_stay
 from features.timeline import day_date
 from features.windows import FAR_PAST, History
 
@@ -77,20 +82,22 @@ def profile(
     known = history.known_before(at)
     positions = existing(history, at)
     view = View(known, at, spec.minor_units)
-    stay = present_stay(taxonomy, History(history.customers, history.roles, {}), at)
+    stay = present_stay(taxonomy, history, at)
+    facts = standing_facts(taxonomy, history, at)
+    sub_stage = sub_stages(taxonomy, facts, decide(taxonomy, facts))
     names = np.array([*taxonomy.names, None], dtype=object)
     previous = names[stay.previous]  # code -1 takes the last name, which stands for none
     days = view.purchases
     columns: dict[str, object] = {
         "data_through": snapshot_stamp(data_through),
-        "sub_stage": None,
+        "sub_stage": sub_stage[positions],
         "stage_since": _stamps(stay.since[positions]),
         "previous_stage": previous[positions],
         "stage_change_cause": stay.cause[positions],
         "historic_clv": net_spend(view, refunds=refunds)[positions],
         "average_order_value": days.mean(days.customer, days.amount)[positions],
         "average_days_between_orders": days.mean(*days.gaps)[positions],
-        "flags": "[]",
+        "flags": _flag_lists(flags(taxonomy, facts), view.customers)[positions],
         "score_quality": _quality(view)[positions],
     }
     kinds = [("preferred", "bought")] if "purchase" in spec.roles else []
@@ -102,6 +109,19 @@ def profile(
     columns["preferred_channel"] = _channel(view, positions)
     facts = pd.DataFrame(columns, index=range(len(positions)))
     return pd.concat([keys(history, positions, at), facts], axis=1)
+
+
+def _flag_lists(truth: Mapping[str, Array], customers: int) -> Array:
+    """JSON list of the flags that hold, one a customer; equal lists are made once."""
+    mask = np.zeros(customers, dtype=np.int64)
+    for bit, holds in enumerate(truth.values()):
+        mask |= holds.astype(np.int64) << bit
+    combinations, which = np.unique(mask, return_inverse=True)
+    texts = [
+        json.dumps([name for bit, name in enumerate(truth) if int(combination) >> bit & 1])
+        for combination in combinations
+    ]
+    return np.array(texts, dtype=object)[which]
 
 
 def _stamps(days: Array) -> Array:

@@ -29,8 +29,9 @@ class Tallies:
     ----------
     daily
         Sorted by customer_id, event_type, day: customer_id, event_type, day, known_day,
-        count (purchases: orders), value (sum, integer minor units), largest, first_at, last_at.
-        ``known_day > day`` marks what was learned late.
+        count (purchases: orders), value (sum, integer minor units), largest (value of one
+        event), latest (value of the last event), first_at, last_at. ``known_day > day`` marks
+        what was learned late; an order learned in parts has its parts as events.
     attributes
         Sorted alike: customer_id, event_type, attribute, choice, day, known_day, count (lines).
     """
@@ -102,6 +103,12 @@ def _counted(orders: Table) -> Table:
     return ibis.union(rest, arrived.select(columns), withdrawn.select(columns), distinct=False)
 
 
+def _last_value(rows: Table, value: Any) -> Any:
+    """Value of the row of the last moment; of several at one moment the largest."""
+    amount = value.fill_null(0)
+    return amount.argmax(ibis.struct({"at": rows.last_at, "amount": amount}))
+
+
 def daily_tally(events: Table, config: Config) -> Table:
     """Tally of standard events by customer, event type, day and the day they became known."""
     roles = config.role_types()
@@ -113,6 +120,7 @@ def daily_tally(events: Table, config: Config) -> Table:
         count=counted["count"].sum(),
         value=counted.value.sum().fill_null(0).cast("int64"),
         largest=counted.value.max().fill_null(0).cast("int64"),
+        latest=_last_value(counted, counted.value).fill_null(0).cast("int64"),
         first_at=counted.first_at.min(),
         last_at=counted.last_at.max(),
     )
@@ -219,6 +227,7 @@ def _merged(parts: list[Table]) -> pa.Table:
         count=together["count"].sum(),
         value=together.value.sum().cast("int64"),
         largest=together.largest.max(),
+        latest=_last_value(together, together.latest),
         first_at=together.first_at.min(),
         last_at=together.last_at.max(),
     )

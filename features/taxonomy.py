@@ -2,173 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from features.condition_reader import Vocabulary, evaluate, read_rule
 from features.config import Config, StagesFile
 from features.contracts import ROLES
-from features.errors import UserError
-from features.settings import parse_yaml
+from features.marked import Spot, read
+from features.reachability import contradiction, covers
+from features.stage_definitions import Advice, Named, Stage
+from features.stage_definitions import Taxonomy as Taxonomy
 
-MEASURES = ("days_since_last", "days_since_first", "count", "count_distinct_days", "sum", "mean")
-# Compared in the currency's minor units, in which tallies hold values.
-VALUED = ("sum", "mean")
-WINDOWED = ("count", "count_distinct_days", "sum", "mean")
-COMPARISONS = ("<", "<=", ">", ">=", "==")
-STAGE_KEYS = {"name", "rank", "silent", "description", "when", "default"}
+NAMED_KEYS = {"name", "description", "when", "default"}
+STAGE_KEYS = NAMED_KEYS | {
+    "rank", "silent", "sub_stages", "strategies", "channels", "metrics", "our_metrics",
+}  # fmt: skip
 TAXONOMY_KEYS = {
-    "name",
-    "description",
-    "params",
-    "life_roles",
-    "buying_stage",
-    "pick",
-    "stages",
-}
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number that a rule compares: what of which role, in which window (None: lifetime)."""
-
-    kind: str
-    role: str
-    window: int | None = None
-
-
-@dataclass(frozen=True)
-class Compare:
-    """A measure against a constant; false where the measure is missing."""
-
-    measure: Measure
-    sign: str
-    constant: float
-
-
-@dataclass(frozen=True)
-class All:
-    """Every part holds."""
-
-    parts: tuple[Rule, ...]
-
-
-@dataclass(frozen=True)
-class AnyOf:
-    """At least one part holds."""
-
-    parts: tuple[Rule, ...]
-
-
-@dataclass(frozen=True)
-class Not:
-    """The part does not hold (after missing values have made comparisons false)."""
-
-    part: Rule
-
-
-Rule = Compare | All | AnyOf | Not
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a taxonomy.
-
-    Attributes
-    ----------
-    name
-        Its name, unique in the taxonomy.
-    rank
-        Height in the life cycle; a move to a lower rank is downward.
-    rule
-        Entry rule; None for the default.
-    silent
-        Role that makes silence mean this stage (``lapsed``: purchase); None for the others.
-    description
-        A sentence for people.
-    """
-
-    name: str
-    rank: int
-    rule: Rule | None
-    silent: str | None
-    description: str
-
-
-@dataclass(frozen=True)
-class Taxonomy:
-    """Ordered stages; every customer has exactly one of them at every date.
-
-    Attributes
-    ----------
-    name, description
-        For people.
-    stages
-        In the order of the file.
-    life_roles
-        Roles whose events are a sign of life.
-    buying_stage
-        The stage that a first purchase leads to.
-    pick
-        ``first``: the first stage that matches; ``furthest``: the matching stage of highest rank.
-    parameters
-        Values of the parameters that the rules were filled in with.
-    """
-
-    name: str
-    description: str
-    stages: tuple[Stage, ...]
-    life_roles: tuple[str, ...]
-    buying_stage: str
-    pick: Literal["first", "furthest"]
-    parameters: Mapping[str, float]
-
-    @property
-    def names(self) -> list[str]:
-        """Stage names by code."""
-        return [stage.name for stage in self.stages]
-
-    def code(self, name: str) -> int:
-        """Position of a stage."""
-        return self.names.index(name)
-
-    @property
-    def silent_codes(self) -> list[int]:
-        """Codes of the stages that silence leads to."""
-        return [i for i, stage in enumerate(self.stages) if stage.silent is not None]
-
-    def windows(self) -> list[int]:
-        """All finite windows of the rules, days; recency limits count as windows."""
-        found: list[int] = []
-        for stage in self.stages:
-            if stage.rule is not None and stage.silent is None:
-                found += [window_of(c) or 0 for c in comparisons(stage.rule)]
-        return sorted({w for w in found if w > 0})
-
-    def roles(self) -> set[str]:
-        """Roles that any rule asks for."""
-        rules = [s.rule for s in self.stages if s.rule is not None]
-        return {c.measure.role for rule in rules for c in comparisons(rule)}
-
-
-def comparisons(rule: Rule) -> list[Compare]:
-    """All comparisons within a rule."""
-    if isinstance(rule, Compare):
-        return [rule]
-    if isinstance(rule, Not):
-        return comparisons(rule.part)
-    return [c for part in rule.parts for c in comparisons(part)]
-
-
-def window_of(compare: Compare) -> int | None:
-    """Finite window of a comparison: its own, or the limit of ``days_since_last <= n``."""
-    if compare.measure.window is not None:
-        return compare.measure.window
-    if compare.measure.kind == "days_since_last":
-        return int(compare.constant)
-    return None
+    "name", "description", "params", "presets", "life_roles", "buying_stage", "pick", "stages",
+    "flags",
+}  # fmt: skip
 
 
 def load_taxonomy(config: Config) -> Taxonomy:
@@ -178,14 +32,20 @@ def load_taxonomy(config: Config) -> Taxonomy:
     ------
     UserError
         For unknown keys, roles, measures or parameters, a missing default, a stage that can
-        never be reached, and windows or constants that make no sense.
+        never be reached, and windows or constants that make no sense; with the line and the mend.
     """
-    if isinstance(config.stages, StagesFile):
-        path = Path(config.stages.file)
-        content, params, where = parse_yaml(path), config.stages.params, path.name
-    else:
-        content, params, where = config.stages, {}, "stages"
-    return parse_taxonomy(content, params, where=where, minor_units=config.minor_units)
+    stages = config.stages
+    attributes = {*config.attributes(), "channel"} - set(config.sensitive)
+    given = stages if isinstance(stages, StagesFile) else StagesFile(file="")
+    source = read(Path(given.file)) if given.file else Spot(stages, "stages")
+    return parse(
+        source,
+        given.params,
+        preset=given.preset,
+        minor_units=config.minor_units,
+        event_types={t for types in config.role_types().values() for t in types},
+        attributes=attributes,
+    )
 
 
 def parse_taxonomy(
@@ -194,181 +54,212 @@ def parse_taxonomy(
     *,
     where: str,
     minor_units: int = 2,
+    event_types: Collection[str] = (),
+    attributes: Collection[str] = (),
 ) -> Taxonomy:
     """A taxonomy from its YAML mapping and parameter values (see `load_taxonomy`)."""
-    _known_keys(content, TAXONOMY_KEYS, where)
-    declared = content.get("params") or {}
-    if not isinstance(declared, dict):
-        raise UserError(f"{where}: params", found=repr(declared), expected="a mapping of numbers")
-    values = {**declared, **params}
-    unknown = sorted(set(params) - set(declared))
-    if unknown:
-        raise UserError(
-            f"stages.params.{unknown[0]}",
-            found="a parameter that the taxonomy does not use",
-            expected=f"one of: {', '.join(declared) or 'none'}",
-        )
-    entries = content.get("stages")
-    if not isinstance(entries, list) or len(entries) < 2:
-        raise UserError(f"{where}: stages", found=repr(entries), expected="two or more stages")
-    stages = tuple(
-        _stage(e, values, f"{where}: stages[{i}]", 10**minor_units) for i, e in enumerate(entries)
+    return parse(
+        Spot(content, where),
+        params,
+        minor_units=minor_units,
+        event_types=event_types,
+        attributes=attributes,
     )
-    _check_order(stages, where)
+
+
+def parse(
+    source: Spot,
+    params: Mapping[str, int | float],
+    *,
+    preset: str | None = None,
+    minor_units: int = 2,
+    event_types: Collection[str] = (),
+    attributes: Collection[str] = (),
+) -> Taxonomy:
+    """A taxonomy from its spot, a preset's name and parameter values (see `load_taxonomy`)."""
+    content = source.only(TAXONOMY_KEYS)
+    words = Vocabulary(
+        _parameters(source, params, preset), 10**minor_units, event_types, attributes
+    )
+    entries = source.at("stages")
+    if not isinstance(entries.value, list) or len(entries.value) < 2:
+        entries.refuse(found=repr(entries.value), expected="two or more stages")
+    stages = tuple(_stage(entry, words) for entry in entries.each())
+    names = [stage.name for stage in stages]
+    _check_order(names, stages, entries)
     life = content.get("life_roles", ["purchase"])
     if not isinstance(life, list) or not life:
-        raise UserError(f"{where}: life_roles", found=repr(life), expected="a list of roles")
-    for role in life:
-        _known_role(role, f"{where}: life_roles")
-    if "sent" in life:
-        raise UserError(
-            f"{where}: life_roles", found="sent", expected="roles of the customer's own doing"
-        )
+        source.at("life_roles").refuse(found=repr(life), expected="a list of roles")
+    for role in source.at("life_roles").each() if "life_roles" in content else []:
+        _known_role(role)
+        if role.value == "sent":
+            role.refuse(found="sent", expected="roles of the customer's own doing")
     buying = content.get("buying_stage", "")
-    if buying not in [s.name for s in stages]:
-        raise UserError(
-            f"{where}: buying_stage",
+    if buying not in names:
+        source.at("buying_stage").refuse(
             found=repr(buying),
-            expected=f"one of: {', '.join(s.name for s in stages)}",
+            expected=f"one of: {', '.join(names)}",
             mend="name the stage that a first purchase leads to",
         )
     pick = content.get("pick", "first")
     if pick not in ("first", "furthest"):
-        raise UserError(f"{where}: pick", found=repr(pick), expected="first or furthest")
-    return Taxonomy(
+        source.at("pick").refuse(found=repr(pick), expected="first or furthest")
+    flags = _named(source.at("flags"), replace(words, stages=names), can_default=False)
+    taxonomy = Taxonomy(
         name=str(content.get("name", "inline")),
         description=str(content.get("description", "")),
         stages=stages,
         life_roles=tuple(life),
         buying_stage=buying,
-        pick=pick,
-        parameters=values,
+        pick=cast(Literal["first", "furthest"], pick),
+        parameters=words.values,
+        flags=flags,
     )
+    _check_reach(taxonomy, entries)
+    return taxonomy
 
 
-def _known_keys(content: Any, allowed: set[str], where: str) -> None:
-    if not isinstance(content, dict):
-        raise UserError(where, found=repr(content), expected="a mapping")
-    unknown = sorted(str(key) for key in content if key not in allowed)
-    if unknown:
-        raise UserError(
-            where,
-            found=f"unknown key {unknown[0]!r}",
-            expected=f"only: {', '.join(sorted(allowed))}",
+def _parameters(
+    source: Spot, params: Mapping[str, int | float], preset: str | None
+) -> dict[str, float]:
+    """Values of the parameters: declared, then the preset's, then those given."""
+    content = source.value
+    for key in ("params", "presets"):
+        if not isinstance(content.get(key) or {}, dict):
+            source.at(key).refuse(found=repr(content[key]), expected="a mapping of numbers")
+    places = {name: source.at("params").at(name) for name in content.get("params") or {}}
+    declared = ", ".join(places) or "none"
+    for name, values in (content.get("presets") or {}).items():
+        chosen = source.at("presets").at(name)
+        chosen.only(set(places))
+        if name == preset:
+            places |= {key: chosen.at(key) for key in values}
+    if preset is not None and preset not in (content.get("presets") or {}):
+        Spot(preset, "stages.preset").refuse(
+            found=repr(preset),
+            expected=f"one of: {', '.join(content.get('presets') or {}) or 'none'}",
         )
+    for name, value in params.items():
+        place = Spot(value, f"stages.params.{name}")
+        if name not in places:
+            place.refuse(
+                found="a parameter that the taxonomy does not use", expected=f"one of: {declared}"
+            )
+        places[name] = place
+    plain = {k: p.value for k, p in places.items() if not isinstance(p.value, str)}
+    return {name: evaluate(place, plain) for name, place in places.items()}
 
 
-def _known_role(role: Any, where: str) -> str:
-    if role not in ROLES:
-        raise UserError(where, found=f"unknown role {role!r}", expected=", ".join(ROLES))
-    return str(role)
+def _known_role(spot: Spot) -> str:
+    if spot.value not in ROLES:
+        spot.refuse(found=f"unknown role {spot.value!r}", expected=", ".join(ROLES))
+    return str(spot.value)
 
 
-def _check_order(stages: tuple[Stage, ...], where: str) -> None:
-    names = [stage.name for stage in stages]
-    if len(set(names)) != len(names):
-        raise UserError(f"{where}: stages", found="a stage name twice", expected="unique names")
-    defaults = [stage.name for stage in stages if stage.rule is None]
+def _check_order(names: list[str], stages: tuple[Stage, ...], entries: Spot) -> None:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            entries.at(number).refuse(found=f"the stage {name!r} twice", expected="unique names")
+    defaults = [i for i, stage in enumerate(stages) if stage.rule is None]
     if len(defaults) != 1:
-        raise UserError(
-            f"{where}: stages",
+        (entries.at(defaults[1]) if defaults else entries).refuse(
             found=f"{len(defaults)} default stages",
             expected="exactly one stage with `default: true`",
-            mend="every customer needs a stage when no rule matches",
+            mend="every customer needs a stage when no rule matches: end with {name: rest, "
+            "default: true}",
         )
     if stages[-1].rule is not None:
-        after = names[names.index(defaults[0]) + 1]
-        raise UserError(
-            f"{where}: stages: {after}",
-            found="a stage that can never be reached: it stands after the default",
+        entries.at(defaults[0] + 1).refuse(
+            found=f"{names[defaults[0] + 1]}, a stage that can never be reached: it stands after "
+            "the default",
             expected="the default as the last stage",
+            mend=f"move {names[defaults[0]]} to the end",
         )
 
 
-def _stage(entry: Any, values: dict[str, Any], where: str, scale: int) -> Stage:
-    _known_keys(entry, STAGE_KEYS, where)
-    name = entry.get("name")
-    if not isinstance(name, str) or not name:
-        raise UserError(f"{where}: name", found=repr(name), expected="a name")
-    where = f"{where} ({name})"
-    default = entry.get("default") is True
-    if default == ("when" in entry):
-        raise UserError(where, found="both or neither of `when` and `default`", expected="one")
-    rank = entry.get("rank", 0)
+def _check_reach(taxonomy: Taxonomy, entries: Spot) -> None:
+    """Refuse contradictory rules, and stages that an earlier one always takes first."""
+    tried: list[Stage] = []
+    for code in taxonomy.order:
+        stage, spot = taxonomy.stages[code], entries.at(code).at("when")
+        if stage.rule is None:
+            continue
+        said = contradiction(stage.rule)
+        if said is not None:
+            spot.refuse(
+                found=f"{stage.name}, whose rule can never hold: {said}",
+                expected="comparisons that can hold together",
+                mend="correct the comparison or the window, or put the parts under `any`",
+            )
+        first = next((e for e in tried if e.rule and covers(e.rule, stage.rule)), None)
+        if first is not None:
+            spot.refuse(
+                found=f"{stage.name}, a stage that can never be reached: wherever its rule holds, "
+                f"that of {first.name} holds before it",
+                expected="the narrower rule first",
+                mend=f"move {stage.name} above {first.name}, or narrow the rule of {first.name}",
+            )
+        tried.append(stage)
+
+
+def _stage(spot: Spot, words: Vocabulary) -> Stage:
+    spot.only(STAGE_KEYS)
+    named = _entry(spot, words, can_default=True)
+    rank, silent = spot.value.get("rank", 0), spot.at("silent")
     if isinstance(rank, bool) or not isinstance(rank, int):
-        raise UserError(f"{where}: rank", found=repr(rank), expected="a whole number")
-    silent = entry.get("silent")
-    if silent is True:
-        silent = "purchase"
-    if silent is not None:
-        _known_role(silent, f"{where}: silent")
+        spot.at("rank").refuse(found=repr(rank), expected="a whole number")
+    role = None
+    if silent.value is not None and silent.value is not False:
+        role = "purchase" if silent.value is True else _known_role(silent)
     return Stage(
-        name=name,
+        name=named.name,
         rank=rank,
-        rule=None
-        if default
-        else _in_minor_units(_rule(entry["when"], values, f"{where}: when"), scale),
-        silent=silent,
-        description=str(entry.get("description", "")),
+        rule=named.rule,
+        silent=role,
+        description=named.description,
+        sub_stages=_named(spot.at("sub_stages"), words, can_default=True),
+        advice=Advice(
+            *(spot.at(k).texts() for k in ("strategies", "channels", "metrics", "our_metrics"))
+        ),
     )
 
 
-def _rule(node: Any, values: dict[str, Any], where: str) -> Rule:
-    if not isinstance(node, dict) or not node:
-        raise UserError(where, found=repr(node), expected="a rule such as {count: purchase, ...}")
-    for word, kind in (("all", All), ("any", AnyOf)):
-        if word in node:
-            _known_keys(node, {word}, where)
-            if not isinstance(node[word], list) or not node[word]:
-                raise UserError(f"{where}.{word}", found=repr(node[word]), expected="a list")
-            parts = [_rule(p, values, f"{where}.{word}[{i}]") for i, p in enumerate(node[word])]
-            return kind(tuple(parts))
-    if "not" in node:
-        _known_keys(node, {"not"}, where)
-        return Not(_rule(node["not"], values, f"{where}.not"))
-    return _comparison(node, values, where)
+def _named(spot: Spot, words: Vocabulary, *, can_default: bool) -> tuple[Named, ...]:
+    """Sub-stages or flags."""
+    if spot.value is None:
+        return ()
+    if not isinstance(spot.value, list):
+        spot.refuse(found=repr(spot.value), expected="a list of names with rules")
+    found: list[Named] = []
+    for each in spot.each():
+        each.only(NAMED_KEYS)
+        named = _entry(each, words, can_default=can_default)
+        if any(named.name == other.name for other in found):
+            each.refuse(found=f"{named.name!r} twice", expected="unique names")
+        if found and found[-1].rule is None:
+            each.refuse(
+                found=f"{named.name}, which can never be reached: it stands after the default",
+                expected="the default as the last one",
+            )
+        said = contradiction(named.rule) if named.rule is not None else None
+        if said is not None:
+            each.at("when").refuse(
+                found=f"{named.name}, whose rule can never hold: {said}",
+                expected="comparisons that can hold together",
+            )
+        found.append(named)
+    return tuple(found)
 
 
-def _in_minor_units(rule: Rule, scale: int) -> Rule:
-    """The rule with amounts as tallies hold them; whole minor units stay exactly whole."""
-    if isinstance(rule, Not):
-        return Not(_in_minor_units(rule.part, scale))
-    if isinstance(rule, Compare):
-        if rule.measure.kind not in VALUED:
-            return rule
-        return replace(rule, constant=round(rule.constant * scale, 6))
-    return replace(rule, parts=tuple(_in_minor_units(part, scale) for part in rule.parts))
-
-
-def _comparison(node: dict[str, Any], values: dict[str, Any], where: str) -> Rule:
-    _known_keys(node, {*MEASURES, *COMPARISONS, "window"}, where)
-    kinds = [key for key in node if key in MEASURES]
-    signs = [key for key in node if key in COMPARISONS]
-    if len(kinds) != 1 or not signs:
-        raise UserError(
-            where,
-            found=repr(node),
-            expected=f"one of {', '.join(MEASURES)} and a comparison ({', '.join(COMPARISONS)})",
+def _entry(spot: Spot, words: Vocabulary, *, can_default: bool) -> Named:
+    name = spot.at("name")
+    if not isinstance(name.value, str) or not name.value:
+        name.refuse(found=repr(name.value), expected="a name")
+    default = spot.value.get("default") is True
+    if default == ("when" in spot.value) or (default and not can_default):
+        spot.refuse(
+            found=f"{name.value}: both or neither of `when` and `default`",
+            expected="one of them" if can_default else "`when`: a flag has no default",
         )
-    kind, window = kinds[0], node.get("window")
-    if window is not None:
-        if kind not in WINDOWED:
-            raise UserError(where, found=f"a window for {kind}", expected="no window there")
-        days = _number(window, values, f"{where}.window")
-        if days < 1 or days != int(days):
-            raise UserError(f"{where}.window", found=days, expected="whole days, one or more")
-        window = int(days)
-    measure = Measure(kind, _known_role(node[kind], where), window)
-    parts = [Compare(measure, s, _number(node[s], values, f"{where}.{s}")) for s in signs]
-    return parts[0] if len(parts) == 1 else All(tuple(parts))
-
-
-def _number(value: Any, values: dict[str, Any], where: str) -> float:
-    found = values.get(value, value) if isinstance(value, str) else value
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-        raise UserError(
-            where,
-            found=repr(value),
-            expected=f"a number or a parameter: {', '.join(values) or 'none declared'}",
-        )
-    return float(found)
+    rule = None if default else read_rule(spot.at("when"), words)
+    return Named(name.value, rule, str(spot.value.get("description", "")))

@@ -1,14 +1,9 @@
-"""The window kernel: every windowed fact of every customer, as differences of running sums.
-
-Rows are sorted by customer and day. A window ``[lo, hi)`` of customer *i* is a run of rows; both
-its ends are found by one `searchsorted` over the combined key ``customer * DAYS + day``, and a
-count or sum is the difference of two running sums. Values stay integers, so results are exact.
-"""
+"""The history of a set of customers: their day rows by role, made from tallies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,108 +11,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.contracts import ROLES
+from features.day_rows import DAYS, SUMMED, TOPPED, Array, DayRows, Subject
+from features.day_rows import FAR_PAST as FAR_PAST
+from features.day_rows import Window as Window
 from features.tallies import NEGATIVE, Tallies
-
-Array = np.ndarray[Any, Any]
-# One customer's days fit between two multiples of this: day numbers to the year 4800.
-DAYS = 1 << 20
-FAR_PAST = -(1 << 19)
-
-
-@dataclass(frozen=True)
-class DayRows:
-    """Facts of one role by customer and day, sorted by both.
-
-    Attributes
-    ----------
-    customer
-        Position of the customer in the history's list (int64).
-    day, known_day
-        Local day numbers of the event and of when it became known.
-    count
-        Events (purchases: orders) of the day.
-    value
-        Sum of the day in integer minor units.
-    customers
-        Number of customers in the history, with and without rows.
-    """
-
-    customer: Array
-    day: Array
-    known_day: Array
-    count: Array
-    value: Array
-    customers: int
-
-    @cached_property
-    def key(self) -> Array:
-        """Combined sort key, rising."""
-        return self.customer * DAYS + self.day
-
-    @cached_property
-    def running_count(self) -> Array:
-        """Events in all rows before each row, and in all (length rows + 1)."""
-        return np.concatenate([[0], np.cumsum(self.count)])
-
-    @cached_property
-    def running_value(self) -> Array:
-        """Value in all rows before each row, and in all (length rows + 1)."""
-        return np.concatenate([[0], np.cumsum(self.value)])
-
-    @cached_property
-    def starts(self) -> Array:
-        """First row of every customer (length customers)."""
-        return self.edge(np.full(self.customers, FAR_PAST + 1))
-
-    @cached_property
-    def has_late(self) -> bool:
-        """Whether any row became known on a later day than it happened."""
-        return bool((self.known_day > self.day).any())
-
-    def edge(self, day: Array | int) -> Array:
-        """First row of every customer at or after a day (length customers)."""
-        days = np.maximum(np.broadcast_to(day, self.customers), FAR_PAST + 1)
-        wanted = np.arange(self.customers, dtype=np.int64) * DAYS + days
-        return np.searchsorted(self.key, wanted, side="left")
-
-    def known_before(self, day: int) -> DayRows:
-        """Rows known before a day, days with late parts merged, emptied days dropped."""
-        if not self.has_late:
-            return self
-        seen = self.known_day < day
-        return _merge_days(
-            self.customer[seen], self.day[seen], self.count[seen], self.value[seen], self.customers
-        )
-
-    def take(self, positions: Array) -> DayRows:
-        """The rows of some customers, renumbered in the given rising order."""
-        renumber = np.full(self.customers, -1, dtype=np.int64)
-        renumber[positions] = np.arange(len(positions))
-        kept = renumber[self.customer] >= 0
-        return DayRows(
-            renumber[self.customer[kept]],
-            self.day[kept],
-            self.known_day[kept],
-            self.count[kept],
-            self.value[kept],
-            len(positions),
-        )
-
-
-def _merge_days(customer: Array, day: Array, count: Array, value: Array, customers: int) -> DayRows:
-    """One row a customer and day; a day whose events were withdrawn disappears."""
-    if len(day) == 0:
-        empty = np.zeros(0, dtype=np.int64)
-        return DayRows(empty, empty, empty, empty, empty, customers)
-    key = customer.astype(np.int64) * DAYS + day
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-    counts = np.add.reduceat(count[order], first)
-    values = np.add.reduceat(value[order], first)
-    kept = counts > 0  # a day whose only order moved to an earlier day is no purchase day
-    merged_customer, merged_day = customer[order][first][kept], day[order][first][kept]
-    return DayRows(merged_customer, merged_day, merged_day, counts[kept], values[kept], customers)
 
 
 @dataclass(frozen=True)
@@ -163,32 +61,74 @@ class History:
         Day rows by role; a role without events is absent.
     choices
         Attribute choices by kind: ``bought`` (purchases) and ``viewed`` (touches, intents).
+    subjects
+        Day rows of what rules ask for beside whole roles; empty rows where there are no events.
     """
 
     customers: Array
     roles: Mapping[str, DayRows]
     choices: Mapping[str, Choices]
+    subjects: Mapping[Subject, DayRows] = field(default_factory=dict)
 
     @cached_property
     def exists_from(self) -> Array:
         """First snapshot day at which each customer exists: an event both past and known."""
         first = np.full(len(self.customers), np.iinfo(np.int64).max - 1)
         for rows in self.roles.values():
-            np.minimum.at(first, rows.customer, np.maximum(rows.day, rows.known_day))
+            for each in (rows, rows.late):
+                np.minimum.at(first, each.customer, np.maximum(each.day, each.known_day))
         return first + 1
 
-    def known_before(self, day: int) -> History:
+    def rows(self, subject: Subject) -> DayRows | None:
+        """Day rows of a subject; None where the data have no such role."""
+        if subject in self.subjects:
+            return self.subjects[subject]
+        if subject.attribute is None and subject.name in ROLES:
+            return self.roles.get(subject.name)
+        raise ValueError(f"the history was made without {subject}")
+
+    @property
+    def there(self) -> set[str]:
+        """Names of the roles and event types with events."""
+        return set(self.roles) | {s.name for s, rows in self.subjects.items() if len(rows.day)}
+
+    def only(self, subjects: Iterable[Subject]) -> History:
+        """Nothing but the rows of some subjects: what rules need, at less cost."""
+        found = {s: rows for s in subjects if (rows := self.rows(s)) is not None}
+        whole = {s.name: rows for s, rows in found.items() if s not in self.subjects}
+        beside = {s: rows for s, rows in found.items() if s in self.subjects}
+        return History(self.customers, whole, {}, beside)
+
+    @property
+    def settled(self) -> History:
+        """The history once all is known."""
+        roles = {name: rows.settled for name, rows in self.roles.items()}
+        subjects = {s: rows.settled for s, rows in self.subjects.items()}
+        return History(self.customers, roles, self.choices, subjects)
+
+    def in_flight(self, day: Array | int) -> Array:
+        """Customers of whom something had happened and was not known before a day, rising."""
+        found = [r.in_flight(day) for r in (*self.roles.values(), *self.subjects.values())]
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
+
+    def known_before(self, day: Array | int) -> History:
         """The history as it stood before a day: nothing learned later is in it."""
         roles = {name: rows.known_before(day) for name, rows in self.roles.items()}
-        return History(self.customers, roles, self.choices)
+        subjects = {s: rows.known_before(day) for s, rows in self.subjects.items()}
+        return History(self.customers, roles, self.choices, subjects)
 
     def take(self, positions: Array) -> History:
         """The day rows of some customers, without their choices."""
         roles = {name: rows.take(positions) for name, rows in self.roles.items()}
-        return History(self.customers[positions], roles, {})
+        subjects = {s: rows.take(positions) for s, rows in self.subjects.items()}
+        return History(self.customers[positions], roles, {}, subjects)
 
 
-def history(tallies: Tallies, role_types: Mapping[str, Sequence[str]]) -> History:
+def history(
+    tallies: Tallies,
+    role_types: Mapping[str, Sequence[str]],
+    subjects: Iterable[Subject] = (),
+) -> History:
     """Day rows by role from tallies.
 
     Parameters
@@ -197,29 +137,70 @@ def history(tallies: Tallies, role_types: Mapping[str, Sequence[str]]) -> Histor
         Of any number of customers.
     role_types
         Event types of every role; negative purchase totals join the role ``refund``.
+    subjects
+        What rules ask for; those that are not whole roles get rows of their own.
     """
     daily = tallies.daily
     customers = np.sort(np.array(pa.compute.unique(daily["customer_id"]).to_pylist(), dtype=str))
     codes = {customer: number for number, customer in enumerate(customers)}
     position = _positions(daily["customer_id"], codes)
     types = _encoded(daily["event_type"])
-    columns = {
-        name: daily[name].to_numpy().astype(np.int64)
-        for name in ("day", "known_day", "count", "value")
+    columns = {name: _whole(daily[name]) for name in _COLUMNS}
+
+    def rows_of(names: Sequence[str]) -> DayRows:
+        mask = np.asarray(types.isin(names))
+        return _day_rows(position[mask], {k: v[mask] for k, v in columns.items()}, len(customers))
+
+    roles = {
+        role: rows_of([*names, NEGATIVE] if role == "refund" else list(names))
+        for role, names in role_types.items()
     }
-    roles = {}
-    for role, names in role_types.items():
-        wanted = [*names, NEGATIVE] if role == "refund" else list(names)
-        mask = types.isin(wanted)
-        if mask.any():
-            roles[role] = _day_rows(
-                position[mask], {k: v[mask] for k, v in columns.items()}, len(customers)
-            )
+    beside: dict[Subject, DayRows] = {}
+    for subject in subjects:
+        kinds = role_types.get(subject.name, (subject.name,))
+        if subject.attribute is not None:
+            beside[subject] = _lines(tallies.attributes, codes, subject, kinds)
+        elif subject.name not in ROLES:
+            beside[subject] = rows_of(kinds)
     chosen = {
         kind: _choices(tallies.attributes, codes, [t for r in of for t in role_types.get(r, ())])
         for kind, of in (("bought", ("purchase",)), ("viewed", ("touch", "intent")))
     }
-    return History(customers, roles, {k: v for k, v in chosen.items() if v is not None})
+    return History(
+        customers,
+        {role: rows for role, rows in roles.items() if len(rows.day)},
+        {k: v for k, v in chosen.items() if v is not None},
+        beside,
+    )
+
+
+_COLUMNS = ("day", "known_day", *SUMMED, *TOPPED, "latest")
+
+
+def _whole(column: Any) -> Array:
+    """A column as whole numbers; instants as microseconds."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("us", tz=column.type.tz)).cast(pa.int64())
+    return np.asarray(column.to_numpy()).astype(np.int64)
+
+
+def _lines(
+    attributes: pa.Table, codes: Mapping[str, int], subject: Subject, types: Sequence[str]
+) -> DayRows:
+    """Lines with the attribute values that a subject asks for; they have no amounts."""
+    compute = pa.compute
+    mask = compute.and_(
+        compute.is_in(attributes["event_type"], value_set=pa.array(types, pa.string())),
+        compute.and_(
+            compute.equal(attributes["attribute"], subject.attribute),
+            compute.is_in(attributes["choice"], value_set=pa.array(subject.choices, pa.string())),
+        ),
+    )
+    found = attributes.filter(mask)
+    columns = {name: _whole(found[name]) for name in ("day", "known_day", "count")}
+    none = np.zeros(found.num_rows, dtype=np.int64)
+    columns |= dict.fromkeys(("value", *TOPPED, "latest"), none)
+    return _day_rows(_positions(found["customer_id"], codes), columns, len(codes))
 
 
 def _encoded(column: Any) -> Any:
@@ -260,67 +241,16 @@ def _positions(ids: Any, codes: Mapping[str, int]) -> Array:
 
 def _day_rows(customer: Array, columns: Mapping[str, Array], customers: int) -> DayRows:
     """Sorted rows; on-time rows of one day merged, late ones kept apart."""
-    late = columns["known_day"] > columns["day"]
-    if not late.any():
-        return _merge_days(customer, columns["day"], columns["count"], columns["value"], customers)
-    order = np.lexsort([columns["known_day"], columns["day"], customer])
-    return DayRows(
+    key = customer * DAYS + columns["day"]
+    order = np.lexsort([columns["known_day"], key])
+    rows = DayRows(
         customer[order],
         columns["day"][order],
         columns["known_day"][order],
-        columns["count"][order],
-        columns["value"][order],
         customers,
+        {name: columns[name][order] for name in (*SUMMED, *TOPPED, "latest")},
     )
-
-
-@dataclass(frozen=True)
-class Window:
-    """Facts of one role in ``[lo, hi)``, one value a customer.
-
-    ``lo`` and ``hi`` are day numbers, either one for all or one a customer.
-    """
-
-    rows: DayRows
-    lo: Array | int
-    hi: Array | int
-
-    @cached_property
-    def _ends(self) -> tuple[Array, Array]:
-        start, end = self.rows.edge(self.lo), self.rows.edge(self.hi)
-        return start, np.maximum(start, end)
-
-    @property
-    def count(self) -> Array:
-        """Number of events."""
-        start, end = self._ends
-        return self.rows.running_count[end] - self.rows.running_count[start]
-
-    @property
-    def value(self) -> Array:
-        """Sum in integer minor units."""
-        start, end = self._ends
-        return self.rows.running_value[end] - self.rows.running_value[start]
-
-    @property
-    def days(self) -> Array:
-        """Number of distinct days with an event."""
-        start, end = self._ends
-        return end - start
-
-    @property
-    def last_day(self) -> Array:
-        """Day number of the last row; `FAR_PAST` where there is none."""
-        start, end = self._ends
-        safe = np.maximum(end - 1, 0)
-        day = self.rows.day[safe] if len(self.rows.day) else np.zeros(len(end), dtype=np.int64)
-        return np.where(end > start, day, FAR_PAST)
-
-    @property
-    def first_day(self) -> Array:
-        """Day number of the first row; `FAR_PAST` where there is none."""
-        start, end = self._ends
-        if len(self.rows.day) == 0:
-            return np.full(len(end), FAR_PAST)
-        day = self.rows.day[np.minimum(start, len(self.rows.day) - 1)]
-        return np.where(end > start, day, FAR_PAST)
+    late = rows.known_day > rows.day
+    if not late.any():
+        return rows.merged()
+    return replace(rows.merged(), parts=rows.where(np.isin(rows.key, rows.key[late])))

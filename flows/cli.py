@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import settings
+from flows import settings, stages
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -187,6 +187,9 @@ def models(output: Output = OUTPUTS) -> None:
     from flows.tables import print_models
 
     print_models(Path(folder))
+
+
+app.add_typer(stages.app, name="stages")
 
 
 def _next(command: str) -> None:

@@ -36,9 +36,9 @@ def read_and_tally(output: str) -> dict[str, Any]:
     for count in counts:
         for reason, rows in count.quarantined.items():
             warn(f"{count.source}: {rows} rows set aside: {reason} (see {space.output}/quarantine)")
-    missing = sorted(archive.builder.taxonomy.roles() - set(archive.builder.history.roles))
-    if missing:
-        warn(f"stages: no events of role {', '.join(missing)}: rules that need it never hold")
+    builder = archive.builder
+    for said in builder.taxonomy.not_observable(builder.history.there):
+        warn(f"stages: {said}")
     rows = sum(count.rows for count in counts)
     customers = len(archive.builder.history.customers)
     step(f"{rows:,} rows, {customers:,} customers, to {day_date(archive.builder.span.through)}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from features.archive import Archive
     from models.tracking import Tracking
 
+TALLY_FORMAT = 2  # raised when stored tallies of before can no longer be read
 # Config keys that change nothing of what the features step stores.
 _NOT_IN_FEATURES = {
     "backtest",
@@ -183,7 +184,9 @@ def fingerprint(config: Config) -> str:
     stages = content["stages"]
     if isinstance(stages, dict) and "file" in stages:
         files.append(Path(stages["file"]).read_text(encoding="utf-8"))
-    return hashlib.sha256(json.dumps([content, files], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([TALLY_FORMAT, content, files], sort_keys=True).encode()
+    ).hexdigest()
 
 
 def backtest_origins(output: Path, given: str | None) -> list[str]:

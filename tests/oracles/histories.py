@@ -18,7 +18,6 @@ from features.build import Builder
 from features.config import Config
 from features.tallies import tally
 from features.timeline import day_number
-from features.windows import history
 
 ZONE = ZoneInfo("America/New_York")
 LATEST = day_number(dt.date(2030, 1, 1))
@@ -146,7 +145,7 @@ def builder(events: Sequence[Event], file: Path, **changes: Any) -> Builder:
     """The engine's builder of a shop, by way of a real file."""
     shop = config(write(events, file), **changes)
     tallies, _ = tally(shop, latest=LATEST, quarantine=file.parent / "quarantine")
-    return Builder.of(shop, history(tallies, shop.role_types()))
+    return Builder.from_tallies(shop, tallies)
 
 
 TIMES = ("00:00", "00:00:00.000001", "01:30", "02:30", "03:00", "12:00", "23:59:59.999999")

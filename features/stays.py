@@ -1,0 +1,147 @@
+"""Since when, and from where: the present stay of every customer in a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.conditions import CLOCKS, Compare, leaves
+from features.day_rows import FAR_PAST, Array, DayRows, Subject
+from features.stage_definitions import Taxonomy
+from features.stages import stage_at
+from features.windows import History
+
+SHRUNK = 0.7  # customers are left behind once this share of them is still looked at
+
+
+@dataclass(frozen=True)
+class Stay:
+    """The present stay of every customer in a stage.
+
+    Attributes
+    ----------
+    since
+        Day number from which the stage has been the same.
+    previous
+        Code of the stage before that; -1 where there was none.
+    cause
+        ``behaviour`` (the customer did something the day before), ``clock`` or ``first_load``
+        (they came into existence in this stage).
+    """
+
+    since: Array
+    previous: Array
+    cause: Array
+
+
+def present_stay(taxonomy: Taxonomy, history: History, at: int) -> Stay:
+    """Since when every customer has been in their stage at `at`, exact to the day.
+
+    Looks back from one day on which the stage may have changed to the one before: a day on which
+    something became known, or on which an event crossed the edge of a window.
+    """
+    first = history.exists_from
+    code = stage_at(taxonomy, history, at)
+    since = np.where(first <= at, first, at)
+    previous = np.full(len(code), -1, dtype=np.int64)
+    open_ = np.flatnonzero(first <= at)
+    needed = history.only(taxonomy.stage_subjects())
+    search = _Search(taxonomy, needed.take(open_), open_)
+    days = np.full(len(open_), at, dtype=np.int64)
+    while len(open_):
+        turn = search.turn_before(open_, days)
+        older = turn > first[open_]
+        open_, turn = open_[older], turn[older]
+        search = search.shrunk_to(open_)
+        before = search.stage_at(open_, turn - 1)
+        changed = before != code[open_]
+        since[open_[changed]], previous[open_[changed]] = turn[changed], before[changed]
+        open_, days = open_[~changed], turn[~changed] - 1
+    acted = _acted_on(taxonomy, history, since - 1)
+    cause = np.where(acted, "behaviour", "clock").astype(object)
+    cause[previous < 0] = "first_load"
+    return Stay(since=since, previous=previous, cause=cause)
+
+
+class _Search:
+    """The days on which the stages of some customers may have changed."""
+
+    def __init__(self, taxonomy: Taxonomy, history: History, who: Array) -> None:
+        self.taxonomy, self.history, self.who = taxonomy, history, who
+        turns: list[tuple[DayRows, list[int]]] = []
+        for subject, offsets in _offsets(taxonomy).items():
+            rows = history.rows(subject)
+            if rows is None:
+                continue
+            turns += [(rows, sorted(offsets)), (_by_arrival(rows.late), [0])]
+            if rows.parts is not None:  # a day emptied later has no row any more, and once had one
+                turns.append((rows.parts, sorted(offsets)))
+        self.turns = [(rows, offsets) for rows, offsets in turns if len(rows.day)]
+
+    def shrunk_to(self, open_: Array) -> _Search:
+        """The same search without those who need none any more, once they are many."""
+        if len(open_) > SHRUNK * len(self.who):
+            return self
+        kept = np.searchsorted(self.who, open_)
+        return _Search(self.taxonomy, self.history.take(kept), open_)
+
+    def _everyone(self, open_: Array, days: Array) -> Array:
+        spread = np.full(len(self.who), FAR_PAST + 1, dtype=np.int64)
+        spread[np.searchsorted(self.who, open_)] = days
+        return spread
+
+    def turn_before(self, open_: Array, days: Array) -> Array:
+        """Latest day at or before `days` from which on the stage stayed the same."""
+        latest, turn = self._everyone(open_, days), np.full(len(self.who), FAR_PAST)
+        for rows, offsets in self.turns:
+            starts = rows.starts
+            for offset in offsets:
+                row = rows.edge(latest - offset + 1) - 1
+                day = rows.day[np.maximum(row, 0)] + offset
+                turn = np.where(row >= starts, np.maximum(turn, day), turn)
+        return turn[np.searchsorted(self.who, open_)]
+
+    def stage_at(self, open_: Array, days: Array) -> Array:
+        """Stage of some customers, each at a day of their own."""
+        code = stage_at(self.taxonomy, self.history, self._everyone(open_, days))
+        return code[np.searchsorted(self.who, open_)]
+
+
+def _offsets(taxonomy: Taxonomy) -> dict[Subject, set[int]]:
+    """By subject: days after an event on which the truth of a comparison may change."""
+    offsets: dict[Subject, set[int]] = {s: {1} for s in taxonomy.stage_subjects()}
+    rules = [stage.rule for stage in taxonomy.stages if stage.rule is not None]
+    for leaf in (leaf for rule in rules for leaf in leaves(rule)):
+        if not isinstance(leaf, Compare):
+            continue
+        measure = leaf.measure
+        if measure.kind in CLOCKS:
+            limit = int(np.floor(leaf.constant))
+            offsets[measure.subject] |= {d for d in (limit, limit + 1) if d >= 1}
+        if measure.window is not None:
+            for subject in (measure.subject, measure.other):
+                if subject is not None:
+                    offsets[subject].add(measure.window + 1)
+    return offsets
+
+
+def _by_arrival(rows: DayRows) -> DayRows:
+    """Late rows under the first day on which they count."""
+    known = rows.known_day + 1
+    order = np.lexsort([known, rows.customer])
+    return DayRows(rows.customer[order], known[order], known[order], rows.customers, {})
+
+
+def _acted_on(taxonomy: Taxonomy, history: History, day: Array) -> Array:
+    """Whether anything of the customer's own doing became known on a day, one day a customer."""
+    acted = np.zeros(len(history.customers), dtype=bool)
+    roles: Iterable[str] = (*taxonomy.life_roles, "cancel")
+    for role in roles:
+        rows = history.roles.get(role)
+        if rows is not None:
+            for each in (rows, rows.parts or rows.late):
+                there = np.maximum(each.day, each.known_day) == day[each.customer]
+                acted[each.customer[there]] = True
+    return acted

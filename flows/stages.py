@@ -1,0 +1,168 @@
+"""The command `stagecast stages`: counts and moves, one customer's reasons, the stage path."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from features.errors import UserError
+
+if TYPE_CHECKING:
+    from features.build import Builder
+
+app = typer.Typer(no_args_is_help=True, help="Rule stages: counts, reasons, and paths over time.")
+
+ConfigFile = Annotated[
+    str | None, typer.Option("--config", "-c", help="YAML of the data set; default: of --output.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder of an earlier run; its tallies are used if fresh."),
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a config key.")
+]
+At = Annotated[str, typer.Option("--at", help="Date; events strictly before it count.")]
+
+
+def _day(text: str, option: str) -> int:
+    from features.timeline import day_number
+
+    try:
+        return day_number(dt.date.fromisoformat(text))
+    except ValueError as error:
+        raise UserError(option, found=repr(text), expected="a date like 2017-10-01") from error
+
+
+def _builder(config: str | None, output: Path | None, overrides: list[str] | None) -> Builder:
+    """The data set: stored tallies where they are fresh, else the sources read anew."""
+    from features import config as configs
+    from features.archive import open_archive
+    from features.build import Builder
+    from features.tallies import tally
+    from flows.console import step, warn
+    from flows.workspace import Workspace, fingerprint, today
+
+    if config is None and output is None:
+        raise UserError("--config", found="nothing", expected="--config FILE or --output FOLDER")
+    space = Workspace((output or Path("outputs")).absolute())
+    source = space.config_file if config is None else configs.find(config)
+    if config is None:
+        space.config()
+    loaded = configs.load(source, tuple(overrides or ()))
+    mark = space.output / "features" / "fingerprint"
+    fresh = output is not None and mark.is_file()
+    if fresh and mark.read_text(encoding="utf-8") == fingerprint(loaded):
+        builder = open_archive(space.output, loaded).builder
+    else:
+        step(f"reading {len(loaded.sources)} source(s) of {loaded.name}")
+        with tempfile.TemporaryDirectory() as folder:
+            aside = Path(folder)
+            tallies, reports = tally(
+                loaded, latest=today(), quarantine=aside / "q", temporary=aside / "spill"
+            )
+        for report in reports:
+            for reason, rows in report.quarantined.items():
+                warn(f"{report.source}: {rows} rows set aside: {reason}")
+        builder = Builder.from_tallies(loaded, tallies)
+    for said in builder.taxonomy.not_observable(builder.history.there):
+        warn(f"stages: {said}")
+    return builder
+
+
+@app.command()
+def show(
+    at: At,
+    config: ConfigFile = None,
+    to: Annotated[str | None, typer.Option(help="Second date, for the moves.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here.")
+    ] = None,
+    output: Output = None,
+    overrides: Settings = None,
+) -> None:
+    """Customers per stage at a date, and how those same customers moved to a second one."""
+    from features.standing import standing
+    from flows.console import console
+    from flows.stage_tables import counts_table, moves_table
+
+    first, second = _day(at, "--at"), None if to is None else _day(to, "--to")
+    if second is not None and second < first:
+        raise UserError("--to", found=to, expected=f"a date not before {at}")
+    builder = _builder(config, output, overrides)
+    found = standing(builder.taxonomy, builder.history, first, second)
+    console.print(counts_table(found, at))
+    if to is not None:
+        console.print(moves_table(found, at, to))
+    if json_file is not None:
+        text = json.dumps({"counts": found.counts, "transitions": found.transitions}, indent=1)
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(text + "\n", encoding="utf-8")
+
+
+@app.command()
+def explain(
+    customer: Annotated[str, typer.Argument(help="Id of the customer, as the source has it.")],
+    at: At,
+    config: ConfigFile = None,
+    output: Output = None,
+    overrides: Settings = None,
+) -> None:
+    """Which rule put a customer where, with the values it saw."""
+    import numpy as np
+    from rich.markup import escape
+
+    from features.standing import explain as reasons_of
+    from features.timeline import day_date
+    from flows.console import console
+    from flows.stage_tables import reason_line
+
+    day = _day(at, "--at")
+    builder = _builder(config, output, overrides)
+    history = builder.history
+    position = int(np.searchsorted(history.customers, customer))
+    known = position < len(history.customers) and history.customers[position] == customer
+    if not known:
+        raise UserError(
+            "CUSTOMER", found=customer, expected="an id among the customers of the data set"
+        )
+    if history.exists_from[position] > day:
+        since = day_date(int(history.exists_from[position]))
+        raise UserError(
+            "--at", found=at, expected=f"{since} or later: nothing was known of {customer} before"
+        )
+    console.print(f"{escape(customer)} on {at}, by the rules of {builder.taxonomy.name}:")
+    for reason in reasons_of(
+        builder.taxonomy, history, position, day, minor_units=builder.config.minor_units
+    ):
+        console.print(reason_line(reason))
+
+
+@app.command()
+def path(
+    file: Annotated[Path, typer.Option("--file", help="Parquet file to write.")],
+    config: ConfigFile = None,
+    first: Annotated[str | None, typer.Option("--from", help="First date.")] = None,
+    to: Annotated[str | None, typer.Option(help="Last date; default: the last snapshot.")] = None,
+    every_days: Annotated[int, typer.Option(min=1, help="Days between two dates.")] = 7,
+    output: Output = None,
+    overrides: Settings = None,
+) -> None:
+    """Every customer's stage on a grid of dates, as a parquet table."""
+    from features.timeline import day_date, grid_back
+    from flows.console import console
+    from flows.stage_tables import write_path
+
+    builder = _builder(config, output, overrides)
+    last = builder.last_snapshot if to is None else _day(to, "--to")
+    begin = last - 52 * every_days if first is None else _day(first, "--from")
+    days = grid_back(last, every_days=every_days, first=begin)
+    if not days:
+        raise UserError("--from", found=first, expected=f"a date not after {day_date(last)}")
+    rows = write_path(builder, days, file)
+    console.print(f"{file}: {rows:,} rows, {len(days)} dates to {day_date(last)}")
