@@ -122,5 +122,5 @@ def stagecast(
     address = shared_prefect() if env is None else env
     environment = {**os.environ, **address, "COLUMNS": "160"}
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=600, check=False
+        command, capture_output=True, text=True, env=environment, timeout=1800, check=False
     )
