@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from features.tallies import Tallies
 from features.timeline import day_date, day_number
 
 FOLDER = "features"
+_BUILDING = threading.Lock()
 FILES = ("daily.parquet", "attributes.parquet")
 
 
@@ -52,10 +54,14 @@ class Archive:
     def features(self, at: int) -> pd.DataFrame:
         """Feature frame of a snapshot: read where stored, else built and stored."""
         path = self.path(at)
-        if path.is_file():
-            frame = pd.read_parquet(path)
-            frame[SNAPSHOT] = frame[SNAPSHOT].astype("datetime64[s]")
-            return frame
+        with _BUILDING:  # two tasks may ask for one snapshot; it is built once
+            if not path.is_file():
+                return self._built(at, path)
+        frame = pd.read_parquet(path)
+        frame[SNAPSHOT] = frame[SNAPSHOT].astype("datetime64[s]")
+        return frame
+
+    def _built(self, at: int, path: Path) -> pd.DataFrame:
         frame = self.builder.features(at)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
