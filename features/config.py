@@ -205,7 +205,22 @@ class StageTask(Strict):
 
     truth: Literal["centred", "naive"] = "centred"
     confirm_days: PositiveDays = 28
+    late_days: int = 0
     train: TrainGrid = TrainGrid()
+
+    @field_validator("truth", mode="before")
+    @classmethod
+    def _built(cls, truth: object) -> object:
+        if truth in ("history", "late"):
+            raise ValueError(f"the truth {truth!r} is not built yet; use centred or naive")
+        return truth
+
+    @field_validator("late_days")
+    @classmethod
+    def _no_late_truth(cls, days: int) -> int:
+        if days != 0:
+            raise ValueError("the truth from late data is not built yet, so late_days must be 0")
+        return days
 
 
 class Backtest(Strict):

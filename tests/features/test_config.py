@@ -310,3 +310,41 @@ def test_too_short_a_history_says_how_much_is_needed() -> None:
     assert "100 days (1970-01-01 to 1970-04-10)" in str(caught.value)
     assert "at least 152 days" in str(caught.value)
     require_history(Span(first=0, through=151), horizon_days=60, settle_days=2, task="churn")
+
+
+ISSUE_SHAPE = """
+name: my-shop
+timezone: America/Chicago
+sources:
+  - events: orders.csv
+    columns: {customer_id: customer, occurred_at: {column: at, zone: UTC}, value: amount, order_id: order}
+    event_type: purchase
+    event_id: order
+roles: {purchase: [purchase], refund: [refund]}
+refunds: net
+stages: {file: stages/recency_frequency.yaml, params: {L: 180, w: 365, k: 3, m: 1}}
+activity_days: 180
+snapshots: {every_days: 30, last: 2021-03-01}
+churn: {horizon_days: 90, train: {from: 2020-03-01, every_days: 10}}
+clv: {horizon_days: 90}
+transition: {periods: 12, period_days: 7}
+stage: {truth: centred, confirm_days: 90, late_days: 0}
+settle_days: 0
+consent: not_recorded
+"""  # noqa: E501 - one line a key, as people write it
+
+
+def test_the_usual_shape_of_a_config_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "my-shop.yaml"
+    path.write_text(ISSUE_SHAPE, encoding="utf-8")
+    config = load(path)
+    assert config.snapshots.last == dt.date(2021, 3, 1)
+    assert config.role_types()["refund"] == ("refund",)
+
+
+@pytest.mark.parametrize(("key", "value"), [("truth", "late"), ("late_days", "7")])
+def test_a_truth_that_is_not_built_says_so(tmp_path: Path, key: str, value: str) -> None:
+    path = tmp_path / "my-shop.yaml"
+    path.write_text(ISSUE_SHAPE, encoding="utf-8")
+    with pytest.raises(UserError, match="not built yet"):
+        load(path, (f"stage.{key}={value}",))
