@@ -105,7 +105,8 @@ def backtest(
         done(*each)
         return found
 
-    with ThreadPoolExecutor(archive.builder.config.threads) as pool:
+    # One worker: LightGBM keeps its thread count globally, and fits in threads can crash.
+    with ThreadPoolExecutor(1) as pool:
         figures = [figure for found in pool.map(run, wanted) for figure in found]
     if not figures:
         raise UserError(
