@@ -64,7 +64,8 @@ class Archive:
     def _built(self, at: int, path: Path) -> pd.DataFrame:
         frame = self.builder.features(at)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
+        # Named after the process: workers may build the same snapshot side by side.
+        partial = path.with_suffix(f".{os.getpid()}.partial")
         frame.to_parquet(partial, index=False)
         os.replace(partial, path)
         return frame

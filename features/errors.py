@@ -23,8 +23,16 @@ class UserError(Exception):
         self.mend = mend
         super().__init__(str(self))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors travel from worker processes, and keyword arguments do not by themselves.
+        return _rebuilt, (self.where, str(self.found), self.expected, self.mend)
+
     def __str__(self) -> str:
         lines = [f"{self.where}: found {self.found}", f"  expected: {self.expected}"]
         if self.mend:
             lines.append(f"  to mend:  {self.mend}")
         return "\n".join(lines)
+
+
+def _rebuilt(where: str, found: str, expected: str, mend: str) -> UserError:
+    return UserError(where, found=found, expected=expected, mend=mend)

@@ -5,73 +5,75 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from features.archive import Archive
 from features.build import TASKS, Task
 from features.locks import exclusive
 from features.timeline import day_date
-from flows.console import step
+from flows.console import progress, step
 from flows.workspace import Workspace, fingerprint
 from models import cards, registry, report
-from models.evaluation import Result, evaluate, test_set
 from models.inference import Part
 from models.promotion import definitions, recipe_hash
 from models.scoring import scorer_head
 from models.tracking import Run
-from models.training import TrainingSet, fit, training_set
+from models.trained import Trained, train_one
+from models.training import LearnedFrom
+from models.workers import workers
 
-AT_ONCE = 1  # LightGBM keeps its thread count globally: fits side by side in threads can crash
-_ONE_AT_A_TIME = threading.Lock()
-SLOWEST_FIRST = ("clv", "churn", "transition", "stage")
+SLOWEST_FIRST: tuple[Task, ...] = ("clv", "churn", "transition", "stage")
 
 
-@task(name="train")
-def train_task(output: str, task_name: Task, parent_run_id: str) -> dict[str, Any]:
-    """Fit one task before its gate, test it there, refit on all that has matured, register it."""
+@task(name="train and register the four models")
+def train_models(output: str, parent_run_id: str) -> list[dict[str, Any]]:
+    """Fit the tasks side by side; log and register each one."""
+    archive = Workspace(Path(output)).archive()
+    builder = archive.builder
+    with workers(archive, min(builder.config.threads, len(TASKS))) as submit:
+        futures = {name: submit(train_one, name) for name in SLOWEST_FIRST}
+        for name in futures:
+            gate, last = day_date(builder.gate(name)), day_date(builder.last_snapshot)
+            step(f"{name}: training, testing at {gate}, refitting at {last}")
+        with progress("models trained", len(futures)) as advance:
+            found = []
+            for name, future in futures.items():
+                found.append(_registered(output, archive, name, future.result(), parent_run_id))
+                advance()
+    return found
+
+
+def _registered(
+    output: str, archive: Archive, name: Task, trained: Trained, parent_run_id: str
+) -> dict[str, Any]:
+    """Keep a task's parts and plots, log its figures, and register its model."""
     space = Workspace(Path(output))
-    archive, tracking = space.archive(), space.tracking()
-    gate, last = archive.builder.gate(task_name), archive.builder.last_snapshot
-    step(f"{task_name}: training, testing at {day_date(gate)}, refitting at {day_date(last)}")
-    gated_data = training_set(archive, task_name, gate)
-    gated = _fit(archive, gated_data)
-    test = test_set(archive, task_name, gate)
-    result = evaluate(gated, gated_data, test, archive.builder.horizon(task_name))
-    data = training_set(archive, task_name, last)
-    part = _fit(archive, data)
-    folder = space.output / "training.new"
-    gated.save(folder / "gated" / task_name)
-    part.save(folder / "parts" / task_name)
-    parent = tracking.existing(parent_run_id)
-    # MLflow's and matplotlib's global state is for one thread at a time.
-    with _ONE_AT_A_TIME, tracking.run(task_name, parent=parent) as run:
-        _log(run, archive, result, data, part)
-        head = scorer_head(archive, {task_name: part}, last, versions={})
+    tracking, folder = space.tracking(), space.output / "training.new"
+    trained.gated.save(folder / "gated" / name)
+    trained.part.save(folder / "parts" / name)
+    last = archive.builder.last_snapshot
+    with tracking.run(name, parent=tracking.existing(parent_run_id)) as run:
+        drawn = report.task_figures(trained.result, archive.builder.taxonomy.names)
+        _log(run, archive, trained, drawn)
+        head = scorer_head(archive, {name: trained.part}, last, versions={})
         version = registry.log_version(
             run,
-            f"stagecast-{task_name}",
-            {task_name: part},
+            f"stagecast-{name}",
+            {name: trained.part},
             head=head,
-            description=cards.part_card(archive, result, data, part),
-            tags=_tags(archive, data),
+            description=cards.part_card(archive, trained.result, trained.learned, trained.part),
+            tags=_tags(archive, trained.learned),
         )
-        report.save_figures(report.task_figures(result, archive.builder.taxonomy.names), folder)
-    figures = [figure.as_dict() for figure in result.figures]
-    return {"task": task_name, "version": version.version, "figures": figures}
+    report.save_figures(drawn, folder)
+    figures = [figure.as_dict() for figure in trained.result.figures]
+    return {"task": name, "version": version.version, "figures": figures}
 
 
-def _fit(archive: Archive, data: TrainingSet) -> Part:
-    config = archive.builder.config
-    threads = max(1, config.threads // AT_ONCE)
-    return fit(data, config, archive.builder.taxonomy.names, threads=threads)
-
-
-def _tags(archive: Archive, data: TrainingSet) -> dict[str, str]:
+def _tags(archive: Archive, data: LearnedFrom) -> dict[str, str]:
     return {
         "config": recipe_hash(archive.builder.config),
         "data": fingerprint(archive.builder.config)[:16],
@@ -80,29 +82,30 @@ def _tags(archive: Archive, data: TrainingSet) -> dict[str, str]:
     }
 
 
-def _log(run: Run, archive: Archive, result: Result, data: TrainingSet, part: Part) -> None:
+def _log(run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, report.Drawn]) -> None:
     """Figures of the recipe and of each baseline beside it, plots, and what was trained on."""
+    figures = trained.result.figures
     run.params(
         {
-            "horizon_days": archive.builder.horizon(result.test.task),
-            "train_rows": len(data.frame),
-            "train_snapshots": data.frame["snapshot_at"].nunique(),
-            "gate": str(day_date(result.test.at)),
+            "horizon_days": archive.builder.horizon(trained.result.test.task),
+            "train_rows": trained.learned.rows,
+            "train_snapshots": trained.learned.snapshots,
+            "gate": str(day_date(trained.result.test.at)),
             "seed": archive.builder.config.seed,
-            "features": len(report.inputs(part)),
+            "features": len(report.inputs(trained.part)),
         }
     )
     run.metrics(
         {
             f"{figure.method}.{figure.subset}.{figure.metric}": figure.value
-            for figure in result.figures
+            for figure in figures
             if figure.value is not None
         }
     )
-    run.table(report.figures_table(result.figures), "figures")
-    for name, drawn in report.task_figures(result, archive.builder.taxonomy.names).items():
-        run.figure(drawn.figure, name)
-        run.table(drawn.data, name)
+    run.table(report.figures_table(figures), "figures")
+    for name, each in drawn.items():
+        run.figure(each.figure, name)
+        run.table(each.data, name)
 
 
 @task(name="register scorer")
@@ -136,10 +139,7 @@ def register_scorer(output: str, parent_run_id: str, versions: dict[str, int]) -
     return {"version": version.version, "run_id": version.run_id}
 
 
-_POOL: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=AT_ONCE)
-
-
-@flow(name="train", task_runner=_POOL)
+@flow(name="train")
 def train_flow(output: str) -> dict[str, Any]:
     """Train all four models, test them on later snapshots, log and register them."""
     space = Workspace(Path(output))
@@ -148,10 +148,7 @@ def train_flow(output: str) -> dict[str, Any]:
         config = space.config()
         tracking = space.tracking()
         with tracking.run(f"train {config.name}") as run:
-            # The slowest first, so that the others fill the time beside it.
-            order: list[Task] = sorted(TASKS, key=SLOWEST_FIRST.index)
-            futures = [train_task.submit(output, name, run.run_id) for name in order]
-            results = [future.result() for future in futures]
+            results = train_models(output, run.run_id)
             versions = {result["task"]: result["version"] for result in results}
             scorer = register_scorer(output, run.run_id, versions)
         figures = [figure for result in results for figure in result["figures"]]

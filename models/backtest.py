@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from features.errors import UserError
 from features.timeline import MIN_HISTORY_DAYS, day_date
 from models.evaluation import Figure, Result, evaluate, test_set
 from models.training import fit, training_set
+from models.workers import workers
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,14 @@ def why_not(archive: Archive, task: Task, origin: int) -> str | None:
 
 
 def backtest_task(archive: Archive, task: Task, origin: int) -> Result:
-    """Train and test one task at one origin."""
+    """Train and test one task at one origin; one thread, since workers run side by side."""
     data = training_set(archive, task, origin)
-    # Tasks run side by side: on small data one thread each beats many threads for one.
     part = fit(data, archive.builder.config, archive.builder.taxonomy.names, threads=1)
     return evaluate(part, data, test_set(archive, task, origin), archive.builder.horizon(task))
+
+
+def _figures(archive: Archive, task: Task, origin: int) -> list[Figure]:
+    return backtest_task(archive, task, origin).figures
 
 
 def backtest(
@@ -89,7 +92,7 @@ def backtest(
     tasks
         Which models to test.
     done
-        Told after each task and origin.
+        Told after each task and origin that is tested.
     """
     check_origins(archive, origins)
     wanted = [(task, origin) for origin in sorted(set(origins)) for task in tasks]
@@ -100,14 +103,12 @@ def backtest(
         if reason is not None
     ]
 
-    def run(each: tuple[Task, int]) -> list[Figure]:
-        found = backtest_task(archive, *each).figures if reasons[each] is None else []
-        done(*each)
-        return found
-
-    # One worker: LightGBM keeps its thread count globally, and fits in threads can crash.
-    with ThreadPoolExecutor(1) as pool:
-        figures = [figure for found in pool.map(run, wanted) for figure in found]
+    figures: list[Figure] = []
+    with workers(archive, archive.builder.config.threads) as submit:
+        running = [(each, submit(_figures, *each)) for each in wanted if reasons[each] is None]
+        for each, future in running:
+            figures += future.result()
+            done(*each)
     if not figures:
         raise UserError(
             "backtest origins",

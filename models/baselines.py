@@ -53,7 +53,7 @@ def _bg_nbd(
 def _plain_gbm(
     data: TrainingSet, part: Part, rows: pd.DataFrame, context: Mapping[str, Any]
 ) -> Outputs | None:
-    return clv_baselines.plain_gbm(data.frame, rows, seed=0)
+    return clv_baselines.plain_gbm(data.frame, rows, seed=0, threads=1)
 
 
 BASELINES: dict[str, dict[str, Baseline]] = {

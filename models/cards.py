@@ -9,7 +9,7 @@ from features.archive import Archive
 from features.timeline import day_date
 from models.evaluation import CHAMPION, Result
 from models.inference import Part
-from models.training import TrainingSet
+from models.training import LearnedFrom
 
 PREDICTS = {
     "stage": "the life-cycle stage a customer is truly in, told with hindsight from around the day",
@@ -19,7 +19,7 @@ PREDICTS = {
 }
 
 
-def part_card(archive: Archive, result: Result, data: TrainingSet, part: Part) -> str:
+def part_card(archive: Archive, result: Result, data: LearnedFrom, part: Part) -> str:
     """Card of one registered model (Markdown); no customer appears in it."""
     config = archive.builder.config
     lines = [
@@ -29,8 +29,8 @@ def part_card(archive: Archive, result: Result, data: TrainingSet, part: Part) -
         "",
         f"- data: {config.name}{': ' + config.description if config.description else ''}",
         f"- horizon: {archive.builder.horizon(result.test.task)} days",
-        f"- trained on {data.frame['snapshot_at'].nunique()} snapshots from "
-        f"{data.first_at.date()} to {data.validation_at.date()}, {len(data.frame):,} rows",
+        f"- trained on {data.snapshots} snapshots from "
+        f"{data.first_at.date()} to {data.validation_at.date()}, {data.rows:,} rows",
         f"- tested at {day_date(result.test.at)} by a fit on what had matured before that day",
         "",
         "| metric | this recipe | best baseline |",

@@ -59,6 +59,38 @@ class TrainingSet:
         return pd.Timestamp(self.frame[SNAPSHOT].min())
 
 
+@dataclass(frozen=True)
+class LearnedFrom:
+    """What a fit has seen, in numbers.
+
+    Attributes
+    ----------
+    rows, snapshots
+        Rows, and how many snapshots they belong to.
+    first_at, validation_at
+        The earliest and the latest of them.
+    origin
+        Day number as of which it was fitted.
+    """
+
+    rows: int
+    snapshots: int
+    first_at: pd.Timestamp
+    validation_at: pd.Timestamp
+    origin: int
+
+    @classmethod
+    def of(cls, data: TrainingSet) -> LearnedFrom:
+        """Summary of a training set."""
+        return cls(
+            rows=len(data.frame),
+            snapshots=int(data.frame[SNAPSHOT].nunique()),
+            first_at=data.first_at,
+            validation_at=data.validation_at,
+            origin=data.origin,
+        )
+
+
 def labelled(features: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Features of the customers that have a label, with it, in the order of the labels."""
     extra = [c for c in labels.columns if c not in KEY]

@@ -1,0 +1,53 @@
+"""Fits side by side, each worker a process of its own.
+
+LightGBM keeps its number of threads for the whole process, so that two fits in one process can
+crash each other. A worker opens the stored tallies itself; only figures and parts travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+from features.archive import Archive, open_archive
+from features.config import Config
+
+
+class Submit(Protocol):
+    """Hands ``function(archive, *arguments)`` to a worker."""
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Return at once; the result waits in the future."""
+
+
+_archive: list[Archive] = []  # of this worker process; filled once, when it starts
+
+
+def _open(output: Path, config: Config) -> None:
+    _archive.append(open_archive(output, config))
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return function(_archive[0], *arguments)
+
+
+@contextmanager
+def workers(archive: Archive, count: int) -> Iterator[Submit]:
+    """A pool of worker processes on one archive.
+
+    Parameters
+    ----------
+    archive
+        What each worker opens for itself.
+    count
+        Worker processes; each fit should then use one thread.
+    """
+    opened = (archive.folder.parent, archive.builder.config)
+    with ProcessPoolExecutor(
+        count, mp_context=get_context("spawn"), initializer=_open, initargs=opened
+    ) as pool:
+        yield lambda function, *arguments: pool.submit(_call, function, arguments)
