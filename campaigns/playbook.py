@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from campaigns.rules import KNOWN_COLUMNS, Rule, RuleError, conditions, is_known, parse_rule
-from features.config import Strict, parse_yaml
+from features.config_blocks import Strict
 from features.errors import UserError
+from features.settings import parse_yaml
 from features.taxonomy import Taxonomy
 
 OTHER = "other"

@@ -11,12 +11,13 @@ import pandas as pd
 
 from features import labels
 from features.catalog import FeatureSpec, View, catalogue
-from features.config import ChurnTask, ClvTask, Config, StageTask, TrainGrid, TransitionTask
+from features.config import Config
 from features.contracts import ROLES
 from features.errors import UserError
 from features.snapshots import bought_within, existing, keys, profile, snapshot_stamp
 from features.stages import Timers, timers
 from features.tallies import Tallies
+from features.task_config import ChurnTask, ClvTask, StageTask, TrainGrid, TransitionTask
 from features.taxonomy import Taxonomy, load_taxonomy
 from features.timeline import (
     Span,

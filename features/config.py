@@ -3,147 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from features.config_blocks import PositiveDays, Strict
 from features.contracts import EVENT_COLUMNS, ROLES
 from features.settings import find as find
 from features.settings import override as override
 from features.settings import parse_yaml as parse_yaml
 from features.settings import problem
-
-# Strict: YAML's `yes` would be one day.
-PositiveDays = Annotated[int, Field(ge=1, le=3650, strict=True)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-
-
-ATTRIBUTE_NAME = re.compile("[a-z][a-z0-9_]*")
-
-
-class Strict(BaseModel):
-    """Base of every config block: immutable, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class DatasetTable(Strict):
-    """A table of an example data set that a package ships."""
-
-    dataset: Literal["completejourney", "cdnow"]
-    table: str
-
-
-class UrlTable(Strict):
-    """A table behind an Ibis URL (DuckDB file, PostgreSQL, ...)."""
-
-    url: str
-    table: str
-
-
-Location = str | DatasetTable | UrlTable
-
-
-class Lookup(Strict):
-    """A table whose columns are added to the rows of a source (left join on one shared column)."""
-
-    table: Location
-    key: str
-
-
-class TimeColumn(Strict):
-    """How a column becomes a moment: an instant (with its zone) or a local calendar date."""
-
-    column: str
-    zone: str | None = None
-    as_: Literal["instant", "local_date"] = Field(default="instant", alias="as")
-
-    @model_validator(mode="after")
-    def _zone_fits(self) -> TimeColumn:
-        if self.as_ == "local_date" and self.zone is not None:
-            raise ValueError("a local date has no zone: drop `zone` or `as: local_date`")
-        if self.zone is not None and self.zone not in available_timezones():
-            raise ValueError(f"unknown time zone {self.zone!r}; use an IANA name like UTC")
-        return self
-
-
-class Columns(BaseModel):
-    """Which source column fills which event column; unknown names are declared attributes."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
-
-    customer_id: str
-    occurred_at: TimeColumn
-    known_at: TimeColumn | None = None
-    value: str | None = None
-    order_id: str | None = None
-    session_id: str | None = None
-    channel: str | None = None
-    is_machine: str | None = None
-
-    @model_validator(mode="after")
-    def _attributes_are_names(self) -> Columns:
-        for name, column in (self.__pydantic_extra__ or {}).items():
-            if name in ("event_type", "event_id"):
-                raise ValueError(f"{name!r} stands beside `columns`, not within")
-            if not isinstance(column, str):
-                raise ValueError(f"attribute {name!r} must name a source column, got {column!r}")
-            if not ATTRIBUTE_NAME.fullmatch(name):
-                raise ValueError(
-                    f"attribute {name!r} must be lower case letters, digits and underscores"
-                )
-        return self
-
-    @property
-    def attributes(self) -> dict[str, str]:
-        """Declared attributes: name -> source column."""
-        return {str(k): str(v) for k, v in (self.__pydantic_extra__ or {}).items()}
-
-
-class ColumnRef(Strict):
-    """A value taken from a column instead of a constant."""
-
-    column: str
-
-
-class CsvFormat(Strict):
-    """How to read a delimited file that is not plain comma separated UTF-8."""
-
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    decimal: Literal[".", ","] = "."
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
-
-
-class EventSource(Strict):
-    """One table of events."""
-
-    events: Location
-    columns: Columns
-    event_type: Name | ColumnRef
-    event_id: str | None = None
-    lookups: tuple[Lookup, ...] = ()
-    csv: CsvFormat = CsvFormat()
-
-
-class TrainGrid(Strict):
-    """Training snapshots of a task: every so many days back from the last matured one."""
-
-    from_: dt.date | None = Field(default=None, alias="from")
-    every_days: PositiveDays | None = None
-    at_most: Annotated[int, Field(ge=1, le=520)] | None = None
+from features.source_config import EventSource, Location
+from features.task_config import ChurnTask, ClvTask, StageTask, TransitionTask
 
 
 class Snapshots(Strict):
@@ -159,7 +33,7 @@ class StagesFile(Strict):
 
     file: str
     preset: str | None = None
-    params: dict[str, int | float] = {}
+    params: dict[str, int | float] = Field(default={})
 
 
 def _kind_of_stages(value: Any) -> str:
@@ -171,56 +45,6 @@ Stages = Annotated[
     Annotated[StagesFile, Tag("StagesFile")] | Annotated[dict[str, Any], Tag("inline")],
     Discriminator(_kind_of_stages),
 ]
-
-
-class ChurnTask(Strict):
-    """Churn risk: no purchase (or a cancel) within the horizon."""
-
-    horizon_days: PositiveDays = 90
-    train: TrainGrid = TrainGrid()
-
-
-class ClvTask(Strict):
-    """Customer lifetime value: net spend within the horizon."""
-
-    horizon_days: PositiveDays = 90
-    train: TrainGrid = TrainGrid()
-
-
-class TransitionTask(Strict):
-    """Next stage transition on a grid of periods."""
-
-    periods: Annotated[int, Field(ge=2, le=60)] = 12
-    period_days: PositiveDays = 7
-    train: TrainGrid = TrainGrid()
-
-    @property
-    def horizon_days(self) -> int:
-        """Days covered by all periods."""
-        return self.periods * self.period_days
-
-
-class StageTask(Strict):
-    """Current stage: which truth the model learns and how long silence must be confirmed."""
-
-    truth: Literal["centred", "naive"] = "centred"
-    confirm_days: PositiveDays = 28
-    late_days: int = 0
-    train: TrainGrid = TrainGrid()
-
-    @field_validator("truth", mode="before")
-    @classmethod
-    def _built(cls, truth: object) -> object:
-        if truth in ("history", "late"):
-            raise ValueError(f"the truth {truth!r} is not built yet; use centred or naive")
-        return truth
-
-    @field_validator("late_days")
-    @classmethod
-    def _no_late_truth(cls, days: int) -> int:
-        if days != 0:
-            raise ValueError("the truth from late data is not built yet, so late_days must be 0")
-        return days
 
 
 class Backtest(Strict):
@@ -243,7 +67,7 @@ class Config(Strict):
     notice: str = ""
     timezone: str = "UTC"
     sources: Annotated[tuple[EventSource, ...], Field(min_length=1)]
-    roles: dict[str, tuple[str, ...]] = {}
+    roles: dict[str, tuple[str, ...]] = Field(default={})
     ignored_event_types: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     refunds: Literal["net", "separate", "reject"] = "net"

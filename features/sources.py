@@ -14,15 +14,7 @@ import ibis.expr.datatypes as dt
 from ibis.expr.types import Column, Table, Value
 
 from features import datasets, tables
-from features.config import (
-    ColumnRef,
-    Config,
-    DatasetTable,
-    EventSource,
-    Location,
-    TimeColumn,
-    UrlTable,
-)
+from features.config import Config
 from features.errors import UserError
 from features.quarantine import (
     NO_CUSTOMER,
@@ -30,6 +22,14 @@ from features.quarantine import (
     counted,
     refuse_if_too_bad,
     refuse_unknown_types,
+)
+from features.source_config import (
+    ColumnRef,
+    DatasetTable,
+    EventSource,
+    Location,
+    TimeColumn,
+    UrlTable,
 )
 from features.tables import describe, no_zone, read_file, require, unreadable, wrong_type
 from features.timeline import day_date, day_number

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from features.config import CsvFormat, DatasetTable, Location, UrlTable
 from features.errors import UserError
+from features.source_config import CsvFormat, DatasetTable, Location, UrlTable
 
 # Where a file is broken, these lines of the engine's message say how; others repeat a row.
 TOLD = ("CSV Error on Line", "Expected Number", "Value with", "Invalid unicode", "The CSV Parser")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from features.config import TrainGrid
 from features.errors import UserError
+from features.task_config import TrainGrid
 
 EPOCH = dt.date(1970, 1, 1)
 # Below this many days of history before a snapshot nothing is worth learning from it.

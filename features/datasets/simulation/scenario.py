@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
-from features.config import Strict, find, parse_yaml
+from features.config_blocks import Strict
 from features.errors import UserError
+from features.settings import find, parse_yaml
 
 # Latent states, hidden from the shop. Names differ from stages on purpose: stages are rules.
 STATES = (

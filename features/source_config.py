@@ -1,0 +1,111 @@
+"""Config blocks of sources: where events lie, and how their columns become event columns."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from features.config_blocks import Name, Strict
+
+ATTRIBUTE_NAME = re.compile("[a-z][a-z0-9_]*")
+
+
+class DatasetTable(Strict):
+    """A table of an example data set that a package ships."""
+
+    dataset: Literal["completejourney", "cdnow"]
+    table: str
+
+
+class UrlTable(Strict):
+    """A table behind an Ibis URL (DuckDB file, PostgreSQL, ...)."""
+
+    url: str
+    table: str
+
+
+Location = str | DatasetTable | UrlTable
+
+
+class Lookup(Strict):
+    """A table whose columns are added to the rows of a source (left join on one shared column)."""
+
+    table: Location
+    key: str
+
+
+class TimeColumn(Strict):
+    """How a column becomes a moment: an instant (with its zone) or a local calendar date."""
+
+    column: str
+    zone: str | None = None
+    as_: Literal["instant", "local_date"] = Field(default="instant", alias="as")
+
+    @model_validator(mode="after")
+    def _zone_fits(self) -> TimeColumn:
+        if self.as_ == "local_date" and self.zone is not None:
+            raise ValueError("a local date has no zone: drop `zone` or `as: local_date`")
+        if self.zone is not None and self.zone not in available_timezones():
+            raise ValueError(f"unknown time zone {self.zone!r}; use an IANA name like UTC")
+        return self
+
+
+class Columns(BaseModel):
+    """Which source column fills which event column; unknown names are declared attributes."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    customer_id: str
+    occurred_at: TimeColumn
+    known_at: TimeColumn | None = None
+    value: str | None = None
+    order_id: str | None = None
+    session_id: str | None = None
+    channel: str | None = None
+    is_machine: str | None = None
+
+    @model_validator(mode="after")
+    def _attributes_are_names(self) -> Columns:
+        for name, column in (self.__pydantic_extra__ or {}).items():
+            if name in ("event_type", "event_id"):
+                raise ValueError(f"{name!r} stands beside `columns`, not within")
+            if not isinstance(column, str):
+                raise ValueError(f"attribute {name!r} must name a source column, got {column!r}")
+            if not ATTRIBUTE_NAME.fullmatch(name):
+                raise ValueError(
+                    f"attribute {name!r} must be lower case letters, digits and underscores"
+                )
+        return self
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Declared attributes: name -> source column."""
+        return {str(k): str(v) for k, v in (self.__pydantic_extra__ or {}).items()}
+
+
+class ColumnRef(Strict):
+    """A value taken from a column instead of a constant."""
+
+    column: str
+
+
+class CsvFormat(Strict):
+    """How to read a delimited file that is not plain comma separated UTF-8."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    decimal: Literal[".", ","] = "."
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+
+
+class EventSource(Strict):
+    """One table of events."""
+
+    events: Location
+    columns: Columns
+    event_type: Name | ColumnRef
+    event_id: str | None = None
+    lookups: tuple[Lookup, ...] = ()
+    csv: CsvFormat = CsvFormat()
