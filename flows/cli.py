@@ -38,6 +38,7 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, e.g. seed=7."),
 ]
 OUTPUTS = Path("outputs")
+SIMULATED = Path("outputs-simulated")
 
 
 def _prepared(output: Path, config: str | None, overrides: list[str] | None) -> str:
@@ -187,6 +188,27 @@ def models(output: Output = OUTPUTS) -> None:
     from flows.tables import print_models
 
     print_models(Path(folder))
+
+
+@app.command()
+def simulate(
+    customers: Annotated[int, typer.Option(help="How many customers.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the tables.", file_okay=False)
+    ] = SIMULATED,
+    scenario: Annotated[
+        str, typer.Option(help="reference (all kinds of engagement), btyd, or a YAML file.")
+    ] = "reference",
+    workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
+) -> None:
+    """Simulate customers with a known truth, streamed to parquet; a config is put beside.
+
+    The truth (chances, expectations, effects of campaigns) lies apart, under truth/.
+    """
+    from flows.simulate import simulate as simulated
+
+    simulated(customers, seed, output, scenario, workers=workers)
 
 
 app.add_typer(stages.app, name="stages")

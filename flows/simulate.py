@@ -8,8 +8,11 @@ from pathlib import Path
 
 from features import config as configs
 from features.datasets import simulated
+from features.datasets.simulation import scenario as scenarios
 from flows.console import progress, step
 
+# By kind of scenario: the shipped config that reads its tables.
+CONFIGS = {"lifecycle": "simulated.yaml", "btyd": "simulated_btyd.yaml"}
 CONFIG = "simulated.yaml"
 # Where the shipped config expects the data; its copy beside the data needs no folder.
 FOLDER = "outputs-simulated/"
@@ -54,15 +57,16 @@ def simulate(
             workers=workers,
             progress=lambda _: advance(),
         )
-    config = write_config(output)
+    config = write_config(output, scenario)
     step(f"{rows['events']:,} events; next: stagecast run --config {config}")
     return rows
 
 
-def write_config(output: Path) -> Path:
-    """Copy of configs/simulated.yaml that reads the simulation in a folder; returns its path."""
+def write_config(output: Path, scenario: str) -> Path:
+    """Copy of the shipped config that reads a simulation of this scenario; returns its path."""
     about = json.loads((output / simulated.MANIFEST).read_text(encoding="utf-8"))
-    text = configs.find(CONFIG).read_text(encoding="utf-8").replace(FOLDER, "")
+    shipped = CONFIGS[scenarios.load(scenario).kind]
+    text = configs.find(shipped).read_text(encoding="utf-8").replace(FOLDER, "")
     text = re.sub(r"^data_through: .*$", f"data_through: {about['last_day']}", text, flags=re.M)
     path = output / CONFIG
     path.write_text(text, encoding="utf-8")
