@@ -95,6 +95,7 @@ class Config(Strict):
     consent: Literal["not_recorded", "managed_elsewhere"] = "not_recorded"
     campaigns: tuple[str, ...] = ()
     backtest: Backtest = Backtest()
+    truth: str | None = None
     quarantine: Quarantine = Quarantine()
     seed: int = 20240501
     threads: Annotated[int, Field(ge=1, le=256)] = 2
@@ -188,8 +189,11 @@ def resolve(config: Config, path: Path) -> Config:
     stages = config.stages
     if isinstance(stages, StagesFile):
         stages = stages.model_copy(update={"file": str(find(stages.file, beside=path).resolve())})
+    truth = None if config.truth is None else str(_absolute(config.truth, path))
     campaigns = tuple(str(find(name, beside=path).resolve()) for name in config.campaigns)
-    return config.model_copy(update={"sources": sources, "stages": stages, "campaigns": campaigns})
+    return config.model_copy(
+        update={"sources": sources, "stages": stages, "campaigns": campaigns, "truth": truth}
+    )
 
 
 def _absolute(location: Location, path: Path) -> Location:

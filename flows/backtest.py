@@ -16,6 +16,7 @@ from flows.features import read_and_tally
 from flows.workspace import Workspace, fingerprint
 from models import backtest as backtests
 from models.concerns import concerns
+from models.oracle import oracle_page
 
 
 @task(name="tally if needed")
@@ -42,6 +43,10 @@ def run_origins(output: str, origins: list[str]) -> dict[str, Any]:
     for sentence in concerns(figure.as_dict() for figure in figures):
         warn(sentence)
     path = backtests.write(figures, space.output)
+    if archive.builder.config.truth is not None:
+        page = space.output / "oracle.md"
+        page.write_text(oracle_page(figure.as_dict() for figure in figures), encoding="utf-8")
+        step(f"beside the truth of the simulation: {page}")
     return {"path": str(path), "figures": len(figures), "skipped": len(skipped)}
 
 

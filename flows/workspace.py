@@ -38,6 +38,7 @@ _NOT_IN_FEATURES = {
     "notice",
     "snapshots",
     "settle_days",
+    "truth",
 }
 
 

@@ -12,7 +12,8 @@ from features.archive import Archive
 from features.build import TASKS, Task
 from features.errors import UserError
 from features.timeline import MIN_HISTORY_DAYS, day_date
-from models.evaluation import Figure, Result, evaluate, test_set
+from models.evaluation import Figure, evaluate, figures_of, test_set
+from models.oracle import oracle_outputs
 from models.training import fit, training_set
 from models.workers import workers
 
@@ -63,15 +64,16 @@ def why_not(archive: Archive, task: Task, origin: int) -> str | None:
     return None
 
 
-def backtest_task(archive: Archive, task: Task, origin: int) -> Result:
-    """Train and test one task at one origin; one thread, since workers run side by side."""
+def backtest_task(archive: Archive, task: Task, origin: int) -> list[Figure]:
+    """Train and test one task at one origin; one thread, since workers run side by side.
+
+    On simulated data the bounds that its truth allows stand beside the model.
+    """
     data = training_set(archive, task, origin)
     part = fit(data, archive.builder.config, archive.builder.taxonomy.names, threads=1)
-    return evaluate(part, data, test_set(archive, task, origin), archive.builder.horizon(task))
-
-
-def _figures(archive: Archive, task: Task, origin: int) -> list[Figure]:
-    return backtest_task(archive, task, origin).figures
+    test, horizon = test_set(archive, task, origin), archive.builder.horizon(task)
+    bounds = figures_of(test, oracle_outputs(archive, data, test), horizon)
+    return evaluate(part, data, test, horizon).figures + bounds
 
 
 def backtest(
@@ -105,7 +107,7 @@ def backtest(
 
     figures: list[Figure] = []
     with workers(archive, archive.builder.config.threads) as submit:
-        running = [(each, submit(_figures, *each)) for each in wanted if reasons[each] is None]
+        running = [(each, submit(backtest_task, *each)) for each in wanted if reasons[each] is None]
         for each, future in running:
             figures += future.result()
             done(*each)

@@ -127,7 +127,12 @@ def evaluate(part: Part, data: TrainingSet, test: Test, horizon_days: int) -> Re
         found = baseline(data, part, test.rows, context)
         if found is not None:
             outputs[name] = found
-    figures = [
+    return Result(test, figures_of(test, outputs, horizon_days), outputs)
+
+
+def figures_of(test: Test, outputs: Mapping[str, Outputs], horizon_days: int) -> list[Figure]:
+    """Every metric of every method's outputs, on the whole test population and its subsets."""
+    return [
         Figure(
             test.task,
             method,
@@ -142,7 +147,6 @@ def evaluate(part: Part, data: TrainingSet, test: Test, horizon_days: int) -> Re
         for method, out in outputs.items()
         for metric, value in measure(test.task, _cut(out, mask), test.rows[mask]).items()
     ]
-    return Result(test, figures, outputs)
 
 
 def _finite(value: float) -> float | None:
