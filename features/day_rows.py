@@ -123,19 +123,34 @@ class DayRows:
             return DayRows.empty(self.customers)
         return self.parts.where(self.parts.known_day > self.parts.day)
 
-    def in_flight(self, day: Array | int) -> Array:
-        """Customers with something that had happened and was not known before a day."""
-        late = self.late
-        limit = day if isinstance(day, int) else day[late.customer]
-        return late.customer[(late.day < limit) & (late.known_day >= limit)]
+    def in_flight(self, day: Array | int, who: Array | None = None) -> Array:
+        """Customers with something that had happened and was not known before a day.
 
-    def edge(self, day: Array | int) -> Array:
-        """First row of every customer at or after a day (length customers)."""
+        `day` is one for all or one a customer; `who` are the positions asked about (rising; all).
+        """
+        late = self.late
+        if who is None:
+            limit = day if isinstance(day, int) else day[late.customer]
+            return late.customer[(late.day < limit) & (late.known_day >= limit)]
+        index, lengths = late.index_of(who)
+        limit = day if isinstance(day, int) else np.repeat(day, lengths)
+        hidden = (late.day[index] < limit) & (late.known_day[index] >= limit)
+        return late.customer[index[hidden]]
+
+    def edge(self, day: Array | int, who: Array | None = None) -> Array:
+        """First row at or after a day of every customer, or of those at some positions."""
         if isinstance(day, int) and day <= FAR_PAST + 1:
-            return self.starts
-        days = np.maximum(np.broadcast_to(day, self.customers), FAR_PAST + 1)
-        wanted = np.arange(self.customers, dtype=np.int64) * DAYS + days
+            return self.starts if who is None else self.starts[who]
+        positions = np.arange(self.customers, dtype=np.int64) if who is None else who
+        wanted = positions * DAYS + np.maximum(day, FAR_PAST + 1)
         return np.asarray(np.searchsorted(self.key, wanted, side="left"))
+
+    def index_of(self, who: Array) -> tuple[Array, Array]:
+        """Row numbers of some customers, and how many rows each of them has."""
+        starts = self.starts[who]
+        lengths = np.append(self.starts[1:], len(self.day))[who] - starts
+        before = np.cumsum(lengths) - lengths
+        return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum())), lengths
 
     def known_before(self, day: Array | int) -> DayRows:
         """Rows known before a day (one for all, or one a customer); later days may stay.
@@ -196,10 +211,7 @@ class DayRows:
 
     def take(self, positions: Array) -> DayRows:
         """The rows of some customers, renumbered in the given rising order."""
-        starts = self.starts[positions]
-        lengths = np.append(self.starts[1:], len(self.day))[positions] - starts
-        before = np.cumsum(lengths) - lengths
-        index = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+        index, lengths = self.index_of(positions)
         rows = self.where(index)
         return replace(
             rows,
@@ -224,18 +236,20 @@ class Window:
     """Facts of one role in ``[lo, hi)``, one value a customer.
 
     ``lo`` and ``hi`` are day numbers, either one for all or one a customer; ``shared_end`` may
-    give the first rows at or after ``hi`` where another window has found them already.
+    give the first rows at or after ``hi`` where another window has found them already; ``who`` are
+    the positions of the customers looked at (default: all).
     """
 
     rows: DayRows
     lo: Array | int
     hi: Array | int
     shared_end: Array | None = None
+    who: Array | None = None
 
     @cached_property
     def _ends(self) -> tuple[Array, Array]:
-        start = self.rows.edge(self.lo)
-        end = self.rows.edge(self.hi) if self.shared_end is None else self.shared_end
+        start = self.rows.edge(self.lo, self.who)
+        end = self.rows.edge(self.hi, self.who) if self.shared_end is None else self.shared_end
         return start, np.maximum(start, end)
 
     @property

@@ -41,20 +41,24 @@ class Facts:
         Events on or after this day are not known; at most `at` unless silence is simulated.
     added_purchases
         Purchases imagined on as many extra days just before `at`.
+    who
+        Positions of the customers looked at, rising; None: all. Every array has one value for
+        each of them.
     """
 
     history: History
     at: Array | int
     known_before: Array | int
     added_purchases: int = 0
+    who: Array | None = None
     _measured: dict[Measure, Array] = field(default_factory=dict, compare=False)
     _windows: dict[tuple[Subject, int | None], Window] = field(default_factory=dict, compare=False)
     _ends: dict[Subject, Array] = field(default_factory=dict, compare=False)
 
     @property
     def customers(self) -> int:
-        """Number of customers."""
-        return len(self.history.customers)
+        """Number of customers looked at."""
+        return len(self.history.customers if self.who is None else self.who)
 
     def bounds(self, window: int | None) -> tuple[Array | int, Array | int]:
         """First day within and first day after a window that ends at the reference date."""
@@ -67,7 +71,7 @@ class Facts:
         """First rows after every window of a subject, where all of them end on one day."""
         rows = self.history.rows(subject)
         if rows is not None and subject not in self._ends:
-            self._ends[subject] = rows.edge(hi)
+            self._ends[subject] = rows.edge(hi, self.who)
         return self._ends.get(subject)
 
     def window(self, subject: Subject, window: int | None) -> Window | None:
@@ -78,7 +82,7 @@ class Facts:
             return None
         if key not in self._windows:
             lo, hi = self.bounds(window)
-            self._windows[key] = Window(rows, lo, hi, self.end(subject, hi))
+            self._windows[key] = Window(rows, lo, hi, self.end(subject, hi), self.who)
         return self._windows[key]
 
     def measure(self, measure: Measure) -> Array:

@@ -52,6 +52,7 @@ def stage_at(
     *,
     known_before: int | None = None,
     added_purchases: int = 0,
+    who: Array | None = None,
 ) -> Array:
     """Rule stage of every customer at a date (codes, int64; also for those not yet existing).
 
@@ -66,17 +67,21 @@ def stage_at(
         simulates silence in between.
     added_purchases
         Purchases imagined just before `at`.
+    who
+        Positions of the customers asked about, rising; `at` and the result have one value for
+        each. Default: all.
     """
     known = at if known_before is None else known_before
     needed = history.only(taxonomy.stage_subjects())
-    code = decide(taxonomy, Facts(needed.settled, at, known, added_purchases))
+    code = decide(taxonomy, Facts(needed.settled, at, known, added_purchases, who))
     # Few customers have something under way at any date: only their past needs cutting.
-    few = needed.in_flight(known)
+    few = needed.in_flight(known, who)
     if len(few):
-        when = at if isinstance(at, int) else at[few]
-        limit = known if isinstance(known, int) else known[few]
+        rows = few if who is None else np.searchsorted(who, few)
+        when = at if isinstance(at, int) else at[rows]
+        limit = known if isinstance(known, int) else known[rows]
         cut = needed.take(few).known_before(limit)
-        code[few] = decide(taxonomy, Facts(cut, when, limit, added_purchases))
+        code[rows] = decide(taxonomy, Facts(cut, when, limit, added_purchases))
     return code
 
 
@@ -186,13 +191,11 @@ def _periods_in_stage(
 ) -> Array:
     lasting = np.zeros(len(code), dtype=np.int64)
     open_, exists_from = np.arange(len(code)), history.exists_from
-    left = history.only(taxonomy.stage_subjects())
+    needed = history.only(taxonomy.stage_subjects())
     for period in range(1, 2 * periods + 1):
         then = at - period * period_days
-        same = (exists_from[open_] <= then) & (stage_at(taxonomy, left, then) == code[open_])
-        if not same.all():
-            stay = np.flatnonzero(same)
-            left, open_ = left.take(stay), open_[stay]
+        open_ = open_[exists_from[open_] <= then]
+        open_ = open_[stage_at(taxonomy, needed, then, who=open_) == code[open_]]
         if not len(open_):
             break
         lasting[open_] = period

@@ -13,8 +13,6 @@ from features.stage_definitions import Taxonomy
 from features.stages import stage_at
 from features.windows import History
 
-SHRUNK = 0.7  # customers are left behind once this share of them is still looked at
-
 
 @dataclass(frozen=True)
 class Stay:
@@ -48,14 +46,13 @@ def present_stay(taxonomy: Taxonomy, history: History, at: int) -> Stay:
     previous = np.full(len(code), -1, dtype=np.int64)
     open_ = np.flatnonzero(first <= at)
     needed = history.only(taxonomy.stage_subjects())
-    search = _Search(taxonomy, needed.take(open_), open_)
+    turns = _turns(taxonomy, needed)
     days = np.full(len(open_), at, dtype=np.int64)
     while len(open_):
-        turn = search.turn_before(open_, days)
+        turn = _turn_before(turns, open_, days)
         older = turn > first[open_]
         open_, turn = open_[older], turn[older]
-        search = search.shrunk_to(open_)
-        before = search.stage_at(open_, turn - 1)
+        before = stage_at(taxonomy, needed, turn - 1, who=open_)
         changed = before != code[open_]
         since[open_[changed]], previous[open_[changed]] = turn[changed], before[changed]
         open_, days = open_[~changed], turn[~changed] - 1
@@ -65,48 +62,33 @@ def present_stay(taxonomy: Taxonomy, history: History, at: int) -> Stay:
     return Stay(since=since, previous=previous, cause=cause)
 
 
-class _Search:
-    """The days on which the stages of some customers may have changed."""
+# Day rows, and the days after a row on which a stage may change, rising.
+Turns = list[tuple[DayRows, list[int]]]
 
-    def __init__(self, taxonomy: Taxonomy, history: History, who: Array) -> None:
-        self.taxonomy, self.history, self.who = taxonomy, history, who
-        turns: list[tuple[DayRows, list[int]]] = []
-        for subject, offsets in _offsets(taxonomy).items():
-            rows = history.rows(subject)
-            if rows is None:
-                continue
-            turns += [(rows, sorted(offsets)), (_by_arrival(rows.late), [0])]
-            if rows.parts is not None:  # a day emptied later has no row any more, and once had one
-                turns.append((rows.parts, sorted(offsets)))
-        self.turns = [(rows, offsets) for rows, offsets in turns if len(rows.day)]
 
-    def shrunk_to(self, open_: Array) -> _Search:
-        """The same search without those who need none any more, once they are many."""
-        if len(open_) > SHRUNK * len(self.who):
-            return self
-        kept = np.searchsorted(self.who, open_)
-        return _Search(self.taxonomy, self.history.take(kept), open_)
+def _turns(taxonomy: Taxonomy, history: History) -> Turns:
+    """What makes the days on which stages may have changed."""
+    turns: Turns = []
+    for subject, offsets in _offsets(taxonomy).items():
+        rows = history.rows(subject)
+        if rows is None:
+            continue
+        turns += [(rows, sorted(offsets)), (_by_arrival(rows.late), [0])]
+        if rows.parts is not None:  # a day emptied later has no row any more, and once had one
+            turns.append((rows.parts, sorted(offsets)))
+    return [(rows, offsets) for rows, offsets in turns if len(rows.day)]
 
-    def _everyone(self, open_: Array, days: Array) -> Array:
-        spread = np.full(len(self.who), FAR_PAST + 1, dtype=np.int64)
-        spread[np.searchsorted(self.who, open_)] = days
-        return spread
 
-    def turn_before(self, open_: Array, days: Array) -> Array:
-        """Latest day at or before `days` from which on the stage stayed the same."""
-        latest, turn = self._everyone(open_, days), np.full(len(self.who), FAR_PAST)
-        for rows, offsets in self.turns:
-            starts = rows.starts
-            for offset in offsets:
-                row = rows.edge(latest - offset + 1) - 1
-                day = rows.day[np.maximum(row, 0)] + offset
-                turn = np.where(row >= starts, np.maximum(turn, day), turn)
-        return turn[np.searchsorted(self.who, open_)]
-
-    def stage_at(self, open_: Array, days: Array) -> Array:
-        """Stage of some customers, each at a day of their own."""
-        code = stage_at(self.taxonomy, self.history, self._everyone(open_, days))
-        return code[np.searchsorted(self.who, open_)]
+def _turn_before(turns: Turns, who: Array, days: Array) -> Array:
+    """Latest day at or before `days`, one a customer, from which on the stage stayed the same."""
+    turn = np.full(len(who), FAR_PAST)
+    for rows, offsets in turns:
+        starts = rows.starts[who]
+        for offset in offsets:
+            row = rows.edge(days - offset + 1, who) - 1
+            day = rows.day[np.maximum(row, 0)] + offset
+            turn = np.where(row >= starts, np.maximum(turn, day), turn)
+    return turn
 
 
 def _offsets(taxonomy: Taxonomy) -> dict[Subject, set[int]]:

@@ -106,9 +106,12 @@ class History:
         subjects = {s: rows.settled for s, rows in self.subjects.items()}
         return History(self.customers, roles, self.choices, subjects)
 
-    def in_flight(self, day: Array | int) -> Array:
-        """Customers of whom something had happened and was not known before a day, rising."""
-        found = [r.in_flight(day) for r in (*self.roles.values(), *self.subjects.values())]
+    def in_flight(self, day: Array | int, who: Array | None = None) -> Array:
+        """Customers of whom something had happened and was not known before a day, rising.
+
+        `who` are the positions asked about (default: all), `day` one for all or one for each.
+        """
+        found = [r.in_flight(day, who) for r in (*self.roles.values(), *self.subjects.values())]
         return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
 
     def known_before(self, day: Array | int) -> History:
