@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from models import metrics
 from models.calibration import fit_calibration
+from models.churn_btyd import mixed_with_btyd
 from models.inference import (
     Array,
     Part,
@@ -293,12 +294,15 @@ def fit_churn(
     seed: int,
     threads: int = 2,
     activity_days: int | None = None,
+    at_validation: pd.DataFrame | None = None,
+    at_origin: pd.DataFrame | None = None,
     recipe: ChurnRecipe | None = None,
 ) -> Part:
     """Fit the churn model on all matured snapshots.
 
     LightGBM (rounds by early stopping on held-out customers, then refitted on all with 1.1 times
-    as many, three seeds) averaged in logits with a logistic regression.
+    as many, three seeds) averaged in logits with a logistic regression, and with BG/NBD where that
+    clearly helps (`models.churn_btyd`).
 
     Parameters
     ----------
@@ -312,6 +316,8 @@ def fit_churn(
         rows, give the figures, the bands and (if the recipe wants one) the calibration.
     horizon_days, activity_days
         Horizon of the label, and the largest recency of the eligible (None: ever bought).
+    at_validation, at_origin
+        Feature frames of everyone then; without them BG/NBD has no share.
     seed, threads
         Seed of folds and trees, and number of threads.
     recipe
@@ -365,9 +371,18 @@ def fit_churn(
     }
     at = np.flatnonzero(frame["snapshot_at"] == pd.Timestamp(validation_at))
     at = at if len(at) else np.arange(len(frame))
-    return Part(
-        "churn", {**parameters, **_served(frame.iloc[at], logit[at], recipe, seed=seed)}, boosters
-    )
+    rows, logit = frame.iloc[at], logit[at]
+    if at_validation is not None and at_origin is not None:
+        half, logit = mixed_with_btyd(
+            rows,
+            rows[TARGET].to_numpy(),
+            logit,
+            horizon_days=horizon_days,
+            at_validation=at_validation,
+            at_origin=at_origin,
+        )
+        parameters |= half
+    return Part("churn", {**parameters, **_served(rows, logit, recipe, seed=seed)}, boosters)
 
 
 def _served(rows: pd.DataFrame, logit: Array, recipe: ChurnRecipe, *, seed: int) -> dict[str, Any]:

@@ -571,7 +571,8 @@ def churn_eligible(frame: pd.DataFrame, activity_days: float | None) -> Array:
 def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
     """Uncalibrated probability: LightGBM seeds and logistic regression averaged in logits.
 
-    Where the history was short, a logistic regression on recency, frequency and value has a share.
+    Where the history was short, a logistic regression on recency, frequency and value has a share;
+    where customers buy as BG/NBD assumes, it has one too.
     """
     parameters = part.parameters
     x = matrix(derived_frame, parameters["columns"])
@@ -583,7 +584,17 @@ def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
     if share := parameters.get("simple_weight", 0.0):
         simple = parameters["simple"]
         z = (1.0 - share) * z + share * linear(simple, matrix(derived_frame, simple["columns"]))
+    if share := parameters.get("btyd_weight", 0.0):
+        other = churn_btyd_logit(parameters["btyd"], derived_frame, parameters["horizon_days"])
+        z = (1.0 - share) * z + share * other
     return sigmoid(z)
+
+
+def churn_btyd_logit(btyd: Mapping[str, Any], frame: pd.DataFrame, horizon_days: float) -> Array:
+    """Logit of BTYD's P(no purchase within the horizon), kept within 1e-4 and 1 - 1e-4."""
+    x, t_x, age = matrix(frame, ["btyd__x", "btyd__t_x", "btyd__T"]).T
+    p = np.clip(btyd_p_no_order(btyd, x, t_x, age, horizon=float(horizon_days)), 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:

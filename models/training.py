@@ -40,6 +40,8 @@ class TrainingSet:
         Scoring context of each snapshot, made from everyone who existed then.
     at_origin
         Feature frame of the origin itself, without labels.
+    at_validation
+        Feature frame of everyone at the latest matured snapshot, without labels.
     """
 
     task: Task
@@ -47,6 +49,7 @@ class TrainingSet:
     frame: pd.DataFrame
     contexts: Mapping[pd.Timestamp, dict[str, Any]]
     at_origin: pd.DataFrame
+    at_validation: pd.DataFrame
 
     @property
     def validation_at(self) -> pd.Timestamp:
@@ -121,7 +124,12 @@ def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
             mend="bring a longer history, an earlier `train.from`, or a shorter horizon",
         )
     return TrainingSet(
-        task, origin, pd.concat(frames, ignore_index=True), contexts, archive.features(origin)
+        task,
+        origin,
+        pd.concat(frames, ignore_index=True),
+        contexts,
+        at_origin=archive.features(origin),
+        at_validation=features,
     )
 
 
@@ -174,6 +182,8 @@ def _fit(data: TrainingSet, config: Config, stages: list[str], threads: int) -> 
             data.contexts,
             horizon_days=config.churn.horizon_days,
             activity_days=config.activity_days,
+            at_validation=data.at_validation,
+            at_origin=data.at_origin,
             **shared,
         )
     if data.task == "clv":
