@@ -154,25 +154,33 @@ class Facts:
         with np.errstate(invalid="ignore"):
             return COMPARE[compare.sign](self.measure(compare.measure), compare.constant)
 
-    def in_stage(self, leaf: InStage) -> Array:
+    def in_stage(self, leaf: InStage, among: Array | None = None) -> Array:
         """Truth of being in a stage; only flags may ask (see `features.standing`)."""
         raise ValueError(f"a rule of a stage asks for a stage: {leaf}")
 
-    def holds(self, rule: Rule) -> Array:
-        """Truth of a rule for every customer."""
+    def holds(self, rule: Rule, among: Array | None = None) -> Array:
+        """Truth of a rule for every customer.
+
+        `among` are those whose truth is of use: for the others it may be given as false.
+        """
         if isinstance(rule, Compare):
             return self.compare(rule)
         if isinstance(rule, LatestOf):
             return self.latest(rule)
         if isinstance(rule, InStage):
-            return self.in_stage(rule)
+            return self.in_stage(rule, among)
         if isinstance(rule, Not):
             return ~self.holds(rule.part)
-        combine: Callable[[Array, Array], Array]
-        combine = np.logical_and if isinstance(rule, All) else np.logical_or
+        if isinstance(rule, All):
+            # Stages of the past cost most: they are asked last, of those for whom all else holds.
+            parts = sorted(rule.parts, key=lambda part: isinstance(part, InStage))
+            found = self.holds(parts[0], among)
+            for part in parts[1:]:
+                found = found & self.holds(part, found)
+            return found
         found = self.holds(rule.parts[0])
         for part in rule.parts[1:]:
-            found = combine(found, self.holds(part))
+            found = found | self.holds(part)
         return found
 
 

@@ -83,7 +83,7 @@ def profile(
     positions = existing(history, at)
     view = View(known, at, spec.minor_units)
     stay = present_stay(taxonomy, history, at)
-    facts = standing_facts(taxonomy, history, at)
+    facts = standing_facts(taxonomy, history, at, stay=stay)
     sub_stage = sub_stages(taxonomy, facts, decide(taxonomy, facts))
     names = np.array([*taxonomy.names, None], dtype=object)
     previous = names[stay.previous]  # code -1 takes the last name, which stands for none

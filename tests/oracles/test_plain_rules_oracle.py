@@ -14,9 +14,11 @@ from oracles import plain_rules
 from oracles.histories import LATEST, Event, config, shops, write
 from oracles.loops import SIGNS
 
+from features.conditions import InStage
 from features.config import Config
 from features.errors import UserError
 from features.stages import stage_at
+from features.standing import standing_facts
 from features.stays import present_stay
 from features.tallies import Tallies, tally
 from features.taxonomy import Taxonomy, load_taxonomy
@@ -151,3 +153,10 @@ def test_stays_of_any_taxonomy(events: list[Event], drawn: list[dict[str, Any]])
             since[open_] = day
         np.testing.assert_array_equal(stay.since, since, str(content))
         np.testing.assert_array_equal(stay.previous, previous, str(content))
+        in_days = range(at - 20, at)
+        for number, name in enumerate(taxonomy.names):
+            was = [(first <= d) & (stage_at(taxonomy, past, d) == number) for d in in_days]
+            for known in (None, stay):
+                facts = standing_facts(taxonomy, past, at, stay=known)
+                found = facts.holds(InStage(name, 20))
+                np.testing.assert_array_equal(found, np.any(was, axis=0), str(content))
