@@ -42,7 +42,9 @@ class StageHistory(Strict):
     def _one_meaning(self) -> StageHistory:
         both = sorted(set(self.stages) & set(self.ignored))
         if both:
-            raise ValueError(f"{both[0]!r} both under `stages` and under `ignored`; keep one")
+            raise ValueError(
+                f"each name under `stages` or `ignored`, and {both[0]!r} is under both"
+            )
         return self
 
     def source(self) -> EventSource:

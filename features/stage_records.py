@@ -20,6 +20,7 @@ from features.quarantine import NO_CUSTOMER, ReadReport, refuse_if_too_bad
 from features.sources import connect, joined, reading, standardise
 from features.stage_definitions import Taxonomy
 from features.tables import describe, require
+from features.taxonomy import load_taxonomy
 from features.timeline import day_date
 
 BLOCK = "stage_history"
@@ -69,7 +70,8 @@ def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.T
     Raises
     ------
     UserError
-        For a missing block, file or column, a wrong type, an empty table, and too many bad rows.
+        For a missing block, file or column, a wrong type, an empty table, too many bad rows, and
+        recorded names that mean nothing (as `stage_records`).
     """
     block = declared(config)
     name = describe(block.table)
@@ -96,7 +98,9 @@ def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.T
         raise UserError(
             where, found=error.found, expected=error.expected, mend=error.mend
         ) from error
-    return rows.filter(pa.array(~bad)).select(_COLUMNS), report
+    good = rows.filter(pa.array(~bad)).select(_COLUMNS)
+    stage_records(good, block, load_taxonomy(config), np.zeros(0, dtype=str))  # refused at once
+    return good, report
 
 
 def _rows(block: StageHistory, config: Config, name: str) -> pa.Table:

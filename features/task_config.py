@@ -62,12 +62,12 @@ class StageTask(Strict):
     def _late_days_fit(self) -> StageTask:
         if self.truth == "late" and self.late_days == 0:
             raise ValueError(
-                "truth `late` without `late_days`; say how many days the data run behind, "
+                "`late_days` of 1 or more with truth `late`: how many days the data run behind, "
                 "e.g. late_days: 7"
             )
         if self.truth != "late" and self.late_days > 0:
             raise ValueError(
-                f"late_days {self.late_days} with truth `{self.truth}`; only truth `late` has late "
-                "days: set `truth: late`, or `late_days: 0`"
+                f"`late_days: 0` with truth `{self.truth}`, or `truth: late`: only that truth has "
+                "late days"
             )
         return self

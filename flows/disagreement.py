@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,7 @@ COLUMNS = [
 
 @contextmanager
 def recorded_archive(
-    config: Config, tallies: Tallies | None, output: Path | None
+    config: Config, tallied: Callable[[], Tallies] | None, output: Path | None
 ) -> Iterator[Archive]:
     """The data set with the stage history as its truth, whatever truth the config has.
 
@@ -53,8 +53,8 @@ def recorded_archive(
     ----------
     config
         With a `stage_history`.
-    tallies
-        Fresh ones, kept in a temporary folder; None where `output` holds them.
+    tallied
+        Reads the sources, for a temporary folder; None where `output` holds fresh tallies.
     output
         Folder of an earlier run, locked meanwhile: features built here stay there.
 
@@ -71,8 +71,8 @@ def recorded_archive(
         records, report = read_records(config, latest=today(), quarantine=aside / "quarantine")
         for reason, rows in report.quarantined.items():
             warn(f"{report.source}: {rows} rows set aside: {reason}")
-        if tallies is not None:
-            yield archives.store(aside / "data", config, tallies, [], records)
+        if tallied is not None:
+            yield archives.store(aside / "data", config, tallied(), [], records)
             return
         assert output is not None
         stack.enter_context(exclusive(output, "stages disagree"))

@@ -25,22 +25,17 @@ def read_and_tally(output: str) -> dict[str, Any]:
     step(f"reading {len(config.sources)} source(s) of {config.name}")
     if config.notice:
         step(f"[dim]{config.notice}[/]")
+    aside, records, found = space.output / "quarantine", None, []
+    if config.stage.truth == "history":
+        records, report = read_records(config, latest=today(), quarantine=aside)
+        found.append(report)
     tallies, reports = tally(
-        config,
-        latest=today(),
-        quarantine=space.output / "quarantine",
-        temporary=space.output / "spill",
+        config, latest=today(), quarantine=aside, temporary=space.output / "spill"
     )
     counts = [SourceCount(r.source, r.rows, r.quarantined, r.ignored) for r in reports]
-    records = None
-    if config.stage.truth == "history":
-        records, report = read_records(
-            config, latest=today(), quarantine=space.output / "quarantine"
-        )
-        reports = [*reports, report]
     archive = archives.store(space.output, config, tallies, counts, records)
     (archive.folder / "fingerprint").write_text(fingerprint(config), encoding="utf-8")
-    for each in reports:
+    for each in [*reports, *found]:
         for reason, rows in each.quarantined.items():
             warn(f"{each.source}: {rows} rows set aside: {reason} (see {space.output}/quarantine)")
     builder = archive.builder

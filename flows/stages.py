@@ -215,8 +215,8 @@ def disagree(
     day = _day(at, "--at")
     loaded, fresh = _loaded(config, output, overrides)
     declared(loaded)
-    tallies = None if fresh is not None else _tallied(loaded)
-    with lists.recorded_archive(loaded, tallies, fresh) as archive:
+    tallied = None if fresh is not None else lambda: _tallied(loaded)
+    with lists.recorded_archive(loaded, tallied, fresh) as archive:
         lists.check_date(archive, day)
         step(f"fitting on the records known on {at}, cross-fitted by customer")
         from models.disagreement import disagreement

@@ -348,5 +348,5 @@ def test_late_data_need_the_truth_and_the_days_together(tmp_path: Path) -> None:
     assert load(path, ("stage.truth=late", "stage.late_days=7")).stage.late_days == 7
     with pytest.raises(UserError, match="late_days: 7"):
         load(path, ("stage.truth=late",))
-    with pytest.raises(UserError, match="only truth `late` has late days"):
+    with pytest.raises(UserError, match="only that truth has late days"):
         load(path, ("stage.late_days=7",))

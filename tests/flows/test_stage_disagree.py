@@ -17,8 +17,8 @@ from tests.flows.shop import stagecast, write_shop
 AT = "2024-09-30"
 SMALL = (
     "stages={file: stages/omnisend.yaml}",
-    "stage.train={every_days: 140, at_most: 3}",
-    "windows=[30, 90, 365]",
+    "stage.train={every_days: 140, at_most: 2}",
+    "windows=[30, 180]",
 )
 
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(folder: Path) -> dict[str, Any]:
     settings = [part for setting in SMALL for part in ("--set", setting)]
     done = stagecast(
-        *("stages", "disagree", "--at", AT, "--config", write_config(folder)),
+        *("stages", "disagree", "--at", AT, "--config", write_config(folder, "reference")),
         *("--json", folder / "list.json", "--csv", folder / "list.csv", *settings),
         env={},
     )

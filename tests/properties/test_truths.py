@@ -28,7 +28,7 @@ def known_before(events: list[Event], day: int) -> list[Event]:
     return [e for e in events if e.day < day and e.known_day < day]
 
 
-@settings(max_examples=4, phases=QUICK)
+@settings(max_examples=3, phases=QUICK)
 @given(events=shops(), offset=st.integers(6, 45), delay=st.integers(1, 9))
 def test_late_features_equal_those_of_data_that_end_there(
     events: list[Event], offset: int, delay: int
@@ -49,7 +49,7 @@ def test_late_features_equal_those_of_data_that_end_there(
     assert set(late["customer_id"]) == set(full.features(at)["customer_id"])
 
 
-@settings(max_examples=4, phases=QUICK)
+@settings(max_examples=3, phases=QUICK)
 @given(
     events=shops(),
     offset=st.integers(6, 30),
@@ -96,7 +96,7 @@ def in_force(told: list[Record], who: str, at: int, known_before: int) -> str | 
     return None if best is None else NAMES[best[2]]
 
 
-@settings(max_examples=20, phases=QUICK)
+@settings(max_examples=12, phases=QUICK)
 @given(
     told=st.lists(records, min_size=1, max_size=14),
     day=st.integers(0, DAYS + 2),
