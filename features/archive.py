@@ -12,18 +12,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.build import Builder
+from features.build import Builder, Task
 from features.config import Config
 from features.contracts import SNAPSHOT
 from features.errors import UserError
+from features.stage_records import stored_records, write_records
 from features.tallies import Tallies
 from features.timeline import day_date, day_number
 
 FOLDER = "features"
 _BUILDING = threading.Lock()
 FILES = ("daily.parquet", "attributes.parquet")
+RECORDS = "stage_history.parquet"  # only where the stage history is the truth
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,24 @@ class Archive:
 
     def features(self, at: int) -> pd.DataFrame:
         """Feature frame of a snapshot: read where stored, else built and stored."""
-        path = self.path(at)
+        return self.delayed(at, 0)
+
+    def inputs(self, task: Task, at: int) -> pd.DataFrame:
+        """Feature frame that a task's model learns from and is tested on at a snapshot."""
+        return self.delayed(at, self.builder.delay(task))
+
+    def delayed(self, at: int, delay: int) -> pd.DataFrame:
+        """Feature frame of a snapshot from data that run some days behind, stored alike."""
+        path = self.path(at, delay)
         with _BUILDING:  # two tasks may ask for one snapshot; it is built once
             if not path.is_file():
-                return self._built(at, path)
+                return self._built(at, delay, path)
         frame = pd.read_parquet(path)
         frame[SNAPSHOT] = frame[SNAPSHOT].astype("datetime64[s]")
         return frame
 
-    def _built(self, at: int, path: Path) -> pd.DataFrame:
-        frame = self.builder.features(at)
+    def _built(self, at: int, delay: int, path: Path) -> pd.DataFrame:
+        frame = self.builder.features(at, delay=delay)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Named after the process: workers may build the same snapshot side by side.
         partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -70,9 +81,10 @@ class Archive:
         os.replace(partial, path)
         return frame
 
-    def path(self, at: int) -> Path:
+    def path(self, at: int, delay: int = 0) -> Path:
         """File of a snapshot's features."""
-        return self.folder / "snapshots" / f"snapshot_at={day_date(at)}" / "features.parquet"
+        name = f"features_{delay}_days_late.parquet" if delay else "features.parquet"
+        return self.folder / "snapshots" / f"snapshot_at={day_date(at)}" / name
 
     def stored(self) -> list[int]:
         """Day numbers of the snapshots stored."""
@@ -94,18 +106,27 @@ class Archive:
         return [SourceCount(**row) for row in json.loads(text)]
 
 
-def store(output: Path, config: Config, tallies: Tallies, counts: list[SourceCount]) -> Archive:
+def store(
+    output: Path,
+    config: Config,
+    tallies: Tallies,
+    counts: list[SourceCount],
+    records: pa.Table | None = None,
+) -> Archive:
     """Replace what was stored by fresh tallies; old snapshots go, since they may be outdated."""
+    builder = Builder.from_tallies(config, tallies, records)
     folder, fresh = output / FOLDER, output / f"{FOLDER}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     (fresh / "tallies").mkdir(parents=True)
     for name, table in zip(FILES, (tallies.daily, tallies.attributes), strict=True):
         pq.write_table(table, fresh / "tallies" / name)
+    if records is not None:
+        write_records(records, fresh / "tallies" / RECORDS)
     text = json.dumps([asdict(c) for c in counts], indent=1)
     (fresh / "sources.json").write_text(text, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(fresh, folder)
-    return Archive(folder, Builder.from_tallies(config, tallies))
+    return Archive(folder, builder)
 
 
 def open_archive(output: Path, config: Config) -> Archive:
@@ -132,5 +153,6 @@ def open_archive(output: Path, config: Config) -> Archive:
             expected="those of this one",
             mend="run `stagecast features` (or `stagecast run`) with this output folder again",
         )
+    records = stored_records(folder / "tallies" / RECORDS)
     tallies = Tallies(daily, attributes)
-    return Archive(folder, Builder.from_tallies(config, tallies))
+    return Archive(folder, Builder.from_tallies(config, tallies, records))

@@ -8,13 +8,16 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from features import labels
 from features.catalog import FeatureSpec, View, catalogue
 from features.config import Config
 from features.contracts import ROLES
+from features.delayed import seen_before
 from features.errors import UserError
 from features.snapshots import bought_within, existing, keys, profile, snapshot_stamp
+from features.stage_records import StageRecords, declared, stage_records
 from features.stages import Timers, timers
 from features.tallies import Tallies
 from features.task_config import ChurnTask, ClvTask, StageTask, TrainGrid, TransitionTask
@@ -42,11 +45,14 @@ class Builder:
         The data set and its stages.
     history
         All events, also those after any one snapshot: each build cuts its own past.
+    recorded
+        The CRM's stage records, where they are the truth: labels read them, and features never.
     """
 
     config: Config
     taxonomy: Taxonomy
     history: History
+    recorded: StageRecords | None = None
 
     @classmethod
     def of(cls, config: Config, history: History) -> Builder:
@@ -54,11 +60,19 @@ class Builder:
         return cls(config, load_taxonomy(config), history)
 
     @classmethod
-    def from_tallies(cls, config: Config, tallies: Tallies) -> Builder:
-        """Builder with the config's own taxonomy and all that its rules ask for."""
+    def from_tallies(
+        cls, config: Config, tallies: Tallies, records: pa.Table | None = None
+    ) -> Builder:
+        """Builder with the config's own taxonomy and all that its rules ask for.
+
+        Stage records are used where the config's truth is the stage history.
+        """
         taxonomy = load_taxonomy(config)
         made = history(tallies, config.role_types(), taxonomy.subjects())
-        return cls(config, taxonomy, made)
+        recorded = None
+        if records is not None and config.stage.truth == "history":
+            recorded = stage_records(records, declared(config), taxonomy, made.customers)
+        return cls(config, taxonomy, made, recorded)
 
     @cached_property
     def spec(self) -> FeatureSpec:
@@ -79,8 +93,12 @@ class Builder:
             last = day_number(self.config.data_through)
         return Span(first=min(int(d.min()) for d in days), through=last)
 
+    def delay(self, task: Task) -> int:
+        """Days before a snapshot of which the task's features know nothing."""
+        return self.config.stage.late_days if task == "stage" else 0
+
     def horizon(self, task: Task) -> int:
-        """Days after a snapshot that the task's label looks at."""
+        """Days after a snapshot that the task's label looks at, or waits for late data."""
         config = self.config
         if task == "churn":
             return config.churn.horizon_days
@@ -88,9 +106,7 @@ class Builder:
             return config.clv.horizon_days
         if task == "transition":
             return config.transition.horizon_days
-        return labels.stage_reach(
-            self.taxonomy, truth=config.stage.truth, confirm_days=config.stage.confirm_days
-        )
+        return labels.stage_reach(self.taxonomy, config.stage)
 
     def train_grid(self, task: Task) -> TrainGrid:
         """The task's own grid of training snapshots."""
@@ -160,8 +176,16 @@ class Builder:
             days |= set(self.training_days(task, self.last_snapshot))
         return sorted(days)
 
-    def features(self, at: int) -> pd.DataFrame:
+    def features(self, at: int, *, delay: int = 0) -> pd.DataFrame:
         """Feature frame of a snapshot: what was known before it, and nothing else.
+
+        Parameters
+        ----------
+        at
+            Day number of the snapshot.
+        delay
+            Days before it of which nothing is known yet: recency, windows and clocks still count
+            to the snapshot. Who is first heard of in those days has a row that knows nothing.
 
         Returns
         -------
@@ -170,14 +194,14 @@ class Builder:
             says null), ``stage__*`` timers, stage (name) and churn_eligible (bool); one row an
             existing customer.
         """
-        known = self.history.known_before(at)
+        seen = seen_before(self.history, at - delay) if delay else self.history
         positions = existing(self.history, at)
-        view = View(known, at, self.spec.minor_units)
+        view = View(seen.known_before(at), at, self.spec.minor_units)
         columns: dict[str, Any] = {
             feature.name: feature.of(view)[positions].astype(np.float64)
             for feature in catalogue(self.spec)
         }
-        clocks = self._timers(at)
+        clocks = self._timers(at, seen)
         for name, values in stage_columns(clocks).items():
             columns[name] = values[positions].astype(np.float64)
         names = np.array(self.taxonomy.names, dtype=object)
@@ -186,11 +210,9 @@ class Builder:
         frame = pd.DataFrame(columns)
         return pd.concat([keys(self.history, positions, at), frame], axis=1)
 
-    def _timers(self, at: int) -> Timers:
+    def _timers(self, at: int, seen: History) -> Timers:
         task = self.config.transition
-        return timers(
-            self.taxonomy, self.history, at, periods=task.periods, period_days=task.period_days
-        )
+        return timers(self.taxonomy, seen, at, periods=task.periods, period_days=task.period_days)
 
     def labels(self, task: Task, at: int) -> pd.DataFrame:
         """Label frame of a task at a snapshot (see `features.labels`)."""
@@ -212,14 +234,13 @@ class Builder:
                 refunds=config.refunds,
                 minor_units=config.minor_units,
             )
+        if task == "stage" and config.stage.truth == "history":
+            return labels.recorded_labels(
+                history, self.records(), at, settle_days=config.settle_days
+            )
         if task == "stage":
             return labels.stage_labels(
-                history,
-                self.taxonomy,
-                at,
-                truth=config.stage.truth,
-                confirm_days=config.stage.confirm_days,
-                settle_days=config.settle_days,
+                history, self.taxonomy, at, task=config.stage, settle_days=config.settle_days
             )
         return labels.transition_labels(
             history,
@@ -228,6 +249,23 @@ class Builder:
             periods=config.transition.periods,
             period_days=config.transition.period_days,
         )
+
+    def records(self) -> StageRecords:
+        """The CRM's stage records.
+
+        Raises
+        ------
+        UserError
+            Where they were not read.
+        """
+        if self.recorded is None:
+            raise UserError(
+                "stage.truth: history",
+                found="no stored stage records",
+                expected="what `stagecast features` stores with this truth",
+                mend="run `stagecast features` (or `stagecast run`) with this output folder again",
+            )
+        return self.recorded
 
     def profile(self, at: int) -> pd.DataFrame:
         """Facts of the scored row that no model makes, and the rule clock's date of lapsing."""
@@ -240,7 +278,7 @@ class Builder:
             data_through=min(self.span.through, at - 1),
         )
         positions = existing(self.history, at)
-        days = self._timers(at).days_to_lapse[positions]
+        days = self._timers(at, self.history).days_to_lapse[positions]
         stamp = snapshot_stamp(at).to_datetime64()
         ahead = np.where(days > 0, days, np.nan)
         frame["lapses_at_if_silent"] = pd.Series(

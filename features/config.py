@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from features.config_blocks import PositiveDays, Strict
 from features.contracts import EVENT_COLUMNS, ROLES
+from features.history_config import StageHistory
 from features.settings import find as find
 from features.settings import override as override
 from features.settings import parse_yaml as parse_yaml
@@ -70,6 +71,7 @@ class Config(Strict):
     roles: dict[str, tuple[str, ...]] = Field(default={})
     ignored_event_types: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    stage_history: StageHistory | None = None
     refunds: Literal["net", "separate", "reject"] = "net"
     currency: str = ""
     minor_units: Annotated[int, Field(ge=0, le=6)] = 2
@@ -125,6 +127,11 @@ class Config(Strict):
         both = set(self.roles.get("purchase", ())) & set(self.roles.get("refund", ()))
         if both:
             raise ValueError(f"event type {min(both)!r} as both purchase and refund")
+        if self.stage.truth == "history" and self.stage_history is None:
+            raise ValueError(
+                "stage.truth `history` without `stage_history`; say where the CRM's stage records "
+                "lie: stage_history: {table: FILE, columns: {...}}"
+            )
         there = {name for source in self.sources for name in source.columns.attributes}
         unknown = sorted(set(self.sensitive) - there - {"channel"})
         if unknown:
@@ -186,14 +193,16 @@ def resolve(config: Config, path: Path) -> Config:
         )
         for source in config.sources
     )
+    recorded = config.stage_history
+    if recorded is not None:
+        recorded = recorded.model_copy(update={"table": _absolute(recorded.table, path)})
     stages = config.stages
     if isinstance(stages, StagesFile):
         stages = stages.model_copy(update={"file": str(find(stages.file, beside=path).resolve())})
     truth = None if config.truth is None else str(_absolute(config.truth, path))
     campaigns = tuple(str(find(name, beside=path).resolve()) for name in config.campaigns)
-    return config.model_copy(
-        update={"sources": sources, "stages": stages, "campaigns": campaigns, "truth": truth}
-    )
+    found = {"sources": sources, "stages": stages, "campaigns": campaigns, "truth": truth}
+    return config.model_copy(update={**found, "stage_history": recorded})
 
 
 def _absolute(location: Location, path: Path) -> Location:

@@ -18,7 +18,9 @@ from features.day_rows import FAR_PAST, Array, Subject, Window
 from features.facts import Facts
 from features.snapshots import bought_within, existing, keys, snapshot_stamp
 from features.stage_definitions import Taxonomy
+from features.stage_records import UNSTAGED, StageRecords
 from features.stages import decide, stage_at
+from features.task_config import StageTask
 from features.windows import History
 
 
@@ -136,44 +138,72 @@ def _silence(taxonomy: Taxonomy, history: History, at: int, *, days: int) -> dic
     return silent
 
 
-def stage_reach(taxonomy: Taxonomy, *, truth: str, confirm_days: int) -> int:
-    """Days after the snapshot that the stage truth looks at."""
-    if truth == "naive":
-        return confirm_days
-    return max([confirm_days, *((w + 1) // 2 for w in taxonomy.windows())])
+def stage_reach(taxonomy: Taxonomy, task: StageTask) -> int:
+    """Days after the snapshot that the stage truth looks at, or waits for what is late."""
+    if task.truth == "history":
+        return 0
+    if task.truth == "late":
+        return task.late_days
+    if task.truth == "naive":
+        return task.confirm_days
+    return max([task.confirm_days, *((w + 1) // 2 for w in taxonomy.windows())])
 
 
 def stage_labels(
-    history: History,
-    taxonomy: Taxonomy,
-    at: int,
-    *,
-    truth: str,
-    confirm_days: int,
-    settle_days: int,
+    history: History, taxonomy: Taxonomy, at: int, *, task: StageTask, settle_days: int
 ) -> pd.DataFrame:
     """The stage a customer truly is in at t, told with hindsight.
 
     ``centred``: the rules on windows around t, silent if and only if without life in
     ``[t, t + confirm_days)``. ``naive``: the rule stage, except that who shows no life in those
-    days was already silent.
+    days was already silent. ``late``: the rule stage at t from all events before it that are
+    known by the label's maturity, `late_days` and `settle_days` later.
 
     Returns
     -------
     DataFrame
         customer_id, snapshot_at, label_end_at, truth_code; everyone who exists.
     """
-    end = at + stage_reach(taxonomy, truth=truth, confirm_days=confirm_days)
+    end = at + stage_reach(taxonomy, task)
     positions = existing(history, at)
     known = history.known_before(end + settle_days)
-    silent = _silence(taxonomy, known, at, days=confirm_days)
-    if truth == "naive":
-        code = stage_at(taxonomy, history, at)
-        for number in reversed(taxonomy.silent_codes):
-            code = np.where(silent[number], number, code)
+    if task.truth == "late":
+        code = decide(taxonomy, Facts(known, at, at))
     else:
-        code = decide(taxonomy, CentredFacts(known, at, end), instead=silent)
+        code = _with_hindsight(history, known, taxonomy, at, task)
     frame = _frame(history, positions, at, end)
+    frame["truth_code"] = code[positions].astype(np.float64)
+    return frame
+
+
+def _with_hindsight(
+    history: History, known: History, taxonomy: Taxonomy, at: int, task: StageTask
+) -> Array:
+    silent = _silence(taxonomy, known, at, days=task.confirm_days)
+    if task.truth == "centred":
+        end = at + stage_reach(taxonomy, task)
+        return decide(taxonomy, CentredFacts(known, at, end), instead=silent)
+    code = stage_at(taxonomy, history, at)
+    for number in reversed(taxonomy.silent_codes):
+        code = np.where(silent[number], number, code)
+    return code
+
+
+def recorded_labels(
+    history: History, records: StageRecords, at: int, *, settle_days: int
+) -> pd.DataFrame:
+    """The stage that the CRM's record in force at t says, known before t + settle_days.
+
+    Returns
+    -------
+    DataFrame
+        customer_id, snapshot_at, label_end_at, truth_code; one row an existing customer with a
+        record. Others are unstaged and have no label.
+    """
+    code = records.stages(at, known_before=at + settle_days)
+    positions = existing(history, at)
+    positions = positions[code[positions] != UNSTAGED]
+    frame = _frame(history, positions, at, at)
     frame["truth_code"] = code[positions].astype(np.float64)
     return frame
 

@@ -54,7 +54,7 @@ def _wall_clock(zone: str, at: dt.Timestamp("UTC")) -> dt.timestamp:  # type: ig
 
 
 @contextmanager
-def _reading(name: str) -> Iterator[None]:
+def reading(name: str) -> Iterator[None]:
     """Turns the engine's complaints about a table into the one message for its owner."""
     try:
         yield
@@ -130,7 +130,7 @@ def joined(connection: Any, source: EventSource) -> Table:
             table = table.mutate(**{lookup.key: _text(table[lookup.key])})
             right = right.mutate(**{lookup.key: _text(right[lookup.key])})
         right = right.filter(right[lookup.key].notnull())
-        with _reading(describe(lookup.table)):
+        with reading(describe(lookup.table)):
             once = right.count().execute() == right[lookup.key].nunique().execute()
         if not once:
             raise UserError(
@@ -366,7 +366,7 @@ def read_source(
     """
     source = config.sources[number]
     name = describe(source.events)
-    with _reading(name):
+    with reading(name):
         raw = standardise(joined(connection, source), source, config)
         raw = raw.mutate(reason=_reason(raw, source, config, latest))
         if source.event_id is not None:

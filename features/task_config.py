@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
 from features.config_blocks import PositiveDays, Strict
 
@@ -46,23 +46,28 @@ class TransitionTask(Strict):
 
 
 class StageTask(Strict):
-    """Current stage: which truth the model learns and how long silence must be confirmed."""
+    """Current stage: which truth the model learns, and what that truth needs to know.
 
-    truth: Literal["centred", "naive"] = "centred"
+    ``centred`` and ``naive`` are the rules with hindsight, silence confirmed for `confirm_days`;
+    ``history`` is what the CRM recorded (see `features.history_config`); ``late`` is the rule
+    stage itself, told from events of which the last `late_days` days are not known yet.
+    """
+
+    truth: Literal["centred", "naive", "history", "late"] = "centred"
     confirm_days: PositiveDays = 28
-    late_days: int = 0
+    late_days: Annotated[int, Field(ge=0, le=365, strict=True)] = 0
     train: TrainGrid = TrainGrid()
 
-    @field_validator("truth", mode="before")
-    @classmethod
-    def _built(cls, truth: object) -> object:
-        if truth in ("history", "late"):
-            raise ValueError(f"the truth {truth!r} is not built yet; use centred or naive")
-        return truth
-
-    @field_validator("late_days")
-    @classmethod
-    def _no_late_truth(cls, days: int) -> int:
-        if days != 0:
-            raise ValueError("the truth from late data is not built yet, so late_days must be 0")
-        return days
+    @model_validator(mode="after")
+    def _late_days_fit(self) -> StageTask:
+        if self.truth == "late" and self.late_days == 0:
+            raise ValueError(
+                "`late_days` of 1 or more with truth `late`: how many days the data run behind, "
+                "e.g. late_days: 7"
+            )
+        if self.truth != "late" and self.late_days > 0:
+            raise ValueError(
+                f"`late_days: 0` with truth `{self.truth}`, or `truth: late`: only that truth has "
+                "late days"
+            )
+        return self

@@ -10,6 +10,7 @@ from prefect import flow, task
 from features import archive as archives
 from features.archive import SourceCount
 from features.locks import exclusive
+from features.stage_records import read_records
 from features.tallies import tally
 from features.timeline import day_date
 from flows.console import progress, step, warn
@@ -24,21 +25,24 @@ def read_and_tally(output: str) -> dict[str, Any]:
     step(f"reading {len(config.sources)} source(s) of {config.name}")
     if config.notice:
         step(f"[dim]{config.notice}[/]")
+    aside, records, found = space.output / "quarantine", None, []
+    if config.stage.truth == "history":
+        records, report = read_records(config, latest=today(), quarantine=aside)
+        found.append(report)
     tallies, reports = tally(
-        config,
-        latest=today(),
-        quarantine=space.output / "quarantine",
-        temporary=space.output / "spill",
+        config, latest=today(), quarantine=aside, temporary=space.output / "spill"
     )
     counts = [SourceCount(r.source, r.rows, r.quarantined, r.ignored) for r in reports]
-    archive = archives.store(space.output, config, tallies, counts)
+    archive = archives.store(space.output, config, tallies, counts, records)
     (archive.folder / "fingerprint").write_text(fingerprint(config), encoding="utf-8")
-    for count in counts:
-        for reason, rows in count.quarantined.items():
-            warn(f"{count.source}: {rows} rows set aside: {reason} (see {space.output}/quarantine)")
+    for each in [*reports, *found]:
+        for reason, rows in each.quarantined.items():
+            warn(f"{each.source}: {rows} rows set aside: {reason} (see {space.output}/quarantine)")
     builder = archive.builder
     for said in builder.taxonomy.not_observable(builder.history.there):
         warn(f"stages: {said}")
+    if archive.builder.recorded is not None:
+        step(f"stage history: {len(archive.builder.recorded.code):,} records")
     rows = sum(count.rows for count in counts)
     customers = len(archive.builder.history.customers)
     step(f"{rows:,} rows, {customers:,} customers, to {day_date(archive.builder.span.through)}")

@@ -14,8 +14,12 @@ from features.errors import UserError
 
 if TYPE_CHECKING:
     from features.build import Builder
+    from features.config import Config
+    from features.tallies import Tallies
 
-app = typer.Typer(no_args_is_help=True, help="Rule stages: counts, reasons, and paths over time.")
+app = typer.Typer(
+    no_args_is_help=True, help="Stages: counts, reasons, paths over time, wrong records."
+)
 
 ConfigFile = Annotated[
     str | None, typer.Option("--config", "-c", help="YAML of the data set; default: of --output.")
@@ -39,14 +43,12 @@ def _day(text: str, option: str) -> int:
         raise UserError(option, found=repr(text), expected="a date like 2017-10-01") from error
 
 
-def _builder(config: str | None, output: Path | None, overrides: list[str] | None) -> Builder:
-    """The data set: stored tallies where they are fresh, else the sources read anew."""
+def _loaded(
+    config: str | None, output: Path | None, overrides: list[str] | None
+) -> tuple[Config, Path | None]:
+    """The config, and the output folder where its stored tallies are fresh."""
     from features import config as configs
-    from features.archive import open_archive
-    from features.build import Builder
-    from features.tallies import tally
-    from flows.console import step, warn
-    from flows.workspace import Workspace, fingerprint, today
+    from flows.workspace import Workspace, fingerprint
 
     if config is None and output is None:
         raise UserError("--config", found="nothing", expected="--config FILE or --output FOLDER")
@@ -58,18 +60,39 @@ def _builder(config: str | None, output: Path | None, overrides: list[str] | Non
     mark = space.output / "features" / "fingerprint"
     fresh = output is not None and mark.is_file()
     if fresh and mark.read_text(encoding="utf-8") == fingerprint(loaded):
-        builder = open_archive(space.output, loaded).builder
+        return loaded, space.output
+    return loaded, None
+
+
+def _tallied(config: Config) -> Tallies:
+    """The sources read anew."""
+    from features.tallies import tally
+    from flows.console import step, warn
+    from flows.workspace import today
+
+    step(f"reading {len(config.sources)} source(s) of {config.name}")
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder)
+        tallies, reports = tally(
+            config, latest=today(), quarantine=aside / "q", temporary=aside / "spill"
+        )
+    for report in reports:
+        for reason, rows in report.quarantined.items():
+            warn(f"{report.source}: {rows} rows set aside: {reason}")
+    return tallies
+
+
+def _builder(config: str | None, output: Path | None, overrides: list[str] | None) -> Builder:
+    """The data set: stored tallies where they are fresh, else the sources read anew."""
+    from features.archive import open_archive
+    from features.build import Builder
+    from flows.console import warn
+
+    loaded, fresh = _loaded(config, output, overrides)
+    if fresh is not None:
+        builder = open_archive(fresh, loaded).builder
     else:
-        step(f"reading {len(loaded.sources)} source(s) of {loaded.name}")
-        with tempfile.TemporaryDirectory() as folder:
-            aside = Path(folder)
-            tallies, reports = tally(
-                loaded, latest=today(), quarantine=aside / "q", temporary=aside / "spill"
-            )
-        for report in reports:
-            for reason, rows in report.quarantined.items():
-                warn(f"{report.source}: {rows} rows set aside: {reason}")
-        builder = Builder.from_tallies(loaded, tallies)
+        builder = Builder.from_tallies(loaded, _tallied(loaded))
     for said in builder.taxonomy.not_observable(builder.history.there):
         warn(f"stages: {said}")
     return builder
@@ -166,3 +189,40 @@ def path(
         raise UserError("--from", found=first, expected=f"a date not after {day_date(last)}")
     rows = write_path(builder, days, file)
     console.print(f"{file}: {rows:,} rows, {len(days)} dates to {day_date(last)}")
+
+
+@app.command()
+def disagree(
+    at: At,
+    config: ConfigFile = None,
+    top: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write both lists here, whole.")
+    ] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="The same as one table.")] = None,
+    output: Output = None,
+    overrides: Settings = None,
+) -> None:
+    """Customers whose stage in the CRM looks wrong, the surest first, and those without one.
+
+    Each is predicted by a model that has seen other customers' records only. The config needs a
+    `stage_history`.
+    """
+    from features.stage_records import declared
+    from flows import disagreement as lists
+    from flows.console import step
+
+    day = _day(at, "--at")
+    loaded, fresh = _loaded(config, output, overrides)
+    declared(loaded)
+    tallied = None if fresh is not None else lambda: _tallied(loaded)
+    with lists.recorded_archive(loaded, tallied, fresh) as archive:
+        lists.check_date(archive, day)
+        step(f"fitting on the records known on {at}, cross-fitted by customer")
+        from models.disagreement import disagreement
+
+        found = disagreement(archive, day, threads=loaded.threads)
+    lists.print_disagreement(found, top)
+    for file, write in ((json_file, lists.write_json), (csv_file, lists.write_csv)):
+        if file is not None:
+            write(found, file)

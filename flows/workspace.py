@@ -16,6 +16,7 @@ from campaigns.playbook import load_playbooks
 from features import config as configs
 from features.config import Config
 from features.errors import UserError
+from features.source_config import Location
 from features.taxonomy import load_taxonomy
 from features.timeline import day_number
 
@@ -174,14 +175,18 @@ def new_run_id(kind: str) -> str:
 def fingerprint(config: Config) -> str:
     """Hash of the config keys and source files that stored tallies and features depend on."""
     content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_FEATURES)
-    files: list[Any] = []
+    locations: list[Location] = []
     for source in config.sources:
-        for location in (source.events, *(lookup.table for lookup in source.lookups)):
-            if isinstance(location, str):
-                path = Path(location)
-                for match in sorted(path.parent.glob(path.name)):
-                    stat = match.stat()
-                    files.append([str(match), stat.st_size, stat.st_mtime_ns])
+        locations += [source.events, *(lookup.table for lookup in source.lookups)]
+    if config.stage.truth == "history" and config.stage_history is not None:
+        locations.append(config.stage_history.table)
+    else:
+        content.pop("stage_history")  # it is not read
+    files: list[Any] = []
+    for path in (Path(location) for location in locations if isinstance(location, str)):
+        for match in sorted(path.parent.glob(path.name)):
+            stat = match.stat()
+            files.append([str(match), stat.st_size, stat.st_mtime_ns])
     stages = content["stages"]
     if isinstance(stages, dict) and "file" in stages:
         files.append(Path(stages["file"]).read_text(encoding="utf-8"))

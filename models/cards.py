@@ -11,6 +11,10 @@ from models.evaluation import CHAMPION, Result
 from models.inference import Part
 from models.training import LearnedFrom
 
+TRUTHS = {
+    "history": "the life-cycle stage that the CRM would record, judged by its other customers",
+    "late": "the rule stage on the day, from data that run some days behind",
+}
 PREDICTS = {
     "stage": "the life-cycle stage a customer is truly in, told with hindsight from around the day",
     "transition": "the next change of stage, which it is and when, within the horizon",
@@ -25,7 +29,7 @@ def part_card(archive: Archive, result: Result, data: LearnedFrom, part: Part) -
     lines = [
         f"# stagecast {part.name}",
         "",
-        f"Predicts {PREDICTS[part.name]}.",
+        f"Predicts {_predicts(archive, part)}.",
         "",
         f"- data: {config.name}{': ' + config.description if config.description else ''}",
         f"- horizon: {archive.builder.horizon(result.test.task)} days",
@@ -43,6 +47,11 @@ def part_card(archive: Archive, result: Result, data: LearnedFrom, part: Part) -
     if config.notice:
         lines += ["", config.notice]
     return "\n".join(lines)
+
+
+def _predicts(archive: Archive, part: Part) -> str:
+    truth = archive.builder.config.stage.truth if part.name == "stage" else ""
+    return TRUTHS.get(truth, PREDICTS[part.name])
 
 
 def _rows(result: Result) -> list[str]:

@@ -94,7 +94,12 @@ def test_set(archive: Archive, task: Task, at: int) -> Test:
 
     For CLV this is who bought within the horizon where the config limits activity, else everyone.
     """
-    everyone = archive.features(at)
+    return delayed_test_set(archive, task, at, archive.builder.delay(task))
+
+
+def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Test:
+    """As `test_set`, with features that know nothing of the last `delay` days."""
+    everyone = archive.delayed(at, delay)
     rows = labelled(everyone, archive.builder.labels(task, at))
     config = archive.builder.config
     if task == "clv" and config.activity_days is not None:

@@ -9,6 +9,7 @@ has never heard of this project. Fitted things arrive as LightGBM text models an
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
 FORMAT = 1  # raised when the layout of the artifacts changes
+# Columns of what was known some days before the snapshot, for a current-stage model of late data.
+LATE = "late__"
 Array = np.ndarray[Any, Any]
 
 
@@ -638,6 +641,8 @@ def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
 # ------------------------------------------------------------------------------------------ stage
 # parameters: stages, kind (trees, table), columns, classes (codes by booster column), multipliers
 # (one a stage), table {edges (a list a stage), p (stage x decile x stage)}, report
+# Fitted on recorded stages: folds, fold_seed, and by fold tables and boosters stage_0, stage_1, ...
+# instead of one table and one booster. Fitted on late data: late_days.
 
 
 def stage_codes(frame: pd.DataFrame, stages: int) -> Array:
@@ -689,8 +694,30 @@ def booster_classes(booster: lgb.Booster, x: Array) -> Array:
     return softmax(raw_score(booster, x).reshape(len(x), -1))
 
 
+def customer_folds(customers: pd.Series, folds: int, seed: int) -> Array:
+    """Fold of every row's customer, from a stable hash of the id (CRC-32) and a seed."""
+    codes, ids = pd.factorize(customers.astype(str))
+    hashed = [zlib.crc32(f"fold {seed} {one}".encode()) % folds for one in ids]
+    return np.asarray(hashed, dtype=np.int64)[codes]
+
+
+def stage_probabilities(
+    part: Part, frame: pd.DataFrame, context: Mapping[str, Any], table: Mapping[str, Any], name: str
+) -> Array:
+    """Probabilities of all stages by one booster and one frequency table of a part."""
+    p = stage_table_probabilities(table, frame)
+    if part.parameters["kind"] == "trees":
+        x = matrix(derive(frame, context), part.parameters["columns"])
+        learned = booster_classes(part.boosters[name], x)
+        p = spread_classes(learned, part.parameters["classes"], p)
+    return p
+
+
 def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
     """What the model believes the current stage to be, for one snapshot.
+
+    A part fitted on recorded stages is cross-fitted: each fold of the customers is predicted by
+    the fit that has not seen them.
 
     Parameters
     ----------
@@ -707,11 +734,15 @@ def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
     times its multiplier, tuned for macro-F1) and ``confidence`` (the probability of that stage).
     """
     parameters = part.parameters
-    p = stage_table_probabilities(parameters["table"], frame)
-    if parameters["kind"] == "trees":
-        x = matrix(derive(frame, context), parameters["columns"])
-        learned = booster_classes(part.boosters["stage"], x)
-        p = spread_classes(learned, parameters["classes"], p)
+    if "folds" not in parameters:
+        p = stage_probabilities(part, frame, context, parameters["table"], "stage")
+    else:
+        fold = customer_folds(frame["customer_id"], parameters["folds"], parameters["fold_seed"])
+        p = np.empty((len(frame), len(parameters["stages"])))
+        for number, table in enumerate(parameters["tables"]):
+            rows = np.flatnonzero(fold == number)
+            own = frame.iloc[rows]
+            p[rows] = stage_probabilities(part, own, context, table, f"stage_{number}")
     code = (p * np.asarray(parameters["multipliers"])).argmax(axis=1)
     return {"probabilities": p, "code": code, "confidence": p[np.arange(len(p)), code]}
 
@@ -921,9 +952,23 @@ def load_scorer(folder: Path) -> tuple[dict[str, Part], dict[str, Any]]:
     return {name: Part.load(folder / name) for name in head["parts"]}, head
 
 
+def late_inputs(frame: pd.DataFrame) -> pd.DataFrame | None:
+    """Input of a current-stage model of late data: its own features, under their plain names.
+
+    None where the frame has no columns marked with `LATE`: then the model reads what all read.
+    """
+    own = [name for name in frame.columns if name.startswith(LATE)]
+    if not own:
+        return None
+    keys = [name for name in ("customer_id", "snapshot_at") if name in frame]
+    return frame[keys + own].rename(columns={name: name.removeprefix(LATE) for name in own})
+
+
 def scorer_sums(parts: Mapping[str, Part], frame: pd.DataFrame) -> dict[str, float]:
     """Additive sums over the rows of one snapshot, the first pass of scoring (see `add_sums`)."""
     sums = {f"population.{key}": value for key, value in population_sums(frame).items()}
+    if "stage" in parts and (late := late_inputs(frame)) is not None:
+        sums |= {f"late.{key}": value for key, value in population_sums(late).items()}
     if "clv" in parts:
         sums |= {f"clv.{key}": value for key, value in clv_sums(parts["clv"], frame).items()}
     return sums
@@ -943,6 +988,8 @@ def scorer_context(parts: Mapping[str, Part], sums: Mapping[str, float]) -> dict
         }
 
     context = population_context(of("population."))
+    if late := of("late."):
+        context["late"] = population_context(late)
     if "clv" in parts:
         context |= clv_context(parts["clv"], of("clv."))
     return context
@@ -1160,7 +1207,9 @@ def predict_scores(
     columns: dict[str, Any] = fact_columns(frame, head)
     rule_stage = columns["stage"]
     if "stage" in parts:
-        columns |= stage_columns(predict_stage(parts["stage"], frame, context), head)
+        late = late_inputs(frame)
+        known = (frame, context) if late is None else (late, context["late"])
+        columns |= stage_columns(predict_stage(parts["stage"], *known), head)
     if "transition" in parts:
         moves = predict_transition(parts["transition"], frame, context)
         columns |= transition_columns(moves, frame, head)

@@ -18,7 +18,7 @@ from features.archive import Archive
 from features.build import TASKS, Task
 from features.config import Config
 from models import metrics
-from models.evaluation import Test, predict, test_set
+from models.evaluation import Test, delayed_test_set, predict
 from models.inference import Part
 
 # Relative worsening of the loss that counts as "not worse".
@@ -86,6 +86,10 @@ class Decision:
 def recipe_hash(config: Config) -> str:
     """Hash of everything in a config that decides how models learn."""
     content = config.model_dump(mode="json", by_alias=True, exclude=NOT_RECIPE)
+    records = content.pop("stage_history")
+    if config.stage.truth == "history":
+        # What the recorded names mean is part of the truth; where they lie is not.
+        content["stage_history"] = {key: records[key] for key in ("stages", "ignored")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -121,15 +125,23 @@ def loss(task: Task, part: Part, test: Test) -> tuple[np.ndarray[Any, Any], str]
     return -np.log(p[np.arange(len(p)), truth]), "log_loss"
 
 
+def delay(part: Part) -> int:
+    """Days before a snapshot of which a part knows nothing: those of a truth from late data."""
+    return int(part.parameters.get("late_days", 0))
+
+
 def compare(
     archive: Archive, challenger: Mapping[str, Part], champion: Mapping[str, Part], *, seed: int
 ) -> list[Comparison]:
     """Both sets of gated parts on each task's gate snapshot."""
     found = []
     for task in TASKS:
-        test = test_set(archive, task, archive.builder.gate(task))
+        gate = archive.builder.gate(task)
+        test = delayed_test_set(archive, task, gate, delay(challenger[task]))
         new, metric = loss(task, challenger[task], test)
-        old, _ = loss(task, champion[task], test)
+        # The labels are the same; each reads the inputs it would be served with.
+        same = delayed_test_set(archive, task, gate, delay(champion[task]))
+        old, _ = loss(task, champion[task], same)
         interval = metrics.bootstrap(
             lambda a, b: float(np.mean(a) - np.mean(b)),
             test.rows["customer_id"].to_numpy(),

@@ -208,7 +208,7 @@ def synthetic_example(head: Mapping[str, Any]) -> pd.DataFrame:
     values = np.tile([[1.0], [2.0]], (1, len(names)))
     frame = pd.DataFrame(values, columns=names)
     for name in names:
-        if name.startswith("stage__") and name.endswith("code"):
+        if name.removeprefix(inference.LATE).startswith("stage__") and name.endswith("code"):
             frame[name] = 0.0  # the first stage of any taxonomy
     keys = pd.DataFrame({"customer_id": ["example-1", "example-2"]})
     keys["snapshot_at"] = pd.Series(["2020-01-01"] * 2).astype("datetime64[s]")

@@ -46,7 +46,8 @@ def scorer_head(
         Registered version of each part.
     """
     builder = archive.builder
-    features = archive.features(origin)
+    late_days = late_days_of(parts)
+    features = with_late(archive, archive.features(origin), origin, late_days)
     nulls = {feature.name: feature.null for feature in catalogue(builder.spec)}
     columns = inference.model_columns(features)
     profile = builder.profile(origin)
@@ -55,7 +56,12 @@ def scorer_head(
         "stages": builder.taxonomy.names,
         "lapsed_stage": lapsed_stage(builder.taxonomy),
         "features": [
-            {"name": name, "dtype": "double", "null": nulls.get(name, "")} for name in columns
+            {
+                "name": name,
+                "dtype": "double",
+                "null": nulls.get(name.removeprefix(inference.LATE), ""),
+            }
+            for name in columns
         ],
         "pass_through": [
             {"name": name, "dtype": _dtype(profile[name])}
@@ -66,7 +72,22 @@ def scorer_head(
         "trained_at": str(day_date(origin)),
         "part_versions": dict(versions),
         "lead": None,
+        "late_days": late_days,
     }
+
+
+def late_days_of(parts: Mapping[str, Part]) -> int:
+    """Days by which the data of the current-stage model run behind; 0 where they do not."""
+    return int(parts["stage"].parameters.get("late_days", 0)) if "stage" in parts else 0
+
+
+def with_late(archive: Archive, features: pd.DataFrame, at: int, late_days: int) -> pd.DataFrame:
+    """Features with those of a current-stage model of late data beside them, marked as such."""
+    if late_days == 0:
+        return features
+    late = archive.delayed(at, late_days)  # of the same customers, in the same order
+    own = late[inference.model_columns(late)].add_prefix(inference.LATE)
+    return pd.concat([features, own], axis=1)
 
 
 def _dtype(column: pd.Series) -> str:
@@ -102,9 +123,14 @@ def scoring_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
     return inference.scorer_context(parts, sums)
 
 
-def scoring_frame(archive: Archive, at: int) -> pd.DataFrame:
-    """Input of the scorer at a snapshot: features and facts, one row an existing customer."""
+def scoring_frame(archive: Archive, at: int, *, late_days: int = 0) -> pd.DataFrame:
+    """Input of the scorer at a snapshot: features and facts, one row an existing customer.
+
+    A scorer whose current-stage model learned from late data (``late_days`` of its head) also
+    reads what was known so many days before.
+    """
     features, facts = archive.features(at), archive.builder.profile(at)
+    features = with_late(archive, features, at, late_days)
     # The rule stage and eligibility are told by codes among the features; the scorer names them.
     inputs = features.drop(columns=["stage", "churn_eligible"]).reset_index(drop=True)
     return pd.concat([inputs, facts.drop(columns=KEY).reset_index(drop=True)], axis=1)
@@ -123,7 +149,7 @@ def score(
     dict
         The scoring context, to be stored with the scores.
     """
-    frame = scoring_frame(archive, at)
+    frame = scoring_frame(archive, at, late_days=late_days_of(loaded.scorer.parts))
     context = scoring_context(loaded, frame)
     batches = [
         loaded.predict(frame.iloc[start : start + BATCH], context)

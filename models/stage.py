@@ -88,7 +88,9 @@ def fit_stage(
     losses = _validation_losses(gated, inputs, y, rows, contexts)
     kind = "trees" if losses.get("trees", np.inf) < losses.get("table", np.inf) else "table"
     parameters["kind"] = gated.parameters["kind"] = kind
-    parameters["multipliers"] = _tuned(gated, inputs, y, rows, contexts)
+    if len(rows.validation):
+        p = _at_validation(gated, inputs, rows, contexts)
+        parameters["multipliers"] = tuned(p, y[rows.validation])
     parameters["report"] = {
         "served": kind,
         "validation": rows.validation_kind,
@@ -156,19 +158,10 @@ def _validation_losses(
     return found
 
 
-def _tuned(
-    gated: Part,
-    inputs: pd.DataFrame,
-    y: Array,
-    rows: Rows,
-    contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
-) -> list[float]:
-    """Class multipliers with the best macro-F1 on the validation rows, one class after another."""
-    stages = len(gated.parameters["stages"])
+def tuned(p: Array, truth: Array) -> list[float]:
+    """Class multipliers of probabilities with the best macro-F1, one class after another."""
+    stages = p.shape[1]
     start = [1.0] * stages
-    if not len(rows.validation):
-        return start
-    p, truth = _at_validation(gated, inputs, rows, contexts), y[rows.validation]
     counted = np.flatnonzero(np.bincount(truth, minlength=stages) >= MIN_CLASS)
     if len(counted) < 2:
         return start

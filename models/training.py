@@ -19,6 +19,7 @@ from models import inference
 from models.churn import fit_churn
 from models.clv import fit_clv
 from models.inference import Part
+from models.recorded_stage import fit_recorded_stage
 from models.stage import fit_stage
 from models.transition import fit_transition
 
@@ -112,7 +113,7 @@ def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
     builder = archive.builder
     frames, contexts = [], {}
     for at in builder.training_days(task, origin):
-        features = archive.features(at)
+        features = archive.inputs(task, at)
         contexts[snapshot_stamp(at)] = population(features)
         frames.append(labelled(features, builder.labels(task, at)))
     rows = sum(len(frame) for frame in frames)
@@ -128,7 +129,7 @@ def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
         origin,
         pd.concat(frames, ignore_index=True),
         contexts,
-        at_origin=archive.features(origin),
+        at_origin=archive.inputs(task, origin),
         at_validation=features,
     )
 
@@ -195,7 +196,7 @@ def _fit(data: TrainingSet, config: Config, stages: list[str], threads: int) -> 
             **shared,
         )
     if data.task == "stage":
-        return fit_stage(data.frame, data.contexts, stages=stages, **shared)
+        return _fit_stage(data, config, stages, shared)
     return fit_transition(
         data.frame,
         data.contexts,
@@ -204,6 +205,17 @@ def _fit(data: TrainingSet, config: Config, stages: list[str], threads: int) -> 
         period_days=config.transition.period_days,
         **shared,
     )
+
+
+def _fit_stage(
+    data: TrainingSet, config: Config, stages: list[str], shared: Mapping[str, Any]
+) -> Part:
+    recipe = fit_recorded_stage if config.stage.truth == "history" else fit_stage
+    part = recipe(data.frame, data.contexts, stages=stages, **shared)
+    if config.stage.late_days:
+        # Whoever uses the part must give it what was known so many days before.
+        part.parameters["late_days"] = config.stage.late_days
+    return part
 
 
 def _require_two_classes(data: TrainingSet) -> None:

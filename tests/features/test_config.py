@@ -342,9 +342,11 @@ def test_the_usual_shape_of_a_config_is_accepted(tmp_path: Path) -> None:
     assert config.role_types()["refund"] == ("refund",)
 
 
-@pytest.mark.parametrize(("key", "value"), [("truth", "late"), ("late_days", "7")])
-def test_a_truth_that_is_not_built_says_so(tmp_path: Path, key: str, value: str) -> None:
+def test_late_data_need_the_truth_and_the_days_together(tmp_path: Path) -> None:
     path = tmp_path / "my-shop.yaml"
     path.write_text(ISSUE_SHAPE, encoding="utf-8")
-    with pytest.raises(UserError, match="not built yet"):
-        load(path, (f"stage.{key}={value}",))
+    assert load(path, ("stage.truth=late", "stage.late_days=7")).stage.late_days == 7
+    with pytest.raises(UserError, match="late_days: 7"):
+        load(path, ("stage.truth=late",))
+    with pytest.raises(UserError, match="only that truth has late days"):
+        load(path, ("stage.late_days=7",))

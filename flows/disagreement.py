@@ -1,0 +1,172 @@
+"""The list of customers whose recorded stage looks wrong: opened, shown and written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich.markup import escape
+
+from campaigns.exports import safe_cell
+from features import archive as archives
+from features.archive import Archive
+from features.config import Config
+from features.errors import UserError
+from features.locks import exclusive
+from features.stage_records import declared, read_records, stage_records
+from features.tallies import Tallies
+from features.timeline import day_date
+from flows.console import console, table, warn
+from flows.workspace import today
+
+if TYPE_CHECKING:
+    from models.disagreement import Disagreement
+
+COLUMNS = [
+    "status",
+    "customer_id",
+    "recorded_stage",
+    "recorded_as",
+    "recorded_at",
+    "predicted_stage",
+    "p_recorded",
+    "p_predicted",
+]
+
+
+@contextmanager
+def recorded_archive(
+    config: Config, tallied: Callable[[], Tallies] | None, output: Path | None
+) -> Iterator[Archive]:
+    """The data set with the stage history as its truth, whatever truth the config has.
+
+    Parameters
+    ----------
+    config
+        With a `stage_history`.
+    tallied
+        Reads the sources, for a temporary folder; None where `output` holds fresh tallies.
+    output
+        Folder of an earlier run, locked meanwhile: features built here stay there.
+
+    Raises
+    ------
+    UserError
+        Where there is no stage history, or its records cannot be used.
+    """
+    block = declared(config)
+    task = config.stage.model_copy(update={"truth": "history", "late_days": 0})
+    config = config.model_copy(update={"stage": task})
+    with ExitStack() as stack:
+        aside = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        records, report = read_records(config, latest=today(), quarantine=aside / "quarantine")
+        for reason, rows in report.quarantined.items():
+            warn(f"{report.source}: {rows} rows set aside: {reason}")
+        if tallied is not None:
+            yield archives.store(aside / "data", config, tallied(), [], records)
+            return
+        assert output is not None
+        stack.enter_context(exclusive(output, "stages disagree"))
+        stored = archives.open_archive(output, config)
+        builder = stored.builder
+        found = stage_records(records, block, builder.taxonomy, builder.history.customers)
+        yield replace(stored, builder=replace(builder, recorded=found))
+
+
+def check_date(archive: Archive, at: int) -> None:
+    """Refuse a date outside the data.
+
+    Raises
+    ------
+    UserError
+        With the dates allowed.
+    """
+    span = archive.builder.span
+    if not span.first < at <= span.last_snapshot:
+        raise UserError(
+            "--at",
+            found=day_date(at),
+            expected=f"a date from {day_date(span.first + 1)} to {day_date(span.last_snapshot)}",
+        )
+
+
+def print_disagreement(found: Disagreement, most: int) -> None:
+    """The surest disagreements, and what the unstaged seem to be."""
+    listed = found.disagree.head(most)
+    rows = [
+        (
+            escape(row.customer_id),
+            f"{row.recorded_at:%Y-%m-%d}",
+            escape(row.recorded_as),
+            row.predicted_stage,
+            row.p_recorded,
+            row.p_predicted,
+        )
+        for row in listed.itertuples()
+    ]
+    names = ["customer", "since", "recorded", "predicted", "P(recorded)", "P(predicted)"]
+    share = len(found.disagree) / max(found.staged, 1)
+    table(
+        f"{len(found.disagree):,} of {found.staged:,} recorded stages on {found.at} disagree with "
+        f"what other customers' records say ({share:.0%}); the first {len(listed)}",
+        names,
+        rows,
+    )
+    counts = found.unstaged["predicted_stage"].value_counts()
+    if len(counts):
+        said = [(str(stage), int(n)) for stage, n in counts.items()]
+        table(
+            f"{len(found.unstaged):,} unstaged customers seem to be", ["stage", "customers"], said
+        )
+    if found.strangers:
+        console.print(f"{found.strangers:,} customers of the stage history have no events")
+
+
+def write_json(found: Disagreement, file: Path) -> None:
+    """Counts, and both lists as records."""
+    content: dict[str, Any] = {
+        "at": found.at,
+        "staged": found.staged,
+        "without_events": found.strangers,
+        "disagree": _records(found.disagree),
+        "unstaged": _records(found.unstaged),
+    }
+    _write(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_csv(found: Disagreement, file: Path) -> None:
+    """Both lists in one table, by `status`: disagrees (surest first), then unstaged."""
+    rows = [{"status": "disagrees", **row} for row in _records(found.disagree)]
+    rows += [{"status": "unstaged", **row} for row in _records(found.unstaged)]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        cells = [row.get(name, "") for name in COLUMNS]
+        # Spreadsheets run what looks like a formula.
+        writer.writerow([safe_cell(c) if isinstance(c, str) else f"{c:.6f}" for c in cells])
+    _write(file, text.getvalue())
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    told = frame.copy()
+    if "recorded_at" in told:
+        told["recorded_at"] = [f"{day:%Y-%m-%d}" for day in told["recorded_at"]]
+    rows: list[dict[str, Any]] = told.to_dict("records")
+    return rows
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(file.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, file)

@@ -1,0 +1,90 @@
+"""The current stage from late data: the scorer reads what its training read, beside the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.archive import Archive, store
+from features.config import load
+from features.tallies import tally
+from models import inference, registry
+from models.evaluation import predict
+from models.inference import Part
+from models.promotion import definitions, recipe_hash
+from models.scoring import late_days_of, scorer_head, scoring_frame
+from models.training import fit, training_set
+from tests.flows.shop import write_shop
+
+LATE = ("stage.truth=late", "stage.late_days=10")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    folder = tmp_path_factory.mktemp("late")
+    config = load(write_shop(folder, customers=150), LATE)
+    tallies, _ = tally(config, latest=30000, quarantine=folder / "quarantine")
+    return store(folder / "out", config, tallies, [])
+
+
+@pytest.fixture(scope="module")
+def part(archive: Archive) -> Part:
+    builder = archive.builder
+    data = training_set(archive, "stage", builder.last_snapshot)
+    return fit(data, builder.config, builder.taxonomy.names, threads=1)
+
+
+def scored(archive: Archive, part: Part, rows: slice = slice(None)) -> pd.DataFrame:
+    parts, at = {"stage": part}, archive.builder.last_snapshot
+    frame = scoring_frame(archive, at, late_days=late_days_of(parts))
+    head = scorer_head(archive, parts, at, versions={"stage": 1})
+    context = inference.scorer_context(parts, inference.scorer_sums(parts, frame))
+    return inference.predict_scores(parts, frame.iloc[rows], context, head)
+
+
+def test_the_scorer_predicts_from_what_was_known_days_before(archive: Archive, part: Part) -> None:
+    at = archive.builder.last_snapshot
+    assert late_days_of({"stage": part}) == 10
+    rows, late = scored(archive, part), archive.inputs("stage", at)
+    p = predict(part, late, late)["probabilities"]
+    np.testing.assert_allclose(rows["stage_confidence"], p.max(axis=1), atol=1e-12)
+    # The stage itself is a fact of today.
+    today = archive.features(at)
+    assert rows["stage"].tolist() == today["stage"].tolist()
+    assert (today["stage"] != late["stage"]).any()
+
+
+def test_batches_score_alike(archive: Archive, part: Part) -> None:
+    whole = scored(archive, part)
+    pieces = [scored(archive, part, slice(i, i + 50)) for i in range(0, len(whole), 50)]
+    pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole)
+
+
+def test_the_signature_asks_for_both_and_the_example_is_scored(
+    archive: Archive, part: Part
+) -> None:
+    parts = {"stage": part}
+    head = scorer_head(archive, parts, archive.builder.last_snapshot, versions={"stage": 1})
+    names = registry.signature(parts, head).inputs.input_names()
+    assert {"purchase__recency_days", "late__purchase__recency_days"} <= set(names)
+    assert set(head["training_context"]) == {"population_gap_days", "late"}
+    example = registry.synthetic_example(head)
+    told = inference.predict_scores(parts, example, head["training_context"], head)
+    assert told["stage_confidence"].notna().all()
+
+
+def test_another_truth_is_another_recipe_of_the_same_stages(tmp_path: Path, part: Part) -> None:
+    path = write_shop(tmp_path, customers=5)
+    assert recipe_hash(load(path)) != recipe_hash(load(path, LATE))
+    # A stage history that is not the truth changes nothing.
+    block = "stage_history={table: a.csv, columns: {customer_id: c, stage: s, occurred_at: {column: t}}}"  # noqa: E501
+    assert recipe_hash(load(path)) == recipe_hash(load(path, (block,)))
+    truth = (block, "stage.truth=history")
+    assert recipe_hash(load(path, truth)) != recipe_hash(load(path))
+    moved = (block.replace("a.csv", "b.csv"), "stage.truth=history")
+    assert recipe_hash(load(path, truth)) == recipe_hash(load(path, moved))
+    plain = Part("stage", {**part.parameters, "late_days": 0}, part.boosters)
+    assert definitions({"stage": part}, ["a"]) == definitions({"stage": plain}, ["a"])
