@@ -152,7 +152,13 @@ SCORED_ROW: tuple[ScoredColumn, ...] = (
     ScoredColumn("clv_high", "double", "Upper end of the 80 % interval of that spend."),
     ScoredColumn("clv_horizon_days", "int64", "Horizon of clv in days."),
     ScoredColumn("value_tier", "string", "top, mid or low by clv; cut-offs stay with the model."),
-    ScoredColumn("preferred_channel", "string", "Channel answered most.", "no responses known"),
+    ScoredColumn(
+        "preferred_channel",
+        "string",
+        "Channel with the most answers to each message; without answers, of most touches, or of "
+        "most purchases.",
+        "no channel known",
+    ),
     ScoredColumn("flags", "string", "JSON list of flags that hold beside the stage."),
     ScoredColumn("uplift", "string", "JSON: uplift by campaign.", "no randomised history"),
     ScoredColumn("clv_margin", "double", "clv as margin.", "no margins known"),
