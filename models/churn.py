@@ -191,7 +191,7 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _sampled(frame: pd.DataFrame, recipe: ChurnRecipe, *, seed: int) -> pd.DataFrame:
+def sampled(frame: pd.DataFrame, recipe: ChurnRecipe, *, seed: int) -> pd.DataFrame:
     """At most about `max_rows` rows, whole customers kept."""
     if len(frame) <= recipe.max_rows:
         return frame
@@ -200,17 +200,24 @@ def _sampled(frame: pd.DataFrame, recipe: ChurnRecipe, *, seed: int) -> pd.DataF
 
 
 @dataclass(frozen=True)
-class _OutOfFold:
+class OutOfFold:
     """Predictions by models that saw none of the customer's rows, and the rounds they took."""
 
     logit: Array
     rounds: list[int]
 
 
-def _out_of_fold(
-    frame: pd.DataFrame, columns: list[str], recipe: ChurnRecipe, *, seed: int, threads: int
-) -> _OutOfFold:
-    x, y = matrix(frame, columns), frame[TARGET].to_numpy()
+def out_of_fold(
+    frame: pd.DataFrame,
+    columns: list[str],
+    y: Array,
+    recipe: ChurnRecipe,
+    *,
+    seed: int,
+    threads: int,
+) -> OutOfFold:
+    """Log-odds of 0/1 outcomes by models that held the customer out, and their rounds."""
+    x = matrix(frame, columns)
     fold = customer_folds(frame["customer_id"], recipe.folds, seed=seed)
     settings = recipe.lightgbm(rows=len(y), seed=seed, threads=threads)
     data = lgb.Dataset(x, y, params=settings, free_raw_data=False).construct()
@@ -229,12 +236,13 @@ def _out_of_fold(
         trees = np.asarray(booster.predict(x[outside], raw_score=True, num_iteration=rounds[-1]))
         weight = recipe.linear_weight
         logit[outside] = weight * linear(straight, x[outside]) + (1 - weight) * trees
-    return _OutOfFold(logit=logit, rounds=rounds)
+    return OutOfFold(logit=logit, rounds=rounds)
 
 
-def _refit(
+def refit(
     frame: pd.DataFrame,
     columns: list[str],
+    y: Array,
     recipe: ChurnRecipe,
     *,
     rounds: int,
@@ -243,7 +251,6 @@ def _refit(
 ) -> dict[str, lgb.Booster]:
     """One booster a seed on all rows."""
     settings = recipe.lightgbm(rows=len(frame), seed=seed, threads=threads)
-    y = frame[TARGET].to_numpy()
     data = lgb.Dataset(matrix(frame, columns), y, params=settings, free_raw_data=False)
     return {
         f"trees_{at}": lgb.train({**settings, "seed": seed + at}, data, rounds)
@@ -334,7 +341,7 @@ def fit_churn(
         Without labelled rows, or with one class only.
     """
     recipe = recipe or ChurnRecipe()
-    frame = _sampled(_checked(frame), recipe, seed=seed)
+    frame = sampled(_checked(frame), recipe, seed=seed)
     frame = derive_each(frame, contexts).reset_index(drop=True)
     y = _checked(frame)[TARGET].to_numpy()
     columns = varying_columns(frame)
@@ -349,10 +356,10 @@ def fit_churn(
     boosters: dict[str, lgb.Booster] = {}
     rounds: list[int] = []
     if with_trees:
-        held = _out_of_fold(frame, columns, recipe, seed=seed, threads=threads)
+        held = out_of_fold(frame, columns, y, recipe, seed=seed, threads=threads)
         logit, rounds = held.logit, held.rounds
         again = max(1, round(recipe.refit_factor * float(np.mean(rounds))))
-        boosters = _refit(frame, columns, recipe, rounds=again, seed=seed, threads=threads)
+        boosters = refit(frame, columns, y, recipe, rounds=again, seed=seed, threads=threads)
     else:
         logit = linear(straight, matrix(frame, columns))
     simple = fit_logistic(frame, _varying(RFM, frame), y, strength=RFM_STRENGTH)
