@@ -20,7 +20,7 @@ MIN_FIRST = 30  # leads who bought within a horizon, and who did not, to learn w
 MIN_FOR_TREES = 100  # of the rarer, as customers, for trees beside the regression
 # Faster than the churn recipe's and as good on simulated leads; the trees weigh more there.
 RECIPE = ChurnRecipe(
-    learning_rate=0.05, max_bin=63, linear_weight=0.25, max_rows=80_000, max_rounds=600
+    learning_rate=0.05, max_bin=63, linear_weight=0.1, max_rows=80_000, max_rounds=600
 )
 # The score is the share of the training date's leads below: A is the best tenth, B the next
 # fifth, C the next three tenths.
@@ -31,6 +31,13 @@ LEVELS = (*np.linspace(0.0, 0.98, 50), 0.985, 0.99, 0.995, 1.0)
 def leads_of(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of those who had never bought at the snapshot."""
     return frame[frame["btyd__x"].isna()].reset_index(drop=True)
+
+
+def plain_share(frame: pd.DataFrame) -> float:
+    """Smoothed share of the leads of a labelled frame who bought; NaN without leads."""
+    leads = leads_of(frame)
+    bought = float((leads["orders"] > 0).sum())
+    return (bought + 0.5) / (len(leads) + 1.0) if len(leads) else np.nan
 
 
 def plain_leads(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, Any]:
@@ -62,7 +69,7 @@ def plain_leads(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, Any]:
     y = bought.astype(np.float64)
     straight = fit_logistic(leads, columns, y, strength=RECIPE.strength) if columns else None
     return {
-        "p": (len(new) + 0.5) / (len(leads) + 1.0) if len(leads) else None,
+        "p": plain_share(leads) if len(leads) else None,
         "spend": spend,
         "orders": orders,
         "order_value": spend / orders,
