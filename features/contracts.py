@@ -124,8 +124,18 @@ SCORED_ROW: tuple[ScoredColumn, ...] = (
         "Probability of a first purchase within clv_horizon_days.",
         "has bought before, or no such history to learn from",
     ),
-    ScoredColumn("lead_score", "double", "p_first_purchase mapped to 0-100.", "has bought before"),
-    ScoredColumn("lead_band", "string", "A (best) to D by lead_score.", "has bought before"),
+    ScoredColumn(
+        "lead_score",
+        "double",
+        "Share of the training date's leads with a smaller p_first_purchase, 0-100.",
+        "p_first_purchase is",
+    ),
+    ScoredColumn(
+        "lead_band",
+        "string",
+        "By lead_score: A from 90, B from 70, C from 40, else D; cut-offs stay with the model.",
+        "p_first_purchase is",
+    ),
     ScoredColumn(
         "p_reactivate",
         "double",
