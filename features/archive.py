@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -90,6 +91,27 @@ class Archive:
         """Day numbers of the snapshots stored."""
         names = [p.parent.name for p in self.folder.glob("snapshots/*/features.parquet")]
         return sorted(day_number(dt.date.fromisoformat(n.split("=", 1)[1])) for n in names)
+
+    def daily(self, first: int, at: int, customers: Sequence[str] | None = None) -> pd.DataFrame:
+        """Tallies of the days ``[first, at)`` that were known before `at`, of some or all.
+
+        Returns
+        -------
+        DataFrame
+            customer_id, event_type, day (number), count (events; purchases: orders).
+        """
+        filters: list[tuple[str, str, Any]] = [
+            ("day", ">=", first),
+            ("day", "<", at),
+            ("known_day", "<", at),
+        ]
+        if customers is not None:
+            filters.append(("customer_id", "in", list(customers)))
+        columns = ["customer_id", "event_type", "day", "count"]
+        path = self.folder / "tallies" / FILES[0]
+        rows = pd.read_parquet(path, columns=columns, filters=filters)
+        # An order learned in parts has parts of which some only change its value.
+        return rows[rows["count"] != 0].reset_index(drop=True)
 
     def ensure(self, days: Iterable[int], done: Callable[[int], None]) -> int:
         """Build and store the snapshots that are missing; tells each finished day."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from features.day_rows import FAR_PAST, DayRows, Window
+from features.preferences import Choosing, choosing
 from features.windows import History
 
 Array = np.ndarray[Any, Any]
@@ -55,6 +56,7 @@ class View:
     at: int
     minor_units: int
     _windows: dict[tuple[str, int, int], Window] = field(default_factory=dict, compare=False)
+    _chosen: dict[str, Choosing] = field(default_factory=dict, compare=False)
 
     @property
     def customers(self) -> int:
@@ -81,6 +83,13 @@ class View:
     def last(self, role: str, days: int) -> Window:
         """Facts of a role in the last `days` days; 0 for the whole past."""
         return self.between(role, days, 0)
+
+    def chosen(self, kind: str) -> Choosing | None:
+        """Attribute choices of a kind known by now; None where the data have none."""
+        choices = self.history.choices.get(kind)
+        if choices is not None and kind not in self._chosen:
+            self._chosen[kind] = choosing(choices, self.at)
+        return self._chosen.get(kind)
 
     def money(self, minor: Array) -> Array:
         """Amounts in major units from integer minor units."""

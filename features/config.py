@@ -18,7 +18,7 @@ from features.settings import override as override
 from features.settings import parse_yaml as parse_yaml
 from features.settings import problem
 from features.source_config import EventSource, Location
-from features.task_config import ChurnTask, ClvTask, StageTask, TransitionTask
+from features.task_config import ChurnTask, ClvTask, LeadTask, StageTask, TransitionTask
 
 
 class Snapshots(Strict):
@@ -91,6 +91,7 @@ class Config(Strict):
     snapshots: Snapshots = Snapshots()
     churn: ChurnTask = ChurnTask()
     clv: ClvTask = ClvTask()
+    lead: LeadTask = LeadTask()
     transition: TransitionTask = TransitionTask()
     stage: StageTask = StageTask()
     settle_days: Annotated[int, Field(ge=0, le=365)] = 0
@@ -138,6 +139,17 @@ class Config(Strict):
             raise ValueError(
                 f"`sensitive` names {unknown[0]!r}, which no source declares as an attribute "
                 f"(declared: {', '.join(sorted(there)) or 'none'})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _points_are_of_known_types(self) -> Config:
+        known = {t for types in self.role_types().values() for t in types}
+        unknown = sorted(set(self.lead.points) - known)
+        if unknown:
+            raise ValueError(
+                f"`lead.points` names {unknown[0]!r}, which no role maps "
+                f"(event types: {', '.join(sorted(known))})"
             )
         return self
 

@@ -124,8 +124,18 @@ SCORED_ROW: tuple[ScoredColumn, ...] = (
         "Probability of a first purchase within clv_horizon_days.",
         "has bought before, or no such history to learn from",
     ),
-    ScoredColumn("lead_score", "double", "p_first_purchase mapped to 0-100.", "has bought before"),
-    ScoredColumn("lead_band", "string", "A (best) to D by lead_score.", "has bought before"),
+    ScoredColumn(
+        "lead_score",
+        "double",
+        "Share of the training date's leads with a smaller p_first_purchase, 0-100.",
+        "p_first_purchase is",
+    ),
+    ScoredColumn(
+        "lead_band",
+        "string",
+        "By lead_score: A from 90, B from 70, C from 40, else D; cut-offs stay with the model.",
+        "p_first_purchase is",
+    ),
     ScoredColumn(
         "p_reactivate",
         "double",
@@ -152,7 +162,13 @@ SCORED_ROW: tuple[ScoredColumn, ...] = (
     ScoredColumn("clv_high", "double", "Upper end of the 80 % interval of that spend."),
     ScoredColumn("clv_horizon_days", "int64", "Horizon of clv in days."),
     ScoredColumn("value_tier", "string", "top, mid or low by clv; cut-offs stay with the model."),
-    ScoredColumn("preferred_channel", "string", "Channel answered most.", "no responses known"),
+    ScoredColumn(
+        "preferred_channel",
+        "string",
+        "Channel with the most answers to each message; without answers, of most touches, or of "
+        "most purchases.",
+        "no channel known",
+    ),
     ScoredColumn("flags", "string", "JSON list of flags that hold beside the stage."),
     ScoredColumn("uplift", "string", "JSON: uplift by campaign.", "no randomised history"),
     ScoredColumn("clv_margin", "double", "clv as margin.", "no margins known"),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.catalog import Array, FeatureSpec, View
 from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
-from features.families.preference import favourite
+from features.liking import liking
 from features.stage_definitions import Taxonomy
 from features.stages import decide
 from features.standing import flags, standing_facts, sub_stages
@@ -100,13 +100,7 @@ def profile(
         "flags": _flag_lists(flags(taxonomy, facts), view.customers)[positions],
         "score_quality": _quality(view)[positions],
     }
-    kinds = [("preferred", "bought")] if "purchase" in spec.roles else []
-    if {"touch", "intent"} & set(spec.roles):
-        kinds.append(("interest", "viewed"))
-    for prefix, kind in kinds:
-        for attribute in spec.attributes:
-            columns |= _favourite_columns(view, prefix, kind, attribute, positions)
-    columns["preferred_channel"] = _channel(view, positions)
+    columns |= {name: values[positions] for name, values in liking(view, spec).items()}
     facts = pd.DataFrame(columns, index=range(len(positions)))
     return pd.concat([keys(history, positions, at), facts], axis=1)
 
@@ -126,34 +120,6 @@ def _flag_lists(truth: Mapping[str, Array], customers: int) -> Array:
 
 def _stamps(days: Array) -> Array:
     return days.astype("datetime64[D]").astype("datetime64[s]")
-
-
-def _favourite_columns(
-    view: View, prefix: str, kind: str, attribute: str, positions: Array
-) -> dict[str, object]:
-    choices = view.history.choices.get(kind)
-    best = favourite(choices, attribute, view.at, view.customers)
-    name = np.full(view.customers, None, dtype=object)
-    if choices is not None:
-        chosen = best.choice >= 0
-        name[chosen] = choices.choices[best.choice[chosen]]
-    share = np.where(best.total > 0, best.top / np.maximum(best.total, 1), np.nan)
-    return {
-        f"{prefix}_{attribute}": name[positions],
-        f"{prefix}_{attribute}_share": share[positions],
-        f"{prefix}_{attribute}_n": best.total[positions],
-    }
-
-
-def _channel(view: View, positions: Array) -> Array:
-    """Channel of most touches and intents, else of most purchases; None where none is known."""
-    found = np.full(view.customers, None, dtype=object)
-    for kind in ("bought", "viewed"):
-        choices = view.history.choices.get(kind)
-        if choices is not None and "channel" in choices.attributes:
-            best = favourite(choices, "channel", view.at, view.customers)
-            found = np.where(best.choice >= 0, choices.choices[best.choice].astype(object), found)
-    return found[positions]
 
 
 def _quality(view: View) -> Array:

@@ -32,6 +32,12 @@ class ClvTask(Strict):
     train: TrainGrid = TrainGrid()
 
 
+class LeadTask(Strict):
+    """Leads: the points table that the lead score is tested against, points an event type."""
+
+    points: dict[str, Annotated[float, Field(ge=-1000, le=1000)]] = Field(default={})
+
+
 class TransitionTask(Strict):
     """Next stage transition on a grid of periods."""
 

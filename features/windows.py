@@ -17,6 +17,9 @@ from features.day_rows import FAR_PAST as FAR_PAST
 from features.day_rows import Window as Window
 from features.tallies import NEGATIVE, Tallies
 
+# Roles whose events choose: what was bought, what was viewed or clicked, where messages went.
+CHOICE_KINDS = {"bought": ("purchase",), "viewed": ("touch", "intent"), "sent": ("sent",)}
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -60,7 +63,7 @@ class History:
     roles
         Day rows by role; a role without events is absent.
     choices
-        Attribute choices by kind: ``bought`` (purchases) and ``viewed`` (touches, intents).
+        Attribute choices by kind (`CHOICE_KINDS`): ``bought``, ``viewed`` and ``sent``.
     subjects
         Day rows of what rules ask for beside whole roles; empty rows where there are no events.
     """
@@ -167,7 +170,7 @@ def history(
             beside[subject] = rows_of(kinds)
     chosen = {
         kind: _choices(tallies.attributes, codes, [t for r in of for t in role_types.get(r, ())])
-        for kind, of in (("bought", ("purchase",)), ("viewed", ("touch", "intent")))
+        for kind, of in CHOICE_KINDS.items()
     }
     return History(
         customers,

@@ -147,6 +147,32 @@ def target(output: Output = OUTPUTS) -> None:
 
 
 @app.command()
+def leads(
+    output: Output = OUTPUTS,
+    band: Annotated[
+        list[str] | None, typer.Option(help="A, B, C or D; may be given more than once.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the list here.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the list here.")] = None,
+) -> None:
+    """Call list: who never bought, the likeliest to buy first, with reasons.
+
+    From the published scores; stagecast score brings them up to date.
+    """
+    settings.apply(output.absolute())
+    folder = _prepared(output, None, None)
+    from flows.leads import call_list, print_list, write_csv, write_json
+
+    found = call_list(Path(folder), bands=[b.upper() for b in band or []], top=top)
+    print_list(found)
+    if json_file is not None:
+        write_json(found, json_file)
+    if csv_file is not None:
+        write_csv(found, csv_file)
+
+
+@app.command()
 def backtest(
     config: ConfigFile = None,
     output: Output = OUTPUTS,

@@ -20,6 +20,7 @@ HEADLINES = {
     "transition": ("log_loss", "integrated_brier", "top1_movers"),
     "churn": ("auc", "log_loss", "ece"),
     "clv": ("mae", "rmse", "bias_pct", "gini", "coverage"),
+    "lead": ("auc", "lift_10", "log_loss", "ece"),
 }
 
 
@@ -129,13 +130,18 @@ def _figures(space: Workspace) -> list[str]:
     lines += ["Measured on a later snapshot that the tested fit never saw.", ""]
     for model, metrics in HEADLINES.items():
         mine = [r for r in records if r["model"] == model and r["subset"] == "all"]
+        if not mine:  # e.g. no leads in data of purchases alone
+            continue
         found = {(r["method"], r["metric"]): r["value"] for r in mine}
         methods = list(dict.fromkeys(r["method"] for r in mine))
         rows: list[list[object]] = [
             [method, *(found.get((method, metric)) for metric in metrics)] for method in methods
         ]
-        at = mine[0]["snapshot_at"] if mine else "-"
-        lines += [f"### {model} ({at})", "", *_table(["method", *metrics], rows)]
+        lines += [
+            f"### {model} ({mine[0]['snapshot_at']})",
+            "",
+            *_table(["method", *metrics], rows),
+        ]
     told = [f"- Warning: {sentence}." for sentence in concerns(records)]
     return [*lines, *told, ""] if told else lines
 

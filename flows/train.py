@@ -18,6 +18,7 @@ from features.timeline import day_date
 from flows.console import progress, step
 from flows.workspace import Workspace, fingerprint
 from models import cards, registry, report
+from models.evaluation import Figure
 from models.inference import Part
 from models.promotion import definitions, recipe_hash
 from models.scoring import scorer_head
@@ -97,7 +98,7 @@ def _log(run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, repor
     )
     run.metrics(
         {
-            f"{figure.method}.{figure.subset}.{figure.metric}": figure.value
+            f"{figure.method}.{_subset(figure)}.{figure.metric}": figure.value
             for figure in figures
             if figure.value is not None
         }
@@ -106,6 +107,11 @@ def _log(run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, repor
     for name, each in drawn.items():
         run.figure(each.figure, name)
         run.table(each.data, name)
+
+
+def _subset(figure: Figure) -> str:
+    """Name of the customers a figure is about: the CLV model also tells of leads."""
+    return "leads" if figure.model == "lead" else figure.subset
 
 
 @task(name="register scorer")

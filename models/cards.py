@@ -39,8 +39,9 @@ def part_card(archive: Archive, result: Result, data: LearnedFrom, part: Part) -
         "",
         "| metric | this recipe | best baseline |",
         "|---|---|---|",
-        *_rows(result),
+        *_rows(result, result.test.task),
         "",
+        *_lead_rows(result),
         "Limits: it knows only what the events say, learned from past seasons, and is not "
         "causal: it says who, and not whether a message changes what they do.",
     ]
@@ -54,8 +55,18 @@ def _predicts(archive: Archive, part: Part) -> str:
     return TRUTHS.get(truth, PREDICTS[part.name])
 
 
-def _rows(result: Result) -> list[str]:
-    figures = [f for f in result.figures if f.subset == "all" and f.value is not None]
+def _lead_rows(result: Result) -> list[str]:
+    rows = _rows(result, "lead")
+    if not rows:
+        return []
+    header = ["| metric | this recipe | best baseline |", "|---|---|---|"]
+    told = "Those who never bought: the probability of a first purchase within the horizon."
+    return [told, "", *header, *rows, ""]
+
+
+def _rows(result: Result, model: str) -> list[str]:
+    mine_only = [f for f in result.figures if f.model == model]
+    figures = [f for f in mine_only if f.subset == "all" and f.value is not None]
     mine = {f.metric: float(f.value or 0.0) for f in figures if f.method == CHAMPION}
     rows = []
     for metric, value in mine.items():

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from models.btyd import fit_btyd
-from models.churn import RFM, RFM_STRENGTH, TARGET, fit_logistic, one_class
+from models.churn import RFM, RFM_STRENGTH, TARGET
 from models.inference import Array, btyd_p_no_order, linear, matrix, sigmoid
+from models.two_class import fit_logistic, one_class
 
 RECENCY = RFM[:1]
 

@@ -13,10 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
 
 from features.errors import UserError
 from models import inference
@@ -29,13 +27,12 @@ from models.clv_shape import (
     fit_shapes,
     floor_of,
     refit_shapes,
-    standardised,
     with_btyd,
 )
 from models.inference import Array, Part
+from models.lead import fit_leads, plain_leads
 
 MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
-MIN_FIRST = 30  # never-buyers who bought within a horizon, to learn who does
 COVERAGE = 0.8
 HYBRID_WEIGHTS = (1.0, 0.5)  # share of the hybrid beside BTYD, tried in this order
 CLEAR_GAIN, LARGE_GAIN = 2.0, 0.025  # its gain, in standard errors and relative, to serve it alone
@@ -103,7 +100,7 @@ def fit_clv(
         "horizon_days": int(horizon_days),
         "columns": [*inference.model_columns(frame), *BTYD_COLUMNS],
         "orders_per_day": _orders_per_day(at_origin),
-        "first_purchase": _first_purchase(frame, at_origin),
+        "first_purchase": plain_leads(frame[frame["snapshot_at"] < validation.at], at_origin),
         "interval": {},
         "tiers": {"top": np.inf, "mid": np.inf},
         "coverage": COVERAGE,
@@ -120,12 +117,13 @@ def fit_clv(
         "level_correction": level["correction"],
         "floor": floor_of(origin),
     }
-    boosters: dict[str, lgb.Booster] = {}
+    parameters["first_purchase"], boosters = fit_leads(frame, at_origin, seed=seed, threads=threads)
     if parameters["serve"] == "hybrid":
         columns = parameters["columns"]
-        parameters["glm"], boosters = refit_shapes(
+        parameters["glm"], shapes = refit_shapes(
             snapshots, columns, rounds, seed=seed, threads=threads
         )
+        boosters |= shapes
     parameters["report"] = {
         "served": parameters["serve"],
         "why": _reason(deviance, gated),
@@ -305,53 +303,13 @@ def conformal_ends(p: Array, y: Array, width: Array) -> tuple[float, float]:
     return best[1], best[2]
 
 
-# -------------------------------------------------------------------- orders, new buyers, tiers
+# -------------------------------------------------------------------------------- orders, tiers
 
 
 def _orders_per_day(frame: pd.DataFrame) -> float:
     """Orders a purchase day: BTYD counts days, the business counts orders."""
     days = float(frame["purchase__days_all"].sum())
     return float(frame["purchase__count_all"].sum()) / days if days else 1.0
-
-
-def _first_purchase(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, Any]:
-    """P(first purchase within the horizon), and what new buyers spend and order in it.
-
-    A logistic regression where enough never-buyers bought, else their smoothed share. Where none
-    did, spend is that of all buyers' first purchase day.
-    """
-    never = frame[frame["btyd__x"].isna()]
-    new = never[never["orders"] > 0]
-    if len(new):
-        spend, orders = float(new["spend"].mean()), float(new["orders"].mean())
-    else:
-        first = at_origin["purchase__amount_first"].mean()
-        spend, orders = float(np.nan_to_num(first)), 1.0
-    share = (len(new) + 0.5) / (len(never) + 1.0) if len(never) else 0.0
-    enough = MIN_FIRST <= len(new) <= len(never) - MIN_FIRST
-    return {
-        "p": share,
-        "spend": spend,
-        "orders": orders,
-        "order_value": spend / orders,
-        "linear": _first_model(never) if enough else None,
-    }
-
-
-def _first_model(never: pd.DataFrame) -> dict[str, Any] | None:
-    """Logistic regression for `inference.linear` on the columns that vary among never-buyers."""
-    columns = [name for name in inference.model_columns(never) if never[name].nunique() > 1]
-    if not columns:
-        return None
-    scaling, unit = standardised(inference.matrix(never, columns))
-    model = LogisticRegression(C=0.03, max_iter=1000)
-    model.fit(unit, (never["orders"] > 0).to_numpy(dtype=int))
-    return {
-        "columns": columns,
-        **scaling,
-        "coefficients": model.coef_[0].tolist(),
-        "intercept": float(model.intercept_[0]),
-    }
 
 
 def _tiers(part: Part, at_origin: pd.DataFrame) -> dict[str, float]:

@@ -15,6 +15,8 @@ from features.timeline import day_date
 from models import inference, metrics
 from models.baselines import BASELINES
 from models.inference import Part
+from models.lead import leads_of, plain_share
+from models.lead_points import lead_points
 from models.training import TrainingSet, labelled, population
 
 Array = np.ndarray[Any, Any]
@@ -29,7 +31,7 @@ class Figure:
     Attributes
     ----------
     model
-        stage, transition, churn or clv.
+        stage, transition, churn, clv, or lead (the CLV part's leads).
     method
         ``champion`` for the served recipe, else the baseline's name.
     snapshot_at
@@ -70,6 +72,9 @@ class Test:
         Features joined with labels, one row a customer.
     everyone
         Feature frame of all, from which population statistics are made.
+    leads
+        Of CLV: labelled rows of those who never bought, with their ``points`` by the points
+        table; None where there are none.
     """
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
@@ -78,6 +83,7 @@ class Test:
     at: int
     rows: pd.DataFrame
     everyone: pd.DataFrame
+    leads: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -101,11 +107,14 @@ def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Test:
     """As `test_set`, with features that know nothing of the last `delay` days."""
     everyone = archive.delayed(at, delay)
     rows = labelled(everyone, archive.builder.labels(task, at))
-    config = archive.builder.config
-    if task == "clv" and config.activity_days is not None:
-        recent = rows["purchase__recency_days"] <= config.clv.horizon_days
-        rows = rows[recent].reset_index(drop=True)
-    return Test(task, at, rows, everyone)
+    config, leads = archive.builder.config, None
+    if task == "clv":
+        leads = leads_of(rows)
+        leads = leads.assign(points=lead_points(archive, at, leads["customer_id"]))
+        if config.activity_days is not None:
+            recent = rows["purchase__recency_days"] <= config.clv.horizon_days
+            rows = rows[recent].reset_index(drop=True)
+    return Test(task, at, rows, everyone, leads if leads is not None and len(leads) else None)
 
 
 test_set.__test__ = False  # type: ignore[attr-defined]
@@ -132,7 +141,8 @@ def evaluate(part: Part, data: TrainingSet, test: Test, horizon_days: int) -> Re
         found = baseline(data, part, test.rows, context)
         if found is not None:
             outputs[name] = found
-    return Result(test, figures_of(test, outputs, horizon_days), outputs)
+    figures = figures_of(test, outputs, horizon_days)
+    return Result(test, figures + _lead_figures(part, data, test, horizon_days), outputs)
 
 
 def figures_of(test: Test, outputs: Mapping[str, Outputs], horizon_days: int) -> list[Figure]:
@@ -152,6 +162,46 @@ def figures_of(test: Test, outputs: Mapping[str, Outputs], horizon_days: int) ->
         for method, out in outputs.items()
         for metric, value in measure(test.task, _cut(out, mask), test.rows[mask]).items()
     ]
+
+
+def _lead_figures(part: Part, data: TrainingSet, test: Test, horizon_days: int) -> list[Figure]:
+    if test.leads is None:
+        return []
+    on, n = str(day_date(test.at)), len(test.leads)
+    return [
+        Figure("lead", method, on, horizon_days, "all", metric, _finite(value), n)
+        for method, out in lead_outputs(part, data, test).items()
+        for metric, value in _measure_lead(out, test.leads).items()
+    ]
+
+
+def lead_outputs(part: Part, data: TrainingSet, test: Test) -> dict[str, Outputs]:
+    """The CLV part's chance of a first purchase, and its baselines, of the leads of a test.
+
+    ``points``: the points table, which ranks and knows no chance; ``cohort``: the share of the
+    training's leads who bought, the same for all.
+    """
+    assert test.leads is not None
+    share = plain_share(data.frame)
+    return {
+        CHAMPION: {"p": predict(part, test.leads, test.everyone)["p_first_purchase"]},
+        "points": {"rank": test.leads["points"].to_numpy(dtype=np.float64)},
+        "cohort": {"p": np.full(len(test.leads), share)},
+    }
+
+
+def _measure_lead(out: Outputs, leads: pd.DataFrame) -> dict[str, float]:
+    y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
+    found, p = {}, out.get("p")
+    rank = out.get("rank", p)
+    if rank is None or np.isnan(rank).any():
+        return {}
+    if 0 < y.sum() < len(y):
+        found = {"auc": metrics.auc(y, rank), "lift_10": metrics.lift_10(y, rank)}
+    if p is not None:
+        found |= {"log_loss": metrics.log_loss(y, p), "brier": metrics.brier(y, p)}
+        found |= {"ece": metrics.ece(y, p), "bias_pct": metrics.bias_pct(y, p)}
+    return found
 
 
 def _finite(value: float) -> float | None:

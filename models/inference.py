@@ -358,8 +358,8 @@ def btyd_columns(btyd: Mapping[str, Any], frame: pd.DataFrame, *, horizon: float
 # ------------------------------------------------------------------------------------------- CLV
 # parameters: horizon_days, btyd, serve (hybrid, btyd), columns, glm {columns, means, scales,
 # coefficients, intercept}, floor, level_correction, hybrid_weight (beside BTYD), interval {group:
-# [below, above]}, orders_per_day, first_purchase {p, spend, orders, order_value, linear}, tiers
-# {top, mid}; boosters h_<seed>, h2_<seed>.
+# [below, above]}, orders_per_day, first_purchase {p, spend, orders, order_value, linear, columns,
+# linear_weight, score {p, score}, bands}, tiers {top, mid}; boosters h_<seed>, h2_<seed>, lead_<n>.
 
 
 def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
@@ -449,11 +449,31 @@ def clv_interval(
     return low, p + above.to_numpy(dtype=np.float64) * width
 
 
-def clv_first_purchase(first: Mapping[str, Any], frame: pd.DataFrame) -> Array:
-    """P(first purchase within the horizon) of those who never bought."""
+def clv_first_purchase(part: Part, frame: pd.DataFrame) -> Array:
+    """P(first purchase within the horizon) of leads: regression and trees averaged in logits.
+
+    NaN where the training saw no leads; everybody's share where too few of them bought.
+    """
+    first = part.parameters["first_purchase"]
     if first["linear"] is None:
-        return np.full(len(frame), float(first["p"]))
-    return sigmoid(linear(first["linear"], matrix(frame, first["linear"]["columns"])))
+        return np.full(len(frame), np.nan if first["p"] is None else float(first["p"]))
+    z = linear(first["linear"], matrix(frame, first["linear"]["columns"]))
+    if names := sorted(name for name in part.boosters if name.startswith("lead_")):
+        x = matrix(frame, first["columns"])
+        trees = np.mean([raw_score(part.boosters[name], x) for name in names], axis=0)
+        z = first["linear_weight"] * z + (1.0 - first["linear_weight"]) * trees
+    return sigmoid(z)
+
+
+def lead_columns(first: Mapping[str, Any], p: Array) -> dict[str, Array]:
+    """``lead_score`` (0 to 100, NaN where `p` is) and ``lead_band`` (A to D, None likewise)."""
+    score, band = np.full(len(p), np.nan), np.full(len(p), None, dtype=object)
+    known = ~np.isnan(p)
+    if "score" in first:  # parts fitted by earlier versions have none
+        score[known] = np.interp(p[known], first["score"]["p"], first["score"]["score"])
+        place = np.searchsorted(first["bands"], score[known], side="right")
+        band[known] = np.asarray(["D", "C", "B", "A"], dtype=object)[place]
+    return {"lead_score": score, "lead_band": band}
 
 
 def clv_tier(tiers: Mapping[str, Any], clv: Array) -> Array:
@@ -481,8 +501,8 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
     Money within ``clv_horizon_days``: ``clv``, ``clv_low``, ``clv_high`` (80 % interval).
     ``expected_orders``, ``p_any_order`` within the horizon, ``average_order_value`` (expected money
     an order), ``next_order_days`` (days until an order is as likely as not; NaN where it never
-    gets there), ``p_first_purchase`` (who never bought; NaN for buyers), ``p_alive`` (NaN for who
-    never bought), ``value_tier`` (top, mid, low).
+    gets there), ``p_first_purchase``, ``lead_score`` and ``lead_band`` (who never bought; null for
+    buyers), ``p_alive`` (NaN for who never bought), ``value_tier`` (top, mid, low).
     """
     parameters = part.parameters
     horizon = float(parameters["horizon_days"])
@@ -493,8 +513,10 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
     names += ["next_order_days", "average_order_value"]
     out = {name: np.full(len(frame), np.nan) for name in names}
     if len(never):
-        p = clv_first_purchase(first, frame.iloc[never])
-        out["p_first_purchase"][never] = out["p_any_order"][never] = p
+        chance = clv_first_purchase(part, frame.iloc[never])
+        out["p_first_purchase"][never] = chance
+        p = np.nan_to_num(chance)
+        out["p_any_order"][never] = p
         out["clv"][never] = p * first["spend"]
         out["expected_orders"][never] = p * first["orders"]
         out["average_order_value"][never] = first["order_value"]
@@ -520,6 +542,7 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
         "clv_high": high,
         "clv_horizon_days": np.full(len(frame), horizon),
         "value_tier": clv_tier(parameters["tiers"], out["clv"]),
+        **lead_columns(first, out["p_first_purchase"]),
     }
 
 
@@ -1149,7 +1172,7 @@ def transition_columns(
 def clv_columns(
     out: Mapping[str, Array], frame: pd.DataFrame, stage: Array, head: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Columns of the CLV model, with the lead score and the chance of coming back."""
+    """Columns of the CLV model, with the lead's and the chance of coming back."""
     columns: dict[str, Any] = {name: out[name] for name in out if name in SCORED_COLUMNS}
     # The table tells the mean so far; what is expected of the next order is in clv and orders.
     columns.pop("average_order_value", None)
@@ -1157,14 +1180,6 @@ def clv_columns(
     days = np.where(soon, out["next_order_days"], np.nan)
     columns["expected_next_order_at"] = days_after(frame["snapshot_at"], days)
     columns["p_reactivate"] = np.where(stage == head["lapsed_stage"], out["p_any_order"], np.nan)
-    if lead := head.get("lead"):
-        p = out["p_first_purchase"]
-        score = np.where(np.isnan(p), np.nan, np.interp(p, lead["p"], lead["score"]))
-        band = np.asarray(["D", "C", "B", "A"], dtype=object)[
-            np.searchsorted(lead["bands"], np.nan_to_num(score), side="right")
-        ]
-        band[np.isnan(score)] = None
-        columns |= {"lead_score": score, "lead_band": band}
     return columns
 
 

@@ -19,7 +19,8 @@ from features.build import TASKS, Task
 from features.config import Config
 from models import metrics
 from models.evaluation import Test, delayed_test_set, predict
-from models.inference import Part
+from models.inference import Array, Part
+from models.lead import MIN_FIRST
 
 # Relative worsening of the loss that counts as "not worse".
 TOLERANCE = 0.02
@@ -31,6 +32,7 @@ NOT_RECIPE = {
     "sources",
     "data_through",
     "backtest",
+    "lead",
     "campaigns",
     "consent",
     "quarantine",
@@ -106,15 +108,13 @@ def definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:
     return {"stages": stages, "horizons": horizons}
 
 
-def loss(task: Task, part: Part, test: Test) -> tuple[np.ndarray[Any, Any], str]:
+def loss(task: Task, part: Part, test: Test) -> tuple[Array, str]:
     """Loss of every test row (its mean is the metric compared), and the metric's name."""
     out, rows = predict(part, test.rows, test.everyone), test.rows
     if task == "clv":
         return (rows["spend"].to_numpy() - out["clv"]) ** 2, "mean squared error"
     if task == "churn":
-        p = np.clip(out["p_churn"], 1e-6, 1 - 1e-6)
-        y = rows["no_purchase"].to_numpy()
-        return -(y * np.log(p) + (1 - y) * np.log(1 - p)), "log_loss"
+        return _log_losses(rows["no_purchase"].to_numpy(), out["p_churn"]), "log_loss"
     p = np.clip(out["probabilities"], 1e-4, None)
     p = p / p.sum(axis=1, keepdims=True)
     if task == "stage":
@@ -130,10 +130,26 @@ def delay(part: Part) -> int:
     return int(part.parameters.get("late_days", 0))
 
 
+def lead_loss(part: Part, test: Test) -> Array | None:
+    """Log loss of every lead of a CLV test; None where too few bought, or the part knows none."""
+    leads = test.leads
+    if leads is None:
+        return None
+    y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
+    p = predict(part, leads, test.everyone)["p_first_purchase"]
+    few = not MIN_FIRST <= y.sum() <= len(y) - MIN_FIRST
+    return None if few or np.isnan(p).any() else _log_losses(y, p)
+
+
+def _log_losses(y: Array, p: Array) -> Array:
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.asarray(-(y * np.log(p) + (1 - y) * np.log(1 - p)))
+
+
 def compare(
     archive: Archive, challenger: Mapping[str, Part], champion: Mapping[str, Part], *, seed: int
 ) -> list[Comparison]:
-    """Both sets of gated parts on each task's gate snapshot."""
+    """Both sets of gated parts on each task's gate snapshot; the CLV part also on its leads."""
     found = []
     for task in TASKS:
         gate = archive.builder.gate(task)
@@ -142,19 +158,25 @@ def compare(
         # The labels are the same; each reads the inputs it would be served with.
         same = delayed_test_set(archive, task, gate, delay(champion[task]))
         old, _ = loss(task, champion[task], same)
-        interval = metrics.bootstrap(
-            lambda a, b: float(np.mean(a) - np.mean(b)),
-            test.rows["customer_id"].to_numpy(),
-            new,
-            old,
-            seed=seed,
-        )
-        found.append(
-            Comparison(
-                task, metric, float(new.mean()), float(old.mean()), interval.low, interval.high
-            )
-        )
+        customers = test.rows["customer_id"].to_numpy()
+        found.append(_comparison(task, metric, customers, new, old, seed=seed))
+        if task == "clv" and test.leads is not None:
+            new_lead, old_lead = (lead_loss(p[task], test) for p in (challenger, champion))
+            if new_lead is not None and old_lead is not None:
+                ids = test.leads["customer_id"].to_numpy()
+                found.append(_comparison("lead", "log_loss", ids, new_lead, old_lead, seed=seed))
     return found
+
+
+def _comparison(
+    task: str, metric: str, customers: Array, new: Array, old: Array, *, seed: int
+) -> Comparison:
+    interval = metrics.bootstrap(
+        lambda a, b: float(np.mean(a) - np.mean(b)), customers, new, old, seed=seed
+    )
+    return Comparison(
+        task, metric, float(new.mean()), float(old.mean()), interval.low, interval.high
+    )
 
 
 def decide(comparisons: list[Comparison], *, same_recipe: bool) -> Decision:

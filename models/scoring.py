@@ -71,7 +71,6 @@ def scorer_head(
         "training_context": inference.scorer_context(parts, inference.scorer_sums(parts, features)),
         "trained_at": str(day_date(origin)),
         "part_versions": dict(versions),
-        "lead": None,
         "late_days": late_days,
     }
 

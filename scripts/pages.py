@@ -11,9 +11,11 @@ from features.contracts import SCORED_ROW
 SCORED_HEAD = """# The scored row
 
 One row a customer in `customer_scores`. Beside these columns stand, for every declared
-attribute, `preferred_<attribute>` (what they mostly bought) and `interest_<attribute>` (what they
-mostly viewed or clicked), each with `_share` (of the lines, 0 to 1) and `_n` (lines); empty where
-none is known.
+attribute, `preferred_<attribute>` (bought) and `interest_<attribute>` (viewed or clicked): the
+value the customer most likely chooses, each with `_share` (how often, 0 to 1) and `_n` (lines known
+of the customer); empty where `_n` is 0. The share is drawn toward everybody's, the more so the less
+is known of the customer, by a weight learned from how alike the choices of one customer are. So
+after one purchase the likeliest value is mostly their own, but may be everybody's favourite.
 
 | column | type | meaning | empty means |
 |---|---|---|---|

@@ -2,71 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from features.catalog import Array, Feature, FeatureSpec, View
-from features.windows import Choices
 
 
-@dataclass(frozen=True)
-class Favourite:
-    """The favourite value of one attribute, one row a customer.
-
-    Attributes
-    ----------
-    choice
-        Code into the choices; -1 where the attribute was never chosen.
-    top, total, distinct
-        Lines of the favourite, of all values, and the number of values chosen.
-    """
-
-    choice: Array
-    top: Array
-    total: Array
-    distinct: Array
-
-
-def favourite(choices: Choices | None, attribute: str, at: int, customers: int) -> Favourite:
-    """Favourite value of an attribute at a snapshot; ties go to the first by name."""
-    zero = np.zeros(customers)
-    if choices is None:
-        return Favourite(np.full(customers, -1), zero, zero, zero)
-    found = np.flatnonzero(choices.attributes == attribute)
-    if len(found) == 0:
-        return Favourite(np.full(customers, -1), zero, zero, zero)
-    counts = choices.counts_at(at)
-    mine = np.flatnonzero((choices.attribute == found[0]) & (counts > 0))
-    position, count = choices.position[mine], counts[mine]
-    # Stable: the smallest choice code of the largest count comes last and stays written.
-    order = np.lexsort([-choices.choice[mine], count, position])
-    choice, top = np.full(customers, -1), zero.copy()
-    choice[position[order]] = choices.choice[mine][order]
-    top[position[order]] = count[order]
-    # Without any row, bincount forgets the type of its weights.
-    total = np.bincount(position, weights=count, minlength=customers).astype(np.float64)
-    distinct = np.bincount(position, minlength=customers).astype(np.float64)
-    return Favourite(choice, top, total, distinct)
-
-
-def _favourite(view: View, attribute: str) -> Favourite:
-    bought = view.history.choices.get("bought")
-    return favourite(bought, attribute, view.at, view.customers)
+def _of_cells(view: View, attribute: str, fact: str, empty: float) -> Array:
+    """A fact of the choices of an attribute, one value a customer."""
+    found = np.full(view.customers, empty)
+    made = view.chosen("bought")
+    if made is not None:
+        cells = made.of(attribute)
+        found[made.position[cells]] = getattr(made, fact)[cells]
+    return found
 
 
 def _lines(view: View, attribute: str) -> Array:
-    return _favourite(view, attribute).total
+    return _of_cells(view, attribute, "total", 0.0)
 
 
 def _values(view: View, attribute: str) -> Array:
-    return _favourite(view, attribute).distinct
+    return _of_cells(view, attribute, "distinct", 0.0)
 
 
 def _share(view: View, attribute: str) -> Array:
-    best = _favourite(view, attribute)
-    return np.where(best.total > 0, best.top / np.maximum(best.total, 1.0), np.nan)
+    top = _of_cells(view, attribute, "top", np.nan)
+    return top / np.maximum(_lines(view, attribute), 1.0)
 
 
 def preference(spec: FeatureSpec) -> list[Feature]:

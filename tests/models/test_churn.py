@@ -7,20 +7,14 @@ import pandas as pd
 import pytest
 
 from models import churn_baselines, inference, metrics
-from models.churn import (
-    ChurnRecipe,
-    customer_folds,
-    fit_churn,
-    fit_logistic,
-    simple_share,
-    varying_columns,
-)
+from models.churn import fit_churn, simple_share
 from models.inference import Part, predict_churn
+from models.two_class import TwoClassRecipe, customer_folds, fit_logistic, varying_columns
 
 DATES = [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-04-01"), pd.Timestamp("2024-05-01")]
 TEST_AT = pd.Timestamp("2024-06-01")
 HORIZON = 30
-QUICK = ChurnRecipe(learning_rate=0.1, max_rounds=60, patience=10)
+QUICK = TwoClassRecipe(learning_rate=0.1, max_rounds=60, patience=10)
 
 
 def history(customers=900, seed=0):
@@ -235,7 +229,7 @@ def test_no_labelled_row_is_refused(training):
 
 def test_many_rows_are_sampled_by_customer(training):
     frame, contexts = training
-    sampled = fit(frame, contexts, recipe=ChurnRecipe(max_rounds=20, max_rows=1200))
+    sampled = fit(frame, contexts, recipe=TwoClassRecipe(max_rounds=20, max_rows=1200))
     assert 1000 < sampled.parameters["rows"] < 1400
 
 

@@ -68,7 +68,6 @@ HEAD = {
         {"name": "preferred_brand", "dtype": "string"},
     ],
     "training_context": {"population_gap_days": 7.0},
-    "lead": None,
     "part_versions": {"churn": 1},
 }
 

@@ -279,22 +279,45 @@ def rhythm(past: loops.Past, at: int) -> dict[str, float]:
     }
 
 
-def taste(events: Sequence[Event], customer: str, at: int) -> tuple[dict[str, float], str | None]:
-    """Brand preference of one customer's purchase lines, and the favourite (first by name)."""
-    seen = Counter(
-        e.brand
-        for e in events
-        if (e.customer, e.type) == (customer, "purchase")
-        and e.brand
-        and max(e.day, e.known_day) < at
-    )
+def brands(events: Sequence[Event], at: int) -> dict[str, Counter[str]]:
+    """Purchase lines by customer and brand, past and known."""
+    seen: dict[str, Counter[str]] = {}
+    for e in events:
+        if e.type == "purchase" and e.brand and max(e.day, e.known_day) < at:
+            seen.setdefault(e.customer, Counter())[e.brand] += 1
+    return seen
+
+
+def taste(seen: Counter[str]) -> dict[str, float]:
+    """Brand features of one customer's purchase lines."""
     n = sum(seen.values())
-    facts = {
+    return {
         "preference__brand_share": max(seen.values()) / n if n else math.nan,
         "preference__brand_n": float(n),
         "preference__brand_distinct": float(len(seen)),
     }
-    return facts, min((-k, name) for name, k in seen.items())[1] if n else None
+
+
+def smoothed(seen: dict[str, Counter[str]], customer: str) -> tuple[str | None, float]:
+    """Likeliest brand and its share, drawn toward everybody's, customer by customer."""
+    mine = seen.get(customer)
+    if not mine:
+        return None, math.nan
+    everybody = sum(seen.values(), Counter())
+    lines = sum(everybody.values())
+    agreed = repeats = 0.0
+    for one in seen.values():
+        n = sum(one.values())
+        agreed += sum(k * (k - 1) for k in one.values()) / n
+        repeats += n - 1
+    weight = 4.0
+    if repeats >= 30:
+        own, strangers = agreed / repeats, sum((k / lines) ** 2 for k in everybody.values())
+        weight = min(max((1 - own) / max(own - strangers, 1e-9), 0.5), 1000.0)
+    score = {b: mine[b] + weight * k / lines for b, k in everybody.items()}
+    # The largest; of equals one's own first, then the first by name.
+    best = min(score, key=lambda b: (-round(score[b], 9), mine[b] == 0, b))
+    return best, score[best] / (sum(mine.values()) + weight)
 
 
 def answers(past: loops.Past, at: int) -> dict[str, float]:
@@ -322,10 +345,10 @@ def test_families(events: list[Event], which: int) -> None:
     assert frame["customer_id"].tolist() == [
         c for c in loops.customers(events) if loops.exists(events, c, at)
     ]
+    seen = brands(events, at)
     for row, facts in zip(frame.to_dict("records"), profile.to_dict("records"), strict=True):
         past = as_of(events, row["customer_id"], at)
-        liking, favourite = taste(events, row["customer_id"], at)
-        expected = {**rhythm(past, at), **liking}
+        expected = {**rhythm(past, at), **taste(seen.get(row["customer_id"], Counter()))}
         if "sent" in shop.spec.roles:
             possible = answers(past, at)
             expected |= {
@@ -341,8 +364,10 @@ def test_families(events: list[Event], which: int) -> None:
             if c.split("__")[0] in ("cadence", "btyd", "tenure", "preference", "response")
         ]
         assert set(own) <= set(expected)
+        favourite, share = smoothed(seen, row["customer_id"])
         brand = facts["preferred_brand"]
         assert (None if pd.isna(brand) else brand) == favourite
+        np.testing.assert_allclose(facts["preferred_brand_share"], share, rtol=1e-9)
         spent = sum(x for role in ("purchase", "refund") for _, x in past.get(role, []))
         assert facts["historic_clv"] == spent / 100 or math.isclose(
             facts["historic_clv"], spent / 100

@@ -1,0 +1,163 @@
+"""The call list: leads of the published scores, the likeliest to buy first, with reasons."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from campaigns.exports import safe_cell
+from features import store
+from features.errors import UserError
+from features.timeline import day_number
+from flows.console import console, step, table
+from flows.workspace import Workspace
+from models import registry
+from models.lead_reasons import Events, ranked, reasons
+
+BANDS = ("A", "B", "C", "D")
+COLUMNS = (
+    "rank",
+    "customer_id",
+    "lead_band",
+    "lead_score",
+    "p_first_purchase",
+    "clv",
+    "stage",
+    "preferred_channel",
+    "reasons",
+)
+
+
+def call_list(output: Path, *, bands: Sequence[str], top: int) -> dict[str, Any]:
+    """The best leads of the published run, with the reasons of their score.
+
+    Parameters
+    ----------
+    output
+        Folder of a published run.
+    bands
+        Bands to list; none: all.
+    top
+        How many at most.
+
+    Returns
+    -------
+    dict
+        run_id, snapshot_at, scorer_version, horizon_days, of (leads in those bands), consent, and
+        leads: one record each with `COLUMNS`; reasons is a list of sentences.
+
+    Raises
+    ------
+    UserError
+        For an unknown band, where nothing is published, and where nobody is a lead.
+    """
+    if unknown := sorted(set(bands) - set(BANDS)):
+        raise UserError("--band", found=unknown[0], expected=", ".join(BANDS))
+    current = store.read_current(output)
+    everybody = ranked(current.scores)
+    if everybody.empty:
+        raise UserError(
+            "leads",
+            found=f"{len(current.scores):,} customers, none of them with a chance of a first "
+            "purchase",
+            expected="customers who have not bought yet, now and in the training",
+            mend="bring visits, sign-ups or messages of people before their first purchase",
+        )
+    wanted = ranked(current.scores, bands=bands)
+    listed = wanted.head(top)
+    told = _reasons(output, listed, everybody, current.run.scorer_version)
+    records = [
+        {"rank": rank, **_plain(row), "reasons": why}
+        for rank, (row, why) in enumerate(
+            zip(listed[list(COLUMNS[1:-1])].to_dict("records"), told, strict=True), start=1
+        )
+    ]
+    return {
+        "run_id": current.run.run_id,
+        "snapshot_at": str(current.run.snapshot_at),
+        "scorer_version": current.run.scorer_version,
+        "horizon_days": int(everybody["clv_horizon_days"].iloc[0]),
+        "of": len(wanted),
+        "consent": Workspace(output).config().consent,
+        "leads": records,
+    }
+
+
+def _plain(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): None if pd.isna(value) else value for name, value in row.items()}
+
+
+def _reasons(
+    output: Path, listed: pd.DataFrame, everybody: pd.DataFrame, version: str
+) -> list[list[str]]:
+    """Reasons by the scorer that scored them, from the features it saw."""
+    if listed.empty:
+        return []
+    space = Workspace(output)
+    archive = space.archive()
+    at = day_number(listed["snapshot_at"].iloc[0].date())
+    step(f"reasons of {len(listed)} leads by stagecast-scorer version {version}")
+    part = registry.load(space.tracking(), version=int(version)).scorer.parts["clv"]
+    features = archive.features(at).set_index("customer_id", drop=False)
+    ids = [str(name) for name in listed["customer_id"]]
+    events = Events(
+        archive.daily(archive.builder.span.first, at, ids), at, archive.builder.config.role_types()
+    )
+    usual = features.loc[everybody["customer_id"]]
+    return reasons(part, features.loc[ids], usual, events)
+
+
+def print_list(found: dict[str, Any]) -> None:
+    """The list as a table, and what it is."""
+    rows = [
+        (
+            lead["rank"],
+            lead["customer_id"],
+            lead["lead_band"],
+            None if lead["lead_score"] is None else f"{lead['lead_score']:.0f}",
+            f"{lead['p_first_purchase']:.1%}",
+            f"{lead['clv']:,.2f}",
+            "; ".join(lead["reasons"]) or "no single sign stands out",
+        )
+        for lead in found["leads"]
+    ]
+    table(
+        f"{len(rows)} of {found['of']:,} leads at {found['snapshot_at']}: chance of a first "
+        f"purchase within {found['horizon_days']} days",
+        ["rank", "customer", "band", "score", "chance", "expected spend", "because of"],
+        rows,
+    )
+    if found["consent"] == "not_recorded":
+        console.print("No consent is recorded in these data: check it before anybody is called.")
+
+
+def write_json(found: dict[str, Any], path: Path) -> None:
+    """Write the list as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_csv(found: dict[str, Any], path: Path) -> None:
+    """Write the leads as CSV with a header; no cell is a formula to a spreadsheet."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for lead in found["leads"]:
+        row = {**lead, "reasons": "; ".join(lead["reasons"])}
+        writer.writerow([_cell(row[name]) for name in COLUMNS])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return safe_cell(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,160 @@
+"""Leads and a sensitive attribute in one small run: the call list, and nothing that leaks."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.store import read_current
+from flows.leads import call_list
+from tests.flows.shop import Shop, orders, stagecast
+
+SECRET = "Zq7Secret"  # begins every value of the sensitive attribute
+CONFIG = """
+name: clinic-shop
+timezone: UTC
+sources:
+  - events: orders.csv
+    columns: {customer_id: customer, occurred_at: {column: at, zone: UTC}, value: amount,
+      order_id: order, brand: brand, condition: cond}
+    event_type: purchase
+  - events: visits.csv
+    columns: {customer_id: customer, occurred_at: {column: at, zone: UTC}, channel: channel,
+      brand: brand, condition: cond}
+    event_type: {column: type}
+roles: {touch: [page_view], lead: [form], sent: [message]}
+sensitive: [condition]
+lead: {points: {page_view: 2, form: 5}}
+stages: {file: stages/recency_frequency.yaml, params: {L: 60, w: 120, k: 4, m: 1}}
+activity_days: 90
+windows: [30, 90]
+snapshots: {every_days: 45}
+churn: {horizon_days: 45, train: {at_most: 1}}
+clv: {horizon_days: 45, train: {at_most: 3}}
+stage: {confirm_days: 45, train: {at_most: 1}}
+transition: {periods: 3, period_days: 14, train: {at_most: 1}}
+campaigns: [campaigns/win_back.yaml]
+quarantine: {max_share: 0.5}
+"""
+
+
+def visits(bought: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Visits, forms and messages before each first order, and of people who never buy."""
+    random = np.random.default_rng(seed)
+    first = pd.to_datetime(bought.groupby("customer")["at"].min())
+    rows = []
+    for number, (customer, at) in enumerate(first.items()):
+        for _ in range(random.poisson(3)):
+            day = at - pd.Timedelta(days=float(random.exponential(15)) + 0.5)
+            rows.append((customer, day, "form" if random.random() < 0.3 else "page_view", "web"))
+        lead = f"=lead{number:03d}"  # a spreadsheet would take it for a formula
+        for _ in range(1 + random.poisson(2)):
+            day = pd.Timestamp("2020-01-01") + pd.Timedelta(days=float(random.uniform(0, 425)))
+            rows.append((lead, day, "page_view", "web"))
+            rows.append((lead, day, "message", "email"))
+    frame = pd.DataFrame(rows, columns=["customer", "at", "type", "channel"])
+    frame = frame[frame["at"] >= "2020-01-01"]
+    frame["at"] = frame["at"].dt.strftime("%Y-%m-%d %H:%M:%S")
+    frame["brand"] = random.choice(["north", "south"], len(frame))
+    return frame
+
+
+def later_starts(bought: pd.DataFrame) -> pd.DataFrame:
+    """The same orders, two customers of three moved so that first orders go on to the end."""
+    number = bought["customer"].str[1:].astype(int)
+    at = pd.to_datetime(bought["at"]) + pd.to_timedelta(75 * (number % 3), unit="D")
+    kept = bought.assign(at=at.dt.strftime("%Y-%m-%d %H:%M:%S"))[at < "2021-03-01"]
+    return kept.reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("clinic")
+    bought = later_starts(orders(260, 5))
+    for name, frame in (("visits", visits(bought, 6)), ("orders", bought)):
+        frame["cond"] = [f"{SECRET}{number % 5}" for number in range(len(frame))]
+        frame.loc[frame.index[:3], "at"] = "not a date"  # goes to the quarantine
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    (folder / "clinic.yaml").write_text(CONFIG, encoding="utf-8")
+    done = stagecast("run", "--config", folder / "clinic.yaml", "--output", folder / "out")
+    assert done.returncode == 0, done.stderr
+    return Shop(folder / "clinic.yaml", folder / "out", done.stdout)
+
+
+def test_leads_have_a_score_and_buyers_have_none(clinic: Shop) -> None:
+    scores = read_current(clinic.output).scores
+    never = scores["average_order_value"].isna()
+    assert never.sum() > 100
+    for name in ("p_first_purchase", "lead_score", "lead_band"):
+        assert (scores[name].notna() == never).all()
+    by_chance = scores[never].sort_values("p_first_purchase")
+    assert by_chance["lead_score"].is_monotonic_increasing
+    figures = json.loads((clinic.output / "training" / "training.json").read_text())["figures"]
+    methods = {f["method"] for f in figures if f["model"] == "lead"}
+    assert methods == {"champion", "points", "cohort"}
+    assert "### lead" in next(clinic.output.glob("runs/*/summary.md")).read_text()
+
+
+def test_the_call_list_is_ranked_explained_and_safe_to_open(clinic: Shop, tmp_path: Path) -> None:
+    done = stagecast("leads", "--output", clinic.output, "--top", 30,
+                     "--json", tmp_path / "l.json", "--csv", tmp_path / "l.csv")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "l.json").read_text(encoding="utf-8"))
+    chances = [lead["p_first_purchase"] for lead in found["leads"]]
+    assert chances == sorted(chances, reverse=True)
+    assert [lead["rank"] for lead in found["leads"]] == list(range(1, 31))
+    assert any("page view" in reason for lead in found["leads"] for reason in lead["reasons"])
+    with (tmp_path / "l.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 30
+    assert all(cell[:1] not in "=+@" for row in rows for cell in row.values() if cell)
+    assert "check it before anybody is called" in done.stdout
+    best = call_list(clinic.output, bands=["A"], top=5)["leads"]
+    assert {lead["lead_band"] for lead in best} == {"A"}
+
+
+def test_mistakes_in_asking_are_told(clinic: Shop, shop: Shop) -> None:
+    done = stagecast("leads", "--output", clinic.output, "--band", "E")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    done = stagecast("leads", "--output", shop.output)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "none of them with a chance of a first purchase" in done.stderr
+
+
+def contents(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Everything a run wrote, as text: tables cell by cell, since files compress them."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        yield path, path.name + path.read_bytes().decode("latin-1")
+        if path.suffix == ".parquet":
+            yield path, pd.read_parquet(path).to_csv()
+        elif path.suffix == ".duckdb":
+            with duckdb.connect(str(path), read_only=True) as con:
+                for (name,) in con.sql(
+                    "select table_name from information_schema.tables"
+                ).fetchall():
+                    yield path, con.table(name).df().to_csv()
+        elif path.suffix == ".db":
+            with sqlite3.connect(path) as db:
+                yield path, "\n".join(db.iterdump())
+
+
+def test_a_sensitive_attribute_appears_nowhere(clinic: Shop) -> None:
+    assert list(clinic.output.glob("quarantine/*.parquet"))  # there was something to leak
+    read = 0
+    for path, text in contents(clinic.output):
+        read += 1
+        assert SECRET not in text, path
+        named = [line for line in text.splitlines()[:1] if "condition" in line]
+        assert path.suffix not in (".parquet", ".csv") or not named, path
+    assert read > 50
+    scores = read_current(clinic.output).scores
+    assert "preferred_brand" in scores
+    assert not [name for name in scores if "condition" in name]
