@@ -14,7 +14,7 @@ from ibis.expr.types import Table
 from features.config import Config
 from features.errors import UserError
 from features.quarantine import ReadReport
-from features.sources import ATTRIBUTE, connect, read_source
+from features.sources import ATTRIBUTE, connect, read_identities, read_source
 from features.timeline import day_date
 
 # What an order with a negative total becomes; always of the role `refund`.
@@ -163,7 +163,7 @@ def tally(
     Tallies
         Of all sources together.
     list of ReadReport
-        One a source.
+        Of the identities where there are any, and one a source.
 
     Raises
     ------
@@ -173,11 +173,12 @@ def tally(
     """
     _refuse_future(config, latest)
     connection = connect(temporary)
-    daily, chosen, reports = [], [], []
+    links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
+    daily, chosen = [], []
     names = [*config.attributes(), "channel"]
     for number in range(len(config.sources)):
         events, report = read_source(
-            connection, number, config, latest=latest, quarantine=quarantine
+            connection, number, config, latest=latest, quarantine=quarantine, links=links
         )
         daily.append(daily_tally(events, config))
         attributes = attribute_tally(events, names)

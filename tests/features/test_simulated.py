@@ -236,7 +236,13 @@ def test_engine_reads_every_event_that_counts(
 ) -> None:
     config, tallies = tallied
     assert "simulated" in config.notice.lower()
-    events = frame(small, "events", ["event_type", "is_machine", "customer_id", "order_id"])
+    columns = ["event_type", "is_machine", "customer_id", "order_id"]
+    links = frame(small, "identities").set_index("anonymous_id")["customer_id"]
+    visits = frame(small, "anonymous_events", columns)
+    visits["customer_id"] = visits["customer_id"].map(links)
+    linked = visits[visits["customer_id"].notna()]
+    assert 0 < len(linked) < len(visits)
+    events = pd.concat([frame(small, "events", columns), linked])
     human = events[~events["is_machine"]]
     counts = tallies.daily.to_pandas().groupby("event_type")["count"].sum()
     for kind, found in human.groupby("event_type"):
