@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import settings, stages
+from flows import horizons, settings, stages
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -212,6 +212,7 @@ def simulate(
 
 
 app.add_typer(stages.app, name="stages")
+app.command()(horizons.horizons)
 
 
 def _next(command: str) -> None:
