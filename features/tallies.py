@@ -14,6 +14,7 @@ from ibis.expr.types import Table
 from features.config import Config
 from features.errors import UserError
 from features.quarantine import ReadReport
+from features.sessions import session_tally
 from features.sources import ATTRIBUTE, connect, read_identities, read_source
 from features.timeline import day_date
 
@@ -34,10 +35,13 @@ class Tallies:
         what was learned late; an order learned in parts has its parts as events.
     attributes
         Sorted alike: customer_id, event_type, attribute, choice, day, known_day, count (lines).
+    sessions
+        See `features.sessions.session_tally`; nothing but traffic is measured by it.
     """
 
     daily: pa.Table
     attributes: pa.Table
+    sessions: pa.Table | None = None
 
 
 def _orders(events: Table) -> Table:
@@ -185,7 +189,8 @@ def tally(
         if attributes is not None:
             chosen.append(attributes.select(list(_ATTRIBUTE_SCHEMA.names)))
         reports.append(report)
-    tallies = Tallies(_merged(daily), _attributes(chosen))
+    sessions = session_tally(connection, config)
+    tallies = Tallies(_merged(daily), _attributes(chosen), sessions)
     if tallies.daily.num_rows == 0:
         ignored = "; ".join(f"{r.source}: {reason}: {n}" for r in reports
                             for reason, n in {**r.quarantined, **r.ignored}.items())  # fmt: skip

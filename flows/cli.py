@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import horizons, settings, stages
+from flows import horizons, metrics, settings, stages
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -213,6 +213,7 @@ def simulate(
 
 app.add_typer(stages.app, name="stages")
 app.command()(horizons.horizons)
+app.command()(metrics.metrics)
 
 
 def _next(command: str) -> None:
