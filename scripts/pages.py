@@ -1,6 +1,7 @@
 """Write the pages that are made from the code: `python scripts/pages.py`.
 
-docs/scored-row.md comes from the contract, docs/features.md and docs/metrics.md from the catalogues.
+docs/scored-row.md comes from the contract, docs/features.md and docs/metrics.md from their
+catalogues.
 """
 
 from pathlib import Path
@@ -33,11 +34,11 @@ rule engine's clocks (`stage__*`, see [architecture](architecture.md)).
 METRICS_HEAD = """# The metrics of the life cycle
 
 What `stagecast metrics` measures. A taxonomy names the metrics of each stage (`metrics`, and
-`our_metrics` for those that its source does not name); any of the names below will do. In a stage, a
-metric looks at the customers who were in it when the period began (*end*: when it ended; *all*: it
-knows no stages). Periods are half-open and made of whole local days. Reports look back: all that is
-known now counts, but a customer's stage at a date is what was known before it. A figure with n under
-30 is hidden, one whose data are not there says what it needs.
+`our_metrics` for those that its source does not name); any of the names below will do. In a
+stage, a metric looks at the customers who were in it when the period began (*end*: when it ended;
+*all*: it knows no stages). Periods are half-open and made of whole local days. Reports look back:
+all that is known now counts, but a customer's stage at a date is what was known before it. A
+figure with n under 30 is hidden, one whose data are not there says what it needs.
 
 | metric | in files | unit | looks at | meaning |
 |---|---|---|---|---|
