@@ -18,7 +18,7 @@ RETURNING = 0.10  # a silence is over when fewer than this share come back in as
 FEWEST = 30  # spells of silence below which a share says nothing
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 USUAL = 0.9  # where the share never falls that low: longer than so much of customers' gaps
-LOYAL = 0.75  # share of the active customers who are not loyal
+LOYAL = 0.6  # share of the active customers who are not loyal
 NICE_DAYS = (7, 14, 28, 30, 60, 90, 180, 365)
 PERIOD_DAYS, MOST_PERIODS = 7, 12
 
@@ -257,9 +257,12 @@ def _wanted(spells: Spells, by_return: int | None) -> tuple[int, str]:
         return by_return, f"{said} in as long again"
     quantiles = gap_quantiles(spells).set_index("quantile")["per_customer"]
     days = max(int(quantiles[USUAL]), 1)
+    why = f"{USUAL:.0%} of customers' gaps are no longer than {days} days"
+    if len(spells.gaps) < FEWEST:
+        return days, f"{why} (of {len(spells.gaps)} gaps in all: little to go by)"
     return days, (
-        f"{USUAL:.0%} of customers' gaps are no longer than {days} days (in these data no silence "
-        f"is so long that fewer than {RETURNING:.0%} come back in as long again)"
+        f"{why} (in these data no silence is so long that from there on fewer than "
+        f"{RETURNING:.0%} come back in as long again)"
     )
 
 
@@ -271,7 +274,7 @@ def _rounded(days: int, longest: int) -> int:
 
 
 def _loyal_days(history: History, end: int, lapse: int, window: int) -> int:
-    """Purchase days in the window that a quarter of the active customers reach, at least two."""
+    """Purchase days in the window that two fifths of the active customers reach, at least two."""
     rows = history.roles["purchase"].settled
     counts = rows.edge(end) - rows.edge(end - window)
     active = rows.edge(end) > rows.edge(end - lapse)

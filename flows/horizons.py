@@ -43,11 +43,9 @@ def horizons(
         ["of gaps, at most", "pooled", "every customer alike", "with the open ones"],
         [[f"{row.quantile:.0%}", *map(_days, row[2:])] for row in quantiles.itertuples()],
     )
-    table(
-        "of those silent for L days, buy in the next L days",
-        ["L", "share", "silences"],
-        [[int(r.days), f"{r.share:.1%}", int(r.n)] for r in _shown(curve).itertuples()],
-    )
+    rows = [[int(r.days), f"{r.share:.1%}", int(r.n)] for r in _shown(curve).itertuples()]
+    if rows:
+        table("of those silent for L days, buy in the next L", ["L", "share", "silences"], rows)
     console.print(f"L = {suggestion.lapse_days}: {suggestion.why}.")
     console.print(
         "Gaps of customers who are still silent are open: the last column and the shares count "
