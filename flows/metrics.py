@@ -35,6 +35,7 @@ def metrics(
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all figures here.")] = None,
 ) -> None:
     """Each stage's metrics by period: resolved, hidden under n = 30, or what they still need."""
+    from campaigns.exports import safe_cell
     from features.archive import open_archive, read_tallies
     from features.metric_inputs import Inputs, lead_sources, published_scores
     from features.metric_table import metric_table, periods
@@ -66,7 +67,10 @@ def metrics(
         json_file.write_text(_json(found), encoding="utf-8")
     if csv_file is not None:
         csv_file.parent.mkdir(parents=True, exist_ok=True)
-        found.to_csv(csv_file, index=False)
+        texts = {
+            c: found[c].map(safe_cell, na_action="ignore") for c in ("stage", "metric", "source")
+        }
+        found.assign(**texts).to_csv(csv_file, index=False)
 
 
 def _date(text: str | None, option: str) -> dt.date | None:
