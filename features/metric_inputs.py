@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,23 +155,32 @@ def lead_sources(builder: Builder, attributes: pa.Table) -> Array:
     return found
 
 
-def published_scores(output: Path) -> pd.DataFrame | None:
-    """Published scores of all snapshots; None where nothing was published.
+def published_scores(output: Path, over: Sequence[Period]) -> pd.DataFrame | None:
+    """Published scores that metrics of some periods may ask for; None where there are none.
 
     Returns
     -------
     DataFrame or None
         day (number of the snapshot), customer_id, stage, clv, clv_horizon_days, lead_band (null
-        where the scores have no such column); one row a customer and snapshot.
+        where the scores have no such column); one row a customer and snapshot: everyone at the
+        latest snapshot of each period, and those with a lead band at all others.
     """
+    runs = [run for run in published_runs(output) if run.status == "published"]
+    days = {run.run_id: day_number(run.snapshot_at) for run in runs}
+    inside = [[d for d in days.values() if p.start < d <= p.end] for p in over]
+    in_full = {max(found) for found in inside if found}
     parts: list[Any] = []
-    for run in published_runs(output):
-        if run.status != "published":
-            continue
+    for run in runs:
+        day = days[run.run_id]
         for file in run.score_files:
             there = [c for c in SCORE_COLUMNS if c in pq.read_schema(output / file).names]
+            if day not in in_full and "lead_band" not in there:
+                continue
             frame = pd.read_parquet(output / file, columns=there)
-            parts.append(frame.assign(day=day_number(run.snapshot_at)))
-    if not parts:
+            if day not in in_full:  # years of nightly scores would not fit into memory
+                frame = frame[frame["lead_band"].notna()]
+            parts.append(frame.assign(day=day))
+    if not any(len(part) for part in parts):
         return None
-    return pd.concat(parts, ignore_index=True).reindex(columns=["day", *SCORE_COLUMNS])
+    together = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return together.reindex(columns=["day", *SCORE_COLUMNS])

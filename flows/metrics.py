@@ -57,7 +57,7 @@ def metrics(
         builder,
         sessions=None if tallies.sessions is None else tallies.sessions.to_pandas(),
         spend=read_spend(config),
-        scores=published_scores(space.output),
+        scores=published_scores(space.output, over),
         sources=lead_sources(builder, tallies.attributes),
     )
     found = metric_table(inputs, over)
