@@ -28,6 +28,7 @@ FOLDER = "features"
 _BUILDING = threading.Lock()
 FILES = ("daily.parquet", "attributes.parquet")
 RECORDS = "stage_history.parquet"  # only where the stage history is the truth
+SESSIONS = "sessions.parquet"  # only where a source has sessions
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ def store(
         pq.write_table(table, fresh / "tallies" / name)
     if records is not None:
         write_records(records, fresh / "tallies" / RECORDS)
+    if tallies.sessions is not None:
+        pq.write_table(tallies.sessions, fresh / "tallies" / SESSIONS)
     text = json.dumps([asdict(c) for c in counts], indent=1)
     (fresh / "sources.json").write_text(text, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
@@ -159,6 +162,13 @@ def open_archive(output: Path, config: Config) -> Archive:
     UserError
         Where the features step has not run.
     """
+    tallies = read_tallies(output)
+    records = stored_records(output / FOLDER / "tallies" / RECORDS)
+    return Archive(output / FOLDER, Builder.from_tallies(config, tallies, records))
+
+
+def read_tallies(output: Path) -> Tallies:
+    """The stored tallies of an output folder (errors as `open_archive`)."""
     folder = output / FOLDER
     if not all((folder / "tallies" / name).is_file() for name in FILES):
         raise UserError(
@@ -175,6 +185,5 @@ def open_archive(output: Path, config: Config) -> Archive:
             expected="those of this one",
             mend="run `stagecast features` (or `stagecast run`) with this output folder again",
         )
-    records = stored_records(folder / "tallies" / RECORDS)
-    tallies = Tallies(daily, attributes)
-    return Archive(folder, Builder.from_tallies(config, tallies, records))
+    sessions = folder / "tallies" / SESSIONS
+    return Tallies(daily, attributes, pq.read_table(sessions) if sessions.is_file() else None)

@@ -16,6 +16,7 @@ from features.config import Config
 from features.contracts import ROLES
 from features.delayed import seen_before
 from features.errors import UserError
+from features.link_causes import LINKS
 from features.snapshots import bought_within, existing, keys, profile, snapshot_stamp
 from features.stage_records import StageRecords, declared, stage_records
 from features.stages import Timers, timers
@@ -68,7 +69,8 @@ class Builder:
         Stage records are used where the config's truth is the stage history.
         """
         taxonomy = load_taxonomy(config)
-        made = history(tallies, config.role_types(), taxonomy.subjects())
+        links = [] if config.identities is None else [LINKS]
+        made = history(tallies, config.role_types(), [*taxonomy.subjects(), *links])
         recorded = None
         if records is not None and config.stage.truth == "history":
             recorded = stage_records(records, declared(config), taxonomy, made.customers)

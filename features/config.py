@@ -17,7 +17,7 @@ from features.settings import find as find
 from features.settings import override as override
 from features.settings import parse_yaml as parse_yaml
 from features.settings import problem
-from features.source_config import EventSource, Location
+from features.source_config import EventSource, Identities, Location, Spend
 from features.task_config import ChurnTask, ClvTask, LeadTask, StageTask, TransitionTask
 
 
@@ -68,6 +68,8 @@ class Config(Strict):
     notice: str = ""
     timezone: str = "UTC"
     sources: Annotated[tuple[EventSource, ...], Field(min_length=1)]
+    identities: Identities | None = None
+    spend: Spend | None = None
     roles: dict[str, tuple[str, ...]] = Field(default={})
     ignored_event_types: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
@@ -132,6 +134,10 @@ class Config(Strict):
             raise ValueError(
                 "stage.truth `history` without `stage_history`; say where the CRM's stage records "
                 "lie: stage_history: {table: FILE, columns: {...}}"
+            )
+        if self.identities and not any(s.columns.anonymous_id for s in self.sources):
+            raise ValueError(
+                "`identities`, while no source maps `anonymous_id` under its `columns`"
             )
         there = {name for source in self.sources for name in source.columns.attributes}
         unknown = sorted(set(self.sensitive) - there - {"channel"})
@@ -205,16 +211,23 @@ def resolve(config: Config, path: Path) -> Config:
         )
         for source in config.sources
     )
-    recorded = config.stage_history
-    if recorded is not None:
-        recorded = recorded.model_copy(update={"table": _absolute(recorded.table, path)})
+    tables = {
+        "identities": config.identities,
+        "spend": config.spend,
+        "stage_history": config.stage_history,
+    }
+    beside = {
+        name: block.model_copy(update={"table": _absolute(block.table, path)})
+        for name, block in tables.items()
+        if block is not None
+    }
     stages = config.stages
     if isinstance(stages, StagesFile):
         stages = stages.model_copy(update={"file": str(find(stages.file, beside=path).resolve())})
     truth = None if config.truth is None else str(_absolute(config.truth, path))
     campaigns = tuple(str(find(name, beside=path).resolve()) for name in config.campaigns)
     found = {"sources": sources, "stages": stages, "campaigns": campaigns, "truth": truth}
-    return config.model_copy(update={**found, "stage_history": recorded})
+    return config.model_copy(update={**found, **beside})
 
 
 def _absolute(location: Location, path: Path) -> Location:

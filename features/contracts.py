@@ -31,6 +31,7 @@ LIFELESS_ROLES = ("sent", "cancel", "refund")
 
 # Standard columns of an event; everything else mapped in a source is a declared attribute.
 EVENT_COLUMNS = (
+    "anonymous_id",
     "customer_id",
     "occurred_at",
     "known_at",

@@ -6,7 +6,15 @@ import re
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from features.config_blocks import Name, Strict
 
@@ -58,7 +66,8 @@ class Columns(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
-    customer_id: str
+    anonymous_id: str | None = None
+    customer_id: str | None = Field(default=None, validate_default=True)
     occurred_at: TimeColumn
     known_at: TimeColumn | None = None
     value: str | None = None
@@ -66,6 +75,13 @@ class Columns(BaseModel):
     session_id: str | None = None
     channel: str | None = None
     is_machine: str | None = None
+
+    @field_validator("customer_id")
+    @classmethod
+    def _somebody(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is None and info.data.get("anonymous_id") is None:
+            raise PydanticCustomError("missing", "neither customer_id nor anonymous_id")
+        return name
 
     @model_validator(mode="after")
     def _attributes_are_names(self) -> Columns:
@@ -108,4 +124,36 @@ class EventSource(Strict):
     event_type: Name | ColumnRef
     event_id: str | None = None
     lookups: tuple[Lookup, ...] = ()
+    csv: CsvFormat = CsvFormat()
+
+
+class IdentityColumns(Strict):
+    """Which columns say who an unknown visitor turned out to be, and since when that is known."""
+
+    anonymous_id: str
+    customer_id: str
+    linked_at: TimeColumn
+
+
+class Identities(Strict):
+    """The table that links anonymous ids to customers."""
+
+    table: Location
+    columns: IdentityColumns
+    csv: CsvFormat = CsvFormat()
+
+
+class SpendColumns(Strict):
+    """Which columns hold what was spent to win people, on which day, in which channel."""
+
+    date: str | TimeColumn
+    amount: str
+    channel: str | None = None
+
+
+class Spend(Strict):
+    """The table of acquisition spend."""
+
+    table: Location
+    columns: SpendColumns
     csv: CsvFormat = CsvFormat()

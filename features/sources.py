@@ -10,12 +10,20 @@ from typing import Any
 
 import duckdb
 import ibis
-import ibis.expr.datatypes as dt
-from ibis.expr.types import Column, Table, Value
+from ibis.expr.types import Table, Value
 
 from features import datasets, tables
+from features.cells import as_found, as_moment, as_number, as_text
 from features.config import Config
 from features.errors import UserError
+from features.identities import (
+    UNLINKED,
+    link_events,
+    link_rows,
+    linked,
+    refuse_chains,
+    spans,
+)
 from features.quarantine import (
     NO_CUSTOMER,
     ReadReport,
@@ -27,30 +35,18 @@ from features.source_config import (
     ColumnRef,
     DatasetTable,
     EventSource,
+    Identities,
     Location,
-    TimeColumn,
+    Spend,
     UrlTable,
 )
-from features.tables import describe, no_zone, read_file, require, unreadable, wrong_type
+from features.tables import describe, read_file, require, unreadable
 from features.timeline import day_date, day_number
 
 # Largest amount in minor units that a sum over a long history cannot overflow int64 with.
 LARGEST_MINOR = 10**14
 # Declared attributes stand behind this in standard events, so that no name can collide.
 ATTRIBUTE = "attribute."
-PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
-OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
-PLAIN_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})(?:[T ]\d.*)?$"
-
-
-@ibis.udf.scalar.builtin(name="timezone")  # type: ignore[untyped-decorator, unused-ignore]
-def _instant(zone: str, at: dt.timestamp) -> dt.Timestamp("UTC"):  # type: ignore[valid-type]
-    """Instant of a wall-clock time in a zone."""
-
-
-@ibis.udf.scalar.builtin(name="timezone")  # type: ignore[untyped-decorator, unused-ignore]
-def _wall_clock(zone: str, at: dt.Timestamp("UTC")) -> dt.timestamp:  # type: ignore[valid-type]
-    """Wall-clock time of an instant in a zone."""
 
 
 @contextmanager
@@ -71,7 +67,9 @@ def connect(temporary: Path | None = None) -> Any:
     return connection
 
 
-def open_table(connection: Any, location: Location, source: EventSource) -> Table:
+def open_table(
+    connection: Any, location: Location, source: EventSource | Identities | Spend
+) -> Table:
     """The table at a location, lazily where the format allows.
 
     Raises
@@ -127,8 +125,8 @@ def joined(connection: Any, source: EventSource) -> Table:
                     expected=f"one of: {', '.join(columns)}",
                 )
         if table[lookup.key].type() != right[lookup.key].type():
-            table = table.mutate(**{lookup.key: _text(table[lookup.key])})
-            right = right.mutate(**{lookup.key: _text(right[lookup.key])})
+            table = table.mutate(**{lookup.key: as_text(table[lookup.key])})
+            right = right.mutate(**{lookup.key: as_text(right[lookup.key])})
         right = right.filter(right[lookup.key].notnull())
         with reading(describe(lookup.table)):
             once = right.count().execute() == right[lookup.key].nunique().execute()
@@ -141,89 +139,6 @@ def joined(connection: Any, source: EventSource) -> Table:
     return table
 
 
-def _moment(table: Table, spec: TimeColumn, zone: str, where: str) -> tuple[Value, Value]:
-    """Instant (UTC) and wall-clock time in `zone` of a time column, null where unreadable."""
-    column = require(table, spec.column, where)
-    kind = column.type()
-    if spec.as_ == "local_date":
-        wall = _local_date(column, spec, where).cast("timestamp")
-        return _instant(zone, wall), wall
-    if kind.is_timestamp() and kind.timezone is not None:
-        return column, _wall_clock(zone, column)
-    if kind.is_timestamp():
-        if spec.zone is None:
-            raise no_zone(where, spec.column)
-        instant = _instant(spec.zone, column)
-    elif kind.is_string():
-        instant = _text_instant(column, spec, where)
-    else:
-        raise wrong_type(where, spec.column, kind, "a timestamp")
-    return instant, _wall_clock(zone, instant)
-
-
-def _text_instant(column: Column, spec: TimeColumn, where: str) -> Value:
-    """Instants from text: by their own offset, else by the declared zone."""
-    text = column.strip()
-    explicit = text.re_search(OFFSET_TIME)
-    naive = text.re_search(PLAIN_TIME).ifelse(text.try_cast("timestamp"), None)
-    if spec.zone is None and bool(naive.notnull().sum().execute()):
-        raise no_zone(where, spec.column)
-    offset = text.re_replace(r"\s*(?:[zZ]|UTC|GMT)$", "+00").re_replace(r"\s+([+-])", r"\1")
-    # The engine wants seconds before an offset.
-    whole = offset.re_replace(r"^(\S+[T ]\d{1,2}:\d{2})([+-].*)$", r"\1:00\2")
-    return explicit.ifelse(whole.try_cast(dt.Timestamp("UTC")), _instant(spec.zone or "UTC", naive))
-
-
-def _local_date(column: Column, spec: TimeColumn, where: str) -> Value:
-    """Calendar dates from a date, a timestamp, a number like 20170131 or text."""
-    kind = column.type()
-    if kind.is_date() or (kind.is_timestamp() and kind.timezone is None):
-        return column.cast("date")
-    if not kind.is_string() and not kind.is_integer():
-        raise wrong_type(where, spec.column, kind, "a local date")
-    text = column.cast("string").strip()
-    compact = text.re_search(r"^\d{8}$")
-    dashed = text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)
-    plain = text.re_extract(PLAIN_DATE, 1).re_replace("[/.]", "-")
-    return compact.ifelse(dashed, plain).try_cast("date")
-
-
-def _amount(table: Table, name: str, source: EventSource, where: str) -> Value:
-    column = require(table, name, where)
-    kind = column.type()
-    if kind.is_string():
-        text = column.strip()
-        if source.csv.decimal == ",":
-            text = text.replace(".", "").replace(",", ".")
-        return text.try_cast("float64")
-    if not kind.is_numeric():
-        raise wrong_type(where, name, kind, "a number")
-    return column.cast("float64")
-
-
-def _text(column: Column) -> Value:
-    """Text of a cell; a whole number is written without its decimal point, empty is null."""
-    kind = column.type()
-    if kind.is_decimal() and kind.scale:
-        column, kind = column.cast("float64"), dt.float64
-    if kind.is_floating():
-        # Where a cell is missing, data frames turn whole-number ids into floats.
-        whole = (column == column.round()) & (column.abs() < 2**53)
-        column = ibis.cases(
-            (column.isnan() | column.isinf(), ibis.null("string")),
-            (whole, column.try_cast("int64").cast("string")),
-            else_=column.cast("string"),
-        )
-    return column.cast("string").strip().nullif("")
-
-
-def _original(table: Table, name: str | None) -> Value:
-    """A cell as its file has it, for the quarantine; null where the column is typed."""
-    if name is None or not table[name].type().is_string():
-        return ibis.null("string")
-    return table[name]
-
-
 def standardise(table: Table, source: EventSource, config: Config) -> Table:
     """Standard event columns of a source's rows, unreadable cells null, nothing dropped yet.
 
@@ -231,31 +146,32 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
     -------
     Table
         customer_id, event_type, at (instant), day, known_day (local day numbers), amount
-        (major units), order_id, is_machine, event_key (declared event id), the attributes behind
-        `ATTRIBUTE`, and the text of cells that had to be read (``*_text``).
+        (major units), order_id, session_id, is_machine, event_key (declared event id),
+        anonymous_id, the attributes behind `ATTRIBUTE`, and the text of cells that had to be read
+        (``*_text``).
     """
     columns, where = source.columns, f"sources: {describe(source.events)}: columns"
-    instant, wall = _moment(table, columns.occurred_at, config.timezone, f"{where}.occurred_at")
+    instant, wall = as_moment(table, columns.occurred_at, config.timezone, f"{where}.occurred_at")
     known = wall
     if columns.known_at is not None:
-        known = _moment(table, columns.known_at, config.timezone, f"{where}.known_at")[1]
+        known = as_moment(table, columns.known_at, config.timezone, f"{where}.known_at")[1]
     none = ibis.null("string")
     if isinstance(source.event_type, ColumnRef):
-        event_type = _text(require(table, source.event_type.column, f"{where}.event_type"))
+        event_type = as_text(require(table, source.event_type.column, f"{where}.event_type"))
     else:
         event_type = ibis.literal(source.event_type)
     amount: Value = ibis.null("float64")
     filled: Value = ibis.literal(False)
     if columns.value is not None:
-        amount = _amount(table, columns.value, source, f"{where}.value")
+        amount = as_number(table, columns.value, source.csv, f"{where}.value")
         filled = table[columns.value].notnull()
     machine: Value = ibis.literal(False)
     if columns.is_machine is not None:
-        flag = _text(require(table, columns.is_machine, f"{where}.is_machine")).lower()
+        flag = as_text(require(table, columns.is_machine, f"{where}.is_machine")).lower()
         machine = flag.isin(["true", "t", "1", "yes", "y"]).fill_null(False)
 
     def optional(name: str | None, key: str) -> Value:
-        return none if name is None else _text(require(table, name, f"{where}.{key}"))
+        return none if name is None else as_text(require(table, name, f"{where}.{key}"))
 
     kept = [a for a in columns.attributes if a not in config.sensitive]
     named = {a: columns.attributes[a] for a in kept}
@@ -263,7 +179,8 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
         named["channel"] = columns.channel
     attributes = {f"{ATTRIBUTE}{a}": optional(column, a) for a, column in named.items()}
     return table.select(
-        customer_id=_text(require(table, columns.customer_id, f"{where}.customer_id")),
+        anonymous_id=optional(columns.anonymous_id, "anonymous_id"),
+        customer_id=optional(columns.customer_id, "customer_id"),
         event_type=event_type,
         at=instant,
         day=wall.date().epoch_days().cast("int32"),
@@ -272,11 +189,12 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
         amount=amount,
         amount_given=filled,
         order_id=optional(columns.order_id, "order_id"),
+        session_id=optional(columns.session_id, "session_id"),
         is_machine=machine,
         event_key=optional(source.event_id, "event_id"),
-        occurred_at_text=_original(table, columns.occurred_at.column),
-        known_at_text=_original(table, columns.known_at.column if columns.known_at else None),
-        value_text=_original(table, columns.value),
+        occurred_at_text=as_found(table, columns.occurred_at.column),
+        known_at_text=as_found(table, columns.known_at.column if columns.known_at else None),
+        value_text=as_found(table, columns.value),
         **attributes,
     )
 
@@ -287,7 +205,7 @@ def _reason(events: Table, source: EventSource, config: Config, latest: int) -> 
     e, scale = events, 10**config.minor_units
     finite = e.amount.isnull() | ~(e.amount.isnan() | e.amount.isinf())
     cases: list[tuple[Any, str]] = [
-        (e.customer_id.isnull(), NO_CUSTOMER),
+        (e.customer_id.isnull() & e.anonymous_id.isnull(), NO_CUSTOMER),
         (e.event_type.isnull(), "event_type is empty"),
         (e.day.isnull(), "occurred_at is not a readable date or time"),
         (e.known_missing, "known_at is not a readable date or time"),
@@ -306,9 +224,13 @@ def _reason(events: Table, source: EventSource, config: Config, latest: int) -> 
 
 
 def _copies_marked(events: Table) -> Table:
-    """Adds the reason "duplicate event_id" to every usable row but the first known of its id."""
+    """Adds the reason "duplicate event_id" to every usable row but the first known of its id.
+
+    A row of nobody known gives way, or a link to come would decide which row counts today.
+    """
     order = [
         events.reason.notnull(),
+        events.customer_id.isnull(),
         events.known_day,
         *(events[name] for name in ("at", "customer_id", "event_type", "amount", "order_id")),
     ]
@@ -329,11 +251,18 @@ def _left_out(events: Table, config: Config) -> Value:
         cases.append((events.event_type.isin(config.ignored_event_types), "ignored event type"))
     if config.data_through is not None:
         cases.append((events.day > day_number(config.data_through), "after data_through"))
+    cases.append((events.customer_id.isnull(), UNLINKED))
     return ibis.cases(*cases, else_=ibis.null("string"))
 
 
 def read_source(
-    connection: Any, number: int, config: Config, *, latest: int, quarantine: Path
+    connection: Any,
+    number: int,
+    config: Config,
+    *,
+    latest: int,
+    quarantine: Path,
+    links: Table | None = None,
 ) -> tuple[Table, ReadReport]:
     """One source as checked standard events, stored in the connection.
 
@@ -349,12 +278,15 @@ def read_source(
         Day number after which no event can be genuine (the day the run was started).
     quarantine
         Folder for the rows set aside: ``source_<number>.parquet`` with their reasons.
+    links
+        From `read_identities`: whom anonymous ids belong to.
 
     Returns
     -------
     Table
         customer_id, event_type, at, day, known_day, value (integer minor units, null where no
-        amount), order_id, and the attributes behind `ATTRIBUTE`; one row an event line.
+        amount), order_id, and the attributes behind `ATTRIBUTE`; one row an event line, and one
+        a customer and day on which a link made earlier events known (`features.identities`).
     ReadReport
         The counts.
 
@@ -367,7 +299,7 @@ def read_source(
     source = config.sources[number]
     name = describe(source.events)
     with reading(name):
-        raw = standardise(joined(connection, source), source, config)
+        raw = linked(standardise(joined(connection, source), source, config), links)
         raw = raw.mutate(reason=_reason(raw, source, config, latest))
         if source.event_id is not None:
             raw = _copies_marked(raw)
@@ -392,4 +324,43 @@ def read_source(
     minor = (good.amount * 10**config.minor_units).round().cast("int64")
     kept = ["customer_id", "event_type", "at", "day", "known_day", "order_id"]
     kept += [column for column in good.columns if column.startswith(ATTRIBUTE)]
-    return good.mutate(value=minor).select([*kept, "value"]), report
+    events = good.mutate(value=minor).select([*kept, "value"])
+    if links is not None and source.columns.anonymous_id is not None:
+        events = events.union(link_events(good).select(events.columns))
+    return events, report
+
+
+def read_identities(
+    connection: Any, config: Config, *, latest: int, quarantine: Path
+) -> tuple[Table | None, list[ReadReport]]:
+    """Whom anonymous ids belong to, and from when; None where the config names no such table.
+
+    Returns
+    -------
+    Table
+        See `features.identities.spans`.
+    list of ReadReport
+        One, or none; bad rows lie in ``identities.parquet`` in the quarantine folder.
+
+    Raises
+    ------
+    UserError
+        As `read_source`, and where a link leads to another anonymous id.
+    """
+    block = config.identities
+    if block is None:
+        return None, []
+    name = describe(block.table)
+    with reading(name):
+        rows = link_rows(open_table(connection, block.table, block), block, config, latest)
+        staged = connection.create_table("staged_links", rows, temp=True, overwrite=True)
+    report = counted(staged, name, int(staged.count().execute()))
+    aside = quarantine / "identities.parquet"
+    if report.bad:
+        quarantine.mkdir(parents=True, exist_ok=True)
+        staged.filter(staged.reason.notnull()).to_parquet(aside)
+    refuse_if_too_bad(report, config, aside)
+    good = staged.filter(staged.reason.isnull())
+    refuse_chains(good, name)
+    links = connection.create_table("links", spans(good), temp=True, overwrite=True)
+    return links, [report]

@@ -9,6 +9,7 @@ import numpy as np
 
 from features.conditions import CLOCKS, Compare, leaves
 from features.day_rows import FAR_PAST, Array, DayRows, Subject
+from features.link_causes import caused_by_link
 from features.stage_definitions import Taxonomy
 from features.stages import stage_at
 from features.windows import History
@@ -25,8 +26,9 @@ class Stay:
     previous
         Code of the stage before that; -1 where there was none.
     cause
-        ``behaviour`` (the customer did something the day before), ``clock`` or ``first_load``
-        (they came into existence in this stage).
+        ``behaviour`` (the customer did something the day before), ``clock``, ``identity`` (a link
+        made known what an unknown visitor had done, and nothing else moved them) or
+        ``first_load`` (they came into existence in this stage).
     """
 
     since: Array
@@ -58,6 +60,7 @@ def present_stay(taxonomy: Taxonomy, history: History, at: int) -> Stay:
         open_, days = open_[~changed], turn[~changed] - 1
     acted = _acted_on(taxonomy, history, since - 1)
     cause = np.where(acted, "behaviour", "clock").astype(object)
+    cause[caused_by_link(taxonomy, history, since, previous)] = "identity"
     cause[previous < 0] = "first_load"
     return Stay(since=since, previous=previous, cause=cause)
 

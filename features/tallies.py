@@ -14,7 +14,8 @@ from ibis.expr.types import Table
 from features.config import Config
 from features.errors import UserError
 from features.quarantine import ReadReport
-from features.sources import ATTRIBUTE, connect, read_source
+from features.sessions import session_tally
+from features.sources import ATTRIBUTE, connect, read_identities, read_source
 from features.timeline import day_date
 
 # What an order with a negative total becomes; always of the role `refund`.
@@ -34,10 +35,13 @@ class Tallies:
         what was learned late; an order learned in parts has its parts as events.
     attributes
         Sorted alike: customer_id, event_type, attribute, choice, day, known_day, count (lines).
+    sessions
+        See `features.sessions.session_tally`; nothing but traffic is measured by it.
     """
 
     daily: pa.Table
     attributes: pa.Table
+    sessions: pa.Table | None = None
 
 
 def _orders(events: Table) -> Table:
@@ -163,7 +167,7 @@ def tally(
     Tallies
         Of all sources together.
     list of ReadReport
-        One a source.
+        Of the identities where there are any, and one a source.
 
     Raises
     ------
@@ -173,18 +177,20 @@ def tally(
     """
     _refuse_future(config, latest)
     connection = connect(temporary)
-    daily, chosen, reports = [], [], []
+    links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
+    daily, chosen = [], []
     names = [*config.attributes(), "channel"]
     for number in range(len(config.sources)):
         events, report = read_source(
-            connection, number, config, latest=latest, quarantine=quarantine
+            connection, number, config, latest=latest, quarantine=quarantine, links=links
         )
         daily.append(daily_tally(events, config))
         attributes = attribute_tally(events, names)
         if attributes is not None:
             chosen.append(attributes.select(list(_ATTRIBUTE_SCHEMA.names)))
         reports.append(report)
-    tallies = Tallies(_merged(daily), _attributes(chosen))
+    sessions = session_tally(connection, config)
+    tallies = Tallies(_merged(daily), _attributes(chosen), sessions)
     if tallies.daily.num_rows == 0:
         ignored = "; ".join(f"{r.source}: {reason}: {n}" for r in reports
                             for reason, n in {**r.quarantined, **r.ignored}.items())  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import settings, stages
+from flows import horizons, metrics, settings, stages
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -238,6 +238,8 @@ def simulate(
 
 
 app.add_typer(stages.app, name="stages")
+app.command()(horizons.horizons)
+app.command()(metrics.metrics)
 
 
 def _next(command: str) -> None:

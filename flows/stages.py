@@ -34,7 +34,14 @@ Settings = Annotated[
 At = Annotated[str, typer.Option("--at", help="Date; events strictly before it count.")]
 
 
-def _day(text: str, option: str) -> int:
+def day_of(text: str, option: str) -> int:
+    """Day number of an option's date.
+
+    Raises
+    ------
+    UserError
+        Where it is no date.
+    """
     from features.timeline import day_number
 
     try:
@@ -82,7 +89,7 @@ def _tallied(config: Config) -> Tallies:
     return tallies
 
 
-def _builder(config: str | None, output: Path | None, overrides: list[str] | None) -> Builder:
+def data_set(config: str | None, output: Path | None, overrides: list[str] | None) -> Builder:
     """The data set: stored tallies where they are fresh, else the sources read anew."""
     from features.archive import open_archive
     from features.build import Builder
@@ -114,10 +121,10 @@ def show(
     from flows.console import console
     from flows.stage_tables import counts_table, moves_table
 
-    first, second = _day(at, "--at"), None if to is None else _day(to, "--to")
+    first, second = day_of(at, "--at"), None if to is None else day_of(to, "--to")
     if second is not None and second < first:
         raise UserError("--to", found=to, expected=f"a date not before {at}")
-    builder = _builder(config, output, overrides)
+    builder = data_set(config, output, overrides)
     found = standing(builder.taxonomy, builder.history, first, second)
     console.print(counts_table(found, at))
     if to is not None:
@@ -145,8 +152,8 @@ def explain(
     from flows.console import console
     from flows.stage_tables import reason_line
 
-    day = _day(at, "--at")
-    builder = _builder(config, output, overrides)
+    day = day_of(at, "--at")
+    builder = data_set(config, output, overrides)
     history = builder.history
     position = int(np.searchsorted(history.customers, customer))
     known = position < len(history.customers) and history.customers[position] == customer
@@ -181,9 +188,9 @@ def path(
     from flows.console import console
     from flows.stage_tables import write_path
 
-    builder = _builder(config, output, overrides)
-    last = builder.last_snapshot if to is None else _day(to, "--to")
-    begin = last - 52 * every_days if first is None else _day(first, "--from")
+    builder = data_set(config, output, overrides)
+    last = builder.last_snapshot if to is None else day_of(to, "--to")
+    begin = last - 52 * every_days if first is None else day_of(first, "--from")
     days = grid_back(last, every_days=every_days, first=begin)
     if not days:
         raise UserError("--from", found=first, expected=f"a date not after {day_date(last)}")
@@ -212,7 +219,7 @@ def disagree(
     from flows import disagreement as lists
     from flows.console import step
 
-    day = _day(at, "--at")
+    day = day_of(at, "--at")
     loaded, fresh = _loaded(config, output, overrides)
     declared(loaded)
     tallied = None if fresh is not None else lambda: _tallied(loaded)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from features.archive import Archive
     from models.tracking import Tracking
 
-TALLY_FORMAT = 2  # raised when stored tallies of before can no longer be read
+TALLY_FORMAT = 3  # raised when stored tallies of before can no longer be read
 # Config keys that change nothing of what the features step stores.
 _NOT_IN_FEATURES = {
     "backtest",
@@ -34,6 +34,7 @@ _NOT_IN_FEATURES = {
     "clv",
     "stage",
     "seed",
+    "spend",
     "threads",
     "description",
     "notice",
@@ -178,6 +179,8 @@ def fingerprint(config: Config) -> str:
     locations: list[Location] = []
     for source in config.sources:
         locations += [source.events, *(lookup.table for lookup in source.lookups)]
+    if config.identities is not None:
+        locations.append(config.identities.table)
     if config.stage.truth == "history" and config.stage_history is not None:
         locations.append(config.stage_history.table)
     else:

@@ -1,12 +1,14 @@
 """Write the pages that are made from the code: `python scripts/pages.py`.
 
-docs/scored-row.md comes from the contract, docs/features.md from the catalogue.
+docs/scored-row.md comes from the contract, docs/features.md and docs/metrics.md from their
+catalogues.
 """
 
 from pathlib import Path
 
 from features.catalog import Feature, FeatureSpec, catalogue
 from features.contracts import SCORED_ROW
+from features.metric_catalog import METRICS
 
 SCORED_HEAD = """# The scored row
 
@@ -31,6 +33,18 @@ rule engine's clocks (`stage__*`, see [architecture](architecture.md)).
 | column | unit | meaning | missing means |
 |---|---|---|---|
 """
+METRICS_HEAD = """# The metrics of the life cycle
+
+What `stagecast metrics` measures. A taxonomy names the metrics of each stage (`metrics`, and
+`our_metrics` for those that its source does not name); any of the names below will do. In a
+stage, a metric looks at the customers who were in it when the period began (*end*: when it ended;
+*all*: it knows no stages). Periods are half-open and made of whole local days. Reports look back:
+all that is known now counts, but a customer's stage at a date is what was known before it. A
+figure with n under 30 is hidden, one whose data are not there says what it needs.
+
+| metric | in files | unit | looks at | meaning |
+|---|---|---|---|---|
+"""
 EXAMPLE = FeatureSpec(windows=(30, 90), roles=("purchase", "sent"), attributes=("brand",))
 
 
@@ -49,7 +63,17 @@ def features() -> str:
     return FEATURES_HEAD + "\n".join(row(feature) for feature in catalogue(EXAMPLE)) + "\n"
 
 
-PAGES = {"scored-row.md": scored_row, "features.md": features}
+def metrics() -> str:
+    """Text of the page about stage metrics."""
+    scope = {"site": "all", "start": "start", "end": "end"}
+    rows = [
+        f"| {', '.join(m.names)} | `{m.key}` | {m.unit} | {scope[m.when]} | {m.meaning} |"
+        for m in METRICS
+    ]
+    return METRICS_HEAD + "\n".join(rows) + "\n"
+
+
+PAGES = {"scored-row.md": scored_row, "features.md": features, "metrics.md": metrics}
 
 if __name__ == "__main__":
     docs = Path(__file__).parent.parent / "docs"

@@ -41,5 +41,5 @@ def tallied(small: Path) -> tuple[configs.Config, Tallies]:
     config = configs.load(small / "simulated.yaml")
     latest = day_number(dt.date(2026, 1, 1))
     tallies, reports = tally(config, latest=latest, quarantine=small / "quarantine")
-    assert [report.quarantined for report in reports] == [{}]
+    assert not any(report.quarantined for report in reports)
     return config, tallies

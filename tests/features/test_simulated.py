@@ -236,7 +236,13 @@ def test_engine_reads_every_event_that_counts(
 ) -> None:
     config, tallies = tallied
     assert "simulated" in config.notice.lower()
-    events = frame(small, "events", ["event_type", "is_machine", "customer_id", "order_id"])
+    columns = ["event_type", "is_machine", "customer_id", "order_id"]
+    links = frame(small, "identities").set_index("anonymous_id")["customer_id"]
+    visits = frame(small, "anonymous_events", columns)
+    visits["customer_id"] = visits["customer_id"].map(links)
+    linked = visits[visits["customer_id"].notna()]
+    assert 0 < len(linked) < len(visits)
+    events = pd.concat([frame(small, "events", columns), linked])
     human = events[~events["is_machine"]]
     counts = tallies.daily.to_pandas().groupby("event_type")["count"].sum()
     for kind, found in human.groupby("event_type"):
@@ -245,6 +251,34 @@ def test_engine_reads_every_event_that_counts(
         )
         assert counts[kind] == len(one_each), kind
     assert set(tallies.attributes["attribute"].unique().to_pylist()) == set(scenario.ATTRIBUTES)
+
+
+def test_visits_are_counted_with_and_without_a_name(
+    small: Path, tallied: tuple[configs.Config, Tallies]
+) -> None:
+    columns = ["customer_id", "session_id", "occurred_at", "event_type", "is_machine"]
+    links = frame(small, "identities").set_index("anonymous_id")["customer_id"]
+    visits = frame(small, "anonymous_events", columns)
+    visits["named"] = visits["customer_id"].isin(links.index)
+    visits["customer_id"] = visits["customer_id"].map(links).fillna(visits["customer_id"])
+    events = pd.concat([frame(small, "events", columns).assign(named=True), visits])
+    pages = events[
+        (events["event_type"] == "page_view") & events["session_id"].notna() & ~events["is_machine"]
+    ]
+    grouped = pages.groupby(["customer_id", "session_id"]).agg(
+        at=("occurred_at", "min"), named=("named", "max"), pages=("named", "size")
+    )
+    day = grouped["at"].dt.tz_localize(None).to_numpy().astype("datetime64[D]").astype(int)
+    expected = (
+        grouped.assign(day=day, one=grouped["pages"] == 1)
+        .groupby(["day", "named"])
+        .agg(sessions=("pages", "size"), one_page=("one", "sum"), pages=("pages", "sum"))
+    )
+    assert tallied[1].sessions is not None
+    found = tallied[1].sessions.to_pandas().set_index(["day", "named"])
+    assert (found.to_numpy() == expected.to_numpy()).all()
+    assert found.index.tolist() == expected.index.tolist()
+    assert set(found.index.get_level_values("named")) == {True, False}
 
 
 @pytest.mark.parametrize("name", sorted(TAXONOMIES))

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+import pytest
 
 from features.archive import open_archive
 from features.contracts import SCORED_ROW
@@ -160,3 +161,23 @@ def test_backtest_writes_one_record_a_figure(shop: Shop, tmp_path: Path) -> None
     assert all(set(record) >= keys for record in records)
     assert {record["model"] for record in records} == {"stage", "transition", "churn", "clv"}
     assert {"champion"} < {record["method"] for record in records}
+
+
+def test_metrics_of_a_run_take_its_published_scores(shop: Shop, tmp_path: Path) -> None:
+    file, table = tmp_path / "m.json", tmp_path / "m.csv"
+    done = stagecast(
+        "metrics", "--output", shop.output, "--every", "30", "--json", file, "--csv", table
+    )
+    assert done.returncode == 0, done.stderr
+    rows = pd.DataFrame(json.loads(file.read_text())["metrics"])
+    last = rows[rows["period_start"] == rows["period_start"].max()]
+    everyone = last[last["stage"].isna()].set_index("key")
+    scores = read_current(shop.output).scores
+    assert everyone.loc["predicted_clv", "value"] == pytest.approx(scores["clv"].mean())
+    assert everyone.loc["predicted_clv", "n"] == len(scores)
+    assert everyone.loc["retention_rate", "value"] + everyone.loc[
+        "churn_rate", "value"
+    ] == pytest.approx(1)
+    assert everyone.loc["bounce_rate", "note"].startswith("missing: needs touch events")
+    assert "bounce rate: missing: needs touch events" in done.stdout
+    assert len(pd.read_csv(table)) == len(rows)

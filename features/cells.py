@@ -1,0 +1,108 @@
+"""Cells of a source table -> instants, local dates, numbers and text; unreadable ones are null."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.datatypes as dt
+from ibis.expr.types import Column, Table, Value
+
+from features.source_config import CsvFormat, TimeColumn
+from features.tables import no_zone, require, wrong_type
+
+PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
+OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+PLAIN_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})(?:[T ]\d.*)?$"
+
+
+@ibis.udf.scalar.builtin(name="timezone")  # type: ignore[untyped-decorator, unused-ignore]
+def _instant(zone: str, at: dt.timestamp) -> dt.Timestamp("UTC"):  # type: ignore[valid-type]
+    """Instant of a wall-clock time in a zone."""
+
+
+@ibis.udf.scalar.builtin(name="timezone")  # type: ignore[untyped-decorator, unused-ignore]
+def _wall_clock(zone: str, at: dt.Timestamp("UTC")) -> dt.timestamp:  # type: ignore[valid-type]
+    """Wall-clock time of an instant in a zone."""
+
+
+def as_moment(table: Table, spec: TimeColumn, zone: str, where: str) -> tuple[Value, Value]:
+    """Instant (UTC) and wall-clock time in `zone` of a time column, null where unreadable."""
+    column = require(table, spec.column, where)
+    kind = column.type()
+    if spec.as_ == "local_date":
+        wall = as_date(column, spec, where).cast("timestamp")
+        return _instant(zone, wall), wall
+    if kind.is_timestamp() and kind.timezone is not None:
+        return column, _wall_clock(zone, column)
+    if kind.is_timestamp():
+        if spec.zone is None:
+            raise no_zone(where, spec.column)
+        instant = _instant(spec.zone, column)
+    elif kind.is_string():
+        instant = _text_instant(column, spec, where)
+    else:
+        raise wrong_type(where, spec.column, kind, "a timestamp")
+    return instant, _wall_clock(zone, instant)
+
+
+def _text_instant(column: Column, spec: TimeColumn, where: str) -> Value:
+    """Instants from text: by their own offset, else by the declared zone."""
+    text = column.strip()
+    explicit = text.re_search(OFFSET_TIME)
+    naive = text.re_search(PLAIN_TIME).ifelse(text.try_cast("timestamp"), None)
+    if spec.zone is None and bool(naive.notnull().sum().execute()):
+        raise no_zone(where, spec.column)
+    offset = text.re_replace(r"\s*(?:[zZ]|UTC|GMT)$", "+00").re_replace(r"\s+([+-])", r"\1")
+    # The engine wants seconds before an offset.
+    whole = offset.re_replace(r"^(\S+[T ]\d{1,2}:\d{2})([+-].*)$", r"\1:00\2")
+    return explicit.ifelse(whole.try_cast(dt.Timestamp("UTC")), _instant(spec.zone or "UTC", naive))
+
+
+def as_date(column: Column, spec: TimeColumn, where: str) -> Value:
+    """Calendar dates from a date, a timestamp, a number like 20170131 or text."""
+    kind = column.type()
+    if kind.is_date() or (kind.is_timestamp() and kind.timezone is None):
+        return column.cast("date")
+    if not kind.is_string() and not kind.is_integer():
+        raise wrong_type(where, spec.column, kind, "a local date")
+    text = column.cast("string").strip()
+    compact = text.re_search(r"^\d{8}$")
+    dashed = text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)
+    plain = text.re_extract(PLAIN_DATE, 1).re_replace("[/.]", "-")
+    return compact.ifelse(dashed, plain).try_cast("date")
+
+
+def as_number(table: Table, name: str, form: CsvFormat, where: str) -> Value:
+    """Numbers of a column (float64), null where unreadable."""
+    column = require(table, name, where)
+    kind = column.type()
+    if kind.is_string():
+        text = column.strip()
+        if form.decimal == ",":
+            text = text.replace(".", "").replace(",", ".")
+        return text.try_cast("float64")
+    if not kind.is_numeric():
+        raise wrong_type(where, name, kind, "a number")
+    return column.cast("float64")
+
+
+def as_text(column: Column) -> Value:
+    """Text of a cell; a whole number is written without its decimal point, empty is null."""
+    kind = column.type()
+    if kind.is_decimal() and kind.scale:
+        column, kind = column.cast("float64"), dt.float64
+    if kind.is_floating():
+        # Where a cell is missing, data frames turn whole-number ids into floats.
+        whole = (column == column.round()) & (column.abs() < 2**53)
+        column = ibis.cases(
+            (column.isnan() | column.isinf(), ibis.null("string")),
+            (whole, column.try_cast("int64").cast("string")),
+            else_=column.cast("string"),
+        )
+    return column.cast("string").strip().nullif("")
+
+
+def as_found(table: Table, name: str | None) -> Value:
+    """A cell as its file has it, for the quarantine; null where the column is typed."""
+    if name is None or not table[name].type().is_string():
+        return ibis.null("string")
+    return table[name]

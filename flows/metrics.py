@@ -1,0 +1,151 @@
+"""The command `stagecast metrics`: what the articles track in each stage, period by period."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from features.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MONTH = "month"
+
+
+def metrics(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of a run, or of `stagecast features`.")
+    ] = Path("outputs"),
+    first: Annotated[
+        str | None, typer.Option("--from", help="First day; default: twelve periods back.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(help="Day after the last one; default: the day after the data end."),
+    ] = None,
+    every: Annotated[str, typer.Option(metavar="DAYS|month", help="Length of a period.")] = MONTH,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures and definitions here.")
+    ] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all figures here.")] = None,
+) -> None:
+    """Each stage's metrics by period: resolved, hidden under n = 30, or what they still need."""
+    from campaigns.exports import safe_cell
+    from features.archive import open_archive, read_tallies
+    from features.metric_inputs import Inputs, lead_sources, published_scores
+    from features.metric_table import metric_table, periods
+    from features.spend import read_spend
+    from features.timeline import day_date
+    from flows.workspace import Workspace
+
+    space = Workspace(output.absolute())
+    config = space.config()
+    begin, end = _date(first, "--from"), _date(to, "--to")
+    length = _length(every)
+    builder, tallies = open_archive(space.output, config).builder, read_tallies(space.output)
+    last = day_date(builder.span.last_snapshot)
+    if end is not None and end > last:
+        raise UserError("--to", found=str(end), expected=f"{last} at the latest: no later day "
+                        "is known in full")  # fmt: skip
+    over = periods(begin, end or last, length, begin=day_date(builder.span.first))
+    inputs = Inputs(
+        builder,
+        sessions=None if tallies.sessions is None else tallies.sessions.to_pandas(),
+        spend=read_spend(config),
+        scores=published_scores(space.output, over),
+        sources=lead_sources(builder, tallies.attributes),
+    )
+    found = metric_table(inputs, over)
+    _print(found, config.currency)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(_json(found), encoding="utf-8")
+    if csv_file is not None:
+        csv_file.parent.mkdir(parents=True, exist_ok=True)
+        texts = {
+            c: found[c].map(safe_cell, na_action="ignore") for c in ("stage", "metric", "source")
+        }
+        found.assign(**texts).to_csv(csv_file, index=False)
+
+
+def _date(text: str | None, option: str) -> dt.date | None:
+    try:
+        return None if text is None else dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(option, found=repr(text), expected="a date like 2017-10-01") from error
+
+
+def _length(every: str) -> int | None:
+    if every == MONTH:
+        return None
+    if not every.isdigit() or not 1 <= int(every) <= 3650:
+        raise UserError("--every", found=repr(every), expected="days, 1 to 3650, or `month`")
+    return int(every)
+
+
+def _json(found: pd.DataFrame) -> str:
+    from features.metric_catalog import METRICS
+
+    rows = json.loads(found.assign(
+        period_start=found["period_start"].astype(str), period_end=found["period_end"].astype(str)
+    ).to_json(orient="records"))  # fmt: skip
+    definitions = {m.key: {"unit": m.unit, "meaning": m.meaning} for m in METRICS}
+    return json.dumps({"definitions": definitions, "metrics": rows}, indent=1) + "\n"
+
+
+def _print(found: pd.DataFrame, currency: str) -> None:
+    """The latest four periods, one table a stage; everyone together comes last."""
+    from flows.console import console, table
+
+    starts = list(dict.fromkeys(found["period_start"]))[-4:]
+    shown = found[found["period_start"].isin(starts)]
+    stages = [s for s in dict.fromkeys(shown["stage"]) if isinstance(s, str)]
+    for stage in [*stages, None]:
+        mine = shown[shown["stage"].isna()] if stage is None else shown[shown["stage"] == stage]
+        rows, absent = [], []
+        for _, line in mine.groupby(["metric", "key", "source"], sort=False, dropna=False):
+            label, notes = _label(line), set(line["note"])
+            if len(notes) == 1 and min(notes).startswith("missing"):
+                absent.append(f"{label}: {min(notes)}")
+                continue
+            cells = {row.period_start: _cell(row, currency) for row in line.itertuples()}
+            rows.append([label, *(cells.get(start, "-") for start in starts)])
+        title = "everyone" if stage is None else f"stage {stage}"
+        if rows:
+            table(title, ["metric", *(f"from {start}" for start in starts)], rows)
+        elif absent:
+            console.print(title)
+        for said in absent:
+            console.print(f"  {said}", markup=False, highlight=False)
+    console.print(
+        "* ours, not the article's. In brackets: n. Definitions: docs/metrics.md, or --json FILE."
+    )
+
+
+def _label(line: pd.DataFrame) -> str:
+    """A metric as its taxonomy calls it, told apart from others of that name, ours marked."""
+    row = line.iloc[0]
+    label = str(row["metric"])
+    if row["key"] in ("historic_clv", "predicted_clv"):
+        label += f", {row['key'].split('_')[0]}"
+    if isinstance(row["source"], str):
+        label += f", {row['source']}"
+    return f"{label} *" if row["ours"] else label
+
+
+def _cell(row: Any, currency: str) -> str:
+    if row.note:
+        return str(row.note)
+    texts = {
+        "share": f"{row.value:.1%}",
+        "points": f"{row.value:+.0f}",
+        "money": f"{row.value:,.2f} {currency}".strip(),
+        "days": f"{row.value:.1f} days",
+        "count": f"{row.value:,.0f}" if row.value >= 100 else f"{row.value:.2f}",
+    }
+    return f"{texts[row.unit]} ({row.n:,})"
