@@ -31,10 +31,15 @@ DEFAULTS = {
 }
 
 
-def apply(output: Path) -> None:
-    """Set the defaults; without a Prefect server, its database lies in the output folder."""
+def apply_defaults() -> None:
+    """Set the defaults alone, for commands that fit without a flow."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def apply(output: Path) -> None:
+    """Set the defaults; without a Prefect server, its database lies in the output folder."""
+    apply_defaults()
     if "PREFECT_API_URL" not in os.environ:
         output.mkdir(parents=True, exist_ok=True)
         database = f"sqlite+aiosqlite:///{(output / 'prefect.db').resolve()}"

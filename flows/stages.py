@@ -215,6 +215,9 @@ def disagree(
     Each is predicted by a model that has seen other customers' records only. The config needs a
     `stage_history`.
     """
+    from flows.settings import apply_defaults
+
+    apply_defaults()
     from features.stage_records import declared
     from flows import disagreement as lists
     from flows.console import step
