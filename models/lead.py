@@ -27,7 +27,7 @@ MIN_FIRST = 30  # leads who bought within a horizon, and who did not, to learn w
 MIN_FOR_TREES = 100  # of the rarer, as customers, for trees beside the regression
 # Faster than the churn recipe's and as good on simulated leads; the trees weigh more there.
 RECIPE = TwoClassRecipe(
-    learning_rate=0.05, max_bin=63, linear_weight=0.1, max_rows=80_000, max_rounds=600
+    learning_rate=0.05, max_bin=63, linear_weight=0.1, max_rows=50_000, max_rounds=600
 )
 # The score is the share of the training date's leads below: A is the best tenth, B the next
 # fifth, C the next three tenths.

@@ -7,12 +7,16 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from purchase_frames import HORIZON, histories, rolling
 
 from models import metrics
+from models.clv import fit_clv
+from models.evaluation import Test, predict
 from models.inference import Part, clv_first_purchase, lead_columns
 from models.lead import fit_leads, leads_of, plain_share, score_map
 from models.lead_points import weighed
 from models.lead_reasons import Events, contributions, ranked, reasons
+from models.promotion import lead_loss
 
 AT = 1000
 ROLES = {"touch": ["page_view", "email_open"], "intent": ["cart"], "sent": ["message"]}
@@ -157,3 +161,29 @@ def test_points_fade_by_half_in_ten_days() -> None:
     rows = events(("a", "cart", AT - 10, 2), ("a", "page_view", AT - 20, 4)).rows
     found = weighed(rows, {"cart": 5.0, "page_view": 1.0}, AT, pd.Series(["b", "a"]))
     assert found.tolist() == [0.0, 2 * 5 / 2 + 4 / 4]
+
+
+def test_leads_are_measured_and_compared_where_enough_of_them_bought() -> None:
+    purchases = {  # half of them buy for the first time within the year
+        name: [(day + 60 * (number % 8), amount) for day, amount in known]
+        for number, (name, known) in enumerate(histories(4, n=900).items())
+    }
+    train, test = rolling(purchases)
+    found = fit_clv(
+        train,
+        {},
+        at_origin=test.drop(columns=["spend", "orders", "label_end_at"]),
+        validation_at=train["snapshot_at"].max(),
+        horizon_days=HORIZON,
+        seed=5,
+        threads=1,
+    )
+    leads = leads_of(test).assign(points=0.0)
+    y = (leads["orders"] > 0).to_numpy(float)
+    p = predict(found, leads, test)["p_first_purchase"]
+    losses = lead_loss(found, Test("clv", 0, test, test, leads))
+    assert losses is not None
+    assert losses.mean() == pytest.approx(metrics.log_loss(y, p))
+    few = Test("clv", 0, test, test, leads.head(20))
+    assert lead_loss(found, few) is None
+    assert lead_loss(found, Test("clv", 0, test, test)) is None
