@@ -43,6 +43,7 @@ BELOW = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16)  # share left below
 WHOLE = 1e9  # multiple of the scale that takes the lower end to 0
 TOP_SHARE, MID_SHARE = 0.2, 0.5  # of the buyers: value tiers top, and top or mid
 YEAR_DAYS, SEASON_DAYS = 364, 16
+SEASON_SHARE = 0.75  # BTYD has seen a season by the next year: less of its error comes back
 LEVEL_HALF_LIFE_DAYS = 180.0
 MAX_CORRECTION = np.log(1.5)
 
@@ -232,7 +233,7 @@ def level_correction(
 ) -> dict[str, Any]:
     """Log correction of BTYD's total at `at`, learned from labels that had matured by then.
 
-    The log error of the same season a year ago where there is one; else half the recency-weighted
+    Three quarters of the log error of the same season a year ago where there is one; else half the recency-weighted
     mean log error and a quarter of the last one; none without three matured snapshots that span a
     horizon. Snapshots before which there is less than one horizon of history do not count.
 
@@ -244,7 +245,8 @@ def level_correction(
     history = [s for s in known if float(s.rows["btyd__T"].max()) >= horizon_days]
     for snapshot in reversed(history):
         if abs((at - snapshot.at).days - YEAR_DAYS) <= SEASON_DAYS:
-            return _level(snapshot.log_error, f"the season a year ago ({snapshot.at.date()})")
+            error = SEASON_SHARE * snapshot.log_error
+            return _level(error, f"the season a year ago ({snapshot.at.date()})")
     if len(history) < 3 or (history[-1].at - history[0].at).days < horizon_days:
         return _level(0.0, "none: too little matured history")
     age = np.array([(at - s.at).days for s in history], dtype=np.float64)
