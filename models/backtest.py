@@ -12,8 +12,8 @@ from features.archive import Archive
 from features.build import TASKS, Task
 from features.errors import UserError
 from features.timeline import MIN_HISTORY_DAYS, day_date
-from models.evaluation import Figure, evaluate, figures_of, test_set
-from models.oracle import oracle_outputs
+from models.evaluation import Figure, evaluate, test_set
+from models.oracle import bounds
 from models.training import fit, training_set
 from models.workers import workers
 
@@ -71,9 +71,9 @@ def backtest_task(archive: Archive, task: Task, origin: int) -> list[Figure]:
     """
     data = training_set(archive, task, origin)
     part = fit(data, archive.builder.config, archive.builder.taxonomy.names, threads=1)
-    test, horizon = test_set(archive, task, origin), archive.builder.horizon(task)
-    bounds = figures_of(test, oracle_outputs(archive, data, test), horizon)
-    return evaluate(part, data, test, horizon).figures + bounds
+    test = test_set(archive, task, origin)
+    found = evaluate(part, data, test, archive.builder.horizon(task))
+    return found.figures + bounds(archive, data, test)
 
 
 def backtest(

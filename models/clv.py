@@ -233,9 +233,10 @@ def level_correction(
 ) -> dict[str, Any]:
     """Log correction of BTYD's total at `at`, learned from labels that had matured by then.
 
-    Three quarters of the log error of the same season a year ago where there is one; else half the recency-weighted
-    mean log error and a quarter of the last one; none without three matured snapshots that span a
-    horizon. Snapshots before which there is less than one horizon of history do not count.
+    Three quarters of the log error of the same season a year ago where there is one; else half the
+    recency-weighted mean log error and a quarter of the last one; none without three matured
+    snapshots that span a horizon. Snapshots before which there is less than one horizon of history
+    do not count.
 
     Returns
     -------

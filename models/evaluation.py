@@ -142,7 +142,9 @@ def evaluate(part: Part, data: TrainingSet, test: Test, horizon_days: int) -> Re
         if found is not None:
             outputs[name] = found
     figures = figures_of(test, outputs, horizon_days)
-    return Result(test, figures + _lead_figures(part, data, test, horizon_days), outputs)
+    if test.leads is not None:
+        figures += lead_figures(test, lead_outputs(part, data, test), horizon_days)
+    return Result(test, figures, outputs)
 
 
 def figures_of(test: Test, outputs: Mapping[str, Outputs], horizon_days: int) -> list[Figure]:
@@ -164,13 +166,13 @@ def figures_of(test: Test, outputs: Mapping[str, Outputs], horizon_days: int) ->
     ]
 
 
-def _lead_figures(part: Part, data: TrainingSet, test: Test, horizon_days: int) -> list[Figure]:
-    if test.leads is None:
-        return []
+def lead_figures(test: Test, outputs: Mapping[str, Outputs], horizon_days: int) -> list[Figure]:
+    """Every metric of every method's outputs on the leads of a test (``p`` or ``rank``)."""
+    assert test.leads is not None
     on, n = str(day_date(test.at)), len(test.leads)
     return [
         Figure("lead", method, on, horizon_days, "all", metric, _finite(value), n)
-        for method, out in lead_outputs(part, data, test).items()
+        for method, out in outputs.items()
         for metric, value in _measure_lead(out, test.leads).items()
     ]
 

@@ -22,7 +22,7 @@ from features.build import Task
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.datasets.hidden_truth import HiddenTruth
 from features.timeline import day_number
-from models.evaluation import Outputs, Test, predict
+from models.evaluation import Figure, Test, figures_of, lead_figures, predict
 from models.training import TrainingSet, fit
 
 # By task: output of the model, and the truth's columns for it (latent, posterior).
@@ -37,26 +37,33 @@ COMPARED = {
     "transition": {"log_loss": False, "integrated_brier": False},
     "churn": {"auc": True, "log_loss": False},
     "clv": {"gini": True, "rmse": False, "bias_pct": False},
+    "lead": {"auc": True, "lift_10": True, "log_loss": False},
 }
 
 
-def oracle_outputs(archive: Archive, data: TrainingSet, test: Test) -> dict[str, Outputs]:
-    """Outputs of every bound that exists for a task at a test snapshot; none without a truth."""
-    config = archive.builder.config
+def bounds(archive: Archive, data: TrainingSet, test: Test) -> list[Figure]:
+    """Figures of every bound that exists for a task at a test snapshot; none without a truth."""
+    config, horizon = archive.builder.config, archive.builder.horizon(test.task)
     if config.truth is None:
-        return {}
+        return []
     truth = HiddenTruth(Path(config.truth))
     if test.task not in EXPECTED:
-        return {"sees_latents": _sees_latents(archive, truth, data, test)}
-    rows = truth.expectations(test.at, archive.builder.horizon(test.task))
+        outputs = {"sees_latents": _sees_latents(archive, truth, data, test)}
+        return figures_of(test, outputs, horizon)
+    rows = truth.expectations(test.at, horizon)
     if rows is None:
-        return {}
+        return []
     output, *columns = EXPECTED[test.task]
-    return {
+    known = {
         name: {output: _of_customers(rows[column], test.rows[CUSTOMER])}
         for name, column in zip(("latent_truth", "posterior"), columns, strict=True)
         if column in rows
     }
+    figures = figures_of(test, known, horizon)
+    if test.leads is not None and "p_first_purchase" in rows:
+        p = {"p": _of_customers(rows["p_first_purchase"], test.leads[CUSTOMER])}
+        figures += lead_figures(test, {"latent_truth": p}, horizon)
+    return figures
 
 
 def _of_customers(values: pd.Series, customers: pd.Series) -> np.ndarray[Any, Any]:
