@@ -958,6 +958,19 @@ _DTYPES = {
 }
 
 
+def uplift_effect(part: Part, frame: pd.DataFrame) -> Array:
+    """Added outcome of every row were they sent the message (X-learner, weighted by propensity)."""
+    head = part.parameters
+    x = matrix(frame, head["features"])
+    sides = {}
+    for side in ("treated", "control"):
+        mine = [b for name, b in sorted(part.boosters.items()) if name.startswith(f"{side}_")]
+        mean = np.full(len(frame), float(head["mean_effect"][side]))
+        sides[side] = np.mean([raw_score(b, x) for b in mine], axis=0) if mine else mean
+    share = float(head["propensity"])
+    return np.asarray(share * sides["control"] + (1 - share) * sides["treated"])
+
+
 def save_scorer(folder: Path, parts: Mapping[str, Part], head: Mapping[str, Any]) -> None:
     """Write ``scorer.json`` and one folder a part, as `load_scorer` reads them."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,333 @@
+"""Uplift: what a message changes, learned from a randomised single-send experiment.
+
+X-learner (Kuenzel et al. 2019) over LightGBM. Effects are small beside the noise of single
+responses, so the trees of the effect are shallow and few, and their number is found by
+cross-validation; where that finds nothing, everyone is given the mean effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+
+from models.inference import Array, Part, matrix, uplift_effect
+
+FOLDS = 5
+RESPONSE_ROUNDS = 150
+MOST_ROUNDS = 400
+PATIENCE = 40
+SEEDS = 3
+
+_RESPONSE = {
+    "learning_rate": 0.04,
+    "num_leaves": 8,
+    "lambda_l2": 20.0,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "max_bin": 63,
+}
+_EFFECT = {
+    "objective": "regression",
+    "learning_rate": 0.03,
+    "num_leaves": 5,
+    "lambda_l2": 50.0,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.6,
+    "bagging_freq": 1,
+    "max_bin": 63,
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A single send to people drawn at random.
+
+    Attributes
+    ----------
+    covariates
+        What was known of each person before the send; float64, NaN where unknown.
+    treatment
+        1: got the message, 0: did not; shape (people,).
+    outcome
+        What happened afterwards: 0/1, orders or money.
+    propensity
+        Chance of treatment of each person.
+    groups
+        Code of the person: rows of one are never in two folds.
+    """
+
+    covariates: pd.DataFrame
+    treatment: Array
+    outcome: Array
+    propensity: Array
+    groups: Array
+
+    def take(self, rows: Array) -> Experiment:
+        """Some of the people."""
+        return Experiment(
+            self.covariates.iloc[rows],
+            self.treatment[rows],
+            self.outcome[rows],
+            self.propensity[rows],
+            self.groups[rows],
+        )
+
+    @property
+    def binary(self) -> bool:
+        """Whether the outcome is a yes or no."""
+        return bool(np.isin(self.outcome, (0.0, 1.0)).all())
+
+
+def folds(groups: Array, *, seed: int, count: int = FOLDS) -> Array:
+    """Fold of every row, people whole and at random."""
+    people, codes = np.unique(groups, return_inverse=True)
+    drawn = np.random.default_rng(seed).permutation(len(people)) % count
+    return np.asarray(drawn[codes])
+
+
+def fit(data: Experiment, *, seed: int, threads: int = 1) -> Part:
+    """X-learner of the effect.
+
+    Parameters
+    ----------
+    data
+        The experiment; both arms must be there.
+    seed, threads
+        Of LightGBM and the folds.
+
+    Returns
+    -------
+    Part
+        ``uplift``: boosters ``treated_N`` and ``control_N`` (effects imputed in either arm), and
+        parameters ``features``, ``propensity``, ``mean_effect``, ``rounds``.
+
+    Raises
+    ------
+    ValueError
+        Where an arm is empty.
+    """
+    if not 0 < data.treatment.mean() < 1:
+        raise ValueError("an experiment needs people in both arms")
+    features = list(data.covariates.columns)
+    x = matrix(data.covariates, features)
+    without, treated = _responses(data, x, seed=seed, threads=threads)
+    arm = data.treatment > 0.5
+    # Imputed effects: what happened against what is expected of the other arm.
+    targets = {
+        "treated": (arm, (data.outcome - without)[arm]),
+        "control": (~arm, (treated - data.outcome)[~arm]),
+    }
+    boosters: dict[str, lgb.Booster] = {}
+    rounds: dict[str, int] = {}
+    means: dict[str, float] = {}
+    fold = folds(data.groups, seed=seed)
+    for name, (rows, effect) in targets.items():
+        means[name] = float(effect.mean())
+        options = {
+            **_EFFECT,
+            "min_data_in_leaf": int(max(50, min(len(effect) // 60, 2000))),
+            "num_threads": threads,
+            "deterministic": True,
+            "verbosity": -1,
+        }
+        rounds[name] = _rounds(x[rows], effect, fold[rows], options, seed)
+        for number in range(SEEDS if rounds[name] else 0):
+            boosters[f"{name}_{number}"] = lgb.train(
+                {**options, "seed": seed + number},
+                lgb.Dataset(x[rows], effect, free_raw_data=False),
+                rounds[name],
+            )
+    parameters: dict[str, Any] = {
+        "features": features,
+        "propensity": float(data.propensity.mean()),
+        "mean_effect": means,
+        "rounds": rounds,
+        "people": len(data.outcome),
+    }
+    return Part("uplift", parameters, boosters)
+
+
+def _responses(data: Experiment, x: Array, *, seed: int, threads: int) -> tuple[Array, Array]:
+    """Expected outcome without and with the message, each from models that never saw the row."""
+    options = {
+        **_RESPONSE,
+        "objective": "binary" if data.binary else "regression",
+        "min_data_in_leaf": int(max(20, min(len(data.outcome) // 200, 500))),
+        "num_threads": threads,
+        "seed": seed,
+        "deterministic": True,
+        "verbosity": -1,
+    }
+    fold = folds(data.groups, seed=seed + 1)
+    expected = np.zeros((2, len(data.outcome)))
+    for held in range(FOLDS):
+        rows = np.flatnonzero(fold == held)
+        for arm in (0, 1):
+            mine = np.flatnonzero((fold != held) & (data.treatment == arm))
+            model = lgb.train(options, lgb.Dataset(x[mine], data.outcome[mine]), RESPONSE_ROUNDS)
+            expected[arm, rows] = np.asarray(model.predict(x[rows]))
+    return expected[0], expected[1]
+
+
+def _rounds(x: Array, effect: Array, fold: Array, options: Mapping[str, Any], seed: int) -> int:
+    """Number of trees that predicts the imputed effects best out of fold; 0: none does."""
+    parts = [
+        (np.flatnonzero(fold != held), np.flatnonzero(fold == held))
+        for held in range(FOLDS)
+        if (fold == held).any() and (fold != held).any()
+    ]
+    found = lgb.cv(
+        {**options, "seed": seed, "metric": "l2"},
+        lgb.Dataset(x, effect, free_raw_data=False),
+        MOST_ROUNDS,
+        folds=parts,
+        callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
+    )
+    losses = np.asarray(found["valid l2-mean"])
+    spread = [float(((effect[test] - effect[train].mean()) ** 2).mean()) for train, test in parts]
+    best = int(np.argmin(losses))
+    return best + 1 if losses[best] < np.mean(spread) else 0
+
+
+def out_of_fold(data: Experiment, *, seed: int, threads: int = 1) -> Array:
+    """Effect of every person by a model that never saw them."""
+    fold = folds(data.groups, seed=seed + 2)
+    effect = np.zeros(len(data.outcome))
+    for held in range(FOLDS):
+        rows = np.flatnonzero(fold == held)
+        if len(rows):
+            part = fit(data.take(np.flatnonzero(fold != held)), seed=seed, threads=threads)
+            effect[rows] = uplift_effect(part, data.covariates.iloc[rows])
+    return effect
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Incremental outcome by share of people addressed, best first.
+
+    Attributes
+    ----------
+    share
+        Of people addressed, 0 to 1.
+    gain
+        Outcome that the messages added, a person of the whole population.
+    """
+
+    share: Array
+    gain: Array
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """How well a ranking finds those whom the message moves.
+
+    Attributes
+    ----------
+    qini, auuc
+        Area between the curve and the random line; area under the curve (a person).
+    low, high
+        95 % interval of `qini`, people drawn again.
+    curve
+        The curve itself.
+    at_shares
+        Share addressed -> gain a person.
+    """
+
+    qini: float
+    auuc: float
+    low: float
+    high: float
+    curve: Curve
+    at_shares: dict[float, float] = field(default_factory=dict)
+
+
+SHARES = (0.1, 0.2, 0.3, 0.5)
+GRID = 200
+
+
+def ranked(
+    score: Array, data: Experiment, *, seed: int, draws: int = 200, grid: int = GRID
+) -> Ranked:
+    """Qini and AUUC of a ranking on an experiment, with intervals.
+
+    The gain at a share is the difference between the arms' (inverse-propensity weighted) outcomes
+    among those addressed, so that random treatment of unequal chance does no harm. Ties are
+    broken at random.
+    """
+    rng = np.random.default_rng(seed)
+    order = np.lexsort([rng.random(len(score)), -np.nan_to_num(score, nan=-np.inf)])
+    effect = _weighted_effect(data)[order]
+    ends = np.linspace(0, len(effect), grid + 1).round().astype(np.int64)
+    curve = _curve(effect, np.ones(len(effect)), ends)
+    drawn = np.empty(draws)
+    for number in range(draws):
+        weight = rng.poisson(1.0, len(effect)).astype(np.float64)
+        drawn[number] = _areas(_curve(effect, weight, ends))[0]
+    low, high = np.quantile(drawn, [0.025, 0.975]) if draws else (np.nan, np.nan)
+    qini, auuc = _areas(curve)
+    gains = {share: float(np.interp(share, curve.share, curve.gain)) for share in SHARES}
+    return Ranked(qini, auuc, float(low), float(high), curve, gains)
+
+
+def _weighted_effect(data: Experiment) -> Array:
+    """Unbiased, noisy effect of every person (Horvitz-Thompson about the mean outcome)."""
+    centre = data.outcome - data.outcome.mean()
+    return np.asarray(
+        centre * (data.treatment / data.propensity - (1 - data.treatment) / (1 - data.propensity))
+    )
+
+
+def _curve(effect: Array, weight: Array, ends: Array) -> Curve:
+    total = np.concatenate([[0.0], np.cumsum(effect * weight)])[ends]
+    counted = np.concatenate([[0.0], np.cumsum(weight)])[ends]
+    everyone = max(float(counted[-1]), 1e-12)
+    return Curve(counted / everyone, total / everyone)
+
+
+def _areas(curve: Curve) -> tuple[float, float]:
+    area = float(np.trapezoid(curve.gain, curve.share))
+    return area - float(curve.gain[-1]) / 2, area
+
+
+def true_qini(score: Array, effect: Array, *, seed: int = 0) -> float:
+    """Qini of a ranking where every person's true effect is known (simulated data)."""
+    rng = np.random.default_rng(seed)
+    order = np.lexsort([rng.random(len(score)), -score])
+    ends = np.linspace(0, len(score), GRID + 1).round().astype(np.int64)
+    return _areas(_curve(effect[order], np.ones(len(score)), ends))[0]
+
+
+def compared(
+    rankings: Mapping[str, Array], data: Experiment, *, seed: int, draws: int = 200
+) -> dict[str, Ranked]:
+    """Several rankings of the same people, with a random one beside them."""
+    chance = np.random.default_rng(seed).random(len(data.outcome))
+    every = {**rankings, "random": chance}
+    return {name: ranked(score, data, seed=seed, draws=draws) for name, score in every.items()}
+
+
+def encoded(frame: pd.DataFrame, columns: Sequence[str], codes: dict[str, list[str]]) -> Any:
+    """Covariates as float64: numbers as they are, texts by their place in `codes` (filled here).
+
+    Texts that `codes` does not know are missing.
+    """
+    found: dict[str, Array] = {}
+    for name in columns:
+        column = frame[name]
+        numeric = pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+        if name not in codes and numeric:
+            found[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            continue
+        if name not in codes:
+            codes[name] = sorted({str(value) for value in column.dropna()})
+        places = {text: float(number) for number, text in enumerate(codes[name])}
+        texts = column.astype(object).where(column.notna(), None)
+        found[name] = np.array([places.get(str(t), np.nan) if t is not None else np.nan
+                                for t in texts])  # fmt: skip
+    return pd.DataFrame(found, index=frame.index)
