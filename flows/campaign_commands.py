@@ -13,7 +13,10 @@ from features.errors import UserError
 from flows import settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from campaigns.assignment import CampaignPlan
+    from flows.uplift import UpliftReport
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Folder of all results.", file_okay=False)
@@ -84,6 +87,74 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         settings.apply(output.absolute())
         folder = prepared(output, None, None, None)
         typer.echo(reason_of(_current_plan(Path(folder), None), customer, campaign))
+
+    @app.command()
+    def measure(output: Output = OUTPUTS) -> None:
+        """What the campaigns changed: treatment against control, from what happened since."""
+        settings.apply(output.absolute())
+        folder = prepared(output, None, None, None)
+        from flows.measure import measure as measured
+
+        print_measurement(*measured(Path(folder)), folder=Path(folder))
+
+    @app.command()
+    def uplift(
+        experiment: Annotated[str, typer.Argument(help="YAML of the experiment.")],
+        output: Output = OUTPUTS,
+        threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
+    ) -> None:
+        """Measure a randomised send, and learn whom the message changes."""
+        settings.apply(output.absolute())
+        from flows.uplift import FOLDER, run_uplift
+
+        report = run_uplift(experiment, output.absolute(), threads=threads)
+        print_uplift(report, output / FOLDER / report.name)
+
+
+def print_uplift(report: UpliftReport, folder: Path) -> None:
+    """Effect of the message, then how well each ranking finds whom it moves."""
+    from flows.console import console, table
+
+    found = report.lift
+    console.print(
+        f"Effect of the message: {found.difference:.5f} a person (95 % interval {found.low:.5f} to "
+        f"{found.high:.5f}); sample ratio p = {report.sample_ratio_p:.3f}"
+    )
+    rows = [
+        (
+            name, f"{r.qini:.6f}", f"{r.low:.6f} to {r.high:.6f}", f"{r.auuc:.6f}",
+            *(f"{gain:.5f}" for gain in r.at_shares.values()),
+            "-" if name not in report.beats else f"{report.beats[name]:.0%}",
+        )
+        for name, r in report.rankings.items()
+    ]  # fmt: skip
+    shares = next(iter(report.rankings.values())).at_shares
+    header = ["ranking", "Qini", "95 % interval", "AUUC",
+              *(f"gain at {share:.0%}" for share in shares), "uplift is better in"]  # fmt: skip
+    table(f"{report.name}: {report.people:,} people, models never saw them", header, rows)
+    console.print(f"model, curves and report: {folder}", soft_wrap=True)
+
+
+def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
+    """Effects of whole campaigns as a table; groups are in the file."""
+    from flows.console import console, table
+
+    header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
+              "95 % interval", "incremental total", "note"]  # fmt: skip
+    whole = effects[effects["by"] == "all"]
+    rows = [
+        (
+            row.campaign_id, row.outcome, int(row.n_treatment), int(row.n_control),
+            row.treatment, row.control, row.difference, f"{row.low:.4f} to {row.high:.4f}",
+            row.incremental_total, row.note,
+        )
+        for row in whole.itertuples()
+    ]  # fmt: skip
+    table("Effects (treatment minus control, a person, intention to treat)", header, rows)
+    open_ = [(r.campaign_id, r.people, str(r.measurable_from), r.reason)
+             for r in waiting.itertuples()]  # fmt: skip
+    table("Not yet measurable", ["campaign", "people", "from", "why"], open_)
+    console.print(f"by channel and stage: {folder / 'measurement' / 'effects.csv'}", soft_wrap=True)
 
 
 def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan:
