@@ -262,7 +262,7 @@ def step_down(scores: pd.DataFrame, taxonomy: StageSet) -> BoolArray:
     if "previous_stage" in scores and taxonomy.ranks:
         ranks = pd.Series(dict(taxonomy.ranks), dtype=float)
         was = scores["previous_stage"].astype(object).map(ranks).to_numpy(dtype=float)
-        down |= to.map(ranks).to_numpy(dtype=float) < was
+        down = down | (to.map(ranks).to_numpy(dtype=float) < was)
     result: BoolArray = down
     return result
 

@@ -126,7 +126,7 @@ def _customers(
         for name, column in given.items():
             granted = _truth(rows[column.granted], f"customers: columns.consent.{name}")
             if column.at is not None:
-                granted &= ~(_days(rows, column.at, config) >= np.datetime64(at))
+                granted = granted & ~(_days(rows, column.at, config) >= np.datetime64(at))
             parts[name] = granted
         consent = pd.DataFrame(parts, index=ids)
     marked = [

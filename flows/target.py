@@ -22,11 +22,8 @@ from flows.summary import write_summary
 from flows.workspace import Workspace, new_run_id
 
 
-@task(name="plan audiences")
-def plan_audiences(
-    output: str, run_id: str, confirm: tuple[str, ...] | None = None
-) -> dict[str, Any]:
-    """Plan every campaign from a run's scores; writes its audience files and exports."""
+def write_plan(output: str, run_id: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Plan every campaign from a run's scores, and write its audience files and exports."""
     space = Workspace(Path(output))
     folder = run_folder(space.output, run_id)
     planned = planned_from(space, run_id, confirm=confirm)
@@ -48,6 +45,14 @@ def plan_audiences(
     members = int((plan.table["members"]).sum())
     step(f"{len(plan.table)} campaigns, {members:,} members, {_held_out(plan.table):,} held out")
     return {"campaigns": len(plan.table), "members": len(plan.audience)}
+
+
+@task(name="plan audiences")
+def plan_audiences(
+    output: str, run_id: str, confirm: tuple[str, ...] | None = None
+) -> dict[str, Any]:
+    """Plan every campaign from a run's scores; writes its audience files and exports."""
+    return write_plan(output, run_id, confirm)
 
 
 def _held_out(table: pd.DataFrame) -> int:
