@@ -15,10 +15,10 @@ from campaigns.drafts import Draft, counted_channels, drafted, needed_columns, w
 from campaigns.holdout import CONTROL, TREATMENT, arms, smallest_detectable_effect
 from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
 from campaigns.playbook import Playbook, StageSet
+from campaigns.problem import Solution
 from campaigns.reasons import reasons
 from campaigns.rules import Moment, numbers
 from campaigns.sharing import Room, best_first, fill, keep
-from campaigns.solver import Solution
 from campaigns.worth import RESPONSE_LABEL as VALUE_LABEL
 
 __all__ = ["VALUE_LABEL", "CampaignPlan", "Consent", "plan_campaigns"]

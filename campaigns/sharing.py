@@ -11,7 +11,8 @@ import pandas as pd
 from campaigns.circumstances import Circumstances, Counts, cap_channel
 from campaigns.drafts import Draft
 from campaigns.eligibility import cap_room
-from campaigns.solver import Problem, Solution, solve
+from campaigns.problem import Problem, Solution
+from campaigns.solver import solve
 from campaigns.worth import Numbers
 
 Order = npt.NDArray[np.intp]

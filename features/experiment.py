@@ -122,7 +122,7 @@ def _read(spec: ExperimentFile) -> ExperimentTable:
         rows = rows[rows[column].astype(str) == str(value)]
     rows = rows.reset_index(drop=True)
     treatment = _number(rows, spec.treatment)
-    if not np.isin(treatment, (0.0, 1.0)).all() or treatment.min() == treatment.max():
+    if set(treatment.tolist()) != {0.0, 1.0}:
         raise UserError(
             f"experiment {spec.name}: treatment",
             found=f"{len(rows)} rows with values {sorted(set(treatment.tolist()))[:5]}",
@@ -151,7 +151,7 @@ def _read(spec: ExperimentFile) -> ExperimentTable:
         outcome=_number(rows, spec.outcome),
         propensity=propensity,
         people=np.asarray(people, dtype=np.int64),
-        rankings={name: _number(rows, column) for name, column in spec.compare.items()},
+        rankings={name: _ranking(rows, column) for name, column in spec.compare.items()},
     )
 
 
@@ -164,6 +164,12 @@ def _number(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[
             expected="a number in every row",
         )
     return np.asarray(found)
+
+
+def _ranking(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Numbers to rank by; who has none comes last."""
+    found = pd.to_numeric(rows[column], errors="coerce")
+    return np.asarray(found.to_numpy(dtype=float, na_value=np.nan))
 
 
 def _covariate(column: pd.Series[object]) -> pd.Series[object]:

@@ -16,7 +16,8 @@ from features.experiment import ExperimentTable, load_experiment
 from flows.console import step
 from models import uplift as models
 from models.inference import Part
-from models.uplift import Experiment, Ranked
+from models.uplift import Experiment
+from models.uplift_curves import Ranked, compared, share_better
 
 FOLDER = "uplift"
 
@@ -60,9 +61,9 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     step(f"{table.spec.name}: {len(data.outcome):,} rows, {data.treatment.mean():.0%} treated")
     effect = models.out_of_fold(data, seed=seed, threads=threads)
     rankings = {"uplift": effect, **table.rankings}
-    found = models.compared(rankings, data, seed=seed)
+    found = compared(rankings, data, seed=seed)
     beats = {
-        name: models.share_better(effect, other, data, seed=seed)
+        name: share_better(effect, other, data, seed=seed)
         for name, other in rankings.items()
         if name != "uplift"
     }

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns.solver import Problem, Solution, exact, greedy, solve
+from campaigns.greedy import greedy
+from campaigns.problem import Problem, Solution
+from campaigns.solver import exact, solve
 
 
 def case(n: int, m: int, seed: int, *, at_most: int = 2, money: bool = True) -> Problem:

@@ -23,7 +23,7 @@ from flows.workspace import Workspace, prepare, today
 def simulated_shop(folder: Path, *, customers: int = 600, seed: int = 4) -> Path:
     """Simulated customers with the config that reads them; returns its path."""
     simulated.simulate("reference", customers=customers, seed=seed, output=folder, workers=1)
-    return write_config(folder)
+    return write_config(folder, "reference")
 
 
 def with_tallies(config: Path, output: Path, *settings: str) -> Workspace:

@@ -8,7 +8,8 @@ import pytest
 
 from models import uplift
 from models.inference import Part, uplift_effect
-from models.uplift import Experiment, compared, encoded, fit, folds, ranked, true_qini
+from models.uplift import Experiment, encoded, fit, folds
+from models.uplift_curves import compared, ranked, share_better, true_qini
 
 
 def experiment(n: int, seed: int, *, effect: float = 0.15) -> tuple[Experiment, np.ndarray]:
@@ -42,7 +43,7 @@ def test_the_model_finds_whom_the_message_moves_and_risk_does_not() -> None:
     assert seen["uplift"].qini > seen["risk"].qini
     assert seen["random"].low < 0 < seen["random"].high
     assert seen["uplift"].at_shares[0.3] > seen["risk"].at_shares[0.3]
-    assert uplift.share_better(found, rankings["risk"], test, seed=5, draws=40) > 0.95
+    assert share_better(found, rankings["risk"], test, seed=5, draws=40) > 0.95
 
 
 def test_no_effect_gives_everyone_about_the_same() -> None:
