@@ -80,7 +80,7 @@ class Solution:
     bound
         No assignment can be worth more.
     method
-        ``exact`` (proven by HiGHS to within `EXACT_GAP`) or ``greedy``.
+        ``exact`` (proven to within a hundred-thousandth) or ``greedy``.
     """
 
     chosen: Flags
