@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from campaigns.eligibility import first_failure, playbook_gates
+from campaigns.circumstances import Circumstances
+from campaigns.drafts import Draft, counted_channels, drafted, needed_columns, with_exclusions
 from campaigns.holdout import CONTROL, TREATMENT, arms, smallest_detectable_effect
-from campaigns.membership import AUDIENCE_COLUMNS, Standing, removed_rows, standing
-from campaigns.playbook import Playbook, StageSet, by_priority
-from campaigns.rules import BoolArray, Moment, Text, holds, numbers, reasons
+from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
+from campaigns.playbook import Playbook, StageSet
+from campaigns.problem import Solution
+from campaigns.reasons import reasons
+from campaigns.rules import Moment, numbers
+from campaigns.sharing import Room, best_first, fill, keep
+from campaigns.worth import RESPONSE_LABEL as VALUE_LABEL
 
-Consent = Literal["not_recorded", "managed_elsewhere"]
-# No randomised history yet: the value says who responds, not whom the message changes.
-VALUE_LABEL = "response, not uplift"
+__all__ = ["VALUE_LABEL", "CampaignPlan", "Consent", "plan_campaigns"]
 
-Numbers = npt.NDArray[np.float64]
+Consent = Literal["not_recorded", "managed_elsewhere", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,21 @@ class CampaignPlan:
         One row per (campaign_id, reason): ``customers`` counted once a campaign, at the first
         reason. With the members they add up to all scored customers.
     table
-        One row a campaign: ``campaign_id, title, kind, priority, channel, eligible`` (customers who
-        meet stage and rule), ``members, treatment, control, added, kept, removed,
-        expected_value`` (treatment, net of contact cost), ``cost`` (of contacting it),
-        ``base_rate, smallest_detectable_effect`` (difference of rates; null without control),
-        ``value_label, value_means, consent_basis, plan_only``.
+        One row a campaign, columns `TABLE_COLUMNS`: ``eligible`` (meet stage and rule), ``barred``
+        (of those: no consent, suppressed, held out of everything), ``overlap`` (eligible for
+        another promotional campaign too), ``expected_value`` (treatment, net of discount and
+        contact cost), ``cost`` (of contacting it), ``smallest_detectable_effect`` (difference of
+        rates; null without control), ``held`` (why the export waits; empty: it does not).
+    why
+        Campaign -> first reason of every scored customer; empty for members.
+    customers
+        Ids of the scored customers, in the order of `why`.
     snapshot_at, consent
         Date of the scores; consent basis.
     playbooks
         The playbooks, in the order served.
+    solution
+        Total, bound and method of an assignment by value; None where priority decided.
     """
 
     audience: pd.DataFrame
@@ -54,23 +62,14 @@ class CampaignPlan:
     snapshot_at: pd.Timestamp
     consent: Consent
     playbooks: tuple[Playbook, ...]
+    why: Mapping[str, Any] = field(default_factory=dict)
+    customers: pd.Index[Any] = field(default_factory=lambda: pd.Index([]))
+    solution: Solution | None = None
 
     @property
     def plan_only(self) -> bool:
         """Whether the audiences may only be looked at: nobody recorded consent."""
         return self.consent == "not_recorded"
-
-
-@dataclass
-class _Draft:
-    """A campaign while it is being filled; all arrays are of shape (customers,)."""
-
-    playbook: Playbook
-    failure: Text
-    standing: Standing
-    worth: Numbers
-    member: BoolArray
-    newcomer: BoolArray
 
 
 def plan_campaigns(
@@ -82,13 +81,15 @@ def plan_campaigns(
     previous: pd.DataFrame | None,
     consent: Consent,
     salt: str,
+    around: Circumstances | None = None,
+    seed: int = 0,
 ) -> CampaignPlan:
     """Members, arms and expectations of every campaign at one snapshot.
 
-    Members stay until they leave the playbook's stages, meet ``exit_on`` or expire, and keep their
-    arm. The places left go to newcomers by rank, campaigns in order of priority; a customer is in
-    at most one promotional campaign. Selection comes before randomisation, so that both arms are
-    alike. The same inputs give the same plan.
+    Members stay until they leave the playbook's stages, meet ``exit_on``, lose consent or expire,
+    and keep their arm. The places left go to newcomers, by priority and rank or by the highest
+    expected value in all, within caps, capacities and budgets. Selection comes before
+    randomisation, so that both arms are alike. The same inputs give the same plan.
 
     Parameters
     ----------
@@ -107,6 +108,10 @@ def plan_campaigns(
         Consent basis of the config.
     salt
         Text that fixes the randomisation.
+    around
+        What is known of the customers beside their scores; default: nothing.
+    seed
+        Of the solver's sample.
 
     Raises
     ------
@@ -115,29 +120,36 @@ def plan_campaigns(
     ValueError
         Where a customer appears twice, or ``previous`` reaches the snapshot.
     """
+    around = around or Circumstances()
     moment = Moment(pd.Timestamp(snapshot_at), taxonomy.parameters)
-    rows = scores.sort_values("customer_id", ignore_index=True)
+    books = with_exclusions(playbooks, taxonomy)
+    rows = scores[needed_columns(scores, books)].sort_values("customer_id", ignore_index=True)
     _check(rows, previous, moment)
+    customers = pd.Index(rows["customer_id"])
+    room = Room(customers, around, counted_channels(books))
     drafts = [
-        _draft(playbook, rows, previous, taxonomy=taxonomy, moment=moment)
-        for playbook in by_priority(playbooks)
+        drafted(
+            playbook,
+            rows,
+            previous,
+            taxonomy=taxonomy,
+            moment=moment,
+            around=around,
+            salt=salt,
+            room=(room.by_channel, room.channels),
+        )
+        for playbook in books
     ]
-    _keep(drafts)
-    for draft in drafts:
-        _fill(draft, drafts)
+    keep(drafts, room)
+    solution = fill(drafts, room, around, seed=seed)
     audience = [_members(draft, rows, moment=moment, salt=salt) for draft in drafts]
     gone = [
-        removed_rows(
-            draft.playbook,
-            previous,
-            staying=joined["customer_id"],
-            why=dict(zip(rows["customer_id"], draft.failure, strict=True)),
-            moment=moment,
-        )
+        _gone(draft, previous, joined, customers, moment)
         for draft, joined in zip(drafts, audience, strict=True)
     ]
+    overlap = np.sum([d.eligible for d in drafts if d.promotional], axis=0)
     table = [
-        _summary(draft, rows, joined, left, consent)
+        _summary(draft, rows, joined, left, consent=consent, around=around, overlap=overlap)
         for draft, joined, left in zip(drafts, audience, gone, strict=True)
     ]
     return CampaignPlan(
@@ -147,6 +159,9 @@ def plan_campaigns(
         snapshot_at=moment.snapshot_at,
         consent=consent,
         playbooks=tuple(draft.playbook for draft in drafts),
+        why={draft.playbook.campaign: draft.failure for draft in drafts},
+        customers=customers,
+        solution=solution,
     )
 
 
@@ -157,6 +172,8 @@ TABLE_COLUMNS = (
     "priority",
     "channel",
     "eligible",
+    "barred",
+    "overlap",
     "members",
     "treatment",
     "control",
@@ -171,6 +188,7 @@ TABLE_COLUMNS = (
     "value_means",
     "consent_basis",
     "plan_only",
+    "held",
 )
 
 
@@ -183,91 +201,30 @@ def _check(rows: pd.DataFrame, previous: pd.DataFrame | None, moment: Moment) ->
             raise ValueError(f"previous audience of {latest} for a snapshot {moment.snapshot_at}")
 
 
-def _draft(
-    playbook: Playbook,
-    rows: pd.DataFrame,
+def _gone(
+    draft: Draft,
     previous: pd.DataFrame | None,
-    *,
-    taxonomy: StageSet,
+    joined: pd.DataFrame,
+    customers: pd.Index[Any],
     moment: Moment,
-) -> _Draft:
-    """A campaign with its earlier members and everybody's first failure, nobody chosen yet."""
-    gates = playbook_gates(playbook, rows, taxonomy=taxonomy, moment=moment)
-    failure = first_failure(gates, len(rows))
-    leaving = (
-        failure != ""
-        if playbook.exit_on is None
-        else ~gates[0].passes | holds(playbook.exit_on, rows, moment)
-    )
-    return _Draft(
-        playbook=playbook,
-        failure=failure,
-        standing=standing(
-            playbook,
-            rows["customer_id"],
-            previous,
-            failure=failure,
-            leaving=leaving,
-            moment=moment,
-        ),
-        worth=_product(rows, playbook.rank_by),
-        member=np.zeros(len(rows), dtype=bool),
-        newcomer=np.zeros(len(rows), dtype=bool),
+) -> pd.DataFrame:
+    """Audience rows of earlier members who are in the campaign no longer."""
+    if previous is None or not (previous["campaign_id"] == draft.playbook.campaign).any():
+        return pd.DataFrame(columns=list(AUDIENCE_COLUMNS))
+    return removed_rows(
+        draft.playbook,
+        previous,
+        staying=joined["customer_id"],
+        why=dict(zip(customers, draft.failure, strict=True)),
+        moment=moment,
     )
 
 
-def _product(rows: pd.DataFrame, columns: Sequence[str]) -> Numbers:
-    product: Numbers = np.prod([numbers(rows, column) for column in columns], axis=0)
-    return product
-
-
-def _claimed(draft: _Draft, drafts: Sequence[_Draft]) -> Text:
-    """Campaign that already has each customer, where that shuts them out of this one."""
-    claimed = np.full(len(draft.member), "", dtype=object)
-    if draft.playbook.kind == "promotional":
-        for other in drafts:
-            if other is not draft and other.playbook.kind == "promotional":
-                claimed[other.member & (claimed == "")] = other.playbook.campaign
-    return claimed
-
-
-def _keep(drafts: Sequence[_Draft]) -> None:
-    """Let members stay, before anybody enters: a move between campaigns would spoil both."""
-    for draft in drafts:
-        draft.member = draft.standing.staying & (_claimed(draft, drafts) == "")
-
-
-def _fill(draft: _Draft, drafts: Sequence[_Draft]) -> None:
-    """Give the places left to newcomers by rank, and say why the others stay outside."""
-    outside = ~draft.member
-    left = outside & (draft.standing.bar != "")
-    draft.failure[left] = draft.standing.bar[left]
-    claimed = _claimed(draft, drafts)
-    elsewhere = outside & (draft.failure == "") & (claimed != "")
-    draft.failure[elsewhere] = np.array(
-        [f"in campaign {other}" for other in claimed[elsewhere]], dtype=object
-    )
-    candidates = np.flatnonzero(outside & (draft.failure == ""))
-    places = len(candidates)
-    if draft.playbook.capacity is not None:
-        places = max(0, draft.playbook.capacity - int(draft.member.sum()))
-    ordered = candidates[_best_first(draft.worth[candidates])]
-    draft.newcomer[ordered[:places]] = True
-    draft.failure[ordered[places:]] = "capacity reached"
-    draft.member |= draft.newcomer
-    draft.failure[draft.member] = ""
-
-
-def _best_first(worth: Numbers) -> npt.NDArray[np.intp]:
-    """Order by falling worth, unknown worth last, ties in the order of customer ids."""
-    return np.argsort(-np.nan_to_num(worth, nan=-np.inf), kind="stable")
-
-
-def _members(draft: _Draft, rows: pd.DataFrame, *, moment: Moment, salt: str) -> pd.DataFrame:
+def _members(draft: Draft, rows: pd.DataFrame, *, moment: Moment, salt: str) -> pd.DataFrame:
     """Audience rows of the members, best first."""
     playbook, earlier = draft.playbook, draft.standing
     chosen = np.flatnonzero(draft.member)
-    chosen = chosen[_best_first(draft.worth[chosen])]
+    chosen = chosen[best_first(draft.rank[chosen])]
     kept = ~draft.newcomer[chosen]
     customers = rows["customer_id"].to_numpy(dtype=object)[chosen]
     arm = earlier.arm[chosen].copy()
@@ -282,42 +239,34 @@ def _members(draft: _Draft, rows: pd.DataFrame, *, moment: Moment, salt: str) ->
     lifetime = np.timedelta64(playbook.expires_days, "D")
     entered = np.where(kept, earlier.entered_at[chosen], moment.snapshot_at.to_datetime64())
     expires = np.where(kept, earlier.expires_at[chosen], entered + lifetime)
-    members = rows.iloc[chosen]
+    channels = np.array(playbook.channels, dtype=object)
     return pd.DataFrame(
         {
             "campaign_id": playbook.campaign,
             "customer_id": customers,
             "snapshot_at": moment.snapshot_at,
-            "channel": playbook.channel,
+            "channel": channels[draft.channel[chosen]],
             "rank": np.arange(1, len(chosen) + 1, dtype=float),
-            "expected_value": expected_value(playbook, members),
+            "expected_value": draft.worth.expected[chosen],
             "arm": arm,
             "change": np.where(kept, "kept", "added").astype(object),
             "entered_at": entered.astype("datetime64[s]"),
             "expires_at": expires.astype("datetime64[s]"),
-            "reasons": reasons(playbook.audience, members, moment),
+            "reasons": reasons(playbook.audience, rows.iloc[chosen], moment),
         },
         columns=list(AUDIENCE_COLUMNS),
     )
 
 
-def expected_value(playbook: Playbook, members: pd.DataFrame) -> Numbers:
-    """What contacting each customer may bring, in money; NaN where a column is missing.
-
-    Product of the declared columns x (1 - discount) - contact cost. It is response, not uplift:
-    it counts those who would have ordered without a message.
-    """
-    gross = _product(members, playbook.value.product) * (1 - playbook.offer.discount)
-    value: Numbers = gross - playbook.contact_cost
-    return value
-
-
 def _summary(
-    draft: _Draft,
+    draft: Draft,
     rows: pd.DataFrame,
     joined: pd.DataFrame,
     left: pd.DataFrame,
+    *,
     consent: Consent,
+    around: Circumstances,
+    overlap: Any,
 ) -> dict[str, Any]:
     """Row of the plan table."""
     playbook = draft.playbook
@@ -326,13 +275,16 @@ def _summary(
     if playbook.success.base_rate is not None and len(joined):
         known = numbers(rows, playbook.success.base_rate)[draft.member]
         rate = float(np.mean(known[~np.isnan(known)])) if (~np.isnan(known)).any() else rate
+    shared = int((draft.eligible & (overlap > 1)).sum()) if draft.promotional else 0
     return {
         "campaign_id": playbook.campaign,
         "title": playbook.title,
         "kind": playbook.kind,
         "priority": playbook.priority,
-        "channel": playbook.channel,
-        "eligible": int(draft.standing.eligible.sum()),
+        "channel": ", ".join(playbook.channels),
+        "eligible": int(draft.eligible.sum()),
+        "barred": int(draft.barred.sum()),
+        "overlap": shared,
         "members": len(joined),
         "treatment": int(treated.sum()),
         "control": int((joined["arm"] == CONTROL).sum()),
@@ -345,21 +297,22 @@ def _summary(
         "smallest_detectable_effect": smallest_detectable_effect(
             len(joined), rate, playbook.control_share
         ),
-        "value_label": VALUE_LABEL,
-        "value_means": playbook.value.means,
+        "value_label": draft.worth.label if playbook.value is not None else "no value set",
+        "value_means": playbook.value.means if playbook.value is not None else "",
         "consent_basis": consent,
         "plan_only": consent == "not_recorded",
+        "held": around.held.get(playbook.campaign, ""),
     }
 
 
-def _counted(drafts: Sequence[_Draft]) -> pd.DataFrame:
+def _counted(drafts: Sequence[Draft]) -> pd.DataFrame:
     """Exclusions per campaign and reason."""
-    counted = [
-        (draft.playbook.campaign, reason, int(n))
-        for draft in drafts
-        for reason, n in zip(*np.unique(draft.failure.astype(str), return_counts=True), strict=True)
-        if reason
-    ]
+    counted = []
+    for draft in drafts:
+        codes, found = pd.factorize(draft.failure)
+        for reason, n in sorted(zip(found, np.bincount(codes), strict=True)):
+            if reason:
+                counted.append((draft.playbook.campaign, str(reason), int(n)))
     return pd.DataFrame(counted, columns=["campaign_id", "reason", "customers"])
 
 

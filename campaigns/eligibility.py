@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from campaigns.playbook import Playbook, StageSet
-from campaigns.rules import BoolArray, Group, Moment, Rule, Text, describe, holds
+from campaigns.circumstances import Circumstances, Counts, cap_channel, event_trigger
+from campaigns.holdout import in_global_holdout
+from campaigns.playbook import Playbook, StageSet, Trigger
+from campaigns.rules import BoolArray, Group, Moment, Rule, Text, describe, holds, numbers
+from features.customer_config import PROFILING
+
+# What moved a customer, where the move may start a campaign.
+MOVING_CAUSES = ("behaviour", "clock")
 
 
 @dataclass(frozen=True)
@@ -19,12 +25,12 @@ class Gate:
     Attributes
     ----------
     reason
-        What is said of those who fail it.
+        What is said of those who fail it; one text for all, or one a customer.
     passes
         Shape (customers,).
     """
 
-    reason: str
+    reason: str | Text
     passes: BoolArray
 
 
@@ -57,5 +63,216 @@ def first_failure(gates: Sequence[Gate], n: int) -> Text:
     """
     reason = np.full(n, "", dtype=object)
     for gate in gates:
-        reason[(reason == "") & ~gate.passes] = gate.reason
+        fails = (reason == "") & ~gate.passes
+        reason[fails] = gate.reason if isinstance(gate.reason, str) else gate.reason[fails]
     return reason
+
+
+def contact_gates(
+    playbook: Playbook, scores: pd.DataFrame, around: Circumstances, *, moment: Moment, salt: str
+) -> list[Gate]:
+    """What must be true of everyone in a campaign at any time: consent and no suppression.
+
+    A service message needs consent for its channel and nothing else; a list needs that for ads.
+    """
+    customers = pd.Index(scores["customer_id"])
+    policy, n = around.policy, len(scores)
+    gates = [_unmarked(around.marks(customers, None))]
+    if policy.needs_profiling and around.consent is not None and PROFILING in around.consent:
+        gates.append(Gate("no consent to profiling", around.consents(PROFILING, customers)))
+    if playbook.kind == "promotional":
+        rules = dict.fromkeys(policy.suppress, "suppress")
+        if playbook.offer.discount > 0:
+            rules |= dict.fromkeys(policy.no_discount, "no_discount")
+        gates += [
+            Gate(reason, ~around.answers(f"{word} {reason}", customers))
+            for reason, word in rules.items()
+        ]
+        if around.sunset is not None:
+            over = around.sunset.reindex(customers, fill_value=False).to_numpy(dtype=bool)
+            gates.append(Gate("sunset: many messages, no sign of life", ~over))
+        held = policy.global_holdout
+        if held is not None and moment.snapshot_at.date() < held.until:
+            drawn = in_global_holdout(list(customers), held, salt=salt)
+            gates.append(Gate(f"global hold-out until {held.until}", ~drawn))
+    # One reason for all channels: the first channel's own, where there is only one.
+    reachable, why = np.zeros(n, dtype=bool), np.full(n, "", dtype=object)
+    for channel in playbook.channels:
+        open_, reason = _reach(channel, customers, around)
+        why[why == ""] = reason[why == ""]
+        reachable |= open_
+    if len(playbook.channels) > 1:
+        why[:] = f"no consent for {' or '.join(playbook.channels)}"
+    return [*gates, Gate(why, reachable)]
+
+
+def _unmarked(marks: Text) -> Gate:
+    return Gate(marks, marks == "")
+
+
+def _reach(channel: str, customers: pd.Index[str], around: Circumstances) -> tuple[BoolArray, Text]:
+    """Who may be reached through a channel, and why the others may not."""
+    reason = np.full(len(customers), "", dtype=object)
+    reason[~around.consents(channel, customers)] = f"no consent for {channel}"
+    marks = around.marks(customers, channel)
+    reason[reason == ""] = marks[reason == ""]
+    return reason == "", reason
+
+
+def cap_room(
+    customers: pd.Index[str], around: Circumstances, channels: Sequence[str]
+) -> tuple[Counts, Counts]:
+    """Promotional contacts that each customer may still get: in all, and by channel.
+
+    Returns
+    -------
+    ndarray of int, shape (customers,)
+    ndarray of int, shape (customers, channels)
+    """
+    many = np.iinfo(np.int32).max
+    total = np.full(len(customers), many, dtype=np.int64)
+    by_channel = np.full((len(customers), len(channels)), many, dtype=np.int64)
+    for number, cap in enumerate(around.policy.caps):
+        left = np.maximum(cap.contacts - around.made(number, customers), 0)
+        if cap.channel is None:
+            total = np.minimum(total, left)
+        elif cap_channel(cap.channel) in channels:
+            column = list(channels).index(cap_channel(cap.channel))
+            by_channel[:, column] = np.minimum(by_channel[:, column], left)
+    return total, by_channel
+
+
+def chosen_channel(
+    playbook: Playbook,
+    customers: pd.Index[str],
+    around: Circumstances,
+    room: Counts,
+    channels: Sequence[str],
+) -> Counts:
+    """Position in the playbook's channels through which each customer would be reached.
+
+    The first that consent, suppression and caps allow; the first of all where none does.
+    """  # fmt: skip
+    found = np.full(len(customers), -1, dtype=np.int64)
+    for number, channel in enumerate(playbook.channels):
+        open_, _ = _reach(channel, customers, around)
+        if playbook.kind == "promotional":
+            open_ = open_ & (room[:, list(channels).index(cap_channel(channel))] > 0)
+        found[(found < 0) & open_] = number
+    return np.maximum(found, 0)
+
+
+def trigger_gate(
+    playbook: Playbook,
+    scores: pd.DataFrame,
+    around: Circumstances,
+    *,
+    taxonomy: StageSet,
+    moment: Moment,
+) -> Gate:
+    """Whether one of the playbook's triggers has fired for a newcomer."""
+    n = len(scores)
+    if playbook.campaign in around.held:
+        return Gate("", np.ones(n, dtype=bool))
+    fired, why = np.zeros(n, dtype=bool), np.full(n, "", dtype=object)
+    for trigger in playbook.trigger:
+        passes, reason = _fired(trigger, playbook, scores, around, taxonomy, moment)
+        fired |= passes
+        why[why == ""] = reason[why == ""]
+    return Gate(why, fired)
+
+
+def _fired(
+    trigger: Trigger,
+    playbook: Playbook,
+    scores: pd.DataFrame,
+    around: Circumstances,
+    taxonomy: StageSet,
+    moment: Moment,
+) -> tuple[BoolArray, Text]:
+    n = len(scores)
+    if trigger.when == "stage_entered":
+        return _entered(trigger, playbook, scores, taxonomy, moment)
+    if trigger.when == "event" and trigger.role is not None:
+        name, _ = event_trigger(trigger.role, trigger.after_days, trigger.within_days)
+        passes = around.answers(name, pd.Index(scores["customer_id"]))
+        told = f"no {trigger.role} {trigger.after_days} days ago"
+    elif trigger.when == "flag_raised":
+        passes = holds_flag(scores, trigger.flag or "")
+        told = f"flag {trigger.flag} not raised"
+    elif trigger.when == "score_risen":
+        passes = _risen(scores, around.previous_scores, trigger.column or "")
+        told = f"{trigger.column} has not risen"
+    elif trigger.when == "date" and trigger.column in scores:
+        days = (moment.snapshot_at - pd.to_datetime(scores[trigger.column])).dt.days
+        most = np.inf if trigger.within_days is None else trigger.within_days - 1
+        passed = (days >= trigger.after_days) & (days <= trigger.after_days + most)
+        passes = passed.to_numpy(dtype=bool)
+        told = f"{trigger.column} not reached"
+    else:
+        passes, told = np.full(n, trigger.when == "schedule"), f"{trigger.column} unknown"
+    reason = np.full(n, f"trigger has not fired: {told}", dtype=object)
+    return passes, reason
+
+
+def holds_flag(scores: pd.DataFrame, flag: str) -> BoolArray:
+    """Whether a flag holds beside the stage."""
+    if "flags" not in scores:
+        return np.zeros(len(scores), dtype=bool)
+    listed: BoolArray = (
+        scores["flags"].astype(str).str.contains(f'"{flag}"', regex=False).to_numpy(dtype=bool)
+    )
+    return listed
+
+
+def _entered(
+    trigger: Trigger,
+    playbook: Playbook,
+    scores: pd.DataFrame,
+    taxonomy: StageSet,
+    moment: Moment,
+) -> tuple[BoolArray, Text]:
+    """Moves into the stage that may start the campaign.
+
+    A step down by the clock (to a silent stage, or to one of lower rank) counts once the rule has
+    given the same stage on the day before too; what the customer did counts at once.
+    """
+    stages = (trigger.stage,) if trigger.stage in taxonomy.stages else playbook.addressed(taxonomy)
+    n = len(scores)
+    there: BoolArray = scores["stage"].isin(stages).to_numpy(dtype=bool)
+    told = f"stage {' or '.join(map(str, stages))} not entered"
+    reason = np.full(n, f"trigger has not fired: {told}", dtype=object)
+    if "stage_change_cause" not in scores or "stage_since" not in scores:
+        return there, reason
+    cause = scores["stage_change_cause"].astype(object).to_numpy()
+    moved = np.isin(cause.astype(str), MOVING_CAUSES)
+    days = (moment.snapshot_at - pd.to_datetime(scores["stage_since"])).dt.days
+    since = days.to_numpy(dtype=float, na_value=np.nan)
+    waiting = (cause.astype(str) == "clock") & step_down(scores, taxonomy) & ~(since >= 1)
+    recent = np.ones(n, dtype=bool) if trigger.within_days is None else since < trigger.within_days
+    reason[there & ~moved] = "no move into the stage: " + cause[there & ~moved].astype(str)
+    reason[there & waiting] = "step down by the clock: waits for a second equal day"
+    return there & moved & recent & ~waiting, reason
+
+
+def step_down(scores: pd.DataFrame, taxonomy: StageSet) -> BoolArray:
+    """Whether the last move led to a silent stage, or to one of lower rank."""
+    to = scores["stage"].astype(object)
+    down = to.isin([*taxonomy.silent, "lapsed", "dormant"]).to_numpy(dtype=bool)
+    if "previous_stage" in scores and taxonomy.ranks:
+        ranks = pd.Series(dict(taxonomy.ranks), dtype=float)
+        was = scores["previous_stage"].astype(object).map(ranks).to_numpy(dtype=float)
+        down = down | (to.map(ranks).to_numpy(dtype=float) < was)
+    result: BoolArray = down
+    return result
+
+
+def _risen(scores: pd.DataFrame, before: pd.DataFrame | None, column: str) -> BoolArray:
+    """Whether a score is higher than at the snapshot before; those without one count as risen."""
+    now = numbers(scores, column)
+    if before is None or column not in before:
+        return ~np.isnan(now)
+    then = before.set_index("customer_id")[column].reindex(scores["customer_id"])
+    earlier = then.to_numpy(dtype=float, na_value=np.nan)
+    risen: BoolArray = ~np.isnan(now) & ~(now <= earlier)
+    return risen

@@ -10,14 +10,16 @@ import json
 import math
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from campaigns.assignment import VALUE_LABEL, CampaignPlan
+from campaigns.assignment import CampaignPlan
 from campaigns.playbook import Playbook
 from features.runs import sync
 
@@ -56,6 +58,7 @@ CONSENT_NOTES = {
         "keys. Do not send to them before consent has been checked."
     ),
     "managed_elsewhere": "Consent is managed elsewhere: the sending tool must apply it.",
+    "recorded": "Consent is recorded: everyone listed has given it for the channel by that day.",
 }
 
 # What a spreadsheet takes for a formula: these signs (also full width), at the start of a cell
@@ -66,10 +69,23 @@ _PLAIN_NUMBER = re.compile(r"^[+-]?\d+(\.\d+)?$", re.ASCII)
 
 @dataclass(frozen=True)
 class ExportRun:
-    """What a manifest says of the run that wrote it."""
+    """What a manifest says of the run that wrote it.
+
+    Attributes
+    ----------
+    run_id, scorer_version, model_versions
+        The run, the champion, and the parts within it.
+    written_at
+        When, given by the flow.
+    guard
+        What the re-staging guard must remember (`campaigns.guard.GuardState.told`).
+    """
 
     run_id: str
     scorer_version: str
+    model_versions: Mapping[str, Any] = field(default_factory=dict)
+    written_at: dt.datetime | None = None
+    guard: Mapping[str, Any] | None = None
 
 
 def safe_cell(text: str) -> str:
@@ -114,13 +130,13 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
         rows = plan.audience[plan.audience["campaign_id"] == playbook.campaign]
         content, escaped = _csv(rows)
         path = folder / f"{playbook.campaign}.csv"
-        _write(path, content)
+        write_whole(path, content)
         paths.append(path)
         facts = plan.table[plan.table["campaign_id"] == playbook.campaign].iloc[0].to_dict()
         described.append(_described(playbook, rows, facts, content) | {"escaped_cells": escaped})
     manifest = folder / MANIFEST_FILE
     text = json.dumps(_manifest(plan, run, described), indent=2, ensure_ascii=False) + "\n"
-    _write(manifest, text.encode("utf-8"))
+    write_whole(manifest, text.encode("utf-8"))
     return [*paths, manifest]
 
 
@@ -131,7 +147,7 @@ def _csv(rows: pd.DataFrame) -> tuple[bytes, int]:
     writer.writerow(FILE_COLUMNS)
     escaped = 0
     for row in rows[list(FILE_COLUMNS)].itertuples(index=False, name=None):
-        shown = [_cell(value) for value in row]
+        shown = [cell_text(value) for value in row]
         safe = [
             safe_cell(cell) if isinstance(value, str) else cell
             for cell, value in zip(shown, row, strict=True)
@@ -141,9 +157,12 @@ def _csv(rows: pd.DataFrame) -> tuple[bytes, int]:
     return text.getvalue().encode("utf-8"), escaped
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """A value as files show it: dates as YYYY-MM-DD, null as nothing."""
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return ""
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
     if isinstance(value, dt.datetime):
         return value.strftime("%Y-%m-%d")
     if isinstance(value, float):
@@ -168,7 +187,7 @@ def _described(
             change: int((rows["change"] == change).sum()) for change in ("added", "kept", "removed")
         },
         "control_share": playbook.control_share,
-        "channel": playbook.channel,
+        "channel": ", ".join(playbook.channels),
         "offer": playbook.offer.text,
         "success": playbook.success.metric,
         "success_within_days": playbook.success.within_days,
@@ -177,6 +196,8 @@ def _described(
         "value_label": facts["value_label"],
         "value_means": facts["value_means"],
         "smallest_detectable_effect": _rounded(facts["smallest_detectable_effect"]),
+        "max_contacts": playbook.max_contacts,
+        "held": facts["held"],
     }
 
 
@@ -195,14 +216,15 @@ def _manifest(
         "plan_only": plan.plan_only,
         "contact_keys": [],
         "note": CONSENT_NOTES[plan.consent],
-        "value_label": VALUE_LABEL,
+        "value_label": ", ".join(sorted(set(plan.table["value_label"]))),
         "columns": list(FILE_COLUMNS),
         "campaigns": described,
         "exclusions": plan.exclusions.to_dict("records"),
+        "guard": run.guard,
     }
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     unfinished = path.with_name(f"{path.name}.tmp")
     unfinished.write_bytes(content)

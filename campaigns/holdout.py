@@ -8,6 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from features.customer_config import GlobalHoldout
+
+# Never a campaign's name: those begin with a letter.
+GLOBAL = "*global"
 TREATMENT = "treatment"
 CONTROL = "control"
 
@@ -55,6 +59,14 @@ def arms(
     """Arm of each selected customer: ``control`` with the given probability, else ``treatment``."""
     held_out = draw(customers, salt=salt, campaign=campaign, wave=wave) < control_share
     return np.where(held_out, CONTROL, TREATMENT).astype(object)
+
+
+def in_global_holdout(
+    customers: Sequence[str], held: GlobalHoldout, *, salt: str
+) -> npt.NDArray[np.bool_]:
+    """Whom no promotional campaign may reach until the global hold-out ends."""
+    drawn = draw(customers, salt=salt, campaign=GLOBAL, wave=held.wave)
+    return drawn < held.share
 
 
 def smallest_detectable_effect(n: int, base_rate: float, control_share: float) -> float | None:

@@ -88,6 +88,8 @@ def standing(
     moment
         Date of the scores.
     """
+    if previous is None or not (previous["campaign_id"] == playbook.campaign).any():
+        return _nobody_before(failure)
     rows = earlier_rows(playbook.campaign, previous).reindex(customers)
     now = moment.snapshot_at.to_datetime64()
     entered, expires, seen = (
@@ -111,6 +113,20 @@ def standing(
         arm=rows["arm"].to_numpy(dtype=object),
         entered_at=entered,
         expires_at=expires,
+    )
+
+
+def _nobody_before(failure: Text) -> Standing:
+    """Standing where nobody has been in the campaign yet."""
+    n = len(failure)
+    never = np.full(n, np.datetime64("NaT"), dtype="datetime64[s]")
+    return Standing(
+        eligible=failure == "",
+        staying=np.zeros(n, dtype=bool),
+        bar=np.full(n, "", dtype=object),
+        arm=np.full(n, None, dtype=object),
+        entered_at=never,
+        expires_at=never,
     )
 
 

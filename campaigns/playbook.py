@@ -22,7 +22,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Line = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-StageKind = Literal["silent_buyers", "active"]
+StageKind = Literal["silent_buyers", "active", "all"]
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,15 @@ class StageSet:
         Its parameters by name, such as ``L``; rules may refer to them.
     silent
         Stage -> role whose silence leads to it (``lapsed``: purchase).
+    ranks
+        Stage -> its rank in the life cycle; a move to a lower one is a step down.
     """
 
     name: str
     stages: tuple[str, ...]
     parameters: Mapping[str, float] = field(default_factory=dict)
     silent: Mapping[str, str] = field(default_factory=dict)
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, taxonomy: Taxonomy) -> StageSet:
@@ -54,17 +57,32 @@ class StageSet:
             tuple(taxonomy.names),
             taxonomy.parameters,
             {stage.name: stage.silent for stage in taxonomy.stages if stage.silent is not None},
+            {stage.name: stage.rank for stage in taxonomy.stages},
         )
 
     def kind(self, kind: StageKind) -> tuple[str, ...]:
-        """Stages of a kind: ``silent_buyers`` or ``active`` (those no silence leads to)."""
+        """Stages of a kind: ``all``, ``silent_buyers`` or ``active`` (no silence leads there)."""
+        if kind == "all":
+            return self.stages
         if kind == "active":
             return tuple(stage for stage in self.stages if stage not in self.silent)
         return tuple(stage for stage in self.stages if self.silent.get(stage) == "purchase")
 
 
 class Trigger(Strict):
-    """What starts the campaign for a customer; declared here, fired by the nightly run."""
+    """What starts the campaign for a customer; one of a playbook's triggers must have fired.
+
+    Attributes
+    ----------
+    when
+        ``stage_entered``: the customer moved into the stage by behaviour or by the clock (a step
+        down by the clock counts once two daily evaluations agree). ``flag_raised``: the flag
+        holds. ``score_risen``: the column is higher than in the scores before, or new. ``event``:
+        ``after_days`` have passed since the last event of the role. ``date``: that many days
+        since the date in the column. ``schedule``: at every planning.
+    within_days
+        How long after that it may still start; null: as long as the audience rule holds.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,6 +93,7 @@ class Trigger(Strict):
     role: Name | None = None
     every: Literal["day", "week", "month", "quarter"] | None = None
     after_days: Annotated[int, Field(ge=0, le=3650)] = 0
+    within_days: Annotated[int, Field(ge=1, le=3650)] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Trigger:
@@ -107,10 +126,27 @@ class Offer(Strict):
 
 
 class Value(Strict):
-    """What one contact may bring: a product of scored columns, in money."""
+    """What one contact may bring, in money.
+
+    Attributes
+    ----------
+    product
+        Scored columns whose product is the spend that may follow.
+    means
+        That product in words.
+    margin
+        Share of the spend that is earned; null: that of the contact policy.
+    redeemed
+        Columns whose product is the spend to which a discount would apply; null: `product`.
+    uplift
+        Experiment whose uplift the scores carry for this campaign; null: its own name.
+    """
 
     product: Annotated[tuple[Name, ...], Field(min_length=1)]
     means: Line
+    margin: Annotated[float, Field(gt=0, le=1)] | None = None
+    redeemed: tuple[Name, ...] | None = None
+    uplift: Line | None = None
 
 
 class Success(Strict):
@@ -123,11 +159,16 @@ class Success(Strict):
     base_rate
         Scored probability whose mean stands for the rate without the campaign (or for its
         complement: the smallest detectable effect is the same).
+    role
+        Role of the event that counts as a response.
     """
 
     metric: Line
     within_days: Days
     base_rate: Name | None = None
+    role: Literal["purchase", "lead", "intent", "advocacy", "redemption", "survey_csat"] = (
+        "purchase"
+    )
 
 
 class Playbook(Strict):
@@ -139,10 +180,12 @@ class Playbook(Strict):
         Identifier, and words for the marketer.
     kind
         ``promotional``: at most one such campaign a customer and run, with a control group.
-        ``service``: never held out, may come beside another.
+        ``service``: never held out, may come beside another. ``list``: ids for an advertising
+        tool, nobody is written to. ``site_rule``: about visitors without a name, so it ends in a
+        rule for the site tool and no audience.
     stages
         Taxonomy name -> stages it addresses, with ``other`` for every taxonomy not named. Instead
-        of names: ``silent_buyers``, or ``active`` for the stages that no silence leads to.
+        of names: ``all``, ``silent_buyers``, or ``active``: the stages that no silence leads to.
     trigger
         What starts it; the first version lists everyone who fits the audience.
     audience
@@ -154,12 +197,18 @@ class Playbook(Strict):
         in one membership.
     rank_by
         Columns whose product orders the customers, best first.
+    channel
+        One, or several of which each customer gets the first that consent and caps allow.
     value, contact_cost
-        Expected value = product x (1 - discount) - contact cost, in money.
+        Expected value = margin x product - discount x redeemed - contact cost, in money.
     control_share
         Share of the selected customers who get no message.
     capacity
         Most customers in the campaign at once, both arms; null: no limit.
+    budget
+        Most money for contacts and discounts of those who enter in one run; null: no limit.
+    exclude
+        Rule of a second list, of those an advertising tool must leave out (kind ``list``).
     priority
         1 is served first.
     """
@@ -167,7 +216,7 @@ class Playbook(Strict):
     campaign: Name
     title: Line
     description: Line
-    kind: Literal["promotional", "service"] = "promotional"
+    kind: Literal["promotional", "service", "list", "site_rule"] = "promotional"
     stages: dict[Name, tuple[Name, ...] | StageKind]
     trigger: Annotated[tuple[Trigger, ...], Field(min_length=1)]
     audience: Annotated[Any, BeforeValidator(lambda node: parse_rule(node, "audience"))]
@@ -178,17 +227,29 @@ class Playbook(Strict):
     re_entry_days: Annotated[int, Field(ge=0, le=3650)] = 0
     max_contacts: Annotated[int, Field(ge=1, le=100)] | None = None
     rank_by: Annotated[tuple[Name, ...], Field(min_length=1)]
-    value: Value
-    channel: Name
+    value: Value | None = None
+    channel: Name | Annotated[tuple[Name, ...], Field(min_length=1)]
     offer: Offer
     contact_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     control_share: Share
     success: Success
     priority: Annotated[int, Field(ge=1, le=1000)]
     capacity: Annotated[int, Field(ge=1)] | None = None
+    budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    exclude: Annotated[
+        Any, BeforeValidator(lambda node: None if node is None else parse_rule(node, "exclude"))
+    ] = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Playbook:
+        if self.kind == "promotional" and self.value is None:
+            raise ValueError("a promotional campaign needs `value`")
+        if self.kind == "list" and self.control_share > 0:
+            raise ValueError(
+                "an advertising list addresses nobody by name: control_share must be 0"
+            )
+        if self.exclude is not None and self.kind != "list":
+            raise ValueError("`exclude` belongs to campaigns of the kind list")
         if OTHER not in self.stages:
             raise ValueError(f"stages needs `{OTHER}`, for taxonomies that are not named")
         if self.kind == "service" and self.control_share > 0:
@@ -197,8 +258,22 @@ class Playbook(Strict):
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """Its rules: the audience, and what ends a membership."""
-        return tuple(rule for rule in (self.audience, self.exit_on) if rule is not None)
+        """Its rules: the audience, what ends a membership, whom to leave out."""
+        found = (self.audience, self.exit_on, self.exclude)
+        return tuple(rule for rule in found if rule is not None)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Its channels, the preferred one first."""
+        return (self.channel,) if isinstance(self.channel, str) else self.channel
+
+    @property
+    def fixed_columns(self) -> tuple[str, ...]:
+        """Columns that rank customers and make up their value."""
+        value = self.value
+        asked = (*value.product, *(value.redeemed or ())) if value is not None else ()
+        base = (self.success.base_rate,) if self.success.base_rate is not None else ()
+        return (*self.rank_by, *asked, *base)
 
     def addressed(self, taxonomy: StageSet) -> tuple[str, ...]:
         """Stages of a taxonomy that it addresses; none where the taxonomy has no such stage.
@@ -275,10 +350,13 @@ def by_priority(playbooks: Iterable[Playbook]) -> list[Playbook]:
 def _named_columns(playbook: Playbook) -> list[tuple[str, str]]:
     """Every scored column a playbook names, with its key."""
     found = [("audience", each.column) for each in conditions(playbook.audience)]
-    if playbook.exit_on is not None:
-        found += [("exit_on", each.column) for each in conditions(playbook.exit_on)]
+    for key in ("exit_on", "exclude"):
+        rule = getattr(playbook, key)
+        found += [(key, each.column) for each in conditions(rule)] if rule is not None else []
     found += [("rank_by", column) for column in playbook.rank_by]
-    found += [("value.product", column) for column in playbook.value.product]
+    if playbook.value is not None:
+        found += [("value.product", column) for column in playbook.value.product]
+        found += [("value.redeemed", column) for column in playbook.value.redeemed or ()]
     if playbook.success.base_rate is not None:
         found.append(("success.base_rate", playbook.success.base_rate))
     return found

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from features.conditions import MEASURES
 from features.contracts import SCORED_ROW
 from features.errors import UserError
 
@@ -20,7 +21,10 @@ Text = npt.NDArray[np.object_]
 KNOWN_COLUMNS = tuple(column.name for column in SCORED_ROW)
 # Named after the attributes a business declares, hence open ended.
 OPEN_COLUMNS = ("preferred_", "interest_")
-REASON_COLUMNS = ("reason_1", "reason_2", "reason_3")
+# Columns that the plan adds to the scored rows: rules on the past, and affinity to restocked goods.
+PAST, RESTOCKED = "past ", "restocked "
+# The uplift of the very campaign, taken out of the column `uplift`.
+UPLIFT = "campaign_uplift"
 COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 OPERATORS = ("in", "is", *COMPARISONS, "has", "within_days", "due_within_days", "missing")
 
@@ -51,6 +55,7 @@ class Condition:
     column: str
     operator: str
     value: Any
+    node: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -91,14 +96,18 @@ def parse_rule(node: object, key: str = "audience") -> Rule:
     if isinstance(node, Condition | Group):
         return node
     if not isinstance(node, dict):
-        raise RuleError(key, found=repr(node), expected="all, any, not, or a column condition")
+        raise RuleError(key, found=repr(node), expected="all, any, not, or a condition")
     if "column" in node:
         return _parse_condition(node, key)
+    if "restocked" in node:
+        return _parse_restocked(node["restocked"], key)
+    if "latest_of" in node or any(measure in node for measure in MEASURES):
+        return Condition(past_name(node), "is", True, node)
     if len(node) != 1 or next(iter(node)) not in ("all", "any", "not"):
         raise RuleError(
             key,
             found=", ".join(map(str, node)) or "nothing",
-            expected="one of all, any, not, or a condition with `column`",
+            expected="one of all, any, not, a condition with `column`, or a measure of the past",
         )
     word, below = next(iter(node.items()))
     if word == "not":
@@ -107,6 +116,29 @@ def parse_rule(node: object, key: str = "audience") -> Rule:
         raise RuleError(f"{key}.{word}", found=repr(below), expected="a list of at least one rule")
     parts = (parse_rule(part, f"{key}.{word}.{i}") for i, part in enumerate(below))
     return Group(word, tuple(parts))
+
+
+def past_name(node: Mapping[str, Any]) -> str:
+    """Column under which the answer to a rule on the past stands."""
+    return PAST + json.dumps(node, sort_keys=True, default=str)
+
+
+def _parse_restocked(node: object, key: str) -> Condition:
+    fits = (
+        isinstance(node, dict)
+        and set(node) == {"within_days", "match"}
+        and isinstance(node["within_days"], int)
+        and isinstance(node["match"], list)
+        and bool(node["match"])
+        and all(isinstance(name, str) for name in node["match"])
+    )
+    if not isinstance(node, dict) or not fits:
+        raise RuleError(
+            f"{key}.restocked",
+            found=repr(node),
+            expected="{within_days: DAYS, match: [product_type, brand, ...]}",
+        )
+    return Condition(RESTOCKED + json.dumps(node, sort_keys=True), "is", True, node)
 
 
 def _parse_condition(node: dict[Any, Any], key: str) -> Condition:
@@ -177,7 +209,8 @@ def conditions(rule: Rule) -> list[Condition]:
 
 def is_known(column: str) -> bool:
     """Whether a scored row may have this column."""
-    return column in KNOWN_COLUMNS or column.startswith(OPEN_COLUMNS)
+    known = column in KNOWN_COLUMNS or column == UPLIFT
+    return known or column.startswith((*OPEN_COLUMNS, PAST, RESTOCKED))
 
 
 def describe(rule: Rule) -> str:
@@ -191,6 +224,8 @@ def describe(rule: Rule) -> str:
             for part in rule.parts
         )
     value = rule.value
+    if rule.node is not None:
+        return _asked(rule)
     if rule.operator == "in":
         return f"{rule.column} in {', '.join(map(str, value))}"
     if rule.operator == "missing":
@@ -201,6 +236,23 @@ def describe(rule: Rule) -> str:
     if rule.operator in words:
         return f"{rule.column} {words[rule.operator]} {value} days"
     return f"{rule.column} {rule.operator} {value}"
+
+
+def _asked(rule: Condition) -> str:
+    """A rule on the past in words."""
+    node = rule.node or {}
+    if rule.column.startswith(RESTOCKED):
+        return f"{' and '.join(node['match'])} restocked in the last {node['within_days']} days"
+    words = []
+    for name, value in node.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if name in COMPARISONS or name == "==":
+            words.append(f"{name} {shown}")
+        elif name == "window":
+            words.append(f"in {shown} days")
+        else:
+            words.append(f"{name} {shown}".replace("_", " "))
+    return " ".join(words)
 
 
 def holds(rule: Rule, scores: pd.DataFrame, moment: Moment) -> BoolArray:
@@ -307,46 +359,3 @@ def _has(column: pd.Series[Any], member: object) -> BoolArray:
     holding = np.array([member in json.loads(text) for text in texts] + [False], dtype=bool)
     found: BoolArray = holding[codes]
     return found
-
-
-def reasons(rule: Rule, scores: pd.DataFrame, moment: Moment) -> Text:
-    """Why each row fits: its stage and the affirmed conditions that hold, with its own values.
-
-    The sentences ``reason_1..3`` of the scorer follow where the rows carry them.
-
-    Returns
-    -------
-    ndarray of str, shape (rows,)
-        Such as ``stage retention; churn_band high; p_churn 0.83``.
-    """
-    lines: list[list[str]] = [[] for _ in range(len(scores))]
-    always = Condition("stage", "missing", False)
-    for condition in (always, *_affirmed(rule)):
-        if condition.column in scores:
-            hit = holds(condition, scores, moment) & scores[condition.column].notna().to_numpy(bool)
-            values = scores[condition.column].to_numpy(dtype=object)
-            for row in np.flatnonzero(hit):
-                lines[row].append(f"{condition.column} {_shown(values[row])}")
-    for name in REASON_COLUMNS:
-        if name in scores:
-            for line, text in zip(lines, scores[name], strict=True):
-                if isinstance(text, str) and text:
-                    line.append(text)
-    return np.array(["; ".join(dict.fromkeys(line)) for line in lines], dtype=object)
-
-
-def _affirmed(rule: Rule) -> list[Condition]:
-    """Conditions not under a ``not``."""
-    if isinstance(rule, Condition):
-        return [rule]
-    if rule.word == "not":
-        return []
-    return [found for part in rule.parts for found in _affirmed(part)]
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float | np.floating):
-        return f"{value:.3g}"
-    if hasattr(value, "strftime"):
-        return str(value.strftime("%Y-%m-%d"))
-    return str(value)

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from features.config_blocks import PositiveDays, Strict
 from features.contracts import EVENT_COLUMNS, ROLES
+from features.customer_config import CustomerData
 from features.history_config import StageHistory
 from features.settings import find as find
 from features.settings import override as override
@@ -60,7 +61,7 @@ class Quarantine(Strict):
     max_share: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
-class Config(Strict):
+class Config(CustomerData):
     """One data set: where its events lie, what they mean, what to predict."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -97,7 +98,6 @@ class Config(Strict):
     transition: TransitionTask = TransitionTask()
     stage: StageTask = StageTask()
     settle_days: Annotated[int, Field(ge=0, le=365)] = 0
-    consent: Literal["not_recorded", "managed_elsewhere"] = "not_recorded"
     campaigns: tuple[str, ...] = ()
     backtest: Backtest = Backtest()
     truth: str | None = None
@@ -227,7 +227,23 @@ def resolve(config: Config, path: Path) -> Config:
     truth = None if config.truth is None else str(_absolute(config.truth, path))
     campaigns = tuple(str(find(name, beside=path).resolve()) for name in config.campaigns)
     found = {"sources": sources, "stages": stages, "campaigns": campaigns, "truth": truth}
-    return config.model_copy(update={**found, **beside})
+    return config.model_copy(update={**found, **beside, **_about_customers(config, path)})
+
+
+def _about_customers(config: Config, path: Path) -> dict[str, Any]:
+    """The tables beside events and the export maps with absolute file names."""
+    found: dict[str, Any] = {
+        "suppressions": tuple(
+            each.model_copy(update={"table": _absolute(each.table, path)})
+            for each in config.suppressions
+        ),
+        "exports": tuple(str(find(name, beside=path).resolve()) for name in config.exports),
+    }
+    for name in ("customers", "consents", "products"):
+        table = getattr(config, name)
+        if table is not None:
+            found[name] = table.model_copy(update={"table": _absolute(table.table, path)})
+    return found
 
 
 def _absolute(location: Location, path: Path) -> Location:

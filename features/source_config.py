@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -114,6 +114,14 @@ class CsvFormat(Strict):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     decimal: Literal[".", ","] = "."
     encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+
+
+class Formatted(Protocol):
+    """Whatever says how its files are written."""
+
+    @property
+    def csv(self) -> CsvFormat:
+        """Form of delimited files."""
 
 
 class EventSource(Strict):

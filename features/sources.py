@@ -35,9 +35,8 @@ from features.source_config import (
     ColumnRef,
     DatasetTable,
     EventSource,
-    Identities,
+    Formatted,
     Location,
-    Spend,
     UrlTable,
 )
 from features.tables import describe, read_file, require, unreadable
@@ -67,9 +66,7 @@ def connect(temporary: Path | None = None) -> Any:
     return connection
 
 
-def open_table(
-    connection: Any, location: Location, source: EventSource | Identities | Spend
-) -> Table:
+def open_table(connection: Any, location: Location, source: Formatted) -> Table:
     """The table at a location, lazily where the format allows.
 
     Raises

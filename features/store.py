@@ -182,6 +182,32 @@ def previous_audience(output: Path, *, before: dt.date) -> pd.DataFrame | None:
         )
 
 
+def entrants(output: Path, *, before: dt.date) -> pd.DataFrame:
+    """Customers added to every campaign at each published snapshot before a date.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by snapshot_at, oldest first; one column a campaign; null before its first
+        mention.
+    """
+    output = output.absolute()
+    runs = [
+        run
+        for run in published_runs(output)
+        if run.status == "published" and run.snapshot_at < before
+    ]
+    found: dict[dt.date, dict[str, int]] = {}
+    with _connected() as con:
+        for run in runs:
+            members = con.read_parquet(str(output / run.audience_file))
+            counted = members.aggregate(
+                "campaign_id, count(*) FILTER (change = 'added')", "campaign_id"
+            )
+            found[run.snapshot_at] = dict(counted.fetchall())
+    return pd.DataFrame.from_dict(found, orient="index").sort_index()
+
+
 def clean_unpublished(output: Path, *, keep: Iterable[str] = ()) -> list[str]:
     """Remove what killed runs left behind, and return the names.
 

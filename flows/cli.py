@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import horizons, metrics, settings, stages
+from flows import campaign_commands, horizons, metrics, settings, stages
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -135,18 +135,6 @@ def score(output: Output = OUTPUTS) -> None:
 
 
 @app.command()
-def target(output: Output = OUTPUTS) -> None:
-    """Plan the audiences anew from the current scores, e.g. after a playbook has changed."""
-    settings.apply(output.absolute())
-    folder = _prepared(output, None, None)
-    from flows.tables import print_scores
-    from flows.target import retarget_flow
-
-    _run(retarget_flow, folder)
-    print_scores(Path(folder))
-
-
-@app.command()
 def leads(
     output: Output = OUTPUTS,
     band: Annotated[
@@ -240,6 +228,7 @@ def simulate(
 app.add_typer(stages.app, name="stages")
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
+campaign_commands.register(app, _run)
 
 
 def _next(command: str) -> None:

@@ -11,48 +11,52 @@ from typing import Any
 import pandas as pd
 from prefect import flow, task
 
-from campaigns.assignment import plan_campaigns
-from campaigns.exports import ExportRun, audience_table, write_audiences
-from campaigns.playbook import StageSet, load_playbooks
+from campaigns.exports import audience_table, write_audiences
+from campaigns.targets import EXPORTS, write_exports
 from features import store
 from features.locks import exclusive
 from features.runs import RunRecord, run_folder, write_parquet
-from features.taxonomy import load_taxonomy
-from flows.console import step
+from flows.console import step, warn
+from flows.plan import planned_from, read_meta
 from flows.summary import write_summary
 from flows.workspace import Workspace, new_run_id
 
 
-def _meta(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    return content
-
-
-@task(name="plan audiences")
-def plan_audiences(output: str, run_id: str) -> dict[str, Any]:
-    """Plan every campaign from a run's scores; writes its audience files."""
+def write_plan(output: str, run_id: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Plan every campaign from a run's scores, and write its audience files and exports."""
     space = Workspace(Path(output))
-    config, folder = space.config(), run_folder(space.output, run_id)
-    meta = _meta(folder)
-    snapshot_at = dt.date.fromisoformat(meta["snapshot_at"])
-    plan = plan_campaigns(
-        pd.read_parquet(folder / "scores"),
-        load_playbooks([Path(path) for path in config.campaigns]),
-        snapshot_at=snapshot_at,
-        taxonomy=StageSet.of(load_taxonomy(config)),
-        previous=store.previous_audience(space.output, before=snapshot_at),
-        consent=config.consent,
-        salt=f"{config.name}:{config.seed}",
-    )
-    run = ExportRun(run_id=run_id, scorer_version=meta["scorer_version"])
+    folder = run_folder(space.output, run_id)
+    planned = planned_from(space, run_id, confirm=confirm)
+    plan, run = planned.plan, planned.run
     write_audiences(plan, folder / "audiences", run=run)
     write_parquet(folder / "audience.parquet", audience_table(plan))
     plan.exclusions.to_csv(folder / "audiences" / "exclusions.csv", index=False)
     plan.table.to_csv(folder / "audiences" / "plan.csv", index=False)
-    for row in plan.table.itertuples():
-        note = ", plan only: no consent is recorded" if plan.plan_only else ""
-        step(f"{row.title}: {row.treatment:,} to address, {row.control:,} held out{note}")
+    if planned.targets:
+        write_exports(plan, planned.targets, folder / EXPORTS, run=run, delivery=planned.delivery)
+        step(f"exports for {', '.join(target.target for target in planned.targets)}")
+    waiting = plan.table[plan.table["held"] != ""]
+    if len(waiting) and planned.targets:
+        reasons = ", ".join(sorted(set(waiting["held"])))
+        warn(
+            f"{len(waiting)} export(s) wait ({reasons}): look at the plan, then run "
+            f"`stagecast target --confirm-entrants --output {output}`"
+        )
+    members = int((plan.table["members"]).sum())
+    step(f"{len(plan.table)} campaigns, {members:,} members, {_held_out(plan.table):,} held out")
     return {"campaigns": len(plan.table), "members": len(plan.audience)}
+
+
+@task(name="plan audiences")
+def plan_audiences(
+    output: str, run_id: str, confirm: tuple[str, ...] | None = None
+) -> dict[str, Any]:
+    """Plan every campaign from a run's scores; writes its audience files and exports."""
+    return write_plan(output, run_id, confirm)
+
+
+def _held_out(table: pd.DataFrame) -> int:
+    return int(table["control"].sum())
 
 
 @task(name="publish")
@@ -60,7 +64,7 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
     """Write the summary, then make the run's scores and audiences current in one act."""
     space = Workspace(Path(output))
     folder = run_folder(space.output, run_id)
-    meta = _meta(folder)
+    meta = read_meta(folder)
     write_summary(space, run_id)
     record = RunRecord(
         run_id=run_id,
@@ -90,23 +94,26 @@ def take_over_scores(output: str, run_id: str) -> None:
     (new / "scores").mkdir(parents=True)
     for file in current.score_files:
         os.link(space.output / file, new / "scores" / Path(file).name)
-    meta = {**_meta(old), "run_id": run_id}
+    meta = {**read_meta(old), "run_id": run_id}
     (new / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     context = (old / "scoring_context.json").read_text(encoding="utf-8")
     (new / "scoring_context.json").write_text(context, encoding="utf-8")
 
 
 @flow(name="target")
-def target_flow(output: str, run_id: str) -> dict[str, Any]:
+def target_flow(output: str, run_id: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
     """Plan the audiences of a run's scores, and publish scores and audiences in one act."""
     with exclusive(Path(output), run_id):
-        return plan_audiences(output, run_id) | publish_run(output, run_id)
+        return plan_audiences(output, run_id, confirm) | publish_run(output, run_id)
 
 
 @flow(name="retarget")
-def retarget_flow(output: str) -> dict[str, Any]:
-    """Plan the audiences anew from the current scores, and publish them with those scores."""
+def retarget_flow(output: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Plan the audiences anew from the current scores, and publish them with those scores.
+
+    `confirm` names the campaigns whose entrants a person has looked at; `ALL` confirms all.
+    """
     run_id = new_run_id("target")
     with exclusive(Path(output), run_id):
         take_over_scores(output, run_id)
-        return target_flow(output, run_id) | {"run_id": run_id}
+        return target_flow(output, run_id, confirm) | {"run_id": run_id}

@@ -958,6 +958,38 @@ _DTYPES = {
 }
 
 
+def effect_basis(terms: Mapping[str, Any], x: Array) -> Array:
+    """Ranks of every column (0 in the middle, and where missing), then the products of pairs."""
+    ranks = np.zeros(x.shape)
+    for column, knots in enumerate(terms["knots"]):
+        if knots:
+            known = ~np.isnan(x[:, column])
+            # The middle of equal values: a yes or no keeps its two places.
+            grid = np.linspace(-1.0, 1.0, len(knots))
+            left = np.searchsorted(knots, x[known, column], side="left")
+            right = np.searchsorted(knots, x[known, column], side="right") - 1
+            below, above = np.clip(left, 0, len(knots) - 1), np.clip(right, 0, len(knots) - 1)
+            ranks[known, column] = (grid[below] + grid[above]) / 2
+    pairs = [ranks[:, first] * ranks[:, second] for first, second in terms["pairs"]]
+    return np.column_stack([ranks, *pairs])
+
+
+def effect_terms(terms: Mapping[str, Any], x: Array) -> Array:
+    """Effect by the linear terms alone."""
+    z = (effect_basis(terms, x) - np.asarray(terms["means"])) / np.asarray(terms["scales"])
+    weighted = np.ascontiguousarray(z * np.asarray(terms["coefficients"]))
+    return np.asarray(weighted.sum(axis=1) + terms["intercept"])
+
+
+def uplift_effect(part: Part, frame: pd.DataFrame) -> Array:
+    """Added outcome of every row, were they sent the message."""
+    head = part.parameters
+    x = matrix(frame, head["features"])
+    effect = effect_terms(head["terms"], x)
+    trees = [raw_score(part.boosters[name], x) for name in sorted(part.boosters)]
+    return np.asarray(effect + np.mean(trees, axis=0)) if trees else effect
+
+
 def save_scorer(folder: Path, parts: Mapping[str, Part], head: Mapping[str, Any]) -> None:
     """Write ``scorer.json`` and one folder a part, as `load_scorer` reads them."""
     folder.mkdir(parents=True, exist_ok=True)

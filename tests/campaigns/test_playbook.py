@@ -28,13 +28,17 @@ def test_the_shipped_playbooks_load_in_order_of_priority() -> None:
     assert names.index("save_valuable_customers") < names.index("win_back")
 
 
+def taxonomy_of(name: str) -> StageSet:
+    file = SHIPPED[0].parents[1] / "stages" / f"{name}.yaml"
+    return StageSet.of(parse_taxonomy(parse_yaml(file), {}, where=file.name))
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 @pytest.mark.parametrize(
     "taxonomy",
     [
         TAXONOMY,
-        StageSet("omnisend", ("lapsed", "loyalty", "conversion", "retention", "reach", "dormant")),
-        StageSet("activecampaign", ("lapsed", "support_grow", "convert_close", "dormant")),
+        *(taxonomy_of(name) for name in ("omnisend", "activecampaign", "rfm")),
         StageSet("my_own", ("gone", "whale", "minnow"), silent={"gone": "purchase"}),
     ],
     ids=lambda taxonomy: taxonomy.name,
@@ -44,9 +48,33 @@ def test_the_shipped_playbooks_address_a_stage_of_every_taxonomy(
 ) -> None:
     stages = load_playbook(path).addressed(taxonomy)
     assert stages
-    silent = stages in [("lapsed",), ("gone",)]
-    assert silent == (path.stem == "win_back")
-    assert silent or not {"lapsed", "gone", "dormant"} & set(stages)
+    if path.stem == "win_back":
+        assert set(stages) <= {"lapsed", "gone", *taxonomy.kind("silent_buyers")}
+    elif path.stem != "service_recovery":
+        assert not {"lapsed", "gone", "dormant"} & set(stages)
+
+
+def test_all_sixteen_playbooks_ship_in_the_order_of_their_priorities() -> None:
+    books = load_playbooks(SHIPPED)
+    assert [book.campaign for book in books] == [
+        "service_recovery",
+        "loyal_feedback_survey",
+        "save_valuable_customers",
+        "hot_lead_call",
+        "brand_interest_reminder",
+        "subscriber_welcome",
+        "new_buyer_onboarding",
+        "replenish",
+        "win_back",
+        "next_purchase_code",
+        "look_alike_seed",
+        "vip_referral",
+        "sign_up_prompt",
+        "persuadables_promotion",
+        "site_wide_promotion",
+        "education_series",
+    ]
+    assert all(book.control_share >= 0.1 for book in books if book.kind == "promotional")
 
 
 def test_stages_are_read_from_a_full_taxonomy() -> None:
@@ -99,9 +127,9 @@ def test_a_wrong_playbook_names_file_key_found_and_allowed(
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     file = written(tmp_path)
     content = yaml.safe_load(file.read_text())
-    del content["value"]
+    del content["offer"]
     file.write_text(yaml.safe_dump(content))
-    with pytest.raises(UserError, match="value: found nothing"):
+    with pytest.raises(UserError, match="offer: found nothing"):
         load_playbook(file)
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.rules import Moment, RuleError, describe, holds, parse_rule, reasons
+from campaigns.reasons import reasons
+from campaigns.rules import Moment, RuleError, describe, holds, parse_rule
 from features.errors import UserError
 
 FRAME = pd.DataFrame(

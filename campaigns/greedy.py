@@ -1,0 +1,207 @@
+"""Assignment by prices: places go out by value above price, under a bound none can exceed.
+
+Prices for the scarce places and the money are found by subgradient steps on the Lagrangian dual,
+first on some of the customers, then on all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
+
+SAMPLE = 20_000  # customers on whom prices are sought first
+STEPS, POLISH = 250, 25
+
+
+def greedy(problem: Problem, *, seed: int) -> Solution:
+    """Assignment by value above price, with the Lagrangian bound on what any could be worth."""
+    return guided(problem, problem.open, seed)[0]
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a place in each campaign, its own money, and the common money cost."""
+
+    place: Numbers
+    money: Numbers
+    common: float = 0.0
+
+    def net(self, problem: Problem, usable: Flags) -> Numbers:
+        """Value above price of every pair; -inf where not usable."""
+        net = problem.value - self.place - (self.money + self.common) * problem.cost
+        return np.where(usable, net, -np.inf)
+
+
+def guided(problem: Problem, usable: Flags, seed: int) -> tuple[Solution, Prices]:
+    """The greedy solution, and the prices that gave its bound."""
+    prices = _priced(problem, usable, seed)
+    priced, free = (_dual(problem, usable, p)[0] for p in (prices, _free(problem)))
+    priced_out = _handed_out(problem, usable, prices)
+    plain = _handed_out(problem, usable, _free(problem))
+    totals = [float(problem.value[chosen].sum()) for chosen in (priced_out, plain)]
+    chosen = priced_out if totals[0] >= totals[1] else plain
+    bound = max(min(priced, free), *totals)
+    solution = Solution(chosen, max(totals), bound, "greedy")
+    return solution, prices if priced <= free else _free(problem)
+
+
+def _free(problem: Problem) -> Prices:
+    none = np.zeros(problem.value.shape[1])
+    return Prices(none, none)
+
+
+def _priced(problem: Problem, usable: Flags, seed: int) -> Prices:
+    """Prices by subgradient steps, first on some of the customers, then on all."""
+    some = np.flatnonzero(usable.any(axis=1))
+    prices = _free(problem)
+    if len(some) > SAMPLE:
+        drawn = np.sort(np.random.default_rng(seed).choice(some, SAMPLE, replace=False))
+        part = problem.part(drawn, SAMPLE / len(some))
+        prices = _descended(part, usable[drawn], prices, STEPS, 1.0)
+        return _descended(problem, usable, prices, POLISH, 0.05)
+    return _descended(problem, usable, prices, STEPS, 1.0)
+
+
+def _descended(problem: Problem, usable: Flags, start: Prices, steps: int, first: float) -> Prices:
+    """Prices with the lowest bound met on the way."""
+    m = problem.value.shape[1]
+    money_limits = np.append(problem.campaign_budget, problem.budget)
+    spread = float(np.mean(problem.value[usable])) if usable.any() else 0.0
+    paid = problem.cost[usable]
+    density = spread / max(float(paid.mean()), 1e-9) if len(paid) else 0.0
+    place, own, common = start.place, start.money, start.common
+    best, lowest = start, np.inf
+    for step in range(steps):
+        prices = Prices(place, own, common)
+        bound, demand, spent = _dual(problem, usable, prices)
+        if bound < lowest:
+            best, lowest = prices, bound
+        size = first / (1 + step) ** 0.7
+        over_places = _relative(demand, problem.capacity)
+        over_money = _relative(np.append(spent, spent.sum()), money_limits)
+        place = np.maximum(0.0, place + size * spread * over_places)
+        own = np.maximum(0.0, own + size * density * over_money[:m])
+        common = max(0.0, common + size * density * float(over_money[m]))
+    return best
+
+
+def _relative(used: Numbers, limit: Numbers) -> Numbers:
+    """By how much a limit is missed, as a share of it, between -1 and 1; 0 where there is none."""
+    finite = np.isfinite(limit)
+    bound = np.where(finite, limit, 1.0)
+    missed = (used - bound) / np.maximum(np.maximum(bound, used), 1e-9)
+    return np.where(finite, missed, 0.0)
+
+
+def _dual(problem: Problem, usable: Flags, prices: Prices) -> tuple[float, Numbers, Numbers]:
+    """Bound at some prices, and the demand for places and money there."""
+    net = prices.net(problem, usable)
+    chosen = best_each(problem, net)
+    bound = float(net[chosen].sum())
+    paid = np.concatenate([prices.place, prices.money, [prices.common]])
+    limits = np.concatenate([problem.capacity, problem.campaign_budget, [problem.budget]])
+    finite = np.isfinite(limits)
+    bound += float((paid[finite] * limits[finite]).sum())
+    return bound, chosen.sum(axis=0).astype(float), (chosen * problem.cost).sum(axis=0)
+
+
+def best_each(problem: Problem, net: Numbers) -> Flags:
+    """Each customer's best campaigns by net value, within their own caps.
+
+    Caps by channel within a cap in all: for such nested caps, taking the best first is optimal.
+    """
+    chosen = np.zeros(net.shape, dtype=bool)
+    rows = np.arange(len(net))
+    left, by_channel = problem.at_most.copy(), problem.channel_left.copy()
+    net = net.copy()
+    for _ in range(int(min(left.max(initial=0), net.shape[1]))):
+        which = np.argmax(net, axis=1)
+        gain = (net[rows, which] > 0) & (left > 0)
+        who = np.flatnonzero(gain)
+        if not len(who):
+            break
+        taken = which[who]
+        chosen[who, taken] = True
+        net[who, taken] = -np.inf
+        left[who] -= 1
+        channel = problem.channel[who, taken]
+        by_channel[who, channel] -= 1
+        full = who[by_channel[who, channel] <= 0]
+        if len(full):
+            closed = by_channel[full[:, None], problem.channel[full]] <= 0
+            net[full] = np.where(closed, -np.inf, net[full])
+    return chosen
+
+
+def _handed_out(problem: Problem, usable: Flags, prices: Prices) -> Flags:
+    """Places handed out in rounds: everyone asks for the best left, campaigns take the best.
+
+    Nobody who has a place loses it. A pair that a campaign has refused is not asked for again, so
+    the rounds end. The last rounds ignore prices, so that no place stays empty for their sake.
+    """
+    chosen = np.zeros(usable.shape, dtype=bool)
+    state = _Left(problem)
+    rows = np.arange(len(usable))
+    for round_prices in (prices, _free(problem)):
+        net = round_prices.net(problem, usable & ~chosen)
+        while True:
+            net[:, ~state.places] = -np.inf
+            open_rows = rows[(state.left > 0) & (net.max(axis=1, initial=-np.inf) > 0)]
+            if not len(open_rows):
+                break
+            which = np.argmax(net[open_rows], axis=1)
+            asked = net[open_rows, which].copy()
+            net[open_rows, which] = -np.inf
+            fits = state.by_channel[open_rows, problem.channel[open_rows, which]] > 0
+            who, which, asked = open_rows[fits], which[fits], asked[fits]
+            for campaign in np.unique(which):
+                mine = which == campaign
+                order = np.argsort(-asked[mine], kind="stable")
+                taken = state.take(who[mine][order], int(campaign))
+                chosen[taken, campaign] = True
+    return chosen
+
+
+class _Left:
+    """What is left of places, money and contacts."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.left, self.by_channel = problem.at_most.copy(), problem.channel_left.copy()
+        self.capacity = np.floor(problem.capacity)
+        self.money, self.budget = problem.campaign_budget.copy(), problem.budget
+
+    @property
+    def places(self) -> Flags:
+        """Campaigns with a place left."""
+        return self.capacity >= 1
+
+    def take(self, ordered: Codes, campaign: int) -> Codes:
+        """Those of some customers, best first, whom the campaign can still take."""
+        limit = min(self.capacity[campaign], len(ordered))
+        cost = self.problem.cost[ordered, campaign]
+        money = min(self.money[campaign], self.budget)
+        if np.isfinite(money) and cost.sum() > money:
+            ordered = ordered[_affordable(cost, money)]
+        taken = ordered[: int(limit)]
+        spent = float(self.problem.cost[taken, campaign].sum())
+        self.capacity[campaign] -= len(taken)
+        self.money[campaign] -= spent
+        self.budget -= spent
+        self.left[taken] -= 1
+        self.by_channel[taken, self.problem.channel[taken, campaign]] -= 1
+        return taken
+
+
+def _affordable(cost: Numbers, money: float) -> Flags:
+    """A longest prefix that the money pays, then whoever else still fits in turn."""
+    fits = np.cumsum(cost) <= money
+    rest = money - float(cost[fits].sum())
+    for number in np.flatnonzero(~fits)[:1000]:
+        if cost[number] <= rest:
+            fits[number] = True
+            rest -= float(cost[number])
+    return fits

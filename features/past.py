@@ -1,0 +1,155 @@
+"""Conditions and counts on customers' pasts that campaigns ask for, at one date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from features.archive import FILES, FOLDER
+from features.condition_reader import Vocabulary, read_rule
+from features.conditions import Measure, Rule, subjects_of
+from features.config import Config
+from features.contracts import CUSTOMER, LIFELESS_ROLES, ROLES
+from features.customer_config import ContactPolicy
+from features.day_rows import Subject
+from features.facts import Facts
+from features.marked import Spot
+from features.tallies import Tallies
+from features.taxonomy import load_taxonomy
+from features.windows import History, history
+
+# Signs that a human is there: what customers do themselves.
+ALIVE_ROLES = tuple(role for role in ROLES if role not in LIFELESS_ROLES)
+MEDIAN_GAP = "median_gap"
+FOREVER = 3650.0
+
+
+@dataclass(frozen=True)
+class Past:
+    """What campaigns asked of the customers' pasts, indexed by customer id.
+
+    Attributes
+    ----------
+    rules
+        One column of bool a rule, under the name it was asked by.
+    contacts
+        Messages sent in each cap's span, one column a cap in the policy's order (float).
+    sunset
+        Whether the sunset holds; all false where the data cannot tell.
+    parameters
+        The values rules could refer to: the taxonomy's, and ``median_gap`` (days from first to
+        second order day, median over those with two).
+    """
+
+    rules: pd.DataFrame
+    contacts: pd.DataFrame
+    sunset: pd.Series[Any]
+    parameters: Mapping[str, float]
+
+
+def past(output: Path, config: Config, rules: Mapping[str, Mapping[str, Any]], *, at: int) -> Past:
+    """Evaluate rules, caps and the sunset on what was known before a date.
+
+    Parameters
+    ----------
+    output
+        The output folder, where the features step stored tallies.
+    config
+        The data set.
+    rules
+        Name -> rule in the form of stage rules; amounts in currency. ``median_gap`` may stand
+        beside the taxonomy's parameters.
+    at
+        Day number of the date.
+
+    Raises
+    ------
+    UserError
+        Where a rule cannot be read; the message names it.
+    """
+    taxonomy = load_taxonomy(config)
+    tables = [pq.read_table(output / FOLDER / "tallies" / name) for name in FILES]
+    tallies, role_types = Tallies(*tables), config.role_types()
+    gap = median_gap(history(tallies, role_types), at)
+    parameters = {**taxonomy.parameters, MEDIAN_GAP: gap}
+    read = {name: _read(name, node, config, tallies, parameters) for name, node in rules.items()}
+    policy = config.contact_policy
+    asked = {s for rule in read.values() for s in subjects_of(rule)}
+    asked |= {_sent(channel) for channel in {cap.channel for cap in policy.caps}}
+    known = history(tallies, role_types, asked).known_before(at)
+    facts = Facts(known, at, at)
+    index = pd.Index(known.customers.astype(object), name=CUSTOMER)
+    return Past(
+        rules=pd.DataFrame({n: facts.holds(rule) for n, rule in read.items()}, index=index),
+        contacts=pd.DataFrame(
+            {
+                number: facts.measure(Measure("count", _sent(cap.channel), cap.days))
+                for number, cap in enumerate(policy.caps)
+            },
+            index=index,
+        ),
+        sunset=pd.Series(_given_up(facts, policy), index=index),
+        parameters=parameters,
+    )
+
+
+def _sent(channel: str | None) -> Subject:
+    return Subject("sent") if channel is None else Subject("sent", "channel", (channel,))
+
+
+def _read(
+    name: str,
+    node: Mapping[str, Any],
+    config: Config,
+    tallies: Tallies,
+    parameters: Mapping[str, float],
+) -> Rule:
+    words = Vocabulary(
+        values=parameters,
+        scale=10**config.minor_units,
+        event_types=set(tallies.daily["event_type"].unique().to_pylist()),
+        attributes={*config.attributes(), "channel"} - set(config.sensitive),
+    )
+    return read_rule(Spot(node, name), words)
+
+
+def median_gap(known: History, at: int) -> float:
+    """Days from the first to the second order day, median over customers with two by a date.
+
+    Ten years where nobody has two, so that no rule that waits for it holds.
+    """
+    rows = known.roles.get("purchase")
+    if rows is None:
+        return FOREVER
+    before = rows.day < at
+    customer, day = rows.customer[before], rows.day[before]
+    if not len(day):
+        return FOREVER
+    second = np.flatnonzero(np.r_[True, customer[1:] != customer[:-1]]) + 1
+    second = second[second < len(day)]
+    second = second[customer[second] == customer[second - 1]]
+    gaps = day[second] - day[second - 1]
+    return float(np.median(gaps)) if len(gaps) else FOREVER
+
+
+def _given_up(facts: Facts, policy: ContactPolicy) -> Any:
+    """Many messages and no sign of life; only where the data could show one."""
+    none = np.zeros(facts.customers, dtype=bool)
+    rule = policy.sunset
+    if rule is None or facts.history.roles.get("touch") is None:
+        return none
+    sends = facts.measure(Measure("count", Subject("sent"), rule.days))
+    alive = sum(
+        (facts.measure(Measure("count", Subject(role), rule.days)) for role in _alive(facts)), none
+    )
+    return (sends >= rule.sends) & (alive == 0)
+
+
+def _alive(facts: Facts) -> Sequence[str]:
+    return [role for role in ALIVE_ROLES if role in facts.history.roles]

@@ -1,0 +1,240 @@
+"""Commands about campaigns: plan and publish, why, measure, uplift."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from features.errors import UserError
+from flows import settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from campaigns.assignment import CampaignPlan
+    from flows.uplift import UpliftReport
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of all results.", file_okay=False)
+]
+OUTPUTS = Path("outputs")
+
+
+def prepared(
+    output: Path, config: str | None, campaigns: Path | None, overrides: list[str] | None
+) -> str:
+    """Resolved output folder; the playbooks of a folder replace the config's."""
+    from flows.workspace import prepare
+
+    given = list(overrides or ())
+    if campaigns is not None:
+        files = sorted(campaigns.glob("*.yaml")) if campaigns.is_dir() else []
+        if not files:
+            raise UserError(
+                "--campaigns", found=f"no playbooks in {campaigns}", expected="a folder of *.yaml"
+            )
+        given.append(f"campaigns={json.dumps([str(file.absolute()) for file in files])}")
+    return str(prepare(output, config, tuple(given)).output)
+
+
+def register(app: typer.Typer, run: Callable[..., Any]) -> None:
+    """Add the commands; `run` starts a flow in the local settings."""
+
+    @app.command()
+    def target(
+        config: Annotated[
+            str | None, typer.Option("--config", "-c", help="YAML; default: the output folder's.")
+        ] = None,
+        campaigns: Annotated[
+            Path | None, typer.Option(help="Folder of playbooks instead of the config's.")
+        ] = None,
+        output: Output = OUTPUTS,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
+        confirm_entrants: Annotated[
+            bool, typer.Option("--confirm-entrants", help="Release exports that wait.")
+        ] = False,
+        campaign: Annotated[
+            list[str] | None, typer.Option(help="Confirm only these; may be repeated.")
+        ] = None,
+        overrides: Annotated[
+            list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")
+        ] = None,
+    ) -> None:
+        """Plan the audiences anew from the current scores, e.g. after a playbook has changed."""
+        settings.apply(output.absolute())
+        folder = prepared(output, config, campaigns, overrides)
+        confirm = tuple(campaign or ("*",)) if confirm_entrants else None
+        if dry_run:
+            _dry(Path(folder), confirm)
+            return
+        from flows.tables import print_scores
+        from flows.target import retarget_flow
+
+        run(retarget_flow, folder, confirm)
+        print_scores(Path(folder))
+
+    @app.command()
+    def why(
+        customer: Annotated[str, typer.Argument(help="Customer id.")],
+        campaign: Annotated[str, typer.Option("--campaign", "-C", help="Campaign id.")],
+        output: Output = OUTPUTS,
+    ) -> None:
+        """Why a customer is in a campaign, or is not."""
+        settings.apply(output.absolute())
+        folder = prepared(output, None, None, None)
+        typer.echo(reason_of(_current_plan(Path(folder), None), customer, campaign))
+
+    @app.command()
+    def measure(output: Output = OUTPUTS) -> None:
+        """What the campaigns changed: treatment against control, from what happened since."""
+        settings.apply(output.absolute())
+        folder = prepared(output, None, None, None)
+        from flows.measure import measure as measured
+
+        print_measurement(*measured(Path(folder)), folder=Path(folder))
+
+    @app.command()
+    def uplift(
+        experiment: Annotated[str, typer.Argument(help="YAML of the experiment.")],
+        output: Output = OUTPUTS,
+        threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
+    ) -> None:
+        """Measure a randomised send, and learn whom the message changes."""
+        settings.apply(output.absolute())
+        from flows.uplift import FOLDER, run_uplift
+
+        report = run_uplift(experiment, output.absolute(), threads=threads)
+        print_uplift(report, output / FOLDER / report.name)
+
+
+def print_uplift(report: UpliftReport, folder: Path) -> None:
+    """Effect of the message, then how well each ranking finds whom it moves."""
+    from flows.console import console, table
+
+    found = report.lift
+    console.print(
+        f"Effect of the message: {found.difference:.5f} a person (95 % interval {found.low:.5f} to "
+        f"{found.high:.5f}); sample ratio p = {report.sample_ratio_p:.3f}"
+    )
+    rows = [
+        (
+            name, f"{r.qini:.6f}", f"{r.low:.6f} to {r.high:.6f}", f"{r.auuc:.6f}",
+            *(f"{gain:.5f}" for gain in r.at_shares.values()),
+            "-" if name not in report.beats else f"{report.beats[name]:.0%}",
+        )
+        for name, r in report.rankings.items()
+    ]  # fmt: skip
+    shares = next(iter(report.rankings.values())).at_shares
+    header = ["ranking", "Qini", "95 % interval", "AUUC",
+              *(f"gain at {share:.0%}" for share in shares), "uplift is better in"]  # fmt: skip
+    table(f"{report.name}: {report.people:,} people, models never saw them", header, rows)
+    console.print(f"model, curves and report: {folder}", soft_wrap=True)
+
+
+def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
+    """Effects of whole campaigns as a table; groups are in the file."""
+    from flows.console import console, table
+
+    header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
+              "95 % interval", "incremental total", "note"]  # fmt: skip
+    whole = effects[effects["by"] == "all"]
+    rows = [
+        (
+            row.campaign_id, row.outcome, int(row.n_treatment), int(row.n_control),
+            row.treatment, row.control, row.difference, f"{row.low:.4f} to {row.high:.4f}",
+            row.incremental_total, row.note,
+        )
+        for row in whole.itertuples()
+    ]  # fmt: skip
+    table("Effects (treatment minus control, a person, intention to treat)", header, rows)
+    open_ = [(r.campaign_id, r.people, str(r.measurable_from), r.reason)
+             for r in waiting.itertuples()]  # fmt: skip
+    table("Not yet measurable", ["campaign", "people", "from", "why"], open_)
+    console.print(f"by channel and stage: {folder / 'measurement' / 'effects.csv'}", soft_wrap=True)
+
+
+def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan:
+    from features import store
+    from flows.plan import planned_from
+    from flows.workspace import Workspace, settle_config
+
+    try:
+        current = store.read_current(folder).run
+        return planned_from(Workspace(folder), current.run_id, confirm=confirm).plan
+    finally:
+        settle_config(folder, keep=False)
+
+
+def _dry(folder: Path, confirm: tuple[str, ...] | None) -> None:
+    print_plan(_current_plan(folder, confirm))
+
+
+def print_plan(plan: CampaignPlan) -> None:
+    """The plan as tables: sizes, value, detectable effect; then who is left out, and why."""
+    from flows.console import console, table
+
+    header = [
+        "campaign", "eligible", "barred", "overlap", "treatment", "control", "expected value",
+        "value is", "cost", "detectable effect", "export",
+    ]  # fmt: skip
+    rows = [
+        (
+            row.campaign_id, row.eligible, row.barred, row.overlap, row.treatment, row.control,
+            float(row.expected_value), row.value_label, float(row.cost),
+            None if row.smallest_detectable_effect != row.smallest_detectable_effect
+            else float(row.smallest_detectable_effect),
+            "plan only" if row.plan_only else f"waits: {row.held}" if row.held else "ready",
+        )
+        for row in plan.table.itertuples()
+    ]  # fmt: skip
+    table(f"Plan at {plan.snapshot_at:%Y-%m-%d} (nothing written)", header, rows)
+    excluded = [(r.campaign_id, r.reason, r.customers) for r in plan.exclusions.itertuples()]
+    table("Left out, at the first reason", ["campaign", "reason", "customers"], excluded)
+    if plan.solution is not None:
+        found = plan.solution
+        console.print(
+            f"Assignment by value ({found.method}): {found.value:,.2f}, no assignment can exceed "
+            f"{found.bound:,.2f} (gap at most {found.gap:.4%})."
+        )
+
+
+def reason_of(plan: CampaignPlan, customer: str, campaign: str) -> str:
+    """One paragraph: in the campaign with arm and dates, or the first reason why not.
+
+    Raises
+    ------
+    UserError
+        For a campaign or customer that the plan does not know.
+    """
+    if campaign not in plan.why:
+        raise UserError(
+            "--campaign", found=campaign, expected=f"one of: {', '.join(sorted(plan.why))}"
+        )
+    if customer not in plan.customers:
+        raise UserError(
+            "CUSTOMER",
+            found=repr(customer),
+            expected=f"one of the {len(plan.customers):,} scored customers",
+            mend="customers without events, and visitors without a name, are not scored",
+        )
+    held = dict(zip(plan.table["campaign_id"], plan.table["held"], strict=True))[campaign]
+    rows = plan.audience
+    mine = rows[(rows["campaign_id"] == campaign) & (rows["customer_id"] == customer)]
+    said = str(plan.why[campaign][plan.customers.get_loc(customer)])
+    if said:
+        left = " (was a member before)" if len(mine) else ""
+        return f"{customer} is not in {campaign}: {said}{left}"
+    row = mine.iloc[0]
+    text = (
+        f"{customer} is in {campaign}, {row['arm']} arm, rank {row['rank']:.0f}, "
+        f"since {row['entered_at']:%Y-%m-%d} until {row['expires_at']:%Y-%m-%d}: {row['reasons']}"
+    )
+    if row["arm"] != "treatment":
+        return f"{text}. The control arm gets no message and is in no export."
+    if plan.plan_only:
+        return f"{text}. Plan only: no consent is recorded, so no contact key is exported."
+    return f"{text}. The export waits: {held}." if held else text

@@ -1,0 +1,171 @@
+"""From scores to exports and their measurement, on simulated customers; no model is trained."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.errors import UserError
+from features.past import past
+from features.runs import run_folder
+from flows.campaign_commands import reason_of
+from flows.measure import measure
+from flows.plan import ALL, planned_from
+from flows.target import write_plan
+from flows.workspace import Workspace
+from tests.flows.planned import (
+    last_day,
+    made_up_scores,
+    publish,
+    published,
+    simulated_shop,
+    with_tallies,
+)
+
+FIRST, SECOND = dt.date(2024, 9, 30), dt.date(2024, 10, 7)
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A simulated shop with two published snapshots: held at first, then confirmed."""
+    folder = tmp_path_factory.mktemp("campaigns")
+    config = simulated_shop(folder / "shop", customers=1500)
+    made = with_tallies(config, folder / "out")
+    for run_id, at, confirm in (("r1", FIRST, None), ("r2", SECOND, (ALL,))):
+        published(made, run_id, made_up_scores(made, at))
+        write_plan(str(made.output), run_id, confirm)
+        publish(made, run_id)
+    return made
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_first_load_is_planned_in_full_and_not_exported(space: Workspace) -> None:
+    folder = run_folder(space.output, "r1")
+    plan = pd.read_csv(folder / "audiences" / "plan.csv").set_index("campaign_id")
+    assert (plan["held"] == "first load").all()
+    assert plan.loc["win_back", "members"] > 0
+    assert rows_of(folder / "audiences" / "win_back.csv")
+    assert [path.name for path in (folder / "exports" / "klaviyo").iterdir()] == ["manifest.json"]
+
+
+def test_confirmed_exports_hold_the_treatment_arm_and_who_consented(space: Workspace) -> None:
+    folder = run_folder(space.output, "r2")
+    audience = pd.read_parquet(folder / "audience.parquet")
+    staying = audience[audience["change"] != "removed"]
+    consents = pd.concat(
+        pd.read_parquet(path)
+        for path in sorted((space.output.parent / "shop" / "consents").glob("*.parquet"))
+    )
+    consents = consents[pd.to_datetime(consents["changed_at"]) < pd.Timestamp(SECOND)]
+    last = consents.sort_values("changed_at").drop_duplicates(
+        ["customer_id", "channel"], keep="last"
+    )
+    granted = last[last["granted"]].groupby("channel")["customer_id"].agg(set)
+    found = 0
+    for path in (folder / "exports" / "csv").glob("*.csv"):
+        if path.stem.endswith("_remove"):
+            continue
+        mine = staying[staying["campaign_id"] == path.stem].set_index("customer_id")
+        rows = rows_of(path)
+        treated = set(mine.index[mine["arm"] == "treatment"])
+        assert {row["customer_id"] for row in rows} == treated
+        found += len(rows)
+        for row in rows:
+            if row["channel"] == "email":
+                assert row["customer_id"] in granted["email"]
+                assert row["email"].endswith("@simulated.invalid")
+    assert found > 20
+    said = json.loads((folder / "exports" / "csv" / "manifest.json").read_text(encoding="utf-8"))
+    assert (said["held"], said["consent_basis"]) == ({}, "recorded")
+
+
+def test_every_customer_is_accounted_for_in_every_campaign(space: Workspace) -> None:
+    plan = planned_from(space, "r2").plan
+    left = plan.exclusions.groupby("campaign_id")["customers"].sum()
+    members = plan.table.set_index("campaign_id")["members"]
+    assert (left.reindex(members.index, fill_value=0) + members == len(plan.customers)).all()
+    reasons = set(plan.exclusions["reason"])
+    assert {"no consent to profiling", "no consent for email", "suppressed: staff"} <= reasons
+
+
+def test_why_gives_the_arm_or_the_first_reason(space: Workspace) -> None:
+    plan = planned_from(space, "r2", confirm=(ALL,)).plan
+    rows = plan.audience[plan.audience["campaign_id"] == "win_back"].set_index("customer_id")
+    treated = str(rows.index[rows["arm"] == "treatment"][0])
+    assert reason_of(plan, treated, "win_back").startswith(f"{treated} is in win_back, treatment")
+    control = str(rows.index[rows["arm"] == "control"][0])
+    assert "in no export" in reason_of(plan, control, "win_back")
+    other = next(
+        str(customer)
+        for customer, said in zip(plan.customers, plan.why["win_back"], strict=True)
+        if said == "not in stage lapsed"
+    )
+    assert reason_of(plan, other, "win_back") == f"{other} is not in win_back: not in stage lapsed"
+    for customer, campaign in ((treated, "nothing"), ("nobody", "win_back")):
+        with pytest.raises(UserError):
+            reason_of(plan, customer, campaign)
+
+
+def test_a_new_champion_holds_the_exports_again(space: Workspace) -> None:
+    published(space, "r3", made_up_scores(space, last_day(space)), scorer_version="2")
+    held = planned_from(space, "r3").plan.table["held"]
+    assert set(held) == {"a new champion scores"}
+    only = planned_from(space, "r3", confirm=("win_back",)).plan.table.set_index("campaign_id")
+    assert only.loc["win_back", "held"] == ""
+    assert (only["held"] != "").sum() == len(only) - 1
+
+
+def test_what_happened_afterwards_is_measured(space: Workspace) -> None:
+    effects, waiting = measure(space.output)
+    assert (space.output / "measurement" / "effects.csv").is_file()
+    # Sixty days after the first snapshot have passed by the end of the data, four weeks of them
+    # after neither.
+    measured = set(effects["campaign_id"])
+    assert "win_back" in measured
+    assert set(waiting["reason"]) <= {
+        "nobody has entered it",
+        "its time has not passed",
+        "it has no control arm",
+    }
+    shown = effects[effects["difference"].notna() & (effects["by"] == "all")]
+    assert (shown["low"] <= shown["difference"]).all()
+    assert (shown["n_control"] >= 30).all()
+    audience = pd.read_parquet(run_folder(space.output, "r1") / "audience.parquet")
+    mine = audience[audience["campaign_id"] == "win_back"]
+    row = effects[(effects["campaign_id"] == "win_back") & (effects["by"] == "all")].iloc[0]
+    assert row["n_treatment"] + row["n_control"] >= len(mine)
+
+
+def test_rules_on_the_past_agree_with_the_events(space: Workspace) -> None:
+    config = space.config()
+    found = past(
+        space.output,
+        config,
+        {"texts": {"count": "sent", "where": {"channel": "sms"}, "window": 30, ">=": 1}},
+        at=(SECOND - dt.date(1970, 1, 1)).days,
+    )
+    events = pd.concat(
+        pd.read_parquet(path)
+        for path in sorted((space.output.parent / "shop" / "events").glob("*.parquet"))
+    )
+    day = events["occurred_at"].dt.tz_localize(None).dt.normalize()
+    known = events["known_at"].dt.tz_localize(None) < pd.Timestamp(SECOND)
+    near = (day < pd.Timestamp(SECOND)) & (day >= pd.Timestamp(SECOND) - pd.Timedelta(days=30))
+    texts = events["event_type"].eq("message_sent") & events["channel"].eq("sms")
+    expected = set(events.loc[known & near & texts, "customer_id"].astype(str))
+    assert set(found.rules.index[found.rules["texts"]]) == expected
+    assert found.parameters["median_gap"] > 1
+    week = (day >= pd.Timestamp(SECOND) - pd.Timedelta(days=7)) & (day < pd.Timestamp(SECOND))
+    sent = events["event_type"].eq("message_sent") & known & week
+    counts = events[sent].groupby(events["customer_id"].astype(str)).size()
+    made = found.contacts[0]
+    assert made[made > 0].astype(int).to_dict() == counts[counts > 0].to_dict()
