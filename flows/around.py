@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -15,7 +13,6 @@ from features.config import Config
 from features.customers import CustomerFacts, customer_facts, products
 from features.past import past
 from features.runs import run_folder
-from features.taxonomy import load_taxonomy
 from features.timeline import day_date
 from flows.workspace import Workspace
 
@@ -69,11 +66,3 @@ def _previous_scores(
         return None
     scores = pd.read_parquet(folder)
     return scores[["customer_id", *(column for column in scores if column in columns)]]
-
-
-def taxonomy_fingerprint(config: Config) -> str:
-    """Short hash of the stages' rules and parameters."""
-    taxonomy = load_taxonomy(config)
-    told: list[object] = [taxonomy.name, dict(taxonomy.parameters)]
-    told += [[stage.name, stage.rank, repr(stage.rule)] for stage in taxonomy.stages]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

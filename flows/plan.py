@@ -23,10 +23,11 @@ from features import store
 from features.config import Config
 from features.customer_config import ADS
 from features.customers import CustomerFacts
+from features.definition_causes import rules_mark
 from features.runs import run_folder
 from features.taxonomy import load_taxonomy
 from features.timeline import day_number
-from flows.around import circumstances, people, taxonomy_fingerprint
+from flows.around import circumstances, people
 from flows.workspace import Workspace
 
 ALL = "*"
@@ -81,7 +82,8 @@ def planned_from(
     scores = pd.read_parquet(folder / "scores")
     facts = people(config, day_number(day))
     around, parameters = circumstances(space, playbooks, day_number(day), people=facts)
-    taxonomy = StageSet.of(load_taxonomy(config))
+    rules = load_taxonomy(config)
+    taxonomy = StageSet.of(rules)
     taxonomy = replace(taxonomy, parameters={**taxonomy.parameters, **parameters})
     names = [book.campaign for book in with_exclusions(playbooks, taxonomy)]
     confirmed = names if confirm is not None and ALL in confirm else confirm
@@ -89,7 +91,7 @@ def planned_from(
     held = held_before_planning(
         names,
         before,
-        taxonomy=taxonomy_fingerprint(config),
+        taxonomy=rules_mark(rules),
         scorer_version=str(meta["scorer_version"]),
         confirmed=confirmed,
     )
@@ -97,7 +99,7 @@ def planned_from(
         scores, playbooks, config, replace(around, held=held), taxonomy, day, space, confirmed
     )
     state = GuardState(
-        taxonomy_fingerprint(config),
+        rules_mark(rules),
         str(meta["scorer_version"]),
         {row.campaign_id: row.held for row in plan.table.itertuples() if row.held},
         tuple(plan.table["campaign_id"]),

@@ -7,10 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 from prefect import flow, task
 
 from features import store
+from features.definition_causes import caused_by_definition, rules_mark
 from features.locks import exclusive
 from features.runs import run_folder, write_parquet
 from features.timeline import day_date
@@ -40,6 +42,8 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     at = archive.builder.last_snapshot
     step(f"scoring at {day_date(at)} with stagecast-scorer version {loaded.version.version}")
     rows, context = score(loaded, archive, at, Stamp(run_id, started))
+    rules = rules_mark(archive.builder.taxonomy)
+    rows = _causes_told(space, rows, rules, day_date(at))
     folder = run_folder(space.output, run_id)
     path = folder / "scores" / "scores.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,11 +55,26 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         "snapshot_at": str(day_date(at)),
         "scorer_version": str(loaded.version.version),
         "mlflow_run_id": loaded.version.run_id,
+        "rules": rules,
         "started_at": started.isoformat(),
     }
     (folder / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     step(f"scored {len(rows):,} customers")
     return {**meta, "customers": len(rows)}
+
+
+def _causes_told(space: Workspace, rows: pd.DataFrame, rules: str, day: dt.date) -> pd.DataFrame:
+    """Scored rows; stages that differ from those last published under other rules say why."""
+    runs = [run for run in store.published_runs(space.output) if run.snapshot_at <= day]
+    for run in sorted(runs, key=lambda run: (run.snapshot_at, run.sequence), reverse=True):
+        folder = run_folder(space.output, run.run_id)
+        about, scores = folder / "run.json", folder / "scores"
+        if not about.is_file() or not scores.is_dir():
+            continue
+        if json.loads(about.read_text(encoding="utf-8")).get("rules", rules) != rules:
+            before = pd.read_parquet(scores, columns=["customer_id", "stage"])
+            return caused_by_definition(rows, before, run.snapshot_at)
+    return rows
 
 
 @flow(name="score")

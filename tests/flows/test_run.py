@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -181,3 +182,20 @@ def test_metrics_of_a_run_take_its_published_scores(shop: Shop, tmp_path: Path) 
     assert everyone.loc["bounce_rate", "note"].startswith("missing: needs touch events")
     assert "bounce rate: missing: needs touch events" in done.stdout
     assert len(pd.read_csv(table)) == len(rows)
+
+
+def test_new_rules_are_told_apart_from_what_customers_did(shop: Shop, tmp_path: Path) -> None:
+    own = tmp_path / "out"
+    shutil.copytree(shop.output, own)
+    before = read_current(own).scores.set_index("customer_id")
+    done = stagecast("features", "--output", own, "--set", "stages.params.k=3")
+    assert done.returncode == 0, done.stderr
+    for _ in range(2):  # scoring again tells the same
+        done = stagecast("score", "--output", own)
+        assert done.returncode == 0, done.stderr
+        after = read_current(own).scores.set_index("customer_id")
+        moved = after["stage"] != before["stage"]
+        assert 0 < moved.sum() < len(after)
+        assert set(after.loc[moved, "stage_change_cause"]) == {"definition"}
+        assert (after.loc[moved, "previous_stage"] == before.loc[moved, "stage"]).all()
+        assert "definition" not in set(after.loc[~moved, "stage_change_cause"])
