@@ -8,27 +8,30 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from features import segments
 from features.build import Builder, Task
 from features.config import Config
 from features.contracts import SNAPSHOT
 from features.errors import UserError
+from features.ledger import Manifest
+from features.quarantine import ReadReport
 from features.stage_records import stored_records, write_records
 from features.tallies import Tallies
 from features.timeline import day_date, day_number
 
 FOLDER = "features"
 _BUILDING = threading.Lock()
-FILES = ("daily.parquet", "attributes.parquet")
+TALLIES = "tallies"
+_TEXTS = {"customer_id": "str", "event_type": "str"}
 RECORDS = "stage_history.parquet"  # only where the stage history is the truth
-SESSIONS = "sessions.parquet"  # only where a source has sessions
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class SourceCount:
     rows: int
     quarantined: dict[str, int]
     ignored: dict[str, int]
+
+    @classmethod
+    def of(cls, report: ReadReport) -> SourceCount:
+        """What a report counts."""
+        return cls(report.source, report.rows, dict(report.quarantined), dict(report.ignored))
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,11 @@ class Archive:
         if customers is not None:
             filters.append(("customer_id", "in", list(customers)))
         columns = ["customer_id", "event_type", "day", "count"]
-        path = self.folder / "tallies" / FILES[0]
-        rows = pd.read_parquet(path, columns=columns, filters=filters)
+        parts = [
+            pd.read_parquet(path, columns=columns, filters=filters)
+            for path in segments.files(self.folder / TALLIES, "daily")
+        ]
+        rows = pd.concat([part.astype(_TEXTS) for part in parts], ignore_index=True)
         # An order learned in parts has parts of which some only change its value.
         return rows[rows["count"] != 0].reset_index(drop=True)
 
@@ -135,23 +146,93 @@ def store(
     tallies: Tallies,
     counts: list[SourceCount],
     records: pa.Table | None = None,
+    *,
+    manifest: Manifest | None = None,
 ) -> Archive:
     """Replace what was stored by fresh tallies; old snapshots go, since they may be outdated."""
     builder = Builder.from_tallies(config, tallies, records)
-    folder, fresh = output / FOLDER, output / f"{FOLDER}.new"
+    folder, fresh, old = (output / f"{FOLDER}{end}" for end in ("", ".new", ".old"))
     shutil.rmtree(fresh, ignore_errors=True)
-    (fresh / "tallies").mkdir(parents=True)
-    for name, table in zip(FILES, (tallies.daily, tallies.attributes), strict=True):
-        pq.write_table(table, fresh / "tallies" / name)
+    name = segments.name_of(0)
+    segments.write(fresh / TALLIES, name, tallies)
     if records is not None:
-        write_records(records, fresh / "tallies" / RECORDS)
-    if tallies.sessions is not None:
-        pq.write_table(tallies.sessions, fresh / "tallies" / SESSIONS)
-    text = json.dumps([asdict(c) for c in counts], indent=1)
-    (fresh / "sources.json").write_text(text, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
+        write_records(records, fresh / TALLIES / RECORDS)
+    _write_counts(fresh, counts)
+    known = manifest or Manifest(recipe="", latest=0, files=(), others={})
+    known = replace(known, segments=(name,), event_types=_event_types(tallies))
+    known.save(fresh / TALLIES)
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
     os.replace(fresh, folder)
+    shutil.rmtree(old, ignore_errors=True)
     return Archive(folder, builder)
+
+
+def extend(output: Path, tallies: Tallies, manifest: Manifest) -> int:
+    """Add the tallies of new files to what is stored; gives the snapshots removed.
+
+    Snapshots stay that knew nothing of what is new; the others are built anew when asked for.
+
+    Parameters
+    ----------
+    output
+        The output folder.
+    tallies
+        Of the new files only.
+    manifest
+        The files as they are now, with the reports of all of them and the stored segments.
+    """
+    folder = output / FOLDER
+    name = segments.next_name(manifest)
+    segments.write(folder / TALLIES, name, tallies)
+    types = tuple(sorted({*manifest.event_types, *_event_types(tallies)}))
+    grown = replace(manifest, segments=(*manifest.segments, name), event_types=types)
+    if len(grown.segments) > segments.MOST:
+        grown = replace(grown, segments=(segments.put_together(folder / TALLIES, grown),))
+    # First the snapshots go: killed here, the old tallies build them again as they were.
+    known = 0 if types != manifest.event_types else _first_learned(tallies)
+    removed = _drop_snapshots(folder, after=known)
+    _write_counts(folder, [SourceCount.of(report) for report in manifest.reports])
+    grown.save(folder / TALLIES)
+    segments.drop_unnamed(folder / TALLIES, grown)
+    return removed
+
+
+def _write_counts(folder: Path, counts: list[SourceCount]) -> None:
+    text = json.dumps([asdict(c) for c in counts], indent=1)
+    (folder / "sources.json").write_text(text, encoding="utf-8")
+
+
+def _event_types(tallies: Tallies) -> tuple[str, ...]:
+    return tuple(sorted(tallies.daily["event_type"].unique().to_pylist()))
+
+
+def _first_learned(tallies: Tallies) -> int:
+    """First day on which anything in the tallies became known."""
+    days = [tallies.daily[name].to_numpy() for name in ("day", "known_day")]
+    return int(np.maximum(*days).min())
+
+
+def _drop_snapshots(folder: Path, *, after: int) -> int:
+    """Remove the stored snapshots later than a day."""
+    found = list(folder.glob("snapshots/snapshot_at=*"))
+    outdated = [
+        place
+        for place in found
+        if day_number(dt.date.fromisoformat(place.name.split("=", 1)[1])) > after
+    ]
+    for place in outdated:
+        shutil.rmtree(place)
+    return len(outdated)
+
+
+def stored_manifest(output: Path) -> Manifest | None:
+    """What the stored tallies hold; None where there are none, or of an earlier version."""
+    folder, fresh = output / FOLDER, output / f"{FOLDER}.new"
+    if not folder.exists() and Manifest.load(fresh / TALLIES) is not None:
+        os.replace(fresh, folder)  # killed between two renames
+    return Manifest.load(folder / TALLIES)
 
 
 def open_archive(output: Path, config: Config) -> Archive:
@@ -160,30 +241,21 @@ def open_archive(output: Path, config: Config) -> Archive:
     Raises
     ------
     UserError
-        Where the features step has not run.
+        Where the features step has not run, or did so in an earlier version.
     """
     tallies = read_tallies(output)
-    records = stored_records(output / FOLDER / "tallies" / RECORDS)
+    records = stored_records(output / FOLDER / TALLIES / RECORDS)
     return Archive(output / FOLDER, Builder.from_tallies(config, tallies, records))
 
 
 def read_tallies(output: Path) -> Tallies:
     """The stored tallies of an output folder (errors as `open_archive`)."""
-    folder = output / FOLDER
-    if not all((folder / "tallies" / name).is_file() for name in FILES):
+    folder, manifest = output / FOLDER, stored_manifest(output)
+    if manifest is None:
         raise UserError(
             str(folder),
-            found="no stored tallies",
+            found="no stored tallies of this version",
             expected="what `stagecast features` stores",
             mend="run `stagecast features` (or `stagecast run`) with this output folder first",
         )
-    daily, attributes = (pq.read_table(folder / "tallies" / name) for name in FILES)
-    if "latest" not in daily.column_names:
-        raise UserError(
-            str(folder),
-            found="tallies of an earlier version",
-            expected="those of this one",
-            mend="run `stagecast features` (or `stagecast run`) with this output folder again",
-        )
-    sessions = folder / "tallies" / SESSIONS
-    return Tallies(daily, attributes, pq.read_table(sessions) if sessions.is_file() else None)
+    return segments.read(folder / TALLIES, manifest.segments)

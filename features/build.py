@@ -198,7 +198,7 @@ class Builder:
         """
         seen = seen_before(self.history, at - delay) if delay else self.history
         positions = existing(self.history, at)
-        view = View(seen.known_before(at), at, self.spec.minor_units)
+        view = View(seen.known_before(at), at, self.spec.minor_units, self.spec.edges(at))
         columns: dict[str, Any] = {
             feature.name: feature.of(view)[positions].astype(np.float64)
             for feature in catalogue(self.spec)

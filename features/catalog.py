@@ -14,6 +14,7 @@ from features.preferences import Choosing, choosing
 from features.windows import History
 
 Array = np.ndarray[Any, Any]
+YEAR = 364  # whole weeks, so that week days line up
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,13 @@ class FeatureSpec:
     attributes: tuple[str, ...]
     minor_units: int = 2
 
+    def edges(self, at: int) -> tuple[int, ...]:
+        """Days on which the families' windows begin or end at a snapshot."""
+        back = {0, YEAR, *self.windows}
+        for days in (w for w in self.windows if w <= YEAR // 2):
+            back |= {2 * days, YEAR - days}
+        return tuple(sorted(at - days for days in back))
+
 
 @dataclass(frozen=True)
 class View:
@@ -50,12 +58,16 @@ class View:
         Day number of the snapshot.
     minor_units
         Decimal places of amounts.
+    edges
+        Days on which windows will begin or end; they are found in one look at the rows.
     """
 
     history: History
     at: int
     minor_units: int
+    edges: tuple[int, ...] = ()
     _windows: dict[tuple[str, int, int], Window] = field(default_factory=dict, compare=False)
+    _edges: dict[str, dict[int, Array]] = field(default_factory=dict, compare=False)
     _chosen: dict[str, Choosing] = field(default_factory=dict, compare=False)
 
     @property
@@ -70,9 +82,20 @@ class View:
         """
         key = (role, start, end)
         if key not in self._windows:
-            lo = self.at - start if start > 0 else FAR_PAST + 1
-            self._windows[key] = Window(self._rows(role), lo, self.at - end)
+            lo, hi = self.at - start if start > 0 else FAR_PAST + 1, self.at - end
+            rows, found = self._rows(role), self._found(role)
+            self._windows[key] = Window(
+                rows, lo, hi, shared_end=found.get(hi), shared_start=found.get(lo)
+            )
         return self._windows[key]
+
+    def _found(self, role: str) -> dict[int, Array]:
+        """First row of every customer at or after each of the edges."""
+        if role not in self._edges:
+            days = np.unique(np.array(self.edges, dtype=np.int64))
+            rows: Array = self._rows(role).edges(days)
+            self._edges[role] = dict(zip(days.tolist(), rows, strict=True))
+        return self._edges[role]
 
     def _rows(self, role: str) -> DayRows:
         rows = self.history.roles.get(role)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from features.config_blocks import PositiveDays, Strict
+from features.config_blocks import MemorySize, PositiveDays, Strict, memory_bytes
 from features.contracts import EVENT_COLUMNS, ROLES
 from features.customer_config import CustomerData
 from features.history_config import StageHistory
@@ -104,6 +104,7 @@ class Config(CustomerData):
     quarantine: Quarantine = Quarantine()
     seed: int = 20240501
     threads: Annotated[int, Field(ge=1, le=256)] = 2
+    memory_limit: MemorySize = "4GB"
 
     @field_validator("timezone")
     @classmethod
@@ -158,6 +159,11 @@ class Config(CustomerData):
                 f"(event types: {', '.join(sorted(known))})"
             )
         return self
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that reading and tallying stay within."""
+        return memory_bytes(self.memory_limit)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -247,6 +253,8 @@ def _about_customers(config: Config, path: Path) -> dict[str, Any]:
 
 
 def _absolute(location: Location, path: Path) -> Location:
+    if isinstance(location, tuple):
+        return tuple(str(_absolute(one, path)) for one in location)
     if not isinstance(location, str) or Path(location).is_absolute():
         return location
     beside = path.parent / location

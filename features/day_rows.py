@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from features.running import bins_by_day, cell_counts, running
+
 Array = np.ndarray[Any, Any]
 # One customer's days fit between two multiples of this: day numbers to the year 4800.
 DAYS = 1 << 20
@@ -152,6 +154,19 @@ class DayRows:
         before = np.cumsum(lengths) - lengths
         return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum())), lengths
 
+    def edges(self, days: Array) -> Array:
+        """First row of every customer at or after each of some rising days (days x customers).
+
+        One look at the rows for all of the days: what `edge` finds by a search for each.
+        """
+        if not len(self.day):
+            return np.zeros((len(days), self.customers), dtype=np.int64)
+        first, last = int(self.day.min()), int(self.day.max())
+        bins = bins_by_day(days, first, last)[self.day - first].astype(np.int64)
+        size = (len(days) + 1) * self.customers
+        table = running(cell_counts(bins * self.customers + self.customer, size), len(days) + 1)
+        return np.asarray(table[:-1] + self.starts)
+
     def known_before(self, day: Array | int) -> DayRows:
         """Rows known before a day (one for all, or one a customer); later days may stay.
 
@@ -235,9 +250,9 @@ def _merged_facts(facts: Mapping[str, Array], first: Array) -> dict[str, Array]:
 class Window:
     """Facts of one role in ``[lo, hi)``, one value a customer.
 
-    ``lo`` and ``hi`` are day numbers, either one for all or one a customer; ``shared_end`` may
-    give the first rows at or after ``hi`` where another window has found them already; ``who`` are
-    the positions of the customers looked at (default: all).
+    ``lo`` and ``hi`` are day numbers, either one for all or one a customer; ``shared_end`` and
+    ``shared_start`` may give the first rows at or after them where they have been found already;
+    ``who`` are the positions of the customers looked at (default: all).
     """
 
     rows: DayRows
@@ -245,10 +260,13 @@ class Window:
     hi: Array | int
     shared_end: Array | None = None
     who: Array | None = None
+    shared_start: Array | None = None
 
     @cached_property
     def _ends(self) -> tuple[Array, Array]:
-        start = self.rows.edge(self.lo, self.who)
+        start = self.shared_start
+        if start is None:
+            start = self.rows.edge(self.lo, self.who)
         end = self.rows.edge(self.hi, self.who) if self.shared_end is None else self.shared_end
         return start, np.maximum(start, end)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from features.archive import FILES, FOLDER
+from features import segments
+from features.archive import FOLDER, TALLIES, read_tallies
 from features.config import Config
 from features.contracts import MONEY_ROLES
 from features.day_rows import Window
-from features.tallies import Tallies
 from features.timeline import day_number
 from features.windows import history
 
@@ -37,8 +37,7 @@ def outcomes(output: Path, config: Config, entries: pd.DataFrame, *, margin: flo
         response (0 or 1), revenue and margin (money, refunds netted in unless the config keeps
         them apart); indexed like `entries`. Who did nothing has zeros.
     """
-    tables = [pq.read_table(output / FOLDER / "tallies" / name) for name in FILES]
-    known = history(Tallies(*tables), config.role_types()).settled
+    known = history(read_tallies(output), config.role_types()).settled
     where = pd.Series(np.arange(len(known.customers)), index=known.customers.astype(object))
     found = pd.DataFrame(0.0, index=entries.index, columns=["response", "revenue"])
     money_roles = MONEY_ROLES if config.refunds == "net" else ("purchase",)
@@ -62,6 +61,6 @@ def data_through(output: Path, config: Config) -> dt.date:
     """Last day known in full."""
     if config.data_through is not None:
         return config.data_through
-    daily = pq.read_table(output / FOLDER / "tallies" / FILES[0], columns=["day"])
-    last = int(np.max(daily["day"].to_numpy()))
+    files = segments.files(output / FOLDER / TALLIES, "daily")
+    last = max(int(np.max(pq.read_table(f, columns=["day"])["day"].to_numpy())) for f in files)
     return dt.date(1970, 1, 1) + dt.timedelta(days=last)

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from features.archive import FILES, FOLDER
+from features.archive import read_tallies
 from features.condition_reader import Vocabulary, read_rule
 from features.conditions import Measure, Rule, subjects_of
 from features.config import Config
@@ -74,8 +73,7 @@ def past(output: Path, config: Config, rules: Mapping[str, Mapping[str, Any]], *
         Where a rule cannot be read; the message names it.
     """
     taxonomy = load_taxonomy(config)
-    tables = [pq.read_table(output / FOLDER / "tallies" / name) for name in FILES]
-    tallies, role_types = Tallies(*tables), config.role_types()
+    tallies, role_types = read_tallies(output), config.role_types()
     gap = median_gap(history(tallies, role_types), at)
     parameters = {**taxonomy.parameters, MEDIAN_GAP: gap}
     read = {name: _read(name, node, config, tallies, parameters) for name, node in rules.items()}

@@ -35,7 +35,7 @@ class UrlTable(Strict):
     table: str
 
 
-Location = str | DatasetTable | UrlTable
+Location = str | tuple[str, ...] | DatasetTable | UrlTable
 
 
 class Lookup(Strict):

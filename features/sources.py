@@ -15,6 +15,7 @@ from ibis.expr.types import Table, Value
 from features import datasets, tables
 from features.cells import as_found, as_moment, as_number, as_text
 from features.config import Config
+from features.connection import connect as connect
 from features.errors import UserError
 from features.identities import (
     UNLINKED,
@@ -57,15 +58,6 @@ def reading(name: str) -> Iterator[None]:
         raise unreadable(name, error) from error
 
 
-def connect(temporary: Path | None = None) -> Any:
-    """An embedded DuckDB that spills to `temporary` where memory runs short."""
-    connection = ibis.duckdb.connect()
-    if temporary is not None:
-        temporary.mkdir(parents=True, exist_ok=True)
-        connection.raw_sql("SET temp_directory = $folder", parameters={"folder": str(temporary)})
-    return connection
-
-
 def open_table(connection: Any, location: Location, source: Formatted) -> Table:
     """The table at a location, lazily where the format allows.
 
@@ -80,7 +72,7 @@ def open_table(connection: Any, location: Location, source: Formatted) -> Table:
         return connection.create_table(name, arrow, temp=True, overwrite=True)
     if isinstance(location, UrlTable):
         return _url_table(connection, location)
-    return read_file(connection, Path(location), source.csv)
+    return read_file(connection, location, source.csv)
 
 
 def _url_table(connection: Any, location: UrlTable) -> Table:
@@ -282,8 +274,9 @@ def read_source(
     -------
     Table
         customer_id, event_type, at, day, known_day, value (integer minor units, null where no
-        amount), order_id, and the attributes behind `ATTRIBUTE`; one row an event line, and one
-        a customer and day on which a link made earlier events known (`features.identities`).
+        amount), order_id, event_key (the declared event id), and the attributes behind
+        `ATTRIBUTE`; one row an event line, and one a customer and day on which a link made earlier
+        events known (`features.identities`).
     ReadReport
         The counts.
 
@@ -319,7 +312,7 @@ def read_source(
     refuse_unknown_types(staged, config, name)
     good = staged.filter(staged.reason.isnull() & staged.ignored.isnull())
     minor = (good.amount * 10**config.minor_units).round().cast("int64")
-    kept = ["customer_id", "event_type", "at", "day", "known_day", "order_id"]
+    kept = ["customer_id", "event_type", "at", "day", "known_day", "order_id", "event_key"]
     kept += [column for column in good.columns if column.startswith(ATTRIBUTE)]
     events = good.mutate(value=minor).select([*kept, "value"])
     if links is not None and source.columns.anonymous_id is not None:

@@ -26,6 +26,9 @@ def describe(location: Location) -> str:
         return f"{location.dataset}.{location.table}"
     if isinstance(location, UrlTable):
         return f"{location.url.split('://', maxsplit=1)[0]}://... table {location.table}"
+    if isinstance(location, tuple):
+        more = f" and {len(location) - 1} more" if len(location) > 1 else ""
+        return f"{Path(location[0]).name}{more}"
     return Path(location).name
 
 
@@ -49,15 +52,15 @@ def unreadable(name: str, error: Exception) -> UserError:
     )
 
 
-def read_file(connection: Any, path: Path, form: CsvFormat) -> Any:
-    """The table in a file, or in all files that a pattern matches.
+def read_file(connection: Any, location: str | tuple[str, ...], form: CsvFormat) -> Any:
+    """The table in a file, in all files that a pattern matches, or in several of either.
 
     Raises
     ------
     UserError
         Where the file is missing, of an unknown kind, or unreadable.
     """
-    names = _matches(path)
+    names, path = matches(location), Path(location if isinstance(location, str) else location[0])
     suffix = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
     # The engine takes names for patterns too.
     literal = [glob.escape(name) for name in names]
@@ -86,11 +89,21 @@ def read_file(connection: Any, path: Path, form: CsvFormat) -> Any:
         raise unreadable(path.name, error) from error
 
 
-def _matches(path: Path) -> list[str]:
+def matches(location: str | tuple[str, ...]) -> list[str]:
+    """Paths of the files at a location.
+
+    Raises
+    ------
+    UserError
+        Where there is none.
+    """
+    if isinstance(location, tuple):
+        return list(dict.fromkeys(name for one in location for name in matches(one)))
+    path = Path(location)
     if path.is_file():
         return [str(path)]
-    matches = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
-    files = [str(match) for match in matches if match.is_file()]
+    there = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
+    files = [str(file) for file in there if file.is_file()]
     if not files:
         raise UserError(
             f"sources: {path}",

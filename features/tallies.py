@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,24 @@ import pyarrow as pa
 from ibis.expr.types import Table
 
 from features.config import Config
+from features.connection import connect
 from features.errors import UserError
+from features.ledger import CannotExtend, grows
+from features.numbers import Numbers
+from features.orders import NEGATIVE as NEGATIVE
+from features.orders import (
+    NOTHING_SEEN,
+    ORDER_COLUMNS,
+    Seen,
+    counted_once,
+    orders_of,
+    signed,
+    stored_orders,
+)
 from features.quarantine import ReadReport
 from features.sessions import session_tally
-from features.sources import ATTRIBUTE, connect, read_identities, read_source
+from features.sources import ATTRIBUTE, read_identities, read_source
 from features.timeline import day_date
-
-# What an order with a negative total becomes; always of the role `refund`.
-NEGATIVE = "negative_amount"
 
 
 @dataclass(frozen=True)
@@ -37,74 +46,18 @@ class Tallies:
         Sorted alike: customer_id, event_type, attribute, choice, day, known_day, count (lines).
     sessions
         See `features.sessions.session_tally`; nothing but traffic is measured by it.
+    orders
+        Of sources that grow by new files, what is known of every named order: source, and the
+        columns of `ORDER_COLUMNS`; a line that comes later needs it.
+    event_ids
+        Likewise source and event_key, where the source declares an event id.
     """
 
     daily: pa.Table
     attributes: pa.Table
     sessions: pa.Table | None = None
-
-
-def _orders(events: Table) -> Table:
-    """Lines that share customer, order and day are one purchase; other events stay single."""
-    numbered = events.mutate(single=ibis.row_number())
-    key = events.order_id.isnull().ifelse(numbered.single.cast("string"), "")
-    keyed = numbered.mutate(single=key)
-    return keyed.group_by(
-        ["customer_id", "event_type", "order_id", "single", "day", "known_day"]
-    ).agg(value=keyed.value.sum(), first_at=keyed["at"].min(), last_at=keyed["at"].max())
-
-
-def _signed(orders: Table, config: Config, purchases: list[str], refunds: list[str]) -> Table:
-    """Negative purchase totals become refunds; refunds count against spend whatever their sign."""
-    negative = orders.event_type.isin(purchases) & (orders.value < 0)
-    back = orders.event_type.isin(refunds)
-    if config.refunds == "reject" and bool(negative.any().execute()):
-        n = int(negative.sum().execute())
-        raise UserError(
-            "refunds",
-            found=f"{n} purchases with a negative amount while the config says `reject`",
-            expected="no negative amounts, or another setting",
-            mend="set `refunds: net` (they reduce spend) or `separate` (kept apart from spend)",
-        )
-    value = back.ifelse(-orders.value.abs(), orders.value)
-    return orders.mutate(event_type=negative.ifelse(NEGATIVE, orders.event_type), value=value)
-
-
-def _counted(orders: Table) -> Table:
-    """Adds `count`: an order whose lines lie on several days is one purchase on its first day.
-
-    What is known grows line by line. A later line adds its value to the day that holds the order;
-    a line that turns up late but lies earlier moves the order there, with all of its value so
-    far. Every such change carries the day it became known, so that any past day can be rebuilt.
-    """
-    one = ibis.literal(1, "int64")
-    key = ["customer_id", "event_type", "order_id"]
-    named = orders.filter(orders.order_id.notnull())
-    several = named.group_by(key).agg(n=named.count())
-    several = several.filter(several.n > 1)
-    if int(several.count().execute()) == 0:
-        return orders.mutate(count=one)
-    parts = named.semi_join(several, key)
-    rest = orders.anti_join(several, key).mutate(count=one)
-    earlier = ibis.window(
-        group_by=[parts[k] for k in key],
-        order_by=[parts.known_day, parts.day],
-        preceding=(None, 1),
-    )
-    parts = parts.mutate(
-        held=parts.day.min().over(earlier), so_far=parts.value.sum().over(earlier).fill_null(0)
-    )
-    moves = parts.held.notnull() & (parts.day < parts.held)
-    starts = parts.held.isnull() | moves
-    arrived = parts.mutate(
-        count=starts.ifelse(1, 0).cast("int64"),
-        day=starts.ifelse(parts.day, parts.held),
-        value=moves.ifelse(parts.value + parts.so_far, parts.value),
-    )
-    moved = parts.filter(moves)
-    withdrawn = moved.mutate(day=moved.held, value=-moved.so_far, count=-one)
-    columns = list(rest.columns)
-    return ibis.union(rest, arrived.select(columns), withdrawn.select(columns), distinct=False)
+    orders: pa.Table | None = None
+    event_ids: pa.Table | None = None
 
 
 def _last_value(rows: Table, value: Any) -> Any:
@@ -113,14 +66,9 @@ def _last_value(rows: Table, value: Any) -> Any:
     return amount.argmax(ibis.struct({"at": rows.last_at, "amount": amount}))
 
 
-def daily_tally(events: Table, config: Config) -> Table:
-    """Tally of standard events by customer, event type, day and the day they became known."""
-    roles = config.role_types()
-    orders = _signed(
-        _orders(events), config, list(roles.get("purchase", ())), list(roles.get("refund", ()))
-    )
-    counted = _counted(orders)
-    return counted.group_by(["customer_id", "event_type", "day", "known_day"]).agg(
+def _daily(counted: Table) -> Table:
+    """Tally of counted orders by customer, event type, day and the day they became known."""
+    return counted.group_by(_DAILY_KEYS).agg(
         count=counted["count"].sum(),
         value=counted.value.sum().fill_null(0).cast("int64"),
         largest=counted.value.max().fill_null(0).cast("int64"),
@@ -130,24 +78,92 @@ def daily_tally(events: Table, config: Config) -> Table:
     )
 
 
-def attribute_tally(events: Table, attributes: list[str]) -> Table | None:
+def attribute_tally(events: Table, numbers: Numbers, attributes: list[str]) -> Table | None:
     """Tally of each declared attribute's choices; null where the source declares none."""
     declared = [a for a in attributes if f"{ATTRIBUTE}{a}" in events.columns]
     if not declared:
         return None
+    columns = [f"{ATTRIBUTE}{attribute}" for attribute in declared]
+    numbers.note("attribute", pa.array(declared))
+    numbers.note("choice", *(events[column] for column in columns))
+    # One GROUP BY over all attributes, on numbers: texts would be hashed and copied ten times.
+    places = numbers.places("attribute")
     parts = []
-    for attribute in declared:
-        column = f"{ATTRIBUTE}{attribute}"
-        filled = events.filter(events[column].notnull())
-        chosen = filled.mutate(choice=filled[column])
-        keys = ["customer_id", "event_type", "choice", "day", "known_day"]
-        counted = chosen.group_by(keys).agg(count=chosen.count())
-        parts.append(counted.mutate(attribute=ibis.literal(attribute)))
-    return reduce(lambda a, b: a.union(b), parts)
+    for attribute, column in zip(declared, columns, strict=True):
+        place = ibis.literal(places[attribute], "int32")
+        lines = events.select(*_EVENT_KEYS, attribute=place, choice=events[column])
+        parts.append(lines.filter(lines.choice.notnull()))
+    lines = ibis.union(*parts, distinct=False) if len(parts) > 1 else parts[0]
+    lines = numbers.put(lines, "choice")
+    return lines.group_by(_ATTRIBUTE_KEYS).agg(count=lines.count().cast("int64"))
+
+
+@dataclass
+class _Parts:
+    """What each source gives."""
+
+    daily: list[Table] = field(default_factory=list)
+    attributes: list[Table] = field(default_factory=list)
+    orders: list[pa.Table] = field(default_factory=list)
+    event_ids: list[pa.Table] = field(default_factory=list)
+    reports: list[ReadReport] = field(default_factory=list)
+
+
+def _tally_source(
+    connection: Any,
+    numbers: Numbers,
+    events: Table,
+    config: Config,
+    number: int,
+    seen: Seen,
+    parts: _Parts,
+) -> None:
+    """Tally one source's events, and keep what its later files will need."""
+    numbers.note("customer", events.customer_id)
+    numbers.note("event_type", pa.array([NEGATIVE]), events.event_type)
+    events = numbers.put(events.rename(customer="customer_id"), "customer")
+    events = numbers.put(events, "event_type")
+    orders = signed(orders_of(events), numbers, config)
+    before = stored_orders(connection, numbers, orders, seen, number)
+    parts.daily.append(_daily(counted_once(orders, before)))
+    attributes = attribute_tally(events, numbers, [*config.attributes(), "channel"])
+    if attributes is not None:
+        parts.attributes.append(attributes)
+    source = config.sources[number]
+    if not grows(source):
+        return
+    place = pa.scalar(seen.number(number), pa.int32())
+    if source.columns.order_id is not None:
+        named = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
+        kept = numbers.texts(named, ("customer", "event_type")).to_pyarrow()
+        parts.orders.append(kept.append_column("source", pa.repeat(place, kept.num_rows)))
+    if source.event_id is not None:
+        kept = events.select("event_key").to_pyarrow()
+        parts.event_ids.append(kept.append_column("source", pa.repeat(place, kept.num_rows)))
+
+
+def _refuse_seen(connection: Any, events: Table, seen: Seen, source: int) -> None:
+    """Stop where new files hold event ids of old ones: which copy counts depends on both."""
+    if not seen.event_ids:
+        return
+    ids = connection.read_parquet(list(seen.event_ids))
+    ids = ids.filter(ids.source == seen.number(source))
+    again = int(events.semi_join(ids, "event_key").count().execute())
+    if again:
+        raise CannotExtend(f"{again} event ids of the new files were there before")
+
+
+def _together(parts: list[pa.Table]) -> pa.Table | None:
+    return pa.concat_tables(parts) if parts else None
 
 
 def tally(
-    config: Config, *, latest: int, quarantine: Path, temporary: Path | None = None
+    config: Config,
+    *,
+    latest: int,
+    quarantine: Path,
+    temporary: Path | None = None,
+    seen: Seen = NOTHING_SEEN,
 ) -> tuple[Tallies, list[ReadReport]]:
     """Read every source of a config and tally it.
 
@@ -161,6 +177,8 @@ def tally(
         Folder for the rows set aside.
     temporary
         Folder to spill to.
+    seen
+        What was stored of earlier files of the same sources, to which these are added.
 
     Returns
     -------
@@ -174,23 +192,30 @@ def tally(
     UserError
         As `read_source`, for negative amounts under ``refunds: reject``, for a ``data_through``
         in the future, and where no event is left to tally.
+    CannotExtend
+        Where what is stored would change.
     """
     _refuse_future(config, latest)
-    connection = connect(temporary)
+    connection = connect(
+        temporary, memory=config.memory_bytes, threads=config.threads, ordered=False
+    )
+    numbers = Numbers(connection)
     links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
-    daily, chosen = [], []
-    names = [*config.attributes(), "channel"]
+    parts = _Parts(reports=reports)
     for number in range(len(config.sources)):
         events, report = read_source(
             connection, number, config, latest=latest, quarantine=quarantine, links=links
         )
-        daily.append(daily_tally(events, config))
-        attributes = attribute_tally(events, names)
-        if attributes is not None:
-            chosen.append(attributes.select(list(_ATTRIBUTE_SCHEMA.names)))
-        reports.append(report)
-    sessions = session_tally(connection, config)
-    tallies = Tallies(_merged(daily), _attributes(chosen), sessions)
+        _refuse_seen(connection, events, seen, number)
+        _tally_source(connection, numbers, events, config, number, seen, parts)
+        parts.reports.append(report)
+    tallies = Tallies(
+        _merged(parts.daily, numbers),
+        _attributes(parts.attributes, numbers),
+        session_tally(connection, config),
+        *(_together(some) for some in (parts.orders, parts.event_ids)),
+    )
+    reports = parts.reports
     if tallies.daily.num_rows == 0:
         ignored = "; ".join(f"{r.source}: {reason}: {n}" for r in reports
                             for reason, n in {**r.quarantined, **r.ignored}.items())  # fmt: skip
@@ -212,13 +237,16 @@ def _refuse_future(config: Config, latest: int) -> None:
         )
 
 
-_DAILY_KEYS = ["customer_id", "event_type", "day", "known_day"]
-_ATTRIBUTE_SCHEMA = pa.schema(
+_EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
+_DAILY_KEYS = _EVENT_KEYS
+_ATTRIBUTE_KEYS = ["customer", "event_type", "attribute", "choice", "day", "known_day"]
+TEXT = pa.dictionary(pa.int32(), pa.string())
+ATTRIBUTE_SCHEMA = pa.schema(
     [
-        ("customer_id", pa.string()),
-        ("event_type", pa.string()),
-        ("attribute", pa.string()),
-        ("choice", pa.string()),
+        ("customer_id", TEXT),
+        ("event_type", TEXT),
+        ("attribute", TEXT),
+        ("choice", TEXT),
         ("day", pa.int32()),
         ("known_day", pa.int32()),
         ("count", pa.int64()),
@@ -226,24 +254,27 @@ _ATTRIBUTE_SCHEMA = pa.schema(
 )
 
 
-def _merged(parts: list[Table]) -> pa.Table:
+def _merged(parts: list[Table], numbers: Numbers) -> pa.Table:
     """One tally of several sources: the facts merge, that is what makes them tallies."""
-    together = ibis.union(*parts, distinct=False) if len(parts) > 1 else parts[0]
-    merged = together.group_by(_DAILY_KEYS).agg(
-        count=together["count"].sum(),
-        value=together.value.sum().cast("int64"),
-        largest=together.largest.max(),
-        latest=_last_value(together, together.latest),
-        first_at=together.first_at.min(),
-        last_at=together.last_at.max(),
-    )
-    return merged.order_by(_DAILY_KEYS).to_pyarrow()
+    merged = parts[0]
+    if len(parts) > 1:
+        together = ibis.union(*parts, distinct=False)
+        merged = together.group_by(_DAILY_KEYS).agg(
+            count=together["count"].sum(),
+            value=together.value.sum().cast("int64"),
+            largest=together.largest.max(),
+            latest=_last_value(together, together.latest),
+            first_at=together.first_at.min(),
+            last_at=together.last_at.max(),
+        )
+    return numbers.sorted(merged, _DAILY_KEYS)
 
 
-def _attributes(parts: list[Table]) -> pa.Table:
+def _attributes(parts: list[Table], numbers: Numbers) -> pa.Table:
     if not parts:
-        return _ATTRIBUTE_SCHEMA.empty_table()
-    keys: list[Any] = [n for n in _ATTRIBUTE_SCHEMA.names if n != "count"]
-    together = ibis.union(*parts, distinct=False) if len(parts) > 1 else parts[0]
-    merged = together.group_by(keys).agg(count=together["count"].sum().cast("int64"))
-    return merged.order_by(keys).to_pyarrow().cast(_ATTRIBUTE_SCHEMA)
+        return ATTRIBUTE_SCHEMA.empty_table()
+    merged = parts[0]
+    if len(parts) > 1:
+        together = ibis.union(*parts, distinct=False)
+        merged = together.group_by(_ATTRIBUTE_KEYS).agg(count=together["count"].sum().cast("int64"))
+    return numbers.sorted(merged, _ATTRIBUTE_KEYS).cast(ATTRIBUTE_SCHEMA)

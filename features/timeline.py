@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
 
 from features.errors import UserError
 from features.task_config import TrainGrid
@@ -21,6 +25,19 @@ def day_number(date: dt.date) -> int:
 def day_date(number: int) -> dt.date:
     """The calendar date of a day number."""
     return EPOCH + dt.timedelta(days=int(number))
+
+
+def local_days(instants: np.ndarray[Any, Any], zone: str) -> np.ndarray[Any, Any]:
+    """Local day numbers of instants, given in microseconds since 1970-01-01 UTC."""
+    if not len(instants):
+        return np.zeros(0, dtype=np.int64)
+    day_us, place = 86_400_000_000, ZoneInfo(zone)
+    first = int(instants.min() // day_us) - 1
+    dates = [day_date(day) for day in range(first, int(instants.max() // day_us) + 3)]
+    midnights = np.array(
+        [int(dt.datetime.combine(d, dt.time(), place).timestamp()) * 1_000_000 for d in dates]
+    )
+    return first - 1 + np.searchsorted(midnights, instants, side="right")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from features.contracts import ROLES
@@ -147,14 +146,14 @@ def history(
         What rules ask for; those that are not whole roles get rows of their own.
     """
     daily = tallies.daily
-    customers = np.sort(np.array(pa.compute.unique(daily["customer_id"]).to_pylist(), dtype=str))
+    customers = np.sort(np.array(daily["customer_id"].unique().to_pylist(), dtype=str))
     codes = {customer: number for number, customer in enumerate(customers)}
     position = _positions(daily["customer_id"], codes)
-    types = _encoded(daily["event_type"])
+    type_codes, types = _encoded(daily["event_type"])
     columns = {name: _whole(daily[name]) for name in _COLUMNS}
 
     def rows_of(names: Sequence[str]) -> DayRows:
-        mask = np.asarray(types.isin(names))
+        mask = np.isin(types, list(names))[type_codes]
         return _day_rows(position[mask], {k: v[mask] for k, v in columns.items()}, len(customers))
 
     roles = {
@@ -209,8 +208,20 @@ def _lines(
     return _day_rows(_positions(found["customer_id"], codes), columns, len(codes))
 
 
-def _encoded(column: Any) -> Any:
-    return pd.Categorical(column.to_pandas())
+def _encoded(column: Any) -> tuple[Array, Array]:
+    """Codes of the texts of a column, and the texts themselves, rising."""
+    encoded = _one_dictionary(column)
+    texts = np.array(encoded.dictionary.to_pylist(), dtype=str)
+    order = np.argsort(texts, kind="stable")
+    places = np.empty(len(texts), dtype=np.int64)
+    places[order] = np.arange(len(texts))
+    return places[encoded.indices.to_numpy()], texts[order]
+
+
+def _one_dictionary(column: Any) -> Any:
+    """A column of texts as one array of places in one dictionary."""
+    encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    return encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
 
 
 def _choices(attributes: pa.Table, codes: Mapping[str, int], types: list[str]) -> Choices | None:
@@ -220,27 +231,26 @@ def _choices(attributes: pa.Table, codes: Mapping[str, int], types: list[str]) -
     if wanted.num_rows == 0:
         return None
     position = _positions(wanted["customer_id"], codes)
-    attribute, choice = _encoded(wanted["attribute"]), _encoded(wanted["choice"])
-    size = len(choice.categories)
-    key = (position * len(attribute.categories) + attribute.codes) * size + choice.codes
+    attribute, names = _encoded(wanted["attribute"])
+    choice, choices = _encoded(wanted["choice"])
+    size = len(choices)
+    key = (position * len(names) + attribute) * size + choice
     groups, group = np.unique(key, return_inverse=True)
     known = np.maximum(wanted["day"].to_numpy(), wanted["known_day"].to_numpy())
     return Choices(
-        position=groups // size // len(attribute.categories),
-        attribute=groups // size % len(attribute.categories),
+        position=groups // size // len(names),
+        attribute=groups // size % len(names),
         choice=groups % size,
         group=group,
         known_from=known.astype(np.int64) + 1,
         count=wanted["count"].to_numpy(),
-        attributes=attribute.categories.to_numpy(dtype=str),
-        choices=choice.categories.to_numpy(dtype=str),
+        attributes=names,
+        choices=choices,
     )
 
 
 def _positions(ids: Any, codes: Mapping[str, int]) -> Array:
-    encoded = ids.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    encoded = _one_dictionary(ids)
     table = np.array([codes[str(v)] for v in encoded.dictionary.to_pylist()], dtype=np.int64)
     return table[encoded.indices.to_numpy()] if len(table) else np.zeros(0, dtype=np.int64)
 

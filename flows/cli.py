@@ -225,6 +225,23 @@ def simulate(
     simulated(customers, seed, output, scenario, workers=workers)
 
 
+@app.command()
+def catalog(
+    config: ConfigFile = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of an earlier run.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--json", help="Write the catalogue there too.", dir_okay=False)
+    ] = None,
+    overrides: Settings = None,
+) -> None:
+    """List every feature column: unit, window, meaning, and what a missing value means."""
+    from flows.catalog import catalog as listed
+
+    listed(config, output, tuple(overrides or ()), file)
+
+
 app.add_typer(stages.app, name="stages")
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)

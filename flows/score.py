@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from features.locks import exclusive
 from features.runs import run_folder, write_parquet
 from features.timeline import day_date
 from flows.console import step
+from flows.refresh import refresh
 from flows.target import target_flow
 from flows.workspace import Workspace, new_run_id
 from models import registry
@@ -85,9 +87,17 @@ def score_flow(output: str, run_id: str) -> dict[str, Any]:
         return score_customers(output, run_id)
 
 
+@task(name="read new events")
+def read_new(output: str) -> dict[str, Any]:
+    """Bring stored tallies up to date: of files, only new ones are read."""
+    space = Workspace(Path(output))
+    return asdict(refresh(space, space.config()))
+
+
 @flow(name="nightly")
 def nightly_flow(output: str) -> dict[str, Any]:
-    """Score all customers, plan the audiences that follow, and publish both in one act."""
+    """Read what is new, score everyone, plan the audiences, and publish both in one act."""
     run_id = new_run_id("score")
     with exclusive(Path(output), run_id):
+        read_new(output)
         return score_flow(output, run_id) | target_flow(output, run_id)

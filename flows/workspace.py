@@ -16,7 +16,7 @@ from campaigns.playbook import load_playbooks
 from features import config as configs
 from features.config import Config
 from features.errors import UserError
-from features.source_config import Location
+from features.ledger import survey
 from features.taxonomy import load_taxonomy
 from features.timeline import day_number
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from features.archive import Archive
     from models.tracking import Tracking
 
-TALLY_FORMAT = 3  # raised when stored tallies of before can no longer be read
+TALLY_FORMAT = 4  # raised when stored tallies of before can no longer be read
 # Config keys that change nothing of what the features step stores.
 _NOT_IN_FEATURES = {
     "backtest",
@@ -43,6 +43,7 @@ _NOT_IN_FEATURES = {
     "seed",
     "spend",
     "threads",
+    "memory_limit",
     "description",
     "notice",
     "snapshots",
@@ -180,29 +181,24 @@ def new_run_id(kind: str) -> str:
     return f"{kind}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
+def recipe(config: Config) -> str:
+    """Hash of the config keys that stored tallies and features depend on."""
+    content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_FEATURES)
+    if config.stage.truth != "history":
+        content.pop("stage_history")  # it is not read
+    stages = content["stages"]
+    rules = ""
+    if isinstance(stages, dict) and "file" in stages:
+        rules = Path(stages["file"]).read_text(encoding="utf-8")
+    text = json.dumps([TALLY_FORMAT, content, rules], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def fingerprint(config: Config) -> str:
     """Hash of the config keys and source files that stored tallies and features depend on."""
-    content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_FEATURES)
-    locations: list[Location] = []
-    for source in config.sources:
-        locations += [source.events, *(lookup.table for lookup in source.lookups)]
-    if config.identities is not None:
-        locations.append(config.identities.table)
-    if config.stage.truth == "history" and config.stage_history is not None:
-        locations.append(config.stage_history.table)
-    else:
-        content.pop("stage_history")  # it is not read
-    files: list[Any] = []
-    for path in (Path(location) for location in locations if isinstance(location, str)):
-        for match in sorted(path.parent.glob(path.name)):
-            stat = match.stat()
-            files.append([str(match), stat.st_size, stat.st_mtime_ns])
-    stages = content["stages"]
-    if isinstance(stages, dict) and "file" in stages:
-        files.append(Path(stages["file"]).read_text(encoding="utf-8"))
-    return hashlib.sha256(
-        json.dumps([TALLY_FORMAT, content, files], sort_keys=True).encode()
-    ).hexdigest()
+    now = survey(config, recipe(config), 0)
+    text = json.dumps([now.recipe, now.files, now.others], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def backtest_origins(output: Path, given: str | None) -> list[str]:

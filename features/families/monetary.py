@@ -6,9 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from features.catalog import Array, Feature, FeatureSpec, View
+from features.catalog import YEAR, Array, Feature, FeatureSpec, View
 from features.contracts import MONEY_ROLES
-from features.families.engagement import YEAR
 
 
 def _sum(view: View, role: str, days: int) -> Array:

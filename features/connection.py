@@ -1,0 +1,36 @@
+"""The embedded engine: how much memory and how many threads it may use, and where it spills."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.backends.duckdb  # loaded on first use else, which takes a second
+
+LEAST_MEMORY_MB = 200  # the engine cannot work in less
+
+
+def connect(
+    temporary: Path | None = None,
+    *,
+    memory: int | None = None,
+    threads: int | None = None,
+    ordered: bool = True,
+) -> Any:
+    """An embedded DuckDB that spills to `temporary` where memory (bytes) runs short.
+
+    Where the order of rows does not matter (`ordered` is False) it needs less of it.
+    """
+    connection = ibis.duckdb.connect()
+    settings: dict[str, Any] = {"preserve_insertion_order": ordered}
+    if temporary is not None:
+        temporary.mkdir(parents=True, exist_ok=True)
+        settings["temp_directory"] = str(temporary)
+    if memory is not None:
+        settings["memory_limit"] = f"{max(memory >> 20, LEAST_MEMORY_MB)}MiB"
+    if threads is not None:
+        settings["threads"] = threads
+    for key, value in settings.items():
+        connection.raw_sql(f"SET {key} = $value", parameters={"value": value})
+    return connection

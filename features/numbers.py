@@ -1,0 +1,93 @@
+"""Numbers for texts, so that tallies are grouped, sorted and handed over as numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+import pyarrow as pa
+from ibis.expr.types import Column, Table
+
+
+class Numbers:
+    """Numbers for texts that stand in many rows (customers, event types, attributes, choices).
+
+    A text keeps its number however many sources it comes from; at the end all are ranked.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.tables: dict[str, Table] = {}
+        self.made = 0
+
+    def note(self, name: str, *texts: Column | pa.Array) -> None:
+        """Give those texts of a column a number that have none yet."""
+        for some in texts:
+            if isinstance(some, pa.Array):
+                found = ibis.memtable(pa.table({"text": some}))
+            else:
+                found = some.name("text").as_table().distinct()
+            found = found.filter(found.text.notnull())
+            known, size = self.tables.get(name), 0
+            if known is not None:
+                found, size = found.anti_join(known, "text"), int(known.count().execute())
+            fresh = self._stored(name, found.mutate(number=_numbered(size)))
+            if known is None:
+                self.tables[name] = fresh
+            elif int(fresh.count().execute()):
+                self.tables[name] = self._stored(name, ibis.union(known, fresh))
+
+    def _stored(self, name: str, table: Table) -> Table:
+        self.made += 1
+        return self.connection.create_table(f"numbers_{name}_{self.made}", table, temp=True)
+
+    def places(self, name: str) -> dict[str, int]:
+        """The number of every text of a column with few of them."""
+        found = self.tables[name].to_pyarrow()
+        return dict(zip(found["text"].to_pylist(), found["number"].to_pylist(), strict=True))
+
+    def put(self, table: Table, name: str) -> Table:
+        """The table with numbers in place of a column's noted texts."""
+        renamed = self.tables[name].rename({f"{name}_text": "text", f"{name}_number": "number"})
+        joined = table.inner_join(renamed, table[name] == renamed[f"{name}_text"])
+        kept = [c for c in table.columns if c != name]
+        return joined.select(*kept, **{name: joined[f"{name}_number"]})
+
+    def texts(self, table: Table, names: tuple[str, ...]) -> Table:
+        """The table with texts in place of numbers."""
+        for name in names:
+            known = self.tables[name].rename({f"{name}_text": "text", f"{name}_number": "number"})
+            joined = table.inner_join(known, table[name] == known[f"{name}_number"])
+            kept = [c for c in table.columns if c != name]
+            table = joined.select(*kept, **{name: joined[f"{name}_text"]})
+        return table
+
+    def sorted(self, table: Table, keys: list[str]) -> pa.Table:
+        """The rows by rising texts and days, every text as a place in a dictionary."""
+        texts: dict[str, pa.Array] = {}
+        for name in (name for name in keys if name not in ("day", "known_day")):
+            texts[name], places = self._ranked(name)
+            joined = table.inner_join(places, table[name] == places.number)
+            kept = [c for c in table.columns if c != name]
+            table = joined.select(*kept, **{name: joined["rank"]})
+        found = table.order_by(keys).to_pyarrow()
+        columns = {}
+        for name in (*keys, *(c for c in table.columns if c not in keys)):
+            column = found[name]
+            if name in texts:
+                column = pa.DictionaryArray.from_arrays(column.combine_chunks(), texts[name])
+            columns["customer_id" if name == "customer" else name] = column
+        return pa.table(columns)
+
+    def _ranked(self, name: str) -> tuple[pa.Array, Table]:
+        """All texts, rising, and a table (number, rank) of their places among them."""
+        texts = self.tables[name].to_pyarrow()
+        order = pa.compute.sort_indices(texts["text"])
+        numbers = texts["number"].take(order)
+        ranks = pa.table({"number": numbers, "rank": pa.array(range(len(order)), pa.int32())})
+        place = self.connection.create_table(f"ranks_{name}", ranks, temp=True, overwrite=True)
+        return texts["text"].take(order).combine_chunks(), place
+
+
+def _numbered(size: int) -> Any:
+    return (ibis.row_number() + size).cast("int32")

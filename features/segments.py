@@ -1,0 +1,93 @@
+"""Stored tallies in segments: what the first reading gave, and what each later one added.
+
+Tallies are mergeable, so a segment is only ever added; the kernel merges the rows of a day. A
+segment counts from the moment the manifest names it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.ledger import Manifest
+from features.orders import Seen
+from features.tallies import Tallies
+
+TABLES = ("daily", "attributes", "sessions", "orders", "event_ids")
+MOST = 64  # segments are put together once there are more
+
+
+def name_of(number: int) -> str:
+    """Folder of a segment."""
+    return f"segment-{number:05d}"
+
+
+def next_name(manifest: Manifest) -> str:
+    """A name that no segment has had."""
+    numbers = [int(name.rsplit("-", 1)[1]) for name in manifest.segments]
+    return name_of(max(numbers, default=-1) + 1)
+
+
+def write(folder: Path, name: str, tallies: Tallies) -> None:
+    """Write a segment aside and rename it into its place; what was there was never named."""
+    partial, place = folder / f"{name}.partial", folder / name
+    for old in (partial, place):
+        shutil.rmtree(old, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for table in TABLES:
+        rows: pa.Table | None = getattr(tallies, table)
+        if rows is not None:
+            pq.write_table(rows, partial / f"{table}.parquet", compression="zstd")
+    os.replace(partial, place)
+
+
+def read(folder: Path, names: Sequence[str]) -> Tallies:
+    """All segments together, without what only later files need."""
+    daily, attributes = (_read(folder, names, table) for table in ("daily", "attributes"))
+    sessions = [name for name in names if (folder / name / "sessions.parquet").is_file()]
+    return Tallies(daily, attributes, _read(folder, sessions, "sessions") if sessions else None)
+
+
+def files(folder: Path, table: str) -> list[Path]:
+    """Files of a table in all segments that count."""
+    manifest = Manifest.load(folder)
+    names = manifest.segments if manifest is not None else ()
+    return [folder / name / f"{table}.parquet" for name in names]
+
+
+def _read(folder: Path, names: Sequence[str], table: str) -> pa.Table:
+    parts = [pq.read_table(folder / name / f"{table}.parquet") for name in names]
+    return pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+
+
+def seen(folder: Path, manifest: Manifest, sources: tuple[int, ...]) -> Seen:
+    """What the stored segments know of orders and event ids."""
+
+    def there(table: str) -> tuple[str, ...]:
+        paths = [folder / name / f"{table}.parquet" for name in manifest.segments]
+        return tuple(str(path) for path in paths if path.is_file())
+
+    return Seen(there("orders"), there("event_ids"), sources)
+
+
+def put_together(folder: Path, manifest: Manifest) -> str:
+    """Write all segments of a manifest as one new segment; its name."""
+    name = next_name(manifest)
+    tables = {}
+    for table in TABLES:
+        there = [n for n in manifest.segments if (folder / n / f"{table}.parquet").is_file()]
+        tables[table] = _read(folder, there, table) if there else None
+    write(folder, name, Tallies(**tables))
+    return name
+
+
+def drop_unnamed(folder: Path, manifest: Manifest) -> None:
+    """Remove segments that a killed run left, or that were put together."""
+    for place in folder.glob("segment-*"):
+        if place.name not in manifest.segments:
+            shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""Stored tallies brought up to date: new event files are added, anything else is read anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from features import archive as archives
+from features import segments
+from features.archive import SourceCount
+from features.config import Config
+from features.errors import UserError
+from features.ledger import CannotExtend, Change, Manifest, added, compare, survey
+from features.quarantine import ReadReport
+from features.stage_records import read_records
+from features.tallies import tally
+from flows.console import step, warn
+from flows.workspace import Workspace, fingerprint, recipe, today
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read of the event files.
+
+    Attributes
+    ----------
+    how
+        ``all``, ``added`` (new files only) or ``nothing``.
+    rows_read
+        Rows of the files that were read.
+    bytes_read, bytes_there
+        Size of the event files that were read, and of all there are; 0 where they are no files.
+    """
+
+    how: str
+    rows_read: int
+    bytes_read: int
+    bytes_there: int
+
+
+def refresh(space: Workspace, config: Config) -> Read:
+    """Bring the stored tallies up to date with the sources; says what it reads and why.
+
+    Raises
+    ------
+    UserError
+        As `features.tallies.tally`.
+    """
+    stored = archives.stored_manifest(space.output)
+    now = survey(config, recipe(config), today())
+    change = compare(config, stored, now)
+    read = None
+    if stored is not None and change.kind == "none":
+        step("no new event files: the stored tallies are kept")
+        read = Read("nothing", 0, 0, now.bytes)
+    if stored is not None and change.kind == "added":
+        try:
+            read = _extend(space, stored, now, change)
+        except (CannotExtend, UserError) as why:
+            # Told, and then decided on all rows: what one new file breaks, all of them may not.
+            change = replace(change, reason=str(why).splitlines()[0])
+    if read is None:
+        if stored is not None:
+            step(f"reading everything anew: {change.reason}")
+        read = _rebuild(space, config, now)
+    mark = space.output / archives.FOLDER / "fingerprint"
+    mark.write_text(fingerprint(config), encoding="utf-8")
+    step(f"read {_size(read.bytes_read)} of {_size(read.bytes_there)} of event files")
+    return read
+
+
+def _rebuild(space: Workspace, config: Config, now: Manifest) -> Read:
+    step(f"reading {len(config.sources)} source(s) of {config.name}")
+    aside, records, found = space.output / "quarantine", None, []
+    if config.stage.truth == "history":
+        records, report = read_records(config, latest=now.latest, quarantine=aside)
+        found.append(report)
+    tallies, reports = tally(
+        config, latest=now.latest, quarantine=aside, temporary=space.output / "spill"
+    )
+    counts = [SourceCount.of(report) for report in reports]
+    # Of the identities there is a report too; those of the sources come last.
+    known = replace(now, reports=tuple(reports[-len(config.sources) :]))
+    archives.store(space.output, config, tallies, counts, records, manifest=known)
+    _warn([*reports, *found], aside)
+    rows = sum(report.rows for report in known.reports)
+    return Read("all", rows, now.bytes, now.bytes)
+
+
+def _warn(reports: Sequence[ReadReport], aside: Path) -> None:
+    for report in reports:
+        for reason, rows in report.quarantined.items():
+            warn(f"{report.source}: {rows} rows set aside: {reason} (see {aside})")
+
+
+def _extend(space: Workspace, stored: Manifest, now: Manifest, change: Change) -> Read:
+    assert change.config is not None
+    folder = space.output / archives.FOLDER / archives.TALLIES
+    name = segments.next_name(stored)
+    tallies, reports = tally(
+        change.config,
+        latest=now.latest,
+        quarantine=space.output / "quarantine" / name,
+        temporary=space.output / "spill",
+        seen=segments.seen(folder, stored, change.numbers),
+    )
+    together = added(stored.reports, reports, change.numbers)
+    grown = replace(now, segments=stored.segments, event_types=stored.event_types, reports=together)
+    _warn(reports, space.output / "quarantine" / name)
+    removed = archives.extend(space.output, tallies, grown)
+    files = [file for source in change.config.sources for file in source.events]
+    step(f"added {len(files)} new event file(s); {removed} stored snapshots to be built anew")
+    size = sum(Path(str(file)).stat().st_size for file in files)
+    return Read("added", sum(report.rows for report in reports), size, now.bytes)
+
+
+def _size(size: int) -> str:
+    return f"{size / 10**6:,.1f} MB"
