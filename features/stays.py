@@ -14,6 +14,9 @@ from features.stage_definitions import Taxonomy
 from features.stages import stage_at
 from features.windows import History
 
+BLOCK = 10_000  # customers looked at together
+FEW = 0.1  # share of a block that is left for the end
+
 
 @dataclass(frozen=True)
 class Stay:
@@ -46,23 +49,52 @@ def present_stay(taxonomy: Taxonomy, history: History, at: int) -> Stay:
     code = stage_at(taxonomy, history, at)
     since = np.where(first <= at, first, at)
     previous = np.full(len(code), -1, dtype=np.int64)
-    open_ = np.flatnonzero(first <= at)
     needed = history.only(taxonomy.stage_subjects())
-    turns = _turns(taxonomy, needed)
-    days = np.full(len(open_), at, dtype=np.int64)
-    while len(open_):
-        turn = _turn_before(turns, open_, days)
-        older = turn > first[open_]
-        open_, turn = open_[older], turn[older]
-        before = stage_at(taxonomy, needed, turn - 1, who=open_)
-        changed = before != code[open_]
-        since[open_[changed]], previous[open_[changed]] = turn[changed], before[changed]
-        open_, days = open_[~changed], turn[~changed] - 1
+    there, days = np.flatnonzero(first <= at), np.full(len(code), at, dtype=np.int64)
+    left: list[Array] = []
+    # A block of customers stays in the processor's cache while their days are looked at; the few
+    # of each block whose stay is long are looked at together in the end.
+    blocks = [there[start : start + BLOCK] for start in range(0, len(there), BLOCK)]
+    for block in blocks:
+        left.append(_look_back(taxonomy, needed, block, code, first, since, previous, days))
+    rest = np.concatenate([*left, np.zeros(0, dtype=np.int64)])
+    _look_back(taxonomy, needed, rest, code, first, since, previous, days, few=0)
     acted = _acted_on(taxonomy, history, since - 1)
     cause = np.where(acted, "behaviour", "clock").astype(object)
     cause[caused_by_link(taxonomy, history, since, previous)] = "identity"
     cause[previous < 0] = "first_load"
     return Stay(since=since, previous=previous, cause=cause)
+
+
+def _look_back(
+    taxonomy: Taxonomy,
+    history: History,
+    who: Array,
+    code: Array,
+    first: Array,
+    since: Array,
+    previous: Array,
+    days: Array,
+    *,
+    few: float = FEW,
+) -> Array:
+    """Follow some customers back from `days` until no more than `few` of them are left.
+
+    Writes `since`, `previous` and `days` of every customer followed; returns who is left.
+    """
+    part, open_ = history.take(who), np.arange(len(who))
+    turns = _turns(taxonomy, part)
+    while len(open_) > few * len(who):
+        turn = _turn_before(turns, open_, days[who[open_]])
+        older = turn > first[who[open_]]
+        open_, turn = open_[older], turn[older]
+        before = stage_at(taxonomy, part, turn - 1, who=open_)
+        changed = before != code[who[open_]]
+        moved = who[open_[changed]]
+        since[moved], previous[moved] = turn[changed], before[changed]
+        open_, turn = open_[~changed], turn[~changed]
+        days[who[open_]] = turn - 1
+    return who[open_]
 
 
 # Day rows, and the days after a row on which a stage may change, rising.
@@ -78,7 +110,8 @@ def _turns(taxonomy: Taxonomy, history: History) -> Turns:
             continue
         turns += [(rows, sorted(offsets)), (_by_arrival(rows.late), [0])]
         if rows.parts is not None:  # a day emptied later has no row any more, and once had one
-            turns.append((rows.parts, sorted(offsets)))
+            emptied = ~np.isin(rows.parts.key, rows.key)
+            turns.append((rows.parts.where(emptied), sorted(offsets)))
     return [(rows, offsets) for rows, offsets in turns if len(rows.day)]
 
 
