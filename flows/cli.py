@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import campaign_commands, horizons, metrics, settings, stages
+from flows import campaign_commands, horizons, init, metrics, settings, stages
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -243,6 +243,7 @@ def catalog(
 
 
 app.add_typer(stages.app, name="stages")
+app.command()(init.init)
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
 campaign_commands.register(app, _run)
