@@ -77,13 +77,14 @@ def init(
     path = _target(output, data, force)
     drafted = draft(data, path, timezone, _given(column or []))
     from flows.config_text import config_text
-    from flows.init_tables import print_draft, write_json
+    from flows.console import write_json
+    from flows.init_tables import content, print_draft
 
     text = config_text(drafted.mapping, drafted.assembly.sources, drafted.why)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     if json_file is not None:
-        write_json(drafted, json_file)
+        write_json(content(drafted), json_file)
     if json_file is None or str(json_file) != "-":
         print_draft(drafted, path)
     if drafted.problem is not None:

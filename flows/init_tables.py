@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ if TYPE_CHECKING:
     from flows.init import Drafted
 
 
-def _content(drafted: Drafted) -> dict[str, Any]:
+def content(drafted: Drafted) -> dict[str, Any]:
+    """Config, facts, needs and what is in the way, for JSON."""
     found = drafted.readiness
     needs = [] if found is None else found.needs
     return {
@@ -22,16 +22,6 @@ def _content(drafted: Drafted) -> dict[str, Any]:
         "left_out": dict(drafted.assembly.left_out),
         "problem": None if drafted.problem is None else str(drafted.problem),
     }
-
-
-def write_json(drafted: Drafted, file: Path) -> None:
-    """Write config, facts, needs and what is in the way as JSON; - prints it."""
-    text = json.dumps(_content(drafted), indent=1, ensure_ascii=False, default=str)
-    if str(file) == "-":
-        print(text)
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text + "\n", encoding="utf-8")
 
 
 def print_draft(drafted: Drafted, path: Path) -> None:
