@@ -18,6 +18,8 @@ from features.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from features.source_config import Location
+
 PACKAGES = (
     "lightgbm",
     "numpy",
@@ -161,14 +163,21 @@ def _config(output: Path) -> Finding:
         return Finding("config", "look", f"none in {output}", "stagecast run")
     config = space.config()
     gone = [
-        str(source.events)
+        name
         for source in config.sources
-        if isinstance(source.events, str)
-        and not any(Path(source.events).parent.glob(Path(source.events).name))
+        for name in _files(source.events)
+        if not any(Path(name).parent.glob(Path(name).name))
     ]
     if gone:
         return Finding("config", "bad", f"no such source: {gone[0]}", "put it back, or --config")
     return Finding("config", "ok", f"{config.name}: {len(config.sources)} source(s)")
+
+
+def _files(location: Location) -> tuple[str, ...]:
+    """Names or patterns of the files of a source."""
+    if isinstance(location, str):
+        return (location,)
+    return location if isinstance(location, tuple) else ()
 
 
 def _scores(output: Path) -> Finding:

@@ -275,6 +275,8 @@ def _source(source: SourceProposal, path: Path) -> dict[str, Any]:
 
 def _shown(location: Location, path: Path) -> Any:
     """A location as the YAML names it: relative where the data lie in its folder or below."""
+    if isinstance(location, tuple):
+        return [_shown(each, path) for each in location]
     if not isinstance(location, str):
         return location.model_dump()
     beside = os.path.relpath(location, path.parent)

@@ -15,7 +15,9 @@ import typer.main
 import yaml
 from pydantic import BaseModel
 
+from campaigns.target_map import TargetMap
 from features.config import Config
+from features.experiment import ExperimentFile
 from features.taxonomy import load_taxonomy
 from flows.cli import app
 
@@ -36,6 +38,9 @@ sources:
 stages: {file: stages/recency_frequency.yaml}
 """
 )
+
+# Files of their own kinds, told by a key that no config has.
+OTHERS = {"target": TargetMap, "treatment": ExperimentFile}
 
 
 def blocks(language: str) -> Iterator[Any]:
@@ -98,6 +103,10 @@ def test_every_yaml_block_is_a_config_a_part_of_one_or_a_taxonomy(text: str) -> 
     if isinstance(content, dict) and isinstance(content.get("stages"), list):
         # A taxonomy stands inline under `stages`.
         content = {"stages": content}
+    for first, model in OTHERS.items():
+        if first in content:
+            model.model_validate(content)
+            return
     config = Config.model_validate({**BASE, **content})
     if not isinstance(config.stages, dict):
         assert config.stages.file.startswith("stages/")
