@@ -67,7 +67,7 @@ PERSONAL = re.compile(
 # The first that matches an event type's name says its role; None: to be left out.
 _ROLES: tuple[tuple[str | None, str], ...] = (
     (None, r"fail|error|declin|pending|on_hold|draft|test|abandon|expired"),
-    ("touch", r"(view|viewed|click|clicked|opened?|visit|visited)$"),
+    ("touch", r"(^|_)(view|viewed|click|clicked|opene?d?|visit|visited)$"),
     ("refund", r"refund|return|charge_?back|credit_?note|retoure|storno|gutschrift"),
     (None, r"(order|purchase|payment|checkout|booking).*(cancel|void)|unsubscri|bounce"),
     ("cancel", r"cancel|churn|terminat|kuendig|kündig|account_(closed|deleted)"),
@@ -78,10 +78,10 @@ _ROLES: tuple[tuple[str | None, str], ...] = (
         "purchase",
         r"^purchase|order(s|ed)?$|order_(plac|complet|paid|creat|shipp|fulfil)|^sales?$|^bought|^buy$"
         r"|^transactions?$|^payments?$|check_?out_complet|^paid$|^completed?$|^shipped$|^delivered$"
-        r"|^fulfilled$|^closed$|^invoices?$|kauf|bestellung|^redeem_purchase|^success|^transactional",
+        r"|^fulfilled$|^closed$|^invoices?$|kauf|bestellung|^success",
     ),
     ("intent", r"cart|check_?out|quote|demo|trial|wish_?list|basket"),
-    ("redemption", r"redem|coupon_us|voucher"),
+    ("redemption", r"redeem|redempt|coupon_us|voucher"),
     ("advocacy", r"referr|review|shar|recommend"),
     ("sent", r"sent$|sends?$|delivered$|impression|mailing|campaigns?$"),
     ("lead", r"sign_?up|regist|lead|form|newsletter|subscribed?$|download|opt_in"),

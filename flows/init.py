@@ -118,14 +118,19 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
     tallies, reports = _tallied(config)
     mapping["quarantine"] = {"max_share": _allowed(reports)}
     problem = _too_bad(reports)
-    try:
-        blocks, why = _horizons(config, tallies)
-    except UserError as error:
-        return Drafted(_final(mapping), assembly, "Days as shipped.", None, problem or error)
-    mapping |= blocks
-    builder = _builder(_validated(mapping, path), tallies)
+    if not tallies.daily.num_rows:
+        raise problem or UserError("DATA", found="no usable rows", expected="events of customers")
     from features.readiness import readiness
 
+    builder = _builder(config, tallies)
+    try:
+        blocks, why = _horizons(builder)
+    except UserError as error:
+        bought = "purchase" in builder.history.roles
+        found = readiness(builder, reports) if bought else None
+        return Drafted(_final(mapping), assembly, "Days as shipped.", found, problem or error)
+    mapping |= blocks
+    builder = _builder(_validated(mapping, path), tallies)
     found = readiness(builder, reports)
     try:
         builder.needed_days()
@@ -337,11 +342,10 @@ def _builder(config: Config, tallies: Tallies) -> Builder:
     return Builder.from_tallies(config, tallies)
 
 
-def _horizons(config: Config, tallies: Tallies) -> tuple[dict[str, Any], str]:
+def _horizons(builder: Builder) -> tuple[dict[str, Any], str]:
     from features.horizons import Spells, suggest
     from flows.horizons import stages_block
 
-    builder = _builder(config, tallies)
     end = builder.last_snapshot
     suggestion = suggest(Spells.of(builder.history, end), builder.history, end)
     why = f"Days suggested by the gaps between orders (`stagecast horizons`): {suggestion.why}."

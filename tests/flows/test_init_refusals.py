@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -33,6 +34,8 @@ def refused(folder: Path, text: str | bytes, *more: str, name: str = "orders.csv
         ("customer,day,day\na,2020-01-01,5\n", "column 'day' twice"),
         ("a,2020-01-01,5\nb,2020-01-02,5\n", "a first line that looks like data"),
         ("customer,day,amount\na,2020-01-01,5\na,2020-01-05,5\n", "days of purchases"),
+        ("customer,day,amount\na,2095-01-01,5\na,2095-01-05,5\n", "occurred_at after"),
+        ("customer,day,amount\na,2020-01-01,\na,2020-03-01,5\n", "purchase without an amount"),
     ],
 )
 def test_what_cannot_be_used_is_told(tmp_path: Path, text: str, words: str) -> None:
@@ -82,7 +85,11 @@ def test_a_yaml_that_is_there_stays(tmp_path: Path) -> None:
 
 def test_too_short_a_history_still_leaves_the_config(tmp_path: Path) -> None:
     short = ORDERS[ORDERS["at"] < "2020-02-01"]
-    assert "days" in refused(tmp_path, short.to_csv(index=False))
+    told = tmp_path / "told.json"
+    said = refused(tmp_path, short.to_csv(index=False), "--json", str(told))
+    assert "days of purchases" in said
+    needs = {(n["prediction"], n["what"]): n for n in json.loads(told.read_text())["needs"]}
+    assert needs["churn risk", "days of history"]["verdict"] == "missing"
     assert "customer_id: customer" in (tmp_path / "made.yaml").read_text(encoding="utf-8")
 
 
