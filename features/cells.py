@@ -6,11 +6,12 @@ import ibis
 import ibis.expr.datatypes as dt
 from ibis.expr.types import Column, Table, Value
 
-from features.source_config import CsvFormat, TimeColumn
+from features.source_config import EPOCH_UNITS, CsvFormat, TimeColumn
 from features.tables import no_zone, require, wrong_type
 
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
 OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+FURTHEST = 4_102_444_800  # 2100-01-01 in seconds; numbers beyond it are no moments
 PLAIN_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})(?:[T ]\d.*)?$"
 
 
@@ -24,6 +25,16 @@ def _wall_clock(zone: str, at: dt.Timestamp("UTC")) -> dt.timestamp:  # type: ig
     """Wall-clock time of an instant in a zone."""
 
 
+@ibis.udf.scalar.builtin(name="try_strptime")  # type: ignore[untyped-decorator, unused-ignore]
+def _written(text: str, form: str) -> dt.timestamp:
+    """Wall-clock time of a text written in a format, null where it is not."""
+
+
+@ibis.udf.scalar.builtin(name="make_timestamp")  # type: ignore[untyped-decorator, unused-ignore]
+def _since_1970(microseconds: int) -> dt.timestamp:
+    """Wall-clock time in UTC so many microseconds after 1970-01-01."""
+
+
 def as_moment(table: Table, spec: TimeColumn, zone: str, where: str) -> tuple[Value, Value]:
     """Instant (UTC) and wall-clock time in `zone` of a time column, null where unreadable."""
     column = require(table, spec.column, where)
@@ -31,6 +42,9 @@ def as_moment(table: Table, spec: TimeColumn, zone: str, where: str) -> tuple[Va
     if spec.as_ == "local_date":
         wall = as_date(column, spec, where).cast("timestamp")
         return _instant(zone, wall), wall
+    if spec.format in EPOCH_UNITS:
+        instant = _counted(column, spec, where)
+        return instant, _wall_clock(zone, instant)
     if kind.is_timestamp() and kind.timezone is not None:
         return column, _wall_clock(zone, column)
     if kind.is_timestamp():
@@ -47,6 +61,10 @@ def as_moment(table: Table, spec: TimeColumn, zone: str, where: str) -> tuple[Va
 def _text_instant(column: Column, spec: TimeColumn, where: str) -> Value:
     """Instants from text: by their own offset, else by the declared zone."""
     text = column.strip()
+    if spec.format is not None:
+        if spec.zone is None:
+            raise no_zone(where, spec.column)
+        return _instant(spec.zone, _written(text, spec.format))
     explicit = text.re_search(OFFSET_TIME)
     naive = text.re_search(PLAIN_TIME).ifelse(text.try_cast("timestamp"), None)
     if spec.zone is None and bool(naive.notnull().sum().execute()):
@@ -57,6 +75,22 @@ def _text_instant(column: Column, spec: TimeColumn, where: str) -> Value:
     return explicit.ifelse(whole.try_cast(dt.Timestamp("UTC")), _instant(spec.zone or "UTC", naive))
 
 
+def _counted(column: Column, spec: TimeColumn, where: str) -> Value:
+    """Instants from numbers that count from 1970-01-01 UTC."""
+    kind = column.type()
+    if not kind.is_string() and not kind.is_numeric():
+        raise wrong_type(where, spec.column, kind, f"{spec.format} since 1970-01-01")
+    unit = EPOCH_UNITS[str(spec.format)]
+    text = column.cast("string").strip()
+    number = text.try_cast("float64")
+    text = ((number >= 0) & (number <= FURTHEST * unit)).ifelse(text, ibis.null("string"))
+    # Whole numbers stay whole: a float would round microseconds.
+    whole = text.try_cast("int64") * (1_000_000 // unit)
+    broken = (text.try_cast("float64") * (1_000_000 // unit)).round().cast("int64")
+    exact = text.re_search(r"^\d+$")
+    return _instant("UTC", _since_1970(exact.ifelse(whole, broken)))
+
+
 def as_date(column: Column, spec: TimeColumn, where: str) -> Value:
     """Calendar dates from a date, a timestamp, a number like 20170131 or text."""
     kind = column.type()
@@ -65,6 +99,8 @@ def as_date(column: Column, spec: TimeColumn, where: str) -> Value:
     if not kind.is_string() and not kind.is_integer():
         raise wrong_type(where, spec.column, kind, "a local date")
     text = column.cast("string").strip()
+    if spec.format is not None:
+        return _written(text, spec.format).cast("date")
     compact = text.re_search(r"^\d{8}$")
     dashed = text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)
     plain = text.re_extract(PLAIN_DATE, 1).re_replace("[/.]", "-")

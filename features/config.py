@@ -26,7 +26,6 @@ class Snapshots(Strict):
     """The grid of reference dates."""
 
     every_days: PositiveDays = 30
-    first: dt.date | None = None
     last: dt.date | None = None
 
 

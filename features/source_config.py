@@ -19,6 +19,8 @@ from pydantic_core import PydanticCustomError
 from features.config_blocks import Name, Strict
 
 ATTRIBUTE_NAME = re.compile("[a-z][a-z0-9_]*")
+# Numbers that count time from 1970-01-01 UTC: how many of them make a second.
+EPOCH_UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 
 
 class DatasetTable(Strict):
@@ -46,14 +48,35 @@ class Lookup(Strict):
 
 
 class TimeColumn(Strict):
-    """How a column becomes a moment: an instant (with its zone) or a local calendar date."""
+    """How a column becomes a moment: an instant (with its zone) or a local calendar date.
+
+    `format` says how a text is written that does not begin with the year (``%d.%m.%Y %H:%M``), or
+    that a number counts seconds, milliseconds or microseconds from 1970-01-01 UTC.
+    """
 
     column: str
     zone: str | None = None
     as_: Literal["instant", "local_date"] = Field(default="instant", alias="as")
+    format: str | None = None
+
+    @field_validator("format")
+    @classmethod
+    def _readable(cls, form: str | None) -> str | None:
+        if form is None or form in EPOCH_UNITS:
+            return form
+        if not {"%d", "%m"} <= set(re.findall("%[a-zA-Z]", form)) or "%z" in form:
+            raise ValueError(
+                f"{' or '.join(EPOCH_UNITS)}, or how day and month are written, without an offset, "
+                "like '%d.%m.%Y %H:%M'"
+            )
+        return form
 
     @model_validator(mode="after")
     def _zone_fits(self) -> TimeColumn:
+        if self.format in EPOCH_UNITS and (self.zone is not None or self.as_ == "local_date"):
+            raise ValueError(
+                f"{self.format} since 1970 are instants: drop `zone` and `as: local_date`"
+            )
         if self.as_ == "local_date" and self.zone is not None:
             raise ValueError("a local date has no zone: drop `zone` or `as: local_date`")
         if self.zone is not None and self.zone not in available_timezones():
@@ -71,6 +94,7 @@ class Columns(BaseModel):
     occurred_at: TimeColumn
     known_at: TimeColumn | None = None
     value: str | None = None
+    value_times: str | None = None
     order_id: str | None = None
     session_id: str | None = None
     channel: str | None = None
@@ -82,6 +106,12 @@ class Columns(BaseModel):
         if name is None and info.data.get("anonymous_id") is None:
             raise PydanticCustomError("missing", "neither customer_id nor anonymous_id")
         return name
+
+    @model_validator(mode="after")
+    def _a_factor_has_a_price(self) -> Columns:
+        if self.value_times is not None and self.value is None:
+            raise ValueError("`value_times` multiplies `value`, which is not mapped")
+        return self
 
     @model_validator(mode="after")
     def _attributes_are_names(self) -> Columns:

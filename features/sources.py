@@ -154,6 +154,8 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
     if columns.value is not None:
         amount = as_number(table, columns.value, source.csv, f"{where}.value")
         filled = table[columns.value].notnull()
+        if columns.value_times is not None:
+            amount *= as_number(table, columns.value_times, source.csv, f"{where}.value_times")
     machine: Value = ibis.literal(False)
     if columns.is_machine is not None:
         flag = as_text(require(table, columns.is_machine, f"{where}.is_machine")).lower()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import campaign_commands, horizons, metrics, settings, stages
+from flows import campaign_commands, doctor, horizons, init, metrics, settings, stages
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     help="Predict each customer's life-cycle stage, next transition, churn risk and lifetime "
     "value, and turn the predictions into audiences that can be measured.\n\n"
     "Start with [bold]stagecast run[/]: it works at once, on an example data set. For your own "
-    "data write a YAML file like configs/cdnow.yaml and give it with --config.\n\n"
+    "data let [bold]stagecast init[/] write a YAML file, and give it with --config.\n\n"
     "Exit codes: 0 done, 2 something for you to mend (one message says what), 1 a defect of ours.",
 )
 
@@ -39,6 +39,25 @@ Settings = Annotated[
 ]
 OUTPUTS = Path("outputs")
 SIMULATED = Path("outputs-simulated")
+
+
+@app.callback()
+def _everywhere(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Results and errors only; no steps, no progress.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also what Prefect logs of flows and tasks.")
+    ] = False,
+) -> None:
+    if quiet and verbose:
+        raise UserError("--quiet", found="--verbose too", expected="one of the two")
+    if quiet:
+        from flows.console import progress_console
+
+        progress_console.quiet = True
+    if verbose:
+        settings.speak()
 
 
 def _prepared(output: Path, config: str | None, overrides: list[str] | None) -> str:
@@ -195,13 +214,18 @@ def rollback(output: Output = OUTPUTS) -> None:
 
 
 @app.command()
-def models(output: Output = OUTPUTS) -> None:
+def models(
+    output: Output = OUTPUTS,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the list here instead; - prints it.")
+    ] = None,
+) -> None:
     """List the registered scorers: which is champion, since when, and why."""
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
     from flows.tables import print_models
 
-    print_models(Path(folder))
+    print_models(Path(folder), json_file)
 
 
 @app.command()
@@ -243,6 +267,8 @@ def catalog(
 
 
 app.add_typer(stages.app, name="stages")
+app.command()(init.init)
+app.command()(doctor.doctor)
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
 campaign_commands.register(app, _run)

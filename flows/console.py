@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -57,6 +60,16 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row))
     console.print(drawn)
+
+
+def write_json(content: Any, file: Path) -> None:
+    """Write what a command found as JSON; the file ``-`` is standard output."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
+    if str(file) == "-":
+        print(text)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n", encoding="utf-8")
 
 
 def _cell(value: object) -> str:

@@ -51,7 +51,7 @@ def horizons(
         "Gaps of customers who are still silent are open: the last column and the shares count "
         "them for as long as they were watched; the quantiles before it know closed gaps only."
     )
-    pasted = suggestion.blocks(_stages(builder, suggestion))
+    pasted = suggestion.blocks(stages_block(builder, suggestion))
     text = yaml.safe_dump(pasted, sort_keys=False, default_flow_style=None, width=100)
     picture = (output or Path("outputs")) / "horizons.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def _shown(curve: Any) -> Any:
     return judged.iloc[points]
 
 
-def _stages(builder: Builder, suggestion: Suggestion) -> dict[str, Any]:
+def stages_block(builder: Builder, suggestion: Suggestion) -> dict[str, Any]:
     """The config's own taxonomy with its parameters filled in, else that by purchases alone."""
     from features.config import StagesFile
 

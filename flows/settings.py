@@ -37,6 +37,11 @@ def apply_defaults() -> None:
         os.environ.setdefault(name, value)
 
 
+def speak() -> None:
+    """Let Prefect log what flows and tasks do; to be called before the defaults are set."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+
+
 def apply(output: Path) -> None:
     """Set the defaults; without a Prefect server, its database lies in the output folder."""
     apply_defaults()

@@ -9,7 +9,7 @@ from typing import Any
 
 from features import store
 from features.runs import run_folder
-from flows.console import console, table
+from flows.console import console, table, write_json
 from flows.summary import HEADLINES
 from flows.workspace import Workspace
 from models import registry
@@ -94,8 +94,8 @@ def _mean(records: list[dict[str, Any]], method: str, metric: str) -> float | No
     return sum(values) / len(values) if values else None
 
 
-def print_models(output: Path) -> None:
-    """Versions of the scorer."""
+def print_models(output: Path, json_file: Path | None = None) -> None:
+    """Versions of the scorer, as a table or as JSON."""
     rows = []
     for version in registry.versions(Workspace(output).tracking(), registry.SCORER):
         made = dt.datetime.fromtimestamp(version.created_at / 1000, dt.UTC)
@@ -108,7 +108,11 @@ def print_models(output: Path) -> None:
                 version.tags.get("promoted_because", "-"),
             )
         )
-    table("stagecast-scorer", ["version", "alias", "trained at", "registered", "why"], rows)
+    columns = ["version", "alias", "trained at", "registered", "why"]
+    if json_file is None:
+        table("stagecast-scorer", columns, rows)
+    else:
+        write_json([dict(zip(columns, row, strict=True)) for row in rows], json_file)
 
 
 def print_rollback(output: Path) -> None:

@@ -1,14 +1,19 @@
 """Write the pages that are made from the code: `python scripts/pages.py`.
 
 docs/scored-row.md comes from the contract, docs/features.md and docs/metrics.md from their
-catalogues.
+catalogues, docs/cli.md from the command line itself.
 """
 
+import re
 from pathlib import Path
+from typing import Any
+
+import typer.main
 
 from features.catalog import Feature, FeatureSpec, catalogue
 from features.contracts import SCORED_ROW
 from features.metric_catalog import METRICS
+from flows.cli import app
 
 SCORED_HEAD = """# The scored row
 
@@ -45,6 +50,20 @@ figure with n under 30 is hidden, one whose data are not there says what it need
 | metric | in files | unit | looks at | meaning |
 |---|---|---|---|---|
 """
+CLI_HEAD = """# The command line
+
+`stagecast COMMAND --help` says the same. `--quiet` and `--verbose` stand before the command:
+`stagecast --quiet score`. Steps, progress and warnings go to standard error, results to standard
+output, so that `stagecast doctor --json -` can be piped. `stagecast --install-completion` teaches
+your shell (bash, zsh, fish, PowerShell) the commands and options.
+
+| exit code | means | to do |
+|---|---|---|
+| 0 | done | |
+| 1 | a defect of ours, with its traceback | report it |
+| 2 | one message says where, what was found, what is expected, and how to mend it | mend it |
+
+"""
 EXAMPLE = FeatureSpec(windows=(30, 90), roles=("purchase", "sent"), attributes=("brand",))
 
 
@@ -73,7 +92,53 @@ def metrics() -> str:
     return METRICS_HEAD + "\n".join(rows) + "\n"
 
 
-PAGES = {"scored-row.md": scored_row, "features.md": features, "metrics.md": metrics}
+def cli() -> str:
+    """Text of the page about the command line."""
+    return CLI_HEAD + "\n".join(_command(typer.main.get_command(app), "stagecast")) + "\n"
+
+
+def _command(command: Any, name: str) -> list[str]:
+    """A command's heading, what it does and its options, and those of the commands below it."""
+    lines = [f"## `{name}`", "", _plain(command.help or ""), ""]
+    options = [p for p in command.params if not getattr(p, "hidden", False)]
+    if options:
+        lines += ["| option | default | meaning |", "|---|---|---|"]
+        lines += [_option(option) for option in options]
+        lines.append("")
+    for child in getattr(command, "commands", {}).values():
+        lines += _command(child, f"{name} {child.name}")
+    return lines
+
+
+def _option(option: Any) -> str:
+    if option.param_type_name == "argument":
+        shown = f"`{option.metavar or str(option.name).upper()}`"
+    else:
+        metavar = "" if option.is_flag else f" {option.metavar or _kind(option)}"
+        shown = ", ".join(f"`{name}{metavar}`" for name in option.opts)
+    default = option.default
+    unset = default is None or option.is_flag or "UNSET" in repr(default).upper()
+    told = "required" if option.required else "" if unset or default == [] else f"`{default}`"
+    return f"| {shown} | {told} | {_plain(option.help or '')} |"
+
+
+def _kind(option: Any) -> str:
+    kind = str(option.type_descriptor.annotation)
+    return "PATH" if "Path" in kind else "NUMBER" if "int" in kind else "TEXT"
+
+
+def _plain(text: str) -> str:
+    """Help without the markup of a terminal, its paragraphs as paragraphs."""
+    text = re.sub(r"\[bold\](.*?)\[/\]", r"`\1`", text)
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+PAGES = {
+    "cli.md": cli,
+    "scored-row.md": scored_row,
+    "features.md": features,
+    "metrics.md": metrics,
+}
 
 if __name__ == "__main__":
     docs = Path(__file__).parent.parent / "docs"

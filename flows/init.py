@@ -1,0 +1,356 @@
+"""The command `stagecast init`: a config for data that nobody has described yet."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from features.errors import UserError
+
+if TYPE_CHECKING:
+    from features.assembly import Assembly
+    from features.build import Builder
+    from features.config import Config
+    from features.proposed_source import SourceProposal
+    from features.quarantine import ReadReport
+    from features.readiness import Readiness
+    from features.source_config import Location
+    from features.tallies import Tallies
+
+PLAYBOOKS = ["campaigns/win_back.yaml", "campaigns/save_valuable_customers.yaml"]
+BY_PURCHASES, BY_ENGAGEMENT = "stages/recency_frequency.yaml", "stages/omnisend.yaml"
+ENGAGED = ("touch", "intent", "lead")
+USUAL_SHARE = 0.01  # of bad rows; more of them are to be looked at
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A config, what it was made of, and what is still in the way of a run."""
+
+    mapping: dict[str, Any]
+    assembly: Assembly
+    why: str
+    readiness: Readiness | None
+    problem: UserError | None
+
+
+def init(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA...",
+            help="CSV, parquet or JSON lines files, or a table behind a URL: URL#TABLE.",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="YAML to write; default: NAME.yaml.")
+    ] = None,
+    timezone: Annotated[
+        str, typer.Option(help="The business's zone; clock times without a zone are taken in it.")
+    ] = "UTC",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=COLUMN", help="Say what a column is, e.g. customer_id=who; repeatable."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Replace the YAML where it exists.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write config and readiness here; - prints them.")
+    ] = None,
+) -> None:
+    """Write a config for your own data, and say what the data suffice for.
+
+    Reads the tables, guesses what their columns mean, and proposes roles, stages and horizons.
+    Nothing is asked; what had to be assumed is marked CHECK in the YAML.
+    """
+    from flows.settings import apply_defaults
+
+    apply_defaults()
+    path = _target(output, data, force)
+    drafted = draft(data, path, timezone, _given(column or []))
+    from flows.config_text import config_text
+    from flows.console import write_json
+    from flows.init_tables import content, print_draft
+
+    text = config_text(drafted.mapping, drafted.assembly.sources, drafted.why)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    if json_file is not None:
+        write_json(content(drafted), json_file)
+    if json_file is None or str(json_file) != "-":
+        print_draft(drafted, path)
+    if drafted.problem is not None:
+        raise drafted.problem
+
+
+def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> Drafted:
+    """A config for some tables, tried on all of their rows.
+
+    Raises
+    ------
+    UserError
+        Where a table cannot be read, or its columns do not say who and when.
+    """
+    from features.assembly import assemble
+    from features.inspection import inspect
+    from features.sources import connect
+    from flows.console import step
+
+    _check_zone(timezone)
+    connection = connect()
+    tables = []
+    for name in data:
+        location = _location(name, path)
+        step(f"looking at {name.split('://')[0] + '://...' if '://' in name else name}")
+        tables.append(inspect(connection, location))
+    assembly = assemble(tables, zone=timezone, given=given)
+    mapping = _mapping(assembly.sources, path, timezone, _name(data[0]))
+    step("reading all rows")
+    config = _validated(mapping, path)
+    tallies, reports = _tallied(config)
+    mapping["quarantine"] = {"max_share": _allowed(reports)}
+    problem = _too_bad(reports)
+    if not tallies.daily.num_rows:
+        raise problem or UserError("DATA", found="no usable rows", expected="events of customers")
+    from features.readiness import readiness
+
+    builder = _builder(config, tallies)
+    try:
+        blocks, why = _horizons(builder)
+    except UserError as error:
+        bought = "purchase" in builder.history.roles
+        found = readiness(builder, reports) if bought else None
+        return Drafted(_final(mapping), assembly, "Days as shipped.", found, problem or error)
+    mapping |= blocks
+    builder = _builder(_validated(mapping, path), tallies)
+    found = readiness(builder, reports)
+    try:
+        builder.needed_days()
+    except UserError as error:
+        problem = problem or error
+    return Drafted(_final(mapping), assembly, why, found, problem or _lacking(found))
+
+
+def _lacking(found: Readiness) -> UserError | None:
+    for need in found.missing:
+        return UserError(
+            f"{need.prediction}: {need.what}",
+            found=need.found,
+            expected=f"at least {need.least}",
+            mend="bring more data; or name the column that holds it with --column",
+        )
+    return None
+
+
+def _target(output: Path | None, data: list[str], force: bool) -> Path:
+    path = (output or Path(f"{_name(data[0])}.yaml")).absolute()
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError("--output", found=str(output), expected="a file name ending in .yaml")
+    if path.exists() and not force:
+        raise UserError(
+            f"--output {path.name}",
+            found="a file of that name",
+            expected="a new file",
+            mend="give another --output, or --force to replace it",
+        )
+    return path
+
+
+def _name(data: str) -> str:
+    stem = data.rsplit("#", 1)[-1] if "://" in data else Path(data).name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:40] or "my-data"
+
+
+def _given(settings: list[str]) -> dict[str, str]:
+    from features.proposal import FIELDS
+
+    given = {}
+    for setting in settings:
+        name, sign, column = setting.partition("=")
+        if not sign or name not in FIELDS or not column:
+            raise UserError(
+                f"--column {setting}",
+                found=repr(name),
+                expected=f"FIELD=COLUMN, where FIELD is one of: {', '.join(FIELDS)}",
+            )
+        given[name] = column
+    return given
+
+
+def _check_zone(zone: str) -> None:
+    from zoneinfo import available_timezones
+
+    if zone not in available_timezones():
+        raise UserError(
+            "--timezone", found=repr(zone), expected="an IANA name like Europe/Berlin or UTC"
+        )
+
+
+def _location(name: str, path: Path) -> Location:
+    from features.source_config import UrlTable
+
+    if "://" not in name:
+        return str(Path(name).absolute())
+    url, sign, table = name.rpartition("#")
+    if not sign or not table:
+        raise UserError("DATA", found="a URL without a table", expected="URL#TABLE")
+    user = re.match(r"\w+://[^/@]*:([^/@]*)@", url)
+    if user is not None and not re.fullmatch(r"\$\{\w+\}", user[1]):
+        raise UserError(
+            "DATA",
+            found="a password in the URL",
+            expected="'${NAME}' in its place, filled in from the environment: the config would "
+            "hold the password for everyone to read",
+            mend="export NAME=..., and quote the URL with single quotes",
+        )
+    return UrlTable(url=url, table=table)
+
+
+def _mapping(
+    sources: tuple[SourceProposal, ...], path: Path, timezone: str, name: str
+) -> dict[str, Any]:
+    roles, ignored = _roles(sources)
+    there = set(roles) if roles else {str(s.event_type) for s in sources}
+    if "purchase" not in there:
+        raise UserError(
+            "DATA",
+            found=f"events of the roles {', '.join(sorted(there)) or 'none'}, and no purchases",
+            expected="a table or an event type of orders: stages, churn and value are about them",
+            mend="bring the orders too, or name the columns: --column event_type=COLUMN, "
+            "--column value=COLUMN",
+        )
+    currency = next((s.currency for s in sources if s.currency), "")
+    decimals = max(s.decimals for s in sources)
+    engaged = bool(there & set(ENGAGED))
+    mapping: dict[str, Any] = {"name": name, "timezone": timezone}
+    if currency:
+        mapping["currency"] = currency
+    if decimals > 2:
+        mapping["minor_units"] = decimals
+    mapping["sources"] = [_source(source, path) for source in sources]
+    if roles:
+        mapping["roles"] = roles
+    if ignored:
+        mapping["ignored_event_types"] = ignored
+    mapping |= {"refunds": "net", "quarantine": {"max_share": 1.0}}
+    mapping["stages"] = {"file": BY_ENGAGEMENT if engaged else BY_PURCHASES}
+    return mapping
+
+
+def _roles(sources: tuple[SourceProposal, ...]) -> tuple[dict[str, list[str]], list[str]]:
+    """Roles of all sources' event types; empty where each type is named like its role."""
+    roles: dict[str, set[str]] = {}
+    ignored: set[str] = set()
+    for source in sources:
+        ignored |= set(source.ignored)
+        if isinstance(source.event_type, str):
+            roles.setdefault(source.event_type, set()).add(source.event_type)
+        for role, types in source.roles.items():
+            roles.setdefault(role, set()).update(types)
+    mapped = set().union(*roles.values()) if roles else set()
+    if all(types == {role} for role, types in roles.items()):
+        return {}, sorted(ignored - mapped)
+    return {role: sorted(types) for role, types in sorted(roles.items())}, sorted(ignored - mapped)
+
+
+def _source(source: SourceProposal, path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "events": _shown(source.table.location, path),
+        "columns": source.columns,
+        "event_type": source.event_type,
+    }
+    if source.event_id is not None:
+        content["event_id"] = source.event_id
+    if source.lookups:
+        content["lookups"] = [
+            {"table": _shown(lookup.table.location, path), "key": lookup.key}
+            for lookup in source.lookups
+        ]
+    form = source.table.form.model_dump(exclude_defaults=True)
+    return {**content, "csv": form} if form else content
+
+
+def _shown(location: Location, path: Path) -> Any:
+    """A location as the YAML names it: relative where the data lie in its folder or below."""
+    if isinstance(location, tuple):
+        return [_shown(each, path) for each in location]
+    if not isinstance(location, str):
+        return location.model_dump()
+    beside = os.path.relpath(location, path.parent)
+    return location if beside.startswith("..") else Path(beside).as_posix()
+
+
+def _validated(mapping: dict[str, Any], path: Path) -> Config:
+    from pydantic import ValidationError
+
+    from features import config as configs
+    from features.settings import problem
+
+    try:
+        return configs.resolve(configs.Config.model_validate(mapping), path)
+    except ValidationError as error:
+        raise problem(error, path, mapping) from error
+
+
+def _tallied(config: Config) -> tuple[Tallies, list[ReadReport]]:
+    from features.tallies import tally
+    from flows.workspace import today
+
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder)
+        return tally(config, latest=today(), quarantine=aside / "q", temporary=aside / "spill")
+
+
+def _allowed(reports: list[ReadReport]) -> float:
+    """Share of bad rows that the config lets pass: guests are no mistake, and nights differ."""
+    from features.quarantine import NO_CUSTOMER
+
+    guests = max(report.quarantined.get(NO_CUSTOMER, 0) / report.rows for report in reports)
+    if guests <= USUAL_SHARE / 2:
+        return USUAL_SHARE
+    return min(math.ceil(125 * guests + 100 * USUAL_SHARE) / 100, 1.0)
+
+
+def _too_bad(reports: list[ReadReport]) -> UserError | None:
+    from features.quarantine import NO_CUSTOMER
+
+    for report in reports:
+        others = {r: n for r, n in report.quarantined.items() if r != NO_CUSTOMER}
+        if sum(others.values()) > USUAL_SHARE * report.rows:
+            told = "; ".join(f"{reason}: {n}" for reason, n in others.items())
+            return UserError(
+                report.source,
+                found=f"{sum(others.values())} bad rows of {report.rows} ({told})",
+                expected=f"at most {USUAL_SHARE:.0%} bad rows",
+                mend="mend the export, or name other columns with --column; "
+                "`quarantine: {max_share: ...}` in the YAML lets more of them pass",
+            )
+    return None
+
+
+def _builder(config: Config, tallies: Tallies) -> Builder:
+    from features.build import Builder
+
+    return Builder.from_tallies(config, tallies)
+
+
+def _horizons(builder: Builder) -> tuple[dict[str, Any], str]:
+    from features.horizons import Spells, suggest
+    from flows.horizons import stages_block
+
+    end = builder.last_snapshot
+    suggestion = suggest(Spells.of(builder.history, end), builder.history, end)
+    why = f"Days suggested by the gaps between orders (`stagecast horizons`): {suggestion.why}."
+    return suggestion.blocks(stages_block(builder, suggestion)), why
+
+
+def _final(mapping: dict[str, Any]) -> dict[str, Any]:
+    return {**mapping, "consent": "not_recorded", "campaigns": list(PLAYBOOKS)}
