@@ -135,6 +135,32 @@ def score(output: Output = OUTPUTS) -> None:
 
 
 @app.command()
+def score_events(
+    events: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="JSON lines or CSV; - reads standard input.")
+    ],
+    output: Output = OUTPUTS,
+    at: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Snapshot; default: of the last scores.")
+    ] = None,
+) -> None:
+    """Score a few customers from all their raw events, as the last run would have; prints JSON.
+
+    Columns: customer_id, event_type, occurred_at with its offset, and of known_at, value, order_id,
+    channel, is_machine and your attributes what there is.
+    """
+    import json
+
+    settings.apply_defaults()
+    folder = Path(_prepared(output, None, None))
+    from flows.score_events import date_of, opened, read_events
+
+    rows, day = read_events(events), date_of(at)
+    result = opened(folder, at=day).score(rows, at=day)
+    print(json.dumps(result, indent=1, ensure_ascii=False))
+
+
+@app.command()
 def leads(
     output: Output = OUTPUTS,
     band: Annotated[

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,8 @@ import pytest
 
 from features.store import read_current
 from flows.leads import call_list
+from flows.score_events import opened
+from models.event_scoring import as_records
 from tests.flows.shop import Shop, orders, stagecast
 
 SECRET = "Zq7Secret"  # begins every value of the sensitive attribute
@@ -127,6 +131,55 @@ def test_mistakes_in_asking_are_told(clinic: Shop, shop: Shop) -> None:
     done = stagecast("leads", "--output", shop.output)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "none of them with a chance of a first purchase" in done.stderr
+
+
+def raw_events(folder: Path) -> pd.DataFrame:
+    """Both tables in the contract's own words."""
+    words = {"customer": "customer_id", "at": "occurred_at", "amount": "value",
+             "order": "order_id", "type": "event_type", "cond": "condition"}  # fmt: skip
+    tables = [pd.read_csv(folder / f"{name}.csv", dtype=str) for name in ("orders", "visits")]
+    events = pd.concat([table.rename(columns=words) for table in tables], ignore_index=True)
+    events = events[events["occurred_at"] != "not a date"]
+    events["event_type"] = events["event_type"].fillna("purchase")
+    events["occurred_at"] += "+00:00"
+    return events
+
+
+def test_raw_events_of_a_few_customers_score_exactly_as_the_batch(clinic: Shop) -> None:
+    events, published = raw_events(clinic.config.parent), read_current(clinic.output).scores
+    scorer = opened(clinic.output)
+    ids = sorted(events["customer_id"].unique())
+    for group in (ids[:1], ids[-1:], ids[::40]):
+        mine = events[events["customer_id"].isin(group)]
+        found = scorer.score(mine.to_dict("records"))
+        assert found["not_scored"] == []
+        wanted = as_records(published[published["customer_id"].isin(group)])
+        for one, batch in zip(found["scores"], wanted, strict=True):
+            assert {**one, "run_id": 0, "scored_at": 0} == {**batch, "run_id": 0, "scored_at": 0}
+
+
+def test_score_events_reads_standard_input_and_tells_mistakes(clinic: Shop, tmp_path: Path) -> None:
+    events = raw_events(clinic.config.parent)
+    mine = events[events["customer_id"] == "c0003"].drop(columns="condition")
+    lines = mine.to_json(orient="records", lines=True)
+    command = [sys.executable, "-m", "flows.cli", "score-events", "--output", clinic.output]
+
+    def ask(text: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *more], input=text, capture_output=True, text=True, check=False
+        )
+
+    (tmp_path / "events.csv").write_text(mine.to_csv(index=False), encoding="utf-8")
+    answers = [ask(lines, "-"), ask("", str(tmp_path / "events.csv"))]
+    told = [json.loads(answer.stdout) for answer in answers]
+    assert [row["customer_id"] for row in told[0]["scores"]] == ["c0003"]
+    changing = {"scored_at": 0}
+    assert {**told[0]["scores"][0], **changing} == {**told[1]["scores"][0], **changing}
+    for text, more in (("{", ["-"]), (lines, ["-", "--at", "2019-01-01"]), ("", ["no-such-file"])):
+        wrong = ask(text, *more)
+        assert (wrong.returncode, wrong.stdout) == (2, "")
+        assert "Traceback" not in wrong.stderr
+        assert "c0003" not in wrong.stderr
 
 
 def contents(folder: Path) -> Iterator[tuple[Path, str]]:
