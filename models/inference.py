@@ -157,8 +157,8 @@ def derived(frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
     days = frame["cadence__days"].to_numpy(dtype=np.float64, na_value=np.nan)
     span = frame["cadence__span_days"].to_numpy(dtype=np.float64, na_value=np.nan)
     recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    shrunk = (span + 2.0 * (np.nan if gap is None else gap)) / (days + 1.0)
-    shrunk = np.where(days > 0, shrunk, np.nan)
+    bought = np.where(days > 0, days, np.nan)
+    shrunk = (span + 2.0 * (np.nan if gap is None else gap)) / (bought + 1.0)
     columns = {
         "cadence__gap_shrunk": shrunk,
         "cadence__recency_over_gap_shrunk": recency / np.maximum(shrunk, 1e-9),
@@ -574,7 +574,8 @@ def calibrated(calibration: Mapping[str, Any], p: Array) -> Array:
 
 def churn_group(frame: pd.DataFrame) -> Array:
     """Peer group of every row: rule stage and number of purchase days (1, 2-3, 4-9, 10 or more)."""
-    stage = frame["stage__code"].to_numpy(dtype=np.float64, na_value=-1.0).astype(int)
+    code = frame["stage__code"].to_numpy(dtype=np.float64, na_value=-1.0)
+    stage = np.where(np.abs(code) < 1e9, code, -1.0).astype(int)
     repeats = frame["btyd__x"].to_numpy(dtype=np.float64, na_value=0.0)
     orders = np.searchsorted([1.0, 3.0, 9.0], repeats, side="right")
     return np.asarray([f"{s}/{o}" for s, o in zip(stage, orders, strict=True)], dtype=object)
@@ -670,8 +671,10 @@ def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
 
 def stage_codes(frame: pd.DataFrame, stages: int) -> Array:
     """Rule stage of every row; codes the model does not know, or none, become `stages`."""
+    if "stage__code" not in frame:
+        return np.full(len(frame), stages)
     code = frame["stage__code"].to_numpy(dtype=np.float64, na_value=np.nan)
-    known = (code >= 0) & (code < stages)
+    known = (code >= 0) & (code < stages) & (code == np.floor(code))
     return np.where(known, np.nan_to_num(code), stages).astype(int)
 
 
@@ -1110,13 +1113,14 @@ def as_text(column: pd.Series) -> pd.Series:
 
 def as_date(column: pd.Series) -> pd.Series:
     """A column of local calendar days (dates, naive time stamps or ISO texts) as datetime64[s]."""
+    wrong = f"input column {column.name}: expected local dates without a zone, found"
+    if column.dtype.kind in "iufb" and column.notna().any():
+        raise ValueError(f"{wrong} {column.dtype}")  # a number could count from any day
     try:
-        return pd.to_datetime(column).astype("datetime64[s]")
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"input column {column.name}: expected local dates without a zone, "
-            f"found {column.dtype}: {str(error).splitlines()[0]}"
-        ) from error
+        iso = {} if column.dtype.kind == "M" else {"format": "ISO8601"}
+        return pd.to_datetime(column, **iso).astype("datetime64[s]")
+    except (TypeError, ValueError):
+        raise ValueError(f"{wrong} {column.dtype} that is none") from None
 
 
 def typed(values: Any, dtype: str) -> pd.Series:
@@ -1155,10 +1159,9 @@ def fact_columns(frame: pd.DataFrame, head: Mapping[str, Any]) -> dict[str, Any]
             return np.full(len(frame), np.nan)
         return np.asarray(frame[name], dtype=np.float64)
 
-    code = known("stage__code")
-    stages = np.asarray(head["stages"], dtype=object)
-    stage = np.full(len(frame), None, dtype=object)
-    stage[~np.isnan(code)] = stages[code[~np.isnan(code)].astype(int)]
+    # A code that the model does not know, or none, names no stage.
+    names = np.asarray([*head["stages"], None], dtype=object)
+    stage = names[stage_codes(frame, len(head["stages"]))]
     days = np.nan_to_num(known("cadence__days"), nan=0.0)
     quality = np.where(days <= 2, "thin", "ok")
     age = known("tenure__days")

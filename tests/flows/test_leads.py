@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 import sqlite3
 import subprocess
@@ -15,10 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.errors import UserError
 from features.store import read_current
 from flows.leads import call_list
-from flows.score_events import opened
-from models.event_scoring import as_records
+from flows.score_events import opened, read_events
+from models.event_scoring import EventScorer, as_records
 from tests.flows.shop import Shop, orders, stagecast
 
 SECRET = "Zq7Secret"  # begins every value of the sensitive attribute
@@ -158,28 +160,57 @@ def test_raw_events_of_a_few_customers_score_exactly_as_the_batch(clinic: Shop) 
             assert {**one, "run_id": 0, "scored_at": 0} == {**batch, "run_id": 0, "scored_at": 0}
 
 
-def test_score_events_reads_standard_input_and_tells_mistakes(clinic: Shop, tmp_path: Path) -> None:
+def test_score_events_reads_standard_input_and_files(clinic: Shop, tmp_path: Path) -> None:
     events = raw_events(clinic.config.parent)
     mine = events[events["customer_id"] == "c0003"].drop(columns="condition")
-    lines = mine.to_json(orient="records", lines=True)
-    command = [sys.executable, "-m", "flows.cli", "score-events", "--output", clinic.output]
-
-    def ask(text: str, *more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *more], input=text, capture_output=True, text=True, check=False
-        )
-
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "score-events", "-", "--output", clinic.output],
+        input=mine.to_json(orient="records", lines=True),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)["scores"]
+    published = read_current(clinic.output).scores
+    (batch,) = as_records(published[published["customer_id"] == "c0003"])
+    assert {**told, "run_id": 0, "scored_at": 0} == {**batch, "run_id": 0, "scored_at": 0}
     (tmp_path / "events.csv").write_text(mine.to_csv(index=False), encoding="utf-8")
-    answers = [ask(lines, "-"), ask("", str(tmp_path / "events.csv"))]
-    told = [json.loads(answer.stdout) for answer in answers]
-    assert [row["customer_id"] for row in told[0]["scores"]] == ["c0003"]
-    changing = {"scored_at": 0}
-    assert {**told[0]["scores"][0], **changing} == {**told[1]["scores"][0], **changing}
-    for text, more in (("{", ["-"]), (lines, ["-", "--at", "2019-01-01"]), ("", ["no-such-file"])):
-        wrong = ask(text, *more)
-        assert (wrong.returncode, wrong.stdout) == (2, "")
-        assert "Traceback" not in wrong.stderr
-        assert "c0003" not in wrong.stderr
+    rows = read_events(str(tmp_path / "events.csv"))
+    assert opened(clinic.output).score(rows)["scores"][0]["clv"] == told["clv"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"event_type": "bougth"}, "unknown event types: 'bougth'"),
+        ({"value": None}, "purchase without an amount"),
+        ({"value": "many"}, "amount is not a number"),
+        ({"occurred_at": "2199-01-01T00:00:00Z"}, "occurred_at after"),
+        ({"occurred_at": "1969-01-01T00:00:00Z"}, "occurred_at before"),
+        ({"event_id": "5"}, "duplicate event_id"),
+    ],
+)
+def test_events_that_cannot_count_are_refused(
+    clinic: Shop, change: dict[str, str | None], told: str
+) -> None:
+    good = {"customer_id": "c9", "event_type": "page_view", "occurred_at": "2020-05-01"}
+    bought = {**good, "event_type": "purchase", "value": "1", "event_id": "7", **change}
+    with pytest.raises(UserError, match="events") as caught:
+        opened(clinic.output).score([{**good, "event_id": "5"}, bought])
+    assert told in str(caught.value)
+    assert "stagecast-events-" not in str(caught.value)
+
+
+def test_a_run_scores_no_earlier_day_and_no_other_config(clinic: Shop) -> None:
+    with pytest.raises(UserError, match="first published run"):
+        opened(clinic.output, at=dt.date(2019, 1, 1))
+    scorer = opened(clinic.output).scorer
+    other = scorer.config.model_copy(update={"windows": (7,)})
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        EventScorer(other, scorer.loaded, scorer.context)
+    with pytest.raises(UserError, match="earlier version"):
+        EventScorer(scorer.config, scorer.loaded, {})
 
 
 def contents(folder: Path) -> Iterator[tuple[Path, str]]:
