@@ -112,13 +112,22 @@ def train(output: Output = OUTPUTS, overrides: Settings = None) -> None:
 
 
 @app.command()
-def promote(output: Output = OUTPUTS) -> None:
+def promote(
+    output: Output = OUTPUTS,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only compare and say what would be decided.")
+    ] = False,
+) -> None:
     """Compare the newest scorer with the champion; make it champion if it earned it."""
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
-    from flows.promote import promote_flow
+    from flows.promote import dry_run_flow, promote_flow
+    from flows.tables import print_decision
 
-    _run(promote_flow, folder)
+    if dry_run:
+        print_decision(_run(dry_run_flow, folder))
+        return
+    print_decision(_run(promote_flow, folder))
     _next(f"stagecast score --output {output}")
 
 
