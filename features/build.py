@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from features.config import Config
 from features.contracts import ROLES
 from features.delayed import seen_before
 from features.errors import UserError
+from features.everybody import Everybody
 from features.link_causes import LINKS
 from features.snapshots import bought_within, existing, keys, profile, snapshot_stamp
 from features.stage_records import StageRecords, declared, stage_records
@@ -48,12 +49,15 @@ class Builder:
         All events, also those after any one snapshot: each build cuts its own past.
     recorded
         The CRM's stage records, where they are the truth: labels read them, and features never.
+    everybody
+        Facts of all customers at the snapshot that is built, where the history holds only some.
     """
 
     config: Config
     taxonomy: Taxonomy
     history: History
     recorded: StageRecords | None = None
+    everybody: Everybody | None = None
 
     @classmethod
     def of(cls, config: Config, history: History) -> Builder:
@@ -76,12 +80,26 @@ class Builder:
             recorded = stage_records(records, declared(config), taxonomy, made.customers)
         return cls(config, taxonomy, made, recorded)
 
+    @classmethod
+    def of_some(cls, config: Config, tallies: Tallies, everybody: Everybody) -> Builder:
+        """Builder of some customers, who come out as they would among everybody."""
+        made = cls.from_tallies(config, tallies)
+        return replace(made, history=made.history.with_roles(everybody.roles), everybody=everybody)
+
+    def everybody_at(self, at: int) -> Everybody:
+        """Facts of all customers at a snapshot, to build single ones with later (`of_some`)."""
+        return Everybody.of(
+            View(self.history.known_before(at), at, self.spec.minor_units), self.spec
+        )
+
     @cached_property
     def spec(self) -> FeatureSpec:
         """The features the data allow."""
         return FeatureSpec(
             windows=self.config.windows,
-            roles=tuple(r for r in ROLES if r in self.history.roles),
+            roles=tuple(r for r in ROLES if r in self.history.roles)
+            if self.everybody is None
+            else self.everybody.roles,
             attributes=self.config.attributes(),
             minor_units=self.config.minor_units,
         )
@@ -277,7 +295,9 @@ class Builder:
             self.spec,
             at,
             refunds=self.config.refunds,
-            data_through=min(self.span.through, at - 1),
+            # Of some customers the last event says nothing of how far the data go.
+            data_through=at - 1 if self.everybody else min(self.span.through, at - 1),
+            everybody=self.everybody,
         )
         positions = existing(self.history, at)
         days = self._timers(at, self.history).days_to_lapse[positions]

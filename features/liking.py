@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from features.catalog import FeatureSpec, View
 from features.preferences import Array, Choosing, likely, population
 
+if TYPE_CHECKING:
+    from features.everybody import Everybody
+
 RESPONSE_WEIGHT = 5.0  # sends that everybody's response rate counts for beside a customer's own
 
 
-def liking(view: View, spec: FeatureSpec) -> dict[str, Array]:
+def liking(view: View, spec: FeatureSpec, everybody: Everybody | None = None) -> dict[str, Array]:
     """Preference columns of every customer, for the attributes of the spec.
+
+    Parameters
+    ----------
+    view
+        The customers.
+    spec
+        Roles and attributes of the data.
+    everybody
+        How all customers choose and answer, where the view holds only some of them.
 
     Returns
     -------
@@ -26,16 +42,24 @@ def liking(view: View, spec: FeatureSpec) -> dict[str, Array]:
         kinds.append(("interest", "viewed"))
     columns: dict[str, Array] = {}
     for prefix, kind in kinds:
-        columns |= _favourites(view, prefix, kind, spec.attributes)
-    return columns | {"preferred_channel": preferred_channel(view)}
+        columns |= _favourites(view, prefix, kind, spec.attributes, everybody)
+    rates = None if everybody is None else everybody.responses
+    return columns | {"preferred_channel": preferred_channel(view, rates)}
 
 
 def _favourites(
-    view: View, prefix: str, kind: str, attributes: tuple[str, ...]
+    view: View,
+    prefix: str,
+    kind: str,
+    attributes: tuple[str, ...],
+    everybody: Everybody | None,
 ) -> dict[str, Array]:
     columns: dict[str, Array] = {}
-    made = view.chosen(kind)
-    best = None if made is None else likely(made, population(made))
+    made, best = view.chosen(kind), None
+    if made is not None:
+        others = None if everybody is None else everybody.liking(kind, made)
+        made, shares = (made, population(made)) if others is None else others
+        best = likely(made, shares)
     for attribute in attributes:
         name = np.full(view.customers, None, dtype=object)
         share, n = np.full(view.customers, np.nan), np.zeros(view.customers)
@@ -52,13 +76,47 @@ def _favourites(
     return columns
 
 
-def preferred_channel(view: View) -> Array:
+@dataclass(frozen=True)
+class _Sends:
+    """Messages to each customer in each channel, and the answers: one value a group of `sent`."""
+
+    sent: Choosing
+    groups: Array
+    position: Array
+    sends: Array
+    answers: Array
+
+    @classmethod
+    def of(cls, view: View) -> _Sends | None:
+        """None where nothing was sent, or nobody touched anything."""
+        sent, touched = view.chosen("sent"), view.chosen("viewed")
+        if sent is None or touched is None:
+            return None
+        groups = _groups(sent)
+        position = sent.position[sent.cell[groups]]
+        answers = _answers(touched, position, sent.names[sent.choice[groups]])
+        return cls(sent, groups, position, sent.count[groups], answers)
+
+
+def response_rates(view: View) -> dict[str, float]:
+    """Share of messages answered in each channel that messages went to, by its name."""
+    made = _Sends.of(view)
+    if made is None:
+        return {}
+    channel, size = made.sent.choice[made.groups], len(made.sent.names)
+    sends = np.bincount(channel, made.sends, size)
+    rate = np.bincount(channel, made.answers, size) / np.maximum(sends, 1.0)
+    names = made.sent.names.tolist()
+    return {names[code]: float(rate[code]) for code in np.flatnonzero(sends)}
+
+
+def preferred_channel(view: View, usual: Mapping[str, float] | None = None) -> Array:
     """Channel that a customer answers most: responses for each message sent there.
 
-    The rate is drawn toward everybody's in that channel, as if `RESPONSE_WEIGHT` more messages had
-    been answered like theirs. Only channels count in which the customer was written to, and only
-    of customers who answered in one of them; of the others it is the channel of most touches and
-    intents, else of most purchases; None where none is known.
+    The rate is drawn toward everybody's in that channel (`usual`; default: that of the view), as if
+    `RESPONSE_WEIGHT` more messages had been answered like theirs. Only channels count in which the
+    customer was written to, and only of customers who answered in one of them; of the others it is
+    the channel of most touches and intents, else of most purchases; None where none is known.
     """
     found = np.full(view.customers, None, dtype=object)
     for kind in ("bought", "viewed"):
@@ -66,21 +124,16 @@ def preferred_channel(view: View) -> Array:
         if made is not None:
             groups = _groups(made)
             _write_best(found, made, groups, made.count[groups])
-    sent, touched = view.chosen("sent"), view.chosen("viewed")
-    if sent is None or touched is None:
+    sends = _Sends.of(view)
+    if sends is None:
         return found
-    groups = _groups(sent)
-    sends = sent.count[groups]
-    position = sent.position[sent.cell[groups]]
-    answers = _answers(touched, position, sent.names[sent.choice[groups]])
-    by_channel = sent.choice[groups]
-    size = len(sent.names)
-    answered = np.bincount(by_channel, answers, size)
-    usual = answered / np.maximum(np.bincount(by_channel, sends, size), 1.0)
-    rate = (answers + RESPONSE_WEIGHT * usual[by_channel]) / (sends + RESPONSE_WEIGHT)
-    mine = np.bincount(position, answers, view.customers) > 0
-    there = mine[position]
-    _write_best(found, sent, groups[there], rate[there])
+    usual = response_rates(view) if usual is None else usual
+    by_code = np.array([usual.get(name, 0.0) for name in sends.sent.names.tolist()])
+    theirs = by_code[sends.sent.choice[sends.groups]]
+    rate = (sends.answers + RESPONSE_WEIGHT * theirs) / (sends.sends + RESPONSE_WEIGHT)
+    mine = np.bincount(sends.position, sends.answers, view.customers) > 0
+    there = mine[sends.position]
+    _write_best(found, sends.sent, sends.groups[there], rate[there])
     return found
 
 

@@ -9,7 +9,7 @@ often than those of two strangers, and one's own history soon counts more than e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,19 @@ def choosing(choices: Choices, at: int) -> Choosing:
 
 def _reduced(function: Any, values: Array, begins: Array) -> Array:
     return function.reduceat(values, begins) if len(begins) else np.zeros(0)
+
+
+def recoded(made: Choosing, names: Array, attributes: Array) -> Choosing:
+    """The same choices in codes of other lists of names, which rise and hold all of the old."""
+    attribute = np.searchsorted(attributes, made.attributes)
+    return replace(
+        made,
+        attribute=attribute[made.attribute],
+        choice=np.searchsorted(names, made.names)[made.choice],
+        cell_attribute=attribute[made.cell_attribute],
+        names=names,
+        attributes=attributes,
+    )
 
 
 def population(made: Choosing) -> Population:

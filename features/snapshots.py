@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.catalog import Array, FeatureSpec, View
 from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
+from features.everybody import Everybody
 from features.liking import liking
 from features.stage_definitions import Taxonomy
 from features.stages import decide
@@ -57,6 +58,7 @@ def profile(
     *,
     refunds: str,
     data_through: int,
+    everybody: Everybody | None = None,
 ) -> pd.DataFrame:
     """Facts of the scored row that no model makes: one row an existing customer.
 
@@ -70,6 +72,8 @@ def profile(
         The config's setting.
     data_through
         Day number of the last day of events.
+    everybody
+        Facts of all customers, where the history holds only some of them.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def profile(
         "flags": _flag_lists(flags(taxonomy, facts), view.customers)[positions],
         "score_quality": _quality(view)[positions],
     }
-    columns |= {name: values[positions] for name, values in liking(view, spec).items()}
+    columns |= {name: values[positions] for name, values in liking(view, spec, everybody).items()}
     facts = pd.DataFrame(columns, index=range(len(positions)))
     return pd.concat([keys(history, positions, at), facts], axis=1)
 

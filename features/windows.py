@@ -89,6 +89,11 @@ class History:
             return self.roles.get(subject.name)
         raise ValueError(f"the history was made without {subject}")
 
+    def with_roles(self, roles: Iterable[str]) -> History:
+        """The same, with empty rows of roles that these customers have no events of."""
+        none = DayRows.empty(len(self.customers))
+        return replace(self, roles={**dict.fromkeys(roles, none), **self.roles})
+
     @property
     def there(self) -> set[str]:
         """Names of the roles and event types with events."""

@@ -131,13 +131,22 @@ def train(output: Output = OUTPUTS, overrides: Settings = None) -> None:
 
 
 @app.command()
-def promote(output: Output = OUTPUTS) -> None:
+def promote(
+    output: Output = OUTPUTS,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only compare and say what would be decided.")
+    ] = False,
+) -> None:
     """Compare the newest scorer with the champion; make it champion if it earned it."""
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
-    from flows.promote import promote_flow
+    from flows.promote import dry_run_flow, promote_flow
+    from flows.tables import print_decision
 
-    _run(promote_flow, folder)
+    if dry_run:
+        print_decision(_run(dry_run_flow, folder))
+        return
+    print_decision(_run(promote_flow, folder))
     _next(f"stagecast score --output {output}")
 
 
@@ -151,6 +160,32 @@ def score(output: Output = OUTPUTS) -> None:
 
     _run(nightly_flow, folder)
     print_scores(Path(folder))
+
+
+@app.command()
+def score_events(
+    events: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="JSON lines or CSV; - reads standard input.")
+    ],
+    output: Output = OUTPUTS,
+    at: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Snapshot; default: of the last scores.")
+    ] = None,
+) -> None:
+    """Score a few customers from all their raw events, as the last run would have; prints JSON.
+
+    Columns: customer_id, event_type, occurred_at with its offset, and of known_at, value, order_id,
+    channel, is_machine and your attributes what there is.
+    """
+    import json
+
+    settings.apply_defaults()
+    folder = Path(_prepared(output, None, None))
+    from flows.score_events import date_of, opened, read_events
+
+    rows, day = read_events(events), date_of(at)
+    result = opened(folder, at=day).score(rows, at=day)
+    print(json.dumps(result, indent=1, ensure_ascii=False))
 
 
 @app.command()

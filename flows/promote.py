@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ from flows.console import step, warn
 from flows.workspace import Workspace
 from models import registry
 from models.inference import Part
-from models.promotion import Decision, compare, decide
+from models.promotion import (
+    Decision,
+    UnableChampionError,
+    compare,
+    decide,
+    refused_at_once,
+)
 from models.registry import Version
 from models.tracking import Tracking
 
@@ -33,23 +40,24 @@ def compare_versions(output: str, challenger: int) -> dict[str, Any]:
     rows = registry.versions(tracking, registry.SCORER)
     new = next(row for row in rows if row.version == challenger)
     old = registry.champion(tracking, registry.SCORER)
+    if old is not None and old.version == new.version:
+        return Decision(True, "it is the champion already").as_dict()
+    archive = space.archive()
+    folder = space.training / "compared"
+    challenger_parts = _gated(tracking, new, folder)
+    if reason := refused_at_once(archive, challenger_parts):
+        return Decision(False, reason).as_dict()
     if old is None:
         return Decision(True, "the first scorer: there is no champion to compare with").as_dict()
-    if old.version == new.version:
-        return Decision(True, "it is the champion already").as_dict()
     if old.tags.get("definitions") != new.tags.get("definitions"):
         reason = "stages or horizons were redefined: the champion predicts something else"
         return Decision(True, reason).as_dict()
-    archive = space.archive()
-    folder = space.output / "training" / "compared"
     try:
         comparisons = compare(
-            archive,
-            _gated(tracking, new, folder),
-            _gated(tracking, old, folder),
+            archive, challenger_parts, _gated(tracking, old, folder),
             seed=archive.builder.config.seed,
-        )
-    except ValueError as error:
+        )  # fmt: skip
+    except UnableChampionError as error:
         reason = f"the champion cannot predict on today's features ({error})"
         return Decision(True, reason).as_dict()
     same = old.tags.get("config") == new.tags.get("config")
@@ -64,19 +72,35 @@ def move_alias(output: str, version: int, decision: dict[str, Any]) -> None:
     run_id = next(row.run_id for row in rows if row.version == version)
     tracking.existing(run_id).text(json.dumps(decision, indent=1), "promotion.json")
     if decision["accepted"]:
-        registry.set_champion(tracking, registry.SCORER, version, reason=decision["reason"])
+        registry.set_champion(
+            tracking,
+            registry.SCORER,
+            version,
+            reason=decision["reason"],
+            at=dt.datetime.now(dt.UTC),
+        )
 
 
 @flow(name="promote")
 def promote_flow(output: str) -> dict[str, Any]:
     """Make the newest trained scorer champion if it is not worse than the present one."""
-    space = Workspace(Path(output))
-    with exclusive(space.output, "promote"):
-        version = int(space.read("training.json")["scorer"]["version"])
-        decision = compare_versions(output, version)
+    with exclusive(Path(output), "promote"):
+        version, decision = _decided(output)
         move_alias(output, version, decision)
     if decision["accepted"]:
         step(f"stagecast-scorer version {version} is champion: {decision['reason']}")
     else:
         warn(f"version {version} was not promoted: {decision['reason']}")
     return {"version": version, **decision}
+
+
+@flow(name="promote (dry run)")
+def dry_run_flow(output: str) -> dict[str, Any]:
+    """Decide as `promote_flow` would; nothing is logged, and the alias stays where it is."""
+    version, decision = _decided(output)
+    return {"version": version, **decision}
+
+
+def _decided(output: str) -> tuple[int, dict[str, Any]]:
+    version = int(Workspace(Path(output)).read("training.json")["scorer"]["version"])
+    return version, compare_versions(output, version)

@@ -22,6 +22,7 @@ from flows.refresh import refresh
 from flows.target import target_flow
 from flows.workspace import Workspace, new_run_id
 from models import registry
+from models.event_scoring import stored_facts
 from models.scoring import Stamp, score
 
 
@@ -50,6 +51,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     path = folder / "scores" / "scores.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_parquet(path, pa.Table.from_pandas(rows, preserve_index=False))
+    context |= stored_facts(archive.builder, at)
     (folder / "scoring_context.json").write_text(json.dumps(context, indent=1), encoding="utf-8")
     meta = {
         "run_id": run_id,

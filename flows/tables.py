@@ -94,6 +94,25 @@ def _mean(records: list[dict[str, Any]], method: str, metric: str) -> float | No
     return sum(values) / len(values) if values else None
 
 
+def print_decision(result: dict[str, Any]) -> None:
+    """Figures of the challenger beside the champion's, and what they decide."""
+    rows = [
+        (
+            one["task"],
+            one["metric"],
+            one["challenger"],
+            one["champion"],
+            "-" if one["low"] is None else f"{one['low']:+.4f} to {one['high']:+.4f}",
+        )
+        for one in result["comparisons"]
+    ]
+    if rows:
+        columns = ["task", "metric", "challenger", "champion", "95 % of the difference"]
+        table(f"version {result['version']} on the gate (smaller is better)", columns, rows)
+    verdict = "accepted" if result["accepted"] else "refused"
+    console.print(f"version {result['version']}: {verdict}: {result['reason']}", soft_wrap=True)
+
+
 def print_models(output: Path, json_file: Path | None = None) -> None:
     """Versions of the scorer, as a table or as JSON."""
     rows = []
@@ -103,12 +122,13 @@ def print_models(output: Path, json_file: Path | None = None) -> None:
             (
                 str(version.version),
                 ", ".join(version.aliases) or "-",
+                version.tags.get(registry.CHAMPION_SINCE, "-"),
                 version.tags.get("trained_at", "-"),
                 f"{made:%Y-%m-%d %H:%M} UTC",
                 version.tags.get("promoted_because", "-"),
             )
         )
-    columns = ["version", "alias", "trained at", "registered", "why"]
+    columns = ["version", "alias", "champion since", "trained at", "registered", "why"]
     if json_file is None:
         table("stagecast-scorer", columns, rows)
     else:
@@ -117,5 +137,6 @@ def print_models(output: Path, json_file: Path | None = None) -> None:
 
 def print_rollback(output: Path) -> None:
     """Roll back and say what is champion now."""
-    version = registry.roll_back(Workspace(output).tracking())
+    now = dt.datetime.now(dt.UTC)
+    version = registry.roll_back(Workspace(output).tracking(), at=now)
     console.print(f"champion is stagecast-scorer version {version.version} again")

@@ -13,17 +13,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from features.archive import Archive
 from features.build import TASKS, Task
 from features.config import Config
+from features.timeline import day_date
 from models import metrics
-from models.evaluation import Test, delayed_test_set, predict
+from models.comparison import Comparison as Comparison
+from models.evaluation import Outputs, Test, delayed_test_set, predict
+from models.gate_guards import guards, leaking
 from models.inference import Array, Part
 from models.lead import MIN_FIRST
 
-# Relative worsening of the loss that counts as "not worse".
-TOLERANCE = 0.02
 # Config keys that say where the data lie or what is done with scores, and not how models learn.
 NOT_RECIPE = {
     "name",
@@ -38,38 +40,6 @@ NOT_RECIPE = {
     "quarantine",
     "threads",
 }
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Challenger against champion on one task.
-
-    Attributes
-    ----------
-    task, metric
-        What was compared; the smaller the better.
-    challenger, champion
-        The metric of each on the gate.
-    low, high
-        95 % interval of challenger minus champion, customers drawn again in pairs.
-    """
-
-    task: str
-    metric: str
-    challenger: float
-    champion: float
-    low: float
-    high: float
-
-    @property
-    def not_worse(self) -> bool:
-        """Whether the worst end of the interval lies within the tolerance."""
-        return self.high <= TOLERANCE * abs(self.champion) + 1e-12
-
-    @property
-    def better(self) -> bool:
-        """Whether the whole interval lies below zero."""
-        return self.high < 0
 
 
 @dataclass(frozen=True)
@@ -110,7 +80,10 @@ def definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:
 
 def loss(task: Task, part: Part, test: Test) -> tuple[Array, str]:
     """Loss of every test row (its mean is the metric compared), and the metric's name."""
-    out, rows = predict(part, test.rows, test.everyone), test.rows
+    return _losses(task, predict(part, test.rows, test.everyone), test.rows)
+
+
+def _losses(task: Task, out: Outputs, rows: pd.DataFrame) -> tuple[Array, str]:
     if task == "clv":
         return (rows["spend"].to_numpy() - out["clv"]) ** 2, "mean squared error"
     if task == "churn":
@@ -146,20 +119,58 @@ def _log_losses(y: Array, p: Array) -> Array:
     return np.asarray(-(y * np.log(p) + (1 - y) * np.log(1 - p)))
 
 
+class UnableChampionError(Exception):
+    """The champion cannot predict on the features of today."""
+
+
+def refused_at_once(archive: Archive, challenger: Mapping[str, Part]) -> str | None:
+    """Why a challenger may not even be compared; None where it may.
+
+    Its inputs must be among the features of every gate, and those must be the same when nothing
+    after the gate can be seen: a feature that knows what comes later would win any comparison.
+    """
+    for at in sorted({archive.builder.gate(task) for task in TASKS}):
+        features = archive.features(at)
+        if leaks := leaking(archive.builder, features, at):
+            shown = ", ".join(leaks[:5])
+            return f"{len(leaks)} columns at the gate {day_date(at)} know what came later: {shown}"
+    for task in TASKS:
+        try:
+            test = delayed_test_set(
+                archive, task, archive.builder.gate(task), delay(challenger[task])
+            )
+            predict(challenger[task], test.rows.head(1), test.everyone)
+        except (ValueError, KeyError) as error:
+            return f"{task} asks for what no snapshot has: {error}"
+    return None
+
+
 def compare(
     archive: Archive, challenger: Mapping[str, Part], champion: Mapping[str, Part], *, seed: int
 ) -> list[Comparison]:
-    """Both sets of gated parts on each task's gate snapshot; the CLV part also on its leads."""
-    found = []
+    """Both sets of gated parts on each task's gate snapshot; the CLV part also on its leads.
+
+    Raises
+    ------
+    UnableChampionError
+        Where the champion asks for features that there are no more.
+    """
+    found, stages = [], archive.builder.taxonomy.names
     for task in TASKS:
         gate = archive.builder.gate(task)
         test = delayed_test_set(archive, task, gate, delay(challenger[task]))
-        new, metric = loss(task, challenger[task], test)
+        new_out = predict(challenger[task], test.rows, test.everyone)
         # The labels are the same; each reads the inputs it would be served with.
         same = delayed_test_set(archive, task, gate, delay(champion[task]))
-        old, _ = loss(task, champion[task], same)
-        customers = test.rows["customer_id"].to_numpy()
+        try:
+            old_out = predict(champion[task], same.rows, same.everyone)
+        except (ValueError, KeyError) as error:
+            raise UnableChampionError(str(error)) from error
+        rows = test.rows
+        (new, metric), (old, _) = _losses(task, new_out, rows), _losses(task, old_out, rows)
+        customers = rows["customer_id"].to_numpy()
         found.append(_comparison(task, metric, customers, new, old, seed=seed))
+        found += guards(task, rows, (new_out, old_out), (new, old), stages, seed=seed)
         if task == "clv" and test.leads is not None:
             new_lead, old_lead = (lead_loss(p[task], test) for p in (challenger, champion))
             if new_lead is not None and old_lead is not None:
@@ -186,7 +197,7 @@ def decide(comparisons: list[Comparison], *, same_recipe: bool) -> Decision:
     if worse:
         listed = "; ".join(
             f"{c.task} {c.metric} {c.challenger:.4f} against {c.champion:.4f} "
-            f"(95 % up to {c.high:+.4f})"
+            f"(95 % from {c.low:+.4f} to {c.high:+.4f})"
             for c in worse
         )
         return Decision(False, f"worse than the champion on the gate: {listed}", told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import datetime as dt
 import gzip
 import importlib.metadata
 import json
@@ -39,6 +40,7 @@ ARTIFACT = "scorer"
 REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
 PARAMS = ParamSchema([ParamSpec("scoring_context", DataType.string, "")])
 _PREVIOUS = "previous_champion"
+CHAMPION_SINCE = "champion_since"  # UTC moment at which the alias last came to a version
 _TYPES = {
     "string": DataType.string,
     "double": DataType.double,
@@ -216,14 +218,20 @@ def synthetic_example(head: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def versions(tracking: Tracking, name: str) -> list[Version]:
-    """All versions of a registered model, the newest first; empty where there is no such model."""
+    """All versions of a registered model, the newest first; empty where there is no such model.
+
+    Raises
+    ------
+    UserError
+        Where the registry does not answer.
+    """
     client = tracking.client
     try:
         aliases = client.get_registered_model(name).aliases
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return []
-        raise
+        raise away(tracking, error) from error
     by_version: dict[str, list[str]] = {}
     for alias, version in aliases.items():
         by_version.setdefault(str(version), []).append(alias)
@@ -232,13 +240,27 @@ def versions(tracking: Tracking, name: str) -> list[Version]:
     return sorted(rows, key=lambda row: row.version, reverse=True)
 
 
+def away(tracking: Tracking, error: Exception) -> UserError:
+    """The message for a registry that does not answer, or whose database is locked."""
+    told = str(error).splitlines()[0].replace(tracking.uri, "the registry")
+    return UserError(
+        "MLflow registry",
+        found=f"no answer: {told[:300]}",
+        expected="a registry that answers, and a database that nobody else holds",
+        mend="start the server, or wait until the other program has ended; published scores stay "
+        "as they are",
+    )
+
+
 def champion(tracking: Tracking, name: str = SCORER) -> Version | None:
     """The version that the alias ``champion`` points to, or None."""
     rows = [row for row in versions(tracking, name) if CHAMPION in row.aliases]
     return rows[0] if rows else None
 
 
-def set_champion(tracking: Tracking, name: str, version: int, *, reason: str) -> None:
+def set_champion(
+    tracking: Tracking, name: str, version: int, *, reason: str, at: dt.datetime | None = None
+) -> None:
     """Point the alias ``champion`` at a version: this one act is the promotion.
 
     The version it takes over from is noted on the new one before, so that an interruption
@@ -249,10 +271,17 @@ def set_champion(tracking: Tracking, name: str, version: int, *, reason: str) ->
     if before is not None and before.version != version:
         client.set_model_version_tag(name, str(version), _PREVIOUS, str(before.version))
     client.set_model_version_tag(name, str(version), "promoted_because", reason)
+    _since(tracking, name, str(version), at)
     client.set_registered_model_alias(name, CHAMPION, str(version))
 
 
-def roll_back(tracking: Tracking, name: str = SCORER) -> Version:
+def _since(tracking: Tracking, name: str, version: str, at: dt.datetime | None) -> None:
+    if at is not None:
+        moment = at.astimezone(dt.UTC).isoformat(timespec="seconds")
+        tracking.client.set_model_version_tag(name, version, CHAMPION_SINCE, moment)
+
+
+def roll_back(tracking: Tracking, name: str = SCORER, *, at: dt.datetime | None = None) -> Version:
     """Give the alias ``champion`` back to the version that had it before.
 
     Raises
@@ -268,6 +297,7 @@ def roll_back(tracking: Tracking, name: str = SCORER) -> Version:
             expected="a champion that took over from another version",
             mend="promote a version first: stagecast models lists them",
         )
+    _since(tracking, name, now.tags[_PREVIOUS], at)
     tracking.client.set_registered_model_alias(name, CHAMPION, now.tags[_PREVIOUS])
     back = champion(tracking, name)
     assert back is not None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from features.archive import Archive
+from features.build import Builder
 from features.catalog import catalogue
 from features.contracts import KEY, SCORED_ROW
 from features.taxonomy import Taxonomy
@@ -80,7 +81,21 @@ def late_days_of(parts: Mapping[str, Part]) -> int:
     return int(parts["stage"].parameters.get("late_days", 0)) if "stage" in parts else 0
 
 
-def with_late(archive: Archive, features: pd.DataFrame, at: int, late_days: int) -> pd.DataFrame:
+class Features(Protocol):
+    """Whatever gives feature frames of snapshots, and the builder behind them."""
+
+    @property
+    def builder(self) -> Builder:
+        """Builds what is asked for."""
+
+    def features(self, at: int) -> pd.DataFrame:
+        """Feature frame of a snapshot."""
+
+    def delayed(self, at: int, delay: int) -> pd.DataFrame:
+        """Feature frame of a snapshot from data that run some days behind."""
+
+
+def with_late(archive: Features, features: pd.DataFrame, at: int, late_days: int) -> pd.DataFrame:
     """Features with those of a current-stage model of late data beside them, marked as such."""
     if late_days == 0:
         return features
@@ -122,7 +137,7 @@ def scoring_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
     return inference.scorer_context(parts, sums)
 
 
-def scoring_frame(archive: Archive, at: int, *, late_days: int = 0) -> pd.DataFrame:
+def scoring_frame(archive: Features, at: int, *, late_days: int = 0) -> pd.DataFrame:
     """Input of the scorer at a snapshot: features and facts, one row an existing customer.
 
     A scorer whose current-stage model learned from late data (``late_days`` of its head) also

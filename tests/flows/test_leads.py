@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.errors import UserError
 from features.store import read_current
 from flows.leads import call_list
+from flows.score_events import opened, read_events
+from models.event_scoring import EventScorer, as_records
 from tests.flows.shop import Shop, orders, stagecast
 
 SECRET = "Zq7Secret"  # begins every value of the sensitive attribute
@@ -127,6 +133,84 @@ def test_mistakes_in_asking_are_told(clinic: Shop, shop: Shop) -> None:
     done = stagecast("leads", "--output", shop.output)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "none of them with a chance of a first purchase" in done.stderr
+
+
+def raw_events(folder: Path) -> pd.DataFrame:
+    """Both tables in the contract's own words."""
+    words = {"customer": "customer_id", "at": "occurred_at", "amount": "value",
+             "order": "order_id", "type": "event_type", "cond": "condition"}  # fmt: skip
+    tables = [pd.read_csv(folder / f"{name}.csv", dtype=str) for name in ("orders", "visits")]
+    events = pd.concat([table.rename(columns=words) for table in tables], ignore_index=True)
+    events = events[events["occurred_at"] != "not a date"]
+    events["event_type"] = events["event_type"].fillna("purchase")
+    events["occurred_at"] += "+00:00"
+    return events
+
+
+def test_raw_events_of_a_few_customers_score_exactly_as_the_batch(clinic: Shop) -> None:
+    events, published = raw_events(clinic.config.parent), read_current(clinic.output).scores
+    scorer = opened(clinic.output)
+    ids = sorted(events["customer_id"].unique())
+    for group in (ids[:1], ids[-1:], ids[::40]):
+        mine = events[events["customer_id"].isin(group)]
+        found = scorer.score(mine.to_dict("records"))
+        assert found["not_scored"] == []
+        wanted = as_records(published[published["customer_id"].isin(group)])
+        for one, batch in zip(found["scores"], wanted, strict=True):
+            assert {**one, "run_id": 0, "scored_at": 0} == {**batch, "run_id": 0, "scored_at": 0}
+
+
+def test_score_events_reads_standard_input_and_files(clinic: Shop, tmp_path: Path) -> None:
+    events = raw_events(clinic.config.parent)
+    mine = events[events["customer_id"] == "c0003"].drop(columns="condition")
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "score-events", "-", "--output", clinic.output],
+        input=mine.to_json(orient="records", lines=True),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)["scores"]
+    published = read_current(clinic.output).scores
+    (batch,) = as_records(published[published["customer_id"] == "c0003"])
+    assert {**told, "run_id": 0, "scored_at": 0} == {**batch, "run_id": 0, "scored_at": 0}
+    (tmp_path / "events.csv").write_text(mine.to_csv(index=False), encoding="utf-8")
+    rows = read_events(str(tmp_path / "events.csv"))
+    assert opened(clinic.output).score(rows)["scores"][0]["clv"] == told["clv"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"event_type": "bougth"}, "unknown event types: 'bougth'"),
+        ({"value": None}, "purchase without an amount"),
+        ({"value": "many"}, "amount is not a number"),
+        ({"occurred_at": "2199-01-01T00:00:00Z"}, "occurred_at after"),
+        ({"occurred_at": "1969-01-01T00:00:00Z"}, "occurred_at before"),
+        ({"event_id": "5"}, "duplicate event_id"),
+    ],
+)
+def test_events_that_cannot_count_are_refused(
+    clinic: Shop, change: dict[str, str | None], told: str
+) -> None:
+    good = {"customer_id": "c9", "event_type": "page_view", "occurred_at": "2020-05-01"}
+    bought = {**good, "event_type": "purchase", "value": "1", "event_id": "7", **change}
+    with pytest.raises(UserError, match="events") as caught:
+        opened(clinic.output).score([{**good, "event_id": "5"}, bought])
+    assert told in str(caught.value)
+    assert "stagecast-events-" not in str(caught.value)
+
+
+def test_a_run_scores_no_earlier_day_and_no_other_config(clinic: Shop) -> None:
+    with pytest.raises(UserError, match="first published run"):
+        opened(clinic.output, at=dt.date(2019, 1, 1))
+    scorer = opened(clinic.output).scorer
+    other = scorer.config.model_copy(update={"windows": (7,)})
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        EventScorer(other, scorer.loaded, scorer.context)
+    with pytest.raises(UserError, match="earlier version"):
+        EventScorer(scorer.config, scorer.loaded, {})
 
 
 def contents(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -1,0 +1,91 @@
+"""Everybody: what the features and facts of one customer take from all the others at a snapshot.
+
+A scoring run stores it with its scoring context, so that a customer can later be built alone, from
+their own events, and come out exactly as in the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.catalog import FeatureSpec, View
+from features.liking import response_rates
+from features.preferences import USUAL_WEIGHT, Choosing, Population, population, recoded
+
+
+@dataclass(frozen=True)
+class Everybody:
+    """Population facts of one snapshot, JSON-able; no customer can be told from them.
+
+    Attributes
+    ----------
+    roles
+        Roles that the data hold: they decide which feature columns there are.
+    likings
+        By kind of choice (bought, viewed), then by attribute: ``weight`` and ``shares`` by value
+        (see `features.preferences.Population`).
+    responses
+        Share of messages answered, by channel (see `features.liking.preferred_channel`).
+    """
+
+    roles: tuple[str, ...]
+    likings: Mapping[str, Mapping[str, Any]]
+    responses: Mapping[str, float]
+
+    @classmethod
+    def of(cls, view: View, spec: FeatureSpec) -> Everybody:
+        """Facts of all customers of a view."""
+        made = {kind: view.chosen(kind) for kind in ("bought", "viewed")}
+        likings = {kind: _by_name(each) for kind, each in made.items() if each is not None}
+        return cls(spec.roles, likings, response_rates(view))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Everybody:
+        """Read back what `as_json` gave."""
+        return cls(tuple(content["roles"]), content["likings"], content["responses"])
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-able form; numbers come back to the last bit."""
+        return {
+            "roles": list(self.roles),
+            "likings": {kind: dict(each) for kind, each in self.likings.items()},
+            "responses": dict(self.responses),
+        }
+
+    def liking(self, kind: str, made: Choosing) -> tuple[Choosing, Population]:
+        """Some customers' choices in codes that also name what only others chose, and the shares.
+
+        Codes keep the order of the names, so that ties fall as among everybody.
+        """
+        known = self.likings.get(kind, {})
+        values = {value for each in known.values() for value in each["shares"]}
+        names = np.array(sorted(values | set(made.names.tolist())), dtype=str)
+        attributes = np.array(sorted(set(known) | set(made.attributes.tolist())), dtype=str)
+        shares = np.zeros((len(attributes), len(names)))
+        weight = np.full(len(attributes), USUAL_WEIGHT)
+        for row, attribute in enumerate(attributes.tolist()):
+            if attribute in known:
+                found = known[attribute]["shares"]
+                places = np.searchsorted(names, np.array(list(found), dtype=str))
+                shares[row, places] = list(found.values())
+                weight[row] = known[attribute]["weight"]
+        return recoded(made, names, attributes), Population(shares, weight)
+
+
+def _by_name(made: Choosing) -> dict[str, Any]:
+    everybody = population(made)
+    names = made.names.tolist()
+    return {
+        attribute: {
+            "weight": float(everybody.weight[row]),
+            "shares": {
+                names[at]: float(everybody.shares[row, at])
+                for at in np.flatnonzero(everybody.shares[row])
+            },
+        }
+        for row, attribute in enumerate(made.attributes.tolist())
+    }

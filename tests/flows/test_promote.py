@@ -1,0 +1,285 @@
+"""Promotion and roll-back on the made-up shop: earned, refused, concurrent, and undone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.archive import Archive
+from features.build import TASKS
+from features.errors import UserError
+from features.store import read_current
+from flows.tables import print_models
+from flows.workspace import Workspace
+from models import registry
+from models.evaluation import delayed_test_set, predict
+from models.gate_guards import guards, leaking
+from models.inference import Part
+from models.promotion import compare, decide, refused_at_once
+from models.registry import SCORER
+from models.scoring import Stamp, score
+from models.tracking import Tracking
+from models.training import fit, training_set
+from tests.flows.shop import Shop, stagecast
+
+Parts = dict[str, Part]
+
+
+@pytest.fixture(scope="module")
+def space(shop: Shop) -> Workspace:
+    return Workspace(shop.output)
+
+
+@pytest.fixture(scope="module")
+def archive(space: Workspace) -> Archive:
+    return space.archive()
+
+
+@pytest.fixture(scope="module")
+def gated(space: Workspace) -> Parts:
+    return {task: Part.load(space.training / "gated" / task) for task in TASKS}
+
+
+def changed(part: Part, **parameters: Any) -> Part:
+    return replace(part, parameters={**part.parameters, **parameters})
+
+
+def against(archive: Archive, challenger: Parts, champion: Parts) -> Any:
+    return decide(compare(archive, challenger, champion, seed=1), same_recipe=True)
+
+
+def test_a_worse_ranking_is_refused(archive: Archive, gated: Parts) -> None:
+    linear = gated["churn"].parameters["linear"]
+    noise = np.random.default_rng(0).permutation(linear["coefficients"]).tolist()
+    worse = changed(gated["churn"], linear={**linear, "coefficients": noise}, linear_weight=1.0)
+    decision = against(archive, {**gated, "churn": worse}, gated)
+    assert not decision.accepted
+    assert "churn" in decision.reason
+    by_name = {(c.task, c.metric): c for c in decision.comparisons}
+    ranking = by_name["churn", "1 - AUC"]
+    assert ranking.challenger > ranking.champion + 0.02
+
+
+def test_a_worse_total_is_refused(archive: Archive, gated: Parts) -> None:
+    level = gated["clv"].parameters["level_correction"]
+    worse = changed(gated["clv"], level_correction=level + 0.5)
+    decision = against(archive, {**gated, "clv": worse}, gated)
+    assert not decision.accepted
+    assert "clv total bias" in decision.reason
+
+
+def test_a_worse_slice_is_refused_though_the_mean_is_better(archive: Archive, gated: Parts) -> None:
+    at, task = archive.builder.gate("churn"), "churn"
+    test = delayed_test_set(archive, "churn", at, 0)
+    rows, out = test.rows, predict(gated[task], test.rows, test.everyone)
+    biggest = int(rows["stage__code"].mode()[0])
+    mine = (rows["stage__code"] == biggest).to_numpy()
+    old = np.full(len(rows), 0.5)
+    new = np.where(mine, 0.7, 0.0)  # all the others are as good as can be
+    stages = archive.builder.taxonomy.names
+    found = list(guards("churn", rows, (out, out), (new, old), stages, seed=1))
+    worse = [c for c in found if not c.not_worse]
+    assert [c.metric for c in worse] == [f"loss in stage {stages[biggest]}"]
+    decision = decide(worse, same_recipe=True)
+    assert not decision.accepted
+    assert f"loss in stage {stages[biggest]} 0.7" in decision.reason
+
+
+def test_a_feature_that_knows_the_future_is_refused_and_named(
+    archive: Archive, gated: Parts
+) -> None:
+    assert refused_at_once(archive, gated) is None
+    gate = archive.builder.gate("churn")
+    path, features = archive.path(gate), archive.features(gate)
+    assert leaking(archive.builder, features, gate) == []
+    kept = path.read_bytes()
+    try:
+        later = archive.builder.features(gate + 20).set_index("customer_id")
+        leak = later.loc[features["customer_id"], "purchase__count_30d"].to_numpy()
+        features.assign(purchase__count_30d=leak).to_parquet(path, index=False)
+        told = refused_at_once(archive, gated)
+    finally:
+        path.write_bytes(kept)
+    assert told is not None
+    assert "purchase__count_30d" in told
+    assert "know what came later" in told
+
+
+def test_a_feature_that_no_snapshot_has_is_refused(archive: Archive, gated: Parts) -> None:
+    columns = [*gated["churn"].parameters["columns"], "purchase__count_next_30d"]
+    told = refused_at_once(archive, {**gated, "churn": changed(gated["churn"], columns=columns)})
+    assert told is not None
+    assert "purchase__count_next_30d" in told
+
+
+def test_the_same_recipe_on_newer_data_passes(archive: Archive, gated: Parts) -> None:
+    builder, older = archive.builder, dict(gated)
+    for task in ("churn", "stage"):  # the champion knows a month less
+        data = training_set(archive, task, builder.gate(task) - 30)
+        older[task] = fit(data, builder.config, builder.taxonomy.names, threads=1)
+    assert refused_at_once(archive, gated) is None
+    decision = against(archive, gated, older)
+    assert decision.accepted, decision.reason
+    assert {c.task for c in decision.comparisons} == set(TASKS)
+
+
+def test_a_dry_run_tells_and_changes_nothing(
+    shop: Shop, space: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = registry.versions(space.tracking(), SCORER)
+    done = stagecast("promote", "--dry-run", "--output", shop.output)
+    assert done.returncode == 0, done.stderr
+    assert "accepted: " in done.stdout
+    assert registry.versions(space.tracking(), SCORER) == before
+    print_models(shop.output)
+    assert "champion since" in " ".join(capsys.readouterr().out.split())
+
+
+def logged(tracking: Tracking, parts: Parts, head: dict[str, Any]) -> int:
+    with tracking.run("another scorer") as run:
+        made = registry.log_version(run, SCORER, parts, head=head, description="", tags={})
+    return made.version
+
+
+def test_rolling_back_restores_every_score(space: Workspace, archive: Archive) -> None:
+    tracking, at = space.tracking(), archive.builder.last_snapshot
+    loaded = registry.load(tracking)
+    stamps = [Stamp(name, dt.datetime(2021, 3, 2, tzinfo=dt.UTC)) for name in "abc"]
+    before, _ = score(loaded, archive, at, stamps[0])
+    parts = loaded.scorer.parts
+    other = changed(parts["clv"], level_correction=parts["clv"].parameters["level_correction"] + 1)
+    version = logged(tracking, {**parts, "clv": other}, loaded.scorer.head)
+    registry.set_champion(tracking, SCORER, version, reason="a test")
+    between, _ = score(registry.load(tracking), archive, at, stamps[1])
+    assert not between["clv"].equals(before["clv"])
+    assert registry.roll_back(tracking).version == loaded.version.version
+    after, _ = score(registry.load(tracking), archive, at, stamps[2])
+    own = ["run_id", "scored_at"]
+    pd.testing.assert_frame_equal(
+        after.drop(columns=own), before.drop(columns=own), check_exact=True
+    )
+
+
+def take_turns(output: str, name: str, version: int, times: int) -> None:
+    tracking = Workspace(Path(output)).tracking()
+    for _ in range(times):
+        registry.set_champion(tracking, name, version, reason=f"turn of {version}")
+
+
+def test_concurrent_promotions_always_leave_one_champion(
+    space: Workspace, archive: Archive
+) -> None:
+    tracking = space.tracking()
+    loaded = registry.load(tracking)
+    part = {"churn": loaded.scorer.parts["churn"]}
+    made = []
+    for _ in range(3):
+        with tracking.run("fit") as run:
+            made.append(
+                registry.log_version(
+                    run, "turns", part, head=loaded.scorer.head, description="", tags={}
+                ).version
+            )
+    registry.set_champion(tracking, "turns", made[0], reason="the first")
+    context = multiprocessing.get_context("spawn")
+    rivals = [
+        context.Process(target=take_turns, args=(str(space.output), "turns", version, 6))
+        for version in made[1:]
+    ]
+    for rival in rivals:
+        rival.start()
+    seen = set()
+    while any(rival.is_alive() for rival in rivals):
+        now = registry.champion(tracking, "turns")
+        assert now is not None
+        seen.add(now.version)
+    assert [rival.exitcode for rival in rivals] == [0, 0]
+    assert seen <= set(made)
+    last = registry.champion(tracking, "turns")
+    assert last is not None
+    assert registry.roll_back(tracking, "turns").version in set(made) - {last.version}
+
+
+@contextmanager
+def without(path: Path) -> Iterator[None]:
+    """A file or folder taken away for a while."""
+    kept = path.with_name(f"{path.name}.kept")
+    os.rename(path, kept)
+    try:
+        yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        os.rename(kept, path)
+
+
+@contextmanager
+def cut_short(path: Path) -> Iterator[None]:
+    with without(path):
+        path.write_text(path.with_name(f"{path.name}.kept").read_text()[:200])
+        yield
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with sqlite3.connect(path) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.rollback()
+
+
+@contextmanager
+def gone() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        yield
+
+
+def harm(kind: str, shop: Shop, folder: Path) -> Any:
+    choices: dict[str, Callable[[], Any]] = {
+        "artifact missing": lambda: without(folder),
+        "artifact cut short": lambda: cut_short(next(folder.rglob("clv/part.json"))),
+        "database locked": lambda: locked(shop.output / "mlflow.db"),
+        "registry gone": gone,
+    }
+    return choices[kind]()
+
+
+@pytest.mark.parametrize(
+    "kind", ["artifact missing", "artifact cut short", "database locked", "registry gone"]
+)
+def test_a_registry_in_trouble_is_told(shop: Shop, space: Workspace, kind: str) -> None:
+    tracking = space.tracking()
+    version = registry.champion(tracking)
+    assert version is not None
+    folder = registry.artifacts(tracking, SCORER, version.version)
+    with harm(kind, shop, folder), pytest.raises(UserError, match="to mend:"):
+        registry.load(space.tracking())
+    assert registry.load(space.tracking()).version.version == version.version
+
+
+def test_scoring_with_a_broken_scorer_leaves_the_old_scores(shop: Shop, space: Workspace) -> None:
+    before, tracking = read_current(shop.output), space.tracking()
+    version = registry.champion(tracking)
+    assert version is not None
+    folder = registry.artifacts(tracking, SCORER, version.version)
+    with harm("artifact cut short", shop, folder):
+        done = stagecast("score", "--output", shop.output)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "to mend:" in done.stderr
+    after = read_current(shop.output)
+    assert after.run == before.run
+    pd.testing.assert_frame_equal(after.scores, before.scores)
