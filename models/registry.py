@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import bz2
 import datetime as dt
-import gzip
 import importlib.metadata
 import json
 import logging
-import lzma
 import os
-import pickletools
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +25,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, Tens
 
 from features.errors import UserError
 from models import inference
+from models.pickles import pickled_files as pickled_files
 from models.tracking import Run, Tracking
 
 SCORER = "stagecast-scorer"
@@ -342,38 +337,6 @@ def artifacts(tracking: Tracking, name: str, version: int) -> Path:
     """Local folder of a version's artifacts, downloaded where the store keeps them elsewhere."""
     with _current(tracking):
         return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
-
-
-def pickled_files(folder: Path) -> list[Path]:
-    """Files below `folder` that are a pickle, plain or compressed; loading one runs its code.
-
-    Content decides, not names: pickle, cloudpickle and joblib all write a stream of pickle
-    opcodes up to STOP.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in files if any(_is_pickle(data) for data in _unpacked(path))]
-
-
-def _is_pickle(data: bytes) -> bool:
-    try:
-        opcodes = sum(1 for _ in pickletools.genops(data))
-    except Exception:
-        # joblib puts raw arrays between the opcodes: there the start alone tells.
-        return data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    return opcodes > 1  # a text that starts with a full stop is one STOP
-
-
-def _unpacked(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, or of what is compressed in it."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            yield from (archive.read(name) for name in archive.namelist())
-        return
-    data = path.read_bytes()
-    yield data
-    for unpack in (gzip.decompress, zlib.decompress, bz2.decompress, lzma.decompress):
-        with suppress(OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
-            yield unpack(data)
 
 
 @contextmanager
