@@ -8,6 +8,7 @@ from ibis.expr.types import Column, Table, Value
 
 from features.source_config import EPOCH_UNITS, CsvFormat, TimeColumn
 from features.tables import no_zone, require, wrong_type
+from features.timeline import offsets
 
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
 OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
@@ -30,9 +31,45 @@ def _written(text: str, form: str) -> dt.timestamp:
     """Wall-clock time of a text written in a format, null where it is not."""
 
 
+@ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator, unused-ignore]
+def _us(at: dt.Timestamp("UTC")) -> dt.int64:  # type: ignore[valid-type]
+    """Microseconds since 1970-01-01 UTC."""
+
+
+@ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator, unused-ignore]
+def _plain_us(at: dt.timestamp) -> dt.int64:
+    """Microseconds of a clock since its 1970-01-01."""
+
+
 @ibis.udf.scalar.builtin(name="make_timestamp")  # type: ignore[untyped-decorator, unused-ignore]
-def _since_1970(microseconds: int) -> dt.timestamp:
-    """Wall-clock time in UTC so many microseconds after 1970-01-01."""
+def _clock(us: dt.int64) -> dt.timestamp:
+    """Wall-clock time from microseconds."""
+
+
+@ibis.udf.scalar.builtin(name="make_timestamptz")  # type: ignore[untyped-decorator, unused-ignore]
+def _at(us: dt.int64) -> dt.Timestamp("UTC"):  # type: ignore[valid-type]
+    """Instant from microseconds."""
+
+
+def _instant_in(zone: str, wall: Value) -> Value:
+    """Instant of a wall-clock time; the engine's calendar is slow, and UTC needs none."""
+    return _at(_plain_us(wall)) if zone == "UTC" else _instant(zone, wall)
+
+
+def _wall_in(zone: str, column: Column) -> Value:
+    """Wall-clock time of a stored instant: by the zone's few offsets in the span of the data."""
+    moments = column.name("at").as_table()["at"]
+    ends = moments.as_table().aggregate(first=_us(moments.min()), last=_us(moments.max()))
+    first, last = ends.to_pyarrow().to_pylist()[0].values()
+    if first is None:
+        return _wall_clock(zone, column)
+    (_, offset), *later = offsets(zone, first, last)
+    us, cases = _us(column), []
+    for start, after in later:
+        cases.append((us < start, ibis.literal(offset, "int64")))
+        offset = after
+    shift = ibis.cases(*cases, else_=ibis.literal(offset, "int64")) if cases else offset
+    return _clock(us + shift)
 
 
 def as_moment(table: Table, spec: TimeColumn, zone: str, where: str) -> tuple[Value, Value]:
@@ -41,16 +78,18 @@ def as_moment(table: Table, spec: TimeColumn, zone: str, where: str) -> tuple[Va
     kind = column.type()
     if spec.as_ == "local_date":
         wall = as_date(column, spec, where).cast("timestamp")
-        return _instant(zone, wall), wall
+        return _instant_in(zone, wall), wall
     if spec.format in EPOCH_UNITS:
         instant = _counted(column, spec, where)
         return instant, _wall_clock(zone, instant)
     if kind.is_timestamp() and kind.timezone is not None:
-        return column, _wall_clock(zone, column)
+        return column, _wall_in(zone, column)
     if kind.is_timestamp():
         if spec.zone is None:
             raise no_zone(where, spec.column)
-        instant = _instant(spec.zone, column)
+        instant = _instant_in(spec.zone, column)
+        if spec.zone == "UTC":
+            return instant, _wall_in(zone, instant)
     elif kind.is_string():
         instant = _text_instant(column, spec, where)
     else:
@@ -88,7 +127,7 @@ def _counted(column: Column, spec: TimeColumn, where: str) -> Value:
     whole = text.try_cast("int64") * (1_000_000 // unit)
     broken = (text.try_cast("float64") * (1_000_000 // unit)).round().cast("int64")
     exact = text.re_search(r"^\d+$")
-    return _instant("UTC", _since_1970(exact.ifelse(whole, broken)))
+    return _at(exact.ifelse(whole, broken))
 
 
 def as_date(column: Column, spec: TimeColumn, where: str) -> Value:

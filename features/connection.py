@@ -23,7 +23,11 @@ def connect(
     Where the order of rows does not matter (`ordered` is False) it needs less of it.
     """
     connection = ibis.duckdb.connect()
-    settings: dict[str, Any] = {"preserve_insertion_order": ordered}
+    # Of what is handed over in batches, enough is made ahead to keep all threads busy.
+    settings: dict[str, Any] = {
+        "preserve_insertion_order": ordered,
+        "streaming_buffer_size": "64MiB",
+    }
     if temporary is not None:
         temporary.mkdir(parents=True, exist_ok=True)
         settings["temp_directory"] = str(temporary)

@@ -7,6 +7,7 @@ window of every snapshot of a shard from one set of running sums.
 
 from __future__ import annotations
 
+import datetime
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import ibis
@@ -24,6 +26,7 @@ from ibis.expr.types import Table
 
 from features.connection import connect
 from features.contracts import CUSTOMER, SNAPSHOT
+from features.day_rows import Array
 from features.errors import UserError
 from features.grid import Grid, Rows, Windowed
 from features.shards import Deal, Held, Plan
@@ -33,6 +36,7 @@ from features.timeline import day_date, local_days
 GIB = 1 << 30
 DAY_US = 86_400_000_000
 BATCH = 1 << 20  # events handed over at a time
+MOST_SPREAD = 16  # places by id for each customer, where ids are numbers
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def windowed_features(
                 for number in range(-(-len(customers) // plan.block))
             ]
             deal = Deal(grid, **size, block=plan.block, held=[Held(file) for file in files])
-            for batch in _batches(connection, events, grid.snapshots[-1]):
+            for batch in _batches(connection, events, customers, grid.snapshots[-1]):
                 deal.add(batch)
                 progress(len(batch.day))
         finally:
@@ -197,7 +201,7 @@ def _opened(connection: Any, events: EventFiles) -> Table:
 
 
 def _customers(connection: Any, events: EventFiles) -> tuple[pa.Array, int]:
-    """Customer ids, rising, and the number of events; the table `customers` numbers them."""
+    """Customer ids, rising, and the number of events."""
     table = _opened(connection, events)
     named = table.select(id=table[events.customer_id])
     named = named.filter(named.id.notnull())
@@ -205,38 +209,72 @@ def _customers(connection: Any, events: EventFiles) -> tuple[pa.Array, int]:
     found = counted.order_by("id").to_pyarrow().combine_chunks()
     if found.num_rows == 0:
         raise UserError("events", found="no customer", expected="at least one event")
-    numbers = pa.array(np.arange(found.num_rows, dtype=np.int32))
-    connection.create_table(
-        "customers", found.select(["id"]).append_column("number", numbers), temp=True
-    )
     return found["id"].combine_chunks(), int(pa.compute.sum(found["n"]).as_py())
 
 
-def _batches(connection: Any, events: EventFiles, before: int) -> Iterator[Rows]:
-    """The events of the wanted types on the days before one, in no certain order."""
-    table = _opened(connection, events)
-    ids = connection.table("customers")
-    joined = table.inner_join(ids, table[events.customer_id] == ids.id)
-    kind = ibis.cases(
-        *((joined[events.event_type] == name, number) for number, name in enumerate(events.types)),
-        else_=ibis.null("int8"),
+def _numbers_by_id(customers: pa.Array) -> Array | None:
+    """Number of every id from the least to the largest; None where that would be a long list."""
+    if not pa.types.is_integer(customers.type):
+        return None
+    ids = customers.to_numpy().astype(np.int64)
+    span = int(ids[-1]) - int(ids[0]) + 1
+    if span > MOST_SPREAD * len(ids):
+        return None
+    numbers = np.zeros(span, dtype=np.int32)
+    numbers[ids - ids[0]] = np.arange(len(ids), dtype=np.int32)
+    return numbers
+
+
+def _numbered(connection: Any, table: Table, customers: pa.Array, events: EventFiles) -> Table:
+    """The events with the numbers of their customers, by a join."""
+    numbers = pa.array(np.arange(len(customers), dtype=np.int32))
+    ids = connection.create_table(
+        "customers", pa.table({"id": customers, "number": numbers}), temp=True
     )
+    return table.inner_join(ids, table[events.customer_id] == ids.id)
+
+
+def _batches(
+    connection: Any, events: EventFiles, customers: pa.Array, before: int
+) -> Iterator[Rows]:
+    """The events of the wanted types on the days before one, in no certain order."""
+    table, by_id = _opened(connection, events), _numbers_by_id(customers)
+    if by_id is None:
+        joined = _numbered(connection, table, customers, events)
+    else:  # looking a number up is quicker than a join
+        joined = table.filter(table[events.customer_id].notnull())
+        joined = joined.mutate(number=joined[events.customer_id].cast("int64"))
+    least = 0 if by_id is None else int(customers[0].as_py())
+    moment = joined[events.occurred_at]
+    if events.known_at is not None:  # empty: known when it occurred
+        joined = joined.mutate(**{events.known_at: joined[events.known_at].fill_null(moment)})
     amount = (joined[events.value].fill_null(0) * 10**events.minor_units).round()
-    chosen = joined.select(
+    chosen = joined.filter(moment < _midnight(before, events.timezone, moment.type())).select(
         customer=joined.number,
-        kind=kind.cast("int8"),
-        day=_day(joined[events.occurred_at], events),
+        # The engine finds a text's place in a list once for each text, not for each event.
+        kind=ibis.array(list(events.types)).index(joined[events.event_type]).fill_null(-1),
+        day=_day(moment, events),
         amount=amount.cast("int64"),
         **({"known": _day(joined[events.known_at], events)} if events.known_at else {}),
     )
-    chosen = chosen.filter(chosen.kind.notnull() & chosen.day.notnull())
-    if events.timezone == "UTC":
-        chosen = chosen.filter(chosen.day < before)
     for batch in chosen.to_pyarrow_batches(chunk_size=BATCH):
         columns = {name: batch[name].to_numpy() for name in batch.schema.names}
         days = {n: _local(columns[n], events) for n in ("day", "known") if n in columns}
         known = np.maximum(days["known"], days["day"]) if "known" in days else None
-        yield Rows(columns["customer"], columns["kind"], days["day"], columns["amount"], known)
+        kind, customer = columns["kind"].astype(np.int8), columns["customer"]
+        if by_id is not None:
+            customer = by_id[customer - least]
+        rows = Rows(customer, kind, days["day"], columns["amount"], known)
+        yield rows if kind.min(initial=0) >= 0 else rows.where(np.flatnonzero(kind >= 0))
+
+
+def _midnight(day: int, zone: str, kind: Any) -> Any:
+    """The moment at which a local day begins, of the type of a column of moments."""
+    date = day_date(day)
+    if kind.is_date():
+        return ibis.literal(date)
+    at = datetime.datetime.combine(date, datetime.time(), ZoneInfo(zone)).astimezone(datetime.UTC)
+    return ibis.literal(at if kind.timezone is not None else at.replace(tzinfo=None), type=kind)
 
 
 def _day(moment: Any, events: EventFiles) -> Any:

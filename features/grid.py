@@ -112,7 +112,9 @@ def cell_sums(cells: Array, amounts: Array, size: int) -> Array:
     UserError
         Where the amounts are too large for any integer to hold their sum.
     """
-    total = float(np.abs(amounts.astype(np.float64)).sum())
+    total = _most(amounts)
+    if total >= EXACT_FLOAT:  # seldom, and then to be known better
+        total = float(np.abs(amounts.astype(np.float64)).sum())
     if total < EXACT_FLOAT:
         return np.bincount(cells, weights=amounts, minlength=size).astype(np.int64)
     if total >= EXACT_WHOLE:
@@ -125,6 +127,13 @@ def cell_sums(cells: Array, amounts: Array, size: int) -> Array:
     sums = np.zeros(size, dtype=np.int64)
     np.add.at(sums, cells, amounts)
     return sums
+
+
+def _most(amounts: Array) -> float:
+    """No less than the sum of all absolute amounts, and quick."""
+    if not len(amounts):
+        return 0.0
+    return float(max(int(amounts.max()), -int(amounts.min()))) * len(amounts)
 
 
 def differences(table: Array, grid: Grid, kinds: int) -> Array:

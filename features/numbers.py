@@ -12,12 +12,13 @@ from ibis.expr.types import Column, Table
 class Numbers:
     """Numbers for texts that stand in many rows (customers, event types, attributes, choices).
 
-    A text keeps its number however many sources it comes from; at the end all are ranked.
+    First all texts of all sources are noted, then ranked, and from then on numbers stand for them.
     """
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.tables: dict[str, Table] = {}
+        self.ranked: dict[str, pa.Array] = {}
         self.made = 0
 
     def note(self, name: str, *texts: Column | pa.Array) -> None:
@@ -62,31 +63,31 @@ class Numbers:
             table = joined.select(*kept, **{name: joined[f"{name}_text"]})
         return table
 
+    def rank(self) -> None:
+        """Number all noted texts anew by their order; nothing may have been put before."""
+        for name, table in self.tables.items():
+            texts = table.to_pyarrow()["text"].combine_chunks()
+            self.ranked[name] = texts.take(pa.compute.sort_indices(texts))
+            places = pa.array(range(len(texts)), pa.int32())
+            self.tables[name] = self._stored(
+                name, ibis.memtable(pa.table({"text": self.ranked[name], "number": places}))
+            )
+
+    def size(self, name: str) -> int:
+        """How many texts of a column are noted."""
+        return len(self.ranked[name]) if name in self.ranked else 0
+
     def sorted(self, table: Table, keys: list[str]) -> pa.Table:
         """The rows by rising texts and days, every text as a place in a dictionary."""
-        texts: dict[str, pa.Array] = {}
-        for name in (name for name in keys if name not in ("day", "known_day")):
-            texts[name], places = self._ranked(name)
-            joined = table.inner_join(places, table[name] == places.number)
-            kept = [c for c in table.columns if c != name]
-            table = joined.select(*kept, **{name: joined["rank"]})
         found = table.order_by(keys).to_pyarrow()
         columns = {}
         for name in (*keys, *(c for c in table.columns if c not in keys)):
             column = found[name]
-            if name in texts:
-                column = pa.DictionaryArray.from_arrays(column.combine_chunks(), texts[name])
+            if name in self.ranked:
+                places = column.combine_chunks()
+                column = pa.DictionaryArray.from_arrays(places, self.ranked[name])
             columns["customer_id" if name == "customer" else name] = column
         return pa.table(columns)
-
-    def _ranked(self, name: str) -> tuple[pa.Array, Table]:
-        """All texts, rising, and a table (number, rank) of their places among them."""
-        texts = self.tables[name].to_pyarrow()
-        order = pa.compute.sort_indices(texts["text"])
-        numbers = texts["number"].take(order)
-        ranks = pa.table({"number": numbers, "rank": pa.array(range(len(order)), pa.int32())})
-        place = self.connection.create_table(f"ranks_{name}", ranks, temp=True, overwrite=True)
-        return texts["text"].take(order).combine_chunks(), place
 
 
 def _numbered(size: int) -> Any:

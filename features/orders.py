@@ -129,26 +129,25 @@ def counted_once(orders: Table, before: Table | None = None) -> Table:
     return ibis.union(rest, arrived.select(columns), withdrawn.select(columns), distinct=False)
 
 
-def stored_orders(
-    connection: Any, numbers: Numbers, orders: Table, seen: Seen, source: int
-) -> Table | None:
-    """What is stored of the orders that have new lines; None where of none.
-
-    Raises
-    ------
-    CannotExtend
-        Where a new line was known before, or on the day of, what is stored of its order.
-    """
+def stored_orders(connection: Any, events: Table, seen: Seen, source: int) -> Table | None:
+    """What is stored of the orders that have new lines; None where of none."""
     if not seen.orders:
         return None
     kept = connection.read_parquet(list(seen.orders))
     kept = kept.filter(kept.source == seen.number(source)).drop("source")
-    kept = kept.semi_join(orders.filter(orders.order_id.notnull()), "order_id")
+    kept = kept.semi_join(events.filter(events.order_id.notnull()), "order_id")
     kept = connection.create_table(f"kept_{source}", kept, temp=True)
-    if int(kept.count().execute()) == 0:
-        return None
-    numbers.note("customer", kept.customer)
-    before = numbers.put(numbers.put(kept, "customer"), "event_type")
+    return kept if int(kept.count().execute()) else None
+
+
+def refuse_earlier(orders: Table, before: Table) -> None:
+    """Stop where a line was known before, or with, what is stored of its order.
+
+    Raises
+    ------
+    CannotExtend
+        Since rows that are stored would change.
+    """
     key = ["customer", "event_type", "order_id"]
     old = before.group_by(key).agg(
         last=ibis.struct({"known": before.known_day, "day": before.day}).max()
@@ -157,4 +156,3 @@ def stored_orders(
     again = met.filter(ibis.struct({"known": met.known_day, "day": met.day}) <= met["last"])
     if int(again.count().execute()):
         raise CannotExtend("a line came earlier than what was stored of its order")
-    return before

@@ -62,7 +62,7 @@ def files(folder: Path, table: str) -> list[Path]:
 
 def _read(folder: Path, names: Sequence[str], table: str) -> pa.Table:
     parts = [pq.read_table(folder / name / f"{table}.parquet") for name in names]
-    return pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+    return pa.concat_tables(parts)
 
 
 def seen(folder: Path, manifest: Manifest, sources: tuple[int, ...]) -> Seen:

@@ -14,7 +14,7 @@ HELD_BYTES = 12  # of an event that waits for its shard: its cell and its amount
 CELL_BYTES = 16  # a running count and a running sum; likewise of a windowed value
 MOST_CELLS = 1 << 31  # so that the number of a cell fits int32
 MOST_SHARDS = 1 << 12
-WELL_CACHED = 256 << 20
+WELL_CACHED = 24 << 20  # bytes a shard may fill: more leave the processor's cache
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,13 @@ from features.orders import (
     Seen,
     counted_once,
     orders_of,
+    refuse_earlier,
     signed,
     stored_orders,
 )
 from features.quarantine import ReadReport
 from features.sessions import session_tally
+from features.source_config import EventSource
 from features.sources import ATTRIBUTE, read_identities, read_source
 from features.timeline import day_date
 
@@ -83,11 +87,8 @@ def attribute_tally(events: Table, numbers: Numbers, attributes: list[str]) -> T
     declared = [a for a in attributes if f"{ATTRIBUTE}{a}" in events.columns]
     if not declared:
         return None
-    columns = [f"{ATTRIBUTE}{attribute}" for attribute in declared]
-    numbers.note("attribute", pa.array(declared))
-    numbers.note("choice", *(events[column] for column in columns))
     # One GROUP BY over all attributes, on numbers: texts would be hashed and copied ten times.
-    places = numbers.places("attribute")
+    places, columns = numbers.places("attribute"), [f"{ATTRIBUTE}{a}" for a in declared]
     parts = []
     for attribute, column in zip(declared, columns, strict=True):
         place = ibis.literal(places[attribute], "int32")
@@ -98,48 +99,100 @@ def attribute_tally(events: Table, numbers: Numbers, attributes: list[str]) -> T
     return lines.group_by(_ATTRIBUTE_KEYS).agg(count=lines.count().cast("int64"))
 
 
+@dataclass(frozen=True)
+class _Read:
+    """One source, read and noted, and not tallied yet.
+
+    Attributes
+    ----------
+    events
+        Its events, from `features.sources.read_source`.
+    before
+        What is stored of the orders that have new lines; None where of none.
+    number
+        Position in the whole config.
+    source
+        The source.
+    """
+
+    events: Table
+    before: Table | None
+    number: int
+    source: EventSource
+
+    def orders_like(self, name: str) -> bool:
+        """Whether later files will need what this source has in a column."""
+        has = {"order_id": self.source.columns.order_id, "event_key": self.source.event_id}[name]
+        return has is not None and grows(self.source)
+
+
+def _note(numbers: Numbers, read: _Read, attributes: list[str]) -> None:
+    """Note all texts of a source."""
+    numbers.note("customer", read.events.customer_id)
+    numbers.note("event_type", pa.array([NEGATIVE]), read.events.event_type)
+    if read.before is not None:
+        numbers.note("customer", read.before.customer)
+    for attribute in attributes:
+        column = f"{ATTRIBUTE}{attribute}"
+        if column in read.events.columns:
+            numbers.note("attribute", pa.array([attribute]))
+            numbers.note("choice", read.events[column])
+
+
+def _shard(numbers: Numbers, table: Table, name: str, lo: int, hi: int) -> Table:
+    """The rows of the customers with numbers from `lo` to before `hi`, in numbers."""
+    table = numbers.put(
+        table.rename({"customer": name}) if name != "customer" else table, "customer"
+    )
+    if hi - lo < numbers.size("customer"):
+        table = table.filter((table.customer >= lo) & (table.customer < hi))
+    return numbers.put(table, "event_type")
+
+
 @dataclass
-class _Parts:
-    """What each source gives."""
+class _Tallied:
+    """What each shard of customers gives."""
 
-    daily: list[Table] = field(default_factory=list)
-    attributes: list[Table] = field(default_factory=list)
+    daily: list[pa.Table] = field(default_factory=list)
+    attributes: list[pa.Table] = field(default_factory=list)
     orders: list[pa.Table] = field(default_factory=list)
-    event_ids: list[pa.Table] = field(default_factory=list)
-    reports: list[ReadReport] = field(default_factory=list)
 
 
-def _tally_source(
-    connection: Any,
-    numbers: Numbers,
-    events: Table,
-    config: Config,
-    number: int,
-    seen: Seen,
-    parts: _Parts,
+def _tally_shard(
+    numbers: Numbers, reads: list[_Read], config: Config, lo: int, hi: int, into: _Tallied
 ) -> None:
-    """Tally one source's events, and keep what its later files will need."""
-    numbers.note("customer", events.customer_id)
-    numbers.note("event_type", pa.array([NEGATIVE]), events.event_type)
-    events = numbers.put(events.rename(customer="customer_id"), "customer")
-    events = numbers.put(events, "event_type")
-    orders = signed(orders_of(events), numbers, config)
-    before = stored_orders(connection, numbers, orders, seen, number)
-    parts.daily.append(_daily(counted_once(orders, before)))
-    attributes = attribute_tally(events, numbers, [*config.attributes(), "channel"])
-    if attributes is not None:
-        parts.attributes.append(attributes)
-    source = config.sources[number]
-    if not grows(source):
-        return
-    place = pa.scalar(seen.number(number), pa.int32())
-    if source.columns.order_id is not None:
-        named = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
-        kept = numbers.texts(named, ("customer", "event_type")).to_pyarrow()
-        parts.orders.append(kept.append_column("source", pa.repeat(place, kept.num_rows)))
-    if source.event_id is not None:
-        kept = events.select("event_key").to_pyarrow()
-        parts.event_ids.append(kept.append_column("source", pa.repeat(place, kept.num_rows)))
+    """Tally the customers with numbers from `lo` to before `hi`, of all sources."""
+    daily, chosen = [], []
+    for read in reads:
+        events = _shard(numbers, read.events, "customer_id", lo, hi)
+        orders, before = signed(orders_of(events), numbers, config), read.before
+        if before is not None:
+            before = _shard(numbers, before, "customer", lo, hi)
+            refuse_earlier(orders, before)
+        daily.append(_daily(counted_once(orders, before)))
+        attributes = attribute_tally(events, numbers, [*config.attributes(), "channel"])
+        if attributes is not None:
+            chosen.append(attributes)
+        if read.orders_like("order_id"):
+            named = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
+            kept = numbers.texts(named, ("customer", "event_type")).to_pyarrow()
+            into.orders.append(_of_source(kept, read.number))
+    into.daily.append(_merged(daily, numbers))
+    if chosen:
+        into.attributes.append(_attributes(chosen, numbers))
+
+
+def _of_source(rows: pa.Table, number: int) -> pa.Table:
+    return rows.append_column("source", pa.repeat(pa.scalar(number, pa.int32()), rows.num_rows))
+
+
+def _blocks(numbers: Numbers, rows: int, config: Config) -> list[tuple[int, int]]:
+    """Runs of customer numbers, so many that what is grouped and sorted fits in memory."""
+    size = numbers.size("customer")
+    each = ROW_BYTES * (1 + len(config.attributes()) / 4)
+    shards = min(max(math.ceil(rows * each / config.memory_bytes), 1), max(size, 1))
+    cuts = [round(size * n / shards) for n in range(shards + 1)]
+    return list(itertools.pairwise(cuts))
 
 
 def _refuse_seen(connection: Any, events: Table, seen: Seen, source: int) -> None:
@@ -151,10 +204,6 @@ def _refuse_seen(connection: Any, events: Table, seen: Seen, source: int) -> Non
     again = int(events.semi_join(ids, "event_key").count().execute())
     if again:
         raise CannotExtend(f"{again} event ids of the new files were there before")
-
-
-def _together(parts: list[pa.Table]) -> pa.Table | None:
-    return pa.concat_tables(parts) if parts else None
 
 
 def tally(
@@ -199,23 +248,29 @@ def tally(
     connection = connect(
         temporary, memory=config.memory_bytes, threads=config.threads, ordered=False
     )
-    numbers = Numbers(connection)
+    numbers, reads, ids = Numbers(connection), [], []
     links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
-    parts = _Parts(reports=reports)
-    for number in range(len(config.sources)):
+    for place, source in enumerate(config.sources):
         events, report = read_source(
-            connection, number, config, latest=latest, quarantine=quarantine, links=links
+            connection, place, config, latest=latest, quarantine=quarantine, links=links
         )
-        _refuse_seen(connection, events, seen, number)
-        _tally_source(connection, numbers, events, config, number, seen, parts)
-        parts.reports.append(report)
+        _refuse_seen(connection, events, seen, place)
+        before = stored_orders(connection, events, seen, place)
+        reads.append(_Read(events, before, seen.number(place), source))
+        _note(numbers, reads[-1], [*config.attributes(), "channel"])
+        if reads[-1].orders_like("event_key"):
+            ids.append(_of_source(events.select("event_key").to_pyarrow(), seen.number(place)))
+        reports.append(report)
+    numbers.rank()
+    made = _Tallied()
+    for lo, hi in _blocks(numbers, sum(report.rows for report in reports), config):
+        _tally_shard(numbers, reads, config, lo, hi, made)
     tallies = Tallies(
-        _merged(parts.daily, numbers),
-        _attributes(parts.attributes, numbers),
+        pa.concat_tables(made.daily),
+        pa.concat_tables([ATTRIBUTE_SCHEMA.empty_table(), *made.attributes]),
         session_tally(connection, config),
-        *(_together(some) for some in (parts.orders, parts.event_ids)),
+        *(pa.concat_tables(some) if some else None for some in (made.orders, ids)),
     )
-    reports = parts.reports
     if tallies.daily.num_rows == 0:
         ignored = "; ".join(f"{r.source}: {reason}: {n}" for r in reports
                             for reason, n in {**r.quarantined, **r.ignored}.items())  # fmt: skip
@@ -237,6 +292,7 @@ def _refuse_future(config: Config, latest: int) -> None:
         )
 
 
+ROW_BYTES = 1_000  # that a row may need while it is grouped and sorted
 _EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
 _DAILY_KEYS = _EVENT_KEYS
 _ATTRIBUTE_KEYS = ["customer", "event_type", "attribute", "choice", "day", "known_day"]
@@ -271,8 +327,6 @@ def _merged(parts: list[Table], numbers: Numbers) -> pa.Table:
 
 
 def _attributes(parts: list[Table], numbers: Numbers) -> pa.Table:
-    if not parts:
-        return ATTRIBUTE_SCHEMA.empty_table()
     merged = parts[0]
     if len(parts) > 1:
         together = ibis.union(*parts, distinct=False)

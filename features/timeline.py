@@ -27,6 +27,34 @@ def day_date(number: int) -> dt.date:
     return EPOCH + dt.timedelta(days=int(number))
 
 
+def offsets(zone: str, first: int, last: int) -> list[tuple[int, int]]:
+    """A zone's offsets from UTC between two instants, all in microseconds.
+
+    Returns
+    -------
+    list
+        The instant from which each offset holds, and the offset; rising, the first at or before
+        `first`.
+    """
+    place, step = ZoneInfo(zone), 6 * 3_600
+
+    def offset(second: int) -> int:
+        at = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=second)
+        found = at.astimezone(place).utcoffset()
+        return 0 if found is None else int(found.total_seconds())
+
+    begin, end = first // 1_000_000 - 1, last // 1_000_000 + 1
+    found = [(begin, offset(begin))]
+    for low in range(begin, end, step):
+        high = min(low + step, end)
+        if offset(high) != found[-1][1]:
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if offset(middle) == found[-1][1] else (low, middle)
+            found.append((high, offset(high)))
+    return [(second * 1_000_000, shift * 1_000_000) for second, shift in found]
+
+
 def local_days(instants: np.ndarray[Any, Any], zone: str) -> np.ndarray[Any, Any]:
     """Local day numbers of instants, given in microseconds since 1970-01-01 UTC."""
     if not len(instants):

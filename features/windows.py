@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from features.contracts import ROLES
-from features.day_rows import DAYS, SUMMED, TOPPED, Array, DayRows, Subject
 from features.day_rows import FAR_PAST as FAR_PAST
+from features.day_rows import SUMMED, TOPPED, Array, DayRows, Subject
 from features.day_rows import Window as Window
 from features.tallies import NEGATIVE, Tallies
 
@@ -191,7 +191,7 @@ def _whole(column: Any) -> Array:
     """A column as whole numbers; instants as microseconds."""
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", tz=column.type.tz)).cast(pa.int64())
-    return np.asarray(column.to_numpy()).astype(np.int64)
+    return np.asarray(column.to_numpy()).astype(np.int64, copy=False)
 
 
 def _lines(
@@ -262,16 +262,31 @@ def _positions(ids: Any, codes: Mapping[str, int]) -> Array:
 
 def _day_rows(customer: Array, columns: Mapping[str, Array], customers: int) -> DayRows:
     """Sorted rows; on-time rows of one day merged, late ones kept apart."""
-    key = customer * DAYS + columns["day"]
-    order = np.lexsort([columns["known_day"], key])
+    names = (*SUMMED, *TOPPED, "latest")
     rows = DayRows(
-        customer[order],
-        columns["day"][order],
-        columns["known_day"][order],
+        customer,
+        columns["day"],
+        columns["known_day"],
         customers,
-        {name: columns[name][order] for name in (*SUMMED, *TOPPED, "latest")},
+        {name: columns[name] for name in names},
     )
+    order = _order(rows)
+    if order is not None:
+        rows = rows.where(order)
     late = rows.known_day > rows.day
     if not late.any():
         return rows.merged()
     return replace(rows.merged(), parts=rows.where(np.isin(rows.key, rows.key[late])))
+
+
+def _order(rows: DayRows) -> Array | None:
+    """Order by customer, day and the day it became known; None where they stand so already."""
+    later = rows.key[1:] > rows.key[:-1]
+    if later.all():
+        return None
+    known = rows.known_day
+    if (later | ((rows.key[1:] == rows.key[:-1]) & (known[1:] >= known[:-1]))).all():
+        return None
+    if (known > rows.day).any():
+        return np.lexsort([known, rows.key])
+    return np.argsort(rows.key, kind="stable")  # quick where long runs are in order
