@@ -16,7 +16,7 @@ DEFAULTS = {
     "OMP_WAIT_POLICY": "passive",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     # Prefect would print the traceback of a user error (a defect keeps its own), and its server one
     # when the process ends before the last batch of its records is written.
