@@ -76,7 +76,11 @@ def test_completejourney_scores_every_household(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     current = read_current(tmp_path)
     assert len(current.scores) == 2469
-    assert set(current.audience["campaign_id"]) == {"win_back", "save_valuable_customers"}
+    found = set(current.audience["campaign_id"])
+    # The code for a second order may find nobody in a year of weekly shopping.
+    assert found - {"next_purchase_code"} == {
+        "win_back", "save_valuable_customers", "replenish", "vip_referral",
+    }  # fmt: skip
     assert pickled_files(tmp_path / "mlartifacts") == []
 
 
