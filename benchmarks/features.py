@@ -113,6 +113,7 @@ def records(case: dict[str, Any], peers: list[str], arguments: argparse.Namespac
                 "case": case["name"],
                 "engine": peer,
                 "seconds": run["seconds"],
+                "processor_seconds": run.get("processor_seconds"),
                 "peak_mb": run["peak_mb"],
                 "rows": run.get("rows"),
                 "times_slower_than_ours": ratio,
@@ -130,7 +131,8 @@ def line(record: dict[str, Any]) -> str:
     seconds, ratio = record["seconds"], record["times_slower_than_ours"]
     return (
         f"| {record['case']} | {record['engine']} | "
-        f"{'-' if seconds is None else f'{more}{seconds:.2f}'} | {record['peak_mb']:,.0f} | "
+        f"{'-' if seconds is None else f'{more}{seconds:.2f}'} | "
+        f"{record['processor_seconds'] or 0:.2f} | {record['peak_mb']:,.0f} | "
         f"{'-' if ratio is None else f'{more}{ratio:.1f}'} | {record['equal']} |"
     )
 
@@ -150,7 +152,8 @@ def main() -> None:
     peers = list(PEERS) if "all" in arguments.peers else [p for p in arguments.peers if p != "none"]
     dates = event_table.monthly() if arguments.grid == "monthly" else event_table.weekly()
     found = []
-    print("| case | engine | seconds | peak MB | times ours | equal |\n|---|---|---|---|---|---|")
+    print("| case | engine | seconds | processor s | peak MB | times ours | equal |")
+    print("|---|---|---|---|---|---|---|")
     for customers in arguments.customers:
         file = arguments.work / f"events-{customers}.parquet"
         if not file.is_file():

@@ -47,7 +47,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         [sys.executable, "-W", "ignore", "-c", MEASURED, json.dumps(case)],
         capture_output=True, text=True, check=True, cwd=HERE.parent,
     )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

@@ -27,6 +27,7 @@ def connect(
     settings: dict[str, Any] = {
         "preserve_insertion_order": ordered,
         "streaming_buffer_size": "64MiB",
+        "enable_progress_bar": False,  # it would stand in what a command prints
     }
     if temporary is not None:
         temporary.mkdir(parents=True, exist_ok=True)
