@@ -27,7 +27,6 @@ def connect(
     settings: dict[str, Any] = {
         "preserve_insertion_order": ordered,
         "streaming_buffer_size": "64MiB",
-        "enable_progress_bar": False,  # it would stand in what a command prints
     }
     if temporary is not None:
         temporary.mkdir(parents=True, exist_ok=True)
@@ -38,4 +37,12 @@ def connect(
         settings["threads"] = threads
     for key, value in settings.items():
         connection.raw_sql(f"SET {key} = $value", parameters={"value": value})
+    _no_progress_bar(connection)
     return connection
+
+
+def _no_progress_bar(connection: Any) -> None:
+    """Keep the engine's bar out of what a command prints; a notebook may refuse any change of it."""
+    ((shown,),) = connection.raw_sql("SELECT current_setting('enable_progress_bar')").fetchall()
+    if shown:
+        connection.raw_sql("SET enable_progress_bar = false")
