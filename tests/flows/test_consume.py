@@ -121,7 +121,7 @@ def _alive(address: str) -> bool:
         return False
 
 
-@pytest.mark.full
+@pytest.mark.services
 def test_by_rest(shop: Shop, served: str, tmp_path: Path) -> None:
     space = Workspace(shop.output)
     archive = space.archive()
