@@ -42,7 +42,7 @@ def connect(
 
 
 def _no_progress_bar(connection: Any) -> None:
-    """Keep the engine's bar out of what a command prints; a notebook may refuse any change of it."""
+    """Keep the engine's bar out of what a command prints; a notebook may refuse a change of it."""
     ((shown,),) = connection.raw_sql("SELECT current_setting('enable_progress_bar')").fetchall()
     if shown:
         connection.raw_sql("SET enable_progress_bar = false")
