@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,17 +12,13 @@ import typer
 
 from features.errors import UserError
 from flows import settings
+from flows.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from campaigns.assignment import CampaignPlan
     from flows.uplift import UpliftReport
-
-Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder of all results.", file_okay=False)
-]
-OUTPUTS = Path("outputs")
 
 
 def prepared(
@@ -46,9 +43,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
 
     @app.command()
     def target(
-        config: Annotated[
-            str | None, typer.Option("--config", "-c", help="YAML; default: the output folder's.")
-        ] = None,
+        config: ConfigFile = None,
         campaigns: Annotated[
             Path | None, typer.Option(help="Folder of playbooks instead of the config's.")
         ] = None,
@@ -60,55 +55,68 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         campaign: Annotated[
             list[str] | None, typer.Option(help="Confirm only these; may be repeated.")
         ] = None,
-        overrides: Annotated[
-            list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")
-        ] = None,
+        json_file: JsonFile = None,
+        overrides: Settings = None,
     ) -> None:
         """Plan the audiences anew from the current scores, e.g. after a playbook has changed."""
         settings.apply(output.absolute())
         folder = prepared(output, config, campaigns, overrides)
         confirm = tuple(campaign or ("*",)) if confirm_entrants else None
         if dry_run:
-            _dry(Path(folder), confirm)
+            show_plan(_current_plan(Path(folder), confirm), json_file)
             return
         from flows.tables import print_scores
         from flows.target import retarget_flow
 
         run(retarget_flow, folder, confirm)
-        print_scores(Path(folder))
+        print_scores(Path(folder), json_file)
 
     @app.command()
     def why(
         customer: Annotated[str, typer.Argument(help="Customer id.")],
         campaign: Annotated[str, typer.Option("--campaign", "-C", help="Campaign id.")],
         output: Output = OUTPUTS,
+        json_file: JsonFile = None,
     ) -> None:
         """Why a customer is in a campaign, or is not."""
         settings.apply(output.absolute())
         folder = prepared(output, None, None, None)
-        typer.echo(reason_of(_current_plan(Path(folder), None), customer, campaign))
+        from flows.console import deliver
+
+        said = reason_of(_current_plan(Path(folder), None), customer, campaign)
+        content = {"customer_id": customer, "campaign_id": campaign, "why": said}
+        deliver(content, json_file, lambda: typer.echo(said))
 
     @app.command()
-    def measure(output: Output = OUTPUTS) -> None:
+    def measure(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
         """What the campaigns changed: treatment against control, from what happened since."""
         settings.apply(output.absolute())
         folder = prepared(output, None, None, None)
+        from flows.console import deliver, records
         from flows.measure import measure as measured
 
-        print_measurement(*measured(Path(folder)), folder=Path(folder))
+        effects, waiting = measured(Path(folder))
+        deliver(
+            {"effects": records(effects), "not_yet_measurable": records(waiting)},
+            json_file,
+            lambda: print_measurement(effects, waiting, folder=Path(folder)),
+        )
 
     @app.command()
     def uplift(
         experiment: Annotated[str, typer.Argument(help="YAML of the experiment.")],
         output: Output = OUTPUTS,
         threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
+        json_file: JsonFile = None,
     ) -> None:
         """Measure a randomised send, and learn whom the message changes."""
         settings.apply(output.absolute())
+        from flows.console import deliver
         from flows.uplift import FOLDER, run_uplift
 
         report = run_uplift(experiment, output.absolute(), threads=threads)
-        print_uplift(report, output / FOLDER / report.name)
+        folder = output / FOLDER / report.name
+        deliver(asdict(report), json_file, lambda: print_uplift(report, folder))
 
 
 def print_uplift(report: UpliftReport, folder: Path) -> None:
@@ -169,8 +177,16 @@ def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan
         settle_config(folder, keep=False)
 
 
-def _dry(folder: Path, confirm: tuple[str, ...] | None) -> None:
-    print_plan(_current_plan(folder, confirm))
+def show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
+    """The plan as tables, or as JSON."""
+    from flows.console import deliver, records
+
+    content = {
+        "snapshot_at": f"{plan.snapshot_at:%Y-%m-%d}",
+        "campaigns": records(plan.table),
+        "excluded": records(plan.exclusions),
+    }
+    deliver(content, json_file, lambda: print_plan(plan))
 
 
 def print_plan(plan: CampaignPlan) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from features.errors import UserError
 from flows import campaign_commands, doctor, horizons, init, metrics, settings, stages
+from flows.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -26,18 +27,6 @@ app = typer.Typer(
     "Exit codes: 0 done, 2 something for you to mend (one message says what), 1 a defect of ours.",
 )
 
-Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder of all results.", file_okay=False)
-]
-ConfigFile = Annotated[
-    str | None,
-    typer.Option("--config", "-c", help="YAML of the data set; default: the output folder's own."),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, e.g. seed=7."),
-]
-OUTPUTS = Path("outputs")
 SIMULATED = Path("outputs-simulated")
 
 
@@ -88,6 +77,7 @@ def _run(flow: Callable[..., Any], *arguments: Any) -> Any:
 def run(
     config: Annotated[str, typer.Option("--config", "-c", help="YAML of the data set.")] = EXAMPLE,
     output: Output = OUTPUTS,
+    json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
     """The main job: read, build features, train four models, promote, score, plan audiences.
@@ -103,7 +93,7 @@ def run(
     from flows.run import run_flow
     from flows.tables import print_run
 
-    print_run(Path(folder), _run(run_flow, folder))
+    print_run(Path(folder), _run(run_flow, folder), json_file)
 
 
 @app.command()
@@ -136,6 +126,7 @@ def promote(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only compare and say what would be decided.")
     ] = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Compare the newest scorer with the champion; make it champion if it earned it."""
     settings.apply(output.absolute())
@@ -143,15 +134,13 @@ def promote(
     from flows.promote import dry_run_flow, promote_flow
     from flows.tables import print_decision
 
-    if dry_run:
-        print_decision(_run(dry_run_flow, folder))
-        return
-    print_decision(_run(promote_flow, folder))
-    _next(f"stagecast score --output {output}")
+    print_decision(_run(dry_run_flow if dry_run else promote_flow, folder), json_file)
+    if not dry_run and json_file is None:
+        _next(f"stagecast score --output {output}")
 
 
 @app.command()
-def score(output: Output = OUTPUTS) -> None:
+def score(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
     """Score everyone with the champion from the registry and publish scores and audiences."""
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
@@ -159,7 +148,7 @@ def score(output: Output = OUTPUTS) -> None:
     from flows.tables import print_scores
 
     _run(nightly_flow, folder)
-    print_scores(Path(folder))
+    print_scores(Path(folder), json_file)
 
 
 @app.command()
@@ -195,7 +184,7 @@ def leads(
         list[str] | None, typer.Option(help="A, B, C or D; may be given more than once.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the list here.")] = None,
+    json_file: JsonFile = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the list here.")] = None,
 ) -> None:
     """Call list: who never bought, the likeliest to buy first, with reasons.
@@ -204,12 +193,11 @@ def leads(
     """
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
-    from flows.leads import call_list, print_list, write_csv, write_json
+    from flows.console import deliver
+    from flows.leads import call_list, print_list, write_csv
 
     found = call_list(Path(folder), bands=[b.upper() for b in band or []], top=top)
-    print_list(found)
-    if json_file is not None:
-        write_json(found, json_file)
+    deliver(found, json_file, lambda: print_list(found))
     if csv_file is not None:
         write_csv(found, csv_file)
 
@@ -222,6 +210,7 @@ def backtest(
         str | None,
         typer.Option(help="Dates to train at, DATE,DATE,...; default: those of the config."),
     ] = None,
+    json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
     """Train as of past dates, test on what came after; writes backtest.json.
@@ -235,7 +224,7 @@ def backtest(
     from flows.workspace import backtest_origins
 
     result = _run(backtest_flow, folder, backtest_origins(Path(folder), origins))
-    print_backtest(result)
+    print_backtest(result, json_file)
 
 
 @app.command()
@@ -251,9 +240,7 @@ def rollback(output: Output = OUTPUTS) -> None:
 @app.command()
 def models(
     output: Output = OUTPUTS,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the list here instead; - prints it.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """List the registered scorers: which is champion, since when, and why."""
     settings.apply(output.absolute())
@@ -290,15 +277,13 @@ def catalog(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of an earlier run.")
     ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--json", help="Write the catalogue there too.", dir_okay=False)
-    ] = None,
+    json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
     """List every feature column: unit, window, meaning, and what a missing value means."""
     from flows.catalog import catalog as listed
 
-    listed(config, output, tuple(overrides or ()), file)
+    listed(config, output, tuple(overrides or ()), json_file)
 
 
 app.add_typer(stages.app, name="stages")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +19,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+from features.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Progress goes to stderr, so that what a command prints can be piped.
 progress_console = Console(stderr=True)
@@ -62,14 +67,41 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     console.print(drawn)
 
 
+def deliver(content: Any, json_file: Path | None, show: Callable[[], object]) -> None:
+    """Show a result, and write it as JSON where a file is given; for ``-`` print the JSON alone."""
+    if json_file is None or str(json_file) != "-":
+        show()
+    if json_file is not None:
+        write_json(content, json_file)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as JSON has them; what is missing is null, dates are ISO texts."""
+    rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", date_format="iso"))
+    return rows
+
+
 def write_json(content: Any, file: Path) -> None:
-    """Write what a command found as JSON; the file ``-`` is standard output."""
+    """Write what a command found as JSON; the file ``-`` is standard output.
+
+    Raises
+    ------
+    UserError
+        Where the file cannot be written.
+    """
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
     if str(file) == "-":
         print(text)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text + "\n", encoding="utf-8")
+    partial = file.with_name(file.name + ".partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise UserError(
+            "--json", found=f"{file}: {error.strerror}", expected="a file to write"
+        ) from error
 
 
 def _cell(value: object) -> str:

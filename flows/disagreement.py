@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -131,16 +130,15 @@ def print_disagreement(found: Disagreement, most: int) -> None:
         console.print(f"{found.strangers:,} customers of the stage history have no events")
 
 
-def write_json(found: Disagreement, file: Path) -> None:
+def content(found: Disagreement) -> dict[str, Any]:
     """Counts, and both lists as records."""
-    content: dict[str, Any] = {
+    return {
         "at": found.at,
         "staged": found.staged,
         "without_events": found.strangers,
         "disagree": _records(found.disagree),
         "unstaged": _records(found.unstaged),
     }
-    _write(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_csv(found: Disagreement, file: Path) -> None:

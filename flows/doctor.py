@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from features.errors import UserError
+from flows.options import OUTPUTS, JsonFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,25 +52,25 @@ class Finding:
 def doctor(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of results to look at.", file_okay=False)
-    ] = Path("outputs"),
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the findings here instead; - prints them.")
-    ] = None,
+    ] = OUTPUTS,
+    json_file: JsonFile = None,
 ) -> None:
     """Look at versions, disk, config, scores and registry; exit code 2 where something is broken.
 
     No result is changed.
     """
-    from flows.console import table, write_json
+    from flows.console import deliver, table
     from flows.settings import apply_defaults
 
     apply_defaults()
     findings = list(examine(output.absolute()))
-    if json_file is None:
-        rows = [(f.what, f.state, f.found, f.mend or None) for f in findings]
-        table("stagecast doctor", ["what", "state", "found", "to mend"], rows)
-    else:
-        write_json([asdict(finding) for finding in findings], json_file)
+    rows = [(f.what, f.state, f.found, f.mend or None) for f in findings]
+    header = ["what", "state", "found", "to mend"]
+    deliver(
+        [asdict(finding) for finding in findings],
+        json_file,
+        lambda: table("stagecast doctor", header, rows),
+    )
     for finding in findings:
         if finding.state == "bad":
             raise UserError(

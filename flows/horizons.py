@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from flows.stages import ConfigFile, Output, Settings, data_set
+from flows.options import OUTPUTS, ConfigFile, JsonFile, Settings
+from flows.stages import Output, data_set
 
 if TYPE_CHECKING:
     from features.build import Builder
-    from features.horizons import Suggestion
+    from features.horizons import Spells, Suggestion
 
 RECENCY_FREQUENCY = "stages/recency_frequency.yaml"
 
@@ -20,16 +19,14 @@ RECENCY_FREQUENCY = "stages/recency_frequency.yaml"
 def horizons(
     config: ConfigFile = None,
     output: Output = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here.")
-    ] = None,
+    json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
     """Suggest windows, lapse and churn horizons from the gaps between orders; draws the curve."""
     import yaml
 
     from features.horizons import Spells, gap_quantiles, return_curve, suggest
-    from flows.console import console, table
+    from flows.console import console, deliver
     from models.horizon_plots import return_figure
 
     builder = data_set(config, output, overrides)
@@ -37,6 +34,25 @@ def horizons(
     spells = Spells.of(builder.history, end)
     suggestion = suggest(spells, builder.history, end)
     quantiles, curve = gap_quantiles(spells), return_curve(spells)
+    pasted = suggestion.blocks(stages_block(builder, suggestion))
+    text = yaml.safe_dump(pasted, sort_keys=False, default_flow_style=None, width=100)
+    picture = (output or OUTPUTS) / "horizons.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    return_figure(spells, suggestion, title=f"Silence: {builder.config.name}").savefig(picture)
+
+    def show() -> None:
+        _print(spells, suggestion, quantiles, curve)
+        console.print(f"curve: {picture}", soft_wrap=True)
+        console.print("to paste in place of these keys of the config:")
+        print(text, end="")  # as it is: no wrapping, no markup
+
+    deliver(_content(suggestion, quantiles, curve, pasted), json_file, show)
+
+
+def _print(spells: Spells, suggestion: Suggestion, quantiles: Any, curve: Any) -> None:
+    """Quantiles of the gaps, the curve at a dozen points, and what follows from them."""
+    from flows.console import console, table
+
     still_open = int((~spells.closed).sum())
     table(
         f"days between purchase days: {len(spells.gaps):,} gaps, {still_open:,} still open",
@@ -51,16 +67,6 @@ def horizons(
         "Gaps of customers who are still silent are open: the last column and the shares count "
         "them for as long as they were watched; the quantiles before it know closed gaps only."
     )
-    pasted = suggestion.blocks(stages_block(builder, suggestion))
-    text = yaml.safe_dump(pasted, sort_keys=False, default_flow_style=None, width=100)
-    picture = (output or Path("outputs")) / "horizons.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    return_figure(spells, suggestion, title=f"Silence: {builder.config.name}").savefig(picture)
-    if json_file is not None:
-        _write(json_file, suggestion, quantiles, curve, pasted)
-    console.print(f"curve: {picture}", soft_wrap=True)
-    console.print("to paste in place of these keys of the config:")
-    print(text, end="")  # as it is: no wrapping, no markup
 
 
 def _days(value: float) -> int | None:
@@ -98,10 +104,10 @@ def stages_block(builder: Builder, suggestion: Suggestion) -> dict[str, Any]:
     return {"file": RECENCY_FREQUENCY, "params": {p: values[p] for p in "Lwkm"}}
 
 
-def _write(
-    file: Path, suggestion: Suggestion, quantiles: Any, curve: Any, pasted: dict[str, Any]
-) -> None:
-    content = {
+def _content(
+    suggestion: Suggestion, quantiles: Any, curve: Any, pasted: dict[str, Any]
+) -> dict[str, Any]:
+    return {
         "lapse_days": suggestion.lapse_days,
         "by_return_days": suggestion.by_return,
         "why": suggestion.why,
@@ -109,5 +115,3 @@ def _write(
         "gap_quantiles": json.loads(quantiles.to_json(orient="records")),
         "curve": json.loads(curve.to_json(orient="records")),
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

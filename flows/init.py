@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.errors import UserError
+from flows.options import JsonFile
 
 if TYPE_CHECKING:
     from features.assembly import Assembly
@@ -62,9 +63,7 @@ def init(
         ),
     ] = None,
     force: Annotated[bool, typer.Option(help="Replace the YAML where it exists.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write config and readiness here; - prints them.")
-    ] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Write a config for your own data, and say what the data suffice for.
 
@@ -77,16 +76,13 @@ def init(
     path = _target(output, data, force)
     drafted = draft(data, path, timezone, _given(column or []))
     from flows.config_text import config_text
-    from flows.console import write_json
+    from flows.console import deliver
     from flows.init_tables import content, print_draft
 
     text = config_text(drafted.mapping, drafted.assembly.sources, drafted.why)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    if json_file is not None:
-        write_json(content(drafted), json_file)
-    if json_file is None or str(json_file) != "-":
-        print_draft(drafted, path)
+    deliver(content(drafted), json_file, lambda: print_draft(drafted, path))
     if drafted.problem is not None:
         raise drafted.problem
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,12 +134,6 @@ def print_list(found: dict[str, Any]) -> None:
     )
     if found["consent"] == "not_recorded":
         console.print("No consent is recorded in these data: check it before anybody is called.")
-
-
-def write_json(found: dict[str, Any], path: Path) -> None:
-    """Write the list as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_csv(found: dict[str, Any], path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.errors import UserError
+from flows.options import OUTPUTS, JsonFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ MONTH = "month"
 def metrics(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of a run, or of `stagecast features`.")
-    ] = Path("outputs"),
+    ] = OUTPUTS,
     first: Annotated[
         str | None, typer.Option("--from", help="First day; default: twelve periods back.")
     ] = None,
@@ -29,9 +30,7 @@ def metrics(
         typer.Option(help="Day after the last one; default: the day after the data end."),
     ] = None,
     every: Annotated[str, typer.Option(metavar="DAYS|month", help="Length of a period.")] = MONTH,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all figures and definitions here.")
-    ] = None,
+    json_file: JsonFile = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all figures here.")] = None,
 ) -> None:
     """Each stage's metrics by period: resolved, hidden under n = 30, or what they still need."""
@@ -41,6 +40,7 @@ def metrics(
     from features.metric_table import metric_table, periods
     from features.spend import read_spend
     from features.timeline import day_date
+    from flows.console import deliver
     from flows.workspace import Workspace
 
     space = Workspace(output.absolute())
@@ -61,10 +61,7 @@ def metrics(
         sources=lead_sources(builder, tallies.attributes),
     )
     found = metric_table(inputs, over)
-    _print(found, config.currency)
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(_json(found), encoding="utf-8")
+    deliver(_content(found), json_file, lambda: _print(found, config.currency))
     if csv_file is not None:
         csv_file.parent.mkdir(parents=True, exist_ok=True)
         texts = {
@@ -88,14 +85,15 @@ def _length(every: str) -> int | None:
     return int(every)
 
 
-def _json(found: pd.DataFrame) -> str:
+def _content(found: pd.DataFrame) -> dict[str, Any]:
+    """All figures and definitions."""
     from features.metric_catalog import METRICS
 
     rows = json.loads(found.assign(
         period_start=found["period_start"].astype(str), period_end=found["period_end"].astype(str)
     ).to_json(orient="records"))  # fmt: skip
     definitions = {m.key: {"unit": m.unit, "meaning": m.meaning} for m in METRICS}
-    return json.dumps({"definitions": definitions, "metrics": rows}, indent=1) + "\n"
+    return {"definitions": definitions, "metrics": rows}
 
 
 def _print(found: pd.DataFrame, currency: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from features.errors import UserError
+from flows.options import OUTPUTS, ConfigFile, JsonFile, Settings
 
 if TYPE_CHECKING:
     from features.build import Builder
@@ -21,15 +22,9 @@ app = typer.Typer(
     no_args_is_help=True, help="Stages: counts, reasons, paths over time, wrong records."
 )
 
-ConfigFile = Annotated[
-    str | None, typer.Option("--config", "-c", help="YAML of the data set; default: of --output.")
-]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Folder of an earlier run; its tallies are used if fresh."),
-]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a config key.")
 ]
 At = Annotated[str, typer.Option("--at", help="Date; events strictly before it count.")]
 
@@ -59,7 +54,7 @@ def _loaded(
 
     if config is None and output is None:
         raise UserError("--config", found="nothing", expected="--config FILE or --output FOLDER")
-    space = Workspace((output or Path("outputs")).absolute())
+    space = Workspace((output or OUTPUTS).absolute())
     source = space.config_file if config is None else configs.find(config)
     if config is None:
         space.config()
@@ -110,15 +105,13 @@ def show(
     at: At,
     config: ConfigFile = None,
     to: Annotated[str | None, typer.Option(help="Second date, for the moves.")] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here.")
-    ] = None,
+    json_file: JsonFile = None,
     output: Output = None,
     overrides: Settings = None,
 ) -> None:
     """Customers per stage at a date, and how those same customers moved to a second one."""
     from features.standing import standing
-    from flows.console import console
+    from flows.console import console, deliver
     from flows.stage_tables import counts_table, moves_table
 
     first, second = day_of(at, "--at"), None if to is None else day_of(to, "--to")
@@ -126,13 +119,14 @@ def show(
         raise UserError("--to", found=to, expected=f"a date not before {at}")
     builder = data_set(config, output, overrides)
     found = standing(builder.taxonomy, builder.history, first, second)
-    console.print(counts_table(found, at))
-    if to is not None:
-        console.print(moves_table(found, at, to))
-    if json_file is not None:
-        text = json.dumps({"counts": found.counts, "transitions": found.transitions}, indent=1)
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(text + "\n", encoding="utf-8")
+
+    def show_tables() -> None:
+        console.print(counts_table(found, at))
+        if to is not None:
+            console.print(moves_table(found, at, to))
+
+    content = {"counts": found.counts, "transitions": found.transitions}
+    deliver(content, json_file, show_tables)
 
 
 @app.command()
@@ -140,6 +134,7 @@ def explain(
     customer: Annotated[str, typer.Argument(help="Id of the customer, as the source has it.")],
     at: At,
     config: ConfigFile = None,
+    json_file: JsonFile = None,
     output: Output = None,
     overrides: Settings = None,
 ) -> None:
@@ -149,7 +144,7 @@ def explain(
 
     from features.standing import explain as reasons_of
     from features.timeline import day_date
-    from flows.console import console
+    from flows.console import console, deliver
     from flows.stage_tables import reason_line
 
     day = day_of(at, "--at")
@@ -166,11 +161,17 @@ def explain(
         raise UserError(
             "--at", found=at, expected=f"{since} or later: nothing was known of {customer} before"
         )
-    console.print(f"{escape(customer)} on {at}, by the rules of {builder.taxonomy.name}:")
-    for reason in reasons_of(
+    found = reasons_of(
         builder.taxonomy, history, position, day, minor_units=builder.config.minor_units
-    ):
-        console.print(reason_line(reason))
+    )
+
+    def show_reasons() -> None:
+        console.print(f"{escape(customer)} on {at}, by the rules of {builder.taxonomy.name}:")
+        for reason in found:
+            console.print(reason_line(reason))
+
+    content = {"customer_id": customer, "at": at, "taxonomy": builder.taxonomy.name}
+    deliver(content | {"rules": [asdict(reason) for reason in found]}, json_file, show_reasons)
 
 
 @app.command()
@@ -203,9 +204,7 @@ def disagree(
     at: At,
     config: ConfigFile = None,
     top: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write both lists here, whole.")
-    ] = None,
+    json_file: JsonFile = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="The same as one table.")] = None,
     output: Output = None,
     overrides: Settings = None,
@@ -220,7 +219,7 @@ def disagree(
     apply_defaults()
     from features.stage_records import declared
     from flows import disagreement as lists
-    from flows.console import step
+    from flows.console import deliver, step
 
     day = day_of(at, "--at")
     loaded, fresh = _loaded(config, output, overrides)
@@ -232,7 +231,6 @@ def disagree(
         from models.disagreement import disagreement
 
         found = disagreement(archive, day, threads=loaded.threads)
-    lists.print_disagreement(found, top)
-    for file, write in ((json_file, lists.write_json), (csv_file, lists.write_csv)):
-        if file is not None:
-            write(found, file)
+    deliver(lists.content(found), json_file, lambda: lists.print_disagreement(found, top))
+    if csv_file is not None:
+        lists.write_csv(found, csv_file)

@@ -8,29 +8,42 @@ from pathlib import Path
 from typing import Any
 
 from features import store
-from features.runs import run_folder
-from flows.console import console, table, write_json
+from features.runs import PublishedRun, run_folder
+from flows.console import console, deliver, table
 from flows.summary import HEADLINES
 from flows.workspace import Workspace
 from models import registry
 
 
-def print_scores(output: Path) -> None:
+def print_scores(output: Path, json_file: Path | None = None) -> None:
     """Paths of the current run, and the next command."""
-    current = store.read_current(output)
-    folder = run_folder(output, current.run.run_id)
-    rows = [
-        ("scores and audiences", output / store.STORE_FILE),
-        ("summary", folder / "summary.md"),
-        ("scores (parquet)", folder / "scores"),
-        ("audiences (csv)", folder / "audiences"),
-        ("plots", folder / "report"),
-    ]
+    run = store.read_current(output).run
+    places = _places(output, run)
+    deliver(_run_content(run, places), json_file, lambda: _print_places(output, run, places))
+
+
+def _places(output: Path, run: PublishedRun) -> dict[str, str]:
+    folder = run_folder(output, run.run_id)
+    places = {
+        "scores and audiences": output / store.STORE_FILE,
+        "summary": folder / "summary.md",
+        "scores (parquet)": folder / "scores",
+        "audiences (csv)": folder / "audiences",
+        "plots": folder / "report",
+    }
+    return {what: str(where) for what, where in places.items()}
+
+
+def _run_content(run: PublishedRun, places: dict[str, str]) -> dict[str, Any]:
+    about = ("run_id", "snapshot_at", "customers", "scorer_version")
+    return {name: getattr(run, name) for name in about} | {"where": places}
+
+
+def _print_places(output: Path, run: PublishedRun, places: dict[str, str]) -> None:
     table(
-        f"Run {current.run.run_id}: {current.run.customers:,} customers at "
-        f"{current.run.snapshot_at}",
+        f"Run {run.run_id}: {run.customers:,} customers at {run.snapshot_at}",
         ["what", "where"],
-        [(what, str(where)) for what, where in rows],
+        list(places.items()),
     )
     console.print(
         "next: [bold]stagecast models[/], or query the scores: "
@@ -39,11 +52,23 @@ def print_scores(output: Path) -> None:
     )
 
 
-def print_run(output: Path, result: dict[str, Any]) -> None:
+def print_run(output: Path, result: dict[str, Any], json_file: Path | None = None) -> None:
     """Figures of the new models beside their baselines, then where everything lies."""
-    content = json.loads((output / "training" / "training.json").read_text(encoding="utf-8"))
-    print_figures(content["figures"])
-    promotion = result["promotion"]
+    training = json.loads((output / "training" / "training.json").read_text(encoding="utf-8"))
+    figures, promotion = training["figures"], result["promotion"]
+    run = store.read_current(output).run
+    places = _places(output, run)
+
+    def show() -> None:
+        print_figures(figures)
+        _print_promotion(output, promotion)
+        _print_places(output, run, places)
+
+    content = {**_run_content(run, places), "promotion": promotion, "figures": figures}
+    deliver(content, json_file, show)
+
+
+def _print_promotion(output: Path, promotion: dict[str, Any]) -> None:
     verdict = "champion" if promotion["accepted"] else "not promoted"
     console.print(
         f"stagecast-scorer version {promotion['version']}: {verdict} ({promotion['reason']})"
@@ -52,7 +77,6 @@ def print_run(output: Path, result: dict[str, Any]) -> None:
         f"models: [bold]mlflow ui --backend-store-uri sqlite:///{output / 'mlflow.db'}[/]",
         soft_wrap=True,
     )
-    print_scores(output)
 
 
 def print_figures(figures: list[dict[str, Any]]) -> None:
@@ -69,9 +93,13 @@ def print_figures(figures: list[dict[str, Any]]) -> None:
         table(f"{model}: tested at {last} on {n:,} customers", ["method", *metrics], rows)
 
 
-def print_backtest(result: dict[str, Any]) -> None:
+def print_backtest(result: dict[str, Any], json_file: Path | None = None) -> None:
     """Means over origins, and where the records are."""
     records = json.loads(Path(result["path"]).read_text(encoding="utf-8"))
+    deliver(records, json_file, lambda: _print_means(records, result["path"]))
+
+
+def _print_means(records: list[dict[str, Any]], path: str) -> None:
     for model, metrics in HEADLINES.items():
         mine = [r for r in records if r["model"] == model and r["subset"] == "all"]
         methods = list(dict.fromkeys(r["method"] for r in mine))
@@ -81,7 +109,7 @@ def print_backtest(result: dict[str, Any]) -> None:
         ]
         if rows:
             table(f"{model}: mean of {len(origins)} origin(s)", ["method", *metrics], rows)
-    console.print(f"{len(records):,} figures: {result['path']}", soft_wrap=True)
+    console.print(f"{len(records):,} figures: {path}", soft_wrap=True)
 
 
 def _mean(records: list[dict[str, Any]], method: str, metric: str) -> float | None:
@@ -94,8 +122,12 @@ def _mean(records: list[dict[str, Any]], method: str, metric: str) -> float | No
     return sum(values) / len(values) if values else None
 
 
-def print_decision(result: dict[str, Any]) -> None:
+def print_decision(result: dict[str, Any], json_file: Path | None = None) -> None:
     """Figures of the challenger beside the champion's, and what they decide."""
+    deliver(result, json_file, lambda: _print_comparisons(result))
+
+
+def _print_comparisons(result: dict[str, Any]) -> None:
     rows = [
         (
             one["task"],
@@ -129,10 +161,8 @@ def print_models(output: Path, json_file: Path | None = None) -> None:
             )
         )
     columns = ["version", "alias", "champion since", "trained at", "registered", "why"]
-    if json_file is None:
-        table("stagecast-scorer", columns, rows)
-    else:
-        write_json([dict(zip(columns, row, strict=True)) for row in rows], json_file)
+    content = [dict(zip(columns, row, strict=True)) for row in rows]
+    deliver(content, json_file, lambda: table("stagecast-scorer", columns, rows))
 
 
 def print_rollback(output: Path) -> None:
