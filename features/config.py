@@ -19,7 +19,14 @@ from features.settings import override as override
 from features.settings import parse_yaml as parse_yaml
 from features.settings import problem
 from features.source_config import EventSource, Identities, Location, Spend
-from features.task_config import ChurnTask, ClvTask, LeadTask, StageTask, TransitionTask
+from features.task_config import (
+    Backtest,
+    ChurnTask,
+    ClvTask,
+    LeadTask,
+    StageTask,
+    TransitionTask,
+)
 
 
 class Snapshots(Strict):
@@ -46,12 +53,6 @@ Stages = Annotated[
     Annotated[StagesFile, Tag("StagesFile")] | Annotated[dict[str, Any], Tag("inline")],
     Discriminator(_kind_of_stages),
 ]
-
-
-class Backtest(Strict):
-    """Origins at which the back-test trains and evaluates."""
-
-    origins: tuple[dt.date, ...] = ()
 
 
 class Quarantine(Strict):

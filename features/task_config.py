@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from features.config_blocks import PositiveDays, Strict
+from features.config_blocks import Name, PositiveDays, Strict
 
 
 class TrainGrid(Strict):
@@ -76,4 +76,43 @@ class StageTask(Strict):
                 f"`late_days: 0` with truth `{self.truth}`, or `truth: late`: only that truth has "
                 "late days"
             )
+        return self
+
+
+class Slice(Strict):
+    """Customers to tell the back-test's figures for, by a feature column.
+
+    Attributes
+    ----------
+    column
+        A column of the feature frame, or ``stage``.
+    at_least, below
+        Bounds of its value.
+    is_
+        The one value. Without it and without bounds, every value is a slice of its own.
+    """
+
+    column: str
+    at_least: float | None = None
+    below: float | None = None
+    is_: str | float | None = Field(default=None, alias="is")
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> Slice:
+        if self.is_ is not None and (self.at_least is not None or self.below is not None):
+            raise ValueError("a slice with `is` and bounds; give one of them")
+        return self
+
+
+class Backtest(Strict):
+    """Origins at which the back-test trains and evaluates, and slices that it tells apart."""
+
+    origins: tuple[dt.date, ...] = ()
+    slices: dict[Name, Slice] = Field(default={})
+
+    @model_validator(mode="after")
+    def _own_names(self) -> Backtest:
+        taken = sorted({"all", "rule_active", "movers", "new_customers"} & set(self.slices))
+        if taken:
+            raise ValueError(f"a slice named {taken[0]!r}, which every back-test tells anyway")
         return self

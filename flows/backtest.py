@@ -31,13 +31,15 @@ def tally_if_needed(output: str) -> None:
 
 
 @task(name="train and test at every origin")
-def run_origins(output: str, origins: list[str]) -> dict[str, Any]:
+def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str, Any]:
     """Train and test every task at every origin; writes ``backtest.json``."""
     space = Workspace(Path(output))
     archive = space.archive()
     days = [day_number(dt.date.fromisoformat(origin)) for origin in origins]
-    with progress(f"{len(days)} origins x {len(TASKS)} models", len(days) * 4) as advance:
-        figures, skipped = backtests.backtest(archive, days, done=lambda *_: advance())
+    tasks = [name for name in TASKS if name in models]
+    units = len(days) * len(tasks)
+    with progress(f"{len(days)} origins x {len(tasks)} models", units) as advance:
+        figures, skipped = backtests.backtest(archive, days, tasks=tasks, done=lambda *_: advance())
     for each in skipped:
         warn(f"{each.task} at {each.origin} left out: {each.reason}")
     for sentence in concerns(figure.as_dict() for figure in figures):
@@ -51,8 +53,8 @@ def run_origins(output: str, origins: list[str]) -> dict[str, Any]:
 
 
 @flow(name="backtest")
-def backtest_flow(output: str, origins: list[str]) -> dict[str, Any]:
+def backtest_flow(output: str, origins: list[str], models: list[str]) -> dict[str, Any]:
     """Measure every model and baseline at rolling origins."""
     with exclusive(Path(output), "backtest"):
         tally_if_needed(output)
-        return run_origins(output, origins)
+        return run_origins(output, origins, models)

@@ -210,20 +210,26 @@ def backtest(
         str | None,
         typer.Option(help="Dates to train at, DATE,DATE,...; default: those of the config."),
     ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(help="Of stage,transition,churn,clv those to test; default: all."),
+    ] = None,
     json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
     """Train as of past dates, test on what came after; writes backtest.json.
 
-    Every model and baseline is measured at every origin on labels that its training never saw.
+    Every model and baseline is measured at every origin on labels that its training never saw, with
+    intervals; means over origins, plots and warnings are in the folder backtest/ and in MLflow.
     """
     settings.apply(output.absolute())
     folder = _prepared(output, config, overrides)
     from flows.backtest import backtest_flow
     from flows.tables import print_backtest
-    from flows.workspace import backtest_origins
+    from flows.workspace import backtest_models, backtest_origins
 
-    result = _run(backtest_flow, folder, backtest_origins(Path(folder), origins))
+    dates, tasks = backtest_origins(Path(folder), origins), backtest_models(models)
+    result = _run(backtest_flow, folder, dates, tasks)
     print_backtest(result, json_file)
 
 

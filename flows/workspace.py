@@ -225,3 +225,26 @@ def backtest_origins(output: Path, given: str | None) -> list[str]:
             expected="dates under `backtest: {origins: [...]}`, or --origins DATE,DATE,...",
         )
     return dates
+
+
+def backtest_models(given: str | None) -> list[str]:
+    """Models of the back-test: as given (``NAME,NAME,...``), else all.
+
+    Raises
+    ------
+    UserError
+        For a name that is no model.
+    """
+    from features.build import TASKS
+
+    names: list[str] = list(TASKS)
+    if given is not None:
+        names = [text.strip() for text in given.split(",") if text.strip()]
+    unknown = [name for name in names if name not in TASKS]
+    if unknown or not names:
+        raise UserError(
+            "--models",
+            found=unknown[0] if unknown else "none",
+            expected=f"one or more of {','.join(TASKS)}",
+        )
+    return names

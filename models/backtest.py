@@ -8,14 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from features.archive import Archive
 from features.build import TASKS, Task
 from features.errors import UserError
 from features.timeline import MIN_HISTORY_DAYS, day_date
-from models.evaluation import Figure, evaluate, test_set
+from models.drift import base_rates
+from models.evaluation import Draws, Figure, evaluate, test_set
 from models.oracle import bounds
+from models.resampling import REPEATS
 from models.training import fit, training_set
 from models.workers import workers
+
+DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together
+LEAST_REPEATS = 50
 
 
 @dataclass(frozen=True)
@@ -64,16 +71,27 @@ def why_not(archive: Archive, task: Task, origin: int) -> str | None:
     return None
 
 
+def draws_of(archive: Archive) -> Draws:
+    """The customers that every figure's interval draws from, fewer times the more they are."""
+    everyone = np.sort(np.asarray(archive.builder.history.customers).astype(str))
+    repeats = int(np.clip(DRAWN_ROWS // max(len(everyone), 1), LEAST_REPEATS, REPEATS))
+    return Draws(everyone, archive.builder.config.seed, repeats)
+
+
 def backtest_task(archive: Archive, task: Task, origin: int) -> list[Figure]:
     """Train and test one task at one origin; one thread, since workers run side by side.
 
     On simulated data the bounds that its truth allows stand beside the model.
     """
+    config, horizon = archive.builder.config, archive.builder.horizon(task)
     data = training_set(archive, task, origin)
-    part = fit(data, archive.builder.config, archive.builder.taxonomy.names, threads=1)
-    test = test_set(archive, task, origin)
-    found = evaluate(part, data, test, archive.builder.horizon(task))
-    return found.figures + bounds(archive, data, test)
+    part = fit(data, config, archive.builder.taxonomy.names, threads=1)
+    test, draws = test_set(archive, task, origin), draws_of(archive)
+    found = evaluate(part, data, test, horizon, slices=config.backtest.slices, draws=draws)
+    rates = base_rates(
+        data, test, horizon_days=horizon, activity_days=config.activity_days, draws=draws
+    )
+    return found.figures + rates + bounds(archive, data, test, draws=draws)
 
 
 def backtest(

@@ -9,6 +9,7 @@ from features.archive import Archive
 from features.timeline import day_date
 from models.evaluation import CHAMPION, Result
 from models.inference import Part
+from models.measures import DESCRIPTIVE, HIGHER_IS_BETTER
 from models.training import LearnedFrom
 
 TRUTHS = {
@@ -80,16 +81,12 @@ def _rows(result: Result, model: str) -> list[str]:
     return rows
 
 
-_HIGHER_IS_BETTER = {"auc", "lift_10", "spearman", "gini", "top10", "top1_movers", "macro_f1"}
-_NO_RANKING = {"coverage", "width_ratio"}
-
-
 def _best(metric: str, others: list[tuple[float, str]]) -> str:
-    if not others or metric in _NO_RANKING:
+    if not others or metric in DESCRIPTIVE:
         return "-"
     if metric == "bias_pct":
         value, method = min(others, key=lambda o: abs(o[0]))
-    elif metric in _HIGHER_IS_BETTER:
+    elif metric in HIGHER_IS_BETTER:
         value, method = max(others)
     else:
         value, method = min(others)

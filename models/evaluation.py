@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,23 @@ import pandas as pd
 
 from features.archive import Archive
 from features.build import Task
+from features.contracts import CUSTOMER
+from features.task_config import Slice
 from features.timeline import day_date
-from models import inference, metrics
+from models import inference
 from models.baselines import BASELINES
 from models.inference import Part
 from models.lead import leads_of, plain_share
 from models.lead_points import lead_points
+from models.measures import Measure, lead_measures, measures
+from models.resampling import REPEATS, customer_draws, drawn
+from models.subsets import subsets
 from models.training import TrainingSet, labelled, population
 
 Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Array]
 CHAMPION = "champion"  # the served recipe, in figures
+BLOWN_UP = ("ece", "decile_error")  # by drawing rows more than once
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,13 @@ class Figure:
         Name and value; null where it is undefined there.
     n
         Customers it is computed on.
+    low, high
+        95 % interval when customers are drawn again; null where nothing was drawn.
+    difference, difference_low, difference_high
+        Of a baseline: the champion's figure minus this one, on the same drawn customers (of biases
+        the difference of their sizes); null for the champion itself.
+    sample
+        The value of every draw, for means over dates; not part of the record.
     """
 
     model: str
@@ -54,10 +67,16 @@ class Figure:
     metric: str
     value: float | None
     n: int
+    low: float | None = None
+    high: float | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    sample: Array | None = field(default=None, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The record as it stands in ``backtest.json``."""
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)[:-1]}
 
 
 @dataclass(frozen=True)
@@ -133,7 +152,37 @@ def predict(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict[str,
     return functions[part.name](part, rows, context)
 
 
-def evaluate(part: Part, data: TrainingSet, test: Test, horizon_days: int) -> Result:
+@dataclass(frozen=True)
+class Draws:
+    """How customers are drawn again: the same ones for every model, method and date.
+
+    Attributes
+    ----------
+    everyone
+        All customers of the data, sorted.
+    seed, repeats
+        Of the draws.
+    """
+
+    everyone: Array
+    seed: int
+    repeats: int = REPEATS
+
+    def counts(self, customers: pd.Series) -> Array:
+        """Draws x rows: how often each customer is taken."""
+        ids = np.asarray(customers).astype(str)
+        return customer_draws(ids, self.everyone, seed=self.seed, repeats=self.repeats)
+
+
+def evaluate(
+    part: Part,
+    data: TrainingSet,
+    test: Test,
+    horizon_days: int,
+    *,
+    slices: Mapping[str, Slice] | None = None,
+    draws: Draws | None = None,
+) -> Result:
     """Measure a part and every baseline of its task, all trained on the same snapshots."""
     outputs: dict[str, Outputs] = {CHAMPION: predict(part, test.rows, test.everyone)}
     context = population(test.everyone)
@@ -141,40 +190,46 @@ def evaluate(part: Part, data: TrainingSet, test: Test, horizon_days: int) -> Re
         found = baseline(data, part, test.rows, context)
         if found is not None:
             outputs[name] = found
-    figures = figures_of(test, outputs, horizon_days)
+    figures = figures_of(test, outputs, horizon_days, slices=slices, draws=draws)
     if test.leads is not None:
-        figures += lead_figures(test, lead_outputs(part, data, test), horizon_days)
+        figures += lead_figures(test, lead_outputs(part, data, test), horizon_days, draws=draws)
     return Result(test, figures, outputs)
 
 
-def figures_of(test: Test, outputs: Mapping[str, Outputs], horizon_days: int) -> list[Figure]:
+def figures_of(
+    test: Test,
+    outputs: Mapping[str, Outputs],
+    horizon_days: int,
+    *,
+    slices: Mapping[str, Slice] | None = None,
+    draws: Draws | None = None,
+) -> list[Figure]:
     """Every metric of every method's outputs, on the whole test population and its subsets."""
-    return [
-        Figure(
-            test.task,
-            method,
-            str(day_date(test.at)),
-            horizon_days,
-            subset,
-            metric,
-            _finite(value),
-            int(mask.sum()),
-        )
-        for subset, mask in subsets(test).items()
-        for method, out in outputs.items()
-        for metric, value in measure(test.task, _cut(out, mask), test.rows[mask]).items()
-    ]
+    counts = None if draws is None else draws.counts(test.rows[CUSTOMER])
+    on, found = str(day_date(test.at)), []
+    for subset, mask in subsets(test.task, test.rows, slices or {}).items():
+        measured = {
+            method: measures(test.task, _cut(out, mask), test.rows[mask])
+            for method, out in outputs.items()
+        }
+        head = (test.task, on, horizon_days, subset, int(mask.sum()))
+        found += _figures(head, measured, None if counts is None else counts[:, mask])
+    return found
 
 
-def lead_figures(test: Test, outputs: Mapping[str, Outputs], horizon_days: int) -> list[Figure]:
+def lead_figures(
+    test: Test,
+    outputs: Mapping[str, Outputs],
+    horizon_days: int,
+    *,
+    draws: Draws | None = None,
+) -> list[Figure]:
     """Every metric of every method's outputs on the leads of a test (``p`` or ``rank``)."""
     assert test.leads is not None
-    on, n = str(day_date(test.at)), len(test.leads)
-    return [
-        Figure("lead", method, on, horizon_days, "all", metric, _finite(value), n)
-        for method, out in outputs.items()
-        for metric, value in _measure_lead(out, test.leads).items()
-    ]
+    counts = None if draws is None else draws.counts(test.leads[CUSTOMER])
+    measured = {method: lead_measures(out, test.leads) for method, out in outputs.items()}
+    head = ("lead", str(day_date(test.at)), horizon_days, "all", len(test.leads))
+    return _figures(head, measured, counts)
 
 
 def lead_outputs(part: Part, data: TrainingSet, test: Test) -> dict[str, Outputs]:
@@ -192,18 +247,64 @@ def lead_outputs(part: Part, data: TrainingSet, test: Test) -> dict[str, Outputs
     }
 
 
-def _measure_lead(out: Outputs, leads: pd.DataFrame) -> dict[str, float]:
-    y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
-    found, p = {}, out.get("p")
-    rank = out.get("rank", p)
-    if rank is None or np.isnan(rank).any():
-        return {}
-    if 0 < y.sum() < len(y):
-        found = {"auc": metrics.auc(y, rank), "lift_10": metrics.lift_10(y, rank)}
-    if p is not None:
-        found |= {"log_loss": metrics.log_loss(y, p), "brier": metrics.brier(y, p)}
-        found |= {"ece": metrics.ece(y, p), "bias_pct": metrics.bias_pct(y, p)}
+def _figures(
+    head: tuple[str, str, int, str, int],
+    measured: Mapping[str, list[Measure]],
+    counts: Array | None,
+) -> list[Figure]:
+    """Figures with their intervals of the methods on one group of customers."""
+    model, on, horizon_days, subset, n = head
+    own: dict[str, Figure] = {}
+    found = []
+    for method, measure in ((m, each) for m, all_ in measured.items() for each in all_):
+        value = _finite(measure.value)
+        sample = None
+        if counts is not None and value is not None:
+            sample = centred(measure, drawn(measure.of, counts, *measure.arguments))
+        low, high = ends(sample)
+        figure = Figure(
+            model, method, on, horizon_days, subset, measure.metric, value, n, low, high,
+            sample=sample,
+        )  # fmt: skip
+        if method == CHAMPION:
+            own[measure.metric] = figure
+        found.append(compared(figure, own.get(measure.metric)))
     return found
+
+
+def centred(measure: Measure, sample: Array) -> Array:
+    """Drawn values; of errors that repeated rows blow up, moved so that their middle is the figure.
+
+    Rows drawn twice look like two customers who agree, so a calibration error measured on draws is
+    too large by about its own noise.
+    """
+    if measure.metric not in BLOWN_UP:
+        return sample
+    known = sample[np.isfinite(sample)]
+    return sample if not len(known) else np.maximum(sample - np.median(known) + measure.value, 0.0)
+
+
+def compared(figure: Figure, champion: Figure | None) -> Figure:
+    """A baseline's figure with the champion's minus it; others as they are."""
+    if champion is None or figure.method == CHAMPION or None in (figure.value, champion.value):
+        return figure
+    size: Callable[[Any], Any] = np.abs if figure.metric == "bias_pct" else np.asarray
+    difference, sample = size(champion.value) - size(figure.value), None
+    if figure.sample is not None and champion.sample is not None:
+        sample = size(champion.sample) - size(figure.sample)
+    low, high = ends(sample)
+    return replace(figure, difference=float(difference), difference_low=low, difference_high=high)
+
+
+def ends(sample: Array | None) -> tuple[float | None, float | None]:
+    """95 % interval of drawn values; none where most draws leave the figure undefined."""
+    if sample is None:
+        return None, None
+    known = sample[np.isfinite(sample)]
+    if 2 * len(known) <= len(sample):
+        return None, None
+    low, high = np.quantile(known, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _finite(value: float) -> float | None:
@@ -216,80 +317,3 @@ def _cut(out: Outputs, mask: Array) -> dict[str, Array]:
         for name, values in out.items()
         if np.ndim(values) > 0 and len(values) == len(mask)
     }
-
-
-def subsets(test: Test) -> dict[str, Array]:
-    """Named groups of the test population, empty ones left out."""
-    rows = test.rows
-    groups = {"all": np.ones(len(rows), dtype=bool)}
-    if test.task in ("stage", "transition"):
-        groups["rule_active"] = (rows["stage__days_to_lapse"] != 0).to_numpy()
-    return {name: mask for name, mask in groups.items() if mask.any()}
-
-
-def measure(task: str, out: Outputs, rows: pd.DataFrame) -> dict[str, float]:
-    """All metrics of a task for one method's outputs on labelled rows."""
-    return _MEASURES[task](out, rows)
-
-
-def _measure_churn(out: Outputs, rows: pd.DataFrame) -> dict[str, float]:
-    y, p = rows["no_purchase"].to_numpy(), out["p_churn"]
-    found = {"log_loss": metrics.log_loss(y, p), "brier": metrics.brier(y, p)}
-    found["ece"] = metrics.ece(y, p)
-    found["bias_pct"] = metrics.bias_pct(y, p)
-    if 0 < y.sum() < len(y):
-        found |= {"auc": metrics.auc(y, p), "lift_10": metrics.lift_10(y, p)}
-    return found
-
-
-def _measure_clv(out: Outputs, rows: pd.DataFrame) -> dict[str, float]:
-    y, p = rows["spend"].to_numpy(), out["clv"]
-    found = {"mae": metrics.mae(y, p), "rmse": metrics.rmse(y, p)}
-    if y.sum() > 0:
-        found |= {
-            "bias_pct": metrics.bias_pct(y, p),
-            "spearman": metrics.spearman(y, p),
-            "gini": metrics.gini(y, p),
-            "top10": metrics.top10(y, p),
-            "decile_error": metrics.decile_error(y, p),
-        }
-    if "clv_low" in out:
-        found["coverage"] = metrics.coverage(y, out["clv_low"], out["clv_high"])
-        if y.sum() > 0:
-            found["width_ratio"] = metrics.width_ratio(y, out["clv_low"], out["clv_high"])
-    return found
-
-
-def _measure_stage(out: Outputs, rows: pd.DataFrame) -> dict[str, float]:
-    truth = rows["truth_code"].to_numpy().astype(int)
-    p = out["probabilities"]
-    said = out.get("code", p.argmax(axis=1))
-    return {
-        "log_loss": metrics.multiclass_log_loss(truth, p),
-        "brier": metrics.multiclass_brier(truth, p),
-        "macro_f1": metrics.macro_f1(truth, said),
-    }
-
-
-def _measure_transition(out: Outputs, rows: pd.DataFrame) -> dict[str, float]:
-    p, period = out["probabilities"], rows["period"].to_numpy().astype(int)
-    destination = rows["next_code"].to_numpy().astype(int)
-    truth = np.where(period > 0, destination, p.shape[1] - 1)
-    found = {
-        "log_loss": metrics.multiclass_log_loss(truth, p),
-        "brier": metrics.multiclass_brier(truth, p),
-        "top1_movers": metrics.top1_movers(p[:, :-1], destination, period),
-    }
-    if "cif" in out:
-        cif = np.swapaxes(out["cif"], 1, 2)  # rows x stages x periods -> rows x periods x stages
-        found["integrated_brier"] = metrics.integrated_brier(cif, destination, period)
-        found["median_time_mae"] = metrics.median_time_mae(cif.sum(axis=2), period)
-    return found
-
-
-_MEASURES: dict[str, Callable[[Outputs, pd.DataFrame], dict[str, float]]] = {
-    "churn": _measure_churn,
-    "clv": _measure_clv,
-    "stage": _measure_stage,
-    "transition": _measure_transition,
-}

@@ -6,12 +6,15 @@ with equal predictions share their mean truth, so that no figure depends on the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
+
+from models.bootstrap import Interval as Interval
+from models.bootstrap import bootstrap as bootstrap
+from models.bootstrap import paired_difference as paired_difference
 
 Array = np.ndarray[Any, Any]
 
@@ -43,6 +46,11 @@ def _tenth(rows: int) -> int:
     return max(1, round(rows / 10))
 
 
+def mean(values: Any) -> float:
+    """Mean of the rows, such as the rate of an outcome."""
+    return float(_floats(values)[0].mean())
+
+
 # ------------------------------------------------------------------------------------- binary
 
 
@@ -57,11 +65,16 @@ def auc(y: Any, p: Any) -> float:
     return float((ranks[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def log_loss(y: Any, p: Any) -> float:
-    """Mean negative log-likelihood in nats of probabilities clipped at 1e-6."""
+def log_losses(y: Any, p: Any) -> Array:
+    """Negative log-likelihood in nats of each row; probabilities are clipped at 1e-6."""
     y, p = _floats(y, p)
     p = np.clip(p, BINARY_CLIP, 1 - BINARY_CLIP)
-    return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
+    return np.asarray(-(y * np.log(p) + (1 - y) * np.log1p(-p)))
+
+
+def log_loss(y: Any, p: Any) -> float:
+    """Mean negative log-likelihood in nats of probabilities clipped at 1e-6."""
+    return float(np.mean(log_losses(y, p)))
 
 
 def brier(y: Any, p: Any) -> float:
@@ -70,7 +83,8 @@ def brier(y: Any, p: Any) -> float:
     return float(np.mean((p - y) ** 2))
 
 
-def _bin_edges(rows: int, bins: int) -> Array:
+def bin_edges(rows: int, bins: int) -> Array:
+    """First row of every bin of equal count, and the number of rows."""
     return np.unique(np.linspace(0, rows, min(bins, rows) + 1).round().astype(int))
 
 
@@ -78,7 +92,7 @@ def reliability(y: Any, p: Any, *, bins: int = BINS) -> tuple[Array, Array, Arra
     """Mean probability, observed share and number of rows of each bin of equal count."""
     y, p = _floats(y, p)
     order = np.argsort(p, kind="stable")
-    edges = _bin_edges(len(p), bins)
+    edges = bin_edges(len(p), bins)
     counts = np.diff(edges)
     predicted = np.add.reduceat(p[order], edges[:-1]) / counts
     observed = np.add.reduceat(_tied(p, y)[order], edges[:-1]) / counts
@@ -135,6 +149,12 @@ def _classes(p: Any) -> Array:
     return np.asarray(p / p.sum(axis=1, keepdims=True))
 
 
+def multiclass_log_losses(truth: Any, p: Any) -> Array:
+    """Negative log probability of the true class of each row (see `multiclass_log_loss`)."""
+    truth = np.asarray(truth, dtype=int)
+    return np.asarray(-np.log(_classes(p)[np.arange(len(truth)), truth]))
+
+
 def multiclass_log_loss(truth: Any, p: Any) -> float:
     """Mean negative log probability of the true class; clipped at 1e-4 and renormalised.
 
@@ -145,15 +165,19 @@ def multiclass_log_loss(truth: Any, p: Any) -> float:
     p
         Probabilities, rows x classes.
     """
-    truth = np.asarray(truth, dtype=int)
-    return float(-np.mean(np.log(_classes(p)[np.arange(len(truth)), truth])))
+    return float(np.mean(multiclass_log_losses(truth, p)))
+
+
+def multiclass_squares(truth: Any, p: Any) -> Array:
+    """Sum over classes of the squared difference to the one-hot truth, of each row."""
+    p = np.asarray(p, dtype=np.float64)
+    hit = np.asarray(truth, dtype=int)[:, None] == np.arange(p.shape[1])
+    return np.asarray(np.sum((p - hit) ** 2, axis=1))
 
 
 def multiclass_brier(truth: Any, p: Any) -> float:
     """Sum over classes of the squared difference to the one-hot truth, averaged over rows."""
-    p = np.asarray(p, dtype=np.float64)
-    hit = np.asarray(truth, dtype=int)[:, None] == np.arange(p.shape[1])
-    return float(np.mean(np.sum((p - hit) ** 2, axis=1)))
+    return float(np.mean(multiclass_squares(truth, p)))
 
 
 def macro_f1(truth: Any, predicted: Any, *, min_count: int = RARE_CLASS) -> float:
@@ -168,6 +192,16 @@ def macro_f1(truth: Any, predicted: Any, *, min_count: int = RARE_CLASS) -> floa
 
 
 # --------------------------------------------------------------------------------- transitions
+
+
+def integrated_squares(cif: Any, destination: Any, period: Any) -> Array:
+    """Squared error of the cumulative incidences of each row (see `integrated_brier`)."""
+    cif = np.asarray(cif, dtype=np.float64)
+    period = np.asarray(period)[:, None]
+    moved = (period > 0) & (period <= np.arange(1, cif.shape[1] + 1))
+    target = np.asarray(destination)[:, None] == np.arange(cif.shape[2])
+    error = np.sum((cif - (moved[:, :, None] & target[:, None, :])) ** 2, axis=2)
+    return np.asarray(np.mean(error + ((1 - cif.sum(axis=2)) - ~moved) ** 2, axis=1))
 
 
 def integrated_brier(cif: Any, destination: Any, period: Any) -> float:
@@ -186,12 +220,13 @@ def integrated_brier(cif: Any, destination: Any, period: Any) -> float:
     period
         Period of the move, 1..K, and 0 for no move.
     """
-    cif = np.asarray(cif, dtype=np.float64)
-    period = np.asarray(period)[:, None]
-    moved = (period > 0) & (period <= np.arange(1, cif.shape[1] + 1))
-    target = np.asarray(destination)[:, None] == np.arange(cif.shape[2])
-    error = np.sum((cif - (moved[:, :, None] & target[:, None, :])) ** 2, axis=2)
-    return float(np.mean(error + ((1 - cif.sum(axis=2)) - ~moved) ** 2))
+    return float(np.mean(integrated_squares(cif, destination, period)))
+
+
+def movers_hits(p: Any, destination: Any, period: Any) -> Array:
+    """Whether the likeliest destination is where they went, of each row; NaN where none moved."""
+    hit = np.asarray(p).argmax(axis=1) == np.asarray(destination)
+    return np.where(np.asarray(period) > 0, hit, np.nan)
 
 
 def top1_movers(p: Any, destination: Any, period: Any) -> float:
@@ -199,10 +234,15 @@ def top1_movers(p: Any, destination: Any, period: Any) -> float:
 
     `p` is rows x destinations at the horizon, `period` 0 for no move; NaN without movers.
     """
-    moved = np.asarray(period) > 0
-    if not moved.any():
-        return float("nan")
-    return float(np.mean(np.asarray(p)[moved].argmax(axis=1) == np.asarray(destination)[moved]))
+    return _mean_of_known(movers_hits(p, destination, period))
+
+
+def median_time_errors(moved_by: Any, period: Any) -> Array:
+    """Absolute error of the median time of each row, NaN without a move (see below)."""
+    period, moved_by = np.asarray(period), np.asarray(moved_by, dtype=np.float64)
+    # The tolerance keeps a share of exactly one half from falling to rounding.
+    median = 1 + np.argmax(moved_by >= 0.5 * moved_by[:, -1:] - 1e-12, axis=1)
+    return np.where(period > 0, np.abs(median - period), np.nan)
 
 
 def median_time_mae(moved_by: Any, period: Any) -> float:
@@ -217,14 +257,12 @@ def median_time_mae(moved_by: Any, period: Any) -> float:
     period
         Period of the move, 1..K, and 0 for no move.
     """
-    period = np.asarray(period)
-    moved = period > 0
-    if not moved.any():
-        return float("nan")
-    share = np.asarray(moved_by, dtype=np.float64)[moved]
-    # The tolerance keeps a share of exactly one half from falling to rounding.
-    median = 1 + np.argmax(share >= 0.5 * share[:, -1:] - 1e-12, axis=1)
-    return float(np.mean(np.abs(median - period[moved])))
+    return _mean_of_known(median_time_errors(moved_by, period))
+
+
+def _mean_of_known(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 # --------------------------------------------------------------------------------------- money
@@ -287,7 +325,7 @@ def deciles(y: Any, p: Any) -> tuple[Array, Array]:
     """Predicted and actual total of each decile of the prediction, lowest first."""
     y, p = _floats(y, p)
     order = np.argsort(p, kind="stable")
-    edges = _bin_edges(len(p), 10)[:-1]
+    edges = bin_edges(len(p), 10)[:-1]
     return np.add.reduceat(p[order], edges), np.add.reduceat(_tied(p, y)[order], edges)
 
 
@@ -313,82 +351,3 @@ def width_ratio(y: Any, low: Any, high: Any) -> float:
     """Mean width of the interval over mean actual value; NaN for a mean of 0."""
     y, low, high = _floats(y, low, high)
     return float(np.mean(high - low) / y.mean()) if y.mean() else float("nan")
-
-
-# ----------------------------------------------------------------------------------- bootstrap
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its customer-bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def _customer_rows(customers: Any) -> list[Array]:
-    """Row numbers of each customer, customers in order of their id."""
-    _, code = np.unique(np.asarray(customers), return_inverse=True)
-    order = np.argsort(code, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(code))[:-1])
-
-
-def bootstrap(
-    statistic: Callable[..., float],
-    customers: Any,
-    *arrays: Any,
-    seed: int,
-    repeats: int = 200,
-    level: float = 0.95,
-) -> Interval:
-    """Interval of a statistic when customers (not rows) are drawn again with replacement.
-
-    Parameters
-    ----------
-    statistic
-        Function of the arrays, for example `auc`; for a paired difference see
-        `paired_difference`.
-    customers
-        Customer of every row: all rows of a customer are drawn together.
-    arrays
-        Arguments of `statistic`, aligned with `customers`.
-    seed, repeats, level
-        Seed of the draws, their number, and the share of them within the interval.
-    """
-    data = [np.asarray(array) for array in arrays]
-    rows = _customer_rows(customers)
-    single = np.concatenate(rows) if all(len(each) == 1 for each in rows) else None
-    generator = np.random.default_rng(seed)
-    values = []
-    for _ in range(repeats):
-        draw = generator.integers(0, len(rows), len(rows))
-        chosen = np.concatenate([rows[i] for i in draw]) if single is None else single[draw]
-        values.append(statistic(*(array[chosen] for array in data)))
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail])
-    return Interval(value=statistic(*data), low=float(low), high=float(high))
-
-
-def paired_difference(
-    metric: Callable[[Any, Any], float],
-    customers: Any,
-    y: Any,
-    first: Any,
-    second: Any,
-    *,
-    seed: int,
-    repeats: int = 200,
-    level: float = 0.95,
-) -> Interval:
-    """Interval of metric(y, first) - metric(y, second) on the same drawn customers."""
-    return bootstrap(
-        lambda truth, one, two: metric(truth, one) - metric(truth, two),
-        customers,
-        y,
-        first,
-        second,
-        seed=seed,
-        repeats=repeats,
-        level=level,
-    )

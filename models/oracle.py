@@ -22,7 +22,7 @@ from features.build import Task
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.datasets.hidden_truth import HiddenTruth
 from features.timeline import day_number
-from models.evaluation import Figure, Test, figures_of, lead_figures, predict
+from models.evaluation import Draws, Figure, Test, figures_of, lead_figures, predict
 from models.training import TrainingSet, fit
 
 # By task: output of the model, and the truth's columns for it (latent, posterior).
@@ -41,7 +41,9 @@ COMPARED = {
 }
 
 
-def bounds(archive: Archive, data: TrainingSet, test: Test) -> list[Figure]:
+def bounds(
+    archive: Archive, data: TrainingSet, test: Test, *, draws: Draws | None = None
+) -> list[Figure]:
     """Figures of every bound that exists for a task at a test snapshot; none without a truth."""
     config, horizon = archive.builder.config, archive.builder.horizon(test.task)
     if config.truth is None:
@@ -49,7 +51,7 @@ def bounds(archive: Archive, data: TrainingSet, test: Test) -> list[Figure]:
     truth = HiddenTruth(Path(config.truth))
     if test.task not in EXPECTED:
         outputs = {"sees_latents": _sees_latents(archive, truth, data, test)}
-        return figures_of(test, outputs, horizon)
+        return figures_of(test, outputs, horizon, draws=draws)
     rows = truth.expectations(test.at, horizon)
     if rows is None:
         return []
@@ -59,10 +61,10 @@ def bounds(archive: Archive, data: TrainingSet, test: Test) -> list[Figure]:
         for name, column in zip(("latent_truth", "posterior"), columns, strict=True)
         if column in rows
     }
-    figures = figures_of(test, known, horizon)
+    figures = figures_of(test, known, horizon, draws=draws)
     if test.leads is not None and "p_first_purchase" in rows:
         p = {"p": _of_customers(rows["p_first_purchase"], test.leads[CUSTOMER])}
-        figures += lead_figures(test, {"latent_truth": p}, horizon)
+        figures += lead_figures(test, {"latent_truth": p}, horizon, draws=draws)
     return figures
 
 

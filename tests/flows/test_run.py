@@ -155,13 +155,29 @@ def test_the_summary_date_is_the_day_after_the_data(shop: Shop) -> None:
 
 
 def test_backtest_writes_one_record_a_figure(shop: Shop, tmp_path: Path) -> None:
-    done = stagecast("backtest", "--config", shop.config, "--output", tmp_path)
+    declared = (
+        "backtest.slices={north: {column: stage}, big: {column: purchase__sum_all, below: 200}}"
+    )
+    done = stagecast("backtest", "--config", shop.config, "--output", tmp_path, "--set", declared)
     assert done.returncode == 0, done.stderr
     records = json.loads((tmp_path / "backtest.json").read_text(encoding="utf-8"))
     keys = {"model", "method", "snapshot_at", "horizon_days", "subset", "metric", "value", "n"}
-    assert all(set(record) >= keys for record in records)
+    keys |= {"low", "high", "difference", "difference_low", "difference_high"}
+    assert all(set(record) == keys for record in records)
     assert {record["model"] for record in records} == {"stage", "transition", "churn", "clv"}
     assert {"champion"} < {record["method"] for record in records}
+    assert {r["subset"] for r in records} >= {"all", "rule_active", "movers", "big"}
+    assert any(r["subset"].startswith("north=") for r in records)
+    for r in records:
+        if r["low"] is not None and r["subset"] == "all":
+            assert r["low"] <= r["value"] <= r["high"], r
+    one, base = (
+        next(r for r in records if (r["model"], r["method"], r["metric"], r["subset"]) == key)
+        for key in [("churn", m, "auc", "all") for m in ("champion", "rfm")]
+    )
+    assert base["difference"] == pytest.approx(one["value"] - base["value"])
+    assert base["difference_low"] <= base["difference"] <= base["difference_high"]
+    assert one["difference"] is None
 
 
 def test_metrics_of_a_run_take_its_published_scores(shop: Shop, tmp_path: Path) -> None:
