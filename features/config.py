@@ -14,6 +14,7 @@ from features.config_blocks import MemorySize, PositiveDays, Strict, memory_byte
 from features.contracts import EVENT_COLUMNS, ROLES
 from features.customer_config import CustomerData
 from features.history_config import StageHistory
+from features.monitoring_config import Monitoring
 from features.settings import find as find
 from features.settings import override as override
 from features.settings import parse_yaml as parse_yaml
@@ -102,6 +103,7 @@ class Config(CustomerData):
     backtest: Backtest = Backtest()
     truth: str | None = None
     quarantine: Quarantine = Quarantine()
+    monitoring: Monitoring = Monitoring()
     seed: int = 20240501
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     memory_limit: MemorySize = "4GB"

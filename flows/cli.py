@@ -10,7 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import campaign_commands, doctor, horizons, init, metrics, settings, stages
+from flows import (
+    campaign_commands,
+    doctor,
+    horizons,
+    init,
+    metrics,
+    monitor_command,
+    settings,
+    stages,
+)
 from flows.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
 
 EXAMPLE = "configs/completejourney.yaml"
@@ -24,7 +33,8 @@ app = typer.Typer(
     "value, and turn the predictions into audiences that can be measured.\n\n"
     "Start with [bold]stagecast run[/]: it works at once, on an example data set. For your own "
     "data let [bold]stagecast init[/] write a YAML file, and give it with --config.\n\n"
-    "Exit codes: 0 done, 2 something for you to mend (one message says what), 1 a defect of ours.",
+    "Exit codes: 0 done, 2 something for you to mend (one message says what), 1 a defect of ours, "
+    "3 stagecast monitor raises an alarm.",
 )
 
 SIMULATED = Path("outputs-simulated")
@@ -298,6 +308,7 @@ app.command()(doctor.doctor)
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
 campaign_commands.register(app, _run)
+monitor_command.register(app, _run)
 
 
 def _next(command: str) -> None:

@@ -17,7 +17,7 @@ from features.locks import exclusive
 from features.timeline import day_date
 from flows.console import progress, step
 from flows.workspace import Workspace, fingerprint
-from models import cards, registry, report
+from models import cards, monitoring, registry, report
 from models.evaluation import Figure
 from models.inference import Part
 from models.promotion import definitions, recipe_hash
@@ -115,7 +115,9 @@ def _subset(figure: Figure) -> str:
 
 
 @task(name="register scorer")
-def register_scorer(output: str, parent_run_id: str, versions: dict[str, int]) -> dict[str, Any]:
+def register_scorer(
+    output: str, parent_run_id: str, versions: dict[str, int], figures: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Log and register the scorer that holds all four parts; it is not champion yet."""
     space = Workspace(Path(output))
     archive, tracking = space.archive(), space.tracking()
@@ -142,6 +144,8 @@ def register_scorer(output: str, parent_run_id: str, versions: dict[str, int]) -
     )
     run.folder(folder / "gated", "gated")
     run.mapping(json.loads(config.model_dump_json(by_alias=True)), "config.json")
+    reference = monitoring.reference_of(archive, parts, head, figures)
+    run.mapping(reference.as_dict(), monitoring.REFERENCE)
     return {"version": version.version, "run_id": version.run_id}
 
 
@@ -156,8 +160,8 @@ def train_flow(output: str) -> dict[str, Any]:
         with tracking.run(f"train {config.name}") as run:
             results = train_models(output, run.run_id)
             versions = {result["task"]: result["version"] for result in results}
-            scorer = register_scorer(output, run.run_id, versions)
-        figures = [figure for result in results for figure in result["figures"]]
+            figures = [figure for result in results for figure in result["figures"]]
+            scorer = register_scorer(output, run.run_id, versions, figures)
         meta = {"scorer": scorer, "parts": versions, "figures": figures}
         fresh = space.output / "training.new"
         (fresh / "training.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")

@@ -44,6 +44,7 @@ _NOT_IN_FEATURES = {
     "spend",
     "threads",
     "memory_limit",
+    "monitoring",
     "description",
     "notice",
     "snapshots",

@@ -38,6 +38,7 @@ NOT_RECIPE = {
     "campaigns",
     "consent",
     "quarantine",
+    "monitoring",
     "threads",
 }
 

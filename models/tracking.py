@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,6 +119,16 @@ class Tracking:
         """Copy a run's artifacts under `name` into `folder`; returns where they lie."""
         folder.mkdir(parents=True, exist_ok=True)
         return Path(self.client.download_artifacts(run_id, name, str(folder)))
+
+    def stored_json(self, run_id: str, name: str) -> dict[str, Any] | None:
+        """JSON among a run's artifacts; None where there is none of that name."""
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                path = self.download(run_id, name, Path(folder))
+                content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            except (MlflowException, OSError):
+                return None
+        return content
 
     @contextmanager
     def run(

@@ -1,0 +1,48 @@
+"""The command `stagecast monitor`: what it prints, and its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from flows import settings
+from flows.options import OUTPUTS, JsonFile, Output
+
+ALARM_EXIT = 3
+
+
+def register(app: typer.Typer, run: Callable[..., Any]) -> None:
+    """Add the command; `run` starts a flow in the local settings."""
+
+    @app.command()
+    def monitor(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
+        """Compare features, scores, events and matured predictions with the training.
+
+        Exit code 3: something raises an alarm. A table and a page with plots lie under monitoring/.
+        """
+        settings.apply(output.absolute())
+        from flows.console import deliver
+        from flows.monitor import monitor_flow
+        from flows.workspace import prepare
+
+        found = run(monitor_flow, str(prepare(output, None, ()).output))
+        deliver(found, json_file, lambda: print_findings(found))
+        if found["alarms"]:
+            raise typer.Exit(ALARM_EXIT)
+
+
+def print_findings(found: dict[str, Any]) -> None:
+    """Alarms, else what is closest to its limit, as a table."""
+    from flows.console import console, table
+
+    rows = [row for row in found["findings"] if row["alarm"]]
+    title = f"{len(rows)} alarm(s) at {found['snapshot_at']}"
+    if not rows:
+        rows = [row for row in found["findings"] if row["value"] is not None and row["limit"]]
+        rows = sorted(rows, key=lambda row: -abs(row["value"] / row["limit"]))[:10]
+        title = f"no alarm at {found['snapshot_at']}; closest to their limits"
+    columns = ["check", "subject", "measure", "value", "expected", "limit", "p_value", "note"]
+    table(title, columns, [[row[name] for name in columns] for row in rows])
+    console.print(f"page: [bold]{found['page']}[/]", soft_wrap=True)
