@@ -1,11 +1,14 @@
-"""Back-test flow: rolling origins, every model and baseline, figures as records."""
+"""Back-test flow: rolling origins, every model and baseline, figures as records, plots, MLflow."""
 
 from __future__ import annotations
 
 import datetime as dt
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure as Plot
 from prefect import flow, task
 
 from features.build import TASKS
@@ -15,8 +18,15 @@ from flows.console import progress, step, warn
 from flows.features import read_and_tally
 from flows.workspace import Workspace, fingerprint
 from models import backtest as backtests
+from models import origin_page, origin_plots
+from models.backtest import Backtested
 from models.concerns import concerns
+from models.evaluation import Figure
 from models.oracle import oracle_page
+from models.origins import means
+from models.promotion import recipe_hash
+from models.report import Drawn, figures_table, save_figures
+from models.tracking import Run
 
 
 @task(name="tally if needed")
@@ -32,24 +42,119 @@ def tally_if_needed(output: str) -> None:
 
 @task(name="train and test at every origin")
 def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str, Any]:
-    """Train and test every task at every origin; writes ``backtest.json``."""
+    """Train and test the models at every origin; writes ``backtest.json`` and ``backtest/``."""
     space = Workspace(Path(output))
     archive = space.archive()
     days = [day_number(dt.date.fromisoformat(origin)) for origin in origins]
     tasks = [name for name in TASKS if name in models]
     units = len(days) * len(tasks)
     with progress(f"{len(days)} origins x {len(tasks)} models", units) as advance:
-        figures, skipped = backtests.backtest(archive, days, tasks=tasks, done=lambda *_: advance())
-    for each in skipped:
-        warn(f"{each.task} at {each.origin} left out: {each.reason}")
-    for sentence in concerns(figure.as_dict() for figure in figures):
+        found = backtests.backtest(archive, days, tasks=tasks, done=lambda *_: advance())
+    records = [figure.as_dict() for figure in found.figures]
+    told = concerns(records)
+    skipped = [f"{each.task} at {each.origin}: {each.reason}" for each in found.skipped]
+    for sentence in skipped:
+        warn(f"left out: {sentence}")
+    for sentence in told:
         warn(sentence)
-    path = backtests.write(figures, space.output)
+    folder = space.output / backtests.FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    path = backtests.write(found, space.output)
+    save_figures(plots(records), folder)
+    text = origin_page.page(
+        archive.builder.config.name,
+        means(found.figures),
+        warnings=told,
+        skipped=skipped,
+        calibration=found.calibration,
+    )
+    (folder / "summary.md").write_text(text, encoding="utf-8")
+    step(f"means with intervals, groups, warnings: {folder / 'summary.md'}")
     if archive.builder.config.truth is not None:
         page = space.output / "oracle.md"
-        page.write_text(oracle_page(figure.as_dict() for figure in figures), encoding="utf-8")
+        page.write_text(oracle_page(records), encoding="utf-8")
         step(f"beside the truth of the simulation: {page}")
-    return {"path": str(path), "figures": len(figures), "skipped": len(skipped)}
+    log_origins(space, found, records, told)
+    return {"path": str(path), "figures": len(found.figures), "skipped": len(found.skipped)}
+
+
+def plots(records: Sequence[dict[str, Any]]) -> dict[str, Drawn]:
+    """Figures over origins by name, with the numbers they draw."""
+    found = {}
+    there = {str(record["model"]) for record in records}
+    for model, metrics in origin_page.SHOWN.items():
+        if model in there:
+            shown = [name for name in metrics if name not in ("mae", "spearman", "width_ratio")]
+            figure: Plot = origin_plots.over_origins(records, model, shown)
+            data = origin_plots.over_origins_data(records, model, shown)
+            found[f"{model}_over_origins"] = Drawn(figure, data)
+    rated = [model for model in ("churn", "transition", "clv") if model in there]
+    if rated:
+        data = origin_plots.drift_tables(records, rated)
+        found["base_rates"] = Drawn(origin_plots.drift(records, rated), data)
+    return found
+
+
+def log_origins(
+    space: Workspace, found: Backtested, records: list[dict[str, Any]], told: Sequence[str]
+) -> None:
+    """A parent run with means, plots and records; below it a run an origin."""
+    config, tracking = space.config(), space.tracking()
+    origins = sorted({figure.snapshot_at for figure in found.figures})
+    with tracking.run(f"back-test {config.name}", tags={"kind": "backtest"}) as parent:
+        parent.params(
+            {
+                "origins": ", ".join(origins),
+                "models": ", ".join(sorted({figure.model for figure in found.figures})),
+                "recipe": recipe_hash(config),
+                "data": fingerprint(config)[:16],
+                "seed": config.seed,
+            }
+        )
+        parent.metrics(
+            {
+                f"mean.{one.model}.{one.method}.{_named(one.subset)}.{one.metric}": one.value
+                for one in means(found.figures)
+                if one.subset == "all" or one.method == "champion"
+            }
+        )
+        for number, origin in enumerate(origins):
+            mine = [figure for figure in found.figures if figure.snapshot_at == origin]
+            parent.metrics(_lines(mine), step=number)
+            with tracking.run(origin, parent=parent, tags={"origin": origin}) as run:
+                _log_origin(run, mine)
+        parent.table(figures_table(found.figures), "figures")
+        parent.text("\n".join(told) or "none", "warnings.txt")
+        parent.folder(space.output / backtests.FOLDER, "backtest")
+
+
+def _log_origin(run: Run, figures: Sequence[Figure]) -> None:
+    """Every figure of one origin, of the served recipe also its interval."""
+    values = {}
+    for one in figures:
+        if one.value is None or (one.subset != "all" and one.method != "champion"):
+            continue
+        name = f"{one.model}.{one.method}.{_named(one.subset)}.{one.metric}"
+        values[name] = one.value
+        if one.low is not None and one.high is not None and one.method == "champion":
+            values |= {f"{name}.low": one.low, f"{name}.high": one.high}
+    run.params({"horizon_days": {one.model: one.horizon_days for one in figures}})
+    run.metrics(values)
+    run.table(figures_table(figures), "figures")
+
+
+def _lines(figures: Sequence[Figure]) -> dict[str, float]:
+    """The served recipe's figures on everybody: a line over the origins in the parent run."""
+    return {
+        f"{one.model}.{one.metric}": one.value
+        for one in figures
+        if one.value is not None and one.subset == "all" and one.method == "champion"
+    }
+
+
+def _named(subset: str) -> str:
+    """A subset in the signs that names of metrics may have."""
+    return "".join(sign if sign.isalnum() or sign in "_-. /" else "_" for sign in subset)
 
 
 @flow(name="backtest")

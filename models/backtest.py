@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +16,14 @@ from features.build import TASKS, Task
 from features.errors import UserError
 from features.timeline import MIN_HISTORY_DAYS, day_date
 from models.drift import base_rates
-from models.evaluation import Draws, Figure, evaluate, test_set
+from models.evaluation import CHAMPION, Draws, Figure, evaluate, test_set
 from models.oracle import bounds
+from models.origins import CalibrationChoice, Chances, calibration_choice, means
 from models.resampling import REPEATS
 from models.training import fit, training_set
 from models.workers import workers
 
+FOLDER = "backtest"  # of what the back-test writes beside its records
 DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together
 LEAST_REPEATS = 50
 
@@ -78,7 +81,34 @@ def draws_of(archive: Archive) -> Draws:
     return Draws(everyone, archive.builder.config.seed, repeats)
 
 
-def backtest_task(archive: Archive, task: Task, origin: int) -> list[Figure]:
+@dataclass(frozen=True)
+class Tested:
+    """One task at one origin: its figures, and of churn what the calibration rule looks at."""
+
+    figures: list[Figure]
+    chances: Chances | None
+
+
+@dataclass(frozen=True)
+class Backtested:
+    """What a back-test found.
+
+    Attributes
+    ----------
+    figures
+        Of every task, method, group and origin.
+    skipped
+        What could not be tested.
+    calibration
+        What the rule makes of the churn model; None where churn was not tested.
+    """
+
+    figures: list[Figure]
+    skipped: list[Skipped]
+    calibration: CalibrationChoice | None
+
+
+def backtest_task(archive: Archive, task: Task, origin: int) -> Tested:
     """Train and test one task at one origin; one thread, since workers run side by side.
 
     On simulated data the bounds that its truth allows stand beside the model.
@@ -91,7 +121,11 @@ def backtest_task(archive: Archive, task: Task, origin: int) -> list[Figure]:
     rates = base_rates(
         data, test, horizon_days=horizon, activity_days=config.activity_days, draws=draws
     )
-    return found.figures + rates + bounds(archive, data, test, draws=draws)
+    chances = None
+    if task == "churn":
+        y = test.rows["no_purchase"].to_numpy(dtype=np.float64)
+        chances = Chances(origin, y, found.outputs[CHAMPION]["p_churn"])
+    return Tested(found.figures + rates + bounds(archive, data, test, draws=draws), chances)
 
 
 def backtest(
@@ -100,7 +134,7 @@ def backtest(
     *,
     tasks: Sequence[Task] = TASKS,
     done: Callable[[Task, int], None] = lambda task, origin: None,
-) -> tuple[list[Figure], list[Skipped]]:
+) -> Backtested:
     """Figures of every task, method and origin.
 
     Parameters
@@ -124,10 +158,13 @@ def backtest(
     ]
 
     figures: list[Figure] = []
+    chances: list[Chances] = []
     with workers(archive, archive.builder.config.threads) as submit:
         running = [(each, submit(backtest_task, *each)) for each in wanted if reasons[each] is None]
         for each, future in running:
-            figures += future.result()
+            tested: Tested = future.result()
+            figures += tested.figures
+            chances += [] if tested.chances is None else [tested.chances]
             done(*each)
     if not figures:
         raise UserError(
@@ -136,14 +173,26 @@ def backtest(
             expected="at least one origin at which a task can be trained and tested",
             mend="choose earlier or later origins, or shorter horizons",
         )
-    return figures, skipped
+    choice = None
+    if chances:
+        config = archive.builder.config
+        reach = archive.builder.horizon("churn") + config.settle_days
+        choice = calibration_choice(chances, matures_after=reach)
+    return Backtested(figures, skipped, choice)
 
 
-def write(figures: Sequence[Figure], output: Path) -> Path:
-    """Write ``backtest.json``, one record a figure, in one act."""
-    path = output / "backtest.json"
+def write(found: Backtested, output: Path) -> Path:
+    """Write ``backtest.json``, a record a figure, and ``backtest/means.json``, each in one act."""
+    _written([figure.as_dict() for figure in found.figures], output / "backtest.json")
+    folder = output / FOLDER
+    folder.mkdir(exist_ok=True)
+    _written([mean.as_dict() for mean in means(found.figures)], folder / "means.json")
+    if found.calibration is not None:
+        _written(found.calibration.as_dict(), folder / "calibration.json")
+    return output / "backtest.json"
+
+
+def _written(content: Any, path: Path) -> None:
     partial = path.with_suffix(".json.tmp")
-    records = [figure.as_dict() for figure in figures]
-    partial.write_text(json.dumps(records, indent=1), encoding="utf-8")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
     os.replace(partial, path)
-    return path

@@ -72,7 +72,8 @@ def drawn(metric: Callable[..., float], counts: Array, *arguments: Any) -> Array
             on_draws(counts[first : first + size].astype(np.float64), *values)
             for first in range(0, len(counts), size)
         ]
-    return np.concatenate(parts)
+    found = np.concatenate(parts)
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 # ---------------------------------------------------------------------------------- means of rows
