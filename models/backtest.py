@@ -17,6 +17,7 @@ from features.errors import UserError
 from features.timeline import MIN_HISTORY_DAYS, day_date
 from models.drift import base_rates
 from models.evaluation import CHAMPION, Draws, Figure, evaluate, test_set
+from models.gate_guards import leaking
 from models.oracle import bounds
 from models.origins import CalibrationChoice, Chances, calibration_choice, means
 from models.resampling import REPEATS
@@ -60,6 +61,26 @@ def check_origins(archive: Archive, origins: Sequence[int]) -> None:
                 found=day_date(origin),
                 expected=f"dates from {day_date(first)} to {day_date(span.last_snapshot)}",
                 mend="the history reaches no further; choose other origins",
+            )
+
+
+def refuse_leaks(archive: Archive, origins: Sequence[int]) -> None:
+    """Refuse features of an origin that differ when nothing after it is there to be seen.
+
+    Raises
+    ------
+    UserError
+        Naming the columns.
+    """
+    for origin in origins:
+        leaks = leaking(archive.builder, archive.features(origin), origin)
+        if leaks:
+            raise UserError(
+                f"features at {day_date(origin)}",
+                found=f"{len(leaks)} columns that know what came later: {', '.join(leaks[:5])}",
+                expected="features of what was known before the day began",
+                mend="mend the family that makes them (docs/add-a-family.md), and run "
+                "`stagecast features` again; figures with them would be worth nothing",
             )
 
 
@@ -157,6 +178,7 @@ def backtest(
         if reason is not None
     ]
 
+    refuse_leaks(archive, sorted({origin for each, origin in wanted if not reasons[each, origin]}))
     figures: list[Figure] = []
     chances: list[Chances] = []
     with workers(archive, archive.builder.config.threads) as submit:

@@ -12,6 +12,7 @@ MOST_BIAS = 15.0  # percent of the total
 MOST_DRIFT = 15.0  # percent between the rate that labels told and the rate that came
 COVERAGE = (0.70, 0.90)  # of the 80 % interval at one date
 MEAN_COVERAGE = (0.75, 0.86)  # over dates
+TOO_GOOD = 0.995  # AUC
 MIN_SLICE = 50  # customers of a group under which its figures say little
 SLICE_BIAS = 25.0  # percent, and surely beyond MOST_BIAS
 SLICE_LOSS = 0.02  # relative to the baseline's loss, and surely worse
@@ -72,11 +73,23 @@ def _value(figures: Mapping[Key, Record], method: str, metric: str) -> float | N
 
 def _at_date(date: str, model: str, figures: Mapping[Key, Record]) -> list[str]:
     moved = _drift(date, model, figures)
+    told = [*moved, *_group_loss(model, "all", {date: figures})]
     if model == "clv":
-        return [*_total(date, figures), *_interval(date, figures), *moved]
+        return [*_total(date, figures), *_interval(date, figures), *told]
     if model == "churn":
-        return [*_rate(date, figures, drifted=bool(moved)), *moved]
-    return moved
+        rate = _rate(date, figures, drifted=bool(moved))
+        return [*_too_good(date, figures), *rate, *told]
+    return told
+
+
+def _too_good(date: str, figures: Mapping[Key, Record]) -> list[str]:
+    auc = _value(figures, "champion", "auc")
+    if auc is None or auc < TOO_GOOD or figures["champion", "auc"]["n"] < MIN_SLICE:
+        return []
+    return [
+        f"churn at {date}: an AUC of {auc:.3f} is too good to be true: look for a feature that "
+        "knows the outcome"
+    ]
 
 
 def _total(date: str, figures: Mapping[Key, Record]) -> list[str]:

@@ -38,7 +38,9 @@ def subsets(task: str, rows: pd.DataFrame, slices: Mapping[str, Slice]) -> dict[
     UserError
         Where a slice names a column that the features do not have.
     """
-    found = {"rule_active": (rows["stage__days_to_lapse"] != 0).to_numpy()}
+    found = {}
+    if "stage__days_to_lapse" in rows.columns:
+        found["rule_active"] = (rows["stage__days_to_lapse"] != 0).to_numpy()
     if task == "transition":
         found["movers"] = (rows["period"] > 0).to_numpy()
     if task == "stage":

@@ -25,6 +25,7 @@ from features.store import read_current
 from flows.tables import print_models
 from flows.workspace import Workspace
 from models import registry
+from models.backtest import refuse_leaks
 from models.evaluation import delayed_test_set, predict
 from models.gate_guards import guards, leaking
 from models.inference import Part
@@ -111,6 +112,8 @@ def test_a_feature_that_knows_the_future_is_refused_and_named(
         leak = later.loc[features["customer_id"], "purchase__count_30d"].to_numpy()
         features.assign(purchase__count_30d=leak).to_parquet(path, index=False)
         told = refused_at_once(archive, gated)
+        with pytest.raises(UserError, match="know what came later: purchase__count_30d"):
+            refuse_leaks(archive, [gate])
     finally:
         path.write_bytes(kept)
     assert told is not None

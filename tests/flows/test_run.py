@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from features.archive import open_archive
+from features.build import TASKS
 from features.contracts import SCORED_ROW
 from features.store import read_current
 from flows.workspace import Workspace
@@ -178,6 +179,17 @@ def test_backtest_writes_one_record_a_figure(shop: Shop, tmp_path: Path) -> None
     assert base["difference"] == pytest.approx(one["value"] - base["value"])
     assert base["difference_low"] <= base["difference"] <= base["difference_high"]
     assert one["difference"] is None
+    assert (tmp_path / "backtest" / "summary.md").read_text().startswith("# shop: back-test")
+    plots = {path.stem for path in (tmp_path / "backtest" / "figures").glob("*.png")}
+    assert plots == {"base_rates", *(f"{task}_over_origins" for task in TASKS)}
+    tracking = Workspace(tmp_path).tracking()
+    runs = tracking.client.search_runs([tracking.experiment_id])
+    (parent,) = (run for run in runs if run.data.tags.get("kind") == "backtest")
+    nested = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert [run.info.run_name for run in nested] == ["2020-11-01"]
+    assert nested[0].data.metrics["churn.champion.all.auc"] == pytest.approx(one["value"])
+    assert nested[0].data.metrics["churn.champion.all.auc.low"] == pytest.approx(one["low"])
+    assert parent.data.metrics["mean.churn.rfm.all.auc"] == pytest.approx(base["value"])
 
 
 def test_metrics_of_a_run_take_its_published_scores(shop: Shop, tmp_path: Path) -> None:
