@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 from features import segments
 from features.build import Builder, Task
 from features.config import Config
-from features.contracts import SNAPSHOT
+from features.contracts import CUSTOMER, SNAPSHOT
 from features.errors import UserError
 from features.ledger import Manifest
 from features.quarantine import ReadReport
@@ -76,10 +77,12 @@ class Archive:
         """Feature frame of a snapshot from data that run some days behind, stored alike."""
         path = self.path(at, delay)
         with _BUILDING:  # two tasks may ask for one snapshot; it is built once
-            if not path.is_file():
+            if not path.exists():
                 return self._built(at, delay, path)
         frame = pd.read_parquet(path)
         frame[SNAPSHOT] = frame[SNAPSHOT].astype("datetime64[s]")
+        if path.is_dir():  # written by several machines, each its own customers
+            frame = frame.sort_values(CUSTOMER, ignore_index=True)
         return frame
 
     def _built(self, at: int, delay: int, path: Path) -> pd.DataFrame:
@@ -93,8 +96,7 @@ class Archive:
 
     def path(self, at: int, delay: int = 0) -> Path:
         """File of a snapshot's features."""
-        name = f"features_{delay}_days_late.parquet" if delay else "features.parquet"
-        return self.folder / "snapshots" / f"snapshot_at={day_date(at)}" / name
+        return feature_file(self.folder, at, delay)
 
     def stored(self) -> list[int]:
         """Day numbers of the snapshots stored."""
@@ -136,8 +138,19 @@ class Archive:
 
     def source_counts(self) -> list[SourceCount]:
         """What the reading step counted, one a source."""
-        text = (self.folder / "sources.json").read_text(encoding="utf-8")
-        return [SourceCount(**row) for row in json.loads(text)]
+        return source_counts(self.folder)
+
+
+def source_counts(folder: Path) -> list[SourceCount]:
+    """What the reading step counted and left in ``OUTPUT/features``, one a source."""
+    text = (folder / "sources.json").read_text(encoding="utf-8")
+    return [SourceCount(**row) for row in json.loads(text)]
+
+
+def feature_file(folder: Path, at: int, delay: int = 0) -> Path:
+    """Where the features of a snapshot lie in ``OUTPUT/features``: a file, or a folder of files."""
+    name = f"features_{delay}_days_late.parquet" if delay else "features.parquet"
+    return folder / "snapshots" / f"snapshot_at={day_date(at)}" / name
 
 
 def store(
@@ -151,22 +164,48 @@ def store(
 ) -> Archive:
     """Replace what was stored by fresh tallies; old snapshots go, since they may be outdated."""
     builder = Builder.from_tallies(config, tallies, records)
+    with replacing(output) as fresh:
+        segments.write(fresh.folder, segments.name_of(0), tallies)
+        if records is not None:
+            write_records(records, fresh.folder / RECORDS)
+        known = manifest or Manifest(recipe="", latest=0, files=(), others={})
+        fresh.counts = counts
+        fresh.manifest = replace(known, event_types=_event_types(tallies))
+    return Archive(output / FOLDER, builder)
+
+
+@dataclass
+class Fresh:
+    """Tallies in the making.
+
+    Attributes
+    ----------
+    folder
+        For their one segment.
+    counts, manifest
+        To be told before they take the place of others.
+    """
+
+    folder: Path
+    counts: list[SourceCount] = field(default_factory=list)
+    manifest: Manifest | None = None
+
+
+@contextmanager
+def replacing(output: Path) -> Iterator[Fresh]:
+    """Room for fresh tallies, which replace all that was stored at the end, snapshots too."""
     folder, fresh, old = (output / f"{FOLDER}{end}" for end in ("", ".new", ".old"))
     shutil.rmtree(fresh, ignore_errors=True)
-    name = segments.name_of(0)
-    segments.write(fresh / TALLIES, name, tallies)
-    if records is not None:
-        write_records(records, fresh / TALLIES / RECORDS)
-    _write_counts(fresh, counts)
-    known = manifest or Manifest(recipe="", latest=0, files=(), others={})
-    known = replace(known, segments=(name,), event_types=_event_types(tallies))
-    known.save(fresh / TALLIES)
+    made = Fresh(fresh / TALLIES)
+    yield made
+    assert made.manifest is not None
+    _write_counts(fresh, made.counts)
+    replace(made.manifest, segments=(segments.name_of(0),)).save(fresh / TALLIES)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.replace(folder, old)
     os.replace(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)
-    return Archive(folder, builder)
 
 
 def extend(output: Path, tallies: Tallies, manifest: Manifest) -> int:

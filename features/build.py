@@ -51,6 +51,8 @@ class Builder:
         The CRM's stage records, where they are the truth: labels read them, and features never.
     everybody
         Facts of all customers at the snapshot that is built, where the history holds only some.
+    covered
+        Days that all data cover, where the history holds only some of them.
     """
 
     config: Config
@@ -58,6 +60,7 @@ class Builder:
     history: History
     recorded: StageRecords | None = None
     everybody: Everybody | None = None
+    covered: Span | None = None
 
     @classmethod
     def of(cls, config: Config, history: History) -> Builder:
@@ -86,6 +89,25 @@ class Builder:
         made = cls.from_tallies(config, tallies)
         return replace(made, history=made.history.with_roles(everybody.roles), everybody=everybody)
 
+    @classmethod
+    def outline(cls, config: Config, roles: tuple[str, ...], covered: Span) -> Builder:
+        """Builder without customers, of data with events of some roles on some days."""
+        nobody = History(np.zeros(0, dtype=str), {}, {})
+        everybody = Everybody(roles, {}, {})
+        return cls(config, load_taxonomy(config), nobody, everybody=everybody, covered=covered)
+
+    def among(self, everybody: Everybody) -> Builder:
+        """The same, with other facts of all customers."""
+        return replace(self, everybody=everybody)
+
+    def with_customers(self, tallies: Tallies) -> Builder:
+        """The same builder of some customers: what is told of everybody stays."""
+        assert self.everybody is not None
+        links = [] if self.config.identities is None else [LINKS]
+        subjects = [*self.taxonomy.subjects(), *links]
+        made = history(tallies, self.config.role_types(), subjects)
+        return replace(self, history=made.with_roles(self.everybody.roles))
+
     def everybody_at(self, at: int) -> Everybody:
         """Facts of all customers at a snapshot, to build single ones with later (`of_some`)."""
         return Everybody.of(
@@ -107,6 +129,8 @@ class Builder:
     @cached_property
     def span(self) -> Span:
         """Days covered: first event to `data_through` (default: the day of the last event)."""
+        if self.covered is not None:
+            return self.covered
         days = [rows.day for rows in self.history.roles.values() if len(rows.day)]
         last = max(int(d.max()) for d in days)
         if self.config.data_through is not None:
@@ -287,6 +311,11 @@ class Builder:
             )
         return self.recorded
 
+    @property
+    def _alone(self) -> bool:
+        """Whether nothing is known of how far the data of everybody go."""
+        return self.everybody is not None and self.covered is None
+
     def profile(self, at: int) -> pd.DataFrame:
         """Facts of the scored row that no model makes, and the rule clock's date of lapsing."""
         frame = profile(
@@ -296,7 +325,7 @@ class Builder:
             at,
             refunds=self.config.refunds,
             # Of some customers the last event says nothing of how far the data go.
-            data_through=at - 1 if self.everybody else min(self.span.through, at - 1),
+            data_through=at - 1 if self._alone else min(self.span.through, at - 1),
             everybody=self.everybody,
         )
         positions = existing(self.history, at)
@@ -309,14 +338,17 @@ class Builder:
         return frame
 
 
+STAGE_COLUMNS = (
+    "stage__code",
+    "stage__periods_in_stage",
+    "stage__silent_code",
+    "stage__silent_period",
+    "stage__after_purchase_code",
+    "stage__purchases_needed",
+    "stage__days_to_lapse",
+)
+
+
 def stage_columns(clocks: Timers) -> dict[str, Any]:
     """The rule engine's clocks as feature columns, one value a customer."""
-    return {
-        "stage__code": clocks.code,
-        "stage__periods_in_stage": clocks.periods_in_stage,
-        "stage__silent_code": clocks.silent_code,
-        "stage__silent_period": clocks.silent_period,
-        "stage__after_purchase_code": clocks.after_purchase_code,
-        "stage__purchases_needed": clocks.purchases_needed,
-        "stage__days_to_lapse": clocks.days_to_lapse,
-    }
+    return {name: getattr(clocks, name.removeprefix("stage__")) for name in STAGE_COLUMNS}

@@ -107,6 +107,8 @@ class Config(CustomerData):
     seed: int = 20240501
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     memory_limit: MemorySize = "4GB"
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    spark: dict[str, str] = Field(default={})
 
     @field_validator("timezone")
     @classmethod

@@ -6,15 +6,23 @@ their own events, and come out exactly as in the run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from features.catalog import FeatureSpec, View
-from features.liking import response_rates
-from features.preferences import USUAL_WEIGHT, Choosing, Population, population, recoded
+from features.liking import rates, response_rates, response_sums
+from features.preferences import (
+    USUAL_WEIGHT,
+    ChoiceSums,
+    Choosing,
+    Population,
+    added,
+    population,
+    recoded,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,20 @@ class Everybody:
         made = {kind: view.chosen(kind) for kind in ("bought", "viewed")}
         likings = {kind: _by_name(each) for kind, each in made.items() if each is not None}
         return cls(spec.roles, likings, response_rates(view))
+
+    @classmethod
+    def from_sums(cls, roles: tuple[str, ...], sums: Iterable[Mapping[str, Any]]) -> Everybody:
+        """Facts of all customers from the `sums` of shards of them, in any order."""
+        choices: dict[str, ChoiceSums] = {}
+        sends: dict[str, float] = {}
+        answers: dict[str, float] = {}
+        for each in sums:
+            for kind, found in each["choices"].items():
+                theirs = ChoiceSums(**found)
+                choices[kind] = choices[kind].plus(theirs) if kind in choices else theirs
+            sends, answers = added(sends, each["sends"]), added(answers, each["answers"])
+        likings = {kind: _named(*found.population()) for kind, found in choices.items()}
+        return cls(roles, likings, rates(sends, answers))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Everybody:
@@ -76,9 +98,19 @@ class Everybody:
         return recoded(made, names, attributes), Population(shares, weight)
 
 
+def sums(view: View) -> dict[str, Any]:
+    """What the facts of everybody are made of: JSON-able, and additive over shards of customers."""
+    made = {kind: view.chosen(kind) for kind in ("bought", "viewed")}
+    choices = {kind: vars(ChoiceSums.of(each)) for kind, each in made.items() if each is not None}
+    sends, answers = response_sums(view)
+    return {"choices": choices, "sends": sends, "answers": answers}
+
+
 def _by_name(made: Choosing) -> dict[str, Any]:
-    everybody = population(made)
-    names = made.names.tolist()
+    return _named(made.attributes.tolist(), made.names.tolist(), population(made))
+
+
+def _named(attributes: list[str], names: list[str], everybody: Population) -> dict[str, Any]:
     return {
         attribute: {
             "weight": float(everybody.weight[row]),
@@ -87,5 +119,5 @@ def _by_name(made: Choosing) -> dict[str, Any]:
                 for at in np.flatnonzero(everybody.shares[row])
             },
         }
-        for row, attribute in enumerate(made.attributes.tolist())
+        for row, attribute in enumerate(attributes)
     }

@@ -98,16 +98,34 @@ class _Sends:
         return cls(sent, groups, position, sent.count[groups], answers)
 
 
+def response_sums(view: View) -> tuple[dict[str, float], dict[str, float]]:
+    """Messages sent in each channel, and those answered, by its name; additive over customers."""
+    sent, made = view.chosen("sent"), _Sends.of(view)
+    if sent is None:
+        return {}, {}
+    if made is None:  # nobody here touched anything; elsewhere somebody may have
+        groups = _groups(sent)
+        codes, names = sent.choice[groups], sent.names.tolist()
+        counts = np.bincount(codes, sent.count[groups], len(names))
+        found = {names[at]: float(counts[at]) for at in np.flatnonzero(counts)}
+        return found, dict.fromkeys(found, 0.0)
+    channel, size = made.sent.choice[made.groups], len(made.sent.names)
+    names = made.sent.names.tolist()
+    sends = np.bincount(channel, made.sends, size)
+    answers = np.bincount(channel, made.answers, size)
+    there = np.flatnonzero(sends)
+    first, second = ({names[at]: float(each[at]) for at in there} for each in (sends, answers))
+    return first, second
+
+
 def response_rates(view: View) -> dict[str, float]:
     """Share of messages answered in each channel that messages went to, by its name."""
-    made = _Sends.of(view)
-    if made is None:
-        return {}
-    channel, size = made.sent.choice[made.groups], len(made.sent.names)
-    sends = np.bincount(channel, made.sends, size)
-    rate = np.bincount(channel, made.answers, size) / np.maximum(sends, 1.0)
-    names = made.sent.names.tolist()
-    return {names[code]: float(rate[code]) for code in np.flatnonzero(sends)}
+    return {} if _Sends.of(view) is None else rates(*response_sums(view))
+
+
+def rates(sends: Mapping[str, float], answers: Mapping[str, float]) -> dict[str, float]:
+    """Share of messages answered, from their sums."""
+    return {name: answers[name] / max(n, 1.0) for name, n in sends.items()}
 
 
 def preferred_channel(view: View, usual: Mapping[str, float] | None = None) -> Array:

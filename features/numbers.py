@@ -15,6 +15,8 @@ class Numbers:
     First all texts of all sources are noted, then ranked, and from then on numbers stand for them.
     """
 
+    kind = "int32"
+
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.tables: dict[str, Table] = {}
@@ -88,6 +90,28 @@ class Numbers:
                 column = pa.DictionaryArray.from_arrays(places, self.ranked[name])
             columns["customer_id" if name == "customer" else name] = column
         return pa.table(columns)
+
+
+class Texts:
+    """Texts that stand for themselves, on engines that would have to ship the numbers around."""
+
+    kind = "string"
+
+    def places(self, name: str) -> dict[str, str]:
+        """Every text of a column, by itself."""
+        return _Itself()
+
+    def put(self, table: Table, name: str) -> Table:
+        """The table as it is."""
+        return table
+
+
+class _Itself(dict[str, str]):
+    def __missing__(self, text: str) -> str:
+        return text
+
+    def __contains__(self, text: object) -> bool:
+        return True
 
 
 def _numbered(size: int) -> Any:

@@ -11,7 +11,7 @@ from ibis.expr.types import Table
 from features.config import Config
 from features.errors import UserError
 from features.ledger import CannotExtend
-from features.numbers import Numbers
+from features.numbers import Numbers, Texts
 
 # What an order with a negative total becomes; always of the role `refund`.
 NEGATIVE = "negative_amount"
@@ -64,7 +64,7 @@ def orders_of(events: Table) -> Table:
     return ibis.union(together.select(*key, *facts), single, distinct=False)
 
 
-def signed(orders: Table, numbers: Numbers, config: Config) -> Table:
+def signed(orders: Table, numbers: Numbers | Texts, config: Config) -> Table:
     """Negative purchase totals become refunds; refunds count against spend whatever their sign."""
     places, roles = numbers.places("event_type"), config.role_types()
     purchases, refunds = (
@@ -82,7 +82,9 @@ def signed(orders: Table, numbers: Numbers, config: Config) -> Table:
         )
     value = back.ifelse(-orders.value.abs(), orders.value)
     return orders.mutate(
-        event_type=negative.ifelse(ibis.literal(places[NEGATIVE], "int32"), orders.event_type),
+        event_type=negative.ifelse(
+            ibis.literal(places[NEGATIVE], orders.event_type.type()), orders.event_type
+        ),
         value=value,
     )
 

@@ -9,6 +9,7 @@ often than those of two strangers, and one's own history soon counts more than e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -136,19 +137,85 @@ def population(made: Choosing) -> Population:
     The weight solves P(two lines of one customer agree) = s + (1 - s) / (weight + 1), where s is
     the same for two strangers: what a Dirichlet of that weight implies.
     """
+    return _population(*_counted(made))
+
+
+def _counted(made: Choosing) -> tuple[Array, Array, Array]:
+    """Lines by attribute and value, and by attribute agreeing pairs and repeated choices."""
     size, n = len(made.names), len(made.attributes)
     lines = np.bincount(made.attribute * size + made.choice, made.count, n * size)
-    lines = lines.reshape(n, size)
-    shares = lines / np.maximum(lines.sum(axis=1, keepdims=True), 1.0)
     # Agreeing pairs over the customer's lines: who chose much must not drown who chose twice.
     agreeing = made.count * (made.count - 1.0) / made.total[made.cell]
     agreed = np.bincount(made.attribute, agreeing, n)
     repeats = np.bincount(made.cell_attribute, made.total - 1.0, n)
+    return lines.reshape(n, size), agreed, repeats
+
+
+def _population(lines: Array, agreed: Array, repeats: Array) -> Population:
+    shares = lines / np.maximum(lines.sum(axis=1, keepdims=True), 1.0)
     own = agreed / np.maximum(repeats, 1.0)
     strangers = (shares**2).sum(axis=1)
     learned = (1.0 - own) / np.maximum(own - strangers, 1e-9)
     weight = np.clip(learned, LEAST_WEIGHT, MOST_WEIGHT)
     return Population(shares, np.where(repeats >= MIN_REPEATS, weight, USUAL_WEIGHT))
+
+
+@dataclass(frozen=True)
+class ChoiceSums:
+    """What `population` is made of, additive over customers: shards of them can be added up.
+
+    Attributes
+    ----------
+    lines
+        By attribute and value.
+    agreed, repeats
+        By attribute: agreeing pairs (over a customer's lines), and choices beyond the first.
+    """
+
+    lines: Mapping[str, Mapping[str, float]]
+    agreed: Mapping[str, float]
+    repeats: Mapping[str, float]
+
+    @classmethod
+    def of(cls, made: Choosing) -> ChoiceSums:
+        """Sums of some customers."""
+        lines, agreed, repeats = _counted(made)
+        names, attributes = made.names.tolist(), made.attributes.tolist()
+        return cls(
+            {
+                attribute: {names[at]: float(row[at]) for at in np.flatnonzero(row)}
+                for attribute, row in zip(attributes, lines, strict=True)
+            },
+            dict(zip(attributes, agreed.tolist(), strict=True)),
+            dict(zip(attributes, repeats.tolist(), strict=True)),
+        )
+
+    def plus(self, other: ChoiceSums) -> ChoiceSums:
+        """Sums of both."""
+        return ChoiceSums(
+            {
+                name: added(self.lines.get(name, {}), other.lines.get(name, {}))
+                for name in (*self.lines, *other.lines)
+            },
+            added(self.agreed, other.agreed),
+            added(self.repeats, other.repeats),
+        )
+
+    def population(self) -> tuple[list[str], list[str], Population]:
+        """Attributes, values, and how all the customers choose."""
+        attributes = sorted(self.lines)
+        names = sorted({value for each in self.lines.values() for value in each})
+        lines = np.array([[self.lines[a].get(v, 0.0) for v in names] for a in attributes])
+        agreed, repeats = (
+            np.array([each[a] for a in attributes]) for each in (self.agreed, self.repeats)
+        )
+        shape = (len(attributes), len(names))
+        return attributes, names, _population(lines.reshape(shape), agreed, repeats)
+
+
+def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Sums by name."""
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in (*one, *other)}
 
 
 def likely(made: Choosing, everybody: Population) -> Likely:

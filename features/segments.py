@@ -49,7 +49,7 @@ def write(folder: Path, name: str, tallies: Tallies) -> None:
 def read(folder: Path, names: Sequence[str]) -> Tallies:
     """All segments together, without what only later files need."""
     daily, attributes = (_read(folder, names, table) for table in ("daily", "attributes"))
-    sessions = [name for name in names if (folder / name / "sessions.parquet").is_file()]
+    sessions = [name for name in names if (folder / name / "sessions.parquet").exists()]
     return Tallies(daily, attributes, _read(folder, sessions, "sessions") if sessions else None)
 
 
@@ -62,7 +62,12 @@ def files(folder: Path, table: str) -> list[Path]:
 
 def _read(folder: Path, names: Sequence[str], table: str) -> pa.Table:
     parts = [pq.read_table(folder / name / f"{table}.parquet") for name in names]
-    return pa.concat_tables(parts)
+    return pa.concat_tables([part.cast(_like(part.schema, parts[0].schema)) for part in parts])
+
+
+def _like(schema: pa.Schema, first: pa.Schema) -> pa.Schema:
+    """Texts as the first segment has them: engines differ in whether a dictionary stands behind."""
+    return pa.schema([first.field(name) for name in schema.names])
 
 
 def seen(folder: Path, manifest: Manifest, sources: tuple[int, ...]) -> Seen:
@@ -70,7 +75,7 @@ def seen(folder: Path, manifest: Manifest, sources: tuple[int, ...]) -> Seen:
 
     def there(table: str) -> tuple[str, ...]:
         paths = [folder / name / f"{table}.parquet" for name in manifest.segments]
-        return tuple(str(path) for path in paths if path.is_file())
+        return tuple(str(path) for path in paths if path.exists())
 
     return Seen(there("orders"), there("event_ids"), sources)
 
@@ -80,7 +85,7 @@ def put_together(folder: Path, manifest: Manifest) -> str:
     name = next_name(manifest)
     tables = {}
     for table in TABLES:
-        there = [n for n in manifest.segments if (folder / n / f"{table}.parquet").is_file()]
+        there = [n for n in manifest.segments if (folder / n / f"{table}.parquet").exists()]
         tables[table] = _read(folder, there, table) if there else None
     write(folder, name, Tallies(**tables))
     return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,15 +94,15 @@ def _url_table(connection: Any, location: UrlTable) -> Table:
         ) from error
 
 
-def joined(connection: Any, source: EventSource) -> Table:
-    """A source's rows with the columns of its lookups.
+def joined(connection: Any, source: EventSource, rows: Table | None = None) -> Table:
+    """A source's rows (default: all there are) with the columns of its lookups.
 
     Raises
     ------
     UserError
         Where the shared column is missing, or a lookup has it twice (rows would multiply).
     """
-    table = open_table(connection, source.events, source)
+    table = open_table(connection, source.events, source) if rows is None else rows
     for lookup in source.lookups:
         right = open_table(connection, lookup.table, source)
         where = f"lookup {describe(lookup.table)}"
@@ -291,12 +291,34 @@ def read_source(
     source = config.sources[number]
     name = describe(source.events)
     with reading(name):
-        raw = linked(standardise(joined(connection, source), source, config), links)
-        raw = raw.mutate(reason=_reason(raw, source, config, latest))
-        if source.event_id is not None:
-            raw = _copies_marked(raw)
-        raw = raw.mutate(ignored=_left_out(raw, config))
+        rows = standardise(joined(connection, source), source, config)
+        raw = judged(rows, source, config, latest=latest, links=links)
         staged = connection.create_table(f"staged_{number}", raw, temp=True, overwrite=True)
+    report = inspected(staged, name, config, quarantine / f"source_{number}.parquet", _set_aside)
+    return usable(staged, source, config, links), report
+
+
+def judged(
+    rows: Table, source: EventSource, config: Config, *, latest: int, links: Table | None
+) -> Table:
+    """Standard rows with why each is bad (`reason`) or left out (`ignored`); null: it counts."""
+    raw = linked(rows, links)
+    raw = raw.mutate(reason=_reason(raw, source, config, latest))
+    if source.event_id is not None:
+        raw = _copies_marked(raw)
+    return raw.mutate(ignored=_left_out(raw, config))
+
+
+def inspected(
+    staged: Table, name: str, config: Config, aside: Path, set_aside: Callable[[Table, Path], None]
+) -> ReadReport:
+    """Report of judged rows; the bad ones are set aside in a file.
+
+    Raises
+    ------
+    UserError
+        As `read_source`.
+    """
     rows = int(staged.count().execute())
     if rows == 0:
         raise UserError(
@@ -306,12 +328,20 @@ def read_source(
             mend="check the export that writes it",
         )
     report = counted(staged, name, rows)
-    aside = quarantine / f"source_{number}.parquet"
     if report.bad:
-        quarantine.mkdir(parents=True, exist_ok=True)
-        staged.filter(staged.reason.notnull()).to_parquet(aside)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        set_aside(staged.filter(staged.reason.notnull()), aside)
     refuse_if_too_bad(report, config, aside)
     refuse_unknown_types(staged, config, name)
+    return report
+
+
+def _set_aside(bad: Table, aside: Path) -> None:
+    bad.to_parquet(aside)
+
+
+def usable(staged: Table, source: EventSource, config: Config, links: Table | None) -> Table:
+    """The events that count among judged rows, as `read_source` gives them."""
     good = staged.filter(staged.reason.isnull() & staged.ignored.isnull())
     minor = (good.amount * 10**config.minor_units).round().cast("int64")
     kept = ["customer_id", "event_type", "at", "day", "known_day", "order_id", "event_key"]
@@ -319,7 +349,7 @@ def read_source(
     events = good.mutate(value=minor).select([*kept, "value"])
     if links is not None and source.columns.anonymous_id is not None:
         events = events.union(link_events(good).select(events.columns))
-    return events, report
+    return events
 
 
 def read_identities(

@@ -16,7 +16,7 @@ from features.config import Config
 from features.connection import connect
 from features.errors import UserError
 from features.ledger import CannotExtend, grows
-from features.numbers import Numbers
+from features.numbers import Numbers, Texts
 from features.orders import NEGATIVE as NEGATIVE
 from features.orders import (
     NOTHING_SEEN,
@@ -70,7 +70,7 @@ def _last_value(rows: Table, value: Any) -> Any:
     return amount.argmax(ibis.struct({"at": rows.last_at, "amount": amount}))
 
 
-def _daily(counted: Table) -> Table:
+def daily_tally(counted: Table) -> Table:
     """Tally of counted orders by customer, event type, day and the day they became known."""
     return counted.group_by(_DAILY_KEYS).agg(
         count=counted["count"].sum(),
@@ -82,7 +82,7 @@ def _daily(counted: Table) -> Table:
     )
 
 
-def attribute_tally(events: Table, numbers: Numbers, attributes: list[str]) -> Table | None:
+def attribute_tally(events: Table, numbers: Numbers | Texts, attributes: list[str]) -> Table | None:
     """Tally of each declared attribute's choices; null where the source declares none."""
     declared = [a for a in attributes if f"{ATTRIBUTE}{a}" in events.columns]
     if not declared:
@@ -91,7 +91,7 @@ def attribute_tally(events: Table, numbers: Numbers, attributes: list[str]) -> T
     places, columns = numbers.places("attribute"), [f"{ATTRIBUTE}{a}" for a in declared]
     parts = []
     for attribute, column in zip(declared, columns, strict=True):
-        place = ibis.literal(places[attribute], "int32")
+        place = ibis.literal(places[attribute], numbers.kind)
         lines = events.select(*_EVENT_KEYS, attribute=place, choice=events[column])
         parts.append(lines.filter(lines.choice.notnull()))
     lines = ibis.union(*parts, distinct=False) if len(parts) > 1 else parts[0]
@@ -169,7 +169,7 @@ def _tally_shard(
         if before is not None:
             before = _shard(numbers, before, "customer", lo, hi)
             refuse_earlier(orders, before)
-        daily.append(_daily(counted_once(orders, before)))
+        daily.append(daily_tally(counted_once(orders, before)))
         attributes = attribute_tally(events, numbers, [*config.attributes(), "channel"])
         if attributes is not None:
             chosen.append(attributes)
@@ -177,9 +177,10 @@ def _tally_shard(
             named = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
             kept = numbers.texts(named, ("customer", "event_type")).to_pyarrow()
             into.orders.append(_of_source(kept, read.number))
-    into.daily.append(_merged(daily, numbers))
+    into.daily.append(numbers.sorted(merged(daily), _DAILY_KEYS))
     if chosen:
-        into.attributes.append(_attributes(chosen, numbers))
+        found = numbers.sorted(merged_attributes(chosen), _ATTRIBUTE_KEYS)
+        into.attributes.append(found.cast(ATTRIBUTE_SCHEMA))
 
 
 def _of_source(rows: pa.Table, number: int) -> pa.Table:
@@ -244,7 +245,7 @@ def tally(
     CannotExtend
         Where what is stored would change.
     """
-    _refuse_future(config, latest)
+    refuse_future(config, latest)
     connection = connect(
         temporary, memory=config.memory_bytes, threads=config.threads, ordered=False
     )
@@ -272,18 +273,24 @@ def tally(
         *(pa.concat_tables(some) if some else None for some in (made.orders, ids)),
     )
     if tallies.daily.num_rows == 0:
-        ignored = "; ".join(f"{r.source}: {reason}: {n}" for r in reports
-                            for reason, n in {**r.quarantined, **r.ignored}.items())  # fmt: skip
-        raise UserError(
-            "sources",
-            found=f"no usable events ({ignored})",
-            expected="at least one event that counts",
-            mend="check `data_through`, `ignored_event_types` and the machine flag",
-        )
+        raise nothing_left(reports)
     return tallies, reports
 
 
-def _refuse_future(config: Config, latest: int) -> None:
+def nothing_left(reports: list[ReadReport]) -> UserError:
+    """The message where no event of any source counts."""
+    ignored = "; ".join(f"{r.source}: {reason}: {n}" for r in reports
+                        for reason, n in {**r.quarantined, **r.ignored}.items())  # fmt: skip
+    return UserError(
+        "sources",
+        found=f"no usable events ({ignored})",
+        expected="at least one event that counts",
+        mend="check `data_through`, `ignored_event_types` and the machine flag",
+    )
+
+
+def refuse_future(config: Config, latest: int) -> None:
+    """Stop where the config says that days are known in full which have not been yet."""
     if config.data_through is not None and config.data_through > day_date(latest):
         raise UserError(
             "data_through",
@@ -310,25 +317,24 @@ ATTRIBUTE_SCHEMA = pa.schema(
 )
 
 
-def _merged(parts: list[Table], numbers: Numbers) -> pa.Table:
+def merged(parts: list[Table]) -> Table:
     """One tally of several sources: the facts merge, that is what makes them tallies."""
-    merged = parts[0]
-    if len(parts) > 1:
-        together = ibis.union(*parts, distinct=False)
-        merged = together.group_by(_DAILY_KEYS).agg(
-            count=together["count"].sum(),
-            value=together.value.sum().cast("int64"),
-            largest=together.largest.max(),
-            latest=_last_value(together, together.latest),
-            first_at=together.first_at.min(),
-            last_at=together.last_at.max(),
-        )
-    return numbers.sorted(merged, _DAILY_KEYS)
+    if len(parts) == 1:
+        return parts[0]
+    together = ibis.union(*parts, distinct=False)
+    return together.group_by(_DAILY_KEYS).agg(
+        count=together["count"].sum(),
+        value=together.value.sum().cast("int64"),
+        largest=together.largest.max(),
+        latest=_last_value(together, together.latest),
+        first_at=together.first_at.min(),
+        last_at=together.last_at.max(),
+    )
 
 
-def _attributes(parts: list[Table], numbers: Numbers) -> pa.Table:
-    merged = parts[0]
-    if len(parts) > 1:
-        together = ibis.union(*parts, distinct=False)
-        merged = together.group_by(_ATTRIBUTE_KEYS).agg(count=together["count"].sum().cast("int64"))
-    return numbers.sorted(merged, _ATTRIBUTE_KEYS).cast(ATTRIBUTE_SCHEMA)
+def merged_attributes(parts: list[Table]) -> Table:
+    """Likewise one attribute tally of several sources."""
+    if len(parts) == 1:
+        return parts[0]
+    together = ibis.union(*parts, distinct=False)
+    return together.group_by(_ATTRIBUTE_KEYS).agg(count=together["count"].sum().cast("int64"))

@@ -161,10 +161,7 @@ def history(
         mask = np.isin(types, list(names))[type_codes]
         return _day_rows(position[mask], {k: v[mask] for k, v in columns.items()}, len(customers))
 
-    roles = {
-        role: rows_of([*names, NEGATIVE] if role == "refund" else list(names))
-        for role, names in role_types.items()
-    }
+    roles = {role: rows_of(names) for role, names in roles_of(role_types, types).items()}
     beside: dict[Subject, DayRows] = {}
     for subject in subjects:
         kinds = role_types.get(subject.name, (subject.name,))
@@ -182,6 +179,18 @@ def history(
         {k: v for k, v in chosen.items() if v is not None},
         beside,
     )
+
+
+def roles_of(
+    role_types: Mapping[str, Sequence[str]], there: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """The roles that have events of some types, each with those types of its own."""
+    known = set(there)
+    found = {
+        role: tuple(n for n in (*names, *([NEGATIVE] if role == "refund" else ())) if n in known)
+        for role, names in role_types.items()
+    }
+    return {role: names for role, names in found.items() if names}
 
 
 _COLUMNS = ("day", "known_day", *SUMMED, *TOPPED, "latest")

@@ -10,6 +10,7 @@ from prefect import flow, task
 
 from features.locks import exclusive
 from features.timeline import day_date
+from flows import spark
 from flows.console import progress, step, warn
 from flows.refresh import refresh
 from flows.workspace import Workspace
@@ -23,6 +24,8 @@ def read_and_tally(output: str) -> dict[str, Any]:
     if config.notice:
         step(f"[dim]{config.notice}[/]")
     read = refresh(space, config)
+    if config.engine == "spark":
+        return spark.told(space) | asdict(read)
     archive = space.archive()
     builder = archive.builder
     for said in builder.taxonomy.not_observable(builder.history.there):
@@ -38,7 +41,8 @@ def read_and_tally(output: str) -> dict[str, Any]:
 @task(name="build features")
 def build_features(output: str) -> int:
     """Build and store the feature files of every snapshot that later steps ask for."""
-    archive = Workspace(Path(output)).archive()
+    space = Workspace(Path(output))
+    archive = spark.opened(space) if space.config().engine == "spark" else space.archive()
     days = archive.builder.needed_days()
     with progress(f"features at {len(days)} snapshots", len(days)) as advance:
         return archive.ensure(days, lambda _: advance())

@@ -15,6 +15,7 @@ from features.ledger import CannotExtend, Change, Manifest, added, compare, surv
 from features.quarantine import ReadReport
 from features.stage_records import read_records
 from features.tallies import tally
+from flows import spark
 from flows.console import step, warn
 from flows.workspace import Workspace, fingerprint, recipe, today
 
@@ -54,6 +55,8 @@ def refresh(space: Workspace, config: Config) -> Read:
     if stored is not None and change.kind == "none":
         step("no new event files: the stored tallies are kept")
         read = Read("nothing", 0, 0, now.bytes)
+    if change.kind == "added" and config.engine == "spark":
+        change = replace(change, kind="rebuild", reason="Spark tallies new files with the old ones")
     if stored is not None and change.kind == "added":
         try:
             read = _extend(space, stored, now, change)
@@ -76,13 +79,15 @@ def _rebuild(space: Workspace, config: Config, now: Manifest) -> Read:
     if config.stage.truth == "history":
         records, report = read_records(config, latest=now.latest, quarantine=aside)
         found.append(report)
-    tallies, reports = tally(
-        config, latest=now.latest, quarantine=aside, temporary=space.output / "spill"
-    )
-    counts = [SourceCount.of(report) for report in reports]
-    # Of the identities there is a report too; those of the sources come last.
-    known = replace(now, reports=tuple(reports[-len(config.sources) :]))
-    archives.store(space.output, config, tallies, counts, records, manifest=known)
+    if config.engine == "spark":
+        reports, known = spark.tally(space, config, now, records)
+    else:
+        tallies, reports = tally(
+            config, latest=now.latest, quarantine=aside, temporary=space.output / "spill"
+        )
+        counts = [SourceCount.of(report) for report in reports]
+        known = replace(now, reports=spark.of_sources(reports, config))
+        archives.store(space.output, config, tallies, counts, records, manifest=known)
     _warn([*reports, *found], aside)
     rows = sum(report.rows for report in known.reports)
     return Read("all", rows, now.bytes, now.bytes)

@@ -13,17 +13,19 @@ import pyarrow as pa
 from prefect import flow, task
 
 from features import store
+from features.archive import Archive
 from features.definition_causes import caused_by_definition, rules_mark
 from features.locks import exclusive
 from features.runs import run_folder, write_parquet
 from features.timeline import day_date
+from flows import spark
 from flows.console import step
 from flows.refresh import refresh
 from flows.target import target_flow
 from flows.workspace import Workspace, new_run_id
 from models import registry
 from models.event_scoring import stored_facts
-from models.scoring import Stamp, score
+from models.scoring import Before, Stamp, score
 
 
 @task(name="clean up")
@@ -40,22 +42,30 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     """Score everyone with ``stagecast-scorer@champion``; writes the run's parquet files."""
     space = Workspace(Path(output))
     started = dt.datetime.now(dt.UTC)
-    archive = space.archive()
+    on_spark = space.config().engine == "spark"
+    archive = spark.opened(space) if on_spark else space.archive()
     loaded = registry.load(space.tracking())
-    at = archive.builder.last_snapshot
+    builder = archive.builder
+    at, rules = builder.last_snapshot, rules_mark(builder.taxonomy)
     step(f"scoring at {day_date(at)} with stagecast-scorer version {loaded.version.version}")
-    rows, context = score(loaded, archive, at, Stamp(run_id, started))
-    rules = rules_mark(archive.builder.taxonomy)
-    rows = _causes_told(space, rows, rules, day_date(at))
-    folder = run_folder(space.output, run_id)
-    path = folder / "scores" / "scores.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_parquet(path, pa.Table.from_pandas(rows, preserve_index=False))
-    context |= stored_facts(archive.builder, at)
+    folder, stamp = run_folder(space.output, run_id), Stamp(run_id, started)
+    (folder / "scores").mkdir(parents=True, exist_ok=True)
+    before = _under_other_rules(space, rules, day_date(at))
+    if isinstance(archive, Archive):
+        rows, context = score(loaded, archive, at, stamp)
+        if before is not None:
+            published = pd.read_parquet(before.folder, columns=["customer_id", "stage"])
+            rows = caused_by_definition(rows, published, before.snapshot_at)
+        made = pa.Table.from_pandas(rows, preserve_index=False)
+        write_parquet(folder / "scores" / "scores.parquet", made)
+        customers = len(rows)
+        context |= stored_facts(builder, at)
+    else:
+        customers, context = spark.score(space, archive, loaded, at, stamp, before)
     (folder / "scoring_context.json").write_text(json.dumps(context, indent=1), encoding="utf-8")
     meta = {
         "run_id": run_id,
-        "dataset": archive.builder.config.name,
+        "dataset": builder.config.name,
         "snapshot_at": str(day_date(at)),
         "scorer_version": str(loaded.version.version),
         "mlflow_run_id": loaded.version.run_id,
@@ -63,22 +73,21 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         "started_at": started.isoformat(),
     }
     (folder / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-    step(f"scored {len(rows):,} customers")
-    return {**meta, "customers": len(rows)}
+    step(f"scored {customers:,} customers")
+    return {**meta, "customers": customers}
 
 
-def _causes_told(space: Workspace, rows: pd.DataFrame, rules: str, day: dt.date) -> pd.DataFrame:
-    """Scored rows; stages that differ from those last published under other rules say why."""
+def _under_other_rules(space: Workspace, rules: str, day: dt.date) -> Before | None:
+    """The scores last published, where other rules made their stages."""
     runs = [run for run in store.published_runs(space.output) if run.snapshot_at <= day]
     for run in sorted(runs, key=lambda run: (run.snapshot_at, run.sequence), reverse=True):
         folder = run_folder(space.output, run.run_id)
         about, scores = folder / "run.json", folder / "scores"
         if not about.is_file() or not scores.is_dir():
             continue
-        if json.loads(about.read_text(encoding="utf-8")).get("rules", rules) != rules:
-            before = pd.read_parquet(scores, columns=["customer_id", "stage"])
-            return caused_by_definition(rows, before, run.snapshot_at)
-    return rows
+        same = json.loads(about.read_text(encoding="utf-8")).get("rules", rules) == rules
+        return None if same else Before(scores, run.snapshot_at)
+    return None
 
 
 @flow(name="score")

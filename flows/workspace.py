@@ -45,6 +45,8 @@ _NOT_IN_FEATURES = {
     "threads",
     "memory_limit",
     "monitoring",
+    "engine",
+    "spark",
     "description",
     "notice",
     "snapshots",

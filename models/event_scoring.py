@@ -19,26 +19,11 @@ from features.event_rows import Row
 from features.everybody import Everybody
 from features.tallies import Tallies, tally
 from models.registry import Loaded
-from models.scoring import late_days_of, scoring_frame
+from models.scoring import Unstored, late_days_of, scoring_frame
 
 # Keys that a scoring run stores with its scoring context, for who is scored alone later.
 EVERYBODY, DEFINITION = "everybody", "definition"
 FILE = "events.csv"
-
-
-@dataclass(frozen=True)
-class Unstored:
-    """Features of a few customers, built when asked for and stored nowhere."""
-
-    builder: Builder
-
-    def features(self, at: int) -> pd.DataFrame:
-        """Feature frame of a snapshot."""
-        return self.builder.features(at)
-
-    def delayed(self, at: int, delay: int) -> pd.DataFrame:
-        """Feature frame of a snapshot from data that run some days behind."""
-        return self.builder.features(at, delay=delay)
 
 
 @dataclass(frozen=True)
@@ -150,7 +135,9 @@ def _plain(value: Any) -> Any:
 
 def stored_facts(builder: Builder, at: int) -> dict[str, Any]:
     """What a scoring run adds to its scoring context for `EventScorer`."""
-    return {
-        EVERYBODY: builder.everybody_at(at).as_json(),
-        DEFINITION: event_rows.definition(builder.config),
-    }
+    return facts_to_store(builder.everybody_at(at), builder.config)
+
+
+def facts_to_store(everybody: Everybody, config: Config) -> dict[str, Any]:
+    """Likewise, from the facts of everybody."""
+    return {EVERYBODY: everybody.as_json(), DEFINITION: event_rows.definition(config)}

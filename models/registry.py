@@ -333,6 +333,11 @@ def load(tracking: Tracking, name: str = SCORER, *, version: int | None = None) 
         ) from error
 
 
+def load_folder(folder: Path, version: Version) -> Loaded:
+    """Load a version from a copy of its artifacts, where no registry can be reached."""
+    return Loaded(mlflow.pyfunc.load_model(str(folder)), version)
+
+
 def artifacts(tracking: Tracking, name: str, version: int) -> Path:
     """Local folder of a version's artifacts, downloaded where the store keeps them elsewhere."""
     with _current(tracking):

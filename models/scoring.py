@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -95,6 +96,21 @@ class Features(Protocol):
         """Feature frame of a snapshot from data that run some days behind."""
 
 
+@dataclass(frozen=True)
+class Unstored:
+    """Features of a few customers, built when asked for and stored nowhere."""
+
+    builder: Builder
+
+    def features(self, at: int) -> pd.DataFrame:
+        """Feature frame of a snapshot."""
+        return self.builder.features(at)
+
+    def delayed(self, at: int, delay: int) -> pd.DataFrame:
+        """Feature frame of a snapshot from data that run some days behind."""
+        return self.builder.features(at, delay=delay)
+
+
 def with_late(archive: Features, features: pd.DataFrame, at: int, late_days: int) -> pd.DataFrame:
     """Features with those of a current-stage model of late data beside them, marked as such."""
     if late_days == 0:
@@ -125,6 +141,22 @@ class Stamp:
 
     run_id: str
     scored_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class Before:
+    """Scores published under other rules.
+
+    Attributes
+    ----------
+    folder
+        Their parquet files.
+    snapshot_at
+        Their date.
+    """
+
+    folder: Path
+    snapshot_at: dt.date
 
 
 def scoring_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
@@ -169,8 +201,12 @@ def score(
         loaded.predict(frame.iloc[start : start + BATCH], context)
         for start in range(0, len(frame), BATCH)
     ]
-    rows = pd.concat(batches, ignore_index=True)
+    return stamped(pd.concat(batches, ignore_index=True), loaded, stamp), context
+
+
+def stamped(rows: pd.DataFrame, loaded: Loaded, stamp: Stamp) -> pd.DataFrame:
+    """Scored rows that say who scored them."""
     rows["scorer_version"] = str(loaded.version.version)
     rows["run_id"] = stamp.run_id
     rows["scored_at"] = np.datetime64(stamp.scored_at.replace(tzinfo=None), "us")
-    return rows, context
+    return rows
