@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from features.archive import Archive
 from features.build import TASKS, Task
 from features.locks import exclusive
 from features.timeline import day_date
-from flows.console import progress, step
+from flows.console import progress, step, warn
 from flows.workspace import Workspace, fingerprint
 from models import cards, monitoring, registry, report
 from models.evaluation import Figure
@@ -60,6 +61,9 @@ def _registered(
     with tracking.run(name, parent=tracking.existing(parent_run_id)) as run:
         drawn = report.task_figures(trained.result, archive.builder.taxonomy.names)
         _log(run, archive, trained, drawn)
+        for suspect in trained.leaks:
+            warn(str(suspect))
+        run.tags({"leaks": ", ".join(each.name for each in trained.leaks) or "none"})
         head = scorer_head(archive, {name: trained.part}, last, versions={})
         version = registry.log_version(
             run,
@@ -71,7 +75,8 @@ def _registered(
         )
     report.save_figures(drawn, folder)
     figures = [figure.as_dict() for figure in trained.result.figures]
-    return {"task": name, "version": version.version, "figures": figures}
+    leaks = [asdict(suspect) for suspect in trained.leaks]
+    return {"task": name, "version": version.version, "figures": figures, "leaks": leaks}
 
 
 def _tags(archive: Archive, data: LearnedFrom) -> dict[str, str]:
@@ -162,7 +167,8 @@ def train_flow(output: str) -> dict[str, Any]:
             versions = {result["task"]: result["version"] for result in results}
             figures = [figure for result in results for figure in result["figures"]]
             scorer = register_scorer(output, run.run_id, versions, figures)
-        meta = {"scorer": scorer, "parts": versions, "figures": figures}
+        leaks = [suspect for result in results for suspect in result["leaks"]]
+        meta = {"scorer": scorer, "parts": versions, "figures": figures, "leaks": leaks}
         fresh = space.output / "training.new"
         (fresh / "training.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         shutil.rmtree(space.training, ignore_errors=True)

@@ -8,17 +8,22 @@ from features.archive import Archive
 from features.build import Task
 from models.evaluation import Result, evaluate, test_set
 from models.inference import Part
+from models.leaks import Suspect, suspects
 from models.training import LearnedFrom, fit, training_set
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A task fitted twice: before its gate, where it was tested, and on all that has matured."""
+    """A task fitted twice: before its gate, where it was tested, and on all that has matured.
+
+    `leaks` are the features that alone told the outcome of the training data too well.
+    """
 
     gated: Part
     part: Part
     result: Result
     learned: LearnedFrom
+    leaks: tuple[Suspect, ...] = ()
 
 
 def train_one(archive: Archive, name: Task) -> Trained:
@@ -30,4 +35,4 @@ def train_one(archive: Archive, name: Task) -> Trained:
     result = evaluate(gated, gated_data, test, builder.horizon(name))
     data = training_set(archive, name, builder.last_snapshot)
     part = fit(data, builder.config, builder.taxonomy.names, threads=1)
-    return Trained(gated, part, result, LearnedFrom.of(data))
+    return Trained(gated, part, result, LearnedFrom.of(data), tuple(suspects(data)))

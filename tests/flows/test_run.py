@@ -65,6 +65,8 @@ def test_the_run_folder_holds_what_the_readme_promises(shop: Shop) -> None:
     plots = {p.stem for p in (folder / "report").glob("*.png")}
     assert plots >= {"churn_reliability", "churn_gains", "clv_deciles", "stage_confusion"}
     assert plots >= {"transition_matrix", "stage_flow"}
+    trained = json.loads((shop.output / "training" / "training.json").read_text(encoding="utf-8"))
+    assert trained["leaks"] == []
     manifest = json.loads((folder / "audiences" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["plan_only"] is True
     assert "next:" in shop.printed
