@@ -36,6 +36,26 @@ def reasons(rule: Rule, scores: pd.DataFrame, moment: Moment) -> Text:
     return np.array(["; ".join(dict.fromkeys(line)) for line in lines], dtype=object)
 
 
+def with_sentences(audience: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
+    """Audience rows whose members' reasons end with the sentences on their scores.
+
+    Parameters
+    ----------
+    audience
+        Rows of a plan; the removed stay as they are.
+    told
+        ``reason_1..3`` by customer_id; null where there is none.
+    """
+    lines = audience["reasons"].astype(object).to_numpy(copy=True)
+    member = (audience["change"] != "removed").to_numpy()
+    sentences = told.reindex(audience["customer_id"])[list(REASON_COLUMNS)].to_numpy(dtype=object)
+    for row in np.flatnonzero(member):
+        line = str(lines[row] or "")
+        more = [text for text in sentences[row] if isinstance(text, str) and text not in line]
+        lines[row] = "; ".join(filter(None, [line, *more]))
+    return audience.assign(reasons=pd.Series(lines, index=audience.index).astype("str"))
+
+
 def _affirmed(rule: Rule) -> list[Condition]:
     """Conditions not under a ``not``."""
     if isinstance(rule, Condition):

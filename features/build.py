@@ -13,12 +13,14 @@ import pyarrow as pa
 from features import labels
 from features.catalog import FeatureSpec, View, catalogue
 from features.config import Config
-from features.contracts import ROLES
+from features.contracts import CUSTOMER, ROLES
+from features.contractual import involuntary_subjects
 from features.delayed import seen_before
 from features.errors import UserError
 from features.everybody import Everybody
+from features.liking import preferred_channel
 from features.link_causes import LINKS
-from features.snapshots import bought_within, existing, keys, profile, snapshot_stamp
+from features.snapshots import existing, keys, profile, snapshot_stamp
 from features.stage_records import StageRecords, declared, stage_records
 from features.stages import Timers, timers
 from features.tallies import Tallies
@@ -77,7 +79,8 @@ class Builder:
         """
         taxonomy = load_taxonomy(config)
         links = [] if config.identities is None else [LINKS]
-        made = history(tallies, config.role_types(), [*taxonomy.subjects(), *links])
+        forced = involuntary_subjects(config.churn)
+        made = history(tallies, config.role_types(), [*taxonomy.subjects(), *links, *forced])
         recorded = None
         if records is not None and config.stage.truth == "history":
             recorded = stage_records(records, declared(config), taxonomy, made.customers)
@@ -250,9 +253,21 @@ class Builder:
             columns[name] = values[positions].astype(np.float64)
         names = np.array(self.taxonomy.names, dtype=object)
         columns["stage"] = names[clocks.code[positions]]
-        columns["churn_eligible"] = bought_within(view, self.config.activity_days)[positions]
+        able = labels.churn_population(view, self.config.churn, self.config.activity_days)
+        columns["churn_eligible"] = able[positions]
         frame = pd.DataFrame(columns)
         return pd.concat([keys(self.history, positions, at), frame], axis=1)
+
+    def channels(self, at: int) -> pd.Series:
+        """Preferred channel of every existing customer, None where none is known; by customer_id.
+
+        The column ``preferred_channel`` of `profile`, without the rest of it.
+        """
+        positions = existing(self.history, at)
+        view = View(self.history.known_before(at), at, self.spec.minor_units)
+        rates = None if self.everybody is None else self.everybody.responses
+        found = preferred_channel(view, rates)[positions]
+        return pd.Series(found, index=keys(self.history, positions, at)[CUSTOMER], dtype=object)
 
     def _timers(self, at: int, seen: History) -> Timers:
         task = self.config.transition
@@ -265,7 +280,7 @@ class Builder:
             return labels.churn_labels(
                 history,
                 at,
-                horizon_days=config.churn.horizon_days,
+                config.churn,
                 settle_days=config.settle_days,
                 activity_days=config.activity_days,
             )

@@ -164,6 +164,19 @@ class Config(CustomerData):
             )
         return self
 
+    @model_validator(mode="after")
+    def _involuntary_cancels_are_cancels(self) -> Config:
+        cancels = self.role_types().get("cancel", ())
+        unknown = sorted(set(self.churn.involuntary) - set(cancels))
+        if unknown:
+            raise ValueError(
+                f"`churn.involuntary` names {unknown[0]!r}, which is no event type of the role "
+                f"cancel (roles: {{cancel: {list(cancels)}}})"
+            )
+        if self.churn.involuntary and self.churn.by != "cancel":
+            raise ValueError("`churn.involuntary` without `churn.by: cancel`")
+        return self
+
     @property
     def memory_bytes(self) -> int:
         """The memory that reading and tallying stay within."""

@@ -14,13 +14,14 @@ import pandas as pd
 from features.catalog import View
 from features.conditions import Compare
 from features.contracts import MONEY_ROLES
+from features.contractual import cancels, under_contract
 from features.day_rows import FAR_PAST, Array, Subject, Window
 from features.facts import Facts
 from features.snapshots import bought_within, existing, keys, snapshot_stamp
 from features.stage_definitions import Taxonomy
 from features.stage_records import UNSTAGED, StageRecords
 from features.stages import decide, stage_at
-from features.task_config import StageTask
+from features.task_config import ChurnTask, StageTask
 from features.windows import History
 
 
@@ -36,25 +37,38 @@ def _frame(history: History, positions: Array, at: int, end: int) -> pd.DataFram
 
 
 def churn_labels(
-    history: History, at: int, *, horizon_days: int, settle_days: int, activity_days: int | None
+    history: History, at: int, task: ChurnTask, *, settle_days: int, activity_days: int | None
 ) -> pd.DataFrame:
     """No purchase in ``[t, t + h)``, for those who bought within the activity window.
+
+    Where churn is by cancel events: a voluntary one in ``[t, t + h)``, for those who are under a
+    contract as well.
 
     Returns
     -------
     DataFrame
-        customer_id, snapshot_at, label_end_at, no_purchase (0 or 1); one row an eligible
-        customer.
+        customer_id, snapshot_at, label_end_at, no_purchase (0 or 1; by cancel events: cancelled);
+        one row an eligible customer.
     """
-    end = at + horizon_days
+    end = at + task.horizon_days
     positions = existing(history, at)
-    eligible = bought_within(View(history.known_before(at), at, 0), activity_days)
+    eligible = churn_population(View(history.known_before(at), at, 0), task, activity_days)
     positions = positions[eligible[positions]]
-    window = _after(history.known_before(end + settle_days), "purchase", at, horizon_days)
     frame = _frame(history, positions, at, end)
-    none = np.ones(len(history.customers)) if window is None else window.count == 0
-    frame["no_purchase"] = none[positions].astype(np.float64)
+    matured = history.known_before(end + settle_days)
+    if task.by == "cancel":
+        churned = cancels(matured, task, at)
+    else:
+        window = _after(matured, "purchase", at, task.horizon_days)
+        churned = np.ones(len(history.customers)) if window is None else window.count == 0
+    frame["no_purchase"] = churned[positions].astype(np.float64)
     return frame
+
+
+def churn_population(view: View, task: ChurnTask, activity_days: int | None) -> Array:
+    """Whether churn risk applies to each customer of a view."""
+    bought = bought_within(view, activity_days)
+    return bought & under_contract(view) if task.by == "cancel" else bought
 
 
 def clv_labels(

@@ -19,16 +19,23 @@ class TrainGrid(Strict):
 
 
 class ChurnTask(Strict):
-    """Churn risk: no purchase (or a cancel) within the horizon."""
+    """Churn risk: no purchase within the horizon, or for contracts a cancel event.
+
+    With ``by: cancel``, cancel events of the types in `involuntary` (a payment that failed) end a
+    contract without being the churn that is predicted.
+    """
 
     horizon_days: PositiveDays = 90
+    by: Literal["purchase", "cancel"] = "purchase"
+    involuntary: tuple[str, ...] = ()
     train: TrainGrid = TrainGrid()
 
 
 class ClvTask(Strict):
-    """Customer lifetime value: net spend within the horizon."""
+    """Customer lifetime value: net spend within the horizon; `margin` is the share of it kept."""
 
     horizon_days: PositiveDays = 90
+    margin: Annotated[float, Field(gt=0, le=1)] | None = None
     train: TrainGrid = TrainGrid()
 
 

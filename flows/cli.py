@@ -213,6 +213,22 @@ def leads(
 
 
 @app.command()
+def explain(
+    customer: Annotated[str, typer.Argument(help="Id of the customer.", metavar="CUSTOMER")],
+    output: Output = OUTPUTS,
+    json_file: JsonFile = None,
+) -> None:
+    """Why a customer's scores are what they are: the three strongest reasons, with values."""
+    settings.apply(output.absolute())
+    folder = _prepared(output, None, None)
+    from flows.console import deliver
+    from flows.reasons import explained, print_explained
+
+    found = explained(Path(folder), customer)
+    deliver(found, json_file, lambda: print_explained(found))
+
+
+@app.command()
 def backtest(
     config: ConfigFile = None,
     output: Output = OUTPUTS,

@@ -18,6 +18,7 @@ from features.locks import exclusive
 from features.runs import RunRecord, run_folder, write_parquet
 from flows.console import step, warn
 from flows.plan import planned_from, read_meta
+from flows.reasons import add_reasons
 from flows.summary import write_summary
 from flows.workspace import Workspace, new_run_id
 
@@ -26,7 +27,7 @@ def write_plan(output: str, run_id: str, confirm: tuple[str, ...] | None = None)
     """Plan every campaign from a run's scores, and write its audience files and exports."""
     space = Workspace(Path(output))
     folder = run_folder(space.output, run_id)
-    planned = planned_from(space, run_id, confirm=confirm)
+    planned = add_reasons(space, run_id, planned_from(space, run_id, confirm=confirm))
     plan, run = planned.plan, planned.run
     write_audiences(plan, folder / "audiences", run=run)
     write_parquet(folder / "audience.parquet", audience_table(plan))

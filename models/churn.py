@@ -12,10 +12,12 @@ import pandas as pd
 from models import metrics
 from models.calibration import fit_calibration
 from models.churn_btyd import mixed_with_btyd
+from models.cold_start import fit_back_off
 from models.inference import (
     Array,
     Part,
     calibrated,
+    churn_btyd_logit,
     churn_group,
     churn_lift,
     derive_each,
@@ -31,6 +33,7 @@ from models.two_class import (
     out_of_fold,
     refit,
     sampled,
+    strong_columns,
     varying_columns,
 )
 
@@ -122,6 +125,7 @@ def fit_churn(
     at_validation: pd.DataFrame | None = None,
     at_origin: pd.DataFrame | None = None,
     recipe: TwoClassRecipe | None = None,
+    by: str = "purchase",
 ) -> Part:
     """Fit the churn model on all matured snapshots.
 
@@ -147,6 +151,8 @@ def fit_churn(
         Seed of folds and trees, and number of threads.
     recipe
         Settings; None for the default ones.
+    by
+        What churn is: no ``purchase``, or for contracts a ``cancel`` event.
 
     Returns
     -------
@@ -166,6 +172,7 @@ def fit_churn(
     share = simple_share(frame, horizon_days)
     if share:
         columns = steady_columns(frame, columns)
+    columns = strong_columns(frame, columns, y, seed=seed, threads=threads)
     rarer = min(frame.loc[y == side, "customer_id"].nunique() for side in (0, 1))
     with_trees = bool(columns) and rarer >= MIN_CLASS_FOR_TREES
     if not with_trees:
@@ -182,7 +189,7 @@ def fit_churn(
         logit = linear(straight, matrix(frame, columns))
     simple = fit_logistic(frame, _varying(RFM, frame), y, strength=RFM_STRENGTH)
     logit = (1 - share) * logit + share * linear(simple, matrix(frame, simple["columns"]))
-    parameters = {
+    parameters: dict[str, Any] = {
         "columns": columns,
         "linear": straight,
         "simple": simple,
@@ -190,12 +197,14 @@ def fit_churn(
         "linear_weight": recipe.linear_weight,
         "horizon_days": horizon_days,
         "activity_days": activity_days,
+        "by": by,
         "rounds": rounds,
         "rows": len(frame),
         "snapshots": int(frame["snapshot_at"].nunique()),
     }
     at = np.flatnonzero(frame["snapshot_at"] == pd.Timestamp(validation_at))
     at = at if len(at) else np.arange(len(frame))
+    everyone, held_out = frame, logit
     rows, logit = frame.iloc[at], logit[at]
     if at_validation is not None and at_origin is not None:
         half, logit = mixed_with_btyd(
@@ -207,7 +216,13 @@ def fit_churn(
             at_origin=at_origin,
         )
         parameters |= half
-    return Part("churn", {**parameters, **_served(rows, logit, recipe, seed=seed)}, boosters)
+    parameters |= _served(rows, logit, recipe, seed=seed)
+    if share := parameters.get("btyd_weight", 0.0):
+        other = churn_btyd_logit(parameters["btyd"], everyone, horizon_days)
+        held_out = (1 - share) * held_out + share * other
+    risk = calibrated(parameters["calibration"], sigmoid(held_out))
+    parameters["back_off"] = fit_back_off(everyone, y, risk) if with_trees else None
+    return Part("churn", parameters, boosters)
 
 
 def _served(

@@ -27,6 +27,7 @@ from models.clv_shape import (
     fit_shapes,
     floor_of,
     refit_shapes,
+    strong_columns,
     with_btyd,
 )
 from models.inference import Array, Part
@@ -57,6 +58,7 @@ def fit_clv(
     horizon_days: int,
     seed: int,
     threads: int = 2,
+    margin: float | None = None,
 ) -> Part:
     """Fit the CLV part on matured snapshots; its BTYD on the training date.
 
@@ -76,6 +78,8 @@ def fit_clv(
         Days of the horizon.
     seed, threads
         Seed of LightGBM and its threads.
+    margin
+        Share of spend that is margin, for the second figure; None where it is not known.
 
     Returns
     -------
@@ -105,6 +109,7 @@ def fit_clv(
         "interval": {},
         "tiers": {"top": np.inf, "mid": np.inf},
         "coverage": COVERAGE,
+        "margin": margin,
     }
     gated, deviance, rounds = _gated(snapshots, validation, shared, seed=seed, threads=threads)
     at = pd.Timestamp(at_origin["snapshot_at"].iloc[0])
@@ -176,9 +181,9 @@ def _gated(
     enough = sum(len(s.rows) for s in earlier if s.spend.sum() > 0) >= MIN_ROWS
     if not enough or validation.spend.sum() == 0:
         return plain, deviance, {}
-    glm, boosters, rounds = fit_shapes(
-        earlier, validation, shared["columns"], seed=seed, threads=threads
-    )
+    columns = strong_columns(earlier, shared["columns"], seed=seed, threads=threads)
+    head["columns"] = columns
+    glm, boosters, rounds = fit_shapes(earlier, validation, columns, seed=seed, threads=threads)
     hybrid = Part("clv", {**head, "serve": "hybrid", "glm": glm}, boosters)
     gain = _losses(plain, validation) - _losses(hybrid, validation)
     clear = _errors(gain) >= CLEAR_GAIN and gain.mean() >= LARGE_GAIN * abs(deviance["btyd"])

@@ -17,6 +17,7 @@ from sklearn.linear_model import TweedieRegressor
 from models import btyd as btyd_models
 from models import inference
 from models.inference import Array
+from models.selection import MOST_COLUMNS, row_limit, strongest
 
 POWER = 1.5  # Tweedie variance power: spend is a sum of a few skewed amounts
 TREES: dict[str, Any] = {
@@ -37,7 +38,8 @@ TREES: dict[str, Any] = {
 }
 SEEDS = 3
 MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 400, 30, 1.1
-MAX_ROWS = 100_000  # rows the trees and the linear model see, drawn evenly over snapshots
+# Rows the trees and the linear model see, drawn evenly over snapshots, and rows times columns.
+MAX_ROWS, MAX_CELLS = 100_000, 10_000_000
 FLOOR = 1e-3  # of the mean BTYD CLV: the smallest starting value
 BTYD_COLUMNS = ["btyd__p_alive", "btyd__expected_days", "btyd__expected_value", "btyd__clv"]
 GLM_COLUMNS = [
@@ -146,12 +148,28 @@ def _stack(snapshots: list[Snapshot], columns: list[str]) -> tuple[Array, Array,
     of customers that shifts from snapshot to snapshot.
     """
     used = [s for s in snapshots if s.spend.sum() > 0]
-    step = -(-sum(len(s.rows) for s in used) // MAX_ROWS)
+    most = row_limit(len(columns), most=MAX_ROWS, cells=MAX_CELLS)
+    step = -(-sum(len(s.rows) for s in used) // most)
     picks = [slice(number % step, None, step) for number in range(len(used))]
     pairs = list(zip(used, picks, strict=True))
     x = np.concatenate([inference.matrix(s.rows.iloc[pick], columns) for s, pick in pairs])
     y = np.concatenate([_target(s)[pick] for s, pick in pairs])
     return x, y, np.concatenate([_init(s)[pick] for s, pick in pairs])
+
+
+def strong_columns(
+    fit: list[Snapshot], columns: list[str], *, seed: int, threads: int
+) -> list[str]:
+    """Columns worth learning from, where there are very many (see `models.selection`).
+
+    Those of the regression always stay.
+    """
+    if len(columns) <= MOST_COLUMNS or not sum(s.spend.sum() for s in fit):
+        return columns
+    x, y, _ = _stack(fit, columns)
+    kept = strongest(x, y, seed=seed, threads=threads, objective="tweedie")
+    strong = {columns[at] for at in kept} | set(GLM_COLUMNS)
+    return [name for name in columns if name in strong]
 
 
 def standardised(x: Array) -> tuple[dict[str, list[float]], Array]:

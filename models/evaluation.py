@@ -22,7 +22,7 @@ from models.lead_points import lead_points
 from models.measures import Measure, lead_measures, measures
 from models.resampling import REPEATS, customer_draws, drawn
 from models.subsets import subsets
-from models.training import TrainingSet, labelled, population
+from models.training import TrainingSet, labelled, population, with_channel
 
 Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Array]
@@ -124,7 +124,7 @@ def test_set(archive: Archive, task: Task, at: int) -> Test:
 
 def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Test:
     """As `test_set`, with features that know nothing of the last `delay` days."""
-    everyone = archive.delayed(at, delay)
+    everyone = with_channel(archive, task, archive.delayed(at, delay), at)
     rows = labelled(everyone, archive.builder.labels(task, at))
     config, leads = archive.builder.config, None
     if task == "clv":

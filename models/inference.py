@@ -644,8 +644,9 @@ def btyd_columns(btyd: Mapping[str, Any], frame: pd.DataFrame, *, horizon: float
 # ------------------------------------------------------------------------------------------- CLV
 # parameters: horizon_days, btyd, serve (hybrid, btyd), columns, glm {columns, means, scales,
 # coefficients, intercept}, floor, level_correction, hybrid_weight (beside BTYD), interval {group:
-# [below, above]}, orders_per_day, first_purchase {p, spend, orders, order_value, linear, columns,
-# linear_weight, score {p, score}, bands}, tiers {top, mid}; boosters h_<seed>, h2_<seed>, lead_<n>.
+# [below, above]}, orders_per_day, margin (share of spend, or null), first_purchase {p, spend,
+# orders, order_value, linear, columns, linear_weight, back_off (as for churn), score {p, score},
+# bands}, tiers {top, mid}; boosters h_<seed>, h2_<seed>, lead_<n>.
 
 
 def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
@@ -748,7 +749,40 @@ def clv_first_purchase(part: Part, frame: pd.DataFrame) -> Array:
         x = matrix(frame, first["columns"])
         trees = np.mean(raw_scores([part.boosters[name] for name in names], x), axis=0)
         z = first["linear_weight"] * z + (1.0 - first["linear_weight"]) * trees
-    return sigmoid(z)
+    return backed_off(first.get("back_off"), frame, sigmoid(z))
+
+
+def cold_rows(frame: pd.DataFrame, days: float) -> Array:
+    """Whether the first sign of life lies under `days` back; not where there was none yet."""
+    if "tenure__days" not in frame:
+        return np.full(len(frame), False)
+    tenure = frame["tenure__days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(tenure < days)
+
+
+def cold_rates(back_off: Mapping[str, Any], frame: pd.DataFrame) -> Array:
+    """Rate of every row's cohort by tenure, within its channel where that is known."""
+    tenure = frame["tenure__days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    cohort = np.searchsorted(back_off["ages"], np.nan_to_num(tenure), side="right")
+    rate = np.asarray(back_off["cohorts"], dtype=np.float64)[cohort]
+    if "preferred_channel" in frame and back_off["channels"]:
+        channel = frame["preferred_channel"].to_numpy(dtype=object)
+        for name, rates in back_off["channels"].items():
+            mine = channel == name
+            rate[mine] = np.asarray(rates, dtype=np.float64)[cohort[mine]]
+    return rate
+
+
+def backed_off(back_off: Mapping[str, Any] | None, frame: pd.DataFrame, p: Array) -> Array:
+    """Chances, those of cold customers mixed in logits with the rate of their like."""
+    if not back_off or not back_off["weight"]:
+        return p
+    rows = np.flatnonzero(cold_rows(frame, back_off["days"]) & ~np.isnan(p))
+    rate, own = cold_rates(back_off, frame.iloc[rows]), np.clip(p[rows], 1e-6, 1.0 - 1e-6)
+    weight, out = back_off["weight"], p.copy()
+    z = (1.0 - weight) * (np.log(own) - np.log1p(-own))
+    out[rows] = sigmoid(z + weight * (np.log(rate) - np.log1p(-rate)))
+    return out
 
 
 def lead_columns(first: Mapping[str, Any], p: Array) -> dict[str, Array]:
@@ -770,6 +804,12 @@ def clv_tier(tiers: Mapping[str, Any], clv: Array) -> Array:
     return np.asarray(tier)
 
 
+def clv_margin(part: Part, clv: Array) -> Array:
+    """Margin of the expected spend; NaN where none is known, as in parts of earlier versions."""
+    margin = part.parameters.get("margin")
+    return clv * (np.nan if margin is None else float(margin))
+
+
 def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
     """CLV columns of the scored row, for one snapshot; row-wise given the context.
 
@@ -788,7 +828,8 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
     ``expected_orders``, ``p_any_order`` within the horizon, ``average_order_value`` (expected money
     an order), ``next_order_days`` (days until an order is as likely as not; NaN where it never
     gets there), ``p_first_purchase``, ``lead_score`` and ``lead_band`` (who never bought; null for
-    buyers), ``p_alive`` (NaN for who never bought), ``value_tier`` (top, mid, low).
+    buyers), ``p_alive`` (NaN for who never bought), ``value_tier`` (top, mid, low),
+    ``clv_margin`` (NaN where no margin is known).
     """
     parameters = part.parameters
     horizon = float(parameters["horizon_days"])
@@ -828,13 +869,15 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
         "clv_high": high,
         "clv_horizon_days": np.full(len(frame), horizon),
         "value_tier": clv_tier(parameters["tiers"], out["clv"]),
+        "clv_margin": clv_margin(part, out["clv"]),
         **lead_columns(first, out["p_first_purchase"]),
     }
 
 
 # ----------------------------------------------------------------------------------------- churn
 # parameters: columns, linear {columns, means, scales, coefficients, intercept}, simple (likewise),
-# simple_weight, horizon_days, activity_days, calibration, bands, boosters (order)
+# simple_weight, horizon_days, activity_days, calibration, bands, back_off (cold customers: days,
+# ages, cohorts, channels, weight; or null), boosters (order)
 
 
 def calibrated(calibration: Mapping[str, Any], p: Array) -> Array:
@@ -875,10 +918,19 @@ def churn_lift(bands: Mapping[str, Any], group: Array, p: Array) -> Array:
     return np.asarray(p / (1.0 - p) * (1.0 - base) / base)
 
 
-def churn_eligible(frame: pd.DataFrame, activity_days: float | None) -> Array:
-    """Whether the last purchase lies at most `activity_days` back (None: ever bought)."""
+def churn_eligible(
+    frame: pd.DataFrame, activity_days: float | None, *, by: str = "purchase"
+) -> Array:
+    """Whether the last purchase lies at most `activity_days` back (None: ever bought).
+
+    By ``cancel`` events, who cancelled on the day of the last purchase or since is not.
+    """
     recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    return recency <= (np.inf if activity_days is None else activity_days)
+    eligible = recency <= (np.inf if activity_days is None else activity_days)
+    if by == "cancel" and "cancel__recency_days" in frame:
+        cancelled = frame["cancel__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+        eligible = eligible & ~(cancelled <= recency)
+    return np.asarray(eligible)
 
 
 def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
@@ -924,17 +976,20 @@ def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
 
     Returns
     -------
-    ``churn_eligible`` (bool), ``p_churn`` (P(no purchase within the horizon), NaN when not
+    ``churn_eligible`` (bool), ``p_churn`` (P(no purchase, or by contract: a cancellation, within
+    the horizon), NaN when not
     eligible), ``churn_horizon_days`` (float) and ``churn_band`` (high, medium, low, None when not
     eligible): the band compares with customers of the same stage and order count.
     """
     parameters = part.parameters
-    eligible = churn_eligible(frame, parameters["activity_days"])
+    by = parameters.get("by", "purchase")
+    eligible = churn_eligible(frame, parameters["activity_days"], by=by)
     p = np.full(len(frame), np.nan)
     band = np.full(len(frame), None, dtype=object)
     if eligible.any():
         rows = frame.iloc[np.flatnonzero(eligible)]
-        p[eligible] = calibrated(parameters["calibration"], churn_raw(part, derive(rows, context)))
+        risk = calibrated(parameters["calibration"], churn_raw(part, derive(rows, context)))
+        p[eligible] = backed_off(parameters.get("back_off"), rows, risk)
         bands = parameters["bands"]
         lift = churn_lift(bands, churn_group(rows), p[eligible])
         names = np.asarray(["low", "medium", "high"], dtype=object)
@@ -1270,6 +1325,7 @@ PART_COLUMNS = {
         "clv_high",
         "clv_horizon_days",
         "value_tier",
+        "clv_margin",
     ],
 }
 _DTYPES = {

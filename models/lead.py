@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from models import metrics
+from models.cold_start import fit_back_off
 from models.inference import Array, Part, clv_first_purchase, sigmoid
 from models.two_class import (
     TwoClassRecipe,
@@ -20,6 +21,7 @@ from models.two_class import (
     out_of_fold,
     refit,
     sampled,
+    strong_columns,
     varying_columns,
 )
 
@@ -72,8 +74,9 @@ def plain_leads(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, Any]:
         first = at_origin["purchase__amount_first"].mean()
         spend, orders = float(np.nan_to_num(first)), 1.0
     enough = MIN_FIRST <= len(new) <= len(leads) - MIN_FIRST
-    columns = varying_columns(leads) if enough else []
     y = bought.astype(np.float64)
+    columns = varying_columns(leads) if enough else []
+    columns = strong_columns(leads, columns, y, seed=0, threads=1) if columns else []
     straight = fit_logistic(leads, columns, y, strength=RECIPE.strength) if columns else None
     return {
         "p": plain_share(leads) if len(leads) else None,
@@ -115,7 +118,7 @@ def _trees(
     leads = sampled(leads, RECIPE, seed=seed).reset_index(drop=True)
     y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
     rarer = min(leads.loc[y == side, "customer_id"].nunique() for side in (0.0, 1.0))
-    columns = varying_columns(leads)
+    columns = strong_columns(leads, varying_columns(leads), y, seed=seed, threads=threads)
     if rarer < MIN_FOR_TREES or not columns:
         return {}, {}
     held = out_of_fold(leads, columns, y, RECIPE, seed=seed, threads=threads)
@@ -125,6 +128,7 @@ def _trees(
     found = {
         "columns": columns,
         "linear_weight": RECIPE.linear_weight,
+        "back_off": fit_back_off(leads, y, p),
         "report": {
             "rows": len(y),
             "rounds": held.rounds,

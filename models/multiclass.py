@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from models import inference
+from models.selection import SAMPLE_ROWS, row_limit, strongest
 
 Array = np.ndarray[Any, Any]
 
@@ -39,7 +40,8 @@ MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 500, 20, 1.1
 MIN_ROWS = 400  # fit rows below which trees are not tried
 MIN_CUSTOMERS = 100  # below it rows repeat so few customers that no snapshot can guard trees
 MIN_CLASS = 20  # fit rows of a class below which it is left to the table
-MAX_ROWS = 200_000  # rows learned from; more add time and nothing else
+# Rows learned from, and rows times columns: more add time and nothing else.
+MAX_ROWS, MAX_CELLS = 200_000, 15_000_000
 HELD_OUT = 5  # one customer in so many validates where there is one snapshot only
 SLACK_DAYS = 7
 
@@ -122,11 +124,19 @@ def customer_share(customers: pd.Series) -> Array:
     return np.asarray(hashed[codes])
 
 
+def thinned(frame: pd.DataFrame) -> pd.DataFrame:
+    """At most about `row_limit` rows: whole customers are left out, the same ones everywhere."""
+    most = row_limit(len(inference.model_columns(frame)), most=MAX_ROWS, cells=MAX_CELLS)
+    if len(frame) <= most:
+        return frame
+    kept = customer_share(frame["customer_id"]) < max(most / len(frame), 0.001)
+    return frame[kept].reset_index(drop=True)
+
+
 def split_rows(frame: pd.DataFrame, validation_at: pd.Timestamp) -> Rows:
     """Fit rows before the validation snapshot, and its rows.
 
-    With a single snapshot a fifth of the customers validates. Very large frames are thinned by
-    whole customers.
+    With a single snapshot a fifth of the customers validates.
 
     Raises
     ------
@@ -143,14 +153,10 @@ def split_rows(frame: pd.DataFrame, validation_at: pd.Timestamp) -> Rows:
             f"{frame['snapshot_at'].min().date()} to {frame['snapshot_at'].max().date()}"
         )
     before = (frame["snapshot_at"] < at).to_numpy()
-    share = customer_share(frame["customer_id"])
-    kept = share < max(MAX_ROWS / len(frame), 0.001) if len(frame) > MAX_ROWS else share >= 0.0
     if before.any():
-        return Rows(np.flatnonzero(before & kept), np.flatnonzero(last & kept), "latest snapshot")
-    held = (share * 1000 % 1) < 1 / HELD_OUT
-    return Rows(
-        np.flatnonzero(last & kept & ~held), np.flatnonzero(last & kept & held), "held-out fifth"
-    )
+        return Rows(np.flatnonzero(before), np.flatnonzero(last), "latest snapshot")
+    held = (customer_share(frame["customer_id"]) * 1000 % 1) < 1 / HELD_OUT
+    return Rows(np.flatnonzero(last & ~held), np.flatnonzero(last & held), "held-out fifth")
 
 
 def frequent(y: Array, classes: int) -> list[int]:
@@ -158,8 +164,70 @@ def frequent(y: Array, classes: int) -> list[int]:
     return np.flatnonzero(np.bincount(y, minlength=classes) >= MIN_CLASS).tolist()
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What trees are fitted on: rows of learnable classes, their codes without gaps, settings."""
+
+    x: Array
+    code: Array
+    fit: Array
+    validation: Array
+    settings: dict[str, Any]
+
+    @property
+    def binning(self) -> dict[str, Any]:
+        """Settings of the data sets."""
+        return {"max_bin": self.settings["max_bin"], "verbose": -1}
+
+    def before(self, *callbacks: Any) -> lgb.Booster:
+        """Booster fitted without the validation rows, which stop it early."""
+        train = lgb.Dataset(self.x[self.fit], self.code[self.fit], params=self.binning)
+        held = self.x[self.validation], self.code[self.validation]
+        stop = lgb.early_stopping(PATIENCE, verbose=False)
+        return lgb.train(
+            dict(self.settings),
+            train,
+            MAX_ROUNDS,
+            valid_sets=[lgb.Dataset(*held, reference=train)],
+            callbacks=[stop, *callbacks],
+        )
+
+
+def tree_inputs(
+    x: Array,
+    y: Array,
+    rows: Rows,
+    *,
+    classes: list[int],
+    seed: int,
+    threads: int,
+    trees: Mapping[str, Any] | None = None,
+) -> Inputs | None:
+    """What `fit_trees` fits on (parameters as there); None where there is too little."""
+    position = np.full(int(y.max(initial=0)) + 1, -1)
+    position[classes] = np.arange(len(classes))
+    code = position[y]
+    fit, validation = (each[code[each] >= 0] for each in (rows.fit, rows.validation))
+    if len(classes) < 2 or len(fit) < MIN_ROWS or not len(validation):
+        return None
+    settings = {**TREES, **(trees or {})} | {
+        "num_class": len(classes),
+        "min_data_in_leaf": max(5, min(MIN_DATA, len(fit) // 50)),
+        "seed": seed,
+        "num_threads": threads,
+    }
+    return Inputs(x, code, fit, validation, settings)
+
+
 def fit_trees(
-    x: Array, y: Array, rows: Rows, *, classes: list[int], seed: int, threads: int
+    x: Array,
+    y: Array,
+    rows: Rows,
+    *,
+    classes: list[int],
+    seed: int,
+    threads: int,
+    trees: Mapping[str, Any] | None = None,
 ) -> Trees | None:
     """Fit on the fit rows with early stopping, then again on all; None where there is too little.
 
@@ -175,32 +243,18 @@ def fit_trees(
         Codes to learn; rows of other classes are left out.
     seed, threads
         LightGBM's seed and threads; results do not depend on the threads.
+    trees
+        Settings in place of those of `TREES`.
     """
-    position = np.full(int(y.max(initial=0)) + 1, -1)
-    position[classes] = np.arange(len(classes))
-    code = position[y]
-    fit, validation = (each[code[each] >= 0] for each in (rows.fit, rows.validation))
-    if len(classes) < 2 or len(fit) < MIN_ROWS or not len(validation):
+    settings: dict[str, Any] = {"seed": seed, "threads": threads, "trees": trees}
+    inputs = tree_inputs(x, y, rows, classes=classes, **settings)
+    if inputs is None:
         return None
-    parameters: Mapping[str, Any] = TREES | {
-        "num_class": len(classes),
-        "min_data_in_leaf": max(5, min(MIN_DATA, len(fit) // 50)),
-        "seed": seed,
-        "num_threads": threads,
-    }
-    binning = {"max_bin": TREES["max_bin"], "verbose": -1}
-    train = lgb.Dataset(x[fit], code[fit], params=binning)
-    check = lgb.Dataset(x[validation], code[validation], reference=train)
-    before = lgb.train(
-        dict(parameters),
-        train,
-        MAX_ROUNDS,
-        valid_sets=[check],
-        callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
-    )
+    before = inputs.before()
     rounds = max(1, round(REFIT_FACTOR * before.best_iteration))
-    both = np.sort(np.concatenate([fit, validation]))
-    final = lgb.train(dict(parameters), lgb.Dataset(x[both], code[both], params=binning), rounds)
+    both = np.sort(np.concatenate([inputs.fit, inputs.validation]))
+    everything = lgb.Dataset(inputs.x[both], inputs.code[both], params=inputs.binning)
+    final = lgb.train(dict(inputs.settings), everything, rounds)
     return Trees(before=before, final=final, rounds=rounds)
 
 
@@ -212,3 +266,27 @@ def derived_inputs(
     targets = {"truth_code", "next_code", "period"}
     columns = [name for name in inference.model_columns(rows) if name not in targets]
     return rows, steady_columns(rows, columns)
+
+
+def strong_columns(
+    inputs: pd.DataFrame, columns: list[str], outcomes: list[tuple[Array, Array]], **settings: int
+) -> list[str]:
+    """Columns worth learning from, where there are very many (see `models.selection`).
+
+    Parameters
+    ----------
+    inputs, columns
+        From `derived_inputs`.
+    outcomes
+        Class codes of all rows and the positions of the fit rows, one pair a forest to be fitted;
+        a column that is strong for one of them is kept.
+    settings
+        ``seed`` and ``threads``.
+    """
+    kept: set[int] = set()
+    for y, fit in outcomes:
+        if len(fit):
+            some = fit[:: -(-len(fit) // SAMPLE_ROWS)]
+            x = inference.matrix(inputs.iloc[some], columns)
+            kept |= set(strongest(x, y[some], objective="multiclass", **settings).tolist())
+    return [name for at, name in enumerate(columns) if at in kept] if kept else columns

@@ -16,14 +16,14 @@ import pandas as pd
 from models import inference, metrics
 from models.inference import Part
 from models.multiclass import (
-    MAX_ROWS,
     MIN_CLASS,
     MIN_CUSTOMERS,
     Rows,
     Trees,
-    customer_share,
     derived_inputs,
     fit_trees,
+    strong_columns,
+    thinned,
 )
 from models.stage import label_codes, tuned
 from models.stage_baselines import fit_frequency_table
@@ -71,13 +71,17 @@ def fit_recorded_stage(
     """
     if frame.empty:
         raise ValueError("no training rows: no customer had a stage record at a matured snapshot")
+    frame = thinned(frame)
     y = label_codes(frame["truth_code"], len(stages))
     inputs, columns = derived_inputs(frame, contexts)
     fold = inference.customer_folds(frame["customer_id"], FOLDS, seed)
-    splits = [_split(fold, number, frame["customer_id"]) for number in range(FOLDS)]
+    splits = [_split(fold, number) for number in range(FOLDS)]
     classes = _learnable(y, splits, len(stages))
     trees: list[Trees | None] = [None] * FOLDS
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
+        # One list for all folds: every label has had a small say in which columns are read.
+        told = [(y, rows.fit) for rows in splits]
+        columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
         x = inference.matrix(inputs, columns)
         settings: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
         trees = [fit_trees(x, y, rows, **settings) for rows in splits]
@@ -102,14 +106,12 @@ def fit_recorded_stage(
     return _guarded(part, inputs, y, contexts, validation_at, fitted)
 
 
-def _split(fold: Array, number: int, customers: pd.Series) -> Rows:
+def _split(fold: Array, number: int) -> Rows:
     """Rows that fit a fold's model, and those of the next fold's customers, which stop it."""
-    share = customer_share(customers)
-    kept = share < max(MAX_ROWS / len(fold), 0.001) if len(fold) > MAX_ROWS else share >= 0.0
     held = fold == (number + 1) % FOLDS
     return Rows(
-        np.flatnonzero(kept & (fold != number) & ~held),
-        np.flatnonzero(kept & held),
+        np.flatnonzero((fold != number) & ~held),
+        np.flatnonzero(held),
         "the next fold's customers",
     )
 

@@ -24,6 +24,8 @@ from models.multiclass import (
     fit_trees,
     frequent,
     split_rows,
+    strong_columns,
+    thinned,
 )
 from models.stage_baselines import fit_frequency_table
 
@@ -41,6 +43,7 @@ def fit_stage(
     stages: list[str],
     seed: int,
     threads: int = 2,
+    settings: Mapping[str, Any] | None = None,
 ) -> Part:
     """Fit the current-stage part on matured snapshots.
 
@@ -57,6 +60,8 @@ def fit_stage(
         Stage names by code.
     seed, threads
         Seed of LightGBM and its threads.
+    settings
+        LightGBM settings in place of the recipe's own (see `models.tuning`).
 
     Returns
     -------
@@ -68,13 +73,16 @@ def fit_stage(
     ValueError
         There are no rows, none at `validation_at`, or a truth code is not a stage.
     """
+    frame = thinned(frame)
     rows = split_rows(frame, validation_at)
     y = label_codes(frame["truth_code"], len(stages))
     inputs, columns = derived_inputs(frame, contexts)
     trees, classes = None, frequent(y[rows.fit], len(stages))
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
+        columns = strong_columns(inputs, columns, [(y, rows.fit)], seed=seed, threads=threads)
         x = inference.matrix(inputs, columns)
-        trees = fit_trees(x, y, rows, classes=classes, seed=seed, threads=threads)
+        found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
+        trees = fit_trees(x, y, rows, **found, trees=settings)
     table = fit_frequency_table(frame, len(stages))
     parameters: dict[str, Any] = {
         "stages": list(stages),

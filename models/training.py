@@ -102,6 +102,19 @@ def labelled(features: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**{name: labels[name].to_numpy() for name in extra})
 
 
+def with_channel(archive: Archive, task: Task, frame: pd.DataFrame, at: int) -> pd.DataFrame:
+    """Feature frame with ``preferred_channel``, for the tasks that back off to it.
+
+    Data that know no channels, or call them sensitive, get no such column.
+    """
+    config = archive.builder.config
+    known = any(source.columns.channel for source in config.sources)
+    if task not in ("churn", "clv") or not known or "channel" in config.sensitive:
+        return frame
+    channels = archive.builder.channels(at)
+    return frame.assign(preferred_channel=channels.reindex(frame[CUSTOMER]).to_numpy())
+
+
 def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
     """Matured snapshots of a task, with labels, as of an origin (day number).
 
@@ -113,7 +126,7 @@ def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
     builder = archive.builder
     frames, contexts = [], {}
     for at in builder.training_days(task, origin):
-        features = archive.inputs(task, at)
+        features = with_channel(archive, task, archive.inputs(task, at), at)
         contexts[snapshot_stamp(at)] = population(features)
         frames.append(labelled(features, builder.labels(task, at)))
     rows = sum(len(frame) for frame in frames)
@@ -129,7 +142,7 @@ def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
         origin,
         pd.concat(frames, ignore_index=True),
         contexts,
-        at_origin=archive.inputs(task, origin),
+        at_origin=with_channel(archive, task, archive.inputs(task, origin), origin),
         at_validation=features,
     )
 
@@ -183,6 +196,7 @@ def _fit(data: TrainingSet, config: Config, stages: list[str], threads: int) -> 
             data.contexts,
             horizon_days=config.churn.horizon_days,
             activity_days=config.activity_days,
+            by=config.churn.by,
             at_validation=data.at_validation,
             at_origin=data.at_origin,
             **shared,
@@ -193,6 +207,7 @@ def _fit(data: TrainingSet, config: Config, stages: list[str], threads: int) -> 
             data.contexts,
             at_origin=data.at_origin,
             horizon_days=config.clv.horizon_days,
+            margin=config.clv.margin,
             **shared,
         )
     if data.task == "stage":

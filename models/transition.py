@@ -25,6 +25,8 @@ from models.multiclass import (
     fit_trees,
     frequent,
     split_rows,
+    strong_columns,
+    thinned,
 )
 from models.transition_baselines import cells, fit_timer_table
 
@@ -47,6 +49,7 @@ def fit_transition(
     period_days: int,
     seed: int,
     threads: int = 2,
+    settings: Mapping[str, Any] | None = None,
 ) -> Part:
     """Fit the next-transition part on matured snapshots.
 
@@ -65,6 +68,9 @@ def fit_transition(
         The grid of the label: so many periods of so many days.
     seed, threads
         Seed of LightGBM and its threads.
+    settings
+        LightGBM settings of the destination step in place of the recipe's own (see
+        `models.tuning`).
 
     Returns
     -------
@@ -76,6 +82,7 @@ def fit_transition(
     ValueError
         There are no rows, none at `validation_at`, or a label lies outside stages and periods.
     """
+    frame = thinned(frame)
     rows = split_rows(frame, validation_at)
     cell = cells(frame, stages=len(stages), periods=periods)
     moved = cell < len(stages) * periods
@@ -85,9 +92,13 @@ def fit_transition(
     where = when = None
     timing_codes: list[int] = []
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
+        movers = _movers(rows, moved)
+        told = [(destination, rows.fit), (cell % periods, movers.fit)]
+        columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
         x = inference.matrix(inputs, columns)
-        where = fit_trees(x, destination, rows, classes=classes, seed=seed, threads=threads)
-        x, movers = np.column_stack([x, destination]), _movers(rows, moved)
+        found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
+        where = fit_trees(x, destination, rows, **found, trees=settings)
+        x = np.column_stack([x, destination])
         timing_codes = frequent((cell % periods)[movers.fit], periods)
         when = fit_trees(
             x, cell % periods, movers, classes=timing_codes, seed=seed, threads=threads

@@ -18,8 +18,10 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from models.inference import Array, linear, matrix, model_columns, signed_log1p
+from models.selection import SAMPLE_ROWS, row_limit, strongest
 
-LINEAR_ROWS = 80_000  # above it the linear half is fitted on a share of the customers
+# Above it the linear half is fitted on a share of the customers; less where columns are many.
+LINEAR_ROWS, LINEAR_CELLS = 80_000, 8_000_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class TwoClassRecipe:
     linear_weight: float = 0.5
     calibration: str = "raw"  # raw, platt, beta or isotonic: see models.calibration
     max_rows: int = 200_000  # above it customers are sampled
+    max_cells: int = 20_000_000  # rows times columns, likewise
 
     def lightgbm(self, *, rows: int, seed: int, threads: int) -> dict[str, Any]:
         """LightGBM parameters for this many training rows, deterministic for a seed."""
@@ -99,8 +102,9 @@ def fit_logistic(
     -------
     ``columns``, ``means``, ``scales``, ``coefficients`` and ``intercept``, JSON-able.
     """
-    if len(frame) > LINEAR_ROWS:  # a hundred coefficients need no more, and it is the slow half
-        some = customer_folds(frame["customer_id"], -(-len(frame) // LINEAR_ROWS), seed=0) == 0
+    most = row_limit(len(columns), most=LINEAR_ROWS, cells=LINEAR_CELLS)
+    if len(frame) > most:  # so few coefficients need no more, and it is the slow half
+        some = customer_folds(frame["customer_id"], -(-len(frame) // most), seed=0) == 0
         if not one_class(y[some]):
             frame, y = frame[some], y[some]
     x = signed_log1p(matrix(frame, columns))
@@ -135,11 +139,23 @@ def one_class(y: Array) -> bool:
 
 
 def sampled(frame: pd.DataFrame, recipe: TwoClassRecipe, *, seed: int) -> pd.DataFrame:
-    """At most about `max_rows` rows, whole customers kept."""
-    if len(frame) <= recipe.max_rows:
+    """At most about `row_limit` rows, whole customers kept."""
+    columns = len(model_columns(frame))
+    most = row_limit(columns, most=recipe.max_rows, cells=recipe.max_cells)
+    if len(frame) <= most:
         return frame
-    parts = int(np.ceil(len(frame) / recipe.max_rows * 100))
+    parts = int(np.ceil(len(frame) / most * 100))
     return frame[customer_folds(frame["customer_id"], parts, seed=seed) < 100]
+
+
+def strong_columns(
+    frame: pd.DataFrame, columns: list[str], y: Array, *, seed: int, threads: int
+) -> list[str]:
+    """Columns worth learning from, where there are very many (see `models.selection`)."""
+    step = -(-len(frame) // SAMPLE_ROWS)
+    x = matrix(frame.iloc[::step], columns)
+    kept = strongest(x, y[::step], seed=seed, threads=threads, objective="binary")
+    return [columns[at] for at in kept]
 
 
 @dataclass(frozen=True)

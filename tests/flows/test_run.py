@@ -229,3 +229,28 @@ def test_new_rules_are_told_apart_from_what_customers_did(shop: Shop, tmp_path: 
         assert set(after.loc[moved, "stage_change_cause"]) == {"definition"}
         assert (after.loc[moved, "previous_stage"] == before.loc[moved, "stage"]).all()
         assert "definition" not in set(after.loc[~moved, "stage_change_cause"])
+
+
+def test_audience_members_have_reasons_and_anyone_can_be_explained(shop: Shop) -> None:
+    current = read_current(shop.output)
+    audience = current.audience[current.audience["change"] != "removed"]
+    scores = current.scores.set_index("customer_id")
+    members = scores.index.isin(audience["customer_id"])
+    assert scores.loc[members, "reason_code_1"].notna().mean() > 0.9
+    assert scores.loc[~members, [f"reason_code_{n}" for n in (1, 2, 3)]].isna().all(axis=None)
+    assert (scores["reason_code_1"].notna() == scores["reason_1"].notna()).all()
+    for row in audience.itertuples():
+        told = scores.loc[row.customer_id, "reason_1"]
+        assert not isinstance(told, str) or told in row.reasons
+    file = shop.output / "runs" / current.run.run_id / "audiences" / "win_back.csv"
+    assert "no purchase for" in file.read_text(encoding="utf-8")
+    other = scores.index[~members][0]
+    done = stagecast("explain", other, "--output", shop.output, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["customer_id"] == other
+    assert said["reasons"][0]["code"].split("_")[0] in ("churn", "value")
+    assert said["reasons"][0]["sentence"]
+    nobody = stagecast("explain", "nobody", "--output", shop.output)
+    assert nobody.returncode == 2
+    assert "nobody of that id" in nobody.stderr
