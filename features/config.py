@@ -27,6 +27,7 @@ from features.task_config import (
     LeadTask,
     StageTask,
     TransitionTask,
+    Tune,
 )
 
 
@@ -98,6 +99,7 @@ class Config(CustomerData):
     lead: LeadTask = LeadTask()
     transition: TransitionTask = TransitionTask()
     stage: StageTask = StageTask()
+    tune: Tune | None = None
     settle_days: Annotated[int, Field(ge=0, le=365)] = 0
     campaigns: tuple[str, ...] = ()
     backtest: Backtest = Backtest()

@@ -39,6 +39,13 @@ class ClvTask(Strict):
     train: TrainGrid = TrainGrid()
 
 
+class Tune(Strict):
+    """Budget of the optional tuning: what runs out first ends the search."""
+
+    trials: Annotated[int, Field(ge=2, le=10_000)] = 30
+    minutes: Annotated[float, Field(gt=0, le=10_000)] = 5.0
+
+
 class LeadTask(Strict):
     """Leads: the points table that the lead score is tested against, points an event type."""
 

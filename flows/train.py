@@ -17,6 +17,7 @@ from features.build import TASKS, Task
 from features.locks import exclusive
 from features.timeline import day_date
 from flows.console import progress, step, warn
+from flows.tuning import log_tuning
 from flows.workspace import Workspace, fingerprint
 from models import cards, monitoring, registry, report
 from models.evaluation import Figure
@@ -64,6 +65,7 @@ def _registered(
         for suspect in trained.leaks:
             warn(str(suspect))
         run.tags({"leaks": ", ".join(each.name for each in trained.leaks) or "none"})
+        log_tuning(tracking, run, name, trained)
         head = scorer_head(archive, {name: trained.part}, last, versions={})
         version = registry.log_version(
             run,

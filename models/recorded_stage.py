@@ -40,6 +40,7 @@ def fit_recorded_stage(
     stages: list[str],
     seed: int,
     threads: int = 2,
+    settings: Mapping[str, Any] | None = None,
 ) -> Part:
     """Fit the current-stage part on recorded stages, cross-fitted by customer.
 
@@ -57,6 +58,8 @@ def fit_recorded_stage(
         Stage names by code.
     seed, threads
         Seed of the folds and of LightGBM, and its threads.
+    settings
+        LightGBM settings in place of the recipe's own (see `models.tuning`).
 
     Returns
     -------
@@ -83,8 +86,8 @@ def fit_recorded_stage(
         told = [(y, rows.fit) for rows in splits]
         columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
         x = inference.matrix(inputs, columns)
-        settings: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
-        trees = [fit_trees(x, y, rows, **settings) for rows in splits]
+        found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
+        trees = [fit_trees(x, y, rows, **found, trees=settings) for rows in splits]
     fitted = [each for each in trees if each is not None]
     part = Part(
         "stage",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -22,6 +22,7 @@ from models.inference import Part
 from models.recorded_stage import fit_recorded_stage
 from models.stage import fit_stage
 from models.transition import fit_transition
+from models.two_class import TwoClassRecipe
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,14 @@ def population(features: pd.DataFrame) -> dict[str, Any]:
     return inference.population_context(inference.population_sums(features))
 
 
-def fit(data: TrainingSet, config: Config, stages: list[str], *, threads: int) -> Part:
+def fit(
+    data: TrainingSet,
+    config: Config,
+    stages: list[str],
+    *,
+    threads: int,
+    settings: Mapping[str, Any] | None = None,
+) -> Part:
     """Fit the served recipe of a task.
 
     Parameters
@@ -165,6 +173,8 @@ def fit(data: TrainingSet, config: Config, stages: list[str], *, threads: int) -
         Stage names by code.
     threads
         Processors to use; the result does not depend on it.
+    settings
+        Tuned settings of the trees, in place of the recipe's own (see `models.tuning`).
 
     Raises
     ------
@@ -174,7 +184,7 @@ def fit(data: TrainingSet, config: Config, stages: list[str], *, threads: int) -
     if data.task == "churn":
         _require_two_classes(data)
     try:
-        return _fit(data, config, stages, threads)
+        return _fit(data, config, stages, threads, settings or {})
     except ValueError as error:
         raise UserError(
             f"{data.task}: training",
@@ -184,7 +194,9 @@ def fit(data: TrainingSet, config: Config, stages: list[str], *, threads: int) -
         ) from error
 
 
-def _fit(data: TrainingSet, config: Config, stages: list[str], threads: int) -> Part:
+def _fit(
+    data: TrainingSet, config: Config, stages: list[str], threads: int, settings: Mapping[str, Any]
+) -> Part:
     shared: dict[str, Any] = {
         "validation_at": data.validation_at,
         "seed": config.seed,
@@ -197,6 +209,7 @@ def _fit(data: TrainingSet, config: Config, stages: list[str], threads: int) -> 
             horizon_days=config.churn.horizon_days,
             activity_days=config.activity_days,
             by=config.churn.by,
+            recipe=replace(TwoClassRecipe(), **settings),
             at_validation=data.at_validation,
             at_origin=data.at_origin,
             **shared,
@@ -211,13 +224,14 @@ def _fit(data: TrainingSet, config: Config, stages: list[str], threads: int) -> 
             **shared,
         )
     if data.task == "stage":
-        return _fit_stage(data, config, stages, shared)
+        return _fit_stage(data, config, stages, shared | {"settings": settings})
     return fit_transition(
         data.frame,
         data.contexts,
         stages=stages,
         periods=config.transition.periods,
         period_days=config.transition.period_days,
+        settings=settings,
         **shared,
     )
 

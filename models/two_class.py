@@ -8,6 +8,7 @@ days: AUC of the trees .843 instead of .885 at 2017-08-03).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -176,11 +177,27 @@ def out_of_fold(
     threads: int,
 ) -> OutOfFold:
     """Log-odds of 0/1 outcomes by models that held the customer out, and their rounds."""
+    logit, rounds = np.zeros(len(y)), []
+    for outside, found, best in fold_by_fold(frame, columns, y, recipe, seed=seed, threads=threads):
+        logit[outside] = found
+        rounds.append(best)
+    return OutOfFold(logit=logit, rounds=rounds)
+
+
+def fold_by_fold(
+    frame: pd.DataFrame,
+    columns: list[str],
+    y: Array,
+    recipe: TwoClassRecipe,
+    *,
+    seed: int,
+    threads: int,
+) -> Iterator[tuple[Array, Array, int]]:
+    """Of each customer fold the positions of its rows, their log-odds, and the rounds it took."""
     x = matrix(frame, columns)
     fold = customer_folds(frame["customer_id"], recipe.folds, seed=seed)
     settings = recipe.lightgbm(rows=len(y), seed=seed, threads=threads)
     data = lgb.Dataset(x, y, params=settings, free_raw_data=False).construct()
-    logit, rounds = np.zeros(len(y)), []
     for held in range(recipe.folds):
         inside, outside = (np.flatnonzero(side) for side in (fold != held, fold == held))
         booster = lgb.train(
@@ -190,12 +207,11 @@ def out_of_fold(
             valid_sets=[data.subset(outside.tolist())],
             callbacks=[lgb.early_stopping(recipe.patience, verbose=False)],
         )
-        rounds.append(max(1, booster.best_iteration))
+        best = max(1, booster.best_iteration)
         straight = fit_logistic(frame.iloc[inside], columns, y[inside], strength=recipe.strength)
-        trees = np.asarray(booster.predict(x[outside], raw_score=True, num_iteration=rounds[-1]))
+        trees = np.asarray(booster.predict(x[outside], raw_score=True, num_iteration=best))
         weight = recipe.linear_weight
-        logit[outside] = weight * linear(straight, x[outside]) + (1 - weight) * trees
-    return OutOfFold(logit=logit, rounds=rounds)
+        yield outside, weight * linear(straight, x[outside]) + (1 - weight) * trees, best
 
 
 def refit(
