@@ -104,7 +104,7 @@ def said(
         return f"{meaning}: none yet"
     value = row[column]
     if unit in ("events", "days") and not meaning.startswith(("mean", "days from")):
-        return f"{_number(value)} {meaning}"
+        return f"{_number(value)} {_singular(meaning) if value == 1 else meaning}"
     if unit == "share":
         return f"{meaning}: {100 * value:.0f} %"
     digits = _MONEY_DIGITS if unit == "money" else 1
@@ -126,8 +126,12 @@ def _silence(role: str, row: Mapping[str, float]) -> str:
 
 def _stage(row: Mapping[str, float], stage: str | None) -> str:
     periods = row.get("stage__periods_in_stage", np.nan)
-    since = "" if np.isnan(periods) else f" for {_number(periods)} whole periods"
-    return f"stage {stage or 'unknown'} by the rules{since}"
+    named = f"stage {stage or 'unknown'} by the rules"
+    if np.isnan(periods):
+        return named
+    if periods == 0:
+        return f"{named} since this period"
+    return f"{named} for {_number(periods)} whole period{'' if periods == 1 else 's'}"
 
 
 @cache
@@ -137,6 +141,14 @@ def _plain(meaning: str) -> str:
         meaning = re.sub(rf"\b{role} events?\b(?<=events)", many, meaning)
         meaning = re.sub(rf"\b{role} event\b", one, meaning)
         meaning = re.sub(rf"\bamount of {role}\b", f"amount of {many}", meaning)
+    return meaning
+
+
+def _singular(meaning: str) -> str:
+    """Of a count of one: 1 purchase, 1 day with a purchase."""
+    for many, one in (("days with", "day with"), *WORDS.values()):
+        if meaning.startswith(f"{many} "):
+            return one + meaning.removeprefix(many)
     return meaning
 
 

@@ -38,6 +38,10 @@ def test_silence_is_told_against_the_usual_gap(row: dict[str, float], sentence: 
     ("column", "value", "sentence"),
     [
         ("touch__count_30d", 12.0, "12 visits, opens or clicks in the last 30 days"),
+        ("touch__count_30d", 1.0, "1 visit, open or click in the last 30 days"),
+        ("purchase__days_90d", 1.0, "1 day with a purchase in the last 90 days"),
+        ("stage__periods_in_stage", 0.0, "stage loyal by the rules since this period"),
+        ("stage__periods_in_stage", 1.0, "stage loyal by the rules for 1 whole period"),
         ("purchase__days_90d", 2.0, "2 days with a purchase in the last 90 days"),
         ("purchase__sum_90d", 1234.5, "amount of purchases in the last 90 days: 1,234.50"),
         ("preference__brand_share", 0.8, "share of the favourite brand: 80 %"),
@@ -45,7 +49,7 @@ def test_silence_is_told_against_the_usual_gap(row: dict[str, float], sentence: 
     ],
 )
 def test_other_sentences_come_from_the_catalogue(column: str, value: float, sentence: str) -> None:
-    assert said(theme(column), column, {column: value}, MEANINGS) == sentence
+    assert said(theme(column), column, {column: value}, MEANINGS, stage="loyal") == sentence
 
 
 def test_every_column_has_a_theme_and_a_sentence_without_its_code_name() -> None:
