@@ -164,6 +164,25 @@ class EventSource(Strict):
     lookups: tuple[Lookup, ...] = ()
     csv: CsvFormat = CsvFormat()
 
+    def mapped(self) -> set[str]:
+        """Names of the table's columns that are read, or that lookups are joined on."""
+        columns = self.columns
+        times = [time for time in (columns.occurred_at, columns.known_at) if time is not None]
+        plain = (
+            columns.customer_id,
+            columns.anonymous_id,
+            columns.value,
+            columns.value_times,
+            columns.order_id,
+            columns.session_id,
+            columns.channel,
+            columns.is_machine,
+            self.event_id,
+            self.event_type.column if isinstance(self.event_type, ColumnRef) else None,
+        )
+        names = {time.column for time in times} | {name for name in plain if name is not None}
+        return names | set(columns.attributes.values()) | {each.key for each in self.lookups}
+
 
 class IdentityColumns(Strict):
     """Which columns say who an unknown visitor turned out to be, and since when that is known."""

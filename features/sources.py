@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import duckdb
 import ibis
 from ibis.expr.types import Table, Value
 
-from features import datasets, tables
+from features import datasets
 from features.cells import as_found, as_moment, as_number, as_text
 from features.config import Config
 from features.connection import connect as connect
@@ -32,6 +31,7 @@ from features.quarantine import (
     refuse_if_too_bad,
     refuse_unknown_types,
 )
+from features.remote import copied
 from features.source_config import (
     ColumnRef,
     DatasetTable,
@@ -58,8 +58,15 @@ def reading(name: str) -> Iterator[None]:
         raise unreadable(name, error) from error
 
 
-def open_table(connection: Any, location: Location, source: Formatted) -> Table:
+def open_table(
+    connection: Any,
+    location: Location,
+    source: Formatted,
+    columns: Collection[str] | None = None,
+) -> Table:
     """The table at a location, lazily where the format allows.
+
+    Of a table of a database only some columns are asked for, where they are given.
 
     Raises
     ------
@@ -71,27 +78,8 @@ def open_table(connection: Any, location: Location, source: Formatted) -> Table:
         name = f"{location.dataset}_{location.table}"
         return connection.create_table(name, arrow, temp=True, overwrite=True)
     if isinstance(location, UrlTable):
-        return _url_table(connection, location)
+        return copied(connection, location, columns)
     return read_file(connection, location, source.csv)
-
-
-def _url_table(connection: Any, location: UrlTable) -> Table:
-    url = tables.with_secrets(location.url)
-    try:
-        remote = ibis.connect(url)
-        return connection.create_table(
-            f"remote_{uuid.uuid5(uuid.NAMESPACE_URL, f'{location.url} {location.table}').hex}",
-            remote.table(location.table).to_pyarrow(),
-            temp=True,
-            overwrite=True,
-        )
-    except Exception as error:
-        raise UserError(
-            describe(location),
-            found=f"{type(error).__name__}",
-            expected="a reachable database and an existing table",
-            mend="check the URL, the table name, and that the driver is installed",
-        ) from error
 
 
 def joined(connection: Any, source: EventSource, rows: Table | None = None) -> Table:
@@ -102,7 +90,9 @@ def joined(connection: Any, source: EventSource, rows: Table | None = None) -> T
     UserError
         Where the shared column is missing, or a lookup has it twice (rows would multiply).
     """
-    table = open_table(connection, source.events, source) if rows is None else rows
+    table = rows
+    if table is None:
+        table = open_table(connection, source.events, source, source.mapped())
     for lookup in source.lookups:
         right = open_table(connection, lookup.table, source)
         where = f"lookup {describe(lookup.table)}"

@@ -11,7 +11,7 @@ from ibis.expr.types import Table
 
 from features.config import Config
 from features.connection import connect
-from features.source_config import ColumnRef, DatasetTable, EventSource, UrlTable
+from features.source_config import DatasetTable, EventSource, UrlTable
 from features.sources import ATTRIBUTE, joined, open_table, standardise
 from features.spark import BATCH_ROWS, Batches, Cluster
 from features.tables import matches
@@ -27,11 +27,12 @@ def source_rows(cluster: Cluster, source: EventSource, config: Config) -> Any:
     """
     schema = _schema(source, config)
     if isinstance(source.events, DatasetTable | UrlTable):
-        raw = cluster.rows(open_table(connect(), source.events, source).to_pyarrow())
+        table = open_table(connect(), source.events, source, source.mapped())
+        raw = cluster.rows(table.to_pyarrow())
         return cluster.mapped(raw, _of_batches(source, config), schema)
     names = matches(source.events)
     if Path(names[0]).name.lower().endswith(".parquet"):
-        raw, needed = cluster.parquet(names), _needed(source)
+        raw, needed = cluster.parquet(names), source.mapped()
         raw = raw.select([f"`{name}`" for name in raw.columns if name in needed])
         return cluster.mapped(raw, _of_batches(source, config), schema)
     files = cluster.rows(pa.table({FILE: names})).repartition(len(names))
@@ -62,28 +63,6 @@ def _of_files(source: EventSource, config: Config) -> Callable[[Batches], Iterat
                     yield pa.Table.from_batches([rows])
 
     return read
-
-
-def _needed(source: EventSource) -> set[str]:
-    """Names of the columns that are mapped, or that lookups are joined on."""
-    columns = source.columns
-    times = [columns.occurred_at, columns.known_at]
-    names = {time.column for time in times if time is not None}
-    plain = (
-        columns.customer_id,
-        columns.anonymous_id,
-        columns.value,
-        columns.value_times,
-        columns.order_id,
-        columns.session_id,
-        columns.channel,
-        columns.is_machine,
-        source.event_id,
-    )
-    names |= {name for name in plain if name is not None}
-    if isinstance(source.event_type, ColumnRef):
-        names.add(source.event_type.column)
-    return names | set(columns.attributes.values()) | {lookup.key for lookup in source.lookups}
 
 
 _TYPES = {

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
+import ibis
 import pytest
 
-from features.config import load
+from features.config import Config, load
+from features.connection import connect
 from features.errors import UserError
+from features.remote import remote_rows
+from features.source_config import UrlTable
+from features.sources import joined, standardise
 from features.tallies import tally
 
 CONFIG = """\
@@ -42,6 +47,41 @@ def test_a_table_behind_a_url_is_read(
     config = load(config_of(tmp_path, "duckdb://${SHOP_DATABASE}"))
     tallies, _ = tally(config, latest=30000, quarantine=tmp_path / "quarantine")
     assert tallies.daily["value"].to_pylist() == [950]
+
+
+def plan_of(config: Config) -> str:
+    """The engine's plan to read a source's standard rows."""
+    (source,), connection = config.sources, connect()
+    rows = standardise(joined(connection, source), source, config)
+    plan = connection.raw_sql(f"EXPLAIN {ibis.to_sql(rows, dialect='duckdb')}").fetchall()
+    return "\n".join(text for _, text in plan)
+
+
+def test_only_mapped_columns_are_read_whatever_the_source(tmp_path: Path) -> None:
+    columns = "'a' c, date '2021-01-02' d, 9.5 v, repeat('long', 100) secret_note"
+    with duckdb.connect(str(tmp_path / "shop.db")) as con:
+        con.execute(f"create table orders as select {columns}")
+        for day in ("one", "two"):
+            con.execute(f"copy orders to '{tmp_path}/{day}.parquet'")
+    remote = load(config_of(tmp_path, f"duckdb://{tmp_path}/shop.db"))
+    location = remote.sources[0].events
+    assert isinstance(location, UrlTable)
+    with remote_rows(location, remote.sources[0].mapped()) as rows:
+        assert rows.columns == ("c", "d", "v")
+    files = remote.model_copy(
+        update={
+            "sources": (
+                remote.sources[0].model_copy(update={"events": str(tmp_path / "*.parquet")}),
+            )
+        }
+    )
+    plan = plan_of(files)
+    assert "READ_PARQUET" in plan
+    for read in (plan, plan_of(remote)):
+        assert "secret_note" not in read
+        assert "Projections" in read
+    tallies, _ = tally(files, latest=30000, quarantine=tmp_path / "quarantine")
+    assert tallies.daily["value"].to_pylist() == [1900]
 
 
 def test_an_unset_secret_is_named_and_no_url_is_shown(
