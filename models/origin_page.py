@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from models.gates import gates
 from models.measures import DESCRIPTIVE
 from models.origins import CalibrationChoice, Mean
 
@@ -55,6 +56,8 @@ def page(
     for model, metrics in SHOWN.items():
         lines += _model(model, metrics, means)
     lines += _groups(means)
+    held = [gate.told for gate in gates(one.as_dict() for one in means)]
+    lines += ["## Generic gates", "", *(f"- {sentence}" for sentence in held), ""] if held else []
     told = [*(f"- {each}" for each in warnings), *(f"- left out: {each}" for each in skipped)]
     lines += ["## Warnings", "", *(told or ["None."]), ""]
     if calibration is not None:
