@@ -20,6 +20,7 @@ from campaigns.reasons import reasons
 from campaigns.rules import Moment, numbers
 from campaigns.sharing import Room, best_first, fill, keep
 from campaigns.worth import RESPONSE_LABEL as VALUE_LABEL
+from campaigns.worth import uplift_name, uplifts
 
 __all__ = ["VALUE_LABEL", "CampaignPlan", "Consent", "plan_campaigns"]
 
@@ -127,6 +128,7 @@ def plan_campaigns(
     _check(rows, previous, moment)
     customers = pd.Index(rows["customer_id"])
     room = Room(customers, around, counted_channels(books))
+    added = uplifts(rows, [uplift_name(book) for book in books])
     drafts = [
         drafted(
             playbook,
@@ -137,6 +139,7 @@ def plan_campaigns(
             around=around,
             salt=salt,
             room=(room.by_channel, room.channels),
+            uplifts=added,
         )
         for playbook in books
     ]
@@ -297,7 +300,9 @@ def _summary(
         "smallest_detectable_effect": smallest_detectable_effect(
             len(joined), rate, playbook.control_share
         ),
-        "value_label": draft.worth.label if playbook.value is not None else "no value set",
+        "value_label": draft.worth.label(draft.member)
+        if playbook.value is not None
+        else "no value set",
         "value_means": playbook.value.means if playbook.value is not None else "",
         "consent_basis": consent,
         "plan_only": consent == "not_recorded",

@@ -53,6 +53,9 @@ class Circumstances:
         Scored rows of the snapshot before, for triggers on risen scores; None: there are none.
     products
         product_id, restocked_at and attributes, for affinity to restocked goods; None: unknown.
+    margins
+        Indexed by customer id: share of what the customer pays that is earned, by what they buy;
+        None: the products' margins are unknown, and the policy's holds for all.
     held
         Campaign -> why its export must wait for a confirmation (its triggers then let all pass).
     """
@@ -65,7 +68,15 @@ class Circumstances:
     sunset: pd.Series[Any] | None = None
     previous_scores: pd.DataFrame | None = None
     products: pd.DataFrame | None = None
+    margins: pd.Series[Any] | None = None
     held: Mapping[str, str] = field(default_factory=dict)
+
+    def margin(self, customers: pd.Index[Any]) -> npt.NDArray[np.float64]:
+        """Share of each customer's spend that is earned."""
+        if self.margins is None:
+            return np.full(len(customers), self.policy.margin)
+        known = self.margins.reindex(customers).to_numpy(dtype=float, na_value=np.nan)
+        return np.where(np.isnan(known), self.policy.margin, known)
 
     def answers(self, name: str, customers: pd.Index[Any]) -> BoolArray:
         """Answer to a rule on the past for every customer; unknown customers answer no."""

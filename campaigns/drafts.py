@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from campaigns.eligibility import (
 from campaigns.membership import Standing, standing
 from campaigns.playbook import OTHER, Playbook, StageSet, by_priority
 from campaigns.rules import UPLIFT, BoolArray, Moment, Text, holds
-from campaigns.worth import Numbers, Worth, own_uplift, product, worth
+from campaigns.worth import Numbers, Worth, product, uplift_name, worth
 
 EXCLUDE = "_exclude"
 SITE_RULE = "a rule for the site tool: its visitors have no names"
@@ -121,10 +121,11 @@ def drafted(
     around: Circumstances,
     salt: str,
     room: tuple[Counts, Sequence[str]],
+    uplifts: Mapping[str, Numbers],
 ) -> Draft:
     """A campaign with its earlier members and everybody's first failure, nobody chosen yet."""
     rows = with_answers(rows, [playbook], around, moment.snapshot_at)
-    rows = rows.assign(**{UPLIFT: own_uplift(playbook, rows)})
+    rows = rows.assign(**{UPLIFT: uplifts[uplift_name(playbook)]})
     n, customers = len(rows), pd.Index(rows["customer_id"])
     own = playbook_gates(playbook, rows, taxonomy=taxonomy, moment=moment)
     if playbook.kind == "site_rule":
@@ -145,14 +146,15 @@ def drafted(
     failure = np.where(late != "", late, failure)
     failure[quiet] = trigger.reason if isinstance(trigger.reason, str) else trigger.reason[quiet]
     by_channel, channels = room
+    money = worth(playbook, rows, margin=around.margin(customers))
     return Draft(
         playbook=playbook,
         failure=failure,
         standing=replace(found, eligible=fit == ""),
         eligible=fit == "",
         barred=(fit == "") & (contact != ""),
-        rank=product(rows, playbook.rank_by),
-        worth=worth(playbook, rows, margin=around.policy.margin),
+        rank=money.order(product(rows, playbook.rank_by)),
+        worth=money,
         channel=chosen_channel(playbook, customers, around, by_channel, channels),
         member=np.zeros(n, dtype=bool),
         newcomer=np.zeros(n, dtype=bool),

@@ -18,6 +18,9 @@ from campaigns.worth import Numbers
 Order = npt.NDArray[np.intp]
 
 
+NOT_WORTH_IT = "by uplift, the message would bring less than it costs"
+
+
 class Room:
     """Promotional campaigns and contacts that customers can still take.
 
@@ -76,6 +79,7 @@ def fill(drafts: Sequence[Draft], room: Room, around: Circumstances, *, seed: in
     """Give the places left to newcomers; what the solver says of the total, where it was asked."""
     for draft in drafts:
         if draft.promotional:
+            draft.failure[draft.candidates & draft.worth.worthless] = NOT_WORTH_IT
             capped = draft.candidates & ~room.free(draft)
             draft.failure[capped] = "contact cap reached"
         else:

@@ -263,6 +263,7 @@ def _about_customers(config: Config, path: Path) -> dict[str, Any]:
             for each in config.suppressions
         ),
         "exports": tuple(str(find(name, beside=path).resolve()) for name in config.exports),
+        "experiments": tuple(str(find(name, beside=path).resolve()) for name in config.experiments),
     }
     for name in ("customers", "consents", "products"):
         table = getattr(config, name)

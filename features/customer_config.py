@@ -242,6 +242,7 @@ class CustomerData(Strict):
     consent: Literal["not_recorded", "managed_elsewhere", "recorded"] = "not_recorded"
     contact_policy: ContactPolicy = ContactPolicy()
     exports: tuple[str, ...] = ()
+    experiments: tuple[str, ...] = ()
     export_mode: Literal["full", "delta"] = "full"
 
     @model_validator(mode="after")

@@ -126,7 +126,9 @@ def _customers(
         for name, column in given.items():
             granted = _truth(rows[column.granted], f"customers: columns.consent.{name}")
             if column.at is not None:
-                granted = granted & ~(_days(rows, column.at, config) >= np.datetime64(at))
+                granted = granted & ~(
+                    local_days_of(rows, column.at, config.timezone) >= np.datetime64(at)
+                )
             parts[name] = granted
         consent = pd.DataFrame(parts, index=ids)
     marked = [
@@ -145,7 +147,7 @@ def _consents(config: Config, at: dt.date) -> pd.DataFrame:
     source = _Source(table.table, table.csv, "consents")
     asked = [names.customer_id, names.channel, names.granted, names.changed_at.column]
     rows = source.read(asked)
-    day = _days(rows, names.changed_at, config)
+    day = local_days_of(rows, names.changed_at, config.timezone)
     frame = pd.DataFrame(
         {
             "customer_id": _ids(rows[names.customer_id]),
@@ -171,9 +173,9 @@ def _listed(table: SuppressionList, config: Config, at: dt.date) -> pd.DataFrame
     rows = source.read([names.customer_id, *(name for name in optional if name), *times])
     holds = np.ones(len(rows), dtype=bool)
     if names.from_ is not None:
-        holds &= ~(_days(rows, names.from_, config) >= np.datetime64(at))
+        holds &= ~(local_days_of(rows, names.from_, config.timezone) >= np.datetime64(at))
     if names.until is not None:
-        holds &= ~(_days(rows, names.until, config) < np.datetime64(at))
+        holds &= ~(local_days_of(rows, names.until, config.timezone) < np.datetime64(at))
     reason = rows[names.reason].fillna(table.reason) if names.reason else table.reason
     listed = pd.DataFrame({"customer_id": _ids(rows[names.customer_id]), "reason": reason})
     listed["channel"] = rows[names.channel].astype(object) if names.channel else None
@@ -200,7 +202,7 @@ def products(config: Config, at: dt.date) -> pd.DataFrame | None:
     found = pd.DataFrame({"product_id": _ids(rows[names.product_id])})
     found["margin"] = pd.to_numeric(rows[names.margin], errors="coerce") if names.margin else np.nan
     day = (
-        _days(rows, names.restocked_at, config)
+        local_days_of(rows, names.restocked_at, config.timezone)
         if names.restocked_at
         else np.full(len(rows), np.datetime64("NaT"), dtype="datetime64[D]")
     )
@@ -237,8 +239,14 @@ def _truth(column: pd.Series[Any], where: str) -> Any:
     return text.isin(YES).to_numpy(dtype=bool)
 
 
-def _days(rows: pd.DataFrame, spec: TimeColumn, config: Config) -> Any:
-    """Local calendar day of a time column (datetime64[D]), NaT where empty."""
+def local_days_of(rows: pd.DataFrame, spec: TimeColumn, timezone: str) -> Any:
+    """Local calendar day of a time column (datetime64[D]), NaT where empty.
+
+    Raises
+    ------
+    UserError
+        For values that are no dates, or instants without a zone.
+    """
     column = rows[spec.column]
     moments = pd.to_datetime(column, errors="coerce", utc=spec.as_ == "instant", format="mixed")
     if pd.isna(moments).sum() > pd.isna(column).sum():
@@ -253,5 +261,5 @@ def _days(rows: pd.DataFrame, spec: TimeColumn, config: Config) -> Any:
             moments = moments.dt.tz_localize(None).dt.tz_localize(
                 spec.zone, ambiguous=True, nonexistent="shift_forward"
             )
-        moments = moments.dt.tz_convert(config.timezone).dt.tz_localize(None)
+        moments = moments.dt.tz_convert(timezone).dt.tz_localize(None)
     return moments.to_numpy().astype("datetime64[D]")

@@ -11,9 +11,10 @@ import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
 from features.config_blocks import Strict
+from features.customers import local_days_of
 from features.errors import UserError
 from features.settings import find, parse_yaml, problem
-from features.source_config import CsvFormat, Location
+from features.source_config import CsvFormat, Location, TimeColumn
 from features.sources import connect, open_table
 from features.tables import describe, require
 
@@ -31,7 +32,12 @@ class ExperimentFile(Strict):
     treatment, outcome
         Columns: drawn for the message (yes or no), and what happened (0/1, orders, money).
     covariates
-        Columns known before the send. Others are not looked at.
+        Columns known before the send. Others are not looked at. The scorer learns from the
+        features of the day of the send instead.
+    sent_at
+        Column of the day of the send; needed where the config lists the experiment.
+    campaigns
+        Playbooks that the scorer tells the effect for; default: the one of the experiment's name.
     customer_id
         Column of the person; without it every row is another person.
     propensity
@@ -47,8 +53,10 @@ class ExperimentFile(Strict):
     table: Location
     treatment: str
     outcome: str
-    covariates: Annotated[tuple[str, ...], Field(min_length=1)]
+    covariates: tuple[str, ...] = ()
     customer_id: str | None = None
+    sent_at: TimeColumn | None = None
+    campaigns: tuple[str, ...] = ()
     propensity: Annotated[float, Field(gt=0, lt=1)] | str | None = None
     compare: dict[str, str] = Field(default={})
     where: dict[str, str | int] = Field(default={})
@@ -77,6 +85,8 @@ class ExperimentTable:
         0 or 1; a number; between 0 and 1.
     people
         Code of the person.
+    customers, sent_on
+        Customer id and local day (number) of the send of every row; None where no column is named.
     rankings
         Other rankings to compare.
     """
@@ -88,10 +98,12 @@ class ExperimentTable:
     propensity: np.ndarray[tuple[int], np.dtype[np.float64]]
     people: np.ndarray[tuple[int], np.dtype[np.int64]]
     rankings: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]
+    customers: np.ndarray[tuple[int], np.dtype[np.object_]] | None = None
+    sent_on: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
 
 
-def load_experiment(path: str) -> ExperimentTable:
-    """The experiment of a YAML file, with its rows.
+def load_experiment(path: str, *, timezone: str = "UTC") -> ExperimentTable:
+    """The experiment of a YAML file, with its rows; days are those of the time zone.
 
     Raises
     ------
@@ -107,13 +119,14 @@ def load_experiment(path: str) -> ExperimentTable:
         raise problem(error, file, content) from error
     if isinstance(spec.table, str) and not Path(spec.table).is_absolute():
         spec = spec.model_copy(update={"table": str(file.parent / spec.table)})
-    return _read(spec)
+    return _read(spec, timezone)
 
 
-def _read(spec: ExperimentFile) -> ExperimentTable:
+def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
     columns = [spec.treatment, spec.outcome, *spec.covariates, *spec.compare.values(), *spec.where]
     columns += [spec.customer_id] if spec.customer_id is not None else []
     columns += [spec.propensity] if isinstance(spec.propensity, str) else []
+    columns += [spec.sent_at.column] if spec.sent_at is not None else []
     table = open_table(connect(), spec.table, spec)
     for column in columns:
         require(table, column, f"experiment {spec.name}: {describe(spec.table)}")
@@ -152,7 +165,26 @@ def _read(spec: ExperimentFile) -> ExperimentTable:
         propensity=propensity,
         people=np.asarray(people, dtype=np.int64),
         rankings={name: _ranking(rows, column) for name, column in spec.compare.items()},
+        customers=None if spec.customer_id is None else _texts(rows[spec.customer_id]),
+        sent_on=None if spec.sent_at is None else _days(rows, spec.sent_at, timezone),
     )
+
+
+def _texts(column: pd.Series[object]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    return np.asarray(column.astype(str).to_numpy(dtype=object))
+
+
+def _days(
+    rows: pd.DataFrame, column: TimeColumn, timezone: str
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    days = local_days_of(rows, column, timezone)
+    if np.isnat(days).any():
+        raise UserError(
+            column.column,
+            found=f"{int(np.isnat(days).sum())} rows without a day",
+            expected="the day of the send in every row",
+        )
+    return np.asarray(days.astype(np.int64))
 
 
 def _number(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

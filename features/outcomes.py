@@ -14,6 +14,7 @@ from features.archive import FOLDER, TALLIES, read_tallies
 from features.config import Config
 from features.contracts import MONEY_ROLES
 from features.day_rows import Window
+from features.margins import earned
 from features.timeline import day_number
 from features.windows import history
 
@@ -29,13 +30,14 @@ def outcomes(output: Path, config: Config, entries: pd.DataFrame, *, margin: flo
         One row an entry: customer_id, entered_at (first day that counts), within_days, role (whose
         event is a response).
     margin
-        Share of the revenue that is earned.
+        Share of the revenue that is earned where no product says.
 
     Returns
     -------
     DataFrame
         response (0 or 1), revenue and margin (money, refunds netted in unless the config keeps
-        them apart); indexed like `entries`. Who did nothing has zeros.
+        them apart; the margin by the products on the lines of those days); indexed like
+        `entries`. Who did nothing has zeros.
     """
     known = history(read_tallies(output), config.role_types()).settled
     where = pd.Series(np.arange(len(known.customers)), index=known.customers.astype(object))
@@ -54,7 +56,9 @@ def outcomes(output: Path, config: Config, entries: pd.DataFrame, *, margin: flo
             if (events := known.roles.get(money)) is not None:
                 spent = Window(events, first, first + int(days)).value[at_place]
                 found.loc[rows, "revenue"] += spent / 10.0**config.minor_units
-    return found.assign(margin=found["revenue"] * margin)
+    known_by = data_through(output, config) + dt.timedelta(days=1)
+    shares = earned(output, config, entries, day=known_by, otherwise=margin)
+    return found.assign(margin=found["revenue"] * np.asarray(shares))
 
 
 def data_through(output: Path, config: Config) -> dt.date:

@@ -11,6 +11,7 @@ from campaigns.playbook import Playbook
 from features import store
 from features.config import Config
 from features.customers import CustomerFacts, customer_facts, products
+from features.margins import margin_shares
 from features.past import past
 from features.runs import run_folder
 from features.timeline import day_date
@@ -34,6 +35,7 @@ def circumstances(
         sunset=found.sunset,
         previous_scores=_previous_scores(space, playbooks, at),
         products=products(config, day_date(at)),
+        margins=margin_shares(space.output, config, at=at, day=day_date(at)),
     )
     return around, dict(found.parameters)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from campaigns.drafts import with_exclusions
+from campaigns.exports import MANIFEST_FILE
 from campaigns.holdout import CONTROL, TREATMENT, in_global_holdout
 from campaigns.measurement import Waves, entered, not_yet, report
 from campaigns.playbook import Playbook, StageSet, load_playbooks
@@ -45,7 +49,7 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     measured = [book for book in playbooks if book.kind in ("promotional", "service")]
     through = pd.Timestamp(data_through(output, config))
     rows = pd.concat(
-        [_entries(output, runs, measured), _global(output, runs, config, through)],
+        [entries(output, runs, measured), _global(output, runs, config, through)],
         ignore_index=True,
     )
     rows = _with_outcomes(output, config, rows, through)
@@ -59,20 +63,52 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return effects, waiting
 
 
-def _entries(output: Path, runs: list[PublishedRun], playbooks: list[Playbook]) -> pd.DataFrame:
-    """Everyone who entered a campaign, with their stage at entry."""
+def entries(output: Path, runs: list[PublishedRun], playbooks: list[Playbook]) -> pd.DataFrame:
+    """Everyone who entered a campaign, with their stage at entry.
+
+    An export that waited reached nobody: its members enter on the day on which it was released.
+    """
     terms = {b.campaign: (b.success.within_days, b.control_share) for b in playbooks}
     roles = {b.campaign: b.success.role for b in playbooks}
+    waiting: set[tuple[str, str]] = set()
     parts = []
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.snapshot_at):
+        told = _manifest(output, run)
         audience = pd.read_parquet(output / run.audience_file)
         audience["entered_at"] = pd.to_datetime(audience["entered_at"])
-        mine = entered(audience, terms)
+        held = audience["campaign_id"].isin([c for c, each in told.items() if each.get("held")])
+        keys = pd.MultiIndex.from_frame(audience[["campaign_id", "customer_id"]])
+        released = ~held & (audience["change"] == "kept") & keys.isin(waiting)
+        audience.loc[released, "entered_at"] = pd.Timestamp(run.snapshot_at)
+        audience.loc[released, "change"] = "added"
+        waiting |= set(keys[held & (audience["change"] == "added")])
+        waiting -= set(keys[~held])
+        mine = entered(audience[~held], {**terms, **_planned(told, terms)})
         mine["stage"] = _stages(output, run).reindex(mine["customer_id"]).to_numpy()
         parts.append(mine)
     rows = pd.concat(parts, ignore_index=True)
     rows["role"] = [roles[name] for name in rows["campaign_id"]]
     return rows
+
+
+def _manifest(output: Path, run: PublishedRun) -> dict[str, Any]:
+    """What the manifest of a run's audiences says, by campaign."""
+    path = run_folder(output, run.run_id) / "audiences" / MANIFEST_FILE
+    if not path.is_file():
+        return {}
+    told = json.loads(path.read_text(encoding="utf-8"))["campaigns"]
+    return {each["campaign_id"]: each for each in told}
+
+
+def _planned(
+    told: Mapping[str, Any], terms: Mapping[str, tuple[int, float]]
+) -> dict[str, tuple[int, float]]:
+    """Days of success and control share as they were planned: a playbook may have changed."""
+    return {
+        campaign: (int(each["success_within_days"]), float(each["control_share"]))
+        for campaign, each in told.items()
+        if campaign in terms
+    }
 
 
 def _stages(output: Path, run: PublishedRun) -> pd.Series[str]:

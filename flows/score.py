@@ -16,6 +16,7 @@ from features import store
 from features.archive import Archive
 from features.definition_causes import caused_by_definition, rules_mark
 from features.locks import exclusive
+from features.margins import margin_shares
 from features.runs import run_folder, write_parquet
 from features.timeline import day_date
 from flows import spark
@@ -56,6 +57,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         if before is not None:
             published = pd.read_parquet(before.folder, columns=["customer_id", "stage"])
             rows = caused_by_definition(rows, published, before.snapshot_at)
+        rows = _with_margin(space, rows, at)
         made = pa.Table.from_pandas(rows, preserve_index=False)
         write_parquet(folder / "scores" / "scores.parquet", made)
         customers = len(rows)
@@ -68,6 +70,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         "dataset": builder.config.name,
         "snapshot_at": str(day_date(at)),
         "scorer_version": str(loaded.version.version),
+        "part_versions": dict(loaded.scorer.head["part_versions"]),
         "mlflow_run_id": loaded.version.run_id,
         "rules": rules,
         "started_at": started.isoformat(),
@@ -88,6 +91,16 @@ def _under_other_rules(space: Workspace, rules: str, day: dt.date) -> Before | N
         same = json.loads(about.read_text(encoding="utf-8")).get("rules", rules) == rules
         return None if same else Before(scores, run.snapshot_at)
     return None
+
+
+def _with_margin(space: Workspace, rows: pd.DataFrame, at: int) -> pd.DataFrame:
+    """Scored rows with the margin within each CLV, where products have margins."""
+    config = space.config()
+    shares = margin_shares(space.output, config, at=at, day=day_date(at))
+    if shares is None:
+        return rows
+    share = shares.reindex(rows["customer_id"]).fillna(shares.mean()).to_numpy(dtype=float)
+    return rows.assign(clv_margin=rows["clv"] * share)
 
 
 @flow(name="score")

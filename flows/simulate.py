@@ -14,6 +14,7 @@ from flows.console import progress, step
 # By kind of scenario: the shipped config that reads its tables.
 CONFIGS = {"lifecycle": "simulated.yaml", "btyd": "simulated_btyd.yaml"}
 CONFIG = "simulated.yaml"
+SENDS = "experiments/simulated_sends.yaml"
 # Where the shipped config expects the data; its copy beside the data needs no folder.
 FOLDER = "outputs-simulated/"
 
@@ -70,4 +71,8 @@ def write_config(output: Path, scenario: str) -> Path:
     text = re.sub(r"^data_through: .*$", f"data_through: {about['last_day']}", text, flags=re.M)
     path = output / CONFIG
     path.write_text(text, encoding="utf-8")
+    if SENDS in text:
+        sends = configs.find(SENDS).read_text(encoding="utf-8").replace(f"../../{FOLDER}", "../")
+        (output / SENDS).parent.mkdir(exist_ok=True)
+        (output / SENDS).write_text(sends, encoding="utf-8")
     return path

@@ -18,6 +18,7 @@ from features.locks import exclusive
 from features.timeline import day_date
 from flows.console import progress, step, warn
 from flows.tuning import log_tuning
+from flows.uplift_history import uplift_part
 from flows.workspace import Workspace, fingerprint
 from models import cards, monitoring, registry, report
 from models.evaluation import Figure
@@ -27,6 +28,7 @@ from models.scoring import scorer_head
 from models.tracking import Run
 from models.trained import Trained, train_one
 from models.training import LearnedFrom
+from models.uplift_part import told
 from models.workers import workers
 
 SLOWEST_FIRST: tuple[Task, ...] = ("clv", "churn", "transition", "stage")
@@ -81,6 +83,37 @@ def _registered(
     return {"task": name, "version": version.version, "figures": figures, "leaks": leaks}
 
 
+@task(name="learn from randomised history")
+def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
+    """Fit, log and register the uplift part where randomised history allows; None where not."""
+    space = Workspace(Path(output))
+    part = uplift_part(space, threads=space.config().threads)
+    if part is None:
+        return None
+    archive, tracking = space.archive(), space.tracking()
+    last = archive.builder.last_snapshot
+    part.save(space.output / "training.new" / "parts" / part.name)
+    found = told(part)
+    with tracking.run(part.name, parent=tracking.existing(parent_run_id)) as run:
+        run.params({"models": len(found), "people": int(found["people"].sum())})
+        run.metrics({f"{row.model}.qini": float(row.qini) for row in found.itertuples()})
+        run.table(found, "uplift")
+        version = registry.log_version(
+            run,
+            "stagecast-uplift",
+            {part.name: part},
+            head=scorer_head(archive, {part.name: part}, last, versions={}),
+            description=cards.uplift_card(archive, found),
+            tags={"data": fingerprint(space.config())[:16], "trained_at": str(day_date(last))},
+        )
+    for row in found.itertuples():
+        ranking = "not told from zero"
+        if row.known:
+            ranking = "tells people apart" if row.ranks else "gives everyone the mean effect"
+        step(f"uplift of {row.model}: {row.people:,} people, {ranking}")
+    return {"version": version.version}
+
+
 def _tags(archive: Archive, data: LearnedFrom) -> dict[str, str]:
     return {
         "config": recipe_hash(archive.builder.config),
@@ -125,12 +158,12 @@ def _subset(figure: Figure) -> str:
 def register_scorer(
     output: str, parent_run_id: str, versions: dict[str, int], figures: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Log and register the scorer that holds all four parts; it is not champion yet."""
+    """Log and register the scorer that holds all the parts; it is not champion yet."""
     space = Workspace(Path(output))
     archive, tracking = space.archive(), space.tracking()
     last = archive.builder.last_snapshot
     folder = space.output / "training.new"
-    parts: dict[str, Part] = {task: Part.load(folder / "parts" / task) for task in TASKS}
+    parts: dict[str, Part] = {name: Part.load(folder / "parts" / name) for name in versions}
     head = scorer_head(archive, parts, last, versions=versions)
     run = tracking.existing(parent_run_id)
     config = archive.builder.config
@@ -167,6 +200,8 @@ def train_flow(output: str) -> dict[str, Any]:
         with tracking.run(f"train {config.name}") as run:
             results = train_models(output, run.run_id)
             versions = {result["task"]: result["version"] for result in results}
+            if (uplift := train_uplift(output, run.run_id)) is not None:
+                versions["uplift"] = uplift["version"]
             figures = [figure for result in results for figure in result["figures"]]
             scorer = register_scorer(output, run.run_id, versions, figures)
         leaks = [suspect for result in results for suspect in result["leaks"]]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from campaigns.measurement import Lift, lift, sample_ratio
+from features.errors import UserError
 from features.experiment import ExperimentTable, load_experiment
 from flows.console import step
 from models import uplift as models
@@ -56,6 +57,13 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     ``model/``.
     """
     table = load_experiment(experiment)
+    if not table.spec.covariates:
+        raise UserError(
+            f"experiment {table.spec.name}: covariates",
+            found="none",
+            expected="columns that were known before the send",
+            mend="name them; the scorer alone does without, from features of the day of the send",
+        )
     seed = table.spec.seed
     data, codes = experiment_data(table)
     step(f"{table.spec.name}: {len(data.outcome):,} rows, {data.treatment.mean():.0%} treated")

@@ -33,6 +33,7 @@ _NOT_IN_FEATURES = {
     "consents",
     "contact_policy",
     "customers",
+    "experiments",
     "exports",
     "export_mode",
     "products",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from features.archive import Archive
 from features.timeline import day_date
 from models.evaluation import CHAMPION, Result
@@ -79,6 +81,40 @@ def _rows(result: Result, model: str) -> list[str]:
         best = _best(metric, others)
         rows.append(f"| {metric} | {value:.4f} | {best} |")
     return rows
+
+
+def uplift_card(archive: Archive, found: pd.DataFrame) -> str:
+    """Card of the uplift part (`models.uplift_part.told`)."""
+    config = archive.builder.config
+    rows = [
+        f"| {row.model} | {row.campaigns} | {row.people:,} | {row.mean_effect:+.4f} | "
+        f"{row.qini:.5f} ({row.qini_low:.5f} to {row.qini_high:.5f}) | "
+        f"{_ranking(bool(row.ranks), bool(row.known))} |"
+        for row in found.itertuples()
+    ]
+    return "\n".join(
+        [
+            "# stagecast uplift",
+            "",
+            "Predicts what a campaign's message adds to a customer's chance of an order, learned "
+            "from people who were drawn at random to get it or not (X-learner).",
+            "",
+            f"- data: {config.name}",
+            "",
+            "| history | campaigns | people | mean effect | Qini, people left out (95 %) | "
+            "tells people apart |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            "Limits: it speaks of people in the stages it has seen, and of messages like those.",
+        ]
+    )
+
+
+def _ranking(ranks: bool, known: bool) -> str:
+    if not known:
+        return "no, and no effect is shown: nobody is told one"
+    return "yes" if ranks else "no: everyone gets the mean"
 
 
 def _best(metric: str, others: list[tuple[float, str]]) -> str:

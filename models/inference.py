@@ -38,7 +38,7 @@ class Part:
     Attributes
     ----------
     name
-        ``stage``, ``transition``, ``churn`` or ``clv``.
+        ``stage``, ``transition``, ``churn``, ``clv`` or ``uplift``.
     parameters
         JSON-able: feature lists, coefficients, means, knots, edges, horizons.
     boosters
@@ -1327,6 +1327,7 @@ PART_COLUMNS = {
         "value_tier",
         "clv_margin",
     ],
+    "uplift": ["uplift"],
 }
 _DTYPES = {
     "string": "str",
@@ -1368,6 +1369,30 @@ def uplift_effect(part: Part, frame: pd.DataFrame) -> Array:
     effect = effect_terms(head["terms"], x)
     trees = raw_scores([part.boosters[name] for name in sorted(part.boosters)], x)
     return np.asarray(effect + np.mean(trees, axis=0)) if trees else effect
+
+
+def uplift_rows(part: Part, frame: pd.DataFrame) -> list[str | None]:
+    """JSON of the added chance of a response by campaign; None where no model knows the customer.
+
+    A model says nothing of stages that were not among the people it learned from, and the same of
+    everyone where its ranking was not shown to be better than chance.
+    """
+    rows: list[dict[str, float]] = [{} for _ in range(len(frame))]
+    code = np.asarray(frame["stage__code"], dtype=np.float64)
+    for name, head in sorted(part.parameters["models"].items()):
+        who = np.flatnonzero(np.isin(code, head["stages"]))
+        effect = np.full(len(who), float(head["mean_effect"]))
+        if head["ranks"] and len(who):
+            prefix = f"{name}."
+            boosters = {
+                key.removeprefix(prefix): booster
+                for key, booster in part.boosters.items()
+                if key.startswith(prefix)
+            }
+            effect = uplift_effect(Part("uplift", head, boosters), frame.iloc[who])
+        for row, value in zip(who, np.clip(effect, -1.0, 1.0).round(6).tolist(), strict=True):
+            rows[row] |= dict.fromkeys(head["campaigns"], value)
+    return [json.dumps(row, sort_keys=True) if row else None for row in rows]
 
 
 def save_scorer(folder: Path, parts: Mapping[str, Part], head: Mapping[str, Any]) -> None:
@@ -1606,8 +1631,8 @@ def predict_scores(
     Parameters
     ----------
     parts
-        Some or all of stage, transition, churn and clv. With a single part the rows hold the keys
-        and its columns; else the whole scored row, null where a part is lacking.
+        Some or all of stage, transition, churn, clv and uplift. With a single part the rows hold
+        the keys and its columns; else the whole scored row, null where a part is lacking.
     frame
         Keys, every feature of ``head["features"]`` in any order, and any pass-through columns.
     context
@@ -1644,6 +1669,8 @@ def predict_scores(
         columns |= predict_churn(parts["churn"], frame, context)
     if "clv" in parts:
         columns |= clv_columns(predict_clv(parts["clv"], frame, context), frame, rule_stage, head)
+    if "uplift" in parts:
+        columns["uplift"] = uplift_rows(parts["uplift"], frame)
     told = {name: context[name] for name in ("data_through", "scorer_version") if name in context}
     columns |= {name: [value] * len(frame) for name, value in told.items()}
     given = {name: frame[name] for name in names if name in frame}

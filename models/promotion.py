@@ -37,8 +37,16 @@ NOT_RECIPE = {
     "lead",
     "campaigns",
     "consent",
+    "consents",
+    "contact_policy",
+    "customers",
+    "experiments",
+    "exports",
+    "export_mode",
+    "products",
     "quarantine",
     "monitoring",
+    "suppressions",
     "threads",
 }
 
@@ -67,7 +75,10 @@ def recipe_hash(config: Config) -> str:
 
 
 def definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:
-    """What predictions mean: stages and horizons; models that differ here cannot be compared."""
+    """What predictions mean: stages and horizons; models that differ here cannot be compared.
+
+    The uplift part is judged by its own people left out, and is there or not.
+    """
     horizons = {
         name: {
             key: part.parameters.get(key)
@@ -75,6 +86,7 @@ def definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:
             if key in part.parameters
         }
         for name, part in sorted(parts.items())
+        if name in TASKS
     }
     return {"stages": stages, "horizons": horizons}
 

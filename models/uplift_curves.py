@@ -66,7 +66,7 @@ def ranked(
     """
     rng = np.random.default_rng(seed)
     order = np.lexsort([rng.random(len(score)), -np.nan_to_num(score, nan=-np.inf)])
-    effect = _weighted_effect(data)[order]
+    effect = weighted_effect(data)[order]
     ends = np.linspace(0, len(effect), grid + 1).round().astype(np.int64)
     curve = _curve(effect, np.ones(len(effect)), ends)
     drawn = np.empty(draws)
@@ -79,7 +79,7 @@ def ranked(
     return Ranked(qini, auuc, float(low), float(high), curve, gains)
 
 
-def _weighted_effect(data: Experiment) -> Array:
+def weighted_effect(data: Experiment) -> Array:
     """Unbiased, noisy effect of every person (Horvitz-Thompson about the mean outcome)."""
     centre = data.outcome - data.outcome.mean()
     return np.asarray(
@@ -121,7 +121,7 @@ def share_better(
 ) -> float:
     """Share of draws of people (in pairs) in which the first ranking has the greater Qini."""
     rng = np.random.default_rng(seed)
-    effect, ends = _weighted_effect(data), np.linspace(0, len(first), GRID + 1).round()
+    effect, ends = weighted_effect(data), np.linspace(0, len(first), GRID + 1).round()
     orders = [
         np.lexsort([rng.random(len(score)), -np.nan_to_num(score, nan=-np.inf)])
         for score in (first, second)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.assignment import VALUE_LABEL, CampaignPlan
+from campaigns.circumstances import Circumstances
 from campaigns.membership import AUDIENCE_COLUMNS
 from campaigns.playbook import Playbook, load_playbooks
+from features.customer_config import ContactPolicy
 from features.errors import UserError
 
 FOLDER = Path(__file__).parents[2] / "configs" / "campaigns"
@@ -224,3 +227,49 @@ def test_wrong_inputs_are_refused() -> None:
         plan(lapsed("a"), playbook(), previous=first.audience)
     with pytest.raises(UserError, match="numbers"):
         plan(lapsed("a").assign(clv="much"), playbook())
+
+
+def told(*effects: float | None) -> list[str | None]:
+    """The scored column `uplift` with what is known of the campaign `back`."""
+    return [None if effect is None else json.dumps({"back": effect}) for effect in effects]
+
+
+def test_where_uplift_is_known_it_ranks_and_who_is_not_moved_stays_out() -> None:
+    frame = lapsed("a", "b", "c", "d").assign(
+        average_order_value=[100.0, 100.0, 100.0, None],
+        clv=[1.0, 2.0, 3.0, 4.0],
+        uplift=told(0.02, 0.10, -0.01, 0.05),
+    )
+    book = playbook(offer={"text": "come back"}, contact_cost=0.5)
+    made = plan(frame, book, around=Circumstances(policy=ContactPolicy(margin=0.4)))
+    found = members(made)
+    # 0.4 x uplift x order value - 0.5; who never ordered is taken for the average.
+    assert found["expected_value"].to_dict() == pytest.approx({"b": 3.5, "d": 1.5, "a": 0.3})
+    assert list(found.index) == ["b", "d", "a"]
+    assert made.why["back"][2] == "by uplift, the message would bring less than it costs"
+    assert list(made.table["value_label"]) == ["uplift"]
+
+
+def test_where_it_is_known_of_some_the_others_follow_and_the_plan_says_so() -> None:
+    frame = lapsed("a", "b", "c").assign(
+        average_order_value=10.0, clv=[1.0, 900.0, 90.0], uplift=told(0.2, None, None)
+    )
+    made = plan(frame, playbook())
+    assert list(members(made).index) == ["a", "b", "c"]
+    assert list(made.table["value_label"]) == ["uplift; response where it is unknown"]
+    unknown = plan(frame.assign(uplift=told(None, None, None)), playbook())
+    assert list(members(unknown).index) == ["b", "c", "a"]
+    assert list(unknown.table["value_label"]) == [VALUE_LABEL]
+
+
+def test_each_customers_own_margin_counts_and_a_playbooks_own_holds_for_all() -> None:
+    margins = pd.Series({"a": 0.5, "b": 0.1})
+    around = Circumstances(policy=ContactPolicy(margin=0.2), margins=margins)
+    free = {"offer": {"text": "hello"}, "contact_cost": 0}
+    made = plan(lapsed("a", "b", "c"), playbook(**free), around=around)
+    assert members(made)["expected_value"].to_dict() == pytest.approx(
+        {"a": 2.5, "b": 0.5, "c": 1.0}
+    )
+    value = {"product": ["p_reactivate", "clv"], "means": "spend", "margin": 0.6}
+    own = plan(lapsed("a", "b"), playbook(value=value, **free), around=around)
+    assert set(members(own)["expected_value"]) == {3.0}

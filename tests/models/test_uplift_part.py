@@ -1,0 +1,94 @@
+"""The uplift part of the scorer: told where it was learned, and only as far as it is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.inference import Part, predict_scores, uplift_rows
+from models.uplift import Experiment
+from models.uplift_part import History, fit_uplift, told, too_few
+
+
+def history(name: str, *, effect: float, mean: float, n: int = 3000, seed: int = 1) -> History:
+    """A send that helps some and puts off others, among people of the stages 1 and 2."""
+    rng = np.random.default_rng(seed)
+    columns = {f"noise__{number}": rng.normal(0, 1, n) for number in range(45)}
+    columns["orders__count_30d"] = rng.normal(0, 1, n)
+    stage = rng.choice([1.0, 2.0], n)
+    frame = pd.DataFrame({**columns, "stage__code": stage})
+    treatment = (rng.random(n) < 0.5).astype(float)
+    true = mean + effect * np.tanh(frame["orders__count_30d"].to_numpy())
+    outcome = (rng.random(n) < np.clip(0.3 + true * treatment, 0, 1)).astype(float)
+    data = Experiment(frame, treatment, outcome, np.full(n, 0.5), np.arange(n))
+    return History(name, (name, "other_too") if name == "first" else (name,), data, stage)
+
+
+HISTORIES = [
+    history("first", effect=0.25, mean=0.05),
+    history("second", effect=0.0, mean=0.15, seed=2),
+    history("third", effect=0.0, mean=0.0, seed=3),
+]
+
+
+@pytest.fixture(scope="module")
+def part() -> Part:
+    return fit_uplift(HISTORIES, seed=5)
+
+
+def test_the_effect_is_told_by_campaign_in_the_stages_that_were_seen(
+    part: Part, tmp_path: Path
+) -> None:
+    found = told(part).set_index("model")
+    assert found["ranks"].to_dict() == {"first": True, "second": False, "third": False}
+    assert found["known"].to_dict() == {"first": True, "second": True, "third": False}
+    part.save(tmp_path)
+    rows = HISTORIES[0].experiment.covariates.head(300).copy()
+    rows.loc[rows.index[:10], "stage__code"] = 0.0
+    texts = uplift_rows(Part.load(tmp_path), rows)
+    assert texts[:10] == [None] * 10
+    known = pd.DataFrame([json.loads(str(text)) for text in texts[10:]])
+    assert set(known) == {"first", "other_too", "second"}
+    assert (known["first"] == known["other_too"]).all()
+    active = rows["orders__count_30d"].to_numpy()[10:]
+    assert np.corrcoef(known["first"], np.tanh(active))[0, 1] > 0.9
+    assert known["second"].nunique() == 1
+    assert abs(known["second"].iloc[0] - 0.15) < 0.05
+    # Row by row the same: nothing depends on who else is scored.
+    assert [uplift_rows(part, rows.iloc[[i]])[0] for i in (0, 50, 299)] == [
+        texts[i] for i in (0, 50, 299)
+    ]
+
+
+def test_small_histories_wait() -> None:
+    small = history("first", effect=0.2, mean=0.1, n=300)
+    assert "500 of each are needed" in too_few(small)
+    assert too_few(history("first", effect=0.2, mean=0.1, n=1500)) == ""
+    nobody = history("first", effect=0.0, mean=0.0, n=1500)
+    none = nobody.experiment.outcome * 0
+    quiet = Experiment(
+        nobody.experiment.covariates, nobody.experiment.treatment, none,
+        nobody.experiment.propensity, nobody.experiment.groups,
+    )  # fmt: skip
+    assert "responses" in too_few(History("first", ("first",), quiet, nobody.stage))
+
+
+def test_a_registered_part_gives_its_column_beside_the_keys(part: Part) -> None:
+    learned = HISTORIES[0]
+    frame = learned.experiment.covariates.head(4).assign(
+        customer_id=list("abcd"), snapshot_at=pd.Timestamp("2024-01-01")
+    )
+    head = {
+        "stages": ["zero", "one", "two"],
+        "features": [{"name": name} for name in learned.experiment.covariates],
+        "pass_through": [],
+        "training_context": {},
+        "lapsed_stage": None,
+    }
+    rows = predict_scores({"uplift": part}, frame, {}, head)
+    assert list(rows.columns) == ["customer_id", "snapshot_at", "stage", "uplift"]
+    assert rows["uplift"].tolist() == uplift_rows(part, frame)
