@@ -89,10 +89,13 @@ class Loaded:
         What MLflow loaded; `predict` scores with it.
     version
         Which version it is.
+    folder
+        Its artifacts on this machine.
     """
 
     model: PyFuncModel
     version: Version
+    folder: Path
 
     @property
     def scorer(self) -> Any:
@@ -323,7 +326,7 @@ def load(tracking: Tracking, name: str = SCORER, *, version: int | None = None) 
     row = wanted[0]
     try:
         with _current(tracking):
-            return Loaded(mlflow.pyfunc.load_model(f"models:/{name}/{row.version}"), row)
+            return load_folder(artifacts(tracking, name, row.version), row)
     except (MlflowException, OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{name} version {row.version}",
@@ -335,7 +338,7 @@ def load(tracking: Tracking, name: str = SCORER, *, version: int | None = None) 
 
 def load_folder(folder: Path, version: Version) -> Loaded:
     """Load a version from a copy of its artifacts, where no registry can be reached."""
-    return Loaded(mlflow.pyfunc.load_model(str(folder)), version)
+    return Loaded(mlflow.pyfunc.load_model(str(folder)), version, folder)
 
 
 def artifacts(tracking: Tracking, name: str, version: int) -> Path:

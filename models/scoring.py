@@ -18,10 +18,10 @@ from features.contracts import KEY, SCORED_ROW
 from features.taxonomy import Taxonomy
 from features.timeline import day_date
 from models import inference
+from models.batches import context_of, pieces, population_sums, predicted
 from models.inference import Part
 from models.registry import Loaded
 
-BATCH = 100_000  # customers predicted at once: bounds memory, changes no score
 _DTYPES = {"O": "string", "U": "string", "f": "double", "b": "bool", "M": "date"}
 
 
@@ -161,12 +161,7 @@ class Before:
 
 def scoring_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
     """Population statistics of a snapshot, by one additive pass over its feature rows."""
-    parts = loaded.scorer.parts
-    sums: dict[str, float] = {}
-    for start in range(0, len(features), BATCH):
-        rows = features.iloc[start : start + BATCH]
-        sums = inference.add_sums(sums, inference.scorer_sums(parts, rows))
-    return inference.scorer_context(parts, sums)
+    return context_of(loaded, [population_sums(loaded, one) for one in pieces(features)])
 
 
 def scoring_frame(archive: Features, at: int, *, late_days: int = 0) -> pd.DataFrame:
@@ -196,12 +191,8 @@ def score(
         The scoring context, to be stored with the scores.
     """
     frame = scoring_frame(archive, at, late_days=late_days_of(loaded.scorer.parts))
-    context = scoring_context(loaded, frame)
-    batches = [
-        loaded.predict(frame.iloc[start : start + BATCH], context)
-        for start in range(0, len(frame), BATCH)
-    ]
-    return stamped(pd.concat(batches, ignore_index=True), loaded, stamp), context
+    rows, context = predicted(loaded, frame, threads=archive.builder.config.threads)
+    return stamped(rows, loaded, stamp), context
 
 
 def stamped(rows: pd.DataFrame, loaded: Loaded, stamp: Stamp) -> pd.DataFrame:

@@ -1,0 +1,111 @@
+"""The customers of one snapshot in batches, predicted side by side by processes of their own.
+
+A batch changes no score: given the scoring context, prediction is row by row. Workers read their
+batches from files and load the scorer from the folder that the registry was asked for once, so
+that a registry that goes away meanwhile stops nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from models import inference, registry
+from models.registry import Loaded, Version
+
+BATCH = 50_000  # customers predicted at once: bounds memory, changes no score
+# Customers from which on worker processes gain more than they take to start.
+SIDE_BY_SIDE_FROM = 150_000
+
+Each = Callable[[Callable[..., Any]], list[Any]]
+
+
+def predicted(
+    loaded: Loaded, frame: pd.DataFrame, *, threads: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Scored rows of a snapshot's customers, in their order, and the scoring context.
+
+    Parameters
+    ----------
+    loaded
+        The scorer.
+    frame
+        Its input (see `models.scoring.scoring_frame`), everyone who exists.
+    threads
+        Processors to use; the result does not depend on it.
+    """
+    workers = threads if len(frame) >= SIDE_BY_SIDE_FROM else 1
+    with _batches(loaded, frame, workers) as each:
+        context = context_of(loaded, each(population_sums))
+        batches = each(_rows, context)
+    return pd.concat(batches, ignore_index=True), context
+
+
+def context_of(loaded: Loaded, sums: list[dict[str, float]]) -> dict[str, Any]:
+    """Scoring context from the sums of all batches, added in their order."""
+    total: dict[str, float] = {}
+    for each in sums:
+        total = inference.add_sums(total, each)
+    return inference.scorer_context(loaded.scorer.parts, total)
+
+
+def pieces(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The batches of a frame."""
+    for start in range(0, len(frame), BATCH):
+        yield frame.iloc[start : start + BATCH]
+
+
+def population_sums(loaded: Loaded, batch: pd.DataFrame) -> dict[str, float]:
+    """What a batch adds to the sums that the scoring context is made from."""
+    return inference.scorer_sums(loaded.scorer.parts, batch)
+
+
+def _rows(loaded: Loaded, batch: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
+    return loaded.predict(batch, context)
+
+
+@contextmanager
+def _batches(loaded: Loaded, frame: pd.DataFrame, workers: int) -> Iterator[Callable[..., Any]]:
+    """Gives ``each(work, *arguments)``: a list of ``work(loaded, batch, *arguments)``."""
+    if workers == 1:
+        yield lambda work, *arguments: [work(loaded, one, *arguments) for one in pieces(frame)]
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="stagecast-score-") as name,
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+    ):
+        files = []
+        for number, one in enumerate(pieces(frame)):
+            files.append(Path(name) / f"{number}.feather")
+            one.reset_index(drop=True).to_feather(files[-1], compression="uncompressed")
+
+        def each(work: Callable[..., Any], *arguments: Any) -> list[Any]:
+            futures = [
+                pool.submit(
+                    _in_worker, loaded.folder, loaded.version.version, work, file, arguments
+                )
+                for file in files
+            ]
+            return [future.result() for future in futures]
+
+        yield each
+
+
+def _in_worker(
+    folder: Path, number: int, work: Callable[..., Any], file: Path, arguments: tuple[Any, ...]
+) -> Any:
+    return work(_loaded(folder, number), pd.read_feather(file), *arguments)
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, number: int) -> Loaded:
+    """The scorer of this worker process."""
+    return registry.load_folder(folder, Version(registry.SCORER, number, "", (), {}, "", 0))

@@ -1,0 +1,31 @@
+"""Batches and worker processes change no score."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from flows.workspace import Workspace
+from models import batches, registry
+from models.batches import predicted
+from models.scoring import scoring_frame
+from tests.flows.shop import Shop
+
+
+def test_workers_and_batches_change_no_score(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Workspace(shop.output)
+    archive, loaded = space.archive(), registry.load(space.tracking())
+    frame = scoring_frame(archive, archive.builder.last_snapshot)
+    whole, context = predicted(loaded, frame, threads=2)
+    assert len(whole) == len(frame)
+    monkeypatch.setattr(batches, "BATCH", 7)
+    small, added = predicted(loaded, frame.head(70), threads=1)
+    again = loaded.predict(frame.head(70), added)
+    pd.testing.assert_frame_equal(small, again, check_exact=True)
+    monkeypatch.setattr(batches, "BATCH", 100)
+    monkeypatch.setattr(batches, "SIDE_BY_SIDE_FROM", 1)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # workers ask no registry
+    split, of_split = predicted(loaded, frame, threads=2)
+    assert of_split == pytest.approx(context, rel=1e-12)
+    pd.testing.assert_frame_equal(split, whole, rtol=1e-12)
+    pd.testing.assert_frame_equal(split, loaded.predict(frame, of_split), check_exact=True)
