@@ -25,8 +25,6 @@ BATCH = 50_000  # customers predicted at once: bounds memory, changes no score
 # Customers from which on worker processes gain more than they take to start.
 SIDE_BY_SIDE_FROM = 150_000
 
-Each = Callable[[Callable[..., Any]], list[Any]]
-
 
 def predicted(
     loaded: Loaded, frame: pd.DataFrame, *, threads: int
@@ -88,21 +86,17 @@ def _batches(loaded: Loaded, frame: pd.DataFrame, workers: int) -> Iterator[Call
             one.reset_index(drop=True).to_feather(files[-1], compression="uncompressed")
 
         def each(work: Callable[..., Any], *arguments: Any) -> list[Any]:
-            futures = [
-                pool.submit(
-                    _in_worker, loaded.folder, loaded.version.version, work, file, arguments
-                )
-                for file in files
-            ]
+            scorer = (loaded.folder, loaded.version.version)
+            futures = [pool.submit(_in_worker, scorer, work, file, arguments) for file in files]
             return [future.result() for future in futures]
 
         yield each
 
 
 def _in_worker(
-    folder: Path, number: int, work: Callable[..., Any], file: Path, arguments: tuple[Any, ...]
+    scorer: tuple[Path, int], work: Callable[..., Any], file: Path, arguments: tuple[Any, ...]
 ) -> Any:
-    return work(_loaded(folder, number), pd.read_feather(file), *arguments)
+    return work(_loaded(*scorer), pd.read_feather(file), *arguments)
 
 
 @lru_cache(maxsize=1)
