@@ -39,7 +39,7 @@ TREES: dict[str, Any] = {
 SEEDS = 3
 MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 400, 30, 1.1
 # Rows the trees and the linear model see, drawn evenly over snapshots, and rows times columns.
-MAX_ROWS, MAX_CELLS = 100_000, 10_000_000
+MAX_ROWS, MAX_CELLS = 100_000, 11_000_000
 FLOOR = 1e-3  # of the mean BTYD CLV: the smallest starting value
 BTYD_COLUMNS = ["btyd__p_alive", "btyd__expected_days", "btyd__expected_value", "btyd__clv"]
 GLM_COLUMNS = [
@@ -167,6 +167,9 @@ def strong_columns(
     if len(columns) <= MOST_COLUMNS or not sum(s.spend.sum() for s in fit):
         return columns
     x, y, _ = _stack(fit, columns)
+    told = (np.fmax.reduce(x) > np.fmin.reduce(x)).sum()
+    if told <= MOST_COLUMNS:  # constants cost nothing
+        return columns
     kept = strongest(x, y, seed=seed, threads=threads, objective="tweedie")
     strong = {columns[at] for at in kept} | set(GLM_COLUMNS)
     return [name for name in columns if name in strong]

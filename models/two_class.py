@@ -22,7 +22,7 @@ from models.inference import Array, linear, matrix, model_columns, signed_log1p
 from models.selection import SAMPLE_ROWS, row_limit, strongest
 
 # Above it the linear half is fitted on a share of the customers; less where columns are many.
-LINEAR_ROWS, LINEAR_CELLS = 80_000, 8_000_000
+LINEAR_ROWS, LINEAR_CELLS = 80_000, 8_800_000
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TwoClassRecipe:
     linear_weight: float = 0.5
     calibration: str = "raw"  # raw, platt, beta or isotonic: see models.calibration
     max_rows: int = 200_000  # above it customers are sampled
-    max_cells: int = 20_000_000  # rows times columns, likewise
+    max_cells: int = 22_000_000  # rows times columns, likewise
 
     def lightgbm(self, *, rows: int, seed: int, threads: int) -> dict[str, Any]:
         """LightGBM parameters for this many training rows, deterministic for a seed."""
