@@ -26,7 +26,7 @@ Objective = Callable[[Array], tuple[float, Array]]
 # Bounds on the log parameters after scaling. Where a population has no spread in a rate or in the
 # drop-out, the likelihood rises for ever along a ridge; there the bound is as good as infinity.
 LOG_LOW, LOG_HIGH = np.log(1e-6), np.log(1e5)
-SUBSAMPLE = 20_000  # distinct rows on which starts are compared before the polish on all
+SUBSAMPLE = 5_000  # distinct rows on which starts are compared before the polish on all
 
 
 def _minimise(

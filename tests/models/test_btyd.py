@@ -14,6 +14,7 @@ from sklearn.base import clone
 from models import inference
 from models.btyd import BGNBD, MBGNBD, GammaGamma, fit_btyd
 from tests.golden import btyd as golden
+from tests.golden import peer_btyd as peer
 
 MODELS = [BGNBD, MBGNBD]
 positive = st.floats(0.05, 20.0)
@@ -69,6 +70,30 @@ def test_gamma_gamma_finds_the_published_numbers():
     found = GammaGamma().fit(values).to_parameters()
     for name in ("p", "q", "v"):
         assert found[name] == pytest.approx(golden.PUBLISHED_VALUE[name], abs=6e-3)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_parameters_and_forecasts_are_those_of_lifetimes(model, cdnow):
+    theirs = peer.LIFETIMES[model.model]
+    found = model().fit(cdnow).to_parameters()
+    for name, value in theirs["parameters"].items():
+        assert found[name] == pytest.approx(value, rel=1e-3)
+    rows = cdnow[list(peer.ROWS)].T
+    expected = inference.btyd_expected_orders(found, *rows, horizon=peer.HORIZON)
+    np.testing.assert_allclose(expected, theirs["expected"], rtol=2e-3)
+    alive = inference.btyd_p_alive(found, *rows)
+    np.testing.assert_allclose(alive, theirs["alive"], rtol=2e-3)
+
+
+def test_values_are_those_of_lifetimes():
+    theirs, values = peer.LIFETIMES["gamma_gamma"], golden.values()
+    found = GammaGamma().fit(values).to_parameters()
+    for name, value in theirs["parameters"].items():
+        assert found[name] == pytest.approx(value, rel=1e-3)
+    n, mean = values[list(peer.VALUE_ROWS)].T
+    np.testing.assert_allclose(
+        inference.gamma_gamma_mean(found, n, mean), theirs["expected"], rtol=1e-3
+    )
 
 
 def test_the_published_holdout_forecast(cdnow):
