@@ -33,6 +33,7 @@ from features.sessions import session_tally
 from features.source_config import EventSource
 from features.sources import ATTRIBUTE, read_identities, read_source
 from features.timeline import day_date
+from features.told import Told, unheard
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,7 @@ def tally(
     quarantine: Path,
     temporary: Path | None = None,
     seen: Seen = NOTHING_SEEN,
+    told: Told = unheard,
 ) -> tuple[Tallies, list[ReadReport]]:
     """Read every source of a config and tally it.
 
@@ -229,6 +231,8 @@ def tally(
         Folder to spill to.
     seen
         What was stored of earlier files of the same sources, to which these are added.
+    told
+        Told how far it has come: what is counted, how many are done, and of how many.
 
     Returns
     -------
@@ -262,10 +266,13 @@ def tally(
         if reads[-1].orders_like("event_key"):
             ids.append(_of_source(events.select("event_key").to_pyarrow(), seen.number(place)))
         reports.append(report)
+        told("sources read", place + 1, len(config.sources))
     numbers.rank()
     made = _Tallied()
-    for lo, hi in _blocks(numbers, sum(report.rows for report in reports), config):
+    blocks = _blocks(numbers, sum(report.rows for report in reports), config)
+    for number, (lo, hi) in enumerate(blocks, 1):
         _tally_shard(numbers, reads, config, lo, hi, made)
+        told("shards of customers tallied", number, len(blocks))
     tallies = Tallies(
         pa.concat_tables(made.daily),
         pa.concat_tables([ATTRIBUTE_SCHEMA.empty_table(), *made.attributes]),

@@ -13,7 +13,9 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -21,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from features.errors import UserError
+from features.told import Told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +46,27 @@ def warn(text: str) -> None:
 @contextmanager
 def progress(text: str, total: int) -> Iterator[Callable[[], None]]:
     """A progress bar with the time left; call what it gives once for each unit done."""
-    columns = (
+    with Progress(*_columns(), console=progress_console, transient=True) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
+def showing() -> Iterator[Told]:
+    """Progress bars with the time left, one for each thing that what it gives is told of."""
+    with Progress(*_columns(), console=progress_console, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def told(what: str, done: int, of: int, /) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=of)
+            bar.update(tasks[what], completed=done, total=of)
+
+        yield told
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -51,9 +74,6 @@ def progress(text: str, total: int) -> Iterator[Callable[[], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=progress_console, transient=True) as bar:
-        task = bar.add_task(text, total=total)
-        yield lambda: bar.advance(task)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -16,7 +16,7 @@ from features.quarantine import ReadReport
 from features.stage_records import read_records
 from features.tallies import tally
 from flows import spark
-from flows.console import step, warn
+from flows.console import showing, step, warn
 from flows.workspace import Workspace, fingerprint, recipe, today
 
 
@@ -82,9 +82,14 @@ def _rebuild(space: Workspace, config: Config, now: Manifest) -> Read:
     if config.engine == "spark":
         reports, known = spark.tally(space, config, now, records)
     else:
-        tallies, reports = tally(
-            config, latest=now.latest, quarantine=aside, temporary=space.output / "spill"
-        )
+        with showing() as told:
+            tallies, reports = tally(
+                config,
+                latest=now.latest,
+                quarantine=aside,
+                temporary=space.output / "spill",
+                told=told,
+            )
         counts = [SourceCount.of(report) for report in reports]
         known = replace(now, reports=spark.of_sources(reports, config))
         archives.store(space.output, config, tallies, counts, records, manifest=known)
@@ -103,13 +108,15 @@ def _extend(space: Workspace, stored: Manifest, now: Manifest, change: Change) -
     assert change.config is not None
     folder = space.output / archives.FOLDER / archives.TALLIES
     name = segments.next_name(stored)
-    tallies, reports = tally(
-        change.config,
-        latest=now.latest,
-        quarantine=space.output / "quarantine" / name,
-        temporary=space.output / "spill",
-        seen=segments.seen(folder, stored, change.numbers),
-    )
+    with showing() as told:
+        tallies, reports = tally(
+            change.config,
+            latest=now.latest,
+            quarantine=space.output / "quarantine" / name,
+            temporary=space.output / "spill",
+            seen=segments.seen(folder, stored, change.numbers),
+            told=told,
+        )
     together = added(stored.reports, reports, change.numbers)
     grown = replace(now, segments=stored.segments, event_types=stored.event_types, reports=together)
     _warn(reports, space.output / "quarantine" / name)

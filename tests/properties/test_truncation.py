@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
-from oracles.histories import Event, builder, local, shops
+from oracles.histories import TYPES, Event, builder, local, shops
 
 from features.build import TASKS, Task
+from features.families import FAMILIES
 from features.timeline import day_date, day_number
 
 MIDNIGHT = "00:00"
@@ -122,6 +123,24 @@ def test_labels_see_only_what_was_known_when_they_settled(
         end = at + full.horizon(task) + settle
         past = builder(known_before(events, end), Path(folder) / "past.csv", settle_days=settle)
         same(full.labels(task, at), past.labels(task, at))
+
+
+def test_every_family_has_columns_under_the_property(tmp_path: Path) -> None:
+    shop = builder(
+        [replace(bought("a", "2021-03-10"), brand="x"), *of_other_roles("a")], tmp_path / "e.csv"
+    )
+    made = set(shop.features(day_number(dt.date(2021, 3, 20))).columns)
+    for family in FAMILIES:
+        names = {feature.name for feature in family(shop.spec)}
+        assert names, family.__name__
+        assert names <= made
+
+
+def of_other_roles(customer: str) -> list[Event]:
+    """An event of each other type that made-up shops hold."""
+    kinds = sorted(set(TYPES) - {"purchase"})
+    at = local("2021-03-11")
+    return [Event(customer, k, at, amount=100 if k == "refund" else None) for k in kinds]
 
 
 def test_an_event_at_the_snapshots_midnight_is_not_seen(tmp_path: Path) -> None:
