@@ -20,6 +20,7 @@ from features.settings import override as override
 from features.settings import parse_yaml as parse_yaml
 from features.settings import problem
 from features.source_config import EventSource, Identities, Location, Spend
+from features.store_location import refused
 from features.task_config import (
     Backtest,
     ChurnTask,
@@ -106,6 +107,7 @@ class Config(CustomerData):
     truth: str | None = None
     quarantine: Quarantine = Quarantine()
     monitoring: Monitoring = Monitoring()
+    store: str | None = None
     seed: int = 20240501
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     memory_limit: MemorySize = "4GB"
@@ -118,6 +120,14 @@ class Config(CustomerData):
         if zone not in available_timezones():
             raise ValueError(f"unknown time zone {zone!r}; use an IANA name like America/New_York")
         return zone
+
+    @field_validator("store")
+    @classmethod
+    def _store_without_secrets(cls, url: str | None) -> str | None:
+        said = None if url is None else refused(url)
+        if said is not None:
+            raise ValueError(said)
+        return url
 
     @field_validator("roles")
     @classmethod

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,10 +142,15 @@ def next_sequence(runs: Sequence[PublishedRun]) -> int:
     return max((run.sequence for run in runs), default=0) + 1
 
 
-def arranged(output: Path, runs: Sequence[PublishedRun]) -> list[PublishedRun]:
-    """The runs with ``status`` and ``is_current`` as they are after the last publication."""
+def arranged(
+    output: Path, runs: Sequence[PublishedRun], *, held: Collection[int] = ()
+) -> list[PublishedRun]:
+    """The runs with ``status`` and ``is_current`` as they are after the last publication.
+
+    Runs that the store itself holds the rows of (`held`, by sequence) need no files.
+    """
     ordered = sorted(runs, key=lambda run: run.sequence)
-    whole = {run.sequence for run in ordered if _has_files(output, run)}
+    whole = {run.sequence for run in ordered if run.sequence in held or _has_files(output, run)}
     latest = {run.snapshot_at: run.sequence for run in ordered if run.sequence in whole}
     result = []
     for run in ordered:

@@ -1,40 +1,31 @@
 """The scores store: what is published, and the one act that publishes it.
 
-A run writes its files under ``OUTPUT/runs/<run_id>/``. Publishing builds a whole new database
-beside ``OUTPUT/stagecast.duckdb`` and renames it over the old one, so a reader sees all of a run
-or nothing of it. The row in ``runs`` is what makes a run published; the marker file in its folder
+A run writes its files under ``OUTPUT/runs/<run_id>/``. Publishing puts its rows into the store, a
+DuckDB file of the output folder or a PostgreSQL database, in one act: a reader sees all of a run or
+nothing of it. The row in ``runs`` is what makes a run published; the marker file in its folder
 repeats it, so that the history survives the loss of the database file.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
-import duckdb
 import pandas as pd
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
-from sqlglot import exp
 
 from features import runs as records
+from features.duckdb_store import SCHEMA_VERSION as SCHEMA_VERSION
+from features.duckdb_store import STORE_FILE as STORE_FILE
+from features.duckdb_store import DuckDBStore as DuckDBStore
+from features.duckdb_store import checked, staying_members
 from features.errors import UserError
 from features.locks import exclusive
-from features.runs import (
-    RUNS_FOLDER,
-    RUNS_SCHEMA,
-    PublishedRun,
-    RunRecord,
-    run_folder,
-    sync,
-)
-
-SCHEMA_VERSION = 1
-STORE_FILE = "stagecast.duckdb"
+from features.runs import RUNS_FOLDER, PublishedRun, RunRecord, run_folder, sync
+from features.store_location import store_url
 
 
 class Current(BaseModel):
@@ -45,6 +36,48 @@ class Current(BaseModel):
     run: PublishedRun
     scores: pd.DataFrame
     audience: pd.DataFrame
+
+
+class Store(Protocol):
+    """What a place of published runs can do; both kinds give the same tables."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it; never with a password."""
+
+    def there(self) -> bool:
+        """Whether anything has been published."""
+
+    def runs(self) -> list[PublishedRun]:
+        """Every run in it, in the order of publication."""
+
+    def current(self) -> tuple[PublishedRun, pd.DataFrame, pd.DataFrame]:
+        """The current run, its scores and its audience."""
+
+    def arranged(self, runs: Sequence[PublishedRun]) -> list[PublishedRun]:
+        """The runs with the status they have after the last publication."""
+
+    def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
+        """Make these the runs, and one of them new, in one act."""
+
+    def remove_unfinished(self) -> list[str]:
+        """Remove what killed publications left, and return the names."""
+
+    def members_before(self, day: dt.date) -> pd.DataFrame | None:
+        """The last row of every campaign and customer before a date; None without any run."""
+
+    def entrants_before(self, day: dt.date) -> dict[dt.date, dict[str, int]]:
+        """Customers added, by snapshot and campaign."""
+
+
+def store_of(output: Path) -> Store:
+    """The store of an output folder (see `features.store_location`)."""
+    url = store_url(output)
+    if url is None:
+        return DuckDBStore(output)
+    from features.postgres_store import PostgresStore
+
+    return PostgresStore.of(output, url)
 
 
 def publish(
@@ -74,36 +107,24 @@ def publish(
     Raises
     ------
     UserError
-        Where another run holds the output folder, it belongs to another data set, or the old
-        store cannot be read.
+        Where another run holds the output folder, it belongs to another data set, or the store
+        cannot be read or written.
     ValueError
         Where the files break the contract: a doubled key, another snapshot, outside the folder.
     """
     output = output.absolute()
     with exclusive(output, run.run_id):
         check_dataset(output, run.dataset)
-        earlier = [old for old in published_runs(output) if old.run_id != run.run_id]
+        store = store_of(output)
+        earlier = [old for old in store.runs() if old.run_id != run.run_id]
         entry = _inspected(output, run, scores, audience, records.next_sequence(earlier))
         records.boundary("files inspected")
         for file in (*scores, audience):
             sync(file)
             sync(file.parent)
         records.boundary("files synced")
-        runs = records.arranged(output, [*earlier, entry])
-        new = output / f"{STORE_FILE}.{run.run_id}.tmp"
-        try:
-            _remove_database(new)
-            _build(new, output, runs)
-            records.boundary("store built")
-            sync(new)
-            # A log left by whoever wrote to the old file must not be replayed into the new one.
-            (output / f"{STORE_FILE}.wal").unlink(missing_ok=True)
-            records.boundary("before rename")
-            os.replace(new, output / STORE_FILE)
-        finally:
-            _remove_database(new)
-        sync(output)
-        records.boundary("renamed")
+        runs = store.arranged([*earlier, entry])
+        store.publish(runs, run.run_id)
         records.mark(output, entry)
         records.boundary("marked")
     return next(each for each in runs if each.run_id == run.run_id)
@@ -115,14 +136,9 @@ def published_runs(output: Path) -> list[PublishedRun]:
     Raises
     ------
     UserError
-        Where the store is locked, damaged, or made by a newer version.
+        Where the store is locked, damaged, out of reach, or made by a newer version.
     """
-    output = output.absolute()
-    if (output / STORE_FILE).exists():
-        with _opened(output) as con:
-            rows = con.table("store.runs").order("sequence").to_arrow_table().to_pylist()
-        return [PublishedRun.model_validate(row) for row in rows]
-    return records.arranged(output, records.marked(output))
+    return store_of(output.absolute()).runs()
 
 
 def read_current(output: Path) -> Current:
@@ -133,19 +149,16 @@ def read_current(output: Path) -> Current:
     UserError
         Where nothing has been published, or the store cannot be read.
     """
-    output = output.absolute()
-    if not (output / STORE_FILE).exists():
+    store = store_of(output.absolute())
+    if not store.there():
         raise UserError(
-            str(output / STORE_FILE),
+            store.name,
             found="no scores store",
             expected="the store that a scoring run publishes",
             mend="run `stagecast run`, or `stagecast score`, with this output folder",
         )
-    with _opened(output) as con:
-        rows = con.table("store.runs").filter("is_current").to_arrow_table().to_pylist()
-        scores = _frame(con.table("store.customer_scores"))
-        audience = _frame(con.table("store.audience_members"))
-    return Current(run=PublishedRun.model_validate(rows[0]), scores=scores, audience=audience)
+    run, scores, audience = store.current()
+    return Current(run=run, scores=scores, audience=audience)
 
 
 def previous_audience(output: Path, *, before: dt.date) -> pd.DataFrame | None:
@@ -158,28 +171,7 @@ def previous_audience(output: Path, *, before: dt.date) -> pd.DataFrame | None:
         that names them. ``change`` is ``removed`` for those who had left by then, and
         ``snapshot_at`` says when. None where nothing was published before that date.
     """
-    output = output.absolute()
-    files = [
-        str(output / run.audience_file)
-        for run in published_runs(output)
-        if run.status == "published" and run.snapshot_at < before
-    ]
-    if not files:
-        return None
-    with _connected() as con:
-        members = con.read_parquet(files, union_by_name=True)
-        return _frame(
-            members.query(
-                "members",
-                """
-                SELECT * FROM members
-                QUALIFY row_number() OVER (
-                    PARTITION BY campaign_id, customer_id ORDER BY snapshot_at DESC
-                ) = 1
-                ORDER BY campaign_id, customer_id
-                """,
-            )
-        )
+    return store_of(output.absolute()).members_before(before)
 
 
 def entrants(output: Path, *, before: dt.date) -> pd.DataFrame:
@@ -191,20 +183,7 @@ def entrants(output: Path, *, before: dt.date) -> pd.DataFrame:
         Indexed by snapshot_at, oldest first; one column a campaign; null before its first
         mention.
     """
-    output = output.absolute()
-    runs = [
-        run
-        for run in published_runs(output)
-        if run.status == "published" and run.snapshot_at < before
-    ]
-    found: dict[dt.date, dict[str, int]] = {}
-    with _connected() as con:
-        for run in runs:
-            members = con.read_parquet(str(output / run.audience_file))
-            counted = members.aggregate(
-                "campaign_id, count(*) FILTER (change = 'added')", "campaign_id"
-            )
-            found[run.snapshot_at] = dict(counted.fetchall())
+    found = store_of(output.absolute()).entrants_before(before)
     return pd.DataFrame.from_dict(found, orient="index").sort_index()
 
 
@@ -219,7 +198,8 @@ def clean_unpublished(output: Path, *, keep: Iterable[str] = ()) -> list[str]:
     keep = set(keep)
     removed = []
     with exclusive(output, "clean_unpublished"):
-        runs = {run.run_id: run for run in (*records.marked(output), *published_runs(output))}
+        store = store_of(output)
+        runs = {run.run_id: run for run in (*records.marked(output), *store.runs())}
         for run in runs.values():
             if run_folder(output, run.run_id).is_dir():
                 records.mark(output, run)
@@ -228,9 +208,7 @@ def clean_unpublished(output: Path, *, keep: Iterable[str] = ()) -> list[str]:
             if folder.is_dir() and folder.name not in runs and folder.name not in keep:
                 _remove_folder(folder)
                 removed.append(f"{RUNS_FOLDER}/{folder.name}")
-        for file in sorted(output.glob(f"{STORE_FILE}.*.tmp*")):
-            file.unlink()
-            removed.append(file.name)
+        removed += store.remove_unfinished()
     return removed
 
 
@@ -249,13 +227,14 @@ def check_dataset(output: Path, dataset: str) -> None:
             expected="a folder without one (DuckDB reads it as the start of options)",
             mend="give another folder with --output",
         )
-    others = sorted({run.dataset for run in published_runs(output)} - {dataset})
+    store = store_of(output.absolute())
+    others = sorted({run.dataset for run in store.runs()} - {dataset})
     if others:
         raise UserError(
-            str(output),
+            store.name,
             found=f"results of the data set {others[0]!r}",
-            expected=f"an empty folder, or one with results of {dataset!r}",
-            mend="give another folder with --output",
+            expected=f"an empty store, or one with results of {dataset!r}",
+            mend="give another folder with --output, or another store",
         )
 
 
@@ -269,118 +248,16 @@ def _inspected(
         if not file.absolute().is_relative_to(folder):
             raise ValueError(f"{file} lies outside the run's folder {folder}")
         relative.append(str(file.absolute().relative_to(output)))
-    with _connected() as con:
-        scored = con.read_parquet([str(f) for f in scores], union_by_name=True)
-        members = con.read_parquet(str(audience))
-        customers = _checked(scored, "customer_id", run.snapshot_at)
-        _checked(members, "campaign_id, customer_id", run.snapshot_at)
-        staying = members.filter("change <> 'removed'").count("*").fetchall()[0][0]
+    customers = checked(scores, ("customer_id",), run.snapshot_at)
+    checked([audience], ("campaign_id", "customer_id"), run.snapshot_at)
     return PublishedRun(
         **run.model_dump(),
         sequence=sequence,
         customers=customers,
-        members=staying,
+        members=staying_members(audience),
         score_files=tuple(relative[:-1]),
         audience_file=relative[-1],
     )
-
-
-def _checked(rows: duckdb.DuckDBPyRelation, key: str, snapshot_at: dt.date) -> int:
-    count, keys, first, last = rows.aggregate(
-        f"count(*), count(DISTINCT ({key})), min(snapshot_at)::DATE, max(snapshot_at)::DATE"
-    ).fetchall()[0]
-    if count != keys:
-        raise ValueError(f"{count - keys} rows repeat a ({key})")
-    if count and not first == last == snapshot_at:
-        raise ValueError(f"rows of {first} to {last} in a run of {snapshot_at}")
-    return int(count)
-
-
-def _build(new: Path, output: Path, runs: Sequence[PublishedRun]) -> None:
-    """Write a complete store as a new file."""
-    history = [run for run in runs if run.status == "published"]
-    current = next(run for run in runs if run.is_current)
-    rows = [run.model_dump() for run in runs]
-    with duckdb.connect(str(new), config=_SETTINGS) as con:
-        con.from_arrow(pa.table({"version": pa.array([SCHEMA_VERSION], pa.int64())})).create(
-            "schema_version"
-        )
-        con.from_arrow(pa.Table.from_pylist(rows, schema=RUNS_SCHEMA)).create("runs")
-        records.boundary("runs written")
-        scores = [str(output / file) for file in current.score_files]
-        con.read_parquet(scores, union_by_name=True).order("customer_id").create("customer_scores")
-        records.boundary("scores written")
-        con.read_parquet(str(output / current.audience_file)).order(
-            "campaign_id, rank NULLS LAST, customer_id"
-        ).create("audience_members")
-        records.boundary("audience written")
-        files = [str(output / file) for run in history for file in run.score_files]
-        con.execute(_view("customer_scores_history", files))
-        files = [str(output / run.audience_file) for run in history]
-        con.execute(_view("audience_members_history", files))
-        con.execute("CHECKPOINT")
-
-
-def _view(name: str, files: Sequence[str]) -> str:
-    """A view over parquet files; the library quotes the paths (a view takes no parameters)."""
-    paths = exp.Array(expressions=[exp.Literal.string(file) for file in files])
-    by_name = exp.EQ(this=exp.var("union_by_name"), expression=exp.true())
-    rows = exp.func("read_parquet", paths, by_name, dialect="duckdb")
-    query = exp.select("*").from_(rows)
-    return exp.Create(this=exp.to_table(name), kind="VIEW", expression=query).sql("duckdb")
-
-
-# Nothing here needs an extension from the network.
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "threads": 2,
-}
-
-
-@contextmanager
-def _connected() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(":memory:", config=_SETTINGS) as con:
-        yield con
-
-
-@contextmanager
-def _opened(output: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The published store, attached read-only as ``store``.
-
-    Attached to a database of our own, because ``duckdb.connect`` gives an open connection's file
-    again after a rename has put another one in its place.
-    """
-    path = output / STORE_FILE
-    attach = exp.Attach(
-        this=exp.alias_(exp.Literal.string(str(path)), "store"),
-        expressions=[exp.AttachOption(this=exp.var("READ_ONLY"))],
-    )
-    with _connected() as con:
-        try:
-            con.execute(attach.sql("duckdb"))
-            version = con.table("store.schema_version").fetchall()[0][0]
-        except (duckdb.Error, IndexError) as error:
-            raise UserError(
-                str(path),
-                found=f"a store that cannot be opened: {str(error).splitlines()[0]}",
-                expected="a scores store that no other program holds open for writing",
-                mend="close that program, or open the store read-only; if the file is damaged, "
-                "remove it: the next run rebuilds it from the published runs",
-            ) from error
-        if version > SCHEMA_VERSION:
-            raise UserError(
-                str(path),
-                found=f"a store of schema version {version}",
-                expected=f"version {SCHEMA_VERSION} or older",
-                mend="use the newer stagecast that wrote it, or another --output",
-            )
-        yield con
-
-
-def _frame(rows: duckdb.DuckDBPyRelation) -> pd.DataFrame:
-    """Rows as pandas: dates as midnights, text as str."""
-    frame: pd.DataFrame = rows.to_arrow_table().to_pandas(date_as_object=False)
-    return frame
 
 
 def _remove_folder(folder: Path) -> None:
@@ -388,8 +265,3 @@ def _remove_folder(folder: Path) -> None:
         folder.unlink()
     else:
         shutil.rmtree(folder)
-
-
-def _remove_database(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)

@@ -184,8 +184,9 @@ def _files(location: Location) -> tuple[str, ...]:
 def _scores(output: Path) -> Finding:
     from features import store
 
-    if not (output / store.STORE_FILE).is_file():
-        return Finding("scores", "look", f"none in {output}", "stagecast run")
+    place = store.store_of(output.absolute())
+    if not place.there():
+        return Finding("scores", "look", f"none in {place.name}", "stagecast run")
     run = store.read_current(output).run
     return Finding("scores", "ok", f"run {run.run_id}: {run.customers:,} at {run.snapshot_at}")
 

@@ -25,7 +25,7 @@ def print_scores(output: Path, json_file: Path | None = None) -> None:
 def _places(output: Path, run: PublishedRun) -> dict[str, str]:
     folder = run_folder(output, run.run_id)
     places = {
-        "scores and audiences": output / store.STORE_FILE,
+        "scores and audiences": store.store_of(output).name,
         "summary": folder / "summary.md",
         "scores (parquet)": folder / "scores",
         "audiences (csv)": folder / "audiences",
@@ -45,11 +45,11 @@ def _print_places(output: Path, run: PublishedRun, places: dict[str, str]) -> No
         ["what", "where"],
         list(places.items()),
     )
-    console.print(
-        "next: [bold]stagecast models[/], or query the scores: "
-        f"[bold]duckdb {output / store.STORE_FILE} 'from customer_scores limit 5'[/]",
-        soft_wrap=True,
-    )
+    place = store.store_of(output)
+    query = f"[bold]duckdb {place.name} 'from customer_scores limit 5'[/]"
+    if not isinstance(place, store.DuckDBStore):
+        query = f"[bold]customer_scores[/] in {place.name}"
+    console.print(f"next: [bold]stagecast models[/], or query the scores: {query}", soft_wrap=True)
 
 
 def print_run(output: Path, result: dict[str, Any], json_file: Path | None = None) -> None:

@@ -43,6 +43,7 @@ _NOT_IN_FEATURES = {
     "stage",
     "seed",
     "spend",
+    "store",
     "threads",
     "memory_limit",
     "monitoring",
