@@ -1061,6 +1061,16 @@ def booster_classes(booster: lgb.Booster, x: Array) -> Array:
     return softmax(raw_score(booster, x).reshape(len(x), -1))
 
 
+def forest_classes(part: Part, name: str, x: Array) -> Array:
+    """Mean class probabilities of a part's boosters `name`, `name_1`, ...: rows x classes."""
+    names = [key for key in sorted(part.boosters) if key == name or key.startswith(f"{name}_")]
+    boosters = [part.boosters[key] for key in names]
+    if not len(x):
+        return booster_classes(boosters[0], x)
+    found = [softmax(raw.reshape(len(x), -1)) for raw in raw_scores(boosters, x)]
+    return np.asarray(np.mean(found, axis=0))
+
+
 def customer_folds(customers: pd.Series, folds: int, seed: int) -> Array:
     """Fold of every row's customer, from a stable hash of the id (CRC-32) and a seed."""
     codes, ids = pd.factorize(customers.astype(str))
@@ -1118,7 +1128,8 @@ def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
 # parameters: stages, periods, period_days, kind (trees, table), timing_weight (of the trees, the
 # rest is the table's), columns, classes (destination codes by booster column; len(stages) is no
 # change), timing_periods (1-based periods by booster column), table {p (stage x silent period x
-# cell)}, report.
+# cell)}, report. Boosters destination and timing; on few rows also destination_1, timing_1, ...,
+# whose mean is taken.
 # A cell is destination x periods + period - 1; the last cell is no change.
 
 
@@ -1152,7 +1163,7 @@ def transition_timing(part: Part, x: Array, p: Array, table: Array) -> Array:
         going = np.flatnonzero(p[:, stage] > 0.0)
         if len(going):
             inputs = np.column_stack([x[going], np.full(len(going), float(stage))])
-            learned = booster_classes(part.boosters["timing"], inputs)
+            learned = forest_classes(part, "timing", inputs)
             known = timing[going, stage]
             learned = spread_classes(learned, columns.tolist(), known)
             timing[going, stage] = weight * learned + (1.0 - weight) * known
@@ -1195,7 +1206,7 @@ def transition_destinations(
     if parameters["kind"] == "trees" or parameters["timing_weight"]:
         x = matrix(derive(frame, context), parameters["columns"])
     if parameters["kind"] == "trees":
-        learned = booster_classes(part.boosters["destination"], x)
+        learned = forest_classes(part, "destination", x)
         weight = parameters.get("destination_weight", 1.0)
         p = weight * spread_classes(learned, parameters["classes"], p) + (1.0 - weight) * p
     return without_origin(p, stage_codes(frame, stages)), x, table

@@ -37,6 +37,7 @@ TREES: dict[str, Any] = {
 }
 MIN_DATA = 80  # rows a leaf; fewer where the data are small
 MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 500, 20, 1.1
+FEW_ROWS = 150_000  # up to so many, fits of two seeds differ by 1 % of log loss
 MIN_ROWS = 400  # fit rows below which trees are not tried
 MIN_CUSTOMERS = 100  # below it rows repeat so few customers that no snapshot can guard trees
 MIN_CLASS = 20  # fit rows of a class below which it is left to the table
@@ -71,11 +72,19 @@ class Trees:
         Booster fitted before the validation rows were added (for guards), and on all.
     rounds
         Rounds of `final`.
+    more
+        Fits like `final` with other seeds, on few rows: their mean is steadier.
     """
 
     before: lgb.Booster
     final: lgb.Booster
     rounds: int
+    more: tuple[lgb.Booster, ...] = ()
+
+    def named(self, name: str) -> dict[str, lgb.Booster]:
+        """What is served, by the names that `models.inference.forest_classes` looks for."""
+        others = {f"{name}_{n}": booster for n, booster in enumerate(self.more, start=1)}
+        return {name: self.final, **others}
 
 
 def steady_columns(frame: pd.DataFrame, columns: list[str]) -> list[str]:
@@ -228,6 +237,7 @@ def fit_trees(
     seed: int,
     threads: int,
     trees: Mapping[str, Any] | None = None,
+    seeds: int = 1,
 ) -> Trees | None:
     """Fit on the fit rows with early stopping, then again on all; None where there is too little.
 
@@ -245,6 +255,8 @@ def fit_trees(
         LightGBM's seed and threads; results do not depend on the threads.
     trees
         Settings in place of those of `TREES`.
+    seeds
+        Final fits, where there are at most `FEW_ROWS` rows; more rows need no second one.
     """
     settings: dict[str, Any] = {"seed": seed, "threads": threads, "trees": trees}
     inputs = tree_inputs(x, y, rows, classes=classes, **settings)
@@ -254,8 +266,11 @@ def fit_trees(
     rounds = max(1, round(REFIT_FACTOR * before.best_iteration))
     both = np.sort(np.concatenate([inputs.fit, inputs.validation]))
     everything = lgb.Dataset(inputs.x[both], inputs.code[both], params=inputs.binning)
-    final = lgb.train(dict(inputs.settings), everything, rounds)
-    return Trees(before=before, final=final, rounds=rounds)
+    final, *more = (
+        lgb.train(inputs.settings | {"seed": seed + number}, everything, rounds)
+        for number in range(seeds if len(both) <= FEW_ROWS else 1)
+    )
+    return Trees(before=before, final=final, rounds=rounds, more=tuple(more))
 
 
 def derived_inputs(

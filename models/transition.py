@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
@@ -36,6 +37,7 @@ MOSTLY = 0.75  # where they are nearly as good together: the mixture drifts less
 DESTINATION_NOISE = 1.02  # scores this close are nearly as good
 TIMING_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 USUAL_WEIGHT = 0.75
+SEEDS = 3  # final fits whose mean is served
 TIMING_NOISE = 1.005  # scores this close say nothing about which weight is better
 
 
@@ -97,12 +99,11 @@ def fit_transition(
         columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
         x = inference.matrix(inputs, columns)
         found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
-        where = fit_trees(x, destination, rows, **found, trees=settings)
+        where = fit_trees(x, destination, rows, **found, trees=settings, seeds=SEEDS)
         x = np.column_stack([x, destination])
         timing_codes = frequent((cell % periods)[movers.fit], periods)
-        when = fit_trees(
-            x, cell % periods, movers, classes=timing_codes, seed=seed, threads=threads
-        )
+        found["classes"] = timing_codes
+        when = fit_trees(x, cell % periods, movers, **found, seeds=SEEDS)
     parameters: dict[str, Any] = {
         "stages": list(stages),
         "periods": int(periods),
@@ -116,11 +117,11 @@ def fit_transition(
         "table": fit_timer_table(frame, stages=len(stages), periods=periods),
     }
     parameters |= _guarded(parameters, where, when, inputs, rows, contexts)
-    boosters = {}
+    boosters: dict[str, lgb.Booster] = {}
     if where and parameters["kind"] == "trees":
-        boosters["destination"] = where.final
+        boosters |= where.named("destination")
     if when and parameters["timing_weight"]:
-        boosters["timing"] = when.final
+        boosters |= when.named("timing")
     return Part("transition", parameters, boosters)
 
 

@@ -175,3 +175,21 @@ def test_markov_by_hand():
     out = transition_baselines.markov(frame, frame, stages=2, periods=2, period_days=7)
     hazard = 1 / 7
     np.testing.assert_allclose(out["cif"][0, 1], [hazard, hazard + (1 - hazard) * hazard])
+
+
+def test_few_rows_are_served_by_the_mean_of_several_seeds() -> None:
+    train, rows = split(life())
+    part = fit_transition(
+        train, contexts(train), validation_at=train["snapshot_at"].max(), stages=STAGES,
+        periods=PERIODS, period_days=PERIOD_DAYS, seed=1, threads=1,
+    )  # fmt: skip
+    assert {"destination", "destination_1", "destination_2"} <= set(part.boosters)
+    x = inference.matrix(inference.derive(rows, contexts(rows)[rows["snapshot_at"].iloc[0]]),
+                         part.parameters["columns"])  # fmt: skip
+    names = [name for name in part.boosters if name.startswith("destination")]
+    each = [inference.booster_classes(part.boosters[name], x) for name in names]
+    assert not np.allclose(each[0], each[1])
+    np.testing.assert_allclose(
+        inference.forest_classes(part, "destination", x), np.mean(each, axis=0), rtol=1e-12
+    )
+    assert inference.forest_classes(part, "destination", x[:0]).shape == (0, each[0].shape[1])
