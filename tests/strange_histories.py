@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-START = pd.Timestamp("2020-01-06")
+START = pd.Timestamp("2014-01-06")
 CONFIG = """\
 name: strange
 timezone: UTC

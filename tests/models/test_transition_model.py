@@ -178,7 +178,7 @@ def test_markov_by_hand():
 
 
 def test_few_rows_are_served_by_the_mean_of_several_seeds() -> None:
-    train, rows = split(life())
+    train, rows = split(life(900, snapshots=4))
     part = fit_transition(
         train, contexts(train), validation_at=train["snapshot_at"].max(), stages=STAGES,
         periods=PERIODS, period_days=PERIOD_DAYS, seed=1, threads=1,
