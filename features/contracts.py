@@ -109,7 +109,8 @@ SCORED_ROW: tuple[ScoredColumn, ...] = (
     ScoredColumn(
         "p_churn",
         "double",
-        "Probability of no purchase within churn_horizon_days.",
+        "Probability of no purchase (where churn is by cancel events: of cancelling) within "
+        "churn_horizon_days.",
         "not eligible",
     ),
     ScoredColumn("churn_horizon_days", "int64", "Horizon of p_churn in days."),

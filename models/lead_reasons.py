@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from features.contracts import LIFELESS_ROLES
-from models.inference import Part, matrix, signed_log1p
+from models.inference import Part
+from models.reasons import lead_additions
 
 MOST_REASONS = 3
 OFTEN_DAYS = 30
@@ -66,22 +67,7 @@ def contributions(part: Part, leads: pd.DataFrame) -> pd.DataFrame:
     -------
     One row a lead, one column a feature the part reads; no columns where it tells no leads apart.
     """
-    first = part.parameters["first_purchase"]
-    straight = first["linear"]
-    if straight is None:
-        return pd.DataFrame(index=leads.index)
-    trees = [part.boosters[name] for name in sorted(part.boosters) if name.startswith("lead_")]
-    weight = first["linear_weight"] if trees else 1.0
-    z = (signed_log1p(matrix(leads, straight["columns"])) - straight["means"]) / straight["scales"]
-    z = np.clip(np.nan_to_num(z, nan=0.0), -10.0, 10.0) * straight["coefficients"]
-    total = pd.DataFrame(weight * z, index=leads.index, columns=straight["columns"])
-    if trees:
-        x = matrix(leads, first["columns"])
-        told = [np.asarray(tree.predict(x, pred_contrib=True))[:, :-1] for tree in trees]
-        mean = (1.0 - weight) * np.mean(told, axis=0)
-        added = pd.DataFrame(mean, index=leads.index, columns=first["columns"])
-        total = total.add(added, fill_value=0.0)
-    return total
+    return lead_additions(part, leads)
 
 
 def reasons(
