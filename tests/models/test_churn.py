@@ -161,6 +161,34 @@ def test_only_the_eligible_are_scored(training, test_frame):
     assert {band is None for band in out["churn_band"][~eligible]} == {True}
 
 
+def test_contracts_are_cancelled_for_their_own_reasons_and_ended_ones_have_no_risk():
+    # Who complains cancels, whatever they buy.
+    purchases, frames, random = history(), [], np.random.default_rng(5)
+    for at in (*DATES, TEST_AT):
+        frame = feature_frame(purchases, at)
+        frame["complaint__count_30d"] = random.poisson(0.6, len(frame)).astype(float)
+        risk = 0.05 + 0.3 * (frame["complaint__count_30d"] > 1)
+        frame["no_purchase"] = (random.random(len(frame)) < risk).astype(float)
+        frame["cancel__recency_days"] = np.nan
+        frames.append(frame)
+    train, test = pd.concat(frames[:-1], ignore_index=True), frames[-1]
+    contexts = {at: context_of(frame) for at, frame in zip(DATES, frames[:-1], strict=True)}
+    part = fit(train, contexts, by="cancel")
+    p = predict_churn(part, test, context_of(test))["p_churn"]
+    assert metrics.auc(test["no_purchase"].to_numpy(), p) > 0.6
+    unhappy = (test["complaint__count_30d"] > 1).to_numpy()
+    # The quick recipe on few rows holds the two apart less than they are (.35 and .05).
+    assert p[unhappy].mean() > 2 * p[~unhappy].mean()
+    assert p.mean() == pytest.approx(test["no_purchase"].mean(), abs=0.03)
+    gone = test.copy()
+    gone.loc[:9, "cancel__recency_days"] = gone.loc[:9, "purchase__recency_days"]
+    gone.loc[10:19, "cancel__recency_days"] = gone.loc[10:19, "purchase__recency_days"] + 1.0
+    out = predict_churn(part, gone, context_of(test))
+    assert not out["churn_eligible"][:10].any()  # cancelled on the day of the last purchase
+    assert out["churn_eligible"][10:].all()  # bought again after it
+    assert np.isnan(out["p_churn"][:10]).all()
+
+
 def test_who_never_bought_is_not_eligible_even_without_a_limit(part, test_frame):
     never = test_frame.head(3).copy()
     never.loc[:, [c for c in never.columns if c.startswith(("purchase", "cad", "btyd"))]] = np.nan
