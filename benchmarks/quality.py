@@ -171,9 +171,12 @@ def _bars(bars: list[Bar], records: list[dict[str, Any]]) -> list[str]:
 def _line(bar: Bar, got: Measured) -> str:
     interval = "" if got.low is None else f"{got.low:.3f} to {got.high:.3f}"
     stretch = "" if bar.stretch is None else f"{bar.sign} {bar.stretch:g}"
+    must = f"{bar.sign} {bar.must:g}"
+    if bar.sign == "in":
+        must, stretch = f"{bar.must:g} to {bar.stretch:g}", ""
     return (
         f"| {bar.what} | {bar.metric} | {got.value:.4g} | {interval} | {got.baseline} | "
-        f"{bar.sign} {bar.must:g} | {stretch} | {bar.mark(got.value)} |"
+        f"{must} | {stretch} | {bar.mark(got.value)} |"
     )
 
 

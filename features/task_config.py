@@ -22,10 +22,12 @@ class ChurnTask(Strict):
     """Churn risk: no purchase within the horizon, or for contracts a cancel event.
 
     With ``by: cancel``, cancel events of the types in `involuntary` (a payment that failed) end a
-    contract without being the churn that is predicted.
+    contract without being the churn that is predicted. `calibration` is a map that has earned its
+    place in a back-test of the same output folder, else probabilities are served raw.
     """
 
     horizon_days: PositiveDays = 90
+    calibration: Literal["raw", "platt", "beta", "isotonic"] = "raw"
     by: Literal["purchase", "cancel"] = "purchase"
     involuntary: tuple[str, ...] = ()
     train: TrainGrid = TrainGrid()

@@ -21,6 +21,7 @@ from flows.tuning import log_tuning
 from flows.uplift_history import uplift_part
 from flows.workspace import Workspace, fingerprint
 from models import cards, monitoring, registry, report
+from models.backtest import require_earned_calibration
 from models.evaluation import Figure
 from models.inference import Part
 from models.promotion import definitions, recipe_hash
@@ -196,6 +197,7 @@ def train_flow(output: str) -> dict[str, Any]:
     with exclusive(space.output, "train"):
         shutil.rmtree(space.output / "training.new", ignore_errors=True)
         config = space.config()
+        require_earned_calibration(space.output, config.churn.calibration)
         tracking = space.tracking()
         with tracking.run(f"train {config.name}") as run:
             results = train_models(output, run.run_id)

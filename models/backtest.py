@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from features.archive import Archive
 from features.build import TASKS, Task
 from features.errors import UserError
 from features.timeline import MIN_HISTORY_DAYS, day_date
+from models.calibration import RAW
 from models.drift import base_rates
-from models.evaluation import CHAMPION, Draws, Figure, evaluate, test_set
+from models.evaluation import Draws, Figure, evaluate, predict, test_set
 from models.gate_guards import leaking
 from models.oracle import bounds
 from models.origins import CalibrationChoice, Chances, calibration_choice, means
@@ -145,7 +146,8 @@ def backtest_task(archive: Archive, task: Task, origin: int) -> Tested:
     chances = None
     if task == "churn":
         y = test.rows["no_purchase"].to_numpy(dtype=np.float64)
-        chances = Chances(origin, y, found.outputs[CHAMPION]["p_churn"])
+        raw = replace(part, parameters={**part.parameters, "calibration": RAW})
+        chances = Chances(origin, y, predict(raw, test.rows, test.everyone)["p_churn"])
     return Tested(found.figures + rates + bounds(archive, data, test, draws=draws), chances)
 
 
@@ -212,6 +214,28 @@ def write(found: Backtested, output: Path) -> Path:
     if found.calibration is not None:
         _written(found.calibration.as_dict(), folder / "calibration.json")
     return output / "backtest.json"
+
+
+def require_earned_calibration(output: Path, asked: str) -> None:
+    """Refuse a calibration map that the back-test of an output folder does not adopt.
+
+    Raises
+    ------
+    UserError
+        With the map that it adopts, or that there is no back-test.
+    """
+    file, adopted = output / FOLDER / "calibration.json", "raw"
+    if file.is_file():
+        adopted = str(json.loads(file.read_text(encoding="utf-8"))["kind"])
+    if asked not in ("raw", adopted):
+        raise UserError(
+            "churn.calibration",
+            found=asked,
+            expected="raw, or the map that won in the back-test of this folder "
+            f"({adopted if file.is_file() else 'there is none yet'})",
+            mend="run `stagecast backtest` at origins that are at least a horizon apart, and see "
+            "backtest/summary.md; a map that has not won at three later origins usually hurts",
+        )
 
 
 def _written(content: Any, path: Path) -> None:

@@ -115,10 +115,10 @@ def _interval(date: str, figures: Mapping[Key, Record]) -> list[str]:
     share = _value(figures, "champion", "coverage")
     if share is None or COVERAGE[0] <= share <= COVERAGE[1]:
         return []
-    return [
-        f"clv at {date}: the 80 % interval held {share:.0%} of the customers; spend drifted since "
-        "the labels it was fitted on"
-    ]
+    why = "spend drifted since the labels it was fitted on"
+    if share > COVERAGE[1]:
+        why = "it is wider than need be"
+    return [f"clv at {date}: the 80 % interval held {share:.0%} of the customers; {why}"]
 
 
 def _mean_coverage(whole: Mapping[tuple[str, str], Mapping[Key, Record]]) -> list[str]:

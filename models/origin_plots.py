@@ -123,7 +123,7 @@ def drift(records: Sequence[Record], models: Sequence[str]) -> Figure:
     data = {model: drift_data(records, model) for model in models}
     shown = [model for model in models if len(data[model])]
     titles = {"churn": "churn: share that leaves", "clv": "CLV: spend a head"}
-    figure, panels = _panels(len(shown), "Base rates: what came, what labels knew, what was said")
+    figure, panels = _panels(len(shown), "Base rates")
     for axes, model in zip(panels, shown, strict=True):
         for colour, (method, rows) in zip(COLOURS, data[model].groupby("method"), strict=False):
             _line(axes, rows, str(method), colour, main=method != "predicted")

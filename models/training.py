@@ -209,7 +209,7 @@ def _fit(
             horizon_days=config.churn.horizon_days,
             activity_days=config.activity_days,
             by=config.churn.by,
-            recipe=replace(TwoClassRecipe(), **settings),
+            recipe=replace(TwoClassRecipe(), calibration=config.churn.calibration, **settings),
             at_validation=data.at_validation,
             at_origin=data.at_origin,
             **shared,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from features.errors import UserError
 from models import origin_page, origin_plots
+from models.backtest import require_earned_calibration
 from models.evaluation import Figure, compared, ends
 from models.origins import Chances, calibration_choice, means
 
@@ -152,3 +156,16 @@ def test_the_page_shows_sure_differences_bold_and_every_warning() -> None:
     assert "- beware" in text
     assert "- left out: late" in text
     assert "Calibration" not in text
+
+
+def test_a_map_is_served_only_where_the_back_test_adopts_it(tmp_path: Path) -> None:
+    require_earned_calibration(tmp_path, "raw")
+    with pytest.raises(UserError, match="there is none yet"):
+        require_earned_calibration(tmp_path, "platt")
+    (tmp_path / "backtest").mkdir()
+    choice = calibration_choice([origin(30 * n, 1.0) for n in range(6)], matures_after=60)
+    (tmp_path / "backtest" / "calibration.json").write_text(json.dumps(choice.as_dict()))
+    require_earned_calibration(tmp_path, choice.kind)
+    other = next(kind for kind in ("platt", "isotonic") if kind != choice.kind)
+    with pytest.raises(UserError, match=choice.kind):
+        require_earned_calibration(tmp_path, other)
