@@ -22,7 +22,9 @@ from features.build import Builder, Task
 from features.config import Config
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.errors import UserError
-from features.ledger import Manifest
+from features.faults import boundary
+from features.folders import fresh_of, replace_folder, settled
+from features.ledger import MANIFEST, Manifest
 from features.quarantine import ReadReport
 from features.stage_records import stored_records, write_records
 from features.tallies import Tallies
@@ -91,6 +93,7 @@ class Archive:
         # Named after the process: workers may build the same snapshot side by side.
         partial = path.with_suffix(f".{os.getpid()}.partial")
         frame.to_parquet(partial, index=False)
+        boundary("snapshot written")
         os.replace(partial, path)
         return frame
 
@@ -194,18 +197,16 @@ class Fresh:
 @contextmanager
 def replacing(output: Path) -> Iterator[Fresh]:
     """Room for fresh tallies, which replace all that was stored at the end, snapshots too."""
-    folder, fresh, old = (output / f"{FOLDER}{end}" for end in ("", ".new", ".old"))
+    folder = output / FOLDER
+    fresh = fresh_of(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     made = Fresh(fresh / TALLIES)
     yield made
     assert made.manifest is not None
     _write_counts(fresh, made.counts)
+    boundary("tallies written")
     replace(made.manifest, segments=(segments.name_of(0),)).save(fresh / TALLIES)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(fresh, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    replace_folder(folder, whole=f"{TALLIES}/{MANIFEST}")
 
 
 def extend(output: Path, tallies: Tallies, manifest: Manifest) -> int:
@@ -225,6 +226,7 @@ def extend(output: Path, tallies: Tallies, manifest: Manifest) -> int:
     folder = output / FOLDER
     name = segments.next_name(manifest)
     segments.write(folder / TALLIES, name, tallies)
+    boundary("segment written")
     types = tuple(sorted({*manifest.event_types, *_event_types(tallies)}))
     grown = replace(manifest, segments=(*manifest.segments, name), event_types=types)
     if len(grown.segments) > segments.MOST:
@@ -232,8 +234,11 @@ def extend(output: Path, tallies: Tallies, manifest: Manifest) -> int:
     # First the snapshots go: killed here, the old tallies build them again as they were.
     known = 0 if types != manifest.event_types else _first_learned(tallies)
     removed = _drop_snapshots(folder, after=known)
+    boundary("snapshots dropped")
     _write_counts(folder, [SourceCount.of(report) for report in manifest.reports])
+    boundary("counts written")
     grown.save(folder / TALLIES)
+    boundary("manifest written")
     segments.drop_unnamed(folder / TALLIES, grown)
     return removed
 
@@ -266,11 +271,15 @@ def _drop_snapshots(folder: Path, *, after: int) -> int:
     return len(outdated)
 
 
+def clear_partial(output: Path) -> None:
+    """Remove unfinished feature files of killed runs; the caller holds the folder."""
+    for place in (output / FOLDER / "snapshots").glob("*/*.partial"):
+        place.unlink(missing_ok=True)
+
+
 def stored_manifest(output: Path) -> Manifest | None:
     """What the stored tallies hold; None where there are none, or of an earlier version."""
-    folder, fresh = output / FOLDER, output / f"{FOLDER}.new"
-    if not folder.exists() and Manifest.load(fresh / TALLIES) is not None:
-        os.replace(fresh, folder)  # killed between two renames
+    folder = settled(output / FOLDER, whole=f"{TALLIES}/{MANIFEST}")
     return Manifest.load(folder / TALLIES)
 
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from features.errors import UserError
 
 LOCK_FILE = ".stagecast.lock"
+_EVERY_SECONDS = 0.5  # how often one who waits looks again
 
 
 @dataclass
@@ -30,25 +32,28 @@ _held: dict[Path, _Hold] = {}
 
 
 @contextmanager
-def exclusive(output: Path, run_id: str) -> Iterator[None]:
+def exclusive(output: Path, run_id: str, *, wait_seconds: float = 0) -> Iterator[None]:
     """Hold an output folder for writing; within one process it may be entered again.
 
     The system frees the lock when the process ends, however it ends.
 
+    Parameters
+    ----------
+    output
+        The output folder.
+    run_id
+        Who holds it, for the message to others.
+    wait_seconds
+        How long to wait for another process; 0 refuses at once.
+
     Raises
     ------
     UserError
-        Where another process holds the folder; the message names its run.
+        Where another process holds the folder for longer; the message names its run.
     """
     path = output.resolve() / LOCK_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _guard:
-        hold = _held.get(path)
-        # A forked child inherits this table, but not the lock.
-        if hold is not None and hold.pid == os.getpid():
-            hold.holders += 1
-        else:
-            hold = _held[path] = _Hold(_locked(path, run_id), os.getpid(), 1)
+    hold = _entered(path, run_id, time.monotonic() + wait_seconds)
     try:
         yield
     finally:
@@ -57,6 +62,23 @@ def exclusive(output: Path, run_id: str) -> Iterator[None]:
             if hold.holders == 0:
                 del _held[path]
                 os.close(hold.descriptor)
+
+
+def _entered(path: Path, run_id: str, deadline: float) -> _Hold:
+    while True:
+        try:
+            with _guard:
+                hold = _held.get(path)
+                # A forked child inherits this table, but not the lock.
+                if hold is not None and hold.pid == os.getpid():
+                    hold.holders += 1
+                else:
+                    hold = _held[path] = _Hold(_locked(path, run_id), os.getpid(), 1)
+                return hold
+        except UserError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_EVERY_SECONDS)
 
 
 def _locked(path: Path, run_id: str) -> int:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from features.errors import UserError
+from features.faults import boundary as boundary
 
 RUNS_FOLDER = "runs"
 MARKER_FILE = "published.json"
@@ -109,10 +110,6 @@ class PublishedRun(RunRecord):
     audience_file: str
     status: Literal["published", "superseded", "files_missing"] = "published"
     is_current: bool = False
-
-
-def boundary(name: str) -> None:
-    """Name a point between two writes; does nothing, and a fault harness replaces it."""
 
 
 def run_folder(output: Path, run_id: str) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.faults import boundary
 from features.ledger import Manifest
 from features.orders import Seen
 from features.tallies import Tallies
@@ -43,6 +44,7 @@ def write(folder: Path, name: str, tallies: Tallies) -> None:
         rows: pa.Table | None = getattr(tallies, table)
         if rows is not None:
             pq.write_table(rows, partial / f"{table}.parquet", compression="zstd")
+    boundary("segment aside")
     os.replace(partial, place)
 
 

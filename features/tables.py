@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import filecmp
 import glob
 import gzip
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -89,8 +90,35 @@ def read_file(connection: Any, location: str | tuple[str, ...], form: CsvFormat)
         raise unreadable(path.name, error) from error
 
 
+def twins(names: Sequence[str]) -> dict[str, str]:
+    """Files with the very content of another one, which was delivered twice; the first counts."""
+    by_size: dict[int, list[str]] = {}
+    found: dict[str, str] = {}
+    for name in names:
+        alike = by_size.setdefault(os.path.getsize(name), [])
+        same = [other for other in alike if filecmp.cmp(name, other, shallow=False)]
+        if same:
+            found[name] = same[0]
+        else:
+            alike.append(name)
+    return found
+
+
 def matches(location: str | tuple[str, ...]) -> list[str]:
-    """Paths of the files at a location.
+    """Paths of the files at a location, each content once.
+
+    Raises
+    ------
+    UserError
+        Where there is none.
+    """
+    names = there(location)
+    again = twins(names)
+    return [name for name in names if name not in again]
+
+
+def there(location: str | tuple[str, ...]) -> list[str]:
+    """Paths of all files at a location.
 
     Raises
     ------
@@ -98,12 +126,12 @@ def matches(location: str | tuple[str, ...]) -> list[str]:
         Where there is none.
     """
     if isinstance(location, tuple):
-        return list(dict.fromkeys(name for one in location for name in matches(one)))
+        return list(dict.fromkeys(name for one in location for name in there(one)))
     path = Path(location)
     if path.is_file():
         return [str(path)]
-    there = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
-    files = [str(file) for file in there if file.is_file()]
+    found = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
+    files = [str(file) for file in found if file.is_file()]
     if not files:
         raise UserError(
             f"sources: {path}",

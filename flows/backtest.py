@@ -13,9 +13,10 @@ from prefect import flow, task
 
 from features.build import TASKS
 from features.locks import exclusive
-from features.timeline import day_number
+from features.timeline import day_date, day_number
 from flows.console import progress, step, warn
 from flows.features import read_and_tally
+from flows.shown import show_figures
 from flows.workspace import Workspace, fingerprint
 from models import backtest as backtests
 from models import origin_page, origin_plots
@@ -60,6 +61,7 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     folder = space.output / backtests.FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     path = backtests.write(found, space.output)
+    show_figures("backtest", records)
     save_figures(plots(records), folder)
     text = origin_page.page(
         archive.builder.config.name,
@@ -155,6 +157,15 @@ def _lines(figures: Sequence[Figure]) -> dict[str, float]:
 def _named(subset: str) -> str:
     """A subset in the signs that names of metrics may have."""
     return "".join(sign if sign.isalnum() or sign in "_-. /" else "_" for sign in subset)
+
+
+def rolling_origins(output: str, count: int, *, every_days: int = 30) -> list[str]:
+    """ISO dates of the latest origins whose labels of every task have matured, oldest first."""
+    builder = (archive := Workspace(Path(output)).archive()).builder
+    last = min(builder.gate(task) for task in TASKS)
+    days = [last - every_days * number for number in range(count)]
+    usable = [day for day in days if any(backtests.why_not(archive, t, day) is None for t in TASKS)]
+    return [str(day_date(day)) for day in sorted(usable)]
 
 
 @flow(name="backtest")

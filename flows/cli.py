@@ -11,12 +11,14 @@ import typer
 
 from features.errors import UserError
 from flows import (
+    backfill_command,
     campaign_commands,
     doctor,
     horizons,
     init,
     metrics,
     monitor_command,
+    schedule,
     settings,
     stages,
 )
@@ -323,8 +325,10 @@ app.command()(init.init)
 app.command()(doctor.doctor)
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
+app.command()(schedule.schedule)
 campaign_commands.register(app, _run)
 monitor_command.register(app, _run)
+backfill_command.register(app, _run)
 
 
 def _next(command: str) -> None:
@@ -339,6 +343,14 @@ def main() -> None:
         app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        from flows.refusals import as_user_error
+
+        told = as_user_error(error)
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from features.errors import UserError
 from features.told import Told
+from flows.artifacts import progress_shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,22 +34,41 @@ progress_console = Console(stderr=True)
 console = Console()
 
 
+# Who else is told of each line: a scheduled run's log.
+listeners: list[Callable[[str], None]] = []
+
+
 def step(text: str) -> None:
     """One line that says what begins."""
+    _tell(text)
     progress_console.print(f"[bold cyan]›[/] {text}", highlight=False)
 
 
 def warn(text: str) -> None:
     """One line of warning."""
+    _tell(f"warning: {text}")
     progress_console.print(f"[bold yellow]![/] {text}", highlight=False)
+
+
+def _tell(text: str) -> None:
+    for listener in listeners:
+        listener(text)
 
 
 @contextmanager
 def progress(text: str, total: int) -> Iterator[Callable[[], None]]:
     """A progress bar with the time left; call what it gives once for each unit done."""
-    with Progress(*_columns(), console=progress_console, transient=True) as bar:
+    with (
+        Progress(*_columns(), console=progress_console, transient=True) as bar,
+        progress_shown(text, total) as shown,
+    ):
         task = bar.add_task(text, total=total)
-        yield lambda: bar.advance(task)
+
+        def advance() -> None:
+            bar.advance(task)
+            shown()
+
+        yield advance
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from features.timeline import day_date
 from flows import spark
 from flows.console import progress, step, warn
 from flows.refresh import refresh
+from flows.shown import show_sources
 from flows.workspace import Workspace
 
 
@@ -32,6 +33,7 @@ def read_and_tally(output: str) -> dict[str, Any]:
         warn(f"stages: {said}")
     if builder.recorded is not None:
         step(f"stage history: {len(builder.recorded.code):,} records")
+    show_sources(archive)
     rows = sum(count.rows for count in archive.source_counts())
     customers = len(archive.builder.history.customers)
     step(f"{rows:,} rows, {customers:,} customers, to {day_date(archive.builder.span.through)}")

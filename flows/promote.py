@@ -10,8 +10,10 @@ from typing import Any
 from prefect import flow, task
 
 from features.build import TASKS
+from features.faults import boundary
 from features.locks import exclusive
 from flows.console import step, warn
+from flows.shown import show_decision
 from flows.workspace import Workspace
 from models import registry
 from models.inference import Part
@@ -71,6 +73,8 @@ def move_alias(output: str, version: int, decision: dict[str, Any]) -> None:
     rows = registry.versions(tracking, registry.SCORER)
     run_id = next(row.run_id for row in rows if row.version == version)
     tracking.existing(run_id).text(json.dumps(decision, indent=1), "promotion.json")
+    show_decision(tracking, run_id, version, decision)
+    boundary("decision logged")
     if decision["accepted"]:
         registry.set_champion(
             tracking,
@@ -79,6 +83,7 @@ def move_alias(output: str, version: int, decision: dict[str, Any]) -> None:
             reason=decision["reason"],
             at=dt.datetime.now(dt.UTC),
         )
+        boundary("alias moved")
 
 
 @flow(name="promote")

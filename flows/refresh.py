@@ -14,6 +14,7 @@ from features.errors import UserError
 from features.ledger import CannotExtend, Change, Manifest, added, compare, survey
 from features.quarantine import ReadReport
 from features.stage_records import read_records
+from features.tables import there, twins
 from features.tallies import tally
 from flows import spark
 from flows.console import showing, step, warn
@@ -48,6 +49,8 @@ def refresh(space: Workspace, config: Config) -> Read:
     UserError
         As `features.tallies.tally`.
     """
+    _warn_of_twins(config)
+    archives.clear_partial(space.output)
     stored = archives.stored_manifest(space.output)
     now = survey(config, recipe(config), today())
     change = compare(config, stored, now)
@@ -71,6 +74,15 @@ def refresh(space: Workspace, config: Config) -> Read:
     mark.write_text(fingerprint(config), encoding="utf-8")
     step(f"read {_size(read.bytes_read)} of {_size(read.bytes_there)} of event files")
     return read
+
+
+def _warn_of_twins(config: Config) -> None:
+    """Name the files that came twice: their rows count once."""
+    for source in config.sources:
+        if isinstance(source.events, str | tuple):
+            for again, first in twins(there(source.events)).items():
+                told = f"{Path(again).name} has the content of {Path(first).name}"
+                warn(f"{told}: delivered twice, counted once")
 
 
 def _rebuild(space: Workspace, config: Config, now: Manifest) -> Read:

@@ -15,6 +15,7 @@ from prefect import flow, task
 from features import store
 from features.archive import Archive
 from features.definition_causes import caused_by_definition, rules_mark
+from features.faults import boundary
 from features.locks import exclusive
 from features.margins import margin_shares
 from features.runs import run_folder, write_parquet
@@ -64,6 +65,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         context |= stored_facts(builder, at)
     else:
         customers, context = spark.score(space, archive, loaded, at, stamp, before)
+    boundary("score file written")
     (folder / "scoring_context.json").write_text(json.dumps(context, indent=1), encoding="utf-8")
     meta = {
         "run_id": run_id,
@@ -76,6 +78,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         "started_at": started.isoformat(),
     }
     (folder / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    boundary("run described")
     step(f"scored {customers:,} customers")
     return {**meta, "customers": customers}
 

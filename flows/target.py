@@ -14,13 +14,15 @@ from prefect import flow, task
 from campaigns.exports import audience_table, write_audiences
 from campaigns.targets import EXPORTS, write_exports
 from features import store
+from features.faults import boundary
 from features.locks import exclusive
 from features.runs import RunRecord, run_folder, write_parquet
 from flows.console import step, warn
 from flows.plan import planned_from, read_meta
 from flows.reasons import add_reasons
+from flows.shown import show_published
 from flows.summary import write_summary
-from flows.workspace import Workspace, new_run_id
+from flows.workspace import Workspace, keep_config, new_run_id
 
 
 def write_plan(output: str, run_id: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
@@ -30,12 +32,15 @@ def write_plan(output: str, run_id: str, confirm: tuple[str, ...] | None = None)
     planned = add_reasons(space, run_id, planned_from(space, run_id, confirm=confirm))
     plan, run = planned.plan, planned.run
     write_audiences(plan, folder / "audiences", run=run)
+    boundary("audience files written")
     write_parquet(folder / "audience.parquet", audience_table(plan))
+    boundary("audience table written")
     plan.exclusions.to_csv(folder / "audiences" / "exclusions.csv", index=False)
     plan.table.to_csv(folder / "audiences" / "plan.csv", index=False)
     if planned.targets:
         write_exports(plan, planned.targets, folder / EXPORTS, run=run, delivery=planned.delivery)
         step(f"exports for {', '.join(target.target for target in planned.targets)}")
+    boundary("exports written")
     waiting = plan.table[plan.table["held"] != ""]
     if len(waiting) and planned.targets:
         reasons = ", ".join(sorted(set(waiting["held"])))
@@ -67,6 +72,7 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
     folder = run_folder(space.output, run_id)
     meta = read_meta(folder)
     write_summary(space, run_id)
+    boundary("summary written")
     record = RunRecord(
         run_id=run_id,
         dataset=meta["dataset"],
@@ -82,6 +88,8 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
         scores=sorted((folder / "scores").glob("*.parquet")),
         audience=folder / "audience.parquet",
     )
+    keep_config(space.output)
+    show_published(space.tracking(), folder, meta)
     step(f"published {published.customers:,} scores and {published.members:,} audience members")
     return {"customers": published.customers, "members": published.members}
 
@@ -95,6 +103,7 @@ def take_over_scores(output: str, run_id: str) -> None:
     (new / "scores").mkdir(parents=True)
     for file in current.score_files:
         os.link(space.output / file, new / "scores" / Path(file).name)
+    boundary("scores taken over")
     meta = {**read_meta(old), "run_id": run_id}
     (new / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     context = (old / "scoring_context.json").read_text(encoding="utf-8")
@@ -116,5 +125,6 @@ def retarget_flow(output: str, confirm: tuple[str, ...] | None = None) -> dict[s
     """
     run_id = new_run_id("target")
     with exclusive(Path(output), run_id):
+        store.clean_unpublished(Path(output), keep=[run_id])
         take_over_scores(output, run_id)
         return target_flow(output, run_id, confirm) | {"run_id": run_id}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,9 +13,12 @@ from prefect import flow, task
 
 from features.archive import Archive
 from features.build import TASKS, Task
+from features.faults import boundary
+from features.folders import fresh_of, replace_folder
 from features.locks import exclusive
 from features.timeline import day_date
 from flows.console import progress, step, warn
+from flows.shown import show_training
 from flows.tuning import log_tuning
 from flows.uplift_history import uplift_part
 from flows.workspace import Workspace, fingerprint
@@ -78,6 +80,7 @@ def _registered(
             description=cards.part_card(archive, trained.result, trained.learned, trained.part),
             tags=_tags(archive, trained.learned),
         )
+    boundary("model registered")
     report.save_figures(drawn, folder)
     figures = [figure.as_dict() for figure in trained.result.figures]
     leaks = [asdict(suspect) for suspect in trained.leaks]
@@ -195,7 +198,9 @@ def train_flow(output: str) -> dict[str, Any]:
     """Train all four models, test them on later snapshots, log and register them."""
     space = Workspace(Path(output))
     with exclusive(space.output, "train"):
-        shutil.rmtree(space.output / "training.new", ignore_errors=True)
+        # What a killed run has finished and not renamed counts; the rest is begun anew.
+        place = space.training
+        shutil.rmtree(fresh_of(place), ignore_errors=True)
         config = space.config()
         require_earned_calibration(space.output, config.churn.calibration)
         tracking = space.tracking()
@@ -208,9 +213,10 @@ def train_flow(output: str) -> dict[str, Any]:
             scorer = register_scorer(output, run.run_id, versions, figures)
         leaks = [suspect for result in results for suspect in result["leaks"]]
         meta = {"scorer": scorer, "parts": versions, "figures": figures, "leaks": leaks}
-        fresh = space.output / "training.new"
+        fresh = fresh_of(place)
+        boundary("scorer registered")
         (fresh / "training.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        shutil.rmtree(space.training, ignore_errors=True)
-        os.replace(fresh, space.training)
+        replace_folder(place, whole="training.json")
+        show_training(tracking, scorer, figures)
     step(f"registered stagecast-scorer version {scorer['version']}")
     return {"scorer": scorer, "parts": versions}

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,10 @@ from campaigns.playbook import load_playbooks
 from features import config as configs
 from features.config import Config
 from features.errors import UserError
+from features.faults import boundary
+from features.folders import settled
 from features.ledger import survey
+from features.locks import exclusive
 from features.taxonomy import load_taxonomy
 from features.timeline import day_number
 
@@ -77,7 +81,7 @@ class Workspace:
     @property
     def training(self) -> Path:
         """What the training step leaves for promotion and the report."""
-        return self.output / "training"
+        return settled(self.output / "training", whole="training.json")
 
     def config(self) -> Config:
         """The resolved config of this folder.
@@ -138,10 +142,12 @@ def prepare(output: Path, config: str | None, settings: tuple[str, ...]) -> Work
     """
     space = Workspace(output.absolute())
     if config is None and not settings:
+        _undo_interrupted(space)
         space.config()
         return space
     source = configs.find(config) if config is not None else space.config_file
     if config is None:
+        _undo_interrupted(space)
         space.config()
     resolved = configs.load(source, settings)
     # Slips in the taxonomy or a playbook should show at once, not in the middle of a run.
@@ -153,27 +159,63 @@ def prepare(output: Path, config: str | None, settings: tuple[str, ...]) -> Work
         raise UserError(
             "--output", found=f"{output}: {error.strerror}", expected="a folder to write to"
         ) from error
-    partial = space.config_file.with_suffix(".yaml.tmp")
-    configs.dump(resolved, partial)
-    if space.config_file.is_file():
-        shutil.copyfile(space.config_file, _before(space))
-    os.replace(partial, space.config_file)
+    _write_config(space, resolved)
     return space
+
+
+# The locks under which configs were written; held until the step that asked for it is over.
+_writing: dict[Path, ExitStack] = {}
+
+
+def _write_config(space: Workspace, resolved: Config) -> None:
+    """Replace the folder's config, and keep the one before until `settle_config`."""
+    with ExitStack() as held:
+        # A run that goes on must not find another config under its feet.
+        held.enter_context(exclusive(space.output, "settings"))
+        _undo_interrupted(space)
+        partial = space.config_file.with_suffix(".yaml.tmp")
+        configs.dump(resolved, partial)
+        boundary("config written")
+        if space.config_file.is_file():
+            kept = space.output / "config.yaml.before.tmp"
+            shutil.copyfile(space.config_file, kept)
+            os.replace(kept, _before(space))
+            boundary("config before kept")
+        os.replace(partial, space.config_file)
+        boundary("config replaced")
+        _writing[space.output] = held.pop_all()
 
 
 def _before(space: Workspace) -> Path:
     return space.output / "config.yaml.before"
 
 
+def _undo_interrupted(space: Workspace) -> None:
+    """Put the config back that a killed step has replaced; not while a step still runs."""
+    if not _before(space).is_file():
+        return
+    with suppress(UserError), exclusive(space.output, "settings"):
+        if space.output not in _writing and _before(space).is_file():
+            os.replace(_before(space), space.config_file)
+
+
 def settle_config(output: Path, *, keep: bool) -> None:
     """After a step: keep the config that `prepare` wrote, or put the one before it back."""
-    space = Workspace(output)
-    before = _before(space)
-    if before.is_file():
-        if keep:
-            before.unlink()
-        else:
-            os.replace(before, space.config_file)
+    held, before = _writing.pop(output, None), _before(Workspace(output))
+    if held is None:
+        return  # another process may be at work with a config of its own
+    with held:
+        if before.is_file():
+            if keep:
+                before.unlink()
+            else:
+                os.replace(before, Workspace(output).config_file)
+
+
+def keep_config(output: Path) -> None:
+    """Once results are published, the config they were made with stays, whatever comes after."""
+    if output in _writing:
+        _before(Workspace(output)).unlink(missing_ok=True)
 
 
 def today() -> int:

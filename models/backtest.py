@@ -14,6 +14,7 @@ import numpy as np
 from features.archive import Archive
 from features.build import TASKS, Task
 from features.errors import UserError
+from features.faults import boundary
 from features.timeline import MIN_HISTORY_DAYS, day_date
 from models.calibration import RAW
 from models.drift import base_rates
@@ -241,4 +242,5 @@ def require_earned_calibration(output: Path, asked: str) -> None:
 def _written(content: Any, path: Path) -> None:
     partial = path.with_suffix(".json.tmp")
     partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    boundary("figures written")
     os.replace(partial, path)

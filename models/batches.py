@@ -20,6 +20,7 @@ import pandas as pd
 
 from models import inference, registry
 from models.registry import Loaded, Version
+from models.workers import watched
 
 BATCH = 50_000  # customers predicted at once: bounds memory, changes no score
 # Customers from which on worker processes gain more than they take to start.
@@ -78,7 +79,7 @@ def _batches(loaded: Loaded, frame: pd.DataFrame, workers: int) -> Iterator[Call
         return
     with (
         tempfile.TemporaryDirectory(prefix="stagecast-score-") as name,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=watched) as pool,
     ):
         files = []
         for number, one in enumerate(pieces(frame)):

@@ -24,7 +24,8 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from features.errors import UserError
-from models import inference
+from features.faults import boundary
+from models import champions, inference
 from models.pickles import pickled_files as pickled_files
 from models.tracking import Run, Tracking
 
@@ -166,6 +167,7 @@ def log_version(
                 input_example=(example, {"scoring_context": ""}),
                 pip_requirements=requirements(),
             )
+        boundary("model logged")
         client.update_run(run.run_id, status="RUNNING")  # leaving the block above ended it
         _ensure_registered(client, name)
         made = client.create_model_version(
@@ -270,12 +272,17 @@ def set_champion(
         client.set_model_version_tag(name, str(version), _PREVIOUS, str(before.version))
     client.set_model_version_tag(name, str(version), "promoted_because", reason)
     _since(tracking, name, str(version), at)
+    boundary("promotion noted")
     client.set_registered_model_alias(name, CHAMPION, str(version))
 
 
 def _since(tracking: Tracking, name: str, version: str, at: dt.datetime | None) -> None:
     if at is not None:
         moment = at.astimezone(dt.UTC).isoformat(timespec="seconds")
+        tags = dict(tracking.client.get_model_version(name, version).tags)
+        tracking.client.set_model_version_tag(
+            name, version, champions.REIGNS, champions.noted(tags, moment)
+        )
         tracking.client.set_model_version_tag(name, version, CHAMPION_SINCE, moment)
 
 

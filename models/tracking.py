@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import mlflow
 import pandas as pd
@@ -129,6 +130,17 @@ class Tracking:
             except (MlflowException, OSError):
                 return None
         return content
+
+    def page(self, run_id: str) -> tuple[str, str]:
+        """Address of a run's page, and what must be started for it to answer (or nothing)."""
+        path = f"#/experiments/{self.experiment_id}/runs/{run_id}"
+        if self.uri.startswith(("http:", "https:")):
+            parts = urlsplit(self.uri)  # a user and password stay out of it
+            host = parts.netloc.rpartition("@")[2]
+            return f"{parts.scheme}://{host}{parts.path.rstrip('/')}/{path}", ""
+        start = "mlflow ui --backend-store-uri"
+        shown = self.uri if self.uri.startswith("sqlite:") else "the tracking database"
+        return f"http://127.0.0.1:5000/{path}", f"Start `{start} {shown}` first."
 
     @contextmanager
     def run(

@@ -1,0 +1,66 @@
+"""The flows that are killed: how each is started, and which tables it must not harm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import flows.backfill
+import flows.backtest
+import flows.features
+import flows.monitor
+import flows.promote
+import flows.run
+import flows.score
+import flows.target
+import flows.train
+from benchmarks.kills.stage import CHALLENGED, FRESH, TRAINED, Stage
+from features.build import TASKS
+from flows.workspace import prepare, settle_config
+
+ALL = ("scores", "history", "audiences", "tallies", "models", "figures", "findings")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A flow on a saved output folder."""
+
+    run: Callable[[Stage], object]
+    start: str = TRAINED
+    shows: tuple[str, ...] = ALL
+
+
+def _run(stage: Stage) -> None:
+    """As the command line: with the config given anew."""
+    prepare(stage.output, str(stage.config), ())
+    flows.run.run_flow(str(stage.output))
+    settle_config(stage.output, keep=True)
+
+
+def _features_anew(stage: Stage) -> None:
+    """A file that has changed since: everything is read again."""
+    os.utime(stage.first_orders, (1, 1))
+    flows.features.features_flow(str(stage.output))
+
+
+def _promote(stage: Stage) -> None:
+    flows.promote.promote_flow(str(stage.output))
+
+
+SCENARIOS = {
+    "features": Scenario(lambda s: flows.features.features_flow(str(s.output))),
+    "features (all anew)": Scenario(_features_anew),
+    "train": Scenario(lambda s: flows.train.train_flow(str(s.output)), FRESH),
+    "promote": Scenario(_promote, CHALLENGED),
+    "score": Scenario(lambda s: flows.score.nightly_flow(str(s.output))),
+    "target": Scenario(lambda s: flows.target.retarget_flow(str(s.output))),
+    "run": Scenario(_run),
+    "backtest": Scenario(
+        lambda s: flows.backtest.backtest_flow(str(s.output), s.origins, list(TASKS))
+    ),
+    "monitor": Scenario(lambda s: flows.monitor.monitor_flow(str(s.output))),
+    "backfill": Scenario(
+        lambda s: flows.backfill.backfill_flow(str(s.output), ["2020-11-10", "2020-12-10"], 1, 1)
+    ),
+}

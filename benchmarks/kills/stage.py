@@ -1,0 +1,183 @@
+"""A small shop whose output folder every child restores, with the fits already made."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import types
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from flows import settings
+
+settings.apply_defaults()
+
+import pandas as pd  # noqa: E402
+from prefect import Flow, Task  # noqa: E402
+
+import flows.backfill  # noqa: E402
+import flows.backtest  # noqa: E402
+import flows.console  # noqa: E402
+import flows.features  # noqa: E402
+import flows.run  # noqa: E402
+import flows.score  # noqa: E402
+import flows.train  # noqa: E402
+import models.backtest  # noqa: E402
+from flows.backtest import rolling_origins  # noqa: E402
+from tests.flows.shop import write_shop  # noqa: E402
+
+TRAINED = "trained"  # after a first run; new orders have come in since
+FRESH = "fresh"  # and have been read
+CHALLENGED = "challenged"  # and a new scorer has been trained, which is not champion yet
+STAMP = 1_700_000_000 * 10**9  # time of change of the first file of orders
+KEPT: dict[tuple[str, Any], Any] = {}  # results of fits, by function and arguments
+
+
+class Stage:
+    """Where the flows play."""
+
+    def __init__(self, folder: Path, *, customers: int) -> None:
+        self.folder, self.customers = folder, customers
+        self.output = folder / "out"
+        self.config = folder / "shop" / "shop.yaml"
+        self.origins: list[str] = []
+
+    def prepare(self) -> None:
+        """Run once, let new orders come in, and keep the results of all fits."""
+        quiet()
+        without_prefect()
+        if not (self.folder / TRAINED).is_dir():
+            self._save(TRAINED, _first_run, self)
+        self.restore(TRAINED)
+        KEPT.update(_elsewhere(_fits, self))
+        self.origins = _elsewhere(_origins, self)
+        if not (self.folder / CHALLENGED).is_dir():
+            self._save(FRESH, _read, self)
+            self._save(CHALLENGED, _train, self, KEPT)
+        keep_fits()
+
+    def _save(self, name: str, work: Callable[..., Any], *arguments: Any) -> None:
+        _elsewhere(work, *arguments)
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        shutil.copytree(self.output, self.folder / name)
+
+    def restore(self, name: str) -> None:
+        """The output folder as it was saved."""
+        shutil.rmtree(self.output, ignore_errors=True)
+        shutil.copytree(self.folder / name, self.output)
+        if self.first_orders.is_file():
+            os.utime(self.first_orders, ns=(STAMP, STAMP))
+
+    @property
+    def first_orders(self) -> Path:
+        """The file that the first run read."""
+        return self.config.parent / "orders-1.csv"
+
+
+def keep_fits() -> None:
+    """Fits give what is kept of them, and past dates are scored in this process."""
+    flows.train.workers = kept_workers  # type: ignore[attr-defined]
+    models.backtest.workers = kept_workers  # type: ignore[attr-defined]
+    flows.backfill.workers = inline_workers  # type: ignore[attr-defined]
+
+
+def quiet() -> None:
+    """Only what the harness says is printed."""
+    flows.console.progress_console.quiet = True
+
+
+def without_prefect() -> None:
+    """Call the bodies of flows and tasks as they are, everywhere in `flows`."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("flows.") and isinstance(module, types.ModuleType):
+            for key, value in list(vars(module).items()):
+                if isinstance(value, Flow | Task):
+                    setattr(module, key, value.fn)
+
+
+def _elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of work in a process of its own: it starts threads, and holds databases open."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def _first_run(stage: Stage) -> None:
+    """`stagecast run` on all orders but the last month's, which then come in."""
+    from flows.workspace import prepare, settle_config
+
+    quiet()
+    without_prefect()
+    write_shop(stage.config.parent, customers=stage.customers)
+    orders = stage.config.parent / "orders.csv"
+    rows = pd.read_csv(orders)
+    late = rows["at"] >= "2021-02-01"
+    rows[~late].to_csv(stage.first_orders, index=False)
+    os.utime(stage.first_orders, ns=(STAMP, STAMP))
+    orders.unlink()
+    text = stage.config.read_text(encoding="utf-8").replace("orders.csv", "orders-*.csv")
+    stage.config.write_text(text, encoding="utf-8")
+    prepare(stage.output, str(stage.config), ())
+    flows.run.run_flow(str(stage.output))
+    settle_config(stage.output, keep=True)
+    rows[late].to_csv(stage.config.parent / "orders-2.csv", index=False)
+
+
+def _fits(stage: Stage) -> dict[tuple[str, Any], Any]:
+    """Results of every fit that the flows will ask for, made on a copy."""
+    from features.build import TASKS
+    from models import backtest
+    from models.trained import train_one
+
+    quiet()
+    without_prefect()
+    flows.score.read_new(str(stage.output))
+    archive = flows.workspace.Workspace(stage.output).archive()
+    found: dict[tuple[str, Any], Any] = {("train_one", (n,)): train_one(archive, n) for n in TASKS}
+    for origin in _origins(stage):
+        at = flows.backtest.day_number(flows.backtest.dt.date.fromisoformat(origin))
+        for task in TASKS:
+            if backtest.why_not(archive, task, at) is None:
+                found["backtest_task", (task, at)] = backtest.backtest_task(archive, task, at)
+    return found
+
+
+def _read(stage: Stage) -> None:
+    quiet()
+    without_prefect()
+    flows.features.features_flow(str(stage.output))
+
+
+def _train(stage: Stage, kept: dict[tuple[str, Any], Any]) -> None:
+    KEPT.update(kept)
+    quiet()
+    without_prefect()
+    keep_fits()
+    flows.train.train_flow(str(stage.output))
+
+
+def _origins(stage: Stage) -> list[str]:
+    without_prefect()
+    return rolling_origins(str(stage.output), 1)
+
+
+def _done(result: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(result)
+    return future
+
+
+@contextlib.contextmanager
+def kept_workers(archive: Any, count: int) -> Iterator[Any]:
+    """In place of worker processes: what the fits gave when they were made."""
+    yield lambda function, *arguments: _done(KEPT[function.__name__, arguments])
+
+
+@contextlib.contextmanager
+def inline_workers(archive: Any, count: int) -> Iterator[Any]:
+    """In place of worker processes: the work itself, here."""
+    yield lambda function, *arguments: _done(function(archive, *arguments))

@@ -1,0 +1,138 @@
+"""Measure the nightly run on simulated customers: time and peak memory of each step.
+
+    python benchmarks/nightly.py --customers 20000 100000 --folder FOLDER [--profile]
+
+Customers are simulated once (about 100 events each) and kept in the folder. The champion comes from
+a training on 300 others, kept too. Each step of the night runs in a process of its own, on
+the bodies of the flow's tasks: read and tally everything, score, plan and export, publish.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import os
+import pstats
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+RUN_ID = "score-nightly"
+LEARNERS = 300
+STEPS = ("read and tally", "score", "plan and export", "publish")
+
+
+def step_of(name: str, output: Path) -> Callable[[], Any]:
+    """What a step of the night does, without Prefect around it."""
+    from flows import settings
+
+    settings.apply_defaults()
+    from flows.refresh import refresh
+    from flows.score import score_customers
+    from flows.target import publish_run, write_plan
+    from flows.workspace import Workspace
+
+    space, folder = Workspace(output), str(output)
+    steps: dict[str, Callable[[], Any]] = {
+        "read and tally": lambda: refresh(space, space.config()),
+        "score": lambda: score_customers.fn(folder, RUN_ID),
+        "plan and export": lambda: write_plan(folder, RUN_ID),
+        "publish": lambda: publish_run.fn(folder, RUN_ID),
+    }
+    return steps[name]
+
+
+def in_this_process(name: str, output: Path, profile: Path | None) -> None:
+    """Run one step, and keep a profile where asked."""
+    work = step_of(name, output)
+    if profile is None:
+        work()
+        return
+    with cProfile.Profile() as measured:
+        work()
+    with profile.open("a", encoding="utf-8") as out:
+        out.write(f"== {name}\n")
+        pstats.Stats(measured, stream=out).sort_stats("cumulative").print_stats(45)
+
+
+def measured(command: list[str], environment: dict[str, str]) -> dict[str, float]:
+    """Seconds, processor seconds and peak memory of a process and those that it waited for."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, env=environment)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{command} ended with {status}")
+    return {
+        "seconds": round(time.perf_counter() - begun, 1),
+        "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_mb": round(used.ru_maxrss / 1024),
+    }
+
+
+def stagecast(*arguments: object) -> None:
+    command = [sys.executable, "-m", "flows.cli", "--quiet", *map(str, arguments)]
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+def simulated(folder: Path, customers: int) -> Path:
+    """Folder of simulated customers, made once."""
+    place = folder / f"customers-{customers}"
+    if not (place / "simulated.yaml").is_file():
+        stagecast("simulate", "--customers", customers, "--output", place)
+    return place
+
+
+def champion(folder: Path) -> Path:
+    """Output folder of a training on a few customers, made once."""
+    output = folder / "champion"
+    if not (output / "stagecast.duckdb").is_file():
+        data = simulated(folder, LEARNERS)
+        stagecast("run", "--config", data / "simulated.yaml", "--output", output)
+    return output
+
+
+def night(folder: Path, customers: int, profile: Path | None) -> list[dict[str, Any]]:
+    """Figures of each step for so many customers."""
+    from flows.workspace import prepare, settle_config
+
+    config = simulated(folder, customers) / "simulated.yaml"
+    registry, output = champion(folder), folder / f"night-{customers}"
+    shutil.rmtree(output, ignore_errors=True)
+    prepare(output, str(config), ())
+    settle_config(output, keep=True)
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{registry / 'mlflow.db'}"}
+    rows = []
+    for name in STEPS:
+        command = [sys.executable, __file__, "--step", name, "--folder", str(output)]
+        if profile is not None:
+            command += ["--profile", str(profile)]
+        row = {"customers": customers, "step": name, **measured(command, environment)}
+        print(json.dumps(row), flush=True)
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, nargs="*", default=[20_000])
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--profile", type=Path, help="append where the time goes to this file")
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.step is not None:
+        in_this_process(given.step, given.folder, given.profile)
+        return
+    rows = [row for n in given.customers for row in night(given.folder, n, given.profile)]
+    print(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

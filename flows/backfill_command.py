@@ -1,0 +1,48 @@
+"""The command `stagecast backfill`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from flows import settings
+from flows.options import OUTPUTS, Output
+
+
+def register(app: typer.Typer, run: Callable[..., Any]) -> None:
+    """Add the command; `run` starts a flow in the local settings."""
+
+    @app.command()
+    def backfill(
+        first: Annotated[
+            dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First date.")
+        ],
+        last: Annotated[
+            dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last date at most.")
+        ],
+        every: Annotated[int, typer.Option(min=1, metavar="DAYS", help="Days between.")] = 30,
+        version: Annotated[
+            int | None,
+            typer.Option(help="Scorer version for all dates; default: who was champion then."),
+        ] = None,
+        workers: Annotated[int, typer.Option(min=1, help="Dates side by side.")] = 2,
+        output: Output = OUTPUTS,
+    ) -> None:
+        """Score past dates into the history, each from what was known before it.
+
+        Dates that have scores already are left alone: started again, it goes on where it was. The
+        current scores and audiences stay as they are.
+        """
+        settings.apply(output.absolute())
+        from flows.workspace import prepare
+
+        folder = str(prepare(output, None, ()).output)
+        from flows.backfill import backfill_flow, grid
+        from flows.console import console
+
+        days = [str(day) for day in grid(first.date(), last.date(), every)]
+        done = run(backfill_flow, folder, days, version, workers)
+        console.print(f"{done['scored']:,} dates scored, {done['rows']:,} rows of history")

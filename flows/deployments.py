@@ -1,0 +1,78 @@
+"""Flows as they are deployed: each waits for its output folder, and its log says each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flows import settings
+
+settings.apply_defaults()  # before numpy is imported: how many threads it may start
+
+from prefect import flow, get_run_logger  # noqa: E402
+from prefect.events import emit_event  # noqa: E402
+
+from features.build import TASKS  # noqa: E402
+from features.locks import exclusive  # noqa: E402
+from flows import console  # noqa: E402
+from flows.backtest import backtest_flow, rolling_origins  # noqa: E402
+from flows.features import features_flow  # noqa: E402
+from flows.monitor import monitor_flow  # noqa: E402
+from flows.promote import promote_flow  # noqa: E402
+from flows.score import nightly_flow  # noqa: E402
+from flows.train import train_flow  # noqa: E402
+from flows.workspace import prepare  # noqa: E402
+
+WAIT_MINUTES = 360.0
+
+
+@contextmanager
+def _unattended(folder: str, name: str, wait_minutes: float) -> Iterator[str]:
+    """The folder, held; what a person would see of the steps goes to the run's log."""
+    logger = get_run_logger()
+    output = Path(folder).absolute()
+    console.listeners.append(logger.info)
+    try:
+        prepare(output, None, ())  # refuses a folder that nothing was ever run in
+        with exclusive(output, name, wait_seconds=60 * wait_minutes):
+            yield str(output)
+    finally:
+        console.listeners.remove(logger.info)
+
+
+@flow(name="nightly scoring")
+def nightly_scoring(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[str, Any]:
+    """Read what is new, score everyone, plan the audiences, publish both in one act."""
+    with _unattended(folder, "nightly scoring", wait_minutes) as output:
+        return nightly_flow(output)
+
+
+@flow(name="weekly training")
+def weekly_training(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[str, Any]:
+    """Bring features up to date, train, and promote what has earned it."""
+    with _unattended(folder, "weekly training", wait_minutes) as output:
+        counts = features_flow(output)
+        return {"features": counts, "training": train_flow(output), **promote_flow(output)}
+
+
+@flow(name="daily monitoring")
+def daily_monitoring(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[str, Any]:
+    """Look at what was published; tell what has changed for the worse, also as an event."""
+    with _unattended(folder, "daily monitoring", wait_minutes) as output:
+        found = monitor_flow(output)
+        if found["alarms"]:
+            resource = {"prefect.resource.id": f"stagecast.monitor.{Path(output).name}"}
+            emit_event("stagecast.monitor.alarm", resource, payload={"told": found["summary"]})
+        return {name: found[name] for name in ("snapshot_at", "summary", "alarms", "told")}
+
+
+@flow(name="monthly back-test")
+def monthly_backtest(
+    folder: str, wait_minutes: float = WAIT_MINUTES, origins: int = 3
+) -> dict[str, Any]:
+    """Measure every model and baseline at the latest `origins` dates whose labels have matured."""
+    with _unattended(folder, "monthly back-test", wait_minutes) as output:
+        features_flow(output)
+        return backtest_flow(output, rolling_origins(output, origins), list(TASKS))
