@@ -127,6 +127,7 @@ def plan_campaigns(
     rows = scores[needed_columns(scores, books)].sort_values("customer_id", ignore_index=True)
     _check(rows, previous, moment)
     customers = pd.Index(rows["customer_id"])
+    around = around.aligned(customers)
     room = Room(customers, around, counted_channels(books))
     added = uplifts(rows, [uplift_name(book) for book in books])
     drafts = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,8 @@ class Circumstances:
         None: the products' margins are unknown, and the policy's holds for all.
     held
         Campaign -> why its export must wait for a confirmation (its triggers then let all pass).
+    known_marks
+        Suppression reasons found before, by channel, where everything is `aligned`.
     """
 
     policy: ContactPolicy = field(default_factory=ContactPolicy)
@@ -70,6 +72,26 @@ class Circumstances:
     products: pd.DataFrame | None = None
     margins: pd.Series[Any] | None = None
     held: Mapping[str, str] = field(default_factory=dict)
+    known_marks: dict[str | None, npt.NDArray[np.object_]] | None = None
+
+    def aligned(self, customers: pd.Index[Any]) -> Circumstances:
+        """The same in the order of the scored rows, so that no campaign looks for people anew."""
+
+        def placed(found: Any, missing: Any) -> Any:
+            if found is None:
+                return None
+            rows = found.reindex(customers, fill_value=missing)
+            return rows.set_axis(customers, axis=0)
+
+        return replace(
+            self,
+            consent=placed(self.consent, missing=False),
+            past=placed(self.past, missing=False),
+            contacts=placed(self.contacts, missing=0),
+            sunset=placed(self.sunset, missing=False),
+            margins=placed(self.margins, missing=np.nan),
+            known_marks={},
+        )
 
     def margin(self, customers: pd.Index[Any]) -> npt.NDArray[np.float64]:
         """Share of each customer's spend that is earned."""
@@ -105,6 +127,13 @@ class Circumstances:
 
     def marks(self, customers: pd.Index[Any], channel: str | None) -> npt.NDArray[np.object_]:
         """First reason on a suppression list, of every channel or of this one; empty: none."""
+        if self.known_marks is None:
+            return self._marks(customers, channel)
+        if channel not in self.known_marks:
+            self.known_marks[channel] = self._marks(customers, channel)
+        return self.known_marks[channel]
+
+    def _marks(self, customers: pd.Index[Any], channel: str | None) -> npt.NDArray[np.object_]:
         reason = np.full(len(customers), "", dtype=object)
         if self.suppressed is None or not len(self.suppressed):
             return reason

@@ -115,7 +115,8 @@ def _reach(channel: str, customers: pd.Index[str], around: Circumstances) -> tup
     reason = np.full(len(customers), "", dtype=object)
     reason[~around.consents(channel, customers)] = f"no consent for {channel}"
     marks = around.marks(customers, channel)
-    reason[reason == ""] = marks[reason == ""]
+    marked = (marks != "") & (reason == "")
+    reason[marked] = marks[marked]
     return reason == "", reason
 
 
