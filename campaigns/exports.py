@@ -212,6 +212,7 @@ def _manifest(
         "run_id": run.run_id,
         "snapshot_at": plan.snapshot_at.date().isoformat(),
         "scorer_version": run.scorer_version,
+        "model_versions": dict(run.model_versions),
         "consent_basis": plan.consent,
         "plan_only": plan.plan_only,
         "contact_keys": [],

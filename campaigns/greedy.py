@@ -1,19 +1,22 @@
 """Assignment by prices: places go out by value above price, under a bound none can exceed.
 
-Prices for the scarce places and the money are found by subgradient steps on the Lagrangian dual,
-first on some of the customers, then on all.
+Prices for the scarce places and the money come from the linear programme of some of the customers,
+and are bettered by subgradient steps on the Lagrangian dual of all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
+from campaigns.prices import Prices, relaxed
 from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
 
-SAMPLE = 20_000  # customers on whom prices are sought first
+DIVIDED = 4_000  # customers whose linear programme gives the first prices
+SAMPLE = 20_000  # customers on whom they are bettered before all are asked
 STEPS, POLISH = 250, 25
+DEARER = (0.97, 1.0, 1.03, 1.1)  # times the price of money, of which the best is kept
 
 
 def greedy(problem: Problem, *, seed: int) -> Solution:
@@ -21,31 +24,24 @@ def greedy(problem: Problem, *, seed: int) -> Solution:
     return guided(problem, problem.open, seed)[0]
 
 
-@dataclass(frozen=True)
-class Prices:
-    """What a place in each campaign, its own money, and the common money cost."""
-
-    place: Numbers
-    money: Numbers
-    common: float = 0.0
-
-    def net(self, problem: Problem, usable: Flags) -> Numbers:
-        """Value above price of every pair; -inf where not usable."""
-        net = problem.value - self.place - (self.money + self.common) * problem.cost
-        return np.where(usable, net, -np.inf)
-
-
 def guided(problem: Problem, usable: Flags, seed: int) -> tuple[Solution, Prices]:
     """The greedy solution, and the prices that gave its bound."""
     prices = _priced(problem, usable, seed)
     priced, free = (_dual(problem, usable, p)[0] for p in (prices, _free(problem)))
-    priced_out = _handed_out(problem, usable, prices)
-    plain = _handed_out(problem, usable, _free(problem))
-    totals = [float(problem.value[chosen].sum()) for chosen in (priced_out, plain)]
-    chosen = priced_out if totals[0] >= totals[1] else plain
-    bound = max(min(priced, free), *totals)
-    solution = Solution(chosen, max(totals), bound, "greedy")
+    chosen, value = np.zeros(usable.shape, dtype=bool), 0.0
+    for tried in (_free(problem), *(_dearer(prices, times) for times in DEARER)):
+        made = _handed_out(problem, usable, tried)
+        total = float(problem.value[made].sum())
+        if total > value:
+            chosen, value = made, total
+    bound = max(min(priced, free), value)
+    solution = Solution(chosen, value, bound, "greedy")
     return solution, prices if priced <= free else _free(problem)
+
+
+def _dearer(prices: Prices, times: float) -> Prices:
+    """The same with dearer money: near its right price many pairs are worth about nothing."""
+    return replace(prices, money=prices.money * times, common=prices.common * times)
 
 
 def _free(problem: Problem) -> Prices:
@@ -54,15 +50,22 @@ def _free(problem: Problem) -> Prices:
 
 
 def _priced(problem: Problem, usable: Flags, seed: int) -> Prices:
-    """Prices by subgradient steps, first on some of the customers, then on all."""
+    """Prices by the linear programme of a few, then by steps on some, then on all customers."""
     some = np.flatnonzero(usable.any(axis=1))
-    prices = _free(problem)
-    if len(some) > SAMPLE:
-        drawn = np.sort(np.random.default_rng(seed).choice(some, SAMPLE, replace=False))
-        part = problem.part(drawn, SAMPLE / len(some))
-        prices = _descended(part, usable[drawn], prices, STEPS, 1.0)
-        return _descended(problem, usable, prices, POLISH, 0.05)
-    return _descended(problem, usable, prices, STEPS, 1.0)
+    rng = np.random.default_rng(seed)
+
+    def drawn(size: int) -> tuple[Problem, Flags]:
+        if len(some) <= size:
+            return problem, usable
+        rows = np.sort(rng.choice(some, size, replace=False))
+        return problem.part(rows, size / len(some)), usable[rows]
+
+    start = relaxed(*drawn(DIVIDED)) or _free(problem)
+    part, open_ = drawn(SAMPLE)
+    starts = [_descended(part, open_, each, STEPS, first) for each, first in
+              ((start, 0.1), (_free(problem), 1.0))]  # fmt: skip
+    best = min(starts, key=lambda each: _dual(part, open_, each)[0])
+    return best if part is problem else _descended(problem, usable, best, POLISH, 0.05)
 
 
 def _descended(problem: Problem, usable: Flags, start: Prices, steps: int, first: float) -> Prices:
@@ -140,12 +143,17 @@ def _handed_out(problem: Problem, usable: Flags, prices: Prices) -> Flags:
     """Places handed out in rounds: everyone asks for the best left, campaigns take the best.
 
     Nobody who has a place loses it. A pair that a campaign has refused is not asked for again, so
-    the rounds end. The last rounds ignore prices, so that no place stays empty for their sake.
+    the rounds end. The later rounds ignore the prices of places, the last also those of money, so
+    that none is left for their sake.
     """
     chosen = np.zeros(usable.shape, dtype=bool)
     state = _Left(problem)
     rows = np.arange(len(usable))
-    for round_prices in (prices, _free(problem)):
+    for round_prices in (
+        prices,
+        replace(prices, place=np.zeros_like(prices.place)),
+        _free(problem),
+    ):
         net = round_prices.net(problem, usable & ~chosen)
         while True:
             net[:, ~state.places] = -np.inf

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy import optimize, sparse
+from scipy import optimize
 
-from campaigns.greedy import Prices, best_each, greedy, guided
-from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
+from campaigns.greedy import best_each, greedy, guided
+from campaigns.prices import Prices, limit_rows
+from campaigns.problem import Codes, Flags, Problem, Solution
 
 EXACT_PAIRS = 500_000  # pairs up to which HiGHS is asked
 EXACT_SECONDS = 20.0
@@ -118,30 +119,5 @@ def _constraints(
         problem.campaign_budget - spent,
         problem.budget - float(spent.sum()),
     )
-    matrix, limits = _rows(left, who, which)
-    return optimize.LinearConstraint(matrix, ub=limits)
-
-
-def _rows(problem: Problem, who: Codes, which: Codes) -> tuple[sparse.csr_array, Numbers]:
-    """Constraint rows over the open pairs, and their upper limits."""
-    n, m = problem.value.shape
-    pairs = np.arange(len(who))
-    one, cost = np.ones(len(who)), problem.cost[who, which]
-    channels = problem.channel_left.shape[1]
-    by_channel = who * channels + problem.channel[who, which]
-    blocks = [
-        (one, who, n, problem.at_most.astype(float)),
-        (one, by_channel, n * channels, problem.channel_left.astype(float).ravel()),
-        (one, which, m, problem.capacity),
-        (cost, which, m, problem.campaign_budget),
-        (cost, np.zeros(len(who), dtype=np.int64), 1, np.array([problem.budget])),
-    ]
-    matrices, limits = [], []
-    for data, row, size, limit in blocks:
-        # Most customers have fewer pairs than a limit allows: such rows would only cost time.
-        most = np.bincount(row, weights=np.maximum(data, 0), minlength=size)
-        binding = np.flatnonzero(most > limit + 1e-12)
-        matrix = sparse.csr_array((data, (row, pairs)), shape=(size, len(who)))
-        matrices.append(matrix[binding])
-        limits.append(limit[binding])
-    return sparse.csr_array(sparse.vstack(matrices)), np.concatenate(limits)
+    rows_ = limit_rows(left, who, which)
+    return optimize.LinearConstraint(rows_.matrix, ub=rows_.limits)

@@ -253,7 +253,10 @@ def test_uplift_of_the_campaign_makes_the_value_incremental() -> None:
     value = made.audience.set_index("customer_id")["expected_value"]
     assert value["a"] == pytest.approx(0.1 * 50 - 0.5)
     assert value["b"] == pytest.approx(0.5 * 10 - 0.5)
-    assert made.table["value_label"].iloc[0] == "uplift"
+    # Of b nobody knows what the message changes, and the plan says so.
+    assert made.table["value_label"].iloc[0] == "uplift; response where it is unknown"
+    only = plan(frame.head(1), playbook(offer={"text": "x", "discount": 0}))
+    assert only.table["value_label"].iloc[0] == "uplift"
 
 
 def test_lists_have_a_second_list_of_those_to_leave_out_and_site_rules_have_nobody() -> None:

@@ -50,15 +50,20 @@ def shipped(name: str) -> TargetMap:
     return load_target(next(path for path in MAPS if path.stem == name))
 
 
+SEED = playbook(
+    campaign="seed",
+    kind="list",
+    control_share=0,
+    value=None,
+    channel="paid_social",
+    stages={"other": ["retention"]},
+    audience={"column": "clv", ">": 0},
+    trigger=[{"when": "schedule", "every": "week"}],
+)
+
+
 def made_plan(**changes: Any) -> CampaignPlan:
-    books = [
-        playbook(channel="email"),
-        playbook(
-            campaign="seed", kind="list", control_share=0, value=None, channel="paid_social",
-            stages={"other": ["retention"]}, audience={"column": "clv", ">": 0},
-            trigger=[{"when": "schedule", "every": "week"}],
-        ),
-    ]  # fmt: skip
+    books = [playbook(channel="email"), SEED]
     return plan(FRAME, *books, **{"consent": "recorded", **changes})
 
 
@@ -269,28 +274,39 @@ def test_no_excluded_or_control_customer_is_in_any_export(
     frame = scores(n, seed=seed)
     ids = pd.Index(frame["customer_id"], dtype=object)
     consent = pd.DataFrame(
-        {"email": [hash((seed, c)) % 3 > 0 for c in ids], "ads": True}, index=ids
+        {
+            "email": [hash((seed, c)) % 3 > 0 for c in ids],
+            "ads": [hash((c, seed)) % 2 > 0 for c in ids],
+        },
+        index=ids,
     )
     listed = pd.DataFrame({"customer_id": ids[:5], "channel": None, "reason": "fraud"})
+    # An e-mail campaign with a control arm, and the list of an advertising tool.
+    books = [playbook(capacity=15), SEED]
     made = plan(
-        frame, playbook(capacity=15), consent="recorded",
+        frame, *books, consent="recorded",
         around=Circumstances(consent=consent, suppressed=listed),
     )  # fmt: skip
-    members = made.audience.set_index("customer_id")["arm"]
-    allowed = set(members.index[members == "treatment"])
-    forbidden = set(ids) - allowed
-    assert not allowed & set(ids[:5])
-    assert not allowed & set(consent.index[~consent["email"]])
-    deliver = Delivery(
-        frame.set_index("customer_id"), pd.DataFrame({"external_id": ids}, index=ids), mode=mode
-    )
-    wanted = [shipped(name) for name in ("csv", "jsonl", "table", "parquet")]
-    write_exports(made, wanted, folder, run=RUN, delivery=deliver)
+    rows = made.audience[made.audience["arm"] == "treatment"]
+    written = set(rows.loc[rows["campaign_id"] == "back", "customer_id"])
+    advertised = set(rows.loc[rows["campaign_id"] == "seed", "customer_id"])
+    assert not (written | advertised) & set(ids[:5])
+    assert not written & set(consent.index[~consent["email"]])
+    assert not advertised & set(consent.index[~consent["ads"]])
+    emails = {customer: f"person.{number}@example.com" for number, customer in enumerate(ids)}
+    contacts = pd.DataFrame({"email": pd.Series(emails), "external_id": ids}, index=ids)
+    ads = frozenset(consent.index[consent["ads"]])
+    deliver = Delivery(frame.set_index("customer_id"), contacts, ads=ads, mode=mode)
+    for target in load_targets(MAPS):
+        write_exports(made, [target], folder, run=RUN, delivery=deliver)
+        allowed = (written | advertised) & ads if target.ads else written | advertised
+        files = [path for path in (folder / target.target).rglob("*") if path.is_file()]
+        contents = b"".join(path.read_bytes() for path in files)
+        for customer in set(ids) - allowed:
+            for trace in (customer, f"{emails[customer]},", sha(emails[customer])):
+                assert trace.encode() not in contents, (target.target, customer)
     found = {row["customer_id"] for row in table(folder / "csv" / "back.csv")}
-    found |= set(pq.read_table(folder / "parquet" / "back.parquet")["customer_id"].to_pylist())
-    assert found == allowed
-    contents = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    assert not [customer for customer in forbidden if customer.encode() in contents]
+    assert found == written
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from features.runs import run_folder
 from features.store import read_current
 from models.registry import pickled_files
 from tests.flows.shop import stagecast
@@ -82,6 +84,15 @@ def test_completejourney_scores_every_household(tmp_path: Path) -> None:
         "win_back", "save_valuable_customers", "replenish", "vip_referral",
     }  # fmt: skip
     assert pickled_files(tmp_path / "mlartifacts") == []
+    folder = run_folder(tmp_path, current.run.run_id)
+    plan = pd.read_csv(folder / "audiences" / "plan.csv").set_index("campaign_id")
+    assert plan["plan_only"].all()
+    assert set(plan["value_label"]) == {"response, not uplift"}
+    # Whoever is not a member is counted once, at the first reason.
+    left = pd.read_csv(folder / "audiences" / "exclusions.csv")
+    counted = left.groupby("campaign_id")["customers"].sum().reindex(plan.index, fill_value=0)
+    assert (counted + plan["members"] == 2469).all()
+    assert left["campaign_id"].eq("next_purchase_code").any()
 
 
 def test_cdnow_runs_from_its_config(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_the_run_folder_holds_what_the_readme_promises(shop: Shop) -> None:
     assert trained["leaks"] == []
     manifest = json.loads((folder / "audiences" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["plan_only"] is True
+    assert set(manifest["model_versions"]) == {"stage", "transition", "churn", "clv"}
     assert "next:" in shop.printed
 
 
