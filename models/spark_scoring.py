@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
 import functools
 import json
@@ -104,6 +105,8 @@ SUMS = pa.schema([("sums", pa.string())])
 def _shipped_to_all(archive: SparkArchive, artifacts: Path) -> str:
     """Name of the copy of the artifacts that every executor finds."""
     copy = Path(tempfile.mkdtemp(prefix="stagecast-scorer-"))
+    # Executors that join later in the session fetch it too, so it goes with the process.
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
     shutil.copytree(artifacts, copy, dirs_exist_ok=True)
     archive.cluster.ship(copy)
     return copy.name
