@@ -57,6 +57,8 @@ class Harness:
     def row(self, name: str, *, kills: int, seed: int) -> dict[str, Any]:
         """Kill a flow so many times; one row of the table."""
         scenario = SCENARIOS[name]
+        if scenario.fits:
+            self.stage.fit()
         course = self.course(scenario)
         planned = plan(course, kills, seed)
         failures = []

@@ -28,6 +28,7 @@ class Scenario:
 
     run: Callable[[Stage], object]
     start: str = TRAINED
+    fits: bool = False  # whether it asks for fits, which are then made once before
     shows: tuple[str, ...] = ALL
 
 
@@ -48,17 +49,19 @@ def _promote(stage: Stage) -> None:
     flows.promote.promote_flow(str(stage.output))
 
 
+def _backtest(stage: Stage) -> None:
+    flows.backtest.backtest_flow(str(stage.output), stage.origins, list(TASKS))
+
+
 SCENARIOS = {
     "features": Scenario(lambda s: flows.features.features_flow(str(s.output))),
     "features (all anew)": Scenario(_features_anew),
-    "train": Scenario(lambda s: flows.train.train_flow(str(s.output)), FRESH),
+    "train": Scenario(lambda s: flows.train.train_flow(str(s.output)), FRESH, fits=True),
     "promote": Scenario(_promote, CHALLENGED),
     "score": Scenario(lambda s: flows.score.nightly_flow(str(s.output))),
     "target": Scenario(lambda s: flows.target.retarget_flow(str(s.output))),
-    "run": Scenario(_run),
-    "backtest": Scenario(
-        lambda s: flows.backtest.backtest_flow(str(s.output), s.origins, list(TASKS))
-    ),
+    "run": Scenario(_run, fits=True),
+    "backtest": Scenario(_backtest, fits=True),
     "monitor": Scenario(lambda s: flows.monitor.monitor_flow(str(s.output))),
     "backfill": Scenario(
         lambda s: flows.backfill.backfill_flow(str(s.output), ["2020-11-10", "2020-12-10"], 1, 1)

@@ -53,13 +53,19 @@ class Stage:
         without_prefect()
         if not (self.folder / TRAINED).is_dir():
             self._save(TRAINED, _first_run, self)
-        self.restore(TRAINED)
-        KEPT.update(_elsewhere(_fits, self))
-        self.origins = _elsewhere(_origins, self)
         if not (self.folder / CHALLENGED).is_dir():
+            self.fit()
+            self.restore(TRAINED)
             self._save(FRESH, _read, self)
             self._save(CHALLENGED, _train, self, KEPT)
         keep_fits()
+
+    def fit(self) -> None:
+        """Make every fit that the flows will ask for, once."""
+        if not KEPT:
+            self.restore(TRAINED)
+            KEPT.update(_elsewhere(_fits, self))
+            self.origins = _elsewhere(_origins, self)
 
     def _save(self, name: str, work: Callable[..., Any], *arguments: Any) -> None:
         _elsewhere(work, *arguments)
