@@ -18,6 +18,7 @@ from flows import (
     init,
     metrics,
     monitor_command,
+    report_command,
     schedule,
     settings,
     stages,
@@ -325,6 +326,7 @@ app.command()(init.init)
 app.command()(doctor.doctor)
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
+app.command()(report_command.report)
 app.command()(schedule.schedule)
 campaign_commands.register(app, _run)
 monitor_command.register(app, _run)

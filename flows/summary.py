@@ -11,6 +11,7 @@ import pandas as pd
 
 from features.archive import open_archive
 from features.runs import run_folder
+from flows.report.write import REPORT_FILE
 from flows.workspace import Workspace
 from models.concerns import concerns
 
@@ -34,6 +35,9 @@ def write_summary(space: Workspace, run_id: str) -> Path:
         f"# {config.name}: customers at {meta['snapshot_at']}",
         "",
         *([config.notice, ""] if config.notice else []),
+        f"The whole report, to be opened in a browser: [{REPORT_FILE}]({REPORT_FILE}). It tells of "
+        "single customers.",
+        "",
         f"{len(scores):,} customers scored by stagecast-scorer version {meta['scorer_version']} "
         f"(run `{run_id}`).",
         "",

@@ -26,6 +26,7 @@ def _places(output: Path, run: PublishedRun) -> dict[str, str]:
     folder = run_folder(output, run.run_id)
     places = {
         "scores and audiences": store.store_of(output).name,
+        "report": folder / "report.html",
         "summary": folder / "summary.md",
         "scores (parquet)": folder / "scores",
         "audiences (csv)": folder / "audiences",

@@ -94,6 +94,20 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
     return {"customers": published.customers, "members": published.members}
 
 
+@task(name="write the report")
+def report_run(output: str, run_id: str) -> dict[str, Any]:
+    """Write the page of a published run: it also looks at the scores published before."""
+    from flows.report.write import write_report
+
+    space = Workspace(Path(output))
+    if space.config().engine == "spark":  # nothing there is brought together on one machine
+        step("no report with `engine: spark`; `stagecast report` writes it where memory suffices")
+        return {}
+    path = write_report(space, run_id)
+    step(f"report: {path}")
+    return {"report": str(path)}
+
+
 @task(name="take over the current scores")
 def take_over_scores(output: str, run_id: str) -> None:
     """Link the current run's scores into a new run, which will plan audiences from them."""
@@ -112,9 +126,10 @@ def take_over_scores(output: str, run_id: str) -> None:
 
 @flow(name="target")
 def target_flow(output: str, run_id: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Plan the audiences of a run's scores, and publish scores and audiences in one act."""
+    """Plan the audiences of a run's scores, publish both in one act, and write the report."""
     with exclusive(Path(output), run_id):
-        return plan_audiences(output, run_id, confirm) | publish_run(output, run_id)
+        done = plan_audiences(output, run_id, confirm) | publish_run(output, run_id)
+        return done | report_run(output, run_id)
 
 
 @flow(name="retarget")

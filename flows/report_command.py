@@ -1,0 +1,30 @@
+"""The command `stagecast report`: the page of the current run, written anew."""
+
+from __future__ import annotations
+
+from flows.options import OUTPUTS, Output
+
+
+def report(
+    output: Output = OUTPUTS,
+) -> None:
+    """Write the life-cycle report of the current run anew: one HTML page that works offline.
+
+    Run and score write it too. It tells of single customers, so it never goes to MLflow.
+    """
+    from features import store
+    from flows.console import console, step
+    from flows.report.write import write_report
+    from flows.settings import apply_defaults
+    from flows.workspace import Workspace
+
+    apply_defaults()
+    space = Workspace(output.absolute())
+    current = store.read_current(space.output).run
+    step(f"report of run {current.run_id}")
+    path = write_report(space, current.run_id)
+    console.print(
+        f"report: [bold]{path}[/] ({path.stat().st_size / 1e6:.1f} MB), to be opened in a browser",
+        soft_wrap=True,
+        highlight=False,
+    )

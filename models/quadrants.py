@@ -1,0 +1,82 @@
+"""Churn risk against value: the segments that the two cut-offs of the champion make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from models.inference import Part
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A named segment: who is in it, and what to do with them."""
+
+    name: str
+    who: str
+    advice: str
+
+
+SEGMENTS = (
+    Segment("Save now", "worth much, and likelier than most to leave",
+            "Address first and in person; service before discounts."),
+    Segment("Look after", "worth much, and likely to stay",
+            "Keep the service good; ask for reviews and referrals; no discounts needed."),
+    Segment("Grow", "worth less so far, and likely to stay",
+            "Show related products; make the next order easy."),
+    Segment("Automate", "worth less, and likelier than most to leave",
+            "Cheap automatic messages only; learn from those who answer."),
+    Segment("Win back", "bought once, and too silent to count as active",
+            "One or two win-back messages, then let them rest."),
+    Segment("Leads", "never bought", "Welcome, teach, and call the best of them."),
+)  # fmt: skip
+NAMES = tuple(segment.name for segment in SEGMENTS)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Cut-offs that stay with the model version.
+
+    Attributes
+    ----------
+    risk
+        Share of leavers at the training's validation: a higher `p_churn` is a higher risk.
+    value
+        CLV from which a customer counts as worth much: the lower end of the mid value tier.
+    """
+
+    risk: float
+    value: float
+
+
+def cuts(parts: Mapping[str, Part]) -> Cuts:
+    """The cut-offs that the scorer's churn and CLV parts hold."""
+    return Cuts(
+        risk=float(parts["churn"].parameters["bands"]["base_of_all"]),
+        value=float(parts["clv"].parameters["tiers"]["mid"]),
+    )
+
+
+def segments(scores: pd.DataFrame, cut: Cuts) -> pd.Series:
+    """Segment of every scored customer, on the index of `scores`.
+
+    Parameters
+    ----------
+    scores
+        Scored rows: p_churn (null: not eligible), clv, average_order_value (null: never bought).
+    cut
+        From `cuts`.
+    """
+    active = scores["p_churn"].notna().to_numpy()
+    risky = scores["p_churn"].to_numpy(dtype=np.float64, na_value=np.nan) >= cut.risk
+    worthy = scores["clv"].to_numpy(dtype=np.float64, na_value=np.nan) >= cut.value
+    bought = scores["average_order_value"].notna().to_numpy()
+    told = np.select(
+        [active & risky & worthy, active & worthy, active & ~risky, active, bought],
+        NAMES[:5],
+        default=NAMES[5],
+    )
+    return pd.Series(pd.Categorical(told, categories=NAMES), index=scores.index, name="segment")

@@ -1,0 +1,293 @@
+"""The life-cycle report: what it draws is what the run left, and nothing in it breaks out."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.movement import NEWCOMERS, month_starts
+from features.store import read_current
+from features.timeline import day_date, day_number
+from flows.report.headlines import cells, headlines
+from flows.report.material import Material, gather
+from flows.report.metric_rows import HIGH, spark
+from flows.report.page import MOST_BYTES, figures, in_script, page
+from flows.report.people import choose, people
+from flows.report.sankey import STEPS, sankey_data
+from flows.report.value_figures import quadrant_data
+from flows.workspace import Workspace
+from models.quadrants import NAMES, Cuts, segments
+from tests.flows.shop import Shop, stagecast
+
+EVIL = "</script><img src=x onerror=alert(1)>\u2028"
+
+
+@pytest.fixture(scope="module")
+def material(shop: Shop) -> Material:
+    return gather(Workspace(shop.output), read_current(shop.output).run.run_id)
+
+
+@pytest.fixture(scope="module")
+def written(shop: Shop) -> str:
+    run = read_current(shop.output).run.run_id
+    return (shop.output / "runs" / run / "report.html").read_text(encoding="utf-8")
+
+
+def payload(text: str) -> Any:
+    found = re.search(r'id="payload">(.*?)</script>', text, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+def packed(text: str) -> Any:
+    found = re.search(r'id="packed">([A-Za-z0-9+/=]*)</script>', text)
+    assert found
+    return json.loads(gzip.decompress(base64.b64decode(found[1])))
+
+
+def test_the_run_writes_a_page_that_needs_nothing_else(shop: Shop, written: str) -> None:
+    assert len(written.encode()) < MOST_BYTES
+    markup = re.sub(r"<script.*?</script>", "", written, flags=re.S)
+    assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', markup)
+    assert "default-src 'none'" in markup
+    assert written.count("window.vegaEmbed=") == 1  # one bundle for all charts
+    folder = shop.output / "runs" / read_current(shop.output).run.run_id
+    assert "[report.html](report.html)" in (folder / "summary.md").read_text(encoding="utf-8")
+
+
+def test_the_page_stays_out_of_mlflow(shop: Shop) -> None:
+    artifacts = [p for p in shop.output.rglob("*.html") if "runs" not in p.parts]
+    assert artifacts == []
+
+
+def test_the_command_writes_the_same_page_again(shop: Shop, written: str) -> None:
+    run = read_current(shop.output).run.run_id
+    path = shop.output / "runs" / run / "report.html"
+    path.unlink()
+    done = stagecast("report", "--output", shop.output)
+    assert done.returncode == 0, done.stderr
+    assert path.read_text(encoding="utf-8") == written
+    assert "report.html" in done.stdout
+
+
+def test_without_a_run_the_command_says_what_to_do(tmp_path: Path) -> None:
+    done = stagecast("report", "--output", tmp_path, env={})
+    assert done.returncode == 2
+    assert "stagecast run" in done.stderr
+
+
+def test_stage_sizes_flows_and_scores_agree(material: Material) -> None:
+    last = material.sizes[material.sizes["at"] == material.sizes["at"].max()]
+    counted = material.scores["stage"].value_counts()
+    for row in last.itertuples():
+        assert row.n == counted.get(row.stage, 0)
+    for (_, to), moves in material.moves.groupby(["from_at", "to_at"]):
+        arrived = moves.groupby("to_stage")["n"].sum()
+        there = material.sizes[material.sizes["at"] == to].set_index("stage")["n"]
+        assert {s: n for s, n in there.items() if n} == arrived.to_dict()
+        shares = moves.groupby("from_stage")["share"].sum()
+        assert np.allclose(shares, 1.0)
+
+
+def test_headline_numbers_are_those_of_the_scores(material: Material) -> None:
+    scores, numbers = material.scores, cells(material.scores, material.expected)
+    found = {h.key: h.value(numbers) for h in headlines(material)}
+    assert found["customers"] == len(scores)
+    assert found["clv"] == pytest.approx(scores["clv"].sum())
+    assert found["risk"] == pytest.approx(scores["p_churn"].mean())
+    assert found["leavers"] == pytest.approx(scores["p_churn"].sum())
+    assert found["movers"] == pytest.approx(material.expected["expected"].sum())
+    # Within a month no more than within the whole horizon.
+    assert 0 < found["movers"] <= scores["p_move"].sum() + 1e-6
+
+
+def test_every_figure_draws_the_numbers_of_its_table(material: Material) -> None:
+    drawn = figures(material)
+    assert set(drawn) >= {
+        "sizes", "trend", "flow", "movers", "migration", "quadrant", "members", "reliability",
+        "gains", "deciles",
+    }  # fmt: skip
+    for figure in drawn.values():
+        text = json.dumps(figure.spec())
+        named = set(re.findall(r'"name": "(\w+)"', text))
+        assert named & set(figure.data), figure.key
+        assert figure.twin.data in figure.data
+        assert len(figure.twin.frame(figure.data)), figure.key
+        assert re.search(r"\d", figure.alt), figure.key
+        assert figure.says.endswith((".", "?"))
+
+
+def test_twin_sums_add_up_to_the_customers(material: Material) -> None:
+    drawn = figures(material)
+    sizes = drawn["sizes"].twin.frame(drawn["sizes"].data)
+    assert sizes["n"].sum() == len(material.scores)
+    quadrant = drawn["quadrant"].twin.frame(drawn["quadrant"].data)
+    assert quadrant["n"].sum() == len(material.scores)
+    assert quadrant["clv"].sum() == pytest.approx(material.scores["clv"].sum())
+    members = drawn["members"].twin.frame(drawn["members"].data).groupby("arm")["n"].sum()
+    assert members["to address"] == material.plan["treatment"].sum()
+    assert members.get("held out", 0) == material.plan["control"].sum()
+
+
+def test_searchable_customers_are_told_as_scored(material: Material, written: str) -> None:
+    told = packed(written)
+    scores = material.scores.set_index("customer_id")
+    assert told["ids"] == sorted(scores.index)  # so few that all are searchable
+    for place in range(0, len(told["ids"]), 37):
+        name = told["ids"][place]
+        assert told["scores"]["stage"][place] == scores.loc[name, "stage"]
+        # The path ends in the stage that was scored, and the sentence says why.
+        letter = told["paths"][place][-1]
+        assert told["stages"][ord(letter) - 97] == scores.loc[name, "stage"]
+        assert told["why"][place]
+        since = scores.loc[name, "stage_since"]
+        days = (pd.Timestamp(told["at"]) - since).days
+        for ago, at in zip(told["grid"], told["paths"][place], strict=True):
+            if ago < days:
+                assert at == letter
+
+
+def test_timelines_count_the_orders_of_the_year(shop: Shop, written: str) -> None:
+    told = packed(written)
+    orders = pd.read_csv(shop.config.parent / "orders.csv").drop_duplicates(["customer", "order"])
+    local = pd.to_datetime(orders["at"], utc=True).dt.tz_convert("America/Chicago")
+    ago = (pd.Timestamp(told["at"]) - local.dt.tz_localize(None).dt.normalize()).dt.days
+    inside = orders[(ago > 0) & (ago <= 364)].groupby("customer").size()
+    for name, events in zip(told["ids"], told["events"], strict=True):
+        counted = sum(sum(counts) for _, _, counts, _ in events)
+        assert counted == inside.get(name, 0)
+
+
+def test_a_page_with_little_room_says_whom_it_holds(shop: Shop, material: Material) -> None:
+    builder = Workspace(shop.output).archive().builder
+    at = day_number(pd.Timestamp(material.meta["snapshot_at"]).date())
+    found = people(builder, material.scores, material.audience, {}, at=at, most_bytes=9_000)
+    assert len(found.packed) <= 9_000
+    assert 0 < found.n < found.of == len(material.scores)
+    assert f"{found.n:,} of {found.of:,}" in found.chosen
+    assert "drawn at random" in found.chosen
+
+
+def test_the_choice_of_searchable_customers_is_repeatable_and_fair() -> None:
+    scores = pd.DataFrame({"customer_id": [f"c{i:03d}" for i in range(200)]})
+    audience = pd.DataFrame(
+        {
+            "customer_id": ["c007", "c008", "c009"],
+            "change": ["added", "kept", "removed"],
+            "expected_value": [1.0, 5.0, 9.0],
+        }
+    )
+    first = choose(scores, audience, seed=1, most=20)
+    assert first == choose(scores, audience, seed=1, most=20)
+    assert first != choose(scores, audience, seed=2, most=20)
+    assert len(first) == len(set(first)) == 20
+    assert first[0] == "c008"  # the member of the highest value leads
+    assert set(choose(scores, audience, seed=1, most=500)) == set(scores["customer_id"])
+
+
+def test_no_text_of_the_data_breaks_out(material: Material) -> None:
+    scores = material.scores.copy()
+    scores.loc[scores.index[0], "stage"] = EVIL
+    plan = material.plan.assign(title=EVIL, held=EVIL)
+    evil = dataclasses.replace(
+        material,
+        scores=scores,
+        plan=plan,
+        notice=EVIL,
+        description=EVIL,
+        unseen=[EVIL],
+        worries=[EVIL],
+        meta={**material.meta, "dataset": EVIL},
+        drivers={"churn": pd.DataFrame({"feature": [EVIL], "meaning": [EVIL], "gain": [1.0]})},
+    )
+    text = page(evil)
+    assert "<img src=x" not in text
+    ends = len(re.findall("</script", text))
+    assert ends == len(re.findall("<script", re.sub(r"<script[^>]*>.*?</script>", "<script", text,
+                                                    flags=re.S)))  # fmt: skip
+    assert any(
+        EVIL in row for f in payload(text)["figures"] for row in [json.dumps(f["data"])]
+    ) or (EVIL in payload(text)["cells"]["stage"])
+
+
+@pytest.mark.parametrize("text", [EVIL, "<!--<script>", "a&b", "\u2029", "'\"`"])
+def test_json_in_a_script_is_what_went_in(text: str) -> None:
+    told = in_script({"k": text})
+    assert not set("<>&\u2028\u2029") & set(told)
+    assert json.loads(told) == {"k": text}
+
+
+def test_segments_are_those_of_the_cut_offs() -> None:
+    scores = pd.DataFrame(
+        {
+            "p_churn": [0.5, 0.1, 0.1, 0.5, None, None],
+            "clv": [100.0, 100.0, 5.0, 5.0, 300.0, 1.0],
+            "average_order_value": [9.0, 9.0, 9.0, 9.0, 9.0, None],
+        }
+    )
+    told = segments(scores, Cuts(risk=0.3, value=50.0))
+    assert list(told) == list(NAMES)
+
+
+def test_months_begin_on_the_first_and_end_at_the_snapshot() -> None:
+    first, last = day_number(pd.Timestamp("2020-01-05").date()), pd.Timestamp("2020-04-20").date()
+    days = month_starts(first, day_number(last), most=10)
+    assert [str(day_date(day)) for day in days] == [
+        "2020-02-01", "2020-03-01", "2020-04-01", "2020-04-20",
+    ]  # fmt: skip
+    assert len(month_starts(first, day_number(last), most=2)) == 2
+    one = month_starts(first, day_number(pd.Timestamp("2020-04-01").date()), most=10)
+    assert str(day_date(one[-1])) == "2020-04-01"
+    assert len(set(one)) == len(one)
+
+
+def test_ribbons_keep_their_width_and_fill_their_blocks() -> None:
+    a, b, c = (pd.Timestamp(f"2020-0{m}-01").date() for m in (1, 2, 3))
+    moves = pd.DataFrame(
+        [
+            (a, b, "high", "high", 6), (a, b, "high", "low", 4), (a, b, "low", "low", 10),
+            (a, b, NEWCOMERS, "low", 3), (b, c, "high", "high", 6), (b, c, "low", "high", 7),
+            (b, c, "low", "low", 10),
+        ],
+        columns=["from_at", "to_at", "from_stage", "to_stage", "n"],
+    )  # fmt: skip
+    blocks, ribbons = sankey_data(moves, ["high", "low"], NEWCOMERS)
+    sizes = blocks.set_index(["at", "stage"])["n"].to_dict()
+    assert sizes == {
+        (0, "high"): 10, (0, "low"): 10, (0, NEWCOMERS): 3, (1, "high"): 6, (1, "low"): 17,
+        (2, "high"): 13, (2, "low"): 10,
+    }  # fmt: skip
+    assert np.allclose(ribbons["y"] - ribbons["y2"], ribbons["n"])
+    assert (ribbons.groupby("ribbon").size() == STEPS).all()
+    # Ribbons that leave a block lie side by side within it.
+    start = ribbons[ribbons["ribbon"].str.startswith("0:high")].groupby("ribbon").first()
+    block = blocks[(blocks["at"] == 0) & (blocks["stage"] == "high")].iloc[0]
+    assert start["y"].max() == pytest.approx(block["y"])
+    assert start["y2"].min() == pytest.approx(block["y2"])
+
+
+def test_many_dots_are_drawn_by_a_seed() -> None:
+    scores = pd.DataFrame(
+        {"stage": "a", "segment": "b", "p_churn": np.linspace(0, 1, 500), "clv": 1.0}
+    )
+    few = quadrant_data(scores, seed=3, most=50)
+    assert len(few) == 50
+    assert few.equals(quadrant_data(scores, seed=3, most=50))
+    assert len(quadrant_data(scores, seed=3, most=900)) == 500
+
+
+def test_small_lines_stay_in_their_box() -> None:
+    points = [tuple(map(float, p.split(","))) for p in spark([1.0, 5.0, 3.0]).split()]
+    assert len(points) == 3
+    assert all(0 <= y <= HIGH for _, y in points)
+    assert points[1][1] < points[0][1]  # higher is up
+    assert spark([1.0]) == ""
