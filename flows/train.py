@@ -18,6 +18,7 @@ from features.folders import fresh_of, replace_folder
 from features.locks import exclusive
 from features.timeline import day_date
 from flows.console import progress, step, warn
+from flows.provenance import commit
 from flows.shown import show_training
 from flows.tuning import log_tuning
 from flows.uplift_history import uplift_part
@@ -28,7 +29,7 @@ from models.evaluation import Figure
 from models.inference import Part
 from models.promotion import definitions, recipe_hash
 from models.scoring import scorer_head
-from models.tracking import Run
+from models.tracking import Run, Tracking
 from models.trained import Trained, train_one
 from models.training import LearnedFrom
 from models.uplift_part import told
@@ -108,7 +109,11 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
             {part.name: part},
             head=scorer_head(archive, {part.name: part}, last, versions={}),
             description=cards.uplift_card(archive, found),
-            tags={"data": fingerprint(space.config())[:16], "trained_at": str(day_date(last))},
+            tags={
+                "data": fingerprint(space.config())[:16],
+                "trained_at": str(day_date(last)),
+                "commit": commit(),
+            },
         )
     for row in found.itertuples():
         ranking = "not told from zero"
@@ -124,6 +129,7 @@ def _tags(archive: Archive, data: LearnedFrom) -> dict[str, str]:
         "data": fingerprint(archive.builder.config)[:16],
         "snapshots": f"{data.first_at.date()} to {data.validation_at.date()}",
         "trained_at": str(day_date(data.origin)),
+        "commit": commit(),
     }
 
 
@@ -158,6 +164,17 @@ def _subset(figure: Figure) -> str:
     return "leads" if figure.model == "lead" else figure.subset
 
 
+def _of_parts(tracking: Tracking, versions: Mapping[str, int]) -> str:
+    """From the first to the last snapshot that any part learned from."""
+    told = [
+        row.tags["snapshots"].split(" to ")
+        for name, number in versions.items()
+        for row in registry.versions(tracking, f"stagecast-{name}")
+        if row.version == number and "snapshots" in row.tags
+    ]
+    return f"{min(first for first, _ in told)} to {max(last for _, last in told)}"
+
+
 @task(name="register scorer")
 def register_scorer(
     output: str, parent_run_id: str, versions: dict[str, int], figures: list[dict[str, Any]]
@@ -171,10 +188,13 @@ def register_scorer(
     head = scorer_head(archive, parts, last, versions=versions)
     run = tracking.existing(parent_run_id)
     config = archive.builder.config
+    snapshots = _of_parts(tracking, versions)
     tags = {
         "config": recipe_hash(config),
         "data": fingerprint(config)[:16],
+        "snapshots": snapshots,
         "trained_at": str(day_date(last)),
+        "commit": commit(),
         "definitions": json.dumps(definitions(parts, archive.builder.taxonomy.names)),
         **{f"part.{name}": version for name, version in versions.items()},
     }
@@ -183,7 +203,7 @@ def register_scorer(
         registry.SCORER,
         parts,
         head=head,
-        description=cards.scorer_card(archive, head),
+        description=cards.scorer_card(archive, head, figures, snapshots),
         tags=tags,
     )
     run.folder(folder / "gated", "gated")

@@ -129,8 +129,38 @@ def _best(metric: str, others: list[tuple[float, str]]) -> str:
     return f"{value:.4f} ({method})"
 
 
-def scorer_card(archive: Archive, head: Mapping[str, Any]) -> str:
-    """Card of the scorer that holds all parts."""
+# What of each model's figures the scorer's card repeats; the models' own cards hold all of them.
+MAIN = {
+    "stage": ("log_loss", "brier"),
+    "transition": ("log_loss", "integrated_brier"),
+    "churn": ("auc", "log_loss", "ece"),
+    "clv": ("mae", "bias_pct", "spearman", "coverage"),
+    "lead": ("auc", "log_loss"),
+}
+LIMITS = (
+    "Limits: it knows only what the events say, learned from past seasons, and is not causal: it "
+    "says who, and not whether a message changes what they do. Totals drift with seasons that the "
+    "history does not hold. Customers with one or two purchase days are marked thin, those known "
+    "for less than 30 days cold."
+)
+
+
+def scorer_card(
+    archive: Archive, head: Mapping[str, Any], figures: list[dict[str, Any]], snapshots: str
+) -> str:
+    """Card of the scorer that holds all parts (Markdown); no customer appears in it.
+
+    Parameters
+    ----------
+    archive
+        The data set.
+    head
+        Content of ``scorer.json``.
+    figures
+        The models' figures on their gates, as `models.evaluation.Figure.as_dict` gives them.
+    snapshots
+        First and last snapshot that any part learned from.
+    """
     config = archive.builder.config
     versions = ", ".join(f"{name} {number}" for name, number in head["part_versions"].items())
     return "\n".join(
@@ -146,5 +176,30 @@ def scorer_card(archive: Archive, head: Mapping[str, Any]) -> str:
             "missing values allowed), and facts that are passed through",
             "- parameter `scoring_context`: JSON of population statistics at the snapshot; "
             "without it those of the training date are used",
+            f"- learned from snapshots {snapshots}",
+            "",
+            "Tested on the gate, the latest snapshot with a known outcome, by fits that had not "
+            "seen it:",
+            "",
+            "| model | metric | value |",
+            "|---|---|---|",
+            *_main_rows(figures),
+            "",
+            LIMITS,
+            *(["", config.notice] if config.notice else []),
         ]
     )
+
+
+def _main_rows(figures: list[dict[str, Any]]) -> list[str]:
+    found = {
+        (row["model"], row["metric"]): row["value"]
+        for row in figures
+        if row["method"] == CHAMPION and row["subset"] == "all" and row["value"] is not None
+    }
+    return [
+        f"| {model} | {metric} | {found[model, metric]:.4f} |"
+        for model, metrics in MAIN.items()
+        for metric in metrics
+        if (model, metric) in found
+    ]

@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,7 @@ FOREST_FROM = 4096  # rows from which on it is quicker than LightGBM
 FOREST_BLOCK = 32768  # rows at a time: their codes stay in the processor's cache
 SPLITS_APART = 8  # split points of equal leading bits from which on a plain search is quicker
 MAX_LEAVES = 256  # leaf numbers are bytes
+_BYTES = [np.asarray(number, dtype=np.uint8) for number in range(256)]
 NAN_LEFT, NAN_RIGHT, NAN_ZERO = range(3)  # where a node sends a missing value; zero: where 0 goes
 TWO_LEAVES, LEAF_LEFT, LEAF_RIGHT, TWO_NODES = range(4)  # what hangs below a node
 
@@ -231,19 +232,22 @@ class SplitPoints:
     lower: Array
     most: int
 
+    @cached_property
+    def numbered(self) -> dict[float, Array]:
+        """The code of every point, as a comparison takes it."""
+        codes = np.arange(len(self.points)).astype(self.lower.dtype)
+        return {point: codes[at, ...] for at, point in enumerate(self.points.tolist())}
+
     @classmethod
     def of(cls, points: Iterable[float]) -> SplitPoints:
         """From split points in any order."""
         found = np.unique(np.asarray(list(points), dtype=np.float64) + 0.0)  # -0 is 0
-        bits = np.arange(1 << 16)
-        negative = bits >= 1 << 15
-        order = np.where(negative, (1 << 16) - 1 - bits, bits + (1 << 15))
-        places = np.sort(order[leading_bits(found)])
-        lower = np.searchsorted(places, order)
-        nan = (bits & 0x7FFF) > 0x7F80
-        lower = np.where(nan, 0, lower).astype(np.uint8 if len(found) < 256 else np.uint16)
-        most = int(np.bincount(places).max(initial=0)) if len(places) else 0
-        return cls(found, np.append(found, np.inf), lower, most)
+        order = _rising_bits()
+        among = np.bincount(order[leading_bits(found)], minlength=1 << 16)
+        lower = (np.cumsum(among) - among)[order]
+        lower[_NAN_BITS] = 0
+        kind = np.uint8 if len(found) < 256 else np.uint16
+        return cls(found, np.append(found, np.inf), lower.astype(kind), int(among.max()))
 
     def codes(self, values: Array) -> Array:
         """How many of the points lie below every value; 0 for NaN."""
@@ -254,6 +258,16 @@ class SplitPoints:
         for _ in range(self.most):
             found += values > self.padded.take(found)
         return np.asarray(found)
+
+
+_NAN_BITS = np.r_[0x7F81:0x8000, 0xFF81:0x10000]
+
+
+@lru_cache(maxsize=1)
+def _rising_bits() -> Array:
+    """Rank of every 16 leading bits by the values that have them: negative ones run backward."""
+    bits = np.arange(1 << 16)
+    return np.where(bits >= 1 << 15, (1 << 16) - 1 - bits, bits + (1 << 15))
 
 
 def leading_bits(values: Array) -> Array:
@@ -391,13 +405,12 @@ def _compiled(
         column, point = int(tree["split_feature"][node]), float(tree["threshold"][node])
         key = (column, _missing_side(tree["decision_type"][node]))
         kind = (TWO_NODES, LEAF_RIGHT, LEAF_LEFT, TWO_LEAVES)[2 * leaf_left + leaf_right]
-        numbers = [np.uint8(~left[node] & 255), np.uint8(~right[node] & 255)]
+        low, high = ~left[node] & 255, ~right[node] & 255
         if kind == TWO_LEAVES:
-            numbers[1] ^= numbers[0]
-        known = points[column]
-        code = np.asarray(np.searchsorted(known.points, point).astype(known.lower.dtype))
+            high ^= low
+        code = points[column].numbered[point]
         where = columns.setdefault(key, len(columns))
-        steps.append((kind, where, code, place, np.asarray(numbers[0]), np.asarray(numbers[1])))
+        steps.append((kind, where, code, place, _BYTES[low], _BYTES[high]))
 
     visit(0, 0)
     return Tree(steps, values)

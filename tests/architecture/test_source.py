@@ -108,3 +108,15 @@ def test_every_package_of_ours_is_shipped_and_typed():
     shipped = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert set(shipped) == {*PACKAGES, "configs"}
     assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)
+
+
+def test_mlflows_deprecated_stages_are_used_nowhere():
+    deprecated = re.compile(
+        r"transition_model_version_stage|get_latest_versions|archive_existing_versions"
+        r"|models:/[\w{}.-]+/(Production|Staging|Archived|None)\b"
+    )
+    places = [*(ROOT / package for package in PACKAGES), ROOT / "examples", ROOT / "docs"]
+    files = [p for place in places for p in place.rglob("*") if p.suffix in {".py", ".md", ".sql"}]
+    assert len(files) > 100
+    used = [str(p.relative_to(ROOT)) for p in files if deprecated.search(p.read_text("utf-8"))]
+    assert used == []

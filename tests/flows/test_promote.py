@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -150,6 +151,29 @@ def test_a_dry_run_tells_and_changes_nothing(shop: Shop, space: Workspace, tmp_p
     assert [row["champion since"] != "-" for row in rows] == [row["alias"] != "-" for row in rows]
 
 
+def test_versions_say_where_they_come_from(space: Workspace) -> None:
+    tracking = space.tracking()
+    for name in (SCORER, *(f"stagecast-{task}" for task in TASKS)):
+        first = registry.versions(tracking, name)[-1]
+        assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?|version .+", first.tags["commit"])
+        assert re.fullmatch(r"[0-9a-f]{16}", first.tags["config"])
+        assert re.fullmatch(r"[0-9a-f]{16}", first.tags["data"])
+        assert re.fullmatch(r"2020-\d\d-\d\d to 202[01]-\d\d-\d\d", first.tags["snapshots"])
+        card = first.description
+        assert "Limits:" in card
+        assert "- data: shop" in card
+        assert first.tags["snapshots"].split(" to ")[0] in card
+    card = registry.versions(tracking, SCORER)[-1].description
+    figures = json.loads((space.training / "training.json").read_text())["figures"]
+    (auc,) = (
+        row["value"]
+        for row in figures
+        if (row["model"], row["method"], row["subset"], row["metric"])
+        == ("churn", "champion", "all", "auc")
+    )
+    assert f"| churn | auc | {auc:.4f} |" in card
+
+
 def logged(tracking: Tracking, parts: Parts, head: dict[str, Any]) -> int:
     with tracking.run("another scorer") as run:
         made = registry.log_version(run, SCORER, parts, head=head, description="", tags={})
@@ -273,12 +297,19 @@ def test_a_registry_in_trouble_is_told(shop: Shop, space: Workspace, kind: str) 
     assert registry.load(space.tracking()).version.version == version.version
 
 
-def test_scoring_with_a_broken_scorer_leaves_the_old_scores(shop: Shop, space: Workspace) -> None:
+OTHER_TROUBLE = ["artifact missing", "database locked", "registry gone"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["artifact cut short", *(pytest.param(k, marks=pytest.mark.services) for k in OTHER_TROUBLE)],
+)
+def test_scoring_in_trouble_leaves_the_old_scores(shop: Shop, space: Workspace, kind: str) -> None:
     before, tracking = read_current(shop.output), space.tracking()
     version = registry.champion(tracking)
     assert version is not None
     folder = registry.artifacts(tracking, SCORER, version.version)
-    with harm("artifact cut short", shop, folder):
+    with harm(kind, shop, folder):
         done = stagecast("score", "--output", shop.output)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
