@@ -15,6 +15,7 @@ from features.contracts import EVENT_COLUMNS, ROLES
 from features.customer_config import CustomerData
 from features.history_config import StageHistory
 from features.monitoring_config import Monitoring
+from features.retention_config import Retention
 from features.settings import find as find
 from features.settings import override as override
 from features.settings import parse_yaml as parse_yaml
@@ -108,6 +109,7 @@ class Config(CustomerData):
     quarantine: Quarantine = Quarantine()
     monitoring: Monitoring = Monitoring()
     store: str | None = None
+    retention: Retention = Retention()
     seed: int = 20240501
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     memory_limit: MemorySize = "4GB"

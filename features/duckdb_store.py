@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -124,6 +125,27 @@ class DuckDBStore:
                 found[run.snapshot_at] = dict(counted.fetchall())
         return found
 
+    def forget(self, customer: str) -> int:
+        """Build the file anew from the runs' files, which are without the customer by now."""
+        if not self.there():
+            return 0
+        with self._opened() as con:
+            gone = sum(
+                len(con.table(f"store.{name}").filter(_is(customer)).fetchall())
+                for name in ("customer_scores", "audience_members")
+            )
+        self.publish(self.arranged(self.runs()), "erase")
+        return gone
+
+    def rows_of(self, customer: str) -> dict[str, list[dict[str, Any]]]:
+        """Nothing beside the runs' files, which are shown themselves."""
+        return {}
+
+    def drop_runs(self, runs: Sequence[PublishedRun]) -> None:
+        """Build the file anew without the runs, whose files are gone."""
+        gone = {run.run_id for run in runs}
+        self.publish(self.arranged([r for r in self.runs() if r.run_id not in gone]), "retain")
+
     def _published_before(self, day: dt.date) -> list[PublishedRun]:
         return [r for r in self.runs() if r.status == "published" and r.snapshot_at < day]
 
@@ -159,6 +181,10 @@ class DuckDBStore:
                     mend="use the newer stagecast that wrote it, or another --output",
                 )
             yield con
+
+
+def _is(customer: str) -> duckdb.Expression:
+    return duckdb.ColumnExpression("customer_id") == duckdb.ConstantExpression(customer)
 
 
 @contextmanager

@@ -162,19 +162,17 @@ class PostgresStore:
                 found[snapshot_at][campaign] = count
         return found
 
-    def forget(self, customer: str) -> dict[str, int]:
-        """Delete every row of a customer in one transaction; how many, by table."""
-        counts = {}
+    def forget(self, customer: str) -> int:
+        """Delete every row of a customer in one transaction; how many."""
+        gone = 0
         with self._session() as con:
             if not self._has_tables(con):
-                return {}
+                return 0
             self._alone(con)
             for table in ("score_rows", "audience_rows"):
-                done = con.execute(
-                    self._sql("DELETE FROM {}.{} WHERE customer_id = %s", table), [customer]
-                )
-                counts[table] = done.rowcount
-        return counts
+                query = self._sql("DELETE FROM {}.{} WHERE customer_id = %s", table)
+                gone += con.execute(query, [customer]).rowcount
+        return gone
 
     def rows_of(self, customer: str) -> dict[str, list[dict[str, Any]]]:
         """Every row of a customer in what readers see."""
@@ -192,15 +190,16 @@ class PostgresStore:
                 found[view] = cursor.fetchall()
         return found
 
-    def drop_runs(self, sequences: Sequence[int]) -> None:
+    def drop_runs(self, runs: Sequence[PublishedRun]) -> None:
         """Delete runs with all their rows in one transaction."""
+        sequences = [run.sequence for run in runs]
         with self._session() as con:
             self._alone(con)
             for table in ("score_rows", "audience_rows"):
                 query = self._sql("DELETE FROM {}.{} WHERE publication = ANY(%s)", table)
-                con.execute(query, [list(sequences)])
+                con.execute(query, [sequences])
             query = self._sql("DELETE FROM {}.{} WHERE sequence = ANY(%s)", "runs")
-            con.execute(query, [list(sequences)])
+            con.execute(query, [sequences])
 
     def _sql(self, text: str, table: str) -> Any:
         """A statement about a table of this schema; names are quoted by the driver."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,22 @@ WORDS = (
 WHOLE = ("string_type", "dict_type", "model_type", "model_attributes_type", "tuple_type")
 
 
+LARGEST = 1_000_000  # signs of a config file
+MOST_ALIASES = 50
+
+
 class _OnceEach(yaml.SafeLoader):
     """Refuses a key that stands twice in a mapping: one of its values would be lost."""
 
 
 def _once_each(loader: _OnceEach, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
+    seen = set()
+    for key in (loader.construct_object(key, deep=True) for key, _ in node.value):
+        if not isinstance(key, Hashable):
+            continue  # refused below, with its line
+        known = key in seen
+        seen.add(key)
+        if known:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {key!r} twice", node.start_mark
             )
@@ -77,7 +85,13 @@ def parse_yaml(path: Path) -> dict[str, Any]:
         named.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _OnceEach)
+        text = path.read_text(encoding="utf-8")
+        _refuse_bombs(text, path)
+        content = yaml.load(text, _OnceEach)
+    except RecursionError as error:
+        raise UserError(
+            str(path), found="lists or mappings too deep within each other", expected="a config"
+        ) from error
     except OSError as error:
         raise UserError(
             str(path), found=str(error.strerror), expected="a readable YAML file"
@@ -89,6 +103,24 @@ def parse_yaml(path: Path) -> dict[str, Any]:
         found = "an empty file" if content is None else type(content).__name__
         raise UserError(str(path), found=found, expected="a mapping of keys")
     return content
+
+
+def _refuse_bombs(text: str, path: Path) -> None:
+    """Stop before a small file grows: aliases of aliases multiply, and no config needs many."""
+    if len(text) > LARGEST:
+        raise UserError(
+            str(path), found=f"{len(text):,} signs", expected=f"a config of at most {LARGEST:,}"
+        )
+    aliases = 0
+    for token in yaml.scan(text):
+        aliases += isinstance(token, yaml.AliasToken)
+        if aliases > MOST_ALIASES:
+            raise UserError(
+                str(path),
+                found=f"more than {MOST_ALIASES} aliases (*name)",
+                expected="a config that says most things once",
+                mend="write repeated parts out",
+            )
 
 
 def override(content: dict[str, Any], setting: str) -> dict[str, Any]:

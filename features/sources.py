@@ -15,6 +15,8 @@ from features import datasets
 from features.cells import as_found, as_moment, as_number, as_text
 from features.config import Config
 from features.connection import connect as connect
+from features.erased import NOBODY, Erased
+from features.erased_rows import without
 from features.errors import UserError
 from features.identities import (
     UNLINKED,
@@ -244,6 +246,7 @@ def read_source(
     latest: int,
     quarantine: Path,
     links: Table | None = None,
+    erased: Erased = NOBODY,
 ) -> tuple[Table, ReadReport]:
     """One source as checked standard events, stored in the connection.
 
@@ -261,6 +264,8 @@ def read_source(
         Folder for the rows set aside: ``source_<number>.parquet`` with their reasons.
     links
         From `read_identities`: whom anonymous ids belong to.
+    erased
+        Who asked to be erased: their rows are neither kept nor set aside.
 
     Returns
     -------
@@ -282,21 +287,27 @@ def read_source(
     name = describe(source.events)
     with reading(name):
         rows = standardise(joined(connection, source), source, config)
-        raw = judged(rows, source, config, latest=latest, links=links)
+        raw = judged(rows, source, config, latest=latest, links=links, erased=erased)
         staged = connection.create_table(f"staged_{number}", raw, temp=True, overwrite=True)
     report = inspected(staged, name, config, quarantine / f"source_{number}.parquet", _set_aside)
     return usable(staged, source, config, links), report
 
 
 def judged(
-    rows: Table, source: EventSource, config: Config, *, latest: int, links: Table | None
+    rows: Table,
+    source: EventSource,
+    config: Config,
+    *,
+    latest: int,
+    links: Table | None,
+    erased: Erased = NOBODY,
 ) -> Table:
     """Standard rows with why each is bad (`reason`) or left out (`ignored`); null: it counts."""
     raw = linked(rows, links)
     raw = raw.mutate(reason=_reason(raw, source, config, latest))
     if source.event_id is not None:
         raw = _copies_marked(raw)
-    return raw.mutate(ignored=_left_out(raw, config))
+    return without(raw.mutate(ignored=_left_out(raw, config)), erased)
 
 
 def inspected(

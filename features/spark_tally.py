@@ -15,6 +15,7 @@ from ibis.expr.types import Table
 from features.config import Config
 from features.connection import connect
 from features.contracts import CUSTOMER
+from features.erased import NOBODY, Erased
 from features.numbers import Texts
 from features.orders import counted_once, orders_of, signed
 from features.quarantine import ReadReport
@@ -58,6 +59,7 @@ def tally_on_spark(
     quarantine: Path,
     temporary: Path,
     into: Path,
+    erased: Erased = NOBODY,
 ) -> Stored:
     """Read every source of a config and write its tallies as parquet.
 
@@ -65,7 +67,7 @@ def tally_on_spark(
     ----------
     cluster
         From `features.spark.cluster`.
-    config, latest, quarantine, temporary
+    config, latest, quarantine, temporary, erased
         As `features.tallies.tally`.
     into
         Folder of the segment: ``daily.parquet``, ``attributes.parquet`` and, where sources have
@@ -81,7 +83,7 @@ def tally_on_spark(
         links, reports = _links(cluster, config, latest, quarantine, temporary)
         daily, chosen, kept = [], [], []
         for number in range(len(config.sources)):
-            staged, report = _staged(cluster, number, config, latest, quarantine, links)
+            staged, report = _staged(cluster, number, config, latest, quarantine, links, erased)
             kept.append(staged)
             reports.append(report)
             events = usable(cluster.backend.table(f"staged_{number}"), config.sources[number],
@@ -130,11 +132,13 @@ def _staged(
     latest: int,
     quarantine: Path,
     links: Table | None,
+    erased: Erased,
 ) -> tuple[Any, ReadReport]:
     """Judged rows of a source, kept by the executors as ``staged_<number>``, and their report."""
     source = config.sources[number]
     rows = cluster.named(f"rows_{number}", source_rows(cluster, source, config))
-    frame = cluster.frame(judged(rows, source, config, latest=latest, links=links)).persist()
+    known = judged(rows, source, config, latest=latest, links=links, erased=erased)
+    frame = cluster.frame(known).persist()
     staged = cluster.named(f"staged_{number}", frame)
     set_aside: Callable[[Table, Path], None] = partial(_set_aside, cluster)
     aside = quarantine / f"source_{number}.parquet"

@@ -12,7 +12,7 @@ import datetime as dt
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -68,6 +68,15 @@ class Store(Protocol):
 
     def entrants_before(self, day: dt.date) -> dict[dt.date, dict[str, int]]:
         """Customers added, by snapshot and campaign."""
+
+    def forget(self, customer: str) -> int:
+        """Take a customer out of all tables, once the runs' files are without them."""
+
+    def rows_of(self, customer: str) -> dict[str, list[dict[str, Any]]]:
+        """Every row of a customer, by table; none where files hold the rows."""
+
+    def drop_runs(self, runs: Sequence[PublishedRun]) -> None:
+        """Take runs out of the history, once their files are gone."""
 
 
 def store_of(output: Path) -> Store:
@@ -210,6 +219,13 @@ def clean_unpublished(output: Path, *, keep: Iterable[str] = ()) -> list[str]:
                 removed.append(f"{RUNS_FOLDER}/{folder.name}")
         removed += store.remove_unfinished()
     return removed
+
+
+def forget_customer(output: Path, customer: str) -> int:
+    """Take a customer out of the store's tables; the runs' files must be without them already."""
+    output = output.absolute()
+    with exclusive(output, "erase"):
+        return store_of(output).forget(customer)
 
 
 def check_dataset(output: Path, dataset: str) -> None:

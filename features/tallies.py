@@ -14,6 +14,7 @@ from ibis.expr.types import Table
 
 from features.config import Config
 from features.connection import connect
+from features.erased import NOBODY, Erased
 from features.errors import UserError
 from features.ledger import CannotExtend, grows
 from features.numbers import Numbers, Texts
@@ -216,6 +217,7 @@ def tally(
     temporary: Path | None = None,
     seen: Seen = NOTHING_SEEN,
     told: Told = unheard,
+    erased: Erased = NOBODY,
 ) -> tuple[Tallies, list[ReadReport]]:
     """Read every source of a config and tally it.
 
@@ -233,6 +235,8 @@ def tally(
         What was stored of earlier files of the same sources, to which these are added.
     told
         Told how far it has come: what is counted, how many are done, and of how many.
+    erased
+        Who asked to be erased.
 
     Returns
     -------
@@ -257,7 +261,13 @@ def tally(
     links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
     for place, source in enumerate(config.sources):
         events, report = read_source(
-            connection, place, config, latest=latest, quarantine=quarantine, links=links
+            connection,
+            place,
+            config,
+            latest=latest,
+            quarantine=quarantine,
+            links=links,
+            erased=erased,
         )
         _refuse_seen(connection, events, seen, place)
         before = stored_orders(connection, events, seen, place)

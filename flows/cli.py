@@ -18,6 +18,7 @@ from flows import (
     init,
     metrics,
     monitor_command,
+    privacy_commands,
     report_command,
     schedule,
     settings,
@@ -331,6 +332,7 @@ app.command()(schedule.schedule)
 campaign_commands.register(app, _run)
 monitor_command.register(app, _run)
 backfill_command.register(app, _run)
+privacy_commands.register(app)
 
 
 def _next(command: str) -> None:

@@ -10,6 +10,7 @@ from features import archive as archives
 from features import segments
 from features.archive import SourceCount
 from features.config import Config
+from features.erased import Erased
 from features.errors import UserError
 from features.ledger import CannotExtend, Change, Manifest, added, compare, survey
 from features.quarantine import ReadReport
@@ -18,6 +19,7 @@ from features.tables import there, twins
 from features.tallies import tally
 from flows import spark
 from flows.console import showing, step, warn
+from flows.privacy import scrub_quarantine, without_erased
 from flows.workspace import Workspace, fingerprint, recipe, today
 
 
@@ -91,6 +93,7 @@ def _rebuild(space: Workspace, config: Config, now: Manifest) -> Read:
     if config.stage.truth == "history":
         records, report = read_records(config, latest=now.latest, quarantine=aside)
         found.append(report)
+        records = without_erased(space.output, records)
     if config.engine == "spark":
         reports, known = spark.tally(space, config, now, records)
     else:
@@ -101,10 +104,12 @@ def _rebuild(space: Workspace, config: Config, now: Manifest) -> Read:
                 quarantine=aside,
                 temporary=space.output / "spill",
                 told=told,
+                erased=Erased.load(space.output),
             )
         counts = [SourceCount.of(report) for report in reports]
         known = replace(now, reports=spark.of_sources(reports, config))
         archives.store(space.output, config, tallies, counts, records, manifest=known)
+    scrub_quarantine(space.output)
     _warn([*reports, *found], aside)
     rows = sum(report.rows for report in known.reports)
     return Read("all", rows, now.bytes, now.bytes)
@@ -128,7 +133,9 @@ def _extend(space: Workspace, stored: Manifest, now: Manifest, change: Change) -
             temporary=space.output / "spill",
             seen=segments.seen(folder, stored, change.numbers),
             told=told,
+            erased=Erased.load(space.output),
         )
+    scrub_quarantine(space.output)
     together = added(stored.reports, reports, change.numbers)
     grown = replace(now, segments=stored.segments, event_types=stored.event_types, reports=together)
     _warn(reports, space.output / "quarantine" / name)

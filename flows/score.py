@@ -18,6 +18,7 @@ from features.definition_causes import caused_by_definition, rules_mark
 from features.faults import boundary
 from features.locks import exclusive
 from features.margins import margin_shares
+from features.retention import apply_retention
 from features.runs import run_folder, write_parquet
 from features.timeline import day_date
 from flows import spark
@@ -121,10 +122,21 @@ def read_new(output: str) -> dict[str, Any]:
     return asdict(refresh(space, space.config()))
 
 
+@task(name="apply retention")
+def retain(output: str) -> dict[str, int]:
+    """Remove runs and exports that have outlived the time the config gives them."""
+    space = Workspace(Path(output))
+    removed = apply_retention(space.output, space.config().retention)
+    if any(removed.values()):
+        step(f"retention: {removed['runs']} old runs and exports of {removed['exports']} removed")
+    return removed
+
+
 @flow(name="nightly")
 def nightly_flow(output: str) -> dict[str, Any]:
     """Read what is new, score everyone, plan the audiences, and publish both in one act."""
     run_id = new_run_id("score")
     with exclusive(Path(output), run_id):
         read_new(output)
-        return score_flow(output, run_id) | target_flow(output, run_id)
+        found = score_flow(output, run_id) | target_flow(output, run_id)
+        return found | {"retention": retain(output)}

@@ -12,6 +12,7 @@ from features import archive as archives
 from features import segments
 from features.archive import RECORDS, SourceCount, source_counts
 from features.config import Config
+from features.erased import Erased
 from features.ledger import Manifest
 from features.quarantine import ReadReport
 from features.runs import run_folder
@@ -57,6 +58,7 @@ def tally(
             quarantine=space.output / "quarantine",
             temporary=space.output / "spill",
             into=fresh.folder / segments.name_of(0),
+            erased=Erased.load(space.output),
         )
         if records is not None:
             write_records(records, fresh.folder / RECORDS)

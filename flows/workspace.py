@@ -47,6 +47,7 @@ _NOT_IN_FEATURES = {
     "stage",
     "seed",
     "spend",
+    "retention",
     "store",
     "threads",
     "memory_limit",

@@ -47,6 +47,7 @@ NOT_RECIPE = {
     "quarantine",
     "monitoring",
     "suppressions",
+    "retention",
     "store",
     "threads",
 }

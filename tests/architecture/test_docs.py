@@ -136,7 +136,7 @@ def test_every_command_and_option_that_is_told_exists(line: str) -> None:
         if plain.startswith("-") and plain != "-":
             # Help is not among the parameters.
             assert plain in options | {"--help", "-h"}, f"{line}: no option {plain}"
-        elif below and re.fullmatch(r"[a-z]+(\|[a-z]+)*", plain):
+        elif below and re.fullmatch(r"[a-z-]+(\|[a-z-]+)*", plain):
             for name in plain.split("|"):
                 assert name in below, f"{line}: no command {name}"
             command = below[plain.split("|")[0]]

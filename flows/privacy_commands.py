@@ -1,0 +1,73 @@
+"""Commands about one person: `stagecast erase` and `stagecast export-person`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from features.errors import UserError
+from flows import settings
+from flows.options import OUTPUTS, JsonFile, Output
+
+Customer = Annotated[str, typer.Argument(help="Id of the customer, as the sources have it.")]
+
+
+def erase(
+    customer: Customer,
+    output: Output = OUTPUTS,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed in scripts.")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Remove a person from everything stagecast wrote, and keep them out of later runs.
+
+    Events, tallies, features, scores, histories, audiences, exports of all runs. Writes a receipt
+    that says nothing of the person. The sources are yours: erase there too.
+    """
+    settings.apply_defaults()
+    from flows.console import console, deliver, table
+    from flows.privacy import erase as erased
+    from flows.workspace import Workspace
+
+    space = Workspace(output.absolute())
+    space.config()
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError("--yes", found="no terminal to ask at", expected="--yes in scripts")
+        typer.confirm(f"Erase this customer from {output} for good?", abort=True)
+    path, receipt = erased(space, customer, now=dt.datetime.now(dt.UTC))
+
+    def show() -> None:
+        rows = list(receipt["rows_removed"].items())
+        table("rows removed", ["where", "rows"], rows)
+        console.print(f"receipt: {path}", soft_wrap=True)
+        console.print(f"reports removed: {receipt['reports_removed']} (stagecast report: anew)")
+        console.print("not ours to erase: " + "; ".join(receipt["not_ours_to_erase"]))
+
+    deliver(receipt, json_file, show)
+
+
+def export_person(
+    customer: Customer,
+    output: Output = OUTPUTS,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write it here instead of standard output.")
+    ] = None,
+) -> None:
+    """Show everything stored of a person, as JSON: rows by file and table."""
+    settings.apply_defaults()
+    from flows.console import write_json
+    from flows.privacy import stored_of
+    from flows.workspace import Workspace
+
+    content = stored_of(Workspace(output.absolute()), customer)
+    write_json(content, json_file or Path("-"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(erase)
+    app.command()(export_person)
