@@ -1,16 +1,20 @@
 """Write the pages that are made from the code: `python scripts/pages.py`.
 
-docs/scored-row.md comes from the contract, docs/features.md and docs/metrics.md from their
-catalogues, docs/cli.md from the command line itself.
+docs/config-keys.md comes from the pydantic models, docs/scored-row.md from the contract,
+docs/features.md and docs/metrics.md from their catalogues, docs/cli.md from the command line.
 """
 
+import datetime as dt
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer.main
+from pydantic import BaseModel
 
 from features.catalog import Feature, FeatureSpec, catalogue
+from features.config import Config
 from features.contracts import SCORED_ROW
 from features.metric_catalog import METRICS
 from flows.cli import app
@@ -65,6 +69,15 @@ your shell (bash, zsh, fish, PowerShell) the commands and options.
 | 3 | `stagecast monitor`: something raises an alarm | look at the page it names |
 
 """
+CONFIG_HEAD = """# All config keys
+
+Every key that a config file may hold, with its type and default, from the models that check it.
+What they mean, with examples: [the config file](config.md). `[]` stands for each entry of a list,
+`<name>` for names of your own. *required*: where its block is given, so is the key.
+
+| key | type | default |
+|---|---|---|
+"""
 EXAMPLE = FeatureSpec(windows=(30, 90), roles=("purchase", "sent"), attributes=("brand",))
 
 
@@ -91,6 +104,75 @@ def metrics() -> str:
         for m in METRICS
     ]
     return METRICS_HEAD + "\n".join(rows) + "\n"
+
+
+def config_keys() -> str:
+    """Text of the page about every config key."""
+    return CONFIG_HEAD + "\n".join(_keys(Config, "")) + "\n"
+
+
+def _keys(model: type[BaseModel], prefix: str) -> list[str]:
+    """Rows of a block and of the blocks within it."""
+    rows = []
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        blocks = list(dict.fromkeys(_blocks(field.annotation, "")))
+        required = field.is_required()
+        default = "" if blocks and not required else _default(field.get_default())
+        rows.append(
+            f"| `{path}` | {_type(field.annotation)} | {'required' if required else default} |"
+        )
+        for block, how in blocks:
+            rows += _keys(block, f"{path}{how}.")
+    return rows
+
+
+def _blocks(annotation: Any, how: str) -> Iterator[tuple[type[BaseModel], str]]:
+    """Blocks within a type, and how they are reached."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, how
+        return
+    inner = get_args(annotation)
+    if get_origin(annotation) is tuple:
+        how, inner = how + "[]", inner[:1]
+    elif get_origin(annotation) is dict:
+        how, inner = how + ".<name>", inner[1:]
+    for each in inner:
+        yield from _blocks(each, how)
+
+
+def _type(annotation: Any) -> str:
+    """A type in words."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "block"
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in inner)
+    if origin is Annotated:
+        return _type(inner[0])
+    if origin is tuple:
+        return f"list of {_type(inner[0])}"
+    if origin is dict:
+        return f"mapping to {_type(inner[1])}"
+    if inner:
+        told = [_type(each) for each in inner if each is not type(None)]
+        return " or ".join(dict.fromkeys(told))
+    names = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        dt.date: "date",
+    }
+    return names.get(annotation, "anything")
+
+
+def _default(value: Any) -> str:
+    if value is None or value in ("", (), {}):
+        return "none"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{one}`" for one in value)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def cli() -> str:
@@ -136,6 +218,7 @@ def _plain(text: str) -> str:
 
 PAGES = {
     "cli.md": cli,
+    "config-keys.md": config_keys,
     "scored-row.md": scored_row,
     "features.md": features,
     "metrics.md": metrics,
