@@ -16,6 +16,7 @@ from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
 DIVIDED = 4_000  # customers whose linear programme gives the first prices
 SAMPLE = 20_000  # customers on whom they are bettered before all are asked
 STEPS, POLISH = 250, 25
+EASY = 250_000_000  # pairs that all steps together may look at before they become few
 DEARER = (0.97, 1.0, 1.03, 1.1)  # times the price of money, of which the best is kept
 
 
@@ -65,7 +66,10 @@ def _priced(problem: Problem, usable: Flags, seed: int) -> Prices:
     starts = [_descended(part, open_, each, STEPS, first) for each, first in
               ((start, 0.1), (_free(problem), 1.0))]  # fmt: skip
     best = min(starts, key=lambda each: _dual(part, open_, each)[0])
-    return best if part is problem else _descended(problem, usable, best, POLISH, 0.05)
+    if part is problem:
+        return best
+    steps = int(np.clip(EASY // problem.value.size, POLISH, STEPS))
+    return _descended(problem, usable, best, steps, 0.05)
 
 
 def _descended(problem: Problem, usable: Flags, start: Prices, steps: int, first: float) -> Prices:
