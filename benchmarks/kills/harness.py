@@ -178,7 +178,12 @@ def _judged(found: dict[str, Any], course: Course, scenario: Scenario) -> Any:
         return
     seen, again = found["at once"], found["again"]
     for table in scenario.shows:
-        if seen[table] not in (course.before[table], course.after[table]):
+        before, after = course.before[table], course.after[table]
+        between = table in scenario.grows and (
+            set(before["keys"]) <= set(seen[table]["keys"]) <= set(after["keys"])
+            and not doubled(seen[table])
+        )
+        if not between and seen[table] not in (before, after):
             yield {"what": f"readers see neither the old nor the new {table}"}
         gone, twice = lost(course.after[table], again[table]), doubled(again[table])
         if gone or twice or again[table] != course.after[table]:

@@ -30,6 +30,7 @@ class Scenario:
     start: str = TRAINED
     fits: bool = False  # whether it asks for fits, which are then made once before
     shows: tuple[str, ...] = ALL
+    grows: tuple[str, ...] = ()  # tables that are published part by part, each of them whole
 
 
 def _run(stage: Stage) -> None:
@@ -64,6 +65,7 @@ SCENARIOS = {
     "backtest": Scenario(_backtest, fits=True),
     "monitor": Scenario(lambda s: flows.monitor.monitor_flow(str(s.output))),
     "backfill": Scenario(
-        lambda s: flows.backfill.backfill_flow(str(s.output), ["2020-11-10", "2020-12-10"], 1, 1)
+        lambda s: flows.backfill.backfill_flow(str(s.output), ["2020-11-10", "2020-12-10"], 1, 1),
+        grows=("history",),
     ),
 }
