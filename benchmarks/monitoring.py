@@ -1,8 +1,7 @@
 """How soon the monitor finds planted drift, and how often it cries in months without any.
 
 Simulated at the level of what the monitor reads (features, scores, daily counts, matured rates),
-so that many months cost little: `uv run python benchmarks/monitoring.py`. With `--end-to-end` one
-shop of simulated customers goes through `stagecast run`, `score` and `monitor` instead.
+so that many months cost little: `uv run python benchmarks/monitoring.py`.
 """
 
 from __future__ import annotations

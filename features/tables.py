@@ -18,6 +18,7 @@ from features.source_config import CsvFormat, DatasetTable, Location, UrlTable
 # Where a file is broken, these lines of the engine's message say how; others repeat a row.
 TOLD = ("CSV Error on Line", "Expected Number", "Value with", "Invalid unicode", "The CSV Parser")
 # Never matches: guessing dates in JSON would drop their offsets, so they stay text.
+LONGEST_LINE = 2_000_000  # bytes; the engine's own limit
 NO_DATE = "~%Y~%m~%d~"
 
 
@@ -151,6 +152,7 @@ def _read_csv(connection: Any, names: list[str], form: CsvFormat) -> Any:
     by_header: dict[tuple[str, ...], list[str]] = {}
     for name in names:
         by_header.setdefault(_header(name, form), []).append(name)
+        _refuse_endless_line(name)
     first = next(iter(by_header))
     for header, files in by_header.items():
         if set(header) != set(first):
@@ -175,6 +177,24 @@ def _read_csv(connection: Any, names: list[str], form: CsvFormat) -> Any:
         for header, files in by_header.items()
     ]
     return tables[0] if len(tables) == 1 else tables[0].union(*tables[1:])
+
+
+def _refuse_endless_line(name: str) -> None:
+    """Refuse a last line longer than the engine reads: it would drop the row without a word."""
+    with Path(name).open("rb") as file:
+        size = file.seek(0, 2)
+        if size <= LONGEST_LINE:
+            return
+        file.seek(size - LONGEST_LINE)
+        end = file.read()
+    # What is compressed has no lines here, and is not read side by side either.
+    if not name.lower().endswith(".gz") and b"\n" not in end[:-1]:
+        raise UserError(
+            f"sources: {Path(name).name}",
+            found=f"a line of more than {LONGEST_LINE:,} bytes",
+            expected="lines of events",
+            mend="check the file for an open quote or lost line ends",
+        )
 
 
 def _header(name: str, form: CsvFormat) -> tuple[str, ...]:
