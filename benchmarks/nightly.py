@@ -37,14 +37,14 @@ def step_of(name: str, output: Path) -> Callable[[], Any]:
     settings.apply_defaults()
     from flows.refresh import refresh
     from flows.score import score_customers
-    from flows.target import publish_run, write_plan
+    from flows.target import plan_audiences, publish_run
     from flows.workspace import Workspace
 
     space, folder = Workspace(output), str(output)
     steps: dict[str, Callable[[], Any]] = {
         "read and tally": lambda: refresh(space, space.config()),
         "score": lambda: score_customers.fn(folder, RUN_ID),
-        "plan and export": lambda: write_plan(folder, RUN_ID),
+        "plan and export": lambda: plan_audiences.fn(folder, RUN_ID),
         "publish": lambda: publish_run.fn(folder, RUN_ID),
     }
     return steps[name]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from flows import settings
-from flows.options import OUTPUTS, Output
+from flows.options import OUTPUTS, JsonFile, Output
 
 
 def register(app: typer.Typer, run: Callable[..., Any]) -> None:
@@ -30,6 +30,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         ] = None,
         workers: Annotated[int, typer.Option(min=1, help="Dates side by side.")] = 2,
         output: Output = OUTPUTS,
+        json_file: JsonFile = None,
     ) -> None:
         """Score past dates into the history, each from what was known before it.
 
@@ -41,8 +42,9 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
 
         folder = str(prepare(output, None, ()).output)
         from flows.backfill import backfill_flow, grid
-        from flows.console import console
+        from flows.console import console, deliver
 
         days = [str(day) for day in grid(first.date(), last.date(), every)]
         done = run(backfill_flow, folder, days, version, workers)
-        console.print(f"{done['scored']:,} dates scored, {done['rows']:,} rows of history")
+        said = f"{done['scored']:,} dates scored, {done['rows']:,} rows of history"
+        deliver(done, json_file, lambda: console.print(said))

@@ -92,8 +92,8 @@ def _under_other_rules(space: Workspace, rules: str, day: dt.date) -> Before | N
         about, scores = folder / "run.json", folder / "scores"
         if not about.is_file() or not scores.is_dir():
             continue
-        same = json.loads(about.read_text(encoding="utf-8")).get("rules", rules) == rules
-        return None if same else Before(scores, run.snapshot_at)
+        if json.loads(about.read_text(encoding="utf-8")).get("rules", rules) != rules:
+            return Before(scores, run.snapshot_at)
     return None
 
 

@@ -18,18 +18,16 @@ from features.faults import boundary
 from features.locks import exclusive
 from features.runs import RunRecord, run_folder, write_parquet
 from flows.console import step, warn
-from flows.plan import planned_from, read_meta
+from flows.plan import Planned, planned_from, read_meta
 from flows.reasons import add_reasons
 from flows.shown import show_published
 from flows.summary import write_summary
 from flows.workspace import Workspace, keep_config, new_run_id
 
 
-def write_plan(output: str, run_id: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Plan every campaign from a run's scores, and write its audience files and exports."""
-    space = Workspace(Path(output))
+def write_plan(space: Workspace, run_id: str, planned: Planned) -> dict[str, Any]:
+    """Write the audience files and exports of a run's plan."""
     folder = run_folder(space.output, run_id)
-    planned = add_reasons(space, run_id, planned_from(space, run_id, confirm=confirm))
     plan, run = planned.plan, planned.run
     write_audiences(plan, folder / "audiences", run=run)
     boundary("audience files written")
@@ -46,7 +44,7 @@ def write_plan(output: str, run_id: str, confirm: tuple[str, ...] | None = None)
         reasons = ", ".join(sorted(set(waiting["held"])))
         warn(
             f"{len(waiting)} export(s) wait ({reasons}): look at the plan, then run "
-            f"`stagecast target --confirm-entrants --output {output}`"
+            f"`stagecast target --confirm-entrants --output {space.output}`"
         )
     members = int((plan.table["members"]).sum())
     step(f"{len(plan.table)} campaigns, {members:,} members, {_held_out(plan.table):,} held out")
@@ -58,7 +56,9 @@ def plan_audiences(
     output: str, run_id: str, confirm: tuple[str, ...] | None = None
 ) -> dict[str, Any]:
     """Plan every campaign from a run's scores; writes its audience files and exports."""
-    return write_plan(output, run_id, confirm)
+    space = Workspace(Path(output))
+    planned = planned_from(space, run_id, confirm=confirm)
+    return write_plan(space, run_id, add_reasons(space, run_id, planned))
 
 
 def _held_out(table: pd.DataFrame) -> int:

@@ -38,7 +38,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made = with_tallies(config, folder / "out")
     for run_id, at, confirm in (("r1", FIRST, None), ("r2", SECOND, (ALL,))):
         published(made, run_id, made_up_scores(made, at))
-        write_plan(str(made.output), run_id, confirm)
+        write_plan(made, run_id, planned_from(made, run_id, confirm=confirm))
         publish(made, run_id)
     return made
 

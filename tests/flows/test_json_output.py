@@ -11,8 +11,11 @@ from typer.testing import CliRunner
 from flows.cli import app
 from tests.flows.shop import write_shop
 
-# They write files (a table, a simulation, tallies, a model) and show no result of their own.
-WRITERS = {"features", "train", "rollback", "simulate", "stages path", "score-events"}
+# They write files (a page, a simulation, tallies, a model) or serve, and show no result of their
+# own; score-events prints nothing but JSON.
+WRITERS = {
+    "features", "train", "rollback", "report", "schedule", "score-events", "simulate", "stages path"
+}  # fmt: skip
 
 
 def commands(group: Any, before: str = "") -> dict[str, Any]:

@@ -106,7 +106,8 @@ def test_an_erased_customer_is_nowhere_and_the_others_are_where_they_were(
     assert json.loads(receipt.read_text()) == content
     rows = content["rows_removed"]
     assert rows["features"] > 10
-    assert rows["scores"] == 1
+    # Tests before this one may have scored the shared shop again.
+    assert rows["scores"] == sum("/scores/" in name for name in shown["files"])
     assert rows["audience"] >= 1
     assert rows["audiences"] >= 1
     assert rows["quarantine"] == 1

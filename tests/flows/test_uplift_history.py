@@ -16,7 +16,7 @@ from features.margins import Margins, margin_shares
 from features.outcomes import outcomes
 from features.runs import run_folder
 from flows import uplift_history
-from flows.plan import ALL
+from flows.plan import ALL, planned_from
 from flows.target import write_plan
 from flows.workspace import Workspace
 from models.uplift_part import too_few
@@ -33,7 +33,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     config = simulated_shop(folder / "shop", customers=500)
     made = with_tallies(config, folder / "out", "experiments=[]")
     published(made, "r1", made_up_scores(made, AT))
-    write_plan(str(made.output), "r1", (ALL,))
+    write_plan(made, "r1", planned_from(made, "r1", confirm=(ALL,)))
     publish(made, "r1")
     return made
 
