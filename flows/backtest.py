@@ -15,7 +15,7 @@ from features.build import TASKS
 from features.locks import exclusive
 from features.timeline import day_date, day_number
 from flows.console import progress, step, warn
-from flows.features import read_and_tally
+from flows.features import tally_sources
 from flows.shown import show_figures
 from flows.workspace import Workspace, fingerprint
 from models import backtest as backtests
@@ -38,7 +38,7 @@ def tally_if_needed(output: str) -> None:
     if mark.is_file() and mark.read_text(encoding="utf-8") == fingerprint(space.config()):
         step("using the stored tallies: sources and settings are unchanged")
         return
-    read_and_tally.fn(output)
+    tally_sources(output)
 
 
 @task(name="train and test at every origin")

@@ -17,8 +17,7 @@ from flows.shown import show_sources
 from flows.workspace import Workspace
 
 
-@task(name="read and tally", retries=0)
-def read_and_tally(output: str) -> dict[str, Any]:
+def tally_sources(output: str) -> dict[str, Any]:
     """Read what is new in the sources, set bad rows aside, store tallies; returns counts."""
     space = Workspace(Path(output))
     config = space.config()
@@ -38,6 +37,12 @@ def read_and_tally(output: str) -> dict[str, Any]:
     customers = len(archive.builder.history.customers)
     step(f"{rows:,} rows, {customers:,} customers, to {day_date(archive.builder.span.through)}")
     return {"rows": rows, "customers": customers, **asdict(read)}
+
+
+@task(name="read and tally", retries=0)
+def read_and_tally(output: str) -> dict[str, Any]:
+    """Read what is new in the sources, as a step of a flow; returns counts."""
+    return tally_sources(output)
 
 
 @task(name="build features")

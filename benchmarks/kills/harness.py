@@ -84,7 +84,10 @@ class Harness:
         """An undisturbed run."""
         self.stage.restore(scenario.start)
         before = self._child(lambda: view(self.stage.output))
-        return Course(**self._child(lambda: self._measured(scenario)), before=before)
+        measured = self._child(lambda: self._measured(scenario))
+        if "error" in measured:
+            raise RuntimeError(f"undisturbed, the flow failed:\n{measured['error']}")
+        return Course(**measured, before=before)
 
     def _measured(self, scenario: Scenario) -> dict[str, Any]:
         passed: Counter[str] = Counter()
