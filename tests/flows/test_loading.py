@@ -37,6 +37,8 @@ for version, model in loaded.items():
     for name in frame.columns:
         if signature.get(name) == "double":
             frame[name] = frame[name].astype("float64")
+        if signature.get(name) == "string":  # JSON says nothing of the type of empty columns
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
         if signature.get(name) == "datetime":
             frame[name] = pd.to_datetime(frame[name])
     known = [name for name in frame.columns if name in signature]
