@@ -21,7 +21,7 @@ from tests.strange_histories import HISTORIES, write
 pytestmark = pytest.mark.full
 
 
-def tested(name: str, folder: Path) -> tuple[Backtested, dict[str, str]]:
+def backtested(name: str, folder: Path) -> tuple[Backtested, dict[str, str]]:
     """Every model at the latest origin that all labels allow, and what was refused, by model."""
     space = prepare(folder / "out", str(write(name, folder)), ())
     read_and_tally.fn(str(space.output))
@@ -43,7 +43,7 @@ def tested(name: str, folder: Path) -> tuple[Backtested, dict[str, str]]:
 
 @pytest.mark.parametrize("name", HISTORIES)
 def test_a_result_or_a_clear_message(name: str, tmp_path: Path) -> None:
-    found, refused = tested(name, tmp_path)
+    found, refused = backtested(name, tmp_path)
     for task, message in refused.items():
         assert "found" in message or "matured" in message, (task, message)
         assert "expected" in message or "matured" in message, (task, message)
