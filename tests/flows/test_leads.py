@@ -23,6 +23,8 @@ from flows.score_events import opened, read_events
 from models.event_scoring import EventScorer, as_records
 from tests.flows.shop import Shop, orders, stagecast
 
+pytestmark = pytest.mark.slow
+
 SECRET = "Zq7Secret"  # begins every value of the sensitive attribute
 CONFIG = """
 name: clinic-shop

@@ -25,6 +25,8 @@ from models import registry
 from models.scoring import Stamp, score
 from tests.flows.shop import Shop, stagecast
 
+pytestmark = pytest.mark.slow
+
 NAME = "SHOP_ALERTS"
 
 

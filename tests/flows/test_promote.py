@@ -37,6 +37,8 @@ from models.tracking import Tracking
 from models.training import fit, training_set
 from tests.flows.shop import Shop, stagecast
 
+pytestmark = pytest.mark.slow
+
 Parts = dict[str, Part]
 
 
