@@ -44,8 +44,9 @@ def environment(peer: str, folder: Path) -> Path:
     if not python.is_file():
         pins = HERE / "peers" / f"{peer}.txt"
         subprocess.run(["uv", "venv", "--quiet", str(place), "--python", "3.11"], check=True)
-        command = ["uv", "pip", "install", "--quiet", "--python", str(python), "-r", str(pins)]
-        subprocess.run(command, check=True, cwd=folder)
+        # The project's own pins are no matter of the peers'.
+        command = ["uv", "pip", "install", "--quiet", "--no-config", "--python", str(python)]
+        subprocess.run([*command, "-r", str(pins)], check=True, cwd=folder)
     return python
 
 

@@ -103,7 +103,9 @@ def plain(loaded: Loaded, frame: pd.DataFrame) -> dict[str, Any]:
             columns = part.parameters["columns"]
             x = matrix(derived, columns)
             if name == "timing":  # asked of likely movers only, once a destination
-                x = np.column_stack([x, np.zeros(len(x))])[: len(x) // 4]
+                x = x[: len(x) // 4]
+            beside = booster.num_feature() - x.shape[1]  # destination, or what another model says
+            x = np.column_stack([x, np.zeros((len(x), beside))])
             before = time.process_time()
             booster.predict(x, raw_score=True, num_threads=1)
             used += time.process_time() - before

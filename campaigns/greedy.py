@@ -1,7 +1,7 @@
 """Assignment by prices: places go out by value above price, under a bound none can exceed.
 
 Prices for the scarce places and the money come from the linear programme of some of the customers,
-and are bettered by subgradient steps on the Lagrangian dual of all.
+and are bettered on the Lagrangian dual, of some more and then of all (`campaigns/dual.py`).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from campaigns.dual import bound_at, lowest
 from campaigns.prices import Prices, relaxed
 from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
 
 DIVIDED = 4_000  # customers whose linear programme gives the first prices
 SAMPLE = 20_000  # customers on whom they are bettered before all are asked
-STEPS, POLISH = 250, 25
-EASY = 250_000_000  # pairs that all steps together may look at before they become few
+WIDE, NARROW = 0.1, 0.02  # first steps from the prices of a few, and from those of a sample
 DEARER = (0.97, 1.0, 1.03, 1.1)  # times the price of money, of which the best is kept
 
 
@@ -28,7 +28,7 @@ def greedy(problem: Problem, *, seed: int) -> Solution:
 def guided(problem: Problem, usable: Flags, seed: int) -> tuple[Solution, Prices]:
     """The greedy solution, and the prices that gave its bound."""
     prices = _priced(problem, usable, seed)
-    priced, free = (_dual(problem, usable, p)[0] for p in (prices, _free(problem)))
+    priced, free = (bound_at(problem, usable, p)[0] for p in (prices, _free(problem)))
     chosen, value = np.zeros(usable.shape, dtype=bool), 0.0
     for tried in (_free(problem), *(_dearer(prices, times) for times in DEARER)):
         made = _handed_out(problem, usable, tried)
@@ -51,7 +51,7 @@ def _free(problem: Problem) -> Prices:
 
 
 def _priced(problem: Problem, usable: Flags, seed: int) -> Prices:
-    """Prices by the linear programme of a few, then by steps on some, then on all customers."""
+    """Prices by the linear programme of a few, bettered on some, then on all customers."""
     some = np.flatnonzero(usable.any(axis=1))
     rng = np.random.default_rng(seed)
 
@@ -61,86 +61,10 @@ def _priced(problem: Problem, usable: Flags, seed: int) -> Prices:
         rows = np.sort(rng.choice(some, size, replace=False))
         return problem.part(rows, size / len(some)), usable[rows]
 
-    start = relaxed(*drawn(DIVIDED)) or _free(problem)
-    part, open_ = drawn(SAMPLE)
-    starts = [_descended(part, open_, each, STEPS, first) for each, first in
-              ((start, 0.1), (_free(problem), 1.0))]  # fmt: skip
-    best = min(starts, key=lambda each: _dual(part, open_, each)[0])
-    if part is problem:
-        return best
-    steps = int(np.clip(EASY // problem.value.size, POLISH, STEPS))
-    return _descended(problem, usable, best, steps, 0.05)
-
-
-def _descended(problem: Problem, usable: Flags, start: Prices, steps: int, first: float) -> Prices:
-    """Prices with the lowest bound met on the way."""
-    m = problem.value.shape[1]
-    money_limits = np.append(problem.campaign_budget, problem.budget)
-    spread = float(np.mean(problem.value[usable])) if usable.any() else 0.0
-    paid = problem.cost[usable]
-    density = spread / max(float(paid.mean()), 1e-9) if len(paid) else 0.0
-    place, own, common = start.place, start.money, start.common
-    best, lowest = start, np.inf
-    for step in range(steps):
-        prices = Prices(place, own, common)
-        bound, demand, spent = _dual(problem, usable, prices)
-        if bound < lowest:
-            best, lowest = prices, bound
-        size = first / (1 + step) ** 0.7
-        over_places = _relative(demand, problem.capacity)
-        over_money = _relative(np.append(spent, spent.sum()), money_limits)
-        place = np.maximum(0.0, place + size * spread * over_places)
-        own = np.maximum(0.0, own + size * density * over_money[:m])
-        common = max(0.0, common + size * density * float(over_money[m]))
-    return best
-
-
-def _relative(used: Numbers, limit: Numbers) -> Numbers:
-    """By how much a limit is missed, as a share of it, between -1 and 1; 0 where there is none."""
-    finite = np.isfinite(limit)
-    bound = np.where(finite, limit, 1.0)
-    missed = (used - bound) / np.maximum(np.maximum(bound, used), 1e-9)
-    return np.where(finite, missed, 0.0)
-
-
-def _dual(problem: Problem, usable: Flags, prices: Prices) -> tuple[float, Numbers, Numbers]:
-    """Bound at some prices, and the demand for places and money there."""
-    net = prices.net(problem, usable)
-    chosen = best_each(problem, net)
-    bound = float(net[chosen].sum())
-    paid = np.concatenate([prices.place, prices.money, [prices.common]])
-    limits = np.concatenate([problem.capacity, problem.campaign_budget, [problem.budget]])
-    finite = np.isfinite(limits)
-    bound += float((paid[finite] * limits[finite]).sum())
-    return bound, chosen.sum(axis=0).astype(float), (chosen * problem.cost).sum(axis=0)
-
-
-def best_each(problem: Problem, net: Numbers) -> Flags:
-    """Each customer's best campaigns by net value, within their own caps.
-
-    Caps by channel within a cap in all: for such nested caps, taking the best first is optimal.
-    """
-    chosen = np.zeros(net.shape, dtype=bool)
-    rows = np.arange(len(net))
-    left, by_channel = problem.at_most.copy(), problem.channel_left.copy()
-    net = net.copy()
-    for _ in range(int(min(left.max(initial=0), net.shape[1]))):
-        which = np.argmax(net, axis=1)
-        gain = (net[rows, which] > 0) & (left > 0)
-        who = np.flatnonzero(gain)
-        if not len(who):
-            break
-        taken = which[who]
-        chosen[who, taken] = True
-        net[who, taken] = -np.inf
-        left[who] -= 1
-        channel = problem.channel[who, taken]
-        by_channel[who, channel] -= 1
-        full = who[by_channel[who, channel] <= 0]
-        if len(full):
-            closed = by_channel[full[:, None], problem.channel[full]] <= 0
-            net[full] = np.where(closed, -np.inf, net[full])
-    return chosen
+    prices = relaxed(*drawn(DIVIDED)) or _free(problem)
+    if len(some) > SAMPLE:
+        prices = lowest(*drawn(SAMPLE), prices, WIDE)
+    return lowest(problem, usable, prices, NARROW if len(some) > SAMPLE else WIDE)
 
 
 def _handed_out(problem: Problem, usable: Flags, prices: Prices) -> Flags:

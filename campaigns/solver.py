@@ -1,7 +1,7 @@
 """Who gets which campaign: the most value under caps, capacities and budgets.
 
-Small cases are solved exactly: prices settle most pairs, HiGHS decides the rest. Beyond, the greedy
-assignment is taken. Either way no assignment can be worth more than the bound.
+Up to a size the optimum is sought: prices settle most pairs, HiGHS decides the rest. Beyond, the
+greedy assignment is taken. Either way no assignment can be worth more than the bound.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from dataclasses import replace
 import numpy as np
 from scipy import optimize
 
-from campaigns.greedy import best_each, greedy, guided
+from campaigns.dual import best_each
+from campaigns.greedy import greedy, guided
 from campaigns.prices import Prices, limit_rows
-from campaigns.problem import Codes, Flags, Problem, Solution
+from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
 
-EXACT_PAIRS = 500_000  # pairs up to which HiGHS is asked
-EXACT_SECONDS = 20.0
+EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS is asked
+EXACT_SECONDS = 20.0  # of each core
 EXACT_GAP = 1e-5  # share of the value within which an optimum counts as proven
-MOST_UNDECIDED = 100_000  # pairs that HiGHS is given at most
+CORES = (5_000, 20_000)  # pairs that HiGHS is given, first and last
 
 
 def solve(problem: Problem, *, seed: int, exact_pairs: int = EXACT_PAIRS) -> Solution:
@@ -46,44 +47,71 @@ def solve(problem: Problem, *, seed: int, exact_pairs: int = EXACT_PAIRS) -> Sol
 def exact(problem: Problem, *, seed: int, seconds: float = EXACT_SECONDS) -> Solution:
     """The optimum, proven to within `EXACT_GAP`; the best found where that takes too long.
 
-    Prices and bound of the greedy pass settle most pairs beforehand: a pair is left out (or in)
-    where the opposite would cost more than the gap that is still open. HiGHS decides the rest.
+    Prices settle most pairs: HiGHS decides those that are worth about what they cost (the core),
+    and the bound of the prices says whether any other assignment could be better. Where only a few
+    pairs could still change the optimum, HiGHS gets all of them and its own bound holds.
+
+    Parameters
+    ----------
+    problem
+        Values, costs and limits.
+    seed
+        Of the customers on whom prices are sought first.
+    seconds
+        That HiGHS may take for one core.
     """
     usable = problem.open
     found, prices = guided(problem, usable, seed)
-    if found.gap <= EXACT_GAP:
-        return replace(found, method="exact")
-    inside, free = _settled(problem, usable, prices, found.bound - found.value)
+    for most in CORES:
+        if found.gap <= EXACT_GAP:
+            break
+        doubt = _doubt(problem, usable, prices)
+        open_gap = found.bound - found.value + 1e-9 * max(1.0, abs(found.bound))
+        free = usable & (doubt <= open_gap)
+        complete = int(free.sum()) <= most
+        if not complete:
+            free = usable & (doubt <= np.partition(doubt[usable], most - 1)[most - 1])
+        inside = best_each(problem, prices.net(problem, usable)) & ~free
+        found = _decided(problem, found, inside, free, seconds, complete)
+    proven = found.gap <= EXACT_GAP
+    return replace(found, method="exact" if proven else "greedy")
+
+
+def _decided(
+    problem: Problem, found: Solution, inside: Flags, free: Flags, seconds: float, complete: bool
+) -> Solution:
+    """The better of a solution and of what HiGHS makes of the free pairs beside those inside."""
     who, which = np.nonzero(free)
-    if len(who) > MOST_UNDECIDED:
+    fixed = float(problem.value[inside].sum())
+    result = optimize.milp(
+        -problem.value[who, which],
+        constraints=_constraints(problem, inside, who, which),
+        bounds=optimize.Bounds(0, 1),
+        integrality=np.ones(len(who)),
+        options={
+            "time_limit": seconds,
+            # The gap that counts is one of the whole value, not of the core's.
+            "mip_rel_gap": EXACT_GAP / 4 * found.bound / max(found.bound - fixed, 1e-9),
+        },
+    )
+    if result.x is None:
         return found
-    if len(who):
-        result = optimize.milp(
-            -problem.value[who, which],
-            constraints=_constraints(problem, inside, who, which),
-            bounds=optimize.Bounds(0, 1),
-            integrality=np.ones(len(who)),
-            options={"time_limit": seconds, "mip_rel_gap": EXACT_GAP / 10},
-        )
-        fixed = float(problem.value[inside].sum())
-        if result.x is not None:
-            chosen = inside.copy()
-            taken = result.x > 0.5
-            chosen[who[taken], which[taken]] = True
-            value = float(problem.value[chosen].sum())
-            if value >= found.value - 1e-9:
-                bound = min(found.bound, fixed - float(result.mip_dual_bound))
-                proven = bound - value <= EXACT_GAP * max(value, 1e-9)
-                return Solution(chosen, value, max(value, bound), "exact" if proven else "greedy")
-        return found
-    return Solution(found.chosen, found.value, found.bound, "exact")
+    chosen = inside.copy()
+    taken = result.x > 0.5
+    chosen[who[taken], which[taken]] = True
+    value = float(problem.value[chosen].sum())
+    bound = found.bound
+    if complete:
+        bound = min(bound, max(fixed - float(result.mip_dual_bound), value, found.value))
+    if value < found.value:
+        return replace(found, bound=bound)
+    return Solution(chosen, value, max(value, bound), "greedy")
 
 
-def _settled(problem: Problem, usable: Flags, prices: Prices, gap: float) -> tuple[Flags, Flags]:
-    """Pairs that every better assignment holds, and pairs about which nothing is settled."""
+def _doubt(problem: Problem, usable: Flags, prices: Prices) -> Numbers:
+    """What the opposite decision on each pair costs at least; the smaller, the less settled."""
     net = prices.net(problem, usable)
     chosen = best_each(problem, net)
-    gap = gap + 1e-9 * max(1.0, abs(gap))
     full = chosen.sum(axis=1) >= problem.at_most
     rows = np.arange(len(net))[:, None]
     used = np.zeros(problem.channel_left.shape, dtype=np.int64)
@@ -96,9 +124,8 @@ def _settled(problem: Problem, usable: Flags, prices: Prices, gap: float) -> tup
     entering = np.where(crowded, least[:, None], 0.0) - net
     next_best = np.maximum(np.where(chosen, -np.inf, net).max(axis=1, initial=-np.inf), 0.0)
     leaving = net - next_best[:, None]
-    inside = chosen & (leaving > gap)
-    outside = ~chosen & (entering > gap)
-    return inside, usable & ~inside & ~outside
+    doubt: Numbers = np.where(chosen, leaving, entering)
+    return doubt
 
 
 def _constraints(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from typing import Any
+
 import ibis
 import ibis.expr.datatypes as dt
 from ibis.expr.types import Column, Table, Value
@@ -13,6 +17,7 @@ from features.timeline import offsets
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
 OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 FURTHEST = 4_102_444_800  # 2100-01-01 in seconds; numbers beyond it are no moments
+YES = ("true", "t", "1", "yes", "y")
 PLAIN_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})(?:[T ]\d.*)?$"
 
 
@@ -158,6 +163,16 @@ def as_number(table: Table, name: str, form: CsvFormat, where: str) -> Value:
     if not kind.is_numeric():
         raise wrong_type(where, name, kind, "a number")
     return column.cast("float64")
+
+
+def as_flag(column: Column) -> Value:
+    """Whether a cell says yes: true, t, 1, yes or y in any case; all else and empty is no."""
+    if column.type().is_boolean():
+        return column.fill_null(False)
+    text = as_text(column).lower()
+    # Written out: the engine turns a list of values into a join, which takes longer.
+    said: Any = functools.reduce(operator.or_, (text == word for word in YES))
+    return said.fill_null(False)
 
 
 def as_text(column: Column) -> Value:

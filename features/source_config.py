@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Literal, Protocol
 from zoneinfo import available_timezones
 
@@ -130,6 +131,14 @@ class Columns(BaseModel):
     def attributes(self) -> dict[str, str]:
         """Declared attributes: name -> source column."""
         return {str(k): str(v) for k, v in (self.__pydantic_extra__ or {}).items()}
+
+    def only(self, attributes: Collection[str]) -> Columns:
+        """The same columns with some of the attributes, and without the sessions."""
+        kept = {k: v for k, v in self.attributes.items() if k in attributes}
+        plain = {k: v for k, v in self if k not in self.attributes and k != "session_id"}
+        if "channel" not in attributes:
+            plain.pop("channel")
+        return Columns.model_validate({**plain, **kept})
 
 
 class ColumnRef(Strict):

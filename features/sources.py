@@ -12,7 +12,7 @@ import ibis
 from ibis.expr.types import Table, Value
 
 from features import datasets
-from features.cells import as_found, as_moment, as_number, as_text
+from features.cells import as_flag, as_found, as_moment, as_number, as_text
 from features.config import Config
 from features.connection import connect as connect
 from features.erased import NOBODY, Erased
@@ -150,8 +150,7 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
             amount *= as_number(table, columns.value_times, source.csv, f"{where}.value_times")
     machine: Value = ibis.literal(False)
     if columns.is_machine is not None:
-        flag = as_text(require(table, columns.is_machine, f"{where}.is_machine")).lower()
-        machine = flag.isin(["true", "t", "1", "yes", "y"]).fill_null(False)
+        machine = as_flag(require(table, columns.is_machine, f"{where}.is_machine"))
 
     def optional(name: str | None, key: str) -> Value:
         return none if name is None else as_text(require(table, name, f"{where}.{key}"))
@@ -303,7 +302,8 @@ def judged(
     erased: Erased = NOBODY,
 ) -> Table:
     """Standard rows with why each is bad (`reason`) or left out (`ignored`); null: it counts."""
-    raw = linked(rows, links)
+    # Without visitors nobody is to be linked: the engine would compare every row with every link.
+    raw = linked(rows, links if source.columns.anonymous_id is not None else None)
     raw = raw.mutate(reason=_reason(raw, source, config, latest))
     if source.event_id is not None:
         raw = _copies_marked(raw)

@@ -67,12 +67,22 @@ def _loaded(
 
 
 def _tallied(config: Config) -> Tallies:
-    """The sources read anew."""
+    """The sources read anew, with what stages ask for."""
     from features.tallies import tally
+    from features.taxonomy import load_taxonomy
     from flows.console import step, warn
     from flows.workspace import today
 
     step(f"reading {len(config.sources)} source(s) of {config.name}")
+    asked = {s.attribute for s in load_taxonomy(config).subjects() if s.attribute is not None}
+    config = config.model_copy(
+        update={
+            "sources": tuple(
+                source.model_copy(update={"columns": source.columns.only(asked)})
+                for source in config.sources
+            )
+        }
+    )
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder)
         tallies, reports = tally(

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 
+from campaigns.dual import bound_at, lowest
 from campaigns.greedy import greedy
+from campaigns.prices import Prices, limit_rows
 from campaigns.problem import Problem, Solution
-from campaigns.solver import exact, solve
+from campaigns.solver import CORES, exact, solve
 
 
 def case(n: int, m: int, seed: int, *, at_most: int = 2, money: bool = True) -> Problem:
@@ -113,3 +116,35 @@ def test_nothing_to_win_gives_an_empty_assignment() -> None:
     found = solve(none, seed=1)
     assert (found.value, found.gap, found.method) == (0.0, 0.0, "exact")
     assert not found.chosen.any()
+
+
+def by_linear_programme(problem: Problem) -> float:
+    """The best total where people could be divided: what the lowest bound must come down to."""
+    who, which = np.nonzero(problem.open)
+    rows = limit_rows(problem, who, which)
+    found = optimize.linprog(
+        -problem.value[who, which], A_ub=rows.matrix, b_ub=rows.limits, bounds=(0, 1)
+    )
+    return -float(found.fun)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_the_bound_is_that_of_the_linear_programme(seed: int) -> None:
+    problem = case(300, 4, seed)
+    programme = by_linear_programme(problem)
+    for prices in (
+        Prices(np.zeros(4), np.zeros(4)),
+        Prices(np.full(4, 50.0), np.full(4, 20.0), 9.0),
+    ):
+        bound = bound_at(problem, problem.open, lowest(problem, problem.open, prices, 0.1))[0]
+        assert programme - 1e-6 <= bound <= programme * (1 + 1e-4) + 1e-6
+
+
+def test_a_core_that_is_not_the_whole_case_is_proven_by_the_bound_of_the_prices() -> None:
+    problem = case(4_000, 6, 3)
+    assert problem.open.sum() > CORES[0]
+    found = exact(problem, seed=1)
+    assert_kept(problem, found)
+    assert found.method == "exact"
+    assert found.value >= by_linear_programme(problem) * (1 - 2e-5)
