@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from features import runs as records
 from features.locks import exclusive
 from features.retention_config import Retention
 from features.runs import PublishedRun, run_folder
@@ -30,6 +31,8 @@ def apply_retention(output: Path, retention: Retention) -> dict[str, int]:
     """Remove what has outlived its time; how many runs lost their exports, and how many all.
 
     A run leaves the store before its files go, so that no reader meets a view without its file.
+    Folders of published runs that the store knows no more go with them: a removal was killed there,
+    or another machine began it.
     """
     output = output.absolute()
     with exclusive(output, "retention"):
@@ -41,6 +44,9 @@ def apply_retention(output: Path, retention: Retention) -> dict[str, int]:
         gone = outlived(runs, retention.history_days, current)
         if gone:
             store.drop_runs(gone)
+        known = {run.run_id for run in runs}
+        marked = outlived(records.marked(output), retention.history_days, current)
+        gone += [run for run in marked if run.run_id not in known]
         for run in gone:
             shutil.rmtree(run_folder(output, run.run_id), ignore_errors=True)
         dropped = {run.run_id for run in gone}

@@ -24,7 +24,7 @@ def show_table(
     name: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, about: str
 ) -> None:
     """Show a table of the run; the same `name` in a later run is its next version."""
-    if rows and _in_a_run():
+    if rows and in_a_run():
         from prefect.artifacts import create_table_artifact
 
         told = [{c: _cell(v) for c, v in zip(columns, row, strict=True)} for row in rows]
@@ -33,7 +33,7 @@ def show_table(
 
 def show_page(name: str, markdown: str, *, about: str) -> None:
     """Show a page in Markdown."""
-    if _in_a_run():
+    if in_a_run():
         from prefect.artifacts import create_markdown_artifact
 
         _shown(lambda: create_markdown_artifact(markdown, key=_key(name), description=about))
@@ -41,7 +41,7 @@ def show_page(name: str, markdown: str, *, about: str) -> None:
 
 def link_to_mlflow(name: str, tracking: Tracking, run_id: str | None, *, about: str) -> None:
     """Link to an MLflow run: on the server, or where `mlflow ui` shows it on this machine."""
-    if run_id and _in_a_run():
+    if run_id and in_a_run():
         from prefect.artifacts import create_link_artifact
 
         link, told = tracking.page(run_id)
@@ -56,7 +56,7 @@ def link_to_mlflow(name: str, tracking: Tracking, run_id: str | None, *, about: 
 @contextmanager
 def progress_shown(text: str, total: int) -> Iterator[Callable[[], None]]:
     """Show a share that grows; call what it gives once for each unit done."""
-    if total == 0 or not _in_a_run():
+    if total == 0 or not in_a_run():
         yield lambda: None
         return
     from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -86,7 +86,7 @@ def _cell(value: object) -> object:
     return value if isinstance(value, int | str | None) else str(value)
 
 
-def _in_a_run() -> bool:
+def in_a_run() -> bool:
     """Whether a flow or task of Prefect's is running; where nobody imported it, none is."""
     if "prefect" not in sys.modules:
         return False

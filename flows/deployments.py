@@ -12,7 +12,6 @@ from flows import settings
 settings.apply_defaults()  # before numpy is imported: how many threads it may start
 
 from prefect import flow, get_run_logger  # noqa: E402
-from prefect.events import emit_event  # noqa: E402
 
 from features.build import TASKS  # noqa: E402
 from features.locks import exclusive  # noqa: E402
@@ -62,9 +61,6 @@ def daily_monitoring(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[st
     """Look at what was published; tell what has changed for the worse, also as an event."""
     with _unattended(folder, "daily monitoring", wait_minutes) as output:
         found = monitor_flow(output)
-        if found["alarms"]:
-            resource = {"prefect.resource.id": f"stagecast.monitor.{Path(output).name}"}
-            emit_event("stagecast.monitor.alarm", resource, payload={"told": found["summary"]})
         return {name: found[name] for name in ("snapshot_at", "summary", "alarms", "told")}
 
 

@@ -15,11 +15,12 @@ from features import store
 from features.archive import FOLDER, TALLIES, Archive
 from features.build import TASKS
 from features.errors import UserError
+from features.faults import boundary
 from features.locks import exclusive
 from features.runs import PublishedRun
 from features.timeline import day_date, day_number
 from features.volumes import customers_by_day, daily_buyers, daily_counts
-from flows import alerts
+from flows import alarm_event, alerts
 from flows.console import step, warn
 from flows.workspace import Workspace
 from models import monitoring, registry
@@ -99,6 +100,7 @@ def _matured(space: Workspace, archive: Archive) -> list[matured.Matured]:
     if open_:
         step(f"matured since the last time: {len(open_)} predictions of past runs")
     _write(path, kept)
+    boundary("matured kept")
     there = {run.run_id for run in runs}
     return [
         matured.Matured(**figure)
@@ -164,20 +166,24 @@ def look(output: str) -> dict[str, Any]:
         "findings": [finding.as_dict() for finding in findings],
     }
     write_page(folder / "index.html", page(f"{config.name}: monitor", findings, seen, reference))
+    boundary("page written")
     _write(folder / "findings.json", content)
+    boundary("findings written")
     with tracking.run(f"monitor {content['snapshot_at']}", tags={"kind": "monitor"}) as run:
         run.metrics(monitoring.figures_of(findings))
         run.mapping(content, "monitoring/findings.json")
         run.text((folder / "index.html").read_text(encoding="utf-8"), "monitoring/index.html")
+    boundary("findings logged")
     step(text)
     return {**content, "page": str(folder / "index.html"), "mlflow_run_id": run.run_id}
 
 
 @task(name="tell alarms")
 def tell(output: str, found: dict[str, Any]) -> list[str]:
-    """Tell a person what is new, or has lasted; gives the lines told."""
+    """Tell a person what is new, or has lasted, and Prefect all alarms; gives the lines told."""
     space = Workspace(Path(output))
-    limits, at = space.config().monitoring, dt.date.fromisoformat(found["snapshot_at"])
+    dataset, limits = space.config().name, space.config().monitoring
+    at = dt.date.fromisoformat(found["snapshot_at"])
     path = space.output / PLACE / ALARMS
     before = []
     if path.is_file():
@@ -187,13 +193,17 @@ def tell(output: str, found: dict[str, Any]) -> list[str]:
     news = to_tell(now, at, remind_days=limits.remind_days)
     lines = [alarm.text for alarm in news]
     _keep(path, now)
+    boundary("alarms kept")
+    alarm_event.emit(dataset, output, found, lines)
     if news:
-        title = f"stagecast {space.config().name}: {len(news)} alarm(s) at {at}"
+        title = f"stagecast {dataset}: {len(news)} alarm(s) at {at}"
         failed = alerts.send(limits.alert_urls, title=title, text="\n".join(lines))
         if failed:
             warn(f"not told, and tried again the next time: {', '.join(failed)}")
         else:
+            boundary("alarms told")
             _keep(path, marked_told(now, news, at))
+            boundary("alarms marked as told")
     return lines
 
 
@@ -205,6 +215,7 @@ def _write(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
     partial.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
+    boundary(f"{path.name}: fresh is whole")
     os.replace(partial, path)
 
 

@@ -56,9 +56,11 @@ def page(
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write it."""
+    """Write it, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    partial = path.with_suffix(".tmp")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _types(seen: Observed) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+from prefect.automations import Automation
 from pydantic import BaseModel
 
 from campaigns.target_map import TargetMap
@@ -40,7 +41,7 @@ stages: {file: stages/recency_frequency.yaml}
 )
 
 # Files of their own kinds, told by a key that no config has.
-OTHERS = {"target": TargetMap, "treatment": ExperimentFile}
+OTHERS = {"target": TargetMap, "treatment": ExperimentFile, "actions": Automation}
 
 
 def blocks(language: str) -> Iterator[Any]:

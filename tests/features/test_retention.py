@@ -10,7 +10,7 @@ import pytest
 from features.retention import apply_retention
 from features.retention_config import Retention
 from features.runs import run_folder
-from features.store import published_runs, read_current
+from features.store import published_runs, read_current, store_of
 from tests.features.test_store import history, publish_run, record
 
 DAYS = [dt.date(2017, 1, 1) + dt.timedelta(days=n) for n in (0, 60, 95, 100)]
@@ -50,3 +50,13 @@ def test_the_current_run_stays_whatever_its_age(output: Path) -> None:
     publish_run(output, record("late", dt.date(2018, 1, 1), kind="backfill"), ["a"])
     apply_retention(output, Retention(exports_days=1, history_days=1))
     assert read_current(output).run.run_id == "r3"
+
+
+def test_a_removal_that_was_killed_is_finished_the_next_time(output: Path) -> None:
+    store = store_of(output)
+    store.drop_runs([run for run in store.runs() if run.run_id == "r0"])
+    assert run_folder(output, "r0").exists()  # killed here
+    assert apply_retention(output, Retention(history_days=50)) == {"exports": 0, "runs": 1}
+    assert not run_folder(output, "r0").exists()
+    assert [row[2] for row in history(output)] == [1.0, 2.0, 3.0]
+    assert apply_retention(output, Retention(history_days=50)) == {"exports": 0, "runs": 0}

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 CONFIG = """\
@@ -78,6 +79,13 @@ def write_shop(folder: Path, *, customers: int = 250, seed: int = 7, name: str =
     path = folder / "shop.yaml"
     path.write_text(CONFIG.format(name=name), encoding="utf-8")
     return path
+
+
+def settle(output: Path, **monitoring: object) -> None:
+    """Put the monitor's limits into the config of an output folder."""
+    config = yaml.safe_load((output / "config.yaml").read_text())
+    config["monitoring"] = monitoring
+    (output / "config.yaml").write_text(yaml.safe_dump(config))
 
 
 @functools.cache

@@ -5,15 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
-import yaml
 
 from features import store
 from features.errors import UserError
@@ -23,7 +19,7 @@ from flows import monitor
 from flows.workspace import Workspace
 from models import registry
 from models.scoring import Stamp, score
-from tests.flows.shop import Shop, stagecast
+from tests.flows.shop import Shop, settle, stagecast
 
 pytestmark = pytest.mark.slow
 
@@ -49,35 +45,6 @@ def watched(shop: Shop, tmp_path: Path) -> Path:
     )  # fmt: skip
     store.publish(output, record, scores=[scores], audience=audience)
     return output
-
-
-@pytest.fixture
-def inbox() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A local receiver of JSON notifications: its URL, and what came."""
-    received: list[dict[str, str]] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"json://someone:secretword@127.0.0.1:{server.server_port}/", received
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def settle(output: Path, **monitoring: object) -> None:
-    config = yaml.safe_load((output / "config.yaml").read_text())
-    config["monitoring"] = monitoring
-    (output / "config.yaml").write_text(yaml.safe_dump(config))
 
 
 def test_a_quiet_day_has_a_page_figures_and_exit_code_0(shop: Shop) -> None:
