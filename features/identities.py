@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import ibis
@@ -18,6 +19,8 @@ from features.timeline import day_date
 UNLINKED = "visitor of no known customer"
 # An event type of our own: on this day a link made earlier events of the customer known.
 LINK = "identity_link"
+# Before and after every moment that can be read.
+ALWAYS, FOREVER = dt.datetime(1, 1, 2, tzinfo=dt.UTC), dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
 
 
 def link_rows(table: Table, block: Identities, config: Config, latest: int) -> Table:
@@ -80,7 +83,7 @@ def spans(links: Table) -> Table:
     Returns
     -------
     Table
-        anonymous_id, linked_to, link_day, from_at, to_at (half-open; null: unbounded).
+        anonymous_id, linked_to, link_day, from_at, to_at (half-open; `ALWAYS` and `FOREVER` where unbounded).
     """
     once = links.group_by(["anonymous_id", "linked_at"]).agg(
         linked_to=links.customer_id.min(), link_day=links.link_day.min()
@@ -89,9 +92,12 @@ def spans(links: Table) -> Table:
     numbered = once.mutate(
         number=ibis.row_number().over(order), to_at=once.linked_at.lead().over(order)
     )
-    first = numbered.number == 0
+    kind = once.linked_at.type()
+    first, last = (ibis.literal(moment).cast(kind) for moment in (ALWAYS, FOREVER))
+    # No nulls and plain comparisons: else the engine compares every event with every link.
     return numbered.mutate(
-        from_at=first.ifelse(ibis.null(numbered.linked_at.type()), numbered.linked_at)
+        from_at=(numbered.number == 0).ifelse(first, numbered.linked_at),
+        to_at=numbered.to_at.fill_null(last),
     ).select("anonymous_id", "linked_to", "link_day", "from_at", "to_at")
 
 
@@ -112,8 +118,8 @@ def linked(events: Table, links: Table | None) -> Table:
         right,
         [
             wanted.visitor == right.visitor,
-            right.from_at.isnull() | (wanted["at"] >= right.from_at),
-            right.to_at.isnull() | (wanted["at"] < right.to_at),
+            wanted["at"] >= right.from_at,
+            wanted["at"] < right.to_at,
         ],
     )
     delayed = (joined.link_day > joined.known_day).fill_null(False)
