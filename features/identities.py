@@ -83,7 +83,8 @@ def spans(links: Table) -> Table:
     Returns
     -------
     Table
-        anonymous_id, linked_to, link_day, from_at, to_at (half-open; `ALWAYS` and `FOREVER` where unbounded).
+        anonymous_id, linked_to, link_day, from_at, to_at (half-open; `ALWAYS` and `FOREVER`
+        where unbounded).
     """
     once = links.group_by(["anonymous_id", "linked_at"]).agg(
         linked_to=links.customer_id.min(), link_day=links.link_day.min()
