@@ -255,7 +255,10 @@ def tally(
     """
     refuse_future(config, latest)
     connection = connect(
-        temporary, memory=config.memory_bytes, threads=config.threads, ordered=False
+        temporary,
+        memory=int(config.memory_bytes * ENGINE_SHARE),
+        threads=config.threads,
+        ordered=False,
     )
     numbers, reads, ids = Numbers(connection), [], []
     links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
@@ -316,6 +319,7 @@ def refuse_future(config: Config, latest: int) -> None:
         )
 
 
+ENGINE_SHARE = 0.6  # of the memory; the rest is for what comes out of the engine
 ROW_BYTES = 1_000  # that a row may need while it is grouped and sorted
 _EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
 _DAILY_KEYS = _EVENT_KEYS

@@ -67,22 +67,12 @@ def _loaded(
 
 
 def _tallied(config: Config) -> Tallies:
-    """The sources read anew, with what stages ask for."""
+    """The sources read anew."""
     from features.tallies import tally
-    from features.taxonomy import load_taxonomy
     from flows.console import step, warn
     from flows.workspace import today
 
     step(f"reading {len(config.sources)} source(s) of {config.name}")
-    asked = {s.attribute for s in load_taxonomy(config).subjects() if s.attribute is not None}
-    config = config.model_copy(
-        update={
-            "sources": tuple(
-                source.model_copy(update={"columns": source.columns.only(asked)})
-                for source in config.sources
-            )
-        }
-    )
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder)
         tallies, reports = tally(
@@ -94,8 +84,20 @@ def _tallied(config: Config) -> Tallies:
     return tallies
 
 
+def _for_rules(config: Config) -> Config:
+    """The same data set, read without attributes that no rule asks for, and without sessions."""
+    from features.taxonomy import load_taxonomy
+
+    asked = {s.attribute for s in load_taxonomy(config).subjects() if s.attribute is not None}
+    sources = tuple(
+        source.model_copy(update={"columns": source.columns.only(asked)})
+        for source in config.sources
+    )
+    return config.model_copy(update={"sources": sources})
+
+
 def data_set(config: str | None, output: Path | None, overrides: list[str] | None) -> Builder:
-    """The data set: stored tallies where they are fresh, else the sources read anew."""
+    """The data set for rules: stored tallies where they are fresh, else the sources read anew."""
     from features.archive import open_archive
     from features.build import Builder
     from flows.console import warn
@@ -104,7 +106,7 @@ def data_set(config: str | None, output: Path | None, overrides: list[str] | Non
     if fresh is not None:
         builder = open_archive(fresh, loaded).builder
     else:
-        builder = Builder.from_tallies(loaded, _tallied(loaded))
+        builder = Builder.from_tallies(loaded, _tallied(_for_rules(loaded)))
     for said in builder.taxonomy.not_observable(builder.history.there):
         warn(f"stages: {said}")
     return builder
