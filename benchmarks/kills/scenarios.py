@@ -19,7 +19,7 @@ from benchmarks.kills.stage import CHALLENGED, FRESH, TRAINED, Stage
 from features.build import TASKS
 from flows.workspace import prepare, settle_config
 
-ALL = ("scores", "history", "audiences", "tallies", "models", "figures", "findings")
+ALL = ("scores", "history", "audiences", "tallies", "models", "figures", "findings", "told")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,10 @@ def _features_anew(stage: Stage) -> None:
 
 
 def _promote(stage: Stage) -> None:
-    flows.promote.promote_flow(str(stage.output))
+    """A promotion that is accepted, so that the move of the alias is among what is killed."""
+    decision = flows.promote.promote_flow(str(stage.output))
+    if not decision["accepted"]:
+        raise RuntimeError(f"the challenger was refused: {decision['reason']}")
 
 
 def _backtest(stage: Stage) -> None:
@@ -63,7 +66,10 @@ SCENARIOS = {
     "target": Scenario(lambda s: flows.target.retarget_flow(str(s.output))),
     "run": Scenario(_run, fits=True),
     "backtest": Scenario(_backtest, fits=True),
-    "monitor": Scenario(lambda s: flows.monitor.monitor_flow(str(s.output))),
+    "monitor": Scenario(
+        lambda s: flows.monitor.monitor_flow(str(s.output)),
+        grows=("told",),
+    ),
     "backfill": Scenario(
         lambda s: flows.backfill.backfill_flow(str(s.output), ["2020-11-10", "2020-12-10"], 1, 1),
         grows=("history",),

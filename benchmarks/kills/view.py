@@ -29,6 +29,7 @@ def view(output: Path) -> dict[str, Any]:
         "models": _models(output),
         "figures": _file(output / "backtest.json"),
         "findings": _findings(output),
+        "told": _told(output),
         "left over": _left_over(output),
     }
 
@@ -102,7 +103,7 @@ def _file(path: Path) -> str | None:
 
 
 def _findings(output: Path) -> Any:
-    """What the monitor found the last time, and which alarms it keeps."""
+    """What the monitor found the last time, and which alarms it keeps, told or not yet."""
     found = sorted((output / "monitoring").glob("*/findings.json"))
     kept = output / "monitoring" / "alarms.json"
     if not found or not kept.is_file():
@@ -111,8 +112,19 @@ def _findings(output: Path) -> Any:
     return {
         "keys": [f"{each['check']}|{each['subject']}|{each['measure']}" for each in findings],
         "content": hashlib.sha256(json.dumps(findings, sort_keys=True).encode()).hexdigest(),
-        "alarms": json.loads(kept.read_text(encoding="utf-8")),
+        "alarms": [{**alarm, "told_at": None} for alarm in _alarms(output)],
     }
+
+
+def _told(output: Path) -> dict[str, Any]:
+    """Alarms of which a person has been told."""
+    return {"keys": sorted(alarm["key"] for alarm in _alarms(output) if alarm["told_at"])}
+
+
+def _alarms(output: Path) -> list[dict[str, Any]]:
+    kept = output / "monitoring" / "alarms.json"
+    found: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.is_file() else []
+    return found
 
 
 def _left_over(output: Path) -> list[str]:
@@ -122,6 +134,7 @@ def _left_over(output: Path) -> list[str]:
         for sign in ("*.tmp", "*.new", "*.old", "*.before")
         for path in output.glob(sign)
     ]
+    found += [str(p.relative_to(output)) for p in (output / "monitoring").rglob("*.tmp")]
     published = {run.run_id for run in runs.marked(output)}
     folders = output / runs.RUNS_FOLDER
     there = {p.name for p in folders.iterdir()} if folders.is_dir() else set()

@@ -28,3 +28,5 @@ def test_no_flow_loses_or_doubles_a_row_when_it_is_killed(tmp_path: Path) -> Non
     for row in rows.values():
         assert row["faults"] == row["survived"] >= 3, row
         assert row["rows lost"] == row["rows doubled"] == 0, row
+    assert {"promotion noted", "alias moved"} <= set(rows["promote"]["points"])
+    assert {"findings written", "alarms kept", "alarms told"} <= set(rows["monitor"]["points"])
