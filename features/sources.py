@@ -9,7 +9,6 @@ from typing import Any
 
 import duckdb
 import ibis
-from ibis.expr.operations import Literal
 from ibis.expr.types import Table, Value
 
 from features import datasets
@@ -43,6 +42,7 @@ from features.source_config import (
     Location,
     UrlTable,
 )
+from features.staging import stored
 from features.tables import describe, read_file, require, unreadable
 from features.timeline import day_date, day_number
 
@@ -288,20 +288,9 @@ def read_source(
     with reading(name):
         rows = standardise(joined(connection, source), source, config)
         raw = judged(rows, source, config, latest=latest, links=links, erased=erased)
-        staged = _stored(connection, f"staged_{number}", raw, rows)
+        staged = stored(connection, f"staged_{number}", raw, rows)
     report = inspected(staged, name, config, quarantine / f"source_{number}.parquet", _set_aside)
     return usable(staged, source, config, links), report
-
-
-def _stored(connection: Any, name: str, raw: Table, rows: Table) -> Table:
-    """Judged rows as a table of the engine; columns that are null throughout take no room there."""
-    values = rows.op().values
-    empty = [n for n, v in values.items() if isinstance(v, Literal) and v.value is None]
-    kinds = raw.schema()
-    slim = raw.drop(*(n for n in empty if n != "customer_id"))
-    staged = connection.create_table(name, slim, temp=True, overwrite=True)
-    again = {n: ibis.null(kinds[n]) for n in empty if n != "customer_id"}
-    return staged.mutate(**again).select(*raw.columns)
 
 
 def judged(

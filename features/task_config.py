@@ -60,6 +60,8 @@ class TransitionTask(Strict):
     periods: Annotated[int, Field(ge=2, le=60)] = 12
     period_days: PositiveDays = 7
     train: TrainGrid = TrainGrid()
+    # Most of the trees that scoring walks are those of this model, once a fit.
+    fits: Annotated[int, Field(ge=1, le=10)] = 3
 
     @property
     def horizon_days(self) -> int:

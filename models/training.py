@@ -231,6 +231,7 @@ def _fit(
         stages=stages,
         periods=config.transition.periods,
         period_days=config.transition.period_days,
+        fits=config.transition.fits,
         settings=settings,
         **shared,
     )

@@ -37,7 +37,6 @@ MOSTLY = 0.75  # where they are nearly as good together: the mixture drifts less
 DESTINATION_NOISE = 1.02  # scores this close are nearly as good
 TIMING_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 USUAL_WEIGHT = 0.75
-SEEDS = 3  # final fits whose mean is served
 TIMING_NOISE = 1.005  # scores this close say nothing about which weight is better
 
 
@@ -52,6 +51,7 @@ def fit_transition(
     seed: int,
     threads: int = 2,
     settings: Mapping[str, Any] | None = None,
+    fits: int = 3,
 ) -> Part:
     """Fit the next-transition part on matured snapshots.
 
@@ -73,6 +73,8 @@ def fit_transition(
     settings
         LightGBM settings of the destination step in place of the recipe's own (see
         `models.tuning`).
+    fits
+        Final fits that differ in their seed and whose mean is served, where rows are few.
 
     Returns
     -------
@@ -99,11 +101,11 @@ def fit_transition(
         columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
         x = inference.matrix(inputs, columns)
         found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
-        where = fit_trees(x, destination, rows, **found, trees=settings, seeds=SEEDS)
+        where = fit_trees(x, destination, rows, **found, trees=settings, seeds=fits)
         x = np.column_stack([x, destination])
         timing_codes = frequent((cell % periods)[movers.fit], periods)
         found["classes"] = timing_codes
-        when = fit_trees(x, cell % periods, movers, **found, seeds=SEEDS)
+        when = fit_trees(x, cell % periods, movers, **found, seeds=fits)
     parameters: dict[str, Any] = {
         "stages": list(stages),
         "periods": int(periods),
