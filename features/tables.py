@@ -30,8 +30,15 @@ def describe(location: Location) -> str:
         return f"{location.url.split('://', maxsplit=1)[0]}://... table {location.table}"
     if isinstance(location, tuple):
         more = f" and {len(location) - 1} more" if len(location) > 1 else ""
-        return f"{Path(location[0]).name}{more}"
-    return Path(location).name
+        return f"{_short_name(location[0])}{more}"
+    return _short_name(location)
+
+
+def _short_name(location: str) -> str:
+    """The file's name; of ``events/*.parquet`` with its folder, which alone tells what it is."""
+    path = Path(location)
+    parts = path.parts[-2:] if path.stem == "*" else path.parts[-1:]
+    return "/".join(part for part in parts if part != path.anchor)
 
 
 def said(error: Exception) -> str:

@@ -100,15 +100,20 @@ def _total(date: str, figures: Mapping[Key, Record]) -> list[str]:
     if plain * bias > 0 and abs(plain) > MOST_BIAS / 2:
         moved = "less" if bias > 0 else "more"
         why = (
-            f"BTYD, which assumes that buyers keep their pace, is off by {plain:+.0f} % too: they "
+            f"BTYD, which assumes that buyers keep their pace, is {_off(plain)} it too: they "
             f"bought {moved} than before (season or trend), which no label known on that day shows"
         )
     else:
         why = (
-            f"BTYD alone is off by {plain:+.0f} %: the correction learned from earlier dates did "
+            f"BTYD alone is {_off(plain)} it: the correction learned from earlier dates did "
             "not hold at this one"
         )
-    return [f"clv at {date}: expected spend was {bias:+.0f} % of the actual total off; {why}"]
+    return [f"clv at {date}: expected spend was {_off(bias)} the actual total; {why}"]
+
+
+def _off(bias: float) -> str:
+    """A bias in words: 18 % below."""
+    return f"{abs(bias):.0f} % {'above' if bias > 0 else 'below'}"
 
 
 def _interval(date: str, figures: Mapping[Key, Record]) -> list[str]:
@@ -144,7 +149,7 @@ def _rate(date: str, figures: Mapping[Key, Record], *, drifted: bool) -> list[st
     if known is not None and not drifted:
         why = "the labels known on that day had about the rate that came"
     return [
-        f"churn at {date}: expected leavers were {bias:+.0f} % of the actual number off; {why}. "
+        f"churn at {date}: expected leavers were {_off(bias)} the actual number; {why}. "
         "The order of customers is not touched by this"
     ]
 

@@ -29,7 +29,7 @@ SEGMENTS = (
             "Show related products; make the next order easy."),
     Segment("Automate", "worth less, and likelier than most to leave",
             "Cheap automatic messages only; learn from those who answer."),
-    Segment("Win back", "bought once, and too silent to count as active",
+    Segment("Win back", "bought once, and not active any more: silent for too long, or cancelled",
             "One or two win-back messages, then let them rest."),
     Segment("Leads", "never bought", "Welcome, teach, and call the best of them."),
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Write the pages that are made from the code: `python scripts/pages.py`.
 
 docs/config-keys.md comes from the pydantic models, docs/scored-row.md from the contract,
-docs/features.md and docs/metrics.md from their catalogues, docs/cli.md from the command line.
+docs/features.md and docs/metrics.md from their catalogues, docs/cli.md from the command line,
+docs/model-cards/ from benchmarks/README.md and configs/ (`scripts/card_pages.py`).
 """
 
 import datetime as dt
@@ -18,6 +19,7 @@ from features.config import Config
 from features.contracts import SCORED_ROW
 from features.metric_catalog import METRICS
 from flows.cli import app
+from scripts.card_pages import CARD_PAGES
 
 SCORED_HEAD = """# The scored row
 
@@ -222,6 +224,7 @@ PAGES = {
     "scored-row.md": scored_row,
     "features.md": features,
     "metrics.md": metrics,
+    **CARD_PAGES,
 }
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
         markdown = markdown.replace("](docs/", "](")
     for name in BESIDE:
         markdown = re.sub(rf"\]\((\.\./)*{name}", f"]({name.lower()}", markdown)
-    if page.file.src_uri.startswith("adr/"):
+    if page.file.src_uri.startswith(("adr/", "model-cards/")):
         return markdown
     # Files of the repository that are no pages are only named.
     return re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", r"\1", markdown)

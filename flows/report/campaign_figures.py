@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from flows.report.figure import Column, Figure, Twin
-from flows.report.look import ACCENT, INK, REFERENCE
+from flows.report.look import ACCENT, INK, REFERENCE, numbers_axis
 from flows.report.stage_figures import room_for_labels
 
 
@@ -49,7 +49,7 @@ def members(data: pd.DataFrame) -> Figure:
         )
     )
     bars = base.mark_bar(height={"band": 0.66}).encode(
-        x=alt.X("n:Q", title="customers", axis=alt.Axis(tickCount=5, format="~s")),
+        x=alt.X("n:Q", title="customers", axis=numbers_axis(tickCount=5)),
         color=alt.Color("arm:N", scale=colours, legend=alt.Legend(title=None)),
         order=alt.Order("arm:N", sort="descending"),
         tooltip=[
@@ -71,7 +71,7 @@ def members(data: pd.DataFrame) -> Figure:
         "alone. What they do shows what would have happened anyway; never send to them.",
         alt=f"Bars of campaign members: {int(arms.get('to address', 0)):,} to address and "
         f"{int(arms.get('held out', 0)):,} held out, in {data['title'].nunique()} campaigns.",
-        chart=bars + texts + room_for_labels(base, "total", 1.08),
+        chart=bars + texts + room_for_labels(base, "total", 1.14),
         data={"members": data},
         twin=Twin(
             "members",

@@ -87,11 +87,11 @@ def headlines(material: Material) -> list[Headline]:
         ),
         Headline(
             "risk", f"Churn risk, {churn} days", "percent", "leavers", "eligible",
-            hint="mean chance of no purchase, of active customers",
+            hint=f"mean chance of {material.churn.chance}, of {material.churn.of}",
         ),
         Headline(
             "leavers", "Expected leavers", "int", "leavers",
-            hint="active customers likely not to buy in that time",
+            hint=material.churn.likely,
         ),
         Headline(
             "movers", f"Expected movers, {month} days", "int", "movers", hint="to another stage"
@@ -138,7 +138,7 @@ def _worth_saving(material: Material) -> str:
     money = shown(mine["clv"].sum(), "money", material.currency)
     return (
         f"{len(mine):,} customers are worth much and likelier than most to leave (segment "
-        f"{NAMES[0]}): {money} of expected spend, {share:.0%} of that of all active customers. "
+        f"{NAMES[0]}): {money} of expected spend, {share:.0%} of that of all {material.churn.of}. "
         f"The campaigns of this run address {reached:,} of them."
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import altair as alt
+
 from features.stage_definitions import Stage
 from models.quadrants import NAMES
 
@@ -38,6 +40,12 @@ def segment_colours() -> dict[str, str]:
     return dict(zip(NAMES, SEGMENT_COLOURS, strict=True))
 
 
+def numbers_axis(**more: Any) -> alt.Axis:
+    """An axis of counts or amounts: whole numbers as people write them, millions in short."""
+    told = "abs(datum.value) < 1e6 ? format(datum.value, ',') : format(datum.value, '.3~s')"
+    return alt.Axis(labelExpr=told, **more)
+
+
 def config() -> dict[str, Any]:
     """Vega-Lite config of every chart; the page's style sheet colours texts and lines."""
     return {
@@ -49,6 +57,7 @@ def config() -> dict[str, Any]:
             "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
             "domain": False, "ticks": False, "labelPadding": 6, "titlePadding": 10,
             "labelColor": INK, "titleColor": INK, "gridColor": INK, "gridOpacity": 0.12,
+            "labelSeparation": 6,
         },
         "axisBand": {"grid": False},
         "legend": {

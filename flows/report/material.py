@@ -20,6 +20,7 @@ from features.runs import run_folder
 from features.spend import read_spend
 from features.stage_definitions import Stage
 from features.timeline import day_date, day_number
+from flows.report.churn_words import WORDS, ChurnWords
 from flows.report.people import People, people
 from flows.workspace import Workspace
 from models import registry
@@ -76,6 +77,8 @@ class Material:
         Rows read and set aside; late data; what the rules cannot see; concerns about the models.
     people
         The searchable customers.
+    churn
+        What churn is called here.
     seed
         Of what is drawn for show.
     """
@@ -107,6 +110,7 @@ class Material:
     people: People
     seed: int
     consent: str = "not_recorded"
+    churn: ChurnWords = WORDS["purchase"]
     notes: Sequence[str] = field(default=())
 
 
@@ -158,6 +162,7 @@ def gather(space: Workspace, run_id: str) -> Material:
         people=people(builder, scores, audience, titles, at=at),
         seed=config.seed,
         consent=config.consent,
+        churn=WORDS[config.churn.by],
     )
 
 

@@ -89,7 +89,7 @@ function showTwin(f) {
 async function embed(id, spec, sets) {
   // Where there is little room, names of bars are cut sooner and legends are broken sooner.
   const narrow = $(id).clientWidth < 480, config = {
-    ...spec.config, axisY: { labelLimit: narrow ? 130 : 320 }, legend: { ...spec.config.legend, columns: narrow ? 2 : 4 },
+    ...spec.config, axisY: { labelLimit: Math.min(380, Math.max(130, 0.42 * $(id).clientWidth)) }, legend: { ...spec.config.legend, columns: narrow ? 2 : 4 },
   };
   const result = await window.vegaEmbed("#" + id, { ...spec, config, datasets: sets }, { actions: false, renderer: "svg", tooltip: { disableDefaultStyle: true } });
   return result.view;
@@ -193,7 +193,7 @@ function tilesOf(s) {
   if (s.stage_predicted) tiles.push(["Likely stage by now", s.stage_predicted, percent(s.stage_confidence) + " sure"]);
   if (s.p_churn !== null) tiles.push(["Churn risk", percent(s.p_churn), s.churn_band ? `${s.churn_band} for customers like this` : ""]);
   if (s.clv !== null && s.clv !== undefined) tiles.push(["Expected spend", money(s.clv), s.clv_low === null || s.clv_low === undefined ? "" : `80 %: ${money(s.clv_low)} to ${money(s.clv_high)}`]);
-  if (s.next_stage) tiles.push(["Next stage", s.next_stage, `${percent(s.p_move)} to move at all`]);
+  if (s.next_stage) tiles.push(["Next stage, if they move", s.next_stage, `${percent(s.p_move)} to move at all`]);
   if (s.p_first_purchase !== null && s.p_first_purchase !== undefined) tiles.push(["Chance of a first purchase", percent(s.p_first_purchase), `lead band ${s.lead_band}`]);
   if (s.p_reactivate !== null && s.p_reactivate !== undefined) tiles.push(["Chance of coming back", percent(s.p_reactivate), ""]);
   if (s.expected_next_order_at) tiles.push(["Next order expected by", s.expected_next_order_at, ""]);
@@ -238,9 +238,19 @@ function timelineSpec(all, events) {
     layer: [
       { data: { values: year }, mark: { type: "point", opacity: 0 }, encoding: { x: { field: "from", ...x }, y } },
       { data: { name: "stays" }, mark: { type: "bar", height: { band: 0.6 }, cornerRadius: 2 }, encoding: { x: { field: "from", ...x }, x2: { field: "to" }, y, color: colour, tooltip: [{ field: "stage" }, { field: "from" }, { field: "to" }] } },
-      { data: { name: "events" }, mark: { type: "point", filled: true, opacity: 0.75, color: "#2F7FC1" }, encoding: { x: { field: "day", ...x }, y, size: { field: "size", type: "quantitative", legend: null, scale: { range: [24, 260] } }, tooltip: [{ field: "day" }, { field: "row", title: "what" }, { field: "n", title: "events" }, { field: "value", title: "amount" }] } },
+      ...(events.length ? [{ data: { name: "events" }, mark: { type: "point", filled: true, opacity: 0.75, color: "#2F7FC1" }, encoding: { x: { field: "day", ...x }, y, size: { field: "size", type: "quantitative", legend: null, scale: { range: [24, 260] } }, tooltip: [{ field: "day" }, { field: "row", title: "what" }, { field: "n", title: "events" }, { field: "value", title: "amount" }] } }] : []),
     ],
   };
+}
+const PLAIN = {
+  p_churn: "churn risk", p_any_order: "chance of an order", p_move: "chance of a move", clv: "expected spend", historic_clv: "spent so far",
+  p_first_purchase: "chance of a first purchase", p_reactivate: "chance of coming back",
+};
+function inWords(why, said) {
+  // Names of columns as words; what the reasons above say is not said again.
+  const parts = (why || "").split("; ").filter((part) => part && !said.includes(part));
+  const words = parts.map((part) => part.replace(/^(p_[a-z_]+) ([0-9.e-]+)$/, (_, name, p) => `${name} ${percent(Number(p))}`).replace(/^[a-z0-9]+(_[a-z0-9]+)*(?= )/, (name) => PLAIN[name] || name.replaceAll("_", " ")));
+  return words.length ? "; " + words.join("; ") : "";
 }
 async function showPerson(all, i) {
   const s = scoreOf(all, i), events = eventsOf(all, i), path = stays(all, all.paths[i], s);
@@ -253,7 +263,7 @@ async function showPerson(all, i) {
     return box;
   }));
   const reasons = [...all.reasons[i].map((text) => `Reason: ${text}`), ...all.campaigns[i].map(([title, arm, change, rank, value, why]) =>
-    `${title}: ${change === "removed" ? "left this campaign" : arm === "control" ? "held out, do not address" : `address${rank ? `, rank ${rank}` : ""}`}` + (value ? `; expected value ${money(value)}` : "") + (why ? `; ${why}` : ""))];
+    `${title}: ${change === "removed" ? "left this campaign" : arm === "control" ? "held out, do not address" : `address${rank ? `, rank ${rank}` : ""}`}` + (value ? `; expected value ${money(value)}` : "") + inWords(why, all.reasons[i]))];
   $("p-reasons").replaceChildren(...(reasons.length ? reasons : ["In no campaign of this run."]).map((text) => element("li", text)));
   const body = element("tbody");
   for (const e of events) {
@@ -272,7 +282,7 @@ async function showPerson(all, i) {
   $("p-row").querySelector("tbody").replaceWith(whole);
   const label = `${events.length} days with events in the last year; stages: ` + path.map((p) => `${p.stage} from ${p.from}`).join(", ");
   $("p-timeline").setAttribute("aria-label", label);
-  await embed("plot-person", timelineSpec(all, events), { stays: path, events: events.map((e) => ({ ...e, size: e.value === null ? e.n : Math.abs(e.value) })) });
+  await embed("plot-person", timelineSpec(all, events), { stays: path, ...(events.length ? { events: events.map((e) => ({ ...e, size: e.value === null ? e.n : Math.abs(e.value) })) } : {}) });
   $("p-title").focus({ preventScroll: true });
   $("person").dataset.shown = all.ids[i];
 }

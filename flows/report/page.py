@@ -27,6 +27,14 @@ from models.cards import PREDICTS
 from models.quadrants import SEGMENTS
 
 MOST_BYTES = 5_000_000
+NO_VALUE = "no value set"  # the plan's label of campaigns without one
+TITLES = {
+    "churn": "Churn risk",
+    "clv": "Lifetime value (CLV)",
+    "transition": "Next transition",
+    "stage": "Current stage",
+    "lead": "Lead score",
+}
 
 
 def figures(material: Material) -> dict[str, Figure]:
@@ -43,6 +51,7 @@ def figures(material: Material) -> dict[str, Figure]:
             horizons=(_first(scores, "churn_horizon_days"), _first(scores, "clv_horizon_days")),
             currency=material.currency,
             seed=material.seed,
+            churn=material.churn,
         ),
     ]
     if len(material.expected):
@@ -65,7 +74,8 @@ def _tested(material: Material) -> list[Figure]:
     churn, clv = _test_date(material, "churn"), _test_date(material, "clv")
     if "churn_reliability" in found:
         days = _first(material.scores, "churn_horizon_days")
-        drawn.append(reliability(found["churn_reliability"], tested_at=churn, days=days))
+        told = found["churn_reliability"]
+        drawn.append(reliability(told, tested_at=churn, days=days, churn=material.churn))
     if "churn_gains" in found:
         drawn.append(gains(found["churn_gains"], tested_at=churn))
     if "clv_deciles" in found:
@@ -113,6 +123,8 @@ def page(material: Material) -> str:
         exclusions=_exclusion_rows(material),
         metric_blocks=metric_blocks(material.metrics, material.currency),
         driver_blocks=_driver_blocks(material),
+        titles=TITLES,
+        values_are=_values_are(material.plan),
         figure_rows=_figure_rows(material),
         quality=quality_rows(material),
         score_quality=material.scores["score_quality"].value_counts().to_dict()
@@ -204,6 +216,18 @@ def _exclusion_rows(material: Material) -> list[dict[str, Any]]:
          "customers": int(row.customers)}
         for row in frame.itertuples()
     ]  # fmt: skip
+
+
+def _values_are(plan: pd.DataFrame) -> str:
+    """What the expected values of the plan rest on, in a sentence."""
+    labels = set(plan["value_label"]) if len(plan) else set()
+    known = sorted(labels - {NO_VALUE})
+    if not known:
+        return "No campaign sets a value, so expected values are costs alone."
+    told = f"Expected values rest on {' or '.join(known)}."
+    return (
+        told if NO_VALUE not in labels else f"{told} Where no value is set, they are costs alone."
+    )
 
 
 def _driver_blocks(material: Material) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from flows.report.look import INK, NEW
 
 WIDTH = 0.05  # of a block, in distances between two dates
 STEPS = 17  # points along a ribbon
+BEFORE = 0.12  # room at the left, in distances between two dates
+LETTER = 7  # pixels of a letter of a label, on average
 
 
 def sankey_data(
@@ -108,11 +111,23 @@ def sankey(
     blocks, ribbons = sankey_data(moves, order, newcomers)
     dates = list(dict.fromkeys([*moves["from_at"], *moves["to_at"]]))
     scale = alt.Scale(domain=[*colours, newcomers], range=[*colours.values(), NEW])
-    names = " : ".join(f"datum.value == {i} ? '{short(d)}'" for i, d in enumerate(dates))
-    axis = alt.Axis(
-        values=list(range(len(dates))), labelExpr=f"{names} : ''", grid=False, orient="top"
+    # In two lines, so that neighbours do not touch on a narrow screen.
+    names = " : ".join(
+        f"datum.value == {i} ? {json.dumps(short(d).rsplit(' ', 1))}" for i, d in enumerate(dates)
     )
-    x_scale = alt.Scale(domain=[-0.12, len(dates) - 0.45], nice=False)
+    axis = alt.Axis(
+        values=list(range(len(dates))),
+        labelExpr=f"{names} : ''",
+        grid=False,
+        orient="top",
+        labelPadding=21,
+    )
+    last = len(dates) - 1
+    blocks["told"] = [f"{s}  {n:,.0f}" for s, n in zip(blocks["stage"], blocks["n"], strict=True)]
+    room = LETTER * int(blocks.loc[blocks["at"] == last, "told"].str.len().max()) + 16
+    # The names to the right need as many pixels on a narrow screen as on a wide one.
+    end = alt.ExprRef(f"{last} + {room} * {last + BEFORE} / max(width - {room}, 80)")
+    x_scale = alt.Scale(domainMin=-BEFORE, domainMax=end, nice=False)
     y_scale = alt.Scale(nice=False, zero=False)
     y_axis = alt.Y("y:Q", axis=None, scale=y_scale)
     bands = (
@@ -141,7 +156,6 @@ def sankey(
         color=alt.Color("stage:N", scale=scale, legend=None),
         tooltip=[alt.Tooltip("stage:N"), alt.Tooltip("n:Q", title="customers", format=",.0f")],
     )
-    last = len(dates) - 1
     labels = (
         boxes.transform_filter(f"datum.at == {last}")
         .mark_text(align="left", dx=8, color=INK)
@@ -151,7 +165,6 @@ def sankey(
             text="told:N",
         )
     )
-    blocks["told"] = [f"{s}  {n:,.0f}" for s, n in zip(blocks["stage"], blocks["n"], strict=True)]
     rows = moves[moves["from_stage"] != moves["to_stage"]]
     top = rows[rows["from_stage"] != newcomers].sort_values("n", ascending=False).head(2)
     said = "; ".join(f"{r.from_stage} to {r.to_stage} {r.n:,}" for r in top.itertuples())
@@ -160,7 +173,10 @@ def sankey(
         title="Flows between stages",
         says="Follow a colour from left to right: ribbons that stay level stayed, and those that "
         "fall to a silent stage are what retention campaigns are for. Choose stages in the filter "
-        "to follow them alone.",
+        "to follow them alone."
+        + (
+            " Pale blocks at the bottom are newcomers." if newcomers in set(blocks["stage"]) else ""
+        ),
         alt=f"Ribbons of customers between stages at {len(dates)} dates. Largest moves: {said}.",
         chart=bands + rects + labels,
         data={"ribbons": ribbons, "blocks": blocks, "flows": moves},

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from flows.report.figure import Column, Figure, Twin, short, shown
-from flows.report.look import INK
+from flows.report.look import INK, numbers_axis
 
 CELL = [Column("stage", "Stage"), Column("segment", "Segment")]
 N = Column("n", "Customers", "int")
@@ -42,7 +42,7 @@ def sizes(scores: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]
         )
         .encode(
             y=alt.Y("stage:N", sort=list(order), title=None),
-            x=alt.X("n:Q", title="customers", axis=alt.Axis(tickCount=5, format="~s")),
+            x=alt.X("n:Q", title="customers", axis=numbers_axis(tickCount=5)),
         )
     )
     bars = base.mark_bar(height={"band": 0.62}).encode(
@@ -81,7 +81,7 @@ def trend(sizes_by_date: pd.DataFrame, colours: Mapping[str, str], order: Sequen
                 scale=alt.Scale(type="utc"),
                 axis=alt.Axis(format="%b %y", tickCount=6, grid=False, labelOverlap=True),
             ),
-            y=alt.Y("n:Q", stack="zero", title="customers", axis=alt.Axis(format="~s")),
+            y=alt.Y("n:Q", stack="zero", title="customers", axis=numbers_axis()),
             color=alt.Color(
                 "stage:N",
                 scale=_scale(colours),
@@ -196,7 +196,7 @@ def movers(expected: pd.DataFrame, colours: Mapping[str, str], *, days: int) -> 
                 sort=alt.EncodingSortField("expected", op="max", order="descending"),
                 title=None,
             ),
-            x=alt.X("expected:Q", title=f"expected customers within {days} days",
+            x=alt.X("expected:Q", title="expected customers",
                     axis=alt.Axis(tickCount=5)),
         )
     )  # fmt: skip

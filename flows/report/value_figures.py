@@ -8,8 +8,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from flows.report.churn_words import ChurnWords
 from flows.report.figure import Column, Figure, Twin, shown
-from flows.report.look import ACCENT, INK, REFERENCE, SECOND
+from flows.report.look import ACCENT, INK, REFERENCE, SECOND, numbers_axis
 from models.quadrants import NAMES, Cuts
 
 MOST_POINTS = 2_500
@@ -41,6 +42,7 @@ def quadrant(
     horizons: tuple[int, int],
     currency: str,
     seed: int,
+    churn: ChurnWords,
 ) -> Figure:
     """Draw `quadrant_data` with the cut-offs, and count `segments_data` beside it."""
     points, counts = quadrant_data(scores, seed=seed), segments_data(scores)
@@ -52,7 +54,7 @@ def quadrant(
         "p_churn:Q",
         scale=alt.Scale(domain=[0, right], nice=False),
         axis=alt.Axis(format=".0%", tickCount=6),
-        title=f"churn risk: chance of no purchase in {horizons[0]} days",
+        title=f"churn risk: chance of {churn.chance} in {horizons[0]} days",
     )
     top = float(points["clv"].max()) if len(points) else 1.0
     bend = max(cut.value / 4, top / 1000, 1e-6) if np.isfinite(cut.value) else max(top / 50, 1e-6)
@@ -60,7 +62,7 @@ def quadrant(
     y = alt.Y(
         "clv:Q",
         scale=y_scale,
-        axis=alt.Axis(format="~s", tickCount=6),
+        axis=numbers_axis(tickCount=6),
         title=f"expected spend in {horizons[1]} days{unit}",
     )
     dots = (
@@ -94,7 +96,7 @@ def quadrant(
     )
     shown_of = len(points), int(scores["p_churn"].notna().sum())
     notes = [] if shown_of[0] == shown_of[1] else [
-        f"The chart shows {shown_of[0]:,} of {shown_of[1]:,} active customers, drawn at random; "
+        f"The chart shows {shown_of[0]:,} of {shown_of[1]:,} {churn.of}, drawn at random; "
         "the table counts all."
     ]  # fmt: skip
     return Figure(
@@ -131,12 +133,12 @@ def deciles(data: pd.DataFrame, *, tested_at: str, days: int, currency: str) -> 
     """Draw `models.plots.clv_deciles_data`: what was expected, with its interval, and what came."""
     unit = f", {currency}" if currency else ""
     base = alt.Chart(alt.NamedData("deciles")).encode(
-        x=alt.X("decile:O", title="tenth of the customers, by expected spend (1: highest)",
+        x=alt.X("decile:O", title="tenth by expected spend (1: highest)",
                 axis=alt.Axis(labelAngle=0))
     )  # fmt: skip
     y_title = f"mean spend a customer in {days} days{unit}"
     bars = base.mark_bar(color=ACCENT, opacity=0.55, width={"band": 0.68}).encode(
-        y=alt.Y("actual:Q", title=y_title, axis=alt.Axis(format="~s")),
+        y=alt.Y("actual:Q", title=y_title, axis=numbers_axis()),
         tooltip=_decile_tips(),
     )
     lines = base.mark_rule(color=INK, strokeWidth=1.5, opacity=0.8).encode(y="low:Q", y2="high:Q")
@@ -185,7 +187,7 @@ def _decile_tips() -> list[alt.Tooltip]:
     ]
 
 
-def reliability(data: pd.DataFrame, *, tested_at: str, days: int) -> Figure:
+def reliability(data: pd.DataFrame, *, tested_at: str, days: int, churn: ChurnWords) -> Figure:
     """Draw `models.plots.reliability_data`: on the diagonal, a probability means what it says."""
     end = float(max(data["high"].max(), data["predicted"].max())) * 1.03
     scale = alt.Scale(domain=[0, end], nice=False)
@@ -220,7 +222,7 @@ def reliability(data: pd.DataFrame, *, tested_at: str, days: int) -> Figure:
         key="reliability",
         title="Does a risk of 30 % mean 30 %?",
         says=f"Customers are grouped by the risk they were given; each dot compares that with how "
-        f"many of them made no purchase in the following {days} days. Near the dashed line the "
+        f"many of them {churn.did} in the following {days} days. Near the dashed line the "
         "number may be multiplied by money.",
         alt=f"Told risk against observed share in {len(data)} groups of {n:,} customers, tested at "
         f"{tested_at}. In {inside:.0%} of the groups the told risk lies within the 95 % interval.",

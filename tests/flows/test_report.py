@@ -17,6 +17,7 @@ import pytest
 from features.movement import NEWCOMERS, month_starts
 from features.store import read_current
 from features.timeline import day_date, day_number
+from flows.report.churn_words import WORDS
 from flows.report.headlines import cells, headlines
 from flows.report.material import Material, gather
 from flows.report.metric_rows import HIGH, spark
@@ -108,6 +109,15 @@ def test_headline_numbers_are_those_of_the_scores(material: Material) -> None:
     assert found["movers"] == pytest.approx(material.expected["expected"].sum())
     # Within a month no more than within the whole horizon.
     assert 0 < found["movers"] <= scores["p_move"].sum() + 1e-6
+
+
+def test_where_there_are_contracts_churn_is_a_cancellation(material: Material) -> None:
+    shop, contracts = (dataclasses.replace(material, churn=words) for words in WORDS.values())
+    assert "chance of no purchase" in page(shop)
+    told = page(contracts)
+    assert "no purchase in" not in told
+    assert "chance of a cancellation in" in told
+    assert "customers under contract likely to cancel" in told
 
 
 def test_every_figure_draws_the_numbers_of_its_table(material: Material) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import gzip
 import io
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,8 @@ FLAGS = [
 ]  # fmt: skip
 AXE = ROOT / "build" / "node_modules" / "axe-core" / "axe.min.js"
 MINUTE = 60_000
+# Labels of all charts: those outside their drawing, and neighbours on an axis that touch.
+LABELS = (Path(__file__).parent / "report_labels.js").read_text(encoding="utf-8")
 # The made-up shop is what CI runs; a folder named here is looked at instead.
 OUTPUT = os.environ.get("STAGECAST_REPORT_OUTPUT")
 
@@ -282,6 +287,56 @@ def test_charts_fit_their_cards_on_a_narrow_screen(browser: Any, file: Path) -> 
     found.context.close()
 
 
+@pytest.mark.parametrize("width", [1360, 420])
+def test_no_label_is_cut_or_written_over_another(browser: Any, file: Path, width: int) -> None:
+    found = Opened(browser, file, viewport={"width": width, "height": 800})
+    told = found.page.evaluate(LABELS)
+    assert told["outside"] == []
+    assert told["touching"] == []
+    # Names of stages are short enough to stand in full.
+    assert [text for text in told["texts"] if "→" in text and "…" in text] == []
+    found.context.close()
+
+
+def test_counts_are_written_as_people_write_them(opened: Opened) -> None:
+    ticks = opened.page.evaluate(
+        "[...document.querySelectorAll('#plot-sizes .role-axis-label text')]"
+        ".map(t => t.textContent)"
+    )
+    assert "0" in ticks
+    assert not any(re.fullmatch(r"[\d.]+k", tick) for tick in ticks)
+
+
+def test_somebody_without_events_has_a_timeline_all_the_same(
+    browser: Any, material: Material, tmp_path: Path
+) -> None:
+    path = tmp_path / "quiet.html"
+    quiet = _changed(material, lambda told: told["events"].__setitem__(0, []))
+    path.write_text(page(dataclasses.replace(material, people=quiet)), encoding="utf-8")
+    found = Opened(browser, path)
+    found.page.fill("#who", material.scores["customer_id"].astype(str).min())
+    found.page.press("#who", "Enter")
+    found.page.wait_for_selector("#person[data-shown]")
+    assert found.page.locator("#plot-person svg").count() == 1
+    assert found.said == []
+    found.context.close()
+
+
+def test_on_paper_nothing_is_wider_than_its_card(opened: Opened) -> None:
+    page = opened.page
+    size = page.viewport_size
+    page.set_viewport_size({"width": 690, "height": 1000})  # A4 without its margins
+    page.emulate_media(media="print")
+    wider = page.evaluate(
+        "[...document.querySelectorAll('.card.scroll > table, .plot svg')]"
+        ".filter(e => e.getBoundingClientRect().right > e.closest('.card')"
+        ".getBoundingClientRect().right + 1).map(e => e.outerHTML.slice(0, 80))"
+    )
+    page.emulate_media(media="screen")
+    page.set_viewport_size(size)
+    assert wider == []
+
+
 def test_evil_names_are_only_shown(browser: Any, material: Material, tmp_path: Path) -> None:
     scores = material.scores.copy()
     first = scores["stage"].iloc[0]
@@ -308,13 +363,18 @@ def test_evil_names_are_only_shown(browser: Any, material: Material, tmp_path: P
 
 def _renamed(material: Material) -> Any:
     """The searchable customers, the first of them under an evil name."""
-    import base64
-    import gzip
-    import json
 
+    def rename(told: dict[str, Any]) -> None:
+        told["ids"][0] = EVIL
+        told["why"][0] = EVIL
+
+    return _changed(material, rename)
+
+
+def _changed(material: Material, change: Callable[[dict[str, Any]], object]) -> Any:
+    """The searchable customers after a change of what is told of them."""
     told = json.loads(gzip.decompress(base64.b64decode(material.people.packed)))
-    told["ids"][0] = EVIL
-    told["why"][0] = EVIL
+    change(told)
     buffer = io.BytesIO(gzip.compress(json.dumps(told).encode(), mtime=0))
     text = base64.b64encode(buffer.getvalue()).decode()
     return dataclasses.replace(material.people, packed=text)
