@@ -22,7 +22,7 @@ from features.retention import apply_retention
 from features.runs import run_folder, write_parquet
 from features.timeline import day_date
 from flows import spark
-from flows.console import step
+from flows.console import showing, step
 from flows.refresh import refresh
 from flows.target import target_flow
 from flows.workspace import Workspace, new_run_id
@@ -55,7 +55,8 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     (folder / "scores").mkdir(parents=True, exist_ok=True)
     before = _under_other_rules(space, rules, day_date(at))
     if isinstance(archive, Archive):
-        rows, context = score(loaded, archive, at, stamp)
+        with showing() as told:
+            rows, context = score(loaded, archive, at, stamp, told=told)
         if before is not None:
             published = pd.read_parquet(before.folder, columns=["customer_id", "stage"])
             rows = caused_by_definition(rows, published, before.snapshot_at)

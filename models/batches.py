@@ -8,7 +8,7 @@ that a registry that goes away meanwhile stops nothing.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from features.told import Told, unheard
 from models import inference, registry
 from models.registry import Loaded, Version
 from models.workers import watched
@@ -28,7 +29,7 @@ SIDE_BY_SIDE_FROM = 150_000
 
 
 def predicted(
-    loaded: Loaded, frame: pd.DataFrame, *, threads: int
+    loaded: Loaded, frame: pd.DataFrame, *, threads: int, told: Told = unheard
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Scored rows of a snapshot's customers, in their order, and the scoring context.
 
@@ -40,12 +41,28 @@ def predicted(
         Its input (see `models.scoring.scoring_frame`), everyone who exists.
     threads
         Processors to use; the result does not depend on it.
+    told
+        Told of how many customers are counted for the context, and of how many are scored.
     """
     workers = threads if len(frame) >= SIDE_BY_SIDE_FROM else 1
     with _batches(loaded, frame, workers) as each:
-        context = context_of(loaded, each(population_sums))
-        batches = each(_rows, context)
+        counted = each(population_sums, done=_counting("customers counted", len(frame), told))
+        context = context_of(loaded, counted)
+        batches = each(_rows, context, done=_counting("customers scored", len(frame), told))
     return pd.concat(batches, ignore_index=True), context
+
+
+def _counting(what: str, of: int, told: Told) -> Callable[[], None]:
+    """What is called after each batch, and tells how many customers are done."""
+    done = 0
+    told(what, done, of)
+
+    def one_more() -> None:
+        nonlocal done
+        done = min(done + BATCH, of)
+        told(what, done, of)
+
+    return one_more
 
 
 def context_of(loaded: Loaded, sums: list[dict[str, float]]) -> dict[str, Any]:
@@ -73,9 +90,16 @@ def _rows(loaded: Loaded, batch: pd.DataFrame, context: Mapping[str, Any]) -> pd
 
 @contextmanager
 def _batches(loaded: Loaded, frame: pd.DataFrame, workers: int) -> Iterator[Callable[..., Any]]:
-    """Gives ``each(work, *arguments)``: a list of ``work(loaded, batch, *arguments)``."""
+    """Gives ``each(work, *arguments, done)``: a list of ``work(loaded, batch, *arguments)``.
+
+    ``done`` is called after each batch.
+    """
     if workers == 1:
-        yield lambda work, *arguments: [work(loaded, one, *arguments) for one in pieces(frame)]
+
+        def here(work: Callable[..., Any], *arguments: Any, done: Callable[[], None]) -> list[Any]:
+            return _each_told((work(loaded, one, *arguments) for one in pieces(frame)), done)
+
+        yield here
         return
     with (
         tempfile.TemporaryDirectory(prefix="stagecast-score-") as name,
@@ -86,12 +110,20 @@ def _batches(loaded: Loaded, frame: pd.DataFrame, workers: int) -> Iterator[Call
             files.append(Path(name) / f"{number}.feather")
             one.reset_index(drop=True).to_feather(files[-1], compression="uncompressed")
 
-        def each(work: Callable[..., Any], *arguments: Any) -> list[Any]:
+        def each(work: Callable[..., Any], *arguments: Any, done: Callable[[], None]) -> list[Any]:
             scorer = (loaded.folder, loaded.version.version)
             futures = [pool.submit(_in_worker, scorer, work, file, arguments) for file in files]
-            return [future.result() for future in futures]
+            return _each_told((future.result() for future in futures), done)
 
         yield each
+
+
+def _each_told(results: Iterable[Any], done: Callable[[], None]) -> list[Any]:
+    found = []
+    for result in results:
+        found.append(result)
+        done()
+    return found
 
 
 def _in_worker(

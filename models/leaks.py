@@ -61,6 +61,8 @@ def suspects(data: TrainingSet) -> list[Suspect]:
     rows = data.frame[data.frame["snapshot_at"] == data.validation_at]
     if "purchase__count_all" in rows:
         rows = rows[rows["purchase__count_all"] > 0]  # leads hardly buy, whatever else is known
+    if "cancel__recency_days" in rows:  # nor does who has cancelled
+        rows = rows[~(rows["cancel__recency_days"] <= rows["purchase__recency_days"])]
     happened = (rows[OUTCOMES[data.task]] > 0).to_numpy(dtype=np.float64)
     if min(happened.sum(), len(happened) - happened.sum()) < LEAST:
         return []

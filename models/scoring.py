@@ -17,6 +17,7 @@ from features.catalog import catalogue
 from features.contracts import KEY, SCORED_ROW
 from features.taxonomy import Taxonomy
 from features.timeline import day_date
+from features.told import Told, unheard
 from models import inference
 from models.batches import context_of, pieces, population_sums, predicted
 from models.inference import Part
@@ -178,9 +179,11 @@ def scoring_frame(archive: Features, at: int, *, late_days: int = 0) -> pd.DataF
 
 
 def score(
-    loaded: Loaded, archive: Archive, at: int, stamp: Stamp
+    loaded: Loaded, archive: Archive, at: int, stamp: Stamp, *, told: Told = unheard
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Scored rows of everyone who exists at a snapshot, and the scoring context used.
+
+    How far it has come is told to `told`.
 
     Returns
     -------
@@ -191,7 +194,7 @@ def score(
         The scoring context, to be stored with the scores.
     """
     frame = scoring_frame(archive, at, late_days=late_days_of(loaded.scorer.parts))
-    rows, context = predicted(loaded, frame, threads=archive.builder.config.threads)
+    rows, context = predicted(loaded, frame, threads=archive.builder.config.threads, told=told)
     return stamped(rows, loaded, stamp), context
 
 

@@ -53,6 +53,15 @@ def test_planted_leaks_are_named_worst_first(task: str) -> None:
     assert "crm__closed" in str(found[0])
 
 
+def test_that_who_has_cancelled_pays_nothing_is_no_leak() -> None:
+    frame = clv()
+    frame["purchase__recency_days"] = 10.0
+    frame["cancel__recency_days"] = np.where(frame["spend"] > 0, np.nan, 3.0)
+    assert "cancel__recency_days" not in [s.name for s in suspects(data("clv", frame))]
+    frame["purchase__recency_days"] = 2.0  # bought again since: the cancellation tells too much
+    assert "cancel__recency_days" in [s.name for s in suspects(data("clv", frame))]
+
+
 def test_too_few_outcomes_and_rule_made_labels_are_left_alone() -> None:
     frame = churn()
     frame["x__days"] = frame["no_purchase"]
