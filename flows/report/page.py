@@ -27,6 +27,7 @@ from models.cards import PREDICTS
 from models.quadrants import SEGMENTS
 
 MOST_BYTES = 5_000_000
+FEWEST = 30  # customers tested, under which a figure says nothing
 NO_VALUE = "no value set"  # the plan's label of campaigns without one
 TITLES = {
     "churn": "Churn risk",
@@ -251,7 +252,7 @@ def _figure_rows(material: Material) -> list[dict[str, Any]]:
     blocks = []
     for model, metrics in HEADLINES.items():
         mine = [f for f in material.figures if f["model"] == model and f["subset"] == "all"]
-        if not mine:
+        if max((f["n"] for f in mine), default=0) < FEWEST:
             continue
         found = {(f["method"], f["metric"]): f["value"] for f in mine}
         methods = list(dict.fromkeys(f["method"] for f in mine))

@@ -120,6 +120,21 @@ def test_where_there_are_contracts_churn_is_a_cancellation(material: Material) -
     assert "customers under contract likely to cancel" in told
 
 
+def test_what_was_tested_on_a_handful_is_not_told(material: Material) -> None:
+    few = [{**f, "n": 1} if f["model"] == "churn" else f for f in material.figures]
+    assert "Churn risk: tested at" in page(material)
+    assert "Churn risk: tested at" not in page(dataclasses.replace(material, figures=few))
+
+
+def test_what_expected_values_rest_on_is_a_sentence(material: Material) -> None:
+    assert "Expected values rest on response, not uplift." in page(material)
+    labels = ["no value set"] * (len(material.plan) - 1) + ["uplift"]
+    mixed = dataclasses.replace(material, plan=material.plan.assign(value_label=labels))
+    assert "rest on uplift. Where no value is set, they are costs alone." in page(mixed)
+    none = dataclasses.replace(material, plan=material.plan.assign(value_label="no value set"))
+    assert "No campaign sets a value" in page(none)
+
+
 def test_every_figure_draws_the_numbers_of_its_table(material: Material) -> None:
     drawn = figures(material)
     assert set(drawn) >= {

@@ -332,9 +332,14 @@ def test_on_paper_nothing_is_wider_than_its_card(opened: Opened) -> None:
         ".filter(e => e.getBoundingClientRect().right > e.closest('.card')"
         ".getBoundingClientRect().right + 1).map(e => e.outerHTML.slice(0, 80))"
     )
+    bare = page.evaluate(
+        "[...document.querySelectorAll('#metrics .card')]"
+        ".filter(c => c.offsetHeight && !c.querySelector('tbody tr')).map(c => c.innerText)"
+    )
     page.emulate_media(media="screen")
     page.set_viewport_size(size)
     assert wider == []
+    assert bare == []  # what opens on a screen says nothing on paper
 
 
 def test_evil_names_are_only_shown(browser: Any, material: Material, tmp_path: Path) -> None:
