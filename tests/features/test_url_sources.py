@@ -12,8 +12,9 @@ from features.config import Config, load
 from features.connection import connect
 from features.errors import UserError
 from features.remote import remote_rows
-from features.source_config import UrlTable
+from features.source_config import Location, UrlTable
 from features.sources import joined, standardise
+from features.tables import describe
 from features.tallies import tally
 
 CONFIG = """\
@@ -100,3 +101,19 @@ def test_an_unreachable_table_is_one_message_without_the_url(tmp_path: Path) -> 
     with pytest.raises(UserError) as error:
         tally(config, latest=30000, quarantine=tmp_path / "quarantine")
     assert "secret-name" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("/data/shop/events/*.parquet", "events/*.parquet"),
+        ("/data/shop/orders-*.csv", "orders-*.csv"),
+        (("/data/a.csv", "/data/b.csv"), "a.csv and 1 more"),
+        ("*.csv", "*.csv"),
+        ("/*.csv", "*.csv"),
+    ],
+)
+def test_a_pattern_that_says_nothing_alone_is_told_with_its_folder(
+    location: Location, told: str
+) -> None:
+    assert describe(location) == told
