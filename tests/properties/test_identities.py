@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -27,8 +29,9 @@ from oracles.histories import (
 )
 
 from features.build import TASKS, Builder, Task
+from features.connection import connect
 from features.errors import UserError
-from features.identities import UNLINKED
+from features.identities import UNLINKED, linked, spans
 from features.quarantine import ReadReport
 from features.standing import standing
 from features.tallies import tally
@@ -247,3 +250,36 @@ def test_identities_without_visitors_are_a_slip(tmp_path: Path) -> None:
              "linked_at": {"column": "c", "as": "local_date"}}}  # fmt: skip
     with pytest.raises(ValueError, match="no source maps `anonymous_id`"):
         config(tmp_path / "e.csv", identities=links)
+
+
+def test_links_are_joined_by_hash_whatever_the_size() -> None:
+    connection = connect()
+    at = pd.date_range("2024-01-01", periods=5_000, freq="h", tz="UTC")
+    events = connection.create_table(
+        "events",
+        pa.table(
+            {
+                "anonymous_id": [f"v{n % 900}" for n in range(5_000)],
+                "customer_id": pa.array([None] * 5_000, pa.string()),
+                "at": pa.array(at),
+                "known_day": pa.array([20_000] * 5_000, pa.int32()),
+            }
+        ),
+    )
+    links = connection.create_table(
+        "links",
+        pa.table(
+            {
+                "anonymous_id": [f"v{n}" for n in range(900)],
+                "customer_id": [f"c{n}" for n in range(900)],
+                "linked_at": pa.array(at[:900]),
+                "link_day": pa.array([19_724] * 900, pa.int32()),
+            }
+        ),
+    )
+    found = linked(events, connection.create_table("spans", spans(links)))
+    plan = connection.raw_sql(f"EXPLAIN {ibis.to_sql(found)}").fetchall()[0][1]
+    assert "HASH_JOIN" in plan
+    for slow in ("NL_JOIN", "NESTED_LOOP", "PIECEWISE"):
+        assert slow not in plan
+    assert found.customer_id.count().execute() == 5_000
