@@ -6,7 +6,6 @@ and are bettered on the Lagrangian dual, of some more and then of all (`campaign
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
 DIVIDED = 4_000  # customers whose linear programme gives the first prices
 SAMPLE = 20_000  # customers on whom they are bettered before all are asked
 WIDE, NARROW = 0.1, 0.02  # first steps from the prices of a few, and from those of a sample
-NUDGE = 1e-3  # by which the price of money is tried a little dearer and a little cheaper
+HAIR = 1e-4  # share of a value by which it is told from its like
 DEARER = (0.97, 1.0, 1.03, 1.1)  # times the price of money, of which the best is kept
 
 
@@ -29,11 +28,12 @@ def greedy(problem: Problem, *, seed: int) -> Solution:
 
 def guided(problem: Problem, usable: Flags, seed: int) -> tuple[Solution, Prices]:
     """The greedy solution, and the prices that gave its bound."""
-    prices = _priced(problem, usable, seed)
+    apart = _apart(problem, seed)
+    prices = _priced(apart, usable, seed)
     priced, free = (bound_at(problem, usable, p)[0] for p in (prices, _free(problem)))
     chosen, value = np.zeros(usable.shape, dtype=bool), 0.0
-    for tried, begun in _beginnings(problem, usable, prices):
-        made = _handed_out(problem, usable, tried, begun)
+    for tried in (_free(problem), *(_dearer(prices, times) for times in DEARER)):
+        made = _handed_out(apart, usable, tried)
         total = float(problem.value[made].sum())
         if total > value:
             chosen, value = made, total
@@ -42,35 +42,10 @@ def guided(problem: Problem, usable: Flags, seed: int) -> tuple[Solution, Prices
     return solution, prices if priced <= free else _free(problem)
 
 
-def _beginnings(problem: Problem, usable: Flags, prices: Prices) -> Iterator[tuple[Prices, Flags]]:
-    """Prices to hand places out at, and whom everyone would choose at them."""
-    for tried in (_free(problem), *(_dearer(prices, times) for times in DEARER)):
-        yield tried, best_each(problem, tried.net(problem, usable))
-    if np.isfinite(problem.budget):
-        yield prices, _upgraded(problem, usable, prices)
-
-
-def _upgraded(problem: Problem, usable: Flags, prices: Prices) -> Flags:
-    """The choices where money is a little dearer, upgraded to those where it is a little cheaper.
-
-    Many customers may weigh a dear campaign against a cheap one alike: at the right price of money
-    all change at once. Those who gain most for the money change, as far as it goes.
-    """
-    thrifty, lavish = (
-        best_each(problem, _dearer(prices, times).net(problem, usable))
-        for times in (1 + NUDGE, 1 - NUDGE)
-    )
-    value, cost = np.where(usable, problem.value, 0.0), problem.cost
-    gain = (value * lavish).sum(axis=1) - (value * thrifty).sum(axis=1)
-    extra = (cost * lavish).sum(axis=1) - (cost * thrifty).sum(axis=1)
-    who = np.flatnonzero((lavish != thrifty).any(axis=1) & (gain > 0))
-    density = gain[who] / np.maximum(extra[who], 1e-12)
-    ordered = who[np.argsort(-density, kind="stable")]
-    left = problem.budget - float((cost * thrifty).sum())
-    upgraded = ordered[_affordable(np.maximum(extra[ordered], 0.0), left)]
-    chosen = thrifty.copy()
-    chosen[upgraded] = lavish[upgraded]
-    return chosen
+def _apart(problem: Problem, seed: int) -> Problem:
+    """Values a hair apart: no price could divide people to whom two campaigns are worth alike."""
+    hair = np.random.default_rng(seed).random(problem.value.shape)
+    return replace(problem, value=problem.value * (1 + HAIR * hair))
 
 
 def _dearer(prices: Prices, times: float) -> Prices:
@@ -100,15 +75,16 @@ def _priced(problem: Problem, usable: Flags, seed: int) -> Prices:
     return lowest(problem, usable, prices, NARROW if len(some) > SAMPLE else WIDE)
 
 
-def _handed_out(problem: Problem, usable: Flags, prices: Prices, begun: Flags) -> Flags:
-    """What was begun with, as far as there is room; then places handed out in rounds.
+def _handed_out(problem: Problem, usable: Flags, prices: Prices) -> Flags:
+    """What is best at some prices, as far as there is room; then places handed out in rounds.
 
     In a round everyone asks for the best left, and campaigns take the best. Nobody who has a place
     loses it. A pair that a campaign has refused is not asked for again, so the rounds end. The
     later rounds ignore the prices of places, the last also those of money, so that none is left
     for their sake.
     """
-    chosen = _made_to_fit(problem, prices.net(problem, usable), begun)
+    net = prices.net(problem, usable)
+    chosen = _made_to_fit(problem, net, best_each(problem, net))
     state = _Left(problem, chosen)
     rows = np.arange(len(usable))
     for round_prices in (
@@ -136,17 +112,13 @@ def _handed_out(problem: Problem, usable: Flags, prices: Prices, begun: Flags) -
 
 
 def _made_to_fit(problem: Problem, net: Numbers, chosen: Flags) -> Flags:
-    """Without the pairs that are missed least, campaign by campaign and then of all together.
+    """Without the pairs worth least above price, campaign by campaign and then of all together.
 
-    Where places are short a pair counts by its worth above what else the customer could have where
-    there is room (several campaigns may be worth the same), where money is, by worth per money.
+    Where places are short a pair counts by its worth, where money is, by its worth per money.
     """
     who, which = np.nonzero(chosen)
     worth, cost = net[who, which], problem.cost[who, which]
     density = worth / np.maximum(cost, 1e-12)
-    roomy = chosen.sum(axis=0) < problem.capacity
-    else_ = np.where(chosen | ~roomy, -np.inf, net).max(axis=1, initial=0.0)
-    worth = worth - else_[who]
     kept = np.ones(len(who), dtype=bool)
     for campaign in range(chosen.shape[1]):
         mine = np.flatnonzero(which == campaign)
