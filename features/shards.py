@@ -14,7 +14,7 @@ HELD_BYTES = 12  # of an event that waits for its shard: its cell and its amount
 CELL_BYTES = 16  # a running count and a running sum; likewise of a windowed value
 MOST_CELLS = 1 << 31  # so that the number of a cell fits int32
 MOST_SHARDS = 1 << 12
-WELL_CACHED = 24 << 20  # bytes a shard may fill: more leave the processor's cache
+WELL_FILLED = 64 << 20  # bytes of a shard: fewer leave much to Python, more leave the cache
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Plan:
         """Shards of which each thread may work on one, within the memory allowed (bytes)."""
         places = grid.bins + len(grid.snapshots) * len(grid.windows)
         each = kinds * places * CELL_BYTES
-        room = min(memory // (4 * threads), WELL_CACHED)
+        room = min(memory // (4 * threads), WELL_FILLED)
         most = MOST_CELLS // (kinds * grid.bins)
         least = -(-customers // MOST_SHARDS)
         block = max(min(room // each, most, customers), least, 1)
