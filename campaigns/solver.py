@@ -19,6 +19,8 @@ from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
 EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS is asked
 EXACT_SECONDS = 20.0  # of each core
 EXACT_GAP = 1e-5  # share of the value within which an optimum counts as proven
+# Share of money that HiGHS is not given: none, and where its rounding exceeds a limit, a little.
+MONEY_SLACK = (0.0, 1e-7, 1e-6, 1e-5)
 CORES = (5_000, 20_000)  # pairs that HiGHS is given, first and last
 
 
@@ -83,29 +85,40 @@ def _decided(
     """The better of a solution and of what HiGHS makes of the free pairs beside those inside."""
     who, which = np.nonzero(free)
     fixed = float(problem.value[inside].sum())
-    result = optimize.milp(
-        -problem.value[who, which],
-        constraints=_constraints(problem, inside, who, which),
-        bounds=optimize.Bounds(0, 1),
-        integrality=np.ones(len(who)),
-        options={
-            "time_limit": seconds,
-            # The gap that counts is one of the whole value, not of the core's.
-            "mip_rel_gap": EXACT_GAP / 4 * found.bound / max(found.bound - fixed, 1e-9),
-        },
-    )
-    if result.x is None:
-        return found
-    chosen = inside.copy()
-    taken = result.x > 0.5
-    chosen[who[taken], which[taken]] = True
-    value = float(problem.value[chosen].sum())
     bound = found.bound
-    if complete:
-        bound = min(bound, max(fixed - float(result.mip_dual_bound), value, found.value))
-    if value < found.value:
-        return replace(found, bound=bound)
-    return Solution(chosen, value, max(value, bound), "greedy")
+    for slack in MONEY_SLACK:
+        result = optimize.milp(
+            -problem.value[who, which],
+            constraints=_constraints(problem, inside, who, which, slack),
+            bounds=optimize.Bounds(0, 1),
+            integrality=np.ones(len(who)),
+            options={
+                "time_limit": seconds,
+                # The gap that counts is one of the whole value, not of the core's.
+                "mip_rel_gap": EXACT_GAP / 4 * found.bound / max(found.bound - fixed, 1e-9),
+            },
+        )
+        if result.x is None:
+            break
+        if complete and not slack:
+            bound = max(min(bound, fixed - float(result.mip_dual_bound)), found.value)
+        chosen = inside.copy()
+        taken = result.x > 0.5
+        chosen[who[taken], which[taken]] = True
+        if _paid(problem, chosen):
+            value = float(problem.value[chosen].sum())
+            if value >= found.value:
+                return Solution(chosen, value, max(value, bound), "greedy")
+            break
+    return replace(found, bound=bound)
+
+
+def _paid(problem: Problem, chosen: Flags) -> bool:
+    """Whether all money limits are kept, but for the last digits of a sum."""
+    spent = (chosen * problem.cost).sum(axis=0)
+    used = np.append(spent, spent.sum())
+    limits = np.append(problem.campaign_budget, problem.budget)
+    return bool((used <= limits + 1e-12 * np.maximum(1.0, used)).all())
 
 
 def _doubt(problem: Problem, usable: Flags, prices: Prices) -> Numbers:
@@ -129,9 +142,12 @@ def _doubt(problem: Problem, usable: Flags, prices: Prices) -> Numbers:
 
 
 def _constraints(
-    problem: Problem, inside: Flags, who: Codes, which: Codes
+    problem: Problem, inside: Flags, who: Codes, which: Codes, slack: float
 ) -> optimize.LinearConstraint:
-    """Limits on the undecided pairs, once those inside have taken their share."""
+    """Limits on the undecided pairs, once those inside have taken their share.
+
+    Of money a share (`slack`) is held back.
+    """
     taken, by_channel = inside.sum(axis=1), problem.channel_left.copy()
     rows, columns = np.nonzero(inside)
     np.add.at(by_channel, (rows, problem.channel[rows, columns]), -1)
@@ -143,8 +159,8 @@ def _constraints(
         problem.at_most - taken,
         by_channel,
         problem.capacity - inside.sum(axis=0),
-        problem.campaign_budget - spent,
-        problem.budget - float(spent.sum()),
+        problem.campaign_budget * (1 - slack) - spent,
+        problem.budget * (1 - slack) - float(spent.sum()),
     )
     rows_ = limit_rows(left, who, which)
     return optimize.LinearConstraint(rows_.matrix, ub=rows_.limits)
