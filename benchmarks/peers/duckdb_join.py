@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import duckdb
-from common import Frame, run, window_name
+from measured_run import Frame, run, window_name
 
 
 def frames(case: dict[str, Any]) -> Iterator[Frame]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import featuretools as ft
 import pandas as pd
-from common import Frame, run, window_name
+from measured_run import Frame, run, window_name
 
 
 def frames(case: dict[str, Any]) -> Iterator[Frame]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas  # noqa: F401  DuckDB would import it within the time
-from common import Frame, run
+from measured_run import Frame, run
 
 from features.engine import EventFiles, windowed_features
 from features.grid import Grid

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from common import Frame, run, window_name
+from measured_run import Frame, run, window_name
 
 
 def frames(case: dict[str, Any]) -> Iterator[Frame]:

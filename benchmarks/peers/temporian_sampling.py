@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import temporian as tp
-from common import Frame, run, window_name
+from measured_run import Frame, run, window_name
 
 STEP = 1e-6  # windows are (t - w, t]: sampled a microsecond before midnight they are [t - w, t)
 DAY = 86_400.0
