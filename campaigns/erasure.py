@@ -12,11 +12,10 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.exc import SQLAlchemyError
 
-from campaigns.export_table import TABLE, TABLE_FILE
+from campaigns.export_table import TABLE, TABLE_FILE, unreachable
 from campaigns.exports import write_whole
 from campaigns.normalise import FORMS, sha256
 from campaigns.target_map import TargetMap
-from features.errors import UserError
 from features.personal_files import ID_COLUMNS, Person, personal_files, take_out
 from features.tables import with_secrets
 
@@ -102,10 +101,5 @@ def erase_from_table(url: str, person: Person) -> int:
                 connection.execute(sql.text("VACUUM"))
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        raise UserError(
-            "exports: table",
-            found=type(error).__name__,
-            expected="a database that can be reached and written, with its driver installed",
-            mend="check `url` in the export map, and erase again",
-        ) from error
+        raise unreachable(error, "check `url` in the export map, and erase again") from error
     return int(gone)

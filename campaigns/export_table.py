@@ -44,9 +44,14 @@ def write_table(rows: pd.DataFrame, path: Path, *, url: str | None) -> None:
                 connection.execute(table.insert(), part.to_dict("records"))
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        raise UserError(
-            "exports: table",
-            found=type(error).__name__,
-            expected="a database that can be reached and written, with its driver installed",
-            mend="check `url` in the export map",
-        ) from error
+        raise unreachable(error, "check `url` in the export map") from error
+
+
+def unreachable(error: Exception, mend: str) -> UserError:
+    """The message where the database of an export cannot be reached or written."""
+    return UserError(
+        "exports: table",
+        found=type(error).__name__,
+        expected="a database that can be reached and written, with its driver installed",
+        mend=mend,
+    )
