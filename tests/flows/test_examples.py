@@ -1,17 +1,12 @@
-"""The example data sets in full: minutes, not seconds. Chosen by `pytest -m full`, as CI does."""
+"""A back-test of completejourney in full: minutes. Chosen by `pytest -m full`, as CI does."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from features.runs import run_folder
-from features.store import read_current
-from models.registry import pickled_files
 from tests.flows.shop import stagecast
 
 pytestmark = pytest.mark.full
@@ -71,38 +66,3 @@ def test_completejourney_beats_the_table(records: Records, model: str) -> None:
     ours, theirs = figures(records, model, "champion"), figures(records, model, table)
     for metric in metrics:
         assert ours[metric] < theirs[metric], metric
-
-
-def test_completejourney_scores_every_household(tmp_path: Path) -> None:
-    done = stagecast("run", "--output", tmp_path)
-    assert done.returncode == 0, done.stderr
-    current = read_current(tmp_path)
-    assert len(current.scores) == 2469
-    found = set(current.audience["campaign_id"])
-    # The code for a second order may find nobody in a year of weekly shopping.
-    assert found - {"next_purchase_code"} == {
-        "win_back", "save_valuable_customers", "replenish", "vip_referral",
-    }  # fmt: skip
-    assert pickled_files(tmp_path / "mlartifacts") == []
-    folder = run_folder(tmp_path, current.run.run_id)
-    plan = pd.read_csv(folder / "audiences" / "plan.csv").set_index("campaign_id")
-    assert plan["plan_only"].all()
-    assert set(plan["value_label"]) == {"response, not uplift"}
-    # Whoever is not a member is counted once, at the first reason.
-    left = pd.read_csv(folder / "audiences" / "exclusions.csv")
-    counted = left.groupby("campaign_id")["customers"].sum().reindex(plan.index, fill_value=0)
-    assert (counted + plan["members"] == 2469).all()
-    assert left["campaign_id"].eq("next_purchase_code").any()
-
-
-def test_cdnow_runs_from_its_config(tmp_path: Path) -> None:
-    # Wider grids than the config's: the same steps in a third of the time.
-    coarse = [f"--set={task}.train.every_days=90" for task in ("churn", "stage", "transition")]
-    done = stagecast(
-        "run", "--config", "configs/cdnow.yaml", "--output", tmp_path, *coarse,
-        "--set=clv.train.at_most=4",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    scores = read_current(tmp_path).scores
-    assert len(scores) == 23570
-    assert str(scores["snapshot_at"].iloc[0].date()) == "1998-07-01"
