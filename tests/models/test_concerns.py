@@ -34,7 +34,7 @@ def test_a_total_far_off_is_told_with_its_cause(btyd, why):
         [record("clv", "champion", "bias_pct", -20.0), record("clv", "btyd", "bias_pct", btyd)]
     )
     assert "2021-06-01" in told
-    assert "-20 %" in told
+    assert "20 % below the actual total" in told
     assert why in told
 
 
@@ -46,7 +46,7 @@ def test_interval_and_churn_rate_are_watched_too():
             record("churn", "rfm", "bias_pct", 90.0),
         ]
     )
-    assert ["55%" in told[1], "+30 %" in told[0], len(told)] == [True, True, 2]
+    assert ["55%" in told[1], "30 % above" in told[0], len(told)] == [True, True, 2]
 
 
 def figure(metric: str, value: float, **more: Any) -> dict[str, Any]:
