@@ -34,18 +34,16 @@ from features.store import (
 )
 from features.store_location import VARIABLE, store_url
 from tests.features.test_store import NOVEMBER, OCTOBER, publish_run, record
+from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
 DECEMBER = dt.date(2017, 12, 1)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    import pgserver
-
-    found = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-    yield found
-    found.cleanup()
+def server() -> Iterator[Any]:
+    with postgres_server() as found:
+        yield found
 
 
 @pytest.fixture

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from flows.privacy import erase, stored_of
 from flows.workspace import Workspace, prepare, settle_config
 from tests.features.test_store import NOVEMBER, OCTOBER, publish_run, record
 from tests.flows.shop import stagecast, write_shop
+from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -33,16 +31,8 @@ TABLES = ("score_rows", "audience_rows", "runs")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    import pgserver
-
-    # Not in pytest's folder, which the next session of pytest closes to the database's own user.
-    folder = Path(tempfile.mkdtemp(prefix="stagecast-postgres-"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a folder of the desktop
-        found = pgserver.get_server(folder)
-    yield found
-    found.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgres_server() as found:
+        yield found
 
 
 @pytest.fixture

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pgserver
 import pytest
 
 from features.store import read_current
@@ -26,6 +22,7 @@ from models.registry import SCORER
 from models.scoring import scoring_frame
 from models.tracking import Tracking
 from tests.flows.shop import stagecast, write_shop
+from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
 ROOT = Path(__file__).parents[2]
@@ -34,14 +31,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     """URI of a fresh PostgreSQL."""
-    # Not in pytest's folder, which the next session of pytest closes to the database's own user.
-    folder = Path(tempfile.mkdtemp(prefix="stagecast-postgres-"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a folder of the desktop
-        server = pgserver.get_server(folder)
-    yield server.get_uri().replace("postgresql:", "postgresql+psycopg:", 1)
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgres_server() as server:
+        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:", 1)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import pgserver
 import pytest
 
 from models import tracking
+from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
 
@@ -19,14 +16,8 @@ pytestmark = pytest.mark.services
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     """URI of a fresh PostgreSQL."""
-    # Not in pytest's folder, which the next session of pytest closes to the database's own user.
-    folder = Path(tempfile.mkdtemp(prefix="stagecast-postgres-"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a folder of the desktop
-        server = pgserver.get_server(folder)
-    yield server.get_uri().replace("postgresql:", "postgresql+psycopg:", 1)
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgres_server() as server:
+        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:", 1)
 
 
 def test_a_database_without_a_server_will_do(
