@@ -319,7 +319,7 @@ def refuse_future(config: Config, latest: int) -> None:
         )
 
 
-ENGINE_SHARE = 0.6  # of the memory; the rest is for what comes out of the engine
+ENGINE_SHARE = 0.5  # of the memory; the rest is for what comes out of the engine
 ROW_BYTES = 1_000  # that a row may need while it is grouped and sorted
 _EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
 _DAILY_KEYS = _EVENT_KEYS
