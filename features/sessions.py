@@ -10,6 +10,7 @@ from ibis.expr.types import Table
 
 from features.config import Config
 from features.identities import UNLINKED
+from features.sources import staged_name
 
 SCHEMA = pa.schema(
     [
@@ -58,7 +59,7 @@ def session_tally(connection: Any, config: Config) -> pa.Table | None:
         of one page), pages; one row a day and kind of visitor, sorted by both.
     """
     parts = [
-        session_pages(connection.table(f"staged_{number}"), config)
+        session_pages(connection.table(staged_name(number)), config)
         for number, source in enumerate(config.sources)
         if source.columns.session_id is not None
     ]

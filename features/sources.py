@@ -42,7 +42,6 @@ from features.source_config import (
     Location,
     UrlTable,
 )
-from features.staging import stored
 from features.tables import describe, read_file, require, unreadable
 from features.timeline import day_date, day_number
 
@@ -238,6 +237,11 @@ def _left_out(events: Table, config: Config) -> Value:
     return ibis.cases(*cases, else_=ibis.null("string"))
 
 
+def staged_name(number: int) -> str:
+    """What the engine calls the table of a source's rows."""
+    return f"staged_{number}"
+
+
 def read_source(
     connection: Any,
     number: int,
@@ -245,10 +249,11 @@ def read_source(
     *,
     latest: int,
     quarantine: Path,
+    staged: Path,
     links: Table | None = None,
     erased: Erased = NOBODY,
 ) -> tuple[Table, ReadReport]:
-    """One source as checked standard events, stored in the connection.
+    """One source as checked standard events, which lie in a file meanwhile.
 
     Parameters
     ----------
@@ -262,6 +267,8 @@ def read_source(
         Day number after which no event can be genuine (the day the run was started).
     quarantine
         Folder for the rows set aside: ``source_<number>.parquet`` with their reasons.
+    staged
+        Folder for the file of all rows, which must stay as long as the events are used.
     links
         From `read_identities`: whom anonymous ids belong to.
     erased
@@ -288,9 +295,11 @@ def read_source(
     with reading(name):
         rows = standardise(joined(connection, source), source, config)
         raw = judged(rows, source, config, latest=latest, links=links, erased=erased)
-        staged = stored(connection, f"staged_{number}", raw, rows)
-    report = inspected(staged, name, config, quarantine / f"source_{number}.parquet", _set_aside)
-    return usable(staged, source, config, links), report
+        file = staged / f"{staged_name(number)}.parquet"
+        raw.to_parquet(file, compression="lz4_raw")
+        lines = connection.read_parquet(file, table_name=staged_name(number))
+    report = inspected(lines, name, config, quarantine / f"source_{number}.parquet", _set_aside)
+    return usable(lines, source, config, links), report
 
 
 def judged(

@@ -24,14 +24,13 @@ from features.sources import inspected, judged, read_identities, usable
 from features.spark import Cluster, collected, user_errors, write
 from features.spark_rows import source_rows
 from features.tables import describe
-from features.tallies import (
+from features.tallies import nothing_left, refuse_future
+from features.tally_expressions import (
     ATTRIBUTE_SCHEMA,
     attribute_tally,
     daily_tally,
     merged,
     merged_attributes,
-    nothing_left,
-    refuse_future,
 )
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import ibis
 import pyarrow as pa
 from ibis.expr.types import Table
 
 from features.config import Config
 from features.connection import connect
+from features.dealing import Shard, dealt
 from features.erased import NOBODY, Erased
 from features.errors import UserError
 from features.ledger import CannotExtend, grows
-from features.numbers import Numbers, Texts
+from features.numbers import Numbers
 from features.orders import NEGATIVE as NEGATIVE
 from features.orders import (
     NOTHING_SEEN,
@@ -32,7 +36,16 @@ from features.orders import (
 from features.quarantine import ReadReport
 from features.sessions import session_tally
 from features.source_config import EventSource
-from features.sources import ATTRIBUTE, read_identities, read_source
+from features.sources import ATTRIBUTE, read_identities, read_source, staged_name
+from features.tally_expressions import (
+    ATTRIBUTE_KEYS,
+    ATTRIBUTE_SCHEMA,
+    DAILY_KEYS,
+    attribute_tally,
+    daily_tally,
+    merged,
+    merged_attributes,
+)
 from features.timeline import day_date
 from features.told import Told, unheard
 
@@ -66,47 +79,14 @@ class Tallies:
     event_ids: pa.Table | None = None
 
 
-def _last_value(rows: Table, value: Any) -> Any:
-    """Value of the row of the last moment; of several at one moment the largest."""
-    amount = value.fill_null(0)
-    return amount.argmax(ibis.struct({"at": rows.last_at, "amount": amount}))
-
-
-def daily_tally(counted: Table) -> Table:
-    """Tally of counted orders by customer, event type, day and the day they became known."""
-    return counted.group_by(_DAILY_KEYS).agg(
-        count=counted["count"].sum(),
-        value=counted.value.sum().fill_null(0).cast("int64"),
-        largest=counted.value.max().fill_null(0).cast("int64"),
-        latest=_last_value(counted, counted.value).fill_null(0).cast("int64"),
-        first_at=counted.first_at.min(),
-        last_at=counted.last_at.max(),
-    )
-
-
-def attribute_tally(events: Table, numbers: Numbers | Texts, attributes: list[str]) -> Table | None:
-    """Tally of each declared attribute's choices; null where the source declares none."""
-    declared = [a for a in attributes if f"{ATTRIBUTE}{a}" in events.columns]
-    if not declared:
-        return None
-    # One GROUP BY over all attributes, on numbers: texts would be hashed and copied ten times.
-    places, columns = numbers.places("attribute"), [f"{ATTRIBUTE}{a}" for a in declared]
-    parts = []
-    for attribute, column in zip(declared, columns, strict=True):
-        place = ibis.literal(places[attribute], numbers.kind)
-        lines = events.select(*_EVENT_KEYS, attribute=place, choice=events[column])
-        parts.append(lines.filter(lines.choice.notnull()))
-    lines = ibis.union(*parts, distinct=False) if len(parts) > 1 else parts[0]
-    lines = numbers.put(lines, "choice")
-    return lines.group_by(_ATTRIBUTE_KEYS).agg(count=lines.count().cast("int64"))
-
-
 @dataclass(frozen=True)
 class _Read:
     """One source, read and noted, and not tallied yet.
 
     Attributes
     ----------
+    table
+        What the engine calls the table of its rows.
     events
         Its events, from `features.sources.read_source`.
     before
@@ -117,6 +97,7 @@ class _Read:
         The source.
     """
 
+    table: str
     events: Table
     before: Table | None
     number: int
@@ -141,35 +122,42 @@ def _note(numbers: Numbers, read: _Read, attributes: list[str]) -> None:
             numbers.note("choice", read.events[column])
 
 
-def _shard(numbers: Numbers, table: Table, name: str, lo: int, hi: int) -> Table:
-    """The rows of the customers with numbers from `lo` to before `hi`, in numbers."""
-    table = numbers.put(
-        table.rename({"customer": name}) if name != "customer" else table, "customer"
-    )
-    if hi - lo < numbers.size("customer"):
-        table = table.filter((table.customer >= lo) & (table.customer < hi))
-    return numbers.put(table, "event_type")
+def _in_numbers(numbers: Numbers, table: Table, name: str) -> Table:
+    """The rows with numbers in place of the texts of customers and event types."""
+    renamed = table.rename({"customer": name}) if name != "customer" else table
+    return numbers.put(numbers.put(renamed, "customer"), "event_type")
 
 
-@dataclass
-class _Tallied:
-    """What each shard of customers gives."""
+class Keep(Protocol):
+    """Takes what the tallying makes, shard by shard of rising customers."""
 
-    daily: list[pa.Table] = field(default_factory=list)
-    attributes: list[pa.Table] = field(default_factory=list)
-    orders: list[pa.Table] = field(default_factory=list)
+    def add(self, table: str, rows: pa.Table) -> None:
+        """Some rows of one of the tables of `Tallies`."""
+
+
+class _InMemory:
+    """Keeps all rows, to give them as tallies."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[pa.Table]] = {}
+
+    def add(self, table: str, rows: pa.Table) -> None:
+        self.parts.setdefault(table, []).append(rows)
+
+    def tallies(self) -> Tallies:
+        found = {name: pa.concat_tables(parts) for name, parts in self.parts.items()}
+        return Tallies(**{"attributes": ATTRIBUTE_SCHEMA.empty_table(), **found})
 
 
 def _tally_shard(
-    numbers: Numbers, reads: list[_Read], config: Config, lo: int, hi: int, into: _Tallied
-) -> None:
-    """Tally the customers with numbers from `lo` to before `hi`, of all sources."""
+    numbers: Numbers, shard: Shard, reads: list[_Read], config: Config, keep: Keep
+) -> int:
+    """Tally the customers of a shard, of all sources; the number of days that have any."""
     daily, chosen = [], []
-    for read in reads:
-        events = _shard(numbers, read.events, "customer_id", lo, hi)
+    for read, events in zip(reads, shard.events, strict=True):
         orders, before = signed(orders_of(events), numbers, config), read.before
         if before is not None:
-            before = _shard(numbers, before, "customer", lo, hi)
+            before = shard.customers(_in_numbers(numbers, before, "customer"))
             refuse_earlier(orders, before)
         daily.append(daily_tally(counted_once(orders, before)))
         attributes = attribute_tally(events, numbers, [*config.attributes(), "channel"])
@@ -178,24 +166,23 @@ def _tally_shard(
         if read.orders_like("order_id"):
             named = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
             kept = numbers.texts(named, ("customer", "event_type")).to_pyarrow()
-            into.orders.append(_of_source(kept, read.number))
-    into.daily.append(numbers.sorted(merged(daily), _DAILY_KEYS))
+            keep.add("orders", _of_source(kept, read.number))
+    days = numbers.sorted(merged(daily), DAILY_KEYS)
+    keep.add("daily", days)
     if chosen:
-        found = numbers.sorted(merged_attributes(chosen), _ATTRIBUTE_KEYS)
-        into.attributes.append(found.cast(ATTRIBUTE_SCHEMA))
+        found = numbers.sorted(merged_attributes(chosen), ATTRIBUTE_KEYS)
+        keep.add("attributes", found.cast(ATTRIBUTE_SCHEMA))
+    return int(days.num_rows)
 
 
 def _of_source(rows: pa.Table, number: int) -> pa.Table:
     return rows.append_column("source", pa.repeat(pa.scalar(number, pa.int32()), rows.num_rows))
 
 
-def _blocks(numbers: Numbers, rows: int, config: Config) -> list[tuple[int, int]]:
-    """Runs of customer numbers, so many that what is grouped and sorted fits in memory."""
-    size = numbers.size("customer")
+def _shards(rows: int, config: Config) -> int:
+    """Shards of customers, so many that what is grouped and sorted fits in memory."""
     each = ROW_BYTES * (1 + len(config.attributes()) / 4)
-    shards = min(max(math.ceil(rows * each / config.memory_bytes), 1), max(size, 1))
-    cuts = [round(size * n / shards) for n in range(shards + 1)]
-    return list(itertools.pairwise(cuts))
+    return max(math.ceil(rows * each / config.memory_bytes), 1)
 
 
 def _refuse_seen(connection: Any, events: Table, seen: Seen, source: int) -> None:
@@ -209,7 +196,15 @@ def _refuse_seen(connection: Any, events: Table, seen: Seen, source: int) -> Non
         raise CannotExtend(f"{again} event ids of the new files were there before")
 
 
-def tally(
+def tally(config: Config, **how: Any) -> tuple[Tallies, list[ReadReport]]:
+    """Read every source of a config and tally it, all in memory (see `tally_into`)."""
+    made = _InMemory()
+    reports = tally_into(made, config, **how)
+    return made.tallies(), reports
+
+
+def tally_into(
+    keep: Keep,
     config: Config,
     *,
     latest: int,
@@ -218,11 +213,13 @@ def tally(
     seen: Seen = NOTHING_SEEN,
     told: Told = unheard,
     erased: Erased = NOBODY,
-) -> tuple[Tallies, list[ReadReport]]:
+) -> list[ReadReport]:
     """Read every source of a config and tally it.
 
     Parameters
     ----------
+    keep
+        Takes the tallies of all sources together.
     config
         The data set.
     latest
@@ -240,8 +237,6 @@ def tally(
 
     Returns
     -------
-    Tallies
-        Of all sources together.
     list of ReadReport
         Of the identities where there are any, and one a source.
 
@@ -254,47 +249,64 @@ def tally(
         Where what is stored would change.
     """
     refuse_future(config, latest)
-    connection = connect(
-        temporary,
-        memory=int(config.memory_bytes * ENGINE_SHARE),
-        threads=config.threads,
-        ordered=False,
-    )
-    numbers, reads, ids = Numbers(connection), [], []
-    links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
-    for place, source in enumerate(config.sources):
-        events, report = read_source(
-            connection,
-            place,
-            config,
-            latest=latest,
-            quarantine=quarantine,
-            links=links,
-            erased=erased,
+    with _room(temporary) as room:
+        engine = connect(
+            room,
+            memory=int(config.memory_bytes * ENGINE_SHARE),
+            threads=config.threads,
+            ordered=False,
         )
-        _refuse_seen(connection, events, seen, place)
-        before = stored_orders(connection, events, seen, place)
-        reads.append(_Read(events, before, seen.number(place), source))
-        _note(numbers, reads[-1], [*config.attributes(), "channel"])
-        if reads[-1].orders_like("event_key"):
-            ids.append(_of_source(events.select("event_key").to_pyarrow(), seen.number(place)))
-        reports.append(report)
-        told("sources read", place + 1, len(config.sources))
-    numbers.rank()
-    made = _Tallied()
-    blocks = _blocks(numbers, sum(report.rows for report in reports), config)
-    for number, (lo, hi) in enumerate(blocks, 1):
-        _tally_shard(numbers, reads, config, lo, hi, made)
-        told("shards of customers tallied", number, len(blocks))
-    tallies = Tallies(
-        pa.concat_tables(made.daily),
-        pa.concat_tables([ATTRIBUTE_SCHEMA.empty_table(), *made.attributes]),
-        session_tally(connection, config),
-        *(pa.concat_tables(some) if some else None for some in (made.orders, ids)),
-    )
-    if tallies.daily.num_rows == 0:
+        read = partial(read_source, engine, latest=latest, quarantine=quarantine, erased=erased)
+        links, reports = read_identities(engine, config, latest=latest, quarantine=quarantine)
+        numbers, reads = Numbers(engine), []
+        for place in range(len(config.sources)):
+            events, report = read(place, config, staged=room, links=links)
+            reads.append(_noted(engine, numbers, config, place, events, seen, keep))
+            reports.append(report)
+            told("sources read", place + 1, len(config.sources))
+        numbers.rank()
+        sessions = session_tally(engine, config)
+        if sessions is not None:
+            keep.add("sessions", sessions)
+        counted = {read.table: _in_numbers(numbers, read.events, "customer_id") for read in reads}
+        days, shards = 0, _shards(sum(report.rows for report in reports), config)
+        dealing = dealt(engine, counted, numbers.size("customer"), shards, room)
+        for number, shard in enumerate(dealing, 1):
+            days += _tally_shard(numbers, shard, reads, config, keep)
+            told("shards of customers tallied", number, shards)
+    if days == 0:
         raise nothing_left(reports)
-    return tallies, reports
+    return reports
+
+
+@contextmanager
+def _room(temporary: Path | None) -> Iterator[Path]:
+    """A folder for what does not fit in memory; what a killed run left there goes first."""
+    if temporary is not None:
+        temporary.mkdir(parents=True, exist_ok=True)
+        for left in temporary.glob(f"{ROOM}*"):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=ROOM, dir=temporary) as room:
+        yield Path(room)
+
+
+def _noted(
+    engine: Any,
+    numbers: Numbers,
+    config: Config,
+    place: int,
+    events: Table,
+    seen: Seen,
+    keep: Keep,
+) -> _Read:
+    """A source whose texts are noted, together with what is stored of its orders."""
+    _refuse_seen(engine, events, seen, place)
+    before, number = stored_orders(engine, events, seen, place), seen.number(place)
+    read = _Read(staged_name(place), events, before, number, config.sources[place])
+    _note(numbers, read, [*config.attributes(), "channel"])
+    if read.orders_like("event_key"):
+        keep.add("event_ids", _of_source(events.select("event_key").to_pyarrow(), number))
+    return read
 
 
 def nothing_left(reports: list[ReadReport]) -> UserError:
@@ -319,43 +331,6 @@ def refuse_future(config: Config, latest: int) -> None:
         )
 
 
+ROOM = "tally-"
 ENGINE_SHARE = 0.5  # of the memory; the rest is for what comes out of the engine
 ROW_BYTES = 1_000  # that a row may need while it is grouped and sorted
-_EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
-_DAILY_KEYS = _EVENT_KEYS
-_ATTRIBUTE_KEYS = ["customer", "event_type", "attribute", "choice", "day", "known_day"]
-TEXT = pa.dictionary(pa.int32(), pa.string())
-ATTRIBUTE_SCHEMA = pa.schema(
-    [
-        ("customer_id", TEXT),
-        ("event_type", TEXT),
-        ("attribute", TEXT),
-        ("choice", TEXT),
-        ("day", pa.int32()),
-        ("known_day", pa.int32()),
-        ("count", pa.int64()),
-    ]
-)
-
-
-def merged(parts: list[Table]) -> Table:
-    """One tally of several sources: the facts merge, that is what makes them tallies."""
-    if len(parts) == 1:
-        return parts[0]
-    together = ibis.union(*parts, distinct=False)
-    return together.group_by(_DAILY_KEYS).agg(
-        count=together["count"].sum(),
-        value=together.value.sum().cast("int64"),
-        largest=together.largest.max(),
-        latest=_last_value(together, together.latest),
-        first_at=together.first_at.min(),
-        last_at=together.last_at.max(),
-    )
-
-
-def merged_attributes(parts: list[Table]) -> Table:
-    """Likewise one attribute tally of several sources."""
-    if len(parts) == 1:
-        return parts[0]
-    together = ibis.union(*parts, distinct=False)
-    return together.group_by(_ATTRIBUTE_KEYS).agg(count=together["count"].sum().cast("int64"))

