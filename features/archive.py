@@ -165,7 +165,7 @@ def store(
     *,
     manifest: Manifest | None = None,
 ) -> Archive:
-    """Replace what was stored by fresh tallies; old snapshots go, since they may be outdated."""
+    """Replace what was stored by tallies in memory; old snapshots go: they may be outdated."""
     builder = Builder.from_tallies(config, tallies, records)
     with replacing(output) as fresh:
         segments.write(fresh.folder, segments.name_of(0), tallies)

@@ -86,10 +86,18 @@ class Numbers:
         for name in (*keys, *(c for c in table.columns if c not in keys)):
             column = found[name]
             if name in self.ranked:
-                places = column.combine_chunks()
-                column = pa.DictionaryArray.from_arrays(places, self.ranked[name])
+                column = _as_texts(column.combine_chunks(), self.ranked[name])
             columns["customer_id" if name == "customer" else name] = column
         return pa.table(columns)
+
+
+def _as_texts(places: pa.Array, texts: pa.Array) -> pa.DictionaryArray:
+    """Places in rising texts, with a dictionary of no more than the stretch that they lie in."""
+    if not len(places):
+        return pa.DictionaryArray.from_arrays(places, texts.slice(0, 0))
+    first, last = (pa.compute.min_max(places)[which].as_py() for which in ("min", "max"))
+    within = pa.compute.subtract(places, pa.scalar(first, places.type))
+    return pa.DictionaryArray.from_arrays(within, texts.slice(first, last - first + 1))
 
 
 class Texts:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,18 +35,56 @@ def next_name(manifest: Manifest) -> str:
     return name_of(max(numbers, default=-1) + 1)
 
 
-def write(folder: Path, name: str, tallies: Tallies) -> None:
+class Writer:
+    """Writes the tables of a segment, each as many rows at a time as it is given.
+
+    Attributes
+    ----------
+    event_types
+        Those with events so far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.event_types: set[str] = set()
+        self._open: dict[str, pq.ParquetWriter] = {}
+
+    def add(self, table: str, rows: pa.Table) -> None:
+        """Some rows of one of the `TABLES`, in the order in which they are to stand."""
+        rows = rows.unify_dictionaries()
+        if table not in self._open:
+            file = self.folder / f"{table}.parquet"
+            self._open[table] = pq.ParquetWriter(file, rows.schema, compression="zstd")
+        self._open[table].write_table(rows)
+        if table == "daily":
+            self.event_types |= set(rows["event_type"].unique().to_pylist())
+
+    def close(self) -> None:
+        """Finish all files."""
+        for each in self._open.values():
+            each.close()
+
+
+@contextmanager
+def writing(folder: Path, name: str) -> Iterator[Writer]:
     """Write a segment aside and rename it into its place; what was there was never named."""
     partial, place = folder / f"{name}.partial", folder / name
     for old in (partial, place):
         shutil.rmtree(old, ignore_errors=True)
     partial.mkdir(parents=True)
-    for table in TABLES:
-        rows: pa.Table | None = getattr(tallies, table)
-        if rows is not None:
-            pq.write_table(rows, partial / f"{table}.parquet", compression="zstd")
+    with closing(Writer(partial)) as writer:
+        yield writer
     boundary("segment aside")
     os.replace(partial, place)
+
+
+def write(folder: Path, name: str, tallies: Tallies) -> None:
+    """Write a segment of tallies that are in memory."""
+    with writing(folder, name) as writer:
+        for table in TABLES:
+            rows: pa.Table | None = getattr(tallies, table)
+            if rows is not None:
+                writer.add(table, rows)
 
 
 def read(folder: Path, names: Sequence[str]) -> Tallies:

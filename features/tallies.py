@@ -145,8 +145,7 @@ class _InMemory:
         self.parts.setdefault(table, []).append(rows)
 
     def tallies(self) -> Tallies:
-        found = {name: pa.concat_tables(parts) for name, parts in self.parts.items()}
-        return Tallies(**{"attributes": ATTRIBUTE_SCHEMA.empty_table(), **found})
+        return Tallies(**{name: pa.concat_tables(parts) for name, parts in self.parts.items()})
 
 
 def _tally_shard(
@@ -269,6 +268,7 @@ def tally_into(
         if sessions is not None:
             keep.add("sessions", sessions)
         counted = {read.table: _in_numbers(numbers, read.events, "customer_id") for read in reads}
+        keep.add("attributes", ATTRIBUTE_SCHEMA.empty_table())
         days, shards = 0, _shards(sum(report.rows for report in reports), config)
         dealing = dealt(engine, counted, numbers.size("customer"), shards, room)
         for number, shard in enumerate(dealing, 1):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from features import archive as archives
 from features import segments
 from features.archive import SourceCount
@@ -14,9 +16,10 @@ from features.erased import Erased
 from features.errors import UserError
 from features.ledger import CannotExtend, Change, Manifest, added, compare, survey
 from features.quarantine import ReadReport
-from features.stage_records import read_records
+from features.stage_records import declared, read_records, stage_records, write_records
 from features.tables import there, twins
-from features.tallies import tally
+from features.tallies import tally, tally_into
+from features.taxonomy import load_taxonomy
 from flows import spark
 from flows.console import showing, step, warn
 from flows.privacy import scrub_quarantine, without_erased
@@ -94,25 +97,38 @@ def _rebuild(space: Workspace, config: Config, now: Manifest) -> Read:
         records, report = read_records(config, latest=now.latest, quarantine=aside)
         found.append(report)
         records = without_erased(space.output, records)
-    if config.engine == "spark":
-        reports, known = spark.tally(space, config, now, records)
-    else:
-        with showing() as told:
-            tallies, reports = tally(
-                config,
-                latest=now.latest,
-                quarantine=aside,
-                temporary=space.output / "spill",
-                told=told,
-                erased=Erased.load(space.output),
-            )
-        counts = [SourceCount.of(report) for report in reports]
-        known = replace(now, reports=spark.of_sources(reports, config))
-        archives.store(space.output, config, tallies, counts, records, manifest=known)
+    if records is not None:  # what is wrong with them must not cost what is stored
+        stage_records(records, declared(config), load_taxonomy(config), np.zeros(0, dtype=str))
+    with archives.replacing(space.output) as fresh:
+        tallied = spark.tally if config.engine == "spark" else _tally
+        reports, types = tallied(space, config, now, fresh.folder)
+        if records is not None:
+            write_records(records, fresh.folder / archives.RECORDS)
+        # The report of the identities, where there is one, comes before those of the sources.
+        known = replace(now, reports=tuple(reports[-len(config.sources) :]), event_types=types)
+        fresh.counts = [SourceCount.of(report) for report in reports]
+        fresh.manifest = known
     scrub_quarantine(space.output)
     _warn([*reports, *found], aside)
     rows = sum(report.rows for report in known.reports)
     return Read("all", rows, now.bytes, now.bytes)
+
+
+def _tally(
+    space: Workspace, config: Config, now: Manifest, folder: Path
+) -> tuple[list[ReadReport], tuple[str, ...]]:
+    """Tally all sources into a folder; the reports, and the types that have events."""
+    with segments.writing(folder, segments.name_of(0)) as writer, showing() as told:
+        reports = tally_into(
+            writer,
+            config,
+            latest=now.latest,
+            quarantine=space.output / "quarantine",
+            temporary=space.output / "spill",
+            told=told,
+            erased=Erased.load(space.output),
+        )
+    return reports, tuple(sorted(writer.event_types))
 
 
 def _warn(reports: Sequence[ReadReport], aside: Path) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from features import archive as archives
 from features import segments
-from features.archive import RECORDS, SourceCount, source_counts
+from features.archive import source_counts
 from features.config import Config
 from features.erased import Erased
 from features.ledger import Manifest
 from features.quarantine import ReadReport
 from features.runs import run_folder
-from features.stage_records import write_records
 from features.timeline import day_date
 from flows.console import step
 from flows.workspace import Workspace
@@ -44,33 +39,21 @@ def opened(space: Workspace) -> SparkArchive:
 
 
 def tally(
-    space: Workspace, config: Config, now: Manifest, records: pa.Table | None
-) -> tuple[list[ReadReport], Manifest]:
-    """Tally all sources on Spark and store the result in place of what was stored."""
+    space: Workspace, config: Config, now: Manifest, folder: Path
+) -> tuple[list[ReadReport], tuple[str, ...]]:
+    """Tally all sources on Spark into a folder; the reports, and the types that have events."""
     from features.spark_tally import tally_on_spark
 
-    running = started(space, config)
-    with archives.replacing(space.output) as fresh:
-        stored = tally_on_spark(
-            running,
-            config,
-            latest=now.latest,
-            quarantine=space.output / "quarantine",
-            temporary=space.output / "spill",
-            into=fresh.folder / segments.name_of(0),
-            erased=Erased.load(space.output),
-        )
-        if records is not None:
-            write_records(records, fresh.folder / RECORDS)
-        known = replace(now, reports=of_sources(stored.reports, config))
-        fresh.counts = [SourceCount.of(report) for report in stored.reports]
-        fresh.manifest = replace(known, event_types=stored.event_types)
-    return stored.reports, known
-
-
-def of_sources(reports: Sequence[ReadReport], config: Config) -> tuple[ReadReport, ...]:
-    """Reports of the event sources; that of identities, where there is one, comes before them."""
-    return tuple(reports[-len(config.sources) :])
+    stored = tally_on_spark(
+        started(space, config),
+        config,
+        latest=now.latest,
+        quarantine=space.output / "quarantine",
+        temporary=space.output / "spill",
+        into=folder / segments.name_of(0),
+        erased=Erased.load(space.output),
+    )
+    return stored.reports, stored.event_types
 
 
 def told(space: Workspace) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.archive import open_archive
+from features.archive import FOLDER, source_counts
 from features.runs import run_folder
 from flows.report.write import REPORT_FILE
 from flows.workspace import Workspace
@@ -151,10 +151,9 @@ def _figures(space: Workspace) -> list[str]:
 
 
 def _data(space: Workspace) -> list[str]:
-    archive = open_archive(space.output, space.config())
     rows: list[list[object]] = [
         [c.source, c.rows, sum(c.quarantined.values()), sum(c.ignored.values())]
-        for c in archive.source_counts()
+        for c in source_counts(space.output / FOLDER)
     ]
     header = ["source", "rows", "set aside", "left out on purpose"]
     return ["## Data", "", *_table(header, rows)]
