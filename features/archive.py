@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,9 +18,10 @@ import pandas as pd
 import pyarrow as pa
 
 from features import segments
-from features.build import Builder, Task
+from features.build import Builder, Task, spec_of
+from features.catalog import FeatureSpec
 from features.config import Config
-from features.contracts import CUSTOMER, SNAPSHOT
+from features.contracts import CUSTOMER, ROLES, SNAPSHOT
 from features.errors import UserError
 from features.faults import boundary
 from features.folders import fresh_of, replace_folder, settled
@@ -28,7 +29,8 @@ from features.ledger import MANIFEST, Manifest
 from features.quarantine import ReadReport
 from features.stage_records import stored_records, write_records
 from features.tallies import Tallies
-from features.timeline import day_date, day_number
+from features.timeline import Span, day_date, day_number
+from features.windows import roles_of
 
 FOLDER = "features"
 _BUILDING = threading.Lock()
@@ -81,11 +83,7 @@ class Archive:
         with _BUILDING:  # two tasks may ask for one snapshot; it is built once
             if not path.exists():
                 return self._built(at, delay, path)
-        frame = pd.read_parquet(path)
-        frame[SNAPSHOT] = frame[SNAPSHOT].astype("datetime64[s]")
-        if path.is_dir():  # written by several machines, each its own customers
-            frame = frame.sort_values(CUSTOMER, ignore_index=True)
-        return frame
+        return read_features(path)
 
     def _built(self, at: int, delay: int, path: Path) -> pd.DataFrame:
         frame = self.builder.features(at, delay=delay)
@@ -142,6 +140,16 @@ class Archive:
     def source_counts(self) -> list[SourceCount]:
         """What the reading step counted, one a source."""
         return source_counts(self.folder)
+
+
+def read_features(path: Path, customers: Sequence[str] | None = None) -> pd.DataFrame:
+    """Stored feature frame of a snapshot, in the order of ids; of some customers or all."""
+    only = None if customers is None else [(CUSTOMER, "in", list(customers))]
+    frame = pd.read_parquet(path, filters=only)
+    frame[SNAPSHOT] = frame[SNAPSHOT].astype("datetime64[s]")
+    if path.is_dir():  # written by several machines or processes, each its own customers
+        frame = frame.sort_values(CUSTOMER, ignore_index=True)
+    return frame
 
 
 def source_counts(folder: Path) -> list[SourceCount]:
@@ -274,6 +282,14 @@ def _drop_snapshots(folder: Path, *, after: int) -> int:
 def clear_partial(output: Path) -> None:
     """Remove unfinished feature files of killed runs; the caller holds the folder."""
     for place in (output / FOLDER / "snapshots").glob("*/*.partial"):
+        remove(place)
+
+
+def remove(place: Path) -> None:
+    """Remove the features of a snapshot: a file, a folder of files, or nothing."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
         place.unlink(missing_ok=True)
 
 
@@ -296,14 +312,64 @@ def open_archive(output: Path, config: Config) -> Archive:
     return Archive(output / FOLDER, Builder.from_tallies(config, tallies, records))
 
 
-def read_tallies(output: Path) -> Tallies:
-    """The stored tallies of an output folder (errors as `open_archive`)."""
-    folder, manifest = output / FOLDER, stored_manifest(output)
+def read_tallies(output: Path, *, event_types: Sequence[str] | None = None) -> Tallies:
+    """The stored tallies of an output folder, of some event types or all.
+
+    Raises
+    ------
+    UserError
+        As `open_archive`.
+    """
+    names = required_manifest(output).segments
+    return segments.read(output / FOLDER / TALLIES, names, event_types)
+
+
+def required_manifest(output: Path) -> Manifest:
+    """What the stored tallies hold (errors as `open_archive`)."""
+    manifest = stored_manifest(output)
     if manifest is None:
         raise UserError(
-            str(folder),
+            str(output / FOLDER),
             found="no stored tallies of this version",
             expected="what `stagecast features` stores",
             mend="run `stagecast features` (or `stagecast run`) with this output folder first",
         )
-    return segments.read(folder / TALLIES, manifest.segments)
+    return manifest
+
+
+def roles_there(config: Config, manifest: Manifest) -> tuple[str, ...]:
+    """Roles that have events, in the order of `ROLES`."""
+    there = roles_of(config.role_types(), manifest.event_types)
+    return tuple(role for role in ROLES if role in there)
+
+
+def stored_spec(output: Path, config: Config) -> FeatureSpec:
+    """The features that the stored tallies allow, which are not read."""
+    return spec_of(config, roles_there(config, required_manifest(output)))
+
+
+def outlined(
+    config: Config,
+    manifest: Manifest,
+    daily: Any,
+    first_row: Callable[[Any], Mapping[str, Any]],
+) -> Builder:
+    """Builder without customers of stored tallies, which are counted and not read.
+
+    Parameters
+    ----------
+    config, manifest
+        The data set, and what is stored of it.
+    daily
+        The table of that name, on any engine.
+    first_row
+        Gives the one row of an aggregate of it.
+    """
+    there = roles_of(config.role_types(), manifest.event_types)
+    mapped = daily.event_type.isin(sorted({name for names in there.values() for name in names}))
+    found = first_row(
+        daily.agg(first=daily.day.min(where=mapped), last=daily.day.max(where=mapped))
+    )
+    through = config.data_through
+    last = found["last"] if through is None else day_number(through)
+    return Builder.outline(config, roles_there(config, manifest), Span(found["first"], last))

@@ -120,14 +120,9 @@ class Builder:
     @cached_property
     def spec(self) -> FeatureSpec:
         """The features the data allow."""
-        return FeatureSpec(
-            windows=self.config.windows,
-            roles=tuple(r for r in ROLES if r in self.history.roles)
-            if self.everybody is None
-            else self.everybody.roles,
-            attributes=self.config.attributes(),
-            minor_units=self.config.minor_units,
-        )
+        if self.everybody is not None:
+            return spec_of(self.config, self.everybody.roles)
+        return spec_of(self.config, tuple(r for r in ROLES if r in self.history.roles))
 
     @cached_property
     def span(self) -> Span:
@@ -351,6 +346,16 @@ class Builder:
             stamp + pd.to_timedelta(ahead, unit="D").to_numpy().astype("timedelta64[s]")
         ).where(np.isfinite(ahead))
         return frame
+
+
+def spec_of(config: Config, roles: tuple[str, ...]) -> FeatureSpec:
+    """The features that data with events of some roles allow."""
+    return FeatureSpec(
+        windows=config.windows,
+        roles=roles,
+        attributes=config.attributes(),
+        minor_units=config.minor_units,
+    )
 
 
 STAGE_COLUMNS = (

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.archive import read_tallies
+from features.archive import read_tallies, required_manifest
+from features.blocks import of_each
 from features.condition_reader import Vocabulary, read_rule
 from features.conditions import Measure, Rule, subjects_of
 from features.config import Config
@@ -72,29 +73,52 @@ def past(output: Path, config: Config, rules: Mapping[str, Mapping[str, Any]], *
     UserError
         Where a rule cannot be read; the message names it.
     """
-    taxonomy = load_taxonomy(config)
-    tallies, role_types = read_tallies(output), config.role_types()
-    gap = median_gap(history(tallies, role_types), at)
-    parameters = {**taxonomy.parameters, MEDIAN_GAP: gap}
-    read = {name: _read(name, node, config, tallies, parameters) for name, node in rules.items()}
-    policy = config.contact_policy
-    asked = {s for rule in read.values() for s in subjects_of(rule)}
-    asked |= {_sent(channel) for channel in {cap.channel for cap in policy.caps}}
-    known = history(tallies, role_types, asked).known_before(at)
-    facts = Facts(known, at, at)
-    index = pd.Index(known.customers.astype(object), name=CUSTOMER)
+    taxonomy, policy = load_taxonomy(config), config.contact_policy
+    types = required_manifest(output).event_types
+    parameters = {**taxonomy.parameters, MEDIAN_GAP: _stored_gap(output, config, at)}
+    read = {name: _read(name, node, config, types, parameters) for name, node in rules.items()}
+    found = of_each(output, config, _Question(read, policy, config.role_types(), at))
     return Past(
-        rules=pd.DataFrame({n: facts.holds(rule) for n, rule in read.items()}, index=index),
-        contacts=pd.DataFrame(
-            {
-                number: facts.measure(Measure("count", _sent(cap.channel), cap.days))
-                for number, cap in enumerate(policy.caps)
-            },
-            index=index,
-        ),
-        sunset=pd.Series(_given_up(facts, policy), index=index),
+        rules=pd.concat([each.rules for each in found]),
+        contacts=pd.concat([each.contacts for each in found]),
+        sunset=pd.concat([each.sunset for each in found]),
         parameters=parameters,
     )
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of the pasts of some customers."""
+
+    rules: Mapping[str, Rule]
+    policy: ContactPolicy
+    role_types: Mapping[str, Sequence[str]]
+    at: int
+
+    def __call__(self, tallies: Tallies) -> Past:
+        asked = {s for rule in self.rules.values() for s in subjects_of(rule)}
+        asked |= {_sent(cap.channel) for cap in self.policy.caps}
+        made = history(tallies, self.role_types, asked, choices=False)
+        facts = Facts(made.known_before(self.at), self.at, self.at)
+        index = pd.Index(made.customers.astype(object), name=CUSTOMER)
+        holds = {name: facts.holds(rule) for name, rule in self.rules.items()}
+        sent = {
+            number: facts.measure(Measure("count", _sent(cap.channel), cap.days))
+            for number, cap in enumerate(self.policy.caps)
+        }
+        return Past(
+            rules=pd.DataFrame(holds, index=index),
+            contacts=pd.DataFrame(sent, index=index),
+            sunset=pd.Series(_given_up(facts, self.policy), index=index),
+            parameters={},
+        )
+
+
+def _stored_gap(output: Path, config: Config, at: int) -> float:
+    """`median_gap` of the stored tallies, of which only purchases are read."""
+    role_types = config.role_types()
+    tallies = read_tallies(output, event_types=role_types.get("purchase", ()))
+    return median_gap(history(tallies, role_types, choices=False), at)
 
 
 def _sent(channel: str | None) -> Subject:
@@ -105,13 +129,13 @@ def _read(
     name: str,
     node: Mapping[str, Any],
     config: Config,
-    tallies: Tallies,
+    types: Sequence[str],
     parameters: Mapping[str, float],
 ) -> Rule:
     words = Vocabulary(
         values=parameters,
         scale=10**config.minor_units,
-        event_types=set(tallies.daily["event_type"].unique().to_pylist()),
+        event_types=set(types),
         attributes={*config.attributes(), "channel"} - set(config.sensitive),
     )
     return read_rule(Spot(node, name), words)

@@ -11,8 +11,10 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.faults import boundary
@@ -87,11 +89,20 @@ def write(folder: Path, name: str, tallies: Tallies) -> None:
                 writer.add(table, rows)
 
 
-def read(folder: Path, names: Sequence[str]) -> Tallies:
-    """All segments together, without what only later files need."""
-    daily, attributes = (_read(folder, names, table) for table in ("daily", "attributes"))
+def read(folder: Path, names: Sequence[str], event_types: Sequence[str] | None = None) -> Tallies:
+    """All segments together, without what only later files need; of some event types or all."""
+    asked = None if event_types is None else pc.field("event_type").isin(list(event_types))
+    daily, attributes = (_read(folder, names, table, asked) for table in ("daily", "attributes"))
     sessions = [name for name in names if (folder / name / "sessions.parquet").exists()]
     return Tallies(daily, attributes, _read(folder, sessions, "sessions") if sessions else None)
+
+
+def read_some(folder: Path, names: Sequence[str], first: str, end: str | None) -> Tallies:
+    """Tallies of the customers with ids from `first` to before `end` (None: to the last)."""
+    asked = pc.field("customer_id") >= first
+    if end is not None:
+        asked &= pc.field("customer_id") < end
+    return Tallies(*(_read(folder, names, table, asked) for table in ("daily", "attributes")))
 
 
 def files(folder: Path, table: str) -> list[Path]:
@@ -101,8 +112,9 @@ def files(folder: Path, table: str) -> list[Path]:
     return [folder / name / f"{table}.parquet" for name in names]
 
 
-def _read(folder: Path, names: Sequence[str], table: str) -> pa.Table:
-    parts = [pq.read_table(folder / name / f"{table}.parquet") for name in names]
+def _read(folder: Path, names: Sequence[str], table: str, asked: Any = None) -> pa.Table:
+    paths = [folder / name / f"{table}.parquet" for name in names]
+    parts = [pq.read_table(path, filters=asked) for path in paths]
     return pa.concat_tables([part.cast(_like(part.schema, parts[0].schema)) for part in parts])
 
 

@@ -13,20 +13,17 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from ibis import _
 
 from features import segments
-from features.archive import FOLDER, TALLIES, feature_file, stored_manifest
+from features.archive import FOLDER, TALLIES, feature_file, outlined, required_manifest
 from features.build import STAGE_COLUMNS, Builder
 from features.catalog import View, catalogue
 from features.config import Config
-from features.contracts import CUSTOMER, ROLES, SNAPSHOT
-from features.errors import UserError
+from features.contracts import CUSTOMER, SNAPSHOT
 from features.everybody import Everybody, sums
 from features.spark import Cluster, collected, user_errors, write
 from features.tallies import Tallies
-from features.timeline import Span, day_date, day_number
-from features.windows import roles_of
+from features.timeline import day_date
 
 SHARD_CUSTOMERS = 50_000
 SHARD_BYTES = 128 << 20  # of the rows that a shard gives
@@ -139,30 +136,13 @@ def open_on_spark(cluster: Cluster, output: Path, config: Config) -> SparkArchiv
     UserError
         Where the features step has not run, or did so in an earlier version.
     """
-    manifest, folder = stored_manifest(output), output / FOLDER
-    if manifest is None:
-        raise UserError(
-            str(folder),
-            found="no stored tallies of this version",
-            expected="what `stagecast features` stores",
-            mend="run `stagecast features` (or `stagecast run`) with this output folder first",
-        )
+    manifest, folder = required_manifest(output), output / FOLDER
     daily = cluster.named(
         "stored_daily", cluster.parquet(segments.files(folder / TALLIES, "daily"))
     )
-    there = roles_of(config.role_types(), manifest.event_types)
-    mapped = sorted({name for names in there.values() for name in names})
-    counted = daily.agg(
-        customers=_.customer_id.nunique(),
-        first=_.day.min(where=_.event_type.isin(mapped)),
-        last=_.day.max(where=_.event_type.isin(mapped)),
-    )
-    (found,) = collected(cluster.frame(counted))
-    last = found["last"] if config.data_through is None else day_number(config.data_through)
-    builder = Builder.outline(
-        config, tuple(role for role in ROLES if role in there), Span(found["first"], last)
-    )
-    return SparkArchive(cluster, folder, builder, found["customers"])
+    builder = outlined(config, manifest, daily, lambda row: collected(cluster.frame(row))[0])
+    (counted,) = collected(cluster.frame(daily.agg(customers=daily.customer_id.nunique())))
+    return SparkArchive(cluster, folder, builder, counted["customers"])
 
 
 def feature_schema(builder: Builder) -> pa.Schema:

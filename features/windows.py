@@ -138,6 +138,8 @@ def history(
     tallies: Tallies,
     role_types: Mapping[str, Sequence[str]],
     subjects: Iterable[Subject] = (),
+    *,
+    choices: bool = True,
 ) -> History:
     """Day rows by role from tallies.
 
@@ -149,10 +151,12 @@ def history(
         Event types of every role; negative purchase totals join the role ``refund``.
     subjects
         What rules ask for; those that are not whole roles get rows of their own.
+    choices
+        Whether to know what customers chose.
     """
     daily = tallies.daily
     customers = np.sort(np.array(daily["customer_id"].unique().to_pylist(), dtype=str))
-    codes = {customer: number for number, customer in enumerate(customers)}
+    codes = pa.array(customers, pa.string())
     position = _positions(daily["customer_id"], codes)
     type_codes, types = _encoded(daily["event_type"])
     columns = {name: _whole(daily[name]) for name in _COLUMNS}
@@ -172,6 +176,7 @@ def history(
     chosen = {
         kind: _choices(tallies.attributes, codes, [t for r in of for t in role_types.get(r, ())])
         for kind, of in CHOICE_KINDS.items()
+        if choices
     }
     return History(
         customers,
@@ -204,7 +209,7 @@ def _whole(column: Any) -> Array:
 
 
 def _lines(
-    attributes: pa.Table, codes: Mapping[str, int], subject: Subject, types: Sequence[str]
+    attributes: pa.Table, codes: pa.Array, subject: Subject, types: Sequence[str]
 ) -> DayRows:
     """Lines with the attribute values that a subject asks for; they have no amounts."""
     compute = pa.compute
@@ -238,7 +243,7 @@ def _one_dictionary(column: Any) -> Any:
     return encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
 
 
-def _choices(attributes: pa.Table, codes: Mapping[str, int], types: list[str]) -> Choices | None:
+def _choices(attributes: pa.Table, codes: pa.Array, types: list[str]) -> Choices | None:
     wanted = attributes.filter(
         pa.compute.is_in(attributes["event_type"], value_set=pa.array(types, pa.string()))
     )
@@ -263,9 +268,12 @@ def _choices(attributes: pa.Table, codes: Mapping[str, int], types: list[str]) -
     )
 
 
-def _positions(ids: Any, codes: Mapping[str, int]) -> Array:
+def _positions(ids: Any, customers: pa.Array) -> Array:
+    """Places of ids among the customers."""
     encoded = _one_dictionary(ids)
-    table = np.array([codes[str(v)] for v in encoded.dictionary.to_pylist()], dtype=np.int64)
+    # A dictionary may name more than there are rows of: nobody, who has no place, has no rows.
+    places = pa.compute.index_in(encoded.dictionary.cast(pa.string()), value_set=customers)
+    table = places.fill_null(-1).to_numpy().astype(np.int64)
     return table[encoded.indices.to_numpy()] if len(table) else np.zeros(0, dtype=np.int64)
 
 

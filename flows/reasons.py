@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from campaigns.reasons import with_sentences
 from features import store
+from features.archive import FOLDER, feature_file, read_features, stored_spec
 from features.errors import UserError
 from features.runs import run_folder, write_parquet
 from features.timeline import day_number
@@ -21,7 +22,6 @@ from flows.plan import Planned
 from flows.workspace import Workspace
 from models import registry
 from models.reasons import CODES, SENTENCES, Words, reasons
-from models.scoring import late_days_of, scoring_frame
 
 COLUMNS = [*CODES, *SENTENCES]
 SHOWN = (
@@ -54,14 +54,20 @@ def reasons_of(space: Workspace, run_id: str, customers: Collection[str]) -> pd.
     meta = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     context = json.loads((folder / "scoring_context.json").read_text(encoding="utf-8"))
     scorer = registry.load(space.tracking(), version=int(meta["scorer_version"])).scorer
-    archive, config = space.archive(), space.config()
-    at = day_number(pd.Timestamp(meta["snapshot_at"]).date())
-    frame = scoring_frame(archive, at, late_days=late_days_of(scorer.parts))
-    frame = frame[frame["customer_id"].isin(list(customers))].reset_index(drop=True)
-    words = Words.of(archive.builder.spec, scorer.head["stages"], config.sensitive)
+    config, at = space.config(), day_number(pd.Timestamp(meta["snapshot_at"]).date())
+    frame = _features(space, at, sorted(customers))
+    words = Words.of(stored_spec(space.output, config), scorer.head["stages"], config.sensitive)
     return reasons(scorer.parts, frame, context, words).set_index(
         pd.Index(frame["customer_id"], name="customer_id")
     )
+
+
+def _features(space: Workspace, at: int, customers: Sequence[str]) -> pd.DataFrame:
+    """Features of some customers at a snapshot, as the scoring stored them."""
+    place = feature_file(space.output / FOLDER, at)
+    if not place.exists():  # events that came late took it away: it is built anew
+        space.archive().features(at)
+    return read_features(place, customers)
 
 
 def add_reasons(space: Workspace, run_id: str, planned: Planned) -> Planned:

@@ -6,15 +6,15 @@ import datetime as dt
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 from prefect import flow, task
 
 from features import store
 from features.archive import Archive
-from features.definition_causes import caused_by_definition, rules_mark
+from features.blocks import Blocks, open_blocks, too_large
+from features.definition_causes import rules_mark
 from features.faults import boundary
 from features.locks import exclusive
 from features.margins import margin_shares
@@ -27,8 +27,13 @@ from flows.refresh import refresh
 from flows.target import target_flow
 from flows.workspace import Workspace, new_run_id
 from models import registry
-from models.event_scoring import stored_facts
-from models.scoring import Before, Stamp, score
+from models.block_scoring import score_by_blocks
+from models.event_scoring import facts_to_store, stored_facts
+from models.registry import Loaded
+from models.scoring import Before, Finish, Stamp, score
+
+if TYPE_CHECKING:
+    from features.spark_build import SparkArchive
 
 
 @task(name="clean up")
@@ -45,8 +50,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     """Score everyone with ``stagecast-scorer@champion``; writes the run's parquet files."""
     space = Workspace(Path(output))
     started = dt.datetime.now(dt.UTC)
-    on_spark = space.config().engine == "spark"
-    archive = spark.opened(space) if on_spark else space.archive()
+    archive = opened(space)
     loaded = registry.load(space.tracking())
     builder = archive.builder
     at, rules = builder.last_snapshot, rules_mark(builder.taxonomy)
@@ -54,17 +58,10 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     folder, stamp = run_folder(space.output, run_id), Stamp(run_id, started)
     (folder / "scores").mkdir(parents=True, exist_ok=True)
     before = _under_other_rules(space, rules, day_date(at))
-    if isinstance(archive, Archive):
-        with showing() as told:
-            rows, context = score(loaded, archive, at, stamp, told=told)
-        if before is not None:
-            published = pd.read_parquet(before.folder, columns=["customer_id", "stage"])
-            rows = caused_by_definition(rows, published, before.snapshot_at)
-        rows = _with_margin(space, rows, at)
-        made = pa.Table.from_pandas(rows, preserve_index=False)
-        write_parquet(folder / "scores" / "scores.parquet", made)
-        customers = len(rows)
-        context |= stored_facts(builder, at)
+    if isinstance(archive, Archive | Blocks):
+        margins = margin_shares(space.output, builder.config, at=at, day=day_date(at))
+        finish = Finish.of(stamp, before, margins)
+        customers, context = _scored(archive, loaded, at, finish, folder / "scores")
     else:
         customers, context = spark.score(space, archive, loaded, at, stamp, before)
     boundary("score file written")
@@ -98,14 +95,30 @@ def _under_other_rules(space: Workspace, rules: str, day: dt.date) -> Before | N
     return None
 
 
-def _with_margin(space: Workspace, rows: pd.DataFrame, at: int) -> pd.DataFrame:
-    """Scored rows with the margin within each CLV, where products have margins."""
+def opened(space: Workspace) -> Archive | Blocks | SparkArchive:
+    """Stored tallies: in memory, by blocks of customers where they do not fit, or on Spark."""
     config = space.config()
-    shares = margin_shares(space.output, config, at=at, day=day_date(at))
-    if shares is None:
-        return rows
-    share = shares.reindex(rows["customer_id"]).fillna(shares.mean()).to_numpy(dtype=float)
-    return rows.assign(clv_margin=rows["clv"] * share)
+    if config.engine == "spark":
+        return spark.opened(space)
+    if too_large(space.output, config):
+        return open_blocks(space.output, config)
+    return space.archive()
+
+
+def _scored(
+    archive: Archive | Blocks, loaded: Loaded, at: int, finish: Finish, into: Path
+) -> tuple[int, dict[str, Any]]:
+    """Score everyone into a folder; the number of rows, and the context to store."""
+    with showing() as told:
+        if isinstance(archive, Blocks):
+            step(f"more than memory holds: {len(archive)} blocks of customers")
+            found = score_by_blocks(loaded, archive, at, finish, into=into, told=told)
+            facts = facts_to_store(found.everybody, archive.builder.config)
+            return found.customers, {**found.context, **facts}
+        rows, context = score(loaded, archive, at, finish, told=told)
+    made = pa.Table.from_pandas(rows, preserve_index=False)
+    write_parquet(into / "scores.parquet", made)
+    return len(rows), context | stored_facts(archive.builder, at)
 
 
 @flow(name="score")

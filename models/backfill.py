@@ -13,7 +13,7 @@ from features.runs import write_parquet
 from models import registry
 from models.event_scoring import stored_facts
 from models.registry import Loaded
-from models.scoring import Stamp, score
+from models.scoring import Finish, Stamp, score
 from models.tracking import Tracking
 
 
@@ -47,7 +47,7 @@ def score_day(
     int
         Customers scored.
     """
-    rows, context = score(_loaded(tracking, version), archive, at, stamp)
+    rows, context = score(_loaded(tracking, version), archive, at, Finish(stamp))
     table = pa.Table.from_pandas(rows, preserve_index=False)
     write_parquet(folder / "scores" / "scores.parquet", table)
     context |= stored_facts(archive.builder, at)

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from features import processes
 from features.told import Told, unheard
 from models import inference, registry
 from models.registry import Loaded, Version
-from models.workers import watched
 
 BATCH = 50_000  # customers predicted at once: bounds memory, changes no score
 # Customers from which on worker processes gain more than they take to start.
@@ -103,7 +101,7 @@ def _batches(loaded: Loaded, frame: pd.DataFrame, workers: int) -> Iterator[Call
         return
     with (
         tempfile.TemporaryDirectory(prefix="stagecast-score-") as name,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=watched) as pool,
+        processes.pool(workers) as pool,
     ):
         files = []
         for number, one in enumerate(pieces(frame)):
@@ -129,10 +127,10 @@ def _each_told(results: Iterable[Any], done: Callable[[], None]) -> list[Any]:
 def _in_worker(
     scorer: tuple[Path, int], work: Callable[..., Any], file: Path, arguments: tuple[Any, ...]
 ) -> Any:
-    return work(_loaded(*scorer), pd.read_feather(file), *arguments)
+    return work(loaded_once(*scorer), pd.read_feather(file), *arguments)
 
 
 @lru_cache(maxsize=1)
-def _loaded(folder: Path, number: int) -> Loaded:
+def loaded_once(folder: Path, number: int) -> Loaded:
     """The scorer of this worker process."""
     return registry.load_folder(folder, Version(registry.SCORER, number, "", (), {}, "", 0))

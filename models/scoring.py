@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,8 @@ import pandas as pd
 from features.archive import Archive
 from features.build import Builder
 from features.catalog import catalogue
-from features.contracts import KEY, SCORED_ROW
+from features.contracts import CUSTOMER, KEY, SCORED_ROW
+from features.definition_causes import caused_by_definition
 from features.taxonomy import Taxonomy
 from features.timeline import day_date
 from features.told import Told, unheard
@@ -160,6 +161,53 @@ class Before:
     snapshot_at: dt.date
 
 
+@dataclass(frozen=True)
+class Finish:
+    """What scored rows say beside the scores.
+
+    Attributes
+    ----------
+    stamp
+        Who scores, and when.
+    before
+        Scores last published under other rules, to tell changes of stage that only these made.
+    margins
+        Share of each customer's spend that is earned, by id in rising order; None where products
+        have no margins.
+    usual_margin
+        Of those who are not among them.
+    """
+
+    stamp: Stamp
+    before: Before | None = None
+    margins: pd.Series[Any] | None = None
+    usual_margin: float = np.nan
+
+    @classmethod
+    def of(cls, stamp: Stamp, before: Before | None, margins: pd.Series[Any] | None) -> Finish:
+        """With the mean margin as the usual one."""
+        return cls(stamp, before, margins, np.nan if margins is None else float(margins.mean()))
+
+    def among(self, first: str, end: str | None) -> Finish:
+        """The same for customers with ids from one to before another (None: to the last)."""
+        if self.margins is None:
+            return self
+        ids = self.margins.index
+        last = None if end is None else int(ids.searchsorted(end))
+        return replace(self, margins=self.margins.iloc[int(ids.searchsorted(first)) : last])
+
+    def __call__(self, rows: pd.DataFrame, loaded: Loaded) -> pd.DataFrame:
+        """The rows, stamped, with the cause of each change of stage and the margin in each CLV."""
+        rows = stamped(rows, loaded, self.stamp)
+        if self.before is not None:
+            published = pd.read_parquet(self.before.folder, columns=[CUSTOMER, "stage"])
+            rows = caused_by_definition(rows, published, self.before.snapshot_at)
+        if self.margins is not None:
+            share = self.margins.reindex(rows[CUSTOMER]).fillna(self.usual_margin)
+            rows = rows.assign(clv_margin=rows["clv"] * share.to_numpy(dtype=float))
+        return rows
+
+
 def scoring_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
     """Population statistics of a snapshot, by one additive pass over its feature rows."""
     return context_of(loaded, [population_sums(loaded, one) for one in pieces(features)])
@@ -179,7 +227,7 @@ def scoring_frame(archive: Features, at: int, *, late_days: int = 0) -> pd.DataF
 
 
 def score(
-    loaded: Loaded, archive: Archive, at: int, stamp: Stamp, *, told: Told = unheard
+    loaded: Loaded, archive: Archive, at: int, finish: Finish, *, told: Told = unheard
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Scored rows of everyone who exists at a snapshot, and the scoring context used.
 
@@ -195,7 +243,7 @@ def score(
     """
     frame = scoring_frame(archive, at, late_days=late_days_of(loaded.scorer.parts))
     rows, context = predicted(loaded, frame, threads=archive.builder.config.threads, told=told)
-    return stamped(rows, loaded, stamp), context
+    return finish(rows, loaded), context
 
 
 def stamped(rows: pd.DataFrame, loaded: Loaded, stamp: Stamp) -> pd.DataFrame:

@@ -7,16 +7,16 @@ crash each other. A worker opens the stored tallies itself; only figures and par
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
 from features.archive import Archive, open_archive
 from features.config import Config
+from features.processes import watched
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -34,19 +34,6 @@ _archive: list[Archive] = []  # of this worker process; filled once, when it sta
 def _open(output: Path, config: Config) -> None:
     watched()
     _archive.append(open_archive(output, config))
-
-
-def watched() -> None:
-    """Begin to watch, in a worker process, the one that asked."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """End this process when the one that asked has ended, even killed: nobody waits for it."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

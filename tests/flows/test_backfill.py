@@ -22,7 +22,7 @@ from flows.backfill import due, grid
 from flows.workspace import Workspace
 from models import registry
 from models.registry import SCORER
-from models.scoring import Stamp, score
+from models.scoring import Finish, Stamp, score
 from tests.flows.shop import Shop, shared_prefect, stagecast
 
 DATES = [dt.date(2020, 10, 5), dt.date(2020, 11, 4), dt.date(2020, 12, 4)]
@@ -61,7 +61,7 @@ def test_a_backfill_fills_the_history_once_and_goes_on_after_a_kill(
     space = Workspace(output)
     loaded = registry.load(space.tracking(), version=1)
     stamp = Stamp("r", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
-    expected, _ = score(loaded, space.archive(), day_number(DATES[1]), stamp)
+    expected, _ = score(loaded, space.archive(), day_number(DATES[1]), Finish(stamp))
     mine = past[past["snapshot_at"] == pd.Timestamp(DATES[1])].reset_index(drop=True)
     columns = ["customer_id", "stage", "p_churn", "clv", "p_move"]
     pd.testing.assert_frame_equal(mine[columns], expected[columns], check_dtype=False)

@@ -32,7 +32,7 @@ from models.gate_guards import guards, leaking
 from models.inference import Part
 from models.promotion import compare, decide, refused_at_once
 from models.registry import SCORER
-from models.scoring import Stamp, score
+from models.scoring import Finish, Stamp, score
 from models.tracking import Tracking
 from models.training import fit, training_set
 from tests.flows.shop import Shop, stagecast
@@ -186,15 +186,15 @@ def test_rolling_back_restores_every_score(space: Workspace, archive: Archive) -
     tracking, at = space.tracking(), archive.builder.last_snapshot
     loaded = registry.load(tracking)
     stamps = [Stamp(name, dt.datetime(2021, 3, 2, tzinfo=dt.UTC)) for name in "abc"]
-    before, _ = score(loaded, archive, at, stamps[0])
+    before, _ = score(loaded, archive, at, Finish(stamps[0]))
     parts = loaded.scorer.parts
     other = changed(parts["clv"], level_correction=parts["clv"].parameters["level_correction"] + 1)
     version = logged(tracking, {**parts, "clv": other}, loaded.scorer.head)
     registry.set_champion(tracking, SCORER, version, reason="a test")
-    between, _ = score(registry.load(tracking), archive, at, stamps[1])
+    between, _ = score(registry.load(tracking), archive, at, Finish(stamps[1]))
     assert not between["clv"].equals(before["clv"])
     assert registry.roll_back(tracking).version == loaded.version.version
-    after, _ = score(registry.load(tracking), archive, at, stamps[2])
+    after, _ = score(registry.load(tracking), archive, at, Finish(stamps[2]))
     own = ["run_id", "scored_at"]
     pd.testing.assert_frame_equal(
         after.drop(columns=own), before.drop(columns=own), check_exact=True

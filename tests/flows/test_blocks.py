@@ -1,0 +1,110 @@
+"""Tallies opened by blocks of customers give what all of them at once give."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features import blocks as block_module
+from features.archive import FOLDER, feature_file, read_features
+from features.blocks import Blocks, of_each, open_blocks, too_large
+from features.everybody import Everybody
+from features.past import past
+from flows.workspace import Workspace
+from models import registry
+from models.block_scoring import score_by_blocks
+from models.event_scoring import EVERYBODY, stored_facts
+from models.scoring import Finish, Stamp, score
+from tests.flows.shop import Shop
+
+AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def space(shop: Shop, tmp_path: Path) -> Workspace:
+    """A copy of a trained shop, whose features may be written anew."""
+    shutil.copytree(shop.output, tmp_path / "out")
+    return Workspace(tmp_path / "out")
+
+
+@pytest.fixture
+def blocks(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> Blocks:
+    """Blocks of at most 100 customers, as so little memory would have them."""
+    monkeypatch.setattr(block_module, "LEAST_CUSTOMERS", 40)
+    monkeypatch.setattr(block_module, "too_large", lambda *_: True)
+    scarce = space.config().model_copy(update={"memory_limit": "1MB"})
+    return open_blocks(space.output, scarce)
+
+
+def test_every_customer_lies_in_one_block(space: Workspace, blocks: Blocks) -> None:
+    whole = space.archive().builder.history.customers.tolist()
+    found = [blocks.opened(number).history.customers.tolist() for number in range(len(blocks))]
+    assert len(blocks) > 2
+    assert max(map(len, found)) <= 100
+    assert [customer for block in found for customer in block] == whole
+
+
+def test_the_outline_knows_what_a_look_at_all_would(space: Workspace, blocks: Blocks) -> None:
+    whole = space.archive().builder
+    assert blocks.builder.span == whole.span
+    assert blocks.builder.spec == whole.spec
+    assert blocks.builder.needed_days() == whole.needed_days()
+
+
+def test_scores_by_blocks_equal_scores_at_once(
+    space: Workspace, blocks: Blocks, tmp_path: Path
+) -> None:
+    archive, loaded = space.archive(), registry.load(space.tracking())
+    at = archive.builder.last_snapshot
+    customers = archive.builder.history.customers
+    margins = pd.Series([0.1, 0.5], index=[customers[3], customers[50]])
+    finish = Finish.of(Stamp("here", AT), None, margins)
+    expected, context = score(loaded, archive, at, finish)
+    features = archive.features(at)
+
+    into = tmp_path / "scores"
+    into.mkdir()
+    found = score_by_blocks(loaded, blocks, at, finish, into=into)
+    rows = pd.concat([pd.read_parquet(file) for file in sorted(into.iterdir())], ignore_index=True)
+
+    expected.to_parquet(tmp_path / "expected.parquet", index=False)  # files know no seconds
+    expected = pd.read_parquet(tmp_path / "expected.parquet")
+    assert found.customers == len(expected)
+    # Sums of the population are added block by block: equal to the last bits but one or two.
+    assert found.context == pytest.approx(context, rel=1e-9)
+    pd.testing.assert_frame_equal(rows, expected, check_dtype=False, rtol=1e-9)
+    everybody = Everybody.from_json(stored_facts(archive.builder, at)[EVERYBODY])
+    assert found.everybody.responses == pytest.approx(everybody.responses)
+    stored = feature_file(space.output / FOLDER, at)
+    assert stored.is_dir()
+    pd.testing.assert_frame_equal(read_features(stored), features)
+    assert list(read_features(stored, [customers[3]])["customer_id"]) == [customers[3]]
+
+
+def test_pasts_by_blocks_equal_pasts_at_once(
+    space: Workspace, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = {
+        "silent": {"days_since_last": "purchase", ">": 40},
+        "second": {"days_since_first": "purchase", ">": "median_gap"},
+    }
+    config, at = space.config(), space.archive().builder.last_snapshot
+    found = past(space.output, config, rules, at=at)  # as too large
+    monkeypatch.setattr(block_module, "too_large", lambda *_: False)
+    expected = past(space.output, config, rules, at=at)
+    pd.testing.assert_frame_equal(found.rules, expected.rules)
+    pd.testing.assert_frame_equal(found.contacts, expected.contacts)
+    pd.testing.assert_series_equal(found.sunset, expected.sunset)
+    assert found.parameters == expected.parameters
+
+
+def test_what_fits_is_asked_at_once(space: Workspace) -> None:
+    config = space.config()
+    assert not too_large(space.output, config)
+    assert too_large(space.output, config.model_copy(update={"memory_limit": "1MB"}))
+    (customers,) = of_each(space.output, config, lambda tallies: tallies.daily.num_rows)
+    assert customers > 0
