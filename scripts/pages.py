@@ -2,7 +2,8 @@
 
 docs/config-keys.md comes from the pydantic models, docs/scored-row.md from the contract,
 docs/features.md and docs/metrics.md from their catalogues, docs/cli.md from the command line,
-docs/model-cards/ from benchmarks/README.md and configs/ (`scripts/card_pages.py`).
+docs/model-cards/ from benchmarks/README.md and configs/ (`scripts/card_pages.py`), docs/imports.svg
+from the import contracts (`scripts/import_picture.py`).
 """
 
 import datetime as dt
@@ -20,6 +21,7 @@ from features.contracts import SCORED_ROW
 from features.metric_catalog import METRICS
 from flows.cli import app
 from scripts.card_pages import CARD_PAGES
+from scripts.import_picture import imports_picture
 
 SCORED_HEAD = """# The scored row
 
@@ -224,6 +226,7 @@ PAGES = {
     "scored-row.md": scored_row,
     "features.md": features,
     "metrics.md": metrics,
+    "imports.svg": imports_picture,
     **CARD_PAGES,
 }
 

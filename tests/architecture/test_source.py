@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
+from scripts.import_picture import direct_importers, exceptions
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("features", "models", "campaigns", "flows")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
@@ -45,6 +47,15 @@ def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
 def test_import_contracts_hold(monkeypatch):
     monkeypatch.chdir(ROOT)
     assert lint_imports(cache_dir=None) == EXIT_STATUS_SUCCESS
+
+
+def test_every_exception_of_an_import_contract_is_used():
+    unused = [
+        module
+        for module, behind in exceptions()
+        if not any(module in direct_importers(package) for package in behind)
+    ]
+    assert unused == [], "take it out of the contract"
 
 
 def test_inference_imports_nothing_of_ours():
