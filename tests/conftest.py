@@ -1,19 +1,14 @@
-"""Shared by all tests: this folder is importable, and hypothesis is repeatable."""
+"""Shared by all tests: hypothesis is repeatable."""
 
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 # As the command line does, before numpy is imported: threads that spin slow the tests down.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from hypothesis import HealthCheck, settings
-
-# Appended, not put first: the folders here are named after the packages they test.
-sys.path.append(str(Path(__file__).parent))
 
 # The same examples on every machine and no deadline: a slow machine is no failure.
 settings.register_profile(

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oracles.histories import LATEST, Event, config, local, write
-
 from features.build import Builder
 from features.config import Config
 from features.stage_records import read_records
 from features.tallies import tally
+from tests.oracles.histories import LATEST, Event, config, local, write
 
 COLUMNS = {
     "customer_id": "who",

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook, scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from campaigns.membership import AUDIENCE_COLUMNS
 from campaigns.playbook import Playbook, load_playbooks
 from features.customer_config import ContactPolicy
 from features.errors import UserError
+from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook, scores
 
 FOLDER = Path(__file__).parents[2] / "configs" / "campaigns"
 SHIPPED = [FOLDER / "win_back.yaml", FOLDER / "save_valuable_customers.yaml"]

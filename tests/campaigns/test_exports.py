@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
-from campaign_examples import plan, playbook, scores
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from campaigns.exports import (
 )
 from features.runs import RunRecord, run_folder, write_parquet
 from features.store import previous_audience, publish, read_current
+from tests.campaigns.campaign_examples import plan, playbook, scores
 
 RUN = ExportRun(run_id="r1", scorer_version="7")
 

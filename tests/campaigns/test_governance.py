@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook
 
 from campaigns.assignment import CampaignPlan
 from campaigns.circumstances import Circumstances
@@ -16,6 +15,7 @@ from campaigns.guard import GuardState, held_before_planning, held_for_entrants
 from campaigns.holdout import in_global_holdout
 from campaigns.playbook import StageSet
 from features.customer_config import Cap, ContactPolicy, GlobalHoldout
+from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook
 
 
 def people(*customers: str, **columns: Any) -> pd.DataFrame:

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.holdout import CONTROL, arms, draw, smallest_detectable_effect
+from campaigns.holdout import (
+    CONTROL,
+    TREATMENT,
+    arms,
+    draw,
+    in_global_holdout,
+    smallest_detectable_effect,
+)
+from features.customer_config import GlobalHoldout
 
 PEOPLE = [f"c{i}" for i in range(20_000)]
 
@@ -14,6 +24,13 @@ def test_draws_are_pinned_for_good() -> None:
     # Another number here would move people between the arms of running campaigns.
     drawn = draw(["a", "b", "ü"], salt="stagecast", campaign="win_back", wave="2018-01-01")
     assert drawn.round(12).tolist() == [0.967594373787, 0.942380802452, 0.990986367179]
+
+
+def test_half_a_sign_pair_is_a_name_like_any_other() -> None:
+    # Such ids come from files that cut a text in two; no encoding knows them strictly.
+    half = "\ud83d"
+    drawn = draw([half, "a"], salt=half, campaign=half, wave="1")
+    assert drawn.round(12).tolist() == [0.348931373249, 0.513892252692]
 
 
 def test_draws_are_uniform_and_independent_between_waves_campaigns_and_salts() -> None:
@@ -46,6 +63,21 @@ def test_an_arm_depends_on_nobody_else(customers: list[str], share: float) -> No
         assert CONTROL not in alone
 
 
+def test_control_is_below_the_share_and_all_others_are_treated() -> None:
+    people = PEOPLE[:50]
+    drawn = np.sort(draw(people, salt="s", campaign="a", wave="1"))
+    given = arms(people, salt="s", campaign="a", wave="1", control_share=float(drawn[20]))
+    assert (given == CONTROL).sum() == 20  # whoever drew the share itself is treated
+    assert (given == TREATMENT).sum() == 30
+
+
+def test_the_global_holdout_is_a_draw_of_its_own_in_each_wave() -> None:
+    people = PEOPLE[:50]
+    drawn = draw(people, salt="s", campaign="*global", wave="2018")
+    held = GlobalHoldout(share=float(np.sort(drawn)[20]), wave="2018", until=dt.date(2018, 7, 1))
+    assert in_global_holdout(people, held, salt="s").tolist() == (drawn < held.share).tolist()
+
+
 def test_a_larger_control_share_only_adds_to_control() -> None:
     small = arms(PEOPLE, salt="s", campaign="a", wave="1", control_share=0.1) == CONTROL
     large = arms(PEOPLE, salt="s", campaign="a", wave="1", control_share=0.3) == CONTROL
@@ -60,5 +92,10 @@ def test_the_smallest_detectable_effect_solves_the_formula() -> None:
     assert d is not None
     assert n == pytest.approx(7.84 * p * (1 - p) / (d**2 * c * (1 - c)))
     assert smallest_detectable_effect(0, p, c) is None
-    assert smallest_detectable_effect(n, p, 0.0) is None
+    for share in (0.0, 1.0, 1.5, -0.1):
+        assert smallest_detectable_effect(n, p, share) is None
+    for rate in (-0.1, 1.1):
+        assert smallest_detectable_effect(n, rate, c) is None
+    # Where everybody or nobody does it anyway, any difference shows.
+    assert smallest_detectable_effect(n, 0.0, c) == smallest_detectable_effect(n, 1.0, c) == 0.0
     assert smallest_detectable_effect(n, float("nan"), c) is None

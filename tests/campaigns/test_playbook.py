@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import yaml
-from campaign_examples import TAXONOMY, playbook
 
 from campaigns.playbook import StageSet, load_playbook, load_playbooks
 from campaigns.rules import KNOWN_COLUMNS
 from features.config import parse_yaml
 from features.errors import UserError
 from features.taxonomy import parse_taxonomy
+from tests.campaigns.campaign_examples import TAXONOMY, playbook
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "campaigns").glob("*.yaml"))
 

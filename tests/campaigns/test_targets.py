@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from campaign_examples import plan, playbook, scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from campaigns.exports import ExportRun
 from campaigns.target_map import TargetMap, load_target, load_targets
 from campaigns.targets import Delivery, write_exports
 from features.errors import UserError
+from tests.campaigns.campaign_examples import plan, playbook, scores
 
 MAPS = sorted((Path(__file__).parents[2] / "configs" / "exports").glob("*.yaml"))
 RUN = ExportRun(run_id="r1", scorer_version="7", model_versions={"churn": 3})

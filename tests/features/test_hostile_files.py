@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from oracles.orders import COLUMNS, GOOD, HEADER, csv, read, refusal, rows, shop
+
+from tests.oracles.orders import COLUMNS, GOOD, HEADER, csv, read, refusal, rows, shop
 
 SECRET = "secret@example.org"
 

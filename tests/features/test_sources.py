@@ -13,7 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from oracles.orders import (
+
+from features.config import Config, load
+from features.sources import connect, read_source
+from features.timeline import day_number
+from tests.oracles.orders import (
     COLUMNS,
     GOOD,
     HEADER,
@@ -26,10 +30,6 @@ from oracles.orders import (
     rows,
     shop,
 )
-
-from features.config import Config, load
-from features.sources import connect, read_source
-from features.timeline import day_number
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

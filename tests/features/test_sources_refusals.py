@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from oracles.orders import COLUMNS, GOOD, HEADER, LOCAL, csv, refusal, shop
+
+from tests.oracles.orders import COLUMNS, GOOD, HEADER, LOCAL, csv, refusal, shop
 
 BAD_TEXT: dict[str, tuple[str | bytes, dict[str, Any], tuple[str, ...]]] = {
     "an empty file": ("", {}, ("an empty file",)),

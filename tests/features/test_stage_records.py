@@ -7,12 +7,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from oracles.histories import LATEST, Event, config, local, write
 from pydantic import ValidationError
 
 from features.config import Config, load
 from features.errors import UserError
 from features.stage_records import read_records
+from tests.oracles.histories import LATEST, Event, config, local, write
 from tests.stage_tables import COLUMNS, Record, recorded_builder
 
 BOUGHT = [Event("a", "purchase", local("2021-03-01"), amount=1000)]

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from purchase_frames import HORIZON, START, histories, rolling
 
 from features.errors import UserError
 from models import clv_baselines, inference, metrics
 from models.clv import conformal_ends, fit_clv, level_correction, predict
 from models.clv_shape import Snapshot
 from models.inference import Part
+from tests.purchase_frames import HORIZON, START, histories, rolling
 
 MONEY = ["clv", "clv_low", "clv_high", "expected_orders", "p_any_order", "average_order_value"]
 

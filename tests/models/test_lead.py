@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from purchase_frames import HORIZON, histories, rolling
 
 from models import metrics
 from models.clv import fit_clv
@@ -17,6 +16,7 @@ from models.lead import fit_leads, leads_of, plain_share, score_map
 from models.lead_points import weighed
 from models.lead_reasons import Events, contributions, ranked, reasons
 from models.promotion import lead_loss
+from tests.purchase_frames import HORIZON, histories, rolling
 
 AT = 1000
 ROLES = {"touch": ["page_view", "email_open"], "intent": ["cart"], "sent": ["message"]}

@@ -6,7 +6,6 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import pytest
-from purchase_frames import histories, rolling
 
 from features.catalog import FeatureSpec
 from models import inference
@@ -23,6 +22,7 @@ from models.reasons import (
     value_additions,
 )
 from models.two_class import fit_logistic
+from tests.purchase_frames import histories, rolling
 
 CONTEXT = {"population_gap_days": 20.0}
 WORDS = Words.of(FeatureSpec((30, 90), ("touch", "purchase"), ("brand",)), ["new", "loyal"], ())

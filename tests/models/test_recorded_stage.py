@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from lifecycle_frames import STAGES, contexts, life, split
 
 from models import inference
 from models.inference import Part
 from models.recorded_stage import FOLDS, fit_recorded_stage
+from tests.lifecycle_frames import STAGES, contexts, life, split
 
 CONTEXT = {"population_gap_days": 12.0}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 
 from models import inference, metrics, multiclass
 from models.selection import MOST_COLUMNS, row_limit, strongest
 from models.transition import fit_transition
+from tests.lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 
 
 @pytest.mark.parametrize("objective", ["binary", "multiclass", "tweedie"])

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from lifecycle_frames import STAGES, contexts, life, split
 
 from models import inference, metrics, multiclass, stage_baselines
 from models.inference import Part
 from models.stage import fit_stage
+from tests.lifecycle_frames import STAGES, contexts, life, split
 
 
 def fitted(train: pd.DataFrame, stages: list[str] = STAGES) -> Part:

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 
 from models import inference, metrics, transition_baselines
 from models.inference import Part
 from models.transition import fit_transition
+from tests.lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 
 GRID = {"periods": PERIODS, "period_days": PERIOD_DAYS}
 

@@ -6,7 +6,6 @@ import sys
 
 import pandas as pd
 import pytest
-from lifecycle_frames import STAGES, contexts, life, split
 
 from features.errors import UserError
 from features.task_config import Tune
@@ -14,6 +13,7 @@ from models import tuning
 from models.multiclass import TREES
 from models.training import TrainingSet
 from models.tuning import Tuned, tune
+from tests.lifecycle_frames import STAGES, contexts, life, split
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 BUDGET = Tune(trials=5, minutes=5)

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from oracles.histories import Event
+from tests.oracles.histories import Event
 
 ROLE_TYPES = {
     "purchase": ("purchase",),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from oracles.histories import Event
-from oracles.loops import ROLE_TYPES, SIGNS
+from tests.oracles.histories import Event
+from tests.oracles.loops import ROLE_TYPES, SIGNS
 
 # Day, moment and cents of one event.
 Fact = tuple[int, float, int]

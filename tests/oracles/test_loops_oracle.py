@@ -15,9 +15,6 @@ import numpy as np
 import pandas as pd
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from oracles import loops
-from oracles.histories import TAXONOMY, Event, builder, shops
-from oracles.loops import as_of, inside, stage_of
 
 from features.build import Builder
 from features.contracts import ROLES
@@ -25,6 +22,9 @@ from features.errors import UserError
 from features.stages import stage_at, timers
 from features.stays import present_stay
 from features.taxonomy import parse_taxonomy
+from tests.oracles import loops
+from tests.oracles.histories import TAXONOMY, Event, builder, shops
+from tests.oracles.loops import as_of, inside, stage_of
 
 QUICK = (Phase.explicit, Phase.generate)
 LAPSED = 0

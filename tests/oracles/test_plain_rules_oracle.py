@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from oracles import plain_rules
-from oracles.histories import LATEST, Event, config, shops, write
-from oracles.loops import SIGNS
 
 from features.conditions import InStage
 from features.config import Config
@@ -23,6 +20,9 @@ from features.stays import present_stay
 from features.tallies import Tallies, tally
 from features.taxonomy import Taxonomy, load_taxonomy
 from features.windows import history
+from tests.oracles import plain_rules
+from tests.oracles.histories import LATEST, Event, config, shops, write
+from tests.oracles.loops import SIGNS
 
 QUICK = (Phase.explicit, Phase.generate)
 KINDS = ("days_since_last", "days_since_first", "count", "count_distinct_days", "sum", "mean",

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from oracles.histories import WINDOWS, Event, builder, shops
-from oracles.loops import ROLE_TYPES
 
 from features.build import Builder
 from features.config import load
 from features.tallies import tally
 from features.timeline import day_date, day_number
 from features.windows import history
+from tests.oracles.histories import WINDOWS, Event, builder, shops
+from tests.oracles.loops import ROLE_TYPES
 
 # Events are (customer, type, day, known_day, cents, order_id, line); days are local day numbers.
 # A straight point-in-time join: every order against every role's windows.

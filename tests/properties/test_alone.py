@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from oracles.histories import LATEST, Event, config, shops, write
 
 from features import event_rows
 from features.build import Builder
 from features.everybody import Everybody
 from features.tallies import tally
+from tests.oracles.histories import LATEST, Event, config, shops, write
 
 QUICK = (Phase.explicit, Phase.generate)
 BRANDS = (None, "x", "y", "z")

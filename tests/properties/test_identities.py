@@ -16,7 +16,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from oracles.histories import (
+
+from features.build import TASKS, Builder, Task
+from features.connection import connect
+from features.errors import UserError
+from features.identities import UNLINKED, linked, spans
+from features.quarantine import ReadReport
+from features.standing import standing
+from features.tallies import tally
+from features.timeline import day_date, day_number
+from tests.oracles.histories import (
     LATEST,
     ZONE,
     Event,
@@ -27,15 +36,6 @@ from oracles.histories import (
     shops,
     write,
 )
-
-from features.build import TASKS, Builder, Task
-from features.connection import connect
-from features.errors import UserError
-from features.identities import UNLINKED, linked, spans
-from features.quarantine import ReadReport
-from features.standing import standing
-from features.tallies import tally
-from features.timeline import day_date, day_number
 
 QUICK = (Phase.explicit, Phase.generate)
 FIRST = dt.date(2021, 2, 20)

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
-from oracles.histories import TYPES, Event, builder, local, shops
 
 from features.build import TASKS, Task
 from features.families import FAMILIES
 from features.timeline import day_date, day_number
+from tests.oracles.histories import TYPES, Event, builder, local, shops
 
 MIDNIGHT = "00:00"
 # An example reads real files: shrinking one would take minutes.

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from oracles.histories import Event, builder, local
 
 from features.build import Builder
 from features.errors import UserError
 from features.timeline import day_number
 from models import inference
+from tests.oracles.histories import Event, builder, local
 
 AT = day_number(dt.date(2021, 3, 16))
 ROLES = {"cancel": ("cancelled", "payment_failed")}

@@ -6,10 +6,10 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from oracles.histories import Event, builder, local
 
 from features.build import Builder
 from features.timeline import day_number
+from tests.oracles.histories import Event, builder, local
 
 AT = day_number(dt.date(2021, 3, 16))
 

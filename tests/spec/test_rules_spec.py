@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from oracles.histories import LATEST, Event, builder, config, local, write
 from typer.testing import CliRunner
 
 from features.build import Builder
@@ -22,6 +21,7 @@ from features.tallies import Tallies, tally
 from features.taxonomy import load_taxonomy, parse
 from features.timeline import day_number
 from flows.cli import app
+from tests.oracles.histories import LATEST, Event, builder, config, local, write
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "stages"
 AT = day_number(dt.date(2021, 3, 16))

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oracles.histories import Event, builder, local
 
 from features.build import Builder
 from features.stages import stage_at, timers
 from features.taxonomy import parse_taxonomy
 from features.timeline import day_number
+from tests.oracles.histories import Event, builder, local
 
 # L 5: lapsed after more than 5 days; w 7, k 2: loyal with 2 purchase days in 7; m 1: new buyer.
 AT_THE_SPRING_CHANGE = """

@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from oracles.histories import Event, builder, local
-
 from features.build import Builder
 from features.timeline import day_number
+from tests.oracles.histories import Event, builder, local
 from tests.stage_tables import Record, recorded_builder
 
 AT = day_number(dt.date(2021, 3, 16))
