@@ -99,10 +99,26 @@ def read(folder: Path, names: Sequence[str], event_types: Sequence[str] | None =
 
 def read_some(folder: Path, names: Sequence[str], first: str, end: str | None) -> Tallies:
     """Tallies of the customers with ids from `first` to before `end` (None: to the last)."""
+    return Tallies(
+        *(
+            _together([_stretch(folder / name / f"{table}.parquet", first, end) for name in names])
+            for table in ("daily", "attributes")
+        )
+    )
+
+
+def _stretch(path: Path, first: str, end: str | None) -> pa.Table:
+    """Rows of a stretch of customers, from the row groups that may hold any of them."""
+    with pq.ParquetFile(path) as file:
+        column, groups = file.schema_arrow.get_field_index("customer_id"), []
+        for number in range(file.metadata.num_row_groups):
+            known = file.metadata.row_group(number).column(column).statistics
+            outside = known is not None and known.has_min_max
+            outside = outside and (known.max < first or (end is not None and known.min >= end))
+            groups += [] if outside else [number]
+        rows = file.read_row_groups(groups)
     asked = pc.field("customer_id") >= first
-    if end is not None:
-        asked &= pc.field("customer_id") < end
-    return Tallies(*(_read(folder, names, table, asked) for table in ("daily", "attributes")))
+    return rows.filter(asked if end is None else asked & (pc.field("customer_id") < end))
 
 
 def files(folder: Path, table: str) -> list[Path]:
@@ -114,7 +130,10 @@ def files(folder: Path, table: str) -> list[Path]:
 
 def _read(folder: Path, names: Sequence[str], table: str, asked: Any = None) -> pa.Table:
     paths = [folder / name / f"{table}.parquet" for name in names]
-    parts = [pq.read_table(path, filters=asked) for path in paths]
+    return _together([pq.read_table(path, filters=asked) for path in paths])
+
+
+def _together(parts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables([part.cast(_like(part.schema, parts[0].schema)) for part in parts])
 
 
