@@ -12,9 +12,6 @@ import argparse
 import http.client
 import json
 import os
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -32,45 +29,16 @@ from flows.workspace import Workspace
 from models import registry
 from models.registry import SCORER
 from models.scoring import late_days_of, scoring_frame
-
-SECONDS_TO_START = 300
+from tests.local_servers import local_server
 
 
 @contextmanager
 def serving(uri: str) -> Iterator[tuple[int, int]]:
     """Port and process of `mlflow models serve`, once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{SCORER}@champion",
-         "--env-manager", "local", "--port", str(port)],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + SECONDS_TO_START
-        while not alive(port):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("mlflow models serve did not start")
-            time.sleep(0.3)
-        yield port, server.pid
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
-
-
-def alive(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/ping")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
+    command = ("mlflow", "models", "serve", "-m", f"models:/{SCORER}@champion")
+    env = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with local_server(*command, "--env-manager", "local", health="/ping", env=env) as server:
+        yield server.port, server.process.pid
 
 
 def asked(port: int, bodies: list[bytes]) -> list[float]:

@@ -7,18 +7,18 @@ import datetime as dt
 import functools
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
+
+from tests.local_servers import local_server
 
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 CONFIG = """\
@@ -92,34 +92,17 @@ def settle(output: Path, **monitoring: object) -> None:
 def shared_prefect() -> dict[str, str]:
     """Address of one Prefect server for all commands of a test process: starting takes seconds."""
     folder = Path(tempfile.mkdtemp(prefix="stagecast-prefect-"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     database = f"sqlite+aiosqlite:///{folder}/prefect.db"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
-        env={**os.environ, "PREFECT_API_DATABASE_CONNECTION_URL": database, **QUIET},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(server.wait)
-    atexit.register(server.terminate)
-    url = f"http://127.0.0.1:{port}/api"
-    deadline = time.monotonic() + 180
-    while not _answers(f"{url}/health"):
-        assert server.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    return {"PREFECT_API_URL": url}
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+    up = ExitStack()
+    atexit.register(up.close)
+    up.callback(shutil.rmtree, folder, ignore_errors=True)
+    server = up.enter_context(
+        local_server(
+            "prefect", "server", "start",
+            health="/api/health", env={"PREFECT_API_DATABASE_CONNECTION_URL": database, **QUIET},
+        )
+    )  # fmt: skip
+    return {"PREFECT_API_URL": f"{server.address}/api"}
 
 
 def stagecast(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from flows.workspace import Workspace
 from models import registry
 from models.scoring import scoring_context, scoring_frame
 from tests.flows.shop import Shop
+from tests.local_servers import local_server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -89,36 +88,11 @@ def test_a_new_champion_is_noticed(shop: Shop, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def served(shop: Shop) -> Iterator[str]:
     """Address of `mlflow models serve` on the champion."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    command = ("mlflow", "models", "serve", "-m", "models:/stagecast-scorer@champion")
     uri = f"sqlite:///{shop.output / 'mlflow.db'}"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "models", "serve", "-m",
-         "models:/stagecast-scorer@champion", "--env-manager", "local", "--port", str(port)],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 180
-    try:
-        while not _alive(address):
-            assert server.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
-        yield address
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait()
-
-
-def _alive(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/ping", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+    env = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with local_server(*command, "--env-manager", "local", health="/ping", env=env) as server:
+        yield server.address
 
 
 @pytest.mark.services

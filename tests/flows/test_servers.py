@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +16,11 @@ from models.registry import SCORER
 from models.scoring import scoring_frame
 from models.tracking import Tracking
 from tests.flows.shop import stagecast, write_shop
+from tests.local_servers import LocalServer, local_server
 from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
-ROOT = Path(__file__).parents[2]
+QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 @pytest.fixture(scope="module")
@@ -39,58 +34,33 @@ def database() -> Iterator[str]:
 class Served:
     """An MLflow server, and the shop that was run against it."""
 
-    address: str
-    process: subprocess.Popen[bytes]
+    server: LocalServer
     output: Path
     environment: dict[str, str]
 
     @property
     def tracking(self) -> Tracking:
         """The store behind the server."""
-        return Tracking(self.address, "0")
-
-
-def answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+        return Tracking(self.server.address, "0")
 
 
 @pytest.fixture(scope="module")
 def served(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    log = (folder / "server.log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database,
-         "--artifacts-destination", folder / "kept", "--port", str(port), "--workers", "1"],
-        env={**os.environ, **quiet},
-        cwd=folder,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )  # fmt: skip
-    address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 300
-    try:
-        while not answers(address):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
-        environment = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+    log = folder / "server.log"
+    with local_server(
+        "mlflow", "server", "--backend-store-uri", database,
+        "--artifacts-destination", folder / "kept", "--workers", "1",
+        health="/health", env=QUIET, folder=folder, log=log,
+    ) as server:  # fmt: skip
+        environment = {
+            "MLFLOW_TRACKING_URI": server.address,
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        }
         config, output = write_shop(folder), folder / "out"
         done = stagecast("run", "--config", config, "--output", output, env=environment)
-        assert done.returncode == 0, done.stderr + (folder / "server.log").read_text()[-3000:]
-        yield Served(address, process, output, environment)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, 15)
-            process.wait()
-        log.close()
+        assert done.returncode == 0, done.stderr + log.read_text()[-3000:]
+        yield Served(server, output, environment)
 
 
 def inputs(served: Served) -> pd.DataFrame:
@@ -128,8 +98,7 @@ def test_rolling_back_through_the_server(served: Served) -> None:
 
 def test_a_server_that_goes_away_leaves_the_old_scores(served: Served) -> None:
     before = read_current(served.output)
-    os.killpg(served.process.pid, 15)
-    served.process.wait()
+    served.server.stop()
     done = stagecast("score", "--output", served.output, env=served.environment)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
