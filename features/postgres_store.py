@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -323,15 +323,3 @@ def _frame(rows: pa.Table) -> pd.DataFrame:
     """Rows as pandas: dates as midnights, text as str."""
     frame: pd.DataFrame = rows.to_pandas(date_as_object=False)
     return frame
-
-
-def read_grants(schema: str, role: str) -> Mapping[str, Any]:
-    """Statements that let a role read what is published, and nothing else."""
-    from psycopg import sql
-
-    names = {"schema": sql.Identifier(schema), "role": sql.Identifier(role)}
-    views = sql.SQL(", ").join(sql.Identifier(schema, view) for view in (*VIEWS, "runs"))
-    return {
-        "schema": sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names),
-        "views": sql.SQL("GRANT SELECT ON {} TO {}").format(views, names["role"]),
-    }

@@ -76,7 +76,7 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
         page = space.output / "oracle.md"
         page.write_text(oracle_page(records), encoding="utf-8")
         step(f"beside the truth of the simulation: {page}")
-    log_origins(space, found, records, told)
+    log_origins(space, found, told)
     return {"path": str(path), "figures": len(found.figures), "skipped": len(found.skipped)}
 
 
@@ -97,9 +97,7 @@ def plots(records: Sequence[dict[str, Any]]) -> dict[str, Drawn]:
     return found
 
 
-def log_origins(
-    space: Workspace, found: Backtested, records: list[dict[str, Any]], told: Sequence[str]
-) -> None:
+def log_origins(space: Workspace, found: Backtested, told: Sequence[str]) -> None:
     """A parent run with means, plots and records; below it a run an origin."""
     config, tracking = space.config(), space.tracking()
     origins = sorted({figure.snapshot_at for figure in found.figures})

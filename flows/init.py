@@ -104,7 +104,7 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
     connection = connect()
     tables = []
     for name in data:
-        location = _location(name, path)
+        location = _location(name)
         step(f"looking at {name.split('://')[0] + '://...' if '://' in name else name}")
         tables.append(inspect(connection, location))
     assembly = assemble(tables, zone=timezone, given=given)
@@ -190,7 +190,7 @@ def _check_zone(zone: str) -> None:
         )
 
 
-def _location(name: str, path: Path) -> Location:
+def _location(name: str) -> Location:
     from features.source_config import UrlTable
 
     if "://" not in name:

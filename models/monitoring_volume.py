@@ -6,7 +6,6 @@ is compared with earlier days as they stood then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -254,8 +253,3 @@ def freshness(
             Finding("freshness", str(name), "days", silent, longest, limit, alarm=silent > limit)
         )
     return found
-
-
-def tests_of(findings: Sequence[Finding]) -> int:
-    """How many of the findings are tests."""
-    return sum(finding.p_value is not None for finding in findings)

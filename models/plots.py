@@ -248,51 +248,11 @@ def transition_matrix_data(before: Any, after: Any, names: Sequence[str]) -> pd.
     return confusion_data(before, after, names).rename(columns={"truth": "from", "predicted": "to"})
 
 
-def expected_transition_matrix_data(
-    before: Any, probabilities: Any, names: Sequence[str]
-) -> pd.DataFrame:
-    """Expected counts of moves: what `transition_matrix_data` should turn out to be.
-
-    Parameters
-    ----------
-    before
-        Stage codes at the start, one a customer.
-    probabilities
-        Customers x (destinations by stage code, then no change).
-    names
-        Stage names by code.
-
-    Returns
-    -------
-    DataFrame
-        As `transition_matrix_data`, n being sums of probabilities.
-    """
-    before, p = np.asarray(before, dtype=int), np.array(probabilities, dtype=np.float64)
-    p[np.arange(len(p)), before] += p[:, -1]
-    counts = np.zeros((len(names), len(names)))
-    np.add.at(counts, before, p[:, :-1])
-    return _pairs(counts, names, names, ("from", "to"))
-
-
 def transition_matrix(
     before: Any, after: Any, names: Sequence[str], *, title: str = "Stage transitions"
 ) -> Figure:
     """Draw `transition_matrix_data`: on the diagonal are those who stayed."""
-    return _transition_heat(transition_matrix_data(before, after, names), title)
-
-
-def expected_transition_matrix(
-    before: Any,
-    probabilities: Any,
-    names: Sequence[str],
-    *,
-    title: str = "Expected stage transitions",
-) -> Figure:
-    """Draw `expected_transition_matrix_data`."""
-    return _transition_heat(expected_transition_matrix_data(before, probabilities, names), title)
-
-
-def _transition_heat(data: pd.DataFrame, title: str) -> Figure:
+    data = transition_matrix_data(before, after, names)
     figure, axes = blank(6.0, 5.0, title)
     _heat(axes, data, "from", "to")
     axes.set(xlabel="stage moved to", ylabel="stage at the start")

@@ -15,7 +15,6 @@ from features.task_config import Slice
 Array = np.ndarray[Any, Any]
 NEW_DAYS = 30  # customers first seen so few days before the snapshot are new
 MOST_VALUES = 20  # slices that one declaration by value may make
-BUILT_IN = ("all", "rule_active", "movers", "new_customers")
 # Chosen by what came later: a total within them is no forecast that could be right or wrong.
 BY_OUTCOME = ("movers",)
 

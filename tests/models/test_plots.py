@@ -73,16 +73,6 @@ def test_confusion_counts_everyone_and_its_rows_sum_to_one(pairs):
 
 
 @given(codes)
-def test_certain_forecasts_expect_what_happens(pairs):
-    before, after = (np.array(side) for side in zip(*pairs, strict=True))
-    probabilities = np.zeros((len(before), 5))
-    probabilities[np.arange(len(before)), np.where(after == before, 4, after)] = 1.0
-    expected = plots.expected_transition_matrix_data(before, probabilities, NAMES)
-    actual = plots.transition_matrix_data(before, after, NAMES)
-    pd.testing.assert_frame_equal(expected, actual)
-
-
-@given(codes)
 def test_stage_flow_of_two_dates_is_the_transition_matrix(pairs):
     before, after = zip(*pairs, strict=True)
     flow = plots.stage_flow_data(before, after, NAMES)
@@ -96,7 +86,6 @@ def test_stage_pictures_draw_with_empty_stages_too():
     before, after = [0, 0, 1], [0, 1, 1]
     drawn(plots.confusion(before, after, NAMES))
     drawn(plots.transition_matrix(before, after, NAMES))
-    drawn(plots.expected_transition_matrix(before, np.full((3, 5), 0.2), NAMES))
     drawn(plots.stage_flow(before, after, NAMES))
 
 

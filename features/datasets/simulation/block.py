@@ -39,7 +39,7 @@ def tables(plan: Plan, block: int, customers: int) -> dict[str, pa.Table]:
     # Customers beyond the last one asked for exist, so that the others do not depend on it.
     known[max(customers - person.first, 0) :] = -1
     ids, anonymous = records.customer_ids(person.first), records.anonymous_ids(person.first)
-    named, unnamed, first = _events(plan, person, happened, known, stream["late"])
+    named, unnamed, first = _events(plan, happened, known, stream["late"])
     history, errors = records.stage_history(plan, path, ids, known, stream["records"])
     block_tables = {
         "events": _table(plan, person, named, ids),
@@ -54,7 +54,7 @@ def tables(plan: Plan, block: int, customers: int) -> dict[str, pa.Table]:
         "truth/customers": truth.traits(plan, person, path, ids, known),
         "truth/states": truth.states(plan, path, ids),
         "truth/snapshots": truth.snapshots(plan, person, chance, path, ids, known),
-        "truth/uplift": truth.uplift(plan, person, chance, path, ids, known),
+        "truth/uplift": truth.uplift(plan, chance, path, ids, known),
         "truth/mis_stagings": errors,
     }
     if person.first + BLOCK > customers:
@@ -70,7 +70,6 @@ def _only(table: pa.Table, ids: pa.Array) -> pa.Table:
 
 def _events(
     plan: Plan,
-    person: People,
     happened: dict[str, Array],
     known: Array,
     rng: np.random.Generator,

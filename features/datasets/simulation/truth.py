@@ -94,9 +94,7 @@ def snapshots(
     return pa.concat_tables(parts)
 
 
-def uplift(
-    plan: Plan, person: People, chance: Chances, path: Path, ids: pa.Array, known: Array
-) -> pa.Table:
+def uplift(plan: Plan, chance: Chances, path: Path, ids: pa.Array, known: Array) -> pa.Table:
     """Effects of the campaigns: one row a campaign and customer known before it.
 
     Columns: customer_id, campaign_id, snapshot_at (date of the send), state (latent), listed,
