@@ -22,11 +22,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 RUN_ID = "score-nightly"
 LEARNERS = 300
+LOOK_EVERY = 0.5  # seconds between two looks at the memory held
 STEPS = ("read and tally", "score", "plan and export", "publish")
 
 
@@ -64,17 +67,34 @@ def in_this_process(name: str, output: Path, profile: Path | None) -> None:
 
 
 def measured(command: list[str], environment: dict[str, str]) -> dict[str, float]:
-    """Seconds, processor seconds and peak memory of a process and those that it waited for."""
-    begun = time.perf_counter()
+    """Seconds, processor seconds and peak memory of a process and all that it starts."""
+    begun, peak = time.perf_counter(), 0.0
     process = subprocess.Popen(command, env=environment)
-    _, status, used = os.wait4(process.pid, 0)
+    while True:
+        peak = max(peak, held(process.pid))
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(LOOK_EVERY)
     if status:
         raise SystemExit(f"{command} ended with {status}")
     return {
         "seconds": round(time.perf_counter() - begun, 1),
         "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "peak_mb": round(used.ru_maxrss / 1024),
+        "peak_mb": round(peak),
     }
+
+
+def held(pid: int) -> float:
+    """MiB that a process and those it started hold now; what they share counts once."""
+    total = 0
+    try:
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            total += each.memory_full_info().pss
+    except psutil.Error:
+        pass  # one ended meanwhile; the next look sees the others
+    return total / 2**20
 
 
 def stagecast(*arguments: object) -> None:

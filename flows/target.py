@@ -14,6 +14,7 @@ from prefect import flow, task
 from campaigns.exports import audience_table, write_audiences
 from campaigns.targets import EXPORTS, write_exports
 from features import store
+from features.blocks import too_large
 from features.faults import boundary
 from features.locks import exclusive
 from features.runs import RunRecord, run_folder, write_parquet
@@ -100,8 +101,9 @@ def report_run(output: str, run_id: str) -> dict[str, Any]:
     from flows.report.write import write_report
 
     space = Workspace(Path(output))
-    if space.config().engine == "spark":  # nothing there is brought together on one machine
-        step("no report with `engine: spark`; `stagecast report` writes it where memory suffices")
+    config = space.config()
+    if config.engine == "spark" or too_large(space.output, config):
+        step("no report of more than memory holds; `stagecast report` writes it where it suffices")
         return {}
     path = write_report(space, run_id)
     step(f"report: {path}")
