@@ -3,8 +3,9 @@
     python benchmarks/nightly.py --customers 20000 100000 --folder FOLDER [--profile]
 
 Customers are simulated once (about 100 events each) and kept in the folder. The champion comes from
-a training on 300 others, kept too. Each step of the night runs in a process of its own, on
-the bodies of the flow's tasks: read and tally everything, score, plan and export, publish.
+a training on 300 others, kept too. Each step of a night runs in a process of its own, on the bodies
+of the flow's tasks: read and tally, score, plan and export, publish. Two nights: the first reads
+everything; before the next, a file with the events of one more day comes in.
 """
 
 from __future__ import annotations
@@ -23,17 +24,19 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.compute as pc
+from pyarrow import dataset, parquet
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-RUN_ID = "score-nightly"
 LEARNERS = 300
 LOOK_EVERY = 0.5  # seconds between two looks at the memory held
+NIGHTS = ("first", "next")
 STEPS = ("read and tally", "score", "plan and export", "publish")
 
 
-def step_of(name: str, output: Path) -> Callable[[], Any]:
+def step_of(name: str, output: Path, run_id: str) -> Callable[[], Any]:
     """What a step of the night does, without Prefect around it."""
     from flows import settings
 
@@ -46,16 +49,16 @@ def step_of(name: str, output: Path) -> Callable[[], Any]:
     space, folder = Workspace(output), str(output)
     steps: dict[str, Callable[[], Any]] = {
         "read and tally": lambda: refresh(space, space.config()),
-        "score": lambda: score_customers.fn(folder, RUN_ID),
-        "plan and export": lambda: plan_audiences.fn(folder, RUN_ID),
-        "publish": lambda: publish_run.fn(folder, RUN_ID),
+        "score": lambda: score_customers.fn(folder, run_id),
+        "plan and export": lambda: plan_audiences.fn(folder, run_id),
+        "publish": lambda: publish_run.fn(folder, run_id),
     }
     return steps[name]
 
 
-def in_this_process(name: str, output: Path, profile: Path | None) -> None:
+def in_this_process(name: str, output: Path, run_id: str, profile: Path | None) -> None:
     """Run one step, and keep a profile where asked."""
-    work = step_of(name, output)
+    work = step_of(name, output, run_id)
     if profile is None:
         work()
         return
@@ -119,25 +122,42 @@ def champion(folder: Path) -> Path:
     return output
 
 
-def night(folder: Path, customers: int, profile: Path | None) -> list[dict[str, Any]]:
-    """Figures of each step for so many customers."""
+def nights(folder: Path, customers: int, profile: Path | None) -> list[dict[str, Any]]:
+    """Figures of each step of both nights for so many customers."""
     from flows.workspace import prepare, settle_config
 
     config = simulated(folder, customers) / "simulated.yaml"
     registry, output = champion(folder), folder / f"night-{customers}"
     shutil.rmtree(output, ignore_errors=True)
+    new = config.parent / "events" / "part-new-day.parquet"
+    new.unlink(missing_ok=True)
     prepare(output, str(config), ())
     settle_config(output, keep=True)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{registry / 'mlflow.db'}"}
     rows = []
-    for name in STEPS:
-        command = [sys.executable, __file__, "--step", name, "--folder", str(output)]
-        if profile is not None:
-            command += ["--profile", str(profile)]
-        row = {"customers": customers, "step": name, **measured(command, environment)}
-        print(json.dumps(row), flush=True)
-        rows.append(row)
+    for night in NIGHTS:
+        if night == "next":
+            new_day(config.parent / "events", new)
+        for step in STEPS:
+            command = [sys.executable, __file__, "--folder", output, "--step", step]
+            command += ["--night", night, *(["--profile", profile] if profile else [])]
+            row = {"customers": customers, "night": night, "step": step}
+            rows.append({**row, **measured([str(word) for word in command], environment)})
+            print(json.dumps(rows[-1]), flush=True)
+    new.unlink()
     return rows
+
+
+def new_day(events: Path, file: Path) -> None:
+    """Write the events of the last day once more, as those of other orders and sessions."""
+    rows = dataset.dataset(sorted(events.glob("part-*.parquet")))
+    latest = max(pc.max(batch["occurred_at"]).as_py() for batch in rows.to_batches(["occurred_at"]))
+    midnight = latest.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = rows.to_table(filter=pc.field("occurred_at") >= midnight)
+    for name in ("order_id", "session_id"):
+        others = pc.add(day[name], 10**12)
+        day = day.set_column(day.schema.get_field_index(name), name, others)
+    parquet.write_table(day, file)
 
 
 def main() -> None:
@@ -146,11 +166,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--profile", type=Path, help="append where the time goes to this file")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--night", choices=NIGHTS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step is not None:
-        in_this_process(given.step, given.folder, given.profile)
+        in_this_process(given.step, given.folder, f"score-{given.night}", given.profile)
         return
-    rows = [row for n in given.customers for row in night(given.folder, n, given.profile)]
+    rows = [row for n in given.customers for row in nights(given.folder, n, given.profile)]
     print(json.dumps(rows, indent=1))
 
 

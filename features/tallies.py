@@ -333,4 +333,4 @@ def refuse_future(config: Config, latest: int) -> None:
 
 ROOM = "tally-"
 ENGINE_SHARE = 0.5  # of the memory; the rest is for what comes out of the engine
-ROW_BYTES = 1_000  # that a row may need while it is grouped and sorted
+ROW_BYTES = 300  # that a row may need while it is grouped and sorted

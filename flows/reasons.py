@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from campaigns.reasons import with_sentences
-from features import store
+from features import processes, store
 from features.archive import FOLDER, feature_file, read_features, stored_spec
 from features.errors import UserError
 from features.runs import run_folder, write_parquet
@@ -21,6 +22,8 @@ from flows.console import console, step
 from flows.plan import Planned
 from flows.workspace import Workspace
 from models import registry
+from models.batches import loaded_once
+from models.inference import Part
 from models.reasons import CODES, SENTENCES, Words, reasons
 
 COLUMNS = [*CODES, *SENTENCES]
@@ -53,21 +56,41 @@ def reasons_of(space: Workspace, run_id: str, customers: Collection[str]) -> pd.
     folder = run_folder(space.output, run_id)
     meta = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     context = json.loads((folder / "scoring_context.json").read_text(encoding="utf-8"))
-    scorer = registry.load(space.tracking(), version=int(meta["scorer_version"])).scorer
-    config, at = space.config(), day_number(pd.Timestamp(meta["snapshot_at"]).date())
-    frame = _features(space, at, sorted(customers))
-    words = Words.of(stored_spec(space.output, config), scorer.head["stages"], config.sensitive)
-    return reasons(scorer.parts, frame, context, words).set_index(
-        pd.Index(frame["customer_id"], name="customer_id")
+    loaded, config = (
+        registry.load(space.tracking(), version=int(meta["scorer_version"])),
+        space.config(),
     )
-
-
-def _features(space: Workspace, at: int, customers: Sequence[str]) -> pd.DataFrame:
-    """Features of some customers at a snapshot, as the scoring stored them."""
+    words = Words.of(
+        stored_spec(space.output, config), loaded.scorer.head["stages"], config.sensitive
+    )
+    at = day_number(pd.Timestamp(meta["snapshot_at"]).date())
     place = feature_file(space.output / FOLDER, at)
     if not place.exists():  # events that came late took it away: it is built anew
         space.archive().features(at)
-    return read_features(place, customers)
+    asked = {"customers": sorted(customers), "context": context, "words": words}
+    if not place.is_dir():
+        return _of_part(place, loaded.scorer.parts, **asked)
+    work = partial(_in_worker, scorer=(loaded.folder, loaded.version.version), **asked)
+    with processes.pool(config.threads) as pool:
+        return pd.concat(pool.map(work, sorted(place.glob("*.parquet"))))
+
+
+def _in_worker(file: Path, scorer: tuple[Path, int], **asked: Any) -> pd.DataFrame:
+    return _of_part(file, loaded_once(*scorer).scorer.parts, **asked)
+
+
+def _of_part(
+    file: Path,
+    parts: Mapping[str, Part],
+    *,
+    customers: Sequence[str],
+    context: Mapping[str, Any],
+    words: Words,
+) -> pd.DataFrame:
+    """Reasons of those of some customers whose features lie in a file."""
+    frame = read_features(file, customers)
+    index = pd.Index(frame["customer_id"], name="customer_id")
+    return reasons(parts, frame, context, words).set_index(index)
 
 
 def add_reasons(space: Workspace, run_id: str, planned: Planned) -> Planned:
