@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from models import inference
-from models.clv_shape import TREES
+from models.clv_shape import MAX_CELLS, MAX_ROWS, TREES
 from models.inference import Array, Part
+from models.selection import row_limit, strongest
 
 PLAIN_ROUNDS = 200
 
@@ -61,13 +62,17 @@ def plain_gbm(
 ) -> dict[str, Array] | None:
     """LightGBM Tweedie on the raw features of all matured snapshots, level and all.
 
-    None where nobody spent anything.
+    As many rows, evenly drawn, and as many columns as the recipe learns from. None where nobody
+    spent anything.
     """
+    columns = inference.model_columns(frame)
+    frame = frame.iloc[:: -(-len(frame) // row_limit(len(columns), most=MAX_ROWS, cells=MAX_CELLS))]
     y = frame["spend"].to_numpy(dtype=np.float64)
     if y.sum() == 0:
         return None
-    columns = inference.model_columns(frame)
+    x = inference.matrix(frame, columns)
+    kept = strongest(x, y, seed=seed, threads=threads, objective="tweedie")
+    columns = [columns[at] for at in kept]
     settings = {**TREES, "seed": seed, "num_threads": threads}
-    train = lgb.Dataset(inference.matrix(frame, columns), y, params=settings)
-    booster = lgb.train(settings, train, PLAIN_ROUNDS)
+    booster = lgb.train(settings, lgb.Dataset(x[:, kept], y, params=settings), PLAIN_ROUNDS)
     return {"clv": np.asarray(booster.predict(inference.matrix(rows, columns)))}

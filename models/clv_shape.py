@@ -33,7 +33,7 @@ TREES: dict[str, Any] = {
     "lambda_l2": 5.0,
     "max_bin": 63,
     "deterministic": True,
-    "force_row_wise": True,
+    "force_col_wise": True,  # half the time of row-wise, and the same trees
     "verbose": -1,
 }
 SEEDS = 3
