@@ -28,6 +28,7 @@ from models.clv_shape import (
     floor_of,
     refit_shapes,
     strong_columns,
+    tail_of,
     with_btyd,
 )
 from models.inference import Array, Part
@@ -121,6 +122,7 @@ def fit_clv(
         "interval": _interval(gated, frame[frame["snapshot_at"] == validation.at]),
         "level_correction": level["correction"],
         "floor": floor_of(origin),
+        "tail": tail_of(origin),
     }
     parameters["first_purchase"], boosters = fit_leads(frame, at_origin, seed=seed, threads=threads)
     if parameters["serve"] == "hybrid":
@@ -174,6 +176,7 @@ def _gated(
         "btyd": validation.btyd,
         "level_correction": level["correction"],
         "floor": floor_of(validation),
+        "tail": tail_of(validation),
         "hybrid_weight": 1.0,
     }
     plain = Part("clv", {**head, "serve": "btyd", "glm": None})

@@ -40,6 +40,7 @@ SEEDS = 3
 MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 400, 30, 1.1
 # Rows the trees and the linear model see, drawn evenly over snapshots, and rows times columns.
 MAX_ROWS, MAX_CELLS = 100_000, 11_000_000
+TAIL_BUYERS, TAIL_SHARE = 60, 1 / 40  # largest buyers whose shape is BTYD's: so many, this share
 FLOOR = 1e-3  # of the mean BTYD CLV: the smallest starting value
 BTYD_COLUMNS = ["btyd__p_alive", "btyd__expected_days", "btyd__expected_value", "btyd__clv"]
 GLM_COLUMNS = [
@@ -128,6 +129,17 @@ def floor_of(snapshot: Snapshot) -> float:
     """Smallest starting value of a shape (money): a thousandth of the mean BTYD CLV."""
     mean = float(snapshot.rows["btyd__clv"].mean()) if len(snapshot.rows) else 0.0
     return FLOOR * mean if mean > 0 else FLOOR
+
+
+def tail_of(snapshot: Snapshot) -> float | None:
+    """BTYD CLV (money) above which there are too few buyers to learn a shape from; None for none.
+
+    It is that of the 60th largest: the same few buyers fill a leaf of the trees by themselves, in
+    one training snapshot after the other.
+    """
+    clv = np.sort(snapshot.rows["btyd__clv"].to_numpy(dtype=np.float64))
+    few = min(TAIL_BUYERS, int(TAIL_SHARE * len(clv)))
+    return float(clv[-few]) if few else None
 
 
 def _init(snapshot: Snapshot) -> Array:

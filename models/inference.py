@@ -656,10 +656,11 @@ def btyd_columns(btyd: Mapping[str, Any], frame: pd.DataFrame, *, horizon: float
 
 # ------------------------------------------------------------------------------------------- CLV
 # parameters: horizon_days, btyd, serve (hybrid, btyd), columns, glm {columns, means, scales,
-# coefficients, intercept}, floor, level_correction, hybrid_weight (beside BTYD), interval {group:
-# [below, above]}, orders_per_day, margin (share of spend, or null), first_purchase {p, spend,
-# orders, order_value, linear, columns, linear_weight, back_off (as for churn), score {p, score},
-# bands}, tiers {top, mid}; boosters h_<seed>, h2_<seed>, lead_<n>.
+# coefficients, intercept}, floor, tail (money above which BTYD takes over; null or none: nowhere),
+# level_correction, hybrid_weight (beside BTYD), interval {group: [below, above]}, orders_per_day,
+# margin (share of spend, or null), first_purchase {p, spend, orders, order_value, linear, columns,
+# linear_weight, back_off (as for churn), score {p, score}, bands}, tiers {top, mid}; boosters
+# h_<seed>, h2_<seed>, lead_<n>.
 
 
 def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
@@ -695,19 +696,33 @@ def clv_shapes(part: Part, rows: pd.DataFrame) -> tuple[Array, Array]:
     return h, h2
 
 
+def clv_tail(part: Part, plain: Array) -> Array:
+    """Share of BTYD alone in a buyer's CLV: 0 up to the part's ``tail``, then 1 - tail / BTYD CLV.
+
+    Above it are too few customers to learn from how far they differ from what BTYD expects.
+    """
+    tail = part.parameters.get("tail")
+    if part.parameters["serve"] == "btyd" or not tail:
+        return np.zeros(len(plain))
+    return np.asarray(1.0 - np.minimum(1.0, tail / np.maximum(plain, 1e-12)))
+
+
 def clv_sums(part: Part, frame: pd.DataFrame) -> dict[str, float]:
     """Additive sums over the rows of one snapshot; sums of disjoint parts are added key by key.
 
-    Number of buyers, totals of the two shapes, and the total that BTYD expects (money).
+    Number of buyers, totals of the two shapes outside the tail, the total that BTYD expects, and
+    what of it is the tail's (money).
     """
     rows = clv_with_btyd(part, frame.iloc[np.flatnonzero(frame["btyd__x"].notna())])
     h, h2 = clv_shapes(part, rows) if len(rows) else (np.zeros(0), np.zeros(0))
     total = rows["btyd__clv"].to_numpy(dtype=np.float64)
+    tail = clv_tail(part, total)
     return {
         "buyers": float(len(rows)),
-        "h": float(h.sum()),
-        "h2": float(h2.sum()),
+        "h": float(((1.0 - tail) * h).sum()),
+        "h2": float(((1.0 - tail) * h2).sum()),
         "btyd": float(total.sum()),
+        "tail": float((tail * total).sum()),
     }
 
 
@@ -715,12 +730,16 @@ def clv_context(part: Part, sums: Mapping[str, float]) -> dict[str, Any]:
     """CLV part of the scoring context, from (added) `clv_sums`.
 
     ``clv_h_factor`` and ``clv_h2_factor`` bring each shape to half the level (BTYD's total times
-    the learned correction); ``clv_mean`` is the level a buyer (money).
+    the learned correction, less the tail); ``clv_plain_factor`` does so with BTYD's own shape;
+    ``clv_mean`` is the level a buyer (money).
     """
     level = sums["btyd"] * float(np.exp(part.parameters["level_correction"]))
+    shaped = max(level - sums["tail"], 0.0)
+    plain = sums["btyd"] - sums["tail"]
     return {
-        "clv_h_factor": 0.5 * level / sums["h"] if sums["h"] else 0.0,
-        "clv_h2_factor": 0.5 * level / sums["h2"] if sums["h2"] else 0.0,
+        "clv_h_factor": 0.5 * shaped / sums["h"] if sums["h"] else 0.0,
+        "clv_h2_factor": 0.5 * shaped / sums["h2"] if sums["h2"] else 0.0,
+        "clv_plain_factor": shaped / plain if plain > 0.0 else 1.0,
         "clv_mean": level / sums["buyers"] if sums["buyers"] else 0.0,
     }
 
@@ -864,9 +883,10 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
         rows = clv_with_btyd(part, frame.iloc[buyer])
         h, h2 = clv_shapes(part, rows)
         hybrid = context["clv_h_factor"] * h + context["clv_h2_factor"] * h2
-        plain = rows["btyd__clv"].to_numpy(np.float64) * np.exp(parameters["level_correction"])
-        weight = parameters.get("hybrid_weight", 1.0)
-        out["clv"][buyer] = weight * hybrid + (1.0 - weight) * plain
+        plain = rows["btyd__clv"].to_numpy(np.float64)
+        weight, tail = parameters.get("hybrid_weight", 1.0), clv_tail(part, plain)
+        mixed = weight * hybrid + (1.0 - weight) * context["clv_plain_factor"] * plain
+        out["clv"][buyer] = (1.0 - tail) * mixed + tail * plain
         x, t_x, age = matrix(rows, ["btyd__x", "btyd__t_x", "btyd__T"]).T
         btyd, a_day = parameters["btyd"], parameters["orders_per_day"]
         out["expected_orders"][buyer] = rows["btyd__expected_days"].to_numpy(np.float64) * a_day

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.errors import UserError
 from models import clv_baselines, inference, metrics
 from models.clv import conformal_ends, fit_clv, level_correction, predict
-from models.clv_shape import Snapshot
+from models.clv_shape import Snapshot, tail_of
 from models.inference import Part
 from tests.purchase_frames import HORIZON, START, histories, rolling
 
@@ -272,6 +272,34 @@ def test_half_a_hybrid_is_the_mean_of_hybrid_and_btyd(frames, part):
     alone, none, half = clv(hybrid_weight=1.0), clv(hybrid_weight=0.0), clv(hybrid_weight=0.5)
     np.testing.assert_allclose(half, (alone + none) / 2)
     assert half.sum() == pytest.approx(none.sum(), rel=1e-6)
+
+
+def test_the_largest_buyers_are_served_what_btyd_expects_of_them(frames, part):
+    _, test = frames
+    buyers = test[test["btyd__x"].notna()]
+    plain = clv_baselines.btyd_alone(part, buyers)["clv"]
+    tail, order = float(np.quantile(plain, 0.8)), np.argsort(plain)
+    cut = Part("clv", {**part.parameters, "tail": tail}, part.boosters)
+    clv, free = predict(cut, buyers)["clv"], predict(part, buyers)["clv"]
+    assert clv.sum() == pytest.approx(free.sum(), rel=1e-6)
+    # Below the tail all keep their shape, up to what the total gives and takes.
+    small = plain <= tail
+    np.testing.assert_allclose(clv[small] / free[small], (clv / free)[small].mean(), rtol=0.05)
+    # Above it BTYD's share is 1 - tail / BTYD CLV: most of the largest buyers'.
+    top = order[-1]
+    share = 1 - tail / plain[top]
+    kept = (clv[top] - share * plain[top]) / (1 - share)
+    assert kept == pytest.approx(free[top] * (clv / free)[small].mean(), rel=0.05)
+
+
+def test_a_tail_is_never_more_than_one_buyer_in_forty():
+    def tail(count):
+        rows = pd.DataFrame({"btyd__clv": np.arange(1.0, count + 1)})
+        return tail_of(Snapshot(START, {}, rows))
+
+    assert tail(39) is None
+    assert tail(400) == 391.0
+    assert tail(10_000) == 9941.0
 
 
 def test_equal_amounts_leave_room_on_both_sides_of_an_active_buyer(part):
