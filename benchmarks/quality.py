@@ -87,8 +87,9 @@ class Found:
 
     records: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, content: Iterable[dict[str, Any]], variant: str) -> None:
-        self.records += [{**record, "variant": variant} for record in content]
+    def add(self, content: Iterable[dict[str, Any]], case: Case | None) -> None:
+        told = {"variant": case.variant if case else "", "own": not (case and case.settings)}
+        self.records += [{**record, **told} for record in content]
 
 
 def run(case: Case, work: Path) -> None:
@@ -133,12 +134,12 @@ def run_simulated(scenario: str, work: Path) -> None:
 
 def read(work: Path) -> dict[str, Found]:
     """Records under a work folder by data set."""
-    variants = {case.name: case.variant for case in CASES}
+    cases = {case.name: case for case in CASES}
     found: dict[str, Found] = {}
     for file in sorted((work / "records").glob("*.json")):
         data = file.stem.split(".")[0]
         content = json.loads(file.read_text(encoding="utf-8"))
-        found.setdefault(data, Found()).add(content, variants.get(file.stem, ""))
+        found.setdefault(data, Found()).add(content, cases.get(file.stem))
     return found
 
 
@@ -150,8 +151,8 @@ def tables(found: dict[str, Found]) -> str:
             lines += [f"### {data}", "", *_bars(bars, found[data].records), ""]
     for data, content in found.items():
         if data in BARS:
-            plain = [r for r in content.records if not r["variant"]]
-            lines += [f"### Generic gates on {data}", "", *gate_lines(plain), ""]
+            own = [record for record in content.records if record["own"]]  # the config as it stands
+            lines += [f"### Generic gates on {data}", "", *gate_lines(own), ""]
         if data.startswith("simulated"):
             lines += [f"### Beside the truth: {data}", "", *_oracle(content.records), ""]
     return "\n".join(lines)

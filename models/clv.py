@@ -38,6 +38,7 @@ MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
 COVERAGE = 0.8
 HYBRID_WEIGHTS = (1.0, 0.5)  # share of the hybrid beside BTYD, tried in this order
 CLEAR_GAIN, LARGE_GAIN = 2.0, 0.025  # its gain, in standard errors and relative, to serve it alone
+LARGE_SQUARES = 0.1  # gain in squared error that is as large
 MIN_END = 0.5  # multiples of the scale that an active buyer's interval has on either side
 MIN_GROUP = 50  # residuals a group of the interval needs of its own
 BELOW = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16)  # share left below the interval
@@ -164,9 +165,9 @@ def _gated(
 ) -> tuple[Part, dict[str, float], dict[str, int]]:
     """The better of hybrid and BTYD on the validation snapshot, both with its BTYD and level.
 
-    A hybrid whose gain in deviance is not clear is served as the mean of both; one that loses in
-    deviance, or in squared error, is not served: on made-up histories a tolerance for chance let
-    more hybrids lose on later dates than it let win.
+    A hybrid whose gain in deviance is not clear, or large neither there nor in squared error, is
+    served as the mean of both; one that loses in deviance, or in squared error, is not served: on
+    made-up histories a tolerance for chance let more hybrids lose on later dates than it let win.
     Also the Tweedie deviance of each, and the rounds of the trees.
     """
     earlier = [s for s in snapshots if s.at < validation.at]
@@ -189,7 +190,8 @@ def _gated(
     glm, boosters, rounds = fit_shapes(earlier, validation, columns, seed=seed, threads=threads)
     hybrid = Part("clv", {**head, "serve": "hybrid", "glm": glm}, boosters)
     gain = _losses(plain, validation) - _losses(hybrid, validation)
-    clear = _errors(gain) >= CLEAR_GAIN and gain.mean() >= LARGE_GAIN * abs(deviance["btyd"])
+    large = gain.mean() >= LARGE_GAIN * abs(deviance["btyd"])
+    clear = _errors(gain) >= CLEAR_GAIN and (large or _closer(plain, hybrid, validation))
     for weight in HYBRID_WEIGHTS[0 if clear else 1 :]:
         mixed = Part("clv", {**hybrid.parameters, "hybrid_weight": weight}, boosters)
         deviance["hybrid"] = _deviance(mixed, validation)
@@ -212,6 +214,13 @@ def _deviance(part: Part, validation: Snapshot) -> float:
 
 def _squares(part: Part, validation: Snapshot) -> Array:
     return np.asarray((predict(part, validation.rows)["clv"] - validation.spend) ** 2)
+
+
+def _closer(plain: Part, hybrid: Part, validation: Snapshot) -> bool:
+    """Whether the hybrid's squared error is smaller by much, and clearly."""
+    squares = _squares(plain, validation)
+    gain = squares - _squares(hybrid, validation)
+    return _errors(gain) >= CLEAR_GAIN and bool(gain.mean() >= LARGE_SQUARES * squares.mean())
 
 
 def _errors(difference: Array) -> float:

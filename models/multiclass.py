@@ -45,6 +45,7 @@ MIN_CUSTOMERS = 100  # below it rows repeat so few customers that no snapshot ca
 MIN_CLASS = 20  # fit rows of a class below which it is left to the table
 # Rows learned from, and rows times columns: more add time and nothing else.
 MAX_ROWS, MAX_CELLS = 200_000, 15_000_000
+THIRDS = 3  # parts of the customers of which one is held out to choose the rounds
 HELD_OUT = 5  # one customer in so many validates where there is one snapshot only
 SLACK_DAYS = 7
 
@@ -192,8 +193,40 @@ class Inputs:
 
     def before(self, *callbacks: Any) -> lgb.Booster:
         """Booster fitted without the validation rows, which stop it early."""
-        train = lgb.Dataset(self.x[self.fit], self.code[self.fit], params=self.binning)
-        held = self.x[self.validation], self.code[self.validation]
+        return self._stopped(self.fit, self.validation, *callbacks)
+
+    def rounds(self, share: Array) -> int:
+        """Rounds that serve customers best who were held out, at the validation snapshot.
+
+        Parameters
+        ----------
+        share
+            `customer_share` of all rows: thirds of it are held out in turn, on many rows one.
+        """
+        third = np.floor(share * THIRDS)
+        held = range(THIRDS if self.few(len(self.fit)) else 1)
+        found = []
+        for number in held:
+            fit, validation = self.fit[third[self.fit] != number], self.validation
+            validation = validation[third[validation] == number]
+            if len(fit) and len(validation):
+                found.append(self._stopped(fit, validation).best_iteration)
+        return max(1, round(float(np.mean(found)))) if found else 1
+
+    def few(self, rows: int) -> bool:
+        """Whether that many rows are so few that single fits are noisy."""
+        return rows * self.x.shape[1] <= FEW_CELLS
+
+    def grown(self, rows: Array, rounds: int, seeds: int = 1) -> list[lgb.Booster]:
+        """Boosters of so many rounds, which differ in their seed."""
+        data = lgb.Dataset(self.x[rows], self.code[rows], params=self.binning)
+        first = self.settings["seed"]
+        settings = [self.settings | {"seed": first + number} for number in range(seeds)]
+        return [lgb.train(each, data, rounds) for each in settings]
+
+    def _stopped(self, fit: Array, validation: Array, *callbacks: Any) -> lgb.Booster:
+        train = lgb.Dataset(self.x[fit], self.code[fit], params=self.binning)
+        held = self.x[validation], self.code[validation]
         stop = lgb.early_stopping(PATIENCE, verbose=False)
         return lgb.train(
             dict(self.settings),
@@ -240,6 +273,7 @@ def fit_trees(
     threads: int,
     trees: Mapping[str, Any] | None = None,
     seeds: int = 1,
+    share: Array | None = None,
 ) -> Trees | None:
     """Fit on the fit rows with early stopping, then again on all; None where there is too little.
 
@@ -259,19 +293,23 @@ def fit_trees(
         Settings in place of those of `TREES`.
     seeds
         Final fits, where there are at most `FEW_CELLS` values; more need no second one.
+    share
+        `customer_share` of the rows: customers held out choose the rounds. Without it the
+        validation rows do, most of whose customers have been seen at an earlier snapshot.
     """
     settings: dict[str, Any] = {"seed": seed, "threads": threads, "trees": trees}
     inputs = tree_inputs(x, y, rows, classes=classes, **settings)
     if inputs is None:
         return None
-    before = inputs.before()
-    rounds = max(1, round(REFIT_FACTOR * before.best_iteration))
+    if share is None:
+        before = inputs.before()
+        best = before.best_iteration
+    else:
+        best = inputs.rounds(share)
+        before = inputs.grown(inputs.fit, best)[0]
+    rounds = max(1, round(REFIT_FACTOR * best))
     both = np.sort(np.concatenate([inputs.fit, inputs.validation]))
-    everything = lgb.Dataset(inputs.x[both], inputs.code[both], params=inputs.binning)
-    final, *more = (
-        lgb.train(inputs.settings | {"seed": seed + number}, everything, rounds)
-        for number in range(seeds if len(both) * x.shape[1] <= FEW_CELLS else 1)
-    )
+    final, *more = inputs.grown(both, rounds, seeds if inputs.few(len(both)) else 1)
     return Trees(before=before, final=final, rounds=rounds, more=tuple(more))
 
 

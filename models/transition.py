@@ -22,6 +22,7 @@ from models.multiclass import (
     MIN_CUSTOMERS,
     Rows,
     Trees,
+    customer_share,
     derived_inputs,
     fit_trees,
     frequent,
@@ -101,7 +102,9 @@ def fit_transition(
         columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
         x = inference.matrix(inputs, columns)
         found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
-        where = fit_trees(x, destination, rows, **found, trees=settings, seeds=fits)
+        # Unlike the timing, which rule clocks mostly tell, this runs on into single customers.
+        share = customer_share(frame["customer_id"])
+        where = fit_trees(x, destination, rows, **found, trees=settings, seeds=fits, share=share)
         x = np.column_stack([x, destination])
         timing_codes = frequent((cell % periods)[movers.fit], periods)
         found["classes"] = timing_codes

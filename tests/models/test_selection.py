@@ -74,7 +74,7 @@ def test_a_transition_model_of_wide_data_is_as_good(monkeypatch: pytest.MonkeyPa
     assert len(columns[0]) <= 120  # 60 for where to, 60 for when
     assert len(columns[1]) > 250
     assert {"activity__level", "purchase__recency_days"} <= set(columns[0])
-    assert losses[0] < 1.02 * losses[1]
+    assert losses[0] < losses[1] + 0.003  # near certain: of either little is left
 
 
 def test_rows_are_thinned_by_whole_customers(monkeypatch: pytest.MonkeyPatch) -> None:
