@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 from features import blocks as block_module
+from features import store
 from features.archive import FOLDER, feature_file, read_features
 from features.blocks import Blocks, of_each, open_blocks, too_large
 from features.everybody import Everybody
 from features.past import past
+from flows.reasons import reasons_of
 from flows.workspace import Workspace
 from models import registry
 from models.block_scoring import score_by_blocks
@@ -108,3 +110,19 @@ def test_what_fits_is_asked_at_once(space: Workspace) -> None:
     assert too_large(space.output, config.model_copy(update={"memory_limit": "1MB"}))
     (customers,) = of_each(space.output, config, lambda tallies: tallies.daily.num_rows)
     assert customers > 0
+
+
+def test_reasons_of_parts_equal_reasons_of_one_file(
+    space: Workspace, blocks: Blocks, tmp_path: Path
+) -> None:
+    archive = space.archive()
+    run, customers = store.read_current(space.output).run, archive.builder.history.customers
+    asked = [*customers[::7].tolist(), "nobody"]
+    expected = reasons_of(space, run.run_id, asked)
+    finish = Finish(Stamp("here", AT))
+    loaded, at = registry.load(space.tracking()), archive.builder.last_snapshot
+    score_by_blocks(loaded, blocks, at, finish, into=tmp_path)
+    assert feature_file(space.output / FOLDER, at).is_dir()
+    found = reasons_of(space, run.run_id, asked)
+    assert len(expected) > 20
+    pd.testing.assert_frame_equal(found, expected)
