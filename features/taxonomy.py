@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from features.condition_reader import Vocabulary, evaluate, read_rule
 from features.config import Config, StagesFile
@@ -44,25 +44,6 @@ def load_taxonomy(config: Config) -> Taxonomy:
         preset=given.preset,
         minor_units=config.minor_units,
         event_types={t for types in config.role_types().values() for t in types},
-        attributes=attributes,
-    )
-
-
-def parse_taxonomy(
-    content: dict[str, Any],
-    params: dict[str, int | float],
-    *,
-    where: str,
-    minor_units: int = 2,
-    event_types: Collection[str] = (),
-    attributes: Collection[str] = (),
-) -> Taxonomy:
-    """A taxonomy from its YAML mapping and parameter values (see `load_taxonomy`)."""
-    return parse(
-        Spot(content, where),
-        params,
-        minor_units=minor_units,
-        event_types=event_types,
         attributes=attributes,
     )
 

@@ -1,4 +1,4 @@
-"""Shared by all tests: hypothesis is repeatable."""
+"""Shared by all tests: hypothesis is repeatable, and long files begin first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,27 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# Files that take a minute or more, the longest first: a worker that begins one of them last would
+# work alone at the end. Of the plain tests, then of those that only CI runs.
+LONG = (
+    "test_pages_run",
+    "test_kills",
+    "test_examples",
+    "test_example_runs",
+    "test_monitor_drift",
+    "test_promote",
+    "test_init",
+    "test_servers",
+    "test_alarm_events",
+    "test_loading",
+    "test_leads",
+    "test_privacy_postgres",
+    "test_backfill",
+    "test_deployments",
+)
 
 # The same examples on every machine and no deadline: a slow machine is no failure.
 settings.register_profile(
@@ -19,3 +39,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("stagecast")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order in which they should begin; within each, the order of its tests."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))

@@ -10,7 +10,8 @@ from campaigns.playbook import StageSet, load_playbook, load_playbooks
 from campaigns.rules import KNOWN_COLUMNS
 from features.config import parse_yaml
 from features.errors import UserError
-from features.taxonomy import parse_taxonomy
+from features.marked import Spot
+from features.taxonomy import parse
 from tests.campaigns.campaign_examples import TAXONOMY, playbook
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "campaigns").glob("*.yaml"))
@@ -30,7 +31,7 @@ def test_the_shipped_playbooks_load_in_order_of_priority() -> None:
 
 def taxonomy_of(name: str) -> StageSet:
     file = SHIPPED[0].parents[1] / "stages" / f"{name}.yaml"
-    return StageSet.of(parse_taxonomy(parse_yaml(file), {}, where=file.name))
+    return StageSet.of(parse(Spot(parse_yaml(file), file.name), {}))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -79,7 +80,7 @@ def test_all_sixteen_playbooks_ship_in_the_order_of_their_priorities() -> None:
 
 def test_stages_are_read_from_a_full_taxonomy() -> None:
     file = SHIPPED[0].parents[1] / "stages" / "recency_frequency.yaml"
-    stages = StageSet.of(parse_taxonomy(parse_yaml(file), {"L": 28}, where=file.name))
+    stages = StageSet.of(parse(Spot(parse_yaml(file), file.name), {"L": 28}))
     assert stages.name == "recency_frequency"
     assert stages.kind("silent_buyers") == ("lapsed",)
     assert set(stages.kind("active")) == set(stages.stages) - {"lapsed"}

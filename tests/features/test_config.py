@@ -12,7 +12,8 @@ import yaml
 
 from features.config import Config, StagesFile, dump, find, load
 from features.errors import UserError
-from features.taxonomy import load_taxonomy, parse_taxonomy
+from features.marked import Spot
+from features.taxonomy import load_taxonomy, parse
 from features.timeline import Span, require_history
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -299,7 +300,7 @@ NO = {"name": "no", "default": True}
 def test_bad_taxonomies(change: dict[str, Any], said: str) -> None:
     content = {"buying_stage": "no", "stages": [YES, NO]} | change
     with pytest.raises(UserError) as caught:
-        parse_taxonomy(content, {}, where="stages.yaml")
+        parse(Spot(content, "stages.yaml"), {})
     assert said in str(caught.value)
 
 

@@ -20,9 +20,10 @@ from features.datasets import simulated
 from features.datasets.simulation import scenario
 from features.datasets.simulation.plan import BLOCK, LOOKUP, lookup
 from features.errors import UserError
+from features.marked import Spot
 from features.stages import stage_at
 from features.tallies import Tallies
-from features.taxonomy import parse_taxonomy
+from features.taxonomy import parse
 from features.timeline import day_number
 from features.windows import history
 from tests.features.simulated_tables import frame, moments, read
@@ -286,7 +287,7 @@ def test_every_stage_is_lived_in_and_left_both_ways(
     tallied: tuple[configs.Config, Tallies], name: str
 ) -> None:
     config, tallies = tallied
-    taxonomy = parse_taxonomy(TAXONOMIES[name], {}, where=name)
+    taxonomy = parse(Spot(TAXONOMIES[name], name), {})
     past = history(tallies, config.role_types())
     dates = [day_number(dt.date(2023, 7, 3)) + 28 * k for k in range(19)]
     path = np.stack([stage_at(taxonomy, past, day) for day in dates])

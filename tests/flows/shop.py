@@ -18,6 +18,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from models import registry
+from models.registry import SCORER
+from models.tracking import Tracking
 from tests.local_servers import local_server
 
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -103,6 +106,15 @@ def shared_prefect() -> dict[str, str]:
         )
     )  # fmt: skip
     return {"PREFECT_API_URL": f"{server.address}/api"}
+
+
+def another_champion(tracking: Tracking) -> None:
+    """Make the champion's parts a version of their own, and that one champion."""
+    loaded = registry.load(tracking)
+    with tracking.run("another scorer") as run:
+        parts, head = loaded.scorer.parts, loaded.scorer.head
+        made = registry.log_version(run, SCORER, parts, head=head, description="", tags={})
+    registry.set_champion(tracking, SCORER, made.version, reason="a test")
 
 
 def stagecast(

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -21,6 +21,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from flows.workspace import Workspace
+from tests.flows.shop import another_champion
 from tests.page_blocks import ROOT, Block, all_blocks
 
 pytestmark = pytest.mark.services
@@ -136,14 +138,24 @@ def test_own_orders_become_a_report_in_three_commands(place: Place) -> None:
         assert list(place.folder.glob(told.replace("<run>", "*"))), told
 
 
-def test_the_readme_s_three_commands_for_own_data(place: Place) -> None:
-    shutil.copy(place.folder / "examples" / "orders.csv", place.folder / "orders.csv")
-    (block,) = of("README.md")
-    assert place.run(block).count("opened my-shop/runs/") >= 1
+def test_the_readme_s_three_commands_are_those_of_the_page_and_open_its_report(
+    place: Place,
+) -> None:
+    (block,), (page,) = of("README.md"), of("docs/own-data.md")
+    looked, ran, opened = block.commands().splitlines()
+    # The page's commands were run above; the README's name another file and leave the rest.
+    names = {"examples/orders.csv": "orders.csv", "--output my-shop.yaml ": ""}
+    names |= {"my-shop.yaml": "orders.yaml"}
+    for said, theirs in zip((looked, ran), page.commands().splitlines()[1:], strict=True):
+        for name, other in names.items():
+            theirs = theirs.replace(name, other)
+        assert said.split("#")[0].strip() == theirs
+    assert place.run(replace(block, text=opened)).count("opened my-shop/runs/") >= 1
 
 
 def test_the_operator_s_commands(place: Place) -> None:
     back, fill = of("docs/operate.md")
+    another_champion(Workspace(place.folder / "my-shop").tracking())
     assert "champion" in place.run(back)
     place.run(fill)
     with duckdb.connect(str(place.folder / "my-shop" / "stagecast.duckdb"), read_only=True) as db:

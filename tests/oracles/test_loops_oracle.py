@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from features.build import Builder
 from features.contracts import ROLES
 from features.errors import UserError
+from features.marked import Spot
 from features.stages import stage_at, timers
 from features.stays import present_stay
-from features.taxonomy import parse_taxonomy
+from features.taxonomy import parse
 from tests.oracles import loops
 from tests.oracles.histories import TAXONOMY, Event, builder, shops
 from tests.oracles.loops import as_of, inside, stage_of
@@ -88,7 +89,7 @@ def test_any_taxonomy_gives_the_stage_that_loops_give(
     first = min(e.day for e in events)
     for content in [*drawn, TAXONOMY]:
         try:
-            taxonomy = parse_taxonomy(content, {}, where="drawn")
+            taxonomy = parse(Spot(content, "drawn"), {})
         except UserError:  # what is refused never happens: see the plain rules oracle
             continue
         for at in range(first, first + 50, 7):

@@ -346,12 +346,13 @@ def test_every_stage_shows_the_metrics_its_taxonomy_names(
 
 
 def test_activecampaigns_metrics_are_defined_too() -> None:
+    from features.marked import Spot
     from features.metric_catalog import named
-    from features.taxonomy import parse_taxonomy
+    from features.taxonomy import parse
 
     for name in ("activecampaign", "omnisend"):
         content = configs.parse_yaml(configs.find(f"stages/{name}.yaml"))
-        for stage in parse_taxonomy(content, {}, where=name).stages:
+        for stage in parse(Spot(content, name), {}).stages:
             for metric in (*stage.advice.metrics, *stage.advice.our_metrics):
                 assert named(metric), metric
 

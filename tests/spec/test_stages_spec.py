@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from features.build import Builder
+from features.marked import Spot
 from features.stages import stage_at, timers
-from features.taxonomy import parse_taxonomy
+from features.taxonomy import parse
 from features.timeline import day_number
 from tests.oracles.histories import Event, builder, local
 
@@ -56,7 +57,7 @@ WHAT = re.compile(
 )
 
 
-def parse(table: str) -> tuple[int, list[tuple[str, list[Event], str]]]:
+def rows_of(table: str) -> tuple[int, list[tuple[str, list[Event], str]]]:
     """Day of the snapshot, and each line's name, events and stage."""
     head, _, *lines = table.strip().splitlines()
     at = day_number(dt.date.fromisoformat(head.split()[2]))
@@ -78,7 +79,7 @@ def parse(table: str) -> tuple[int, list[tuple[str, list[Event], str]]]:
 
 @pytest.mark.parametrize("table", [AT_THE_SPRING_CHANGE, AT_THE_AUTUMN_CHANGE])
 def test_stage_tables(table: str, tmp_path: Path) -> None:
-    at, cases = parse(table)
+    at, cases = rows_of(table)
     shop = builder([e for _, events, _ in cases for e in events], tmp_path / "e.csv")
     frame = shop.features(at).set_index("customer_id")["stage"].to_dict()
     assert {who: frame.get(who, "-") for who, _, _ in cases} == {who: s for who, _, s in cases}
@@ -113,7 +114,7 @@ def two_orders(tmp_path_factory: pytest.TempPathFactory) -> Builder:
 )
 def test_measures(rule: dict[str, Any], stage: str, two_orders: Builder) -> None:
     stages = [{"name": "yes", "when": rule}, {"name": "no", "default": True}]
-    taxonomy = parse_taxonomy({"buying_stage": "no", "stages": stages}, {}, where="one rule")
+    taxonomy = parse(Spot({"buying_stage": "no", "stages": stages}, "one rule"), {})
     code = stage_at(taxonomy, two_orders.history, day_number(dt.date(2021, 3, 16)))
     assert taxonomy.names[int(code[0])] == stage
 
