@@ -29,8 +29,6 @@ from features.tally_expressions import (
     ATTRIBUTE_SCHEMA,
     attribute_tally,
     daily_tally,
-    merged,
-    merged_attributes,
 )
 
 
@@ -80,22 +78,20 @@ def tally_on_spark(
     refuse_future(config, latest)
     with user_errors():
         links, reports = _links(cluster, config, latest, quarantine, temporary)
-        daily, chosen, kept = [], [], []
+        texts, counted, sources, kept = Texts(), [], [], []
         for number in range(len(config.sources)):
             staged, report = _staged(cluster, number, config, latest, quarantine, links, erased)
             kept.append(staged)
             reports.append(report)
             events = usable(cluster.backend.table(f"staged_{number}"), config.sources[number],
                             config, links).rename(customer="customer_id")  # fmt: skip
-            texts = Texts()
-            daily.append(daily_tally(counted_once(signed(orders_of(events), texts, config))))
-            attributes = attribute_tally(events, texts, [*config.attributes(), "channel"])
-            if attributes is not None:
-                chosen.append(attributes)
+            counted.append(counted_once(signed(orders_of(events), texts, config)))
+            sources.append(events)
         into.mkdir(parents=True, exist_ok=True)
-        _write(cluster, merged(daily), into / "daily.parquet")
-        if chosen:
-            _write(cluster, merged_attributes(chosen), into / "attributes.parquet")
+        _write(cluster, daily_tally(counted), into / "daily.parquet")
+        chosen = attribute_tally(sources, texts, [*config.attributes(), "channel"])
+        if chosen is not None:
+            _write(cluster, chosen, into / "attributes.parquet")
         else:
             nothing = ATTRIBUTE_SCHEMA.empty_table().cast(_plain(ATTRIBUTE_SCHEMA))
             pq.write_table(nothing, into / "attributes.parquet")

@@ -43,8 +43,6 @@ from features.tally_expressions import (
     DAILY_KEYS,
     attribute_tally,
     daily_tally,
-    merged,
-    merged_attributes,
 )
 from features.timeline import day_date
 from features.told import Told, unheard
@@ -152,24 +150,22 @@ def _tally_shard(
     numbers: Numbers, shard: Shard, reads: list[_Read], config: Config, keep: Keep
 ) -> int:
     """Tally the customers of a shard, of all sources; the number of days that have any."""
-    daily, chosen = [], []
+    counted = []
     for read, events in zip(reads, shard.events, strict=True):
         orders, before = signed(orders_of(events), numbers, config), read.before
         if before is not None:
             before = shard.customers(_in_numbers(numbers, before, "customer"))
             refuse_earlier(orders, before)
-        daily.append(daily_tally(counted_once(orders, before)))
-        attributes = attribute_tally(events, numbers, [*config.attributes(), "channel"])
-        if attributes is not None:
-            chosen.append(attributes)
+        counted.append(counted_once(orders, before))
         if read.orders_like("order_id"):
             named = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
             kept = numbers.texts(named, ("customer", "event_type")).to_pyarrow()
             keep.add("orders", _of_source(kept, read.number))
-    days = numbers.sorted(merged(daily), DAILY_KEYS)
+    days = numbers.sorted(daily_tally(counted), DAILY_KEYS)
     keep.add("daily", days)
-    if chosen:
-        found = numbers.sorted(merged_attributes(chosen), ATTRIBUTE_KEYS)
+    chosen = attribute_tally(list(shard.events), numbers, [*config.attributes(), "channel"])
+    if chosen is not None:
+        found = numbers.sorted(chosen, ATTRIBUTE_KEYS)
         keep.add("attributes", found.cast(ATTRIBUTE_SCHEMA))
     return int(days.num_rows)
 
