@@ -26,7 +26,10 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Folder of an earlier run; its tallies are used if fresh."),
 ]
-At = Annotated[str, typer.Option("--at", help="Date; events strictly before it count.")]
+At = Annotated[
+    str | None,
+    typer.Option("--at", help="Date; events strictly before it count. Default: the last snapshot."),
+]
 
 
 def day_of(text: str, option: str) -> int:
@@ -43,6 +46,19 @@ def day_of(text: str, option: str) -> int:
         return day_number(dt.date.fromisoformat(text))
     except ValueError as error:
         raise UserError(option, found=repr(text), expected="a date like 2017-10-01") from error
+
+
+def _asked(at: str | None) -> int | None:
+    """Day of `--at`, refused before anything is read; None where it is the last snapshot."""
+    return None if at is None else day_of(at, "--at")
+
+
+def _dated(asked: int | None, builder: Builder) -> tuple[int, str]:
+    """Day asked for, and how it is written."""
+    from features.timeline import day_date
+
+    day = builder.last_snapshot if asked is None else asked
+    return day, str(day_date(day))
 
 
 def _loaded(
@@ -114,7 +130,7 @@ def data_set(config: str | None, output: Path | None, overrides: list[str] | Non
 
 @app.command()
 def show(
-    at: At,
+    at: At = None,
     config: ConfigFile = None,
     to: Annotated[str | None, typer.Option(help="Second date, for the moves.")] = None,
     json_file: JsonFile = None,
@@ -126,16 +142,17 @@ def show(
     from flows.console import console, deliver
     from flows.stage_tables import counts_table, moves_table
 
-    first, second = day_of(at, "--at"), None if to is None else day_of(to, "--to")
-    if second is not None and second < first:
-        raise UserError("--to", found=to, expected=f"a date not before {at}")
+    asked, second = _asked(at), None if to is None else day_of(to, "--to")
     builder = data_set(config, output, overrides)
+    first, date = _dated(asked, builder)
+    if second is not None and second < first:
+        raise UserError("--to", found=to, expected=f"a date not before {date}")
     found = standing(builder.taxonomy, builder.history, first, second)
 
     def show_tables() -> None:
-        console.print(counts_table(found, at))
+        console.print(counts_table(found, date))
         if to is not None:
-            console.print(moves_table(found, at, to))
+            console.print(moves_table(found, date, to))
 
     content = {"counts": found.counts, "transitions": found.transitions}
     deliver(content, json_file, show_tables)
@@ -144,7 +161,7 @@ def show(
 @app.command()
 def explain(
     customer: Annotated[str, typer.Argument(help="Id of the customer, as the source has it.")],
-    at: At,
+    at: At = None,
     config: ConfigFile = None,
     json_file: JsonFile = None,
     output: Output = None,
@@ -159,8 +176,9 @@ def explain(
     from flows.console import console, deliver
     from flows.stage_tables import reason_line
 
-    day = day_of(at, "--at")
+    asked = _asked(at)
     builder = data_set(config, output, overrides)
+    day, date = _dated(asked, builder)
     history = builder.history
     position = int(np.searchsorted(history.customers, customer))
     known = position < len(history.customers) and history.customers[position] == customer
@@ -171,18 +189,18 @@ def explain(
     if history.exists_from[position] > day:
         since = day_date(int(history.exists_from[position]))
         raise UserError(
-            "--at", found=at, expected=f"{since} or later: nothing was known of {customer} before"
+            "--at", found=date, expected=f"{since} or later: nothing was known of {customer} before"
         )
     found = reasons_of(
         builder.taxonomy, history, position, day, minor_units=builder.config.minor_units
     )
 
     def show_reasons() -> None:
-        console.print(f"{escape(customer)} on {at}, by the rules of {builder.taxonomy.name}:")
+        console.print(f"{escape(customer)} on {date}, by the rules of {builder.taxonomy.name}:")
         for reason in found:
             console.print(reason_line(reason))
 
-    content = {"customer_id": customer, "at": at, "taxonomy": builder.taxonomy.name}
+    content = {"customer_id": customer, "at": date, "taxonomy": builder.taxonomy.name}
     deliver(content | {"rules": [asdict(reason) for reason in found]}, json_file, show_reasons)
 
 
@@ -213,7 +231,7 @@ def path(
 
 @app.command()
 def disagree(
-    at: At,
+    at: At = None,
     config: ConfigFile = None,
     top: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
     json_file: JsonFile = None,
@@ -233,13 +251,14 @@ def disagree(
     from flows import disagreement as lists
     from flows.console import deliver, step
 
-    day = day_of(at, "--at")
+    asked = _asked(at)
     loaded, fresh = _loaded(config, output, overrides)
     declared(loaded)
     tallied = None if fresh is not None else lambda: _tallied(loaded)
     with lists.recorded_archive(loaded, tallied, fresh) as archive:
+        day, date = _dated(asked, archive.builder)
         lists.check_date(archive, day)
-        step(f"fitting on the records known on {at}, cross-fitted by customer")
+        step(f"fitting on the records known on {date}, cross-fitted by customer")
         from models.disagreement import disagreement
 
         found = disagreement(archive, day, threads=loaded.threads)

@@ -246,6 +246,10 @@ def test_the_command_line_shows_explains_and_writes_paths(tmp_path: Path) -> Non
     }
     done = run.invoke(app, ["stages", "explain", "a", *common, "--at", "2021-03-16"])
     assert "saw 2" in done.output, done.output
+    # Without a date: the day after the last event, two days after the last purchase.
+    assert run.invoke(app, ["stages", "explain", "a", *common]).output == done.output.replace(
+        "2021-03-16", "2021-03-15"
+    ).replace("saw 2", "saw 1")
     done = run.invoke(app, ["stages", "explain", "nobody", *common, "--at", "2021-03-16"])
     assert isinstance(done.exception, UserError)
     path = tmp_path / "path.parquet"
