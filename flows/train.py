@@ -35,7 +35,7 @@ from models.training import LearnedFrom
 from models.uplift_part import told
 from models.workers import workers
 
-SLOWEST_FIRST: tuple[Task, ...] = ("clv", "churn", "transition", "stage")
+SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
 
 
 @task(name="train and register the four models")
