@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from purchase_frames import START, snapshot
 
 from models import inference
 from models.inference import Part
+from tests.purchase_frames import START, snapshot
 
 HORIZON = 90
 VALUE = {"p": 4.0, "q": 3.0, "v": 20.0}  # a mean of 4 x 20 / (3 - 1) = 40 a purchase day
