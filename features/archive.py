@@ -312,16 +312,15 @@ def open_archive(output: Path, config: Config) -> Archive:
     return Archive(output / FOLDER, Builder.from_tallies(config, tallies, records))
 
 
-def read_tallies(output: Path, *, event_types: Sequence[str] | None = None) -> Tallies:
-    """The stored tallies of an output folder, of some event types or all.
+def read_tallies(output: Path) -> Tallies:
+    """The stored tallies of an output folder (errors as `open_archive`)."""
+    return segments.read(output / FOLDER / TALLIES, required_manifest(output).segments)
 
-    Raises
-    ------
-    UserError
-        As `open_archive`.
-    """
+
+def read_days(output: Path, event_types: Sequence[str]) -> Tallies:
+    """The stored days of some event types, without choices (errors as `open_archive`)."""
     names = required_manifest(output).segments
-    return segments.read(output / FOLDER / TALLIES, names, event_types)
+    return segments.read_days(output / FOLDER / TALLIES, names, event_types)
 
 
 def required_manifest(output: Path) -> Manifest:

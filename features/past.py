@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.archive import read_tallies, required_manifest
+from features.archive import read_days, required_manifest
 from features.blocks import of_each
 from features.condition_reader import Vocabulary, read_rule
 from features.conditions import Measure, Rule, subjects_of
@@ -117,8 +117,8 @@ class _Question:
 def _stored_gap(output: Path, config: Config, at: int) -> float:
     """`median_gap` of the stored tallies, of which only purchases are read."""
     role_types = config.role_types()
-    tallies = read_tallies(output, event_types=role_types.get("purchase", ()))
-    return median_gap(history(tallies, role_types, choices=False), at)
+    bought = read_days(output, role_types.get("purchase", ()))
+    return median_gap(history(bought, role_types), at)
 
 
 def _sent(channel: str | None) -> Subject:

@@ -21,6 +21,7 @@ from features.faults import boundary
 from features.ledger import Manifest
 from features.orders import Seen
 from features.tallies import Tallies
+from features.tally_expressions import ATTRIBUTE_SCHEMA
 
 TABLES = ("daily", "attributes", "sessions", "orders", "event_ids")
 MOST = 64  # segments are put together once there are more
@@ -89,12 +90,17 @@ def write(folder: Path, name: str, tallies: Tallies) -> None:
                 writer.add(table, rows)
 
 
-def read(folder: Path, names: Sequence[str], event_types: Sequence[str] | None = None) -> Tallies:
-    """All segments together, without what only later files need; of some event types or all."""
-    asked = None if event_types is None else pc.field("event_type").isin(list(event_types))
-    daily, attributes = (_read(folder, names, table, asked) for table in ("daily", "attributes"))
+def read(folder: Path, names: Sequence[str]) -> Tallies:
+    """All segments together, without what only later files need."""
+    daily, attributes = (_read(folder, names, table) for table in ("daily", "attributes"))
     sessions = [name for name in names if (folder / name / "sessions.parquet").exists()]
     return Tallies(daily, attributes, _read(folder, sessions, "sessions") if sessions else None)
+
+
+def read_days(folder: Path, names: Sequence[str], event_types: Sequence[str]) -> Tallies:
+    """The days of some event types, without what customers chose."""
+    asked = pc.field("event_type").isin(list(event_types))
+    return Tallies(_read(folder, names, "daily", asked), ATTRIBUTE_SCHEMA.empty_table())
 
 
 def read_some(folder: Path, names: Sequence[str], first: str, end: str | None) -> Tallies:
