@@ -57,7 +57,8 @@ def unreadable(name: str, error: Exception) -> UserError:
         f"sources: {name}",
         found=said(error),
         expected="rows that can be read with the declared columns, encoding and delimiter",
-        mend="check the file for broken lines and quoting, and the source's `csv:` block",
+        mend="check the file for broken lines, quoting and mixed ends of line (Windows' beside "
+        "Unix's), and the source's `csv:` block",
     )
 
 

@@ -194,20 +194,36 @@ def print_plan(plan: CampaignPlan) -> None:
     from flows.console import console, table
 
     header = [
-        "campaign", "eligible", "barred", "overlap", "treatment", "control", "expected value",
-        "value is", "cost", "detectable effect", "export",
+        "campaign", "eligible", "barred", "overlap", "treatment", "control", "value", "cost",
+        "detectable", "export",
     ]  # fmt: skip
     rows = [
         (
             row.campaign_id, row.eligible, row.barred, row.overlap, row.treatment, row.control,
-            float(row.expected_value), row.value_label, float(row.cost),
+            float(row.expected_value), float(row.cost),
             None if row.smallest_detectable_effect != row.smallest_detectable_effect
             else float(row.smallest_detectable_effect),
             "plan only" if row.plan_only else f"waits: {row.held}" if row.held else "ready",
         )
         for row in plan.table.itertuples()
     ]  # fmt: skip
-    table(f"Plan at {plan.snapshot_at:%Y-%m-%d} (nothing written)", header, rows)
+    # Where nobody is barred or wanted twice, the columns say nothing.
+    said = [
+        number
+        for number, name in enumerate(header)
+        if name not in ("barred", "overlap") or any(row[number] for row in rows)
+    ]
+    shown = [[row[number] for number in said] for row in rows]
+    table(
+        f"Plan at {plan.snapshot_at:%Y-%m-%d} (nothing written)",
+        [header[number] for number in said],
+        shown,
+    )
+    meant = plan.table.groupby("value_label", sort=False)["campaign_id"].agg(", ".join)
+    for label, campaigns in meant.items():
+        if label:
+            console.print(f"value is {label}: {campaigns}")
+    console.print("detectable: the smallest difference of two rates that the hold-out can show")
     excluded = [(r.campaign_id, r.reason, r.customers) for r in plan.exclusions.itertuples()]
     table("Left out, at the first reason", ["campaign", "reason", "customers"], excluded)
     if plan.solution is not None:

@@ -96,12 +96,19 @@ def _columns() -> tuple[ProgressColumn, ...]:
     )
 
 
+SHORT = 28  # a name of so many signs is not broken
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; numbers are aligned right."""
     drawn = Table(title=title, title_justify="left", header_style="bold")
     for number, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
-        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        # Names in the first column stay whole: a broken one cannot be copied.
+        short = number == 0 and all(len(_cell(row[0])) <= SHORT for row in rows)
+        drawn.add_column(
+            column, justify="right" if numeric else "left", overflow="fold", no_wrap=short
+        )
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row))
     console.print(drawn)

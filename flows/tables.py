@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +158,19 @@ def print_models(output: Path, json_file: Path | None = None) -> None:
                 ", ".join(version.aliases) or "-",
                 version.tags.get(registry.CHAMPION_SINCE, "-"),
                 version.tags.get("trained_at", "-"),
-                f"{made:%Y-%m-%d %H:%M} UTC",
+                made.isoformat(timespec="seconds"),
                 version.tags.get("promoted_because", "-"),
             )
         )
     columns = ["version", "alias", "champion since", "trained at", "registered", "why"]
     content = [dict(zip(columns, row, strict=True)) for row in rows]
-    deliver(content, json_file, lambda: table("stagecast-scorer", columns, rows))
+    shown = [tuple(map(_readable, row)) for row in rows]
+    deliver(content, json_file, lambda: table("stagecast-scorer (times are UTC)", columns, shown))
+
+
+def _readable(text: str) -> str:
+    """A stored moment to the minute; other texts as they are."""
+    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\S+$", r"\1 \2", text)
 
 
 def print_rollback(output: Path) -> None:

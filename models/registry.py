@@ -300,7 +300,7 @@ def roll_back(tracking: Tracking, name: str = SCORER, *, at: dt.datetime | None 
             f"{name}@{CHAMPION}",
             found="no champion" if now is None else f"version {now.version}, with none before it",
             expected="a champion that took over from another version",
-            mend="promote a version first: stagecast models lists them",
+            mend="a newer version becomes champion by `stagecast promote`, where it earned it",
         )
     _since(tracking, name, now.tags[_PREVIOUS], at)
     tracking.client.set_registered_model_alias(name, CHAMPION, now.tags[_PREVIOUS])
