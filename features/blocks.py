@@ -85,6 +85,12 @@ class Blocks:
         name = f"part-{number:05d}.parquet"
         return (folder.with_suffix(".partial") if aside else folder) / name
 
+    def begin(self, at: int, delay: int = 0) -> None:
+        """Make room for the parts of a snapshot; what a killed run left there goes."""
+        aside = self.part(0, at, delay, aside=True).parent
+        remove(aside)
+        aside.mkdir(parents=True)
+
     def put_in_place(self, at: int, delay: int = 0) -> None:
         """Make a snapshot count of which all parts are written aside."""
         place = feature_file(self.folder, at, delay)

@@ -101,6 +101,8 @@ def score_by_blocks(
                 told(what, done, len(blocks))
             return found
 
+        for delay in {0, late}:
+            blocks.begin(at, delay)
         facts = each("blocks of customers built", _built, late)
         for delay in {0, late}:
             blocks.put_in_place(at, delay)
@@ -122,7 +124,6 @@ def _built(blocks: Blocks, number: int, at: int, late: int) -> Mapping[str, Any]
     builder = blocks.opened(number)
     for delay in {0, late}:
         file = blocks.part(number, at, delay, aside=True)
-        file.parent.mkdir(parents=True, exist_ok=True)
         builder.features(at, delay=delay).to_parquet(file, index=False, compression="lz4")
     known = builder.history.known_before(at)
     return sums(View(known, at, builder.spec.minor_units))
@@ -160,6 +161,8 @@ def _scored(
     """Write the scored rows of a block; how many there are."""
     loaded, frame = loaded_once(*scorer), pd.read_feather(inputs)
     inputs.unlink()
+    if frame.empty:  # nobody of the block existed yet
+        return 0
     parts = [loaded.predict(batch, context) for batch in pieces(frame)]
     rows = finish(pd.concat(parts, ignore_index=True), loaded)
     made = pa.Table.from_pandas(rows, preserve_index=False)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -57,6 +59,7 @@ def test_the_outline_knows_what_a_look_at_all_would(space: Workspace, blocks: Bl
     assert blocks.builder.needed_days() == whole.needed_days()
 
 
+@pytest.mark.slow
 def test_scores_by_blocks_equal_scores_at_once(
     space: Workspace, blocks: Blocks, tmp_path: Path
 ) -> None:
@@ -68,6 +71,9 @@ def test_scores_by_blocks_equal_scores_at_once(
     expected, context = score(loaded, archive, at, finish)
     features = archive.features(at)
 
+    left = blocks.part(99, at, aside=True)  # by a run that was killed
+    left.parent.mkdir(parents=True, exist_ok=True)
+    features.head(3).to_parquet(left, index=False)
     into = tmp_path / "scores"
     into.mkdir()
     found = score_by_blocks(loaded, blocks, at, finish, into=into)
@@ -87,6 +93,22 @@ def test_scores_by_blocks_equal_scores_at_once(
     assert list(read_features(stored, [customers[3]])["customer_id"]) == [customers[3]]
 
 
+@pytest.mark.slow
+def test_a_block_of_which_nobody_existed_yet_has_no_rows(
+    space: Workspace, blocks: Blocks, tmp_path: Path
+) -> None:
+    archive, loaded = space.archive(), registry.load(space.tracking())
+    history = archive.builder.history
+    at = int(np.sort(history.exists_from)[3])  # when four of them exist
+    expected, _ = score(loaded, archive, at, Finish(Stamp("here", AT)))
+    few = replace(blocks, bounds=tuple(history.customers[:6].tolist()))  # of one customer each
+    found = score_by_blocks(loaded, few, at, Finish(Stamp("here", AT)), into=tmp_path)
+    files = [pd.read_parquet(file) for file in sorted(tmp_path.glob("*.parquet"))]
+    assert found.customers == len(expected) == sum(map(len, files))
+    assert len(files) < len(few)
+
+
+@pytest.mark.slow
 def test_pasts_by_blocks_equal_pasts_at_once(
     space: Workspace, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +134,7 @@ def test_what_fits_is_asked_at_once(space: Workspace) -> None:
     assert customers > 0
 
 
+@pytest.mark.slow
 def test_reasons_of_parts_equal_reasons_of_one_file(
     space: Workspace, blocks: Blocks, tmp_path: Path
 ) -> None:
