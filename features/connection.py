@@ -9,6 +9,8 @@ import ibis
 import ibis.backends.duckdb  # loaded on first use else, which takes a second
 
 LEAST_MEMORY_MB = 200  # the engine cannot work in less
+# Rows that wait in memory before they are dealt out to files: fewer make many small pieces of each.
+WAITING = 2_000_000
 
 
 def connect(
@@ -27,6 +29,7 @@ def connect(
     settings: dict[str, Any] = {
         "preserve_insertion_order": ordered,
         "streaming_buffer_size": "64MiB",
+        "partitioned_write_flush_threshold": WAITING,
     }
     if temporary is not None:
         temporary.mkdir(parents=True, exist_ok=True)

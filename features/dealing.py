@@ -14,9 +14,6 @@ from typing import Any
 import ibis
 from ibis.expr.types import Table
 
-# Rows that wait in memory, of all shards together, before they are written: fewer make many small
-# pieces of each file.
-WAITING = 2_000_000
 SHARD = "shard"
 
 
@@ -65,7 +62,6 @@ def dealt(
     if width >= customers:
         yield Shard(0, customers, tuple(sources.values()))
         return
-    connection.raw_sql(f"SET partitioned_write_flush_threshold = {WAITING}")
     files = [_written(connection, name, rows, width, temporary) for name, rows in sources.items()]
     for number in range(math.ceil(customers / width)):
         first, end = number * width, min((number + 1) * width, customers)
