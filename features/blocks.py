@@ -70,9 +70,12 @@ class Blocks:
 
     def tallies(self, number: int) -> Tallies:
         """Tallies of the customers of a block."""
-        first = self.bounds[number]
-        end = self.bounds[number + 1] if number + 1 < len(self) else None
-        return segments.read_some(self.folder / TALLIES, self.segments, first, end)
+        return segments.read_some(self.folder / TALLIES, self.segments, *self.ends(number))
+
+    def ends(self, number: int) -> tuple[str, str | None]:
+        """First id of a block, and the first id after it (None: it is the last)."""
+        after = self.bounds[number + 1] if number + 1 < len(self) else None
+        return self.bounds[number], after
 
     def opened(self, number: int, everybody: Everybody | None = None) -> Builder:
         """Builder of the customers of a block, who come out as they would among everybody."""

@@ -1,12 +1,11 @@
 """Scoring by blocks of customers, side by side, where the tallies of all do not fit in memory.
 
-Three looks at every block, each by some worker process: its features and what it adds to the facts
-of everybody; its input rows and what they add to the scoring context; its scores.
+Two looks at every block, each by some worker process: its features, with what they add to the facts
+of everybody and to the scoring context; then, when both are known, its scores.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from features.told import Told, unheard
 from models import inference
 from models.batches import context_of, loaded_once, pieces, population_sums
 from models.registry import Loaded
-from models.scoring import Finish, late_days_of, scoring_frame
+from models.scoring import Finish, late_days_of, scoring_frame, with_late
 
 
 @dataclass(frozen=True)
@@ -39,20 +38,19 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class _StoredBlock:
-    """Features of a block as they were written, and the builder of its customers."""
+class _Block:
+    """Features of a block by the days that their data run behind, and the builder behind them."""
 
-    blocks: Blocks
-    number: int
     builder: Builder
+    frames: Mapping[int, pd.DataFrame]
 
     def features(self, at: int) -> pd.DataFrame:
         """Feature frame of a snapshot."""
-        return self.delayed(at, 0)
+        return self.frames[0]
 
     def delayed(self, at: int, delay: int) -> pd.DataFrame:
         """Feature frame of a snapshot from data that run some days behind."""
-        return read_features(self.blocks.part(self.number, at, delay))
+        return self.frames[delay]
 
 
 def score_by_blocks(
@@ -81,18 +79,13 @@ def score_by_blocks(
     told
         Told of how many blocks are counted, and scored.
     """
-    late = late_days_of(loaded.scorer.parts)
-    scorer = (loaded.folder, loaded.version.version)
-    with (
-        tempfile.TemporaryDirectory(prefix="stagecast-score-") as name,
-        processes.pool(blocks.builder.config.threads) as pool,
-    ):
-        inputs = [Path(name) / f"{number:05d}.feather" for number in range(len(blocks))]
+    scorer, late = (loaded.folder, loaded.version.version), late_days_of(loaded.scorer.parts)
+    with processes.pool(blocks.builder.config.threads) as pool:
 
-        def each(what: str, work: Callable[..., Any], *arguments: Any, own: Any = ()) -> list[Any]:
+        def each(what: str, work: Callable[..., Any], given: Callable[[int], Any]) -> list[Any]:
             told(what, 0, len(blocks))
             waiting = [
-                pool.submit(work, blocks, number, at, *arguments, *(some[number] for some in own))
+                pool.submit(work, blocks, number, at, scorer, late, *given(number))
                 for number in range(len(blocks))
             ]
             found = []
@@ -103,49 +96,33 @@ def score_by_blocks(
 
         for delay in {0, late}:
             blocks.begin(at, delay)
-        facts = each("blocks of customers built", _built, late)
+        built = each("blocks of customers built", _built, lambda _: ())
         for delay in {0, late}:
             blocks.put_in_place(at, delay)
-        everybody = Everybody.from_sums(blocks.builder.spec.roles, facts)
-        counted = each(
-            "blocks of customers counted", _counted, late, everybody, scorer, own=[inputs]
-        )
-        context = context_of(loaded, counted)
-        ends = (*blocks.bounds[1:], None)
-        own = [finish.among(*ids) for ids in zip(blocks.bounds, ends, strict=True)]
-        scored = each(
-            "blocks of customers scored", _scored, scorer, context, into, own=[inputs, own]
-        )
+        everybody = Everybody.from_sums(blocks.builder.spec.roles, [facts for facts, _ in built])
+        context = context_of(loaded, [sums for _, sums in built])
+
+        def known(number: int) -> tuple[Everybody, dict[str, Any], Finish, Path]:
+            return everybody, context, finish.among(*blocks.ends(number)), into
+
+        scored = each("blocks of customers scored", _scored, known)
     return Scored(sum(scored), context, everybody)
 
 
-def _built(blocks: Blocks, number: int, at: int, late: int) -> Mapping[str, Any]:
-    """Write the features of a block; what it adds to the facts of everybody."""
+def _built(
+    blocks: Blocks, number: int, at: int, scorer: tuple[Path, int], late: int
+) -> tuple[Mapping[str, Any], dict[str, float]]:
+    """Write the features of a block; what it adds to the facts of everybody, and to the context."""
     builder = blocks.opened(number)
-    for delay in {0, late}:
+    frames = {delay: builder.features(at, delay=delay) for delay in {0, late}}
+    for delay, frame in frames.items():
         file = blocks.part(number, at, delay, aside=True)
-        builder.features(at, delay=delay).to_parquet(file, index=False, compression="lz4")
+        frame.to_parquet(file, index=False, compression="lz4")
+    counted: dict[str, float] = {}
+    for batch in pieces(with_late(_Block(builder, frames), frames[0], at, late)):
+        counted = inference.add_sums(counted, population_sums(loaded_once(*scorer), batch))
     known = builder.history.known_before(at)
-    return sums(View(known, at, builder.spec.minor_units))
-
-
-def _counted(
-    blocks: Blocks,
-    number: int,
-    at: int,
-    late: int,
-    everybody: Everybody,
-    scorer: tuple[Path, int],
-    inputs: Path,
-) -> dict[str, float]:
-    """Write the input rows of a block; what they add to the sums of the scoring context."""
-    block = _StoredBlock(blocks, number, blocks.opened(number, everybody))
-    frame = scoring_frame(block, at, late_days=late)
-    frame.to_feather(inputs, compression="lz4")
-    sums: dict[str, float] = {}
-    for batch in pieces(frame):
-        sums = inference.add_sums(sums, population_sums(loaded_once(*scorer), batch))
-    return sums
+    return sums(View(known, at, builder.spec.minor_units)), counted
 
 
 def _scored(
@@ -153,16 +130,18 @@ def _scored(
     number: int,
     at: int,
     scorer: tuple[Path, int],
+    late: int,
+    everybody: Everybody,
     context: Mapping[str, Any],
-    into: Path,
-    inputs: Path,
     finish: Finish,
+    into: Path,
 ) -> int:
     """Write the scored rows of a block; how many there are."""
-    loaded, frame = loaded_once(*scorer), pd.read_feather(inputs)
-    inputs.unlink()
-    if frame.empty:  # nobody of the block existed yet
+    frames = {delay: read_features(blocks.part(number, at, delay)) for delay in {0, late}}
+    if frames[0].empty:  # nobody of the block existed yet
         return 0
+    loaded, block = loaded_once(*scorer), _Block(blocks.opened(number, everybody), frames)
+    frame = scoring_frame(block, at, late_days=late)
     parts = [loaded.predict(batch, context) for batch in pieces(frame)]
     rows = finish(pd.concat(parts, ignore_index=True), loaded)
     made = pa.Table.from_pandas(rows, preserve_index=False)
