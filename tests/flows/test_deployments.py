@@ -77,7 +77,11 @@ def running(*arguments: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=120)
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:  # Prefect's worker may wait for itself for ever
+            process.kill()
+            process.wait()
 
 
 def wait_for(what: str, found: Any, *, seconds: float = 600) -> Any:

@@ -74,8 +74,8 @@ def test_it_loads_where_nobody_has_heard_of_this_project(shop: Shop, tmp_path: P
     frame = scoring_frame(archive, archive.builder.last_snapshot)
     context = scoring_context(loaded, frame)
     clv = loaded.scorer.parts["clv"]
-    level = clv.parameters["level_correction"] + 0.5
-    other = replace(clv, parameters={**clv.parameters, "level_correction": level})
+    wider = {k: [2 * end for end in ends] for k, ends in clv.parameters["interval"].items()}
+    other = replace(clv, parameters={**clv.parameters, "interval": wider})
     with tracking.run("another scorer") as run:
         parts, head = {**loaded.scorer.parts, "clv": other}, loaded.scorer.head
         made = registry.log_version(run, SCORER, parts, head=head, description="", tags={})
@@ -111,5 +111,5 @@ def test_it_loads_where_nobody_has_heard_of_this_project(shop: Shop, tmp_path: P
         for name in NUMBERS:
             ours = wanted[name].fillna(-1.0)
             np.testing.assert_allclose(found[name], ours, rtol=1e-9, err_msg=name)
-    first, second = (told["found"][str(version)]["clv"] for version in versions)
+    first, second = (told["found"][str(version)]["clv_high"] for version in versions)
     assert not np.allclose(first, second)
