@@ -117,7 +117,8 @@ def open_blocks(output: Path, config: Config) -> Blocks:
     """
     manifest, folder = required_manifest(output), output / FOLDER
     engine = connect(memory=config.memory_bytes // 2, threads=config.threads)
-    daily = engine.read_parquet([str(f) for f in segments.files(folder / TALLIES, "daily")])
+    paths = segments.files(folder / TALLIES, "daily")
+    daily = engine.read_parquet([str(file) for path in paths for file in segments.parts(path)])
     builder = outlined(config, manifest, daily, lambda row: row.to_pyarrow().to_pylist()[0])
     customers = daily.select("customer_id").distinct().to_pyarrow()["customer_id"]
     ids = np.sort(pc.cast(customers, "string").to_numpy(zero_copy_only=False).astype(str))
@@ -159,6 +160,7 @@ def _bytes(folder: Path) -> float:
         sum(
             pq.ParquetFile(file).metadata.num_rows * each
             for table, each in ROW_BYTES.items()
-            for file in segments.files(folder, table)
+            for path in segments.files(folder, table)
+            for file in segments.parts(path)
         )
     )

@@ -107,10 +107,21 @@ def read_some(folder: Path, names: Sequence[str], first: str, end: str | None) -
     """Tallies of the customers with ids from `first` to before `end` (None: to the last)."""
     return Tallies(
         *(
-            _together([_stretch(folder / name / f"{table}.parquet", first, end) for name in names])
+            _together(
+                [
+                    _stretch(path, first, end)
+                    for name in names
+                    for path in parts(folder / name / f"{table}.parquet")
+                ]
+            )
             for table in ("daily", "attributes")
         )
     )
+
+
+def parts(path: Path) -> list[Path]:
+    """Files of a table of a segment: one, or as many as several machines wrote."""
+    return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
 
 
 def _stretch(path: Path, first: str, end: str | None) -> pa.Table:
