@@ -5,7 +5,8 @@
 Customers are simulated once (about 100 events each) and kept in the folder. The champion comes from
 a training on 300 others, kept too. Each step of a night runs in a process of its own, on the bodies
 of the flow's tasks: read and tally, score, plan and export, publish. Two nights: the first reads
-everything; before the next, a file with the events of one more day comes in.
+everything; before the next, files come in with the events of one more day, of customers and of
+visitors, and with links that tell who some of these were.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset, parquet
 
@@ -31,8 +33,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 LEARNERS = 300
-LOOK_EVERY = 0.5  # seconds between two looks at the memory held
+LOOK_EVERY = 2.0  # seconds between two looks at the memory held, each of which costs a little
 NIGHTS = ("first", "next")
+NEW = "part-new-day.parquet"
 STEPS = ("read and tally", "score", "plan and export", "publish")
 
 
@@ -129,35 +132,52 @@ def nights(folder: Path, customers: int, profile: Path | None) -> list[dict[str,
     config = simulated(folder, customers) / "simulated.yaml"
     registry, output = champion(folder), folder / f"night-{customers}"
     shutil.rmtree(output, ignore_errors=True)
-    new = config.parent / "events" / "part-new-day.parquet"
-    new.unlink(missing_ok=True)
+    for file in config.parent.glob(f"*/{NEW}"):
+        file.unlink()
     prepare(output, str(config), ())
     settle_config(output, keep=True)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{registry / 'mlflow.db'}"}
     rows = []
     for night in NIGHTS:
         if night == "next":
-            new_day(config.parent / "events", new)
+            new_day(config.parent)
         for step in STEPS:
             command = [sys.executable, __file__, "--folder", output, "--step", step]
             command += ["--night", night, *(["--profile", profile] if profile else [])]
             row = {"customers": customers, "night": night, "step": step}
             rows.append({**row, **measured([str(word) for word in command], environment)})
             print(json.dumps(rows[-1]), flush=True)
-    new.unlink()
     return rows
 
 
-def new_day(events: Path, file: Path) -> None:
-    """Write the events of the last day once more, as those of other orders and sessions."""
-    rows = dataset.dataset(sorted(events.glob("part-*.parquet")))
-    latest = max(pc.max(batch["occurred_at"]).as_py() for batch in rows.to_batches(["occurred_at"]))
+def new_day(folder: Path) -> None:
+    """Write the last day once more, with other orders and sessions, and as many links as it had."""
+    days = {}
+    for name in ("events", "anonymous_events"):
+        rows = days[name] = of_last_day(folder / name, "occurred_at")
+        for column in ("order_id", "session_id"):
+            others = pc.add(rows[column], 10**12)
+            rows = rows.set_column(rows.schema.get_field_index(column), column, others)
+        parquet.write_table(rows, folder / name / NEW)
+    links = of_last_day(folder / "identities", "linked_at")
+    visitors, known = (
+        days[name]["customer_id"].unique() for name in ("anonymous_events", "events")
+    )
+    linked = parquet.read_table(folder / "identities", columns=["anonymous_id"])["anonymous_id"]
+    strangers = pc.filter(visitors, pc.invert(pc.is_in(visitors, linked)))
+    number = min(len(links), len(strangers))
+    found = links.slice(0, number)
+    found = found.set_column(0, "anonymous_id", pc.cast(strangers[:number], pa.string()))
+    found = found.set_column(1, "customer_id", pc.cast(known[:number], pa.string()))
+    parquet.write_table(found, folder / "identities" / NEW)
+
+
+def of_last_day(folder: Path, at: str) -> pa.Table:
+    """Rows of the last day in a folder of files."""
+    rows = dataset.dataset(sorted(folder.glob("part-*.parquet")))
+    latest = max(pc.max(batch[at]).as_py() for batch in rows.to_batches([at]) if len(batch))
     midnight = latest.replace(hour=0, minute=0, second=0, microsecond=0)
-    day = rows.to_table(filter=pc.field("occurred_at") >= midnight)
-    for name in ("order_id", "session_id"):
-        others = pc.add(day[name], 10**12)
-        day = day.set_column(day.schema.get_field_index(name), name, others)
-    parquet.write_table(day, file)
+    return rows.to_table(filter=pc.field(at) >= midnight)
 
 
 def main() -> None:

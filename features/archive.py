@@ -217,7 +217,9 @@ def replacing(output: Path) -> Iterator[Fresh]:
     replace_folder(folder, whole=f"{TALLIES}/{MANIFEST}")
 
 
-def extend(output: Path, tallies: Tallies, manifest: Manifest) -> int:
+def extend(
+    output: Path, tallies: Tallies, manifest: Manifest, counts: Sequence[SourceCount]
+) -> int:
     """Add the tallies of new files to what is stored; gives the snapshots removed.
 
     Snapshots stay that knew nothing of what is new; the others are built anew when asked for.
@@ -230,6 +232,8 @@ def extend(output: Path, tallies: Tallies, manifest: Manifest) -> int:
         Of the new files only.
     manifest
         The files as they are now, with the reports of all of them and the stored segments.
+    counts
+        Rows of all of them.
     """
     folder = output / FOLDER
     name = segments.next_name(manifest)
@@ -243,7 +247,7 @@ def extend(output: Path, tallies: Tallies, manifest: Manifest) -> int:
     known = 0 if types != manifest.event_types else _first_learned(tallies)
     removed = _drop_snapshots(folder, after=known)
     boundary("snapshots dropped")
-    _write_counts(folder, [SourceCount.of(report) for report in manifest.reports])
+    _write_counts(folder, counts)
     boundary("counts written")
     grown.save(folder / TALLIES)
     boundary("manifest written")
@@ -251,7 +255,7 @@ def extend(output: Path, tallies: Tallies, manifest: Manifest) -> int:
     return removed
 
 
-def _write_counts(folder: Path, counts: list[SourceCount]) -> None:
+def _write_counts(folder: Path, counts: Sequence[SourceCount]) -> None:
     text = json.dumps([asdict(c) for c in counts], indent=1)
     (folder / "sources.json").write_text(text, encoding="utf-8")
 

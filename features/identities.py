@@ -133,7 +133,7 @@ def linked(events: Table, links: Table | None) -> Table:
 
 
 def link_events(events: Table) -> Table:
-    """One event a customer and day on which a link made earlier events known.
+    """One event for each earlier event that a link made known, on the day of the link.
 
     They let the rule engine tell a stage change by such news from one by behaviour; no role holds
     them.
@@ -144,12 +144,11 @@ def link_events(events: Table) -> Table:
         for name, kind in {**events.schema(), "value": "int64"}.items()
         if name not in ("customer_id", "event_type", "at", "day", "known_day")
     }
-    days = made.group_by(["customer_id", "link_day"]).agg(at=made["at"].max())
-    return days.select(
+    return made.select(
         "customer_id",
         "at",
         event_type=ibis.literal(LINK),
-        day=days.link_day,
-        known_day=days.link_day,
+        day=made.link_day,
+        known_day=made.link_day,
         **nothing,
     )

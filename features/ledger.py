@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from features.config import Config
-from features.quarantine import ReadReport
+from features.quarantine import ReadReport, summed
 from features.source_config import EventSource, Location, UrlTable
 from features.tables import matches
 
@@ -104,15 +104,18 @@ class Change:
         Why a rebuild.
     config
         The config with the new files as the only ones of its sources; sources without are left
-        out.
+        out, but for those of visitors where there are identities, which then have no files.
     numbers
         Positions of those sources in the whole config.
+    earlier
+        The config with the files that were read before.
     """
 
     kind: Literal["none", "added", "rebuild"]
     reason: str = ""
     config: Config | None = None
     numbers: tuple[int, ...] = ()
+    earlier: Config | None = None
 
 
 def survey(config: Config, recipe: str, latest: int) -> Manifest:
@@ -152,7 +155,10 @@ def _files(location: Location) -> dict[str, Stamp]:
 
 def grows(source: EventSource) -> bool:
     """Whether a source may get new files beside those it has."""
-    location = source.events
+    return _grows(source.events)
+
+
+def _grows(location: Location) -> bool:
     if isinstance(location, str):
         return any(sign in location for sign in PATTERN)
     return isinstance(location, tuple)
@@ -164,7 +170,8 @@ def compare(config: Config, stored: Manifest | None, now: Manifest) -> Change:
         return Change("rebuild", "nothing is stored yet")
     if stored.recipe != now.recipe:
         return Change("rebuild", "the config has changed")
-    if dict(stored.others) != dict(now.others):
+    fresh_links = _fresh_links(config, stored, now)
+    if {p: s for p, s in now.others.items() if p not in fresh_links} != dict(stored.others):
         return Change("rebuild", "a table beside the events has changed")
     if any(isinstance(location, UrlTable) for location in _others(config)):
         return Change("rebuild", "a database table is read anew each time")
@@ -184,32 +191,48 @@ def compare(config: Config, stored: Manifest | None, now: Manifest) -> Change:
         sorted(after.keys() - before.keys())
         for before, after in zip(stored.files, now.files, strict=True)
     ]
-    numbers = tuple(n for n, files in enumerate(fresh) if files)
+    if not any(fresh) and not fresh_links:
+        return Change("none")
+    visitors = {
+        n
+        for n, source in enumerate(config.sources)
+        if config.identities is not None and source.columns.anonymous_id is not None
+    }
+    if any(config.sources[n].event_id is not None for n in visitors):
+        return Change("rebuild", "a visitor's copy of an event may count by now")
+    numbers = tuple(n for n, files in enumerate(fresh) if files or n in visitors)
     if not numbers:
         return Change("none")
-    if config.identities is not None:
-        return Change("rebuild", "a visitor of the new files may be a known customer")
-    if any(source.columns.session_id is not None for source in config.sources):
-        return Change("rebuild", "a session may go on in the new files")
     sources = tuple(
         config.sources[n].model_copy(update={"events": tuple(fresh[n])}) for n in numbers
     )
-    return Change("added", config=config.model_copy(update={"sources": sources}), numbers=numbers)
+    grown = config.model_copy(update={"sources": sources})
+    return Change("added", config=grown, numbers=numbers, earlier=_earlier(config, stored))
+
+
+def _fresh_links(config: Config, stored: Manifest, now: Manifest) -> set[str]:
+    """Files of identities that have come beside those there were."""
+    if config.identities is None or not _grows(config.identities.table):
+        return set()
+    return set(_files(config.identities.table)) & (now.others.keys() - stored.others.keys())
+
+
+def _earlier(config: Config, stored: Manifest) -> Config:
+    """The config with the files that the stored tallies were made from."""
+    sources = tuple(
+        source.model_copy(update={"events": tuple(files)}) if grows(source) else source
+        for source, files in zip(config.sources, stored.files, strict=True)
+    )
+    links = config.identities
+    if links is not None and _grows(links.table):
+        there = tuple(path for path in _files(links.table) if path in stored.others)
+        links = links.model_copy(update={"table": there})
+    return config.model_copy(update={"sources": sources, "identities": links})
 
 
 def added(before: Sequence[ReadReport], new: Sequence[ReadReport], numbers: Sequence[int]) -> Any:
     """Reports by source, with those of the new files added to their sources' own."""
     found = list(before)
     for number, report in zip(numbers, new, strict=True):
-        old = found[number]
-        found[number] = ReadReport(
-            old.source,
-            old.rows + report.rows,
-            _summed(old.quarantined, report.quarantined),
-            _summed(old.ignored, report.ignored),
-        )
+        found[number] = summed(found[number].source, [found[number], report])
     return tuple(found)
-
-
-def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {key: one.get(key, 0) + other.get(key, 0) for key in (*one, *other)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,22 @@ class ReadReport:
     def bad(self) -> int:
         """Rows set aside."""
         return sum(self.quarantined.values())
+
+
+def summed(source: str, reports: Sequence[ReadReport]) -> ReadReport:
+    """Several reports of a source as one; counts may be changes, and what comes to 0 goes."""
+
+    def by_reason(each: Sequence[Mapping[str, int]]) -> dict[str, int]:
+        reasons = dict.fromkeys(reason for counts in each for reason in counts)
+        found = {reason: sum(counts.get(reason, 0) for counts in each) for reason in reasons}
+        return {reason: rows for reason, rows in found.items() if rows}
+
+    return ReadReport(
+        source,
+        sum(report.rows for report in reports),
+        by_reason([report.quarantined for report in reports]),
+        by_reason([report.ignored for report in reports]),
+    )
 
 
 def counted(staged: Any, name: str, rows: int) -> ReadReport:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +10,7 @@ from ibis.expr.types import Table
 from features.config import Config
 from features.identities import UNLINKED
 from features.sources import staged_name
+from features.tally_expressions import together
 
 SCHEMA = pa.schema(
     [
@@ -58,19 +58,31 @@ def session_tally(connection: Any, config: Config) -> pa.Table | None:
         day, named (whether the visitor is a known customer by now), sessions, one_page (sessions
         of one page), pages; one row a day and kind of visitor, sorted by both.
     """
-    parts = [
+    parts = staged_pages(connection, config)
+    return as_stored(by_day(parts)) if parts else None
+
+
+def staged_pages(connection: Any, config: Config) -> list[Table]:
+    """Pages of the sessions of each source that was read and maps session_id."""
+    return [
         session_pages(connection.table(staged_name(number)), config)
         for number, source in enumerate(config.sources)
-        if source.columns.session_id is not None
+        if source.columns.session_id is not None and source.events != ()
     ]
-    if not parts:
-        return None
-    together = reduce(lambda a, b: a.union(b), parts)
-    sessions = together.group_by(["visitor", "session_id"]).agg(
-        day=together.day.min(), named=together.named.max(), pages=together.pages.sum()
+
+
+def by_day(parts: list[Table]) -> Table:
+    """Sessions by the day on which they began, from their pages in several sources."""
+    pages = together(parts)
+    sessions = pages.group_by(["visitor", "session_id"]).agg(
+        day=pages.day.min(), named=pages.named.max(), pages=pages.pages.sum()
     )
     named = sessions.mutate(named=sessions.named > 0, single=(sessions.pages == 1).cast("int64"))
-    days = named.group_by(["day", "named"]).agg(
+    return named.group_by(["day", "named"]).agg(
         sessions=named.count(), one_page=named.single.sum(), pages=named.pages.sum()
     )
+
+
+def as_stored(days: Table) -> pa.Table:
+    """The rows in order, with the columns of `SCHEMA`."""
     return days.order_by(["day", "named"]).to_pyarrow().select(SCHEMA.names).cast(SCHEMA)

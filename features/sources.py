@@ -279,8 +279,8 @@ def read_source(
     Table
         customer_id, event_type, at, day, known_day, value (integer minor units, null where no
         amount), order_id, event_key (the declared event id), and the attributes behind
-        `ATTRIBUTE`; one row an event line, and one a customer and day on which a link made earlier
-        events known (`features.identities`).
+        `ATTRIBUTE`; one row an event line, and another for each that a link made known later
+        (`features.identities.link_events`).
     ReadReport
         The counts.
 
@@ -364,7 +364,7 @@ def usable(staged: Table, source: EventSource, config: Config, links: Table | No
 
 
 def read_identities(
-    connection: Any, config: Config, *, latest: int, quarantine: Path
+    connection: Any, config: Config, *, latest: int, quarantine: Path, name: str = "links"
 ) -> tuple[Table | None, list[ReadReport]]:
     """Whom anonymous ids belong to, and from when; None where the config names no such table.
 
@@ -383,17 +383,17 @@ def read_identities(
     block = config.identities
     if block is None:
         return None, []
-    name = describe(block.table)
-    with reading(name):
+    what = describe(block.table)
+    with reading(what):
         rows = link_rows(open_table(connection, block.table, block), block, config, latest)
-        staged = connection.create_table("staged_links", rows, temp=True, overwrite=True)
-    report = counted(staged, name, int(staged.count().execute()))
+        staged = connection.create_table(f"staged_{name}", rows, temp=True, overwrite=True)
+    report = counted(staged, what, int(staged.count().execute()))
     aside = quarantine / "identities.parquet"
     if report.bad:
         quarantine.mkdir(parents=True, exist_ok=True)
         staged.filter(staged.reason.notnull()).to_parquet(aside)
     refuse_if_too_bad(report, config, aside)
     good = staged.filter(staged.reason.isnull())
-    refuse_chains(good, name)
-    links = connection.create_table("links", spans(good), temp=True, overwrite=True)
+    refuse_chains(good, what)
+    links = connection.create_table(name, spans(good), temp=True, overwrite=True)
     return links, [report]

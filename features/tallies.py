@@ -18,6 +18,7 @@ from ibis.expr.types import Table
 from features.config import Config
 from features.connection import connect
 from features.dealing import Shard, dealt
+from features.earlier import Then, open_earlier
 from features.erased import NOBODY, Erased
 from features.errors import UserError
 from features.ledger import CannotExtend, grows
@@ -33,7 +34,7 @@ from features.orders import (
     signed,
     stored_orders,
 )
-from features.quarantine import ReadReport
+from features.quarantine import ReadReport, summed
 from features.sessions import session_tally
 from features.source_config import EventSource
 from features.sources import ATTRIBUTE, read_identities, read_source, staged_name
@@ -43,6 +44,7 @@ from features.tally_expressions import (
     DAILY_KEYS,
     attribute_tally,
     daily_tally,
+    together,
 )
 from features.timeline import day_date
 from features.told import Told, unheard
@@ -206,6 +208,7 @@ def tally_into(
     quarantine: Path,
     temporary: Path | None = None,
     seen: Seen = NOTHING_SEEN,
+    then: Then | None = None,
     told: Told = unheard,
     erased: Erased = NOBODY,
 ) -> list[ReadReport]:
@@ -225,6 +228,8 @@ def tally_into(
         Folder to spill to.
     seen
         What was stored of earlier files of the same sources, to which these are added.
+    then
+        What it was made from; null where all files are read.
     told
         Told how far it has come: what is counted, how many are done, and of how many.
     erased
@@ -253,14 +258,23 @@ def tally_into(
         )
         read = partial(read_source, engine, latest=latest, quarantine=quarantine, erased=erased)
         links, reports = read_identities(engine, config, latest=latest, quarantine=quarantine)
+        earlier = None
+        if then is not None:
+            earlier = open_earlier(engine, then, links, latest=latest, erased=erased,
+                                   temporary=room)  # fmt: skip
         numbers, reads = Numbers(engine), []
-        for place in range(len(config.sources)):
-            events, report = read(place, config, staged=room, links=links)
-            reads.append(_noted(engine, numbers, config, place, events, seen, keep))
-            reports.append(report)
+        for place, source in enumerate(config.sources):
+            parts = [read(place, config, staged=room, links=links)] if source.events != () else []
+            relinked = None if earlier is None else earlier.relinked(seen.number(place))
+            parts += [] if relinked is None else [relinked]
+            if parts:
+                events = together([events for events, _ in parts])
+                reads.append(_noted(engine, numbers, config, place, events, seen, keep))
+            read_of_it = [report for _, report in parts]
+            reports.append(summed(read_of_it[0].source if parts else "", read_of_it))
             told("sources read", place + 1, len(config.sources))
         numbers.rank()
-        sessions = session_tally(engine, config)
+        sessions = session_tally(engine, config) if earlier is None else earlier.sessions(config)
         if sessions is not None:
             keep.add("sessions", sessions)
         counted = {read.table: _in_numbers(numbers, read.events, "customer_id") for read in reads}

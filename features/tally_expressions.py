@@ -32,7 +32,7 @@ def daily_tally(counted: list[Table]) -> Table:
     Of several values at the last moment of a day the largest is the latest.
     """
     columns = [*DAILY_KEYS, "count", "value", "first_at", "last_at"]
-    rows = _together([each.select(columns) for each in counted])
+    rows = together([each.select(columns) for each in counted])
     amount = rows.value.fill_null(0)
     return rows.group_by(DAILY_KEYS).agg(
         count=rows["count"].sum(),
@@ -62,9 +62,10 @@ def attribute_tally(
         place = ibis.literal(places[name], numbers.kind)
         lines = events.select(*EVENT_KEYS, attribute=place, choice=events[f"{ATTRIBUTE}{name}"])
         parts.append(lines.filter(lines.choice.notnull()))
-    lines = numbers.put(_together(parts), "choice")
+    lines = numbers.put(together(parts), "choice")
     return lines.group_by(ATTRIBUTE_KEYS).agg(count=lines.count().cast("int64"))
 
 
-def _together(parts: list[Table]) -> Table:
+def together(parts: list[Table]) -> Table:
+    """Rows of several tables with the same columns."""
     return ibis.union(*parts, distinct=False) if len(parts) > 1 else parts[0]

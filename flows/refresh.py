@@ -12,6 +12,7 @@ from features import archive as archives
 from features import segments
 from features.archive import SourceCount
 from features.config import Config
+from features.earlier import Then
 from features.erased import Erased
 from features.errors import UserError
 from features.ledger import CannotExtend, Change, Manifest, added, compare, survey
@@ -139,6 +140,7 @@ def _warn(reports: Sequence[ReadReport], aside: Path) -> None:
 
 def _extend(space: Workspace, stored: Manifest, now: Manifest, change: Change) -> Read:
     assert change.config is not None
+    assert change.earlier is not None
     folder = space.output / archives.FOLDER / archives.TALLIES
     name = segments.next_name(stored)
     with showing() as told:
@@ -148,14 +150,17 @@ def _extend(space: Workspace, stored: Manifest, now: Manifest, change: Change) -
             quarantine=space.output / "quarantine" / name,
             temporary=space.output / "spill",
             seen=segments.seen(folder, stored, change.numbers),
+            then=Then(change.earlier, stored.latest),
             told=told,
             erased=Erased.load(space.output),
         )
     scrub_quarantine(space.output)
-    together = added(stored.reports, reports, change.numbers)
+    of_links, of_sources = reports[: -len(change.numbers)], reports[-len(change.numbers) :]
+    together = added(stored.reports, of_sources, change.numbers)
     grown = replace(now, segments=stored.segments, event_types=stored.event_types, reports=together)
     _warn(reports, space.output / "quarantine" / name)
-    removed = archives.extend(space.output, tallies, grown)
+    counts = [SourceCount.of(report) for report in (*of_links, *together)]
+    removed = archives.extend(space.output, tallies, grown, counts)
     files = [file for source in change.config.sources for file in source.events]
     step(f"added {len(files)} new event file(s); {removed} stored snapshots to be built anew")
     size = sum(Path(str(file)).stat().st_size for file in files)
