@@ -245,7 +245,7 @@ def extend(
         grown = replace(grown, segments=(segments.put_together(folder / TALLIES, grown),))
     # First the snapshots go: killed here, the old tallies build them again as they were.
     known = 0 if types != manifest.event_types else _first_learned(tallies)
-    removed = _drop_snapshots(folder, after=known)
+    removed = drop_snapshots(folder, after=known)
     boundary("snapshots dropped")
     _write_counts(folder, counts)
     boundary("counts written")
@@ -270,8 +270,8 @@ def _first_learned(tallies: Tallies) -> int:
     return int(np.maximum(*days).min())
 
 
-def _drop_snapshots(folder: Path, *, after: int) -> int:
-    """Remove the stored snapshots later than a day."""
+def drop_snapshots(folder: Path, *, after: int) -> int:
+    """Remove the stored snapshots later than a day; gives how many there were."""
     found = list(folder.glob("snapshots/snapshot_at=*"))
     outdated = [
         place

@@ -16,6 +16,7 @@ from features.locks import exclusive
 from features.timeline import day_date, day_number
 from flows.console import progress, step, warn
 from flows.features import tally_sources
+from flows.refresh import current_snapshots
 from flows.shown import show_figures
 from flows.workspace import Workspace, fingerprint
 from models import backtest as backtests
@@ -37,6 +38,7 @@ def tally_if_needed(output: str) -> None:
     mark = space.output / "features" / "fingerprint"
     if mark.is_file() and mark.read_text(encoding="utf-8") == fingerprint(space.config()):
         step("using the stored tallies: sources and settings are unchanged")
+        current_snapshots(space, space.config())
         return
     tally_sources(output)
 

@@ -23,6 +23,7 @@ from models.promotion import (
     compare,
     decide,
     refused_at_once,
+    same_recipe,
 )
 from models.registry import Version
 from models.tracking import Tracking
@@ -62,8 +63,7 @@ def compare_versions(output: str, challenger: int) -> dict[str, Any]:
     except UnableChampionError as error:
         reason = f"the champion cannot predict on today's features ({error})"
         return Decision(True, reason).as_dict()
-    same = old.tags.get("config") == new.tags.get("config")
-    return decide(comparisons, same_recipe=same).as_dict()
+    return decide(comparisons, same_recipe=same_recipe(old.tags, new.tags)).as_dict()
 
 
 @task(name="move the alias")

@@ -11,6 +11,7 @@ import numpy as np
 from features import archive as archives
 from features import segments
 from features.archive import SourceCount
+from features.built_by import drop_outdated
 from features.config import Config
 from features.earlier import Then
 from features.erased import Erased
@@ -76,10 +77,17 @@ def refresh(space: Workspace, config: Config) -> Read:
         if stored is not None:
             step(f"reading everything anew: {change.reason}")
         read = _rebuild(space, config, now)
+    current_snapshots(space, config)
     mark = space.output / archives.FOLDER / "fingerprint"
     mark.write_text(fingerprint(config), encoding="utf-8")
     step(f"read {_size(read.bytes_read)} of {_size(read.bytes_there)} of event files")
     return read
+
+
+def current_snapshots(space: Workspace, config: Config) -> None:
+    """Leave no stored snapshot that other features or settings have built; says so."""
+    if dropped := drop_outdated(space.output, config):
+        step(f"{dropped} stored snapshots are of other features or settings: built anew")
 
 
 def _warn_of_twins(config: Config) -> None:

@@ -19,6 +19,7 @@ from features.locks import exclusive
 from features.timeline import day_date
 from flows.console import progress, step, warn
 from flows.provenance import commit
+from flows.refresh import current_snapshots
 from flows.shown import show_training
 from flows.tuning import log_tuning
 from flows.uplift_history import uplift_part
@@ -27,7 +28,7 @@ from models import cards, monitoring, registry, report
 from models.backtest import require_earned_calibration
 from models.evaluation import Figure
 from models.inference import Part
-from models.promotion import definitions, recipe_hash
+from models.promotion import columns_hash, definitions, recipe_hash
 from models.scoring import scorer_head
 from models.tracking import Run, Tracking
 from models.trained import Trained, train_one
@@ -191,6 +192,7 @@ def register_scorer(
     snapshots = _of_parts(tracking, versions)
     tags = {
         "config": recipe_hash(config),
+        "columns": columns_hash(config),
         "data": fingerprint(config)[:16],
         "snapshots": snapshots,
         "trained_at": str(day_date(last)),
@@ -223,6 +225,7 @@ def train_flow(output: str) -> dict[str, Any]:
         shutil.rmtree(fresh_of(place), ignore_errors=True)
         config = space.config()
         require_earned_calibration(space.output, config.churn.calibration)
+        current_snapshots(space, config)
         tracking = space.tracking()
         with tracking.run(f"train {config.name}") as run:
             results = train_models(output, run.run_id)

@@ -17,6 +17,7 @@ import pandas as pd
 
 from features.archive import Archive
 from features.build import TASKS, Task
+from features.built_by import column_names
 from features.config import Config
 from features.timeline import day_date
 from models import metrics
@@ -74,6 +75,20 @@ def recipe_hash(config: Config) -> str:
         # What the recorded names mean is part of the truth; where they lie is not.
         content["stage_history"] = {key: records[key] for key in ("stages", "ignored")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def columns_hash(config: Config) -> str:
+    """Hash of the names of all feature columns that a config asks for."""
+    return hashlib.sha256(json.dumps(column_names(config)).encode()).hexdigest()[:16]
+
+
+def same_recipe(champion: Mapping[str, str], challenger: Mapping[str, str]) -> bool:
+    """Whether two scorers learned alike, by the tags ``config`` and ``columns`` of their versions.
+
+    Champions of before have no tag ``columns``; they count as having the same.
+    """
+    same_columns = champion.get("columns") in (None, challenger.get("columns"))
+    return same_columns and champion.get("config") == challenger.get("config")
 
 
 def definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.config import find, load
-from models.promotion import Comparison, decide, recipe_hash
+from models.promotion import Comparison, decide, recipe_hash, same_recipe
 
 
 def comparison(task: str, champion: float, low: float, high: float) -> Comparison:
@@ -19,8 +19,8 @@ def test_the_same_recipe_passes_when_it_is_not_worse() -> None:
 
 def test_a_worse_task_refuses_and_is_named_with_its_figures() -> None:
     good, bad = comparison("stage", 0.5, -0.01, -0.005), comparison("clv", 100.0, 1.0, 9.0)
-    for same_recipe in (True, False):
-        decision = decide([good, bad], same_recipe=same_recipe)
+    for same in (True, False):
+        decision = decide([good, bad], same_recipe=same)
         assert not decision.accepted
         assert "clv" in decision.reason
         assert "105.0000 against 100.0000" in decision.reason
@@ -46,3 +46,12 @@ def test_a_recipe_is_what_decides_learning_and_not_where_data_lie() -> None:
     changed = load(find("configs/completejourney.yaml"), ("churn.horizon_days=30",))
     assert recipe_hash(config) == recipe_hash(renamed)
     assert recipe_hash(config) != recipe_hash(changed)
+
+
+def test_other_features_are_another_recipe() -> None:
+    tags = {"config": "a", "columns": "b"}
+    assert same_recipe(tags, dict(tags))
+    assert not same_recipe(tags, tags | {"columns": "c"})
+    assert not same_recipe(tags, tags | {"config": "c"})
+    # A champion from before columns were told.
+    assert same_recipe({"config": "a"}, tags)

@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from features import archive as archives
+from features import families
 from features.archive import open_archive
 from features.build import Builder
+from features.built_by import built_by
+from features.catalog import Feature, FeatureSpec
 from features.config import Config
 from flows import refresh as refreshing
 from flows.refresh import Read, refresh
@@ -153,6 +157,50 @@ def test_only_the_new_file_is_read_and_old_snapshots_stay(tmp_path: Path) -> Non
     write_day(tmp_path, 2, [late])
     assert refresh(space, shop).how == "added"
     assert open_archive(space.output, shop).stored() == []
+
+
+def _evenings(_: FeatureSpec) -> list[Feature]:
+    return [
+        Feature("evenings__n", "events", "n", lambda view: np.zeros(view.customers), null="never")
+    ]
+
+
+@pytest.mark.parametrize("change", ["family", "setting"])
+def test_snapshots_of_other_features_or_settings_are_built_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop, space = shop_of(tmp_path), Workspace(tmp_path / "out")
+    write_day(tmp_path, 0, A_LINE_COMES_LATER[:2])
+    refresh(space, shop)
+    archive = open_archive(space.output, shop)
+    at = archive.builder.last_snapshot
+    archive.features(at)
+    assert refresh(space, shop).how == "nothing"
+    assert archive.stored() == [at]
+    capsys.readouterr()
+    if change == "family":
+        monkeypatch.setattr(families, "FAMILIES", (*families.FAMILIES, _evenings))
+    if change == "setting":
+        shop = shop_of(tmp_path, churn={"by": "cancel"})
+    # The events are as they were: the tallies stay.
+    assert refresh(space, shop).how == "nothing"
+    assert "1 stored snapshots are of other features" in " ".join(capsys.readouterr().err.split())
+    archive = open_archive(space.output, shop)
+    assert archive.stored() == []
+    assert ("evenings__n" in archive.features(at)) == (change == "family")
+
+
+def test_snapshots_of_other_code_are_told_apart(tmp_path: Path) -> None:
+    shop = shop_of(tmp_path)
+    write_day(tmp_path, 0, A_LINE_COMES_LATER[:1])
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "one.py").write_text("a = 1\n", encoding="utf-8")
+    before = built_by(shop, code)
+    (code / "notes.txt").write_text("no code\n", encoding="utf-8")
+    assert built_by(shop, code) == before
+    (code / "one.py").write_text("a = 2\n", encoding="utf-8")
+    assert built_by(shop, code) != before
 
 
 def size(folder: Path, *numbers: int) -> int:
