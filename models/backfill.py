@@ -9,7 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from features.archive import Archive
+from features.margins import margin_shares
 from features.runs import write_parquet
+from features.timeline import day_date
 from models import registry
 from models.event_scoring import stored_facts
 from models.registry import Loaded
@@ -47,7 +49,10 @@ def score_day(
     int
         Customers scored.
     """
-    rows, context = score(_loaded(tracking, version), archive, at, Finish(stamp))
+    config = archive.builder.config
+    margins = margin_shares(archive.folder.parent, config, at=at, day=day_date(at))
+    finish = Finish.of(stamp, None, margins)
+    rows, context = score(_loaded(tracking, version), archive, at, finish)
     table = pa.Table.from_pandas(rows, preserve_index=False)
     write_parquet(folder / "scores" / "scores.parquet", table)
     context |= stored_facts(archive.builder, at)

@@ -15,12 +15,15 @@ import pandas as pd
 import pytest
 
 from features import faults
+from features.archive import open_archive
+from features.config import Config
 from features.errors import UserError
 from features.store import published_runs, read_current
 from features.timeline import day_number
 from flows.backfill import due, grid
 from flows.workspace import Workspace
 from models import registry
+from models.backfill import score_day
 from models.registry import SCORER
 from models.scoring import Finish, Stamp, score
 from tests.flows.shop import Shop, shared_prefect, stagecast
@@ -93,3 +96,31 @@ def test_dates_that_were_scored_at_the_time_are_left_alone(shop: Shop) -> None:
     for day in (dt.date(2010, 1, 1), dt.date(2030, 1, 1)):
         with pytest.raises(UserError, match="first event"):
             due(space.archive(), versions, [day], given=1, published=there)
+
+
+@pytest.mark.services
+def test_a_past_date_gets_the_margins_of_what_was_bought_before_it(
+    shop: Shop, tmp_path: Path
+) -> None:
+    space = Workspace(shop.output)
+    products = tmp_path / "products.csv"
+    products.write_text("sku,brand,margin\n1,north,0.5\n2,south,0.1\n3,east,0.3\n")
+    columns = {"product_id": "sku", "margin": "margin", "attributes": {"brand": "brand"}}
+    content = space.config().model_dump(mode="json", by_alias=True)
+    content["products"] = {"table": str(products), "columns": columns}
+    archive = open_archive(shop.output, Config.model_validate(content))
+    at, stamp = day_number(DATES[0]), Stamp("r", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    assert score_day(archive, space.tracking(), 1, at, stamp, tmp_path / "run") > 0
+    rows = pd.read_parquet(tmp_path / "run" / "scores" / "scores.parquet")
+    share = (rows["clv_margin"] / rows["clv"])[rows["clv"] > 0]
+    assert share.between(0.1, 0.5).all()
+    lines = pd.read_csv(shop.config.parent / "orders.csv")
+    midnight = pd.Timestamp(DATES[0], tz="America/Chicago").tz_convert("UTC")
+    lines = lines[pd.to_datetime(lines["at"], utc=True) < midnight]
+    worth = lines["brand"].map({"north": 0.5, "south": 0.1, "east": 0.3})
+    own = worth.groupby(lines["customer"]).agg(["sum", "count"])
+    expected = (own["sum"] + 5 * worth.mean()) / (own["count"] + 5)
+    found = share.set_axis(rows["customer_id"][share.index]).sort_index()
+    pd.testing.assert_series_equal(
+        found, expected[found.index], check_names=False, rtol=1e-6, check_dtype=False
+    )
