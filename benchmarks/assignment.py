@@ -27,7 +27,7 @@ from campaigns.greedy import greedy
 from campaigns.playbook import Playbook, StageSet
 from campaigns.problem import Problem, Solution
 from campaigns.solver import exact
-from features.customer_config import ContactPolicy
+from features.config_parts.customer_config import ContactPolicy
 
 AT = dt.date(2024, 6, 3)
 STAGES = ("acquisition", "conversion", "retention", "loyalty", "lapsed")

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import pandas as pd
 
-from features.monitoring_config import Monitoring
+from features.config_parts.monitoring_config import Monitoring
 from models.monitoring import Observed, Reference, monitor
 from models.monitoring_drift import distributions, psi
 from models.monitoring_performance import BaseRate, Matured

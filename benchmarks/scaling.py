@@ -24,7 +24,7 @@ import json, resource, sys, time
 from pathlib import Path
 import pandas
 from features.engine import EventFiles, windowed_features
-from features.grid import Grid
+from features.kernel.grid import Grid
 case = json.loads(sys.argv[1])
 start, cpu, rows = time.perf_counter(), time.process_time(), 0
 grid = Grid(tuple(case["snapshots"]), tuple(case["windows"]))

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.runs import write_parquet
+from features.stores.runs import write_parquet
 from flows.workspace import Workspace
 from models import registry
 from models.batches import predicted

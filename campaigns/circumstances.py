@@ -12,7 +12,7 @@ import pandas as pd
 
 from campaigns.playbook import Playbook
 from campaigns.rules import PAST, RESTOCKED, BoolArray, conditions
-from features.customer_config import ADS, ContactPolicy
+from features.config_parts.customer_config import ADS, ContactPolicy
 
 # Channels of playbooks -> the consent that covers them; others are asked for by their own name.
 CONSENT_FOR = {

@@ -12,7 +12,7 @@ from campaigns.circumstances import Circumstances, Counts, cap_channel, event_tr
 from campaigns.holdout import in_global_holdout
 from campaigns.playbook import Playbook, StageSet, Trigger
 from campaigns.rules import BoolArray, Group, Moment, Rule, Text, describe, holds, numbers
-from features.customer_config import PROFILING
+from features.config_parts.customer_config import PROFILING
 
 # What moved a customer, where the move may start a campaign.
 MOVING_CAUSES = ("behaviour", "clock")

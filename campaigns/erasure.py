@@ -16,8 +16,8 @@ from campaigns.export_table import TABLE, TABLE_FILE, unreachable
 from campaigns.exports import write_whole
 from campaigns.normalise import FORMS, sha256
 from campaigns.target_map import TargetMap
-from features.personal_files import ID_COLUMNS, Person, personal_files, take_out
-from features.tables import with_secrets
+from features.reading.personal_files import ID_COLUMNS, Person, personal_files, take_out
+from features.reading.tables import with_secrets
 
 # Contact keys that name one person; names and places are shared by many.
 OWN_KEYS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from campaigns.assignment import CampaignPlan
 from campaigns.playbook import Playbook
-from features.runs import sync
+from features.stores.runs import sync
 
 # Columns of an audience file; the date of the scores stands in the manifest.
 FILE_COLUMNS = (

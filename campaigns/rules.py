@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.conditions import MEASURES
 from features.contracts import SCORED_ROW
 from features.errors import UserError
+from features.rules.conditions import MEASURES
 
 BoolArray = npt.NDArray[np.bool_]
 Text = npt.NDArray[np.object_]

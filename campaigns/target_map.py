@@ -10,10 +10,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from campaigns.normalise import FORMS
 from campaigns.rules import is_known
-from features.config_blocks import Strict
-from features.customer_config import CONTACT_KEYS
+from features.config_parts.config_blocks import Strict
+from features.config_parts.customer_config import CONTACT_KEYS
+from features.config_parts.settings import parse_yaml, problem
 from features.errors import UserError
-from features.settings import parse_yaml, problem
 
 # What a row of an export knows of its campaign and membership.
 AUDIENCE = (

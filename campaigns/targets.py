@@ -24,7 +24,7 @@ from campaigns.holdout import TREATMENT
 from campaigns.normalise import FORMS, sha256
 from campaigns.playbook import Playbook
 from campaigns.target_map import AUDIENCE, MappedColumn, TargetMap
-from features.customer_config import ADS, CONTACT_KEYS
+from features.config_parts.customer_config import ADS, CONTACT_KEYS
 
 EXPORTS = "exports"
 EXTENSIONS = {"csv": "csv", "parquet": "parquet", "jsonl": "jsonl"}

@@ -17,20 +17,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features import segments
 from features.build import Builder, Task, spec_of
 from features.catalog import FeatureSpec
 from features.config import Config
 from features.contracts import CUSTOMER, ROLES, SNAPSHOT
 from features.errors import UserError
-from features.faults import boundary
-from features.folders import fresh_of, replace_folder, settled
-from features.ledger import MANIFEST, Manifest
-from features.quarantine import ReadReport
-from features.stage_records import stored_records, write_records
+from features.reading.quarantine import ReadReport
+from features.reading.stage_records import stored_records, write_records
 from features.tallies import Tallies
+from features.tallying import segments
+from features.tallying.ledger import MANIFEST, Manifest
 from features.timeline import Span, day_date, day_number
 from features.windows import roles_of
+from features.writing.faults import boundary
+from features.writing.folders import fresh_of, replace_folder, settled
 
 FOLDER = "features"
 _BUILDING = threading.Lock()

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features import processes, segments
+from features import processes
 from features.archive import (
     FOLDER,
     TALLIES,
@@ -30,11 +30,12 @@ from features.archive import (
 )
 from features.build import Builder
 from features.config import Config
-from features.connection import connect
-from features.day_rows import Array
 from features.everybody import Everybody
-from features.faults import boundary
+from features.kernel.day_rows import Array
+from features.reading.connection import connect
 from features.tallies import Tallies
+from features.tallying import segments
+from features.writing.faults import boundary
 
 Answer = TypeVar("Answer")
 # Bytes that a row of each table needs while features are built from it, as measured.

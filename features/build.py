@@ -13,19 +13,25 @@ import pyarrow as pa
 from features import labels
 from features.catalog import FeatureSpec, View, catalogue
 from features.config import Config
+from features.config_parts.task_config import (
+    ChurnTask,
+    ClvTask,
+    StageTask,
+    TrainGrid,
+    TransitionTask,
+)
 from features.contracts import CUSTOMER, ROLES
 from features.contractual import involuntary_subjects
-from features.delayed import seen_before
 from features.errors import UserError
 from features.everybody import Everybody
+from features.kernel.delayed import seen_before
 from features.liking import preferred_channel
-from features.link_causes import LINKS
+from features.reading.stage_records import StageRecords, declared, stage_records
+from features.rules.link_causes import LINKS
+from features.rules.taxonomy import Taxonomy, load_taxonomy
 from features.snapshots import existing, keys, profile, snapshot_stamp
-from features.stage_records import StageRecords, declared, stage_records
 from features.stages import Timers, timers
 from features.tallies import Tallies
-from features.task_config import ChurnTask, ClvTask, StageTask, TrainGrid, TransitionTask
-from features.taxonomy import Taxonomy, load_taxonomy
 from features.timeline import (
     Span,
     day_date,

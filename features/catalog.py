@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from features.day_rows import FAR_PAST, DayRows, Window
+from features.kernel.day_rows import FAR_PAST, DayRows, Window
 from features.preferences import Choosing, choosing
 from features.windows import History
 

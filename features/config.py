@@ -10,19 +10,17 @@ from zoneinfo import ZoneInfo, available_timezones
 import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from features.config_blocks import MemorySize, PositiveDays, Strict, memory_bytes
-from features.contracts import EVENT_COLUMNS, ROLES
-from features.customer_config import CustomerData
-from features.history_config import StageHistory
-from features.monitoring_config import Monitoring
-from features.retention_config import Retention
-from features.settings import find as find
-from features.settings import override as override
-from features.settings import parse_yaml as parse_yaml
-from features.settings import problem
-from features.source_config import EventSource, Identities, Location, Spend
-from features.store_location import refused
-from features.task_config import (
+from features.config_parts.config_blocks import MemorySize, PositiveDays, Strict, memory_bytes
+from features.config_parts.customer_config import CustomerData
+from features.config_parts.history_config import StageHistory
+from features.config_parts.monitoring_config import Monitoring
+from features.config_parts.retention_config import Retention
+from features.config_parts.settings import find as find
+from features.config_parts.settings import override as override
+from features.config_parts.settings import parse_yaml as parse_yaml
+from features.config_parts.settings import problem
+from features.config_parts.source_config import EventSource, Identities, Location, Spend
+from features.config_parts.task_config import (
     Backtest,
     ChurnTask,
     ClvTask,
@@ -31,6 +29,8 @@ from features.task_config import (
     TransitionTask,
     Tune,
 )
+from features.contracts import EVENT_COLUMNS, ROLES
+from features.stores.store_location import refused
 
 
 class Snapshots(Strict):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from features.catalog import View
-from features.day_rows import FAR_PAST, Array, Subject, Window
-from features.task_config import ChurnTask
+from features.config_parts.task_config import ChurnTask
+from features.kernel.day_rows import FAR_PAST, Array, Subject, Window
 from features.windows import History
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from features.build import Builder
 from features.contracts import MONEY_ROLES, ROLES
-from features.day_rows import Array
+from features.kernel.day_rows import Array
 from features.stages import stage_at
 
 

@@ -1,8 +1,8 @@
 """Windowed counts and sums straight from event files: one pass, in shards of bounded memory.
 
 This is the cold build, which stores no tally. DuckDB decodes the files on all threads and hands
-over plain columns; `features.shards` deals them out by customer, and `features.grid` makes every
-window of every snapshot of a shard from one set of running sums.
+over plain columns; `features.kernel.shards` deals them out by customer, and `features.kernel.grid`
+makes every window of every snapshot of a shard from one set of running sums.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import numpy as np
 import pyarrow as pa
 from ibis.expr.types import Table
 
-from features.connection import connect
 from features.contracts import CUSTOMER, SNAPSHOT
-from features.day_rows import Array
 from features.errors import UserError
-from features.grid import Grid, Rows, Windowed
-from features.shards import Deal, Held, Plan
-from features.tables import require, unreadable
+from features.kernel.day_rows import Array
+from features.kernel.grid import Grid, Rows, Windowed
+from features.kernel.shards import Deal, Held, Plan
+from features.reading.connection import connect
+from features.reading.tables import require, unreadable
 from features.timeline import day_date, local_days
 
 GIB = 1 << 30

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.day_rows import Array
 from features.errors import UserError
+from features.kernel.day_rows import Array
 from features.timeline import MIN_HISTORY_DAYS
 from features.windows import History
 

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from features.catalog import View
-from features.conditions import Compare
+from features.config_parts.task_config import ChurnTask, StageTask
 from features.contracts import MONEY_ROLES
 from features.contractual import cancels, under_contract
-from features.day_rows import FAR_PAST, Array, Subject, Window
-from features.facts import Facts
+from features.kernel.day_rows import FAR_PAST, Array, Subject, Window
+from features.reading.stage_records import UNSTAGED, StageRecords
+from features.rules.conditions import Compare
+from features.rules.facts import Facts
+from features.rules.stage_definitions import Taxonomy
 from features.snapshots import bought_within, existing, keys, snapshot_stamp
-from features.stage_definitions import Taxonomy
-from features.stage_records import UNSTAGED, StageRecords
 from features.stages import decide, stage_at
-from features.task_config import ChurnTask, StageTask
 from features.windows import History
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features import segments
 from features.archive import FOLDER, TALLIES
 from features.config import Config
-from features.customers import products
+from features.reading.customers import products
+from features.tallying import segments
 from features.timeline import day_number
 
 # Lines of an average customer that count beside one's own: few orders say little of the next.

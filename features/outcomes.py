@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from features import segments
 from features.archive import FOLDER, TALLIES, read_tallies
 from features.config import Config
 from features.contracts import MONEY_ROLES
-from features.day_rows import Window
+from features.kernel.day_rows import Window
 from features.margins import earned
+from features.tallying import segments
 from features.timeline import day_number
 from features.windows import history
 

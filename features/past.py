@@ -12,16 +12,16 @@ import pandas as pd
 
 from features.archive import read_days, required_manifest
 from features.blocks import of_each
-from features.condition_reader import Vocabulary, read_rule
-from features.conditions import Measure, Rule, subjects_of
 from features.config import Config
+from features.config_parts.customer_config import ContactPolicy
+from features.config_parts.marked import Spot
 from features.contracts import CUSTOMER, LIFELESS_ROLES, ROLES
-from features.customer_config import ContactPolicy
-from features.day_rows import Subject
-from features.facts import Facts
-from features.marked import Spot
+from features.kernel.day_rows import Subject
+from features.rules.condition_reader import Vocabulary, read_rule
+from features.rules.conditions import Measure, Rule, subjects_of
+from features.rules.facts import Facts
+from features.rules.taxonomy import load_taxonomy
 from features.tallies import Tallies
-from features.taxonomy import load_taxonomy
 from features.windows import History, history
 
 # Signs that a human is there: what customers do themselves.

@@ -12,10 +12,10 @@ from features.catalog import Array, FeatureSpec, View
 from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
 from features.everybody import Everybody
 from features.liking import liking
-from features.stage_definitions import Taxonomy
+from features.rules.stage_definitions import Taxonomy
+from features.rules.standing import flags, standing_facts, sub_stages
+from features.rules.stays import present_stay
 from features.stages import decide
-from features.standing import flags, standing_facts, sub_stages
-from features.stays import present_stay
 from features.timeline import day_date
 from features.windows import FAR_PAST, History
 

@@ -12,29 +12,8 @@ import ibis
 from ibis.expr.types import Table, Value
 
 from features import datasets
-from features.cells import as_flag, as_found, as_moment, as_number, as_text
 from features.config import Config
-from features.connection import connect as connect
-from features.erased import NOBODY, Erased
-from features.erased_rows import without
-from features.errors import UserError
-from features.identities import (
-    UNLINKED,
-    link_events,
-    link_rows,
-    linked,
-    refuse_chains,
-    spans,
-)
-from features.quarantine import (
-    NO_CUSTOMER,
-    ReadReport,
-    counted,
-    refuse_if_too_bad,
-    refuse_unknown_types,
-)
-from features.remote import copied
-from features.source_config import (
+from features.config_parts.source_config import (
     ColumnRef,
     DatasetTable,
     EventSource,
@@ -42,7 +21,28 @@ from features.source_config import (
     Location,
     UrlTable,
 )
-from features.tables import describe, read_file, require, unreadable
+from features.errors import UserError
+from features.reading.cells import as_flag, as_found, as_moment, as_number, as_text
+from features.reading.connection import connect as connect
+from features.reading.erased import NOBODY, Erased
+from features.reading.erased_rows import without
+from features.reading.identities import (
+    UNLINKED,
+    link_events,
+    link_rows,
+    linked,
+    refuse_chains,
+    spans,
+)
+from features.reading.quarantine import (
+    NO_CUSTOMER,
+    ReadReport,
+    counted,
+    refuse_if_too_bad,
+    refuse_unknown_types,
+)
+from features.reading.remote import copied
+from features.reading.tables import describe, read_file, require, unreadable
 from features.timeline import day_date, day_number
 
 # Largest amount in minor units that a sum over a long history cannot overflow int64 with.
@@ -280,7 +280,7 @@ def read_source(
         customer_id, event_type, at, day, known_day, value (integer minor units, null where no
         amount), order_id, event_key (the declared event id), and the attributes behind
         `ATTRIBUTE`; one row an event line, and another for each that a link made known later
-        (`features.identities.link_events`).
+        (`features.reading.identities.link_events`).
     ReadReport
         The counts.
 
@@ -371,7 +371,7 @@ def read_identities(
     Returns
     -------
     Table
-        See `features.identities.spans`.
+        See `features.reading.identities.spans`.
     list of ReadReport
         One, or none; bad rows lie in ``identities.parquet`` in the quarantine folder.
 

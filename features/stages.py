@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from features.day_rows import Array
-from features.facts import Facts
-from features.stage_definitions import Taxonomy
+from features.kernel.day_rows import Array
+from features.rules.facts import Facts
+from features.rules.stage_definitions import Taxonomy
 from features.windows import History
 
 MOST_PURCHASES_ASKED = 10  # "purchases needed" looks no further

@@ -17,15 +17,15 @@ from typing import Any, Protocol
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from features import runs as records
-from features.duckdb_store import SCHEMA_VERSION as SCHEMA_VERSION
-from features.duckdb_store import STORE_FILE as STORE_FILE
-from features.duckdb_store import DuckDBStore as DuckDBStore
-from features.duckdb_store import checked, staying_members
 from features.errors import UserError
-from features.locks import exclusive
-from features.runs import RUNS_FOLDER, PublishedRun, RunRecord, run_folder, sync
-from features.store_location import store_url
+from features.stores import runs as records
+from features.stores.duckdb_store import SCHEMA_VERSION as SCHEMA_VERSION
+from features.stores.duckdb_store import STORE_FILE as STORE_FILE
+from features.stores.duckdb_store import DuckDBStore as DuckDBStore
+from features.stores.duckdb_store import checked, staying_members
+from features.stores.runs import RUNS_FOLDER, PublishedRun, RunRecord, run_folder, sync
+from features.stores.store_location import store_url
+from features.writing.locks import exclusive
 
 
 class Current(BaseModel):
@@ -80,11 +80,11 @@ class Store(Protocol):
 
 
 def store_of(output: Path) -> Store:
-    """The store of an output folder (see `features.store_location`)."""
+    """The store of an output folder (see `features.stores.store_location`)."""
     url = store_url(output)
     if url is None:
         return DuckDBStore(output)
-    from features.postgres_store import PostgresStore
+    from features.stores.postgres_store import PostgresStore
 
     return PostgresStore.of(output, url)
 

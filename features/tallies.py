@@ -16,15 +16,18 @@ import pyarrow as pa
 from ibis.expr.types import Table
 
 from features.config import Config
-from features.connection import connect
-from features.dealing import Shard, dealt
-from features.earlier import Then, open_earlier
-from features.erased import NOBODY, Erased
+from features.config_parts.source_config import EventSource
 from features.errors import UserError
-from features.ledger import CannotExtend, grows
-from features.numbers import Numbers
-from features.orders import NEGATIVE as NEGATIVE
-from features.orders import (
+from features.reading.connection import connect
+from features.reading.earlier import Then, open_earlier
+from features.reading.erased import NOBODY, Erased
+from features.reading.quarantine import ReadReport, summed
+from features.sources import ATTRIBUTE, read_identities, read_source, staged_name
+from features.tallying.dealing import Shard, dealt
+from features.tallying.ledger import CannotExtend, grows
+from features.tallying.numbers import Numbers
+from features.tallying.orders import NEGATIVE as NEGATIVE
+from features.tallying.orders import (
     NOTHING_SEEN,
     ORDER_COLUMNS,
     Seen,
@@ -34,11 +37,8 @@ from features.orders import (
     signed,
     stored_orders,
 )
-from features.quarantine import ReadReport, summed
-from features.sessions import session_tally
-from features.source_config import EventSource
-from features.sources import ATTRIBUTE, read_identities, read_source, staged_name
-from features.tally_expressions import (
+from features.tallying.sessions import session_tally
+from features.tallying.tally_expressions import (
     ATTRIBUTE_KEYS,
     ATTRIBUTE_SCHEMA,
     DAILY_KEYS,
@@ -64,7 +64,7 @@ class Tallies:
     attributes
         Sorted alike: customer_id, event_type, attribute, choice, day, known_day, count (lines).
     sessions
-        See `features.sessions.session_tally`; nothing but traffic is measured by it.
+        See `features.tallying.sessions.session_tally`; nothing but traffic is measured by it.
     orders
         Of sources that grow by new files, what is known of every named order: source, and the
         columns of `ORDER_COLUMNS`; a line that comes later needs it.

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from features.config_parts.task_config import TrainGrid
 from features.errors import UserError
-from features.task_config import TrainGrid
 
 EPOCH = dt.date(1970, 1, 1)
 # Below this many days of history before a snapshot nothing is worth learning from it.

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from features.contracts import ROLES
-from features.day_rows import FAR_PAST as FAR_PAST
-from features.day_rows import SUMMED, TOPPED, Array, DayRows, Subject
-from features.day_rows import Window as Window
+from features.kernel.day_rows import FAR_PAST as FAR_PAST
+from features.kernel.day_rows import SUMMED, TOPPED, Array, DayRows, Subject
+from features.kernel.day_rows import Window as Window
 from features.tallies import NEGATIVE, Tallies
 
 # Roles whose events choose: what was bought, what was viewed or clicked, where messages went.

@@ -10,10 +10,10 @@ from campaigns.circumstances import Circumstances, asked_of_the_past, policy_rul
 from campaigns.playbook import Playbook
 from features import store
 from features.config import Config
-from features.customers import CustomerFacts, customer_facts, products
 from features.margins import margin_shares
 from features.past import past
-from features.runs import run_folder
+from features.reading.customers import CustomerFacts, customer_facts, products
+from features.stores.runs import run_folder
 from features.timeline import day_date
 from flows.workspace import Workspace
 

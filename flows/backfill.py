@@ -17,10 +17,10 @@ from campaigns.exports import AUDIENCE_SCHEMA
 from features import store
 from features.archive import Archive
 from features.errors import UserError
-from features.faults import boundary
-from features.locks import exclusive
-from features.runs import PublishedRun, RunRecord, run_folder, write_parquet
+from features.stores.runs import PublishedRun, RunRecord, run_folder, write_parquet
 from features.timeline import day_date, day_number
+from features.writing.faults import boundary
+from features.writing.locks import exclusive
 from flows.artifacts import show_table
 from flows.console import progress, step, warn
 from flows.score import clean_up

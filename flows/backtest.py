@@ -12,8 +12,8 @@ from matplotlib.figure import Figure as Plot
 from prefect import flow, task
 
 from features.build import TASKS
-from features.locks import exclusive
 from features.timeline import day_date, day_number
+from features.writing.locks import exclusive
 from flows.console import progress, step, warn
 from flows.features import tally_sources
 from flows.refresh import current_snapshots

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from features.proposed_source import SourceProposal
+from features.proposing.proposed_source import SourceProposal
 
 SAID = {
     "timezone": "the business's own zone: a day is a local calendar day",

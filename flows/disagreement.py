@@ -20,10 +20,10 @@ from features import archive as archives
 from features.archive import Archive
 from features.config import Config
 from features.errors import UserError
-from features.locks import exclusive
-from features.stage_records import declared, read_records, stage_records
+from features.reading.stage_records import declared, read_records, stage_records
 from features.tallies import Tallies
 from features.timeline import day_date
+from features.writing.locks import exclusive
 from flows.console import console, table, warn
 from flows.workspace import today
 

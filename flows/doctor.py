@@ -19,7 +19,7 @@ from flows.options import OUTPUTS, JsonFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from features.source_config import Location
+    from features.config_parts.source_config import Location
 
 PACKAGES = (
     "lightgbm",

@@ -8,8 +8,8 @@ from typing import Any
 
 from prefect import flow, task
 
-from features.locks import exclusive
 from features.timeline import day_date
+from features.writing.locks import exclusive
 from flows import spark
 from flows.console import progress, step, warn
 from flows.refresh import refresh

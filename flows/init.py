@@ -16,13 +16,13 @@ from features.errors import UserError
 from flows.options import JsonFile
 
 if TYPE_CHECKING:
-    from features.assembly import Assembly
     from features.build import Builder
     from features.config import Config
-    from features.proposed_source import SourceProposal
-    from features.quarantine import ReadReport
-    from features.readiness import Readiness
-    from features.source_config import Location
+    from features.config_parts.source_config import Location
+    from features.proposing.assembly import Assembly
+    from features.proposing.proposed_source import SourceProposal
+    from features.proposing.readiness import Readiness
+    from features.reading.quarantine import ReadReport
     from features.tallies import Tallies
 
 PLAYBOOKS = ["campaigns/win_back.yaml", "campaigns/save_valuable_customers.yaml"]
@@ -95,8 +95,8 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
     UserError
         Where a table cannot be read, or its columns do not say who and when.
     """
-    from features.assembly import assemble
-    from features.inspection import inspect
+    from features.proposing.assembly import assemble
+    from features.proposing.inspection import inspect
     from features.sources import connect
     from flows.console import step
 
@@ -116,7 +116,7 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
     problem = _too_bad(reports)
     if not tallies.daily.num_rows:
         raise problem or UserError("DATA", found="no usable rows", expected="events of customers")
-    from features.readiness import readiness
+    from features.proposing.readiness import readiness
 
     builder = _builder(config, tallies)
     try:
@@ -166,7 +166,7 @@ def _name(data: str) -> str:
 
 
 def _given(settings: list[str]) -> dict[str, str]:
-    from features.proposal import FIELDS
+    from features.proposing.proposal import FIELDS
 
     given = {}
     for setting in settings:
@@ -191,7 +191,7 @@ def _check_zone(zone: str) -> None:
 
 
 def _location(name: str) -> Location:
-    from features.source_config import UrlTable
+    from features.config_parts.source_config import UrlTable
 
     if "://" not in name:
         return str(Path(name).absolute())
@@ -288,7 +288,7 @@ def _validated(mapping: dict[str, Any], path: Path) -> Config:
     from pydantic import ValidationError
 
     from features import config as configs
-    from features.settings import problem
+    from features.config_parts.settings import problem
 
     try:
         return configs.resolve(configs.Config.model_validate(mapping), path)
@@ -307,7 +307,7 @@ def _tallied(config: Config) -> tuple[Tallies, list[ReadReport]]:
 
 def _allowed(reports: list[ReadReport]) -> float:
     """Share of bad rows that the config lets pass: guests are no mistake, and nights differ."""
-    from features.quarantine import NO_CUSTOMER
+    from features.reading.quarantine import NO_CUSTOMER
 
     guests = max(report.quarantined.get(NO_CUSTOMER, 0) / report.rows for report in reports)
     if guests <= USUAL_SHARE / 2:
@@ -316,7 +316,7 @@ def _allowed(reports: list[ReadReport]) -> float:
 
 
 def _too_bad(reports: list[ReadReport]) -> UserError | None:
-    from features.quarantine import NO_CUSTOMER
+    from features.reading.quarantine import NO_CUSTOMER
 
     for report in reports:
         others = {r: n for r, n in report.quarantined.items() if r != NO_CUSTOMER}

@@ -18,8 +18,8 @@ from features import store
 from features.config import Config
 from features.errors import UserError
 from features.outcomes import data_through, outcomes
-from features.runs import PublishedRun, run_folder
-from features.taxonomy import load_taxonomy
+from features.rules.taxonomy import load_taxonomy
+from features.stores.runs import PublishedRun, run_folder
 from flows.workspace import Workspace
 
 FOLDER = "measurement"

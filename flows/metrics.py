@@ -36,9 +36,9 @@ def metrics(
     """Each stage's metrics by period: resolved, hidden under n = 30, or what they still need."""
     from campaigns.exports import safe_cell
     from features.archive import open_archive, read_tallies
-    from features.metric_inputs import Inputs, lead_sources, published_scores
-    from features.metric_table import metric_table, periods
-    from features.spend import read_spend
+    from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
+    from features.metrics.metric_table import metric_table, periods
+    from features.reading.spend import read_spend
     from features.timeline import day_date
     from flows.console import deliver
     from flows.workspace import Workspace
@@ -87,7 +87,7 @@ def _length(every: str) -> int | None:
 
 def _content(found: pd.DataFrame) -> dict[str, Any]:
     """All figures and definitions."""
-    from features.metric_catalog import METRICS
+    from features.metrics.metric_catalog import METRICS
 
     rows = json.loads(found.assign(
         period_start=found["period_start"].astype(str), period_end=found["period_end"].astype(str)

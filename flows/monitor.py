@@ -15,11 +15,11 @@ from features import store
 from features.archive import FOLDER, TALLIES, Archive
 from features.build import TASKS
 from features.errors import UserError
-from features.faults import boundary
-from features.locks import exclusive
-from features.runs import PublishedRun
+from features.stores.runs import PublishedRun
+from features.tallying.volumes import customers_by_day, daily_buyers, daily_counts
 from features.timeline import day_date, day_number
-from features.volumes import customers_by_day, daily_buyers, daily_counts
+from features.writing.faults import boundary
+from features.writing.locks import exclusive
 from flows import alarm_event, alerts
 from flows.console import step, warn
 from flows.workspace import Workspace

@@ -21,11 +21,11 @@ from campaigns.target_map import TargetMap, load_targets
 from campaigns.targets import Delivery
 from features import store
 from features.config import Config
-from features.customer_config import ADS
-from features.customers import CustomerFacts
-from features.definition_causes import rules_mark
-from features.runs import run_folder
-from features.taxonomy import load_taxonomy
+from features.config_parts.customer_config import ADS
+from features.reading.customers import CustomerFacts
+from features.rules.definition_causes import rules_mark
+from features.rules.taxonomy import load_taxonomy
+from features.stores.runs import run_folder
 from features.timeline import day_number
 from flows.around import circumstances, people
 from flows.workspace import Workspace

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from campaigns.erasure import erase_from_exports, erase_from_table, id_columns, marks_of
 from campaigns.target_map import TargetMap, load_targets
 from features import store
-from features.customers import customer_facts
-from features.erased import Erased
 from features.errors import UserError
-from features.locks import exclusive
-from features.personal_files import Person, personal_files, rows_of, take_out
-from features.runs import RUNS_FOLDER
+from features.reading.customers import customer_facts
+from features.reading.erased import Erased
+from features.reading.personal_files import Person, personal_files, rows_of, take_out
+from features.stores.runs import RUNS_FOLDER
+from features.writing.locks import exclusive
 from flows.workspace import Workspace
 
 RECEIPTS = "erasures"

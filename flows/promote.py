@@ -10,8 +10,8 @@ from typing import Any
 from prefect import flow, task
 
 from features.build import TASKS
-from features.faults import boundary
-from features.locks import exclusive
+from features.writing.faults import boundary
+from features.writing.locks import exclusive
 from flows.console import step, warn
 from flows.shown import show_decision
 from flows.workspace import Workspace

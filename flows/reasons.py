@@ -16,7 +16,7 @@ from campaigns.reasons import with_sentences
 from features import processes, store
 from features.archive import FOLDER, feature_file, read_features, stored_spec
 from features.errors import UserError
-from features.runs import run_folder, write_parquet
+from features.stores.runs import run_folder, write_parquet
 from features.timeline import day_number
 from flows.console import console, step
 from flows.plan import Planned

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from features import archive as archives
-from features import segments
 from features.archive import SourceCount
 from features.built_by import drop_outdated
 from features.config import Config
-from features.earlier import Then
-from features.erased import Erased
 from features.errors import UserError
-from features.ledger import CannotExtend, Change, Manifest, added, compare, survey
-from features.quarantine import ReadReport
-from features.stage_records import declared, read_records, stage_records, write_records
-from features.tables import there, twins
+from features.reading.earlier import Then
+from features.reading.erased import Erased
+from features.reading.quarantine import ReadReport
+from features.reading.stage_records import declared, read_records, stage_records, write_records
+from features.reading.tables import there, twins
+from features.rules.taxonomy import load_taxonomy
 from features.tallies import tally, tally_into
-from features.taxonomy import load_taxonomy
+from features.tallying import segments
+from features.tallying.ledger import CannotExtend, Change, Manifest, added, compare, survey
 from flows import spark
 from flows.console import showing, step, warn
 from flows.privacy import scrub_quarantine, without_erased

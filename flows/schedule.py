@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
+from features.config_parts.settings import find
 from features.errors import UserError
-from features.settings import find
 from flows import settings
 from flows.options import OUTPUTS, Output
 

@@ -14,13 +14,13 @@ from prefect import flow, task
 from features import store
 from features.archive import Archive
 from features.blocks import Blocks, open_blocks, too_large
-from features.definition_causes import rules_mark
-from features.faults import boundary
-from features.locks import exclusive
 from features.margins import margin_shares
-from features.retention import apply_retention
-from features.runs import run_folder, write_parquet
+from features.rules.definition_causes import rules_mark
+from features.stores.retention import apply_retention
+from features.stores.runs import run_folder, write_parquet
 from features.timeline import day_date
+from features.writing.faults import boundary
+from features.writing.locks import exclusive
 from flows import spark
 from flows.console import showing, step
 from flows.refresh import refresh
@@ -33,7 +33,7 @@ from models.registry import Loaded
 from models.scoring import Before, Finish, Stamp, score
 
 if TYPE_CHECKING:
-    from features.spark_build import SparkArchive
+    from features.on_spark.spark_build import SparkArchive
 
 
 @task(name="clean up")

@@ -12,8 +12,8 @@ from typing import Any
 
 from features import store
 from features.errors import UserError
-from features.event_rows import Row, parsed
-from features.runs import PublishedRun, run_folder
+from features.reading.event_rows import Row, parsed
+from features.stores.runs import PublishedRun, run_folder
 from features.timeline import day_date, day_number
 from flows.workspace import Workspace, today
 from models import registry
@@ -36,7 +36,7 @@ class Opened:
         ----------
         events
             All events of each customer, in the contract's column names
-            (`features.event_rows.write`).
+            (`features.reading.event_rows.write`).
         at
             Snapshot; default: that of the run. At a later one the population is still the run's.
 

@@ -5,34 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features import segments
 from features.archive import source_counts
 from features.config import Config
-from features.erased import Erased
-from features.ledger import Manifest
-from features.quarantine import ReadReport
-from features.runs import run_folder
+from features.reading.erased import Erased
+from features.reading.quarantine import ReadReport
+from features.stores.runs import run_folder
+from features.tallying import segments
+from features.tallying.ledger import Manifest
 from features.timeline import day_date
 from flows.console import step
 from flows.workspace import Workspace
 
 if TYPE_CHECKING:
-    from features.spark import Cluster
-    from features.spark_build import SparkArchive
+    from features.on_spark.spark import Cluster
+    from features.on_spark.spark_build import SparkArchive
     from models.registry import Loaded
     from models.scoring import Before, Stamp
 
 
 def started(space: Workspace, config: Config) -> Cluster:
     """The Spark session of this process."""
-    from features.spark import cluster
+    from features.on_spark.spark import cluster
 
     return cluster(config, space.output / "spill" / "spark")
 
 
 def opened(space: Workspace) -> SparkArchive:
     """Stored tallies and features that no single machine has to hold."""
-    from features.spark_build import open_on_spark
+    from features.on_spark.spark_build import open_on_spark
 
     config = space.config()
     return open_on_spark(started(space, config), space.output, config)
@@ -42,7 +42,7 @@ def tally(
     space: Workspace, config: Config, now: Manifest, folder: Path
 ) -> tuple[list[ReadReport], tuple[str, ...]]:
     """Tally all sources on Spark into a folder; the reports, and the types that have events."""
-    from features.spark_tally import tally_on_spark
+    from features.on_spark.spark_tally import tally_on_spark
 
     stored = tally_on_spark(
         started(space, config),

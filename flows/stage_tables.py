@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from features.build import Builder
-from features.standing import Reason, Standing, path_frame, stage_path
+from features.rules.standing import Reason, Standing, path_frame, stage_path
 
 
 def counts_table(found: Standing, at: str) -> Table:

@@ -102,7 +102,7 @@ def _tallied(config: Config) -> Tallies:
 
 def _for_rules(config: Config) -> Config:
     """The same data set, read without attributes that no rule asks for, and without sessions."""
-    from features.taxonomy import load_taxonomy
+    from features.rules.taxonomy import load_taxonomy
 
     asked = {s.attribute for s in load_taxonomy(config).subjects() if s.attribute is not None}
     sources = tuple(
@@ -138,7 +138,7 @@ def show(
     overrides: Settings = None,
 ) -> None:
     """Customers per stage at a date, and how those same customers moved to a second one."""
-    from features.standing import standing
+    from features.rules.standing import standing
     from flows.console import console, deliver
     from flows.stage_tables import counts_table, moves_table
 
@@ -171,7 +171,7 @@ def explain(
     import numpy as np
     from rich.markup import escape
 
-    from features.standing import explain as reasons_of
+    from features.rules.standing import explain as reasons_of
     from features.timeline import day_date
     from flows.console import console, deliver
     from flows.stage_tables import reason_line
@@ -247,7 +247,7 @@ def disagree(
     from flows.settings import apply_defaults
 
     apply_defaults()
-    from features.stage_records import declared
+    from features.reading.stage_records import declared
     from flows import disagreement as lists
     from flows.console import deliver, step
 

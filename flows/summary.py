@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from features.archive import FOLDER, source_counts
-from features.runs import run_folder
+from features.stores.runs import run_folder
 from flows.report.write import REPORT_FILE
 from flows.workspace import Workspace
 from models.concerns import concerns

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features import store
-from features.runs import PublishedRun, run_folder
+from features.stores.runs import PublishedRun, run_folder
 from flows.console import console, deliver, table
 from flows.summary import HEADLINES
 from flows.workspace import Workspace

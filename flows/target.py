@@ -15,9 +15,9 @@ from campaigns.exports import audience_table, write_audiences
 from campaigns.targets import EXPORTS, write_exports
 from features import store
 from features.blocks import too_large
-from features.faults import boundary
-from features.locks import exclusive
-from features.runs import RunRecord, run_folder, write_parquet
+from features.stores.runs import RunRecord, run_folder, write_parquet
+from features.writing.faults import boundary
+from features.writing.locks import exclusive
 from flows.console import step, warn
 from flows.plan import Planned, planned_from, read_meta
 from flows.reasons import add_reasons

@@ -13,10 +13,10 @@ from prefect import flow, task
 
 from features.archive import Archive
 from features.build import TASKS, Task
-from features.faults import boundary
-from features.folders import fresh_of, replace_folder
-from features.locks import exclusive
 from features.timeline import day_date
+from features.writing.faults import boundary
+from features.writing.folders import fresh_of, replace_folder
+from features.writing.locks import exclusive
 from flows.console import progress, step, warn
 from flows.provenance import commit
 from flows.refresh import current_snapshots

@@ -13,7 +13,7 @@ import pandas as pd
 
 from campaigns.measurement import Lift, lift, sample_ratio
 from features.errors import UserError
-from features.experiment import ExperimentTable, load_experiment
+from features.reading.experiment import ExperimentTable, load_experiment
 from flows.console import step
 from models import uplift as models
 from models.inference import Part

@@ -16,9 +16,9 @@ from features import store
 from features.archive import Archive
 from features.config import Config
 from features.errors import UserError
-from features.experiment import ExperimentTable, load_experiment
 from features.outcomes import data_through, outcomes
-from features.taxonomy import load_taxonomy
+from features.reading.experiment import ExperimentTable, load_experiment
+from features.rules.taxonomy import load_taxonomy
 from features.timeline import day_date, day_number
 from flows.console import step, warn
 from flows.measure import entries

@@ -17,12 +17,12 @@ from campaigns.playbook import load_playbooks
 from features import config as configs
 from features.config import Config
 from features.errors import UserError
-from features.faults import boundary
-from features.folders import settled
-from features.ledger import survey
-from features.locks import exclusive
-from features.taxonomy import load_taxonomy
+from features.rules.taxonomy import load_taxonomy
+from features.tallying.ledger import survey
 from features.timeline import day_number
+from features.writing.faults import boundary
+from features.writing.folders import settled
+from features.writing.locks import exclusive
 
 if TYPE_CHECKING:
     from features.archive import Archive

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from features.archive import Archive
 from features.margins import margin_shares
-from features.runs import write_parquet
+from features.stores.runs import write_parquet
 from features.timeline import day_date
 from models import registry
 from models.event_scoring import stored_facts

@@ -14,8 +14,8 @@ import numpy as np
 from features.archive import Archive
 from features.build import TASKS, Task
 from features.errors import UserError
-from features.faults import boundary
 from features.timeline import MIN_HISTORY_DAYS, day_date
+from features.writing.faults import boundary
 from models.calibration import RAW
 from models.drift import base_rates
 from models.evaluation import Draws, Figure, evaluate, predict, test_set

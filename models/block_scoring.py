@@ -20,7 +20,7 @@ from features.blocks import Blocks
 from features.build import Builder
 from features.catalog import View
 from features.everybody import Everybody, sums
-from features.runs import write_parquet
+from features.stores.runs import write_parquet
 from features.told import Told, unheard
 from models import inference
 from models.batches import context_of, loaded_once, pieces, population_sums

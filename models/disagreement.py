@@ -10,8 +10,8 @@ import pandas as pd
 
 from features.archive import Archive
 from features.contracts import CUSTOMER
+from features.reading.stage_records import UNSTAGED
 from features.snapshots import snapshot_stamp
-from features.stage_records import UNSTAGED
 from features.timeline import day_date
 from models.evaluation import predict
 from models.training import fit, training_set

@@ -11,8 +11,8 @@ import pandas as pd
 
 from features.archive import Archive
 from features.build import Task
+from features.config_parts.task_config import Slice
 from features.contracts import CUSTOMER
-from features.task_config import Slice
 from features.timeline import day_date
 from models import inference
 from models.baselines import BASELINES

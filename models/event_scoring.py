@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from features import event_rows
 from features.build import Builder
 from features.config import Config
 from features.errors import UserError
-from features.event_rows import Row
 from features.everybody import Everybody
+from features.reading import event_rows
+from features.reading.event_rows import Row
 from features.tallies import Tallies, tally
 from models.registry import Loaded
 from models.scoring import Unstored, late_days_of, scoring_frame
@@ -68,8 +68,8 @@ class EventScorer:
         Parameters
         ----------
         events
-            All events of each customer (see `features.event_rows.write`). What became known at
-            the snapshot or later counts for nothing.
+            All events of each customer (see `features.reading.event_rows.write`). What became known
+            at the snapshot or later counts for nothing.
         at
             Day number of the snapshot.
         latest

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.build import Builder, Task
-from features.delayed import seen_before
+from features.kernel.delayed import seen_before
 from models import inference, metrics
 from models.comparison import Comparison
 from models.inference import Array

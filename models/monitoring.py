@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.archive import Archive
 from features.build import TASKS
-from features.monitoring_config import Monitoring
+from features.config_parts.monitoring_config import Monitoring
 from features.timeline import day_date
 from models import inference
 from models.evaluation import CHAMPION

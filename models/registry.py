@@ -24,7 +24,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from features.errors import UserError
-from features.faults import boundary
+from features.writing.faults import boundary
 from models import champions, inference
 from models.pickles import pickled_files as pickled_files
 from models.tracking import Run, Tracking

@@ -15,8 +15,8 @@ from features.archive import Archive
 from features.build import Builder
 from features.catalog import catalogue
 from features.contracts import CUSTOMER, KEY, SCORED_ROW
-from features.definition_causes import caused_by_definition
-from features.taxonomy import Taxonomy
+from features.rules.definition_causes import caused_by_definition
+from features.rules.taxonomy import Taxonomy
 from features.timeline import day_date
 from features.told import Told, unheard
 from models import inference

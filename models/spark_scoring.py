@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from features.build import Builder
 from features.contracts import CUSTOMER, SNAPSHOT
-from features.definition_causes import caused_by_definition
 from features.everybody import Everybody
-from features.spark import Batches, collected, shipped, user_errors, write
-from features.spark_build import SparkArchive
+from features.on_spark.spark import Batches, collected, shipped, user_errors, write
+from features.on_spark.spark_build import SparkArchive
+from features.rules.definition_causes import caused_by_definition
 from models import inference, registry
 from models.registry import Loaded, Version
 from models.scoring import Before, Stamp, Unstored, late_days_of, scoring_frame, stamped

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.config_parts.task_config import Slice
 from features.errors import UserError
-from features.task_config import Slice
 
 Array = np.ndarray[Any, Any]
 NEW_DAYS = 30  # customers first seen so few days before the snapshot are new

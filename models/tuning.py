@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from features.config_parts.task_config import Tune
 from features.errors import UserError
-from features.task_config import Tune
 from models import inference, metrics
 from models.inference import derive_each
 from models.multiclass import (

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from features.config import Config, load
-from features.task_config import TrainGrid
+from features.config_parts.task_config import TrainGrid
 from scripts.card_texts import CARDS, CardText
 
 ROOT = Path(__file__).parent.parent

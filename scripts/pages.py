@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from features.catalog import Feature, FeatureSpec, catalogue
 from features.config import Config
 from features.contracts import SCORED_ROW
-from features.metric_catalog import METRICS
+from features.metrics.metric_catalog import METRICS
 from flows.cli import app
 from scripts.card_pages import CARD_PAGES
 from scripts.import_picture import imports_picture

@@ -11,7 +11,7 @@ from typing import Any
 
 from features.build import Builder
 from features.config import Config
-from features.stage_records import read_records
+from features.reading.stage_records import read_records
 from features.tallies import tally
 from tests.oracles.histories import LATEST, Event, config, local, write
 

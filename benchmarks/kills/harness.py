@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.kills.scenarios import SCENARIOS, Scenario
 from benchmarks.kills.stage import Stage
 from benchmarks.kills.view import doubled, lost, view
-from features import faults
+from features.writing import faults
 
 POINT, OPERATION, TIME = "at points", "at file operations", "at random times"
 # What Python tells an audit hook of before it happens, where it concerns files.

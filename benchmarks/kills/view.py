@@ -11,8 +11,9 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from features import runs, store
+from features import store
 from features.archive import read_tallies, stored_manifest
+from features.stores import runs
 from flows.workspace import Workspace
 from models import registry
 

@@ -10,7 +10,7 @@ import pandas  # noqa: F401  DuckDB would import it within the time
 from measured_run import Frame, run
 
 from features.engine import EventFiles, windowed_features
-from features.grid import Grid
+from features.kernel.grid import Grid
 
 
 def frames(case: dict[str, Any]) -> Iterator[Frame]:

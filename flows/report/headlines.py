@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.stage_definitions import Stage
+from features.rules.stage_definitions import Stage
 from flows.report.figure import Kind, short, shown
 from flows.report.material import Material
 from models.quadrants import NAMES

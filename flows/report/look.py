@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from features.stage_definitions import Stage
+from features.rules.stage_definitions import Stage
 from models.quadrants import NAMES
 
 # Told apart by colour-blind readers, and on white as on near-black paper.

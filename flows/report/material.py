@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features import movement as moving
 from features.archive import Archive, SourceCount, read_tallies
 from features.catalog import catalogue
 from features.errors import UserError
-from features.metric_inputs import Inputs, lead_sources, published_scores
-from features.metric_table import metric_table, periods
-from features.runs import run_folder
-from features.spend import read_spend
-from features.stage_definitions import Stage
+from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
+from features.metrics.metric_table import metric_table, periods
+from features.reading.spend import read_spend
+from features.rules import movement as moving
+from features.rules.stage_definitions import Stage
+from features.stores.runs import run_folder
 from features.timeline import day_date, day_number
 from flows.report.churn_words import WORDS, ChurnWords
 from flows.report.people import People, people
@@ -62,7 +62,7 @@ class Material:
     cut
         Cut-offs of the segments.
     sizes, moves
-        From `features.movement`.
+        From `features.rules.movement`.
     expected, expected_days
         stage, segment, to_stage, expected; within so many days.
     plan, exclusions, audience
@@ -72,7 +72,7 @@ class Material:
     drivers
         By model, from `models.drivers.drivers`.
     metrics
-        From `features.metric_table.metric_table`.
+        From `features.metrics.metric_table.metric_table`.
     sources, late, unseen, worries
         Rows read and set aside; late data; what the rules cannot see; concerns about the models.
     people

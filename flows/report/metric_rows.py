@@ -43,7 +43,7 @@ class MetricBlock:
 
 
 def metric_blocks(table: pd.DataFrame, currency: str) -> list[MetricBlock]:
-    """Blocks of `features.metric_table.metric_table`: everyone first, then stage by stage."""
+    """Blocks of `features.metrics.metric_table`: everyone first, then stage by stage."""
     if table.empty:
         return []
     names = [name for name in dict.fromkeys(table["stage"]) if isinstance(name, str)]

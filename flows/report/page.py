@@ -13,7 +13,7 @@ import vl_convert
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from features.movement import NEWCOMERS
+from features.rules.movement import NEWCOMERS
 from flows.report.campaign_figures import members, members_data
 from flows.report.figure import Figure, columns, shown
 from flows.report.headlines import cells, headlines, quality_rows, takeaways

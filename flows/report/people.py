@@ -14,8 +14,8 @@ import pandas as pd
 
 from features.build import Builder
 from features.customer_timeline import paths, timelines
-from features.day_rows import Array
-from features.stage_reasons import stage_reasons
+from features.kernel.day_rows import Array
+from features.rules.stage_reasons import stage_reasons
 from features.stages import stage_at
 from features.timeline import day_date, grid_back
 from flows.report.figure import plain

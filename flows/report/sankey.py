@@ -27,7 +27,7 @@ def sankey_data(
     Parameters
     ----------
     moves
-        From `features.movement.stage_moves`, dates rising.
+        From `features.rules.movement.stage_moves`, dates rising.
     order
         Stage names from the top to the bottom; newcomers come last.
     newcomers

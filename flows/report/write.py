@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from features.runs import run_folder
+from features.stores.runs import run_folder
 from flows.workspace import Workspace
 
 REPORT_FILE = "report.html"

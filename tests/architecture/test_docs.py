@@ -18,8 +18,8 @@ from pydantic import BaseModel
 
 from campaigns.target_map import TargetMap
 from features.config import Config
-from features.experiment import ExperimentFile
-from features.taxonomy import load_taxonomy
+from features.reading.experiment import ExperimentFile
+from features.rules.taxonomy import load_taxonomy
 from flows.cli import app
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from features.config_parts.settings import parse_yaml
 from features.errors import UserError
-from features.settings import parse_yaml
 from scripts.audit import verdict
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from campaigns.assignment import VALUE_LABEL, CampaignPlan
 from campaigns.circumstances import Circumstances
 from campaigns.membership import AUDIENCE_COLUMNS
 from campaigns.playbook import Playbook, load_playbooks
-from features.customer_config import ContactPolicy
+from features.config_parts.customer_config import ContactPolicy
 from features.errors import UserError
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook, scores
 

@@ -20,8 +20,8 @@ from campaigns.exports import (
     safe_cell,
     write_audiences,
 )
-from features.runs import RunRecord, run_folder, write_parquet
 from features.store import previous_audience, publish, read_current
+from features.stores.runs import RunRecord, run_folder, write_parquet
 from tests.campaigns.campaign_examples import plan, playbook, scores
 
 RUN = ExportRun(run_id="r1", scorer_version="7")

@@ -14,7 +14,7 @@ from campaigns.circumstances import Circumstances
 from campaigns.guard import GuardState, held_before_planning, held_for_entrants
 from campaigns.holdout import in_global_holdout
 from campaigns.playbook import StageSet
-from features.customer_config import Cap, ContactPolicy, GlobalHoldout
+from features.config_parts.customer_config import Cap, ContactPolicy, GlobalHoldout
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook
 
 

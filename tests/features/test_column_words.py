@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from features import column_words as words
-from features.column_words import rank, role_of, snake
+from features.proposing import column_words as words
+from features.proposing.column_words import rank, role_of, snake
 
 
 @pytest.mark.parametrize(

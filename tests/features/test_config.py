@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from features.config import Config, StagesFile, dump, find, load
+from features.config_parts.marked import Spot
 from features.errors import UserError
-from features.marked import Spot
-from features.taxonomy import load_taxonomy, parse
+from features.rules.taxonomy import load_taxonomy, parse
 from features.timeline import Span, require_history
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -11,8 +11,8 @@ import yaml
 
 from features import config as configs
 from features.config import Config
-from features.customers import customer_facts, products
 from features.errors import UserError
+from features.reading.customers import customer_facts, products
 
 AT = dt.date(2020, 6, 1)
 

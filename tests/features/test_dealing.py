@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import segments
 from features.config import Config
 from features.tallies import Tallies, tally_into
+from features.tallying import segments
 from features.timeline import day_number
 
 LATEST = day_number(dt.date(2026, 1, 1))

@@ -7,8 +7,8 @@ import datetime as dt
 import pandas as pd
 
 from features import config as configs
-from features.definition_causes import caused_by_definition, rules_mark
-from features.taxonomy import load_taxonomy
+from features.rules.definition_causes import caused_by_definition, rules_mark
+from features.rules.taxonomy import load_taxonomy
 
 CONFIG = configs.find("cdnow.yaml")
 

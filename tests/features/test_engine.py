@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from features.engine import EventFiles, Shard, windowed_features
 from features.errors import UserError
-from features.grid import Grid, cell_sums
-from features.shards import Plan
+from features.kernel.grid import Grid, cell_sums
+from features.kernel.shards import Plan
 from tests.oracles.histories import Event, shops, write
 
 TYPES = ("purchase", "touch", "open", "sent")

@@ -10,7 +10,7 @@ import pytest
 
 from features.config import Config
 from features.errors import UserError
-from features.event_rows import definition, parsed, readable, write
+from features.reading.event_rows import definition, parsed, readable, write
 
 CONTENT: dict[str, Any] = {
     "name": "shop",

@@ -11,9 +11,9 @@ import pgserver
 import pytest
 
 from features.config import load
-from features.connection import connect
 from features.errors import UserError
-from features.remote import remote_rows
+from features.reading.connection import connect
+from features.reading.remote import remote_rows
 from features.sources import joined
 from features.tallies import tally
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from features.retention import apply_retention
-from features.retention_config import Retention
-from features.runs import run_folder
+from features.config_parts.retention_config import Retention
 from features.store import published_runs, read_current, store_of
+from features.stores.retention import apply_retention
+from features.stores.runs import run_folder
 from tests.features.test_store import history, publish_run, record
 
 DAYS = [dt.date(2017, 1, 1) + dt.timedelta(days=n) for n in (0, 60, 95, 100)]

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from features.condition_reader import Vocabulary, evaluate, read_rule
-from features.conditions import (
+from features.config_parts.marked import Spot
+from features.errors import UserError
+from features.kernel.day_rows import Subject
+from features.rules.condition_reader import Vocabulary, evaluate, read_rule
+from features.rules.conditions import (
     All,
     AnyOf,
     Compare,
@@ -20,9 +23,6 @@ from features.conditions import (
     subjects_of,
     window_of,
 )
-from features.day_rows import Subject
-from features.errors import UserError
-from features.marked import Spot
 
 BOUGHT, VISITED = Subject("purchase"), Subject("touch")
 BRAND = Subject("purchase", "brand", ("acme", "apex"))

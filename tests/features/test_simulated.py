@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features import config as configs
+from features.config_parts.marked import Spot
 from features.datasets import simulated
 from features.datasets.simulation import scenario
 from features.datasets.simulation.plan import BLOCK, LOOKUP, lookup
 from features.errors import UserError
-from features.marked import Spot
+from features.rules.taxonomy import parse
 from features.stages import stage_at
 from features.tallies import Tallies
-from features.taxonomy import parse
 from features.timeline import day_number
 from features.windows import history
 from tests.features.simulated_tables import frame, moments, read

@@ -87,7 +87,7 @@ def both(
     spark.output.mkdir()
     read = refresh(spark, beyond)
     assert read.how == "all"
-    from features.spark_build import open_on_spark
+    from features.on_spark.spark_build import open_on_spark
 
     running = steps.started(spark, beyond)
     yield open_archive(own.output, shop), spark, open_on_spark(running, spark.output, beyond)

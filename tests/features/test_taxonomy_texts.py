@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from features.day_rows import Subject
+from features.config_parts.marked import Spot
 from features.errors import UserError
-from features.marked import Spot
-from features.stage_definitions import Advice, Taxonomy
-from features.taxonomy import parse
+from features.kernel.day_rows import Subject
+from features.rules.stage_definitions import Advice, Taxonomy
+from features.rules.taxonomy import parse
 
 GONE = {
     "name": "gone",

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.config_parts.task_config import TrainGrid
 from features.errors import UserError
-from features.task_config import TrainGrid
 from features.timeline import (
     MIN_HISTORY_DAYS,
     Span,

@@ -9,12 +9,12 @@ import ibis
 import pytest
 
 from features.config import Config, load
-from features.connection import connect
+from features.config_parts.source_config import Location, UrlTable
 from features.errors import UserError
-from features.remote import remote_rows
-from features.source_config import Location, UrlTable
+from features.reading.connection import connect
+from features.reading.remote import remote_rows
+from features.reading.tables import describe
 from features.sources import joined, standardise
-from features.tables import describe
 from features.tallies import tally
 
 CONFIG = """\

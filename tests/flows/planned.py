@@ -13,7 +13,7 @@ import pyarrow as pa
 from features import archive as archives
 from features import store
 from features.datasets import simulated
-from features.runs import RunRecord, run_folder, write_parquet
+from features.stores.runs import RunRecord, run_folder, write_parquet
 from features.tallies import tally
 from features.timeline import day_date
 from flows.simulate import write_config

@@ -14,12 +14,12 @@ import duckdb
 import pandas as pd
 import pytest
 
-from features import faults
 from features.archive import open_archive
 from features.config import Config
 from features.errors import UserError
 from features.store import published_runs, read_current
 from features.timeline import day_number
+from features.writing import faults
 from flows.backfill import due, grid
 from flows.workspace import Workspace
 from models import registry

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.runs import run_folder
 from features.store import read_current
+from features.stores.runs import run_folder
 from models.registry import pickled_files
 from tests.flows.shop import stagecast
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from features import faults
 from features.archive import clear_partial
 from features.errors import UserError
-from features.folders import fresh_of, replace_folder, settled
+from features.writing import faults
+from features.writing.folders import fresh_of, replace_folder, settled
 from flows.refusals import as_user_error
 from flows.workspace import prepare, settle_config
 from tests.features.test_store import publish_run, read_current, record
@@ -86,7 +86,7 @@ def test_a_second_command_leaves_the_config_of_a_running_one_alone(output: Path)
 
 def test_a_point_ends_the_process_at_the_passing_that_is_named() -> None:
     script = """
-        from features.faults import boundary
+        from features.writing.faults import boundary
         for number in range(3):
             print(number, flush=True)
             boundary("written")
@@ -99,7 +99,7 @@ def test_a_point_ends_the_process_at_the_passing_that_is_named() -> None:
 SWAP = """
     import sys
     from pathlib import Path
-    from features.folders import replace_folder
+    from features.writing.folders import replace_folder
     replace_folder(Path(sys.argv[1]), whole="last")
 """
 
@@ -163,7 +163,7 @@ FULL = """
     from features.store import publish
     from flows.refusals import as_user_error
     from tests.features.test_store import audience_table, record, run_folder, scores_table
-    from features.runs import write_parquet
+    from features.stores.runs import write_parquet
     output, limit = Path(sys.argv[1]), int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     run = record("r2", dt.date(2017, 11, 1))

@@ -13,7 +13,7 @@ import pytest
 
 from features import store
 from features.errors import UserError
-from features.runs import RunRecord, run_folder, write_parquet
+from features.stores.runs import RunRecord, run_folder, write_parquet
 from features.timeline import day_date
 from flows import monitor
 from flows.workspace import Workspace

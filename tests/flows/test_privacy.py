@@ -24,9 +24,9 @@ from campaigns.normalise import sha256
 from campaigns.target_map import load_targets
 from features import store
 from features.archive import open_archive, source_counts
-from features.erased import FILE, ON_REQUEST, Erased
 from features.errors import UserError
-from features.personal_files import Person
+from features.reading.erased import FILE, ON_REQUEST, Erased
+from features.reading.personal_files import Person
 from features.store import read_current
 from flows.privacy import erase, stored_of
 from flows.refresh import refresh

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.movement import NEWCOMERS, month_starts
+from features.rules.movement import NEWCOMERS, month_starts
 from features.store import read_current
 from features.timeline import day_date, day_number
 from flows.report.churn_words import WORDS

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from features import store
-from features.runs import run_folder
+from features.stores.runs import run_folder
 from tests.flows.shop import stagecast, write_shop
 
 pytestmark = pytest.mark.spark

@@ -14,7 +14,7 @@ from features.archive import open_archive
 from features.errors import UserError
 from features.margins import Margins, margin_shares
 from features.outcomes import outcomes
-from features.runs import run_folder
+from features.stores.runs import run_folder
 from flows import uplift_history
 from flows.plan import ALL, planned_from
 from flows.target import write_plan

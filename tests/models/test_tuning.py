@@ -7,8 +7,8 @@ import sys
 import pandas as pd
 import pytest
 
+from features.config_parts.task_config import Tune
 from features.errors import UserError
-from features.task_config import Tune
 from models import tuning
 from models.multiclass import TREES
 from models.training import TrainingSet

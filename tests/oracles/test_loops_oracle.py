@@ -17,12 +17,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from features.build import Builder
+from features.config_parts.marked import Spot
 from features.contracts import ROLES
 from features.errors import UserError
-from features.marked import Spot
+from features.rules.stays import present_stay
+from features.rules.taxonomy import parse
 from features.stages import stage_at, timers
-from features.stays import present_stay
-from features.taxonomy import parse
 from tests.oracles import loops
 from tests.oracles.histories import TAXONOMY, Event, builder, shops
 from tests.oracles.loops import as_of, inside, stage_of

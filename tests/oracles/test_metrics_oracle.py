@@ -15,10 +15,10 @@ import pytest
 from features import config as configs
 from features.build import Builder
 from features.errors import UserError
-from features.metric_catalog import METRICS
-from features.metric_inputs import Inputs, Period, lead_sources
-from features.metric_table import metric_table, periods
-from features.spend import read_spend
+from features.metrics.metric_catalog import METRICS
+from features.metrics.metric_inputs import Inputs, Period, lead_sources
+from features.metrics.metric_table import metric_table, periods
+from features.reading.spend import read_spend
 from features.stages import stage_at
 from features.tallies import tally
 from features.timeline import day_date, day_number
@@ -346,9 +346,9 @@ def test_every_stage_shows_the_metrics_its_taxonomy_names(
 
 
 def test_activecampaigns_metrics_are_defined_too() -> None:
-    from features.marked import Spot
-    from features.metric_catalog import named
-    from features.taxonomy import parse
+    from features.config_parts.marked import Spot
+    from features.metrics.metric_catalog import named
+    from features.rules.taxonomy import parse
 
     for name in ("activecampaign", "omnisend"):
         content = configs.parse_yaml(configs.find(f"stages/{name}.yaml"))

@@ -11,14 +11,14 @@ import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.conditions import InStage
 from features.config import Config
 from features.errors import UserError
+from features.rules.conditions import InStage
+from features.rules.standing import standing_facts
+from features.rules.stays import present_stay
+from features.rules.taxonomy import Taxonomy, load_taxonomy
 from features.stages import stage_at
-from features.standing import standing_facts
-from features.stays import present_stay
 from features.tallies import Tallies, tally
-from features.taxonomy import Taxonomy, load_taxonomy
 from features.windows import history
 from tests.oracles import plain_rules
 from tests.oracles.histories import LATEST, Event, config, shops, write

@@ -12,9 +12,9 @@ import pandas as pd
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features import event_rows
 from features.build import Builder
 from features.everybody import Everybody
+from features.reading import event_rows
 from features.tallies import tally
 from tests.oracles.histories import LATEST, Event, config, shops, write
 

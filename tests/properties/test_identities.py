@@ -18,11 +18,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from features.build import TASKS, Builder, Task
-from features.connection import connect
 from features.errors import UserError
-from features.identities import UNLINKED, linked, spans
-from features.quarantine import ReadReport
-from features.standing import standing
+from features.reading.connection import connect
+from features.reading.identities import UNLINKED, linked, spans
+from features.reading.quarantine import ReadReport
+from features.rules.standing import standing
 from features.tallies import tally
 from features.timeline import day_date, day_number
 from tests.oracles.histories import (

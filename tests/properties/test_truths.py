@@ -11,9 +11,9 @@ import pandas as pd
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.stage_records import declared, read_records, stage_records
+from features.reading.stage_records import declared, read_records, stage_records
+from features.rules.taxonomy import load_taxonomy
 from features.stages import stage_at
-from features.taxonomy import load_taxonomy
 from features.timeline import day_number
 from tests.oracles.histories import LATEST, ZONE, Event, builder, local, shops
 from tests.stage_tables import Record, recorded_config

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from features.build import Builder
 from features.config import Config, load
+from features.config_parts.marked import read
 from features.errors import UserError
-from features.marked import read
+from features.rules.standing import explain, standing
+from features.rules.taxonomy import load_taxonomy, parse
 from features.stages import stage_at
-from features.standing import explain, standing
 from features.tallies import Tallies, tally
-from features.taxonomy import load_taxonomy, parse
 from features.timeline import day_number
 from flows.cli import app
 from tests.oracles.histories import LATEST, Event, builder, config, local, write

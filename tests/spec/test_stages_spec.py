@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from features.build import Builder
-from features.marked import Spot
+from features.config_parts.marked import Spot
+from features.rules.taxonomy import parse
 from features.stages import stage_at, timers
-from features.taxonomy import parse
 from features.timeline import day_number
 from tests.oracles.histories import Event, builder, local
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
-from features.config_blocks import Strict
+from features.config_parts.config_blocks import Strict
+from features.config_parts.settings import find, parse_yaml
 from features.errors import UserError
-from features.settings import find, parse_yaml
 
 # Latent states, hidden from the shop. Names differ from stages on purpose: stages are rules.
 STATES = (

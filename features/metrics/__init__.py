@@ -1,0 +1,1 @@
+"""Metrics of the life cycle, as stages may name them."""

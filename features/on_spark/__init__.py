@@ -1,0 +1,1 @@
+"""The same work beyond one machine, on Spark."""

@@ -1,0 +1,1 @@
+"""Writing that survives: whole folders at once, one writer at a time, points to be killed at."""
