@@ -22,9 +22,9 @@ import pandas as pd
 
 from features.config_parts.monitoring_config import Monitoring
 from models.monitoring import Observed, Reference, monitor
-from models.monitoring_drift import distributions, psi
-from models.monitoring_performance import BaseRate, Matured
-from models.monitoring_volume import HISTORY_DAYS
+from models.monitors.monitoring_drift import distributions, psi
+from models.monitors.monitoring_performance import BaseRate, Matured
+from models.monitors.monitoring_volume import HISTORY_DAYS
 
 DAYS = 30
 PLANTED_ON = 10  # of the days, where drift is planted

@@ -16,7 +16,7 @@ import numpy as np
 
 from flows.workspace import Workspace
 from models import registry
-from models.reasons import Words, reasons
+from models.explaining.reasons import Words, reasons
 from models.scoring import late_days_of, scoring_context, scoring_frame
 
 

@@ -27,10 +27,10 @@ import pyarrow as pa
 from features.stores.runs import write_parquet
 from flows.workspace import Workspace
 from models import registry
-from models.batches import predicted
 from models.inference import derive, matrix, model_columns
 from models.registry import Loaded
 from models.scoring import late_days_of, scoring_frame
+from models.serving.batches import predicted
 
 PLAIN = 10_000  # customers whose trees LightGBM walks
 

@@ -20,8 +20,8 @@ from features.build import TASKS, Task
 from flows.train import SLOWEST_FIRST
 from flows.workspace import Workspace
 from models.report import inputs
+from models.serving.workers import workers
 from models.trained import train_one
-from models.workers import workers
 
 
 def timed(archive: Archive, task: Task) -> tuple[float, int, int]:

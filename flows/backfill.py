@@ -26,11 +26,11 @@ from flows.console import progress, step, warn
 from flows.score import clean_up
 from flows.workspace import Workspace, new_run_id
 from models import registry
-from models.backfill import score_day
-from models.champions import champion_at, reigns
+from models.promoting.champions import champion_at, reigns
 from models.registry import SCORER, Version
 from models.scoring import Stamp
-from models.workers import workers
+from models.serving.backfill import score_day
+from models.serving.workers import workers
 
 
 @dataclass(frozen=True)

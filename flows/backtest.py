@@ -20,13 +20,14 @@ from flows.refresh import current_snapshots
 from flows.shown import show_figures
 from flows.workspace import Workspace, fingerprint
 from models import backtest as backtests
-from models import origin_page, origin_plots
 from models.backtest import Backtested
-from models.concerns import concerns
+from models.backtesting import origin_page
+from models.backtesting.concerns import concerns
+from models.backtesting.oracle import oracle_page
+from models.backtesting.origins import means
 from models.evaluation import Figure
-from models.oracle import oracle_page
-from models.origins import means
-from models.promotion import recipe_hash
+from models.figures import origin_plots
+from models.promoting.promotion import recipe_hash
 from models.report import Drawn, figures_table, save_figures
 from models.tracking import Run
 

@@ -27,7 +27,7 @@ def horizons(
 
     from features.horizons import Spells, gap_quantiles, return_curve, suggest
     from flows.console import console, deliver
-    from models.horizon_plots import return_figure
+    from models.figures.horizon_plots import return_figure
 
     builder = data_set(config, output, overrides)
     end = builder.last_snapshot

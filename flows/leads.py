@@ -17,7 +17,7 @@ from features.timeline import day_number
 from flows.console import console, step, table
 from flows.workspace import Workspace
 from models import registry
-from models.lead_reasons import Events, ranked, reasons
+from models.explaining.lead_reasons import Events, ranked, reasons
 
 BANDS = ("A", "B", "C", "D")
 COLUMNS = (

@@ -24,10 +24,10 @@ from flows import alarm_event, alerts
 from flows.console import step, warn
 from flows.workspace import Workspace
 from models import monitoring, registry
-from models import monitoring_performance as matured
-from models.monitoring_alarms import Alarm, followed, marked_told, to_tell
-from models.monitoring_findings import Finding
-from models.monitoring_volume import HISTORY_DAYS
+from models.monitors import monitoring_performance as matured
+from models.monitors.monitoring_alarms import Alarm, followed, marked_told, to_tell
+from models.monitors.monitoring_findings import Finding
+from models.monitors.monitoring_volume import HISTORY_DAYS
 
 if TYPE_CHECKING:
     import pandas as pd

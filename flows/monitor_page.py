@@ -9,9 +9,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from models import monitoring_plots as plots
+from models.figures import monitoring_plots as plots
 from models.monitoring import Observed, Reference, summary
-from models.monitoring_findings import Finding
+from models.monitors.monitoring_findings import Finding
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 0 auto; max-width: 1080px;

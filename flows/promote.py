@@ -17,7 +17,7 @@ from flows.shown import show_decision
 from flows.workspace import Workspace
 from models import registry
 from models.inference import Part
-from models.promotion import (
+from models.promoting.promotion import (
     Decision,
     UnableChampionError,
     compare,

@@ -22,9 +22,9 @@ from flows.console import console, step
 from flows.plan import Planned
 from flows.workspace import Workspace
 from models import registry
-from models.batches import loaded_once
+from models.explaining.reasons import CODES, SENTENCES, Words, reasons
 from models.inference import Part
-from models.reasons import CODES, SENTENCES, Words, reasons
+from models.serving.batches import loaded_once
 
 COLUMNS = [*CODES, *SENTENCES]
 SHOWN = (

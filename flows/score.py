@@ -27,10 +27,10 @@ from flows.refresh import refresh
 from flows.target import target_flow
 from flows.workspace import Workspace, new_run_id
 from models import registry
-from models.block_scoring import score_by_blocks
-from models.event_scoring import facts_to_store, stored_facts
 from models.registry import Loaded
 from models.scoring import Before, Finish, Stamp, score
+from models.serving.block_scoring import score_by_blocks
+from models.serving.event_scoring import facts_to_store, stored_facts
 
 if TYPE_CHECKING:
     from features.on_spark.spark_build import SparkArchive

@@ -17,7 +17,7 @@ from features.stores.runs import PublishedRun, run_folder
 from features.timeline import day_date, day_number
 from flows.workspace import Workspace, today
 from models import registry
-from models.event_scoring import EventScorer, as_records
+from models.serving.event_scoring import EventScorer, as_records
 
 STDIN = "-"
 

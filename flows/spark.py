@@ -75,8 +75,8 @@ def score(
 ) -> tuple[int, dict[str, Any]]:
     """Score everyone into a run's folder; the number of rows, and the context to store."""
     from models import registry
-    from models.event_scoring import facts_to_store
-    from models.spark_scoring import score_on_spark
+    from models.serving.event_scoring import facts_to_store
+    from models.serving.spark_scoring import score_on_spark
 
     version = loaded.version
     scored = score_on_spark(

@@ -13,7 +13,7 @@ from features.archive import FOLDER, source_counts
 from features.stores.runs import run_folder
 from flows.report.write import REPORT_FILE
 from flows.workspace import Workspace
-from models.concerns import concerns
+from models.backtesting.concerns import concerns
 
 # The figure shown for each model, beside its plainest baseline.
 HEADLINES = {

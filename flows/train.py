@@ -28,13 +28,13 @@ from models import cards, monitoring, registry, report
 from models.backtest import require_earned_calibration
 from models.evaluation import Figure
 from models.inference import Part
-from models.promotion import columns_hash, definitions, recipe_hash
+from models.promoting.promotion import columns_hash, definitions, recipe_hash
 from models.scoring import scorer_head
+from models.serving.workers import workers
 from models.tracking import Run, Tracking
 from models.trained import Trained, train_one
 from models.training import LearnedFrom
 from models.uplift_part import told
-from models.workers import workers
 
 SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
 

@@ -16,15 +16,15 @@ from features.build import TASKS, Task
 from features.errors import UserError
 from features.timeline import MIN_HISTORY_DAYS, day_date
 from features.writing.faults import boundary
+from models.backtesting.drift import base_rates
+from models.backtesting.oracle import bounds
+from models.backtesting.origins import CalibrationChoice, Chances, calibration_choice, means
+from models.backtesting.resampling import REPEATS
 from models.calibration import RAW
-from models.drift import base_rates
 from models.evaluation import Draws, Figure, evaluate, predict, test_set
-from models.gate_guards import leaking
-from models.oracle import bounds
-from models.origins import CalibrationChoice, Chances, calibration_choice, means
-from models.resampling import REPEATS
+from models.promoting.gate_guards import leaking
+from models.serving.workers import workers
 from models.training import fit, training_set
-from models.workers import workers
 
 FOLDER = "backtest"  # of what the back-test writes beside its records
 DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import churn_baselines, clv_baselines, stage_baselines, transition_baselines
 from models.inference import Part
+from models.peers import churn_baselines, clv_baselines, stage_baselines, transition_baselines
 from models.training import TrainingSet
 
 Outputs = Mapping[str, np.ndarray[Any, Any]]

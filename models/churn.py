@@ -11,8 +11,6 @@ import pandas as pd
 
 from models import metrics
 from models.calibration import fit_calibration
-from models.churn_btyd import mixed_with_btyd
-from models.cold_start import fit_back_off
 from models.inference import (
     Array,
     Part,
@@ -25,8 +23,10 @@ from models.inference import (
     matrix,
     sigmoid,
 )
-from models.multiclass import steady_columns
-from models.two_class import (
+from models.learning.churn_btyd import mixed_with_btyd
+from models.learning.cold_start import fit_back_off
+from models.learning.multiclass import steady_columns
+from models.learning.two_class import (
     TwoClassRecipe,
     fit_logistic,
     one_class,
@@ -131,7 +131,7 @@ def fit_churn(
 
     LightGBM (rounds by early stopping on held-out customers, then refitted on all with 1.1 times
     as many, three seeds) averaged in logits with a logistic regression, and with BG/NBD where that
-    clearly helps (`models.churn_btyd`).
+    clearly helps (`models.learning.churn_btyd`).
 
     Parameters
     ----------

@@ -18,7 +18,9 @@ import pandas as pd
 
 from features.errors import UserError
 from models import inference
-from models.clv_shape import (
+from models.inference import Array, Part
+from models.lead import fit_leads, plain_leads
+from models.learning.clv_shape import (
     BTYD_COLUMNS,
     POWER,
     Snapshot,
@@ -31,8 +33,6 @@ from models.clv_shape import (
     tail_of,
     with_btyd,
 )
-from models.inference import Array, Part
-from models.lead import fit_leads, plain_leads
 
 MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
 COVERAGE = 0.8

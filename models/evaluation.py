@@ -15,13 +15,13 @@ from features.config_parts.task_config import Slice
 from features.contracts import CUSTOMER
 from features.timeline import day_date
 from models import inference
+from models.backtesting.resampling import REPEATS, customer_draws, drawn
+from models.backtesting.subsets import subsets
 from models.baselines import BASELINES
 from models.inference import Part
 from models.lead import leads_of, plain_share
-from models.lead_points import lead_points
 from models.measures import Measure, lead_measures, measures
-from models.resampling import REPEATS, customer_draws, drawn
-from models.subsets import subsets
+from models.peers.lead_points import lead_points
 from models.training import TrainingSet, labelled, population, with_channel
 
 Array = np.ndarray[Any, Any]

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from models import metrics
-from models.cold_start import fit_back_off
 from models.inference import Array, Part, clv_first_purchase, sigmoid
-from models.two_class import (
+from models.learning.cold_start import fit_back_off
+from models.learning.two_class import (
     TwoClassRecipe,
     fit_logistic,
     out_of_fold,

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from models.bootstrap import Interval as Interval
-from models.bootstrap import bootstrap as bootstrap
-from models.bootstrap import paired_difference as paired_difference
+from models.backtesting.bootstrap import Interval as Interval
+from models.backtesting.bootstrap import bootstrap as bootstrap
+from models.backtesting.bootstrap import paired_difference as paired_difference
 
 Array = np.ndarray[Any, Any]
 

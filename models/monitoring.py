@@ -15,16 +15,16 @@ from features.timeline import day_date
 from models import inference
 from models.evaluation import CHAMPION
 from models.inference import Part
-from models.monitoring_drift import Distribution, distributions, drift
-from models.monitoring_findings import Finding, test_level
-from models.monitoring_performance import (
+from models.monitors.monitoring_drift import Distribution, distributions, drift
+from models.monitors.monitoring_findings import Finding, test_level
+from models.monitors.monitoring_performance import (
     BaseRate,
     Matured,
     base_rate,
     base_rate_drift,
     judged,
 )
-from models.monitoring_volume import WINDOWS, Array, buyers_rate, freshness, volume
+from models.monitors.monitoring_volume import WINDOWS, Array, buyers_rate, freshness, volume
 from models.scoring import late_days_of, scoring_frame
 
 VERSION = 1

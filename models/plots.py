@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from models import metrics
-from models.figure_style import COLOURS, INK, MAP, blank, percent
+from models.figures.figure_style import COLOURS, INK, MAP, blank, percent
 from models.stage_flow import flow_data, flow_figure
 
 Array = np.ndarray[Any, Any]

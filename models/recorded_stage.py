@@ -15,7 +15,7 @@ import pandas as pd
 
 from models import inference, metrics
 from models.inference import Part
-from models.multiclass import (
+from models.learning.multiclass import (
     MIN_CLASS,
     MIN_CUSTOMERS,
     Rows,
@@ -25,8 +25,8 @@ from models.multiclass import (
     strong_columns,
     thinned,
 )
+from models.peers.stage_baselines import fit_frequency_table
 from models.stage import label_codes, tuned
-from models.stage_baselines import fit_frequency_table
 
 Array = np.ndarray[Any, Any]
 FOLDS = 5
@@ -59,7 +59,7 @@ def fit_recorded_stage(
     seed, threads
         Seed of the folds and of LightGBM, and its threads.
     settings
-        LightGBM settings in place of the recipe's own (see `models.tuning`).
+        LightGBM settings in place of the recipe's own (see `models.learning.tuning`).
 
     Returns
     -------

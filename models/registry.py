@@ -25,8 +25,9 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, Tens
 
 from features.errors import UserError
 from features.writing.faults import boundary
-from models import champions, inference
+from models import inference
 from models.pickles import pickled_files as pickled_files
+from models.promoting import champions
 from models.tracking import Run, Tracking
 
 SCORER = "stagecast-scorer"

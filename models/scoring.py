@@ -20,9 +20,9 @@ from features.rules.taxonomy import Taxonomy
 from features.timeline import day_date
 from features.told import Told, unheard
 from models import inference
-from models.batches import context_of, pieces, population_sums, predicted
 from models.inference import Part
 from models.registry import Loaded
+from models.serving.batches import context_of, pieces, population_sums, predicted
 
 _DTYPES = {"O": "string", "U": "string", "f": "double", "b": "bool", "M": "date"}
 

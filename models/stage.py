@@ -15,7 +15,7 @@ import pandas as pd
 
 from models import inference, metrics
 from models.inference import Part
-from models.multiclass import (
+from models.learning.multiclass import (
     MIN_CLASS,
     MIN_CUSTOMERS,
     Rows,
@@ -27,7 +27,7 @@ from models.multiclass import (
     strong_columns,
     thinned,
 )
-from models.stage_baselines import fit_frequency_table
+from models.peers.stage_baselines import fit_frequency_table
 
 Array = np.ndarray[Any, Any]
 MULTIPLIERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
@@ -61,7 +61,7 @@ def fit_stage(
     seed, threads
         Seed of LightGBM and its threads.
     settings
-        LightGBM settings in place of the recipe's own (see `models.tuning`).
+        LightGBM settings in place of the recipe's own (see `models.learning.tuning`).
 
     Returns
     -------

@@ -13,7 +13,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 from matplotlib.ticker import FuncFormatter
 
-from models.figure_style import COLOURS, INK, blank
+from models.figures.figure_style import COLOURS, INK, blank
 
 NEW = "new"  # who did not exist at the date before
 

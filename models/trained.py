@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from features.archive import Archive
 from features.build import Task
 from features.config import Config
+from models.backtesting.leaks import Suspect, suspects
 from models.evaluation import CHAMPION, Figure, Result, evaluate, figures_of, predict, test_set
 from models.inference import Part
-from models.leaks import Suspect, suspects
+from models.learning.tuning import TUNED, Tuned, tune
 from models.training import LearnedFrom, TrainingSet, fit, training_set
-from models.tuning import TUNED, Tuned, tune
 
 
 @dataclass(frozen=True)

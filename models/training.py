@@ -19,10 +19,10 @@ from models import inference
 from models.churn import fit_churn
 from models.clv import fit_clv
 from models.inference import Part
+from models.learning.two_class import TwoClassRecipe
 from models.recorded_stage import fit_recorded_stage
 from models.stage import fit_stage
 from models.transition import fit_transition
-from models.two_class import TwoClassRecipe
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def fit(
     threads
         Processors to use; the result does not depend on it.
     settings
-        Tuned settings of the trees, in place of the recipe's own (see `models.tuning`).
+        Tuned settings of the trees, in place of the recipe's own (see `models.learning.tuning`).
 
     Raises
     ------

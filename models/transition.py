@@ -18,7 +18,7 @@ import pandas as pd
 
 from models import inference, metrics
 from models.inference import Part
-from models.multiclass import (
+from models.learning.multiclass import (
     MIN_CUSTOMERS,
     Rows,
     Trees,
@@ -30,7 +30,7 @@ from models.multiclass import (
     strong_columns,
     thinned,
 )
-from models.transition_baselines import cells, fit_timer_table
+from models.peers.transition_baselines import cells, fit_timer_table
 
 Array = np.ndarray[Any, Any]
 HALF = 0.5  # share of the trees where they and the table are better together at validation
@@ -73,7 +73,7 @@ def fit_transition(
         Seed of LightGBM and its threads.
     settings
         LightGBM settings of the destination step in place of the recipe's own (see
-        `models.tuning`).
+        `models.learning.tuning`).
     fits
         Final fits that differ in their seed and whose mean is served, where rows are few.
 

@@ -24,9 +24,9 @@ from flows.report.churn_words import WORDS, ChurnWords
 from flows.report.people import People, people
 from flows.workspace import Workspace
 from models import registry
-from models.concerns import concerns
-from models.drivers import drivers
+from models.backtesting.concerns import concerns
 from models.expected_moves import expected_moves, summed
+from models.explaining.drivers import drivers
 from models.quadrants import Cuts, cuts, segments
 
 MONTH_DAYS = 30
@@ -70,7 +70,7 @@ class Material:
     tested, figures, tests
         Scorer version that the figures are of; records of ``training.json``; tables by name.
     drivers
-        By model, from `models.drivers.drivers`.
+        By model, from `models.explaining.drivers.drivers`.
     metrics
         From `features.metrics.metric_table.metric_table`.
     sources, late, unseen, worries

@@ -18,7 +18,7 @@ from features.horizons import Spells, gap_quantiles, return_curve, suggest
 from features.tallies import tally
 from features.timeline import day_number
 from flows.cli import app
-from models.horizon_plots import return_figure, return_figure_data
+from models.figures.horizon_plots import return_figure, return_figure_data
 
 FIRST = dt.date(2022, 1, 1)
 BASE = """\

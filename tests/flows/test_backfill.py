@@ -23,9 +23,9 @@ from features.writing import faults
 from flows.backfill import due, grid
 from flows.workspace import Workspace
 from models import registry
-from models.backfill import score_day
 from models.registry import SCORER
 from models.scoring import Finish, Stamp, score
+from models.serving.backfill import score_day
 from tests.flows.shop import Shop, shared_prefect, stagecast
 
 DATES = [dt.date(2020, 10, 5), dt.date(2020, 11, 4), dt.date(2020, 12, 4)]

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from flows.workspace import Workspace
-from models import batches, registry
-from models.batches import predicted
+from models import registry
 from models.scoring import scoring_frame
+from models.serving import batches
+from models.serving.batches import predicted
 from tests.flows.shop import Shop
 
 

@@ -20,9 +20,9 @@ from features.past import past
 from flows.reasons import reasons_of
 from flows.workspace import Workspace
 from models import registry
-from models.block_scoring import score_by_blocks
-from models.event_scoring import EVERYBODY, stored_facts
 from models.scoring import Finish, Stamp, score
+from models.serving.block_scoring import score_by_blocks
+from models.serving.event_scoring import EVERYBODY, stored_facts
 from tests.flows.shop import Shop
 
 AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

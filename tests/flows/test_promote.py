@@ -28,9 +28,9 @@ from flows.workspace import Workspace
 from models import registry
 from models.backtest import refuse_leaks
 from models.evaluation import delayed_test_set, predict
-from models.gate_guards import guards, leaking
 from models.inference import Part
-from models.promotion import compare, decide, refused_at_once
+from models.promoting.gate_guards import guards, leaking
+from models.promoting.promotion import compare, decide, refused_at_once
 from models.registry import SCORER
 from models.scoring import Finish, Stamp, score
 from models.tracking import Tracking

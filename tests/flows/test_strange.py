@@ -13,9 +13,9 @@ from features.timeline import day_date
 from flows.features import read_and_tally
 from flows.workspace import prepare
 from models.backtest import Backtested, backtest_task, why_not
-from models.concerns import concerns
-from models.gates import failed, gates
-from models.origins import means
+from models.backtesting.concerns import concerns
+from models.backtesting.origins import means
+from models.promoting.gates import failed, gates
 from tests.strange_histories import HISTORIES, write
 
 pytestmark = pytest.mark.full

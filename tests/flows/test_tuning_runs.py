@@ -11,9 +11,9 @@ from flows.tuning import gate_gain, log_tuning
 from models import tracking
 from models.evaluation import Figure, Result, Test
 from models.inference import Part
+from models.learning.tuning import Trial, Tuned
 from models.trained import Trained
 from models.training import LearnedFrom
-from models.tuning import Trial, Tuned
 
 
 def figure(value: float, *, subset: str = "all", method: str = "champion") -> Figure:

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from models import metrics
+from models.backtesting.concerns import concerns
 from models.churn import fit_churn
-from models.churn_baselines import one_snapshot_rfm
-from models.concerns import concerns
 from models.evaluation import Draws, Figure, Outputs, Test, figures_of
 from models.inference import predict_churn
+from models.peers.churn_baselines import one_snapshot_rfm
 from tests.models.test_churn import (
     DATES,
     HORIZON,

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from models.champions import REIGNS, begun, champion_at, noted, reigns
+from models.promoting.champions import REIGNS, begun, champion_at, noted, reigns
 from models.registry import CHAMPION, SCORER, Version
 
 

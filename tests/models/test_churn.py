@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import churn_baselines, inference, metrics
+from models import inference, metrics
 from models.churn import fit_churn, simple_share
 from models.inference import Part, predict_churn
-from models.two_class import TwoClassRecipe, customer_folds, fit_logistic, varying_columns
+from models.learning.two_class import TwoClassRecipe, customer_folds, fit_logistic, varying_columns
+from models.peers import churn_baselines
 
 DATES = [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-04-01"), pd.Timestamp("2024-05-01")]
 TEST_AT = pd.Timestamp("2024-06-01")

@@ -10,8 +10,8 @@ import pytest
 
 from features.datasets import simulated
 from models import metrics
-from models.churn_btyd import mixed_with_btyd
 from models.inference import sigmoid
+from models.learning.churn_btyd import mixed_with_btyd
 
 HORIZON = 91
 

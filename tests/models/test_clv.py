@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import UserError
-from models import clv_baselines, inference, metrics
+from models import inference, metrics
 from models.clv import conformal_ends, fit_clv, level_correction, predict
-from models.clv_shape import Snapshot, tail_of
 from models.inference import Part
+from models.learning.clv_shape import Snapshot, tail_of
+from models.peers import clv_baselines
 from tests.purchase_frames import HORIZON, START, histories, rolling
 
 MONEY = ["clv", "clv_low", "clv_high", "expected_orders", "p_any_order", "average_order_value"]

@@ -14,7 +14,7 @@ from features.tallies import tally
 from models import inference, registry
 from models.evaluation import predict
 from models.inference import Part
-from models.promotion import definitions, recipe_hash
+from models.promoting.promotion import definitions, recipe_hash
 from models.scoring import late_days_of, scorer_head, scoring_frame
 from models.training import fit, training_set
 from tests.flows.shop import write_shop

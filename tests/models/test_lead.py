@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from models import metrics
 from models.clv import fit_clv
 from models.evaluation import Test, predict
+from models.explaining.lead_reasons import Events, contributions, ranked, reasons
 from models.inference import Part, clv_first_purchase, lead_columns
 from models.lead import fit_leads, leads_of, plain_share, score_map
-from models.lead_points import weighed
-from models.lead_reasons import Events, contributions, ranked, reasons
-from models.promotion import lead_loss
+from models.peers.lead_points import weighed
+from models.promoting.promotion import lead_loss
 from tests.purchase_frames import HORIZON, histories, rolling
 
 AT = 1000

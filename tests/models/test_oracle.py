@@ -13,7 +13,7 @@ from features.datasets import simulated
 from features.datasets.hidden_truth import HiddenTruth
 from features.errors import UserError
 from features.timeline import day_number
-from models.oracle import gaps, oracle_page
+from models.backtesting.oracle import gaps, oracle_page
 
 AT = day_number(dt.date(2024, 4, 1))
 

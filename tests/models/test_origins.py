@@ -11,10 +11,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from features.errors import UserError
-from models import origin_page, origin_plots
 from models.backtest import require_earned_calibration
+from models.backtesting import origin_page
+from models.backtesting.origins import Chances, calibration_choice, means
 from models.evaluation import Figure, compared, ends
-from models.origins import Chances, calibration_choice, means
+from models.figures import origin_plots
 
 DATES = ("2021-03-01", "2021-06-01")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.config import find, load
-from models.promotion import Comparison, decide, recipe_hash, same_recipe
+from models.promoting.promotion import Comparison, decide, recipe_hash, same_recipe
 
 
 def comparison(task: str, champion: float, low: float, high: float) -> Comparison:

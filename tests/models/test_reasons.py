@@ -9,10 +9,9 @@ import pytest
 
 from features.catalog import FeatureSpec
 from models import inference
-from models.attribution import LeafTable
 from models.clv import fit_clv
-from models.inference import Part
-from models.reasons import (
+from models.explaining.attribution import LeafTable
+from models.explaining.reasons import (
     CODES,
     SENTENCES,
     Words,
@@ -21,7 +20,8 @@ from models.reasons import (
     reasons,
     value_additions,
 )
-from models.two_class import fit_logistic
+from models.inference import Part
+from models.learning.two_class import fit_logistic
 from tests.purchase_frames import histories, rolling
 
 CONTEXT = {"population_gap_days": 20.0}

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference, metrics, multiclass
-from models.selection import MOST_COLUMNS, row_limit, strongest
+from models import inference, metrics
+from models.learning import multiclass
+from models.learning.selection import MOST_COLUMNS, row_limit, strongest
 from models.transition import fit_transition
 from tests.lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 
@@ -57,7 +58,7 @@ def test_a_transition_model_of_wide_data_is_as_good(monkeypatch: pytest.MonkeyPa
     losses, columns = [], []
     truth = np.where(test["period"] > 0, test["next_code"], len(STAGES)).astype(int)
     for most in (60, 10_000):
-        monkeypatch.setattr("models.selection.MOST_COLUMNS", most)
+        monkeypatch.setattr("models.learning.selection.MOST_COLUMNS", most)
         part = fit_transition(
             train,
             contexts(train),

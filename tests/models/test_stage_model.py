@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference, metrics, multiclass, stage_baselines
+from models import inference, metrics
 from models.inference import Part
+from models.learning import multiclass
+from models.peers import stage_baselines
 from models.stage import fit_stage
 from tests.lifecycle_frames import STAGES, contexts, life, split
 

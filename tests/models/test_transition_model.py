@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import inference, metrics, transition_baselines
+from models import inference, metrics
 from models.inference import Part
+from models.peers import transition_baselines
 from models.transition import fit_transition
 from tests.lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 

@@ -9,10 +9,10 @@ import pytest
 
 from features.config_parts.task_config import Tune
 from features.errors import UserError
-from models import tuning
-from models.multiclass import TREES
+from models.learning import tuning
+from models.learning.multiclass import TREES
+from models.learning.tuning import Tuned, tune
 from models.training import TrainingSet
-from models.tuning import Tuned, tune
 from tests.lifecycle_frames import STAGES, contexts, life, split
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")

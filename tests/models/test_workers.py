@@ -11,7 +11,7 @@ from features.archive import Archive, store
 from features.config import load
 from features.errors import UserError
 from features.tallies import tally
-from models.workers import workers
+from models.serving.workers import workers
 from tests.flows.shop import write_shop
 
 

@@ -18,7 +18,7 @@ from features.config_parts.task_config import Tune
 from features.errors import UserError
 from models import inference, metrics
 from models.inference import derive_each
-from models.multiclass import (
+from models.learning.multiclass import (
     MIN_CUSTOMERS,
     TREES,
     Inputs,
@@ -29,16 +29,16 @@ from models.multiclass import (
     thinned,
     tree_inputs,
 )
-from models.stage import label_codes
-from models.training import TrainingSet
-from models.transition_baselines import cells
-from models.two_class import (
+from models.learning.two_class import (
     TwoClassRecipe,
     fold_by_fold,
     sampled,
     varying_columns,
 )
-from models.two_class import strong_columns as strong_of_two
+from models.learning.two_class import strong_columns as strong_of_two
+from models.peers.transition_baselines import cells
+from models.stage import label_codes
+from models.training import TrainingSet
 
 STEP = 20  # rounds between two looks at a trial
 TUNED = ("churn", "stage", "transition")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from models.gates import gates
+from models.backtesting.origins import CalibrationChoice, Mean
 from models.measures import DESCRIPTIVE
-from models.origins import CalibrationChoice, Mean
+from models.promoting.gates import gates
 
 SHOWN = {
     "stage": ("log_loss", "brier", "macro_f1"),
@@ -38,7 +38,7 @@ def page(
     name
         Of the data set.
     means
-        From `models.origins.means`.
+        From `models.backtesting.origins.means`.
     warnings, skipped
         Sentences: what was far off; what could not be tested.
     calibration

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from models.figure_style import COLOURS, INK
+from models.figures.figure_style import COLOURS, INK
 
 Record = Mapping[str, Any]
 WORDS = {

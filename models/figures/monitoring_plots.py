@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from features.timeline import day_date
-from models.figure_style import COLOURS, INK, blank
-from models.monitoring_drift import Distribution
-from models.monitoring_findings import Finding
-from models.monitoring_performance import Matured
-from models.monitoring_volume import WEEK, WEEKS, in_windows, seen_counts
+from models.figures.figure_style import COLOURS, INK, blank
+from models.monitors.monitoring_drift import Distribution
+from models.monitors.monitoring_findings import Finding
+from models.monitors.monitoring_performance import Matured
+from models.monitors.monitoring_volume import WEEK, WEEKS, in_windows, seen_counts
 
 SHOWN = 15  # columns with the largest PSI
 DAYS = 42

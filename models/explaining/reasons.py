@@ -2,8 +2,8 @@
 
 One score a customer is explained, the one that campaigns act on: the churn risk of those eligible,
 the chance of a first purchase of those who never bought, and the expected spend of all other
-buyers. Additions of columns (`models.attribution`, and the terms of the linear halves) are added up
-over themes, since windows of one role tell nearly the same.
+buyers. Additions of columns (`models.explaining.attribution`, and the terms of the linear halves)
+are added up over themes, since windows of one role tell nearly the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 from features.catalog import FeatureSpec
 from features.columns import columns as catalogued
 from features.reason_words import said, sensitive_theme, theme
-from models.attribution import mean_additions
+from models.explaining.attribution import mean_additions
 from models.inference import (
     Array,
     Part,

@@ -17,7 +17,7 @@ from sklearn.linear_model import TweedieRegressor
 from models import btyd as btyd_models
 from models import inference
 from models.inference import Array
-from models.selection import MOST_COLUMNS, row_limit, strongest
+from models.learning.selection import MOST_COLUMNS, row_limit, strongest
 
 POWER = 1.5  # Tweedie variance power: spend is a sum of a few skewed amounts
 TREES: dict[str, Any] = {
@@ -172,7 +172,7 @@ def _stack(snapshots: list[Snapshot], columns: list[str]) -> tuple[Array, Array,
 def strong_columns(
     fit: list[Snapshot], columns: list[str], *, seed: int, threads: int
 ) -> list[str]:
-    """Columns worth learning from, where there are very many (see `models.selection`).
+    """Columns worth learning from, where there are very many (see `models.learning.selection`).
 
     Those of the regression always stay.
     """

@@ -8,7 +8,7 @@ import pandas as pd
 from models.btyd import fit_btyd
 from models.churn import RFM, RFM_STRENGTH, TARGET
 from models.inference import Array, btyd_p_no_order, linear, matrix, sigmoid
-from models.two_class import fit_logistic, one_class
+from models.learning.two_class import fit_logistic, one_class
 
 RECENCY = RFM[:1]
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from models.subsets import BY_OUTCOME
+from models.backtesting.subsets import BY_OUTCOME
 
 MOST_BIAS = 15.0  # percent of the total
 MOST_DRIFT = 15.0  # percent between the rate that labels told and the rate that came

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from models.monitoring_findings import Finding
+from models.monitors.monitoring_findings import Finding
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from features.everybody import Everybody, sums
 from features.stores.runs import write_parquet
 from features.told import Told, unheard
 from models import inference
-from models.batches import context_of, loaded_once, pieces, population_sums
 from models.registry import Loaded
 from models.scoring import Finish, late_days_of, scoring_frame, with_late
+from models.serving.batches import context_of, loaded_once, pieces, population_sums
 
 
 @dataclass(frozen=True)

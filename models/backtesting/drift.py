@@ -2,7 +2,7 @@
 
 Calibration and totals are learned from labels that had matured; where the rate moves between them
 and the test date (season, trend), every model is off, however well it ranks. `base_rates` puts the
-numbers beside the figures, and `models.concerns` warns.
+numbers beside the figures, and `models.backtesting.concerns` warns.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pandas as pd
 from features.contracts import SNAPSHOT
 from features.timeline import day_date
 from models import metrics
+from models.backtesting.resampling import drawn
 from models.evaluation import CHAMPION, Draws, Figure, Test, ends
-from models.resampling import drawn
 from models.training import TrainingSet
 
 OUTCOMES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {

@@ -16,8 +16,8 @@ import pandas as pd
 from features.build import Builder, Task
 from features.kernel.delayed import seen_before
 from models import inference, metrics
-from models.comparison import Comparison
 from models.inference import Array
+from models.promoting.comparison import Comparison
 
 RANKING, BIAS, CALIBRATION = 0.005, 0.02, 0.01  # absolute: AUC and Gini, share of the total, ECE
 SLICE = 0.10  # relative to the champion's loss in the slice

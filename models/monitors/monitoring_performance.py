@@ -16,7 +16,7 @@ from features.build import TASKS, Builder, Task
 from features.contracts import CUSTOMER, NO_CHANGE
 from features.timeline import day_date
 from models import metrics
-from models.monitoring_findings import Finding
+from models.monitors.monitoring_findings import Finding
 
 Array = np.ndarray[Any, Any]
 FEWEST = 100  # customers below which a figure is shown and raises no alarm

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from models import inference
-from models.clv_shape import MAX_CELLS, MAX_ROWS, TREES
 from models.inference import Array, Part
-from models.selection import row_limit, strongest
+from models.learning.clv_shape import MAX_CELLS, MAX_ROWS, TREES
+from models.learning.selection import row_limit, strongest
 
 PLAIN_ROUNDS = 200
 

@@ -19,7 +19,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from models.inference import Array, linear, matrix, model_columns, signed_log1p
-from models.selection import SAMPLE_ROWS, row_limit, strongest
+from models.learning.selection import SAMPLE_ROWS, row_limit, strongest
 
 # Above it the linear half is fitted on a share of the customers; less where columns are many.
 LINEAR_ROWS, LINEAR_CELLS = 80_000, 8_800_000
@@ -152,7 +152,7 @@ def sampled(frame: pd.DataFrame, recipe: TwoClassRecipe, *, seed: int) -> pd.Dat
 def strong_columns(
     frame: pd.DataFrame, columns: list[str], y: Array, *, seed: int, threads: int
 ) -> list[str]:
-    """Columns worth learning from, where there are very many (see `models.selection`)."""
+    """Columns worth learning from, where there are very many (see `models.learning.selection`)."""
     step = -(-len(frame) // SAMPLE_ROWS)
     x = matrix(frame.iloc[::step], columns)
     kept = strongest(x, y[::step], seed=seed, threads=threads, objective="binary")

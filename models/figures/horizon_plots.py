@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from features.horizons import RETURNING, Spells, Suggestion, gap_quantiles, return_curve
-from models.figure_style import COLOURS, INK, blank
+from models.figures.figure_style import COLOURS, INK, blank
 
 
 def return_figure_data(spells: Spells, suggestion: Suggestion) -> pd.DataFrame:

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from features.contracts import LIFELESS_ROLES
+from models.explaining.reasons import lead_additions
 from models.inference import Part
-from models.reasons import lead_additions
 
 MOST_REASONS = 3
 OFTEN_DAYS = 30

@@ -13,9 +13,9 @@ from features.margins import margin_shares
 from features.stores.runs import write_parquet
 from features.timeline import day_date
 from models import registry
-from models.event_scoring import stored_facts
 from models.registry import Loaded
 from models.scoring import Finish, Stamp, score
+from models.serving.event_scoring import stored_facts
 from models.tracking import Tracking
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
-from models.monitoring_findings import Finding
+from models.monitors.monitoring_findings import Finding
 
 Array = np.ndarray[Any, Any]
 BINS = 10

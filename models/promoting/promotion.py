@@ -21,11 +21,11 @@ from features.built_by import column_names
 from features.config import Config
 from features.timeline import day_date
 from models import metrics
-from models.comparison import Comparison as Comparison
 from models.evaluation import Outputs, Test, delayed_test_set, predict
-from models.gate_guards import guards, leaking
 from models.inference import Array, Part
 from models.lead import MIN_FIRST
+from models.promoting.comparison import Comparison as Comparison
+from models.promoting.gate_guards import guards, leaking
 
 # Config keys that say where the data lie or what is done with scores, and not how models learn.
 NOT_RECIPE = {

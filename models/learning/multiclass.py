@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from models import inference
-from models.selection import SAMPLE_ROWS, row_limit, strongest
+from models.learning.selection import SAMPLE_ROWS, row_limit, strongest
 
 Array = np.ndarray[Any, Any]
 
@@ -326,7 +326,7 @@ def derived_inputs(
 def strong_columns(
     inputs: pd.DataFrame, columns: list[str], outcomes: list[tuple[Array, Array]], **settings: int
 ) -> list[str]:
-    """Columns worth learning from, where there are very many (see `models.selection`).
+    """Columns worth learning from, where there are very many (see `models.learning.selection`).
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from models.monitoring_findings import Finding
+from models.monitors.monitoring_findings import Finding
 
 Array = np.ndarray[Any, Any]
 WINDOWS = (1, 2, 7)  # days added up: short ones are quick, long ones see through noise

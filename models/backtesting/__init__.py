@@ -1,0 +1,1 @@
+"""What the back-test makes of its origins: means, intervals, groups, bounds, warnings."""

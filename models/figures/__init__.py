@@ -1,0 +1,1 @@
+"""Figures, each drawn from the numbers that its data twin returns."""

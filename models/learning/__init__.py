@@ -1,0 +1,1 @@
+"""What the recipes are made of: fits, shapes, columns chosen, cold start, tuning."""

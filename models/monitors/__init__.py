@@ -1,0 +1,1 @@
+"""What the monitor looks at: drift, volume, performance; findings and alarms."""

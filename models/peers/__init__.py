@@ -1,0 +1,1 @@
+"""What every model is measured against, learned from the same snapshots."""

@@ -1,0 +1,1 @@
+"""Challenger against champion: the gate, its guards, and who was champion when."""

@@ -1,0 +1,1 @@
+"""Predictions of everybody: in batches, by blocks, on Spark, of past dates, of single customers."""
