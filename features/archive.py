@@ -30,11 +30,12 @@ from features.tallying.ledger import MANIFEST, Manifest
 from features.timeline import Span, day_date, day_number
 from features.windows import roles_of
 from features.writing.faults import boundary
-from features.writing.folders import fresh_of, replace_folder, settled
+from features.writing.folders import cleared, fresh_of, replace_folder, settled
 
 FOLDER = "features"
 _BUILDING = threading.Lock()
 TALLIES = "tallies"
+WHOLE = f"{TALLIES}/{MANIFEST}"  # written last
 _TEXTS = {"customer_id": "str", "event_type": "str"}
 RECORDS = "stage_history.parquet"  # only where the stage history is the truth
 
@@ -214,7 +215,7 @@ def replacing(output: Path) -> Iterator[Fresh]:
     _write_counts(fresh, made.counts)
     boundary("tallies written")
     replace(made.manifest, segments=(segments.name_of(0),)).save(fresh / TALLIES)
-    replace_folder(folder, whole=f"{TALLIES}/{MANIFEST}")
+    replace_folder(folder, whole=WHOLE)
 
 
 def extend(
@@ -284,7 +285,8 @@ def drop_snapshots(folder: Path, *, after: int) -> int:
 
 
 def clear_partial(output: Path) -> None:
-    """Remove unfinished feature files of killed runs; the caller holds the folder."""
+    """Remove what killed runs left unfinished, or replaced; the caller holds the folder."""
+    cleared(output / FOLDER, whole=WHOLE)
     for place in (output / FOLDER / "snapshots").glob("*/*.partial"):
         remove(place)
 
@@ -299,7 +301,7 @@ def remove(place: Path) -> None:
 
 def stored_manifest(output: Path) -> Manifest | None:
     """What the stored tallies hold; None where there are none, or of an earlier version."""
-    folder = settled(output / FOLDER, whole=f"{TALLIES}/{MANIFEST}")
+    folder = settled(output / FOLDER, whole=WHOLE)
     return Manifest.load(folder / TALLIES)
 
 

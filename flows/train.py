@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from features.archive import Archive
 from features.build import TASKS, Task
 from features.timeline import day_date
 from features.writing.faults import boundary
-from features.writing.folders import fresh_of, replace_folder
+from features.writing.folders import cleared, fresh_of, replace_folder
 from features.writing.locks import exclusive
 from flows.console import progress, step, warn
 from flows.provenance import commit
@@ -23,7 +22,7 @@ from flows.refresh import current_snapshots
 from flows.shown import show_training
 from flows.tuning import log_tuning
 from flows.uplift_history import uplift_part
-from flows.workspace import Workspace, fingerprint
+from flows.workspace import TRAINED, Workspace, fingerprint
 from models import cards, monitoring, registry, report
 from models.backtest import require_earned_calibration
 from models.evaluation import Figure
@@ -221,8 +220,7 @@ def train_flow(output: str) -> dict[str, Any]:
     space = Workspace(Path(output))
     with exclusive(space.output, "train"):
         # What a killed run has finished and not renamed counts; the rest is begun anew.
-        place = space.training
-        shutil.rmtree(fresh_of(place), ignore_errors=True)
+        place = cleared(space.training, whole=TRAINED)
         config = space.config()
         require_earned_calibration(space.output, config.churn.calibration)
         current_snapshots(space, config)
@@ -238,8 +236,8 @@ def train_flow(output: str) -> dict[str, Any]:
         meta = {"scorer": scorer, "parts": versions, "figures": figures, "leaks": leaks}
         fresh = fresh_of(place)
         boundary("scorer registered")
-        (fresh / "training.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        replace_folder(place, whole="training.json")
+        (fresh / TRAINED).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        replace_folder(place, whole=TRAINED)
         show_training(tracking, scorer, figures)
     step(f"registered stagecast-scorer version {scorer['version']}")
     return {"scorer": scorer, "parts": versions}

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from features.archive import Archive
     from models.tracking import Tracking
 
-TALLY_FORMAT = 4  # raised when stored tallies of before can no longer be read
+TRAINED = "training.json"  # written last by the training step
+TALLY_FORMAT = 5  # raised when stored tallies of before can no longer be read
 # Config keys that change nothing of what the features step stores.
 _NOT_IN_FEATURES = {
     "backtest",
@@ -82,7 +83,7 @@ class Workspace:
     @property
     def training(self) -> Path:
         """What the training step leaves for promotion and the report."""
-        return settled(self.output / "training", whole="training.json")
+        return settled(self.output / "training", whole=TRAINED)
 
     def config(self) -> Config:
         """The resolved config of this folder.

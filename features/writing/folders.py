@@ -24,7 +24,7 @@ def replace_folder(place: Path, *, whole: str) -> None:
     whole
         File, relative to the folder, that is written last: it says that the fresh one is whole.
     """
-    fresh, old = fresh_of(place), place.with_name(f"{place.name}.old")
+    fresh, old = fresh_of(place), _old_of(place)
     if not (fresh / whole).is_file():
         raise ValueError(f"{fresh} has no {whole}")
     boundary(f"{place.name}: fresh is whole")
@@ -37,9 +37,22 @@ def replace_folder(place: Path, *, whole: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _old_of(place: Path) -> Path:
+    return place.with_name(f"{place.name}.old")
+
+
 def settled(place: Path, *, whole: str) -> Path:
     """The folder, once what a killed `replace_folder` left has been brought to its end."""
     fresh = fresh_of(place)
     if not place.exists() and (fresh / whole).is_file():
         os.replace(fresh, place)
+    return place
+
+
+def cleared(place: Path, *, whole: str) -> Path:
+    """The folder as `settled` gives it, and nothing beside it; for the one who may write it."""
+    settled(place, whole=whole)
+    shutil.rmtree(fresh_of(place), ignore_errors=True)
+    if place.exists():
+        shutil.rmtree(_old_of(place), ignore_errors=True)
     return place

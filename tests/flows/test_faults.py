@@ -16,7 +16,7 @@ import pytest
 from features.archive import clear_partial
 from features.errors import UserError
 from features.writing import faults
-from features.writing.folders import fresh_of, replace_folder, settled
+from features.writing.folders import cleared, fresh_of, settled
 from flows.refusals import as_user_error
 from flows.workspace import prepare, settle_config
 from tests.features.test_store import publish_run, read_current, record
@@ -113,9 +113,9 @@ def test_a_folder_is_the_old_one_or_the_new_one_whole(tmp_path: Path, point: str
     assert python(SWAP, place, fault=f"training: {point}").returncode == KILLED
     found = (settled(place, whole="last") / "last").read_text()
     assert found == ("old" if point == "fresh is whole" else "new")
-    if found == "old":
-        replace_folder(place, whole="last")
-    assert (place / "last").read_text() == "new"
+    cleared(place, whole="last")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["training"]
+    assert (place / "last").read_text() == found
 
 
 def test_unfinished_feature_files_of_a_killed_run_are_cleared(tmp_path: Path) -> None:
