@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import (
+from flows import schedule, settings
+from flows.commands import (
     backfill_command,
     campaign_commands,
     doctor,
@@ -20,11 +21,9 @@ from flows import (
     monitor_command,
     privacy_commands,
     report_command,
-    schedule,
-    settings,
     stages,
 )
-from flows.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -207,8 +206,8 @@ def leads(
     """
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
+    from flows.commands.leads import call_list, print_list, write_csv
     from flows.console import deliver
-    from flows.leads import call_list, print_list, write_csv
 
     found = call_list(Path(folder), bands=[b.upper() for b in band or []], top=top)
     deliver(found, json_file, lambda: print_list(found))
@@ -317,7 +316,7 @@ def catalog(
     overrides: Settings = None,
 ) -> None:
     """List every feature column: unit, window, meaning, and what a missing value means."""
-    from flows.catalog import catalog as listed
+    from flows.commands.catalog import catalog as listed
 
     listed(config, output, tuple(overrides or ()), json_file)
 

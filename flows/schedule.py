@@ -19,7 +19,7 @@ import yaml
 from features.config_parts.settings import find
 from features.errors import UserError
 from flows import settings
-from flows.options import OUTPUTS, Output
+from flows.commands.options import OUTPUTS, Output
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment

@@ -13,7 +13,7 @@ import pytest
 from features.errors import UserError
 from features.past import past
 from features.stores.runs import run_folder
-from flows.campaign_commands import reason_of
+from flows.commands.campaign_commands import reason_of
 from flows.measure import measure
 from flows.plan import ALL, planned_from
 from flows.target import write_plan

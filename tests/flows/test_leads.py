@@ -18,7 +18,7 @@ import pytest
 
 from features.errors import UserError
 from features.store import read_current
-from flows.leads import call_list
+from flows.commands.leads import call_list
 from flows.score_events import opened, read_events
 from models.serving.event_scoring import EventScorer, as_records
 from tests.flows.shop import Shop, orders, stagecast

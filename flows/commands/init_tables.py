@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flows.console import console, table, warn
 
 if TYPE_CHECKING:
-    from flows.init import Drafted
+    from flows.commands.init import Drafted
 
 
 def content(drafted: Drafted) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.errors import UserError
-from flows.options import OUTPUTS, ConfigFile, JsonFile, Settings
+from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Settings
 
 if TYPE_CHECKING:
     from features.build import Builder
@@ -139,8 +139,8 @@ def show(
 ) -> None:
     """Customers per stage at a date, and how those same customers moved to a second one."""
     from features.rules.standing import standing
+    from flows.commands.stage_tables import counts_table, moves_table
     from flows.console import console, deliver
-    from flows.stage_tables import counts_table, moves_table
 
     asked, second = _asked(at), None if to is None else day_of(to, "--to")
     builder = data_set(config, output, overrides)
@@ -173,8 +173,8 @@ def explain(
 
     from features.rules.standing import explain as reasons_of
     from features.timeline import day_date
+    from flows.commands.stage_tables import reason_line
     from flows.console import console, deliver
-    from flows.stage_tables import reason_line
 
     asked = _asked(at)
     builder = data_set(config, output, overrides)
@@ -216,8 +216,8 @@ def path(
 ) -> None:
     """Every customer's stage on a grid of dates, as a parquet table."""
     from features.timeline import day_date, grid_back
+    from flows.commands.stage_tables import write_path
     from flows.console import console
-    from flows.stage_tables import write_path
 
     builder = data_set(config, output, overrides)
     last = builder.last_snapshot if to is None else day_of(to, "--to")
@@ -248,7 +248,7 @@ def disagree(
 
     apply_defaults()
     from features.reading.stage_records import declared
-    from flows import disagreement as lists
+    from flows.commands import disagreement as lists
     from flows.console import deliver, step
 
     asked = _asked(at)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows.options import OUTPUTS, JsonFile
+from flows.commands.options import OUTPUTS, JsonFile
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import typer
 
 from features.errors import UserError
 from flows import settings
-from flows.options import OUTPUTS, JsonFile, Output
+from flows.commands.options import OUTPUTS, JsonFile, Output
 
 Customer = Annotated[str, typer.Argument(help="Id of the customer, as the sources have it.")]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows.options import JsonFile
+from flows.commands.options import JsonFile
 
 if TYPE_CHECKING:
     from features.build import Builder
@@ -75,9 +75,9 @@ def init(
     apply_defaults()
     path = _target(output, data, force)
     drafted = draft(data, path, timezone, _given(column or []))
-    from flows.config_text import config_text
+    from flows.commands.config_text import config_text
+    from flows.commands.init_tables import content, print_draft
     from flows.console import deliver
-    from flows.init_tables import content, print_draft
 
     text = config_text(drafted.mapping, drafted.assembly.sources, drafted.why)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -340,7 +340,7 @@ def _builder(config: Config, tallies: Tallies) -> Builder:
 
 def _horizons(builder: Builder) -> tuple[dict[str, Any], str]:
     from features.horizons import Spells, suggest
-    from flows.horizons import stages_block
+    from flows.commands.horizons import stages_block
 
     end = builder.last_snapshot
     suggestion = suggest(Spells.of(builder.history, end), builder.history, end)

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.options import OUTPUTS, ConfigFile, JsonFile, Settings
-from flows.stages import Output, data_set
+from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Settings
+from flows.commands.stages import Output, data_set
 
 if TYPE_CHECKING:
     from features.build import Builder
@@ -97,7 +97,7 @@ def stages_block(builder: Builder, suggestion: Suggestion) -> dict[str, Any]:
     given = builder.config.stages
     there = {p: v for p, v in values.items() if p in builder.taxonomy.parameters}
     if isinstance(given, StagesFile) and "L" in there:
-        shipped = Path(__file__).resolve().parent.parent / "configs"
+        shipped = Path(__file__).resolve().parents[2] / "configs"
         file = Path(given.file)
         name = str(file.relative_to(shipped)) if file.is_relative_to(shipped) else str(file)
         return {"file": name, "params": there}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.options import OUTPUTS, Output
+from flows.commands.options import OUTPUTS, Output
 
 
 def report(

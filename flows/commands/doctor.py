@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from features.errors import UserError
-from flows.options import OUTPUTS, JsonFile
+from flows.commands.options import OUTPUTS, JsonFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from flows import settings
-from flows.options import OUTPUTS, JsonFile, Output
+from flows.commands.options import OUTPUTS, JsonFile, Output
 
 ALARM_EXIT = 3
 

@@ -12,7 +12,7 @@ import typer
 
 from features.errors import UserError
 from flows import settings
-from flows.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
 
 if TYPE_CHECKING:
     import pandas as pd

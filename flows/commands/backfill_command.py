@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from flows import settings
-from flows.options import OUTPUTS, JsonFile, Output
+from flows.commands.options import OUTPUTS, JsonFile, Output
 
 
 def register(app: typer.Typer, run: Callable[..., Any]) -> None:
