@@ -335,9 +335,9 @@ privacy_commands.register(app)
 
 
 def _next(command: str) -> None:
-    from flows.console import console
+    from flows.console import console, typed
 
-    console.print(f"next: [bold]{command}[/]")
+    console.print(f"next: [bold]{typed(command)}[/]")
 
 
 def main() -> None:

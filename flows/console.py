@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,6 +113,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row))
     console.print(drawn)
+
+
+def typed(command: str) -> str:
+    """A command of ours as the reader has to type it: by `uv run` where this one came that way."""
+    return f"uv run {command}" if "UV" in os.environ else command
 
 
 def deliver(content: Any, json_file: Path | None, show: Callable[[], object]) -> None:

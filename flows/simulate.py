@@ -9,7 +9,7 @@ from pathlib import Path
 from features import config as configs
 from features.datasets import simulated
 from features.datasets.simulation import scenario as scenarios
-from flows.console import progress, step
+from flows.console import progress, step, typed
 
 # By kind of scenario: the shipped config that reads its tables.
 CONFIGS = {"lifecycle": "simulated.yaml", "btyd": "simulated_btyd.yaml"}
@@ -59,7 +59,7 @@ def simulate(
             progress=lambda _: advance(),
         )
     config = write_config(output, scenario)
-    step(f"{rows['events']:,} events; next: stagecast run --config {config}")
+    step(f"{rows['events']:,} events; next: {typed(f'stagecast run --config {config}')}")
     return rows
 
 

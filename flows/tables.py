@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from features import store
 from features.stores.runs import PublishedRun, run_folder
-from flows.console import console, deliver, table
+from flows.console import console, deliver, table, typed
 from flows.summary import HEADLINES
 from flows.workspace import Workspace
 from models import registry
@@ -48,10 +49,11 @@ def _print_places(output: Path, run: PublishedRun, places: dict[str, str]) -> No
         list(places.items()),
     )
     place = store.store_of(output)
-    query = f"[bold]duckdb {place.name} 'from customer_scores limit 5'[/]"
-    if not isinstance(place, store.DuckDBStore):
-        query = f"[bold]customer_scores[/] in {place.name}"
-    console.print(f"next: [bold]stagecast models[/], or query the scores: {query}", soft_wrap=True)
+    query = f"[bold]customer_scores[/] in {place.name}"
+    if isinstance(place, store.DuckDBStore) and shutil.which("duckdb"):
+        query = f"[bold]duckdb {place.name} 'from customer_scores limit 5'[/]"
+    models = typed(f"stagecast models --output {output}")
+    console.print(f"next: [bold]{models}[/], or query the scores: {query}", soft_wrap=True)
 
 
 def print_run(output: Path, result: dict[str, Any], json_file: Path | None = None) -> None:

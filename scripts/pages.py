@@ -60,7 +60,8 @@ figure with n under 30 is hidden, one whose data are not there says what it need
 """
 CLI_HEAD = """# The command line
 
-`stagecast COMMAND --help` says the same. `--quiet` and `--verbose` stand before the command:
+`stagecast COMMAND --help` says the same. From a clone put `uv run` before it, or activate the
+environment once (`source .venv/bin/activate`). `--quiet` and `--verbose` stand before the command:
 `stagecast --quiet score`. Steps, progress and warnings go to standard error, results to standard
 output, so that `stagecast doctor --json -` can be piped. `stagecast --install-completion` teaches
 your shell (bash, zsh, fish, PowerShell) the commands and options.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -189,6 +190,11 @@ def show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
     deliver(content, json_file, lambda: print_plan(plan))
 
 
+def _whole(money: float) -> int | None:
+    """Money without its fraction: a table that breaks a number over two lines is hard to read."""
+    return round(money) if math.isfinite(money) else None
+
+
 def print_plan(plan: CampaignPlan) -> None:
     """The plan as tables: sizes, value, detectable effect; then who is left out, and why."""
     from flows.console import console, table
@@ -200,7 +206,7 @@ def print_plan(plan: CampaignPlan) -> None:
     rows = [
         (
             row.campaign_id, row.eligible, row.barred, row.overlap, row.treatment, row.control,
-            float(row.expected_value), float(row.cost),
+            _whole(row.expected_value), _whole(row.cost),
             None if row.smallest_detectable_effect != row.smallest_detectable_effect
             else float(row.smallest_detectable_effect),
             "plan only" if row.plan_only else f"waits: {row.held}" if row.held else "ready",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.console import console, table, warn
+from flows.console import console, table, typed, warn
 
 if TYPE_CHECKING:
     from flows.commands.init import Drafted
@@ -47,4 +47,5 @@ def print_draft(drafted: Drafted, path: Path) -> None:
         table("what it suffices for", columns, needs)
     console.print(f"wrote {path}", soft_wrap=True)
     if drafted.problem is None:
-        console.print(f"next: [bold]stagecast run --config {path}[/]", soft_wrap=True)
+        command = typed(f"stagecast run --config {path} --output {path.with_suffix('')}")
+        console.print(f"next: [bold]{command}[/]", soft_wrap=True)

@@ -9,6 +9,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.console import typed
 from tests.flows.shop import write_shop
 
 # They write files (a page, a simulation, tallies, a model) or serve, and show no result of their
@@ -61,6 +62,13 @@ def test_a_dash_prints_json_alone(
     done = CliRunner().invoke(app, [*command, "--config", str(config), "--json", str(there)])
     assert json.loads(there.read_text(encoding="utf-8")) == found
     assert len(done.stdout) > 100  # the tables as well
+
+
+def test_a_command_is_told_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV", "uv")
+    assert typed("stagecast models") == "uv run stagecast models"
+    monkeypatch.delenv("UV")
+    assert typed("stagecast models") == "stagecast models"
 
 
 def test_a_file_that_cannot_be_written_is_told(config: Path, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ ORDER = (
     "docs/operate.md",
     "docs/monitoring.md",
     "docs/consume.md",
+    "docs/exports.md",
     "docs/howto-subscriptions.md",
     "docs/privacy.md",
 )
@@ -173,6 +174,21 @@ def test_events_are_scored_from_a_pipe(place: Place) -> None:
     (block,) = of("docs/consume.md")
     told = json.loads(place.run(block))
     assert "c1" in json.dumps(told)
+
+
+def test_lists_leave_the_house_once_they_are_confirmed(place: Place) -> None:
+    (block,) = of("docs/exports.md")
+    planned, confirmed = block.commands().splitlines()
+    config = place.folder / "my-shop.yaml"
+    page = (ROOT / "docs" / "exports.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"```yaml\n(consent: managed_elsewhere.*?)```", page, re.S)
+    text = config.read_text(encoding="utf-8").replace("consent: not_recorded\n", said)
+    config.write_text(text, encoding="utf-8")
+    runs = place.folder / "my-shop" / "runs"
+    place.run(replace(block, text=planned))
+    assert not list(runs.glob("*/exports/csv/*.csv"))
+    place.run(replace(block, text=confirmed))
+    assert [path.name for path in runs.glob("*/exports/csv/*.csv")] == ["win_back.csv"]
 
 
 def test_a_subscription_s_churn_is_its_cancellation(place: Place) -> None:
