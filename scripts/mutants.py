@@ -37,16 +37,16 @@ SHARING = ("tests/campaigns/test_solver.py", "tests/campaigns/test_assignment.py
 AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rule engine": (
         (
-            "features/conditions.py",
-            "features/condition_reader.py",
-            "features/facts.py",
+            "features/rules/conditions.py",
+            "features/rules/condition_reader.py",
+            "features/rules/facts.py",
             "features/stages.py",
-            "features/taxonomy.py",
+            "features/rules/taxonomy.py",
         ),
         (*RULES, "tests/features/test_taxonomy_texts.py"),
     ),
     "windows": (
-        ("features/windows.py", "features/day_rows.py", "features/grid.py"),
+        ("features/windows.py", "features/kernel/day_rows.py", "features/kernel/grid.py"),
         ("tests/oracles", "tests/features/test_engine.py", "tests/features/test_rule_language.py"),
     ),
     "labels": (
