@@ -8,8 +8,10 @@ with decorators have mutants, too.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import gc
+import random
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from mutmut.mutation.mutators import mutation_operators
 from mutmut.mutation.pragma_handling import IgnoredCode
 
 ROOT = Path(__file__).parents[1]
+REACHED: set[tuple[str, int]] = set()  # module and first line of probed functions
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,24 @@ class _Visitor(MutationVisitor):
         return bool(super()._skip_node_and_children(node))
 
 
-def mutants(module: str) -> list[Mutant]:
-    """All mutants of a module's functions, in the order of its lines."""
+def mutants(module: str, *, most: int, seed: int) -> tuple[int, list[Mutant]]:
+    """How many mutants the functions of a module have, and some drawn (`most` 0: all), by line."""
     source = (ROOT / module).read_text(encoding="utf-8")
     visitor = _Visitor(mutation_operators, IgnoredCode(set(), set(), set()))
     wrapper = MetadataWrapper(cst.parse_module(source))
     tree = wrapper.visit(visitor)
     places = wrapper.resolve(PositionProvider)
-    found = []
-    for mutation in visitor.mutations:
+    # Constants of modules and classes are read at import: they have no mutants.
+    inside = [
+        mutation
+        for mutation in visitor.mutations
+        if isinstance(mutation.contained_by_top_level_function, cst.FunctionDef)
+    ]
+    found: list[Mutant] = []
+    for mutation in random.Random(seed).sample(inside, len(inside)):
+        if len(found) == (most or len(inside)):
+            break
         function = mutation.contained_by_top_level_function
-        if not isinstance(function, cst.FunctionDef):
-            continue  # constants of modules and classes: read at import
         text = tree.deep_replace(mutation.original_node, mutation.mutated_node).code
         if text == source or not _compiles(text):
             continue
@@ -82,13 +91,26 @@ def mutants(module: str) -> list[Mutant]:
         place = places.get(mutation.original_node)
         line = span.start.line if place is None else place.start.line
         found.append(Mutant(module, (span.start.line, span.end.line), line, text, change))
-    return sorted(found, key=lambda mutant: mutant.line)
+    return len(inside), sorted(found, key=lambda mutant: mutant.line)
 
 
 def unchanged(module: str) -> Mutant:
     """A mutant without a change: every test must pass on it."""
     source = (ROOT / module).read_text(encoding="utf-8")
     return Mutant(module, (1, source.count("\n") + 1), 1, source, "")
+
+
+def probed(module: str) -> Mutant:
+    """A mutant whose functions only tell that they were reached: in the set `REACHED`."""
+    source = (ROOT / module).read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            note = (
+                f"__import__({__name__!r}, fromlist=['_']).REACHED.add({(module, node.lineno)!r})"
+            )
+            node.body.insert(0, ast.parse(note).body[0])
+    return Mutant(module, (1, source.count("\n") + 1), 1, ast.unparse(tree), "")
 
 
 def _compiles(text: str) -> bool:

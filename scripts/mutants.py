@@ -11,26 +11,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
 from hypothesis import Phase, settings
 
-from scripts.mutant_code import ROOT, Mutant, apply, mutants, unchanged
+from scripts.mutant_code import REACHED, ROOT, Mutant, apply, mutants, probed, unchanged
 
 SURVIVORS = ROOT / "build" / "mutants"
 MOST = 120  # mutants of a module
+EXAMPLES = 25  # of a property, at most: the first that fails is enough
+SECONDS = 8.0  # that the tests of one mutant take at most, without a change
 RULES = ("tests/spec", "tests/oracles", "tests/features/test_rule_language.py")
 SHARING = ("tests/campaigns/test_solver.py", "tests/campaigns/test_assignment.py")
 # By area the modules, and the tests that own them: fast ones, no commands.
@@ -93,14 +92,20 @@ class Clean:
     reached: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     def tests(self, mutant: Mutant) -> list[str]:
-        """Tests that reach the mutated function, the fastest first."""
+        """Tests that reach the mutated function, the fastest first, while they take `SECONDS`."""
         first, last = mutant.lines
         found = [
             test
             for test, modules in self.reached.items()
             if any(first <= line <= last for line in modules.get(mutant.module, ()))
         ]
-        return sorted(found, key=lambda test: self.seconds[test])
+        chosen, taken = [], 0.0
+        for test in sorted(found, key=lambda test: self.seconds[test]):
+            taken += self.seconds[test]
+            if chosen and taken > SECONDS:
+                break
+            chosen.append(test)
+        return chosen
 
 
 def in_a_fork(work: Callable[[], int], *, seconds: float) -> int:
@@ -139,26 +144,20 @@ def passes(items: list[pytest.Item]) -> bool:
 
 def clean_run(items: list[pytest.Item], modules: tuple[str, ...], told: Path) -> int:
     """Run the tests one by one without a change, and write down what each reaches."""
-    files = {str(ROOT / module): module for module in modules}
-    found: dict[str, set[int]] = {}
-
-    def look(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and (module := files.get(frame.f_code.co_filename)) is not None:
-            found.setdefault(module, set()).add(frame.f_code.co_firstlineno)
-
+    for module in modules:
+        apply(probed(module))
     clean = Clean()
-    threading.setprofile(look)
     for item in items:
-        found.clear()
+        REACHED.clear()
         begun = time.monotonic()
-        sys.setprofile(look)
-        good = passes([item])
-        sys.setprofile(None)
-        if not good:
+        if not passes([item]):
             told.write_text(json.dumps({"failed": item.nodeid}), encoding="utf-8")
             return KILLED
         clean.seconds[item.nodeid] = time.monotonic() - begun
-        clean.reached[item.nodeid] = {name: sorted(lines) for name, lines in found.items()}
+        found: dict[str, list[int]] = {}
+        for module, line in sorted(REACHED):
+            found.setdefault(module, []).append(line)
+        clean.reached[item.nodeid] = found
     told.write_text(json.dumps(vars(clean)), encoding="utf-8")
     return SURVIVED
 
@@ -189,11 +188,14 @@ class Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Takes the place of pytest's own loop."""
         for item in session.items:  # a failing example need not be made small
-            known = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
-            if known is not None:
-                phases = (Phase.explicit, Phase.generate)
-                item.obj._hypothesis_internal_use_settings = settings(  # type: ignore[attr-defined]
-                    known, phases=phases, database=None
+            test: Any = getattr(item, "obj", None)
+            if hasattr(test, "hypothesis"):
+                known = getattr(test, "_hypothesis_internal_use_settings", settings.default)
+                test._hypothesis_internal_use_settings = settings(
+                    known,
+                    phases=(Phase.explicit, Phase.generate),
+                    database=None,
+                    max_examples=min(known.max_examples, EXAMPLES),
                 )
         clean = self._clean(session.items)
         for module in self.modules:
@@ -211,17 +213,14 @@ class Runner:
         return Clean(**content)
 
     def _module(self, module: str, items: list[pytest.Item], clean: Clean) -> None:
-        every = mutants(module)
-        drawn = every
-        if 0 < self.most < len(every):
-            drawn = random.Random(self.seed).sample(every, self.most)
+        there, drawn = mutants(module, most=self.most, seed=self.seed)
         by_id = {item.nodeid: item for item in items}
         same = unchanged(module)
         if self._tested(same, [by_id[test] for test in clean.tests(same)], clean) != SURVIVED:
             raise SystemExit(f"{module}: its own code, put in its own place, fails a test")
         counts: Counter[int] = Counter()
         left = []
-        for mutant in sorted(drawn, key=lambda one: one.line):
+        for mutant in drawn:
             tests = clean.tests(mutant)
             result = SURVIVED
             if tests:
@@ -231,8 +230,8 @@ class Runner:
                 left.append(f"{module}:{mutant.line} ({len(tests)} tests)\n{mutant.change}\n")
         name = module.replace("/", ".").removesuffix(".py")
         (SURVIVORS / f"{name}.txt").write_text("\n".join(left), encoding="utf-8")
-        self.rows.append((module, len(every), counts))
-        print(row(self.area, module, len(every), counts), flush=True)
+        self.rows.append((module, there, counts))
+        print(row(self.area, module, there, counts), flush=True)
 
     @staticmethod
     def _tested(mutant: Mutant, items: list[pytest.Item], clean: Clean) -> int:

@@ -112,3 +112,13 @@ def test_transition() -> None:
         "integrated_brier": metrics.integrated_brier(by_period, stage, period),
         "median_time_mae": metrics.median_time_mae(by_period.sum(axis=2), period),
     }
+
+
+def test_the_least_spend_has_a_ranking_and_none_has_not() -> None:
+    out = {"clv": CLV, "clv_low": CLV - 1, "clv_high": CLV + 1}
+    little = np.zeros(N)
+    little[0] = 0.5
+    ranked = {"bias_pct", "spearman", "gini", "top10", "decile_error", "width_ratio"}
+    assert ranked <= set(values("clv", out, pd.DataFrame({"spend": little})))
+    nothing = values("clv", out, pd.DataFrame({"spend": np.zeros(N)}))
+    assert set(nothing) == {"mae", "rmse", "rate", "coverage"}

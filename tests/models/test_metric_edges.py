@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,37 +15,39 @@ RISING = np.arange(1.0, 161.0)
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("metric", "arguments", "expected"),
     [
-        (metrics.auc([1, 1], [0.1, 0.2]), NAN),
-        (metrics.auc([0, 0], [0.1, 0.2]), NAN),
-        (metrics.auc([0, 1], [0.2, 0.2]), 0.5),
-        (metrics.lift_10([1, 1], [0.1, 0.2]), 1.0),
-        (metrics.bias_pct([0, 0], [1, 2]), NAN),
-        (metrics.bias_pct([4, 6], [3, 4]), -30.0),
-        (metrics.spearman([1, 1], [1, 2]), NAN),
-        (metrics.spearman([1, 2], [1, 1]), NAN),
-        (metrics.spearman([1, 2, 3], [3, 2, 1]), -1.0),
-        (metrics.gini([2, 2], [1, 2]), NAN),
-        (metrics.gini([0, 0], [1, 2]), NAN),
-        (metrics.gini([-1, 1], [1, 2]), NAN),
-        (metrics.gini([1, 2], [1, 2]), 1.0),
-        (metrics.gini([1, 2], [2, 1]), -1.0),
-        (metrics.gini([1, 2], [1, 1]), 0.0),
-        (metrics.width_ratio([0, 0], [1, 1], [2, 2]), NAN),
-        (metrics.width_ratio([1, 3], [0, 0], [2, 4]), 1.5),
-        (metrics.coverage([1, 2], [1, 0], [1, 2]), 1.0),
-        (metrics.coverage([1, 2], [1.5, 0], [3, 1.5]), 0.0),
-        (metrics.rmse([0, 0], [3, 4]), 12.5**0.5),
-        (metrics.mae([0, 0], [-3, 4]), 3.5),
-        (metrics.mean([1, 2, 6]), 3.0),
-        (metrics.brier([True, False], [True, True]), 0.5),
-        (metrics.macro_f1(np.r_[[0] * 20, [1] * 19], np.zeros(39)), 40 / 59),
-        (metrics.macro_f1([0, 0, 1], [0, 1, 1], min_count=1), 2 / 3),
+        (metrics.auc, ([1, 1], [0.1, 0.2]), NAN),
+        (metrics.auc, ([0, 0], [0.1, 0.2]), NAN),
+        (metrics.auc, ([0, 1], [0.2, 0.2]), 0.5),
+        (metrics.lift_10, ([1, 1], [0.1, 0.2]), 1.0),
+        (metrics.bias_pct, ([0, 0], [1, 2]), NAN),
+        (metrics.bias_pct, ([4, 6], [3, 4]), -30.0),
+        (metrics.spearman, ([1, 1], [1, 2]), NAN),
+        (metrics.spearman, ([1, 2], [1, 1]), NAN),
+        (metrics.spearman, ([1, 2, 3], [3, 2, 1]), -1.0),
+        (metrics.gini, ([2, 2], [1, 2]), NAN),
+        (metrics.gini, ([0, 0], [1, 2]), NAN),
+        (metrics.gini, ([-1, 1], [1, 2]), NAN),
+        (metrics.gini, ([1, 2], [1, 2]), 1.0),
+        (metrics.gini, ([1, 2], [2, 1]), -1.0),
+        (metrics.gini, ([1, 2], [1, 1]), 0.0),
+        (metrics.width_ratio, ([0, 0], [1, 1], [2, 2]), NAN),
+        (metrics.width_ratio, ([1, 3], [0, 0], [2, 4]), 1.5),
+        (metrics.coverage, ([1, 2], [1, 0], [1, 2]), 1.0),
+        (metrics.coverage, ([1, 2], [1.5, 0], [3, 1.5]), 0.0),
+        (metrics.rmse, ([0, 0], [3, 4]), 12.5**0.5),
+        (metrics.mae, ([0, 0], [-3, 4]), 3.5),
+        (metrics.mean, ([1, 2, 6],), 3.0),
+        (metrics.brier, ([True, False], [True, True]), 0.5),
+        (metrics.macro_f1, (np.r_[[0] * 20, [1] * 19], np.zeros(39)), 40 / 59),
+        (partial(metrics.macro_f1, min_count=1), ([0, 0, 1], [0, 1, 1]), 2 / 3),
     ],
 )
-def test_by_hand(found: float, expected: float) -> None:
-    assert found == pytest.approx(expected, nan_ok=True)
+def test_by_hand(
+    metric: Callable[..., float], arguments: tuple[list[float], ...], expected: float
+) -> None:
+    assert metric(*arguments) == pytest.approx(expected, nan_ok=True)
 
 
 def test_the_best_tenth_is_rounded_and_never_nobody() -> None:
