@@ -28,9 +28,15 @@ from scripts.mutant_code import REACHED, ROOT, Mutant, apply, mutants, probed, u
 
 SURVIVORS = ROOT / "build" / "mutants"
 MOST = 120  # mutants of a module
-EXAMPLES = 25  # of a property, at most: the first that fails is enough
-SECONDS = 8.0  # that the tests of one mutant take at most, without a change
-RULES = ("tests/spec", "tests/oracles", "tests/features/test_rule_language.py")
+EXAMPLES = 15  # of a property, at most: the first that fails is enough
+SECONDS = 4.0  # that the tests of one mutant take at most, without a change
+RULES = (
+    "tests/spec",
+    "tests/oracles/test_plain_rules_oracle.py",
+    "tests/features/test_rule_language.py",
+    "tests/features/test_taxonomy_texts.py",
+)
+LOOPS = "tests/oracles/test_loops_oracle.py"
 SHARING = ("tests/campaigns/test_solver.py", "tests/campaigns/test_assignment.py")
 # By area the modules, and the tests that own them: fast ones, no commands.
 AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -42,17 +48,17 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "features/stages.py",
             "features/rules/taxonomy.py",
         ),
-        (*RULES, "tests/features/test_taxonomy_texts.py"),
+        RULES,
     ),
     "windows": (
         ("features/windows.py", "features/kernel/day_rows.py", "features/kernel/grid.py"),
-        ("tests/oracles", "tests/features/test_engine.py", "tests/features/test_rule_language.py"),
+        (LOOPS, "tests/features/test_engine.py", "tests/features/test_rule_language.py"),
     ),
     "labels": (
         ("features/labels.py", "features/outcomes.py", "features/timeline.py"),
         (
             "tests/spec",
-            "tests/oracles",
+            LOOPS,
             "tests/features/test_outcomes.py",
             "tests/features/test_timeline.py",
         ),

@@ -33,7 +33,7 @@ def _year_ago(view: View, role: str, days: int) -> Array:
     return view.money(view.between(role, YEAR, YEAR - days).value)
 
 
-def _amounts(spec: FeatureSpec) -> list[Feature]:
+def _amounts() -> list[Feature]:
     null = "never bought"
     return [
         Feature("purchase__amount_mean", "money", "mean spend of a purchase day",
@@ -76,4 +76,4 @@ def monetary(spec: FeatureSpec) -> list[Feature]:
                         f"amount of {role} a year ago in the {days} days that lie ahead",
                         partial(_year_ago, role=role, days=days), window_days=days),
             ]  # fmt: skip
-    return [*found, *(_amounts(spec) if "purchase" in spec.roles else [])]
+    return [*found, *(_amounts() if "purchase" in spec.roles else [])]
