@@ -14,7 +14,7 @@ from campaigns.assignment import VALUE_LABEL, CampaignPlan
 from campaigns.circumstances import Circumstances
 from campaigns.membership import AUDIENCE_COLUMNS
 from campaigns.playbook import Playbook, load_playbooks
-from features.config_parts.customer_config import ContactPolicy
+from features.config_parts.customer_config import Cap, ContactPolicy
 from features.errors import UserError
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook, scores
 
@@ -273,3 +273,35 @@ def test_each_customers_own_margin_counts_and_a_playbooks_own_holds_for_all() ->
     value = {"product": ["p_reactivate", "clv"], "means": "spend", "margin": 0.6}
     own = plan(lapsed("a", "b"), playbook(value=value, **free), around=around)
     assert set(members(own)["expected_value"]) == {3.0}
+
+
+def test_the_last_contact_of_a_channel_may_be_used_and_no_more() -> None:
+    frame = lapsed("a", "b")
+    for contacts, expected in ((1, {"a", "b"}), (0, set())):
+        policy = ContactPolicy(caps=(Cap(contacts=contacts, days=7, channel="sms"),))
+        made = plan(frame, playbook(channel="sms"), around=Circumstances(policy=policy))
+        assert set(members(made).index) == expected
+
+
+@pytest.mark.parametrize(("at_once", "second"), [(2, {"a", "b"}), (1, set())])
+def test_who_is_in_as_many_campaigns_as_allowed_stays_in_the_first(
+    at_once: int, second: set[str]
+) -> None:
+    frame = lapsed("a", "b")
+    books = (playbook(), playbook(campaign="next", priority=20))
+    two = Circumstances(policy=ContactPolicy(campaigns_at_once=2))
+    before = plan(frame, *books, around=two)
+    assert set(members(before, "next").index) == {"a", "b"}
+    now = Circumstances(policy=ContactPolicy(campaigns_at_once=at_once))
+    made = plan(frame, *books, at=FEBRUARY, previous=before.audience, around=now)
+    assert set(members(made).index) == {"a", "b"}
+    assert set(members(made, "next").index) == second
+
+
+@pytest.mark.parametrize("objective", ["priority", "value"])
+def test_the_money_of_a_run_is_for_as_many_as_it_pays(objective: str) -> None:
+    policy = ContactPolicy(objective=objective, budget=10.0)
+    book = playbook(offer={"text": "hello"}, contact_cost=4)
+    frame = lapsed("a", "b", "c").assign(clv=[100.0, 200.0, 300.0])
+    made = plan(frame, book, around=Circumstances(policy=policy))
+    assert set(members(made).index) == {"b", "c"}

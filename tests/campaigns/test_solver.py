@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from campaigns.dual import bound_at, lowest
+from campaigns.dual import best_each, bound_at, lowest
 from campaigns.greedy import greedy
 from campaigns.prices import Prices, limit_rows
 from campaigns.problem import Problem, Solution
@@ -105,6 +105,65 @@ def test_beyond_the_limit_the_greedy_one_is_taken_and_its_gap_is_small() -> None
     assert found.gap < 0.01
     again = solve(problem, seed=1, exact_pairs=100)
     assert (again.chosen == found.chosen).all()
+
+
+def test_a_case_of_just_so_many_pairs_is_solved_exactly() -> None:
+    problem = case(20, 3, 5)
+    pairs = int(problem.open.sum())
+    assert solve(problem, seed=1, exact_pairs=pairs).method == "exact"
+    assert solve(problem, seed=1, exact_pairs=pairs - 1).method == "greedy"
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_each_customers_best_is_the_best_of_all_their_choices(seed: int) -> None:
+    problem = case(8, 4, seed, at_most=3)
+    worth = np.round(problem.value) - 2  # some are worth exactly nothing
+    net = np.where(problem.open, worth, -np.inf)
+    chosen = best_each(problem, net)
+    assert (net[chosen] > 0).all()
+    for row in range(8):
+        totals = [0.0]
+        for bits in itertools.product([False, True], repeat=4):
+            taken = np.array(bits)
+            used = np.bincount(problem.channel[row][taken], minlength=2)
+            if taken.sum() <= problem.at_most[row] and (used <= problem.channel_left[row]).all():
+                totals.append(float(net[row][taken].sum()))
+        assert net[row][chosen[row]].sum() == max(totals)
+
+
+def roomy(value: list[list[float]], **limits: object) -> Problem:
+    """A case of one channel in which only the limits given are scarce."""
+    values = np.array(value)
+    n, m = values.shape
+    free: dict[str, object] = {
+        "cost": np.ones((n, m)),
+        "channel": np.zeros((n, m), dtype=np.int64),
+        "at_most": np.full(n, m),
+        "channel_left": np.full((n, 1), m),
+        "capacity": np.full(m, np.inf),
+        "campaign_budget": np.full(m, np.inf),
+    }
+    return Problem(value=values, **{**free, **limits})  # type: ignore[arg-type]
+
+
+def test_where_there_is_room_for_all_of_value_all_are_taken() -> None:
+    worth = [[3.0, 1.0, 2.0], [1.0, np.nan, -1.0], [0.0, 4.0, 5.0]]
+    for chosen in (greedy(roomy(worth), seed=1).chosen, exact(roomy(worth), seed=1).chosen):
+        assert chosen.tolist() == [[True, True, True], [True, False, False], [False, True, True]]
+    # Room for all of them, and no more than that, in every limit.
+    just = roomy(worth, capacity=np.array([2.0, 2.0, 2.0]), budget=6.0)
+    assert greedy(just, seed=1).chosen.sum() == 6
+    two = roomy([[3.0, 1.0, 2.0]], channel_left=np.array([[2]]))
+    assert greedy(two, seed=1).chosen.tolist() == [[True, False, True]]
+
+
+def test_the_last_place_goes_to_whom_it_is_worth_most() -> None:
+    short = roomy([[1.0], [3.0], [2.0]], capacity=np.array([2.0]))
+    assert greedy(short, seed=1).chosen[:, 0].tolist() == [False, True, True]
+    paid = roomy([[4.0], [3.0], [2.0]], cost=np.array([[4.0], [1.0], [1.0]]), budget=2.0)
+    assert greedy(paid, seed=1).chosen[:, 0].tolist() == [False, True, True]
+    assert exact(paid, seed=1).value == 5.0
 
 
 def test_nothing_to_win_gives_an_empty_assignment() -> None:
