@@ -10,7 +10,7 @@ from scipy import optimize
 
 from campaigns.dual import best_each, bound_at, lowest
 from campaigns.greedy import greedy
-from campaigns.prices import Prices, limit_rows
+from campaigns.prices import PLACES, Prices, limit_rows, relaxed
 from campaigns.problem import Problem, Solution
 from campaigns.solver import CORES, exact, solve
 
@@ -198,6 +198,33 @@ def test_the_bound_is_that_of_the_linear_programme(seed: int) -> None:
     ):
         bound = bound_at(problem, problem.open, lowest(problem, problem.open, prices, 0.1))[0]
         assert programme - 1e-6 <= bound <= programme * (1 + 1e-4) + 1e-6
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), money=st.booleans())
+def test_the_prices_of_the_programme_are_the_best_there_are(seed: int, money: bool) -> None:
+    problem = case(60, 4, seed, money=money)
+    prices = relaxed(problem, problem.open)
+    assert prices is not None
+    bound = bound_at(problem, problem.open, prices)[0]
+    assert bound == pytest.approx(by_linear_programme(problem), rel=1e-7)
+
+
+def test_where_only_contacts_are_scarce_places_and_money_cost_nothing() -> None:
+    problem = roomy([[3.0, 1.0], [2.0, 4.0]], at_most=np.array([1, 1]))
+    prices = relaxed(problem, problem.open)
+    assert prices is not None
+    assert (prices.place.tolist(), prices.money.tolist()) == ([0.0, 0.0], [0.0, 0.0])
+    # The row of a limit that everybody keeps is left out; one that can be broken is not.
+    who, which = np.nonzero(problem.open)
+    assert limit_rows(problem, who, which).limits.tolist() == [1.0, 1.0]
+    tight = roomy([[3.0], [2.0]], capacity=np.array([1.0]))
+    rows = limit_rows(tight, np.array([0, 1]), np.array([0, 0]))
+    assert rows.matrix.toarray().tolist() == [[1.0, 1.0]]
+    assert (rows.block == PLACES).all()
+    found = relaxed(tight, tight.open)
+    assert found is not None
+    assert found.place.tolist() == [2.0]
 
 
 def test_a_core_that_is_not_the_whole_case_is_proven_by_the_bound_of_the_prices() -> None:
