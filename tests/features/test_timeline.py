@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from features.timeline import (
     day_date,
     day_number,
     grid_back,
+    local_days,
     require_history,
     training_snapshots,
 )
@@ -71,3 +74,28 @@ def test_short_history_names_what_is_needed_and_what_is_there() -> None:
     with pytest.raises(UserError, match=r"churn: history: found 147 days") as error:
         require_history(Span(0, 26 + 120), horizon_days=60, settle_days=0, task="churn")
     assert "at least 148 days" in str(error.value)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu", "Pacific/Apia", "UTC"])
+def test_a_local_day_is_that_of_the_calendar_also_where_clocks_change(zone: str) -> None:
+    begun = int(dt.datetime(2011, 10, 1, tzinfo=dt.UTC).timestamp())
+    seconds = [begun + 1800 * n for n in range(48 * 180)]
+    found = local_days(np.array(seconds) * 1_000_000, zone)
+    days = [dt.datetime.fromtimestamp(s, ZoneInfo(zone)).date() for s in seconds]
+    assert found.tolist() == [day_number(day) for day in days]
+    last_blink = local_days(np.array([begun * 1_000_000 - 1, begun * 1_000_000]), "UTC")
+    assert np.diff(last_blink).tolist() == [1]
+    assert local_days(np.array([], dtype=np.int64), zone).dtype == np.int64
+
+
+def test_a_grid_may_begin_at_a_date_and_never_on_the_first_day() -> None:
+    def first(begin: int) -> int:
+        grid = TrainGrid.model_validate(
+            {"from": str(day_date(begin)), "every_days": 1, "at_most": 150}
+        )
+        days = training_snapshots(
+            200, Span(100, 300), grid, horizon_days=10, settle_days=0, default_every=30
+        )
+        return days[0]
+
+    assert [first(begin) for begin in (90, 100, 101, 102, 150)] == [101, 101, 101, 102, 150]

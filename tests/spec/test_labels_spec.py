@@ -129,3 +129,68 @@ def test_a_brand_counts_from_the_day_after(tmp_path: Path) -> None:
     assert build.features(AT)["preference__brand_n"].tolist() == [1.0]
     assert build.features(AT + 1)["preference__brand_n"].tolist() == [3.0]
     assert build.profile(AT)["preferred_brand"].tolist() == ["x"]
+
+
+AROUND = (-3, -2, -1, 0, 1, 2)  # days from the snapshot
+
+
+@pytest.mark.parametrize(
+    ("sign", "recent", "before"),
+    [
+        # Within 3 days: t - 1, t and t + 1; within 2: t - 1 and t.
+        ("<=", {-1, 0, 1}, {-1, 0, 1}),
+        ("<", {-1, 0}, {-1, 0}),
+        # Longer ago, of those who had bought before t.
+        (">", {-3, -2}, {-3, -2, 2}),
+        (">=", {-3, -2}, {-3, -2, 1, 2}),
+    ],
+)
+def test_recency_around_a_date_is_a_window_around_it(
+    tmp_path: Path, sign: str, recent: set[int], before: set[int]
+) -> None:
+    rules = {
+        "name": "recent",
+        "life_roles": ["purchase"],
+        "buying_stage": "here",
+        "stages": [
+            {"name": "here", "rank": 1, "when": {"days_since_last": "purchase", sign: 3}},
+            {"name": "elsewhere", "rank": 0, "default": True},
+        ],
+    }
+    day = {days: dt.date(2021, 3, 16) + dt.timedelta(days=days) for days in AROUND}
+    events = [Event(f"new {n}", "touch", local("2021-03-01")) for n in AROUND]
+    events += [purchase(f"new {n}", str(day[n])) for n in AROUND]
+    events += [purchase(f"old {n}", "2021-03-01") for n in AROUND]
+    events += [purchase(f"old {n}", str(day[n])) for n in AROUND]
+    events += [Event("never", "touch", local("2021-03-01"))]
+    build = builder(
+        events, tmp_path / "e.csv", stages=rules, stage={"truth": "centred", "confirm_days": 1}
+    )
+    frame = build.labels("stage", AT).set_index("customer_id")["truth_code"]
+    here = set(frame.index[frame == 0.0])
+    assert here == {f"new {n}" for n in recent} | {f"old {n}" for n in before}
+
+
+def test_the_truth_reaches_as_far_as_half_its_widest_window(tmp_path: Path) -> None:
+    events = [purchase("a", "2021-03-10")]
+    for confirm, days in ((2, 4), (6, 6)):  # the widest window is of 7 days: 3 before, 4 after
+        build = shop(tmp_path, events, stage={"truth": "centred", "confirm_days": confirm})
+        assert build.horizon("stage") == days
+
+
+def test_the_naive_truth_is_the_rule_stage_but_for_who_shows_no_life(tmp_path: Path) -> None:
+    events = [
+        purchase("stays", "2021-03-15"),
+        purchase("stays", "2021-03-17"),
+        purchase("gone", "2021-03-15"),
+        purchase("back too late", "2021-03-15"),
+        purchase("back too late", "2021-03-19", "00:00"),
+    ]
+    build = shop(tmp_path, events, stage={"truth": "naive", "confirm_days": 3})
+    frame = build.labels("stage", AT).set_index("customer_id")["truth_code"]
+    names = build.taxonomy.names
+    assert {who: names[int(code)] for who, code in frame.items()} == {
+        "stays": "retention",
+        "gone": "lapsed",
+        "back too late": "lapsed",
+    }
