@@ -147,7 +147,8 @@ class Earlier:
         gone = gone.mutate(**{name: -gone[name] for name in _COUNTS})
         both = by_day(now).union(gone.select("day", "named", *_COUNTS))
         days = both.group_by(["day", "named"]).agg(**{name: both[name].sum() for name in _COUNTS})
-        return as_stored(days.filter((days.sessions != 0) | (days.pages != 0)))
+        changed = [days[name] != 0 for name in _COUNTS]
+        return as_stored(days.filter(changed[0] | changed[1] | changed[2]))
 
     def _ids(self, config: Config) -> Iterator[Table]:
         """The sessions that new rows, or visitors with other links, have pages of."""
