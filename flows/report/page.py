@@ -7,9 +7,7 @@ import json
 from functools import cache
 from typing import Any
 
-import altair as alt
 import pandas as pd
-import vl_convert
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
@@ -132,7 +130,7 @@ def page(material: Material) -> str:
         if "score_quality" in material.scores else {},
         style=Markup(_file("page.css")),
         script=Markup(_file("page.js")),
-        vega=Markup(vega_bundle()),
+        vega=Markup(_file("vega.js")),  # once for all charts of a page
         payload=in_script(_payload(material, drawn, numbers)),
         packed=Markup(material.people.packed),  # base64: letters, digits, + / =
         shown=shown,
@@ -266,14 +264,6 @@ def _figure_rows(material: Material) -> list[dict[str, Any]]:
              "metrics": metrics, "rows": rows}
         )  # fmt: skip
     return blocks
-
-
-@cache
-def vega_bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, once for all charts of a page."""
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    text = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
-    return str(text).replace("</script", "<\\/script")
 
 
 @cache

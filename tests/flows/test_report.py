@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,6 +29,7 @@ from flows.report.value_figures import quadrant_data
 from flows.workspace import Workspace
 from models.quadrants import NAMES, Cuts, segments
 from tests.flows.shop import Shop, stagecast
+from tests.page_blocks import ROOT
 
 EVIL = "</script><img src=x onerror=alert(1)>\u2028"
 
@@ -60,9 +62,16 @@ def test_the_run_writes_a_page_that_needs_nothing_else(shop: Shop, written: str)
     markup = re.sub(r"<script.*?</script>", "", written, flags=re.S)
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', markup)
     assert "default-src 'none'" in markup
-    assert written.count("window.vegaEmbed=") == 1  # one bundle for all charts
+    assert written.count("vegaEmbed=t(e.vega,e.vegaLite)") == 1  # one script for all charts
     folder = shop.output / "runs" / read_current(shop.output).run.run_id
     assert "[report.html](report.html)" in (folder / "summary.md").read_text(encoding="utf-8")
+
+
+def test_the_script_of_the_charts_knows_the_version_that_altair_writes_for() -> None:
+    head = (ROOT / "flows/report/vega.js").read_text(encoding="utf-8").partition("\n")[0]
+    drawn = re.search(r"vega-lite (\d+\.\d+)", head)
+    assert drawn, head
+    assert f"v{drawn[1]}" == alt.SCHEMA_VERSION.rpartition(".")[0], "run scripts/chart_script.py"
 
 
 def test_the_page_stays_out_of_mlflow(shop: Shop) -> None:
