@@ -28,6 +28,10 @@ WHOLE = ("string_type", "dict_type", "model_type", "model_attributes_type", "tup
 
 LARGEST = 1_000_000  # signs of a config file
 MOST_ALIASES = 50
+DEEPEST = 50  # lists and mappings within each other
+OPENING = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
+           yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)  # fmt: skip
+CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
 class _OnceEach(yaml.SafeLoader):
@@ -88,10 +92,6 @@ def parse_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         _refuse_bombs(text, path)
         content = yaml.load(text, _OnceEach)
-    except RecursionError as error:
-        raise UserError(
-            str(path), found="lists or mappings too deep within each other", expected="a config"
-        ) from error
     except OSError as error:
         raise UserError(
             str(path), found=str(error.strerror), expected="a readable YAML file"
@@ -106,13 +106,20 @@ def parse_yaml(path: Path) -> dict[str, Any]:
 
 
 def _refuse_bombs(text: str, path: Path) -> None:
-    """Stop before a small file grows: aliases of aliases multiply, and no config needs many."""
+    """Stop before a small file grows: aliases of aliases multiply, depth costs its square."""
     if len(text) > LARGEST:
         raise UserError(
             str(path), found=f"{len(text):,} signs", expected=f"a config of at most {LARGEST:,}"
         )
-    aliases = 0
+    aliases = depth = 0
     for token in yaml.scan(text):
+        depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
+        if depth > DEEPEST:
+            raise UserError(
+                str(path),
+                found=f"lists or mappings more than {DEEPEST} deep within each other",
+                expected="a config",
+            )
         aliases += isinstance(token, yaml.AliasToken)
         if aliases > MOST_ALIASES:
             raise UserError(

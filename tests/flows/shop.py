@@ -38,7 +38,7 @@ snapshots: {{every_days: 30}}
 churn: {{horizon_days: 45}}
 clv: {{horizon_days: 45}}
 stage: {{confirm_days: 45}}
-transition: {{periods: 6, period_days: 7}}
+transition: {{periods: 6, period_days: 7, fits: 1}}
 campaigns: [campaigns/win_back.yaml, campaigns/save_valuable_customers.yaml]
 backtest: {{origins: [2020-11-01]}}
 """
