@@ -12,7 +12,7 @@ import numpy as np
 
 from campaigns.dual import best_each, bound_at, lowest
 from campaigns.prices import Prices, relaxed
-from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
+from campaigns.problem import LAST_DIGITS, Codes, Flags, Numbers, Problem, Solution
 
 DIVIDED = 4_000  # customers whose linear programme gives the first prices
 SAMPLE = 20_000  # customers on whom they are bettered before all are asked
@@ -43,9 +43,17 @@ def guided(problem: Problem, usable: Flags, seed: int) -> tuple[Solution, Prices
 
 
 def _apart(problem: Problem, seed: int) -> Problem:
-    """Values a hair apart: no price could divide people to whom two campaigns are worth alike."""
+    """Values a hair apart: no price could divide people to whom two campaigns are worth alike.
+
+    And budgets that pay whom they pay exactly, whatever the last digits of a sum.
+    """
     hair = np.random.default_rng(seed).random(problem.value.shape)
-    return replace(problem, value=problem.value * (1 + HAIR * hair))
+    return replace(
+        problem,
+        value=problem.value * (1 + HAIR * hair),
+        campaign_budget=problem.campaign_budget * (1 + LAST_DIGITS),
+        budget=problem.budget * (1 + LAST_DIGITS),
+    )
 
 
 def _dearer(prices: Prices, times: float) -> Prices:

@@ -12,6 +12,8 @@ Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
 Method = Literal["exact", "greedy"]
+# Share of a budget by which a sum of many costs may miss it in its last digits.
+LAST_DIGITS = 1e-9
 
 
 @dataclass(frozen=True)

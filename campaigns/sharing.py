@@ -11,7 +11,7 @@ import pandas as pd
 from campaigns.circumstances import Circumstances, Counts, cap_channel
 from campaigns.drafts import Draft
 from campaigns.eligibility import cap_room
-from campaigns.problem import Problem, Solution
+from campaigns.problem import LAST_DIGITS, Problem, Solution
 from campaigns.solver import solve
 from campaigns.worth import Numbers
 
@@ -87,7 +87,7 @@ def fill(drafts: Sequence[Draft], room: Room, around: Circumstances, *, seed: in
     promotional = [draft for draft in drafts if draft.promotional]
     if around.policy.objective == "value" and promotional:
         return _by_value(promotional, room, around, seed)
-    left = np.inf if around.policy.budget is None else around.policy.budget
+    left = _budget(around.policy.budget) * (1 + LAST_DIGITS)
     for draft in promotional:
         full = draft.candidates & (room.at_once <= 0)
         draft.failure[full] = _elsewhere(promotional, full)
@@ -115,7 +115,7 @@ def _enter(draft: Draft, candidates: npt.NDArray[np.bool_], budget: float) -> fl
         places = max(0, playbook.capacity - int(draft.member.sum()))
     draft.failure[ordered[places:]] = "capacity reached"
     ordered = ordered[:places]
-    money = min(budget, np.inf if playbook.budget is None else playbook.budget)
+    money = min(budget, _budget(playbook.budget) * (1 + LAST_DIGITS))
     paid = np.cumsum(draft.worth.cost[ordered]) <= money
     draft.failure[ordered[~paid]] = "budget spent"
     taken = ordered[paid]
@@ -144,10 +144,8 @@ def _by_value(
         at_most=np.minimum(room.total, room.at_once)[some],
         channel_left=np.maximum(room.by_channel[some], 0),
         capacity=np.array([_places(draft) for draft in drafts]),
-        campaign_budget=np.array(
-            [np.inf if d.playbook.budget is None else d.playbook.budget for d in drafts]
-        ),
-        budget=np.inf if around.policy.budget is None else around.policy.budget,
+        campaign_budget=np.array([_budget(draft.playbook.budget) for draft in drafts]),
+        budget=_budget(around.policy.budget),
     )
     solution = solve(problem, seed=seed)
     for number, draft in enumerate(drafts):
@@ -165,6 +163,10 @@ def _by_value(
         other = _elsewhere(drafts, left)
         draft.failure[left] = np.where(other == "", "no place, cap or money left", other)
     return solution
+
+
+def _budget(given: float | None) -> float:
+    return float("inf") if given is None else float(given)
 
 
 def _places(draft: Draft) -> float:

@@ -14,7 +14,7 @@ from scipy import optimize
 from campaigns.dual import best_each
 from campaigns.greedy import greedy, guided
 from campaigns.prices import Prices, limit_rows
-from campaigns.problem import Codes, Flags, Numbers, Problem, Solution
+from campaigns.problem import LAST_DIGITS, Codes, Flags, Numbers, Problem, Solution
 
 EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS is asked
 EXACT_SECONDS = 20.0  # of each core
@@ -118,7 +118,7 @@ def _paid(problem: Problem, chosen: Flags) -> bool:
     spent = (chosen * problem.cost).sum(axis=0)
     used = np.append(spent, spent.sum())
     limits = np.append(problem.campaign_budget, problem.budget)
-    return bool((used <= limits + 1e-12 * np.maximum(1.0, used)).all())
+    return bool((used <= limits * (1 + LAST_DIGITS)).all())
 
 
 def _doubt(problem: Problem, usable: Flags, prices: Prices) -> Numbers:
@@ -127,15 +127,15 @@ def _doubt(problem: Problem, usable: Flags, prices: Prices) -> Numbers:
     chosen = best_each(problem, net)
     full = chosen.sum(axis=1) >= problem.at_most
     rows = np.arange(len(net))[:, None]
-    used = np.zeros(problem.channel_left.shape, dtype=np.int64)
+    by_channel = problem.channel_left.copy()
     who, which = np.nonzero(chosen)
-    np.add.at(used, (who, problem.channel[who, which]), 1)
-    crowded = (used >= problem.channel_left)[rows, problem.channel] | full[:, None]
-    least = np.where(chosen, net, np.inf).min(axis=1, initial=np.inf)
+    np.subtract.at(by_channel, (who, problem.channel[who, which]), 1)
+    crowded = (by_channel <= 0)[rows, problem.channel] | full[:, None]
+    least = np.where(chosen, net, np.inf).min(axis=1)
     least = np.where(np.isfinite(least), least, 0.0)
     # To enter, a pair displaces at least the least of those taken where there is no room.
     entering = np.where(crowded, least[:, None], 0.0) - net
-    next_best = np.maximum(np.where(chosen, -np.inf, net).max(axis=1, initial=-np.inf), 0.0)
+    next_best = np.maximum(np.where(chosen, -np.inf, net).max(axis=1), 0.0)
     leaving = net - next_best[:, None]
     doubt: Numbers = np.where(chosen, leaving, entering)
     return doubt

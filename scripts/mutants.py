@@ -37,7 +37,11 @@ RULES = (
     "tests/features/test_taxonomy_texts.py",
 )
 LOOPS = "tests/oracles/test_loops_oracle.py"
-SHARING = ("tests/campaigns/test_solver.py", "tests/campaigns/test_assignment.py")
+SHARING = (
+    "tests/campaigns/test_greedy.py",
+    "tests/campaigns/test_solver.py",
+    "tests/campaigns/test_assignment.py",
+)
 # By area the modules, and the tests that own them: fast ones, no commands.
 AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rule engine": (

@@ -305,3 +305,14 @@ def test_the_money_of_a_run_is_for_as_many_as_it_pays(objective: str) -> None:
     frame = lapsed("a", "b", "c").assign(clv=[100.0, 200.0, 300.0])
     made = plan(frame, book, around=Circumstances(policy=policy))
     assert set(members(made).index) == {"b", "c"}
+
+
+@pytest.mark.parametrize("objective", ["priority", "value"])
+def test_money_that_pays_just_so_many_pays_all_of_them(objective: str) -> None:
+    # 30 times 0.1 is more than 3 in the last digits of the sum.
+    frame = lapsed(*(f"c{number:02d}" for number in range(40))).assign(clv=100.0)
+    free = {"offer": {"text": "hello"}, "contact_cost": 0.1}
+    common = Circumstances(policy=ContactPolicy(objective=objective, budget=3.0))
+    assert len(members(plan(frame, playbook(**free), around=common))) == 30
+    own = Circumstances(policy=ContactPolicy(objective=objective))
+    assert len(members(plan(frame, playbook(**free, budget=3.0), around=own))) == 30

@@ -1,0 +1,74 @@
+"""The greedy assignment and its bound beside plain second answers, on small cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from campaigns import greedy as rounds
+from campaigns.dual import bound_at
+from campaigns.greedy import greedy, guided
+from tests.campaigns.assignment_cases import (
+    assert_kept,
+    best_of_all,
+    by_linear_programme,
+    by_value_in_turn,
+    case,
+    left_over,
+    roomy,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10_000), money=st.booleans())
+def test_nobody_is_left_for_whom_there_is_room(seed: int, money: bool) -> None:
+    problem = case(25, 4, seed, at_most=3, money=money)
+    found = greedy(problem, seed=1)
+    assert_kept(problem, found)
+    assert left_over(problem, found.chosen) == []
+
+
+def test_it_finds_nearly_all_and_more_than_whoever_takes_pairs_in_turn() -> None:
+    found, in_turn, best = 0.0, 0.0, 0.0
+    for seed in range(12):
+        problem = case(30, 4, seed, at_most=3)
+        made = greedy(problem, seed=1)
+        orders = (problem.value, problem.value / problem.cost)
+        most = max(by_value_in_turn(problem, worth) for worth in orders)
+        assert made.value >= 0.95 * most
+        assert made.bound >= best_of_all(problem) - 1e-6
+        assert made.bound <= by_linear_programme(problem) * (1 + 1e-4) + 1e-6
+        found, in_turn, best = found + made.value, in_turn + most, best + best_of_all(problem)
+    assert found > in_turn
+    assert found > 0.98 * best
+
+
+def test_prices_of_a_sample_hold_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    for most, size in (("DIVIDED", 60), ("SAMPLE", 150)):
+        monkeypatch.setattr(rounds, most, size)
+    for seed in range(4):
+        problem = case(400, 4, seed)
+        found, prices = guided(problem, problem.open, 1)
+        assert_kept(problem, found)
+        programme = by_linear_programme(problem)
+        assert programme - 1e-6 <= found.bound <= programme * (1 + 1e-4)
+        assert bound_at(problem, problem.open, prices)[0] == pytest.approx(found.bound)
+        assert found.value >= 0.99 * programme
+
+
+def test_the_same_seed_gives_the_same_assignment() -> None:
+    alike = roomy(np.full((60, 2), 3.0), capacity=np.array([20.0, 10.0]))
+    first, again, other = (greedy(alike, seed=seed).chosen for seed in (1, 1, 2))
+    assert first.tolist() == again.tolist()
+    assert first.tolist() != other.tolist()
+    assert first.sum(axis=0).tolist() == [20, 10]
+
+
+def test_money_that_pays_just_so_many_pays_all_of_them() -> None:
+    # 0.1 + 0.1 + 0.1 is a last digit more than 0.3.
+    some = roomy(np.full((5, 1), 3.0), cost=np.full((5, 1), 0.1), budget=0.3)
+    assert greedy(some, seed=1).chosen.sum() == 3
+    own = roomy(np.full((5, 1), 3.0), cost=np.full((5, 1), 0.1), campaign_budget=np.array([0.3]))
+    assert greedy(own, seed=1).chosen.sum() == 3
