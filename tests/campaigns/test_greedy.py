@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from campaigns import dual
 from campaigns import greedy as rounds
 from campaigns.dual import bound_at
 from campaigns.greedy import greedy, guided
+from campaigns.prices import Prices
+from campaigns.solver import exact
 from tests.campaigns.assignment_cases import (
     assert_kept,
     best_of_all,
@@ -58,12 +61,33 @@ def test_prices_of_a_sample_hold_for_all(monkeypatch: pytest.MonkeyPatch) -> Non
         assert found.value >= 0.99 * programme
 
 
+def test_prices_of_a_few_are_nearly_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "DIVIDED", 100)
+    monkeypatch.setattr(dual, "STEPS", 0)  # they are not bettered on all
+    nothing = Prices(np.zeros(4), np.zeros(4))
+    for seed in range(6):
+        problem = case(400, 4, seed)
+        programme = by_linear_programme(problem)
+        few = greedy(problem, seed=1)
+        assert few.bound <= programme * 1.02
+        assert bound_at(problem, problem.open, nothing)[0] > programme * 1.1
+        assert greedy(problem, seed=1).bound == few.bound
+
+
 def test_the_same_seed_gives_the_same_assignment() -> None:
     alike = roomy(np.full((60, 2), 3.0), capacity=np.array([20.0, 10.0]))
     first, again, other = (greedy(alike, seed=seed).chosen for seed in (1, 1, 2))
     assert first.tolist() == again.tolist()
     assert first.tolist() != other.tolist()
     assert first.sum(axis=0).tolist() == [20, 10]
+
+
+@pytest.mark.parametrize(("customers", "campaigns"), [(0, 2), (3, 0)])
+def test_where_there_are_no_pairs_nothing_is_assigned(customers: int, campaigns: int) -> None:
+    problem = roomy(np.ones((customers, campaigns)), budget=1.0)
+    for found in (greedy(problem, seed=1), exact(problem, seed=1)):
+        assert found.chosen.shape == (customers, campaigns)
+        assert (found.value, found.bound, found.gap) == (0.0, 0.0, 0.0)
 
 
 def test_money_that_pays_just_so_many_pays_all_of_them() -> None:

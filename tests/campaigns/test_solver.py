@@ -232,9 +232,3 @@ def test_where_there_is_no_time_the_greedy_one_remains() -> None:
     assert_kept(problem, found)
     assert found.value >= quick.value
     assert found.method == "greedy"
-
-
-def test_the_same_seed_gives_the_same_exact_assignment() -> None:
-    alike = roomy(np.full((60, 2), 3.0), capacity=np.array([20.0, 10.0]))
-    first, again = (exact(alike, seed=1).chosen for _ in range(2))
-    assert first.tolist() == again.tolist()
