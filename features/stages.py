@@ -173,7 +173,7 @@ def _days_to_lapse(clock: _Clock, taxonomy: Taxonomy, code: Array) -> Array:
     """Bisection: once silence has led to a silent stage, more silence does not lead out of it."""
     silent = taxonomy.silent_codes
     low = np.zeros(len(code), dtype=np.int64)  # known not to be silent, or day 0
-    high = np.full(len(code), FURTHEST_CLOCK, dtype=np.int64)
+    high = np.full(len(code), FURTHEST_CLOCK)
     never = ~np.isin(clock.after_silence(FURTHEST_CLOCK), silent)
     while int((high - low).max(initial=0)) > 1:
         middle = (low + high) // 2
