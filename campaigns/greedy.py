@@ -172,7 +172,7 @@ class _Left:
         limit = min(self.capacity[campaign], len(ordered))
         cost = self.problem.cost[ordered, campaign]
         money = min(self.money[campaign], self.budget)
-        if np.isfinite(money) and cost.sum() > money:
+        if cost.sum() > money:
             ordered = ordered[_affordable(cost, money)]
         taken = ordered[: int(limit)]
         spent = float(self.problem.cost[taken, campaign].sum())
