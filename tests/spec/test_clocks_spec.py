@@ -84,6 +84,11 @@ def test_clocks(tmp_path: Path) -> None:
     }
     assert told == {who: said for who, _, _, *said in rows}
     assert stage_at(shop.taxonomy, shop.history, AT).tolist() == found.code.tolist()
+    # Who bought on the 18th lapses on the 24th: in the fourth period of a day, if asked for.
+    who = list(shop.history.customers).index("just now")
+    for periods, silent in ((3, ("conversion", 4)), (4, ("lapsed", 4)), (5, ("lapsed", 4))):
+        found = timers(shop.taxonomy, shop.history, AT, periods=periods, period_days=1)
+        assert (NAMES[found.silent_code[who]], found.silent_period[who]) == silent
 
 
 def stages(*given: dict[str, Any]) -> Taxonomy:
