@@ -316,3 +316,13 @@ def test_money_that_pays_just_so_many_pays_all_of_them(objective: str) -> None:
     assert len(members(plan(frame, playbook(**free), around=common))) == 30
     own = Circumstances(policy=ContactPolicy(objective=objective))
     assert len(members(plan(frame, playbook(**free, budget=3.0), around=own))) == 30
+
+
+def test_by_value_too_members_stay_and_hold_their_places() -> None:
+    around = Circumstances(policy=ContactPolicy(objective="value"))
+    book = playbook(capacity=2)
+    first = plan(lapsed("a"), book, around=around)
+    now = lapsed("a", "b", "c").assign(clv=[1.0, 100.0, 1000.0])
+    made = plan(now, book, at=FEBRUARY, previous=last_word(first), around=around)
+    assert members(made)["change"].to_dict() == {"c": "added", "a": "kept"}
+    assert list(made.exclusions["reason"]) == ["no place, cap or money left"]
