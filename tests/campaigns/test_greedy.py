@@ -96,3 +96,15 @@ def test_money_that_pays_just_so_many_pays_all_of_them() -> None:
     assert greedy(some, seed=1).chosen.sum() == 3
     own = roomy(np.full((5, 1), 3.0), cost=np.full((5, 1), 0.1), campaign_budget=np.array([0.3]))
     assert greedy(own, seed=1).chosen.sum() == 3
+
+
+def test_a_second_contact_of_a_channel_may_be_given_after_the_first() -> None:
+    # At first the only place of the second campaign goes to whom the money cannot pay.
+    problem = roomy(
+        [[5.0, 3.0], [0.0, 10.0]],
+        cost=np.array([[1.0, 1.0], [1.0, 4.0]]),
+        capacity=np.array([2.0, 1.0]),
+        channel_left=np.array([[2], [2]]),
+        budget=3.0,
+    )
+    assert greedy(problem, seed=1).chosen.tolist() == [[True, True], [False, False]]
