@@ -17,7 +17,7 @@ from campaigns.prices import Prices, limit_rows
 from campaigns.problem import LAST_DIGITS, Codes, Flags, Numbers, Problem, Solution
 
 EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS is asked
-EXACT_SECONDS = 20.0  # of each core
+EXACT_SECONDS = 20.0  # of each attempt at a core
 EXACT_GAP = 1e-5  # share of the value within which an optimum counts as proven
 # Share of money that HiGHS is not given: none, and where its rounding exceeds a limit, a little.
 MONEY_SLACK = (0.0, 1e-7, 1e-6, 1e-5)
@@ -60,7 +60,7 @@ def exact(problem: Problem, *, seed: int, seconds: float = EXACT_SECONDS) -> Sol
     seed
         Of the customers on whom prices are sought first.
     seconds
-        That HiGHS may take for one core.
+        That HiGHS may take for an attempt at a core: there are more where its rounding is refused.
     """
     usable = problem.open
     found, prices = guided(problem, usable, seed)
