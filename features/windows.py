@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from features.contracts import ROLES
+from features.kernel.day_rows import DAYS, SUMMED, TOPPED, Array, DayRows, Subject
 from features.kernel.day_rows import FAR_PAST as FAR_PAST
-from features.kernel.day_rows import SUMMED, TOPPED, Array, DayRows, Subject
 from features.kernel.day_rows import Window as Window
 from features.tallies import NEGATIVE, Tallies
 
@@ -163,7 +163,7 @@ def history(
 
     def rows_of(names: Sequence[str]) -> DayRows:
         mask = np.isin(types, list(names))[type_codes]
-        return _day_rows(position[mask], {k: v[mask] for k, v in columns.items()}, len(customers))
+        return _day_rows(position, columns, len(customers), np.flatnonzero(mask))
 
     roles = {role: rows_of(names) for role, names in roles_of(role_types, types).items()}
     beside: dict[Subject, DayRows] = {}
@@ -224,7 +224,8 @@ def _lines(
     columns = {name: _whole(found[name]) for name in ("day", "known_day", "count")}
     none = np.zeros(found.num_rows, dtype=np.int64)
     columns |= dict.fromkeys(("value", *TOPPED, "latest"), none)
-    return _day_rows(_positions(found["customer_id"], codes), columns, len(codes))
+    position = _positions(found["customer_id"], codes)
+    return _day_rows(position, columns, len(codes), np.arange(len(position)))
 
 
 def _encoded(column: Any) -> tuple[Array, Array]:
@@ -277,33 +278,34 @@ def _positions(ids: Any, customers: pa.Array) -> Array:
     return table[encoded.indices.to_numpy()] if len(table) else np.zeros(0, dtype=np.int64)
 
 
-def _day_rows(customer: Array, columns: Mapping[str, Array], customers: int) -> DayRows:
-    """Sorted rows; on-time rows of one day merged, late ones kept apart."""
-    names = (*SUMMED, *TOPPED, "latest")
-    rows = DayRows(
-        customer,
-        columns["day"],
-        columns["known_day"],
-        customers,
-        {name: columns[name] for name in names},
-    )
-    order = _order(rows)
+def _day_rows(
+    customer: Array, columns: Mapping[str, Array], customers: int, chosen: Array
+) -> DayRows:
+    """Some of the rows, sorted; on-time rows of one day merged, late ones kept apart."""
+    order = _order(*(column[chosen] for column in (customer, columns["day"], columns["known_day"])))
     if order is not None:
-        rows = rows.where(order)
+        chosen = chosen[order]
+    facts = {name: columns[name][chosen] for name in (*SUMMED, *TOPPED, "latest")}
+    day, known_day = columns["day"][chosen], columns["known_day"][chosen]
+    rows = DayRows(customer[chosen], day, known_day, customers, facts)
     late = rows.known_day > rows.day
     if not late.any():
         return rows.merged()
-    return replace(rows.merged(), parts=rows.where(np.isin(rows.key, rows.key[late])))
+    first = rows.firsts
+    lengths = np.diff(np.append(first, len(late)))
+    learned_late = np.repeat(np.logical_or.reduceat(late, first), lengths)
+    return replace(rows.merged(), parts=rows.where(learned_late))
 
 
-def _order(rows: DayRows) -> Array | None:
+def _order(customer: Array, day: Array, known: Array) -> Array | None:
     """Order by customer, day and the day it became known; None where they stand so already."""
-    later = rows.key[1:] > rows.key[:-1]
-    if later.all():
+    key, delay = customer * DAYS + day, known - day
+    if not len(key):
         return None
-    known = rows.known_day
-    if (later | ((rows.key[1:] == rows.key[:-1]) & (known[1:] >= known[:-1]))).all():
+    least, width = int(delay.min()), int(delay.max() - delay.min()) + 1
+    if int(key.max()) * width > np.iinfo(np.int64).max // 2:
+        return np.lexsort([delay, key])
+    key = key * width + (delay - least)
+    if (key[1:] >= key[:-1]).all():
         return None
-    if (known > rows.day).any():
-        return np.lexsort([known, rows.key])
-    return np.argsort(rows.key, kind="stable")  # quick where long runs are in order
+    return np.argsort(key, kind="stable")  # quick where long runs are in order

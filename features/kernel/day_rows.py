@@ -99,6 +99,11 @@ class DayRows:
         return self.customer * DAYS + self.day
 
     @cached_property
+    def firsts(self) -> Array:
+        """The first row of every customer and day."""
+        return np.flatnonzero(np.concatenate([[True], self.key[1:] != self.key[:-1]]))
+
+    @cached_property
     def running_count(self) -> Array:
         """Events in all rows before each row, and in all (length rows + 1)."""
         return np.concatenate([[0], np.cumsum(self.count)])
@@ -215,8 +220,7 @@ class DayRows:
         """One row a customer and day; a day whose events were withdrawn disappears."""
         if not len(self.day):
             return self
-        first = np.flatnonzero(np.concatenate([[True], self.key[1:] != self.key[:-1]]))
-        facts = self.facts
+        first, facts = self.firsts, self.facts
         if len(first) < len(self.day):
             facts = _merged_facts(facts, first)
         known = np.minimum.reduceat(self.known_day, first)
