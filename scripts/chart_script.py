@@ -34,15 +34,18 @@ def packed(name: str, version: str, folder: Path) -> tuple[str, str, str]:
 
 def script() -> str:
     """All of the file."""
-    heads, licences, scripts = [], [], []
+    heads, scripts = [], []
+    holders: dict[str, list[str]] = {}  # of copyrights, by the conditions that they share
     with tempfile.TemporaryDirectory() as folder:
         for name, wanted in PACKAGES.items():
             version, licence, code = packed(name, wanted, Path(folder))
             heads.append(f"{name} {version}")
-            licences.append(f"{name}:\n\n{licence}")
+            holder, _, conditions = licence.partition("\n\n")
+            holders.setdefault(conditions, []).append(f"{name}: {holder}")
             mapped = code.rpartition("\n//# sourceMappingURL=")
             scripts.append((mapped[0] or code).replace("</script", "<\\/script"))
     head = f"{', '.join(heads)}; written by scripts/chart_script.py"
+    licences = [text for conditions, who in holders.items() for text in (*who, conditions)]
     return "\n".join([f"/*! {head}\n", "\n\n".join(licences), "*/", *scripts, ""])
 
 

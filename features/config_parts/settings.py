@@ -119,6 +119,7 @@ def _refuse_bombs(text: str, path: Path) -> None:
                 str(path),
                 found=f"lists or mappings more than {DEEPEST} deep within each other",
                 expected="a config",
+                mend="look for a bracket or an indentation that is never closed",
             )
         aliases += isinstance(token, yaml.AliasToken)
         if aliases > MOST_ALIASES:

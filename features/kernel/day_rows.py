@@ -100,7 +100,7 @@ class DayRows:
 
     @cached_property
     def firsts(self) -> Array:
-        """The first row of every customer and day."""
+        """The first row of every customer and day; there must be rows."""
         return np.flatnonzero(np.concatenate([[True], self.key[1:] != self.key[:-1]]))
 
     @cached_property
