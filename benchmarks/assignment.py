@@ -4,7 +4,7 @@
     uv run python -m benchmarks.assignment --plan 1000000 --campaigns 20
 
 The first is a synthetic problem in which places, contacts and money are all scarce. The second is
-`campaigns.assignment.plan_campaigns` from scored rows to members with arms, with consents, rules on
+`campaigns.planning.plan_campaigns` from scored rows to members with arms, with consents, rules on
 the past, caps and previous members, by value (the greedy way with its bound, at that size).
 """
 
@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from campaigns.assignment import CampaignPlan, plan_campaigns
-from campaigns.circumstances import Circumstances
-from campaigns.greedy import greedy
+from campaigns.customer_context import Circumstances
+from campaigns.optimiser.exact import exact
+from campaigns.optimiser.greedy import greedy
+from campaigns.optimiser.problem import Problem, Solution
+from campaigns.planning import CampaignPlan, plan_campaigns
 from campaigns.playbook import Playbook, StageSet
-from campaigns.problem import Problem, Solution
-from campaigns.solver import exact
-from features.config_parts.customer_config import ContactPolicy
+from features.config.customers import ContactPolicy
 
 AT = dt.date(2024, 6, 3)
 STAGES = ("acquisition", "conversion", "retention", "loyalty", "lapsed")

@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import pandas as pd
 
-from features.config_parts.monitoring_config import Monitoring
-from models.monitoring import Observed, Reference, monitor
-from models.monitors.monitoring_drift import distributions, psi
-from models.monitors.monitoring_performance import BaseRate, Matured
-from models.monitors.monitoring_volume import HISTORY_DAYS
+from features.config.monitoring import Monitoring
+from models.monitoring.drift import distributions, psi
+from models.monitoring.monitor import Observed, Reference, monitor
+from models.monitoring.performance import BaseRate, Matured
+from models.monitoring.volume import HISTORY_DAYS
 
 DAYS = 30
 PLANTED_ON = 10  # of the days, where drift is planted

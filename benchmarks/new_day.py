@@ -44,7 +44,7 @@ STAGES = {
 
 
 def shop(folder: Path) -> Any:
-    from features.config import Config
+    from features.config.config import Config
 
     columns = {
         "customer_id": "customer_id",
@@ -107,7 +107,7 @@ def check(frame: pd.DataFrame) -> float:
 
 def scored_part(output: Path, config: Any) -> tuple[float, float]:
     """Seconds to build the features and facts of the last snapshot, and their check sum."""
-    from features.archive import open_archive
+    from features.table.feature_store import open_archive
 
     start = time.perf_counter()
     archive = open_archive(output, config)
@@ -117,7 +117,7 @@ def scored_part(output: Path, config: Any) -> tuple[float, float]:
 
 
 def main() -> None:
-    from flows.refresh import refresh
+    from flows.update_aggregates import refresh
     from flows.workspace import Workspace
 
     parser = argparse.ArgumentParser(description=__doc__)

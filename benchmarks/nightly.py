@@ -44,9 +44,9 @@ def step_of(name: str, output: Path, run_id: str) -> Callable[[], Any]:
     from flows import settings
 
     settings.apply_defaults()
-    from flows.refresh import refresh
     from flows.score import score_customers
     from flows.target import plan_audiences, publish_run
+    from flows.update_aggregates import refresh
     from flows.workspace import Workspace
 
     space, folder = Workspace(output), str(output)

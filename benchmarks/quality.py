@@ -25,9 +25,9 @@ from typing import Any
 
 from benchmarks import quality_btyd
 from benchmarks.quality_bars import BARS, Bar, Measured, measured
-from models.backtesting.concerns import concerns
-from models.backtesting.oracle import COMPARED, gaps
-from models.promoting.gates import gates
+from models.evaluation.oracle_bounds import COMPARED, gaps
+from models.evaluation.warnings import concerns
+from models.registry.backtest_gates import gates
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- quality: begin -->", "<!-- quality: end -->"

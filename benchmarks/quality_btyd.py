@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from models.btyd import BGNBD
+from models.fitting.btyd import BGNBD
 
 PEERS = Path(__file__).parent / "peers"
 NAMES = {

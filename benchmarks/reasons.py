@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from flows.workspace import Workspace
-from models import registry
 from models.explaining.reasons import Words, reasons
-from models.scoring import late_days_of, scoring_context, scoring_frame
+from models.registry import registry
+from models.serving.score import late_days_of, scoring_context, scoring_frame
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -23,8 +23,8 @@ MEASURED = """
 import json, resource, sys, time
 from pathlib import Path
 import pandas
-from features.engine import EventFiles, windowed_features
-from features.kernel.grid import Grid
+from features.history.grid_engine import EventFiles, windowed_features
+from features.history.grid import Grid
 case = json.loads(sys.argv[1])
 start, cpu, rows = time.perf_counter(), time.process_time(), 0
 grid = Grid(tuple(case["snapshots"]), tuple(case["windows"]))

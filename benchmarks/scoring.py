@@ -24,13 +24,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.stores.runs import write_parquet
+from features.storage.runs import write_parquet
 from flows.workspace import Workspace
-from models import registry
 from models.inference import derive, matrix, model_columns
-from models.registry import Loaded
-from models.scoring import late_days_of, scoring_frame
+from models.registry import registry
+from models.registry.registry import Loaded
 from models.serving.batches import predicted
+from models.serving.score import late_days_of, scoring_frame
 
 PLAIN = 10_000  # customers whose trees LightGBM walks
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.datasets.simulation import engagement, records, scenario
-from features.datasets.simulation.orders import SENT_AT, orders
-from features.datasets.simulation.path import chances, walk
-from features.datasets.simulation.people import people
-from features.datasets.simulation.plan import BLOCK, WEEK, Plan, plan, streams
-from features.datasets.simulation.rows import CODE, Rows
-from features.datasets.simulation.scenario import Lifecycle
+from simulator import engagement, records, scenario
+from simulator.customers import people
+from simulator.latent_state_path import chances, walk
+from simulator.orders import SENT_AT, orders
+from simulator.rows import CODE, Rows
+from simulator.scenario import Lifecycle
+from simulator.shared_settings import BLOCK, WEEK, Plan, plan, streams
 
 COVARIATES = [
     "age",

@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 
 from flows.workspace import Workspace
-from models import registry
-from models.registry import SCORER
-from models.scoring import late_days_of, scoring_frame
+from models.registry import registry
+from models.registry.registry import SCORER
+from models.serving.score import late_days_of, scoring_frame
 from tests.local_servers import local_server
 
 

@@ -15,13 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from features.archive import Archive
-from features.build import TASKS, Task
+from features.table.feature_store import Archive
+from features.table.snapshot_builder import TASKS, Task
 from flows.train import SLOWEST_FIRST
 from flows.workspace import Workspace
-from models.report import inputs
+from models.fit_and_test import train_one
+from models.plots.task_plots import inputs
 from models.serving.workers import workers
-from models.trained import train_one
 
 
 def timed(archive: Archive, task: Task) -> tuple[float, int, int]:

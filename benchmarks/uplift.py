@@ -2,7 +2,7 @@
 
     uv run python -m benchmarks.uplift --customers 100000 --seeds 10 --json result.json
 
-For every seed: an X-learner (`models.uplift`) learns from five sends and ranks the people of the
+For every seed: an X-learner (`models.fitting.uplift_learner`) learns from five sends and ranks the people of the
 sixth, made later. Compared are the Qini of that ranking by the true effects with the Qini of
 E[effect | observed history] (a regression of the true effects of an independent sample), and what
 both that ranking and one by churn risk earn at the same budget. Then the interval of
@@ -24,9 +24,9 @@ import pandas as pd
 
 from benchmarks.sends import COVARIATES, Send, sends
 from campaigns.measurement import Waves, report
+from models.evaluation.uplift_curves import true_qini
+from models.fitting.uplift_learner import Experiment, fit
 from models.inference import uplift_effect
-from models.uplift import Experiment, fit
-from models.uplift_curves import true_qini
 
 LAST = "C6-autumn-sale"
 CHURN_FROM = "C4-summer-sale"  # its 13 weeks have passed when the last send goes out

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from campaigns.circumstances import Circumstances, Counts, cap_channel, event_trigger
+from campaigns.customer_context import Circumstances, Counts, cap_channel, event_trigger
 from campaigns.holdout import in_global_holdout
 from campaigns.playbook import Playbook, StageSet, Trigger
 from campaigns.rules import BoolArray, Group, Moment, Rule, Text, describe, holds, numbers
-from features.config_parts.customer_config import PROFILING
+from features.config.customers import PROFILING
 
 # What moved a customer, where the move may start a campaign.
 MOVING_CAUSES = ("behaviour", "clock")

@@ -12,12 +12,12 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.exc import SQLAlchemyError
 
+from campaigns.audience_files import write_whole
+from campaigns.contact_normalisation import FORMS, sha256
+from campaigns.export_schema import TargetMap
 from campaigns.export_table import TABLE, TABLE_FILE, unreachable
-from campaigns.exports import write_whole
-from campaigns.normalise import FORMS, sha256
-from campaigns.target_map import TargetMap
-from features.reading.personal_files import ID_COLUMNS, Person, personal_files, take_out
-from features.reading.tables import with_secrets
+from features.sources.files import with_secrets
+from features.sources.personal_files import ID_COLUMNS, Person, personal_files, take_out
 
 # Contact keys that name one person; names and places are shared by many.
 OWN_KEYS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")

@@ -9,7 +9,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import UserError
-from features.reading.tables import with_secrets
+from features.sources.files import with_secrets
 
 TABLE, TABLE_FILE = "stagecast_audience", "audience.sqlite"
 BATCH = 5_000

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from features.config_parts.customer_config import GlobalHoldout
+from features.config.customers import GlobalHoldout
 
 # Never a campaign's name: those begin with a letter.
 GLOBAL = "*global"

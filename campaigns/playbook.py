@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from campaigns.rules import KNOWN_COLUMNS, Rule, RuleError, conditions, is_known, parse_rule
-from features.config_parts.config_blocks import Strict
-from features.config_parts.settings import parse_yaml
+from features.config.types import Strict
+from features.config.yaml_loading import parse_yaml
 from features.errors import UserError
-from features.rules.taxonomy import Taxonomy
+from features.lifecycle.taxonomy_parser import Taxonomy
 
 OTHER = "other"
 Share = Annotated[float, Field(ge=0, lt=1)]

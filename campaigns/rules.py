@@ -13,7 +13,7 @@ import pandas as pd
 
 from features.contracts import SCORED_ROW
 from features.errors import UserError
-from features.rules.conditions import MEASURES
+from features.lifecycle.rule_language import MEASURES
 
 BoolArray = npt.NDArray[np.bool_]
 Text = npt.NDArray[np.object_]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.artifacts import in_a_run
 from flows.console import warn
+from flows.prefect_artifacts import in_a_run
 
 EVENT = "stagecast.monitor.alarm"
 MOST = 100  # alarms written out in one event: Prefect limits its size

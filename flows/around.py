@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from campaigns.circumstances import Circumstances, asked_of_the_past, policy_rules
+from campaigns.customer_context import Circumstances, asked_of_the_past, policy_rules
 from campaigns.playbook import Playbook
-from features import store
-from features.config import Config
-from features.margins import margin_shares
-from features.past import past
-from features.reading.customers import CustomerFacts, customer_facts, products
-from features.stores.runs import run_folder
-from features.timeline import day_date
+from features.config.config import Config
+from features.history.calendar import day_date
+from features.sources.customer_attributes import CustomerFacts, customer_facts, products
+from features.storage import scores_store
+from features.storage.runs import run_folder
+from features.table.campaign_conditions import past
+from features.table.product_margins import margin_shares
 from flows.workspace import Workspace
 
 
@@ -57,7 +57,7 @@ def _previous_scores(
     }
     earlier = [
         run
-        for run in store.published_runs(space.output)
+        for run in scores_store.published_runs(space.output)
         if run.status == "published" and run.snapshot_at < day_date(at)
     ]
     if not columns or not earlier:

@@ -13,23 +13,23 @@ from zoneinfo import ZoneInfo
 
 from prefect import flow, task
 
-from campaigns.exports import AUDIENCE_SCHEMA
-from features import store
-from features.archive import Archive
+from campaigns.audience_files import AUDIENCE_SCHEMA
 from features.errors import UserError
-from features.stores.runs import PublishedRun, RunRecord, run_folder, write_parquet
-from features.timeline import day_date, day_number
-from features.writing.faults import boundary
-from features.writing.locks import exclusive
-from flows.artifacts import show_table
+from features.history.calendar import day_date, day_number
+from features.storage import scores_store
+from features.storage.fault_injection import boundary
+from features.storage.output_lock import exclusive
+from features.storage.runs import PublishedRun, RunRecord, run_folder, write_parquet
+from features.table.feature_store import Archive
 from flows.console import progress, step, warn
+from flows.prefect_artifacts import show_table
 from flows.score import clean_up
 from flows.workspace import Workspace, new_run_id
-from models import registry
-from models.promoting.champions import champion_at, reigns
-from models.registry import SCORER, Version
-from models.scoring import Stamp
+from models.registry import registry
+from models.registry.champion_history import champion_at, reigns
+from models.registry.registry import SCORER, Version
 from models.serving.backfill import score_day
+from models.serving.score import Stamp
 from models.serving.workers import workers
 
 
@@ -129,7 +129,7 @@ def score_past(output: str, days: list[str], version: int | None, count: int) ->
         registry.versions(tracking, SCORER),
         [dt.date.fromisoformat(day) for day in days],
         given=version,
-        published=store.published_runs(space.output),
+        published=scores_store.published_runs(space.output),
     )
     step(f"{len(todo)} of {len(days)} dates to score; the others have scores")
     _warn_of_hindsight(todo)
@@ -168,7 +168,7 @@ def _publish(space: Workspace, archive: Archive, one: Due, stamp: Stamp) -> None
     record = RunRecord.model_validate(
         {**meta, "kind": "backfill", "finished_at": dt.datetime.now(dt.UTC)}
     )
-    store.publish(
+    scores_store.publish(
         space.output, record, scores=[folder / "scores" / "scores.parquet"], audience=audience
     )
     boundary("date published")

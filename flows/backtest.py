@@ -11,25 +11,24 @@ from typing import Any
 from matplotlib.figure import Figure as Plot
 from prefect import flow, task
 
-from features.build import TASKS
-from features.timeline import day_date, day_number
-from features.writing.locks import exclusive
+from features.history.calendar import day_date, day_number
+from features.storage.output_lock import exclusive
+from features.table.snapshot_builder import TASKS
 from flows.console import progress, step, warn
 from flows.features import tally_sources
-from flows.refresh import current_snapshots
-from flows.shown import show_figures
+from flows.prefect_summaries import show_figures
+from flows.update_aggregates import current_snapshots
 from flows.workspace import Workspace, fingerprint
-from models import backtest as backtests
-from models.backtest import Backtested
-from models.backtesting import origin_page
-from models.backtesting.concerns import concerns
-from models.backtesting.oracle import oracle_page
-from models.backtesting.origins import means
-from models.evaluation import Figure
-from models.figures import origin_plots
-from models.promoting.promotion import recipe_hash
-from models.report import Drawn, figures_table, save_figures
-from models.tracking import Run
+from models.evaluation import backtest, origin_page
+from models.evaluation.backtest import Backtested
+from models.evaluation.evaluate import Figure
+from models.evaluation.means_over_origins import means
+from models.evaluation.oracle_bounds import oracle_page
+from models.evaluation.warnings import concerns
+from models.plots import origin_plots
+from models.plots.task_plots import Drawn, figures_table, save_figures
+from models.registry.promotion import recipe_hash
+from models.registry.tracking import Run
 
 
 @task(name="tally if needed")
@@ -53,7 +52,7 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     tasks = [name for name in TASKS if name in models]
     units = len(days) * len(tasks)
     with progress(f"{len(days)} origins x {len(tasks)} models", units) as advance:
-        found = backtests.backtest(archive, days, tasks=tasks, done=lambda *_: advance())
+        found = backtest.backtest(archive, days, tasks=tasks, done=lambda *_: advance())
     records = [figure.as_dict() for figure in found.figures]
     told = concerns(records)
     skipped = [f"{each.task} at {each.origin}: {each.reason}" for each in found.skipped]
@@ -61,9 +60,9 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
         warn(f"left out: {sentence}")
     for sentence in told:
         warn(sentence)
-    folder = space.output / backtests.FOLDER
+    folder = space.output / backtest.FOLDER
     shutil.rmtree(folder, ignore_errors=True)
-    path = backtests.write(found, space.output)
+    path = backtest.write(found, space.output)
     show_figures("backtest", records)
     save_figures(plots(records), folder)
     text = origin_page.page(
@@ -128,7 +127,7 @@ def log_origins(space: Workspace, found: Backtested, told: Sequence[str]) -> Non
                 _log_origin(run, mine)
         parent.table(figures_table(found.figures), "figures")
         parent.text("\n".join(told) or "none", "warnings.txt")
-        parent.folder(space.output / backtests.FOLDER, "backtest")
+        parent.folder(space.output / backtest.FOLDER, "backtest")
 
 
 def _log_origin(run: Run, figures: Sequence[Figure]) -> None:
@@ -165,7 +164,7 @@ def rolling_origins(output: str, count: int, *, every_days: int = 30) -> list[st
     builder = (archive := Workspace(Path(output)).archive()).builder
     last = min(builder.gate(task) for task in TASKS)
     days = [last - every_days * number for number in range(count)]
-    usable = [day for day in days if any(backtests.why_not(archive, t, day) is None for t in TASKS)]
+    usable = [day for day in days if any(backtest.why_not(archive, t, day) is None for t in TASKS)]
     return [str(day_date(day)) for day in sorted(usable)]
 
 

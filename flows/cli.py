@@ -103,8 +103,8 @@ def run(
     step(f"stagecast: {config} -> {output}")
     settings.apply(output.absolute())
     folder = _prepared(output, config, overrides)
+    from flows.commands.result_tables import print_run
     from flows.run import run_flow
-    from flows.tables import print_run
 
     print_run(Path(folder), _run(run_flow, folder), json_file)
 
@@ -144,8 +144,8 @@ def promote(
     """Compare the newest scorer with the champion; make it champion if it earned it."""
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
+    from flows.commands.result_tables import print_decision
     from flows.promote import dry_run_flow, promote_flow
-    from flows.tables import print_decision
 
     print_decision(_run(dry_run_flow if dry_run else promote_flow, folder), json_file)
     if not dry_run and json_file is None:
@@ -157,8 +157,8 @@ def score(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
     """Score everyone with the champion from the registry and publish scores and audiences."""
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
+    from flows.commands.result_tables import print_scores
     from flows.score import nightly_flow
-    from flows.tables import print_scores
 
     _run(nightly_flow, folder)
     print_scores(Path(folder), json_file)
@@ -254,7 +254,7 @@ def backtest(
     settings.apply(output.absolute())
     folder = _prepared(output, config, overrides)
     from flows.backtest import backtest_flow
-    from flows.tables import print_backtest
+    from flows.commands.result_tables import print_backtest
     from flows.workspace import backtest_models, backtest_origins
 
     dates, tasks = backtest_origins(Path(folder), origins), backtest_models(models)
@@ -267,7 +267,7 @@ def rollback(output: Output = OUTPUTS) -> None:
     """Give the champion alias back to the scorer version that had it before."""
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
-    from flows.tables import print_rollback
+    from flows.commands.result_tables import print_rollback
 
     print_rollback(Path(folder))
 
@@ -280,7 +280,7 @@ def models(
     """List the registered scorers: which is champion, since when, and why."""
     settings.apply(output.absolute())
     folder = _prepared(output, None, None)
-    from flows.tables import print_models
+    from flows.commands.result_tables import print_models
 
     print_models(Path(folder), json_file)
 
@@ -348,7 +348,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
-        from flows.refusals import as_user_error
+        from flows.system_errors import as_user_error
 
         told = as_user_error(error)
         if told is None:

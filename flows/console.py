@@ -24,8 +24,8 @@ from rich.progress import (
 from rich.table import Table
 
 from features.errors import UserError
-from features.told import Told
-from flows.artifacts import progress_shown
+from features.progress import Told
+from flows.prefect_artifacts import progress_shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ settings.apply_defaults()  # before numpy is imported: how many threads it may s
 
 from prefect import flow, get_run_logger  # noqa: E402
 
-from features.build import TASKS  # noqa: E402
-from features.writing.locks import exclusive  # noqa: E402
+from features.storage.output_lock import exclusive  # noqa: E402
+from features.table.snapshot_builder import TASKS  # noqa: E402
 from flows import console  # noqa: E402
 from flows.backtest import backtest_flow, rolling_origins  # noqa: E402
 from flows.features import features_flow  # noqa: E402

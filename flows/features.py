@@ -8,12 +8,12 @@ from typing import Any
 
 from prefect import flow, task
 
-from features.timeline import day_date
-from features.writing.locks import exclusive
-from flows import spark
+from features.history.calendar import day_date
+from features.storage.output_lock import exclusive
+from flows import spark_steps
 from flows.console import progress, step, warn
-from flows.refresh import refresh
-from flows.shown import show_sources
+from flows.prefect_summaries import show_sources
+from flows.update_aggregates import refresh
 from flows.workspace import Workspace
 
 
@@ -25,7 +25,7 @@ def tally_sources(output: str) -> dict[str, Any]:
         step(f"[dim]{config.notice}[/]")
     read = refresh(space, config)
     if config.engine == "spark":
-        return spark.told(space) | asdict(read)
+        return spark_steps.told(space) | asdict(read)
     archive = space.archive()
     builder = archive.builder
     for said in builder.taxonomy.not_observable(builder.history.there):
@@ -49,7 +49,7 @@ def read_and_tally(output: str) -> dict[str, Any]:
 def build_features(output: str) -> int:
     """Build and store the feature files of every snapshot that later steps ask for."""
     space = Workspace(Path(output))
-    archive = spark.opened(space) if space.config().engine == "spark" else space.archive()
+    archive = spark_steps.opened(space) if space.config().engine == "spark" else space.archive()
     days = archive.builder.needed_days()
     with progress(f"features at {len(days)} snapshots", len(days)) as advance:
         return archive.ensure(days, lambda _: advance())

@@ -9,17 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from campaigns.drafts import with_exclusions
-from campaigns.exports import MANIFEST_FILE
+from campaigns.audience_files import MANIFEST_FILE
+from campaigns.candidates import with_exclusions
 from campaigns.holdout import CONTROL, TREATMENT, in_global_holdout
 from campaigns.measurement import Waves, entered, not_yet, report
 from campaigns.playbook import Playbook, StageSet, load_playbooks
-from features import store
-from features.config import Config
+from features.config.config import Config
 from features.errors import UserError
-from features.outcomes import data_through, outcomes
-from features.rules.taxonomy import load_taxonomy
-from features.stores.runs import PublishedRun, run_folder
+from features.lifecycle.taxonomy_parser import load_taxonomy
+from features.storage import scores_store
+from features.storage.runs import PublishedRun, run_folder
+from features.table.campaign_outcomes import data_through, outcomes
 from flows.workspace import Workspace
 
 FOLDER = "measurement"
@@ -36,7 +36,7 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     space = Workspace(output)
     config = space.config()
-    runs = [run for run in store.published_runs(output) if run.status == "published"]
+    runs = [run for run in scores_store.published_runs(output) if run.status == "published"]
     if not runs:
         raise UserError(
             str(output),

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 
-from features import store
-from features.archive import FOLDER, TALLIES, Archive
-from features.build import TASKS
+from features.aggregates.daily_volumes import customers_by_day, daily_buyers, daily_counts
 from features.errors import UserError
-from features.stores.runs import PublishedRun
-from features.tallying.volumes import customers_by_day, daily_buyers, daily_counts
-from features.timeline import day_date, day_number
-from features.writing.faults import boundary
-from features.writing.locks import exclusive
+from features.history.calendar import day_date, day_number
+from features.storage import scores_store
+from features.storage.fault_injection import boundary
+from features.storage.output_lock import exclusive
+from features.storage.runs import PublishedRun
+from features.table.feature_store import FOLDER, TALLIES, Archive
+from features.table.snapshot_builder import TASKS
 from flows import alarm_event, alerts
 from flows.console import step, warn
 from flows.workspace import Workspace
-from models import monitoring, registry
-from models.monitors import monitoring_performance as matured
-from models.monitors.monitoring_alarms import Alarm, followed, marked_told, to_tell
-from models.monitors.monitoring_findings import Finding
-from models.monitors.monitoring_volume import HISTORY_DAYS
+from models.monitoring import monitor, performance
+from models.monitoring.alarms import Alarm, followed, marked_told, to_tell
+from models.monitoring.findings import Finding
+from models.monitoring.volume import HISTORY_DAYS
+from models.registry import registry
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from models.registry import Loaded
+    from models.registry.registry import Loaded
 
 PLACE = "monitoring"
 ALARMS = "alarms.json"
@@ -40,21 +40,21 @@ MATURED = "matured.json"
 MOST_RUNS = 31  # past runs measured at once: of more, the rest comes the next time
 
 
-def monitored(space: Workspace, now: dt.datetime) -> tuple[monitoring.Observed, dict[str, Any]]:
+def monitored(space: Workspace, now: dt.datetime) -> tuple[monitor.Observed, dict[str, Any]]:
     """What there is to see at the last published run, and which run that is."""
     config, archive = space.config(), space.archive()
-    current = store.read_current(space.output)
+    current = scores_store.read_current(space.output)
     at = day_number(current.run.snapshot_at)
     builder = archive.builder
     through = min(builder.span.through, at - 1)
     first = max(builder.span.first, through - HISTORY_DAYS)
     tallies = space.output / FOLDER / TALLIES
     types = config.role_types().get("purchase", ("purchase",))
-    seen = monitoring.Observed(
+    seen = monitor.Observed(
         at=at,
         through=through,
-        inputs=monitoring.watched_inputs(archive.features(at)),
-        scores=monitoring.watched_scores(current.scores),
+        inputs=monitor.watched_inputs(archive.features(at)),
+        scores=monitor.watched_scores(current.scores),
         counts=_until(daily_counts(tallies, first), through),
         buyers=_until(daily_buyers(tallies, first, types), through),
         customers=customers_by_day(builder.history, first, through),
@@ -71,27 +71,27 @@ def _until(counts: pd.DataFrame, through: int) -> pd.DataFrame:
     return counts[inside].reset_index(drop=True)
 
 
-def _base_rates(archive: Archive, at: int) -> list[matured.BaseRate]:
+def _base_rates(archive: Archive, at: int) -> list[performance.BaseRate]:
     """Of each label at the latest snapshot that has matured by `at`."""
     builder, found = archive.builder, []
     for name in TASKS:
         then = at - builder.horizon(name) - builder.config.settle_days
-        rate = matured.base_rate(builder, name, then) if then > builder.span.first else None
+        rate = performance.base_rate(builder, name, then) if then > builder.span.first else None
         found += [] if rate is None else [rate]
     return found
 
 
-def _matured(space: Workspace, archive: Archive) -> list[matured.Matured]:
+def _matured(space: Workspace, archive: Archive) -> list[performance.Matured]:
     """Figures of past runs: those kept, and those that have matured since."""
     path = space.output / PLACE / MATURED
     kept: dict[str, list[dict[str, Any]]] = {}
     if path.is_file():
         kept = json.loads(path.read_text(encoding="utf-8"))
-    runs = [run for run in store.published_runs(space.output) if run.status == "published"]
+    runs = [run for run in scores_store.published_runs(space.output) if run.status == "published"]
     open_ = [
         (run, name)
         for run in sorted(runs, key=lambda run: run.snapshot_at, reverse=True)
-        for name in matured.tasks_matured(archive.builder, day_number(run.snapshot_at))
+        for name in performance.tasks_matured(archive.builder, day_number(run.snapshot_at))
         if f"{run.run_id} {name}" not in kept
     ]
     for run, name in open_[: MOST_RUNS * len(TASKS)]:
@@ -103,7 +103,7 @@ def _matured(space: Workspace, archive: Archive) -> list[matured.Matured]:
     boundary("matured kept")
     there = {run.run_id for run in runs}
     return [
-        matured.Matured(**figure)
+        performance.Matured(**figure)
         for key, figures in sorted(kept.items())
         for figure in figures
         if key.split(" ")[0] in there
@@ -112,20 +112,22 @@ def _matured(space: Workspace, archive: Archive) -> list[matured.Matured]:
 
 def _figures_of(
     space: Workspace, archive: Archive, run: PublishedRun, name: Any
-) -> list[matured.Matured]:
+) -> list[performance.Matured]:
     import pandas as pd
 
     files = [space.output / file for file in run.score_files]
-    scores = pd.concat([pd.read_parquet(f, columns=matured.COLUMNS) for f in files])
+    scores = pd.concat([pd.read_parquet(f, columns=performance.COLUMNS) for f in files])
     about = {
         "run_id": run.run_id,
         "version": run.scorer_version,
         "snapshot_at": str(run.snapshot_at),
     }
-    return matured.performance(archive.builder, about, scores, name, day_number(run.snapshot_at))
+    return performance.performance(
+        archive.builder, about, scores, name, day_number(run.snapshot_at)
+    )
 
 
-def stored_reference(space: Workspace, loaded: Loaded) -> monitoring.Reference:
+def stored_reference(space: Workspace, loaded: Loaded) -> monitor.Reference:
     """The reference that was kept with a scorer.
 
     Raises
@@ -133,7 +135,7 @@ def stored_reference(space: Workspace, loaded: Loaded) -> monitoring.Reference:
     UserError
         Where an older version of stagecast trained it.
     """
-    name = monitoring.REFERENCE
+    name = monitor.REFERENCE
     content = space.tracking().stored_json(loaded.version.run_id, name)
     if content is None:
         raise UserError(
@@ -142,7 +144,7 @@ def stored_reference(space: Workspace, loaded: Loaded) -> monitoring.Reference:
             expected="the reference that `stagecast train` keeps with every scorer",
             mend="run `stagecast train` and `stagecast promote` with this output folder",
         )
-    return monitoring.Reference.read(content)
+    return monitor.Reference.read(content)
 
 
 @task(name="look at everything")
@@ -155,9 +157,9 @@ def look(output: str) -> dict[str, Any]:
     alerts.check(config.monitoring.alert_urls)
     seen, about = monitored(space, dt.datetime.now(dt.UTC))
     reference = stored_reference(space, registry.load(tracking))
-    findings = monitoring.monitor(seen, reference, config.monitoring)
+    findings = monitor.monitor(seen, reference, config.monitoring)
     folder = space.output / PLACE / str(day_date(seen.at))
-    text = monitoring.summary(seen.at, findings)
+    text = monitor.summary(seen.at, findings)
     content = {
         "snapshot_at": str(day_date(seen.at)),
         **about,
@@ -170,7 +172,7 @@ def look(output: str) -> dict[str, Any]:
     _write(folder / "findings.json", content)
     boundary("findings written")
     with tracking.run(f"monitor {content['snapshot_at']}", tags={"kind": "monitor"}) as run:
-        run.metrics(monitoring.figures_of(findings))
+        run.metrics(monitor.figures_of(findings))
         run.mapping(content, "monitoring/findings.json")
         run.text((folder / "index.html").read_text(encoding="utf-8"), "monitoring/index.html")
     boundary("findings logged")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from models.figures import monitoring_plots as plots
-from models.monitoring import Observed, Reference, summary
-from models.monitors.monitoring_findings import Finding
+from models.monitoring.findings import Finding
+from models.monitoring.monitor import Observed, Reference, summary
+from models.plots import monitoring_plots
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 0 auto; max-width: 1080px;
@@ -44,10 +44,12 @@ def page(
         f'<p class="state {state}">{html.escape(summary(seen.at, findings))}</p>',
         *(["<h2>Alarms</h2>", _table(alarms)] if alarms else []),
         "<h2>Features and scores</h2>",
-        _plots([plots.psi_figure(findings, check=c) for c in ("input", "score")]),
+        _plots([monitoring_plots.psi_figure(findings, check=c) for c in ("input", "score")]),
         _plots(_shifted(alarms, seen, reference)),
         "<h2>Events</h2>",
-        _plots([plots.volume_figure(seen.counts, t, seen.through) for t in _types(seen)]),
+        _plots(
+            [monitoring_plots.volume_figure(seen.counts, t, seen.through) for t in _types(seen)]
+        ),
         *_performance(seen),
         f"<details><summary>All {len(findings)} findings</summary>{_table(others)}</details>",
     ]
@@ -80,7 +82,7 @@ def _shifted(alarms: Sequence[Finding], seen: Observed, reference: Reference) ->
     if not wanted:
         wanted = [("score", name) for name in ("stage", "p_churn", "clv") if name in seen.scores]
     return [
-        plots.shares_figure(known[check][name], frames[check])
+        monitoring_plots.shares_figure(known[check][name], frames[check])
         for check, name in wanted
         if name in known[check]
     ]
@@ -100,7 +102,7 @@ def _performance(seen: Observed) -> list[str]:
     ]
     there = {(figure.task, figure.metric) for figure in seen.matured if figure.value is not None}
     figures = [
-        plots.performance_figure(seen.matured, task=task, metric=metric)
+        monitoring_plots.performance_figure(seen.matured, task=task, metric=metric)
         for task, metric in shown
         if (task, metric) in there
     ]

@@ -15,14 +15,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaigns.erasure import erase_from_exports, erase_from_table, id_columns, marks_of
-from campaigns.target_map import TargetMap, load_targets
-from features import store
+from campaigns.export_schema import TargetMap, load_targets
 from features.errors import UserError
-from features.reading.customers import customer_facts
-from features.reading.erased import Erased
-from features.reading.personal_files import Person, personal_files, rows_of, take_out
-from features.stores.runs import RUNS_FOLDER
-from features.writing.locks import exclusive
+from features.sources.customer_attributes import customer_facts
+from features.sources.erasure_list import Erased
+from features.sources.personal_files import Person, personal_files, rows_of, take_out
+from features.storage import scores_store
+from features.storage.output_lock import exclusive
+from features.storage.runs import RUNS_FOLDER
 from flows.workspace import Workspace
 
 RECEIPTS = "erasures"
@@ -93,7 +93,7 @@ def erase(space: Workspace, customer: str, *, now: dt.datetime) -> tuple[Path, d
         counts = _out_of_exports(space.output, person, targets)
         counts |= _out_of_files(space.output, customer)
         pages = _pages_removed(space.output)
-        counts["store"] = store.forget_customer(space.output, customer)
+        counts["store"] = scores_store.forget_customer(space.output, customer)
         content = {
             "receipt": secrets.token_hex(8),
             "erased_at": now.astimezone(dt.UTC).isoformat(timespec="seconds"),
@@ -183,4 +183,4 @@ def _pages_removed(output: Path) -> int:
 
 
 def _database_rows(output: Path, customer: str) -> dict[str, list[dict[str, Any]]]:
-    return store.store_of(output).rows_of(customer)
+    return scores_store.store_of(output).rows_of(customer)

@@ -9,15 +9,15 @@ from typing import Any
 
 from prefect import flow, task
 
-from features.build import TASKS
-from features.writing.faults import boundary
-from features.writing.locks import exclusive
+from features.storage.fault_injection import boundary
+from features.storage.output_lock import exclusive
+from features.table.snapshot_builder import TASKS
 from flows.console import step, warn
-from flows.shown import show_decision
+from flows.prefect_summaries import show_decision
 from flows.workspace import Workspace
-from models import registry
 from models.inference import Part
-from models.promoting.promotion import (
+from models.registry import registry
+from models.registry.promotion import (
     Decision,
     UnableChampionError,
     compare,
@@ -25,8 +25,8 @@ from models.promoting.promotion import (
     refused_at_once,
     same_recipe,
 )
-from models.registry import Version
-from models.tracking import Tracking
+from models.registry.registry import Version
+from models.registry.tracking import Tracking
 
 
 def _gated(tracking: Tracking, version: Version, folder: Path) -> dict[str, Part]:

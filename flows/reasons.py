@@ -12,18 +12,19 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from campaigns.reasons import with_sentences
-from features import processes, store
-from features.archive import FOLDER, feature_file, read_features, stored_spec
+from campaigns.membership_reasons import with_sentences
+from features import processes
 from features.errors import UserError
-from features.stores.runs import run_folder, write_parquet
-from features.timeline import day_number
+from features.history.calendar import day_number
+from features.storage import scores_store
+from features.storage.runs import run_folder, write_parquet
+from features.table.feature_store import FOLDER, feature_file, read_features, stored_spec
+from flows.campaign_plan import Planned
 from flows.console import console, step
-from flows.plan import Planned
 from flows.workspace import Workspace
-from models import registry
 from models.explaining.reasons import CODES, SENTENCES, Words, reasons
 from models.inference import Part
+from models.registry import registry
 from models.serving.batches import loaded_once
 
 COLUMNS = [*CODES, *SENTENCES]
@@ -132,7 +133,7 @@ def explained(output: Path, customer: str) -> dict[str, Any]:
     UserError
         Where nothing is published, or the customer was not scored.
     """
-    current = store.read_current(output)
+    current = scores_store.read_current(output)
     rows = current.scores[current.scores["customer_id"] == customer]
     if rows.empty:
         raise UserError(

@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import flow
 
-from features.store import check_dataset
-from features.writing.locks import exclusive
+from features.storage.output_lock import exclusive
+from features.storage.scores_store import check_dataset
 from flows.features import features_flow
 from flows.promote import promote_flow
 from flows.score import score_flow

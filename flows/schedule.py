@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from features.config_parts.settings import find
+from features.config.yaml_loading import find
 from features.errors import UserError
 from flows import settings
 from flows.commands.options import OUTPUTS, Output

@@ -11,35 +11,35 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from prefect import flow, task
 
-from features import store
-from features.archive import Archive
-from features.blocks import Blocks, open_blocks, too_large
-from features.margins import margin_shares
-from features.rules.definition_causes import rules_mark
-from features.stores.retention import apply_retention
-from features.stores.runs import run_folder, write_parquet
-from features.timeline import day_date
-from features.writing.faults import boundary
-from features.writing.locks import exclusive
-from flows import spark
+from features.history.calendar import day_date
+from features.lifecycle.definition_changes import rules_mark
+from features.storage import scores_store
+from features.storage.fault_injection import boundary
+from features.storage.output_lock import exclusive
+from features.storage.retention import apply_retention
+from features.storage.runs import run_folder, write_parquet
+from features.table.customer_partitions import Blocks, open_blocks, too_large
+from features.table.feature_store import Archive
+from features.table.product_margins import margin_shares
+from flows import spark_steps
 from flows.console import showing, step
-from flows.refresh import refresh
 from flows.target import target_flow
+from flows.update_aggregates import refresh
 from flows.workspace import Workspace, new_run_id
-from models import registry
-from models.registry import Loaded
-from models.scoring import Before, Finish, Stamp, score
+from models.registry import registry
+from models.registry.registry import Loaded
 from models.serving.block_scoring import score_by_blocks
 from models.serving.event_scoring import facts_to_store, stored_facts
+from models.serving.score import Before, Finish, Stamp, score
 
 if TYPE_CHECKING:
-    from features.on_spark.spark_build import SparkArchive
+    from features.spark.spark_build import SparkArchive
 
 
 @task(name="clean up")
 def clean_up(output: str, run_id: str) -> list[str]:
     """Remove what a killed run left behind."""
-    removed = store.clean_unpublished(Path(output), keep=[run_id])
+    removed = scores_store.clean_unpublished(Path(output), keep=[run_id])
     if removed:
         step(f"removed what an interrupted run left: {', '.join(removed)}")
     return removed
@@ -63,7 +63,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         finish = Finish.of(stamp, before, margins)
         customers, context = _scored(archive, loaded, at, finish, folder / "scores")
     else:
-        customers, context = spark.score(space, archive, loaded, at, stamp, before)
+        customers, context = spark_steps.score(space, archive, loaded, at, stamp, before)
     boundary("score file written")
     (folder / "scoring_context.json").write_text(json.dumps(context, indent=1), encoding="utf-8")
     meta = {
@@ -84,7 +84,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
 
 def _under_other_rules(space: Workspace, rules: str, day: dt.date) -> Before | None:
     """The scores last published, where other rules made their stages."""
-    runs = [run for run in store.published_runs(space.output) if run.snapshot_at <= day]
+    runs = [run for run in scores_store.published_runs(space.output) if run.snapshot_at <= day]
     for run in sorted(runs, key=lambda run: (run.snapshot_at, run.sequence), reverse=True):
         folder = run_folder(space.output, run.run_id)
         about, scores = folder / "run.json", folder / "scores"
@@ -99,7 +99,7 @@ def opened(space: Workspace) -> Archive | Blocks | SparkArchive:
     """Stored tallies: in memory, by blocks of customers where they do not fit, or on Spark."""
     config = space.config()
     if config.engine == "spark":
-        return spark.opened(space)
+        return spark_steps.opened(space)
     if too_large(space.output, config):
         return open_blocks(space.output, config)
     return space.archive()

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features import store
 from features.errors import UserError
-from features.reading.event_rows import Row, parsed
-from features.stores.runs import PublishedRun, run_folder
-from features.timeline import day_date, day_number
+from features.history.calendar import day_date, day_number
+from features.sources.api_events import Row, parsed
+from features.storage import scores_store
+from features.storage.runs import PublishedRun, run_folder
 from flows.workspace import Workspace, today
-from models import registry
+from models.registry import registry
 from models.serving.event_scoring import EventScorer, as_records
 
 STDIN = "-"
@@ -36,7 +36,7 @@ class Opened:
         ----------
         events
             All events of each customer, in the contract's column names
-            (`features.reading.event_rows.write`).
+            (`features.sources.api_events.write`).
         at
             Snapshot; default: that of the run. At a later one the population is still the run's.
 
@@ -117,8 +117,8 @@ def opened(output: Path, *, at: dt.date | None = None) -> Opened:
 
 def _run(output: Path, at: dt.date | None) -> PublishedRun:
     if at is None:
-        return store.read_current(output).run
-    usable = [run for run in store.published_runs(output) if run.status == "published"]
+        return scores_store.read_current(output).run
+    usable = [run for run in scores_store.published_runs(output) if run.status == "published"]
     found = [run for run in usable if run.snapshot_at <= at]
     if not found:
         raise UserError(

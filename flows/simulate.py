@@ -6,10 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from features import config as configs
-from features.datasets import simulated
-from features.datasets.simulation import scenario as scenarios
+from features.config import config as configs
 from flows.console import progress, step, typed
+from simulator import scenario as scenarios
+from simulator import simulate as simulated
 
 # By kind of scenario: the shipped config that reads its tables.
 CONFIGS = {"lifecycle": "simulated.yaml", "btyd": "simulated_btyd.yaml"}

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from features.archive import FOLDER, source_counts
-from features.stores.runs import run_folder
+from features.storage.runs import run_folder
+from features.table.feature_store import FOLDER, source_counts
 from flows.report.write import REPORT_FILE
 from flows.workspace import Workspace
-from models.backtesting.concerns import concerns
+from models.evaluation.warnings import concerns
 
 # The figure shown for each model, beside its plainest baseline.
 HEADLINES = {

@@ -11,17 +11,17 @@ from typing import Any
 import pandas as pd
 from prefect import flow, task
 
-from campaigns.exports import audience_table, write_audiences
-from campaigns.targets import EXPORTS, write_exports
-from features import store
-from features.blocks import too_large
-from features.stores.runs import RunRecord, run_folder, write_parquet
-from features.writing.faults import boundary
-from features.writing.locks import exclusive
+from campaigns.audience_files import audience_table, write_audiences
+from campaigns.target_exports import EXPORTS, write_exports
+from features.storage import scores_store
+from features.storage.fault_injection import boundary
+from features.storage.output_lock import exclusive
+from features.storage.runs import RunRecord, run_folder, write_parquet
+from features.table.customer_partitions import too_large
+from flows.campaign_plan import Planned, planned_from, read_meta
 from flows.console import step, warn
-from flows.plan import Planned, planned_from, read_meta
+from flows.prefect_summaries import show_published
 from flows.reasons import add_reasons
-from flows.shown import show_published
 from flows.summary import write_summary
 from flows.workspace import Workspace, keep_config, new_run_id
 
@@ -83,7 +83,7 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
         started_at=dt.datetime.fromisoformat(meta["started_at"]),
         finished_at=dt.datetime.now(dt.UTC),
     )
-    published = store.publish(
+    published = scores_store.publish(
         space.output,
         record,
         scores=sorted((folder / "scores").glob("*.parquet")),
@@ -114,7 +114,7 @@ def report_run(output: str, run_id: str) -> dict[str, Any]:
 def take_over_scores(output: str, run_id: str) -> None:
     """Link the current run's scores into a new run, which will plan audiences from them."""
     space = Workspace(Path(output))
-    current = store.read_current(space.output).run
+    current = scores_store.read_current(space.output).run
     old, new = run_folder(space.output, current.run_id), run_folder(space.output, run_id)
     (new / "scores").mkdir(parents=True)
     for file in current.score_files:
@@ -142,6 +142,6 @@ def retarget_flow(output: str, confirm: tuple[str, ...] | None = None) -> dict[s
     """
     run_id = new_run_id("target")
     with exclusive(Path(output), run_id):
-        store.clean_unpublished(Path(output), keep=[run_id])
+        scores_store.clean_unpublished(Path(output), keep=[run_id])
         take_over_scores(output, run_id)
         return target_flow(output, run_id, confirm) | {"run_id": run_id}

@@ -10,30 +10,32 @@ from typing import Any
 
 from prefect import flow, task
 
-from features.archive import Archive
-from features.build import TASKS, Task
-from features.timeline import day_date
-from features.writing.faults import boundary
-from features.writing.folders import cleared, fresh_of, replace_folder
-from features.writing.locks import exclusive
+from features.history.calendar import day_date
+from features.storage.atomic_write import cleared, fresh_of, replace_folder
+from features.storage.fault_injection import boundary
+from features.storage.output_lock import exclusive
+from features.table.feature_store import Archive
+from features.table.snapshot_builder import TASKS, Task
+from flows.code_version import commit
 from flows.console import progress, step, warn
-from flows.provenance import commit
-from flows.refresh import current_snapshots
-from flows.shown import show_training
+from flows.prefect_summaries import show_training
 from flows.tuning import log_tuning
+from flows.update_aggregates import current_snapshots
 from flows.uplift_history import uplift_part
 from flows.workspace import TRAINED, Workspace, fingerprint
-from models import cards, monitoring, registry, report
-from models.backtest import require_earned_calibration
-from models.evaluation import Figure
+from models.evaluation.backtest import require_earned_calibration
+from models.evaluation.evaluate import Figure
+from models.fit_and_test import Trained, train_one
 from models.inference import Part
-from models.promoting.promotion import columns_hash, definitions, recipe_hash
-from models.scoring import scorer_head
+from models.monitoring import monitor
+from models.plots import task_plots
+from models.registry import model_cards, registry
+from models.registry.promotion import columns_hash, definitions, recipe_hash
+from models.registry.tracking import Run, Tracking
+from models.serving.score import scorer_head
 from models.serving.workers import workers
-from models.tracking import Run, Tracking
-from models.trained import Trained, train_one
+from models.tasks.uplift import told
 from models.training import LearnedFrom
-from models.uplift_part import told
 
 SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
 
@@ -66,7 +68,7 @@ def _registered(
     trained.part.save(folder / "parts" / name)
     last = archive.builder.last_snapshot
     with tracking.run(name, parent=tracking.existing(parent_run_id)) as run:
-        drawn = report.task_figures(trained.result, archive.builder.taxonomy.names)
+        drawn = task_plots.task_figures(trained.result, archive.builder.taxonomy.names)
         _log(run, archive, trained, drawn)
         for suspect in trained.leaks:
             warn(str(suspect))
@@ -78,11 +80,13 @@ def _registered(
             f"stagecast-{name}",
             {name: trained.part},
             head=head,
-            description=cards.part_card(archive, trained.result, trained.learned, trained.part),
+            description=model_cards.part_card(
+                archive, trained.result, trained.learned, trained.part
+            ),
             tags=_tags(archive, trained.learned),
         )
     boundary("model registered")
-    report.save_figures(drawn, folder)
+    task_plots.save_figures(drawn, folder)
     figures = [figure.as_dict() for figure in trained.result.figures]
     leaks = [asdict(suspect) for suspect in trained.leaks]
     return {"task": name, "version": version.version, "figures": figures, "leaks": leaks}
@@ -108,7 +112,7 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
             "stagecast-uplift",
             {part.name: part},
             head=scorer_head(archive, {part.name: part}, last, versions={}),
-            description=cards.uplift_card(archive, found),
+            description=model_cards.uplift_card(archive, found),
             tags={
                 "data": fingerprint(space.config())[:16],
                 "trained_at": str(day_date(last)),
@@ -133,7 +137,9 @@ def _tags(archive: Archive, data: LearnedFrom) -> dict[str, str]:
     }
 
 
-def _log(run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, report.Drawn]) -> None:
+def _log(
+    run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, task_plots.Drawn]
+) -> None:
     """Figures of the recipe and of each baseline beside it, plots, and what was trained on."""
     figures = trained.result.figures
     run.params(
@@ -143,7 +149,7 @@ def _log(run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, repor
             "train_snapshots": trained.learned.snapshots,
             "gate": str(day_date(trained.result.test.at)),
             "seed": archive.builder.config.seed,
-            "features": len(report.inputs(trained.part)),
+            "features": len(task_plots.inputs(trained.part)),
         }
     )
     run.metrics(
@@ -153,7 +159,7 @@ def _log(run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, repor
             if figure.value is not None
         }
     )
-    run.table(report.figures_table(figures), "figures")
+    run.table(task_plots.figures_table(figures), "figures")
     for name, each in drawn.items():
         run.figure(each.figure, name)
         run.table(each.data, name)
@@ -204,13 +210,13 @@ def register_scorer(
         registry.SCORER,
         parts,
         head=head,
-        description=cards.scorer_card(archive, head, figures, snapshots),
+        description=model_cards.scorer_card(archive, head, figures, snapshots),
         tags=tags,
     )
     run.folder(folder / "gated", "gated")
     run.mapping(json.loads(config.model_dump_json(by_alias=True)), "config.json")
-    reference = monitoring.reference_of(archive, parts, head, figures)
-    run.mapping(reference.as_dict(), monitoring.REFERENCE)
+    reference = monitor.reference_of(archive, parts, head, figures)
+    run.mapping(reference.as_dict(), monitor.REFERENCE)
     return {"version": version.version, "run_id": version.run_id}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flows.console import step
-from models.evaluation import Figure
-from models.tracking import Run, Tracking
-from models.trained import Trained
+from models.evaluation.evaluate import Figure
+from models.fit_and_test import Trained
+from models.registry.tracking import Run, Tracking
 
 
 def log_tuning(tracking: Tracking, run: Run, name: str, trained: Trained) -> None:

@@ -13,12 +13,12 @@ import pandas as pd
 
 from campaigns.measurement import Lift, lift, sample_ratio
 from features.errors import UserError
-from features.reading.experiment import ExperimentTable, load_experiment
+from features.sources.experiments import ExperimentTable, load_experiment
 from flows.console import step
-from models import uplift as models
+from models.evaluation.uplift_curves import Ranked, compared, share_better
+from models.fitting import uplift_learner
+from models.fitting.uplift_learner import Experiment
 from models.inference import Part
-from models.uplift import Experiment
-from models.uplift_curves import Ranked, compared, share_better
 
 FOLDER = "uplift"
 
@@ -67,7 +67,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     seed = table.spec.seed
     data, codes = experiment_data(table)
     step(f"{table.spec.name}: {len(data.outcome):,} rows, {data.treatment.mean():.0%} treated")
-    effect = models.out_of_fold(data, seed=seed, threads=threads)
+    effect = uplift_learner.out_of_fold(data, seed=seed, threads=threads)
     rankings = {"uplift": effect, **table.rankings}
     found = compared(rankings, data, seed=seed)
     beats = {
@@ -84,7 +84,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
         found,
         beats,
     )
-    part = models.fit(data, seed=seed, threads=threads)
+    part = uplift_learner.fit(data, seed=seed, threads=threads)
     part.parameters["codes"] = codes
     _write(output / FOLDER / table.spec.name, report, part, table, effect)
     return report
@@ -93,7 +93,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
 def experiment_data(table: ExperimentTable) -> tuple[Experiment, dict[str, list[str]]]:
     """An experiment's rows as the models take them, and the codes of its text covariates."""
     codes: dict[str, list[str]] = {}
-    covariates = models.encoded(table.covariates, list(table.covariates.columns), codes)
+    covariates = uplift_learner.encoded(table.covariates, list(table.covariates.columns), codes)
     data = Experiment(covariates, table.treatment, table.outcome, table.propensity, table.people)
     return data, codes
 

@@ -8,24 +8,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from campaigns.drafts import with_exclusions
+from campaigns.candidates import with_exclusions
 from campaigns.holdout import TREATMENT
 from campaigns.measurement import MISMATCH, sample_ratio
 from campaigns.playbook import StageSet, load_playbooks
-from features import store
-from features.archive import Archive
-from features.config import Config
+from features.config.config import Config
 from features.errors import UserError
-from features.outcomes import data_through, outcomes
-from features.reading.experiment import ExperimentTable, load_experiment
-from features.rules.taxonomy import load_taxonomy
-from features.timeline import day_date, day_number
+from features.history.calendar import day_date, day_number
+from features.lifecycle.taxonomy_parser import load_taxonomy
+from features.sources.experiments import ExperimentTable, load_experiment
+from features.storage import scores_store
+from features.table.campaign_outcomes import data_through, outcomes
+from features.table.feature_store import Archive
 from flows.console import step, warn
 from flows.measure import entries
 from flows.workspace import Workspace
+from models.fitting.uplift_learner import Experiment
 from models.inference import Part
-from models.uplift import Experiment
-from models.uplift_part import History, candidates, fit_uplift, too_few
+from models.tasks.uplift import History, candidates, fit_uplift, too_few
 
 MOST_WAVES = 26  # the latest days of entry that a campaign is learned from
 
@@ -107,7 +107,7 @@ def _experiment(table: ExperimentTable, path: str) -> Sent:
 
 def _own_campaigns(space: Workspace, config: Config) -> list[Sent]:
     """Campaigns of published runs whose time has passed; an order is the response to all."""
-    runs = [run for run in store.published_runs(space.output) if run.status == "published"]
+    runs = [run for run in scores_store.published_runs(space.output) if run.status == "published"]
     if not runs or not config.campaigns:
         return []
     taxonomy = StageSet.of(load_taxonomy(config))

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaigns.playbook import load_playbooks
-from features import config as configs
-from features.config import Config
+from features.aggregates.manifest import survey
+from features.config import config as configs
+from features.config.config import Config
 from features.errors import UserError
-from features.rules.taxonomy import load_taxonomy
-from features.tallying.ledger import survey
-from features.timeline import day_number
-from features.writing.faults import boundary
-from features.writing.folders import settled
-from features.writing.locks import exclusive
+from features.history.calendar import day_number
+from features.lifecycle.taxonomy_parser import load_taxonomy
+from features.storage.atomic_write import settled
+from features.storage.fault_injection import boundary
+from features.storage.output_lock import exclusive
 
 if TYPE_CHECKING:
-    from features.archive import Archive
-    from models.tracking import Tracking
+    from features.table.feature_store import Archive
+    from models.registry.tracking import Tracking
 
 TRAINED = "training.json"  # written last by the training step
 TALLY_FORMAT = 5  # raised when stored tallies of before can no longer be read
@@ -104,13 +104,13 @@ class Workspace:
 
     def archive(self) -> Archive:
         """Stored tallies and features."""
-        from features.archive import open_archive
+        from features.table.feature_store import open_archive
 
         return open_archive(self.output, self.config())
 
     def tracking(self) -> Tracking:
         """The MLflow store of this folder, or of ``MLFLOW_TRACKING_URI``."""
-        from models import tracking
+        from models.registry import tracking
 
         return tracking.start(self.output, experiment=self.config().name)
 
@@ -140,7 +140,7 @@ def prepare(output: Path, config: str | None, settings: tuple[str, ...]) -> Work
     Raises
     ------
     UserError
-        As `features.config.load`.
+        As `features.config.config.load`.
     """
     space = Workspace(output.absolute())
     if config is None and not settings:
@@ -284,7 +284,7 @@ def backtest_models(given: str | None) -> list[str]:
     UserError
         For a name that is no model.
     """
-    from features.build import TASKS
+    from features.table.snapshot_builder import TASKS
 
     names: list[str] = list(TASKS)
     if given is not None:

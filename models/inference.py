@@ -626,7 +626,7 @@ def btyd_columns(btyd: Mapping[str, Any], frame: pd.DataFrame, *, horizon: float
     Parameters
     ----------
     btyd
-        Parameters from `models.btyd.fit_btyd`, in days.
+        Parameters from `models.fitting.btyd.fit_btyd`, in days.
     frame
         ``btyd__x``, ``btyd__t_x``, ``btyd__T``, ``btyd__value_n``, ``btyd__mean_value``.
     horizon
@@ -676,7 +676,7 @@ def clv_shapes(part: Part, rows: pd.DataFrame) -> tuple[Array, Array]:
     Parameters
     ----------
     part
-        Fitted by `models.clv.fit_clv`.
+        Fitted by `models.tasks.clv.fit_clv`.
     rows
         Buyers, as `clv_with_btyd` gives them.
     """
@@ -848,7 +848,7 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
     Parameters
     ----------
     part
-        Fitted by `models.clv.fit_clv`.
+        Fitted by `models.tasks.clv.fit_clv`.
     frame
         Feature frame of one snapshot.
     context
@@ -1001,7 +1001,7 @@ def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
     Parameters
     ----------
     part
-        Fitted by `models.churn.fit_churn`.
+        Fitted by `models.tasks.churn.fit_churn`.
     frame
         Feature frame of one snapshot.
     context
@@ -1132,7 +1132,7 @@ def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
     Parameters
     ----------
     part
-        Fitted by `models.stage.fit_stage`.
+        Fitted by `models.tasks.stage.fit_stage`.
     frame
         Feature frame of one snapshot.
     context
@@ -1253,7 +1253,7 @@ def predict_transition(
     Parameters
     ----------
     part
-        Fitted by `models.transition.fit_transition`.
+        Fitted by `models.tasks.transition.fit_transition`.
     frame
         Feature frame of one snapshot.
     context

@@ -8,21 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from features.archive import Archive
-from features.build import Task
-from features.config import Config
+from features.config.config import Config
 from features.contracts import CUSTOMER, KEY, SNAPSHOT
 from features.errors import UserError
-from features.snapshots import snapshot_stamp
-from features.timeline import day_date
+from features.history.calendar import day_date
+from features.table.customer_profile import snapshot_stamp
+from features.table.feature_store import Archive
+from features.table.snapshot_builder import Task
 from models import inference
-from models.churn import fit_churn
-from models.clv import fit_clv
+from models.fitting.binary_ensemble import TwoClassRecipe
 from models.inference import Part
-from models.learning.two_class import TwoClassRecipe
-from models.recorded_stage import fit_recorded_stage
-from models.stage import fit_stage
-from models.transition import fit_transition
+from models.tasks.churn import fit_churn
+from models.tasks.clv import fit_clv
+from models.tasks.stage import fit_stage
+from models.tasks.stage_from_crm import fit_recorded_stage
+from models.tasks.transition import fit_transition
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def fit(
     threads
         Processors to use; the result does not depend on it.
     settings
-        Tuned settings of the trees, in place of the recipe's own (see `models.learning.tuning`).
+        Tuned settings of the trees, in place of the recipe's own (see `models.fitting.tuning`).
 
     Raises
     ------

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from features.config import Config, load
-from features.config_parts.task_config import TrainGrid
+from features.config.config import Config, load
+from features.config.tasks import TrainGrid
 from scripts.card_texts import CARDS, CardText
 
 ROOT = Path(__file__).parent.parent

@@ -46,16 +46,16 @@ SHARING = (
 AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rule engine": (
         (
-            "features/rules/conditions.py",
-            "features/rules/condition_reader.py",
-            "features/rules/facts.py",
-            "features/stages.py",
-            "features/rules/taxonomy.py",
+            "features/lifecycle/rule_language.py",
+            "features/lifecycle/rule_parser.py",
+            "features/lifecycle/rule_evaluation.py",
+            "features/lifecycle/stage_engine.py",
+            "features/lifecycle/taxonomy_parser.py",
         ),
         RULES,
     ),
     "windows": (
-        ("features/windows.py", "features/kernel/day_rows.py", "features/kernel/grid.py"),
+        ("features/history/history.py", "features/history/day_rows.py", "features/history/grid.py"),
         (
             "tests/spec",
             LOOPS,
@@ -66,7 +66,11 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "labels": (
-        ("features/labels.py", "features/outcomes.py", "features/timeline.py"),
+        (
+            "features/table/labels.py",
+            "features/table/campaign_outcomes.py",
+            "features/history/calendar.py",
+        ),
         (
             "tests/spec",
             LOOPS,
@@ -75,7 +79,7 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "metrics": (
-        ("models/metrics.py", "models/measures.py"),
+        ("models/evaluation/metrics.py", "models/evaluation/task_metrics.py"),
         (
             "tests/models/test_metrics.py",
             "tests/models/test_metric_edges.py",
@@ -84,12 +88,12 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "assignment": (
         (
-            "campaigns/assignment.py",
-            "campaigns/sharing.py",
-            "campaigns/solver.py",
-            "campaigns/greedy.py",
-            "campaigns/dual.py",
-            "campaigns/prices.py",
+            "campaigns/planning.py",
+            "campaigns/allocation.py",
+            "campaigns/optimiser/exact.py",
+            "campaigns/optimiser/greedy.py",
+            "campaigns/optimiser/lagrangian_bound.py",
+            "campaigns/optimiser/shadow_prices.py",
         ),
         (*SHARING, "tests/campaigns/test_plan_rows.py", "tests/campaigns/test_governance.py"),
     ),

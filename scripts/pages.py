@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer.main
 from pydantic import BaseModel
 
-from features.catalog import Feature, FeatureSpec, catalogue
-from features.config import Config
+from features.config.config import Config
 from features.contracts import SCORED_ROW
 from features.metrics.metric_catalog import METRICS
+from features.table.feature_catalog import Feature, FeatureSpec, catalogue
 from flows.cli import app
 from scripts.card_pages import CARD_PAGES
 from scripts.import_picture import imports_picture

@@ -16,8 +16,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from features.store import read_current
-from features.stores.runs import run_folder
+from features.storage.runs import run_folder
+from features.storage.scores_store import read_current
 
 TARGET = Path(__file__).parent.parent / "docs" / "report.png"
 WIDE = 1360

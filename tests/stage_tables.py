@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.build import Builder
-from features.config import Config
-from features.reading.stage_records import read_records
-from features.tallies import tally
+from features.aggregates.daily_aggregates import tally
+from features.config.config import Config
+from features.sources.crm_stage_history import read_records
+from features.table.snapshot_builder import Builder
 from tests.oracles.histories import LATEST, Event, config, local, write
 
 COLUMNS = {

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.kills.scenarios import SCENARIOS, Scenario
 from benchmarks.kills.stage import Stage
 from benchmarks.kills.view import doubled, lost, view
-from features.writing import faults
+from features.storage import fault_injection
 
 POINT, OPERATION, TIME = "at points", "at file operations", "at random times"
 # What Python tells an audit hook of before it happens, where it concerns files.
@@ -92,12 +92,12 @@ class Harness:
     def _measured(self, scenario: Scenario) -> dict[str, Any]:
         passed: Counter[str] = Counter()
         operations = [0]
-        faults.at_boundary = lambda at: passed.update([at])
+        fault_injection.at_boundary = lambda at: passed.update([at])
         sys.addaudithook(_counting(operations, lambda: None, self.stage.output))
         begun = os.times()
         scenario.run(self.stage)
         spent = os.times()
-        faults.at_boundary = None
+        fault_injection.at_boundary = None
         count = operations[0]
         seconds = spent.user + spent.system - begun.user - begun.system
         return {
@@ -197,7 +197,7 @@ def _judged(found: dict[str, Any], course: Course, scenario: Scenario) -> Any:
 
 def _armed(kill: Kill, output: Path) -> None:
     if kill.kind == POINT:
-        faults.at_boundary = faults.dying_at(f"{kill.name}:{kill.number}")
+        fault_injection.at_boundary = fault_injection.dying_at(f"{kill.name}:{kill.number}")
     elif kill.kind == OPERATION:
         sys.addaudithook(_counting([kill.number], _die, output, down=True))
     else:

@@ -16,7 +16,7 @@ import flows.score
 import flows.target
 import flows.train
 from benchmarks.kills.stage import CHALLENGED, FRESH, TRAINED, Stage
-from features.build import TASKS
+from features.table.snapshot_builder import TASKS
 from flows.workspace import prepare, settle_config
 
 ALL = ("scores", "history", "audiences", "tallies", "models", "figures", "findings", "told")

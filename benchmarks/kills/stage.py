@@ -28,9 +28,9 @@ import flows.run  # noqa: E402
 import flows.score  # noqa: E402
 import flows.train  # noqa: E402
 import flows.workspace  # noqa: E402
-import models.backtest  # noqa: E402
+import models.evaluation.backtest  # noqa: E402
 from flows.backtest import rolling_origins  # noqa: E402
-from models import registry  # noqa: E402
+from models.registry import registry  # noqa: E402
 from tests.flows.shop import write_shop  # noqa: E402
 
 TRAINED = "trained"  # after a first run; new orders have come in since
@@ -90,7 +90,7 @@ class Stage:
 def keep_fits() -> None:
     """Fits give what is kept of them, and past dates are scored in this process."""
     flows.train.workers = kept_workers  # type: ignore[attr-defined]
-    models.backtest.workers = kept_workers  # type: ignore[attr-defined]
+    models.evaluation.backtest.workers = kept_workers  # type: ignore[attr-defined]
     flows.backfill.workers = inline_workers  # type: ignore[attr-defined]
 
 
@@ -138,9 +138,9 @@ def _first_run(stage: Stage) -> None:
 
 def _fits(stage: Stage) -> dict[tuple[str, Any], Any]:
     """Results of every fit that the flows will ask for, made on a copy."""
-    from features.build import TASKS
-    from models import backtest
-    from models.trained import train_one
+    from features.table.snapshot_builder import TASKS
+    from models.evaluation import backtest
+    from models.fit_and_test import train_one
 
     quiet()
     without_prefect()

@@ -11,11 +11,10 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from features import store
-from features.archive import read_tallies, stored_manifest
-from features.stores import runs
+from features.storage import runs, scores_store
+from features.table.feature_store import read_tallies, stored_manifest
 from flows.workspace import Workspace
-from models import registry
+from models.registry import registry
 
 # Differs between two runs that give the same scores.
 VOLATILE = ["run_id", "scored_at", "scorer_version"]
@@ -50,10 +49,10 @@ def doubled(found: Any) -> int:
 
 
 def _published(output: Path) -> dict[str, Any]:
-    if not (output / store.STORE_FILE).exists():
+    if not (output / scores_store.STORE_FILE).exists():
         return {"scores": None, "history": None, "audiences": None}
-    current = store.read_current(output)
-    with duckdb.connect(str(output / store.STORE_FILE), read_only=True) as con:
+    current = scores_store.read_current(output)
+    with duckdb.connect(str(output / scores_store.STORE_FILE), read_only=True) as con:
         history = con.table("customer_scores_history").df()
     return {
         "scores": _table(current.scores, ["customer_id"]),

@@ -8,7 +8,7 @@ import time
 
 import pandas as pd
 
-from models.btyd import BGNBD, GammaGamma
+from models.fitting.btyd import BGNBD, GammaGamma
 
 rows = pd.read_csv(sys.argv[1])
 start = time.process_time()

@@ -9,8 +9,8 @@ from typing import Any
 import pandas  # noqa: F401  DuckDB would import it within the time
 from measured_run import Frame, run
 
-from features.engine import EventFiles, windowed_features
-from features.kernel.grid import Grid
+from features.history.grid import Grid
+from features.history.grid_engine import EventFiles, windowed_features
 
 
 def frames(case: dict[str, Any]) -> Iterator[Frame]:

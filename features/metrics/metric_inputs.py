@@ -12,14 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.build import Builder
 from features.contracts import MONEY_ROLES
-from features.kernel.day_rows import FAR_PAST, Array, DayRows
-from features.snapshots import existing
-from features.stages import stage_at
-from features.store import published_runs
-from features.timeline import day_number
-from features.windows import History
+from features.history.calendar import day_number
+from features.history.day_rows import FAR_PAST, Array, DayRows
+from features.history.history import History
+from features.lifecycle.stage_engine import stage_at
+from features.storage.scores_store import published_runs
+from features.table.customer_profile import existing
+from features.table.snapshot_builder import Builder
 
 SCORE_COLUMNS = ("customer_id", "stage", "clv", "clv_horizon_days", "lead_band")
 
@@ -41,9 +41,9 @@ class Inputs:
     builder
         The data set: history, taxonomy and config.
     sessions
-        From `features.tallying.sessions.session_tally`; None where no source maps session_id.
+        From `features.aggregates.sessions.session_tally`; None where no source maps session_id.
     spend
-        From `features.reading.spend.read_spend`; None where the config names no table.
+        From `features.sources.acquisition_spend.read_spend`; None where the config names no table.
     scores
         From `published_scores`; None where nothing was published.
     sources

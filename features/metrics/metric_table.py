@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from features.errors import UserError
-from features.kernel.day_rows import Array
+from features.history.calendar import day_date, day_number
+from features.history.day_rows import Array
 from features.metrics.metric_catalog import METRICS, Metric, named
 from features.metrics.metric_inputs import Inputs, Period
 from features.metrics.stage_metrics import Figure, missing
-from features.timeline import day_date, day_number
 
 COLUMNS = (
     "period_start",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.kernel.day_rows import FAR_PAST, Array
+from features.history.calendar import day_date
+from features.history.day_rows import FAR_PAST, Array
 from features.metrics.metric_inputs import Inputs, Period
-from features.timeline import day_date
 
 FEWEST = 30  # a figure of fewer is hidden: it says more of chance, or of persons, than of a stage
 SOON = 30  # days within which somebody moves on

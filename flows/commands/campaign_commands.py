@@ -18,7 +18,7 @@ from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settin
 if TYPE_CHECKING:
     import pandas as pd
 
-    from campaigns.assignment import CampaignPlan
+    from campaigns.planning import CampaignPlan
     from flows.uplift import UpliftReport
 
 
@@ -66,7 +66,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         if dry_run:
             show_plan(_current_plan(Path(folder), confirm), json_file)
             return
-        from flows.tables import print_scores
+        from flows.commands.result_tables import print_scores
         from flows.target import retarget_flow
 
         run(retarget_flow, folder, confirm)
@@ -167,12 +167,12 @@ def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: P
 
 
 def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan:
-    from features import store
-    from flows.plan import planned_from
+    from features.storage import scores_store
+    from flows.campaign_plan import planned_from
     from flows.workspace import Workspace, settle_config
 
     try:
-        current = store.read_current(folder).run
+        current = scores_store.read_current(folder).run
         return planned_from(Workspace(folder), current.run_id, confirm=confirm).plan
     finally:
         settle_config(folder, keep=False)

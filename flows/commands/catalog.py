@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from features import config as configs
-from features.columns import Column, columns, expected_spec
+from features.config import config as configs
 from features.errors import UserError
+from features.table.feature_columns import Column, columns, expected_spec
 from flows.console import console, deliver, step
 from flows.workspace import Workspace
 

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from rich.markup import escape
 
-from campaigns.exports import safe_cell
-from features import archive as archives
-from features.archive import Archive
-from features.config import Config
+from campaigns.audience_files import safe_cell
+from features.aggregates.daily_aggregates import Tallies
+from features.config.config import Config
 from features.errors import UserError
-from features.reading.stage_records import declared, read_records, stage_records
-from features.tallies import Tallies
-from features.timeline import day_date
-from features.writing.locks import exclusive
+from features.history.calendar import day_date
+from features.sources.crm_stage_history import declared, read_records, stage_records
+from features.storage.output_lock import exclusive
+from features.table import feature_store
+from features.table.feature_store import Archive
 from flows.console import console, table, warn
 from flows.workspace import today
 
 if TYPE_CHECKING:
-    from models.disagreement import Disagreement
+    from models.serving.crm_disagreement import Disagreement
 
 COLUMNS = [
     "status",
@@ -71,11 +71,11 @@ def recorded_archive(
         for reason, rows in report.quarantined.items():
             warn(f"{report.source}: {rows} rows set aside: {reason}")
         if tallied is not None:
-            yield archives.store(aside / "data", config, tallied(), [], records)
+            yield feature_store.store(aside / "data", config, tallied(), [], records)
             return
         assert output is not None
         stack.enter_context(exclusive(output, "stages disagree"))
-        stored = archives.open_archive(output, config)
+        stored = feature_store.open_archive(output, config)
         builder = stored.builder
         found = stage_records(records, block, builder.taxonomy, builder.history.customers)
         yield replace(stored, builder=replace(builder, recorded=found))

@@ -19,7 +19,7 @@ from flows.commands.options import OUTPUTS, JsonFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from features.config_parts.source_config import Location
+    from features.config.sources import Location
 
 PACKAGES = (
     "lightgbm",
@@ -182,18 +182,18 @@ def _files(location: Location) -> tuple[str, ...]:
 
 
 def _scores(output: Path) -> Finding:
-    from features import store
+    from features.storage import scores_store
 
-    place = store.store_of(output.absolute())
+    place = scores_store.store_of(output.absolute())
     if not place.there():
         return Finding("scores", "look", f"none in {place.name}", "stagecast run")
-    run = store.read_current(output).run
+    run = scores_store.read_current(output).run
     return Finding("scores", "ok", f"run {run.run_id}: {run.customers:,} at {run.snapshot_at}")
 
 
 def _registry(output: Path) -> Finding:
     from flows.workspace import Workspace
-    from models import registry
+    from models.registry import registry
 
     elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
     if elsewhere is None and not (output / "mlflow.db").is_file():

@@ -10,8 +10,8 @@ from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Settings
 from flows.commands.stages import Output, data_set
 
 if TYPE_CHECKING:
-    from features.build import Builder
-    from features.horizons import Spells, Suggestion
+    from features.table.snapshot_builder import Builder
+    from flows.setup.horizon_suggestions import Spells, Suggestion
 
 RECENCY_FREQUENCY = "stages/recency_frequency.yaml"
 
@@ -25,9 +25,9 @@ def horizons(
     """Suggest windows, lapse and churn horizons from the gaps between orders; draws the curve."""
     import yaml
 
-    from features.horizons import Spells, gap_quantiles, return_curve, suggest
     from flows.console import console, deliver
-    from models.figures.horizon_plots import return_figure
+    from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest
+    from models.plots.horizon_plots import return_figure
 
     builder = data_set(config, output, overrides)
     end = builder.last_snapshot
@@ -85,7 +85,7 @@ def _shown(curve: Any) -> Any:
 
 def stages_block(builder: Builder, suggestion: Suggestion) -> dict[str, Any]:
     """The config's own taxonomy with its parameters filled in, else that by purchases alone."""
-    from features.config import StagesFile
+    from features.config.config import StagesFile
 
     values = {
         "L": suggestion.lapse_days,

@@ -16,14 +16,14 @@ from features.errors import UserError
 from flows.commands.options import JsonFile
 
 if TYPE_CHECKING:
-    from features.build import Builder
-    from features.config import Config
-    from features.config_parts.source_config import Location
-    from features.proposing.assembly import Assembly
-    from features.proposing.proposed_source import SourceProposal
-    from features.proposing.readiness import Readiness
-    from features.reading.quarantine import ReadReport
-    from features.tallies import Tallies
+    from features.aggregates.daily_aggregates import Tallies
+    from features.config.config import Config
+    from features.config.sources import Location
+    from features.sources.quarantine import ReadReport
+    from features.table.snapshot_builder import Builder
+    from flows.setup.data_requirements import Readiness
+    from flows.setup.source_draft import SourceProposal
+    from flows.setup.table_roles import Assembly
 
 PLAYBOOKS = ["campaigns/win_back.yaml", "campaigns/save_valuable_customers.yaml"]
 BY_PURCHASES, BY_ENGAGEMENT = "stages/recency_frequency.yaml", "stages/omnisend.yaml"
@@ -75,9 +75,9 @@ def init(
     apply_defaults()
     path = _target(output, data, force)
     drafted = draft(data, path, timezone, _given(column or []))
-    from flows.commands.config_text import config_text
     from flows.commands.init_tables import content, print_draft
     from flows.console import deliver
+    from flows.setup.config_writer import config_text
 
     text = config_text(drafted.mapping, drafted.assembly.sources, drafted.why)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,10 +95,10 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
     UserError
         Where a table cannot be read, or its columns do not say who and when.
     """
-    from features.proposing.assembly import assemble
-    from features.proposing.inspection import inspect
-    from features.sources import connect
+    from features.sources.events import connect
     from flows.console import step
+    from flows.setup.table_profiling import inspect
+    from flows.setup.table_roles import assemble
 
     _check_zone(timezone)
     connection = connect()
@@ -116,7 +116,7 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
     problem = _too_bad(reports)
     if not tallies.daily.num_rows:
         raise problem or UserError("DATA", found="no usable rows", expected="events of customers")
-    from features.proposing.readiness import readiness
+    from flows.setup.data_requirements import readiness
 
     builder = _builder(config, tallies)
     try:
@@ -166,7 +166,7 @@ def _name(data: str) -> str:
 
 
 def _given(settings: list[str]) -> dict[str, str]:
-    from features.proposing.proposal import FIELDS
+    from flows.setup.source_inference import FIELDS
 
     given = {}
     for setting in settings:
@@ -191,7 +191,7 @@ def _check_zone(zone: str) -> None:
 
 
 def _location(name: str) -> Location:
-    from features.config_parts.source_config import UrlTable
+    from features.config.sources import UrlTable
 
     if "://" not in name:
         return str(Path(name).absolute())
@@ -287,8 +287,8 @@ def _shown(location: Location, path: Path) -> Any:
 def _validated(mapping: dict[str, Any], path: Path) -> Config:
     from pydantic import ValidationError
 
-    from features import config as configs
-    from features.config_parts.settings import problem
+    from features.config import config as configs
+    from features.config.yaml_loading import problem
 
     try:
         return configs.resolve(configs.Config.model_validate(mapping), path)
@@ -297,7 +297,7 @@ def _validated(mapping: dict[str, Any], path: Path) -> Config:
 
 
 def _tallied(config: Config) -> tuple[Tallies, list[ReadReport]]:
-    from features.tallies import tally
+    from features.aggregates.daily_aggregates import tally
     from flows.workspace import today
 
     with tempfile.TemporaryDirectory() as folder:
@@ -307,7 +307,7 @@ def _tallied(config: Config) -> tuple[Tallies, list[ReadReport]]:
 
 def _allowed(reports: list[ReadReport]) -> float:
     """Share of bad rows that the config lets pass: guests are no mistake, and nights differ."""
-    from features.reading.quarantine import NO_CUSTOMER
+    from features.sources.quarantine import NO_CUSTOMER
 
     guests = max(report.quarantined.get(NO_CUSTOMER, 0) / report.rows for report in reports)
     if guests <= USUAL_SHARE / 2:
@@ -316,7 +316,7 @@ def _allowed(reports: list[ReadReport]) -> float:
 
 
 def _too_bad(reports: list[ReadReport]) -> UserError | None:
-    from features.reading.quarantine import NO_CUSTOMER
+    from features.sources.quarantine import NO_CUSTOMER
 
     for report in reports:
         others = {r: n for r, n in report.quarantined.items() if r != NO_CUSTOMER}
@@ -333,14 +333,14 @@ def _too_bad(reports: list[ReadReport]) -> UserError | None:
 
 
 def _builder(config: Config, tallies: Tallies) -> Builder:
-    from features.build import Builder
+    from features.table.snapshot_builder import Builder
 
     return Builder.from_tallies(config, tallies)
 
 
 def _horizons(builder: Builder) -> tuple[dict[str, Any], str]:
-    from features.horizons import Spells, suggest
     from flows.commands.horizons import stages_block
+    from flows.setup.horizon_suggestions import Spells, suggest
 
     end = builder.last_snapshot
     suggestion = suggest(Spells.of(builder.history, end), builder.history, end)

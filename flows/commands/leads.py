@@ -10,14 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from campaigns.exports import safe_cell
-from features import store
+from campaigns.audience_files import safe_cell
 from features.errors import UserError
-from features.timeline import day_number
+from features.history.calendar import day_number
+from features.storage import scores_store
 from flows.console import console, step, table
 from flows.workspace import Workspace
-from models import registry
 from models.explaining.lead_reasons import Events, ranked, reasons
+from models.registry import registry
 
 BANDS = ("A", "B", "C", "D")
 COLUMNS = (
@@ -58,7 +58,7 @@ def call_list(output: Path, *, bands: Sequence[str], top: int) -> dict[str, Any]
     """
     if unknown := sorted(set(bands) - set(BANDS)):
         raise UserError("--band", found=unknown[0], expected=", ".join(BANDS))
-    current = store.read_current(output)
+    current = scores_store.read_current(output)
     everybody = ranked(current.scores)
     if everybody.empty:
         raise UserError(

@@ -34,12 +34,12 @@ def metrics(
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all figures here.")] = None,
 ) -> None:
     """Each stage's metrics by period: resolved, hidden under n = 30, or what they still need."""
-    from campaigns.exports import safe_cell
-    from features.archive import open_archive, read_tallies
+    from campaigns.audience_files import safe_cell
+    from features.history.calendar import day_date
     from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
     from features.metrics.metric_table import metric_table, periods
-    from features.reading.spend import read_spend
-    from features.timeline import day_date
+    from features.sources.acquisition_spend import read_spend
+    from features.table.feature_store import open_archive, read_tallies
     from flows.console import deliver
     from flows.workspace import Workspace
 

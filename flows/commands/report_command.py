@@ -12,7 +12,7 @@ def report(
 
     Run and score write it too. It tells of single customers, so it never goes to MLflow.
     """
-    from features import store
+    from features.storage import scores_store
     from flows.console import console, step
     from flows.report.write import write_report
     from flows.settings import apply_defaults
@@ -20,7 +20,7 @@ def report(
 
     apply_defaults()
     space = Workspace(output.absolute())
-    current = store.read_current(space.output).run
+    current = scores_store.read_current(space.output).run
     step(f"report of run {current.run_id}")
     path = write_report(space, current.run_id)
     console.print(

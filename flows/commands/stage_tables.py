@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from rich.markup import escape
 from rich.table import Table
 
-from features.build import Builder
-from features.rules.standing import Reason, Standing, path_frame, stage_path
+from features.lifecycle.sub_stages_and_flags import Reason, Standing, path_frame, stage_path
+from features.table.snapshot_builder import Builder
 
 
 def counts_table(found: Standing, at: str) -> Table:

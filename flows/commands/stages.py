@@ -14,9 +14,9 @@ from features.errors import UserError
 from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Settings
 
 if TYPE_CHECKING:
-    from features.build import Builder
-    from features.config import Config
-    from features.tallies import Tallies
+    from features.aggregates.daily_aggregates import Tallies
+    from features.config.config import Config
+    from features.table.snapshot_builder import Builder
 
 app = typer.Typer(
     no_args_is_help=True, help="Stages: counts, reasons, paths over time, wrong records."
@@ -40,7 +40,7 @@ def day_of(text: str, option: str) -> int:
     UserError
         Where it is no date.
     """
-    from features.timeline import day_number
+    from features.history.calendar import day_number
 
     try:
         return day_number(dt.date.fromisoformat(text))
@@ -55,7 +55,7 @@ def _asked(at: str | None) -> int | None:
 
 def _dated(asked: int | None, builder: Builder) -> tuple[int, str]:
     """Day asked for, and how it is written."""
-    from features.timeline import day_date
+    from features.history.calendar import day_date
 
     day = builder.last_snapshot if asked is None else asked
     return day, str(day_date(day))
@@ -65,7 +65,7 @@ def _loaded(
     config: str | None, output: Path | None, overrides: list[str] | None
 ) -> tuple[Config, Path | None]:
     """The config, and the output folder where its stored tallies are fresh."""
-    from features import config as configs
+    from features.config import config as configs
     from flows.workspace import Workspace, fingerprint
 
     if config is None and output is None:
@@ -84,7 +84,7 @@ def _loaded(
 
 def _tallied(config: Config) -> Tallies:
     """The sources read anew."""
-    from features.tallies import tally
+    from features.aggregates.daily_aggregates import tally
     from flows.console import step, warn
     from flows.workspace import today
 
@@ -102,7 +102,7 @@ def _tallied(config: Config) -> Tallies:
 
 def _for_rules(config: Config) -> Config:
     """The same data set, read without attributes that no rule asks for, and without sessions."""
-    from features.rules.taxonomy import load_taxonomy
+    from features.lifecycle.taxonomy_parser import load_taxonomy
 
     asked = {s.attribute for s in load_taxonomy(config).subjects() if s.attribute is not None}
     sources = tuple(
@@ -114,8 +114,8 @@ def _for_rules(config: Config) -> Config:
 
 def data_set(config: str | None, output: Path | None, overrides: list[str] | None) -> Builder:
     """The data set for rules: stored tallies where they are fresh, else the sources read anew."""
-    from features.archive import open_archive
-    from features.build import Builder
+    from features.table.feature_store import open_archive
+    from features.table.snapshot_builder import Builder
     from flows.console import warn
 
     loaded, fresh = _loaded(config, output, overrides)
@@ -138,7 +138,7 @@ def show(
     overrides: Settings = None,
 ) -> None:
     """Customers per stage at a date, and how those same customers moved to a second one."""
-    from features.rules.standing import standing
+    from features.lifecycle.sub_stages_and_flags import standing
     from flows.commands.stage_tables import counts_table, moves_table
     from flows.console import console, deliver
 
@@ -171,8 +171,8 @@ def explain(
     import numpy as np
     from rich.markup import escape
 
-    from features.rules.standing import explain as reasons_of
-    from features.timeline import day_date
+    from features.history.calendar import day_date
+    from features.lifecycle.sub_stages_and_flags import explain as reasons_of
     from flows.commands.stage_tables import reason_line
     from flows.console import console, deliver
 
@@ -215,7 +215,7 @@ def path(
     overrides: Settings = None,
 ) -> None:
     """Every customer's stage on a grid of dates, as a parquet table."""
-    from features.timeline import day_date, grid_back
+    from features.history.calendar import day_date, grid_back
     from flows.commands.stage_tables import write_path
     from flows.console import console
 
@@ -247,7 +247,7 @@ def disagree(
     from flows.settings import apply_defaults
 
     apply_defaults()
-    from features.reading.stage_records import declared
+    from features.sources.crm_stage_history import declared
     from flows.commands import disagreement as lists
     from flows.console import deliver, step
 
@@ -259,7 +259,7 @@ def disagree(
         day, date = _dated(asked, archive.builder)
         lists.check_date(archive, day)
         step(f"fitting on the records known on {date}, cross-fitted by customer")
-        from models.disagreement import disagreement
+        from models.serving.crm_disagreement import disagreement
 
         found = disagreement(archive, day, threads=loaded.threads)
     deliver(lists.content(found), json_file, lambda: lists.print_disagreement(found, top))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from flows.report.chart_theme import ACCENT, INK, REFERENCE, numbers_axis
 from flows.report.figure import Column, Figure, Twin
-from flows.report.look import ACCENT, INK, REFERENCE, numbers_axis
 from flows.report.stage_figures import room_for_labels
 
 

@@ -11,7 +11,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from flows.report.look import config
+from flows.report.chart_theme import config
 
 Kind = Literal["text", "int", "money", "percent", "decimal", "date"]
 

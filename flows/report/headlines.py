@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.rules.stage_definitions import Stage
+from features.lifecycle.taxonomy import Stage
 from flows.report.figure import Kind, short, shown
-from flows.report.material import Material
-from models.quadrants import NAMES
+from flows.report.report_data import Material
+from models.explaining.segments import NAMES
 
 
 @dataclass(frozen=True)

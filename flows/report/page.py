@@ -11,18 +11,18 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from features.rules.movement import NEWCOMERS
 from flows.report.campaign_figures import members, members_data
+from flows.report.chart_theme import by_rank, segment_colours, stage_colours
 from flows.report.figure import Figure, columns, shown
 from flows.report.headlines import cells, headlines, quality_rows, takeaways
-from flows.report.look import by_rank, segment_colours, stage_colours
-from flows.report.material import FLOW_DATES, Material
 from flows.report.metric_rows import metric_blocks
+from flows.report.report_data import FLOW_DATES, Material
 from flows.report.sankey import sankey
 from flows.report.stage_figures import migration, movers, sizes, trend
+from flows.report.stage_transitions import NEWCOMERS
 from flows.report.value_figures import deciles, gains, quadrant, reliability
-from models.cards import PREDICTS
-from models.quadrants import SEGMENTS
+from models.explaining.segments import SEGMENTS
+from models.registry.model_cards import PREDICTS
 
 MOST_BYTES = 5_000_000
 FEWEST = 30  # customers tested, under which a figure says nothing

@@ -10,8 +10,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from flows.report.chart_theme import INK, NEW
 from flows.report.figure import Column, Figure, Twin, short
-from flows.report.look import INK, NEW
 
 WIDTH = 0.05  # of a block, in distances between two dates
 STEPS = 17  # points along a ribbon
@@ -27,7 +27,7 @@ def sankey_data(
     Parameters
     ----------
     moves
-        From `features.rules.movement.stage_moves`, dates rising.
+        From `flows.report.stage_transitions.stage_moves`, dates rising.
     order
         Stage names from the top to the bottom; newcomers come last.
     newcomers

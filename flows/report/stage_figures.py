@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import pandas as pd
 
+from flows.report.chart_theme import INK, numbers_axis
 from flows.report.figure import Column, Figure, Twin, short, shown
-from flows.report.look import INK, numbers_axis
 
 CELL = [Column("stage", "Stage"), Column("segment", "Segment")]
 N = Column("n", "Customers", "int")
@@ -68,7 +68,7 @@ def sizes(scores: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]
 
 
 def trend(sizes_by_date: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]) -> Figure:
-    """Draw `features.rules.movement.stage_sizes` as stacked areas over time."""
+    """Draw `flows.report.stage_transitions.stage_sizes` as stacked areas over time."""
     data = sizes_by_date.copy()
     data["place"] = data["stage"].map({name: at for at, name in enumerate(order)})
     chart = (
@@ -122,7 +122,7 @@ def trend(sizes_by_date: pd.DataFrame, colours: Mapping[str, str], order: Sequen
 def migration(
     moves: pd.DataFrame, order: Sequence[str], newcomers: str, *, months: int = 12
 ) -> Figure:
-    """Draw `features.rules.movement.stage_moves` month by month as a matrix."""
+    """Draw `flows.report.stage_transitions.stage_moves` month by month as a matrix."""
     data = moves.copy()
     starts = list(dict.fromkeys(data["from_at"]))[-months:]
     data = data[data["from_at"].isin(starts)]

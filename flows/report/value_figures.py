@@ -8,10 +8,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from flows.report.churn_words import ChurnWords
+from flows.report.chart_theme import ACCENT, INK, REFERENCE, SECOND, numbers_axis
+from flows.report.churn_wording import ChurnWords
 from flows.report.figure import Column, Figure, Twin, shown
-from flows.report.look import ACCENT, INK, REFERENCE, SECOND, numbers_axis
-from models.quadrants import NAMES, Cuts
+from models.explaining.segments import NAMES, Cuts
 
 MOST_POINTS = 2_500
 
@@ -130,7 +130,7 @@ def quadrant(
 
 
 def deciles(data: pd.DataFrame, *, tested_at: str, days: int, currency: str) -> Figure:
-    """Draw `models.plots.clv_deciles_data`: what was expected, with its interval, and what came."""
+    """Draw `models.plots.evaluation_plots.clv_deciles_data`: what was expected, with its interval, and what came."""
     unit = f", {currency}" if currency else ""
     base = alt.Chart(alt.NamedData("deciles")).encode(
         x=alt.X("decile:O", title="tenth by expected spend (1: highest)",
@@ -188,7 +188,7 @@ def _decile_tips() -> list[alt.Tooltip]:
 
 
 def reliability(data: pd.DataFrame, *, tested_at: str, days: int, churn: ChurnWords) -> Figure:
-    """Draw `models.plots.reliability_data`: on the diagonal, a probability means what it says."""
+    """Draw `models.plots.evaluation_plots.reliability_data`: on the diagonal, a probability means what it says."""
     end = float(max(data["high"].max(), data["predicted"].max())) * 1.03
     scale = alt.Scale(domain=[0, end], nice=False)
     base = alt.Chart(alt.NamedData("bins")).encode(
@@ -243,7 +243,7 @@ def reliability(data: pd.DataFrame, *, tested_at: str, days: int, churn: ChurnWo
 
 
 def gains(data: pd.DataFrame, *, tested_at: str) -> Figure:
-    """Draw `models.plots.gains_data`: the steeper at the left, the better the ranking."""
+    """Draw `models.plots.evaluation_plots.gains_data`: the steeper at the left, the better the ranking."""
     axis = alt.Axis(format=".0%", tickCount=5)
     unit = alt.Scale(domain=[0, 1])
     curve = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from features.stores.runs import run_folder
+from features.storage.runs import run_folder
 from flows.workspace import Workspace
 
 REPORT_FILE = "report.html"
@@ -13,8 +13,8 @@ REPORT_FILE = "report.html"
 
 def write_report(space: Workspace, run_id: str) -> Path:
     """Write ``report.html`` of a run, whole or not at all; it never goes to MLflow."""
-    from flows.report.material import gather
     from flows.report.page import page
+    from flows.report.report_data import gather
 
     path = run_folder(space.output, run_id) / REPORT_FILE
     text = page(gather(space, run_id))

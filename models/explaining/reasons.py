@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.catalog import FeatureSpec
-from features.columns import columns as catalogued
-from features.reason_words import said, sensitive_theme, theme
+from features.table.feature_catalog import FeatureSpec
+from features.table.feature_columns import columns as catalogued
 from models.explaining.attribution import mean_additions
+from models.explaining.feature_themes import said, sensitive_theme, theme
 from models.inference import (
     Array,
     Part,

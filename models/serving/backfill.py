@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.archive import Archive
-from features.margins import margin_shares
-from features.stores.runs import write_parquet
-from features.timeline import day_date
-from models import registry
-from models.registry import Loaded
-from models.scoring import Finish, Stamp, score
+from features.history.calendar import day_date
+from features.storage.runs import write_parquet
+from features.table.feature_store import Archive
+from features.table.product_margins import margin_shares
+from models.registry import registry
+from models.registry.registry import Loaded
+from models.registry.tracking import Tracking
 from models.serving.event_scoring import stored_facts
-from models.tracking import Tracking
+from models.serving.score import Finish, Stamp, score
 
 
 @functools.lru_cache(maxsize=2)

@@ -17,9 +17,10 @@ from typing import Any
 import pandas as pd
 
 from features import processes
-from features.told import Told, unheard
-from models import inference, registry
-from models.registry import Loaded, Version
+from features.progress import Told, unheard
+from models import inference
+from models.registry import registry
+from models.registry.registry import Loaded, Version
 
 BATCH = 50_000  # customers predicted at once: bounds memory, changes no score
 # Customers from which on worker processes gain more than they take to start.
@@ -36,7 +37,7 @@ def predicted(
     loaded
         The scorer.
     frame
-        Its input (see `models.scoring.scoring_frame`), everyone who exists.
+        Its input (see `models.serving.score.scoring_frame`), everyone who exists.
     threads
         Processors to use; the result does not depend on it.
     told

@@ -15,17 +15,17 @@ import pandas as pd
 import pyarrow as pa
 
 from features import processes
-from features.archive import read_features
-from features.blocks import Blocks
-from features.build import Builder
-from features.catalog import View
-from features.everybody import Everybody, sums
-from features.stores.runs import write_parquet
-from features.told import Told, unheard
+from features.progress import Told, unheard
+from features.storage.runs import write_parquet
+from features.table.customer_partitions import Blocks
+from features.table.feature_catalog import View
+from features.table.feature_store import read_features
+from features.table.population_statistics import Everybody, sums
+from features.table.snapshot_builder import Builder
 from models import inference
-from models.registry import Loaded
-from models.scoring import Finish, late_days_of, scoring_frame, with_late
+from models.registry.registry import Loaded
 from models.serving.batches import context_of, loaded_once, pieces, population_sums
+from models.serving.score import Finish, late_days_of, scoring_frame, with_late
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def score_by_blocks(
     into: Path,
     told: Told = unheard,
 ) -> Scored:
-    """Write scored rows of everyone who exists at a snapshot, as `models.scoring.score` gives them.
+    """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives them.
 
     Parameters
     ----------

@@ -11,15 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from features.build import Builder
-from features.config import Config
+from features.aggregates.daily_aggregates import Tallies, tally
+from features.config.config import Config
 from features.errors import UserError
-from features.everybody import Everybody
-from features.reading import event_rows
-from features.reading.event_rows import Row
-from features.tallies import Tallies, tally
-from models.registry import Loaded
-from models.scoring import Unstored, late_days_of, scoring_frame
+from features.sources import api_events
+from features.sources.api_events import Row
+from features.table.population_statistics import Everybody
+from features.table.snapshot_builder import Builder
+from models.registry.registry import Loaded
+from models.serving.score import Unstored, late_days_of, scoring_frame
 
 # Keys that a scoring run stores with its scoring context, for who is scored alone later.
 EVERYBODY, DEFINITION = "everybody", "definition"
@@ -53,7 +53,7 @@ class EventScorer:
                 expected="one that `stagecast score` of this version stored",
                 mend="run `stagecast score` with this output folder again",
             )
-        if self.context[DEFINITION] != event_rows.definition(self.config):
+        if self.context[DEFINITION] != api_events.definition(self.config):
             raise UserError(
                 "config.yaml",
                 found="stages, roles, windows or columns that differ from those of the last "
@@ -68,7 +68,7 @@ class EventScorer:
         Parameters
         ----------
         events
-            All events of each customer (see `features.reading.event_rows.write`). What became known
+            All events of each customer (see `features.sources.api_events.write`). What became known
             at the snapshot or later counts for nothing.
         at
             Day number of the snapshot.
@@ -78,7 +78,7 @@ class EventScorer:
         Returns
         -------
         DataFrame
-            The columns of `models.scoring.score`, one row a customer who exists at the snapshot, in
+            The columns of `models.serving.score.score`, one row a customer who exists at the snapshot, in
             the order of their ids; run_id and scored_at null. At the snapshot of the scoring
             context these are the rows of that run, to the last bit.
 
@@ -99,7 +99,7 @@ class EventScorer:
         return rows
 
     def _tallied(self, events: Iterable[Row], folder: Path, latest: int) -> Tallies:
-        config = event_rows.write(events, self.config, folder / FILE)
+        config = api_events.write(events, self.config, folder / FILE)
         try:
             return tally(config, latest=latest, quarantine=folder / "quarantine")[0]
         except UserError as error:
@@ -140,4 +140,4 @@ def stored_facts(builder: Builder, at: int) -> dict[str, Any]:
 
 def facts_to_store(everybody: Everybody, config: Config) -> dict[str, Any]:
     """Likewise, from the facts of everybody."""
-    return {EVERYBODY: everybody.as_json(), DEFINITION: event_rows.definition(config)}
+    return {EVERYBODY: everybody.as_json(), DEFINITION: api_events.definition(config)}

@@ -16,15 +16,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from features.build import Builder
 from features.contracts import CUSTOMER, SNAPSHOT
-from features.everybody import Everybody
-from features.on_spark.spark import Batches, collected, shipped, user_errors, write
-from features.on_spark.spark_build import SparkArchive
-from features.rules.definition_causes import caused_by_definition
-from models import inference, registry
-from models.registry import Loaded, Version
-from models.scoring import Before, Stamp, Unstored, late_days_of, scoring_frame, stamped
+from features.lifecycle.definition_changes import caused_by_definition
+from features.spark.spark import Batches, collected, shipped, user_errors, write
+from features.spark.spark_build import SparkArchive
+from features.table.population_statistics import Everybody
+from features.table.snapshot_builder import Builder
+from models import inference
+from models.registry import registry
+from models.registry.registry import Loaded, Version
+from models.serving.score import Before, Stamp, Unstored, late_days_of, scoring_frame, stamped
 
 STAGE_BEFORE = "stage_before"
 TYPES = {
@@ -57,7 +58,7 @@ def score_on_spark(
     into: Path,
     before: Before | None = None,
 ) -> ScoredOnSpark:
-    """Write scored rows of everyone who exists at a snapshot, as `models.scoring.score` gives them.
+    """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives them.
 
     Parameters
     ----------

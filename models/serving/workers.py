@@ -14,9 +14,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
-from features.archive import Archive, open_archive
-from features.config import Config
+from features.config.config import Config
 from features.processes import watched
+from features.table.feature_store import Archive, open_archive
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -16,10 +16,10 @@ import yaml
 from prefect.automations import Automation
 from pydantic import BaseModel
 
-from campaigns.target_map import TargetMap
-from features.config import Config
-from features.reading.experiment import ExperimentFile
-from features.rules.taxonomy import load_taxonomy
+from campaigns.export_schema import TargetMap
+from features.config.config import Config
+from features.lifecycle.taxonomy_parser import load_taxonomy
+from features.sources.experiments import ExperimentFile
 from flows.cli import app
 
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,7 @@ def test_the_scored_row_is_the_same_for_the_contract_and_the_logged_file() -> No
 
 
 def test_every_config_key_is_documented() -> None:
-    from features.config import Config
+    from features.config.config import Config
 
     text = (DOCS / "config.md").read_text(encoding="utf-8")
     missing = [key for key in Config.model_fields if f"`{key}" not in text]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from features.config_parts.settings import parse_yaml
+from features.config.yaml_loading import parse_yaml
 from features.errors import UserError
 from scripts.audit import verdict
 

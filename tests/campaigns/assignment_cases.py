@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from campaigns.prices import limit_rows
-from campaigns.problem import Flags, Numbers, Problem, Solution
+from campaigns.optimiser.problem import Flags, Numbers, Problem, Solution
+from campaigns.optimiser.shadow_prices import limit_rows
 
 
 def case(n: int, m: int, seed: int, *, at_most: int = 2, money: bool = True) -> Problem:

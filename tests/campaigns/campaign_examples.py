@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from campaigns.assignment import CampaignPlan, plan_campaigns
+from campaigns.planning import CampaignPlan, plan_campaigns
 from campaigns.playbook import Playbook, StageSet
 
 SNAPSHOT = dt.date(2018, 1, 1)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns.assignment import VALUE_LABEL, CampaignPlan
-from campaigns.circumstances import Circumstances
+from campaigns.customer_context import Circumstances
 from campaigns.membership import AUDIENCE_COLUMNS
+from campaigns.planning import VALUE_LABEL, CampaignPlan
 from campaigns.playbook import Playbook, load_playbooks
-from features.config_parts.customer_config import Cap, ContactPolicy
+from features.config.customers import Cap, ContactPolicy
 from features.errors import UserError
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook, scores
 

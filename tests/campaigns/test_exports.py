@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.exports import (
+from campaigns.audience_files import (
     AUDIENCE_SCHEMA,
     FILE_COLUMNS,
     MANIFEST_FILE,
@@ -20,8 +20,8 @@ from campaigns.exports import (
     safe_cell,
     write_audiences,
 )
-from features.store import previous_audience, publish, read_current
-from features.stores.runs import RunRecord, run_folder, write_parquet
+from features.storage.runs import RunRecord, run_folder, write_parquet
+from features.storage.scores_store import previous_audience, publish, read_current
 from tests.campaigns.campaign_examples import plan, playbook, scores
 
 RUN = ExportRun(run_id="r1", scorer_version="7")

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from campaigns.assignment import CampaignPlan
-from campaigns.circumstances import Circumstances
-from campaigns.guard import GuardState, held_before_planning, held_for_entrants
+from campaigns.customer_context import Circumstances
+from campaigns.entrant_guard import GuardState, held_before_planning, held_for_entrants
 from campaigns.holdout import in_global_holdout
+from campaigns.planning import CampaignPlan
 from campaigns.playbook import StageSet
-from features.config_parts.customer_config import Cap, ContactPolicy, GlobalHoldout
+from features.config.customers import Cap, ContactPolicy, GlobalHoldout
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns import dual
-from campaigns import greedy as rounds
-from campaigns.dual import bound_at
-from campaigns.greedy import greedy, guided
-from campaigns.prices import Prices
-from campaigns.solver import exact
+from campaigns.optimiser import greedy as rounds
+from campaigns.optimiser import lagrangian_bound
+from campaigns.optimiser.exact import exact
+from campaigns.optimiser.greedy import greedy, guided
+from campaigns.optimiser.lagrangian_bound import bound_at
+from campaigns.optimiser.shadow_prices import Prices
 from tests.campaigns.assignment_cases import (
     assert_kept,
     best_of_all,
@@ -63,7 +63,7 @@ def test_prices_of_a_sample_hold_for_all(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_prices_of_a_few_are_nearly_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "DIVIDED", 100)
-    monkeypatch.setattr(dual, "STEPS", 0)  # they are not bettered on all
+    monkeypatch.setattr(lagrangian_bound, "STEPS", 0)  # they are not bettered on all
     nothing = Prices(np.zeros(4), np.zeros(4))
     for seed in range(6):
         problem = case(400, 4, seed)

@@ -15,7 +15,7 @@ from campaigns.holdout import (
     in_global_holdout,
     smallest_detectable_effect,
 )
-from features.config_parts.customer_config import GlobalHoldout
+from features.config.customers import GlobalHoldout
 
 PEOPLE = [f"c{i}" for i in range(20_000)]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from campaigns.assignment import TABLE_COLUMNS, VALUE_LABEL
-from campaigns.circumstances import Circumstances
+from campaigns.customer_context import Circumstances
 from campaigns.holdout import arms
+from campaigns.planning import TABLE_COLUMNS, VALUE_LABEL
 from tests.campaigns.campaign_examples import SNAPSHOT, plan, playbook
 
 FOUR = pd.DataFrame(

@@ -8,10 +8,10 @@ import yaml
 
 from campaigns.playbook import StageSet, load_playbook, load_playbooks
 from campaigns.rules import KNOWN_COLUMNS
-from features.config import parse_yaml
-from features.config_parts.marked import Spot
+from features.config.config import parse_yaml
+from features.config.yaml_with_lines import Spot
 from features.errors import UserError
-from features.rules.taxonomy import parse
+from features.lifecycle.taxonomy_parser import parse
 from tests.campaigns.campaign_examples import TAXONOMY, playbook
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "campaigns").glob("*.yaml"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.reasons import reasons
+from campaigns.membership_reasons import reasons
 from campaigns.rules import Moment, RuleError, describe, holds, parse_rule
 from features.errors import UserError
 

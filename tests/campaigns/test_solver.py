@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns import solver
-from campaigns.dual import best_each, bound_at, lowest
-from campaigns.greedy import greedy
-from campaigns.prices import PLACES, Prices, limit_rows, relaxed
-from campaigns.problem import Problem
-from campaigns.solver import CORES, exact, solve
+from campaigns.optimiser import exact as solver
+from campaigns.optimiser.exact import CORES, exact, solve
+from campaigns.optimiser.greedy import greedy
+from campaigns.optimiser.lagrangian_bound import best_each, bound_at, lowest
+from campaigns.optimiser.problem import Problem
+from campaigns.optimiser.shadow_prices import PLACES, Prices, limit_rows, relaxed
 from tests.campaigns.assignment_cases import (
     assert_kept,
     best_of_all,

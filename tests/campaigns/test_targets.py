@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns import normalise
-from campaigns.assignment import CampaignPlan
-from campaigns.circumstances import Circumstances
-from campaigns.exports import ExportRun
-from campaigns.target_map import TargetMap, load_target, load_targets
-from campaigns.targets import Delivery, write_exports
+from campaigns import contact_normalisation
+from campaigns.audience_files import ExportRun
+from campaigns.customer_context import Circumstances
+from campaigns.export_schema import TargetMap, load_target, load_targets
+from campaigns.planning import CampaignPlan
+from campaigns.target_exports import Delivery, write_exports
 from features.errors import UserError
 from tests.campaigns.campaign_examples import plan, playbook, scores
 
@@ -148,7 +148,7 @@ def test_crm_imports_have_identifiers_and_custom_properties_only(tmp_path: Path,
     assert not any(THEIRS.search(header) for header in headers)
     assert len(headers) <= 200
     for row in rows:
-        assert normalise.EMAIL.match(row["Email"])
+        assert contact_normalisation.EMAIL.match(row["Email"])
         phone = next(row[key] for key in headers if key.startswith("Phone"))
         assert re.fullmatch(r"\+[1-9]\d{6,14}", phone)
         assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", row["stagecast_entered_at"])
@@ -353,4 +353,4 @@ def test_a_wrong_map_says_what_to_mend(
     ],
 )
 def test_contact_keys_take_the_documented_forms(form: str, text: str, expected: str) -> None:
-    assert normalise.FORMS[form](text) == expected
+    assert contact_normalisation.FORMS[form](text) == expected

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from features import config as configs
-from features.datasets import simulated
-from features.tallies import Tallies, tally
-from features.timeline import day_number
+from features.aggregates.daily_aggregates import Tallies, tally
+from features.config import config as configs
+from features.history.calendar import day_number
 from flows.simulate import simulate as simulate_with_config
+from simulator import simulate
 
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference")
-    simulated.simulate("reference", customers=20_000, seed=11, output=folder, workers=2)
+    simulate.simulate("reference", customers=20_000, seed=11, output=folder, workers=2)
     return folder
 
 
 @pytest.fixture(scope="session")
 def btyd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("btyd")
-    simulated.simulate("btyd", customers=20_000, seed=5, output=folder)
+    simulate.simulate("btyd", customers=20_000, seed=5, output=folder)
     return folder
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.archive import Archive, open_archive, store
-from features.config import load
+from features.aggregates.daily_aggregates import tally
+from features.config.config import load
 from features.errors import UserError
-from features.tallies import tally
+from features.table.feature_store import Archive, open_archive, store
 from tests.flows.shop import write_shop
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from features.proposing import column_words as words
-from features.proposing.column_words import rank, role_of, snake
+from flows.setup import column_synonyms
+from flows.setup.column_synonyms import rank, role_of, snake
 
 
 @pytest.mark.parametrize(
@@ -43,21 +43,21 @@ def test_what_no_name_tells_is_not_guessed() -> None:
 @pytest.mark.parametrize(
     ("name", "patterns"),
     [
-        ("CustomerID", words.CUSTOMER),
-        ("Customer ID", words.CUSTOMER),
-        ("household_id", words.CUSTOMER),
-        ("Kundennummer", words.CUSTOMER),
-        ("clientId", words.CUSTOMER),
-        ("InvoiceDate", words.TIME),
-        ("Bestelldatum", words.TIME),
-        ("created_at", words.TIME),
-        ("transaction_timestamp", words.TIME),
-        ("sales_value", words.VALUE),
-        ("Betrag", words.VALUE),
-        ("UnitPrice", words.UNIT_PRICE),
-        ("InvoiceNo", words.ORDER),
-        ("basket_id", words.ORDER),
-        ("event_name", words.EVENT_TYPE),
+        ("CustomerID", column_synonyms.CUSTOMER),
+        ("Customer ID", column_synonyms.CUSTOMER),
+        ("household_id", column_synonyms.CUSTOMER),
+        ("Kundennummer", column_synonyms.CUSTOMER),
+        ("clientId", column_synonyms.CUSTOMER),
+        ("InvoiceDate", column_synonyms.TIME),
+        ("Bestelldatum", column_synonyms.TIME),
+        ("created_at", column_synonyms.TIME),
+        ("transaction_timestamp", column_synonyms.TIME),
+        ("sales_value", column_synonyms.VALUE),
+        ("Betrag", column_synonyms.VALUE),
+        ("UnitPrice", column_synonyms.UNIT_PRICE),
+        ("InvoiceNo", column_synonyms.ORDER),
+        ("basket_id", column_synonyms.ORDER),
+        ("event_name", column_synonyms.EVENT_TYPE),
     ],
 )
 def test_columns_are_recognised_however_they_are_written(
@@ -68,7 +68,7 @@ def test_columns_are_recognised_however_they_are_written(
 
 @pytest.mark.parametrize("name", ["birth_date", "updated_at", "shipped_at", "signup_date"])
 def test_times_of_something_else_are_not_those_of_the_event(name: str) -> None:
-    assert rank(name, words.NOT_TIME) is not None
+    assert rank(name, column_synonyms.NOT_TIME) is not None
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_times_of_something_else_are_not_those_of_the_event(name: str) -> None:
     ],
 )
 def test_what_is_told_of_people_is_known(name: str, personal: bool) -> None:
-    assert bool(words.PERSONAL.search(snake(name))) == personal
+    assert bool(column_synonyms.PERSONAL.search(snake(name))) == personal

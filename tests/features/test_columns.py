@@ -10,13 +10,13 @@ import types
 from pathlib import Path
 
 import pytest
+from features.families import FAMILIES
 
 from features import families
-from features.build import Builder
-from features.columns import columns, expected_spec
-from features.config import load
+from features.config.config import load
 from features.contracts import KEY
-from features.families import FAMILIES
+from features.table.feature_columns import columns, expected_spec
+from features.table.snapshot_builder import Builder
 from tests.flows.shop import write_shop
 from tests.oracles.histories import Event, builder, local
 
@@ -51,7 +51,7 @@ def test_what_is_produced_is_catalogued_and_the_reverse(shop: Builder) -> None:
 
 def test_the_columns_expected_of_a_config_are_those_of_its_data(tmp_path: Path) -> None:
     config = load(write_shop(tmp_path, customers=30))
-    from features.tallies import tally
+    from features.aggregates.daily_aggregates import tally
 
     tallies, _ = tally(config, latest=30000, quarantine=tmp_path / "quarantine")
     assert expected_spec(config) == Builder.from_tallies(config, tallies).spec

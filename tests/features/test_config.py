@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from features.config import Config, StagesFile, dump, find, load
-from features.config_parts.marked import Spot
+from features.config.config import Config, StagesFile, dump, find, load
+from features.config.yaml_with_lines import Spot
 from features.errors import UserError
-from features.rules.taxonomy import load_taxonomy, parse
-from features.timeline import Span, require_history
+from features.history.calendar import Span, require_history
+from features.lifecycle.taxonomy_parser import load_taxonomy, parse
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL: dict[str, Any] = {

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from features import config as configs
-from features.config import Config
+from features.config import config as configs
+from features.config.config import Config
 from features.errors import UserError
-from features.reading.customers import customer_facts, products
+from features.sources.customer_attributes import customer_facts, products
 
 AT = dt.date(2020, 6, 1)
 

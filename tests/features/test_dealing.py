@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config import Config
-from features.tallies import Tallies, tally_into
-from features.tallying import segments
-from features.timeline import day_number
+from features.aggregates import segments
+from features.aggregates.daily_aggregates import Tallies, tally_into
+from features.config.config import Config
+from features.history.calendar import day_number
 
 LATEST = day_number(dt.date(2026, 1, 1))
 

@@ -6,11 +6,11 @@ import datetime as dt
 
 import pandas as pd
 
-from features import config as configs
-from features.rules.definition_causes import caused_by_definition, rules_mark
-from features.rules.taxonomy import load_taxonomy
+from features.config import config
+from features.lifecycle.definition_changes import caused_by_definition, rules_mark
+from features.lifecycle.taxonomy_parser import load_taxonomy
 
-CONFIG = configs.find("cdnow.yaml")
+CONFIG = config.find("cdnow.yaml")
 
 
 def rows() -> pd.DataFrame:
@@ -43,7 +43,7 @@ def test_only_who_was_there_by_the_new_rules_is_moved_by_them() -> None:
 
 def test_the_mark_changes_with_the_rules_and_with_nothing_else() -> None:
     def mark(*settings: str) -> str:
-        return rules_mark(load_taxonomy(configs.load(CONFIG, settings)))
+        return rules_mark(load_taxonomy(config.load(CONFIG, settings)))
 
     assert mark() == mark("seed=3", "churn.horizon_days=30")
     assert mark() != mark("stages.params.L=90")

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.engine import EventFiles, Shard, windowed_features
 from features.errors import UserError
-from features.kernel.grid import Grid, cell_sums
-from features.kernel.shards import Plan
+from features.history.grid import Grid, cell_sums
+from features.history.grid_engine import EventFiles, Shard, windowed_features
+from features.history.shards import Plan
 from tests.oracles.histories import Event, shops, write
 
 TYPES = ("purchase", "touch", "open", "sent")

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from features.config import Config
+from features.config.config import Config
 from features.errors import UserError
-from features.reading.event_rows import definition, parsed, readable, write
+from features.sources.api_events import definition, parsed, readable, write
 
 CONTENT: dict[str, Any] = {
     "name": "shop",

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from features import config as configs
-from features.build import Builder
+from features.aggregates.daily_aggregates import tally
+from features.config import config as configs
 from features.errors import UserError
-from features.horizons import Spells, gap_quantiles, return_curve, suggest
-from features.tallies import tally
-from features.timeline import day_number
+from features.history.calendar import day_number
+from features.table.snapshot_builder import Builder
 from flows.cli import app
-from models.figures.horizon_plots import return_figure, return_figure_data
+from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest
+from models.plots.horizon_plots import return_figure, return_figure_data
 
 FIRST = dt.date(2022, 1, 1)
 BASE = """\

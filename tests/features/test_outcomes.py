@@ -7,7 +7,7 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from features.outcomes import data_through, outcomes
+from features.table.campaign_outcomes import data_through, outcomes
 from flows.workspace import Workspace
 from tests.flows.planned import with_tallies
 

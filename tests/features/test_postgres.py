@@ -10,12 +10,12 @@ import ibis
 import pgserver
 import pytest
 
-from features.config import load
+from features.aggregates.daily_aggregates import tally
+from features.config.config import load
 from features.errors import UserError
-from features.reading.connection import connect
-from features.reading.remote import remote_rows
-from features.sources import joined
-from features.tallies import tally
+from features.sources.duckdb_connection import connect
+from features.sources.events import joined
+from features.sources.remote_tables import remote_rows
 
 pytestmark = pytest.mark.services
 

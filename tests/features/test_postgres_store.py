@@ -19,7 +19,10 @@ import pyarrow as pa
 import pytest
 
 from features.errors import UserError
-from features.store import (
+from features.storage.postgres_schema import VERSION, VIEWS, migrated
+from features.storage.postgres_store import PostgresStore
+from features.storage.runs import run_folder, write_parquet
+from features.storage.scores_store import (
     STORE_FILE,
     check_dataset,
     clean_unpublished,
@@ -29,10 +32,7 @@ from features.store import (
     published_runs,
     read_current,
 )
-from features.stores.postgres_schema import VERSION, VIEWS, migrated
-from features.stores.postgres_store import PostgresStore
-from features.stores.runs import run_folder, write_parquet
-from features.stores.store_location import VARIABLE, store_url
+from features.storage.store_location import VARIABLE, store_url
 from tests.features.test_store import NOVEMBER, OCTOBER, publish_run, record
 from tests.page_blocks import all_blocks
 from tests.postgres_server import postgres_server
@@ -194,12 +194,12 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     sys.path[:0] = [{root!r}]
-    import features.stores.runs
+    import features.storage.runs
     from tests.features.test_store import NOVEMBER, publish_run, record
     def killed(name):
         if name == sys.argv[2]:
             os.kill(os.getpid(), signal.SIGKILL)
-    features.stores.runs.boundary = killed
+    features.storage.runs.boundary = killed
     publish_run(Path(sys.argv[1]), record("r2", NOVEMBER), ["a", "b"], clv=2.0)
 """
 
@@ -251,7 +251,7 @@ def test_a_connection_lost_in_the_middle_is_told_and_changes_nothing(
                     "WHERE application_name = 'stagecast' AND pid <> pg_backend_pid()"
                 )
 
-    monkeypatch.setattr("features.stores.runs.boundary", cut)
+    monkeypatch.setattr("features.storage.runs.boundary", cut)
     with pytest.raises(UserError, match="running again is safe"):
         publish_run(tmp_path, record("r2", NOVEMBER), ["a", "b"], clv=2.0)
     monkeypatch.undo()

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.build import Builder
-from features.catalog import FeatureSpec, View
-from features.config import Config
-from features.liking import liking
-from features.preferences import (
+from features.aggregates.daily_aggregates import Tallies
+from features.config.config import Config
+from features.history.history import Choices, History
+from features.table.feature_catalog import FeatureSpec, View
+from features.table.preference_smoothing import (
     LEAST_WEIGHT,
     MOST_WEIGHT,
     USUAL_WEIGHT,
@@ -20,8 +20,8 @@ from features.preferences import (
     likely,
     population,
 )
-from features.tallies import Tallies
-from features.windows import Choices, History
+from features.table.preferred_values import liking
+from features.table.snapshot_builder import Builder
 from tests.features.simulated_tables import frame as table_of
 
 AT = 100

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.catalog import FeatureSpec
-from features.columns import columns
 from features.contracts import ROLES
-from features.reason_words import WORDS, said, sensitive_theme, theme
+from features.table.feature_catalog import FeatureSpec
+from features.table.feature_columns import columns
+from models.explaining.feature_themes import WORDS, said, sensitive_theme, theme
 
 SPEC = FeatureSpec((7, 30, 90), ROLES, ("brand", "size"))
 MEANINGS = {column.name: (column.unit, column.meaning) for column in columns(SPEC)}

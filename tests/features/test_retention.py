@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from features.config_parts.retention_config import Retention
-from features.store import published_runs, read_current, store_of
-from features.stores.retention import apply_retention
-from features.stores.runs import run_folder
+from features.config.retention import Retention
+from features.storage.retention import apply_retention
+from features.storage.runs import run_folder
+from features.storage.scores_store import published_runs, read_current, store_of
 from tests.features.test_store import history, publish_run, record
 
 DAYS = [dt.date(2017, 1, 1) + dt.timedelta(days=n) for n in (0, 60, 95, 100)]

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from features.config_parts.marked import Spot
+from features.config.yaml_with_lines import Spot
 from features.errors import UserError
-from features.kernel.day_rows import Subject
-from features.rules.condition_reader import Vocabulary, evaluate, read_rule
-from features.rules.conditions import (
+from features.history.day_rows import Subject
+from features.lifecycle.rule_language import (
     All,
     AnyOf,
     Compare,
@@ -23,6 +22,7 @@ from features.rules.conditions import (
     subjects_of,
     window_of,
 )
+from features.lifecycle.rule_parser import Vocabulary, evaluate, read_rule
 
 BOUGHT, VISITED = Subject("purchase"), Subject("touch")
 BRAND = Subject("purchase", "brand", ("acme", "apex"))

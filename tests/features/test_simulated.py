@@ -15,17 +15,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import config as configs
-from features.config_parts.marked import Spot
-from features.datasets import simulated
-from features.datasets.simulation import scenario
-from features.datasets.simulation.plan import BLOCK, LOOKUP, lookup
+from features.aggregates.daily_aggregates import Tallies
+from features.config import config as configs
+from features.config.yaml_with_lines import Spot
 from features.errors import UserError
-from features.rules.taxonomy import parse
-from features.stages import stage_at
-from features.tallies import Tallies
-from features.timeline import day_number
-from features.windows import history
+from features.history.calendar import day_number
+from features.history.history import history
+from features.lifecycle.stage_engine import stage_at
+from features.lifecycle.taxonomy_parser import parse
+from simulator import scenario, simulate
+from simulator.shared_settings import BLOCK, LOOKUP, lookup
 from tests.features.simulated_tables import frame, moments, read
 
 TAXONOMIES = yaml.safe_load("""
@@ -104,10 +103,10 @@ activecampaign:
 def test_history_depends_on_seed_and_number_only(tmp_path: Path, name: str) -> None:
     one, two, other = (tmp_path / label for label in ("one", "two", "other"))
     size = BLOCK + 300
-    rows = simulated.simulate(name, customers=size, seed=1, output=one, chunk=BLOCK, workers=2)
-    simulated.simulate(name, customers=size, seed=1, output=two, chunk=4 * BLOCK)
-    simulated.simulate(name, customers=size, seed=2, output=other)
-    for table in set(simulated.TABLES) & set(rows):
+    rows = simulate.simulate(name, customers=size, seed=1, output=one, chunk=BLOCK, workers=2)
+    simulate.simulate(name, customers=size, seed=1, output=two, chunk=4 * BLOCK)
+    simulate.simulate(name, customers=size, seed=2, output=other)
+    for table in set(simulate.TABLES) & set(rows):
         mine = read(one, table).unify_dictionaries()
         assert mine.num_rows == rows[table]
         assert mine.equals(read(two, table).unify_dictionaries()), table
@@ -116,10 +115,10 @@ def test_history_depends_on_seed_and_number_only(tmp_path: Path, name: str) -> N
 
 def test_fewer_customers_are_a_prefix_in_every_table(tmp_path: Path) -> None:
     few, many = tmp_path / "few", tmp_path / "many"
-    simulated.simulate("reference", customers=700, seed=1, output=few)
-    simulated.simulate("reference", customers=1_500, seed=1, output=many)
+    simulate.simulate("reference", customers=700, seed=1, output=few)
+    simulate.simulate("reference", customers=1_500, seed=1, output=many)
     last = "C00000700"
-    for table in simulated.TABLES:
+    for table in simulate.TABLES:
         if table == "anonymous_events":
             continue
         of_many, of_few = frame(many, table), frame(few, table)
@@ -131,12 +130,12 @@ def test_fewer_customers_are_a_prefix_in_every_table(tmp_path: Path) -> None:
 
 
 def test_smaller_rerun_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
-    simulated.simulate("btyd", customers=3 * BLOCK, seed=1, output=tmp_path, chunk=BLOCK)
-    simulated.simulate("btyd", customers=100, seed=1, output=tmp_path, chunk=BLOCK)
+    simulate.simulate("btyd", customers=3 * BLOCK, seed=1, output=tmp_path, chunk=BLOCK)
+    simulate.simulate("btyd", customers=100, seed=1, output=tmp_path, chunk=BLOCK)
     assert frame(tmp_path, "events")["customer_id"].nunique() == 100
     (tmp_path / "notes.txt").write_text("mine")
-    simulated.simulate("reference", customers=1, seed=1, output=tmp_path)
-    simulated.simulate("btyd", customers=1, seed=1, output=tmp_path)
+    simulate.simulate("reference", customers=1, seed=1, output=tmp_path)
+    simulate.simulate("btyd", customers=1, seed=1, output=tmp_path)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     parts = {f"{table}/part-00000.parquet" for table in ("events", "truth/customers")}
     assert left == parts | {"truth/snapshots/part-00000.parquet", "manifest.json", "notes.txt"}
@@ -224,9 +223,9 @@ def test_everything_is_labelled_as_simulated(reference: Path) -> None:
     assert about["simulated"] is True
     assert "no row describes a real person" in about["notice"]
     files = list(reference.rglob("*.parquet"))
-    assert len(files) > len(simulated.TABLES)
+    assert len(files) > len(simulate.TABLES)
     for file in files:
-        assert b"Simulated data" in (pq.read_schema(file).metadata or {})[simulated.LABEL]
+        assert b"Simulated data" in (pq.read_schema(file).metadata or {})[simulate.LABEL]
 
 
 # -- the engine reads it
@@ -318,12 +317,12 @@ def test_numbers_out_of_range_are_refused(
     tmp_path: Path, change: dict[str, int], word: str
 ) -> None:
     with pytest.raises(UserError, match=word):
-        simulated.simulate("btyd", **{"customers": 10, "seed": 1, "output": tmp_path, **change})  # type: ignore[arg-type]
+        simulate.simulate("btyd", **{"customers": 10, "seed": 1, "output": tmp_path, **change})  # type: ignore[arg-type]
 
 
 def test_unknown_scenario_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
-        simulated.simulate("nowhere", customers=10, seed=1, output=tmp_path)
+        simulate.simulate("nowhere", customers=10, seed=1, output=tmp_path)
 
 
 @pytest.mark.parametrize(

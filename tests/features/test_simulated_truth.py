@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import hyp2f1
 
-from features.datasets.simulation import scenario
+from simulator import scenario
 from tests.features.simulated_tables import frame, orders_of
 
 HORIZON = pd.Timedelta(days=91)

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.config import Config, load
-from features.sources import connect, read_source
-from features.timeline import day_number
+from features.config.config import Config, load
+from features.history.calendar import day_number
+from features.sources.events import connect, read_source
 from tests.oracles.orders import (
     COLUMNS,
     GOOD,

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import archive as archives
-from features.archive import Archive, open_archive
-from features.catalog import catalogue
-from features.config import Config
+from features.aggregates.daily_aggregates import tally
+from features.config.config import Config
 from features.errors import UserError
-from features.tallies import tally
-from flows import spark as steps
-from flows.refresh import refresh
+from features.table import feature_store
+from features.table.feature_catalog import catalogue
+from features.table.feature_store import Archive, open_archive
+from flows import spark_steps
+from flows.update_aggregates import refresh
 from flows.workspace import Workspace
 from tests.oracles.histories import LATEST, TYPES, Event, config, local, write
 
@@ -87,15 +87,15 @@ def both(
     spark.output.mkdir()
     read = refresh(spark, beyond)
     assert read.how == "all"
-    from features.on_spark.spark_build import open_on_spark
+    from features.spark.spark_build import open_on_spark
 
-    running = steps.started(spark, beyond)
+    running = spark_steps.started(spark, beyond)
     yield open_archive(own.output, shop), spark, open_on_spark(running, spark.output, beyond)
     running.session.stop()
 
 
 def stored(folder: Path, table: str, keys: list[str]) -> pd.DataFrame:
-    (path,) = archives.segments.files(folder / "features" / "tallies", table)
+    (path,) = feature_store.segments.files(folder / "features" / "tallies", table)
     frame = pq.read_table(path).to_pandas()
     texts = {name: str for name in keys[:-2]}
     return frame.astype(texts).sort_values(keys, ignore_index=True)
@@ -107,7 +107,7 @@ def test_the_tallies_are_the_same_rows(both: tuple[Archive, Workspace, Any]) -> 
         one, other = (stored(f, table, keys) for f in (own.folder.parent, spark.output))
         assert len(one) > 100
         pd.testing.assert_frame_equal(one, other[one.columns], check_exact=True)
-    assert own.source_counts() == archives.source_counts(spark.output / "features")
+    assert own.source_counts() == feature_store.source_counts(spark.output / "features")
     aside = pd.read_parquet(spark.output / "quarantine" / "source_0.parquet")
     assert set(aside["reason"]) == {
         "occurred_at is not a readable date or time",
@@ -129,7 +129,7 @@ def test_features_are_equal_and_stored_by_snapshot(both: tuple[Archive, Workspac
     exact = {f.name for f in catalogue(own.builder.spec) if f.unit in ("events", "days", "money")}
     assert len(exact) > 50
     for at in days:
-        assert archives.feature_file(read.folder, at).is_dir()
+        assert feature_store.feature_file(read.folder, at).is_dir()
         one, other = own.features(at), read.features(at)
         pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-9, atol=0)
         names = [name for name in one if name in exact and "mean" not in name]

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from features.config import Config, load
+from features.config.config import Config, load
 from features.errors import UserError
-from features.reading.stage_records import read_records
+from features.sources.crm_stage_history import read_records
 from tests.oracles.histories import LATEST, Event, config, local, write
 from tests.stage_tables import COLUMNS, Record, recorded_builder
 

@@ -16,7 +16,9 @@ import pyarrow as pa
 import pytest
 
 from features.errors import UserError
-from features.store import (
+from features.storage.output_lock import exclusive
+from features.storage.runs import MARKER_FILE, RunRecord, run_folder, write_parquet
+from features.storage.scores_store import (
     SCHEMA_VERSION,
     STORE_FILE,
     check_dataset,
@@ -26,8 +28,6 @@ from features.store import (
     published_runs,
     read_current,
 )
-from features.stores.runs import MARKER_FILE, RunRecord, run_folder, write_parquet
-from features.writing.locks import exclusive
 
 OCTOBER, NOVEMBER = dt.date(2017, 10, 1), dt.date(2017, 11, 1)
 MOMENT = dt.datetime(2017, 12, 1, 4, 30, tzinfo=dt.UTC)
@@ -213,12 +213,12 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     sys.path[:0] = [{root!r}, {here!r}]
-    import features.stores.runs
+    import features.storage.runs
     from test_store import NOVEMBER, publish_run, record
     def killed(name):
         if name == sys.argv[2]:
             os.kill(os.getpid(), signal.SIGKILL)
-    features.stores.runs.boundary = killed
+    features.storage.runs.boundary = killed
     publish_run(Path(sys.argv[1]), record("r2", NOVEMBER), ["a", "b"], clv=2.0)
 """
 
@@ -293,7 +293,7 @@ def test_a_second_run_at_the_same_time_is_refused_by_name(tmp_path: Path) -> Non
         import sys
         from pathlib import Path
         sys.path.insert(0, {root!r})
-        from features.writing.locks import exclusive
+        from features.storage.output_lock import exclusive
         with exclusive(Path(sys.argv[1]), "nightly-7"):
             print("held", flush=True)
             sys.stdin.readline()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from features.config_parts.marked import Spot
+from features.config.yaml_with_lines import Spot
 from features.errors import UserError
-from features.kernel.day_rows import Subject
-from features.rules.stage_definitions import Advice, Taxonomy
-from features.rules.taxonomy import parse
+from features.history.day_rows import Subject
+from features.lifecycle.taxonomy import Advice, Taxonomy
+from features.lifecycle.taxonomy_parser import parse
 
 GONE = {
     "name": "gone",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from features.config import load
+from features.aggregates.daily_aggregates import tally
+from features.config.config import load
 from features.errors import UserError
-from features.tallies import tally
 
 CONFIG = """\
 name: shop

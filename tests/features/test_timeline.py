@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.config_parts.task_config import TrainGrid
+from features.config.tasks import TrainGrid
 from features.errors import UserError
-from features.timeline import (
+from features.history.calendar import (
     MIN_HISTORY_DAYS,
     Span,
     day_date,

@@ -8,14 +8,14 @@ import duckdb
 import ibis
 import pytest
 
-from features.config import Config, load
-from features.config_parts.source_config import Location, UrlTable
+from features.aggregates.daily_aggregates import tally
+from features.config.config import Config, load
+from features.config.sources import Location, UrlTable
 from features.errors import UserError
-from features.reading.connection import connect
-from features.reading.remote import remote_rows
-from features.reading.tables import describe
-from features.sources import joined, standardise
-from features.tallies import tally
+from features.sources.duckdb_connection import connect
+from features.sources.events import joined, standardise
+from features.sources.files import describe
+from features.sources.remote_tables import remote_rows
 
 CONFIG = """\
 name: shop

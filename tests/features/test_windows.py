@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.kernel.day_rows import DayRows
-from features.tallies import Tallies
-from features.windows import Choices, History, history
+from features.aggregates.daily_aggregates import Tallies
+from features.history.day_rows import DayRows
+from features.history.history import Choices, History, history
 
 CHOSEN = [
     # customer, attribute, choice, day, known_day, lines

@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features import archive as archives
-from features import store
-from features.datasets import simulated
-from features.stores.runs import RunRecord, run_folder, write_parquet
-from features.tallies import tally
-from features.timeline import day_date
+from features.aggregates.daily_aggregates import tally
+from features.history.calendar import day_date
+from features.storage import scores_store
+from features.storage.runs import RunRecord, run_folder, write_parquet
+from features.table import feature_store
 from flows.simulate import write_config
 from flows.workspace import Workspace, prepare, today
+from simulator import simulate
 
 
 def simulated_shop(folder: Path, *, customers: int = 600, seed: int = 4) -> Path:
     """Simulated customers with the config that reads them; returns its path."""
-    simulated.simulate("reference", customers=customers, seed=seed, output=folder, workers=1)
+    simulate.simulate("reference", customers=customers, seed=seed, output=folder, workers=1)
     return write_config(folder, "reference")
 
 
@@ -30,7 +30,7 @@ def with_tallies(config: Path, output: Path, *settings: str) -> Workspace:
     """An output folder as `stagecast features` leaves it, without snapshots."""
     space = prepare(output, str(config), settings)
     tallies, _ = tally(space.config(), latest=today(), quarantine=output / "quarantine")
-    archives.store(space.output, space.config(), tallies, [])
+    feature_store.store(space.output, space.config(), tallies, [])
     return space
 
 
@@ -95,7 +95,7 @@ def publish(space: Workspace, run_id: str) -> None:
         started_at=moment,
         finished_at=moment,
     )
-    store.publish(
+    scores_store.publish(
         space.output,
         record,
         scores=[folder / "scores" / "scores.parquet"],

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from models import registry
-from models.registry import SCORER
-from models.tracking import Tracking
+from models.registry import registry
+from models.registry.registry import SCORER
+from models.registry.tracking import Tracking
 from tests.local_servers import local_server
 
 QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}

@@ -14,18 +14,18 @@ import duckdb
 import pandas as pd
 import pytest
 
-from features.archive import open_archive
-from features.config import Config
+from features.config.config import Config
 from features.errors import UserError
-from features.store import published_runs, read_current
-from features.timeline import day_number
-from features.writing import faults
+from features.history.calendar import day_number
+from features.storage import fault_injection
+from features.storage.scores_store import published_runs, read_current
+from features.table.feature_store import open_archive
 from flows.backfill import due, grid
 from flows.workspace import Workspace
-from models import registry
-from models.registry import SCORER
-from models.scoring import Finish, Stamp, score
+from models.registry import registry
+from models.registry.registry import SCORER
 from models.serving.backfill import score_day
+from models.serving.score import Finish, Stamp, score
 from tests.flows.shop import Shop, shared_prefect, stagecast
 
 DATES = [dt.date(2020, 10, 5), dt.date(2020, 11, 4), dt.date(2020, 12, 4)]
@@ -47,7 +47,7 @@ def test_a_backfill_fills_the_history_once_and_goes_on_after_a_kill(
     command = [sys.executable, "-m", "flows.cli", *ASKED, "--version", "1", "--output", str(output)]
     killed = subprocess.run(
         command,
-        env={**os.environ, **shared_prefect(), faults.VARIABLE: "date published:1"},
+        env={**os.environ, **shared_prefect(), fault_injection.VARIABLE: "date published:1"},
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from flows.workspace import Workspace
-from models import registry
-from models.scoring import scoring_frame
+from models.registry import registry
 from models.serving import batches
 from models.serving.batches import predicted
+from models.serving.score import scoring_frame
 from tests.flows.shop import Shop
 
 

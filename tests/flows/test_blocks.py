@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features import blocks as block_module
-from features import store
-from features.archive import FOLDER, feature_file, read_features
-from features.blocks import Blocks, of_each, open_blocks, too_large
-from features.everybody import Everybody
-from features.past import past
+from features.storage import scores_store
+from features.table import customer_partitions
+from features.table.campaign_conditions import past
+from features.table.customer_partitions import Blocks, of_each, open_blocks, too_large
+from features.table.feature_store import FOLDER, feature_file, read_features
+from features.table.population_statistics import Everybody
 from flows.reasons import reasons_of
 from flows.workspace import Workspace
-from models import registry
-from models.scoring import Finish, Stamp, score
+from models.registry import registry
 from models.serving.block_scoring import score_by_blocks
 from models.serving.event_scoring import EVERYBODY, stored_facts
+from models.serving.score import Finish, Stamp, score
 from tests.flows.shop import Shop
 
 AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -38,8 +38,8 @@ def space(shop: Shop, tmp_path: Path) -> Workspace:
 @pytest.fixture
 def blocks(space: Workspace, monkeypatch: pytest.MonkeyPatch) -> Blocks:
     """Blocks of at most 100 customers, as so little memory would have them."""
-    monkeypatch.setattr(block_module, "LEAST_CUSTOMERS", 40)
-    monkeypatch.setattr(block_module, "too_large", lambda *_: True)
+    monkeypatch.setattr(customer_partitions, "LEAST_CUSTOMERS", 40)
+    monkeypatch.setattr(customer_partitions, "too_large", lambda *_: True)
     scarce = space.config().model_copy(update={"memory_limit": "1MB"})
     return open_blocks(space.output, scarce)
 
@@ -118,7 +118,7 @@ def test_pasts_by_blocks_equal_pasts_at_once(
     }
     config, at = space.config(), space.archive().builder.last_snapshot
     found = past(space.output, config, rules, at=at)  # as too large
-    monkeypatch.setattr(block_module, "too_large", lambda *_: False)
+    monkeypatch.setattr(customer_partitions, "too_large", lambda *_: False)
     expected = past(space.output, config, rules, at=at)
     pd.testing.assert_frame_equal(found.rules, expected.rules)
     pd.testing.assert_frame_equal(found.contacts, expected.contacts)
@@ -139,7 +139,7 @@ def test_reasons_of_parts_equal_reasons_of_one_file(
     space: Workspace, blocks: Blocks, tmp_path: Path
 ) -> None:
     archive = space.archive()
-    run, customers = store.read_current(space.output).run, archive.builder.history.customers
+    run, customers = scores_store.read_current(space.output).run, archive.builder.history.customers
     asked = [*customers[::7].tolist(), "nobody"]
     expected = reasons_of(space, run.run_id, asked)
     finish = Finish(Stamp("here", AT))

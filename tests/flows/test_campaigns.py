@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from features.errors import UserError
-from features.past import past
-from features.stores.runs import run_folder
+from features.storage.runs import run_folder
+from features.table.campaign_conditions import past
+from flows.campaign_plan import ALL, planned_from
 from flows.commands.campaign_commands import reason_of
 from flows.measure import measure
-from flows.plan import ALL, planned_from
 from flows.target import write_plan
 from flows.workspace import Workspace
 from tests.flows.planned import (

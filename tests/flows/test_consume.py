@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.store import read_current
+from features.storage.scores_store import read_current
 from flows.workspace import Workspace
-from models import registry
-from models.scoring import scoring_context, scoring_frame
+from models.registry import registry
+from models.serving.score import scoring_context, scoring_frame
 from tests.flows.shop import Shop
 from tests.local_servers import local_server
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.archive import read_tallies, stored_manifest
 from features.errors import UserError
-from flows.refresh import Read, refresh
+from features.table.feature_store import read_tallies, stored_manifest
+from flows.update_aggregates import Read, refresh
 from flows.workspace import Workspace, prepare, settle_config
 from tests.flows.shop import orders, write_shop
 

@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from features.errors import UserError
-from features.store import published_runs, read_current
-from features.writing.locks import exclusive
+from features.storage.output_lock import exclusive
+from features.storage.scores_store import published_runs, read_current
 from flows.schedule import deployments_file, read_deployments
 from tests.flows.shop import Shop, shared_prefect, stagecast
 
@@ -219,7 +219,7 @@ def test_an_unknown_deployment_and_a_folder_without_a_run_are_refused(tmp_path: 
 
 def test_one_who_waits_gets_the_folder_when_it_is_free(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from features.writing.locks import exclusive\n"
+        "import sys, time; from pathlib import Path; from features.storage.output_lock import exclusive\n"
         "with exclusive(Path(sys.argv[1]), 'first'):\n"
         "    print('held', flush=True); sys.stdin.readline()\n"
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.store import read_current
-from features.stores.runs import run_folder
-from models.registry import pickled_files
+from features.storage.runs import run_folder
+from features.storage.scores_store import read_current
+from models.registry.registry import pickled_files
 from tests.flows.shop import stagecast
 
 pytestmark = pytest.mark.full

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from features.archive import clear_partial
 from features.errors import UserError
-from features.writing import faults
-from features.writing.folders import cleared, fresh_of, settled
-from flows.refusals import as_user_error
+from features.storage import fault_injection
+from features.storage.atomic_write import cleared, fresh_of, settled
+from features.table.feature_store import clear_partial
+from flows.system_errors import as_user_error
 from flows.workspace import prepare, settle_config
 from tests.features.test_store import publish_run, read_current, record
 from tests.flows.shop import write_shop
@@ -29,7 +29,7 @@ KILLED = -signal.SIGKILL
 def python(script: str, *arguments: object, fault: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), faults.VARIABLE: fault},
+        env={**os.environ, "PYTHONPATH": str(ROOT), fault_injection.VARIABLE: fault},
         capture_output=True,
         text=True,
         check=False,
@@ -86,7 +86,7 @@ def test_a_second_command_leaves_the_config_of_a_running_one_alone(output: Path)
 
 def test_a_point_ends_the_process_at_the_passing_that_is_named() -> None:
     script = """
-        from features.writing.faults import boundary
+        from features.storage.fault_injection import boundary
         for number in range(3):
             print(number, flush=True)
             boundary("written")
@@ -99,7 +99,7 @@ def test_a_point_ends_the_process_at_the_passing_that_is_named() -> None:
 SWAP = """
     import sys
     from pathlib import Path
-    from features.writing.folders import replace_folder
+    from features.storage.atomic_write import replace_folder
     replace_folder(Path(sys.argv[1]), whole="last")
 """
 
@@ -160,10 +160,10 @@ def test_workers_end_with_the_run_that_was_killed(tmp_path: Path) -> None:
 FULL = """
     import datetime as dt, resource, sys
     from pathlib import Path
-    from features.store import publish
-    from flows.refusals import as_user_error
+    from features.storage.scores_store import publish
+    from flows.system_errors import as_user_error
     from tests.features.test_store import audience_table, record, run_folder, scores_table
-    from features.stores.runs import write_parquet
+    from features.storage.runs import write_parquet
     output, limit = Path(sys.argv[1]), int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     run = record("r2", dt.date(2017, 11, 1))

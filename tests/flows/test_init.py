@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from features import config as configs
-from features.config import Config
+from features.aggregates.daily_aggregates import tally
+from features.config import config as configs
+from features.config.config import Config
 from features.errors import UserError
-from features.tallies import tally
 from flows.cli import app
 from tests.flows.shop import orders, stagecast
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from features.errors import UserError
-from features.store import read_current
+from features.storage.scores_store import read_current
 from flows.commands.leads import call_list
 from flows.score_events import opened, read_events
 from models.serving.event_scoring import EventScorer, as_records

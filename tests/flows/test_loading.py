@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from flows.workspace import Workspace
-from models import registry
-from models.registry import SCORER
-from models.scoring import scoring_context, scoring_frame
+from models.registry import registry
+from models.registry.registry import SCORER
+from models.serving.score import scoring_context, scoring_frame
 from tests.flows.shop import Shop
 
 pytestmark = pytest.mark.services

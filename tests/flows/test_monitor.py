@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features import store
 from features.errors import UserError
-from features.stores.runs import RunRecord, run_folder, write_parquet
-from features.timeline import day_date
+from features.history.calendar import day_date
+from features.storage import scores_store
+from features.storage.runs import RunRecord, run_folder, write_parquet
 from flows import monitor
 from flows.workspace import Workspace
-from models import registry
-from models.scoring import Finish, Stamp, score
+from models.registry import registry
+from models.serving.score import Finish, Stamp, score
 from tests.flows.shop import Shop, settle, stagecast
 
 pytestmark = pytest.mark.slow
@@ -43,7 +43,7 @@ def watched(shop: Shop, tmp_path: Path) -> Path:
         run_id="early", dataset="shop", snapshot_at=day_date(at), scorer_version="1",
         started_at=moment, finished_at=moment, kind="backfill",
     )  # fmt: skip
-    store.publish(output, record, scores=[scores], audience=audience)
+    scores_store.publish(output, record, scores=[scores], audience=audience)
     return output
 
 

@@ -18,18 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from campaigns.contact_normalisation import sha256
 from campaigns.erasure import erase_from_exports, marks_of
+from campaigns.export_schema import load_targets
 from campaigns.export_table import TABLE_FILE, write_table
-from campaigns.normalise import sha256
-from campaigns.target_map import load_targets
-from features import store
-from features.archive import open_archive, source_counts
 from features.errors import UserError
-from features.reading.erased import FILE, ON_REQUEST, Erased
-from features.reading.personal_files import Person
-from features.store import read_current
+from features.sources.erasure_list import FILE, ON_REQUEST, Erased
+from features.sources.personal_files import Person
+from features.storage import scores_store
+from features.storage.scores_store import read_current
+from features.table.feature_store import open_archive, source_counts
 from flows.privacy import erase, stored_of
-from flows.refresh import refresh
+from flows.update_aggregates import refresh
 from flows.workspace import Workspace
 from tests.flows.shop import Shop, stagecast, write_shop
 
@@ -197,7 +197,7 @@ def test_exports_lose_the_person_by_whatever_key_they_hold(tmp_path: Path) -> No
 
 
 def test_a_config_without_a_store_forgets_nothing(tmp_path: Path) -> None:
-    assert store.forget_customer(tmp_path, "a") == 0
+    assert scores_store.forget_customer(tmp_path, "a") == 0
 
 
 CUSTOMER = re.compile(rb"\bc\d{4}\b")  # as the shop names its customers

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from features.config_parts.retention_config import Retention
-from features.store import published_runs, read_current
-from features.stores.postgres_schema import VIEWS
-from features.stores.postgres_store import PostgresStore
-from features.stores.retention import apply_retention
-from features.stores.runs import run_folder
-from features.stores.store_location import VARIABLE
+from features.config.retention import Retention
+from features.storage.postgres_schema import VIEWS
+from features.storage.postgres_store import PostgresStore
+from features.storage.retention import apply_retention
+from features.storage.runs import run_folder
+from features.storage.scores_store import published_runs, read_current
+from features.storage.store_location import VARIABLE
 from flows.privacy import erase, stored_of
 from flows.workspace import Workspace, prepare, settle_config
 from tests.features.test_store import NOVEMBER, OCTOBER, publish_run, record

@@ -19,21 +19,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.archive import Archive
-from features.build import TASKS
 from features.errors import UserError
-from features.store import read_current
-from flows.tables import print_models
+from features.storage.scores_store import read_current
+from features.table.feature_store import Archive
+from features.table.snapshot_builder import TASKS
+from flows.commands.result_tables import print_models
 from flows.workspace import Workspace
-from models import registry
-from models.backtest import refuse_leaks
-from models.evaluation import delayed_test_set, predict
+from models.evaluation.backtest import refuse_leaks
+from models.evaluation.evaluate import delayed_test_set, predict
 from models.inference import Part
-from models.promoting.gate_guards import guards, leaking
-from models.promoting.promotion import compare, decide, refused_at_once
-from models.registry import SCORER
-from models.scoring import Finish, Stamp, score
-from models.tracking import Tracking
+from models.registry import registry
+from models.registry.guardrails import guards, leaking
+from models.registry.promotion import compare, decide, refused_at_once
+from models.registry.registry import SCORER
+from models.registry.tracking import Tracking
+from models.serving.score import Finish, Stamp, score
 from models.training import fit, training_set
 from tests.flows.shop import Shop, stagecast
 

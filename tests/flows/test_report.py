@@ -15,19 +15,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.rules.movement import NEWCOMERS, month_starts
-from features.store import read_current
-from features.timeline import day_date, day_number
-from flows.report.churn_words import WORDS
+from features.history.calendar import day_date, day_number
+from features.storage.scores_store import read_current
+from flows.report.churn_wording import WORDS
+from flows.report.customer_search import choose, people
 from flows.report.headlines import cells, headlines
-from flows.report.material import Material, gather
 from flows.report.metric_rows import HIGH, spark
 from flows.report.page import MOST_BYTES, figures, in_script, page
-from flows.report.people import choose, people
+from flows.report.report_data import Material, gather
 from flows.report.sankey import STEPS, sankey_data
+from flows.report.stage_transitions import NEWCOMERS, month_starts
 from flows.report.value_figures import quadrant_data
 from flows.workspace import Workspace
-from models.quadrants import NAMES, Cuts, segments
+from models.explaining.segments import NAMES, Cuts, segments
 from tests.flows.shop import Shop, stagecast
 from tests.page_blocks import ROOT
 

@@ -17,9 +17,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from features.store import read_current
-from flows.report.material import Material, gather
+from features.storage.scores_store import read_current
 from flows.report.page import page
+from flows.report.report_data import Material, gather
 from flows.workspace import Workspace
 from tests.flows.test_report import EVIL
 

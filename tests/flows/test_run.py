@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.archive import open_archive
-from features.build import TASKS
 from features.contracts import SCORED_ROW
-from features.store import read_current
+from features.storage.scores_store import read_current
+from features.table.feature_store import open_archive
+from features.table.snapshot_builder import TASKS
 from flows.workspace import Workspace
-from models import registry
-from models.registry import CHAMPION, SCORER
-from models.scoring import scoring_context, scoring_frame
+from models.registry import registry
+from models.registry.registry import CHAMPION, SCORER
+from models.serving.score import scoring_context, scoring_frame
 from tests.flows.shop import Shop, shared_prefect, stagecast
 
 VOLATILE = ["run_id", "scored_at", "scorer_version"]

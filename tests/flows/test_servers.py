@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features.store import read_current
+from features.storage.scores_store import read_current
 from flows.workspace import Workspace
-from models import registry
-from models.registry import SCORER
-from models.scoring import scoring_frame
-from models.tracking import Tracking
+from models.registry import registry
+from models.registry.registry import SCORER
+from models.registry.tracking import Tracking
+from models.serving.score import scoring_frame
 from tests.flows.shop import another_champion, stagecast, write_shop
 from tests.local_servers import LocalServer, local_server
 from tests.postgres_server import postgres_server

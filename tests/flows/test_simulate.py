@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features import config as configs
+from features.config import config as configs
 from tests.flows.shop import stagecast
 
 

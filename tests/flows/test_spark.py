@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from features import store
-from features.stores.runs import run_folder
+from features.storage import scores_store
+from features.storage.runs import run_folder
 from tests.flows.shop import stagecast, write_shop
 
 pytestmark = pytest.mark.spark
@@ -18,7 +18,7 @@ STAMPS = ["run_id", "scored_at"]
 
 
 def scores(output: Path) -> pd.DataFrame:
-    return store.read_current(output).scores.drop(columns=STAMPS)
+    return scores_store.read_current(output).scores.drop(columns=STAMPS)
 
 
 def test_features_and_scores_on_spark_are_those_of_one_machine(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_features_and_scores_on_spark_are_those_of_one_machine(tmp_path: Path) -
     shutil.copytree(own, spark)
     for name in ("features", "runs"):
         shutil.rmtree(spark / name)
-    (spark / store.STORE_FILE).unlink()
+    (spark / scores_store.STORE_FILE).unlink()
 
     built = stagecast("features", "--config", config, "--output", spark, "--set", "engine=spark")
     assert built.returncode == 0, built.stderr
@@ -57,7 +57,7 @@ def test_features_and_scores_on_spark_are_those_of_one_machine(tmp_path: Path) -
     assert dict(one.dtypes) == dict(other.dtypes)
     pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-9, atol=1e-12)
 
-    run = store.read_current(spark).run
+    run = scores_store.read_current(spark).run
     folder = run_folder(spark, run.run_id)
     assert len(list((folder / "scores").glob("*.parquet"))) >= 1
     # What a single customer is scored with later is stored as well.

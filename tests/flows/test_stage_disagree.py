@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from features.datasets import simulated
 from flows.simulate import write_config
+from simulator import simulate
 from tests.flows.shop import stagecast, write_shop
 
 AT = "2024-09-30"
@@ -25,7 +25,7 @@ SMALL = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("disagree")
-    simulated.simulate("reference", customers=2_000, seed=3, output=made)
+    simulate.simulate("reference", customers=2_000, seed=3, output=made)
     return made
 
 

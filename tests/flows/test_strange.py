@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.build import TASKS
 from features.errors import UserError
-from features.timeline import day_date
+from features.history.calendar import day_date
+from features.table.snapshot_builder import TASKS
 from flows.features import read_and_tally
 from flows.workspace import prepare
-from models.backtest import Backtested, backtest_task, why_not
-from models.backtesting.concerns import concerns
-from models.backtesting.origins import means
-from models.promoting.gates import failed, gates
+from models.evaluation.backtest import Backtested, backtest_task, why_not
+from models.evaluation.means_over_origins import means
+from models.evaluation.warnings import concerns
+from models.registry.backtest_gates import failed, gates
 from tests.strange_histories import HISTORIES, write
 
 pytestmark = pytest.mark.full

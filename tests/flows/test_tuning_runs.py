@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from flows.tuning import gate_gain, log_tuning
-from models import tracking
-from models.evaluation import Figure, Result, Test
+from models.evaluation.evaluate import Figure, Result, Test
+from models.fit_and_test import Trained
+from models.fitting.tuning import Trial, Tuned
 from models.inference import Part
-from models.learning.tuning import Trial, Tuned
-from models.trained import Trained
+from models.registry import tracking
 from models.training import LearnedFrom
 
 

@@ -13,8 +13,8 @@ import yaml
 
 from features.errors import UserError
 from flows.uplift import run_uplift
+from models.fitting.uplift_learner import encoded
 from models.inference import Part, uplift_effect
-from models.uplift import encoded
 
 
 def written(folder: Path, n: int = 3000, **changes: Any) -> str:

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from features.archive import open_archive
 from features.errors import UserError
-from features.margins import Margins, margin_shares
-from features.outcomes import outcomes
-from features.stores.runs import run_folder
+from features.storage.runs import run_folder
+from features.table.campaign_outcomes import outcomes
+from features.table.feature_store import open_archive
+from features.table.product_margins import Margins, margin_shares
 from flows import uplift_history
-from flows.plan import ALL, planned_from
+from flows.campaign_plan import ALL, planned_from
 from flows.target import write_plan
 from flows.workspace import Workspace
-from models.uplift_part import too_few
+from models.tasks.uplift import too_few
 from tests.flows.planned import made_up_scores, publish, published, simulated_shop, with_tallies
 
 AT = dt.date(2024, 10, 21)  # the day of the send C6

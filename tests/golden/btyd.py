@@ -56,6 +56,6 @@ def holdout_days() -> int:
 
 
 if __name__ == "__main__":
-    from models.btyd import MBGNBD
+    from models.fitting.btyd import MBGNBD
 
     print(MBGNBD().fit(inputs()).to_parameters())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from models import tracking
+from models.registry import tracking
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from scipy.special import hyp2f1
 from sklearn.base import clone
 
 from models import inference
-from models.btyd import BGNBD, MBGNBD, GammaGamma, fit_btyd
+from models.fitting.btyd import BGNBD, MBGNBD, GammaGamma, fit_btyd
 from tests.golden import btyd as golden
 from tests.golden import peer_btyd as peer
 

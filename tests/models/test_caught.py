@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import metrics
-from models.backtesting.concerns import concerns
-from models.churn import fit_churn
-from models.evaluation import Draws, Figure, Outputs, Test, figures_of
+from models.baselines.churn_baselines import one_snapshot_rfm
+from models.evaluation import metrics
+from models.evaluation.evaluate import Draws, Figure, Outputs, Test, figures_of
+from models.evaluation.warnings import concerns
 from models.inference import predict_churn
-from models.peers.churn_baselines import one_snapshot_rfm
+from models.tasks.churn import fit_churn
 from tests.models.test_churn import (
     DATES,
     HORIZON,

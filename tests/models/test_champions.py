@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from models.promoting.champions import REIGNS, begun, champion_at, noted, reigns
-from models.registry import CHAMPION, SCORER, Version
+from models.registry.champion_history import REIGNS, begun, champion_at, noted, reigns
+from models.registry.registry import CHAMPION, SCORER, Version
 
 
 def version(number: int, *moments: str, champion: bool = False) -> Version:

@@ -6,11 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference, metrics
-from models.churn import fit_churn, simple_share
+from models import inference
+from models.baselines import churn_baselines
+from models.evaluation import metrics
+from models.fitting.binary_ensemble import (
+    TwoClassRecipe,
+    customer_folds,
+    fit_logistic,
+    varying_columns,
+)
 from models.inference import Part, predict_churn
-from models.learning.two_class import TwoClassRecipe, customer_folds, fit_logistic, varying_columns
-from models.peers import churn_baselines
+from models.tasks.churn import fit_churn, simple_share
 
 DATES = [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-04-01"), pd.Timestamp("2024-05-01")]
 TEST_AT = pd.Timestamp("2024-06-01")

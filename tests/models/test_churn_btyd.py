@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.datasets import simulated
-from models import metrics
+from models.evaluation import metrics
+from models.fitting.btyd_blend import mixed_with_btyd
 from models.inference import sigmoid
-from models.learning.churn_btyd import mixed_with_btyd
+from simulator import simulate
 
 HORIZON = 91
 
@@ -19,7 +19,7 @@ HORIZON = 91
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     folder: Path = tmp_path_factory.mktemp("btyd")
-    simulated.simulate("btyd", customers=3_000, seed=8, output=folder)
+    simulate.simulate("btyd", customers=3_000, seed=8, output=folder)
     truth = pd.read_parquet(folder / "truth" / "snapshots")
     truth = truth[truth["snapshot_at"] == truth["snapshot_at"].max()].reset_index(drop=True)
     drawn = np.random.default_rng(4).random(len(truth)) < truth["p_no_purchase"]

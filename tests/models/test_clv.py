@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import UserError
-from models import inference, metrics
-from models.clv import conformal_ends, fit_clv, level_correction, predict
+from models import inference
+from models.baselines import clv_baselines
+from models.evaluation import metrics
+from models.fitting.clv_distribution import Snapshot, tail_of
 from models.inference import Part
-from models.learning.clv_shape import Snapshot, tail_of
-from models.peers import clv_baselines
+from models.tasks.clv import conformal_ends, fit_clv, level_correction, predict
 from tests.purchase_frames import HORIZON, START, histories, rolling
 
 MONEY = ["clv", "clv_low", "clv_high", "expected_orders", "p_any_order", "average_order_value"]

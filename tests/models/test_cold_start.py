@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference, metrics
+from models import inference
+from models.evaluation import metrics
+from models.fitting.cold_start import fit_back_off
 from models.inference import backed_off, fact_columns
-from models.learning.cold_start import fit_back_off
 
 CHANNELS = {"email": -1.5, "social": 1.5, "search": 0.0}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.backtesting.concerns import concerns
+from models.evaluation.warnings import concerns
 
 
 def record(model: str, method: str, metric: str, value: float | None) -> dict[str, Any]:

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.archive import Archive, store
-from features.config import load
-from features.tallies import tally
-from models import inference, registry
-from models.evaluation import predict
+from features.aggregates.daily_aggregates import tally
+from features.config.config import load
+from features.table.feature_store import Archive, store
+from models import inference
+from models.evaluation.evaluate import predict
 from models.inference import Part
-from models.promoting.promotion import definitions, recipe_hash
-from models.scoring import late_days_of, scorer_head, scoring_frame
+from models.registry import registry
+from models.registry.promotion import definitions, recipe_hash
+from models.serving.score import late_days_of, scorer_head, scoring_frame
 from models.training import fit, training_set
 from tests.flows.shop import write_shop
 

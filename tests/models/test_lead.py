@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import metrics
-from models.clv import fit_clv
-from models.evaluation import Test, predict
+from models.baselines.lead_points import weighed
+from models.evaluation import metrics
+from models.evaluation.evaluate import Test, predict
 from models.explaining.lead_reasons import Events, contributions, ranked, reasons
 from models.inference import Part, clv_first_purchase, lead_columns
-from models.lead import fit_leads, leads_of, plain_share, score_map
-from models.peers.lead_points import weighed
-from models.promoting.promotion import lead_loss
+from models.registry.promotion import lead_loss
+from models.tasks.clv import fit_clv
+from models.tasks.lead import fit_leads, leads_of, plain_share, score_map
 from tests.purchase_frames import HORIZON, histories, rolling
 
 AT = 1000

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.backtesting.leaks import LEAST, suspects
+from models.evaluation.leakage import LEAST, suspects
 from models.training import TrainingSet
 from tests.models.test_churn import DATES, feature_frame, history
 from tests.purchase_frames import histories, snapshot

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import metrics
-from models.measures import Outputs, lead_measures, measures
+from models.evaluation import metrics
+from models.evaluation.task_metrics import Outputs, lead_measures, measures
 
 RNG = np.random.default_rng(4)
 N = 60

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from models import metrics
+from models.evaluation import metrics
 
 NAN = float("nan")
 RISING = np.arange(1.0, 161.0)

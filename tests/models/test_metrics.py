@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from models import metrics
+from models.evaluation import metrics
 
 RNG = np.random.default_rng(3)
 P = np.round(RNG.beta(0.6, 2.0, 700), 2)  # rounded: many ties

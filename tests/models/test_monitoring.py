@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 
-from models.metrics import auc
-from models.monitors.monitoring_alarms import Alarm, followed, marked_told, to_tell
-from models.monitors.monitoring_drift import (
+from models.evaluation.metrics import auc
+from models.monitoring.alarms import Alarm, followed, marked_told, to_tell
+from models.monitoring.drift import (
     MISSING,
     OTHER,
     Distribution,
@@ -24,15 +24,9 @@ from models.monitors.monitoring_drift import (
     psi,
     same_shares,
 )
-from models.monitors.monitoring_findings import Finding
-from models.monitors.monitoring_performance import (
-    BaseRate,
-    Matured,
-    auc_error,
-    base_rate_drift,
-    judged,
-)
-from models.monitors.monitoring_volume import buyers_rate, freshness, volume
+from models.monitoring.findings import Finding
+from models.monitoring.performance import BaseRate, Matured, auc_error, base_rate_drift, judged
+from models.monitoring.volume import buyers_rate, freshness, volume
 
 THROUGH = 18_400
 COUNTS = st.lists(st.integers(0, 500), min_size=3, max_size=8)

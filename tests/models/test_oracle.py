@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.datasets import simulated
-from features.datasets.hidden_truth import HiddenTruth
 from features.errors import UserError
-from features.timeline import day_number
-from models.backtesting.oracle import gaps, oracle_page
+from features.history.calendar import day_number
+from models.evaluation.oracle_bounds import gaps, oracle_page
+from simulator import simulate
+from simulator.ground_truth_reader import HiddenTruth
 
 AT = day_number(dt.date(2024, 4, 1))
 
@@ -21,7 +21,7 @@ AT = day_number(dt.date(2024, 4, 1))
 @pytest.fixture(scope="module", params=["reference", "btyd"])
 def simulation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
-    simulated.simulate(request.param, customers=400, seed=2, output=folder)
+    simulate.simulate(request.param, customers=400, seed=2, output=folder)
     return folder / "truth"
 
 

@@ -11,11 +11,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from features.errors import UserError
-from models.backtest import require_earned_calibration
-from models.backtesting import origin_page
-from models.backtesting.origins import Chances, calibration_choice, means
-from models.evaluation import Figure, compared, ends
-from models.figures import origin_plots
+from models.evaluation import origin_page
+from models.evaluation.backtest import require_earned_calibration
+from models.evaluation.evaluate import Figure, compared, ends
+from models.evaluation.means_over_origins import Chances, calibration_choice, means
+from models.plots import origin_plots
 
 DATES = ("2021-03-01", "2021-06-01")
 

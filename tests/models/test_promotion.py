@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from features.config import find, load
-from models.promoting.promotion import Comparison, decide, recipe_hash, same_recipe
+from features.config.config import find, load
+from models.registry.promotion import Comparison, decide, recipe_hash, same_recipe
 
 
 def comparison(task: str, champion: float, low: float, high: float) -> Comparison:

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.catalog import FeatureSpec
+from features.table.feature_catalog import FeatureSpec
 from models import inference
-from models.clv import fit_clv
 from models.explaining.attribution import LeafTable
 from models.explaining.reasons import (
     CODES,
@@ -20,8 +19,9 @@ from models.explaining.reasons import (
     reasons,
     value_additions,
 )
+from models.fitting.binary_ensemble import fit_logistic
 from models.inference import Part
-from models.learning.two_class import fit_logistic
+from models.tasks.clv import fit_clv
 from tests.purchase_frames import histories, rolling
 
 CONTEXT = {"population_gap_days": 20.0}

@@ -11,7 +11,7 @@ import pytest
 
 from models import inference
 from models.inference import Part
-from models.recorded_stage import FOLDS, fit_recorded_stage
+from models.tasks.stage_from_crm import FOLDS, fit_recorded_stage
 from tests.lifecycle_frames import STAGES, contexts, life, split
 
 CONTEXT = {"population_gap_days": 12.0}

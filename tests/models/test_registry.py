@@ -18,7 +18,8 @@ import pytest
 
 from features.contracts import SCORED_ROW
 from features.errors import UserError
-from models import inference, registry
+from models import inference
+from models.registry import registry
 
 COLUMNS = ["purchase__count_30d", "cadence__gap_shrunk"]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import metrics
-from models.backtesting.resampling import ON_DRAWS, customer_draws, drawn
+from models.evaluation import metrics
+from models.evaluation.customer_bootstrap import ON_DRAWS, customer_draws, drawn
 
 ROWS, CLASSES, PERIODS = 90, 3, 4
 
@@ -101,7 +101,7 @@ def test_many_rows_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     y, p = chances(random)
     counts = random.poisson(1.0, (7, ROWS))
     whole = drawn(metrics.auc, counts, y, p)
-    monkeypatch.setattr("models.backtesting.resampling.AT_ONCE", 2 * ROWS)
+    monkeypatch.setattr("models.evaluation.customer_bootstrap.AT_ONCE", 2 * ROWS)
     np.testing.assert_array_equal(drawn(metrics.auc, counts, y, p), whole)
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference, metrics
-from models.learning import multiclass
-from models.learning.selection import MOST_COLUMNS, row_limit, strongest
-from models.transition import fit_transition
+from models import inference
+from models.evaluation import metrics
+from models.fitting import multiclass_trees
+from models.fitting.feature_selection import MOST_COLUMNS, row_limit, strongest
+from models.tasks.transition import fit_transition
 from tests.lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 
 
@@ -58,7 +59,7 @@ def test_a_transition_model_of_wide_data_is_as_good(monkeypatch: pytest.MonkeyPa
     losses, columns = [], []
     truth = np.where(test["period"] > 0, test["next_code"], len(STAGES)).astype(int)
     for most in (60, 10_000):
-        monkeypatch.setattr("models.learning.selection.MOST_COLUMNS", most)
+        monkeypatch.setattr("models.fitting.feature_selection.MOST_COLUMNS", most)
         part = fit_transition(
             train,
             contexts(train),
@@ -79,8 +80,8 @@ def test_a_transition_model_of_wide_data_is_as_good(monkeypatch: pytest.MonkeyPa
 
 
 def test_rows_are_thinned_by_whole_customers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiclass, "MAX_ROWS", 500)
+    monkeypatch.setattr(multiclass_trees, "MAX_ROWS", 500)
     frame = life(400, snapshots=3)
-    thin = multiclass.thinned(frame)
+    thin = multiclass_trees.thinned(frame)
     assert 400 < len(thin) < 600
     assert (thin.groupby("customer_id").size() == 3).all()

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference, metrics
+from models import inference
+from models.baselines import stage_baselines
+from models.evaluation import metrics
+from models.fitting import multiclass_trees
 from models.inference import Part
-from models.learning import multiclass
-from models.peers import stage_baselines
-from models.stage import fit_stage
+from models.tasks.stage import fit_stage
 from tests.lifecycle_frames import STAGES, contexts, life, split
 
 
@@ -172,7 +173,7 @@ def test_columns_that_follow_the_calendar_are_left_out():
         same__thing=1.0,
         **dict.fromkeys(names, values),
     )
-    kept = multiclass.steady_columns(
+    kept = multiclass_trees.steady_columns(
         frame, [*names, "purchase__count_all", "tenure__days", "same__thing"]
     )
     assert kept == ["purchase__count_90d", "purchase__count_60d"]

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from features.errors import UserError
-from models import tracking
+from models.registry import tracking
 
 
 def test_what_is_logged_can_be_read_back(store):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models import tracking
+from models.registry import tracking
 from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import inference, metrics
+from models import inference
+from models.baselines import transition_baselines
+from models.evaluation import metrics
 from models.inference import Part
-from models.peers import transition_baselines
-from models.transition import fit_transition
+from models.tasks.transition import fit_transition
 from tests.lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 
 GRID = {"periods": PERIODS, "period_days": PERIOD_DAYS}

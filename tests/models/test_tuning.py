@@ -7,11 +7,11 @@ import sys
 import pandas as pd
 import pytest
 
-from features.config_parts.task_config import Tune
+from features.config.tasks import Tune
 from features.errors import UserError
-from models.learning import tuning
-from models.learning.multiclass import TREES
-from models.learning.tuning import Tuned, tune
+from models.fitting import tuning
+from models.fitting.multiclass_trees import TREES
+from models.fitting.tuning import Tuned, tune
 from models.training import TrainingSet
 from tests.lifecycle_frames import STAGES, contexts, life, split
 

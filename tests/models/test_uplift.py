@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import uplift
+from models.evaluation.uplift_curves import compared, ranked, share_better, true_qini
+from models.fitting import uplift_learner
+from models.fitting.uplift_learner import Experiment, encoded, fit, folds
 from models.inference import Part, uplift_effect
-from models.uplift import Experiment, encoded, fit, folds
-from models.uplift_curves import compared, ranked, share_better, true_qini
 
 
 def experiment(n: int, seed: int, *, effect: float = 0.15) -> tuple[Experiment, np.ndarray]:
@@ -76,7 +76,7 @@ def test_people_are_never_in_two_folds() -> None:
     groups = np.repeat(np.arange(100), 3)
     fold = folds(groups, seed=1)
     assert all(len(set(fold[groups == person])) == 1 for person in range(100))
-    assert set(fold) == set(range(uplift.FOLDS))
+    assert set(fold) == set(range(uplift_learner.FOLDS))
 
 
 def test_texts_keep_their_codes_and_new_ones_are_missing() -> None:

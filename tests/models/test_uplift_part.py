@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.fitting.uplift_learner import Experiment
 from models.inference import Part, predict_scores, uplift_rows
-from models.uplift import Experiment
-from models.uplift_part import History, fit_uplift, told, too_few
+from models.tasks.uplift import History, fit_uplift, told, too_few
 
 
 def history(name: str, *, effect: float, mean: float, n: int = 3000, seed: int = 1) -> History:

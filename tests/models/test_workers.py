@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from features.archive import Archive, store
-from features.config import load
+from features.aggregates.daily_aggregates import tally
+from features.config.config import load
 from features.errors import UserError
-from features.tallies import tally
+from features.table.feature_store import Archive, store
 from models.serving.workers import workers
 from tests.flows.shop import write_shop
 

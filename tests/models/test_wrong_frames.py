@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import inference, registry
+from models import inference
+from models.registry import registry
 from tests.models.test_registry import FEATURES, HEAD, make_frame, make_part
 
 ROWS = 12

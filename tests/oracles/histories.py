@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from features.build import Builder
-from features.config import Config
-from features.tallies import tally
-from features.timeline import day_number
+from features.aggregates.daily_aggregates import tally
+from features.config.config import Config
+from features.history.calendar import day_number
+from features.table.snapshot_builder import Builder
 
 ZONE = ZoneInfo("America/New_York")
 LATEST = day_number(dt.date(2030, 1, 1))

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from features.build import Builder
-from features.config import Config
+from features.aggregates.daily_aggregates import Tallies, tally
+from features.config.config import Config
 from features.errors import UserError
-from features.sources import ReadReport
-from features.tallies import Tallies, tally
-from features.timeline import day_number
-from features.windows import history
+from features.history.calendar import day_number
+from features.history.history import history
+from features.sources.events import ReadReport
+from features.table.snapshot_builder import Builder
 
 LATEST = day_number(dt.date(2022, 1, 1))
 STAGES = {

@@ -16,13 +16,13 @@ import pandas as pd
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.build import Builder
-from features.config_parts.marked import Spot
+from features.config.yaml_with_lines import Spot
 from features.contracts import ROLES
 from features.errors import UserError
-from features.rules.stays import present_stay
-from features.rules.taxonomy import parse
-from features.stages import stage_at, timers
+from features.lifecycle.stage_engine import stage_at, timers
+from features.lifecycle.stage_spells import present_stay
+from features.lifecycle.taxonomy_parser import parse
+from features.table.snapshot_builder import Builder
 from tests.oracles import loops
 from tests.oracles.histories import TAXONOMY, Event, builder, shops
 from tests.oracles.loops import as_of, inside, stage_of

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features import config as configs
-from features.build import Builder
+from features.aggregates.daily_aggregates import tally
+from features.config import config as configs
 from features.errors import UserError
+from features.history.calendar import day_date, day_number
+from features.lifecycle.stage_engine import stage_at
 from features.metrics.metric_catalog import METRICS
 from features.metrics.metric_inputs import Inputs, Period, lead_sources
 from features.metrics.metric_table import metric_table, periods
-from features.reading.spend import read_spend
-from features.stages import stage_at
-from features.tallies import tally
-from features.timeline import day_date, day_number
+from features.sources.acquisition_spend import read_spend
+from features.table.snapshot_builder import Builder
 
 FIRST = dt.date(2023, 1, 1)
 CONFIG = """\
@@ -346,9 +346,9 @@ def test_every_stage_shows_the_metrics_its_taxonomy_names(
 
 
 def test_activecampaigns_metrics_are_defined_too() -> None:
-    from features.config_parts.marked import Spot
+    from features.config.yaml_with_lines import Spot
+    from features.lifecycle.taxonomy_parser import parse
     from features.metrics.metric_catalog import named
-    from features.rules.taxonomy import parse
 
     for name in ("activecampaign", "omnisend"):
         content = configs.parse_yaml(configs.find(f"stages/{name}.yaml"))

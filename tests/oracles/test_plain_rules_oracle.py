@@ -11,15 +11,15 @@ import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.config import Config
+from features.aggregates.daily_aggregates import Tallies, tally
+from features.config.config import Config
 from features.errors import UserError
-from features.rules.conditions import InStage
-from features.rules.standing import standing_facts
-from features.rules.stays import present_stay
-from features.rules.taxonomy import Taxonomy, load_taxonomy
-from features.stages import stage_at
-from features.tallies import Tallies, tally
-from features.windows import history
+from features.history.history import history
+from features.lifecycle.rule_language import InStage
+from features.lifecycle.stage_engine import stage_at
+from features.lifecycle.stage_spells import present_stay
+from features.lifecycle.sub_stages_and_flags import standing_facts
+from features.lifecycle.taxonomy_parser import Taxonomy, load_taxonomy
 from tests.oracles import plain_rules
 from tests.oracles.histories import LATEST, Event, config, shops, write
 from tests.oracles.loops import SIGNS

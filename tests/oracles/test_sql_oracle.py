@@ -15,11 +15,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.build import Builder
-from features.config import load
-from features.tallies import tally
-from features.timeline import day_date, day_number
-from features.windows import history
+from features.aggregates.daily_aggregates import tally
+from features.config.config import load
+from features.history.calendar import day_date, day_number
+from features.history.history import history
+from features.table.snapshot_builder import Builder
 from tests.oracles.histories import WINDOWS, Event, builder, shops
 from tests.oracles.loops import ROLE_TYPES
 

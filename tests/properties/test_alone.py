@@ -12,10 +12,10 @@ import pandas as pd
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.build import Builder
-from features.everybody import Everybody
-from features.reading import event_rows
-from features.tallies import tally
+from features.aggregates.daily_aggregates import tally
+from features.sources import api_events
+from features.table.population_statistics import Everybody
+from features.table.snapshot_builder import Builder
 from tests.oracles.histories import LATEST, Event, config, shops, write
 
 QUICK = (Phase.explicit, Phase.generate)
@@ -79,7 +79,7 @@ def test_one_customer_alone_is_as_among_all(
         kept = everyone.history.customers.tolist()
         group = data.draw(st.sets(st.sampled_from(kept), min_size=1, max_size=2))
         mine = rows([e for e in branded if e.customer in group])
-        alone = event_rows.write(mine, shop, folder / "mine.csv")
+        alone = api_events.write(mine, shop, folder / "mine.csv")
         tallies, _ = tally(alone, latest=LATEST, quarantine=aside)
         some = Builder.of_some(shop, tallies, Everybody.from_json(stored))
         for full, part in (

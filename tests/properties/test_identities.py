@@ -17,14 +17,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.build import TASKS, Builder, Task
+from features.aggregates.daily_aggregates import tally
 from features.errors import UserError
-from features.reading.connection import connect
-from features.reading.identities import UNLINKED, linked, spans
-from features.reading.quarantine import ReadReport
-from features.rules.standing import standing
-from features.tallies import tally
-from features.timeline import day_date, day_number
+from features.history.calendar import day_date, day_number
+from features.lifecycle.sub_stages_and_flags import standing
+from features.sources.duckdb_connection import connect
+from features.sources.identity_resolution import UNLINKED, linked, spans
+from features.sources.quarantine import ReadReport
+from features.table.snapshot_builder import TASKS, Builder, Task
 from tests.oracles.histories import (
     LATEST,
     ZONE,

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from features import archive as archives
 from features import families
-from features.archive import open_archive
-from features.build import Builder
-from features.built_by import built_by
-from features.catalog import Feature, FeatureSpec
-from features.config import Config
-from flows import refresh as refreshing
-from flows.refresh import Read, refresh
+from features.config.config import Config
+from features.table import feature_store
+from features.table.build_fingerprint import built_by
+from features.table.feature_catalog import Feature, FeatureSpec
+from features.table.feature_store import open_archive
+from features.table.snapshot_builder import Builder
+from flows import update_aggregates
+from flows.update_aggregates import Read, refresh
 from flows.workspace import Workspace
 from tests.oracles.histories import Event, config, local, shops, write
 
@@ -42,9 +42,9 @@ def write_day(folder: Path, number: int, events: Sequence[Event]) -> None:
 
 def merged(builder_folder: Path, shop: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The stored tallies in one form, however many segments they lie in."""
-    manifest = archives.stored_manifest(builder_folder)
+    manifest = feature_store.stored_manifest(builder_folder)
     assert manifest is not None
-    stored = archives.segments.read(builder_folder / "features" / "tallies", manifest.segments)
+    stored = feature_store.segments.read(builder_folder / "features" / "tallies", manifest.segments)
     daily, chosen = (
         table.to_pandas().astype(dict.fromkeys(keys[:-2], str))
         for table, keys in ((stored.daily, DAILY), (stored.attributes, CHOSEN))
@@ -243,9 +243,9 @@ def test_a_killed_addition_leaves_the_old_and_the_next_one_adds_again(
         def die(*_: object) -> None:
             raise KeyboardInterrupt
 
-        killed.setattr(archives.Manifest, "save", die)
+        killed.setattr(feature_store.Manifest, "save", die)
         with pytest.raises(KeyboardInterrupt):
-            refreshing.refresh(space, shop)
+            update_aggregates.refresh(space, shop)
     pd.testing.assert_frame_equal(merged(space.output, shop)[0], before)
     assert refresh(space, shop).how == "added"
     assert merged(space.output, shop)[0]["value"].sum() == 1600

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from features.families import FAMILIES
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from features.build import TASKS, Task
-from features.families import FAMILIES
-from features.timeline import day_date, day_number
+from features.history.calendar import day_date, day_number
+from features.table.snapshot_builder import TASKS, Task
 from tests.oracles.histories import TYPES, Event, builder, local, shops
 
 MIDNIGHT = "00:00"

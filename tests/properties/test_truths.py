@@ -11,10 +11,10 @@ import pandas as pd
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.reading.stage_records import declared, read_records, stage_records
-from features.rules.taxonomy import load_taxonomy
-from features.stages import stage_at
-from features.timeline import day_number
+from features.history.calendar import day_number
+from features.lifecycle.stage_engine import stage_at
+from features.lifecycle.taxonomy_parser import load_taxonomy
+from features.sources.crm_stage_history import declared, read_records, stage_records
 from tests.oracles.histories import LATEST, ZONE, Event, builder, local, shops
 from tests.stage_tables import Record, recorded_config
 

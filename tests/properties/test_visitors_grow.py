@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features import archive as archives
-from features.archive import open_archive, read_tallies
-from features.config import Config
-from flows.refresh import refresh
+from features.config.config import Config
+from features.table import feature_store
+from features.table.feature_store import open_archive, read_tallies
+from flows.update_aggregates import refresh
 from flows.workspace import Workspace
 from tests.oracles.histories import TAXONOMY
 from tests.properties.test_increments import merged
@@ -175,4 +175,4 @@ def test_a_changed_file_of_links_reads_everything_anew(tmp_path: Path) -> None:
     deliver(tmp_path, 0, events, links.assign(customer="b"))
     assert refresh(space, config).how == "all"
     compare(space, config, tmp_path / "anew")
-    assert archives.stored_manifest(space.output) is not None
+    assert feature_store.stored_manifest(space.output) is not None

@@ -13,13 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.build import Builder
-from features.config_parts.marked import Spot
-from features.rules.facts import Facts
-from features.rules.stage_definitions import Taxonomy
-from features.rules.taxonomy import parse
-from features.stages import FURTHEST_CLOCK, MOST_PURCHASES_ASKED, decide, stage_at, timers
-from features.timeline import day_number
+from features.config.yaml_with_lines import Spot
+from features.history.calendar import day_number
+from features.lifecycle.rule_evaluation import Facts
+from features.lifecycle.stage_engine import (
+    FURTHEST_CLOCK,
+    MOST_PURCHASES_ASKED,
+    decide,
+    stage_at,
+    timers,
+)
+from features.lifecycle.taxonomy import Taxonomy
+from features.lifecycle.taxonomy_parser import parse
+from features.table.snapshot_builder import Builder
 from tests.oracles import loops
 from tests.oracles.histories import TAXONOMY, Event, builder, local
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.build import Builder
 from features.errors import UserError
-from features.timeline import day_number
+from features.history.calendar import day_number
+from features.table.snapshot_builder import Builder
 from models import inference
 from tests.oracles.histories import Event, builder, local
 

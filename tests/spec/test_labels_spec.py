@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from features.build import Builder
-from features.timeline import day_number
+from features.history.calendar import day_number
+from features.table.snapshot_builder import Builder
 from tests.oracles.histories import Event, builder, local
 
 AT = day_number(dt.date(2021, 3, 16))

@@ -11,15 +11,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from features.build import Builder
-from features.config import Config, load
-from features.config_parts.marked import read
+from features.aggregates.daily_aggregates import Tallies, tally
+from features.config.config import Config, load
+from features.config.yaml_with_lines import read
 from features.errors import UserError
-from features.rules.standing import explain, standing
-from features.rules.taxonomy import load_taxonomy, parse
-from features.stages import stage_at
-from features.tallies import Tallies, tally
-from features.timeline import day_number
+from features.history.calendar import day_number
+from features.lifecycle.stage_engine import stage_at
+from features.lifecycle.sub_stages_and_flags import explain, standing
+from features.lifecycle.taxonomy_parser import load_taxonomy, parse
+from features.table.snapshot_builder import Builder
 from flows.cli import app
 from tests.oracles.histories import LATEST, Event, builder, config, local, write
 

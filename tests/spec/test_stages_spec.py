@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from features.build import Builder
-from features.config_parts.marked import Spot
-from features.rules.taxonomy import parse
-from features.stages import stage_at, timers
-from features.timeline import day_number
+from features.config.yaml_with_lines import Spot
+from features.history.calendar import day_number
+from features.lifecycle.stage_engine import stage_at, timers
+from features.lifecycle.taxonomy_parser import parse
+from features.table.snapshot_builder import Builder
 from tests.oracles.histories import Event, builder, local
 
 # L 5: lapsed after more than 5 days; w 7, k 2: loyal with 2 purchase days in 7; m 1: new buyer.

@@ -1,0 +1,234 @@
+"""Exports: audience files that any tool can open safely, and a manifest that says what they are."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import hashlib
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from campaigns.planning import CampaignPlan
+from campaigns.playbook import Playbook
+from features.storage.runs import sync
+
+# Columns of an audience file; the date of the scores stands in the manifest.
+FILE_COLUMNS = (
+    "campaign_id",
+    "customer_id",
+    "channel",
+    "rank",
+    "expected_value",
+    "arm",
+    "change",
+    "entered_at",
+    "expires_at",
+    "reasons",
+)
+AUDIENCE_SCHEMA = pa.schema(
+    [
+        ("campaign_id", pa.string()),
+        ("customer_id", pa.string()),
+        ("snapshot_at", pa.date32()),
+        ("channel", pa.string()),
+        ("rank", pa.int64()),
+        ("expected_value", pa.float64()),
+        ("arm", pa.string()),
+        ("change", pa.string()),
+        ("entered_at", pa.date32()),
+        ("expires_at", pa.date32()),
+        ("reasons", pa.string()),
+    ]
+)
+MANIFEST_FILE = "manifest.json"
+CONSENT_NOTES = {
+    "not_recorded": (
+        "Plan only: no consent is recorded, so these files hold customer ids and no contact "
+        "keys. Do not send to them before consent has been checked."
+    ),
+    "managed_elsewhere": "Consent is managed elsewhere: the sending tool must apply it.",
+    "recorded": "Consent is recorded: everyone listed has given it for the channel by that day.",
+}
+
+# What a spreadsheet takes for a formula: these signs (also full width), at the start of a cell
+# or after blanks that an import trims.
+_FORMULA = re.compile(r"^[\s\x00]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
+_PLAIN_NUMBER = re.compile(r"^[+-]?\d+(\.\d+)?$", re.ASCII)
+
+
+@dataclass(frozen=True)
+class ExportRun:
+    """What a manifest says of the run that wrote it.
+
+    Attributes
+    ----------
+    run_id, scorer_version, model_versions
+        The run, the champion, and the parts within it.
+    written_at
+        When, given by the flow.
+    guard
+        What the re-staging guard must remember (`campaigns.entrant_guard.GuardState.told`).
+    """
+
+    run_id: str
+    scorer_version: str
+    model_versions: Mapping[str, Any] = field(default_factory=dict)
+    written_at: dt.datetime | None = None
+    guard: Mapping[str, Any] | None = None
+
+
+def safe_cell(text: str) -> str:
+    """Text that no spreadsheet runs: a leading ``'`` is put before what looks like a formula.
+
+    Plain numbers such as ``-5`` stay as they are: a spreadsheet reads them as numbers.
+    """
+    if _FORMULA.match(text) and not _PLAIN_NUMBER.match(text):
+        return f"'{text}"
+    return text
+
+
+def audience_table(plan: CampaignPlan) -> pa.Table:
+    """The plan's audience for the scores store: `AUDIENCE_SCHEMA`, dates as dates."""
+    frame = plan.audience.assign(rank=plan.audience["rank"].astype("Int64"))
+    return pa.Table.from_pandas(frame, schema=AUDIENCE_SCHEMA, preserve_index=False)
+
+
+def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list[Path]:
+    """Write ``<campaign>.csv`` for every campaign (both arms), then ``manifest.json``.
+
+    CSV with a header, comma separated, UTF-8, members by rank and then the removed; dates as
+    YYYY-MM-DD; an empty cell is null. Each file appears whole or not at all.
+
+    Parameters
+    ----------
+    plan
+        The campaigns' plan.
+    folder
+        Where to write; made if absent.
+    run
+        The run's id and scorer version, for the manifest.
+
+    Returns
+    -------
+    list of Path
+        The audience files, then the manifest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths, described = [], []
+    for playbook in plan.playbooks:
+        rows = plan.audience[plan.audience["campaign_id"] == playbook.campaign]
+        content, escaped = _csv(rows)
+        path = folder / f"{playbook.campaign}.csv"
+        write_whole(path, content)
+        paths.append(path)
+        facts = plan.table[plan.table["campaign_id"] == playbook.campaign].iloc[0].to_dict()
+        described.append(_described(playbook, rows, facts, content) | {"escaped_cells": escaped})
+    manifest = folder / MANIFEST_FILE
+    text = json.dumps(_manifest(plan, run, described), indent=2, ensure_ascii=False) + "\n"
+    write_whole(manifest, text.encode("utf-8"))
+    return [*paths, manifest]
+
+
+def _csv(rows: pd.DataFrame) -> tuple[bytes, int]:
+    """File content, and how many cells had to be made safe."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(FILE_COLUMNS)
+    escaped = 0
+    for row in rows[list(FILE_COLUMNS)].itertuples(index=False, name=None):
+        shown = [cell_text(value) for value in row]
+        safe = [
+            safe_cell(cell) if isinstance(value, str) else cell
+            for cell, value in zip(shown, row, strict=True)
+        ]
+        escaped += sum(a != b for a, b in zip(shown, safe, strict=True))
+        writer.writerow(safe)
+    return text.getvalue().encode("utf-8"), escaped
+
+
+def cell_text(value: Any) -> str:
+    """A value as files show it: dates as YYYY-MM-DD, null as nothing."""
+    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, dt.datetime):
+        return value.strftime("%Y-%m-%d")
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else f"{value:.4f}"
+    return str(value)
+
+
+def _described(
+    playbook: Playbook, rows: pd.DataFrame, facts: dict[str, Any], content: bytes
+) -> dict[str, Any]:
+    """What the manifest says of one audience file."""
+    members = rows[rows["change"] != "removed"]
+    return {
+        "campaign_id": playbook.campaign,
+        "title": playbook.title,
+        "file": f"{playbook.campaign}.csv",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "rows": len(rows),
+        "members": len(members),
+        "arms": {arm: int((members["arm"] == arm).sum()) for arm in ("treatment", "control")},
+        "changes": {
+            change: int((rows["change"] == change).sum()) for change in ("added", "kept", "removed")
+        },
+        "control_share": playbook.control_share,
+        "channel": ", ".join(playbook.channels),
+        "offer": playbook.offer.text,
+        "success": playbook.success.metric,
+        "success_within_days": playbook.success.within_days,
+        "expected_value": round(float(facts["expected_value"]), 4),
+        "cost": round(float(facts["cost"]), 4),
+        "value_label": facts["value_label"],
+        "value_means": facts["value_means"],
+        "smallest_detectable_effect": _rounded(facts["smallest_detectable_effect"]),
+        "max_contacts": playbook.max_contacts,
+        "held": facts["held"],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else round(value, 4)
+
+
+def _manifest(
+    plan: CampaignPlan, run: ExportRun, described: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "snapshot_at": plan.snapshot_at.date().isoformat(),
+        "scorer_version": run.scorer_version,
+        "model_versions": dict(run.model_versions),
+        "consent_basis": plan.consent,
+        "plan_only": plan.plan_only,
+        "contact_keys": [],
+        "note": CONSENT_NOTES[plan.consent],
+        "value_label": ", ".join(sorted(set(plan.table["value_label"]))),
+        "columns": list(FILE_COLUMNS),
+        "campaigns": described,
+        "exclusions": plan.exclusions.to_dict("records"),
+        "guard": run.guard,
+    }
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.tmp")
+    unfinished.write_bytes(content)
+    sync(unfinished)
+    os.replace(unfinished, path)
+    sync(path.parent)

@@ -1,0 +1,182 @@
+"""Column maps of export targets: one YAML a target, checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from campaigns.contact_normalisation import FORMS
+from campaigns.rules import is_known
+from features.config.customers import CONTACT_KEYS
+from features.config.types import Strict
+from features.config.yaml_loading import parse_yaml, problem
+from features.errors import UserError
+
+# What a row of an export knows of its campaign and membership.
+AUDIENCE = (
+    "campaign_id",
+    "campaign_title",
+    "customer_id",
+    "channel",
+    "rank",
+    "expected_value",
+    "change",
+    "entered_at",
+    "expires_at",
+    "offer",
+    "snapshot_at",
+)
+# Columns of receiving tools that are theirs to fill, whatever a map says.
+FORBIDDEN = {
+    "klaviyo": ("predicted", "expected date of next order", "churn risk", "$consent"),
+    "hubspot": ("lifecyclestage", "lifecycle stage", "hs_"),
+}
+
+
+class MappedColumn(Strict):
+    """A column of the exported file.
+
+    Attributes
+    ----------
+    name
+        Header, as the target documents it.
+    source
+        Contact key, audience column or scored column; YAML key ``from``.
+    form
+        How the text is normalised; YAML key ``as``.
+    sha256
+        Whether the normalised text is hashed.
+    constant
+        The same text in every row, instead of `source`.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    source: str | None = Field(default=None, alias="from")
+    form: str = Field(default="text", alias="as")
+    sha256: bool = False
+    constant: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> MappedColumn:
+        if (self.source is None) == (self.constant is None):
+            raise ValueError("a column needs either `from` or `constant`")
+        if self.form not in FORMS:
+            raise ValueError(f"unknown form {self.form!r}; one of: {', '.join(FORMS)}")
+        if self.source is not None and not (
+            self.source in CONTACT_KEYS or self.source in AUDIENCE or is_known(self.source)
+        ):
+            raise ValueError(
+                f"unknown column {self.source!r}; a contact key ({', '.join(CONTACT_KEYS)}), "
+                f"an audience column ({', '.join(AUDIENCE)}), or a scored column"
+            )
+        return self
+
+    @property
+    def is_contact(self) -> bool:
+        """Whether it says how a person can be reached."""
+        return self.source in CONTACT_KEYS
+
+
+class TargetMap(Strict):
+    """What one receiving tool is given.
+
+    Attributes
+    ----------
+    target
+        Folder under ``exports/``.
+    format
+        ``table``: one database table of all campaigns.
+    together
+        One file for all campaigns instead of one each.
+    needs
+        Headers of which at least one must be filled; rows without are left out and counted.
+    ads
+        Advertising: rows need the consent ``ads``, and stand in files of their own by it.
+    channels
+        Channels whose members are exported; null: all.
+    kinds
+        Kinds of campaigns exported.
+    removed
+        Whether the removed are listed too, so that the tool can take them out.
+    lowest
+        Fewest rows worth sending (advertising tools refuse small lists); fewer give no file.
+    url
+        Database of a ``table`` (SQLAlchemy form); null: a SQLite file among the exports.
+    about
+        What to do with the file in that tool, for the documentation.
+    """
+
+    target: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+    title: str
+    about: str = ""
+    format: Literal["csv", "parquet", "jsonl", "table"] = "csv"
+    together: bool = False
+    needs: tuple[str, ...] = ()
+    ads: bool = False
+    channels: tuple[str, ...] | None = None
+    kinds: tuple[Literal["promotional", "service", "list"], ...] = (
+        "promotional",
+        "service",
+        "list",
+    )
+    removed: bool = True
+    lowest: Annotated[int, Field(ge=0)] = 0
+    url: str | None = None
+    columns: Annotated[tuple[MappedColumn, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TargetMap:
+        names = [column.name for column in self.columns]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"column {twice!r} twice")
+        absent = next((name for name in self.needs if name not in names), None)
+        if absent is not None:
+            raise ValueError(f"`needs` names {absent!r}, which is no column")
+        theirs = FORBIDDEN.get(self.target, ())
+        taken = next((name for name in names if name.lower().startswith(theirs)), None)
+        if theirs and taken is not None:
+            raise ValueError(f"column {taken!r} is {self.title}'s own and must not be overwritten")
+        return self
+
+    @property
+    def contacts(self) -> list[str]:
+        """Contact keys it asks for."""
+        return [str(column.source) for column in self.columns if column.is_contact]
+
+
+def load_target(path: Path) -> TargetMap:
+    """Column map of a YAML file.
+
+    Raises
+    ------
+    UserError
+        Naming the file, the key, what was found and what is allowed.
+    """
+    content = parse_yaml(path)
+    try:
+        return TargetMap.model_validate(content)
+    except ValidationError as error:
+        raise problem(error, path, content) from error
+
+
+def load_targets(paths: Iterable[Path]) -> list[TargetMap]:
+    """Column maps by target name.
+
+    Raises
+    ------
+    UserError
+        As `load_target`, and where two files describe one target.
+    """
+    found: dict[str, TargetMap] = {}
+    for path in paths:
+        target = load_target(path)
+        if target.target in found:
+            raise UserError(
+                f"{path}: target", found=f"{target.target!r} twice", expected="one file a target"
+            )
+        found[target.target] = target
+    return [found[name] for name in sorted(found)]

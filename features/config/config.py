@@ -1,0 +1,301 @@
+"""The configuration of a data set: one YAML file, validated, frozen, unknown keys refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+
+from features.config.crm_stages import StageHistory
+from features.config.customers import CustomerData
+from features.config.monitoring import Monitoring
+from features.config.retention import Retention
+from features.config.sources import EventSource, Identities, Location, Spend
+from features.config.tasks import (
+    Backtest,
+    ChurnTask,
+    ClvTask,
+    LeadTask,
+    StageTask,
+    TransitionTask,
+    Tune,
+)
+from features.config.types import MemorySize, PositiveDays, Strict, memory_bytes
+from features.config.yaml_loading import find as find
+from features.config.yaml_loading import override as override
+from features.config.yaml_loading import parse_yaml as parse_yaml
+from features.config.yaml_loading import problem
+from features.contracts import EVENT_COLUMNS, ROLES
+from features.storage.store_location import refused
+
+
+class Snapshots(Strict):
+    """The grid of reference dates."""
+
+    every_days: PositiveDays = 30
+    last: dt.date | None = None
+
+
+class StagesFile(Strict):
+    """Where the taxonomy stands, the preset of its parameters, and values that override it."""
+
+    file: str
+    preset: str | None = None
+    params: dict[str, int | float] = Field(default={})
+
+
+def _kind_of_stages(value: Any) -> str:
+    named = isinstance(value, StagesFile) or (isinstance(value, dict) and "file" in value)
+    return "StagesFile" if named else "inline"
+
+
+Stages = Annotated[
+    Annotated[StagesFile, Tag("StagesFile")] | Annotated[dict[str, Any], Tag("inline")],
+    Discriminator(_kind_of_stages),
+]
+
+
+class Quarantine(Strict):
+    """How much of a source may be set aside before a run stops."""
+
+    max_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
+class Config(CustomerData):
+    """One data set: where its events lie, what they mean, what to predict."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    description: str = ""
+    notice: str = ""
+    timezone: str = "UTC"
+    sources: Annotated[tuple[EventSource, ...], Field(min_length=1)]
+    identities: Identities | None = None
+    spend: Spend | None = None
+    roles: dict[str, tuple[str, ...]] = Field(default={})
+    ignored_event_types: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    stage_history: StageHistory | None = None
+    refunds: Literal["net", "separate", "reject"] = "net"
+    currency: str = ""
+    minor_units: Annotated[int, Field(ge=0, le=6)] = 2
+    data_through: dt.date | None = None
+    earliest: dt.date = dt.date(1970, 1, 1)
+    stages: Stages
+    activity_days: PositiveDays | None = None
+    windows: Annotated[tuple[PositiveDays, ...], Field(min_length=1)] = (
+        7,
+        14,
+        30,
+        60,
+        90,
+        180,
+        365,
+    )
+    snapshots: Snapshots = Snapshots()
+    churn: ChurnTask = ChurnTask()
+    clv: ClvTask = ClvTask()
+    lead: LeadTask = LeadTask()
+    transition: TransitionTask = TransitionTask()
+    stage: StageTask = StageTask()
+    tune: Tune | None = None
+    settle_days: Annotated[int, Field(ge=0, le=365)] = 0
+    campaigns: tuple[str, ...] = ()
+    backtest: Backtest = Backtest()
+    truth: str | None = None
+    quarantine: Quarantine = Quarantine()
+    monitoring: Monitoring = Monitoring()
+    store: str | None = None
+    retention: Retention = Retention()
+    seed: int = 20240501
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    memory_limit: MemorySize = "4GB"
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    spark: dict[str, str] = Field(default={})
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"unknown time zone {zone!r}; use an IANA name like America/New_York")
+        return zone
+
+    @field_validator("store")
+    @classmethod
+    def _store_without_secrets(cls, url: str | None) -> str | None:
+        said = None if url is None else refused(url)
+        if said is not None:
+            raise ValueError(said)
+        return url
+
+    @field_validator("roles")
+    @classmethod
+    def _known_roles(cls, roles: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        unknown = sorted(set(roles) - set(ROLES))
+        if unknown:
+            raise ValueError(f"unknown role {unknown[0]!r}; allowed: {', '.join(ROLES)}")
+        return roles
+
+    @field_validator("windows")
+    @classmethod
+    def _sorted_windows(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(windows)))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        both = set(self.roles.get("purchase", ())) & set(self.roles.get("refund", ()))
+        if both:
+            raise ValueError(f"event type {min(both)!r} as both purchase and refund")
+        if self.stage.truth == "history" and self.stage_history is None:
+            raise ValueError(
+                "stage.truth `history` without `stage_history`; say where the CRM's stage records "
+                "lie: stage_history: {table: FILE, columns: {...}}"
+            )
+        if self.identities and not any(s.columns.anonymous_id for s in self.sources):
+            raise ValueError(
+                "`identities`, while no source maps `anonymous_id` under its `columns`"
+            )
+        there = {name for source in self.sources for name in source.columns.attributes}
+        unknown = sorted(set(self.sensitive) - there - {"channel"})
+        if unknown:
+            raise ValueError(
+                f"`sensitive` names {unknown[0]!r}, which no source declares as an attribute "
+                f"(declared: {', '.join(sorted(there)) or 'none'})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _points_are_of_known_types(self) -> Config:
+        known = {t for types in self.role_types().values() for t in types}
+        unknown = sorted(set(self.lead.points) - known)
+        if unknown:
+            raise ValueError(
+                f"`lead.points` names {unknown[0]!r}, which no role maps "
+                f"(event types: {', '.join(sorted(known))})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _involuntary_cancels_are_cancels(self) -> Config:
+        cancels = self.role_types().get("cancel", ())
+        unknown = sorted(set(self.churn.involuntary) - set(cancels))
+        if unknown:
+            raise ValueError(
+                f"`churn.involuntary` names {unknown[0]!r}, which is no event type of the role "
+                f"cancel (roles: {{cancel: {list(cancels)}}})"
+            )
+        if self.churn.involuntary and self.churn.by != "cancel":
+            raise ValueError("`churn.involuntary` without `churn.by: cancel`")
+        return self
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that reading and tallying stay within."""
+        return memory_bytes(self.memory_limit)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The business's time zone."""
+        return ZoneInfo(self.timezone)
+
+    def role_types(self) -> dict[str, tuple[str, ...]]:
+        """Event types of every role; a type named like a role belongs to it without saying so."""
+        mapped = {t for types in self.roles.values() for t in types}
+        named = {role: (role,) for role in ROLES if role not in mapped}
+        return {**{r: t for r, t in named.items() if r not in self.roles}, **self.roles}
+
+    def attributes(self) -> tuple[str, ...]:
+        """Declared attributes of all sources that are not sensitive, in a stable order."""
+        names = {name for source in self.sources for name in source.columns.attributes}
+        return tuple(sorted(names - set(self.sensitive) - set(EVENT_COLUMNS)))
+
+
+def load(path: Path, settings: tuple[str, ...] = ()) -> Config:
+    """Validated config of a YAML file, with ``KEY=VALUE`` overrides.
+
+    Relative file names inside it (sources, taxonomy, playbooks) are resolved first, so that the
+    result means the same from any folder.
+
+    Raises
+    ------
+    UserError
+        Naming the key, what was found and what is allowed.
+    """
+    content = parse_yaml(path)
+    for setting in settings:
+        content = override(content, setting)
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise problem(error, path, content) from error
+    return resolve(config, path)
+
+
+def resolve(config: Config, path: Path) -> Config:
+    """The same config with absolute file names."""
+    sources = tuple(
+        source.model_copy(
+            update={
+                "events": _absolute(source.events, path),
+                "lookups": tuple(
+                    lookup.model_copy(update={"table": _absolute(lookup.table, path)})
+                    for lookup in source.lookups
+                ),
+            }
+        )
+        for source in config.sources
+    )
+    tables = {
+        "identities": config.identities,
+        "spend": config.spend,
+        "stage_history": config.stage_history,
+    }
+    beside = {
+        name: block.model_copy(update={"table": _absolute(block.table, path)})
+        for name, block in tables.items()
+        if block is not None
+    }
+    stages = config.stages
+    if isinstance(stages, StagesFile):
+        stages = stages.model_copy(update={"file": str(find(stages.file, beside=path).resolve())})
+    truth = None if config.truth is None else str(_absolute(config.truth, path))
+    campaigns = tuple(str(find(name, beside=path).resolve()) for name in config.campaigns)
+    found = {"sources": sources, "stages": stages, "campaigns": campaigns, "truth": truth}
+    return config.model_copy(update={**found, **beside, **_about_customers(config, path)})
+
+
+def _about_customers(config: Config, path: Path) -> dict[str, Any]:
+    """The tables beside events and the export maps with absolute file names."""
+    found: dict[str, Any] = {
+        "suppressions": tuple(
+            each.model_copy(update={"table": _absolute(each.table, path)})
+            for each in config.suppressions
+        ),
+        "exports": tuple(str(find(name, beside=path).resolve()) for name in config.exports),
+        "experiments": tuple(str(find(name, beside=path).resolve()) for name in config.experiments),
+    }
+    for name in ("customers", "consents", "products"):
+        table = getattr(config, name)
+        if table is not None:
+            found[name] = table.model_copy(update={"table": _absolute(table.table, path)})
+    return found
+
+
+def _absolute(location: Location, path: Path) -> Location:
+    if isinstance(location, tuple):
+        return tuple(str(_absolute(one, path)) for one in location)
+    if not isinstance(location, str) or Path(location).is_absolute():
+        return location
+    beside = path.parent / location
+    if not any(sign in location for sign in "*?["):
+        return str((beside if beside.exists() else Path(location)).absolute())
+    return str((beside if any(path.parent.glob(location)) else Path(location)).absolute())
+
+
+def dump(config: Config, path: Path) -> None:
+    """Write the resolved config as YAML that `load` reads back to the same config."""
+    content = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,0 +1,257 @@
+"""Config blocks of what is known beside events: customers, consents, suppressions, products.
+
+Also the rules of contact: caps, cooling-off, sunset, the global hold-out, and how campaigns share
+customers.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from features.config.sources import CsvFormat, Location, TimeColumn
+from features.config.types import Name, PositiveDays, Strict
+
+# How a person can be reached; `external_id` is the customer's id in the receiving tool.
+CONTACT_KEYS = (
+    "email",
+    "phone",
+    "device_token",
+    "mobile_ad_id",
+    "external_id",
+    "first_name",
+    "last_name",
+    "country",
+    "postal_code",
+    "city",
+    "language",
+)
+ContactKey = Literal[
+    "email",
+    "phone",
+    "device_token",
+    "mobile_ad_id",
+    "external_id",
+    "first_name",
+    "last_name",
+    "country",
+    "postal_code",
+    "city",
+    "language",
+]
+Share = Annotated[float, Field(ge=0, lt=1)]
+ADS, PROFILING = "ads", "profiling"
+
+
+class ConsentColumn(Strict):
+    """A column that says whether a customer consents, and the one that says since when."""
+
+    granted: str
+    at: TimeColumn | None = None
+
+
+class CustomerColumns(Strict):
+    """Columns of the customers table.
+
+    Attributes
+    ----------
+    customer_id
+        As the sources of events name the customer.
+    contact
+        Contact key -> column.
+    consent
+        Channel or purpose (``ads``, ``profiling``) -> column of true and false.
+    suppress
+        Reason -> column of true and false: staff, test, fraud.
+    """
+
+    customer_id: str
+    contact: dict[ContactKey, str] = Field(default={})
+    consent: dict[Name, ConsentColumn | str] = Field(default={})
+    suppress: dict[Name, str] = Field(default={})
+
+
+class CustomersTable(Strict):
+    """One row a customer: contact keys, consent as it stands, marks that shut them out."""
+
+    table: Location
+    columns: CustomerColumns
+    csv: CsvFormat = CsvFormat()
+
+
+class ConsentColumns(Strict):
+    """Columns of the consent history."""
+
+    customer_id: str
+    channel: str
+    granted: str
+    changed_at: TimeColumn
+
+
+class ConsentsTable(Strict):
+    """Every change of a consent, one row each; what was the last before the snapshot holds."""
+
+    table: Location
+    columns: ConsentColumns
+    csv: CsvFormat = CsvFormat()
+
+
+class SuppressionColumns(Strict):
+    """Columns of a suppression list; without dates it holds always, without channel everywhere."""
+
+    customer_id: str
+    reason: str | None = None
+    channel: str | None = None
+    from_: TimeColumn | None = Field(default=None, alias="from")
+    until: TimeColumn | None = None
+
+
+class SuppressionList(Strict):
+    """Customers nobody may write to: hard bounces, spam complaints, legal requests."""
+
+    table: Location
+    columns: SuppressionColumns
+    reason: str = "suppression list"
+    csv: CsvFormat = CsvFormat()
+
+
+class ProductColumns(Strict):
+    """Columns of the products table; attributes are named like those of events."""
+
+    product_id: str
+    margin: str | None = None
+    restocked_at: TimeColumn | None = None
+    attributes: dict[Name, str] = Field(default={})
+
+
+class ProductsTable(Strict):
+    """One row a product: attributes, margin (share of the price), last return to stock."""
+
+    table: Location
+    columns: ProductColumns
+    csv: CsvFormat = CsvFormat()
+
+
+class Cap(Strict):
+    """Most promotional contacts of a customer in a span of days, in all or through one channel."""
+
+    contacts: Annotated[int, Field(ge=0, le=1000)]
+    days: PositiveDays
+    channel: Name | None = None
+
+
+class Sunset(Strict):
+    """Stop writing to those who got many messages and have not shown life since."""
+
+    sends: Annotated[int, Field(ge=1, le=10_000)] = 10
+    days: PositiveDays = 180
+
+
+class GlobalHoldout(Strict):
+    """Customers whom no promotional campaign reaches, to measure all of them together.
+
+    Attributes
+    ----------
+    share
+        Of all customers.
+    until
+        First day on which they are addressed again.
+    wave
+        Part of the salt: another wave draws other people.
+    """
+
+    share: Annotated[float, Field(gt=0, le=0.5)]
+    until: dt.date
+    wave: str = "1"
+
+
+_COMPLAINED = {"days_since_last": "complaint", "<=": 30}
+_REFUNDED = {"days_since_last": "refund", "<=": 14}
+_UNHAPPY = {
+    "any": [
+        {"all": [{"days_since_last": "survey_nps", "<=": 90}, {"last": "survey_nps", "<=": 6}]},
+        {"all": [{"days_since_last": "survey_csat", "<=": 90}, {"last": "survey_csat", "<=": 2}]},
+    ]
+}
+_FULL_PRICE = {
+    "all": [
+        {"days_since_last": "purchase", "<=": 14},
+        {"not": {"days_since_last": "redemption", "<=": 14}},
+    ]
+}
+
+
+class ContactPolicy(Strict):
+    """Rules of contact that hold for every promotional campaign.
+
+    Attributes
+    ----------
+    caps
+        Contacts already made are read from the events of the role ``sent``.
+    suppress
+        Reason -> rule on the customer's past, in the form of stage rules.
+    no_discount
+        The same, for campaigns whose offer is a discount.
+    sunset
+        None: nobody is given up.
+    needs_profiling
+        Whether audiences made from scores need the consent ``profiling``, where it is recorded.
+    campaigns_at_once
+        Promotional campaigns a customer may be in at the same time.
+    objective
+        ``priority``: campaigns are served in their order, each takes its best. ``value``: the
+        assignment of the highest expected value, whatever the order.
+    budget
+        Money for contacts and discounts of all promotional campaigns of a run; null: no limit.
+    margin
+        Share of the spend that is earned, where no product says.
+    """
+
+    caps: tuple[Cap, ...] = (
+        Cap(contacts=3, days=7),
+        Cap(contacts=1, days=7, channel="sms"),
+    )
+    suppress: dict[str, dict[str, Any]] = Field(
+        default={
+            "open complaint": _COMPLAINED,
+            "refund in the last 14 days": _REFUNDED,
+            "unhappy in the last survey": _UNHAPPY,
+        }
+    )
+    no_discount: dict[str, dict[str, Any]] = Field(
+        default={"full-price order in the last 14 days": _FULL_PRICE}
+    )
+    sunset: Sunset | None = Sunset()
+    needs_profiling: bool = True
+    campaigns_at_once: Annotated[int, Field(ge=1, le=20)] = 1
+    objective: Literal["priority", "value"] = "priority"
+    budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    margin: Annotated[float, Field(gt=0, le=1)] = 1.0
+    global_holdout: GlobalHoldout | None = None
+
+
+class CustomerData(Strict):
+    """Base of the config: the tables beside events."""
+
+    customers: CustomersTable | None = None
+    consents: ConsentsTable | None = None
+    suppressions: tuple[SuppressionList, ...] = ()
+    products: ProductsTable | None = None
+    consent: Literal["not_recorded", "managed_elsewhere", "recorded"] = "not_recorded"
+    contact_policy: ContactPolicy = ContactPolicy()
+    exports: tuple[str, ...] = ()
+    experiments: tuple[str, ...] = ()
+    export_mode: Literal["full", "delta"] = "full"
+
+    @model_validator(mode="after")
+    def _consent_is_somewhere(self) -> CustomerData:
+        recorded = self.consents is not None or (
+            self.customers is not None and bool(self.customers.columns.consent)
+        )
+        if self.consent == "recorded" and not recorded:
+            raise ValueError(
+                "`consent: recorded` without `consents`, or `customers: {columns: {consent: ...}}`"
+            )
+        return self

@@ -1,0 +1,225 @@
+"""Config blocks of sources: where events lie, and how their columns become event columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Annotated, Literal, Protocol
+from zoneinfo import available_timezones
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from features.config.types import Name, Strict
+
+ATTRIBUTE_NAME = re.compile("[a-z][a-z0-9_]*")
+# Numbers that count time from 1970-01-01 UTC: how many of them make a second.
+EPOCH_UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
+
+
+class DatasetTable(Strict):
+    """A table of an example data set that a package ships."""
+
+    dataset: Literal["completejourney", "cdnow"]
+    table: str
+
+
+class UrlTable(Strict):
+    """A table behind an Ibis URL (DuckDB file, PostgreSQL, ...)."""
+
+    url: str
+    table: str
+
+
+Location = str | tuple[str, ...] | DatasetTable | UrlTable
+
+
+class Lookup(Strict):
+    """A table whose columns are added to the rows of a source (left join on one shared column)."""
+
+    table: Location
+    key: str
+
+
+class TimeColumn(Strict):
+    """How a column becomes a moment: an instant (with its zone) or a local calendar date.
+
+    `format` says how a text is written that does not begin with the year (``%d.%m.%Y %H:%M``), or
+    that a number counts seconds, milliseconds or microseconds from 1970-01-01 UTC.
+    """
+
+    column: str
+    zone: str | None = None
+    as_: Literal["instant", "local_date"] = Field(default="instant", alias="as")
+    format: str | None = None
+
+    @field_validator("format")
+    @classmethod
+    def _readable(cls, form: str | None) -> str | None:
+        if form is None or form in EPOCH_UNITS:
+            return form
+        if not {"%d", "%m"} <= set(re.findall("%[a-zA-Z]", form)) or "%z" in form:
+            raise ValueError(
+                f"{' or '.join(EPOCH_UNITS)}, or how day and month are written, without an offset, "
+                "like '%d.%m.%Y %H:%M'"
+            )
+        return form
+
+    @model_validator(mode="after")
+    def _zone_fits(self) -> TimeColumn:
+        if self.format in EPOCH_UNITS and (self.zone is not None or self.as_ == "local_date"):
+            raise ValueError(
+                f"{self.format} since 1970 are instants: drop `zone` and `as: local_date`"
+            )
+        if self.as_ == "local_date" and self.zone is not None:
+            raise ValueError("a local date has no zone: drop `zone` or `as: local_date`")
+        if self.zone is not None and self.zone not in available_timezones():
+            raise ValueError(f"unknown time zone {self.zone!r}; use an IANA name like UTC")
+        return self
+
+
+class Columns(BaseModel):
+    """Which source column fills which event column; unknown names are declared attributes."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    anonymous_id: str | None = None
+    customer_id: str | None = Field(default=None, validate_default=True)
+    occurred_at: TimeColumn
+    known_at: TimeColumn | None = None
+    value: str | None = None
+    value_times: str | None = None
+    order_id: str | None = None
+    session_id: str | None = None
+    channel: str | None = None
+    is_machine: str | None = None
+
+    @field_validator("customer_id")
+    @classmethod
+    def _somebody(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is None and info.data.get("anonymous_id") is None:
+            raise PydanticCustomError("missing", "neither customer_id nor anonymous_id")
+        return name
+
+    @model_validator(mode="after")
+    def _a_factor_has_a_price(self) -> Columns:
+        if self.value_times is not None and self.value is None:
+            raise ValueError("`value_times` multiplies `value`, which is not mapped")
+        return self
+
+    @model_validator(mode="after")
+    def _attributes_are_names(self) -> Columns:
+        for name, column in (self.__pydantic_extra__ or {}).items():
+            if name in ("event_type", "event_id"):
+                raise ValueError(f"{name!r} stands beside `columns`, not within")
+            if not isinstance(column, str):
+                raise ValueError(f"attribute {name!r} must name a source column, got {column!r}")
+            if not ATTRIBUTE_NAME.fullmatch(name):
+                raise ValueError(
+                    f"attribute {name!r} must be lower case letters, digits and underscores"
+                )
+        return self
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Declared attributes: name -> source column."""
+        return {str(k): str(v) for k, v in (self.__pydantic_extra__ or {}).items()}
+
+    def only(self, attributes: Collection[str]) -> Columns:
+        """The same columns with some of the attributes, and without the sessions."""
+        kept = {k: v for k, v in self.attributes.items() if k in attributes}
+        plain = {k: v for k, v in self if k not in self.attributes and k != "session_id"}
+        if "channel" not in attributes:
+            plain.pop("channel")
+        return Columns.model_validate({**plain, **kept})
+
+
+class ColumnRef(Strict):
+    """A value taken from a column instead of a constant."""
+
+    column: str
+
+
+class CsvFormat(Strict):
+    """How to read a delimited file that is not plain comma separated UTF-8."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    decimal: Literal[".", ","] = "."
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+
+
+class Formatted(Protocol):
+    """Whatever says how its files are written."""
+
+    @property
+    def csv(self) -> CsvFormat:
+        """Form of delimited files."""
+
+
+class EventSource(Strict):
+    """One table of events."""
+
+    events: Location
+    columns: Columns
+    event_type: Name | ColumnRef
+    event_id: str | None = None
+    lookups: tuple[Lookup, ...] = ()
+    csv: CsvFormat = CsvFormat()
+
+    def mapped(self) -> set[str]:
+        """Names of the table's columns that are read, or that lookups are joined on."""
+        columns = self.columns
+        times = [time for time in (columns.occurred_at, columns.known_at) if time is not None]
+        plain = (
+            columns.customer_id,
+            columns.anonymous_id,
+            columns.value,
+            columns.value_times,
+            columns.order_id,
+            columns.session_id,
+            columns.channel,
+            columns.is_machine,
+            self.event_id,
+            self.event_type.column if isinstance(self.event_type, ColumnRef) else None,
+        )
+        names = {time.column for time in times} | {name for name in plain if name is not None}
+        return names | set(columns.attributes.values()) | {each.key for each in self.lookups}
+
+
+class IdentityColumns(Strict):
+    """Which columns say who an unknown visitor turned out to be, and since when that is known."""
+
+    anonymous_id: str
+    customer_id: str
+    linked_at: TimeColumn
+
+
+class Identities(Strict):
+    """The table that links anonymous ids to customers."""
+
+    table: Location
+    columns: IdentityColumns
+    csv: CsvFormat = CsvFormat()
+
+
+class SpendColumns(Strict):
+    """Which columns hold what was spent to win people, on which day, in which channel."""
+
+    date: str | TimeColumn
+    amount: str
+    channel: str | None = None
+
+
+class Spend(Strict):
+    """The table of acquisition spend."""
+
+    table: Location
+    columns: SpendColumns
+    csv: CsvFormat = CsvFormat()

@@ -1,0 +1,103 @@
+"""YAML that remembers its lines, so that an error can point at the very place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from features.config.yaml_loading import parse_yaml
+from features.errors import UserError
+
+Steps = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A value in a YAML file and where it stands.
+
+    Attributes
+    ----------
+    value
+        What stands there.
+    file
+        Name of the file, or of the config key of an inline mapping.
+    steps
+        Keys and positions that lead to it.
+    lines
+        Line of every place in the file, from 1; empty where it was not read from a file.
+    """
+
+    value: Any
+    file: str
+    steps: Steps = ()
+    lines: Mapping[Steps, int] = field(default_factory=dict)
+
+    def at(self, key: str | int) -> Spot:
+        """What stands under a key or position; None where nothing does."""
+        there = isinstance(self.value, dict) and key in self.value
+        there |= isinstance(self.value, list) and isinstance(key, int)
+        value = self.value[key] if there else None
+        return Spot(value, self.file, (*self.steps, key), self.lines)
+
+    def each(self) -> list[Spot]:
+        """The entries of a list."""
+        return [self.at(i) for i in range(len(self.value))]
+
+    @property
+    def where(self) -> str:
+        """File, line and keys, for a message."""
+        steps, line = self.steps, None
+        while line is None:
+            line = self.lines.get(steps)
+            if not steps:
+                break
+            steps = steps[:-1]
+        path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in self.steps).lstrip(".")
+        place = self.file if line is None else f"{self.file}, line {line}"
+        return f"{place}: {path}" if path else place
+
+    def refuse(self, *, found: object, expected: str, mend: str = "") -> NoReturn:
+        """Raise the error that this place must be mended."""
+        raise UserError(self.where, found=found, expected=expected, mend=mend)
+
+    def only(self, allowed: set[str]) -> dict[str, Any]:
+        """The mapping that stands here; an error for anything else and for unknown keys."""
+        if not isinstance(self.value, dict):
+            self.refuse(found=repr(self.value), expected="a mapping")
+        for key in self.value:
+            if key not in allowed:
+                self.at(key).refuse(
+                    found=f"unknown key {key!r}", expected=f"only: {', '.join(sorted(allowed))}"
+                )
+        return self.value
+
+    def texts(self) -> tuple[str, ...]:
+        """The list of texts that stands here; nothing is an empty list."""
+        value = [] if self.value is None else self.value
+        if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
+            self.refuse(found=repr(value), expected="a list of texts")
+        return tuple(value)
+
+
+def read(path: Path) -> Spot:
+    """A YAML file as a spot (errors as `features.config.yaml_loading.parse_yaml`)."""
+    content = parse_yaml(path)
+    lines: dict[Steps, int] = {}
+    _walk(yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), (), lines)
+    return Spot(content, path.name, (), lines)
+
+
+def _walk(node: yaml.Node | None, steps: Steps, lines: dict[Steps, int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, below in node.value:
+            name = (*steps, str(key.value))
+            lines[name] = key.start_mark.line + 1
+            _walk(below, name, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, below in enumerate(node.value):
+            lines[*steps, i] = below.start_mark.line + 1
+            _walk(below, (*steps, i), lines)

@@ -1,1 +1,0 @@
-"""What the config of a data set is made of: its blocks, and YAML that remembers its lines."""

@@ -1,0 +1,331 @@
+"""The window kernel: every windowed fact of every customer, as differences of running sums.
+
+Rows are sorted by customer and day. A window ``[lo, hi)`` of customer *i* is a run of rows; both
+its ends are found by one `searchsorted` over the combined key ``customer * DAYS + day``, and a
+count or sum is the difference of two running sums. Values stay integers, so results are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from features.history.running_sums import bins_by_day, cell_counts, running
+
+Array = np.ndarray[Any, Any]
+# One customer's days fit between two multiples of this: day numbers to the year 4800.
+DAYS = 1 << 20
+FAR_PAST = -(1 << 19)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a rule speaks of: a role or an event type, perhaps only with some attribute values.
+
+    Attributes
+    ----------
+    name
+        A role, or an event type of the data.
+    attribute, choices
+        A declared attribute and the values of it that count; None for all events.
+    """
+
+    name: str
+    attribute: str | None = None
+    choices: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.attribute is None:
+            return self.name
+        return f"{self.name} where {self.attribute} is {' or '.join(self.choices)}"
+
+
+# Facts of a day: how those of two parts of one day become one.
+SUMMED = ("count", "value")
+TOPPED = ("largest", "last_at")
+
+
+@dataclass(frozen=True)
+class DayRows:
+    """Facts of one role by customer and day, sorted by both.
+
+    Attributes
+    ----------
+    customer
+        Position of the customer in the history's list (int64).
+    day, known_day
+        Local day numbers of the event and of when it became known.
+    customers
+        Number of customers in the history, with and without rows.
+    facts
+        By name (int64): ``count`` of events (purchases: orders), ``value`` (sum of the day in
+        integer minor units), ``largest`` and ``latest`` (value of one event), ``last_at``
+        (instant of the last event).
+    parts
+        The parts of all days of which something was learned late, as they became known; None
+        where nothing was. The rows themselves are as they stand once all is known.
+    """
+
+    customer: Array
+    day: Array
+    known_day: Array
+    customers: int
+    facts: Mapping[str, Array]
+    parts: DayRows | None = None
+
+    @classmethod
+    def empty(cls, customers: int) -> DayRows:
+        """No rows of so many customers."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls(none, none, none, customers, dict.fromkeys((*SUMMED, *TOPPED, "latest"), none))
+
+    @property
+    def count(self) -> Array:
+        """Events (purchases: orders) of the day."""
+        return self.facts["count"]
+
+    @property
+    def value(self) -> Array:
+        """Sum of the day in integer minor units."""
+        return self.facts["value"]
+
+    @cached_property
+    def key(self) -> Array:
+        """Combined sort key, rising."""
+        return self.customer * DAYS + self.day
+
+    @cached_property
+    def firsts(self) -> Array:
+        """The first row of every customer and day; there must be rows."""
+        return np.flatnonzero(np.concatenate([[True], self.key[1:] != self.key[:-1]]))
+
+    @cached_property
+    def running_count(self) -> Array:
+        """Events in all rows before each row, and in all (length rows + 1)."""
+        return np.concatenate([[0], np.cumsum(self.count)])
+
+    @cached_property
+    def running_value(self) -> Array:
+        """Value in all rows before each row, and in all (length rows + 1)."""
+        return np.concatenate([[0], np.cumsum(self.value)])
+
+    @cached_property
+    def starts(self) -> Array:
+        """First row of every customer (length customers)."""
+        return np.searchsorted(self.customer, np.arange(self.customers), side="left")
+
+    @cached_property
+    def settled(self) -> DayRows:
+        """The rows as they stand once all is known."""
+        return self if self.parts is None else replace(self, parts=None)
+
+    @cached_property
+    def late(self) -> DayRows:
+        """What became known on a later day than it happened, in rows of their own."""
+        if self.parts is None:
+            return DayRows.empty(self.customers)
+        return self.parts.where(self.parts.known_day > self.parts.day)
+
+    def in_flight(self, day: Array | int, who: Array | None = None) -> Array:
+        """Customers with something that had happened and was not known before a day.
+
+        `day` is one for all or one a customer; `who` are the positions asked about (rising; all).
+        """
+        late = self.late
+        if who is None:
+            limit = day if isinstance(day, int) else day[late.customer]
+            return late.customer[(late.day < limit) & (late.known_day >= limit)]
+        index, lengths = late.index_of(who)
+        limit = day if isinstance(day, int) else np.repeat(day, lengths)
+        hidden = (late.day[index] < limit) & (late.known_day[index] >= limit)
+        return late.customer[index[hidden]]
+
+    def edge(self, day: Array | int, who: Array | None = None) -> Array:
+        """First row at or after a day of every customer, or of those at some positions."""
+        if isinstance(day, int) and day <= FAR_PAST + 1:
+            return self.starts if who is None else self.starts[who]
+        positions = np.arange(self.customers, dtype=np.int64) if who is None else who
+        wanted = positions * DAYS + np.maximum(day, FAR_PAST + 1)
+        return np.asarray(np.searchsorted(self.key, wanted, side="left"))
+
+    def index_of(self, who: Array) -> tuple[Array, Array]:
+        """Row numbers of some customers, and how many rows each of them has."""
+        starts = self.starts[who]
+        lengths = np.append(self.starts[1:], len(self.day))[who] - starts
+        before = np.cumsum(lengths) - lengths
+        return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum())), lengths
+
+    def edges(self, days: Array) -> Array:
+        """First row of every customer at or after each of some rising days (days x customers).
+
+        One look at the rows for all of the days: what `edge` finds by a search for each.
+        """
+        if not len(self.day):
+            return np.zeros((len(days), self.customers), dtype=np.int64)
+        first, last = int(self.day.min()), int(self.day.max())
+        bins = bins_by_day(days, first, last)[self.day - first].astype(np.int64)
+        size = (len(days) + 1) * self.customers
+        table = running(cell_counts(bins * self.customers + self.customer, size), len(days) + 1)
+        return np.asarray(table[:-1] + self.starts)
+
+    def known_before(self, day: Array | int) -> DayRows:
+        """Rows known before a day (one for all, or one a customer); later days may stay.
+
+        Days with late parts are merged from what was known, emptied days dropped.
+        """
+        parts = self.parts
+        if parts is None:
+            return self
+        limit = day if isinstance(day, int) else day[parts.customer]
+        hidden = parts.known_day >= limit
+        partly = np.unique(parts.key[hidden & (parts.day < limit)])
+        if not len(partly):
+            return self.settled
+        seen = parts.where(np.isin(parts.key, partly) & ~hidden).merged()
+        places = np.searchsorted(self.key, partly)
+        there = self.key[np.minimum(places, len(self.key) - 1)] == partly if len(self.key) else []
+        gone = places[np.asarray(there, dtype=bool)]
+        return self.settled._replaced(gone, seen)
+
+    def _replaced(self, gone: Array, new: DayRows) -> DayRows:
+        """Without some rows, and with new ones in their places."""
+        places = np.searchsorted(np.delete(self.key, gone), new.key)
+
+        def swap(old: Array, fresh: Array) -> Array:
+            return np.insert(np.delete(old, gone), places, fresh)
+
+        return DayRows(
+            swap(self.customer, new.customer),
+            swap(self.day, new.day),
+            swap(self.known_day, new.known_day),
+            self.customers,
+            {name: swap(fact, new.facts[name]) for name, fact in self.facts.items()},
+        )
+
+    def where(self, kept: Array) -> DayRows:
+        """Some of the rows, of the same customers."""
+        return DayRows(
+            self.customer[kept],
+            self.day[kept],
+            self.known_day[kept],
+            self.customers,
+            {name: fact[kept] for name, fact in self.facts.items()},
+        )
+
+    def merged(self) -> DayRows:
+        """One row a customer and day; a day whose events were withdrawn disappears."""
+        if not len(self.day):
+            return self
+        first, facts = self.firsts, self.facts
+        if len(first) < len(self.day):
+            facts = _merged_facts(facts, first)
+        known = np.minimum.reduceat(self.known_day, first)
+        rows = DayRows(self.customer[first], self.day[first], known, self.customers, facts)
+        there = rows.count > 0  # a day whose only order moved to an earlier day is no purchase day
+        return rows if there.all() else rows.where(there)
+
+    def take(self, positions: Array) -> DayRows:
+        """The rows of some customers, renumbered in the given rising order."""
+        index, lengths = self.index_of(positions)
+        rows = self.where(index)
+        return replace(
+            rows,
+            customer=np.repeat(np.arange(len(positions)), lengths),
+            customers=len(positions),
+            parts=None if self.parts is None else self.parts.take(positions),
+        )
+
+
+def _merged_facts(facts: Mapping[str, Array], first: Array) -> dict[str, Array]:
+    """Facts of runs of rows that begin at `first`, merged."""
+    merged = {name: np.add.reduceat(facts[name], first) for name in SUMMED}
+    merged |= {name: np.maximum.reduceat(facts[name], first) for name in TOPPED}
+    lengths = np.diff(np.append(first, len(facts["latest"])))
+    last = facts["last_at"] == np.repeat(merged["last_at"], lengths)
+    latest = np.where(last, facts["latest"], np.iinfo(np.int64).min)
+    return {**merged, "latest": np.maximum.reduceat(latest, first)}
+
+
+@dataclass(frozen=True)
+class Window:
+    """Facts of one role in ``[lo, hi)``, one value a customer.
+
+    ``lo`` and ``hi`` are day numbers, either one for all or one a customer; ``shared_end`` and
+    ``shared_start`` may give the first rows at or after them where they have been found already;
+    ``who`` are the positions of the customers looked at (default: all).
+    """
+
+    rows: DayRows
+    lo: Array | int
+    hi: Array | int
+    shared_end: Array | None = None
+    who: Array | None = None
+    shared_start: Array | None = None
+
+    @cached_property
+    def _ends(self) -> tuple[Array, Array]:
+        start = self.shared_start
+        if start is None:
+            start = self.rows.edge(self.lo, self.who)
+        end = self.rows.edge(self.hi, self.who) if self.shared_end is None else self.shared_end
+        return start, np.maximum(start, end)
+
+    @property
+    def count(self) -> Array:
+        """Number of events."""
+        start, end = self._ends
+        return self.rows.running_count[end] - self.rows.running_count[start]
+
+    @property
+    def value(self) -> Array:
+        """Sum in integer minor units."""
+        start, end = self._ends
+        return self.rows.running_value[end] - self.rows.running_value[start]
+
+    @property
+    def days(self) -> Array:
+        """Number of distinct days with an event."""
+        start, end = self._ends
+        return end - start
+
+    @property
+    def last_day(self) -> Array:
+        """Day number of the last row; `FAR_PAST` where there is none."""
+        start, end = self._ends
+        safe = np.maximum(end - 1, 0)
+        day = self.rows.day[safe] if len(self.rows.day) else np.zeros(len(end), dtype=np.int64)
+        return np.where(end > start, day, FAR_PAST)
+
+    @property
+    def first_day(self) -> Array:
+        """Day number of the first row; `FAR_PAST` where there is none."""
+        start, end = self._ends
+        if len(self.rows.day) == 0:
+            return np.full(len(end), FAR_PAST)
+        day = self.rows.day[np.minimum(start, len(self.rows.day) - 1)]
+        return np.where(end > start, day, FAR_PAST)
+
+    def last_fact(self, name: str) -> Array:
+        """A fact of the last row (float64); NaN where there is none."""
+        start, end = self._ends
+        facts = self.rows.facts[name]
+        if not len(facts):
+            return np.full(len(end), np.nan)
+        return np.where(end > start, facts[np.maximum(end - 1, 0)], np.nan)
+
+    def top(self, name: str) -> Array:
+        """Largest value of a fact (float64); NaN where there are no rows."""
+        start, end = self._ends
+        facts = self.rows.facts[name]
+        found = np.full(len(end), np.nan)
+        some = np.flatnonzero(end > start)
+        if len(some):
+            # Every other run lies between two windows; the last one may end beyond the rows.
+            runs = np.stack([start[some], end[some]], axis=1).ravel()
+            padded = np.append(facts, np.iinfo(np.int64).min)
+            found[some] = np.maximum.reduceat(padded, runs)[::2]
+        return found

@@ -1,1 +1,0 @@
-"""The window kernel: running sums over days, for one snapshot or a grid of them."""

@@ -1,0 +1,189 @@
+"""What rules may know of every customer at a date, and whether they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from features.history.day_rows import FAR_PAST, Array, Subject, Window
+from features.history.history import History
+from features.lifecycle.rule_language import All, Compare, InStage, LatestOf, Measure, Not, Rule
+
+COMPARE: Mapping[str, Callable[[Array, float], Array]] = {
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+}
+# Facts of a day's row that a measure reads: by event, and by day.
+DAY_FACTS = {
+    ("max", "order"): "largest",
+    ("max", "day"): "value",
+    ("last", "order"): "latest",
+    ("last", "day"): "value",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What rules may know of every customer at a date: events before it and known by then.
+
+    Attributes
+    ----------
+    history
+        Already cut to what was known before `known_before`.
+    at
+        Day number of the reference date, one for all or one a customer.
+    known_before
+        Events on or after this day are not known; at most `at` unless silence is simulated.
+    added_purchases
+        Purchases imagined on as many extra days just before `at`.
+    who
+        Positions of the customers looked at, rising; None: all. Every array has one value for
+        each of them.
+    """
+
+    history: History
+    at: Array | int
+    known_before: Array | int
+    added_purchases: int = 0
+    who: Array | None = None
+    _measured: dict[Measure, Array] = field(default_factory=dict, compare=False)
+    _windows: dict[tuple[Subject, int | None], Window] = field(default_factory=dict, compare=False)
+    _ends: dict[Subject, Array] = field(default_factory=dict, compare=False)
+
+    @property
+    def customers(self) -> int:
+        """Number of customers looked at."""
+        return len(self.history.customers if self.who is None else self.who)
+
+    def bounds(self, window: int | None) -> tuple[Array | int, Array | int]:
+        """First day within and first day after a window that ends at the reference date."""
+        lo = FAR_PAST + 1 if window is None else self.at - window
+        if isinstance(self.at, int) and isinstance(self.known_before, int):
+            return lo, min(self.at, self.known_before)
+        return lo, np.minimum(self.at, self.known_before)
+
+    def end(self, subject: Subject, hi: Array | int) -> Array | None:
+        """First rows after every window of a subject, where all of them end on one day."""
+        rows = self.history.rows(subject)
+        if rows is not None and subject not in self._ends:
+            self._ends[subject] = rows.edge(hi, self.who)
+        return self._ends.get(subject)
+
+    def window(self, subject: Subject, window: int | None) -> Window | None:
+        """The subject's facts in a window; None where the data have no such role."""
+        key = (subject, window)
+        rows = self.history.rows(subject)
+        if rows is None:
+            return None
+        if key not in self._windows:
+            lo, hi = self.bounds(window)
+            self._windows[key] = Window(rows, lo, hi, self.end(subject, hi), self.who)
+        return self._windows[key]
+
+    def measure(self, measure: Measure) -> Array:
+        """Value of a measure for every customer (float64, NaN where missing)."""
+        if measure not in self._measured:
+            self._measured[measure] = self._measure(measure)
+        return self._measured[measure]
+
+    def _added(self, subject: Subject) -> int:
+        return self.added_purchases if subject == Subject("purchase") else 0
+
+    def _measure(self, measure: Measure) -> Array:
+        kind, subject = measure.kind, measure.subject
+        if kind == "ratio":
+            return self._ratio(measure)
+        if kind in ("count", "count_distinct_days"):
+            return self._number(subject, measure.window, by_day=kind == "count_distinct_days")
+        added, window = self._added(subject), self.window(subject, measure.window)
+        if kind in ("days_since_last", "days_since_first"):
+            return self._days_since(window, first=kind == "days_since_first", added=added)
+        if window is None:
+            return np.full(self.customers, np.nan)
+        if kind in ("max", "last"):
+            fact = DAY_FACTS[kind, measure.per]
+            return window.top(fact) if kind == "max" else window.last_fact(fact)
+        counted = window.days if measure.per == "day" else window.count
+        some = counted > 0
+        total = np.where(some, window.value, np.nan)
+        return total if kind == "sum" else total / np.where(some, counted, np.nan)
+
+    def _number(self, subject: Subject, days: int | None, *, by_day: bool) -> Array:
+        added, window = self._added(subject), self.window(subject, days)
+        if window is None:
+            return np.full(self.customers, float(added))
+        return ((window.days if by_day else window.count) + added).astype(np.float64)
+
+    def _ratio(self, measure: Measure) -> Array:
+        by_day, other = measure.per == "day", measure.other or measure.subject
+        below = self._number(other, measure.window, by_day=by_day)
+        above = self._number(measure.subject, measure.window, by_day=by_day)
+        return above / np.where(below > 0, below, np.nan)
+
+    def _days_since(self, window: Window | None, *, first: bool, added: int) -> Array:
+        if window is None:
+            return np.full(self.customers, 1.0 if added else np.nan)
+        found = days_before(self.at, window.first_day if first else window.last_day)
+        if added and first:
+            return np.where(np.isnan(found), 1.0, found)
+        return np.ones(self.customers) if added else found
+
+    def latest(self, leaf: LatestOf) -> Array:
+        """Truth of which subject the last event is of, for every customer."""
+        if self.added_purchases and Subject("purchase") in leaf.subjects:
+            return np.full(self.customers, leaf.winner == Subject("purchase"))
+        best_day = np.full(self.customers, FAR_PAST)
+        best_at, best = np.full(self.customers, -np.inf), np.full(self.customers, -1)
+        for number, subject in enumerate(leaf.subjects):
+            window = self.window(subject, None)
+            if window is None:
+                continue
+            day, at = window.last_day, window.last_fact("last_at")
+            later = (day > FAR_PAST) & ((day > best_day) | ((day == best_day) & (at >= best_at)))
+            best_day, best_at = np.where(later, day, best_day), np.where(later, at, best_at)
+            best[later] = number
+        return best == leaf.subjects.index(leaf.winner)
+
+    def compare(self, compare: Compare) -> Array:
+        """Truth of a comparison for every customer; false where the measure is missing."""
+        with np.errstate(invalid="ignore"):
+            return COMPARE[compare.sign](self.measure(compare.measure), compare.constant)
+
+    def in_stage(self, leaf: InStage, among: Array | None = None) -> Array:
+        """Truth of being in a stage; only flags may ask (see `features.lifecycle.sub_stages_and_flags`)."""
+        raise ValueError(f"a rule of a stage asks for a stage: {leaf}")
+
+    def holds(self, rule: Rule, among: Array | None = None) -> Array:
+        """Truth of a rule for every customer.
+
+        `among` are those whose truth is of use: for the others it may be given as false.
+        """
+        if isinstance(rule, Compare):
+            return self.compare(rule)
+        if isinstance(rule, LatestOf):
+            return self.latest(rule)
+        if isinstance(rule, InStage):
+            return self.in_stage(rule, among)
+        if isinstance(rule, Not):
+            return ~self.holds(rule.part)
+        if isinstance(rule, All):
+            # Stages of the past cost most: they are asked last, of those for whom all else holds.
+            parts = sorted(rule.parts, key=lambda part: isinstance(part, InStage))
+            found = self.holds(parts[0], among)
+            for part in parts[1:]:
+                found = found & self.holds(part, found)
+            return found
+        found = self.holds(rule.parts[0])
+        for part in rule.parts[1:]:
+            found = found | self.holds(part)
+        return found
+
+
+def days_before(at: Array | int, day: Array) -> Array:
+    """Days from a day to a date (float64); NaN where there is no such day."""
+    return np.where(day > FAR_PAST, at - day, np.nan)

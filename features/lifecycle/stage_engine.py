@@ -1,0 +1,202 @@
+"""The rule engine: which stage every customer is in, at any date, from events before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from features.history.day_rows import Array
+from features.history.history import History
+from features.lifecycle.rule_evaluation import Facts
+from features.lifecycle.taxonomy import Taxonomy
+
+MOST_PURCHASES_ASKED = 10  # "purchases needed" looks no further
+FURTHEST_CLOCK = 4096  # days ahead at which the clock is read at most
+
+
+def decide(
+    taxonomy: Taxonomy, facts: Facts, *, instead: Mapping[int, Array] | None = None
+) -> Array:
+    """Stage code of every customer (int64).
+
+    Parameters
+    ----------
+    taxonomy
+        The stages and their rules.
+    facts
+        What the rules may know.
+    instead
+        Truth by stage code that replaces the stage's own rule (labels replace silence so).
+    """
+    instead = instead or {}
+    code = np.full(facts.customers, -1, dtype=np.int64)
+    for number in taxonomy.order:
+        rule = taxonomy.stages[number].rule
+        if number in instead:
+            match = instead[number]
+        elif rule is None:
+            match = np.ones(facts.customers, dtype=bool)
+        else:
+            match = facts.holds(rule)
+        code[(code < 0) & match] = number
+    return code
+
+
+def stage_at(
+    taxonomy: Taxonomy,
+    history: History,
+    at: Array | int,
+    *,
+    known_before: int | None = None,
+    added_purchases: int = 0,
+    who: Array | None = None,
+) -> Array:
+    """Rule stage of every customer at a date (codes, int64; also for those not yet existing).
+
+    Parameters
+    ----------
+    taxonomy, history
+        The rules and the events.
+    at
+        Reference day, one for all or one a customer; only events strictly before it count.
+    known_before
+        Only what was known before this day counts (default `at`). Earlier than `at`, it
+        simulates silence in between.
+    added_purchases
+        Purchases imagined just before `at`.
+    who
+        Positions of the customers asked about, rising; `at` and the result have one value for
+        each. Default: all.
+    """
+    known = at if known_before is None else known_before
+    needed = history.only(taxonomy.stage_subjects())
+    code = decide(taxonomy, Facts(needed.settled, at, known, added_purchases, who))
+    # Few customers have something under way at any date: only their past needs cutting.
+    few = needed.in_flight(known, who)
+    if len(few):
+        rows = few if who is None else np.searchsorted(who, few)
+        when = at if isinstance(at, int) else at[rows]
+        limit = known if isinstance(known, int) else known[rows]
+        cut = needed.take(few).known_before(limit)
+        code[rows] = decide(taxonomy, Facts(cut, when, limit, added_purchases))
+    return code
+
+
+@dataclass(frozen=True)
+class Timers:
+    """What the rules' own clocks say of customers at one date; nothing here is a forecast.
+
+    All arrays have one value a customer.
+
+    Attributes
+    ----------
+    code
+        Stage now.
+    periods_in_stage
+        Whole periods for which the stage has been the same, up to the periods looked at.
+    silent_code, silent_period
+        First other stage if nothing happens, and the period (1..K) it comes in; the present
+        stage and K + 1 where none comes.
+    after_purchase_code
+        Stage after one purchase today.
+    purchases_needed
+        Purchases, on as many days, that change the stage; one more than looked at where none do.
+    days_to_lapse
+        Days until silence alone leads to a silent stage; 0 where there already, NaN where never.
+    """
+
+    code: Array
+    periods_in_stage: Array
+    silent_code: Array
+    silent_period: Array
+    after_purchase_code: Array
+    purchases_needed: Array
+    days_to_lapse: Array
+
+
+def timers(
+    taxonomy: Taxonomy, history: History, at: int, *, periods: int, period_days: int
+) -> Timers:
+    """Simulate silence, purchases and the past with the rule engine (see `Timers`)."""
+    needed = history.only(taxonomy.stage_subjects())
+    clock = _Clock(taxonomy, needed.known_before(at), at)
+    code = clock.after_silence(0)
+    silent_code, silent_period = code.copy(), np.full(len(code), periods + 1)
+    for period in range(1, periods + 1):
+        later = clock.after_silence(period * period_days)
+        moved = (later != code) & (silent_period > periods)
+        silent_code[moved], silent_period[moved] = later[moved], period
+    return Timers(
+        code=code,
+        periods_in_stage=_periods_in_stage(taxonomy, history, at, code, periods, period_days),
+        silent_code=silent_code,
+        silent_period=silent_period,
+        after_purchase_code=clock.after_purchases(1),
+        purchases_needed=_purchases_needed(clock, code),
+        days_to_lapse=_days_to_lapse(clock, taxonomy, code),
+    )
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """The rule engine run ahead of what is known."""
+
+    taxonomy: Taxonomy
+    known: History
+    at: int
+
+    def after_silence(self, days: Array | int) -> Array:
+        return decide(self.taxonomy, Facts(self.known, self.at + days, self.at))
+
+    @cached_property
+    def _tomorrow(self) -> Facts:
+        # A purchase falls on the reference day itself, so it is seen one day later.
+        return Facts(self.known, self.at + 1, self.at)
+
+    def after_purchases(self, purchases: int) -> Array:
+        # The same windows serve any number of purchases; what was measured in them does not.
+        imagined = replace(self._tomorrow, added_purchases=purchases, _measured={})
+        return decide(self.taxonomy, imagined)
+
+
+def _purchases_needed(clock: _Clock, code: Array) -> Array:
+    needed = np.full(len(code), MOST_PURCHASES_ASKED + 1)
+    for purchases in range(MOST_PURCHASES_ASKED, 0, -1):
+        needed[clock.after_purchases(purchases) != code] = purchases
+    return needed
+
+
+def _days_to_lapse(clock: _Clock, taxonomy: Taxonomy, code: Array) -> Array:
+    """Bisection: once silence has led to a silent stage, more silence does not lead out of it."""
+    silent = taxonomy.silent_codes
+    low = np.zeros(len(code), dtype=np.int64)  # known not to be silent, or day 0
+    high = np.full(len(code), FURTHEST_CLOCK)
+    never = ~np.isin(clock.after_silence(FURTHEST_CLOCK), silent)
+    while int((high - low).max(initial=0)) > 1:
+        middle = (low + high) // 2
+        lapsed = np.isin(clock.after_silence(middle), silent)
+        high = np.where(lapsed, middle, high)
+        low = np.where(lapsed, low, middle)
+    days = high.astype(np.float64)
+    days[np.isin(code, silent)] = 0.0
+    days[never] = np.nan
+    return days
+
+
+def _periods_in_stage(
+    taxonomy: Taxonomy, history: History, at: int, code: Array, periods: int, period_days: int
+) -> Array:
+    lasting = np.zeros(len(code), dtype=np.int64)
+    open_, exists_from = np.arange(len(code)), history.exists_from
+    needed = history.only(taxonomy.stage_subjects())
+    for period in range(1, 2 * periods + 1):
+        then = at - period * period_days
+        open_ = open_[exists_from[open_] <= then]
+        open_ = open_[stage_at(taxonomy, needed, then, who=open_) == code[open_]]
+        if not len(open_):
+            break
+        lasting[open_] = period
+    return lasting

@@ -1,0 +1,246 @@
+"""A taxonomy: ordered stages with declarative rules, read from YAML and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, cast
+
+from features.config.config import Config, StagesFile
+from features.config.yaml_with_lines import Spot, read
+from features.contracts import ROLES
+from features.lifecycle.reachability import contradiction, covers
+from features.lifecycle.rule_parser import Vocabulary, evaluate, read_rule
+from features.lifecycle.taxonomy import Advice, Named, Stage
+from features.lifecycle.taxonomy import Taxonomy as Taxonomy
+
+NAMED_KEYS = {"name", "description", "when", "default"}
+STAGE_KEYS = NAMED_KEYS | {
+    "rank", "silent", "sub_stages", "strategies", "channels", "metrics", "our_metrics",
+}  # fmt: skip
+TAXONOMY_KEYS = {
+    "name", "description", "params", "presets", "life_roles", "buying_stage", "pick", "stages",
+    "flags",
+}  # fmt: skip
+
+
+def load_taxonomy(config: Config) -> Taxonomy:
+    """The taxonomy a config names or holds, with the config's parameters filled in.
+
+    Raises
+    ------
+    UserError
+        For unknown keys, roles, measures or parameters, a missing default, a stage that can
+        never be reached, and windows or constants that make no sense; with the line and the mend.
+    """
+    stages = config.stages
+    attributes = {*config.attributes(), "channel"} - set(config.sensitive)
+    given = stages if isinstance(stages, StagesFile) else StagesFile(file="")
+    source = read(Path(given.file)) if given.file else Spot(stages, "stages")
+    return parse(
+        source,
+        given.params,
+        preset=given.preset,
+        minor_units=config.minor_units,
+        event_types={t for types in config.role_types().values() for t in types},
+        attributes=attributes,
+    )
+
+
+def parse(
+    source: Spot,
+    params: Mapping[str, int | float],
+    *,
+    preset: str | None = None,
+    minor_units: int = 2,
+    event_types: Collection[str] = (),
+    attributes: Collection[str] = (),
+) -> Taxonomy:
+    """A taxonomy from its spot, a preset's name and parameter values (see `load_taxonomy`)."""
+    content = source.only(TAXONOMY_KEYS)
+    words = Vocabulary(
+        _parameters(source, params, preset), 10**minor_units, event_types, attributes
+    )
+    entries = source.at("stages")
+    if not isinstance(entries.value, list) or len(entries.value) < 2:
+        entries.refuse(found=repr(entries.value), expected="two or more stages")
+    stages = tuple(_stage(entry, words) for entry in entries.each())
+    names = [stage.name for stage in stages]
+    _check_order(names, stages, entries)
+    life = content.get("life_roles", ["purchase"])
+    if not isinstance(life, list) or not life:
+        source.at("life_roles").refuse(found=repr(life), expected="a list of roles")
+    for role in source.at("life_roles").each() if "life_roles" in content else []:
+        _known_role(role)
+        if role.value == "sent":
+            role.refuse(found="sent", expected="roles of the customer's own doing")
+    buying = content.get("buying_stage", "")
+    if buying not in names:
+        source.at("buying_stage").refuse(
+            found=repr(buying),
+            expected=f"one of: {', '.join(names)}",
+            mend="name the stage that a first purchase leads to",
+        )
+    pick = content.get("pick", "first")
+    if pick not in ("first", "furthest"):
+        source.at("pick").refuse(found=repr(pick), expected="first or furthest")
+    flags = _named(source.at("flags"), replace(words, stages=names), can_default=False)
+    taxonomy = Taxonomy(
+        name=str(content.get("name", "inline")),
+        description=str(content.get("description", "")),
+        stages=stages,
+        life_roles=tuple(life),
+        buying_stage=buying,
+        pick=cast(Literal["first", "furthest"], pick),
+        parameters=words.values,
+        flags=flags,
+    )
+    _check_reach(taxonomy, entries)
+    return taxonomy
+
+
+def _parameters(
+    source: Spot, params: Mapping[str, int | float], preset: str | None
+) -> dict[str, float]:
+    """Values of the parameters: declared, then the preset's, then those given."""
+    content = source.value
+    for key in ("params", "presets"):
+        if not isinstance(content.get(key) or {}, dict):
+            source.at(key).refuse(found=repr(content[key]), expected="a mapping of numbers")
+    places = {name: source.at("params").at(name) for name in content.get("params") or {}}
+    declared = ", ".join(places) or "none"
+    for name, values in (content.get("presets") or {}).items():
+        chosen = source.at("presets").at(name)
+        chosen.only(set(places))
+        if name == preset:
+            places |= {key: chosen.at(key) for key in values}
+    if preset is not None and preset not in (content.get("presets") or {}):
+        Spot(preset, "stages.preset").refuse(
+            found=repr(preset),
+            expected=f"one of: {', '.join(content.get('presets') or {}) or 'none'}",
+        )
+    for name, value in params.items():
+        place = Spot(value, f"stages.params.{name}")
+        if name not in places:
+            place.refuse(
+                found="a parameter that the taxonomy does not use", expected=f"one of: {declared}"
+            )
+        places[name] = place
+    plain = {k: p.value for k, p in places.items() if not isinstance(p.value, str)}
+    return {name: evaluate(place, plain) for name, place in places.items()}
+
+
+def _known_role(spot: Spot) -> str:
+    if spot.value not in ROLES:
+        spot.refuse(found=f"unknown role {spot.value!r}", expected=", ".join(ROLES))
+    return str(spot.value)
+
+
+def _check_order(names: list[str], stages: tuple[Stage, ...], entries: Spot) -> None:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            entries.at(number).refuse(found=f"the stage {name!r} twice", expected="unique names")
+    defaults = [i for i, stage in enumerate(stages) if stage.rule is None]
+    if len(defaults) != 1:
+        (entries.at(defaults[1]) if defaults else entries).refuse(
+            found=f"{len(defaults)} default stages",
+            expected="exactly one stage with `default: true`",
+            mend="every customer needs a stage when no rule matches: end with {name: rest, "
+            "default: true}",
+        )
+    if stages[-1].rule is not None:
+        entries.at(defaults[0] + 1).refuse(
+            found=f"{names[defaults[0] + 1]}, a stage that can never be reached: it stands after "
+            "the default",
+            expected="the default as the last stage",
+            mend=f"move {names[defaults[0]]} to the end",
+        )
+
+
+def _check_reach(taxonomy: Taxonomy, entries: Spot) -> None:
+    """Refuse contradictory rules, and stages that an earlier one always takes first."""
+    tried: list[Stage] = []
+    for code in taxonomy.order:
+        stage, spot = taxonomy.stages[code], entries.at(code).at("when")
+        if stage.rule is None:
+            continue
+        said = contradiction(stage.rule)
+        if said is not None:
+            spot.refuse(
+                found=f"{stage.name}, whose rule can never hold: {said}",
+                expected="comparisons that can hold together",
+                mend="correct the comparison or the window, or put the parts under `any`",
+            )
+        first = next((e for e in tried if e.rule and covers(e.rule, stage.rule)), None)
+        if first is not None:
+            spot.refuse(
+                found=f"{stage.name}, a stage that can never be reached: wherever its rule holds, "
+                f"that of {first.name} holds before it",
+                expected="the narrower rule first",
+                mend=f"move {stage.name} above {first.name}, or narrow the rule of {first.name}",
+            )
+        tried.append(stage)
+
+
+def _stage(spot: Spot, words: Vocabulary) -> Stage:
+    spot.only(STAGE_KEYS)
+    named = _entry(spot, words, can_default=True)
+    rank, silent = spot.value.get("rank", 0), spot.at("silent")
+    if isinstance(rank, bool) or not isinstance(rank, int):
+        spot.at("rank").refuse(found=repr(rank), expected="a whole number")
+    role = None
+    if silent.value is not None and silent.value is not False:
+        role = "purchase" if silent.value is True else _known_role(silent)
+    return Stage(
+        name=named.name,
+        rank=rank,
+        rule=named.rule,
+        silent=role,
+        description=named.description,
+        sub_stages=_named(spot.at("sub_stages"), words, can_default=True),
+        advice=Advice(
+            *(spot.at(k).texts() for k in ("strategies", "channels", "metrics", "our_metrics"))
+        ),
+    )
+
+
+def _named(spot: Spot, words: Vocabulary, *, can_default: bool) -> tuple[Named, ...]:
+    """Sub-stages or flags."""
+    if spot.value is None:
+        return ()
+    if not isinstance(spot.value, list):
+        spot.refuse(found=repr(spot.value), expected="a list of names with rules")
+    found: list[Named] = []
+    for each in spot.each():
+        each.only(NAMED_KEYS)
+        named = _entry(each, words, can_default=can_default)
+        if any(named.name == other.name for other in found):
+            each.refuse(found=f"{named.name!r} twice", expected="unique names")
+        if found and found[-1].rule is None:
+            each.refuse(
+                found=f"{named.name}, which can never be reached: it stands after the default",
+                expected="the default as the last one",
+            )
+        said = contradiction(named.rule) if named.rule is not None else None
+        if said is not None:
+            each.at("when").refuse(
+                found=f"{named.name}, whose rule can never hold: {said}",
+                expected="comparisons that can hold together",
+            )
+        found.append(named)
+    return tuple(found)
+
+
+def _entry(spot: Spot, words: Vocabulary, *, can_default: bool) -> Named:
+    name = spot.at("name")
+    if not isinstance(name.value, str) or not name.value:
+        name.refuse(found=repr(name.value), expected="a name")
+    default = spot.value.get("default") is True
+    if default == ("when" in spot.value) or (default and not can_default):
+        spot.refuse(
+            found=f"{name.value}: both or neither of `when` and `default`",
+            expected="one of them" if can_default else "`when`: a flag has no default",
+        )
+    rule = None if default else read_rule(spot.at("when"), words)
+    return Named(name.value, rule, str(spot.value.get("description", "")))

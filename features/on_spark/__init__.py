@@ -1,1 +1,0 @@
-"""The same work beyond one machine, on Spark."""

@@ -1,1 +1,0 @@
-"""From tables that nobody has described to a proposed config."""

@@ -1,0 +1,251 @@
+"""Raw events of a few customers, in the contract's own column names, ready for the tally."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from features.config.config import Config, StagesFile
+from features.config.sources import ColumnRef, Columns, EventSource, TimeColumn
+from features.contracts import EVENT_COLUMNS
+from features.errors import UserError
+
+Row = Mapping[str, Any]
+NEEDED = ("customer_id", "event_type", "occurred_at")
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+WHERE = "events"
+# Columns of an event that a data set need not have; the batch reads only those it maps.
+OPTIONAL = ("value", "order_id", "session_id", "channel", "is_machine")
+
+
+def parsed(text: str) -> list[dict[str, Any]]:
+    """Rows of JSON lines, of one JSON array, or of CSV with a header; the text tells which.
+
+    Raises
+    ------
+    UserError
+        Naming the line, without repeating what stands there.
+    """
+    begins = text.lstrip("\ufeff \t\r\n")[:1]
+    if begins == "[":
+        return [_event(row, f"item {n}") for n, row in enumerate(_json(text, "the array"), 1)]
+    if begins == "{":
+        lines = ((n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip())
+        return [_event(_json(line, f"line {n}"), f"line {n}") for n, line in lines]
+    return _csv_rows(text.removeprefix("\ufeff"))
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text.removeprefix("\ufeff"))
+    except ValueError as error:
+        raise UserError(
+            f"{WHERE}: {where}",
+            found=f"broken JSON ({str(error).split(':')[0]})",
+            expected='one event a line: {"customer_id": ..., "event_type": ..., ...}',
+        ) from error
+
+
+def _event(row: Any, where: str) -> dict[str, Any]:
+    """One event of JSON, with what it nests under ``attributes`` beside the rest."""
+    if not isinstance(row, dict):
+        raise UserError(
+            f"{WHERE}: {where}", found=f"a {type(row).__name__}", expected="an object, one event"
+        )
+    nested = row.get("attributes") or {}
+    if not isinstance(nested, dict):
+        raise UserError(
+            f"{WHERE}: {where}: attributes",
+            found=f"a {type(nested).__name__}",
+            expected="an object of names and values",
+        )
+    return {**{name: value for name, value in row.items() if name != "attributes"}, **nested}
+
+
+def _csv_rows(text: str) -> list[dict[str, Any]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        rows = [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as error:
+        raise UserError(
+            f"{WHERE}: line {reader.line_num}",
+            found=f"broken CSV ({error})",
+            expected="comma separated cells below a header line",
+        ) from error
+    if len(set(header)) < len(header):
+        raise UserError(f"{WHERE}: header", found="a column twice", expected="unique names")
+    for number, cells in rows:
+        if len(cells) != len(header):
+            raise UserError(
+                f"{WHERE}: line {number}",
+                found=f"{len(cells)} cells",
+                expected=f"{len(header)} cells, as the header has",
+            )
+    return [dict(zip(header, cells, strict=True)) for _, cells in rows]
+
+
+def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
+    """Write events as CSV, and give the config that reads them as the batch reads its sources.
+
+    Parameters
+    ----------
+    rows
+        Events: customer_id, event_type, occurred_at (ISO time with its offset, or a local date),
+        and of known_at, value, order_id, session_id, channel, is_machine, event_id and the declared
+        attributes what there is. An empty text, null and a missing column mean the same.
+    config
+        Of the data set.
+    path
+        File to write.
+
+    Returns
+    -------
+    Config
+        The same with this file as its only source, and without a share of bad rows to tolerate.
+
+    Raises
+    ------
+    UserError
+        For no events, an unknown column, a missing cell, a time without an offset, or a cell that
+        is no text, number or truth value; it names the event and not what stands there.
+    """
+    allowed = readable(config)
+    checked = list(_checked(rows, config, set(allowed)))
+    if not checked:
+        raise UserError(WHERE, found="no events", expected="all events of a customer, one a line")
+    # A purchase without an amount is refused where the sources have amounts, as in the batch.
+    there = {name for row in checked for name in row} | {"value"} & set(allowed)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        header = [name for name in allowed if name in there]
+        writer = csv.DictWriter(file, header, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(checked)
+    named = {name: name for name in allowed if name in there and name not in _OWN}
+    columns = Columns(
+        occurred_at=TimeColumn(column="occurred_at"),
+        known_at=TimeColumn(column="known_at"),
+        **named,
+    )
+    source = EventSource(
+        events=str(path),
+        columns=columns,
+        event_type=ColumnRef(column="event_type"),
+        event_id="event_id" if "event_id" in there else None,
+    )
+    strict = config.quarantine.model_copy(update={"max_share": 0.0})
+    return config.model_copy(
+        # Days after the snapshot are cut by the snapshot; a later one may ask for later days.
+        update={"sources": (source,), "quarantine": strict, "identities": None,
+                "data_through": None}
+    )  # fmt: skip
+
+
+_OWN = ("event_type", "occurred_at", "known_at", "event_id")
+
+
+def readable(config: Config) -> list[str]:
+    """Columns of an event that scores of this data set can come to know."""
+    mapped = {
+        name
+        for source in config.sources
+        for name in OPTIONAL
+        if getattr(source.columns, name) is not None
+    } - set(config.sensitive)
+    return [*NEEDED, "known_at", "event_id", *(n for n in OPTIONAL if n in mapped),
+            *config.attributes()]  # fmt: skip
+
+
+def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator[dict[str, str]]:
+    # What the batch never reads of its sources is no mistake here, and is not read either.
+    unread = (set(EVENT_COLUMNS) | set(config.sensitive)) - allowed - {"anonymous_id"}
+    for number, row in enumerate(rows, 1):
+        where = f"{WHERE}: event {number}"
+        if strange := sorted(str(name) for name in set(row) - allowed - unread):
+            raise UserError(
+                f"{where}: column {strange[0]!r}",
+                found="a column that this data set does not have",
+                expected=f"of: {', '.join(sorted(allowed))}",
+                mend=_mend(strange[0]),
+            )
+        texts = {name: _text(value, f"{where}: {name}") for name, value in row.items()}
+        for name in NEEDED:
+            if not texts.get(name):
+                raise UserError(f"{where}: {name}", found="nothing", expected="a value")
+        for name in ("occurred_at", "known_at"):
+            if texts.get(name):
+                texts[name] = _instant(texts[name], config, f"{where}: {name}")
+        if not texts.get("known_at"):
+            texts["known_at"] = texts["occurred_at"]
+        yield {name: text for name, text in texts.items() if text and name in allowed}
+
+
+def _mend(name: str) -> str:
+    if name == "anonymous_id":
+        return (
+            "give the visitor's events the customer_id they are linked to, and as known_at the "
+            "later of their own moment and the link's"
+        )
+    return "leave the column out, or map it in a source of the config and run again"
+
+
+def _text(value: Any, where: str) -> str:
+    value = value.item() if hasattr(value, "item") else value  # a frame's own numbers
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dt.datetime | dt.date):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    if isinstance(value, str | int | float):
+        return str(value).strip()
+    raise UserError(
+        where, found=f"a {type(value).__name__}", expected="a text, a number, true or false"
+    )
+
+
+def _instant(text: str, config: Config, where: str) -> str:
+    """ISO time in UTC; a date alone is a local calendar date of the config's zone."""
+    try:
+        if DATE.fullmatch(text):
+            moment = dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), config.zone)
+        else:
+            moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(
+            where, found="no readable time", expected="a time like 2024-05-01T14:30:00+02:00"
+        ) from None
+    if moment.tzinfo is None:
+        raise UserError(
+            where,
+            found="a time without its offset",
+            expected="a time like 2024-05-01T14:30:00+02:00 (or ...Z), or a date alone",
+            mend="write the offset that the clock had",
+        )
+    try:
+        moment = moment.astimezone(dt.UTC)
+    except OverflowError:
+        raise UserError(where, found="no usable time", expected="a time of our age") from None
+    return f"{moment.replace(tzinfo=None).isoformat(' ', 'microseconds')}+00"
+
+
+def definition(config: Config) -> str:
+    """Hash of what a config says of how events become features and facts."""
+    keys = {"timezone", "roles", "ignored_event_types", "sensitive", "refunds", "minor_units",
+            "earliest", "activity_days", "windows", "stages"}  # fmt: skip
+    content = config.model_dump(mode="json", by_alias=True, include=keys)
+    content["periods"] = [config.transition.periods, config.transition.period_days]
+    if isinstance(config.stages, StagesFile):
+        content["taxonomy"] = Path(config.stages.file).read_text(encoding="utf-8")
+        del content["stages"]["file"]
+    content["columns"] = readable(config)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,246 @@
+"""The CRM's stage records: read, checked, and which of them is in force at a date."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.config.config import Config
+from features.config.crm_stages import StageHistory
+from features.errors import UserError
+from features.history.calendar import day_date
+from features.history.day_rows import Array
+from features.lifecycle.taxonomy import Taxonomy
+from features.lifecycle.taxonomy_parser import load_taxonomy
+from features.sources.events import connect, joined, reading, standardise
+from features.sources.files import describe, require
+from features.sources.quarantine import NO_CUSTOMER, ReadReport, refuse_if_too_bad
+
+BLOCK = "stage_history"
+UNSTAGED = -1
+_COLUMNS = ["customer_id", "stage", "at", "day", "known_day"]
+
+
+def declared(config: Config) -> StageHistory:
+    """The config's block.
+
+    Raises
+    ------
+    UserError
+        Where there is none.
+    """
+    if config.stage_history is None:
+        raise UserError(
+            BLOCK,
+            found="no such key",
+            expected="the CRM's stage records: {table: FILE, columns: {customer_id: ..., "
+            "occurred_at: ..., stage: ...}}",
+            mend="add the key to the config (see docs/config.md)",
+        )
+    return config.stage_history
+
+
+def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.Table, ReadReport]:
+    """The stage records of a config; bad rows are set aside with their reason.
+
+    Parameters
+    ----------
+    config
+        The data set, with a `stage_history`.
+    latest
+        Day number after which no record can be genuine.
+    quarantine
+        Folder for the rows set aside: ``stage_history.parquet``.
+
+    Returns
+    -------
+    Table
+        customer_id, stage (as recorded), at (instant), day, known_day (local day numbers); one
+        row a record.
+    ReadReport
+        The counts.
+
+    Raises
+    ------
+    UserError
+        For a missing block, file or column, a wrong type, an empty table, too many bad rows, and
+        recorded names that mean nothing (as `stage_records`).
+    """
+    block = declared(config)
+    name = describe(block.table)
+    try:
+        rows = _rows(block, config, name)
+        if rows.num_rows == 0:
+            raise UserError(
+                f"sources: {name}",
+                found="an empty table",
+                expected="at least one stage record",
+                mend="check the export that writes it",
+            )
+        reason = _reasons(rows, latest)
+        bad = reason.notna().to_numpy()
+        report = ReadReport(name, rows.num_rows, dict(Counter(reason[bad])))
+        aside = quarantine / f"{BLOCK}.parquet"
+        if report.bad:
+            quarantine.mkdir(parents=True, exist_ok=True)
+            told = rows.append_column("reason", pa.array(reason, pa.string()))
+            pq.write_table(told.filter(pa.array(bad)), aside)
+        refuse_if_too_bad(report, config, aside)
+    except UserError as error:
+        where = error.where.replace("sources:", f"{BLOCK}:", 1)
+        raise UserError(
+            where, found=error.found, expected=error.expected, mend=error.mend
+        ) from error
+    good = rows.filter(pa.array(~bad)).select(_COLUMNS)
+    stage_records(good, block, load_taxonomy(config), np.zeros(0, dtype=str))  # refused at once
+    return good, report
+
+
+def _rows(block: StageHistory, config: Config, name: str) -> pa.Table:
+    connection, source = connect(), block.source()
+    with reading(name):
+        table = joined(connection, source)
+        require(table, block.columns.stage, f"sources: {name}: columns.stage")
+        found = standardise(table, source, config)
+        told = ["occurred_at_text", "known_at_text", "known_missing"]
+        return found.rename(stage="event_type")[[*_COLUMNS, *told]].to_pyarrow()
+
+
+def _reasons(table: pa.Table, latest: int) -> pd.Series:
+    """Why a record cannot be used, null where it can."""
+    rows, last = table.drop_columns(["at"]).to_pandas(), day_date(latest)
+    cases = [
+        (rows["customer_id"].isna(), NO_CUSTOMER),
+        (rows["stage"].isna(), "stage is empty"),
+        (rows["day"].isna(), "occurred_at is not a readable date or time"),
+        (rows["known_missing"].astype(bool), "known_at is not a readable date or time"),
+        (rows["day"] > latest, f"occurred_at after {last}"),
+        (rows["known_day"] > latest, f"known_at after {last}"),
+    ]
+    reason = pd.Series([None] * len(rows), index=rows.index, dtype=object)
+    for holds, said in reversed(cases):
+        reason[holds.fillna(False).to_numpy(dtype=bool)] = said
+    return reason
+
+
+@dataclass(frozen=True)
+class StageRecords:
+    """Stage records of the customers of a history, in the order in which they took effect.
+
+    Of two records of one instant, the one that became known later counts; known on one day, the
+    one whose stage the taxonomy names later.
+
+    Attributes
+    ----------
+    customers
+        Number of customers of the history.
+    position, day, known_day
+        Of each record: the customer's position, and local day numbers.
+    code
+        Its stage; `UNSTAGED` for names that stand for none.
+    name
+        Its stage as recorded.
+    strangers
+        Customers in the table who have no events.
+    """
+
+    customers: int
+    position: Array
+    day: Array
+    known_day: Array
+    code: Array
+    name: Array
+    strangers: int
+
+    def in_force(self, at: int, *, known_before: int) -> Array:
+        """Index of the record in force of every customer at a date; -1 where there is none.
+
+        Parameters
+        ----------
+        at
+            Day number; only records strictly before it count.
+        known_before
+            Day number; only records known before it count.
+        """
+        counted = np.flatnonzero((self.day < at) & (self.known_day < known_before))
+        found = np.full(self.customers, -1)
+        found[self.position[counted]] = counted  # the last one written stays
+        return found
+
+    def stages(self, at: int, *, known_before: int) -> Array:
+        """Recorded stage (code) of every customer at a date; `UNSTAGED` where there is none."""
+        found = self.in_force(at, known_before=known_before)
+        if not len(self.code):
+            return np.full(self.customers, UNSTAGED)
+        return np.where(found >= 0, self.code[found], UNSTAGED)
+
+
+def stage_records(
+    table: pa.Table, block: StageHistory, taxonomy: Taxonomy, customers: Array
+) -> StageRecords:
+    """Records as codes of a taxonomy's stages, for the customers (rising ids) of a history.
+
+    Raises
+    ------
+    UserError
+        For recorded names that are no stage and neither mapped nor ignored, and for names mapped
+        to what is no stage.
+    """
+    rows = table.drop_columns(["at"]).to_pandas()
+    code = _codes(rows["stage"], block, taxonomy)
+    ids = rows["customer_id"].to_numpy(dtype=str)
+    place = np.minimum(np.searchsorted(customers, ids), max(len(customers) - 1, 0))
+    known = customers[place] == ids if len(customers) else np.zeros(len(ids), dtype=bool)
+    instant = table["at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+    order = np.lexsort([code, rows["known_day"], instant, place])
+    order = order[known[order]]
+    return StageRecords(
+        customers=len(customers),
+        position=place[order],
+        day=rows["day"].to_numpy()[order],
+        known_day=rows["known_day"].to_numpy()[order],
+        code=code[order],
+        name=rows["stage"].to_numpy(dtype=object)[order],
+        strangers=int(rows["customer_id"][~known].nunique()),
+    )
+
+
+def _codes(recorded: pd.Series, block: StageHistory, taxonomy: Taxonomy) -> Array:
+    names = taxonomy.names
+    wrong = sorted(set(block.stages.values()) - set(names))
+    if wrong:
+        raise UserError(
+            f"{BLOCK}.stages",
+            found=f"names mapped to {wrong[0]!r}",
+            expected=f"stages of the taxonomy {taxonomy.name}: {', '.join(names)}",
+        )
+    meaning: dict[Any, int] = {name: number for number, name in enumerate(names)}
+    meaning |= {name: names.index(stage) for name, stage in block.stages.items()}
+    meaning |= dict.fromkeys(block.ignored, UNSTAGED)
+    unknown = sorted(set(recorded.unique()) - set(meaning))
+    if unknown:
+        raise UserError(
+            f"{BLOCK}: {describe(block.table)}",
+            found=f"recorded stages that mean nothing here: {', '.join(map(repr, unknown[:10]))}",
+            expected=f"stages of the taxonomy {taxonomy.name}: {', '.join(names)}",
+            mend=f"map them under `{BLOCK}: {{stages: {{NAME: STAGE}}}}`, or list them under "
+            f"`{BLOCK}: {{ignored: [NAME]}}`",
+        )
+    return np.asarray(recorded.map(meaning), dtype=np.int64)
+
+
+def write_records(table: pa.Table, file: Path) -> None:
+    """Keep records beside the tallies."""
+    pq.write_table(table, file)
+
+
+def stored_records(file: Path) -> pa.Table | None:
+    """What `write_records` kept; None where nothing was."""
+    return pq.read_table(file) if file.is_file() else None

@@ -1,0 +1,210 @@
+"""Single-send experiments: a table of people, who was drawn, and what they did, given by YAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, ValidationError, model_validator
+
+from features.config.sources import CsvFormat, Location, TimeColumn
+from features.config.types import Strict
+from features.config.yaml_loading import find, parse_yaml, problem
+from features.errors import UserError
+from features.sources.customer_attributes import local_days_of
+from features.sources.events import connect, open_table
+from features.sources.files import describe, require
+
+
+class ExperimentFile(Strict):
+    """An experiment as declared.
+
+    Attributes
+    ----------
+    name
+        Under which its uplift is stored; a playbook names it under ``value.uplift``.
+    table
+        File (csv, parquet, json lines, or a glob of them) or database table, one row a person and
+        send.
+    treatment, outcome
+        Columns: drawn for the message (yes or no), and what happened (0/1, orders, money).
+    covariates
+        Columns known before the send. Others are not looked at. The scorer learns from the
+        features of the day of the send instead.
+    sent_at
+        Column of the day of the send; needed where the config lists the experiment.
+    campaigns
+        Playbooks that the scorer tells the effect for; default: the one of the experiment's name.
+    customer_id
+        Column of the person; without it every row is another person.
+    propensity
+        Chance of treatment: a number, or a column of it; absent: the share treated.
+    compare
+        Name -> column of other rankings to measure on the same people (highest first), such as
+        churn risk.
+    where
+        Column -> value: only these rows.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    table: Location
+    treatment: str
+    outcome: str
+    covariates: tuple[str, ...] = ()
+    customer_id: str | None = None
+    sent_at: TimeColumn | None = None
+    campaigns: tuple[str, ...] = ()
+    propensity: Annotated[float, Field(gt=0, lt=1)] | str | None = None
+    compare: dict[str, str] = Field(default={})
+    where: dict[str, str | int] = Field(default={})
+    csv: CsvFormat = CsvFormat()
+    seed: int = 20240501
+
+    @model_validator(mode="after")
+    def _nothing_from_afterwards(self) -> ExperimentFile:
+        looked = {self.treatment, self.outcome} & set(self.covariates)
+        if looked:
+            raise ValueError(f"{min(looked)!r} cannot be a covariate: it was not known before")
+        return self
+
+
+@dataclass(frozen=True)
+class ExperimentTable:
+    """Rows of an experiment, checked; every array has one entry a row.
+
+    Attributes
+    ----------
+    spec
+        The declaration.
+    covariates
+        Numbers as float64, texts as they are.
+    treatment, outcome, propensity
+        0 or 1; a number; between 0 and 1.
+    people
+        Code of the person.
+    customers, sent_on
+        Customer id and local day (number) of the send of every row; None where no column is named.
+    rankings
+        Other rankings to compare.
+    """
+
+    spec: ExperimentFile
+    covariates: pd.DataFrame
+    treatment: np.ndarray[tuple[int], np.dtype[np.float64]]
+    outcome: np.ndarray[tuple[int], np.dtype[np.float64]]
+    propensity: np.ndarray[tuple[int], np.dtype[np.float64]]
+    people: np.ndarray[tuple[int], np.dtype[np.int64]]
+    rankings: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]
+    customers: np.ndarray[tuple[int], np.dtype[np.object_]] | None = None
+    sent_on: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
+
+
+def load_experiment(path: str, *, timezone: str = "UTC") -> ExperimentTable:
+    """The experiment of a YAML file, with its rows; days are those of the time zone.
+
+    Raises
+    ------
+    UserError
+        For unknown keys or columns, treatment that is not yes or no, an outcome that is no number,
+        or an empty arm.
+    """
+    file = find(path)
+    content = parse_yaml(file)
+    try:
+        spec = ExperimentFile.model_validate(content)
+    except ValidationError as error:
+        raise problem(error, file, content) from error
+    if isinstance(spec.table, str) and not Path(spec.table).is_absolute():
+        spec = spec.model_copy(update={"table": str(file.parent / spec.table)})
+    return _read(spec, timezone)
+
+
+def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
+    columns = [spec.treatment, spec.outcome, *spec.covariates, *spec.compare.values(), *spec.where]
+    columns += [spec.customer_id] if spec.customer_id is not None else []
+    columns += [spec.propensity] if isinstance(spec.propensity, str) else []
+    columns += [spec.sent_at.column] if spec.sent_at is not None else []
+    table = open_table(connect(), spec.table, spec)
+    for column in columns:
+        require(table, column, f"experiment {spec.name}: {describe(spec.table)}")
+    rows: pd.DataFrame = table.select(list(dict.fromkeys(columns))).to_pyarrow().to_pandas()
+    for column, value in spec.where.items():
+        rows = rows[rows[column].astype(str) == str(value)]
+    rows = rows.reset_index(drop=True)
+    treatment = _number(rows, spec.treatment)
+    if set(treatment.tolist()) != {0.0, 1.0}:
+        raise UserError(
+            f"experiment {spec.name}: treatment",
+            found=f"{len(rows)} rows with values {sorted(set(treatment.tolist()))[:5]}",
+            expected="0 and 1, both of them: somebody must have got the message, and somebody not",
+        )
+    share = float(treatment.mean())
+    if isinstance(spec.propensity, str):
+        propensity = _number(rows, spec.propensity)
+    else:
+        propensity = np.full(len(rows), share if spec.propensity is None else spec.propensity)
+    if not ((propensity > 0) & (propensity < 1)).all():
+        raise UserError(
+            f"experiment {spec.name}: propensity",
+            found="a chance of 0 or 1",
+            expected="chances between 0 and 1: where one arm is impossible nothing can be compared",
+        )
+    people = (
+        pd.factorize(rows[spec.customer_id])[0]
+        if spec.customer_id is not None
+        else np.arange(len(rows))
+    )
+    return ExperimentTable(
+        spec=spec,
+        covariates=pd.DataFrame({name: _covariate(rows[name]) for name in spec.covariates}),
+        treatment=treatment,
+        outcome=_number(rows, spec.outcome),
+        propensity=propensity,
+        people=np.asarray(people, dtype=np.int64),
+        rankings={name: _ranking(rows, column) for name, column in spec.compare.items()},
+        customers=None if spec.customer_id is None else _texts(rows[spec.customer_id]),
+        sent_on=None if spec.sent_at is None else _days(rows, spec.sent_at, timezone),
+    )
+
+
+def _texts(column: pd.Series[object]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    return np.asarray(column.astype(str).to_numpy(dtype=object))
+
+
+def _days(
+    rows: pd.DataFrame, column: TimeColumn, timezone: str
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    days = local_days_of(rows, column, timezone)
+    if np.isnat(days).any():
+        raise UserError(
+            column.column,
+            found=f"{int(np.isnat(days).sum())} rows without a day",
+            expected="the day of the send in every row",
+        )
+    return np.asarray(days.astype(np.int64))
+
+
+def _number(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    found = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if np.isnan(found).any():
+        raise UserError(
+            column,
+            found=f"{int(np.isnan(found).sum())} values that are no numbers",
+            expected="a number in every row",
+        )
+    return np.asarray(found)
+
+
+def _ranking(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Numbers to rank by; who has none comes last."""
+    found = pd.to_numeric(rows[column], errors="coerce")
+    return np.asarray(found.to_numpy(dtype=float, na_value=np.nan))
+
+
+def _covariate(column: pd.Series[object]) -> pd.Series[object]:
+    """Numbers where every filled value is one, else text."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers if numbers.notna().sum() == column.notna().sum() else column.astype(object)

@@ -1,0 +1,114 @@
+"""What became of a source's rows: counted by reason, set aside, or reason to stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from features.config.config import Config
+from features.errors import UserError
+
+NO_CUSTOMER = "customer_id is empty"
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """What happened to the rows of one source.
+
+    Attributes
+    ----------
+    source
+        The table's name as the config gives it.
+    rows
+        Rows read.
+    quarantined
+        Rows set aside, by reason.
+    ignored
+        Rows left out on purpose (machine events, ignored event types, events after
+        ``data_through``), by reason.
+    """
+
+    source: str
+    rows: int
+    quarantined: dict[str, int] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bad(self) -> int:
+        """Rows set aside."""
+        return sum(self.quarantined.values())
+
+
+def summed(source: str, reports: Sequence[ReadReport]) -> ReadReport:
+    """Several reports of a source as one; counts may be changes, and what comes to 0 goes."""
+
+    def by_reason(each: Sequence[Mapping[str, int]]) -> dict[str, int]:
+        reasons = dict.fromkeys(reason for counts in each for reason in counts)
+        found = {reason: sum(counts.get(reason, 0) for counts in each) for reason in reasons}
+        return {reason: rows for reason, rows in found.items() if rows}
+
+    return ReadReport(
+        source,
+        sum(report.rows for report in reports),
+        by_reason([report.quarantined for report in reports]),
+        by_reason([report.ignored for report in reports]),
+    )
+
+
+def counted(staged: Any, name: str, rows: int) -> ReadReport:
+    """Report of a staged source: its columns `reason` (bad) and `ignored` (left out) by value."""
+
+    def by_value(column: str) -> dict[str, int]:
+        found = staged.filter(staged[column].notnull())[column].value_counts(name="n").execute()
+        return {str(v): int(n) for v, n in zip(found[column], found["n"], strict=True)}
+
+    return ReadReport(name, rows, by_value("reason"), by_value("ignored"))
+
+
+def refuse_if_too_bad(report: ReadReport, config: Config, file: Path) -> None:
+    """Stop where more rows are bad than the config allows.
+
+    Raises
+    ------
+    UserError
+        With the reasons and their counts.
+    """
+    if report.bad <= config.quarantine.max_share * report.rows:
+        return
+    listed = "; ".join(
+        f"{reason}: {n}" for reason, n in sorted(report.quarantined.items(), key=lambda r: -r[1])
+    )
+    mend = f"look at them in {file}, mend the export or the config's columns"
+    if report.bad / 2 < report.quarantined.get(NO_CUSTOMER, 0) < report.rows:
+        share = min(math.ceil(100 * report.bad / report.rows) / 100, 1)
+        mend += f"; where guests rightly have no customer: quarantine: {{max_share: {share:g}}}"
+    raise UserError(
+        f"sources: {report.source}",
+        found=f"{report.bad} bad rows of {report.rows} ({listed})",
+        expected=f"at most {config.quarantine.max_share:.1%} bad rows (quarantine.max_share)",
+        mend=mend,
+    )
+
+
+def refuse_unknown_types(staged: Any, config: Config, name: str) -> None:
+    """Stop where good rows hold event types of no role.
+
+    Raises
+    ------
+    UserError
+        Naming the types.
+    """
+    known = {t for types in config.role_types().values() for t in types}
+    known |= set(config.ignored_event_types)
+    there = staged.filter(staged.reason.isnull()).event_type.value_counts(name="n").execute()
+    unknown = sorted(set(there.event_type) - known)
+    if unknown:
+        raise UserError(
+            f"sources: {name}: event_type",
+            found=f"unknown event types: {', '.join(map(repr, unknown[:10]))}",
+            expected=f"types that `roles` maps, or: {', '.join(sorted(known))}",
+            mend="map them under `roles`, or list them under `ignored_event_types`",
+        )

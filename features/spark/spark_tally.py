@@ -1,0 +1,153 @@
+"""Events -> tallies on Spark: read and mapped in the executors, tallied through Ibis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.expr.types import Table
+
+from features.aggregates.daily_aggregates import nothing_left, refuse_future
+from features.aggregates.dictionary_encoding import Texts
+from features.aggregates.expressions import ATTRIBUTE_SCHEMA, attribute_tally, daily_tally
+from features.aggregates.orders import counted_once, orders_of, signed
+from features.aggregates.sessions import session_tally
+from features.config.config import Config
+from features.contracts import CUSTOMER
+from features.sources.duckdb_connection import connect
+from features.sources.erasure_list import NOBODY, Erased
+from features.sources.events import inspected, judged, read_identities, usable
+from features.sources.files import describe
+from features.sources.quarantine import ReadReport
+from features.spark.spark import Cluster, collected, user_errors, write
+from features.spark.spark_rows import source_rows
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What was written of a tally.
+
+    Attributes
+    ----------
+    reports
+        Of the identities where there are any, and one a source.
+    event_types
+        Those with events, rising.
+    """
+
+    reports: list[ReadReport]
+    event_types: tuple[str, ...]
+
+
+def tally_on_spark(
+    cluster: Cluster,
+    config: Config,
+    *,
+    latest: int,
+    quarantine: Path,
+    temporary: Path,
+    into: Path,
+    erased: Erased = NOBODY,
+) -> Stored:
+    """Read every source of a config and write its tallies as parquet.
+
+    Parameters
+    ----------
+    cluster
+        From `features.spark.spark.cluster`.
+    config, latest, quarantine, temporary, erased
+        As `features.aggregates.daily_aggregates.tally`.
+    into
+        Folder of the segment: ``daily.parquet``, ``attributes.parquet`` and, where sources have
+        sessions, ``sessions.parquet``, with the columns of `features.aggregates.daily_aggregates.Tallies`.
+
+    Raises
+    ------
+    UserError
+        As `features.aggregates.daily_aggregates.tally`.
+    """
+    refuse_future(config, latest)
+    with user_errors():
+        links, reports = _links(cluster, config, latest, quarantine, temporary)
+        texts, counted, sources, kept = Texts(), [], [], []
+        for number in range(len(config.sources)):
+            staged, report = _staged(cluster, number, config, latest, quarantine, links, erased)
+            kept.append(staged)
+            reports.append(report)
+            events = usable(cluster.backend.table(f"staged_{number}"), config.sources[number],
+                            config, links).rename(customer="customer_id")  # fmt: skip
+            counted.append(counted_once(signed(orders_of(events), texts, config)))
+            sources.append(events)
+        into.mkdir(parents=True, exist_ok=True)
+        _write(cluster, daily_tally(counted), into / "daily.parquet")
+        chosen = attribute_tally(sources, texts, [*config.attributes(), "channel"])
+        if chosen is not None:
+            _write(cluster, chosen, into / "attributes.parquet")
+        else:
+            nothing = ATTRIBUTE_SCHEMA.empty_table().cast(_plain(ATTRIBUTE_SCHEMA))
+            pq.write_table(nothing, into / "attributes.parquet")
+        sessions = session_tally(cluster.backend, config)
+        if sessions is not None:
+            pq.write_table(sessions, into / "sessions.parquet")
+        for frame in kept:
+            frame.unpersist()
+        types = cluster.parquet([into / "daily.parquet"]).select("event_type").distinct()
+        found = sorted(row["event_type"] for row in collected(types))
+    if not found:
+        raise nothing_left(reports)
+    return Stored(reports, tuple(found))
+
+
+def _links(
+    cluster: Cluster, config: Config, latest: int, quarantine: Path, temporary: Path
+) -> tuple[Table | None, list[ReadReport]]:
+    """The spans of `features.sources.events.read_identities`, read on this machine and dealt out."""
+    connection = connect(temporary, memory=config.memory_bytes, threads=config.threads)
+    links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
+    if links is None:
+        return None, reports
+    temporary.mkdir(parents=True, exist_ok=True)
+    links.to_parquet(temporary / "links.parquet")
+    return cluster.named("links", cluster.parquet([temporary / "links.parquet"])), reports
+
+
+def _staged(
+    cluster: Cluster,
+    number: int,
+    config: Config,
+    latest: int,
+    quarantine: Path,
+    links: Table | None,
+    erased: Erased,
+) -> tuple[Any, ReadReport]:
+    """Judged rows of a source, kept by the executors as ``staged_<number>``, and their report."""
+    source = config.sources[number]
+    rows = cluster.named(f"rows_{number}", source_rows(cluster, source, config))
+    known = judged(rows, source, config, latest=latest, links=links, erased=erased)
+    frame = cluster.frame(known).persist()
+    staged = cluster.named(f"staged_{number}", frame)
+    set_aside: Callable[[Table, Path], None] = partial(_set_aside, cluster)
+    aside = quarantine / f"source_{number}.parquet"
+    return frame, inspected(staged, describe(source.events), config, aside, set_aside)
+
+
+def _set_aside(cluster: Cluster, bad: Table, aside: Path) -> None:
+    write(cluster.frame(bad), aside)
+
+
+def _write(cluster: Cluster, table: Table, path: Path) -> None:
+    write(cluster.frame(table.rename({CUSTOMER: "customer"})), path)
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """The schema with texts instead of dictionaries."""
+    texts = [
+        pa.field(each.name, pa.string()) if pa.types.is_dictionary(each.type) else each
+        for each in schema
+    ]
+    return pa.schema(texts)

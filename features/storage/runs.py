@@ -1,0 +1,209 @@
+"""Published runs: what is recorded of each, and its marker file in the run's own folder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from features.errors import UserError
+from features.storage.fault_injection import boundary as boundary
+
+RUNS_FOLDER = "runs"
+MARKER_FILE = "published.json"
+RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")
+
+RUNS_SCHEMA = pa.schema(
+    [
+        ("sequence", pa.int64()),
+        ("run_id", pa.string()),
+        ("status", pa.string()),
+        ("is_current", pa.bool_()),
+        ("dataset", pa.string()),
+        ("kind", pa.string()),
+        ("snapshot_at", pa.date32()),
+        ("scorer_version", pa.string()),
+        ("mlflow_run_id", pa.string()),
+        ("customers", pa.int64()),
+        ("members", pa.int64()),
+        ("started_at", pa.timestamp("us")),
+        ("finished_at", pa.timestamp("us")),
+        ("score_files", pa.list_(pa.string())),
+        ("audience_file", pa.string()),
+    ]
+)
+
+
+class RunRecord(BaseModel):
+    """What a flow knows about its run when it publishes.
+
+    Attributes
+    ----------
+    run_id
+        Letters, digits, dot, dash, underscore; also the name of the folder under ``runs/``.
+    dataset
+        The config's name; one output folder holds one data set.
+    snapshot_at
+        The date all scores of the run are as of.
+    scorer_version, mlflow_run_id
+        What scored; null where there was no MLflow run.
+    started_at, finished_at
+        UTC moments, given by the flow (nothing here reads a clock).
+    kind
+        A ``backfill`` enters the history and never becomes the current run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+    dataset: str
+    snapshot_at: dt.date
+    scorer_version: str
+    started_at: dt.datetime
+    finished_at: dt.datetime
+    mlflow_run_id: str | None = None
+    kind: Literal["score", "backfill"] = "score"
+
+    @field_validator("run_id")
+    @classmethod
+    def _safe_name(cls, run_id: str) -> str:
+        if not RUN_ID.match(run_id):
+            raise ValueError("a run id is letters, digits, dot, dash and underscore")
+        return run_id
+
+    @field_validator("started_at", "finished_at")
+    @classmethod
+    def _utc(cls, moment: dt.datetime) -> dt.datetime:
+        return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+class PublishedRun(RunRecord):
+    """A run in the store.
+
+    Attributes
+    ----------
+    sequence
+        Running number of the publication; the larger is the later.
+    status
+        ``published``; ``superseded`` by a later run of the same snapshot; ``files_missing`` where
+        its files were removed, which takes it out of the history.
+    is_current
+        Whether ``customer_scores`` and ``audience_members`` hold this run.
+    customers, members
+        Rows of its scores; rows of its audience that are not ``removed``.
+    score_files, audience_file
+        Paths relative to the output folder.
+    """
+
+    sequence: int
+    customers: int
+    members: int
+    score_files: tuple[str, ...]
+    audience_file: str
+    status: Literal["published", "superseded", "files_missing"] = "published"
+    is_current: bool = False
+
+
+def run_folder(output: Path, run_id: str) -> Path:
+    """Folder of a run under the output folder."""
+    return output / RUNS_FOLDER / run_id
+
+
+def write_parquet(path: Path, table: pa.Table) -> Path:
+    """Write a table whole or not at all; a column that is all null is written as text.
+
+    A column without a type would otherwise be read back as an integer.
+    """
+    fields = [
+        pa.field(f.name, pa.string()) if pa.types.is_null(f.type) else f for f in table.schema
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.tmp")
+    pq.write_table(table.cast(pa.schema(fields)), unfinished)
+    sync(unfinished)
+    os.replace(unfinished, path)
+    sync(path.parent)
+    return path
+
+
+def next_sequence(runs: Sequence[PublishedRun]) -> int:
+    """Running number of the next publication."""
+    return max((run.sequence for run in runs), default=0) + 1
+
+
+def arranged(
+    output: Path, runs: Sequence[PublishedRun], *, held: Collection[int] = ()
+) -> list[PublishedRun]:
+    """The runs with ``status`` and ``is_current`` as they are after the last publication.
+
+    Runs that the store itself holds the rows of (`held`, by sequence) need no files.
+    """
+    ordered = sorted(runs, key=lambda run: run.sequence)
+    whole = {run.sequence for run in ordered if run.sequence in held or _has_files(output, run)}
+    latest = {run.snapshot_at: run.sequence for run in ordered if run.sequence in whole}
+    result = []
+    for run in ordered:
+        status = "published" if latest.get(run.snapshot_at) == run.sequence else "superseded"
+        if run.sequence not in whole:
+            status = "files_missing"
+        result.append(run.model_copy(update={"status": status, "is_current": False}))
+    usable = [i for i, run in enumerate(result) if run.status != "files_missing"]
+    scored = [i for i in usable if result[i].kind == "score"]
+    if usable:
+        current = (scored or usable)[-1]
+        result[current] = result[current].model_copy(update={"is_current": True})
+    return result
+
+
+def _has_files(output: Path, run: PublishedRun) -> bool:
+    return all((output / file).is_file() for file in (*run.score_files, run.audience_file))
+
+
+def mark(output: Path, run: PublishedRun) -> None:
+    """Repeat a run's row in its folder, whole or not at all."""
+    folder = run_folder(output, run.run_id)
+    content: dict[str, Any] = run.model_dump(mode="json", exclude={"status", "is_current"})
+    text = json.dumps(content, indent=2) + "\n"
+    marker = folder / MARKER_FILE
+    if marker.exists() and marker.read_text(encoding="utf-8") == text:
+        return
+    unfinished = folder / f"{MARKER_FILE}.tmp"
+    unfinished.write_text(text, encoding="utf-8")
+    sync(unfinished)
+    os.replace(unfinished, marker)
+    sync(folder)
+
+
+def marked(output: Path) -> list[PublishedRun]:
+    """Runs whose folder says that they were published."""
+    found = []
+    for marker in sorted((output / RUNS_FOLDER).glob(f"*/{MARKER_FILE}")):
+        try:
+            run = PublishedRun.model_validate_json(marker.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise UserError(
+                str(marker),
+                found="a file that does not describe a published run",
+                expected="what stagecast wrote there",
+                mend="remove the file if the run may be forgotten",
+            ) from error
+        if run.run_id == marker.parent.name:
+            found.append(run)
+    return found
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file's content, or a folder's names, before what follows."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,1 +1,0 @@
-"""Where scores are published: DuckDB or PostgreSQL, runs, and how long they are kept."""

@@ -1,0 +1,46 @@
+"""Contracts: who is under one, and who cancels it. Churn without contracts is silence."""
+
+from __future__ import annotations
+
+from features.config.tasks import ChurnTask
+from features.history.day_rows import FAR_PAST, Array, Subject, Window
+from features.history.history import History
+from features.table.feature_catalog import View
+
+
+def involuntary_subjects(task: ChurnTask) -> list[Subject]:
+    """What labels ask for beside whole roles: each involuntary type of cancel event."""
+    return [Subject(name) for name in task.involuntary]
+
+
+def under_contract(view: View) -> Array:
+    """Whether each customer bought, and has not cancelled since: on the day of it or later."""
+    bought, cancelled = view.last("purchase", 0).last_day, view.last("cancel", 0).last_day
+    return (bought > FAR_PAST) & ~((cancelled > FAR_PAST) & (cancelled >= bought))
+
+
+def cancels(matured: History, task: ChurnTask, at: int) -> Array:
+    """Whether each customer cancels of their own will within the horizon.
+
+    A day with both a voluntary and an involuntary cancel event counts as voluntary.
+
+    Parameters
+    ----------
+    matured
+        The history as it stood when the label matured.
+    task
+        Horizon, and the types of cancel events that are involuntary.
+    at
+        Day number of the snapshot.
+    """
+    end = at + task.horizon_days
+    # A role without events is absent from the history: nobody cancelled yet.
+    rows = matured.roles.get("cancel")
+    if rows is None:
+        return matured.exists_from < 0
+    count = Window(rows, at, end).count
+    for subject in involuntary_subjects(task):
+        forced = matured.rows(subject)
+        if forced is not None:
+            count = count - Window(forced, at, end).count
+    return count > 0

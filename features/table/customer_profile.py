@@ -1,0 +1,136 @@
+"""Snapshots: who exists at a reference date, who is eligible for what, and who they are then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
+from features.history.calendar import day_date
+from features.history.history import FAR_PAST, History
+from features.lifecycle.stage_engine import decide
+from features.lifecycle.stage_spells import present_stay
+from features.lifecycle.sub_stages_and_flags import flags, standing_facts, sub_stages
+from features.lifecycle.taxonomy import Taxonomy
+from features.table.feature_catalog import Array, FeatureSpec, View
+from features.table.population_statistics import Everybody
+from features.table.preferred_values import liking
+
+COLD_DAYS = 30  # history shorter than this says little about a customer
+THIN_PURCHASE_DAYS = 2
+
+
+def existing(history: History, at: int) -> Array:
+    """Positions of the customers who exist at a snapshot: an event past and known before it."""
+    return np.flatnonzero(history.exists_from <= at)
+
+
+def snapshot_stamp(at: int) -> pd.Timestamp:
+    """A snapshot's local midnight as it stands in frames."""
+    return pd.Timestamp(day_date(at)).as_unit("s")
+
+
+def keys(history: History, positions: Array, at: int) -> pd.DataFrame:
+    """Key columns of some customers at a snapshot."""
+    stamp = np.full(len(positions), snapshot_stamp(at).to_datetime64())
+    return pd.DataFrame({CUSTOMER: history.customers[positions].astype(object), SNAPSHOT: stamp})
+
+
+def bought_within(view: View, days: int | None) -> Array:
+    """Whether each customer bought within some days of the snapshot (None: ever)."""
+    return view.last("purchase", days or 0).count > 0
+
+
+def net_spend(view: View, *, refunds: str) -> Array:
+    """Spend so far in major units; refunds are netted in unless the config keeps them apart."""
+    roles = MONEY_ROLES if refunds == "net" else ("purchase",)
+    return np.sum([view.money(view.last(role, 0).value) for role in roles], axis=0)
+
+
+def profile(
+    history: History,
+    taxonomy: Taxonomy,
+    spec: FeatureSpec,
+    at: int,
+    *,
+    refunds: str,
+    data_through: int,
+    everybody: Everybody | None = None,
+) -> pd.DataFrame:
+    """Facts of the scored row that no model makes: one row an existing customer.
+
+    Parameters
+    ----------
+    history, taxonomy, spec
+        The events, the rules and the declared attributes.
+    at
+        Day number of the snapshot.
+    refunds
+        The config's setting.
+    data_through
+        Day number of the last day of events.
+    everybody
+        Facts of all customers, where the history holds only some of them.
+
+    Returns
+    -------
+    DataFrame
+        customer_id, snapshot_at, data_through, sub_stage, stage_since, previous_stage,
+        stage_change_cause, historic_clv, average_order_value, average_days_between_orders,
+        ``preferred_*`` and ``interest_*`` (with ``_share`` and ``_n``), preferred_channel, flags,
+        score_quality. Null: never in another stage; never bought; nothing chosen.
+    """
+    known = history.known_before(at)
+    positions = existing(history, at)
+    view = View(known, at, spec.minor_units)
+    stay = present_stay(taxonomy, history, at)
+    facts = standing_facts(taxonomy, history, at, stay=stay)
+    sub_stage = sub_stages(taxonomy, facts, decide(taxonomy, facts))
+    names = np.array([*taxonomy.names, None], dtype=object)
+    previous = names[stay.previous]  # code -1 takes the last name, which stands for none
+    days = view.purchases
+    columns: dict[str, object] = {
+        "data_through": snapshot_stamp(data_through),
+        "sub_stage": sub_stage[positions],
+        "stage_since": _stamps(stay.since[positions]),
+        "previous_stage": previous[positions],
+        "stage_change_cause": stay.cause[positions],
+        "historic_clv": net_spend(view, refunds=refunds)[positions],
+        "average_order_value": days.mean(days.customer, days.amount)[positions],
+        "average_days_between_orders": days.mean(*days.gaps)[positions],
+        "flags": _flag_lists(flags(taxonomy, facts), view.customers)[positions],
+        "score_quality": _quality(view)[positions],
+    }
+    columns |= {name: values[positions] for name, values in liking(view, spec, everybody).items()}
+    facts = pd.DataFrame(columns, index=range(len(positions)))
+    return pd.concat([keys(history, positions, at), facts], axis=1)
+
+
+def _flag_lists(truth: Mapping[str, Array], customers: int) -> Array:
+    """JSON list of the flags that hold, one a customer; equal lists are made once."""
+    mask = np.zeros(customers, dtype=np.int64)
+    for bit, holds in enumerate(truth.values()):
+        mask |= holds.astype(np.int64) << bit
+    combinations, which = np.unique(mask, return_inverse=True)
+    texts = [
+        json.dumps([name for bit, name in enumerate(truth) if int(combination) >> bit & 1])
+        for combination in combinations
+    ]
+    return np.array(texts, dtype=object)[which]
+
+
+def _stamps(days: Array) -> Array:
+    return days.astype("datetime64[D]").astype("datetime64[s]")
+
+
+def _quality(view: View) -> Array:
+    first = np.full(view.customers, np.inf)
+    for role in view.history.roles:
+        day = view.last(role, 0).first_day
+        first = np.where(day > FAR_PAST, np.minimum(first, day), first)
+    cold = view.at - first < COLD_DAYS
+    thin = view.purchases.n <= THIN_PURCHASE_DAYS
+    return np.where(cold, "cold", np.where(thin, "thin", "ok")).astype(object)

@@ -1,0 +1,48 @@
+"""Preference: how concentrated purchases are on one value of each declared attribute."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from features.table.feature_catalog import Array, Feature, FeatureSpec, View
+
+
+def _of_cells(view: View, attribute: str, fact: str, empty: float) -> Array:
+    """A fact of the choices of an attribute, one value a customer."""
+    found = np.full(view.customers, empty)
+    made = view.chosen("bought")
+    if made is not None:
+        cells = made.of(attribute)
+        found[made.position[cells]] = getattr(made, fact)[cells]
+    return found
+
+
+def _lines(view: View, attribute: str) -> Array:
+    return _of_cells(view, attribute, "total", 0.0)
+
+
+def _values(view: View, attribute: str) -> Array:
+    return _of_cells(view, attribute, "distinct", 0.0)
+
+
+def _share(view: View, attribute: str) -> Array:
+    top = _of_cells(view, attribute, "top", np.nan)
+    return top / np.maximum(_lines(view, attribute), 1.0)
+
+
+def preference(spec: FeatureSpec) -> list[Feature]:
+    """Share of the favourite value, lines known, and number of values, of every attribute."""
+    found: list[Feature] = []
+    for name in spec.attributes:
+        null = f"no {name} known"
+        found += [
+            Feature(f"preference__{name}_share", "share", f"share of the favourite {name}",
+                    partial(_share, attribute=name), null),
+            Feature(f"preference__{name}_n", "events", f"lines with a known {name}",
+                    partial(_lines, attribute=name)),
+            Feature(f"preference__{name}_distinct", "events", f"different {name} values bought",
+                    partial(_values, attribute=name)),
+        ]  # fmt: skip
+    return found

@@ -1,0 +1,38 @@
+"""Tenure: how long the customer has been around, and how densely they bought since."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.contracts import LIFELESS_ROLES
+from features.history.history import FAR_PAST
+from features.table.feature_catalog import Array, Feature, FeatureSpec, View
+
+
+def _first_life(view: View) -> Array:
+    first = np.full(view.customers, np.inf)
+    for role in view.history.roles:
+        if role not in LIFELESS_ROLES:
+            day = view.last(role, 0).first_day
+            first = np.where(day > FAR_PAST, np.minimum(first, day), first)
+    return first
+
+
+def _tenure(view: View) -> Array:
+    first = _first_life(view)
+    return np.where(np.isfinite(first), view.at - first, np.nan)
+
+
+def _rate(view: View) -> Array:
+    return view.purchases.n / _tenure(view)
+
+
+def tenure(spec: FeatureSpec) -> list[Feature]:
+    """Days since the first sign of life, and purchase days a day of it."""
+    null = "no sign of life yet, only messages sent"
+    found = [Feature("tenure__days", "days", "days since the first sign of life", _tenure, null)]
+    if "purchase" in spec.roles:
+        found.append(
+            Feature("tenure__purchase_rate", "ratio", "purchase days a day of tenure", _rate, null)
+        )
+    return found

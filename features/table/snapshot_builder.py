@@ -1,0 +1,374 @@
+"""Build: the feature frame and the label frames of a snapshot, from a history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.aggregates.daily_aggregates import Tallies
+from features.config.config import Config
+from features.config.tasks import ChurnTask, ClvTask, StageTask, TrainGrid, TransitionTask
+from features.contracts import CUSTOMER, ROLES
+from features.errors import UserError
+from features.history.calendar import (
+    Span,
+    day_date,
+    day_number,
+    require_history,
+    training_snapshots,
+)
+from features.history.history import History, history
+from features.history.reporting_delay import seen_before
+from features.lifecycle.identity_changes import LINKS
+from features.lifecycle.stage_engine import Timers, timers
+from features.lifecycle.taxonomy_parser import Taxonomy, load_taxonomy
+from features.sources.crm_stage_history import StageRecords, declared, stage_records
+from features.table import labels
+from features.table.contract_churn import involuntary_subjects
+from features.table.customer_profile import existing, keys, profile, snapshot_stamp
+from features.table.feature_catalog import FeatureSpec, View, catalogue
+from features.table.population_statistics import Everybody
+from features.table.preferred_values import preferred_channel
+
+Task = Literal["stage", "transition", "churn", "clv"]
+TASKS: tuple[Task, ...] = ("stage", "transition", "churn", "clv")
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Everything needed to build any snapshot of one data set.
+
+    Attributes
+    ----------
+    config, taxonomy
+        The data set and its stages.
+    history
+        All events, also those after any one snapshot: each build cuts its own past.
+    recorded
+        The CRM's stage records, where they are the truth: labels read them, and features never.
+    everybody
+        Facts of all customers at the snapshot that is built, where the history holds only some.
+    covered
+        Days that all data cover, where the history holds only some of them.
+    """
+
+    config: Config
+    taxonomy: Taxonomy
+    history: History
+    recorded: StageRecords | None = None
+    everybody: Everybody | None = None
+    covered: Span | None = None
+
+    @classmethod
+    def of(cls, config: Config, history: History) -> Builder:
+        """Builder with the config's own taxonomy."""
+        return cls(config, load_taxonomy(config), history)
+
+    @classmethod
+    def from_tallies(
+        cls, config: Config, tallies: Tallies, records: pa.Table | None = None
+    ) -> Builder:
+        """Builder with the config's own taxonomy and all that its rules ask for.
+
+        Stage records are used where the config's truth is the stage history.
+        """
+        taxonomy = load_taxonomy(config)
+        links = [] if config.identities is None else [LINKS]
+        forced = involuntary_subjects(config.churn)
+        made = history(tallies, config.role_types(), [*taxonomy.subjects(), *links, *forced])
+        recorded = None
+        if records is not None and config.stage.truth == "history":
+            recorded = stage_records(records, declared(config), taxonomy, made.customers)
+        return cls(config, taxonomy, made, recorded)
+
+    @classmethod
+    def of_some(cls, config: Config, tallies: Tallies, everybody: Everybody) -> Builder:
+        """Builder of some customers, who come out as they would among everybody."""
+        made = cls.from_tallies(config, tallies)
+        return replace(made, history=made.history.with_roles(everybody.roles), everybody=everybody)
+
+    @classmethod
+    def outline(cls, config: Config, roles: tuple[str, ...], covered: Span) -> Builder:
+        """Builder without customers, of data with events of some roles on some days."""
+        nobody = History(np.zeros(0, dtype=str), {}, {})
+        everybody = Everybody(roles, {}, {})
+        return cls(config, load_taxonomy(config), nobody, everybody=everybody, covered=covered)
+
+    def among(self, everybody: Everybody) -> Builder:
+        """The same, with other facts of all customers."""
+        return replace(self, everybody=everybody)
+
+    def with_customers(self, tallies: Tallies) -> Builder:
+        """The same builder of some customers: what is told of everybody stays."""
+        assert self.everybody is not None
+        links = [] if self.config.identities is None else [LINKS]
+        subjects = [*self.taxonomy.subjects(), *links]
+        made = history(tallies, self.config.role_types(), subjects)
+        return replace(self, history=made.with_roles(self.everybody.roles))
+
+    def everybody_at(self, at: int) -> Everybody:
+        """Facts of all customers at a snapshot, to build single ones with later (`of_some`)."""
+        return Everybody.of(
+            View(self.history.known_before(at), at, self.spec.minor_units), self.spec
+        )
+
+    @cached_property
+    def spec(self) -> FeatureSpec:
+        """The features the data allow."""
+        if self.everybody is not None:
+            return spec_of(self.config, self.everybody.roles)
+        return spec_of(self.config, tuple(r for r in ROLES if r in self.history.roles))
+
+    @cached_property
+    def span(self) -> Span:
+        """Days covered: first event to `data_through` (default: the day of the last event)."""
+        if self.covered is not None:
+            return self.covered
+        days = [rows.day for rows in self.history.roles.values() if len(rows.day)]
+        last = max(int(d.max()) for d in days)
+        if self.config.data_through is not None:
+            last = day_number(self.config.data_through)
+        return Span(first=min(int(d.min()) for d in days), through=last)
+
+    def delay(self, task: Task) -> int:
+        """Days before a snapshot of which the task's features know nothing."""
+        return self.config.stage.late_days if task == "stage" else 0
+
+    def horizon(self, task: Task) -> int:
+        """Days after a snapshot that the task's label looks at, or waits for late data."""
+        config = self.config
+        if task == "churn":
+            return config.churn.horizon_days
+        if task == "clv":
+            return config.clv.horizon_days
+        if task == "transition":
+            return config.transition.horizon_days
+        return labels.stage_reach(self.taxonomy, config.stage)
+
+    def train_grid(self, task: Task) -> TrainGrid:
+        """The task's own grid of training snapshots."""
+        tasks: dict[Task, StageTask | TransitionTask | ChurnTask | ClvTask] = {
+            "stage": self.config.stage,
+            "transition": self.config.transition,
+            "churn": self.config.churn,
+            "clv": self.config.clv,
+        }
+        return tasks[task].train
+
+    def training_days(self, task: Task, origin: int) -> list[int]:
+        """Snapshots whose labels of a task have matured by an origin (day numbers, rising)."""
+        return training_snapshots(
+            origin,
+            self.span,
+            self.train_grid(task),
+            horizon_days=self.horizon(task),
+            settle_days=self.config.settle_days,
+            default_every=self.config.snapshots.every_days,
+        )
+
+    @property
+    def last_snapshot(self) -> int:
+        """Day number of the snapshot that is scored.
+
+        Raises
+        ------
+        UserError
+            Where the config asks for a later one than the day after the data end.
+        """
+        last, asked = self.span.last_snapshot, self.config.snapshots.last
+        if asked is None:
+            return last
+        if day_number(asked) > last:
+            raise UserError(
+                "snapshots.last",
+                found=asked,
+                expected=f"{day_date(last)} at the latest: the day after the data end "
+                f"({day_date(self.span.through)})",
+                mend="set an earlier date, or `data_through` where later days had no events",
+            )
+        return day_number(asked)
+
+    def gate(self, task: Task) -> int:
+        """The latest snapshot whose label has matured by the last one: kept for the test."""
+        return self.last_snapshot - self.horizon(task) - self.config.settle_days
+
+    def needed_days(self) -> list[int]:
+        """Every snapshot that training, testing and scoring will ask for.
+
+        Raises
+        ------
+        UserError
+            Where the history is too short for a task.
+        """
+        days = {self.last_snapshot}
+        for task in TASKS:
+            require_history(
+                Span(self.span.first, self.last_snapshot - 1),
+                horizon_days=self.horizon(task),
+                settle_days=self.config.settle_days,
+                task=task,
+            )
+            gate = self.gate(task)
+            days |= {gate, *self.training_days(task, gate)}
+            days |= set(self.training_days(task, self.last_snapshot))
+        return sorted(days)
+
+    def features(self, at: int, *, delay: int = 0) -> pd.DataFrame:
+        """Feature frame of a snapshot: what was known before it, and nothing else.
+
+        Parameters
+        ----------
+        at
+            Day number of the snapshot.
+        delay
+            Days before it of which nothing is known yet: recency, windows and clocks still count
+            to the snapshot. Who is first heard of in those days has a row that knows nothing.
+
+        Returns
+        -------
+        DataFrame
+            customer_id, snapshot_at, the catalogued columns (float64, NaN where the catalogue
+            says null), ``stage__*`` timers, stage (name) and churn_eligible (bool); one row an
+            existing customer.
+        """
+        seen = seen_before(self.history, at - delay) if delay else self.history
+        positions = existing(self.history, at)
+        view = View(seen.known_before(at), at, self.spec.minor_units, self.spec.edges(at))
+        columns: dict[str, Any] = {
+            feature.name: feature.of(view)[positions].astype(np.float64)
+            for feature in catalogue(self.spec)
+        }
+        clocks = self._timers(at, seen)
+        for name, values in stage_columns(clocks).items():
+            columns[name] = values[positions].astype(np.float64)
+        names = np.array(self.taxonomy.names, dtype=object)
+        columns["stage"] = names[clocks.code[positions]]
+        able = labels.churn_population(view, self.config.churn, self.config.activity_days)
+        columns["churn_eligible"] = able[positions]
+        frame = pd.DataFrame(columns)
+        return pd.concat([keys(self.history, positions, at), frame], axis=1)
+
+    def channels(self, at: int) -> pd.Series:
+        """Preferred channel of every existing customer, None where none is known; by customer_id.
+
+        The column ``preferred_channel`` of `profile`, without the rest of it.
+        """
+        positions = existing(self.history, at)
+        view = View(self.history.known_before(at), at, self.spec.minor_units)
+        rates = None if self.everybody is None else self.everybody.responses
+        found = preferred_channel(view, rates)[positions]
+        return pd.Series(found, index=keys(self.history, positions, at)[CUSTOMER], dtype=object)
+
+    def _timers(self, at: int, seen: History) -> Timers:
+        task = self.config.transition
+        return timers(self.taxonomy, seen, at, periods=task.periods, period_days=task.period_days)
+
+    def labels(self, task: Task, at: int) -> pd.DataFrame:
+        """Label frame of a task at a snapshot (see `features.table.labels`)."""
+        config, history = self.config, self.history
+        if task == "churn":
+            return labels.churn_labels(
+                history,
+                at,
+                config.churn,
+                settle_days=config.settle_days,
+                activity_days=config.activity_days,
+            )
+        if task == "clv":
+            return labels.clv_labels(
+                history,
+                at,
+                horizon_days=config.clv.horizon_days,
+                settle_days=config.settle_days,
+                refunds=config.refunds,
+                minor_units=config.minor_units,
+            )
+        if task == "stage" and config.stage.truth == "history":
+            return labels.recorded_labels(
+                history, self.records(), at, settle_days=config.settle_days
+            )
+        if task == "stage":
+            return labels.stage_labels(
+                history, self.taxonomy, at, task=config.stage, settle_days=config.settle_days
+            )
+        return labels.transition_labels(
+            history,
+            self.taxonomy,
+            at,
+            periods=config.transition.periods,
+            period_days=config.transition.period_days,
+        )
+
+    def records(self) -> StageRecords:
+        """The CRM's stage records.
+
+        Raises
+        ------
+        UserError
+            Where they were not read.
+        """
+        if self.recorded is None:
+            raise UserError(
+                "stage.truth: history",
+                found="no stored stage records",
+                expected="what `stagecast features` stores with this truth",
+                mend="run `stagecast features` (or `stagecast run`) with this output folder again",
+            )
+        return self.recorded
+
+    @property
+    def _alone(self) -> bool:
+        """Whether nothing is known of how far the data of everybody go."""
+        return self.everybody is not None and self.covered is None
+
+    def profile(self, at: int) -> pd.DataFrame:
+        """Facts of the scored row that no model makes, and the rule clock's date of lapsing."""
+        frame = profile(
+            self.history,
+            self.taxonomy,
+            self.spec,
+            at,
+            refunds=self.config.refunds,
+            # Of some customers the last event says nothing of how far the data go.
+            data_through=at - 1 if self._alone else min(self.span.through, at - 1),
+            everybody=self.everybody,
+        )
+        positions = existing(self.history, at)
+        days = self._timers(at, self.history).days_to_lapse[positions]
+        stamp = snapshot_stamp(at).to_datetime64()
+        ahead = np.where(days > 0, days, np.nan)
+        frame["lapses_at_if_silent"] = pd.Series(
+            stamp + pd.to_timedelta(ahead, unit="D").to_numpy().astype("timedelta64[s]")
+        ).where(np.isfinite(ahead))
+        return frame
+
+
+def spec_of(config: Config, roles: tuple[str, ...]) -> FeatureSpec:
+    """The features that data with events of some roles allow."""
+    return FeatureSpec(
+        windows=config.windows,
+        roles=roles,
+        attributes=config.attributes(),
+        minor_units=config.minor_units,
+    )
+
+
+STAGE_COLUMNS = (
+    "stage__code",
+    "stage__periods_in_stage",
+    "stage__silent_code",
+    "stage__silent_period",
+    "stage__after_purchase_code",
+    "stage__purchases_needed",
+    "stage__days_to_lapse",
+)
+
+
+def stage_columns(clocks: Timers) -> dict[str, Any]:
+    """The rule engine's clocks as feature columns, one value a customer."""
+    return {name: getattr(clocks, name.removeprefix("stage__")) for name in STAGE_COLUMNS}

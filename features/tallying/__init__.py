@@ -1,1 +1,0 @@
-"""Events -> tallies: grouped, dealt out, stored in segments, and extended by new files."""

@@ -1,0 +1,182 @@
+"""Tables at the end of a command: where things lie, what came out, what to try next."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from features.storage import scores_store
+from features.storage.runs import PublishedRun, run_folder
+from flows.console import console, deliver, table, typed
+from flows.summary import HEADLINES
+from flows.workspace import Workspace
+from models.registry import registry
+
+
+def print_scores(output: Path, json_file: Path | None = None) -> None:
+    """Paths of the current run, and the next command."""
+    run = scores_store.read_current(output).run
+    places = _places(output, run)
+    deliver(_run_content(run, places), json_file, lambda: _print_places(output, run, places))
+
+
+def _places(output: Path, run: PublishedRun) -> dict[str, str]:
+    folder = run_folder(output, run.run_id)
+    places = {
+        "scores and audiences": scores_store.store_of(output).name,
+        "report": folder / "report.html",
+        "summary": folder / "summary.md",
+        "scores (parquet)": folder / "scores",
+        "audiences (csv)": folder / "audiences",
+        "plots": folder / "report",
+    }
+    return {what: str(where) for what, where in places.items()}
+
+
+def _run_content(run: PublishedRun, places: dict[str, str]) -> dict[str, Any]:
+    about = ("run_id", "snapshot_at", "customers", "scorer_version")
+    return {name: getattr(run, name) for name in about} | {"where": places}
+
+
+def _print_places(output: Path, run: PublishedRun, places: dict[str, str]) -> None:
+    table(
+        f"Run {run.run_id}: {run.customers:,} customers at {run.snapshot_at}",
+        ["what", "where"],
+        list(places.items()),
+    )
+    place = scores_store.store_of(output)
+    query = f"[bold]customer_scores[/] in {place.name}"
+    if isinstance(place, scores_store.DuckDBStore) and shutil.which("duckdb"):
+        query = f"[bold]duckdb {place.name} 'from customer_scores limit 5'[/]"
+    models = typed(f"stagecast models --output {output}")
+    console.print(f"next: [bold]{models}[/], or query the scores: {query}", soft_wrap=True)
+
+
+def print_run(output: Path, result: dict[str, Any], json_file: Path | None = None) -> None:
+    """Figures of the new models beside their baselines, then where everything lies."""
+    training = json.loads((output / "training" / "training.json").read_text(encoding="utf-8"))
+    figures, promotion = training["figures"], result["promotion"]
+    run = scores_store.read_current(output).run
+    places = _places(output, run)
+
+    def show() -> None:
+        print_figures(figures)
+        _print_promotion(output, promotion)
+        _print_places(output, run, places)
+
+    content = {**_run_content(run, places), "promotion": promotion, "figures": figures}
+    deliver(content, json_file, show)
+
+
+def _print_promotion(output: Path, promotion: dict[str, Any]) -> None:
+    verdict = "champion" if promotion["accepted"] else "not promoted"
+    console.print(
+        f"stagecast-scorer version {promotion['version']}: {verdict} ({promotion['reason']})"
+    )
+    console.print(
+        f"models: [bold]mlflow ui --backend-store-uri sqlite:///{output / 'mlflow.db'}[/]",
+        soft_wrap=True,
+    )
+
+
+def print_figures(figures: list[dict[str, Any]]) -> None:
+    """One table a model: the served recipe beside its baselines at the latest test snapshot."""
+    for model, metrics in HEADLINES.items():
+        mine = [f for f in figures if f["model"] == model and f["subset"] == "all"]
+        if not mine:
+            continue
+        last = max(f["snapshot_at"] for f in mine)
+        found = {(f["method"], f["metric"]): f["value"] for f in mine if f["snapshot_at"] == last}
+        methods = list(dict.fromkeys(method for method, _ in found))
+        rows = [[method, *(found.get((method, m)) for m in metrics)] for method in methods]
+        n = max(f["n"] for f in mine if f["snapshot_at"] == last)
+        table(f"{model}: tested at {last} on {n:,} customers", ["method", *metrics], rows)
+
+
+def print_backtest(result: dict[str, Any], json_file: Path | None = None) -> None:
+    """Means over origins, and where the records are."""
+    records = json.loads(Path(result["path"]).read_text(encoding="utf-8"))
+    deliver(records, json_file, lambda: _print_means(records, result["path"]))
+
+
+def _print_means(records: list[dict[str, Any]], path: str) -> None:
+    for model, metrics in HEADLINES.items():
+        mine = [r for r in records if r["model"] == model and r["subset"] == "all"]
+        methods = list(dict.fromkeys(r["method"] for r in mine))
+        origins = {r["snapshot_at"] for r in mine}
+        rows = [
+            [method, *(_mean(mine, method, metric) for metric in metrics)] for method in methods
+        ]
+        if rows:
+            table(f"{model}: mean of {len(origins)} origin(s)", ["method", *metrics], rows)
+    console.print(f"{len(records):,} figures: {path}", soft_wrap=True)
+
+
+def _mean(records: list[dict[str, Any]], method: str, metric: str) -> float | None:
+    """Mean over origins; of biases the mean size, since opposite signs must not cancel."""
+    values = [
+        abs(r["value"]) if metric == "bias_pct" else r["value"]
+        for r in records
+        if r["method"] == method and r["metric"] == metric and r["value"] is not None
+    ]
+    return sum(values) / len(values) if values else None
+
+
+def print_decision(result: dict[str, Any], json_file: Path | None = None) -> None:
+    """Figures of the challenger beside the champion's, and what they decide."""
+    deliver(result, json_file, lambda: _print_comparisons(result))
+
+
+def _print_comparisons(result: dict[str, Any]) -> None:
+    rows = [
+        (
+            one["task"],
+            one["metric"],
+            one["challenger"],
+            one["champion"],
+            "-" if one["low"] is None else f"{one['low']:+.4f} to {one['high']:+.4f}",
+        )
+        for one in result["comparisons"]
+    ]
+    if rows:
+        columns = ["task", "metric", "challenger", "champion", "95 % of the difference"]
+        table(f"version {result['version']} on the gate (smaller is better)", columns, rows)
+    verdict = "accepted" if result["accepted"] else "refused"
+    console.print(f"version {result['version']}: {verdict}: {result['reason']}", soft_wrap=True)
+
+
+def print_models(output: Path, json_file: Path | None = None) -> None:
+    """Versions of the scorer, as a table or as JSON."""
+    rows = []
+    for version in registry.versions(Workspace(output).tracking(), registry.SCORER):
+        made = dt.datetime.fromtimestamp(version.created_at / 1000, dt.UTC)
+        rows.append(
+            (
+                str(version.version),
+                ", ".join(version.aliases) or "-",
+                version.tags.get(registry.CHAMPION_SINCE, "-"),
+                version.tags.get("trained_at", "-"),
+                made.isoformat(timespec="seconds"),
+                version.tags.get("promoted_because", "-"),
+            )
+        )
+    columns = ["version", "alias", "champion since", "trained at", "registered", "why"]
+    content = [dict(zip(columns, row, strict=True)) for row in rows]
+    shown = [tuple(map(_readable, row)) for row in rows]
+    deliver(content, json_file, lambda: table("stagecast-scorer (times are UTC)", columns, shown))
+
+
+def _readable(text: str) -> str:
+    """A stored moment to the minute; other texts as they are."""
+    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\S+$", r"\1 \2", text)
+
+
+def print_rollback(output: Path) -> None:
+    """Roll back and say what is champion now."""
+    now = dt.datetime.now(dt.UTC)
+    version = registry.roll_back(Workspace(output).tracking(), at=now)
+    console.print(f"champion is stagecast-scorer version {version.version} again")

@@ -1,0 +1,76 @@
+"""A proposed source: what its columns most likely are, and what is to be said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.setup.column_synonyms import rank
+from flows.setup.table_profiling import Column, Inspected
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A table whose columns are added by a shared column."""
+
+    table: Inspected
+    key: str
+
+
+@dataclass
+class SourceProposal:
+    """A source as a config would have it, with what is to be said about each choice.
+
+    Attributes
+    ----------
+    table, lookups
+        Where the rows lie.
+    columns
+        Event column: table column (times: a mapping); attributes stand behind them.
+    event_type
+        A constant, or ``{column: NAME}``.
+    roles, ignored
+        Role: event types; event types of no role.
+    notes
+        Event column: a sentence to look at.
+    spare
+        Further attributes that could be declared: name -> column.
+    """
+
+    table: Inspected
+    lookups: tuple[Lookup, ...]
+    columns: dict[str, Any] = field(default_factory=dict)
+    event_type: str | dict[str, str] = "purchase"
+    event_id: str | None = None
+    roles: dict[str, list[str]] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    spare: dict[str, str] = field(default_factory=dict)
+    personal: list[str] = field(default_factory=list)
+    currency: str = ""
+    decimals: int = 2
+
+
+def best(
+    columns: Mapping[str, Column],
+    patterns: Sequence[str],
+    fits: Callable[[Column], bool] = lambda column: True,
+) -> Column | None:
+    """The column whose name matches the earliest pattern, of those that fit."""
+    ranked = [
+        (place, number, column)
+        for number, column in enumerate(columns.values())
+        if (place := rank(column.name, patterns)) is not None
+        and column.kind != "other"
+        and fits(column)
+    ]
+    return min(ranked, key=lambda each: each[:2])[2] if ranked else None
+
+
+def used_columns(found: SourceProposal) -> set[str]:
+    """Table columns that have a meaning already."""
+    columns = {v["column"] if isinstance(v, dict) else v for v in found.columns.values()}
+    if isinstance(found.event_type, dict):
+        columns.add(found.event_type["column"])
+    return columns | {found.event_id or ""}

@@ -1,0 +1,227 @@
+"""What the columns of an undescribed table most likely are, as a source of a config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+
+from features.config.sources import ATTRIBUTE_NAME
+from features.contracts import EVENT_COLUMNS
+from features.errors import UserError
+from flows.setup import column_synonyms
+from flows.setup.amount_inference import propose_amount
+from flows.setup.column_synonyms import rank, snake
+from flows.setup.datetime_formats import read_times
+from flows.setup.event_type_inference import propose_types
+from flows.setup.source_draft import Lookup, SourceProposal, best, used_columns
+from flows.setup.table_profiling import Column, Inspected
+
+MOST_ATTRIBUTES, MOST_CHOICES = 6, 500
+LONGEST_LAG = pd.Timedelta(days=30)
+FIELDS = (
+    "customer_id",
+    "anonymous_id",
+    "occurred_at",
+    "known_at",
+    "value",
+    "value_times",
+    "order_id",
+    "event_type",
+    "event_id",
+    "session_id",
+    "channel",
+    "is_machine",
+)
+CODES = re.compile(r".*(id|code|nr|no|number|key|store|shop|size)$")
+
+
+def customer_of(table: Inspected) -> Column | None:
+    """The column that says who; e-mail addresses where there is nothing else."""
+
+    def somebody(column: Column) -> bool:
+        return column.filled > 0 and column.kind in ("text", "number")
+
+    return best(table.columns, column_synonyms.CUSTOMER, somebody) or best(
+        table.columns, column_synonyms.EMAIL, somebody
+    )
+
+
+def time_of(table: Inspected) -> Column | None:
+    """The column that says when."""
+
+    def moment(column: Column) -> bool:
+        return column.time is not None and rank(column.name, column_synonyms.NOT_TIME) is None
+
+    named = best(table.columns, column_synonyms.TIME, moment)
+    others = [c for c in table.columns.values() if moment(c) and c.kind != "number"]
+    return named or (others[0] if len(others) == 1 else None)
+
+
+def propose(
+    table: Inspected,
+    *,
+    zone: str,
+    lookups: tuple[Lookup, ...] = (),
+    given: Mapping[str, str] | None = None,
+) -> SourceProposal:
+    """The likeliest meaning of a table's columns.
+
+    Parameters
+    ----------
+    table
+        From `inspect`; with the columns of its lookups.
+    zone
+        Of clock times that tell none.
+    given
+        Event column: table column, as the user said.
+
+    Raises
+    ------
+    UserError
+        Where no column says who or when, or an amount cannot be added up.
+    """
+    said = {name: table.columns[column] for name, column in (given or {}).items()}
+    found = SourceProposal(table, lookups)
+    _who(found, table, said)
+    _when(found, table, said, zone)
+    order = said.get("order_id") or best(
+        table.columns,
+        column_synonyms.ORDER,
+        lambda c: c.name not in used_columns(found) and c.time is None,
+    )
+    if order is not None:
+        found.columns["order_id"] = order.name
+    propose_amount(found, table, said, order)
+    propose_types(found, table, said)
+    _rest(found, table, said)
+    _attributes(found, table)
+    return found
+
+
+def _names(table: Inspected) -> str:
+    names = list(table.columns)
+    return ", ".join(names[:15]) + (", ..." if len(names) > 15 else "")
+
+
+def _who(found: SourceProposal, table: Inspected, said: Mapping[str, Column]) -> None:
+    column = said.get("customer_id") or customer_of(table)
+    if column is None:
+        raise UserError(
+            table.name,
+            found=f"no column that names the customer (columns: {_names(table)})",
+            expected="a column like customer_id, user_id or client_no",
+            mend="name it: --column customer_id=COLUMN",
+        )
+    found.columns["customer_id"] = column.name
+    if rank(column.name, column_synonyms.EMAIL) is not None:
+        found.notes["customer_id"] = (
+            "CHECK: e-mail addresses as ids stand in every table and export; a key is better"
+        )
+    elif column.filled < 1:
+        found.notes["customer_id"] = (
+            f"empty in {1 - column.filled:.1%} of the sampled rows: guests, who are set aside"
+        )
+    unknown = said.get("anonymous_id") or best(table.columns, column_synonyms.ANONYMOUS)
+    if unknown is not None and unknown.name != column.name:
+        found.columns["anonymous_id"] = unknown.name
+
+
+def _when(found: SourceProposal, table: Inspected, said: Mapping[str, Column], zone: str) -> None:
+    column = said.get("occurred_at") or time_of(table)
+    if column is None or column.time is None:
+        near = column or best(table.columns, column_synonyms.TIME)
+        unread = f"; {near.name!r} reads as no date or time" if near else ""
+        raise UserError(
+            table.name,
+            found=f"no column that says when (columns: {_names(table)}){unread}",
+            expected="dates like 2024-01-31 or 31.01.2024, times with or without an offset, or "
+            "seconds since 1970",
+            mend="name it: --column occurred_at=COLUMN, or write its dates in one of these forms",
+        )
+    found.columns["occurred_at"] = _moment(column, zone)
+    found.notes["occurred_at"] = _doubts(column, zone)
+    known = said.get("known_at") or best(
+        table.columns, column_synonyms.KNOWN, lambda c: c.time is not None
+    )
+    if known is None or known.time is None or known.name == column.name:
+        return
+    lag = read_times(known.cells, known.time) - read_times(column.cells, column.time)
+    if lag.median() <= LONGEST_LAG and (lag < pd.Timedelta(0)).mean() <= 0.01:
+        found.columns["known_at"] = _moment(known, zone)
+    else:
+        found.notes["occurred_at"] += (
+            f" {known.name!r} is not taken as known_at: it lies {lag.median().days} days behind."
+        )
+
+
+def _moment(column: Column, zone: str) -> dict[str, str]:
+    form = column.time
+    if form is None:
+        return {"column": column.name}
+    return {"column": column.name, **form.keys, **({"zone": zone} if form.naive else {})}
+
+
+def _doubts(column: Column, zone: str) -> str:
+    form = column.time
+    told = []
+    if form is not None and form.naive:
+        told.append(f"CHECK: these clock times name no zone; taken as {zone} (--timezone).")
+    if form is not None and form.doubt:
+        told.append(f"CHECK: {form.doubt}.")
+    return " ".join(told)
+
+
+def _rest(found: SourceProposal, table: Inspected, said: Mapping[str, Column]) -> None:
+    """The optional columns."""
+    kinds: dict[str, tuple[str, ...]] = {
+        "session_id": column_synonyms.SESSION,
+        "channel": column_synonyms.CHANNEL,
+        "is_machine": column_synonyms.MACHINE,
+    }
+    for name, patterns in kinds.items():
+        used = used_columns(found)
+        free = {n: c for n, c in table.columns.items() if n not in used and c.filled > 0}
+        column = said.get(name) or best(free, patterns)
+        if column is not None:
+            found.columns[name] = column.name
+    used = used_columns(found)
+    key = said.get("event_id") or best(
+        table.columns, column_synonyms.EVENT_ID, lambda c: c.name not in used and c.unique
+    )
+    found.event_id = None if key is None else key.name
+
+
+def _attributes(found: SourceProposal, table: Inspected) -> None:
+    """Columns of a few choices that are told of things, not of people."""
+    used = used_columns(found)
+    fit: list[tuple[int, str, str]] = []
+    for column in table.columns.values():
+        name = snake(column.name)
+        if column.name in used or column.time is not None:
+            continue
+        if (
+            column_synonyms.PERSONAL.search(name)
+            or rank(column.name, column_synonyms.EMAIL) is not None
+        ):
+            found.personal.append(column.name)
+        elif _choices(column) and rank(column.name, column_synonyms.CURRENCY) is None:
+            plain = name if ATTRIBUTE_NAME.fullmatch(name) else f"attribute_{len(fit)}"
+            taken = plain in EVENT_COLUMNS or plain in FIELDS
+            fit.append((column.distinct, f"{plain}_name" if taken else plain, column.name))
+    for number, (_, name, source) in enumerate(sorted(fit)):
+        (found.columns if number < MOST_ATTRIBUTES else found.spare)[name] = source
+
+
+def _choices(column: Column) -> bool:
+    code = column.kind == "text" or (
+        column.kind == "number"
+        and (CODES.fullmatch(snake(column.name)) is not None)
+        and bool((column.cells.dropna() % 1 == 0).all())
+    )
+    if not code or column.filled < 0.2 or not 2 <= column.distinct <= MOST_CHOICES:
+        return False
+    if column.distinct > max(len(column.cells) / 5, 2):
+        return False
+    return column.kind == "number" or float(column.cells.dropna().str.len().mean()) <= 40

@@ -1,0 +1,251 @@
+"""Back-test: train as of each origin on what had matured by then, test on what came after."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.errors import UserError
+from features.history.calendar import MIN_HISTORY_DAYS, day_date
+from features.storage.fault_injection import boundary
+from features.table.feature_store import Archive
+from features.table.snapshot_builder import TASKS, Task
+from models.evaluation.base_rate_drift import base_rates
+from models.evaluation.customer_bootstrap import REPEATS
+from models.evaluation.evaluate import Draws, Figure, evaluate, predict, test_set
+from models.evaluation.means_over_origins import (
+    CalibrationChoice,
+    Chances,
+    calibration_choice,
+    means,
+)
+from models.evaluation.oracle_bounds import bounds
+from models.fitting.calibration import RAW
+from models.registry.guardrails import leaking
+from models.serving.workers import workers
+from models.training import fit, training_set
+
+FOLDER = "backtest"  # of what the back-test writes beside its records
+DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together
+LEAST_REPEATS = 50
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A task that could not be tested at an origin, and why."""
+
+    task: str
+    origin: str
+    reason: str
+
+
+def check_origins(archive: Archive, origins: Sequence[int]) -> None:
+    """Refuse origins outside the data.
+
+    Raises
+    ------
+    UserError
+        Naming the origin and the dates allowed.
+    """
+    span = archive.builder.span
+    first = span.first + MIN_HISTORY_DAYS
+    if not origins:
+        raise UserError(
+            "backtest.origins",
+            found="no origins",
+            expected="dates in the config, or --origins DATE,DATE,...",
+        )
+    for origin in origins:
+        if not first <= origin <= span.last_snapshot:
+            raise UserError(
+                "backtest origins",
+                found=day_date(origin),
+                expected=f"dates from {day_date(first)} to {day_date(span.last_snapshot)}",
+                mend="the history reaches no further; choose other origins",
+            )
+
+
+def refuse_leaks(archive: Archive, origins: Sequence[int]) -> None:
+    """Refuse features of an origin that differ when nothing after it is there to be seen.
+
+    Raises
+    ------
+    UserError
+        Naming the columns.
+    """
+    for origin in origins:
+        leaks = leaking(archive.builder, archive.features(origin), origin)
+        if leaks:
+            raise UserError(
+                f"features at {day_date(origin)}",
+                found=f"{len(leaks)} columns that know what came later: {', '.join(leaks[:5])}",
+                expected="features of what was known before the day began",
+                mend="mend the family that makes them (docs/add-a-family.md), and run "
+                "`stagecast features` again; figures with them would be worth nothing",
+            )
+
+
+def why_not(archive: Archive, task: Task, origin: int) -> str | None:
+    """Why a task cannot be tested at an origin; None where it can."""
+    builder = archive.builder
+    end = origin + builder.horizon(task) + builder.config.settle_days
+    if end > builder.span.last_snapshot:
+        return f"labels mature on {day_date(end)}, the data end on {day_date(builder.span.through)}"
+    if not builder.training_days(task, origin):
+        return f"no label of {builder.horizon(task)} days has matured by then"
+    return None
+
+
+def draws_of(archive: Archive) -> Draws:
+    """The customers that every figure's interval draws from, fewer times the more they are."""
+    everyone = np.sort(np.asarray(archive.builder.history.customers).astype(str))
+    repeats = int(np.clip(DRAWN_ROWS // max(len(everyone), 1), LEAST_REPEATS, REPEATS))
+    return Draws(everyone, archive.builder.config.seed, repeats)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One task at one origin: its figures, and of churn what the calibration rule looks at."""
+
+    figures: list[Figure]
+    chances: Chances | None
+
+
+@dataclass(frozen=True)
+class Backtested:
+    """What a back-test found.
+
+    Attributes
+    ----------
+    figures
+        Of every task, method, group and origin.
+    skipped
+        What could not be tested.
+    calibration
+        What the rule makes of the churn model; None where churn was not tested.
+    """
+
+    figures: list[Figure]
+    skipped: list[Skipped]
+    calibration: CalibrationChoice | None
+
+
+def backtest_task(archive: Archive, task: Task, origin: int) -> Tested:
+    """Train and test one task at one origin; one thread, since workers run side by side.
+
+    On simulated data the bounds that its truth allows stand beside the model.
+    """
+    config, horizon = archive.builder.config, archive.builder.horizon(task)
+    data = training_set(archive, task, origin)
+    part = fit(data, config, archive.builder.taxonomy.names, threads=1)
+    test, draws = test_set(archive, task, origin), draws_of(archive)
+    found = evaluate(part, data, test, horizon, slices=config.backtest.slices, draws=draws)
+    rates = base_rates(
+        data, test, horizon_days=horizon, activity_days=config.activity_days, draws=draws
+    )
+    chances = None
+    if task == "churn":
+        y = test.rows["no_purchase"].to_numpy(dtype=np.float64)
+        raw = replace(part, parameters={**part.parameters, "calibration": RAW})
+        chances = Chances(origin, y, predict(raw, test.rows, test.everyone)["p_churn"])
+    return Tested(found.figures + rates + bounds(archive, data, test, draws=draws), chances)
+
+
+def backtest(
+    archive: Archive,
+    origins: Sequence[int],
+    *,
+    tasks: Sequence[Task] = TASKS,
+    done: Callable[[Task, int], None] = lambda task, origin: None,
+) -> Backtested:
+    """Figures of every task, method and origin.
+
+    Parameters
+    ----------
+    archive
+        Stored tallies and features.
+    origins
+        Day numbers.
+    tasks
+        Which models to test.
+    done
+        Told after each task and origin that is tested.
+    """
+    check_origins(archive, origins)
+    wanted = [(task, origin) for origin in sorted(set(origins)) for task in tasks]
+    reasons = {each: why_not(archive, *each) for each in wanted}
+    skipped = [
+        Skipped(task, str(day_date(origin)), reason)
+        for (task, origin), reason in reasons.items()
+        if reason is not None
+    ]
+
+    refuse_leaks(archive, sorted({origin for each, origin in wanted if not reasons[each, origin]}))
+    figures: list[Figure] = []
+    chances: list[Chances] = []
+    with workers(archive, archive.builder.config.threads) as submit:
+        running = [(each, submit(backtest_task, *each)) for each in wanted if reasons[each] is None]
+        for each, future in running:
+            tested: Tested = future.result()
+            figures += tested.figures
+            chances += [] if tested.chances is None else [tested.chances]
+            done(*each)
+    if not figures:
+        raise UserError(
+            "backtest origins",
+            found="; ".join(f"{s.task} {s.origin}: {s.reason}" for s in skipped[:4]),
+            expected="at least one origin at which a task can be trained and tested",
+            mend="choose earlier or later origins, or shorter horizons",
+        )
+    choice = None
+    if chances:
+        config = archive.builder.config
+        reach = archive.builder.horizon("churn") + config.settle_days
+        choice = calibration_choice(chances, matures_after=reach)
+    return Backtested(figures, skipped, choice)
+
+
+def write(found: Backtested, output: Path) -> Path:
+    """Write ``backtest.json``, a record a figure, and ``backtest/means.json``, each in one act."""
+    _written([figure.as_dict() for figure in found.figures], output / "backtest.json")
+    folder = output / FOLDER
+    folder.mkdir(exist_ok=True)
+    _written([mean.as_dict() for mean in means(found.figures)], folder / "means.json")
+    if found.calibration is not None:
+        _written(found.calibration.as_dict(), folder / "calibration.json")
+    return output / "backtest.json"
+
+
+def require_earned_calibration(output: Path, asked: str) -> None:
+    """Refuse a calibration map that the back-test of an output folder does not adopt.
+
+    Raises
+    ------
+    UserError
+        With the map that it adopts, or that there is no back-test.
+    """
+    file, adopted = output / FOLDER / "calibration.json", "raw"
+    if file.is_file():
+        adopted = str(json.loads(file.read_text(encoding="utf-8"))["kind"])
+    if asked not in ("raw", adopted):
+        raise UserError(
+            "churn.calibration",
+            found=asked,
+            expected="raw, or the map that won in the back-test of this folder "
+            f"({adopted if file.is_file() else 'there is none yet'})",
+            mend="run `stagecast backtest` at origins that are at least a horizon apart, and see "
+            "backtest/summary.md; a map that has not won at three later origins usually hurts",
+        )
+
+
+def _written(content: Any, path: Path) -> None:
+    partial = path.with_suffix(".json.tmp")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    boundary("figures written")
+    os.replace(partial, path)

@@ -1,0 +1,319 @@
+"""Evaluation: a part and its baselines on a later snapshot that no training label touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.config.tasks import Slice
+from features.contracts import CUSTOMER
+from features.history.calendar import day_date
+from features.table.feature_store import Archive
+from features.table.snapshot_builder import Task
+from models import inference
+from models.baselines.lead_points import lead_points
+from models.baselines.registry import BASELINES
+from models.evaluation.customer_bootstrap import REPEATS, customer_draws, drawn
+from models.evaluation.slices import subsets
+from models.evaluation.task_metrics import Measure, lead_measures, measures
+from models.inference import Part
+from models.tasks.lead import leads_of, plain_share
+from models.training import TrainingSet, labelled, population, with_channel
+
+Array = np.ndarray[Any, Any]
+Outputs = Mapping[str, Array]
+CHAMPION = "champion"  # the served recipe, in figures
+BLOWN_UP = ("ece", "decile_error")  # by drawing rows more than once
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Attributes
+    ----------
+    model
+        stage, transition, churn, clv, or lead (the CLV part's leads).
+    method
+        ``champion`` for the served recipe, else the baseline's name.
+    snapshot_at
+        ISO date of the test snapshot.
+    horizon_days
+        Days the label looks ahead.
+    subset
+        ``all`` is the task's population.
+    metric, value
+        Name and value; null where it is undefined there.
+    n
+        Customers it is computed on.
+    low, high
+        95 % interval when customers are drawn again; null where nothing was drawn.
+    difference, difference_low, difference_high
+        Of a baseline: the champion's figure minus this one, on the same drawn customers (of biases
+        the difference of their sizes); null for the champion itself.
+    sample
+        The value of every draw, for means over dates; not part of the record.
+    """
+
+    model: str
+    method: str
+    snapshot_at: str
+    horizon_days: int
+    subset: str
+    metric: str
+    value: float | None
+    n: int
+    low: float | None = None
+    high: float | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    sample: Array | None = field(default=None, compare=False, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as it stands in ``backtest.json``."""
+        return {each.name: getattr(self, each.name) for each in fields(self)[:-1]}
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test snapshot: labelled rows of the task's population, and everyone who existed.
+
+    Attributes
+    ----------
+    task, at
+        The task and the day number.
+    rows
+        Features joined with labels, one row a customer.
+    everyone
+        Feature frame of all, from which population statistics are made.
+    leads
+        Of CLV: labelled rows of those who never bought, with their ``points`` by the points
+        table; None where there are none.
+    """
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    task: Task
+    at: int
+    rows: pd.DataFrame
+    everyone: pd.DataFrame
+    leads: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of one task at one test snapshot, and the outputs they were computed from."""
+
+    test: Test
+    figures: list[Figure]
+    outputs: dict[str, Outputs]
+
+
+def test_set(archive: Archive, task: Task, at: int) -> Test:
+    """Labelled population of a task at a test snapshot.
+
+    For CLV this is who bought within the horizon where the config limits activity, else everyone.
+    """
+    return delayed_test_set(archive, task, at, archive.builder.delay(task))
+
+
+def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Test:
+    """As `test_set`, with features that know nothing of the last `delay` days."""
+    everyone = with_channel(archive, task, archive.delayed(at, delay), at)
+    rows = labelled(everyone, archive.builder.labels(task, at))
+    config, leads = archive.builder.config, None
+    if task == "clv":
+        leads = leads_of(rows)
+        leads = leads.assign(points=lead_points(archive, at, leads["customer_id"]))
+        if config.activity_days is not None:
+            recent = rows["purchase__recency_days"] <= config.clv.horizon_days
+            rows = rows[recent].reset_index(drop=True)
+    return Test(task, at, rows, everyone, leads if leads is not None and len(leads) else None)
+
+
+test_set.__test__ = False  # type: ignore[attr-defined]
+
+
+def predict(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict[str, Array]:
+    """A part's outputs for some rows of a snapshot, with the population statistics of all."""
+    parts = {part.name: part}
+    context = inference.scorer_context(parts, inference.scorer_sums(parts, everyone))
+    functions: dict[str, Callable[..., dict[str, Array]]] = {
+        "stage": inference.predict_stage,
+        "transition": inference.predict_transition,
+        "churn": inference.predict_churn,
+        "clv": inference.predict_clv,
+    }
+    return functions[part.name](part, rows, context)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How customers are drawn again: the same ones for every model, method and date.
+
+    Attributes
+    ----------
+    everyone
+        All customers of the data, sorted.
+    seed, repeats
+        Of the draws.
+    """
+
+    everyone: Array
+    seed: int
+    repeats: int = REPEATS
+
+    def counts(self, customers: pd.Series) -> Array:
+        """Draws x rows: how often each customer is taken."""
+        ids = np.asarray(customers).astype(str)
+        return customer_draws(ids, self.everyone, seed=self.seed, repeats=self.repeats)
+
+
+def evaluate(
+    part: Part,
+    data: TrainingSet,
+    test: Test,
+    horizon_days: int,
+    *,
+    slices: Mapping[str, Slice] | None = None,
+    draws: Draws | None = None,
+) -> Result:
+    """Measure a part and every baseline of its task, all trained on the same snapshots."""
+    outputs: dict[str, Outputs] = {CHAMPION: predict(part, test.rows, test.everyone)}
+    context = population(test.everyone)
+    for name, baseline in BASELINES[test.task].items():
+        found = baseline(data, part, test.rows, context)
+        if found is not None:
+            outputs[name] = found
+    figures = figures_of(test, outputs, horizon_days, slices=slices, draws=draws)
+    if test.leads is not None:
+        figures += lead_figures(test, lead_outputs(part, data, test), horizon_days, draws=draws)
+    return Result(test, figures, outputs)
+
+
+def figures_of(
+    test: Test,
+    outputs: Mapping[str, Outputs],
+    horizon_days: int,
+    *,
+    slices: Mapping[str, Slice] | None = None,
+    draws: Draws | None = None,
+) -> list[Figure]:
+    """Every metric of every method's outputs, on the whole test population and its subsets."""
+    counts = None if draws is None else draws.counts(test.rows[CUSTOMER])
+    on, found = str(day_date(test.at)), []
+    for subset, mask in subsets(test.task, test.rows, slices or {}).items():
+        measured = {
+            method: measures(test.task, _cut(out, mask), test.rows[mask])
+            for method, out in outputs.items()
+        }
+        head = (test.task, on, horizon_days, subset, int(mask.sum()))
+        found += _figures(head, measured, None if counts is None else counts[:, mask])
+    return found
+
+
+def lead_figures(
+    test: Test,
+    outputs: Mapping[str, Outputs],
+    horizon_days: int,
+    *,
+    draws: Draws | None = None,
+) -> list[Figure]:
+    """Every metric of every method's outputs on the leads of a test (``p`` or ``rank``)."""
+    assert test.leads is not None
+    counts = None if draws is None else draws.counts(test.leads[CUSTOMER])
+    measured = {method: lead_measures(out, test.leads) for method, out in outputs.items()}
+    head = ("lead", str(day_date(test.at)), horizon_days, "all", len(test.leads))
+    return _figures(head, measured, counts)
+
+
+def lead_outputs(part: Part, data: TrainingSet, test: Test) -> dict[str, Outputs]:
+    """The CLV part's chance of a first purchase, and its baselines, of the leads of a test.
+
+    ``points``: the points table, which ranks and knows no chance; ``cohort``: the share of the
+    training's leads who bought, the same for all.
+    """
+    assert test.leads is not None
+    share = plain_share(data.frame)
+    return {
+        CHAMPION: {"p": predict(part, test.leads, test.everyone)["p_first_purchase"]},
+        "points": {"rank": test.leads["points"].to_numpy(dtype=np.float64)},
+        "cohort": {"p": np.full(len(test.leads), share)},
+    }
+
+
+def _figures(
+    head: tuple[str, str, int, str, int],
+    measured: Mapping[str, list[Measure]],
+    counts: Array | None,
+) -> list[Figure]:
+    """Figures with their intervals of the methods on one group of customers."""
+    model, on, horizon_days, subset, n = head
+    own: dict[str, Figure] = {}
+    found = []
+    for method, measure in ((m, each) for m, all_ in measured.items() for each in all_):
+        value = _finite(measure.value)
+        sample = None
+        if counts is not None and value is not None:
+            sample = centred(measure, drawn(measure.of, counts, *measure.arguments))
+        low, high = ends(sample)
+        figure = Figure(
+            model, method, on, horizon_days, subset, measure.metric, value, n, low, high,
+            sample=sample,
+        )  # fmt: skip
+        if method == CHAMPION:
+            own[measure.metric] = figure
+        found.append(compared(figure, own.get(measure.metric)))
+    return found
+
+
+def centred(measure: Measure, sample: Array) -> Array:
+    """Drawn values; of errors that repeated rows blow up, moved so that their middle is the figure.
+
+    Rows drawn twice look like two customers who agree, so a calibration error measured on draws is
+    too large by about its own noise.
+    """
+    if measure.metric not in BLOWN_UP:
+        return sample
+    known = sample[np.isfinite(sample)]
+    return sample if not len(known) else np.maximum(sample - np.median(known) + measure.value, 0.0)
+
+
+def compared(figure: Figure, champion: Figure | None) -> Figure:
+    """A baseline's figure with the champion's minus it; others as they are."""
+    if champion is None or figure.method == CHAMPION or None in (figure.value, champion.value):
+        return figure
+    size: Callable[[Any], Any] = np.abs if figure.metric == "bias_pct" else np.asarray
+    difference, sample = size(champion.value) - size(figure.value), None
+    if figure.sample is not None and champion.sample is not None:
+        sample = size(champion.sample) - size(figure.sample)
+    low, high = ends(sample)
+    return replace(figure, difference=float(difference), difference_low=low, difference_high=high)
+
+
+def ends(sample: Array | None) -> tuple[float | None, float | None]:
+    """95 % interval of drawn values; none where most draws leave the figure undefined."""
+    if sample is None:
+        return None, None
+    known = sample[np.isfinite(sample)]
+    if 2 * len(known) <= len(sample):
+        return None, None
+    low, high = np.quantile(known, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _cut(out: Outputs, mask: Array) -> dict[str, Array]:
+    return {
+        name: np.asarray(values)[mask]
+        for name, values in out.items()
+        if np.ndim(values) > 0 and len(values) == len(mask)
+    }

@@ -1,1 +1,0 @@
-"""Figures, each drawn from the numbers that its data twin returns."""

@@ -1,1 +1,0 @@
-"""What the monitor looks at: drift, volume, performance; findings and alarms."""

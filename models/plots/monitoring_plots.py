@@ -1,0 +1,125 @@
+"""Figures of the monitor's page, each drawn from the numbers that its data twin returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from features.history.calendar import day_date
+from models.monitoring.drift import Distribution
+from models.monitoring.findings import Finding
+from models.monitoring.performance import Matured
+from models.monitoring.volume import WEEK, WEEKS, in_windows, seen_counts
+from models.plots.figure_style import COLOURS, INK, blank
+
+SHOWN = 15  # columns with the largest PSI
+DAYS = 42
+
+
+def psi_data(findings: Sequence[Finding], *, check: str) -> pd.DataFrame:
+    """Columns of the largest PSI: subject, psi, limit, alarm; the largest first."""
+    rows = [
+        (f.subject, f.value, f.limit, f.alarm)
+        for f in findings
+        if f.check == check and f.value is not None
+    ]
+    frame = pd.DataFrame(rows, columns=["subject", "psi", "limit", "alarm"])
+    return frame.sort_values("psi", ascending=False, ignore_index=True).head(SHOWN)
+
+
+def psi_figure(findings: Sequence[Finding], *, check: str) -> Figure:
+    """Draw `psi_data`: bars beside their limits; an alarm in another colour."""
+    data = psi_data(findings, check=check).iloc[::-1]
+    title = {"input": "Features", "score": "Scores"}[check] + " against the training (PSI)"
+    figure, axes = blank(7.2, 1.1 + 0.27 * max(len(data), 1), title)
+    colours = [COLOURS[5] if alarm else COLOURS[0] for alarm in data["alarm"]]
+    axes.barh(data["subject"], data["psi"], color=colours, height=0.7)
+    axes.plot(data["limit"], data["subject"], "|", color=INK, ms=11, mew=1.6, label="limit")
+    axes.set_xlim(0, max(0.3, 1.05 * float(data[["psi", "limit"]].max().max() or 0)))
+    axes.grid(visible=False, axis="y")
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    return figure
+
+
+def shares_data(reference: Distribution, frame: pd.DataFrame) -> pd.DataFrame:
+    """Shares of a column's bins: bin, training, now."""
+    then = np.array(reference.counts, dtype=np.float64)
+    now = reference.count(frame[reference.name]).astype(np.float64)
+    shares = {"training": then / max(then.sum(), 1), "now": now / max(now.sum(), 1)}
+    return pd.DataFrame({"bin": reference.labels, **shares})
+
+
+def shares_figure(reference: Distribution, frame: pd.DataFrame) -> Figure:
+    """Draw `shares_data`: two bars a bin."""
+    data = shares_data(reference, frame)
+    figure, axes = blank(4.6, 2.9, reference.name)
+    axes.title.set_fontsize(9)
+    place = np.arange(len(data))
+    axes.bar(place - 0.2, data["training"], width=0.4, color=COLOURS[7], label="training")
+    axes.bar(place + 0.2, data["now"], width=0.4, color=COLOURS[0], label="now")
+    axes.set_xticks(place, data["bin"], rotation=40, ha="right", fontsize=7)
+    axes.grid(visible=False, axis="x")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def volume_data(counts: pd.DataFrame, event_type: str, through: int) -> pd.DataFrame:
+    """Events a day of one type: day (date), count, usual (median of the same weekdays before)."""
+    rows = counts[counts["event_type"] == event_type]
+    first = max(int(counts["day"].min()), through - DAYS - WEEK * WEEKS)
+    daily = pd.Series(in_windows(seen_counts(rows, first, through), 1))
+    before = pd.concat([daily.shift(WEEK * week) for week in range(1, WEEKS + 1)], axis=1)
+    days = [day_date(first + i) for i in range(len(daily))]
+    data = pd.DataFrame(
+        {"day": pd.to_datetime(days), "count": daily, "usual": before.median(axis=1)}
+    )
+    return data.tail(DAYS).reset_index(drop=True)
+
+
+def volume_figure(counts: pd.DataFrame, event_type: str, through: int) -> Figure:
+    """Draw `volume_data`: what came, over what is usual for the weekday."""
+    data = volume_data(counts, event_type, through)
+    figure, axes = blank(4.6, 2.4, event_type)
+    axes.title.set_fontsize(9)
+    axes.plot(data["day"], data["usual"], color=COLOURS[7], lw=1.4, ls="--", label="usual")
+    axes.plot(data["day"], data["count"], color=COLOURS[0], lw=1.4, label="events a day")
+    axes.set_ylim(bottom=0)
+    figure.autofmt_xdate(rotation=30)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def performance_data(figures: Sequence[Matured], *, task: str, metric: str) -> pd.DataFrame:
+    """A figure over the dates of past runs: snapshot_at, version, value, error; by date."""
+    rows = [
+        (pd.Timestamp(f.snapshot_at), f.version, f.value, f.error or 0.0)
+        for f in figures
+        if f.task == task and f.metric == metric and f.value is not None
+    ]
+    frame = pd.DataFrame(rows, columns=["snapshot_at", "version", "value", "error"])
+    return frame.sort_values(["version", "snapshot_at"], ignore_index=True)
+
+
+def performance_figure(figures: Sequence[Matured], *, task: str, metric: str) -> Figure:
+    """Draw `performance_data`: one line a scorer version, with 95 % intervals."""
+    data = performance_data(figures, task=task, metric=metric)
+    figure, axes = blank(4.6, 2.6, f"{task}: {metric} of past runs")
+    axes.title.set_fontsize(9)
+    for number, (version, rows) in enumerate(data.groupby("version", sort=True)):
+        axes.errorbar(
+            rows["snapshot_at"],
+            rows["value"],
+            yerr=1.96 * rows["error"],
+            fmt="o-",
+            ms=4,
+            lw=1.2,
+            capsize=2,
+            color=COLOURS[number % len(COLOURS)],
+            label=f"version {version}",
+        )
+    figure.autofmt_xdate(rotation=30)
+    axes.legend(frameon=False, fontsize=8)
+    return figure

@@ -1,1 +1,0 @@
-"""Challenger against champion: the gate, its guards, and who was champion when."""

@@ -1,0 +1,239 @@
+"""Promotion: a challenger becomes champion only after both were compared on the gate snapshot.
+
+The gate is the latest matured snapshot. Every scorer keeps, beside what it serves, the parts
+fitted before its own gate; those have never seen the gate, so that comparing them is fair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.config.config import Config
+from features.history.calendar import day_date
+from features.table.build_fingerprint import column_names
+from features.table.feature_store import Archive
+from features.table.snapshot_builder import TASKS, Task
+from models.evaluation import metrics
+from models.evaluation.evaluate import Outputs, Test, delayed_test_set, predict
+from models.inference import Array, Part
+from models.registry.comparison import Comparison as Comparison
+from models.registry.guardrails import guards, leaking
+from models.tasks.lead import MIN_FIRST
+
+# Config keys that say where the data lie or what is done with scores, and not how models learn.
+NOT_RECIPE = {
+    "name",
+    "description",
+    "notice",
+    "sources",
+    "data_through",
+    "backtest",
+    "lead",
+    "campaigns",
+    "consent",
+    "consents",
+    "contact_policy",
+    "customers",
+    "experiments",
+    "exports",
+    "export_mode",
+    "products",
+    "quarantine",
+    "monitoring",
+    "suppressions",
+    "retention",
+    "store",
+    "threads",
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a challenger is promoted, and why."""
+
+    accepted: bool
+    reason: str
+    comparisons: tuple[Comparison, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form for the log."""
+        return asdict(self)
+
+
+def recipe_hash(config: Config) -> str:
+    """Hash of everything in a config that decides how models learn."""
+    content = config.model_dump(mode="json", by_alias=True, exclude=NOT_RECIPE)
+    records = content.pop("stage_history")
+    if config.stage.truth == "history":
+        # What the recorded names mean is part of the truth; where they lie is not.
+        content["stage_history"] = {key: records[key] for key in ("stages", "ignored")}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def columns_hash(config: Config) -> str:
+    """Hash of the names of all feature columns that a config asks for."""
+    return hashlib.sha256(json.dumps(column_names(config)).encode()).hexdigest()[:16]
+
+
+def same_recipe(champion: Mapping[str, str], challenger: Mapping[str, str]) -> bool:
+    """Whether two scorers learned alike, by the tags ``config`` and ``columns`` of their versions.
+
+    Champions of before have no tag ``columns``; they count as having the same.
+    """
+    same_columns = champion.get("columns") in (None, challenger.get("columns"))
+    return same_columns and champion.get("config") == challenger.get("config")
+
+
+def definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:
+    """What predictions mean: stages and horizons; models that differ here cannot be compared.
+
+    The uplift part is judged by its own people left out, and is there or not.
+    """
+    horizons = {
+        name: {
+            key: part.parameters.get(key)
+            for key in ("horizon_days", "periods", "period_days")
+            if key in part.parameters
+        }
+        for name, part in sorted(parts.items())
+        if name in TASKS
+    }
+    return {"stages": stages, "horizons": horizons}
+
+
+def loss(task: Task, part: Part, test: Test) -> tuple[Array, str]:
+    """Loss of every test row (its mean is the metric compared), and the metric's name."""
+    return _losses(task, predict(part, test.rows, test.everyone), test.rows)
+
+
+def _losses(task: Task, out: Outputs, rows: pd.DataFrame) -> tuple[Array, str]:
+    if task == "clv":
+        return (rows["spend"].to_numpy() - out["clv"]) ** 2, "mean squared error"
+    if task == "churn":
+        return _log_losses(rows["no_purchase"].to_numpy(), out["p_churn"]), "log_loss"
+    p = np.clip(out["probabilities"], 1e-4, None)
+    p = p / p.sum(axis=1, keepdims=True)
+    if task == "stage":
+        truth = rows["truth_code"].to_numpy().astype(int)
+    else:
+        moved = rows["period"].to_numpy() > 0
+        truth = np.where(moved, rows["next_code"], p.shape[1] - 1).astype(int)
+    return -np.log(p[np.arange(len(p)), truth]), "log_loss"
+
+
+def delay(part: Part) -> int:
+    """Days before a snapshot of which a part knows nothing: those of a truth from late data."""
+    return int(part.parameters.get("late_days", 0))
+
+
+def lead_loss(part: Part, test: Test) -> Array | None:
+    """Log loss of every lead of a CLV test; None where too few bought, or the part knows none."""
+    leads = test.leads
+    if leads is None:
+        return None
+    y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
+    p = predict(part, leads, test.everyone)["p_first_purchase"]
+    few = not MIN_FIRST <= y.sum() <= len(y) - MIN_FIRST
+    return None if few or np.isnan(p).any() else _log_losses(y, p)
+
+
+def _log_losses(y: Array, p: Array) -> Array:
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.asarray(-(y * np.log(p) + (1 - y) * np.log(1 - p)))
+
+
+class UnableChampionError(Exception):
+    """The champion cannot predict on the features of today."""
+
+
+def refused_at_once(archive: Archive, challenger: Mapping[str, Part]) -> str | None:
+    """Why a challenger may not even be compared; None where it may.
+
+    Its inputs must be among the features of every gate, and those must be the same when nothing
+    after the gate can be seen: a feature that knows what comes later would win any comparison.
+    """
+    for at in sorted({archive.builder.gate(task) for task in TASKS}):
+        features = archive.features(at)
+        if leaks := leaking(archive.builder, features, at):
+            shown = ", ".join(leaks[:5])
+            return f"{len(leaks)} columns at the gate {day_date(at)} know what came later: {shown}"
+    for task in TASKS:
+        try:
+            test = delayed_test_set(
+                archive, task, archive.builder.gate(task), delay(challenger[task])
+            )
+            predict(challenger[task], test.rows.head(1), test.everyone)
+        except (ValueError, KeyError) as error:
+            return f"{task} asks for what no snapshot has: {error}"
+    return None
+
+
+def compare(
+    archive: Archive, challenger: Mapping[str, Part], champion: Mapping[str, Part], *, seed: int
+) -> list[Comparison]:
+    """Both sets of gated parts on each task's gate snapshot; the CLV part also on its leads.
+
+    Raises
+    ------
+    UnableChampionError
+        Where the champion asks for features that there are no more.
+    """
+    found, stages = [], archive.builder.taxonomy.names
+    for task in TASKS:
+        gate = archive.builder.gate(task)
+        test = delayed_test_set(archive, task, gate, delay(challenger[task]))
+        new_out = predict(challenger[task], test.rows, test.everyone)
+        # The labels are the same; each reads the inputs it would be served with.
+        same = delayed_test_set(archive, task, gate, delay(champion[task]))
+        try:
+            old_out = predict(champion[task], same.rows, same.everyone)
+        except (ValueError, KeyError) as error:
+            raise UnableChampionError(str(error)) from error
+        rows = test.rows
+        (new, metric), (old, _) = _losses(task, new_out, rows), _losses(task, old_out, rows)
+        customers = rows["customer_id"].to_numpy()
+        found.append(_comparison(task, metric, customers, new, old, seed=seed))
+        found += guards(task, rows, (new_out, old_out), (new, old), stages, seed=seed)
+        if task == "clv" and test.leads is not None:
+            new_lead, old_lead = (lead_loss(p[task], test) for p in (challenger, champion))
+            if new_lead is not None and old_lead is not None:
+                ids = test.leads["customer_id"].to_numpy()
+                found.append(_comparison("lead", "log_loss", ids, new_lead, old_lead, seed=seed))
+    return found
+
+
+def _comparison(
+    task: str, metric: str, customers: Array, new: Array, old: Array, *, seed: int
+) -> Comparison:
+    interval = metrics.bootstrap(
+        lambda a, b: float(np.mean(a) - np.mean(b)), customers, new, old, seed=seed
+    )
+    return Comparison(
+        task, metric, float(new.mean()), float(old.mean()), interval.low, interval.high
+    )
+
+
+def decide(comparisons: list[Comparison], *, same_recipe: bool) -> Decision:
+    """Same recipe on newer data: accepted if not worse. Another recipe: if better somewhere too."""
+    worse = [c for c in comparisons if not c.not_worse]
+    told = tuple(comparisons)
+    if worse:
+        listed = "; ".join(
+            f"{c.task} {c.metric} {c.challenger:.4f} against {c.champion:.4f} "
+            f"(95 % from {c.low:+.4f} to {c.high:+.4f})"
+            for c in worse
+        )
+        return Decision(False, f"worse than the champion on the gate: {listed}", told)
+    if same_recipe:
+        return Decision(True, "same recipe, not worse than the champion on the gate", told)
+    better = [c.task for c in comparisons if c.better]
+    if better:
+        return Decision(True, f"another recipe, better on the gate at {', '.join(better)}", told)
+    return Decision(False, "another recipe that is not better on the gate", told)

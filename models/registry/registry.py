@@ -1,0 +1,387 @@
+"""Registered models: versions with all they need to load anywhere, and the champion alias."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models.signature import ModelSignature
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+from features.errors import UserError
+from features.storage.fault_injection import boundary
+from models import inference
+from models.pickles import pickled_files as pickled_files
+from models.registry import champion_history
+from models.registry.tracking import Run, Tracking
+
+SCORER = "stagecast-scorer"
+CHAMPION = "champion"
+# The name of the folder among the artifacts that `inference.Scorer` reads.
+ARTIFACT = "scorer"
+REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
+PARAMS = ParamSchema([ParamSpec("scoring_context", DataType.string, "")])
+_PREVIOUS = "previous_champion"
+CHAMPION_SINCE = "champion_since"  # UTC moment at which the alias last came to a version
+_TYPES = {
+    "string": DataType.string,
+    "double": DataType.double,
+    "int64": DataType.long,
+    "date": DataType.datetime,
+    "bool": DataType.boolean,
+    "timestamp": DataType.datetime,
+}
+
+# What it says of pip and of the example is no news to the user of the flows.
+logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model.
+
+    Attributes
+    ----------
+    name, version
+        Registered model, and its running number.
+    run_id
+        The MLflow run that logged it.
+    aliases
+        Aliases that point to it, ``champion`` among them.
+    tags
+        Config hash, data fingerprint, snapshot range, and why it was promoted.
+    description
+        The model card.
+    created_at
+        When it was registered, milliseconds since 1970.
+    """
+
+    name: str
+    version: int
+    run_id: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    description: str
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A registered scorer, loaded back.
+
+    Attributes
+    ----------
+    model
+        What MLflow loaded; `predict` scores with it.
+    version
+        Which version it is.
+    folder
+        Its artifacts on this machine.
+    """
+
+    model: PyFuncModel
+    version: Version
+    folder: Path
+
+    @property
+    def scorer(self) -> Any:
+        """The logged code's own ``Scorer`` object, with ``parts`` and ``head``."""
+        return self.model.unwrap_python_model()  # type: ignore[no-untyped-call]
+
+    def predict(
+        self, frame: pd.DataFrame, context: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Scored rows of a feature frame, by default with the training's scoring context.
+
+        Raises
+        ------
+        ValueError
+            The frame does not fit the signature: the message names the columns.
+        """
+        told = "" if context is None else json.dumps(context)
+        known = set(self.model.metadata.signature.inputs.input_names())
+        columns = [name for name in frame.columns if name in known]  # MLflow warns of the rest
+        try:
+            return self.model.predict(frame[columns], params={"scoring_context": told})
+        except MlflowException as error:
+            # MLflow's message begins with the frame itself: no customer's row may get into a log.
+            reason = str(error).rpartition("Error: ")[2]
+            raise ValueError(f"the frame does not fit the signature: {reason}") from None
+
+
+def log_version(
+    run: Run,
+    name: str,
+    parts: Mapping[str, inference.Part],
+    *,
+    head: Mapping[str, Any],
+    description: str,
+    tags: Mapping[str, Any],
+) -> Version:
+    """Log a part or the scorer with `run` and register it as the next version of `name`.
+
+    The artifacts are ``models/inference.py`` itself, JSON, and LightGBM text models: the version
+    loads where nobody has heard of this project.
+
+    Parameters
+    ----------
+    run
+        The run that fitted it.
+    name
+        Registered model: `SCORER`, or one a part.
+    parts
+        One part for a model of its own, all of them for the scorer.
+    head
+        Content of ``scorer.json`` (see `inference`).
+    description
+        The model card, Markdown.
+    tags
+        Config hash, data fingerprint, snapshot range, commit.
+    """
+    example = synthetic_example(head)
+    client = run.tracking.client
+    with tempfile.TemporaryDirectory() as folder, _current(run.tracking):
+        path = Path(folder) / ARTIFACT
+        inference.save_scorer(path, parts, head)
+        with mlflow.start_run(run_id=run.run_id):
+            info = mlflow.pyfunc.log_model(
+                name=name,
+                python_model=str(Path(inference.__file__)),
+                artifacts={ARTIFACT: str(path)},
+                signature=signature(parts, head),
+                input_example=(example, {"scoring_context": ""}),
+                pip_requirements=requirements(),
+            )
+        boundary("model logged")
+        client.update_run(run.run_id, status="RUNNING")  # leaving the block above ended it
+        _ensure_registered(client, name)
+        made = client.create_model_version(
+            name,
+            source=info.model_uri,
+            run_id=run.run_id,
+            tags={key: str(value) for key, value in tags.items()},
+            description=description,
+            model_id=info.model_id,
+        )
+    return _version(made)
+
+
+def requirements() -> list[str]:
+    """The four packages that a registered model needs, pinned to those of the training."""
+    return [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
+
+
+def signature(parts: Mapping[str, inference.Part], head: Mapping[str, Any]) -> ModelSignature:
+    """Inputs, outputs and the parameter ``scoring_context``; pass-through columns are optional."""
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string, "customer_id"),
+        ColSpec(DataType.datetime, "snapshot_at"),
+    ]
+    inputs += [ColSpec(DataType.double, feature["name"]) for feature in head["features"]]
+    inputs += [
+        ColSpec(_TYPES[column["dtype"]], column["name"], required=False)
+        for column in head["pass_through"]
+    ]
+    names = inference.scored_names(parts, head)
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(_TYPES[dtype], name) for name, dtype in names.items()
+    ]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs), params=PARAMS)
+
+
+def synthetic_example(head: Mapping[str, Any]) -> pd.DataFrame:
+    """Two invented rows in the shape of the input: no customer's data goes into an artifact."""
+    names = [feature["name"] for feature in head["features"]]
+    values = np.tile([[1.0], [2.0]], (1, len(names)))
+    frame = pd.DataFrame(values, columns=names)
+    for name in names:
+        if name.removeprefix(inference.LATE).startswith("stage__") and name.endswith("code"):
+            frame[name] = 0.0  # the first stage of any taxonomy
+    keys = pd.DataFrame({"customer_id": ["example-1", "example-2"]})
+    keys["snapshot_at"] = pd.Series(["2020-01-01"] * 2).astype("datetime64[s]")
+    return pd.concat([keys, frame], axis=1)
+
+
+def versions(tracking: Tracking, name: str) -> list[Version]:
+    """All versions of a registered model, the newest first; empty where there is no such model.
+
+    Raises
+    ------
+    UserError
+        Where the registry does not answer.
+    """
+    client = tracking.client
+    try:
+        aliases = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise away(tracking, error) from error
+    by_version: dict[str, list[str]] = {}
+    for alias, version in aliases.items():
+        by_version.setdefault(str(version), []).append(alias)
+    found = client.search_model_versions(f"name = '{name}'", max_results=1000)
+    rows = [_version(each, by_version.get(str(each.version), [])) for each in found]
+    return sorted(rows, key=lambda row: row.version, reverse=True)
+
+
+def away(tracking: Tracking, error: Exception) -> UserError:
+    """The message for a registry that does not answer, or whose database is locked."""
+    told = str(error).splitlines()[0].replace(tracking.uri, "the registry")
+    return UserError(
+        "MLflow registry",
+        found=f"no answer: {told[:300]}",
+        expected="a registry that answers, and a database that nobody else holds",
+        mend="start the server, or wait until the other program has ended; published scores stay "
+        "as they are",
+    )
+
+
+def champion(tracking: Tracking, name: str = SCORER) -> Version | None:
+    """The version that the alias ``champion`` points to, or None."""
+    rows = [row for row in versions(tracking, name) if CHAMPION in row.aliases]
+    return rows[0] if rows else None
+
+
+def set_champion(
+    tracking: Tracking, name: str, version: int, *, reason: str, at: dt.datetime | None = None
+) -> None:
+    """Point the alias ``champion`` at a version: this one act is the promotion.
+
+    The version it takes over from is noted on the new one before, so that an interruption
+    leaves either the old champion or the new one with its way back.
+    """
+    client = tracking.client
+    before = champion(tracking, name)
+    if before is not None and before.version != version:
+        client.set_model_version_tag(name, str(version), _PREVIOUS, str(before.version))
+    client.set_model_version_tag(name, str(version), "promoted_because", reason)
+    _since(tracking, name, str(version), at)
+    boundary("promotion noted")
+    client.set_registered_model_alias(name, CHAMPION, str(version))
+
+
+def _since(tracking: Tracking, name: str, version: str, at: dt.datetime | None) -> None:
+    if at is not None:
+        moment = at.astimezone(dt.UTC).isoformat(timespec="seconds")
+        tags = dict(tracking.client.get_model_version(name, version).tags)
+        tracking.client.set_model_version_tag(
+            name, version, champion_history.REIGNS, champion_history.noted(tags, moment)
+        )
+        tracking.client.set_model_version_tag(name, version, CHAMPION_SINCE, moment)
+
+
+def roll_back(tracking: Tracking, name: str = SCORER, *, at: dt.datetime | None = None) -> Version:
+    """Give the alias ``champion`` back to the version that had it before.
+
+    Raises
+    ------
+    UserError
+        Where there is no champion, or none before it.
+    """
+    now = champion(tracking, name)
+    if now is None or _PREVIOUS not in now.tags:
+        raise UserError(
+            f"{name}@{CHAMPION}",
+            found="no champion" if now is None else f"version {now.version}, with none before it",
+            expected="a champion that took over from another version",
+            mend="a newer version becomes champion by `stagecast promote`, where it earned it",
+        )
+    _since(tracking, name, now.tags[_PREVIOUS], at)
+    tracking.client.set_registered_model_alias(name, CHAMPION, now.tags[_PREVIOUS])
+    back = champion(tracking, name)
+    assert back is not None
+    return back
+
+
+def load(tracking: Tracking, name: str = SCORER, *, version: int | None = None) -> Loaded:
+    """Load a registered model: by default the version that is champion at this moment.
+
+    Raises
+    ------
+    UserError
+        Where there is no such version, or its artifacts are missing or damaged.
+    """
+    rows = versions(tracking, name)
+    if version is None:
+        wanted = [row for row in rows if CHAMPION in row.aliases]
+    else:
+        wanted = [row for row in rows if row.version == version]
+    label = f"{name}@{CHAMPION}" if version is None else f"{name} version {version}"
+    if not wanted:
+        raise UserError(
+            label,
+            found=f"{len(rows)} versions, none of them it" if rows else "no such registered model",
+            expected="a version in the registry",
+            mend="train and promote first: stagecast train, stagecast promote",
+        )
+    row = wanted[0]
+    try:
+        with _current(tracking):
+            return load_folder(artifacts(tracking, name, row.version), row)
+    except (MlflowException, OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{name} version {row.version}",
+            found=f"artifacts that do not load: {str(error).splitlines()[0]}",
+            expected="complete artifacts as they were logged",
+            mend="roll back to the version before (stagecast rollback), or train again",
+        ) from error
+
+
+def load_folder(folder: Path, version: Version) -> Loaded:
+    """Load a version from a copy of its artifacts, where no registry can be reached."""
+    return Loaded(mlflow.pyfunc.load_model(str(folder)), version, folder)
+
+
+def artifacts(tracking: Tracking, name: str, version: int) -> Path:
+    """Local folder of a version's artifacts, downloaded where the store keeps them elsewhere."""
+    with _current(tracking):
+        return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
+
+
+@contextmanager
+def _current(tracking: Tracking) -> Iterator[None]:
+    """MLflow's fluent functions work on this store meanwhile: logging a model has no other way."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(tracking.uri)  # the registry's follows, unless MLFLOW_REGISTRY_URI
+    try:
+        yield
+    finally:
+        # MLflow sets the variable too: left behind, it would redirect whoever opens a store next.
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
+
+
+def _ensure_registered(client: mlflow.MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _version(made: ModelVersion, aliases: list[str] | None = None) -> Version:
+    return Version(
+        name=made.name,
+        version=int(made.version),
+        run_id=made.run_id or "",
+        aliases=tuple(sorted(aliases if aliases is not None else made.aliases or [])),
+        tags=dict(made.tags or {}),
+        description=made.description or "",
+        created_at=int(made.creation_timestamp),
+    )

@@ -1,0 +1,179 @@
+"""Who the customers of a block are: traits, favourites, consent, and when they first appear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulator.scenario import ATTRIBUTES, CONSENTS, STATES
+from simulator.shared_settings import BLOCK, Array, Plan, choose, lookup
+
+NEVER = 1_000_000  # a week that does not come
+REGIONS = ("city", "suburb", "town", "village")
+
+
+@dataclass(frozen=True)
+class People:
+    """Traits of the customers of a block; every array has one row a customer.
+
+    Attributes
+    ----------
+    first
+        Number of the block's first customer.
+    join_week, begins_as
+        Week of the first event, and latent state (code) then.
+    anonymous
+        Begins as an unknown visitor.
+    age_score, distance_score
+        Standard normal scores behind `age` (years) and `distance_km`, both observable.
+    age, distance_km, household, region
+        Static attributes; `region` is a code of `REGIONS`.
+    deal_score
+        Liking of deals, standard normal, hidden.
+    satisfaction
+        Standard normal, hidden; shows in surveys and complaints, and keeps people from leaving.
+    activity, ordering, dropping, converting, opening
+        Hidden factors, mean about 1, of visits, orders, drop-out, first steps and mail opens.
+    order_value
+        Mean money an order.
+    redeeming
+        Share of orders with a coupon.
+    prefetching
+        The mail program opens everything by machine.
+    favourite, favourite_share
+        Attribute -> code of the favourite, and how often it is taken rather than any.
+    granted, withdrawn, again
+        Weeks at which each consent (`CONSENTS`, in columns) starts, ends and starts anew.
+    """
+
+    first: int
+    join_week: Array
+    begins_as: Array
+    anonymous: Array
+    age_score: Array
+    distance_score: Array
+    age: Array
+    distance_km: Array
+    household: Array
+    region: Array
+    deal_score: Array
+    satisfaction: Array
+    activity: Array
+    ordering: Array
+    dropping: Array
+    converting: Array
+    opening: Array
+    order_value: Array
+    redeeming: Array
+    prefetching: Array
+    favourite: dict[str, Array]
+    favourite_share: dict[str, Array]
+    granted: Array
+    withdrawn: Array
+    again: Array
+
+    def consents(self, channel: str, week: Array, customer: Array) -> Array:
+        """Whether customers (positions) consent to a channel in a week."""
+        column = CONSENTS.index(channel)
+        withdrawn = self.withdrawn[customer, column]
+        given = (self.granted[customer, column] <= week) & (week < withdrawn)
+        return given | (self.again[customer, column] <= week)
+
+
+def _arrivals(plan: Plan, rng: np.random.Generator) -> tuple[Array, Array]:
+    spec = plan.scenario.arrival
+    launch = rng.integers(0, spec.launch_weeks, BLOCK)
+    later = rng.integers(0, spec.last_week + 1, BLOCK)
+    week = np.where(rng.random(BLOCK) < spec.launch_share, launch, later)
+    states = np.array([STATES.index(name) for name in spec.begins_as])
+    begins = states[choose(rng, lookup(list(spec.begins_as.values())), BLOCK)]
+    return week, begins.astype(np.int8)
+
+
+def _consents(plan: Plan, rng: np.random.Generator, join_week: Array) -> tuple[Array, Array, Array]:
+    spec = plan.scenario.consent
+    share = np.array([spec.granted[name] for name in CONSENTS])
+    shape = (BLOCK, len(CONSENTS))
+    granted = np.where(rng.random(shape) < share, join_week[:, None], NEVER)
+    stays = rng.geometric(max(spec.withdrawn, 1e-9), shape)
+    withdrawn = np.minimum(np.where(granted < NEVER, granted + stays, NEVER), NEVER)
+    returns = (rng.random(shape) < spec.granted_again) & (withdrawn < plan.weeks)
+    return granted, withdrawn, np.where(returns, withdrawn + 26, NEVER)
+
+
+def _favourites(
+    plan: Plan, rng: np.random.Generator, age: Array, distance: Array
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Favourites by popularity, except that age and distance favour the first way to pay and get.
+
+    So events, not only the customers table, tell something of both.
+    """
+    taken = {name: choose(rng, plan.popular[name], BLOCK) for name in ATTRIBUTES}
+    a, b = plan.scenario.customers.favourite_share
+    share = {name: rng.beta(a, b, BLOCK) for name in ATTRIBUTES}
+    for name, score in (("payment_method", age), ("delivery_method", distance)):
+        swayed = rng.random(BLOCK) < 0.6 / (1 + np.exp(-2.5 * score))
+        taken[name] = np.where(swayed, 0, taken[name]).astype(np.int16)
+    # Most people buy one of a kind, whoever they are.
+    share["quantity"] = share["quantity"] * 0.6
+    return taken, share
+
+
+def _log_factor(score: Array, sd: float) -> Array:
+    """Log-normal factor of mean 1 from standard normal scores."""
+    return np.exp(sd * score - sd**2 / 2)
+
+
+def people(plan: Plan, rng: np.random.Generator, block: int) -> People:
+    """Customers of one block; always a whole block, so that fewer customers are a prefix."""
+    spread = plan.scenario.customers
+    join_week, begins_as = _arrivals(plan, rng)
+    age_score, distance_score, deal, satisfaction = rng.standard_normal((4, BLOCK))
+    leaving = 0.8 * rng.standard_normal(BLOCK) - 0.5 * satisfaction + 0.2 * deal
+    converting = _log_factor(rng.standard_normal(BLOCK), spread.conversion_sd)
+    order_shape, activity_shape = spread.order_shape, spread.activity_shape
+    # Those who visit more also order more: half of the ordering factor is shared.
+    activity = rng.gamma(activity_shape, 1 / activity_shape, BLOCK)
+    ordering = 0.25 * activity + 0.75 * rng.gamma(order_shape, 1 / order_shape, BLOCK)
+    value = spread.order_value * _log_factor(rng.standard_normal(BLOCK), spread.order_value_sd)
+    redeeming = plan.scenario.engagement.redemption_share * _log_factor(deal, 0.8)
+    favourite, favourite_share = _favourites(plan, rng, age_score, distance_score)
+    granted, withdrawn, again = _consents(plan, rng, join_week)
+    return People(
+        first=block * BLOCK,
+        join_week=join_week,
+        begins_as=begins_as,
+        anonymous=rng.random(BLOCK) < plan.scenario.arrival.anonymous_share,
+        age_score=age_score,
+        distance_score=distance_score,
+        age=np.clip(np.round(44 + 13 * age_score), 18, 95).astype(np.int16),
+        distance_km=np.round(np.exp(2.2 + 0.9 * distance_score), 1),
+        household=(1 + np.minimum(rng.poisson(1.3, BLOCK), 6)).astype(np.int8),
+        region=choose(rng, lookup([28, 22, 30, 20]), BLOCK),
+        deal_score=deal,
+        satisfaction=satisfaction,
+        activity=activity,
+        ordering=ordering,
+        dropping=_log_factor(leaving, spread.drop_out_sd),
+        converting=converting,
+        opening=rng.gamma(2.0, 0.5, BLOCK),
+        order_value=value,
+        redeeming=np.minimum(redeeming, 0.9),
+        prefetching=rng.random(BLOCK) < plan.scenario.messages.prefetching_share,
+        favourite=favourite,
+        favourite_share=favourite_share,
+        granted=granted,
+        withdrawn=withdrawn,
+        again=again,
+    )
+
+
+def taken(
+    plan: Plan, rng: np.random.Generator, person: People, attribute: str, customer: Array
+) -> Array:
+    """Choice of an attribute for each of many events: the favourite, or whatever is popular."""
+    any_choice = choose(rng, plan.popular[attribute], len(customer))
+    share = person.favourite_share[attribute].astype(np.float32)[customer]
+    mine = rng.random(len(customer), dtype=np.float32) < share
+    return np.where(mine, person.favourite[attribute][customer], any_choice)
