@@ -2,7 +2,8 @@
 
     uv run python -m benchmarks.uplift --customers 100000 --seeds 10 --json result.json
 
-For every seed: an X-learner (`models.fitting.uplift_learner`) learns from five sends and ranks the people of the
+For every seed: an X-learner (`models.fitting.uplift_learner`) learns from five sends and ranks the
+people of the
 sixth, made later. Compared are the Qini of that ranking by the true effects with the Qini of
 E[effect | observed history] (a regression of the true effects of an independent sample), and what
 both that ranking and one by churn risk earn at the same budget. Then the interval of

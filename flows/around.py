@@ -8,8 +8,8 @@ import pandas as pd
 
 from campaigns.customer_context import Circumstances, asked_of_the_past, policy_rules
 from campaigns.playbook import Playbook
+from features.calendar import day_date
 from features.config.config import Config
-from features.history.calendar import day_date
 from features.sources.customer_attributes import CustomerFacts, customer_facts, products
 from features.storage import scores_store
 from features.storage.runs import run_folder

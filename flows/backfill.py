@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from prefect import flow, task
 
 from campaigns.audience_files import AUDIENCE_SCHEMA
+from features.calendar import day_date, day_number
 from features.errors import UserError
-from features.history.calendar import day_date, day_number
 from features.storage import scores_store
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure as Plot
 from prefect import flow, task
 
-from features.history.calendar import day_date, day_number
+from features.calendar import day_date, day_number
 from features.storage.output_lock import exclusive
 from features.table.snapshot_builder import TASKS
 from flows.console import progress, step, warn

@@ -19,9 +19,9 @@ from campaigns.export_schema import TargetMap, load_targets
 from campaigns.planning import CampaignPlan, plan_campaigns
 from campaigns.playbook import Playbook, StageSet, load_playbooks
 from campaigns.target_exports import Delivery
+from features.calendar import day_number
 from features.config.config import Config
 from features.config.customers import ADS
-from features.history.calendar import day_number
 from features.lifecycle.definition_changes import rules_mark
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.customer_attributes import CustomerFacts

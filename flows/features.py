@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect import flow, task
 
-from features.history.calendar import day_date
+from features.calendar import day_date
 from features.storage.output_lock import exclusive
 from flows import spark_steps
 from flows.console import progress, step, warn

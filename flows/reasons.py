@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from campaigns.membership_reasons import with_sentences
 from features import processes
+from features.calendar import day_number
 from features.errors import UserError
-from features.history.calendar import day_number
 from features.storage import scores_store
 from features.storage.runs import run_folder, write_parquet
 from features.table.feature_store import FOLDER, feature_file, read_features, stored_spec

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from prefect import flow, task
 
-from features.history.calendar import day_date
+from features.calendar import day_date
 from features.lifecycle.definition_changes import rules_mark
 from features.storage import scores_store
 from features.storage.fault_injection import boundary

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from features.calendar import day_date, day_number
 from features.errors import UserError
-from features.history.calendar import day_date, day_number
 from features.sources.api_events import Row, parsed
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder

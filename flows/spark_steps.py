@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from features.aggregates import segments
 from features.aggregates.manifest import Manifest
+from features.calendar import day_date
 from features.config.config import Config
-from features.history.calendar import day_date
 from features.sources.erasure_list import Erased
 from features.sources.quarantine import ReadReport
 from features.storage.runs import run_folder

@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect import flow, task
 
-from features.history.calendar import day_date
+from features.calendar import day_date
 from features.storage.atomic_write import cleared, fresh_of, replace_folder
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive

@@ -12,9 +12,9 @@ from campaigns.candidates import with_exclusions
 from campaigns.holdout import TREATMENT
 from campaigns.measurement import MISMATCH, sample_ratio
 from campaigns.playbook import StageSet, load_playbooks
+from features.calendar import day_date, day_number
 from features.config.config import Config
 from features.errors import UserError
-from features.history.calendar import day_date, day_number
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.experiments import ExperimentTable, load_experiment
 from features.storage import scores_store

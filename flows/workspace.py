@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from campaigns.playbook import load_playbooks
 from features.aggregates.manifest import survey
+from features.calendar import day_number
 from features.config import config as configs
 from features.config.config import Config
 from features.errors import UserError
-from features.history.calendar import day_number
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.storage.atomic_write import settled
 from features.storage.fault_injection import boundary

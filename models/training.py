@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from features.calendar import day_date
 from features.config.config import Config
 from features.contracts import CUSTOMER, KEY, SNAPSHOT
 from features.errors import UserError
-from features.history.calendar import day_date
 from features.table.customer_profile import snapshot_stamp
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Task

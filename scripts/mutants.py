@@ -69,7 +69,7 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "features/table/labels.py",
             "features/table/campaign_outcomes.py",
-            "features/history/calendar.py",
+            "features/calendar.py",
         ),
         (
             "tests/spec",

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from features.calendar import day_date, day_number
 from features.errors import UserError
-from features.history.calendar import day_date, day_number
 from simulator.scenario import STATES
 
 # Hidden traits of customers that a model which sees them may use, where a scenario has them.

@@ -1,7 +1,8 @@
 """Assignment by prices: places go out by value above price, under a bound none can exceed.
 
 Prices for the scarce places and the money come from the linear programme of some of the customers,
-and are bettered on the Lagrangian dual, of some more and then of all (`campaigns/optimiser/lagrangian_bound.py`).
+and are bettered on the Lagrangian dual, of some more and then of all
+(`campaigns/optimiser/lagrangian_bound.py`).
 """
 
 from __future__ import annotations

@@ -38,10 +38,10 @@ from features.aggregates.orders import (
 )
 from features.aggregates.partitioning import Shard, dealt
 from features.aggregates.sessions import session_tally
+from features.calendar import day_date
 from features.config.config import Config
 from features.config.sources import EventSource
 from features.errors import UserError
-from features.history.calendar import day_date
 from features.progress import Told, unheard
 from features.sources.duckdb_connection import connect
 from features.sources.erasure_list import NOBODY, Erased

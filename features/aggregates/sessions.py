@@ -49,7 +49,8 @@ def session_pages(staged: Table, config: Config) -> Table:
 def session_tally(connection: Any, config: Config) -> pa.Table | None:
     """Sessions of all sources by the day on which they began; null where none maps session_id.
 
-    To be called once `features.sources.events.read_source` has read every source into the connection: a
+    To be called once `features.sources.events.read_source` has read every source into the
+    connection: a
     session that began before its visitor gave a name may lie in two of them.
 
     Returns

@@ -1,7 +1,8 @@
 """Windowed counts and sums straight from event files: one pass, in shards of bounded memory.
 
 This is the cold build, which stores no tally. DuckDB decodes the files on all threads and hands
-over plain columns; `features.history.shards` deals them out by customer, and `features.history.grid`
+over plain columns; `features.history.shards` deals them out by customer, and
+`features.history.grid`
 makes every window of every snapshot of a shard from one set of running sums.
 """
 
@@ -24,9 +25,9 @@ import numpy as np
 import pyarrow as pa
 from ibis.expr.types import Table
 
+from features.calendar import day_date, local_days
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.errors import UserError
-from features.history.calendar import day_date, local_days
 from features.history.day_rows import Array
 from features.history.grid import Grid, Rows, Windowed
 from features.history.shards import Deal, Held, Plan

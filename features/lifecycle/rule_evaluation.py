@@ -155,7 +155,9 @@ class Facts:
             return COMPARE[compare.sign](self.measure(compare.measure), compare.constant)
 
     def in_stage(self, leaf: InStage, among: Array | None = None) -> Array:
-        """Truth of being in a stage; only flags may ask (see `features.lifecycle.sub_stages_and_flags`)."""
+        """Truth of being in a stage; only flags may ask (see
+        `features.lifecycle.sub_stages_and_flags`).
+        """
         raise ValueError(f"a rule of a stage asks for a stage: {leaf}")
 
     def holds(self, rule: Rule, among: Array | None = None) -> Array:

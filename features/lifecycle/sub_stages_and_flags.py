@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.history.calendar import day_date
+from features.calendar import day_date
 from features.history.day_rows import Array, Subject
 from features.history.history import History
 from features.lifecycle.rule_evaluation import Facts

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.calendar import day_number
 from features.contracts import MONEY_ROLES
-from features.history.calendar import day_number
 from features.history.day_rows import FAR_PAST, Array, DayRows
 from features.history.history import History
 from features.lifecycle.stage_engine import stage_at

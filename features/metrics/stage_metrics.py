@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.history.calendar import day_date
+from features.calendar import day_date
 from features.history.day_rows import FAR_PAST, Array
 from features.metrics.metric_inputs import Inputs, Period
 

@@ -10,8 +10,8 @@ import ibis
 import ibis.expr.datatypes as dt
 from ibis.expr.types import Column, Table, Value
 
+from features.calendar import offsets
 from features.config.sources import EPOCH_UNITS, CsvFormat, TimeColumn
-from features.history.calendar import offsets
 from features.sources.files import no_zone, require, wrong_type
 
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"

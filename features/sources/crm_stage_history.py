@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.calendar import day_date
 from features.config.config import Config
 from features.config.crm_stages import StageHistory
 from features.errors import UserError
-from features.history.calendar import day_date
 from features.history.day_rows import Array
 from features.lifecycle.taxonomy import Taxonomy
 from features.lifecycle.taxonomy_parser import load_taxonomy

@@ -12,6 +12,7 @@ import ibis
 from ibis.expr.types import Table, Value
 
 from features import datasets
+from features.calendar import day_date, day_number
 from features.config.config import Config
 from features.config.sources import (
     ColumnRef,
@@ -22,7 +23,6 @@ from features.config.sources import (
     UrlTable,
 )
 from features.errors import UserError
-from features.history.calendar import day_date, day_number
 from features.sources.column_parsing import as_flag, as_found, as_moment, as_number, as_text
 from features.sources.duckdb_connection import connect as connect
 from features.sources.erased_rows import without

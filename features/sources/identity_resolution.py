@@ -8,10 +8,10 @@ from typing import Any
 import ibis
 from ibis.expr.types import Table
 
+from features.calendar import day_date
 from features.config.config import Config
 from features.config.sources import Identities
 from features.errors import UserError
-from features.history.calendar import day_date
 from features.sources.column_parsing import as_moment, as_text
 from features.sources.files import describe, require
 

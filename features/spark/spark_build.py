@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from features.aggregates import segments
 from features.aggregates.daily_aggregates import Tallies
+from features.calendar import day_date
 from features.config.config import Config
 from features.contracts import CUSTOMER, SNAPSHOT
-from features.history.calendar import day_date
 from features.spark.spark import Cluster, collected, user_errors, write
 from features.table.feature_catalog import View, catalogue
 from features.table.feature_store import FOLDER, TALLIES, feature_file, outlined, required_manifest

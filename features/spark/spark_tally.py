@@ -64,7 +64,8 @@ def tally_on_spark(
         As `features.aggregates.daily_aggregates.tally`.
     into
         Folder of the segment: ``daily.parquet``, ``attributes.parquet`` and, where sources have
-        sessions, ``sessions.parquet``, with the columns of `features.aggregates.daily_aggregates.Tallies`.
+        sessions, ``sessions.parquet``, with the columns of
+        `features.aggregates.daily_aggregates.Tallies`.
 
     Raises
     ------
@@ -106,7 +107,9 @@ def tally_on_spark(
 def _links(
     cluster: Cluster, config: Config, latest: int, quarantine: Path, temporary: Path
 ) -> tuple[Table | None, list[ReadReport]]:
-    """The spans of `features.sources.events.read_identities`, read on this machine and dealt out."""
+    """The spans of `features.sources.events.read_identities`, read on this machine and dealt
+    out.
+    """
     connection = connect(temporary, memory=config.memory_bytes, threads=config.threads)
     links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
     if links is None:

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from features.aggregates import segments
+from features.calendar import day_number
 from features.config.config import Config
 from features.contracts import MONEY_ROLES
-from features.history.calendar import day_number
 from features.history.day_rows import Window
 from features.history.history import history
 from features.table.feature_store import FOLDER, TALLIES, read_tallies

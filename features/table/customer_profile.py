@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from features.calendar import day_date
 from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
-from features.history.calendar import day_date
 from features.history.history import FAR_PAST, History
 from features.lifecycle.stage_engine import decide
 from features.lifecycle.stage_spells import present_stay

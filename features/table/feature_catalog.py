@@ -239,6 +239,6 @@ class Feature:
 
 def catalogue(spec: FeatureSpec) -> list[Feature]:
     """Every windowed feature of a spec, family by family, in a stable order."""
-    from features.families import FAMILIES
+    from features.table.families import FAMILIES
 
     return [feature for family in FAMILIES for feature in family(spec)]

@@ -37,7 +37,8 @@ class Column:
     null: str
 
 
-# The rule engine's clocks (`features.table.snapshot_builder.stage_columns`) and what it says of the customer.
+# The rule engine's clocks (`features.table.snapshot_builder.stage_columns`) and what it says of the
+# customer.
 CLOCKS = (
     ("stage__code", "code", "stage by the rules", ""),
     ("stage__periods_in_stage", "periods", "whole periods in the same stage", ""),

@@ -20,10 +20,10 @@ import pyarrow as pa
 from features.aggregates import segments
 from features.aggregates.daily_aggregates import Tallies
 from features.aggregates.manifest import MANIFEST, Manifest
+from features.calendar import Span, day_date, day_number
 from features.config.config import Config
 from features.contracts import CUSTOMER, ROLES, SNAPSHOT
 from features.errors import UserError
-from features.history.calendar import Span, day_date, day_number
 from features.history.history import roles_of
 from features.sources.crm_stage_history import stored_records, write_records
 from features.sources.quarantine import ReadReport

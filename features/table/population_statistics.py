@@ -37,7 +37,8 @@ class Everybody:
         By kind of choice (bought, viewed), then by attribute: ``weight`` and ``shares`` by value
         (see `features.table.preference_smoothing.Population`).
     responses
-        Share of messages answered, by channel (see `features.table.preferred_values.preferred_channel`).
+        Share of messages answered, by channel (see
+        `features.table.preferred_values.preferred_channel`).
     """
 
     roles: tuple[str, ...]

@@ -34,7 +34,8 @@ def liking(view: View, spec: FeatureSpec, everybody: Everybody | None = None) ->
     dict
         ``preferred_<attribute>`` (bought) and ``interest_<attribute>`` (viewed, clicked): the
         likeliest value, None where none of the customer's is known; ``_share``: its smoothed
-        share (`features.table.preference_smoothing`), NaN likewise; ``_n``: lines known of the customer. And
+        share (`features.table.preference_smoothing`), NaN likewise; ``_n``: lines known of the
+        customer. And
         ``preferred_channel``.
     """
     kinds = [("preferred", "bought")] if "purchase" in spec.roles else []

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from features.aggregates import segments
+from features.calendar import day_number
 from features.config.config import Config
-from features.history.calendar import day_number
 from features.sources.customer_attributes import products
 from features.table.feature_store import FOLDER, TALLIES
 

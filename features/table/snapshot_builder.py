@@ -11,17 +11,11 @@ import pandas as pd
 import pyarrow as pa
 
 from features.aggregates.daily_aggregates import Tallies
+from features.calendar import Span, day_date, day_number
 from features.config.config import Config
 from features.config.tasks import ChurnTask, ClvTask, StageTask, TrainGrid, TransitionTask
 from features.contracts import CUSTOMER, ROLES
 from features.errors import UserError
-from features.history.calendar import (
-    Span,
-    day_date,
-    day_number,
-    require_history,
-    training_snapshots,
-)
 from features.history.history import History, history
 from features.history.reporting_delay import seen_before
 from features.lifecycle.identity_changes import LINKS
@@ -34,6 +28,7 @@ from features.table.customer_profile import existing, keys, profile, snapshot_st
 from features.table.feature_catalog import FeatureSpec, View, catalogue
 from features.table.population_statistics import Everybody
 from features.table.preferred_values import preferred_channel
+from features.table.training_snapshots import require_history, training_snapshots
 
 Task = Literal["stage", "transition", "churn", "clv"]
 TASKS: tuple[Task, ...] = ("stage", "transition", "churn", "clv")

@@ -17,9 +17,9 @@ from rich.markup import escape
 
 from campaigns.audience_files import safe_cell
 from features.aggregates.daily_aggregates import Tallies
+from features.calendar import day_date
 from features.config.config import Config
 from features.errors import UserError
-from features.history.calendar import day_date
 from features.sources.crm_stage_history import declared, read_records, stage_records
 from features.storage.output_lock import exclusive
 from features.table import feature_store

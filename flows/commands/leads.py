@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from campaigns.audience_files import safe_cell
+from features.calendar import day_number
 from features.errors import UserError
-from features.history.calendar import day_number
 from features.storage import scores_store
 from flows.console import console, step, table
 from flows.workspace import Workspace

@@ -35,7 +35,7 @@ def metrics(
 ) -> None:
     """Each stage's metrics by period: resolved, hidden under n = 30, or what they still need."""
     from campaigns.audience_files import safe_cell
-    from features.history.calendar import day_date
+    from features.calendar import day_date
     from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
     from features.metrics.metric_table import metric_table, periods
     from features.sources.acquisition_spend import read_spend

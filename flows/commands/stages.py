@@ -40,7 +40,7 @@ def day_of(text: str, option: str) -> int:
     UserError
         Where it is no date.
     """
-    from features.history.calendar import day_number
+    from features.calendar import day_number
 
     try:
         return day_number(dt.date.fromisoformat(text))
@@ -55,7 +55,7 @@ def _asked(at: str | None) -> int | None:
 
 def _dated(asked: int | None, builder: Builder) -> tuple[int, str]:
     """Day asked for, and how it is written."""
-    from features.history.calendar import day_date
+    from features.calendar import day_date
 
     day = builder.last_snapshot if asked is None else asked
     return day, str(day_date(day))
@@ -171,7 +171,7 @@ def explain(
     import numpy as np
     from rich.markup import escape
 
-    from features.history.calendar import day_date
+    from features.calendar import day_date
     from features.lifecycle.sub_stages_and_flags import explain as reasons_of
     from flows.commands.stage_tables import reason_line
     from flows.console import console, deliver
@@ -215,7 +215,7 @@ def path(
     overrides: Settings = None,
 ) -> None:
     """Every customer's stage on a grid of dates, as a parquet table."""
-    from features.history.calendar import day_date, grid_back
+    from features.calendar import day_date, grid_back
     from flows.commands.stage_tables import write_path
     from flows.console import console
 

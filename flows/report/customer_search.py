@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.history.calendar import day_date, grid_back
+from features.calendar import day_date, grid_back
 from features.history.day_rows import Array
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.stage_explanations import stage_reasons

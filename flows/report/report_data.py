@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.calendar import day_date, day_number
 from features.errors import UserError
-from features.history.calendar import day_date, day_number
 from features.lifecycle.taxonomy import Stage
 from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
 from features.metrics.metric_table import metric_table, periods

@@ -130,7 +130,9 @@ def quadrant(
 
 
 def deciles(data: pd.DataFrame, *, tested_at: str, days: int, currency: str) -> Figure:
-    """Draw `models.plots.evaluation_plots.clv_deciles_data`: what was expected, with its interval, and what came."""
+    """Draw `models.plots.evaluation_plots.clv_deciles_data`: what was expected, with its interval,
+    and what came.
+    """
     unit = f", {currency}" if currency else ""
     base = alt.Chart(alt.NamedData("deciles")).encode(
         x=alt.X("decile:O", title="tenth by expected spend (1: highest)",
@@ -188,7 +190,9 @@ def _decile_tips() -> list[alt.Tooltip]:
 
 
 def reliability(data: pd.DataFrame, *, tested_at: str, days: int, churn: ChurnWords) -> Figure:
-    """Draw `models.plots.evaluation_plots.reliability_data`: on the diagonal, a probability means what it says."""
+    """Draw `models.plots.evaluation_plots.reliability_data`: on the diagonal, a probability means
+    what it says.
+    """
     end = float(max(data["high"].max(), data["predicted"].max())) * 1.03
     scale = alt.Scale(domain=[0, end], nice=False)
     base = alt.Chart(alt.NamedData("bins")).encode(
@@ -243,7 +247,9 @@ def reliability(data: pd.DataFrame, *, tested_at: str, days: int, churn: ChurnWo
 
 
 def gains(data: pd.DataFrame, *, tested_at: str) -> Figure:
-    """Draw `models.plots.evaluation_plots.gains_data`: the steeper at the left, the better the ranking."""
+    """Draw `models.plots.evaluation_plots.gains_data`: the steeper at the left, the better the
+    ranking.
+    """
     axis = alt.Axis(format=".0%", tickCount=5)
     unit = alt.Scale(domain=[0, 1])
     curve = (

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.history.calendar import MIN_HISTORY_DAYS, day_date
+from features.calendar import day_date
 from features.history.history import History
 from features.sources.quarantine import ReadReport
 from features.table.snapshot_builder import Builder, Task
+from features.table.training_snapshots import MIN_HISTORY_DAYS
 
 # Rules of thumb under which a figure is named thin: a rate of a few per cent cannot be told from
 # its double on fewer, and boosted trees then do no better than the simple baselines.

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from features.errors import UserError
-from features.history.calendar import MIN_HISTORY_DAYS
 from features.history.day_rows import Array
 from features.history.history import History
+from features.table.training_snapshots import MIN_HISTORY_DAYS
 
 RETURNING = 0.10  # a silence is over when fewer than this share come back in as long again
 FEWEST = 30  # spells of silence below which a share says nothing

@@ -237,7 +237,9 @@ def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> Column:
 
 
 def as_numbers(text: pd.Series, decimal: str) -> pd.Series:
-    """Numbers of text cells as `features.sources.column_parsing` reads them, null where they are none."""
+    """Numbers of text cells as `features.sources.column_parsing` reads them, null where they are
+    none.
+    """
     if decimal == ",":
         text = text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
     return pd.to_numeric(text, errors="coerce")

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from features.calendar import day_date
 from features.errors import UserError
-from features.history.calendar import MIN_HISTORY_DAYS, day_date
 from features.storage.fault_injection import boundary
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
+from features.table.training_snapshots import MIN_HISTORY_DAYS
 from models.evaluation.base_rate_drift import base_rates
 from models.evaluation.customer_bootstrap import REPEATS
 from models.evaluation.evaluate import Draws, Figure, evaluate, predict, test_set

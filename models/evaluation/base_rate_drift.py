@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from features.calendar import day_date
 from features.contracts import SNAPSHOT
-from features.history.calendar import day_date
 from models.evaluation import metrics
 from models.evaluation.customer_bootstrap import drawn
 from models.evaluation.evaluate import CHAMPION, Draws, Figure, Test, ends

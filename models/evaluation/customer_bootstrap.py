@@ -1,7 +1,8 @@
 """Metrics of many draws of customers at once, from rows that are sorted once.
 
 A draw is how often each row is taken (a row of counts). Every function here gives, for each draw,
-what the metric of the same name in `models.evaluation.metrics` gives on the rows so repeated; sorting once
+what the metric of the same name in `models.evaluation.metrics` gives on the rows so repeated;
+sorting once
 instead of once a draw makes intervals of every figure affordable. Metrics look at rows through
 sums within groups of equal predictions, and sums of repeated rows are weighted sums.
 """

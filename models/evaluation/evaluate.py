@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.calendar import day_date
 from features.config.tasks import Slice
 from features.contracts import CUSTOMER
-from features.history.calendar import day_date
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Task
 from models import inference

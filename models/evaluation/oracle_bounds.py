@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.calendar import day_number
 from features.contracts import CUSTOMER, SNAPSHOT
-from features.history.calendar import day_number
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Task
 from models.evaluation.evaluate import Draws, Figure, Test, figures_of, lead_figures, predict

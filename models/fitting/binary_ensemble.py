@@ -152,7 +152,9 @@ def sampled(frame: pd.DataFrame, recipe: TwoClassRecipe, *, seed: int) -> pd.Dat
 def strong_columns(
     frame: pd.DataFrame, columns: list[str], y: Array, *, seed: int, threads: int
 ) -> list[str]:
-    """Columns worth learning from, where there are very many (see `models.fitting.feature_selection`)."""
+    """Columns worth learning from, where there are very many (see
+    `models.fitting.feature_selection`).
+    """
     step = -(-len(frame) // SAMPLE_ROWS)
     x = matrix(frame.iloc[::step], columns)
     kept = strongest(x, y[::step], seed=seed, threads=threads, objective="binary")

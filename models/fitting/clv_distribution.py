@@ -172,7 +172,8 @@ def _stack(snapshots: list[Snapshot], columns: list[str]) -> tuple[Array, Array,
 def strong_columns(
     fit: list[Snapshot], columns: list[str], *, seed: int, threads: int
 ) -> list[str]:
-    """Columns worth learning from, where there are very many (see `models.fitting.feature_selection`).
+    """Columns worth learning from, where there are very many (see
+    `models.fitting.feature_selection`).
 
     Those of the regression always stay.
     """

@@ -326,7 +326,8 @@ def derived_inputs(
 def strong_columns(
     inputs: pd.DataFrame, columns: list[str], outcomes: list[tuple[Array, Array]], **settings: int
 ) -> list[str]:
-    """Columns worth learning from, where there are very many (see `models.fitting.feature_selection`).
+    """Columns worth learning from, where there are very many (see
+    `models.fitting.feature_selection`).
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from features.calendar import day_date
 from features.config.monitoring import Monitoring
-from features.history.calendar import day_date
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS
 from models import inference

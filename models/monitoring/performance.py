@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from features.calendar import day_date
 from features.contracts import CUSTOMER, NO_CHANGE
-from features.history.calendar import day_date
 from features.table.snapshot_builder import TASKS, Builder, Task
 from models.evaluation import metrics
 from models.monitoring.findings import Finding

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from features.history.calendar import day_date
+from features.calendar import day_date
 from models.monitoring.drift import Distribution
 from models.monitoring.findings import Finding
 from models.monitoring.performance import Matured

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.history.calendar import day_date
+from features.calendar import day_date
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import CHAMPION, Result
 from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
@@ -157,7 +157,8 @@ def scorer_card(
     head
         Content of ``scorer.json``.
     figures
-        The models' figures on their gates, as `models.evaluation.evaluate.Figure.as_dict` gives them.
+        The models' figures on their gates, as `models.evaluation.evaluate.Figure.as_dict` gives
+        them.
     snapshots
         First and last snapshot that any part learned from.
     """

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.calendar import day_date
 from features.config.config import Config
-from features.history.calendar import day_date
 from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task

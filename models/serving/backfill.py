@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.history.calendar import day_date
+from features.calendar import day_date
 from features.storage.runs import write_parquet
 from features.table.feature_store import Archive
 from features.table.product_margins import margin_shares

@@ -62,7 +62,8 @@ def score_by_blocks(
     into: Path,
     told: Told = unheard,
 ) -> Scored:
-    """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives them.
+    """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives
+    them.
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.calendar import day_date
 from features.contracts import CUSTOMER
-from features.history.calendar import day_date
 from features.sources.crm_stage_history import UNSTAGED
 from features.table.customer_profile import snapshot_stamp
 from features.table.feature_store import Archive

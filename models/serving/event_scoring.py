@@ -78,7 +78,8 @@ class EventScorer:
         Returns
         -------
         DataFrame
-            The columns of `models.serving.score.score`, one row a customer who exists at the snapshot, in
+            The columns of `models.serving.score.score`, one row a customer who exists at the
+            snapshot, in
             the order of their ids; run_id and scored_at null. At the snapshot of the scoring
             context these are the rows of that run, to the last bit.
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from features.calendar import day_date
 from features.contracts import CUSTOMER, KEY, SCORED_ROW
-from features.history.calendar import day_date
 from features.lifecycle.definition_changes import caused_by_definition
 from features.lifecycle.taxonomy_parser import Taxonomy
 from features.progress import Told, unheard

@@ -58,7 +58,8 @@ def score_on_spark(
     into: Path,
     before: Before | None = None,
 ) -> ScoredOnSpark:
-    """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives them.
+    """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives
+    them.
 
     Parameters
     ----------

@@ -83,7 +83,8 @@ def fit_uplift(histories: Sequence[History], *, seed: int, threads: int = 1) -> 
     Returns
     -------
     Part
-        ``uplift``: parameters ``models`` by name, each with what `models.fitting.uplift_learner.fit` gives and
+        ``uplift``: parameters ``models`` by name, each with what
+        `models.fitting.uplift_learner.fit` gives and
         ``campaigns``, ``stages`` (codes; none where nothing is known), ``ranks`` (whether it tells
         people apart), ``mean_effect``, ``mean_low``, ``mean_high``, ``qini``, ``qini_low``,
         ``qini_high``; boosters ``NAME.rest_N``.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from features.aggregates.daily_aggregates import Tallies, tally
+from features.calendar import day_number
 from features.config import config as configs
-from features.history.calendar import day_number
 from flows.simulate import simulate as simulate_with_config
 from simulator import simulate
 

@@ -10,11 +10,11 @@ import types
 from pathlib import Path
 
 import pytest
-from features.families import FAMILIES
 
 from features import families
 from features.config.config import load
 from features.contracts import KEY
+from features.table.families import FAMILIES
 from features.table.feature_columns import columns, expected_spec
 from features.table.snapshot_builder import Builder
 from tests.flows.shop import write_shop

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from features.calendar import Span
 from features.config.config import Config, StagesFile, dump, find, load
 from features.config.yaml_with_lines import Spot
 from features.errors import UserError
-from features.history.calendar import Span, require_history
 from features.lifecycle.taxonomy_parser import load_taxonomy, parse
+from features.table.training_snapshots import require_history
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL: dict[str, Any] = {

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from features.aggregates import segments
 from features.aggregates.daily_aggregates import Tallies, tally_into
+from features.calendar import day_number
 from features.config.config import Config
-from features.history.calendar import day_number
 
 LATEST = day_number(dt.date(2026, 1, 1))
 

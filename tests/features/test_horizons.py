@@ -12,9 +12,9 @@ import yaml
 from typer.testing import CliRunner
 
 from features.aggregates.daily_aggregates import tally
+from features.calendar import day_number
 from features.config import config as configs
 from features.errors import UserError
-from features.history.calendar import day_number
 from features.table.snapshot_builder import Builder
 from flows.cli import app
 from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest

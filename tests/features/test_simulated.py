@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.aggregates.daily_aggregates import Tallies
+from features.calendar import day_number
 from features.config import config as configs
 from features.config.yaml_with_lines import Spot
 from features.errors import UserError
-from features.history.calendar import day_number
 from features.history.history import history
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.taxonomy_parser import parse

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.calendar import day_number
 from features.config.config import Config, load
-from features.history.calendar import day_number
 from features.sources.events import connect, read_source
 from tests.oracles.orders import (
     COLUMNS,

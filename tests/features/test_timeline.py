@@ -10,18 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.calendar import Span, day_date, day_number, grid_back, local_days
 from features.config.tasks import TrainGrid
 from features.errors import UserError
-from features.history.calendar import (
-    MIN_HISTORY_DAYS,
-    Span,
-    day_date,
-    day_number,
-    grid_back,
-    local_days,
-    require_history,
-    training_snapshots,
-)
+from features.table.training_snapshots import MIN_HISTORY_DAYS, require_history, training_snapshots
 
 
 def test_days_and_dates_are_inverse() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.aggregates.daily_aggregates import tally
-from features.history.calendar import day_date
+from features.calendar import day_date
 from features.storage import scores_store
 from features.storage.runs import RunRecord, run_folder, write_parquet
 from features.table import feature_store

@@ -14,9 +14,9 @@ import duckdb
 import pandas as pd
 import pytest
 
+from features.calendar import day_number
 from features.config.config import Config
 from features.errors import UserError
-from features.history.calendar import day_number
 from features.storage import fault_injection
 from features.storage.scores_store import published_runs, read_current
 from features.table.feature_store import open_archive

@@ -219,7 +219,8 @@ def test_an_unknown_deployment_and_a_folder_without_a_run_are_refused(tmp_path: 
 
 def test_one_who_waits_gets_the_folder_when_it_is_free(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from features.storage.output_lock import exclusive\n"
+        "import sys, time; from pathlib import Path\n"
+        "from features.storage.output_lock import exclusive\n"
         "with exclusive(Path(sys.argv[1]), 'first'):\n"
         "    print('held', flush=True); sys.stdin.readline()\n"
     )

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from features.calendar import day_date
 from features.errors import UserError
-from features.history.calendar import day_date
 from features.storage import scores_store
 from features.storage.runs import RunRecord, run_folder, write_parquet
 from flows import monitor

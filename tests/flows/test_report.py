@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.history.calendar import day_date, day_number
+from features.calendar import day_date, day_number
 from features.storage.scores_store import read_current
 from flows.report.churn_wording import WORDS
 from flows.report.customer_search import choose, people

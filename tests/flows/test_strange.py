@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.calendar import day_date
 from features.errors import UserError
-from features.history.calendar import day_date
 from features.table.snapshot_builder import TASKS
 from flows.features import read_and_tally
 from flows.workspace import prepare

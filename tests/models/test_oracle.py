@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.calendar import day_number
 from features.errors import UserError
-from features.history.calendar import day_number
 from models.evaluation.oracle_bounds import gaps, oracle_page
 from simulator import simulate
 from simulator.ground_truth_reader import HiddenTruth

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from features.aggregates.daily_aggregates import tally
+from features.calendar import day_number
 from features.config.config import Config
-from features.history.calendar import day_number
 from features.table.snapshot_builder import Builder
 
 ZONE = ZoneInfo("America/New_York")

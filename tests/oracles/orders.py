@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from features.aggregates.daily_aggregates import Tallies, tally
+from features.calendar import day_number
 from features.config.config import Config
 from features.errors import UserError
-from features.history.calendar import day_number
 from features.history.history import history
 from features.sources.events import ReadReport
 from features.table.snapshot_builder import Builder

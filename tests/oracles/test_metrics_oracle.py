@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from features.aggregates.daily_aggregates import tally
+from features.calendar import day_date, day_number
 from features.config import config as configs
 from features.errors import UserError
-from features.history.calendar import day_date, day_number
 from features.lifecycle.stage_engine import stage_at
 from features.metrics.metric_catalog import METRICS
 from features.metrics.metric_inputs import Inputs, Period, lead_sources

@@ -16,8 +16,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from features.aggregates.daily_aggregates import tally
+from features.calendar import day_date, day_number
 from features.config.config import load
-from features.history.calendar import day_date, day_number
 from features.history.history import history
 from features.table.snapshot_builder import Builder
 from tests.oracles.histories import WINDOWS, Event, builder, shops

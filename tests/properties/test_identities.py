@@ -18,8 +18,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from features.aggregates.daily_aggregates import tally
+from features.calendar import day_date, day_number
 from features.errors import UserError
-from features.history.calendar import day_date, day_number
 from features.lifecycle.sub_stages_and_flags import standing
 from features.sources.duckdb_connection import connect
 from features.sources.identity_resolution import UNLINKED, linked, spans

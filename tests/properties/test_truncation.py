@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from features.families import FAMILIES
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from features.history.calendar import day_date, day_number
+from features.calendar import day_date, day_number
+from features.table.families import FAMILIES
 from features.table.snapshot_builder import TASKS, Task
 from tests.oracles.histories import TYPES, Event, builder, local, shops
 

@@ -11,7 +11,7 @@ import pandas as pd
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.history.calendar import day_number
+from features.calendar import day_number
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.crm_stage_history import declared, read_records, stage_records

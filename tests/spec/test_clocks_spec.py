@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from features.calendar import day_number
 from features.config.yaml_with_lines import Spot
-from features.history.calendar import day_number
 from features.lifecycle.rule_evaluation import Facts
 from features.lifecycle.stage_engine import (
     FURTHEST_CLOCK,

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.calendar import day_number
 from features.errors import UserError
-from features.history.calendar import day_number
 from features.table.snapshot_builder import Builder
 from models import inference
 from tests.oracles.histories import Event, builder, local

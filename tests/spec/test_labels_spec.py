@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.history.calendar import day_number
+from features.calendar import day_number
 from features.table.snapshot_builder import Builder
 from tests.oracles.histories import Event, builder, local
 

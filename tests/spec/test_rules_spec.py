@@ -12,10 +12,10 @@ import yaml
 from typer.testing import CliRunner
 
 from features.aggregates.daily_aggregates import Tallies, tally
+from features.calendar import day_number
 from features.config.config import Config, load
 from features.config.yaml_with_lines import read
 from features.errors import UserError
-from features.history.calendar import day_number
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.sub_stages_and_flags import explain, standing
 from features.lifecycle.taxonomy_parser import load_taxonomy, parse

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from features.calendar import day_number
 from features.config.yaml_with_lines import Spot
-from features.history.calendar import day_number
 from features.lifecycle.stage_engine import stage_at, timers
 from features.lifecycle.taxonomy_parser import parse
 from features.table.snapshot_builder import Builder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from features.history.calendar import day_number
+from features.calendar import day_number
 from features.table.snapshot_builder import Builder
 from tests.oracles.histories import Event, builder, local
 from tests.stage_tables import Record, recorded_builder
