@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 
-from features.aggregates.daily_volumes import customers_by_day, daily_buyers, daily_counts
+from features.aggregates.daily_volumes import daily_buyers, daily_counts
 from features.calendar import day_date, day_number
 from features.errors import UserError
+from features.history.history import customers_by_day
 from features.storage import scores_store
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive

@@ -10,14 +10,19 @@ import numpy as np
 
 from features.aggregates import segments
 from features.aggregates.daily_aggregates import tally, tally_into
+from features.aggregates.incremental import Then
 from features.aggregates.manifest import CannotExtend, Change, Manifest, added, compare, survey
 from features.config.config import Config
 from features.errors import UserError
+from features.lifecycle.crm_stage_history import (
+    declared,
+    read_records,
+    stage_records,
+    write_records,
+)
 from features.lifecycle.taxonomy_parser import load_taxonomy
-from features.sources.crm_stage_history import declared, read_records, stage_records, write_records
 from features.sources.erasure_list import Erased
 from features.sources.files import there, twins
-from features.sources.incremental import Then
 from features.sources.quarantine import ReadReport
 from features.table import feature_store
 from features.table.build_fingerprint import drop_outdated

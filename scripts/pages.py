@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from features.config.config import Config
 from features.contracts import SCORED_ROW
 from features.metrics.metric_catalog import METRICS
-from features.table.feature_catalog import Feature, FeatureSpec, catalogue
+from features.table.families import catalogue
+from features.table.families.feature import Feature, FeatureSpec
 from flows.cli import app
 from scripts.card_pages import CARD_PAGES
 from scripts.import_picture import imports_picture

@@ -24,6 +24,7 @@ from features.aggregates.expressions import (
     daily_tally,
     together,
 )
+from features.aggregates.incremental import Then, open_earlier
 from features.aggregates.manifest import CannotExtend, grows
 from features.aggregates.orders import NEGATIVE as NEGATIVE
 from features.aggregates.orders import (
@@ -46,7 +47,6 @@ from features.progress import Told, unheard
 from features.sources.duckdb_connection import connect
 from features.sources.erasure_list import NOBODY, Erased
 from features.sources.events import ATTRIBUTE, read_identities, read_source, staged_name
-from features.sources.incremental import Then, open_earlier
 from features.sources.quarantine import ReadReport, summed
 
 

@@ -11,8 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.aggregates import segments
-from features.history.day_rows import Array
-from features.history.history import History
 
 _COLUMNS = ["event_type", "day", "known_day", "count"]
 
@@ -71,9 +69,3 @@ def _added_up(rows: pa.Table, keys: list[str], how: str) -> pd.DataFrame:
     counted = rows.group_by(keys).aggregate([("count", how)])
     frame = counted.rename_columns({f"count_{how}": "count"}).to_pandas()
     return frame[[*keys, "count"]].sort_values(keys, ignore_index=True)
-
-
-def customers_by_day(history: History, first: int, through: int) -> Array:
-    """How many customers existed on each day: an event before it, and known before it."""
-    since = np.sort(history.exists_from)
-    return np.searchsorted(since, np.arange(first, through + 1), side="right")

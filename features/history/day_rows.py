@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from features.arrays import Array
 from features.history.running_sums import bins_by_day, cell_counts, running
 
-Array = np.ndarray[Any, Any]
 # One customer's days fit between two multiples of this: day numbers to the year 4800.
 DAYS = 1 << 20
 FAR_PAST = -(1 << 19)

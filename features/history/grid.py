@@ -13,8 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
+from features.arrays import Array
 from features.errors import UserError
-from features.history.day_rows import FAR_PAST, Array
+from features.history.day_rows import FAR_PAST
 from features.history.running_sums import bins_by_day, cell_counts, running
 
 EXACT_FLOAT = 2.0**53  # whole numbers below this are exact as float64

@@ -25,10 +25,10 @@ import numpy as np
 import pyarrow as pa
 from ibis.expr.types import Table
 
+from features.arrays import Array
 from features.calendar import day_date, local_days
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.errors import UserError
-from features.history.day_rows import Array
 from features.history.grid import Grid, Rows, Windowed
 from features.history.shards import Deal, Held, Plan
 from features.sources.duckdb_connection import connect

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from features.aggregates.daily_aggregates import NEGATIVE, Tallies
+from features.arrays import Array
 from features.contracts import ROLES
-from features.history.day_rows import DAYS, SUMMED, TOPPED, Array, DayRows, Subject
+from features.history.day_rows import DAYS, SUMMED, TOPPED, DayRows, Subject
 from features.history.day_rows import FAR_PAST as FAR_PAST
 from features.history.day_rows import Window as Window
 
@@ -309,3 +310,9 @@ def _order(customer: Array, day: Array, known: Array) -> Array | None:
     if (key[1:] >= key[:-1]).all():
         return None
     return np.argsort(key, kind="stable")  # quick where long runs are in order
+
+
+def customers_by_day(history: History, first: int, through: int) -> Array:
+    """How many customers existed on each day: an event before it, and known before it."""
+    since = np.sort(history.exists_from)
+    return np.searchsorted(since, np.arange(first, through + 1), side="right")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from features.arrays import Array
 
 
 def bins_by_day(edges: Array, first: int, last: int) -> Array:

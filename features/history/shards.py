@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from features.history.day_rows import Array
+from features.arrays import Array
 from features.history.grid import Grid, Rows, Windowed, add_late, windowed_cells
 
 HELD_BYTES = 12  # of an event that waits for its shard: its cell and its amount

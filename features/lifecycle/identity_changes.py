@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from features.history.day_rows import Array, DayRows, Subject
+from features.arrays import Array
+from features.history.day_rows import DayRows, Subject
 from features.history.history import History
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.taxonomy import Taxonomy

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from features.history.day_rows import FAR_PAST, Array, Subject, Window
+from features.arrays import Array
+from features.history.day_rows import FAR_PAST, Subject, Window
 from features.history.history import History
 from features.lifecycle.rule_language import All, Compare, InStage, LatestOf, Measure, Not, Rule
 

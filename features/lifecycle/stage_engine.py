@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from features.history.day_rows import Array
+from features.arrays import Array
 from features.history.history import History
 from features.lifecycle.rule_evaluation import Facts
 from features.lifecycle.taxonomy import Taxonomy

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from features.history.day_rows import Array
+from features.arrays import Array
 from features.history.history import History
 from features.lifecycle.rule_evaluation import Facts
 from features.lifecycle.rule_language import COUNTED, VALUED, All, AnyOf, Compare, LatestOf, Rule

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.history.day_rows import FAR_PAST, Array, DayRows, Subject
+from features.arrays import Array
+from features.history.day_rows import FAR_PAST, DayRows, Subject
 from features.history.history import History
 from features.lifecycle.identity_changes import caused_by_link
 from features.lifecycle.rule_language import CLOCKS, Compare, leaves

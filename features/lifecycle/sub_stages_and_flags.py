@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date
-from features.history.day_rows import Array, Subject
+from features.history.day_rows import Subject
 from features.history.history import History
 from features.lifecycle.rule_evaluation import Facts
 from features.lifecycle.rule_language import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from features.history.day_rows import Array
+from features.arrays import Array
 from features.metrics import stage_metrics
 from features.metrics.metric_inputs import Inputs, Period
 from features.metrics.stage_metrics import Figure

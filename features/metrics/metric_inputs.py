@@ -12,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.arrays import Array
 from features.calendar import day_number
 from features.contracts import MONEY_ROLES
-from features.history.day_rows import FAR_PAST, Array, DayRows
+from features.history.day_rows import FAR_PAST, DayRows
 from features.history.history import History
 from features.lifecycle.stage_engine import stage_at
 from features.storage.scores_store import published_runs

@@ -10,9 +10,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date, day_number
 from features.errors import UserError
-from features.history.day_rows import Array
 from features.metrics.metric_catalog import METRICS, Metric, named
 from features.metrics.metric_inputs import Inputs, Period
 from features.metrics.stage_metrics import Figure, missing

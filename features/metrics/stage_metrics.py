@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.arrays import Array
 from features.calendar import day_date
-from features.history.day_rows import FAR_PAST, Array
+from features.history.day_rows import FAR_PAST
 from features.metrics.metric_inputs import Inputs, Period
 
 FEWEST = 30  # a figure of fewer is hidden: it says more of chance, or of persons, than of a stage

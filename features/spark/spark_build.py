@@ -20,7 +20,8 @@ from features.calendar import day_date
 from features.config.config import Config
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.spark.spark import Cluster, collected, user_errors, write
-from features.table.feature_catalog import View, catalogue
+from features.table.families import catalogue
+from features.table.families.feature import View
 from features.table.feature_store import FOLDER, TALLIES, feature_file, outlined, required_manifest
 from features.table.population_statistics import Everybody, sums
 from features.table.snapshot_builder import STAGE_COLUMNS, Builder

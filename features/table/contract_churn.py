@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from features.arrays import Array
 from features.config.tasks import ChurnTask
-from features.history.day_rows import FAR_PAST, Array, Subject, Window
+from features.history.day_rows import FAR_PAST, Subject, Window
 from features.history.history import History
-from features.table.feature_catalog import View
+from features.table.families.feature import View
 
 
 def involuntary_subjects(task: ChurnTask) -> list[Subject]:

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from features import processes
 from features.aggregates import segments
 from features.aggregates.daily_aggregates import Tallies
+from features.arrays import Array
 from features.config.config import Config
-from features.history.day_rows import Array
 from features.sources.duckdb_connection import connect
 from features.storage.fault_injection import boundary
 from features.table.feature_store import (

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date
 from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
 from features.history.history import FAR_PAST, History
@@ -15,7 +16,7 @@ from features.lifecycle.stage_engine import decide
 from features.lifecycle.stage_spells import present_stay
 from features.lifecycle.sub_stages_and_flags import flags, standing_facts, sub_stages
 from features.lifecycle.taxonomy import Taxonomy
-from features.table.feature_catalog import Array, FeatureSpec, View
+from features.table.families.feature import FeatureSpec, View
 from features.table.population_statistics import Everybody
 from features.table.preferred_values import liking
 

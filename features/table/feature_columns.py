@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from features.config.config import Config
 from features.contracts import ROLES
-from features.table.feature_catalog import FeatureSpec, catalogue
+from features.table.families import catalogue
+from features.table.families.feature import FeatureSpec
 
 
 @dataclass(frozen=True)

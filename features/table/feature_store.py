@@ -25,11 +25,11 @@ from features.config.config import Config
 from features.contracts import CUSTOMER, ROLES, SNAPSHOT
 from features.errors import UserError
 from features.history.history import roles_of
-from features.sources.crm_stage_history import stored_records, write_records
+from features.lifecycle.crm_stage_history import stored_records, write_records
 from features.sources.quarantine import ReadReport
 from features.storage.atomic_write import cleared, fresh_of, replace_folder, settled
 from features.storage.fault_injection import boundary
-from features.table.feature_catalog import FeatureSpec
+from features.table.families.feature import FeatureSpec
 from features.table.snapshot_builder import Builder, Task, spec_of
 
 FOLDER = "features"

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.config.tasks import ChurnTask, StageTask
 from features.contracts import MONEY_ROLES
-from features.history.day_rows import FAR_PAST, Array, Subject, Window
+from features.history.day_rows import FAR_PAST, Subject, Window
 from features.history.history import History
+from features.lifecycle.crm_stage_history import UNSTAGED, StageRecords
 from features.lifecycle.rule_evaluation import Facts
 from features.lifecycle.rule_language import Compare
 from features.lifecycle.stage_engine import decide, stage_at
 from features.lifecycle.taxonomy import Taxonomy
-from features.sources.crm_stage_history import UNSTAGED, StageRecords
 from features.table.contract_churn import cancels, under_contract
 from features.table.customer_profile import bought_within, existing, keys, snapshot_stamp
-from features.table.feature_catalog import View
+from features.table.families.feature import View
 
 
 def _after(history: History, role: str, at: int, days: int) -> Window | None:

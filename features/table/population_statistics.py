@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from features.table.feature_catalog import FeatureSpec, View
-from features.table.preference_smoothing import (
+from features.history.preference_smoothing import (
     USUAL_WEIGHT,
     ChoiceSums,
     Choosing,
@@ -22,6 +21,7 @@ from features.table.preference_smoothing import (
     population,
     recoded,
 )
+from features.table.families.feature import FeatureSpec, View
 from features.table.preferred_values import rates, response_rates, response_sums
 
 
@@ -35,7 +35,7 @@ class Everybody:
         Roles that the data hold: they decide which feature columns there are.
     likings
         By kind of choice (bought, viewed), then by attribute: ``weight`` and ``shares`` by value
-        (see `features.table.preference_smoothing.Population`).
+        (see `features.history.preference_smoothing.Population`).
     responses
         Share of messages answered, by channel (see
         `features.table.preferred_values.preferred_channel`).

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.table.feature_catalog import FeatureSpec, View
-from features.table.preference_smoothing import Array, Choosing, likely, population
+from features.arrays import Array
+from features.history.preference_smoothing import Choosing, likely, population
+from features.table.families.feature import FeatureSpec, View
 
 if TYPE_CHECKING:
     from features.table.population_statistics import Everybody
@@ -34,7 +35,7 @@ def liking(view: View, spec: FeatureSpec, everybody: Everybody | None = None) ->
     dict
         ``preferred_<attribute>`` (bought) and ``interest_<attribute>`` (viewed, clicked): the
         likeliest value, None where none of the customer's is known; ``_share``: its smoothed
-        share (`features.table.preference_smoothing`), NaN likewise; ``_n``: lines known of the
+        share (`features.history.preference_smoothing`), NaN likewise; ``_n``: lines known of the
         customer. And
         ``preferred_channel``.
     """

@@ -18,14 +18,15 @@ from features.contracts import CUSTOMER, ROLES
 from features.errors import UserError
 from features.history.history import History, history
 from features.history.reporting_delay import seen_before
+from features.lifecycle.crm_stage_history import StageRecords, declared, stage_records
 from features.lifecycle.identity_changes import LINKS
 from features.lifecycle.stage_engine import Timers, timers
 from features.lifecycle.taxonomy_parser import Taxonomy, load_taxonomy
-from features.sources.crm_stage_history import StageRecords, declared, stage_records
 from features.table import labels
 from features.table.contract_churn import involuntary_subjects
 from features.table.customer_profile import existing, keys, profile, snapshot_stamp
-from features.table.feature_catalog import FeatureSpec, View, catalogue
+from features.table.families import catalogue
+from features.table.families.feature import FeatureSpec, View
 from features.table.population_statistics import Everybody
 from features.table.preferred_values import preferred_channel
 from features.table.training_snapshots import require_history, training_snapshots

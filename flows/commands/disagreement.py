@@ -20,7 +20,7 @@ from features.aggregates.daily_aggregates import Tallies
 from features.calendar import day_date
 from features.config.config import Config
 from features.errors import UserError
-from features.sources.crm_stage_history import declared, read_records, stage_records
+from features.lifecycle.crm_stage_history import declared, read_records, stage_records
 from features.storage.output_lock import exclusive
 from features.table import feature_store
 from features.table.feature_store import Archive

@@ -247,7 +247,7 @@ def disagree(
     from flows.settings import apply_defaults
 
     apply_defaults()
-    from features.sources.crm_stage_history import declared
+    from features.lifecycle.crm_stage_history import declared
     from flows.commands import disagreement as lists
     from flows.console import deliver, step
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date, grid_back
-from features.history.day_rows import Array
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.stage_explanations import stage_reasons
 from features.table.snapshot_builder import Builder

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.contracts import MONEY_ROLES, ROLES
-from features.history.day_rows import Array
 from features.lifecycle.stage_engine import stage_at
 from features.table.snapshot_builder import Builder
 

@@ -17,7 +17,7 @@ from features.metrics.metric_inputs import Inputs, lead_sources, published_score
 from features.metrics.metric_table import metric_table, periods
 from features.sources.acquisition_spend import read_spend
 from features.storage.runs import run_folder
-from features.table.feature_catalog import catalogue
+from features.table.families import catalogue
 from features.table.feature_store import Archive, SourceCount, read_tallies
 from flows.report import stage_transitions
 from flows.report.churn_wording import WORDS, ChurnWords

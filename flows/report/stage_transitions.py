@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date, day_number
-from features.history.day_rows import Array
 from features.lifecycle.sub_stages_and_flags import stage_path
 from features.table.snapshot_builder import Builder
 

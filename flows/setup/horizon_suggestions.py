@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.errors import UserError
-from features.history.day_rows import Array
 from features.history.history import History
 from features.table.training_snapshots import MIN_HISTORY_DAYS
 

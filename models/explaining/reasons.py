@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.table.feature_catalog import FeatureSpec
+from features.table.families.feature import FeatureSpec
 from features.table.feature_columns import columns as catalogued
 from models.explaining.attribution import mean_additions
 from models.explaining.feature_themes import said, sensitive_theme, theme

@@ -18,7 +18,7 @@ from features import processes
 from features.progress import Told, unheard
 from features.storage.runs import write_parquet
 from features.table.customer_partitions import Blocks
-from features.table.feature_catalog import View
+from features.table.families.feature import View
 from features.table.feature_store import read_features
 from features.table.population_statistics import Everybody, sums
 from features.table.snapshot_builder import Builder

@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.calendar import day_date
 from features.contracts import CUSTOMER
-from features.sources.crm_stage_history import UNSTAGED
+from features.lifecycle.crm_stage_history import UNSTAGED
 from features.table.customer_profile import snapshot_stamp
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import predict

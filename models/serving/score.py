@@ -16,7 +16,7 @@ from features.contracts import CUSTOMER, KEY, SCORED_ROW
 from features.lifecycle.definition_changes import caused_by_definition
 from features.lifecycle.taxonomy_parser import Taxonomy
 from features.progress import Told, unheard
-from features.table.feature_catalog import catalogue
+from features.table.families import catalogue
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Builder
 from models import inference

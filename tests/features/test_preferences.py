@@ -11,8 +11,7 @@ import pytest
 from features.aggregates.daily_aggregates import Tallies
 from features.config.config import Config
 from features.history.history import Choices, History
-from features.table.feature_catalog import FeatureSpec, View
-from features.table.preference_smoothing import (
+from features.history.preference_smoothing import (
     LEAST_WEIGHT,
     MOST_WEIGHT,
     USUAL_WEIGHT,
@@ -20,6 +19,7 @@ from features.table.preference_smoothing import (
     likely,
     population,
 )
+from features.table.families.feature import FeatureSpec, View
 from features.table.preferred_values import liking
 from features.table.snapshot_builder import Builder
 from tests.features.simulated_tables import frame as table_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.contracts import ROLES
-from features.table.feature_catalog import FeatureSpec
+from features.table.families.feature import FeatureSpec
 from features.table.feature_columns import columns
 from models.explaining.feature_themes import WORDS, said, sensitive_theme, theme
 

@@ -19,7 +19,7 @@ from features.aggregates.daily_aggregates import tally
 from features.config.config import Config
 from features.errors import UserError
 from features.table import feature_store
-from features.table.feature_catalog import catalogue
+from features.table.families import catalogue
 from features.table.feature_store import Archive, open_archive
 from flows import spark_steps
 from flows.update_aggregates import refresh

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.table.feature_catalog import FeatureSpec
+from features.table.families.feature import FeatureSpec
 from models import inference
 from models.explaining.attribution import LeafTable
 from models.explaining.reasons import (

@@ -18,7 +18,7 @@ from features import families
 from features.config.config import Config
 from features.table import feature_store
 from features.table.build_fingerprint import built_by
-from features.table.feature_catalog import Feature, FeatureSpec
+from features.table.families.feature import Feature, FeatureSpec
 from features.table.feature_store import open_archive
 from features.table.snapshot_builder import Builder
 from flows import update_aggregates

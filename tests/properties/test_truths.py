@@ -12,9 +12,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from features.calendar import day_number
+from features.lifecycle.crm_stage_history import declared, read_records, stage_records
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.taxonomy_parser import load_taxonomy
-from features.sources.crm_stage_history import declared, read_records, stage_records
 from tests.oracles.histories import LATEST, ZONE, Event, builder, local, shops
 from tests.stage_tables import Record, recorded_config
 

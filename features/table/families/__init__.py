@@ -1,0 +1,26 @@
+"""Feature families: each is a function from a spec to catalogued features.
+
+Begin with `feature.py`, which says what a feature is and what it may see. A new family is a module
+here and one more entry of `FAMILIES`. Families read the history through `View` and import nothing
+of the table.
+"""
+
+from features.table.families.btyd import btyd
+from features.table.families.cadence import cadence
+from features.table.families.engagement import engagement
+from features.table.families.feature import Feature, FeatureSpec
+from features.table.families.monetary import monetary
+from features.table.families.preference import preference
+from features.table.families.recency import recency
+from features.table.families.response import response
+from features.table.families.tenure import tenure
+
+FAMILIES = (engagement, recency, monetary, cadence, tenure, response, preference, btyd)
+
+
+def catalogue(spec: FeatureSpec) -> list[Feature]:
+    """Every windowed feature of a spec, family by family, in a stable order."""
+    return [feature for family in FAMILIES for feature in family(spec)]
+
+
+__all__ = ["FAMILIES", "catalogue"]

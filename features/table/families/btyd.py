@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.table.feature_catalog import Array, Feature, FeatureSpec, View
+from features.arrays import Array
+from features.table.families.feature import Feature, FeatureSpec, View
 
 NULL = "never bought"
 

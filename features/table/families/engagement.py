@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from features.table.feature_catalog import YEAR, Array, Feature, FeatureSpec, View
+from features.arrays import Array
+from features.table.families.feature import YEAR, Feature, FeatureSpec, View
 
 
 def _count(view: View, role: str, days: int) -> Array:

@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 
+from features.arrays import Array
 from features.contracts import MONEY_ROLES
-from features.table.feature_catalog import YEAR, Array, Feature, FeatureSpec, View
+from features.table.families.feature import YEAR, Feature, FeatureSpec, View
 
 
 def _sum(view: View, role: str, days: int) -> Array:

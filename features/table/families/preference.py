@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from features.table.feature_catalog import Array, Feature, FeatureSpec, View
+from features.arrays import Array
+from features.table.families.feature import Feature, FeatureSpec, View
 
 
 def _of_cells(view: View, attribute: str, fact: str, empty: float) -> Array:

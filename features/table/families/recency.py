@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 
+from features.arrays import Array
 from features.history.history import FAR_PAST
-from features.table.feature_catalog import Array, Feature, FeatureSpec, View
+from features.table.families.feature import Feature, FeatureSpec, View
 
 
 def _since_last(view: View, role: str) -> Array:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from features.arrays import Array
 from features.contracts import LIFELESS_ROLES
 from features.history.history import FAR_PAST
-from features.table.feature_catalog import Array, Feature, FeatureSpec, View
+from features.table.families.feature import Feature, FeatureSpec, View
 
 
 def _first_life(view: View) -> Array:

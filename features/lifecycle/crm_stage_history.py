@@ -12,11 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.arrays import Array
 from features.calendar import day_date
 from features.config.config import Config
 from features.config.crm_stages import StageHistory
 from features.errors import UserError
-from features.history.day_rows import Array
 from features.lifecycle.taxonomy import Taxonomy
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.events import connect, joined, reading, standardise

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Array
 from features.history.history import Choices
 
-Array = np.ndarray[Any, Any]
 LEAST_WEIGHT, MOST_WEIGHT = 0.5, 1000.0  # lines
 USUAL_WEIGHT = 4.0  # where too few customers chose twice to learn it
 MIN_REPEATS = 30  # choices beyond customers' first ones, from which it is learned

@@ -1,19 +1,18 @@
-"""The catalogue: every feature column with its unit, window, null meaning and a plain sentence."""
+"""What a feature is (name, unit, window, null meaning, plain sentence), and what it may see."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from features.arrays import Array
 from features.history.day_rows import FAR_PAST, DayRows, Window
 from features.history.history import History
-from features.table.preference_smoothing import Choosing, choosing
+from features.history.preference_smoothing import Choosing, choosing
 
-Array = np.ndarray[Any, Any]
 YEAR = 364  # whole weeks, so that week days line up
 
 
@@ -235,10 +234,3 @@ class Feature:
     of: Callable[[View], Array]
     null: str = ""
     window_days: int | None = None
-
-
-def catalogue(spec: FeatureSpec) -> list[Feature]:
-    """Every windowed feature of a spec, family by family, in a stable order."""
-    from features.table.families import FAMILIES
-
-    return [feature for family in FAMILIES for feature in family(spec)]
