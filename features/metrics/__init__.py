@@ -1,1 +1,4 @@
-"""Metrics of the life cycle, as stages may name them."""
+"""Life-cycle metrics: what each stage is worth, how customers move, per period.
+
+Begin with `metric_catalog.py`, which defines every metric, and `metric_table.py`, which computes them.
+"""

@@ -22,7 +22,7 @@ from features.history.preference_smoothing import (
     recoded,
 )
 from features.table.families.feature import FeatureSpec, View
-from features.table.preferred_values import rates, response_rates, response_sums
+from features.table.preferred_channel import rates, response_rates, response_sums
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Everybody:
         (see `features.history.preference_smoothing.Population`).
     responses
         Share of messages answered, by channel (see
-        `features.table.preferred_values.preferred_channel`).
+        `features.table.preferred_channel.preferred_channel`).
     """
 
     roles: tuple[str, ...]

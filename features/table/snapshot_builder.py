@@ -28,7 +28,7 @@ from features.table.customer_profile import existing, keys, profile, snapshot_st
 from features.table.families import catalogue
 from features.table.families.feature import FeatureSpec, View
 from features.table.population_statistics import Everybody
-from features.table.preferred_values import preferred_channel
+from features.table.preferred_channel import preferred_channel
 from features.table.training_snapshots import require_history, training_snapshots
 
 Task = Literal["stage", "transition", "churn", "clv"]

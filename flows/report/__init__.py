@@ -1,1 +1,4 @@
-"""The life-cycle report: one page a run, made of what the run left and what the archive knows."""
+"""The life-cycle report: one HTML page for a browser, offline.
+
+Begin with `page.py`, which assembles it from `report_data.py` and the figures beside it.
+"""

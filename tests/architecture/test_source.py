@@ -15,7 +15,7 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 from scripts.import_picture import direct_importers, exceptions
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("features", "models", "campaigns", "flows")
+PACKAGES = ("features", "models", "campaigns", "simulator", "flows")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 PURE = [path for path in SOURCES if path.relative_to(ROOT).parts[0] != "flows"]
 EXEMPT_FROM_LENGTH = {ROOT / "models" / "inference.py"}  # must be one self-contained file
