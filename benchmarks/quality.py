@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks import quality_btyd
 from benchmarks.quality_bars import BARS, Bar, Measured, measured
-from models.evaluation.oracle_bounds import COMPARED, gaps
+from flows.oracle_bounds import COMPARED, gaps
 from models.evaluation.warnings import concerns
 from models.registry.backtest_gates import gates
 

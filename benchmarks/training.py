@@ -19,9 +19,9 @@ from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
 from flows.train import SLOWEST_FIRST
 from flows.workspace import Workspace
+from models.evaluation.workers import workers
 from models.fit_and_test import train_one
 from models.plots.task_plots import inputs
-from models.serving.workers import workers
 
 
 def timed(archive: Archive, task: Task) -> tuple[float, int, int]:

@@ -25,12 +25,12 @@ from flows.console import progress, step, warn
 from flows.prefect_artifacts import show_table
 from flows.score import clean_up
 from flows.workspace import Workspace, new_run_id
+from models.evaluation.workers import workers
 from models.registry import registry
 from models.registry.champion_history import champion_at, reigns
 from models.registry.registry import SCORER, Version
 from models.serving.backfill import score_day
 from models.serving.score import Stamp
-from models.serving.workers import workers
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from features.storage.output_lock import exclusive
 from features.table.snapshot_builder import TASKS
 from flows.console import progress, step, warn
 from flows.features import tally_sources
+from flows.oracle_bounds import bounds, oracle_page
 from flows.prefect_summaries import show_figures
 from flows.update_aggregates import current_snapshots
 from flows.workspace import Workspace, fingerprint
@@ -23,7 +24,6 @@ from models.evaluation import backtest, origin_page
 from models.evaluation.backtest import Backtested
 from models.evaluation.evaluate import Figure
 from models.evaluation.means_over_origins import means
-from models.evaluation.oracle_bounds import oracle_page
 from models.evaluation.warnings import concerns
 from models.plots import origin_plots
 from models.plots.task_plots import Drawn, figures_table, save_figures
@@ -52,7 +52,9 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     tasks = [name for name in TASKS if name in models]
     units = len(days) * len(tasks)
     with progress(f"{len(days)} origins x {len(tasks)} models", units) as advance:
-        found = backtest.backtest(archive, days, tasks=tasks, done=lambda *_: advance())
+        found = backtest.backtest(
+            archive, days, tasks=tasks, done=lambda *_: advance(), bounds=bounds
+        )
     records = [figure.as_dict() for figure in found.figures]
     told = concerns(records)
     skipped = [f"{each.task} at {each.origin}: {each.reason}" for each in found.skipped]

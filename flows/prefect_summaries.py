@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.table.feature_store import Archive
 from flows.prefect_artifacts import link_to_mlflow, show_page, show_table
-from flows.summary import HEADLINES
+from models.evaluation.task_metrics import HEADLINES
 from models.registry.tracking import Tracking
 
 

@@ -13,16 +13,8 @@ from features.storage.runs import run_folder
 from features.table.feature_store import FOLDER, source_counts
 from flows.report.write import REPORT_FILE
 from flows.workspace import Workspace
+from models.evaluation.task_metrics import HEADLINES
 from models.evaluation.warnings import concerns
-
-# The figure shown for each model, beside its plainest baseline.
-HEADLINES = {
-    "stage": ("log_loss", "brier"),
-    "transition": ("log_loss", "integrated_brier", "top1_movers"),
-    "churn": ("auc", "log_loss", "ece"),
-    "clv": ("mae", "rmse", "bias_pct", "gini", "coverage"),
-    "lead": ("auc", "lift_10", "log_loss", "ece"),
-}
 
 
 def write_summary(space: Workspace, run_id: str) -> Path:

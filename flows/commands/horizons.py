@@ -26,8 +26,8 @@ def horizons(
     import yaml
 
     from flows.console import console, deliver
+    from flows.setup.horizon_plots import return_figure
     from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest
-    from models.plots.horizon_plots import return_figure
 
     builder = data_set(config, output, overrides)
     end = builder.last_snapshot

@@ -21,6 +21,7 @@ from flows.report.sankey import sankey
 from flows.report.stage_figures import migration, movers, sizes, trend
 from flows.report.stage_transitions import NEWCOMERS
 from flows.report.value_figures import deciles, gains, quadrant, reliability
+from models.evaluation.task_metrics import HEADLINES
 from models.explaining.segments import SEGMENTS
 from models.registry.model_cards import PREDICTS
 
@@ -245,8 +246,6 @@ def _driver_blocks(material: Material) -> list[dict[str, Any]]:
 
 def _figure_rows(material: Material) -> list[dict[str, Any]]:
     """The tested figures of every model, this recipe beside its baselines."""
-    from flows.summary import HEADLINES
-
     blocks = []
     for model, metrics in HEADLINES.items():
         mine = [f for f in material.figures if f["model"] == model and f["subset"] == "all"]

@@ -19,18 +19,17 @@ from features.table.snapshot_builder import TASKS, Task
 from features.table.training_snapshots import MIN_HISTORY_DAYS
 from models.evaluation.base_rate_drift import base_rates
 from models.evaluation.customer_bootstrap import REPEATS
-from models.evaluation.evaluate import Draws, Figure, evaluate, predict, test_set
+from models.evaluation.evaluate import Draws, Figure, Test, evaluate, predict, test_set
 from models.evaluation.means_over_origins import (
     CalibrationChoice,
     Chances,
     calibration_choice,
     means,
 )
-from models.evaluation.oracle_bounds import bounds
+from models.evaluation.workers import workers
 from models.fitting.calibration import RAW
 from models.registry.guardrails import leaking
-from models.serving.workers import workers
-from models.training import fit, training_set
+from models.training import TrainingSet, fit, training_set
 
 FOLDER = "backtest"  # of what the back-test writes beside its records
 DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together
@@ -137,11 +136,14 @@ class Backtested:
     calibration: CalibrationChoice | None
 
 
-def backtest_task(archive: Archive, task: Task, origin: int) -> Tested:
-    """Train and test one task at one origin; one thread, since workers run side by side.
+# Figures that stand beside a tested model, such as what a simulation's truth allows.
+Bounds = Callable[[Archive, TrainingSet, Test, Draws], list[Figure]]
 
-    On simulated data the bounds that its truth allows stand beside the model.
-    """
+
+def backtest_task(
+    archive: Archive, task: Task, origin: int, bounds: Bounds | None = None
+) -> Tested:
+    """Train and test one task at one origin; one thread, since workers run side by side."""
     config, horizon = archive.builder.config, archive.builder.horizon(task)
     data = training_set(archive, task, origin)
     part = fit(data, config, archive.builder.taxonomy.names, threads=1)
@@ -155,7 +157,8 @@ def backtest_task(archive: Archive, task: Task, origin: int) -> Tested:
         y = test.rows["no_purchase"].to_numpy(dtype=np.float64)
         raw = replace(part, parameters={**part.parameters, "calibration": RAW})
         chances = Chances(origin, y, predict(raw, test.rows, test.everyone)["p_churn"])
-    return Tested(found.figures + rates + bounds(archive, data, test, draws=draws), chances)
+    beside = [] if bounds is None else bounds(archive, data, test, draws)
+    return Tested(found.figures + rates + beside, chances)
 
 
 def backtest(
@@ -164,6 +167,7 @@ def backtest(
     *,
     tasks: Sequence[Task] = TASKS,
     done: Callable[[Task, int], None] = lambda task, origin: None,
+    bounds: Bounds | None = None,
 ) -> Backtested:
     """Figures of every task, method and origin.
 
@@ -176,7 +180,9 @@ def backtest(
     tasks
         Which models to test.
     done
-        Told after each task and origin that is tested.
+        Called after each task and origin that is tested.
+    bounds
+        Gives further figures of a tested task, in a worker process: a function of a module.
     """
     check_origins(archive, origins)
     wanted = [(task, origin) for origin in sorted(set(origins)) for task in tasks]
@@ -191,7 +197,9 @@ def backtest(
     figures: list[Figure] = []
     chances: list[Chances] = []
     with workers(archive, archive.builder.config.threads) as submit:
-        running = [(each, submit(backtest_task, *each)) for each in wanted if reasons[each] is None]
+        running = [
+            (each, submit(backtest_task, *each, bounds)) for each in wanted if reasons[each] is None
+        ]
         for each, future in running:
             tested: Tested = future.result()
             figures += tested.figures

@@ -12,6 +12,15 @@ import pandas as pd
 from models.evaluation import metrics
 
 Array = np.ndarray[Any, Any]
+
+# The figure shown for each model, beside its plainest baseline.
+HEADLINES = {
+    "stage": ("log_loss", "brier"),
+    "transition": ("log_loss", "integrated_brier", "top1_movers"),
+    "churn": ("auc", "log_loss", "ece"),
+    "clv": ("mae", "rmse", "bias_pct", "gini", "coverage"),
+    "lead": ("auc", "lift_10", "log_loss", "ece"),
+}
 Outputs = Mapping[str, Array]
 
 # Read beside the others; nobody is better for more or less of them.

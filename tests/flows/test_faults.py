@@ -131,7 +131,7 @@ ORPHANS = """
     import os, signal, time
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
-    from models.serving.workers import watched
+    from models.evaluation.workers import watched
     if __name__ == "__main__":
         pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=watched)
         print(pool.submit(os.getpid).result(), flush=True)

@@ -11,7 +11,7 @@ from features.aggregates.daily_aggregates import tally
 from features.config.config import load
 from features.errors import UserError
 from features.table.feature_store import Archive, store
-from models.serving.workers import workers
+from models.evaluation.workers import workers
 from tests.flows.shop import write_shop
 
 

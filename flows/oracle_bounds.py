@@ -42,7 +42,7 @@ COMPARED = {
 
 
 def bounds(
-    archive: Archive, data: TrainingSet, test: Test, *, draws: Draws | None = None
+    archive: Archive, data: TrainingSet, test: Test, draws: Draws | None = None
 ) -> list[Figure]:
     """Figures of every bound that exists for a task at a test snapshot; none without a truth."""
     config, horizon = archive.builder.config, archive.builder.horizon(test.task)
