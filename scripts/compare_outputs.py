@@ -1,8 +1,8 @@
 """Compare two output folders to the last bit: scores, features, audiences, back-test figures.
 
-Run `uv run python scripts/compare_outputs.py BEFORE AFTER` after the same commands with two versions
-of the code. Columns that name the run or its moment are left out. Exit code 1 where anything
-differs.
+Run `uv run python scripts/compare_outputs.py BEFORE AFTER` after the same commands with two
+versions of the code. Columns that name the run or its moment are left out. Exit code 1 where any
+table differs.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 docs/config-keys.md comes from the pydantic models, docs/scored-row.md from the contract,
 docs/features.md and docs/metrics.md from their catalogues, docs/cli.md from the command line,
-docs/model-cards/ from benchmarks/README.md and configs/ (`scripts/card_pages.py`), docs/imports.svg
-from the import contracts (`scripts/import_picture.py`).
+docs/model-cards/ from benchmarks/README.md and configs/ (`scripts/card_pages.py`), docs/imports.md
+from the imports of the code (`scripts/import_picture.py`).
 """
 
 import datetime as dt
@@ -22,7 +22,8 @@ from features.table.families import catalogue
 from features.table.families.feature import Feature, FeatureSpec
 from flows.cli import app
 from scripts.card_pages import CARD_PAGES
-from scripts.import_picture import imports_picture
+from scripts.import_picture import imports_page
+from scripts.worked_example import worked_example
 
 SCORED_HEAD = """# The scored row
 
@@ -228,7 +229,8 @@ PAGES = {
     "scored-row.md": scored_row,
     "features.md": features,
     "metrics.md": metrics,
-    "imports.svg": imports_picture,
+    "imports.md": imports_page,
+    "worked-example.md": worked_example,
     **CARD_PAGES,
 }
 
