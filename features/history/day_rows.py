@@ -129,34 +129,38 @@ class DayRows:
             return DayRows.empty(self.customers)
         return self.parts.where(self.parts.known_day > self.parts.day)
 
-    def in_flight(self, day: Array | int, who: Array | None = None) -> Array:
+    def in_flight(self, day: Array | int, positions: Array | None = None) -> Array:
         """Customers with something that had happened and was not known before a day.
 
-        `day` is one for all or one a customer; `who` are the positions asked about (rising; all).
+        `day` is one day for all or one per position; `positions` (rising) default to everyone.
         """
-        late = self.late
-        if who is None:
-            limit = day if isinstance(day, int) else day[late.customer]
-            return late.customer[(late.day < limit) & (late.known_day >= limit)]
-        index, lengths = late.index_of(who)
+        late_rows = self.late
+        if positions is None:
+            limit = day if isinstance(day, int) else day[late_rows.customer]
+            return late_rows.customer[(late_rows.day < limit) & (late_rows.known_day >= limit)]
+        row_numbers, lengths = late_rows.index_of(positions)
         limit = day if isinstance(day, int) else np.repeat(day, lengths)
-        hidden = (late.day[index] < limit) & (late.known_day[index] >= limit)
-        return late.customer[index[hidden]]
+        hidden = (late_rows.day[row_numbers] < limit) & (late_rows.known_day[row_numbers] >= limit)
+        return late_rows.customer[row_numbers[hidden]]
 
-    def edge(self, day: Array | int, who: Array | None = None) -> Array:
+    def edge(self, day: Array | int, only_positions: Array | None = None) -> Array:
         """First row at or after a day of every customer, or of those at some positions."""
         if isinstance(day, int) and day <= FAR_PAST + 1:
-            return self.starts if who is None else self.starts[who]
-        positions = np.arange(self.customers, dtype=np.int64) if who is None else who
-        wanted = positions * DAYS + np.maximum(day, FAR_PAST + 1)
-        return np.asarray(np.searchsorted(self.key, wanted, side="left"))
+            return self.starts if only_positions is None else self.starts[only_positions]
+        positions = (
+            np.arange(self.customers, dtype=np.int64) if only_positions is None else only_positions
+        )
+        wanted_keys = positions * DAYS + np.maximum(day, FAR_PAST + 1)
+        return np.asarray(np.searchsorted(self.key, wanted_keys, side="left"))
 
-    def index_of(self, who: Array) -> tuple[Array, Array]:
+    def index_of(self, positions: Array) -> tuple[Array, Array]:
         """Row numbers of some customers, and how many rows each of them has."""
-        starts = self.starts[who]
-        lengths = np.append(self.starts[1:], len(self.day))[who] - starts
-        before = np.cumsum(lengths) - lengths
-        return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum())), lengths
+        # Row numbers of customer i: start_i, start_i + 1, ...; laid out one customer after another
+        # as a counter that jumps to each start.
+        starts = self.starts[positions]
+        lengths = np.append(self.starts[1:], len(self.day))[positions] - starts
+        rows_before = np.cumsum(lengths) - lengths
+        return np.repeat(starts - rows_before, lengths) + np.arange(int(lengths.sum())), lengths
 
     def edges(self, days: Array) -> Array:
         """First row of every customer at or after each of some rising days (days x customers).
@@ -165,11 +169,15 @@ class DayRows:
         """
         if not len(self.day):
             return np.zeros((len(days), self.customers), dtype=np.int64)
-        first, last = int(self.day.min()), int(self.day.max())
-        bins = bins_by_day(days, first, last)[self.day - first].astype(np.int64)
-        size = (len(days) + 1) * self.customers
-        table = running(cell_counts(bins * self.customers + self.customer, size), len(days) + 1)
-        return np.asarray(table[:-1] + self.starts)
+        # Count the rows of every customer between two edges (bins x customers), then add the bins
+        # up: rows before an edge, plus the customer's first row, is the row number wanted.
+        first_day, last_day = int(self.day.min()), int(self.day.max())
+        bin_of_row = bins_by_day(days, first_day, last_day)[self.day - first_day].astype(np.int64)
+        cell_count = (len(days) + 1) * self.customers
+        rows_before_edge = running(
+            cell_counts(bin_of_row * self.customers + self.customer, cell_count), len(days) + 1
+        )
+        return np.asarray(rows_before_edge[:-1] + self.starts)
 
     def known_before(self, day: Array | int) -> DayRows:
         """Rows known before a day (one for all, or one a customer); later days may stay.
@@ -179,58 +187,69 @@ class DayRows:
         parts = self.parts
         if parts is None:
             return self
+        # Customer days of which a part was still hidden at the limit.
         limit = day if isinstance(day, int) else day[parts.customer]
         hidden = parts.known_day >= limit
-        partly = np.unique(parts.key[hidden & (parts.day < limit)])
-        if not len(partly):
+        partly_known_keys = np.unique(parts.key[hidden & (parts.day < limit)])
+        if not len(partly_known_keys):
             return self.settled
-        seen = parts.where(np.isin(parts.key, partly) & ~hidden).merged()
-        places = np.searchsorted(self.key, partly)
-        there = self.key[np.minimum(places, len(self.key) - 1)] == partly if len(self.key) else []
-        gone = places[np.asarray(there, dtype=bool)]
-        return self.settled._replaced(gone, seen)
+        # Those days once more, from the parts that were known; none where nothing of a day was.
+        known_parts = parts.where(np.isin(parts.key, partly_known_keys) & ~hidden).merged()
+        # Rows that hold those days in full give way to what was known of them.
+        places = np.searchsorted(self.key, partly_known_keys)
+        is_present = (
+            self.key[np.minimum(places, len(self.key) - 1)] == partly_known_keys
+            if len(self.key)
+            else []
+        )
+        replaced_rows = places[np.asarray(is_present, dtype=bool)]
+        return self.settled._replaced(replaced_rows, known_parts)
 
-    def _replaced(self, gone: Array, new: DayRows) -> DayRows:
+    def _replaced(self, removed: Array, new_rows: DayRows) -> DayRows:
         """Without some rows, and with new ones in their places."""
-        places = np.searchsorted(np.delete(self.key, gone), new.key)
+        places = np.searchsorted(np.delete(self.key, removed), new_rows.key)
 
-        def swap(old: Array, fresh: Array) -> Array:
-            return np.insert(np.delete(old, gone), places, fresh)
+        def swap(old_values: Array, new_values: Array) -> Array:
+            return np.insert(np.delete(old_values, removed), places, new_values)
 
         return DayRows(
-            swap(self.customer, new.customer),
-            swap(self.day, new.day),
-            swap(self.known_day, new.known_day),
+            swap(self.customer, new_rows.customer),
+            swap(self.day, new_rows.day),
+            swap(self.known_day, new_rows.known_day),
             self.customers,
-            {name: swap(fact, new.facts[name]) for name, fact in self.facts.items()},
+            {name: swap(fact, new_rows.facts[name]) for name, fact in self.facts.items()},
         )
 
-    def where(self, kept: Array) -> DayRows:
+    def where(self, selection: Array) -> DayRows:
         """Some of the rows, of the same customers."""
         return DayRows(
-            self.customer[kept],
-            self.day[kept],
-            self.known_day[kept],
+            self.customer[selection],
+            self.day[selection],
+            self.known_day[selection],
             self.customers,
-            {name: fact[kept] for name, fact in self.facts.items()},
+            {name: fact[selection] for name, fact in self.facts.items()},
         )
 
     def merged(self) -> DayRows:
         """One row a customer and day; a day whose events were withdrawn disappears."""
         if not len(self.day):
             return self
-        first, facts = self.firsts, self.facts
-        if len(first) < len(self.day):
-            facts = _merged_facts(facts, first)
-        known = np.minimum.reduceat(self.known_day, first)
-        rows = DayRows(self.customer[first], self.day[first], known, self.customers, facts)
-        there = rows.count > 0  # a day whose only order moved to an earlier day is no purchase day
-        return rows if there.all() else rows.where(there)
+        first_rows, facts = self.firsts, self.facts
+        if len(first_rows) < len(self.day):
+            facts = _merged_facts(facts, first_rows)
+        earliest_known = np.minimum.reduceat(self.known_day, first_rows)
+        rows = DayRows(
+            self.customer[first_rows], self.day[first_rows], earliest_known, self.customers, facts
+        )
+        has_events = (
+            rows.count > 0
+        )  # a day whose only order moved to an earlier day is no purchase day
+        return rows if has_events.all() else rows.where(has_events)
 
     def take(self, positions: Array) -> DayRows:
         """The rows of some customers, renumbered in the given rising order."""
-        index, lengths = self.index_of(positions)
-        rows = self.where(index)
+        row_numbers, lengths = self.index_of(positions)
+        rows = self.where(row_numbers)
         return replace(
             rows,
             customer=np.repeat(np.arange(len(positions)), lengths),
@@ -239,14 +258,15 @@ class DayRows:
         )
 
 
-def _merged_facts(facts: Mapping[str, Array], first: Array) -> dict[str, Array]:
-    """Facts of runs of rows that begin at `first`, merged."""
-    merged = {name: np.add.reduceat(facts[name], first) for name in SUMMED}
-    merged |= {name: np.maximum.reduceat(facts[name], first) for name in TOPPED}
-    lengths = np.diff(np.append(first, len(facts["latest"])))
-    last = facts["last_at"] == np.repeat(merged["last_at"], lengths)
-    latest = np.where(last, facts["latest"], np.iinfo(np.int64).min)
-    return {**merged, "latest": np.maximum.reduceat(latest, first)}
+def _merged_facts(facts: Mapping[str, Array], first_rows: Array) -> dict[str, Array]:
+    """Facts of runs of rows that begin at `first_rows`, merged."""
+    merged = {name: np.add.reduceat(facts[name], first_rows) for name in SUMMED}
+    merged |= {name: np.maximum.reduceat(facts[name], first_rows) for name in TOPPED}
+    # `latest` is the value of the run's last event: others are hidden below every real value.
+    run_lengths = np.diff(np.append(first_rows, len(facts["latest"])))
+    is_last_event = facts["last_at"] == np.repeat(merged["last_at"], run_lengths)
+    latest = np.where(is_last_event, facts["latest"], np.iinfo(np.int64).min)
+    return {**merged, "latest": np.maximum.reduceat(latest, first_rows)}
 
 
 @dataclass(frozen=True)
@@ -295,8 +315,8 @@ class Window:
     def last_day(self) -> Array:
         """Day number of the last row; `FAR_PAST` where there is none."""
         start, end = self._ends
-        safe = np.maximum(end - 1, 0)
-        day = self.rows.day[safe] if len(self.rows.day) else np.zeros(len(end), dtype=np.int64)
+        last_row = np.maximum(end - 1, 0)
+        day = self.rows.day[last_row] if len(self.rows.day) else np.zeros(len(end), dtype=np.int64)
         return np.where(end > start, day, FAR_PAST)
 
     @property
@@ -320,11 +340,11 @@ class Window:
         """Largest value of a fact (float64); NaN where there are no rows."""
         start, end = self._ends
         facts = self.rows.facts[name]
-        found = np.full(len(end), np.nan)
-        some = np.flatnonzero(end > start)
-        if len(some):
+        largest = np.full(len(end), np.nan)
+        nonempty = np.flatnonzero(end > start)
+        if len(nonempty):
             # Every other run lies between two windows; the last one may end beyond the rows.
-            runs = np.stack([start[some], end[some]], axis=1).ravel()
-            padded = np.append(facts, np.iinfo(np.int64).min)
-            found[some] = np.maximum.reduceat(padded, runs)[::2]
-        return found
+            run_edges = np.stack([start[nonempty], end[nonempty]], axis=1).ravel()
+            padded_facts = np.append(facts, np.iinfo(np.int64).min)
+            largest[nonempty] = np.maximum.reduceat(padded_facts, run_edges)[::2]
+        return largest

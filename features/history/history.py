@@ -76,11 +76,15 @@ class History:
     @cached_property
     def exists_from(self) -> Array:
         """First snapshot day at which each customer exists: an event both past and known."""
-        first = np.full(len(self.customers), np.iinfo(np.int64).max - 1)
+        first_snapshot_day = np.full(len(self.customers), np.iinfo(np.int64).max - 1)
         for rows in self.roles.values():
-            for each in (rows, rows.late):
-                np.minimum.at(first, each.customer, np.maximum(each.day, each.known_day))
-        return first + 1
+            for day_rows in (rows, rows.late):
+                np.minimum.at(
+                    first_snapshot_day,
+                    day_rows.customer,
+                    np.maximum(day_rows.day, day_rows.known_day),
+                )
+        return first_snapshot_day + 1
 
     def rows(self, subject: Subject) -> DayRows | None:
         """Day rows of a subject; None where the data have no such role."""
@@ -92,8 +96,8 @@ class History:
 
     def with_roles(self, roles: Iterable[str]) -> History:
         """The same, with empty rows of roles that these customers have no events of."""
-        none = DayRows.empty(len(self.customers))
-        return replace(self, roles={**dict.fromkeys(roles, none), **self.roles})
+        empty_rows = DayRows.empty(len(self.customers))
+        return replace(self, roles={**dict.fromkeys(roles, empty_rows), **self.roles})
 
     @property
     def there(self) -> set[str]:
@@ -102,10 +106,10 @@ class History:
 
     def only(self, subjects: Iterable[Subject]) -> History:
         """Nothing but the rows of some subjects: what rules need, at less cost."""
-        found = {s: rows for s in subjects if (rows := self.rows(s)) is not None}
-        whole = {s.name: rows for s, rows in found.items() if s not in self.subjects}
-        beside = {s: rows for s, rows in found.items() if s in self.subjects}
-        return History(self.customers, whole, {}, beside)
+        rows_by_subject = {s: rows for s in subjects if (rows := self.rows(s)) is not None}
+        role_rows = {s.name: rows for s, rows in rows_by_subject.items() if s not in self.subjects}
+        subject_rows = {s: rows for s, rows in rows_by_subject.items() if s in self.subjects}
+        return History(self.customers, role_rows, {}, subject_rows)
 
     @property
     def settled(self) -> History:
@@ -114,13 +118,15 @@ class History:
         subjects = {s: rows.settled for s, rows in self.subjects.items()}
         return History(self.customers, roles, self.choices, subjects)
 
-    def in_flight(self, day: Array | int, who: Array | None = None) -> Array:
+    def in_flight(self, day: Array | int, positions: Array | None = None) -> Array:
         """Customers of whom something had happened and was not known before a day, rising.
 
-        `who` are the positions asked about (default: all), `day` one for all or one for each.
+        `positions` are the positions asked about (default: all), `day` one for all or one for each.
         """
-        found = [r.in_flight(day, who) for r in (*self.roles.values(), *self.subjects.values())]
-        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
+        customer_positions = [
+            r.in_flight(day, positions) for r in (*self.roles.values(), *self.subjects.values())
+        ]
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *customer_positions]))
 
     def known_before(self, day: Array | int) -> History:
         """The history as it stood before a day: nothing learned later is in it."""
@@ -157,46 +163,50 @@ def history(
     """
     daily = tallies.daily
     customers = np.sort(np.array(daily["customer_id"].unique().to_pylist(), dtype=str))
-    codes = pa.array(customers, pa.string())
-    position = _positions(daily["customer_id"], codes)
-    type_codes, types = _encoded(daily["event_type"])
+    customer_ids = pa.array(customers, pa.string())
+    customer_positions = _positions(daily["customer_id"], customer_ids)
+    type_codes, type_names = _encoded(daily["event_type"])
     columns = {name: _whole(daily[name]) for name in _COLUMNS}
 
     def rows_of(names: Sequence[str]) -> DayRows:
-        mask = np.isin(types, list(names))[type_codes]
-        return _day_rows(position, columns, len(customers), np.flatnonzero(mask))
+        mask = np.isin(type_names, list(names))[type_codes]
+        return _day_rows(customer_positions, columns, len(customers), np.flatnonzero(mask))
 
-    roles = {role: rows_of(names) for role, names in roles_of(role_types, types).items()}
-    beside: dict[Subject, DayRows] = {}
+    roles = {role: rows_of(names) for role, names in roles_of(role_types, type_names).items()}
+    subject_rows: dict[Subject, DayRows] = {}
     for subject in subjects:
-        kinds = role_types.get(subject.name, (subject.name,))
+        event_types = role_types.get(subject.name, (subject.name,))
         if subject.attribute is not None:
-            beside[subject] = _lines(tallies.attributes, codes, subject, kinds)
+            subject_rows[subject] = _lines(tallies.attributes, customer_ids, subject, event_types)
         elif subject.name not in ROLES:
-            beside[subject] = rows_of(kinds)
-    chosen = {
-        kind: _choices(tallies.attributes, codes, [t for r in of for t in role_types.get(r, ())])
+            subject_rows[subject] = rows_of(event_types)
+    choices_by_kind = {
+        kind: _choices(
+            tallies.attributes, customer_ids, [t for r in of for t in role_types.get(r, ())]
+        )
         for kind, of in CHOICE_KINDS.items()
         if choices
     }
     return History(
         customers,
         {role: rows for role, rows in roles.items() if len(rows.day)},
-        {k: v for k, v in chosen.items() if v is not None},
-        beside,
+        {k: v for k, v in choices_by_kind.items() if v is not None},
+        subject_rows,
     )
 
 
 def roles_of(
-    role_types: Mapping[str, Sequence[str]], there: Iterable[str]
+    role_types: Mapping[str, Sequence[str]], event_types: Iterable[str]
 ) -> dict[str, tuple[str, ...]]:
     """The roles that have events of some types, each with those types of its own."""
-    known = set(there)
-    found = {
-        role: tuple(n for n in (*names, *([NEGATIVE] if role == "refund" else ())) if n in known)
+    known_types = set(event_types)
+    types_by_role = {
+        role: tuple(
+            n for n in (*names, *([NEGATIVE] if role == "refund" else ())) if n in known_types
+        )
         for role, names in role_types.items()
     }
-    return {role: names for role, names in found.items() if names}
+    return {role: names for role, names in types_by_role.items() if names}
 
 
 _COLUMNS = ("day", "known_day", *SUMMED, *TOPPED, "latest")
@@ -210,73 +220,89 @@ def _whole(column: Any) -> Array:
 
 
 def _lines(
-    attributes: pa.Table, codes: pa.Array, subject: Subject, types: Sequence[str]
+    attributes: pa.Table, customer_ids: pa.Array, subject: Subject, types: Sequence[str]
 ) -> DayRows:
     """Lines with the attribute values that a subject asks for; they have no amounts."""
     compute = pa.compute
-    mask = compute.and_(
+    is_wanted = compute.and_(
         compute.is_in(attributes["event_type"], value_set=pa.array(types, pa.string())),
         compute.and_(
             compute.equal(attributes["attribute"], subject.attribute),
             compute.is_in(attributes["choice"], value_set=pa.array(subject.choices, pa.string())),
         ),
     )
-    found = attributes.filter(mask)
-    columns = {name: _whole(found[name]) for name in ("day", "known_day", "count")}
-    none = np.zeros(found.num_rows, dtype=np.int64)
-    columns |= dict.fromkeys(("value", *TOPPED, "latest"), none)
-    position = _positions(found["customer_id"], codes)
-    return _day_rows(position, columns, len(codes), np.arange(len(position)))
+    wanted_lines = attributes.filter(is_wanted)
+    columns = {name: _whole(wanted_lines[name]) for name in ("day", "known_day", "count")}
+    zeros = np.zeros(wanted_lines.num_rows, dtype=np.int64)
+    columns |= dict.fromkeys(("value", *TOPPED, "latest"), zeros)
+    customer_positions = _positions(wanted_lines["customer_id"], customer_ids)
+    return _day_rows(
+        customer_positions, columns, len(customer_ids), np.arange(len(customer_positions))
+    )
 
 
 def _encoded(column: Any) -> tuple[Array, Array]:
     """Codes of the texts of a column, and the texts themselves, rising."""
-    encoded = _one_dictionary(column)
-    texts = np.array(encoded.dictionary.to_pylist(), dtype=str)
-    order = np.argsort(texts, kind="stable")
-    places = np.empty(len(texts), dtype=np.int64)
-    places[order] = np.arange(len(texts))
-    return places[encoded.indices.to_numpy()], texts[order]
+    dictionary_codes = _one_dictionary(column)
+    texts = np.array(dictionary_codes.dictionary.to_pylist(), dtype=str)
+    alphabetical = np.argsort(texts, kind="stable")
+    code_of_entry = np.empty(len(texts), dtype=np.int64)
+    code_of_entry[alphabetical] = np.arange(len(texts))
+    return code_of_entry[dictionary_codes.indices.to_numpy()], texts[alphabetical]
 
 
 def _one_dictionary(column: Any) -> Any:
     """A column of texts as one array of places in one dictionary."""
-    encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
-    return encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    dictionary_codes = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    return (
+        dictionary_codes.combine_chunks()
+        if isinstance(dictionary_codes, pa.ChunkedArray)
+        else dictionary_codes
+    )
 
 
-def _choices(attributes: pa.Table, codes: pa.Array, types: list[str]) -> Choices | None:
-    wanted = attributes.filter(
+def _choices(attributes: pa.Table, customer_ids: pa.Array, types: list[str]) -> Choices | None:
+    wanted_lines = attributes.filter(
         pa.compute.is_in(attributes["event_type"], value_set=pa.array(types, pa.string()))
     )
-    if wanted.num_rows == 0:
+    if wanted_lines.num_rows == 0:
         return None
-    position = _positions(wanted["customer_id"], codes)
-    attribute, names = _encoded(wanted["attribute"])
-    choice, choices = _encoded(wanted["choice"])
-    size = len(choices)
-    key = (position * len(names) + attribute) * size + choice
-    groups, group = np.unique(key, return_inverse=True)
-    known = np.maximum(wanted["day"].to_numpy(), wanted["known_day"].to_numpy())
+    customer_positions = _positions(wanted_lines["customer_id"], customer_ids)
+    attribute_codes, attribute_names = _encoded(wanted_lines["attribute"])
+    choice_codes, choice_names = _encoded(wanted_lines["choice"])
+    choice_count = len(choice_names)
+    group_key = (
+        customer_positions * len(attribute_names) + attribute_codes
+    ) * choice_count + choice_codes
+    distinct_keys, group_of_line = np.unique(group_key, return_inverse=True)
+    last_known_day = np.maximum(
+        wanted_lines["day"].to_numpy(), wanted_lines["known_day"].to_numpy()
+    )
     return Choices(
-        position=groups // size // len(names),
-        attribute=groups // size % len(names),
-        choice=groups % size,
-        group=group,
-        known_from=known.astype(np.int64) + 1,
-        count=wanted["count"].to_numpy(),
-        attributes=names,
-        choices=choices,
+        position=distinct_keys // choice_count // len(attribute_names),
+        attribute=distinct_keys // choice_count % len(attribute_names),
+        choice=distinct_keys % choice_count,
+        group=group_of_line,
+        known_from=last_known_day.astype(np.int64) + 1,
+        count=wanted_lines["count"].to_numpy(),
+        attributes=attribute_names,
+        choices=choice_names,
     )
 
 
 def _positions(ids: Any, customers: pa.Array) -> Array:
     """Places of ids among the customers."""
-    encoded = _one_dictionary(ids)
+    dictionary_codes = _one_dictionary(ids)
     # A dictionary may name more than there are rows of: nobody, who has no place, has no rows.
-    places = pa.compute.index_in(encoded.dictionary.cast(pa.string()), value_set=customers)
-    table = places.fill_null(-1).to_numpy().astype(np.int64)
-    return table[encoded.indices.to_numpy()] if len(table) else np.zeros(0, dtype=np.int64)
+    entry_positions = pa.compute.index_in(
+        dictionary_codes.dictionary.cast(pa.string()), value_set=customers
+    )
+    position_of_code = entry_positions.fill_null(-1).to_numpy().astype(np.int64)
+    return (
+        position_of_code[dictionary_codes.indices.to_numpy()]
+        if len(position_of_code)
+        else np.zeros(0, dtype=np.int64)
+    )
 
 
 def _day_rows(
@@ -289,30 +315,30 @@ def _day_rows(
     facts = {name: columns[name][chosen] for name in (*SUMMED, *TOPPED, "latest")}
     day, known_day = columns["day"][chosen], columns["known_day"][chosen]
     rows = DayRows(customer[chosen], day, known_day, customers, facts)
-    late = rows.known_day > rows.day
-    if not late.any():
+    is_late = rows.known_day > rows.day
+    if not is_late.any():
         return rows.merged()
-    first = rows.firsts
-    lengths = np.diff(np.append(first, len(late)))
-    learned_late = np.repeat(np.logical_or.reduceat(late, first), lengths)
+    first_rows = rows.firsts
+    run_lengths = np.diff(np.append(first_rows, len(is_late)))
+    learned_late = np.repeat(np.logical_or.reduceat(is_late, first_rows), run_lengths)
     return replace(rows.merged(), parts=rows.where(learned_late))
 
 
-def _order(customer: Array, day: Array, known: Array) -> Array | None:
+def _order(customer: Array, day: Array, known_day: Array) -> Array | None:
     """Order by customer, day and the day it became known; None where they stand so already."""
-    key, delay = customer * DAYS + day, known - day
-    if not len(key):
+    sort_key, delay = customer * DAYS + day, known_day - day
+    if not len(sort_key):
         return None
-    least, width = int(delay.min()), int(delay.max() - delay.min()) + 1
-    if int(key.max()) * width > np.iinfo(np.int64).max // 2:
-        return np.lexsort([delay, key])
-    key = key * width + (delay - least)
-    if (key[1:] >= key[:-1]).all():
+    least_delay, delay_range = int(delay.min()), int(delay.max() - delay.min()) + 1
+    if int(sort_key.max()) * delay_range > np.iinfo(np.int64).max // 2:
+        return np.lexsort([delay, sort_key])
+    sort_key = sort_key * delay_range + (delay - least_delay)
+    if (sort_key[1:] >= sort_key[:-1]).all():
         return None
-    return np.argsort(key, kind="stable")  # quick where long runs are in order
+    return np.argsort(sort_key, kind="stable")  # quick where long runs are in order
 
 
 def customers_by_day(history: History, first: int, through: int) -> Array:
     """How many customers existed on each day: an event before it, and known before it."""
-    since = np.sort(history.exists_from)
-    return np.searchsorted(since, np.arange(first, through + 1), side="right")
+    exists_from = np.sort(history.exists_from)
+    return np.searchsorted(exists_from, np.arange(first, through + 1), side="right")

@@ -92,71 +92,77 @@ class Likely:
 def choosing(choices: Choices, at: int) -> Choosing:
     """Choices past and known at a snapshot day."""
     counts = choices.counts_at(at)
-    there = np.flatnonzero(counts > 0)
-    count, position = counts[there], choices.position[there]
-    attribute, choice = choices.attribute[there], choices.choice[there]
+    known_groups = np.flatnonzero(counts > 0)
+    count, position = counts[known_groups], choices.position[known_groups]
+    attribute, choice = choices.attribute[known_groups], choices.choice[known_groups]
     # Groups are sorted by customer and attribute, so that a cell is a run of them.
-    key = position * len(choices.attributes) + attribute
-    begins = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
-    sizes = np.diff(np.append(begins, len(key)))
+    cell_key = position * len(choices.attributes) + attribute
+    cell_starts = np.flatnonzero(
+        np.concatenate([[True], cell_key[1:] != cell_key[:-1]])[: len(cell_key)]
+    )
+    cell_sizes = np.diff(np.append(cell_starts, len(cell_key)))
     return Choosing(
-        cell=np.repeat(np.arange(len(begins)), sizes),
+        cell=np.repeat(np.arange(len(cell_starts)), cell_sizes),
         attribute=attribute,
         choice=choice,
         count=count,
-        position=position[begins],
-        cell_attribute=attribute[begins],
-        total=_reduced(np.add, count, begins),
-        top=_reduced(np.maximum, count, begins),
-        distinct=sizes.astype(np.float64),
+        position=position[cell_starts],
+        cell_attribute=attribute[cell_starts],
+        total=_reduced(np.add, count, cell_starts),
+        top=_reduced(np.maximum, count, cell_starts),
+        distinct=cell_sizes.astype(np.float64),
         names=choices.choices,
         attributes=choices.attributes,
     )
 
 
-def _reduced(function: Any, values: Array, begins: Array) -> Array:
-    return function.reduceat(values, begins) if len(begins) else np.zeros(0)
+def _reduced(function: Any, values: Array, cell_starts: Array) -> Array:
+    return function.reduceat(values, cell_starts) if len(cell_starts) else np.zeros(0)
 
 
-def recoded(made: Choosing, names: Array, attributes: Array) -> Choosing:
+def recoded(choosing: Choosing, names: Array, attributes: Array) -> Choosing:
     """The same choices in codes of other lists of names, which rise and hold all of the old."""
-    attribute = np.searchsorted(attributes, made.attributes)
+    new_attribute_codes = np.searchsorted(attributes, choosing.attributes)
     return replace(
-        made,
-        attribute=attribute[made.attribute],
-        choice=np.searchsorted(names, made.names)[made.choice],
-        cell_attribute=attribute[made.cell_attribute],
+        choosing,
+        attribute=new_attribute_codes[choosing.attribute],
+        choice=np.searchsorted(names, choosing.names)[choosing.choice],
+        cell_attribute=new_attribute_codes[choosing.cell_attribute],
         names=names,
         attributes=attributes,
     )
 
 
-def population(made: Choosing) -> Population:
+def population(choosing: Choosing) -> Population:
     """Shares of all values at the snapshot, and how much they count beside one's own choices.
 
     The weight solves P(two lines of one customer agree) = s + (1 - s) / (weight + 1), where s is
     the same for two strangers: what a Dirichlet of that weight implies.
     """
-    return _population(*_counted(made))
+    return _population(*_counted(choosing))
 
 
-def _counted(made: Choosing) -> tuple[Array, Array, Array]:
+def _counted(choosing: Choosing) -> tuple[Array, Array, Array]:
     """Lines by attribute and value, and by attribute agreeing pairs and repeated choices."""
-    size, n = len(made.names), len(made.attributes)
-    lines = np.bincount(made.attribute * size + made.choice, made.count, n * size)
+    value_count, attribute_count = len(choosing.names), len(choosing.attributes)
+    lines = np.bincount(
+        choosing.attribute * value_count + choosing.choice,
+        choosing.count,
+        attribute_count * value_count,
+    )
     # Agreeing pairs over the customer's lines: who chose much must not drown who chose twice.
-    agreeing = made.count * (made.count - 1.0) / made.total[made.cell]
-    agreed = np.bincount(made.attribute, agreeing, n)
-    repeats = np.bincount(made.cell_attribute, made.total - 1.0, n)
-    return lines.reshape(n, size), agreed, repeats
+    agreeing_pairs = choosing.count * (choosing.count - 1.0) / choosing.total[choosing.cell]
+    agreed = np.bincount(choosing.attribute, agreeing_pairs, attribute_count)
+    repeats = np.bincount(choosing.cell_attribute, choosing.total - 1.0, attribute_count)
+    return lines.reshape(attribute_count, value_count), agreed, repeats
 
 
 def _population(lines: Array, agreed: Array, repeats: Array) -> Population:
     shares = lines / np.maximum(lines.sum(axis=1, keepdims=True), 1.0)
-    own = agreed / np.maximum(repeats, 1.0)
-    strangers = (shares**2).sum(axis=1)
-    learned = (1.0 - own) / np.maximum(own - strangers, 1e-9)
-    weight = np.clip(learned, LEAST_WEIGHT, MOST_WEIGHT)
+    own_agreement = agreed / np.maximum(repeats, 1.0)
+    stranger_agreement = (shares**2).sum(axis=1)
+    learned_weight = (1.0 - own_agreement) / np.maximum(own_agreement - stranger_agreement, 1e-9)
+    weight = np.clip(learned_weight, LEAST_WEIGHT, MOST_WEIGHT)
     return Population(shares, np.where(repeats >= MIN_REPEATS, weight, USUAL_WEIGHT))
 
 
@@ -177,10 +183,10 @@ class ChoiceSums:
     repeats: Mapping[str, float]
 
     @classmethod
-    def of(cls, made: Choosing) -> ChoiceSums:
+    def of(cls, choosing: Choosing) -> ChoiceSums:
         """Sums of some customers."""
-        lines, agreed, repeats = _counted(made)
-        names, attributes = made.names.tolist(), made.attributes.tolist()
+        lines, agreed, repeats = _counted(choosing)
+        names, attributes = choosing.names.tolist(), choosing.attributes.tolist()
         return cls(
             {
                 attribute: {names[at]: float(row[at]) for at in np.flatnonzero(row)}
@@ -204,13 +210,13 @@ class ChoiceSums:
     def population(self) -> tuple[list[str], list[str], Population]:
         """Attributes, values, and how all the customers choose."""
         attributes = sorted(self.lines)
-        names = sorted({value for each in self.lines.values() for value in each})
-        lines = np.array([[self.lines[a].get(v, 0.0) for v in names] for a in attributes])
+        value_names = sorted({value for each in self.lines.values() for value in each})
+        lines = np.array([[self.lines[a].get(v, 0.0) for v in value_names] for a in attributes])
         agreed, repeats = (
             np.array([each[a] for a in attributes]) for each in (self.agreed, self.repeats)
         )
-        shape = (len(attributes), len(names))
-        return attributes, names, _population(lines.reshape(shape), agreed, repeats)
+        shape = (len(attributes), len(value_names))
+        return attributes, value_names, _population(lines.reshape(shape), agreed, repeats)
 
 
 def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
@@ -218,21 +224,26 @@ def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, flo
     return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in (*one, *other)}
 
 
-def likely(made: Choosing, everybody: Population) -> Likely:
+def likely(choosing: Choosing, population: Population) -> Likely:
     """Likeliest value of each cell: one's own or, where one's own tell too little, everybody's.
 
     Ties go to a value of one's own, and of those to the first by name.
     """
-    weight = everybody.weight[made.cell_attribute]
-    score = made.count + weight[made.cell] * everybody.shares[made.attribute, made.choice]
-    best = np.full(len(made.position), -np.inf)
-    np.maximum.at(best, made.cell, score)
-    hit = np.flatnonzero(score == best[made.cell])[::-1]
-    choice = np.zeros(len(best), dtype=np.int64)
-    choice[made.cell[hit]] = made.choice[hit]  # the first group of a cell is written last
-    favourite = everybody.shares.argmax(axis=1) if everybody.shares.size else np.zeros(0, int)
-    common = favourite[made.cell_attribute]
-    rival = weight * everybody.shares[made.cell_attribute, common]
-    theirs = rival > best * (1 + 1e-12)
-    share = np.where(theirs, rival, best) / (made.total + weight)
-    return Likely(np.where(theirs, common, choice), share)
+    weight = population.weight[choosing.cell_attribute]
+    own_score = (
+        choosing.count
+        + weight[choosing.cell] * population.shares[choosing.attribute, choosing.choice]
+    )
+    best_own_score = np.full(len(choosing.position), -np.inf)
+    np.maximum.at(best_own_score, choosing.cell, own_score)
+    best_groups = np.flatnonzero(own_score == best_own_score[choosing.cell])[::-1]
+    own_choice = np.zeros(len(best_own_score), dtype=np.int64)
+    own_choice[choosing.cell[best_groups]] = choosing.choice[
+        best_groups
+    ]  # the first group of a cell is written last
+    most_common = population.shares.argmax(axis=1) if population.shares.size else np.zeros(0, int)
+    common_choice = most_common[choosing.cell_attribute]
+    common_score = weight * population.shares[choosing.cell_attribute, common_choice]
+    common_wins = common_score > best_own_score * (1 + 1e-12)
+    share = np.where(common_wins, common_score, best_own_score) / (choosing.total + weight)
+    return Likely(np.where(common_wins, common_choice, own_choice), share)

@@ -25,13 +25,13 @@ def seen_before(history: History, day: int) -> History:
 
 
 def _rows(rows: DayRows, day: int) -> DayRows:
-    known = rows.known_before(day)
-    cut = known.where(known.day < day)
+    known_rows = rows.known_before(day)
+    past_rows = known_rows.where(known_rows.day < day)
     if rows.parts is None:
-        return cut
+        return past_rows
     # The parts stay, so that still earlier dates see what was not known then.
     parts = rows.parts
-    return replace(cut, parts=parts.where((parts.day < day) & (parts.known_day < day)))
+    return replace(past_rows, parts=parts.where((parts.day < day) & (parts.known_day < day)))
 
 
 def _choices(choices: Choices, day: int) -> Choices:

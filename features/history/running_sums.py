@@ -14,10 +14,10 @@ def bins_by_day(edges: Array, first: int, last: int) -> Array:
 
 def running(cells: Array, bins: int) -> Array:
     """Running sums over bins, in place, of cells laid out bin by bin (length bins x places)."""
-    table = cells.reshape(bins, -1)
+    sums_by_bin = cells.reshape(bins, -1)
     for number in range(1, bins):
-        np.add(table[number], table[number - 1], out=table[number])
-    return table
+        np.add(sums_by_bin[number], sums_by_bin[number - 1], out=sums_by_bin[number])
+    return sums_by_bin
 
 
 def cell_counts(cells: Array, size: int) -> Array:
