@@ -85,22 +85,24 @@ def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.T
                 mend="check the export that writes it",
             )
         reason = _reasons(rows, latest)
-        bad = reason.notna().to_numpy()
-        report = ReadReport(name, rows.num_rows, dict(Counter(reason[bad])))
-        aside = quarantine / f"{BLOCK}.parquet"
+        is_bad = reason.notna().to_numpy()
+        report = ReadReport(name, rows.num_rows, dict(Counter(reason[is_bad])))
+        quarantine_file = quarantine / f"{BLOCK}.parquet"
         if report.bad:
             quarantine.mkdir(parents=True, exist_ok=True)
-            told = rows.append_column("reason", pa.array(reason, pa.string()))
-            pq.write_table(told.filter(pa.array(bad)), aside)
-        refuse_if_too_bad(report, config, aside)
+            rows_with_reason = rows.append_column("reason", pa.array(reason, pa.string()))
+            pq.write_table(rows_with_reason.filter(pa.array(is_bad)), quarantine_file)
+        refuse_if_too_bad(report, config, quarantine_file)
     except UserError as error:
         where = error.where.replace("sources:", f"{BLOCK}:", 1)
         raise UserError(
             where, found=error.found, expected=error.expected, mend=error.mend
         ) from error
-    good = rows.filter(pa.array(~bad)).select(_COLUMNS)
-    stage_records(good, block, load_taxonomy(config), np.zeros(0, dtype=str))  # refused at once
-    return good, report
+    good_rows = rows.filter(pa.array(~is_bad)).select(_COLUMNS)
+    stage_records(
+        good_rows, block, load_taxonomy(config), np.zeros(0, dtype=str)
+    )  # refused at once
+    return good_rows, report
 
 
 def _rows(block: StageHistory, config: Config, name: str) -> pa.Table:
@@ -108,25 +110,25 @@ def _rows(block: StageHistory, config: Config, name: str) -> pa.Table:
     with reading(name):
         table = joined(connection, source)
         require(table, block.columns.stage, f"sources: {name}: columns.stage")
-        found = standardise(table, source, config)
-        told = ["occurred_at_text", "known_at_text", "known_missing"]
-        return found.rename(stage="event_type")[[*_COLUMNS, *told]].to_pyarrow()
+        standard_rows = standardise(table, source, config)
+        reason_columns = ["occurred_at_text", "known_at_text", "known_missing"]
+        return standard_rows.rename(stage="event_type")[[*_COLUMNS, *reason_columns]].to_pyarrow()
 
 
 def _reasons(table: pa.Table, latest: int) -> pd.Series:
     """Why a record cannot be used, null where it can."""
-    rows, last = table.drop_columns(["at"]).to_pandas(), day_date(latest)
+    rows, last_date = table.drop_columns(["at"]).to_pandas(), day_date(latest)
     cases = [
         (rows["customer_id"].isna(), NO_CUSTOMER),
         (rows["stage"].isna(), "stage is empty"),
         (rows["day"].isna(), "occurred_at is not a readable date or time"),
         (rows["known_missing"].astype(bool), "known_at is not a readable date or time"),
-        (rows["day"] > latest, f"occurred_at after {last}"),
-        (rows["known_day"] > latest, f"known_at after {last}"),
+        (rows["day"] > latest, f"occurred_at after {last_date}"),
+        (rows["known_day"] > latest, f"known_at after {last_date}"),
     ]
     reason = pd.Series([None] * len(rows), index=rows.index, dtype=object)
-    for holds, said in reversed(cases):
-        reason[holds.fillna(False).to_numpy(dtype=bool)] = said
+    for holds, sentence in reversed(cases):
+        reason[holds.fillna(False).to_numpy(dtype=bool)] = sentence
     return reason
 
 
@@ -169,17 +171,17 @@ class StageRecords:
         known_before
             Day number; only records known before it count.
         """
-        counted = np.flatnonzero((self.day < at) & (self.known_day < known_before))
-        found = np.full(self.customers, -1)
-        found[self.position[counted]] = counted  # the last one written stays
-        return found
+        counted_records = np.flatnonzero((self.day < at) & (self.known_day < known_before))
+        record_index = np.full(self.customers, -1)
+        record_index[self.position[counted_records]] = counted_records  # the last one written stays
+        return record_index
 
     def stages(self, at: int, *, known_before: int) -> Array:
         """Recorded stage (code) of every customer at a date; `UNSTAGED` where there is none."""
-        found = self.in_force(at, known_before=known_before)
+        record_index = self.in_force(at, known_before=known_before)
         if not len(self.code):
             return np.full(self.customers, UNSTAGED)
-        return np.where(found >= 0, self.code[found], UNSTAGED)
+        return np.where(record_index >= 0, self.code[record_index], UNSTAGED)
 
 
 def stage_records(
@@ -196,44 +198,45 @@ def stage_records(
     rows = table.drop_columns(["at"]).to_pandas()
     code = _codes(rows["stage"], block, taxonomy)
     ids = rows["customer_id"].to_numpy(dtype=str)
-    place = np.minimum(np.searchsorted(customers, ids), max(len(customers) - 1, 0))
-    known = customers[place] == ids if len(customers) else np.zeros(len(ids), dtype=bool)
+    position = np.minimum(np.searchsorted(customers, ids), max(len(customers) - 1, 0))
+    has_events = customers[position] == ids if len(customers) else np.zeros(len(ids), dtype=bool)
     instant = table["at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
-    order = np.lexsort([code, rows["known_day"], instant, place])
-    order = order[known[order]]
+    order = np.lexsort([code, rows["known_day"], instant, position])
+    order = order[has_events[order]]
     return StageRecords(
         customers=len(customers),
-        position=place[order],
+        position=position[order],
         day=rows["day"].to_numpy()[order],
         known_day=rows["known_day"].to_numpy()[order],
         code=code[order],
         name=rows["stage"].to_numpy(dtype=object)[order],
-        strangers=int(rows["customer_id"][~known].nunique()),
+        strangers=int(rows["customer_id"][~has_events].nunique()),
     )
 
 
 def _codes(recorded: pd.Series, block: StageHistory, taxonomy: Taxonomy) -> Array:
     names = taxonomy.names
-    wrong = sorted(set(block.stages.values()) - set(names))
-    if wrong:
+    unknown_targets = sorted(set(block.stages.values()) - set(names))
+    if unknown_targets:
         raise UserError(
             f"{BLOCK}.stages",
-            found=f"names mapped to {wrong[0]!r}",
+            found=f"names mapped to {unknown_targets[0]!r}",
             expected=f"stages of the taxonomy {taxonomy.name}: {', '.join(names)}",
         )
-    meaning: dict[Any, int] = {name: number for number, name in enumerate(names)}
-    meaning |= {name: names.index(stage) for name, stage in block.stages.items()}
-    meaning |= dict.fromkeys(block.ignored, UNSTAGED)
-    unknown = sorted(set(recorded.unique()) - set(meaning))
-    if unknown:
+    code_by_name: dict[Any, int] = {name: number for number, name in enumerate(names)}
+    code_by_name |= {name: names.index(stage) for name, stage in block.stages.items()}
+    code_by_name |= dict.fromkeys(block.ignored, UNSTAGED)
+    unknown_names = sorted(set(recorded.unique()) - set(code_by_name))
+    if unknown_names:
         raise UserError(
             f"{BLOCK}: {describe(block.table)}",
-            found=f"recorded stages that mean nothing here: {', '.join(map(repr, unknown[:10]))}",
+            found="recorded stages that the taxonomy does not have: "
+            f"{', '.join(map(repr, unknown_names[:10]))}",
             expected=f"stages of the taxonomy {taxonomy.name}: {', '.join(names)}",
             mend=f"map them under `{BLOCK}: {{stages: {{NAME: STAGE}}}}`, or list them under "
             f"`{BLOCK}: {{ignored: [NAME]}}`",
         )
-    return np.asarray(recorded.map(meaning), dtype=np.int64)
+    return np.asarray(recorded.map(code_by_name), dtype=np.int64)
 
 
 def write_records(table: pa.Table, file: Path) -> None:

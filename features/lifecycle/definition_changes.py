@@ -22,7 +22,7 @@ def rules_mark(taxonomy: Taxonomy) -> str:
 
 
 def caused_by_definition(
-    rows: pd.DataFrame, before: pd.DataFrame, published_at: dt.date
+    rows: pd.DataFrame, published: pd.DataFrame, published_at: dt.date
 ) -> pd.DataFrame:
     """Scored rows whose stage differs from the one published under other rules, told as such.
 
@@ -30,7 +30,7 @@ def caused_by_definition(
     ----------
     rows
         Scored rows: customer_id, stage, stage_since, previous_stage, stage_change_cause.
-    before
+    published
         customer_id and stage as last published, under other rules.
     published_at
         The snapshot of that publication.
@@ -42,10 +42,12 @@ def caused_by_definition(
         and was published in another, has the cause ``definition`` and that stage as
         previous_stage; all others keep theirs.
     """
-    told = rows[CUSTOMER].map(before.set_index(CUSTOMER)["stage"])
-    there = rows["stage_since"] <= pd.Timestamp(published_at)
-    moved = (told.notna() & there & (told != rows["stage"])).to_numpy(dtype=bool)
-    found = rows.copy()
-    found[CAUSE] = rows[CAUSE].mask(moved, "definition")
-    found["previous_stage"] = rows["previous_stage"].mask(moved, told)
-    return found
+    published_stage = rows[CUSTOMER].map(published.set_index(CUSTOMER)["stage"])
+    was_in_stage = rows["stage_since"] <= pd.Timestamp(published_at)
+    moved = (published_stage.notna() & was_in_stage & (published_stage != rows["stage"])).to_numpy(
+        dtype=bool
+    )
+    corrected = rows.copy()
+    corrected[CAUSE] = rows[CAUSE].mask(moved, "definition")
+    corrected["previous_stage"] = rows["previous_stage"].mask(moved, published_stage)
+    return corrected

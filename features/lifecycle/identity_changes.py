@@ -35,34 +35,36 @@ def caused_by_link(taxonomy: Taxonomy, history: History, since: Array, previous:
     bool array
         One value a customer.
     """
-    found = np.zeros(len(since), dtype=bool)
+    by_link = np.zeros(len(since), dtype=bool)
     links = history.subjects.get(LINKS)
     if links is None or not len(links.day):
-        return found
-    found[links.customer[links.day == since[links.customer] - 1]] = True
-    few = np.flatnonzero(found & (previous >= 0))
-    found[:] = False
-    if len(few):
-        needed = history.only(taxonomy.stage_subjects()).take(few)
-        unheard = _without_late_news(needed, since[few] - 1)
-        found[few] = stage_at(taxonomy, unheard, since[few]) == previous[few]
-    return found
+        return by_link
+    by_link[links.customer[links.day == since[links.customer] - 1]] = True
+    candidates = np.flatnonzero(by_link & (previous >= 0))
+    by_link[:] = False
+    if len(candidates):
+        stage_history = history.only(taxonomy.stage_subjects()).take(candidates)
+        without_news = _without_late_news(stage_history, since[candidates] - 1)
+        by_link[candidates] = (
+            stage_at(taxonomy, without_news, since[candidates]) == previous[candidates]
+        )
+    return by_link
 
 
 def _without_late_news(history: History, day: Array) -> History:
     """The history as if nothing had been learned late on one day, one day a customer."""
 
-    def unheard(rows: DayRows) -> DayRows:
+    def without_news_of(rows: DayRows) -> DayRows:
         parts = rows.parts
         if parts is None:
             return rows
-        news = (parts.known_day == day[parts.customer]) & (parts.day < parts.known_day)
-        never = np.where(news, NEVER, parts.known_day)
-        return replace(rows, parts=replace(parts, known_day=never))
+        is_late_news = (parts.known_day == day[parts.customer]) & (parts.day < parts.known_day)
+        known_day = np.where(is_late_news, NEVER, parts.known_day)
+        return replace(rows, parts=replace(parts, known_day=known_day))
 
     return History(
         history.customers,
-        {name: unheard(rows) for name, rows in history.roles.items()},
+        {name: without_news_of(rows) for name, rows in history.roles.items()},
         {},
-        {subject: unheard(rows) for subject, rows in history.subjects.items()},
+        {subject: without_news_of(rows) for subject, rows in history.subjects.items()},
     )

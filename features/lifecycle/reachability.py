@@ -38,13 +38,21 @@ def _widest(measure: Measure) -> Range:
 
 def _range(compare: Compare) -> Range:
     low, high = _widest(compare.measure)
-    c = compare.constant
+    constant = compare.constant
     if compare.measure.kind in (*CLOCKS, *COUNTED):
-        least = {">=": math.ceil(c), ">": math.floor(c) + 1, "==": c}.get(compare.sign, low)
-        most = {"<=": math.floor(c), "<": math.ceil(c) - 1, "==": c}.get(compare.sign, high)
+        least = {">=": math.ceil(constant), ">": math.floor(constant) + 1, "==": constant}.get(
+            compare.sign, low
+        )
+        most = {"<=": math.floor(constant), "<": math.ceil(constant) - 1, "==": constant}.get(
+            compare.sign, high
+        )
     else:
-        least = {">=": c, ">": math.nextafter(c, math.inf), "==": c}.get(compare.sign, low)
-        most = {"<=": c, "<": math.nextafter(c, -math.inf), "==": c}.get(compare.sign, high)
+        least = {">=": constant, ">": math.nextafter(constant, math.inf), "==": constant}.get(
+            compare.sign, low
+        )
+        most = {"<=": constant, "<": math.nextafter(constant, -math.inf), "==": constant}.get(
+            compare.sign, high
+        )
     return max(low, least), min(high, most)
 
 
@@ -67,16 +75,16 @@ def contradiction(rule: Rule) -> str | None:
             return f"{measure}: no value satisfies all its comparisons"
     for one, (least, _) in ranges.items():
         for other, (_, most) in ranges.items():
-            said = _crossing(one, least, other, most)
-            if said:
-                return said
+            sentence = _crossing(one, least, other, most)
+            if sentence:
+                return sentence
     for one, (least, _) in ranges.items():
-        said = _too_old(one, least, ranges)
-        if said:
-            return said
-    below = [p for part in parts if isinstance(part, AnyOf) for p in part.parts]
-    said = next((said for part in below if (said := contradiction(part))), None)
-    return said and f"an alternative: {said.removeprefix('an alternative: ')}"
+        sentence = _too_old(one, least, ranges)
+        if sentence:
+            return sentence
+    alternatives = [p for part in parts if isinstance(part, AnyOf) for p in part.parts]
+    sentence = next((sentence for part in alternatives if (sentence := contradiction(part))), None)
+    return sentence and f"an alternative: {sentence.removeprefix('an alternative: ')}"
 
 
 def _reach(measure: Measure) -> float:
@@ -85,8 +93,8 @@ def _reach(measure: Measure) -> float:
 
 def _crossing(short: Measure, least: float, long: Measure, most: float) -> str | None:
     """More in a short window than in a longer one that holds it."""
-    alike = (short.kind, short.subject) == (long.kind, long.subject) and short.kind in COUNTED
-    if alike and _reach(short) <= _reach(long) and least > most:
+    comparable = (short.kind, short.subject) == (long.kind, long.subject) and short.kind in COUNTED
+    if comparable and _reach(short) <= _reach(long) and least > most:
         return f"{short} is at least {least:g} while {long} is at most {most:g}"
     return None
 
@@ -108,16 +116,18 @@ def covers(earlier: Rule, later: Rule) -> bool:
     if isinstance(earlier, AnyOf) and any(covers(part, later) for part in earlier.parts):
         return True
     parts = _conjuncts(later)
-    ranges, there = _ranges(parts), set(parts)
+    ranges, later_parts = _ranges(parts), set(parts)
 
     def sure(part: Rule) -> bool:
-        if part in there:
+        if part in later_parts:
             return True
         if not isinstance(part, Compare):
             return False
         low, high = _range(part)
-        always = _widest(part.measure) if part.measure.kind in COUNTED else (-math.inf, math.inf)
-        least, most = ranges.get(part.measure, always)
+        natural_range = (
+            _widest(part.measure) if part.measure.kind in COUNTED else (-math.inf, math.inf)
+        )
+        least, most = ranges.get(part.measure, natural_range)
         return low <= least and most <= high
 
     return all(sure(part) for part in _conjuncts(earlier))
@@ -134,17 +144,17 @@ def _truths(rule: Rule, absent: Collection[str]) -> tuple[bool, bool]:
         true, false = _truths(rule.part, absent)
         return false, true
     if isinstance(rule, All):
-        found = [_truths(part, absent) for part in rule.parts]
-        return all(t for t, _ in found), any(f for _, f in found)
+        part_truths = [_truths(part, absent) for part in rule.parts]
+        return all(t for t, _ in part_truths), any(f for _, f in part_truths)
     if isinstance(rule, AnyOf):
-        found = [_truths(part, absent) for part in rule.parts]
-        return any(t for t, _ in found), all(f for _, f in found)
+        part_truths = [_truths(part, absent) for part in rule.parts]
+        return any(t for t, _ in part_truths), all(f for _, f in part_truths)
     if isinstance(rule, LatestOf):
         return rule.winner.name not in absent, True
     if isinstance(rule, Compare):
-        gone = rule.measure.subject.name in absent
-        gone |= rule.measure.other is not None and rule.measure.other.name in absent
-        if gone:
+        is_absent = rule.measure.subject.name in absent
+        is_absent |= rule.measure.other is not None and rule.measure.other.name in absent
+        if is_absent:
             low, high = _range(rule)
             holds = rule.measure.kind in COUNTED and low <= 0 <= high
             return holds, not holds

@@ -63,16 +63,16 @@ class Facts:
 
     def bounds(self, window: int | None) -> tuple[Array | int, Array | int]:
         """First day within and first day after a window that ends at the reference date."""
-        lo = FAR_PAST + 1 if window is None else self.at - window
+        first_day = FAR_PAST + 1 if window is None else self.at - window
         if isinstance(self.at, int) and isinstance(self.known_before, int):
-            return lo, min(self.at, self.known_before)
-        return lo, np.minimum(self.at, self.known_before)
+            return first_day, min(self.at, self.known_before)
+        return first_day, np.minimum(self.at, self.known_before)
 
-    def end(self, subject: Subject, hi: Array | int) -> Array | None:
+    def end(self, subject: Subject, end_day: Array | int) -> Array | None:
         """First rows after every window of a subject, where all of them end on one day."""
         rows = self.history.rows(subject)
         if rows is not None and subject not in self._ends:
-            self._ends[subject] = rows.edge(hi, self.who)
+            self._ends[subject] = rows.edge(end_day, self.who)
         return self._ends.get(subject)
 
     def window(self, subject: Subject, window: int | None) -> Window | None:
@@ -82,8 +82,10 @@ class Facts:
         if rows is None:
             return None
         if key not in self._windows:
-            lo, hi = self.bounds(window)
-            self._windows[key] = Window(rows, lo, hi, self.end(subject, hi), self.who)
+            first_day, end_day = self.bounds(window)
+            self._windows[key] = Window(
+                rows, first_day, end_day, self.end(subject, end_day), self.who
+            )
         return self._windows[key]
 
     def measure(self, measure: Measure) -> Array:
@@ -110,9 +112,9 @@ class Facts:
             fact = DAY_FACTS[kind, measure.per]
             return window.top(fact) if kind == "max" else window.last_fact(fact)
         counted = window.days if measure.per == "day" else window.count
-        some = counted > 0
-        total = np.where(some, window.value, np.nan)
-        return total if kind == "sum" else total / np.where(some, counted, np.nan)
+        has_events = counted > 0
+        total = np.where(has_events, window.value, np.nan)
+        return total if kind == "sum" else total / np.where(has_events, counted, np.nan)
 
     def _number(self, subject: Subject, days: int | None, *, by_day: bool) -> Array:
         added, window = self._added(subject), self.window(subject, days)
@@ -121,34 +123,42 @@ class Facts:
         return ((window.days if by_day else window.count) + added).astype(np.float64)
 
     def _ratio(self, measure: Measure) -> Array:
-        by_day, other = measure.per == "day", measure.other or measure.subject
-        below = self._number(other, measure.window, by_day=by_day)
-        above = self._number(measure.subject, measure.window, by_day=by_day)
-        return above / np.where(below > 0, below, np.nan)
+        by_day, denominator = measure.per == "day", measure.other or measure.subject
+        denominator_count = self._number(denominator, measure.window, by_day=by_day)
+        numerator_count = self._number(measure.subject, measure.window, by_day=by_day)
+        return numerator_count / np.where(denominator_count > 0, denominator_count, np.nan)
 
     def _days_since(self, window: Window | None, *, first: bool, added: int) -> Array:
         if window is None:
             return np.full(self.customers, 1.0 if added else np.nan)
-        found = days_before(self.at, window.first_day if first else window.last_day)
+        elapsed_days = days_before(self.at, window.first_day if first else window.last_day)
         if added and first:
-            return np.where(np.isnan(found), 1.0, found)
-        return np.ones(self.customers) if added else found
+            return np.where(np.isnan(elapsed_days), 1.0, elapsed_days)
+        return np.ones(self.customers) if added else elapsed_days
 
     def latest(self, leaf: LatestOf) -> Array:
         """Truth of which subject the last event is of, for every customer."""
         if self.added_purchases and Subject("purchase") in leaf.subjects:
             return np.full(self.customers, leaf.winner == Subject("purchase"))
-        best_day = np.full(self.customers, FAR_PAST)
-        best_at, best = np.full(self.customers, -np.inf), np.full(self.customers, -1)
+        latest_day = np.full(self.customers, FAR_PAST)
+        latest_instant, latest_subject = (
+            np.full(self.customers, -np.inf),
+            np.full(self.customers, -1),
+        )
         for number, subject in enumerate(leaf.subjects):
             window = self.window(subject, None)
             if window is None:
                 continue
-            day, at = window.last_day, window.last_fact("last_at")
-            later = (day > FAR_PAST) & ((day > best_day) | ((day == best_day) & (at >= best_at)))
-            best_day, best_at = np.where(later, day, best_day), np.where(later, at, best_at)
-            best[later] = number
-        return best == leaf.subjects.index(leaf.winner)
+            day, instant = window.last_day, window.last_fact("last_at")
+            is_later = (day > FAR_PAST) & (
+                (day > latest_day) | ((day == latest_day) & (instant >= latest_instant))
+            )
+            latest_day, latest_instant = (
+                np.where(is_later, day, latest_day),
+                np.where(is_later, instant, latest_instant),
+            )
+            latest_subject[is_later] = number
+        return latest_subject == leaf.subjects.index(leaf.winner)
 
     def compare(self, compare: Compare) -> Array:
         """Truth of a comparison for every customer; false where the measure is missing."""
@@ -177,14 +187,14 @@ class Facts:
         if isinstance(rule, All):
             # Stages of the past cost most: they are asked last, of those for whom all else holds.
             parts = sorted(rule.parts, key=lambda part: isinstance(part, InStage))
-            found = self.holds(parts[0], among)
+            truth = self.holds(parts[0], among)
             for part in parts[1:]:
-                found = found & self.holds(part, found)
-            return found
-        found = self.holds(rule.parts[0])
+                truth = truth & self.holds(part, truth)
+            return truth
+        truth = self.holds(rule.parts[0])
         for part in rule.parts[1:]:
-            found = found | self.holds(part)
-        return found
+            truth = truth | self.holds(part)
+        return truth
 
 
 def days_before(at: Array | int, day: Array) -> Array:

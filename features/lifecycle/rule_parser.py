@@ -59,30 +59,30 @@ class Vocabulary:
 
 def evaluate(spot: Spot, values: Mapping[str, Any]) -> float:
     """A number, a parameter, or one sum or product of the two (``1.5 * period``)."""
-    found: Any = spot.value
-    if isinstance(found, str):
-        found = _expression(found, values)
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+    value: Any = spot.value
+    if isinstance(value, str):
+        value = _expression(value, values)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         spot.refuse(
             found=repr(spot.value),
             expected=f"a number or a parameter: {', '.join(values) or 'none declared'}",
             mend="parameters may stand in one sum or product, as in 1.5 * period",
         )
-    return float(found)
+    return float(value)
 
 
 def _expression(text: str, values: Mapping[str, Any]) -> float | None:
-    parts = EXPRESSION.fullmatch(text)
-    if parts is None:
+    match = EXPRESSION.fullmatch(text)
+    if match is None:
         return None
 
     def operand(word: str) -> Any:
         return float(word) if word[0].isdigit() else values.get(word)
 
-    left, right = operand(parts[1]), operand(parts[3]) if parts[3] else 0.0
+    left, right = operand(match[1]), operand(match[3]) if match[3] else 0.0
     if any(isinstance(x, bool) or not isinstance(x, int | float) for x in (left, right)):
         return None
-    sign = parts[2] or "+"
+    sign = match[2] or "+"
     if sign == "/":
         return float(left / right) if right else None
     return float({"+": left + right, "-": left - right, "*": left * right}[sign])
@@ -195,11 +195,11 @@ def _subject(spot: Spot, name: Spot, words: Vocabulary) -> Subject:
             expected=f"a declared attribute: {', '.join(sorted(words.attributes)) or 'none'}",
             mend=f"add `{attribute}: COLUMN` to the columns of the source, unless it is sensitive",
         )
-    chosen = where.value[attribute]
-    chosen = chosen if isinstance(chosen, list) else [chosen]
-    if not chosen or any(isinstance(c, dict | list | bool) or c is None for c in chosen):
-        where.at(attribute).refuse(found=repr(chosen), expected="a value or a list of values")
-    return Subject(subject.name, attribute, tuple(sorted(str(c) for c in chosen)))
+    choices = where.value[attribute]
+    choices = choices if isinstance(choices, list) else [choices]
+    if not choices or any(isinstance(c, dict | list | bool) or c is None for c in choices):
+        where.at(attribute).refuse(found=repr(choices), expected="a value or a list of values")
+    return Subject(subject.name, attribute, tuple(sorted(str(c) for c in choices)))
 
 
 def _comparison(spot: Spot, words: Vocabulary) -> Rule:
@@ -214,10 +214,10 @@ def _comparison(spot: Spot, words: Vocabulary) -> Rule:
     measure = _measure(spot, kinds[0], words)
     scale = words.scale if measure.kind in VALUED else 1
     # Whole minor units stay exactly whole.
-    parts = [
+    comparisons = [
         Compare(measure, s, round(evaluate(spot.at(s), words.values) * scale, 6)) for s in signs
     ]
-    return parts[0] if len(parts) == 1 else All(tuple(parts))
+    return comparisons[0] if len(comparisons) == 1 else All(tuple(comparisons))
 
 
 def _measure(spot: Spot, kind: str, words: Vocabulary) -> Measure:
@@ -231,15 +231,20 @@ def _measure(spot: Spot, kind: str, words: Vocabulary) -> Measure:
             )
         window = _window(spot, words)
     per = _per(spot, kind)
-    named = spot.at(kind)
+    subject_spot = spot.at(kind)
     if kind == "ratio":
-        if "where" in spot.value or not isinstance(named.value, list) or len(named.value) != 2:
-            named.refuse(
-                found=repr(named.value), expected="two roles, as in {ratio: [redemption, purchase]}"
+        if (
+            "where" in spot.value
+            or not isinstance(subject_spot.value, list)
+            or len(subject_spot.value) != 2
+        ):
+            subject_spot.refuse(
+                found=repr(subject_spot.value),
+                expected="two roles, as in {ratio: [redemption, purchase]}",
             )
-        above, below = (Subject(_name(n, words)) for n in named.each())
-        return Measure(kind, above, window, per, below)
-    subject = _subject(spot, named, words)
+        numerator, denominator = (Subject(_name(n, words)) for n in subject_spot.each())
+        return Measure(kind, numerator, window, per, denominator)
+    subject = _subject(spot, subject_spot, words)
     if subject.attribute is not None and kind in VALUED:
         spot.at("where").refuse(
             found=f"`where` with {kind}",

@@ -18,7 +18,7 @@ FURTHEST_CLOCK = 4096  # days ahead at which the clock is read at most
 
 
 def decide(
-    taxonomy: Taxonomy, facts: Facts, *, instead: Mapping[int, Array] | None = None
+    taxonomy: Taxonomy, facts: Facts, *, stage_truths: Mapping[int, Array] | None = None
 ) -> Array:
     """Stage code of every customer (int64).
 
@@ -28,20 +28,20 @@ def decide(
         The stages and their rules.
     facts
         What the rules may know.
-    instead
+    stage_truths
         Truth by stage code that replaces the stage's own rule (labels replace silence so).
     """
-    instead = instead or {}
+    stage_truths = stage_truths or {}
     code = np.full(facts.customers, -1, dtype=np.int64)
     for number in taxonomy.order:
         rule = taxonomy.stages[number].rule
-        if number in instead:
-            match = instead[number]
+        if number in stage_truths:
+            matches = stage_truths[number]
         elif rule is None:
-            match = np.ones(facts.customers, dtype=bool)
+            matches = np.ones(facts.customers, dtype=bool)
         else:
-            match = facts.holds(rule)
-        code[(code < 0) & match] = number
+            matches = facts.holds(rule)
+        code[(code < 0) & matches] = number
     return code
 
 
@@ -52,7 +52,7 @@ def stage_at(
     *,
     known_before: int | None = None,
     added_purchases: int = 0,
-    who: Array | None = None,
+    positions: Array | None = None,
 ) -> Array:
     """Rule stage of every customer at a date (codes, int64; also for those not yet existing).
 
@@ -67,21 +67,23 @@ def stage_at(
         simulates silence in between.
     added_purchases
         Purchases imagined just before `at`.
-    who
+    positions
         Positions of the customers asked about, rising; `at` and the result have one value for
         each. Default: all.
     """
-    known = at if known_before is None else known_before
-    needed = history.only(taxonomy.stage_subjects())
-    code = decide(taxonomy, Facts(needed.settled, at, known, added_purchases, who))
+    known_limit = at if known_before is None else known_before
+    stage_history = history.only(taxonomy.stage_subjects())
+    code = decide(
+        taxonomy, Facts(stage_history.settled, at, known_limit, added_purchases, positions)
+    )
     # Few customers have something under way at any date: only their past needs cutting.
-    few = needed.in_flight(known, who)
-    if len(few):
-        rows = few if who is None else np.searchsorted(who, few)
-        when = at if isinstance(at, int) else at[rows]
-        limit = known if isinstance(known, int) else known[rows]
-        cut = needed.take(few).known_before(limit)
-        code[rows] = decide(taxonomy, Facts(cut, when, limit, added_purchases))
+    in_flight = stage_history.in_flight(known_limit, positions)
+    if len(in_flight):
+        rows = in_flight if positions is None else np.searchsorted(positions, in_flight)
+        reference_day = at if isinstance(at, int) else at[rows]
+        limit = known_limit if isinstance(known_limit, int) else known_limit[rows]
+        cut_history = stage_history.take(in_flight).known_before(limit)
+        code[rows] = decide(taxonomy, Facts(cut_history, reference_day, limit, added_purchases))
     return code
 
 
@@ -121,14 +123,14 @@ def timers(
     taxonomy: Taxonomy, history: History, at: int, *, periods: int, period_days: int
 ) -> Timers:
     """Simulate silence, purchases and the past with the rule engine (see `Timers`)."""
-    needed = history.only(taxonomy.stage_subjects())
-    clock = _Clock(taxonomy, needed.known_before(at), at)
+    stage_history = history.only(taxonomy.stage_subjects())
+    clock = _Clock(taxonomy, stage_history.known_before(at), at)
     code = clock.after_silence(0)
     silent_code, silent_period = code.copy(), np.full(len(code), periods + 1)
     for period in range(1, periods + 1):
-        later = clock.after_silence(period * period_days)
-        moved = (later != code) & (silent_period > periods)
-        silent_code[moved], silent_period[moved] = later[moved], period
+        later_code = clock.after_silence(period * period_days)
+        moved = (later_code != code) & (silent_period > periods)
+        silent_code[moved], silent_period[moved] = later_code[moved], period
     return Timers(
         code=code,
         periods_in_stage=_periods_in_stage(taxonomy, history, at, code, periods, period_days),
@@ -158,31 +160,31 @@ class _Clock:
 
     def after_purchases(self, purchases: int) -> Array:
         # The same windows serve any number of purchases; what was measured in them does not.
-        imagined = replace(self._tomorrow, added_purchases=purchases, _measured={})
-        return decide(self.taxonomy, imagined)
+        imagined_facts = replace(self._tomorrow, added_purchases=purchases, _measured={})
+        return decide(self.taxonomy, imagined_facts)
 
 
 def _purchases_needed(clock: _Clock, code: Array) -> Array:
-    needed = np.full(len(code), MOST_PURCHASES_ASKED + 1)
+    purchases_needed = np.full(len(code), MOST_PURCHASES_ASKED + 1)
     for purchases in range(MOST_PURCHASES_ASKED, 0, -1):
-        needed[clock.after_purchases(purchases) != code] = purchases
-    return needed
+        purchases_needed[clock.after_purchases(purchases) != code] = purchases
+    return purchases_needed
 
 
 def _days_to_lapse(clock: _Clock, taxonomy: Taxonomy, code: Array) -> Array:
     """Bisection: once silence has led to a silent stage, more silence does not lead out of it."""
-    silent = taxonomy.silent_codes
-    low = np.zeros(len(code), dtype=np.int64)  # known not to be silent, or day 0
-    high = np.full(len(code), FURTHEST_CLOCK)
-    never = ~np.isin(clock.after_silence(FURTHEST_CLOCK), silent)
-    while int((high - low).max(initial=0)) > 1:
-        middle = (low + high) // 2
-        lapsed = np.isin(clock.after_silence(middle), silent)
-        high = np.where(lapsed, middle, high)
-        low = np.where(lapsed, low, middle)
-    days = high.astype(np.float64)
-    days[np.isin(code, silent)] = 0.0
-    days[never] = np.nan
+    silent_codes = taxonomy.silent_codes
+    longest_not_silent = np.zeros(len(code), dtype=np.int64)  # known not to be silent, or day 0
+    shortest_silent = np.full(len(code), FURTHEST_CLOCK)
+    never_lapses = ~np.isin(clock.after_silence(FURTHEST_CLOCK), silent_codes)
+    while int((shortest_silent - longest_not_silent).max(initial=0)) > 1:
+        middle = (longest_not_silent + shortest_silent) // 2
+        lapsed = np.isin(clock.after_silence(middle), silent_codes)
+        shortest_silent = np.where(lapsed, middle, shortest_silent)
+        longest_not_silent = np.where(lapsed, longest_not_silent, middle)
+    days = shortest_silent.astype(np.float64)
+    days[np.isin(code, silent_codes)] = 0.0
+    days[never_lapses] = np.nan
     return days
 
 
@@ -195,7 +197,7 @@ def _periods_in_stage(
     for period in range(1, 2 * periods + 1):
         then = at - period * period_days
         open_ = open_[exists_from[open_] <= then]
-        open_ = open_[stage_at(taxonomy, needed, then, who=open_) == code[open_]]
+        open_ = open_[stage_at(taxonomy, needed, then, positions=open_) == code[open_]]
         if not len(open_):
             break
         lasting[open_] = period

@@ -51,22 +51,22 @@ def stage_reasons(
         least 8)``.
     """
     facts = standing_facts(taxonomy, history, at)
-    told: list[list[str]] = [[] for _ in range(len(code))]
+    sentences: list[list[str]] = [[] for _ in range(len(code))]
     for number, stage in enumerate(taxonomy.stages):
-        mine = np.flatnonzero(code == number)
-        if not len(mine):
+        members = np.flatnonzero(code == number)
+        if not len(members):
             continue
         if stage.rule is None:
-            for row in mine:
-                told[row].append("no rule of another stage holds")
+            for row in members:
+                sentences[row].append("no rule of another stage holds")
             continue
         for leaf in _affirmed(stage.rule):
             holds = facts.holds(leaf)
             texts = _texts(leaf, facts, minor_units)
-            for row in mine[holds[mine]]:
-                if len(told[row]) < MOST_TOLD:
-                    told[row].append(texts[row])
-    return ["; ".join(dict.fromkeys(parts)) for parts in told]
+            for row in members[holds[members]]:
+                if len(sentences[row]) < MOST_TOLD:
+                    sentences[row].append(texts[row])
+    return ["; ".join(dict.fromkeys(parts)) for parts in sentences]
 
 
 def _affirmed(rule: Rule) -> Iterator[Compare | LatestOf]:
@@ -86,11 +86,11 @@ def _texts(leaf: Compare | LatestOf, facts: Facts, minor_units: int) -> list[str
     scale = 10.0**minor_units if measure.kind in VALUED else 1.0
     window = "" if measure.window is None else f" in {measure.window} days"
     limit = f"{LIMITS[leaf.sign]} {leaf.constant / scale:g}"
-    form = WORDS[measure.kind]
+    template = WORDS[measure.kind]
     values = facts.measure(measure) / scale
     whole = measure.kind in COUNTED
     return [
-        form.format(
+        template.format(
             subject=measure.subject,
             other=measure.other,
             window=window,

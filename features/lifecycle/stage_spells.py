@@ -46,22 +46,36 @@ def present_stay(taxonomy: Taxonomy, history: History, at: int) -> Stay:
     Looks back from one day on which the stage may have changed to the one before: a day on which
     something became known, or on which an event crossed the edge of a window.
     """
-    first = history.exists_from
+    exists_from = history.exists_from
     code = stage_at(taxonomy, history, at)
-    since = np.where(first <= at, first, at)
+    since = np.where(exists_from <= at, exists_from, at)
     previous = np.full(len(code), -1, dtype=np.int64)
-    needed = history.only(taxonomy.stage_subjects())
-    there, days = np.flatnonzero(first <= at), np.full(len(code), at, dtype=np.int64)
-    left: list[Array] = []
+    stage_history = history.only(taxonomy.stage_subjects())
+    existing, latest_day = np.flatnonzero(exists_from <= at), np.full(len(code), at, dtype=np.int64)
+    unfinished: list[Array] = []
     # A block of customers stays in the processor's cache while their days are looked at; the few
     # of each block whose stay is long are looked at together in the end.
-    blocks = [there[start : start + BLOCK] for start in range(0, len(there), BLOCK)]
+    blocks = [existing[start : start + BLOCK] for start in range(0, len(existing), BLOCK)]
     for block in blocks:
-        left.append(_look_back(taxonomy, needed, block, code, first, since, previous, days))
-    rest = np.concatenate([*left, np.zeros(0, dtype=np.int64)])
-    _look_back(taxonomy, needed, rest, code, first, since, previous, days, few=0)
-    acted = _acted_on(taxonomy, history, since - 1)
-    cause = np.where(acted, "behaviour", "clock").astype(object)
+        unfinished.append(
+            _look_back(
+                taxonomy, stage_history, block, code, exists_from, since, previous, latest_day
+            )
+        )
+    long_stays = np.concatenate([*unfinished, np.zeros(0, dtype=np.int64)])
+    _look_back(
+        taxonomy,
+        stage_history,
+        long_stays,
+        code,
+        exists_from,
+        since,
+        previous,
+        latest_day,
+        share_left=0,
+    )
+    has_acted = _acted_on(taxonomy, history, since - 1)
+    cause = np.where(has_acted, "behaviour", "clock").astype(object)
     cause[caused_by_link(taxonomy, history, since, previous)] = "identity"
     cause[previous < 0] = "first_load"
     return Stay(since=since, previous=previous, cause=cause)
@@ -70,32 +84,35 @@ def present_stay(taxonomy: Taxonomy, history: History, at: int) -> Stay:
 def _look_back(
     taxonomy: Taxonomy,
     history: History,
-    who: Array,
+    positions: Array,
     code: Array,
-    first: Array,
+    exists_from: Array,
     since: Array,
     previous: Array,
-    days: Array,
+    latest_day: Array,
     *,
-    few: float = FEW,
+    share_left: float = FEW,
 ) -> Array:
-    """Follow some customers back from `days` until no more than `few` of them are left.
+    """Follow customers back from `latest_day` until at most `share_left` of them are left.
 
-    Writes `since`, `previous` and `days` of every customer followed; returns who is left.
+    Writes `since`, `previous` and `latest_day` of every customer followed; returns who is left.
     """
-    part, open_ = history.take(who), np.arange(len(who))
-    turns = _turns(taxonomy, part)
-    while len(open_) > few * len(who):
-        turn = _turn_before(turns, open_, days[who[open_]])
-        older = turn > first[who[open_]]
-        open_, turn = open_[older], turn[older]
-        before = stage_at(taxonomy, part, turn - 1, who=open_)
-        changed = before != code[who[open_]]
-        moved = who[open_[changed]]
-        since[moved], previous[moved] = turn[changed], before[changed]
-        open_, turn = open_[~changed], turn[~changed]
-        days[who[open_]] = turn - 1
-    return who[open_]
+    block_history, still_open = history.take(positions), np.arange(len(positions))
+    possible_changes = _turns(taxonomy, block_history)
+    while len(still_open) > share_left * len(positions):
+        change_day = _turn_before(possible_changes, still_open, latest_day[positions[still_open]])
+        within_life = change_day > exists_from[positions[still_open]]
+        still_open, change_day = still_open[within_life], change_day[within_life]
+        stage_before = stage_at(taxonomy, block_history, change_day - 1, positions=still_open)
+        changed = stage_before != code[positions[still_open]]
+        moved_positions = positions[still_open[changed]]
+        since[moved_positions], previous[moved_positions] = (
+            change_day[changed],
+            stage_before[changed],
+        )
+        still_open, change_day = still_open[~changed], change_day[~changed]
+        latest_day[positions[still_open]] = change_day - 1
+    return positions[still_open]
 
 
 # Day rows, and the days after a row on which a stage may change, rising.
@@ -104,28 +121,28 @@ Turns = list[tuple[DayRows, list[int]]]
 
 def _turns(taxonomy: Taxonomy, history: History) -> Turns:
     """What makes the days on which stages may have changed."""
-    turns: Turns = []
+    possible_changes: Turns = []
     for subject, offsets in _offsets(taxonomy).items():
         rows = history.rows(subject)
         if rows is None:
             continue
-        turns += [(rows, sorted(offsets)), (_by_arrival(rows.late), [0])]
+        possible_changes += [(rows, sorted(offsets)), (_by_arrival(rows.late), [0])]
         if rows.parts is not None:  # a day emptied later has no row any more, and once had one
             emptied = ~np.isin(rows.parts.key, rows.key)
-            turns.append((rows.parts.where(emptied), sorted(offsets)))
-    return [(rows, offsets) for rows, offsets in turns if len(rows.day)]
+            possible_changes.append((rows.parts.where(emptied), sorted(offsets)))
+    return [(rows, offsets) for rows, offsets in possible_changes if len(rows.day)]
 
 
-def _turn_before(turns: Turns, who: Array, days: Array) -> Array:
+def _turn_before(possible_changes: Turns, positions: Array, days: Array) -> Array:
     """Latest day at or before `days`, one a customer, from which on the stage stayed the same."""
-    turn = np.full(len(who), FAR_PAST)
-    for rows, offsets in turns:
-        starts = rows.starts[who]
+    latest_change = np.full(len(positions), FAR_PAST)
+    for rows, offsets in possible_changes:
+        starts = rows.starts[positions]
         for offset in offsets:
-            row = rows.edge(days - offset + 1, who) - 1
+            row = rows.edge(days - offset + 1, positions) - 1
             day = rows.day[np.maximum(row, 0)] + offset
-            turn = np.where(row >= starts, np.maximum(turn, day), turn)
-    return turn
+            latest_change = np.where(row >= starts, np.maximum(latest_change, day), latest_change)
+    return latest_change
 
 
 def _offsets(taxonomy: Taxonomy) -> dict[Subject, set[int]]:
@@ -148,19 +165,21 @@ def _offsets(taxonomy: Taxonomy) -> dict[Subject, set[int]]:
 
 def _by_arrival(rows: DayRows) -> DayRows:
     """Late rows under the first day on which they count."""
-    known = rows.known_day + 1
-    order = np.lexsort([known, rows.customer])
-    return DayRows(rows.customer[order], known[order], known[order], rows.customers, {})
+    counts_from = rows.known_day + 1
+    order = np.lexsort([counts_from, rows.customer])
+    return DayRows(rows.customer[order], counts_from[order], counts_from[order], rows.customers, {})
 
 
 def _acted_on(taxonomy: Taxonomy, history: History, day: Array) -> Array:
     """Whether anything of the customer's own doing became known on a day, one day a customer."""
-    acted = np.zeros(len(history.customers), dtype=bool)
+    has_acted = np.zeros(len(history.customers), dtype=bool)
     roles: Iterable[str] = (*taxonomy.life_roles, "cancel")
     for role in roles:
         rows = history.roles.get(role)
         if rows is not None:
-            for each in (rows, rows.parts or rows.late):
-                there = np.maximum(each.day, each.known_day) == day[each.customer]
-                acted[each.customer[there]] = True
-    return acted
+            for day_rows in (rows, rows.parts or rows.late):
+                became_known = (
+                    np.maximum(day_rows.day, day_rows.known_day) == day[day_rows.customer]
+                )
+                has_acted[day_rows.customer[became_known]] = True
+    return has_acted

@@ -58,47 +58,51 @@ class StandingFacts(Facts):
         """Whether a customer is in a stage, or was on a day of the window before the date."""
         if self.taxonomy is None or self.past is None or not isinstance(self.at, int):
             raise ValueError("stages are asked for at one date, of a taxonomy and a history")
-        number = self.taxonomy.code(leaf.stage)
-        found = np.zeros(self.customers, dtype=bool)
-        asked = np.arange(self.customers) if among is None else np.flatnonzero(among)
+        stage_code = self.taxonomy.code(leaf.stage)
+        is_in_stage = np.zeros(self.customers, dtype=bool)
+        open_positions = np.arange(self.customers) if among is None else np.flatnonzero(among)
         if leaf.window is None:
-            found[asked] = stage_at(self.taxonomy, self.past, self.at, who=asked) == number
-            return found
+            is_in_stage[open_positions] = (
+                stage_at(self.taxonomy, self.past, self.at, positions=open_positions) == stage_code
+            )
+            return is_in_stage
         if self.stay is not None:
-            long = self.stay.since[asked] <= self.at - leaf.window
-            settled, asked = asked[long], asked[~long]
-            there = stage_at(self.taxonomy, self.past, self.at, who=settled) == number
-            found[settled[there]] = True
+            spans_window = self.stay.since[open_positions] <= self.at - leaf.window
+            unmoved, open_positions = open_positions[spans_window], open_positions[~spans_window]
+            matches = stage_at(self.taxonomy, self.past, self.at, positions=unmoved) == stage_code
+            is_in_stage[unmoved[matches]] = True
         for day in range(self.at - 1, self.at - leaf.window - 1, -1):
             if self.exists_from is not None:
-                asked = asked[self.exists_from[asked] <= day]
-            there = stage_at(self.taxonomy, self.past, day, who=asked) == number
-            found[asked[there]] = True
-            asked = asked[~there]
-        return found
+                open_positions = open_positions[self.exists_from[open_positions] <= day]
+            matches = (
+                stage_at(self.taxonomy, self.past, day, positions=open_positions) == stage_code
+            )
+            is_in_stage[open_positions[matches]] = True
+            open_positions = open_positions[~matches]
+        return is_in_stage
 
 
 def standing_facts(
     taxonomy: Taxonomy, history: History, at: int, *, stay: Stay | None = None
 ) -> StandingFacts:
     """Facts of every customer at a date for all rules of a taxonomy (`stay` saves time)."""
-    needed = history.only(taxonomy.subjects())
+    rule_history = history.only(taxonomy.subjects())
     return StandingFacts(
-        needed.known_before(at), at, at, taxonomy=taxonomy, past=needed,
+        rule_history.known_before(at), at, at, taxonomy=taxonomy, past=rule_history,
         exists_from=history.exists_from, stay=stay,
     )  # fmt: skip
 
 
 def sub_stages(taxonomy: Taxonomy, facts: Facts, code: Array) -> Array:
     """Sub-stage of every customer (object; None where the stage has none that holds)."""
-    found = np.full(len(code), None, dtype=object)
+    sub_stage_names = np.full(len(code), None, dtype=object)
     for number, stage in enumerate(taxonomy.stages):
-        open_ = code == number
+        undecided = code == number
         for sub in stage.sub_stages:
-            match = open_ if sub.rule is None else open_ & facts.holds(sub.rule)
-            found[match] = sub.name
-            open_ &= ~match
-    return found
+            matches = undecided if sub.rule is None else undecided & facts.holds(sub.rule)
+            sub_stage_names[matches] = sub.name
+            undecided &= ~matches
+    return sub_stage_names
 
 
 def flags(taxonomy: Taxonomy, facts: Facts) -> dict[str, Array]:
@@ -125,16 +129,21 @@ class Standing:
 
 def standing(taxonomy: Taxonomy, history: History, at: int, to: int | None = None) -> Standing:
     """Counts at a date and moves to a later one (see `Standing`)."""
-    there = history.exists_from <= at
+    exists = history.exists_from <= at
     names = taxonomy.names
-    first = stage_at(taxonomy, history, at)[there]
-    counts = np.bincount(first, minlength=len(names))
+    first_codes = stage_at(taxonomy, history, at)[exists]
+    counts = np.bincount(first_codes, minlength=len(names))
     moves: dict[str, dict[str, int]] = {}
     if to is not None:
-        second = stage_at(taxonomy, history, to)[there]
-        pairs = np.bincount(first * len(names) + second, minlength=len(names) ** 2)
-        table = pairs.reshape(len(names), len(names)).tolist()
-        moves = {a: dict(zip(names, row, strict=True)) for a, row in zip(names, table, strict=True)}
+        second_codes = stage_at(taxonomy, history, to)[exists]
+        pair_counts = np.bincount(
+            first_codes * len(names) + second_codes, minlength=len(names) ** 2
+        )
+        transition_table = pair_counts.reshape(len(names), len(names)).tolist()
+        moves = {
+            a: dict(zip(names, row, strict=True))
+            for a, row in zip(names, transition_table, strict=True)
+        }
     return Standing(dict(zip(names, counts.tolist(), strict=True)), moves)
 
 
@@ -142,20 +151,22 @@ def stage_path(
     taxonomy: Taxonomy, history: History, days: Sequence[int]
 ) -> Iterator[tuple[int, Array, Array]]:
     """Stages on a grid of dates: the date, the positions of those who exist, and their codes."""
-    needed, first = history.only(taxonomy.stage_subjects()), history.exists_from
-    codes = np.empty((len(days), len(first)), dtype=np.int8)
+    stage_history, exists_from = history.only(taxonomy.stage_subjects()), history.exists_from
+    codes = np.empty((len(days), len(exists_from)), dtype=np.int8)
     # A block of customers stays in the processor's cache while all dates pass over it.
-    for start in range(0, len(first), BLOCK):
-        block = np.arange(start, min(start + BLOCK, len(first)))
-        part = needed.take(block)
+    for start in range(0, len(exists_from), BLOCK):
+        block = np.arange(start, min(start + BLOCK, len(exists_from)))
+        block_history = stage_history.take(block)
         for number, day in enumerate(days):
-            codes[number, block] = stage_at(taxonomy, part, day)
+            codes[number, block] = stage_at(taxonomy, block_history, day)
     for number, day in enumerate(days):
-        who = np.flatnonzero(first <= day)
-        yield day, who, codes[number, who]
+        existing = np.flatnonzero(exists_from <= day)
+        yield day, existing, codes[number, existing]
 
 
-def path_frame(taxonomy: Taxonomy, history: History, day: int, who: Array, code: Array) -> Any:
+def path_frame(
+    taxonomy: Taxonomy, history: History, day: int, positions: Array, code: Array
+) -> Any:
     """One date of a stage path as a table.
 
     Returns
@@ -165,7 +176,7 @@ def path_frame(taxonomy: Taxonomy, history: History, day: int, who: Array, code:
     """
     return pd.DataFrame(
         {
-            "customer_id": history.customers[who].astype(object),
+            "customer_id": history.customers[positions].astype(object),
             "snapshot_at": pd.Timestamp(day_date(day)).as_unit("s"),
             "stage": pd.Categorical.from_codes(code, taxonomy.names),
         }
@@ -201,8 +212,8 @@ def explain(
 
     Sub-stages of that stage and all flags follow.
     """
-    one = history.take(np.array([position]))
-    facts = standing_facts(taxonomy, one, at)
+    customer_history = history.take(np.array([position]))
+    facts = standing_facts(taxonomy, customer_history, at)
     code = int(decide(taxonomy, facts)[0])
     reasons: list[Reason] = []
     for number in taxonomy.order:
@@ -211,9 +222,9 @@ def explain(
         if number == code:
             break
     for sub in taxonomy.stages[code].sub_stages:
-        tried = _tried(sub, "sub-stage", facts, minor_units)
-        reasons += tried
-        if tried[0].holds:
+        sub_stage_reasons = _tried(sub, "sub-stage", facts, minor_units)
+        reasons += sub_stage_reasons
+        if sub_stage_reasons[0].holds:
             break
     for flag in taxonomy.flags:
         reasons += _tried(flag, "flag", facts, minor_units)
@@ -242,9 +253,9 @@ def _steps(rule: Rule, facts: Facts, depth: int, minor_units: int) -> Iterator[R
     elif isinstance(rule, Compare):
         scale = 10.0**minor_units if rule.measure.kind in VALUED else 1.0
         value = float(facts.measure(rule.measure)[0])
-        seen = "missing" if np.isnan(value) else f"{value / scale:g}"
+        shown_value = "missing" if np.isnan(value) else f"{value / scale:g}"
         text = f"{rule.measure} {rule.sign} {rule.constant / scale:g}"
-        yield Reason(depth, text, holds, seen)
+        yield Reason(depth, text, holds, shown_value)
     else:
         yield Reason(depth, str(rule), holds, _seen(rule, facts))
 

@@ -117,11 +117,11 @@ class Taxonomy:
 
     def windows(self) -> list[int]:
         """All finite windows of the rules, days; recency limits count as windows."""
-        found: list[int] = []
+        window_days: list[int] = []
         for stage in self.stages:
             if stage.rule is not None and stage.silent is None:
-                found += [window_of(leaf) or 0 for leaf in leaves(stage.rule)]
-        return sorted({w for w in found if w > 0})
+                window_days += [window_of(leaf) or 0 for leaf in leaves(stage.rule)]
+        return sorted({w for w in window_days if w > 0})
 
     def stage_subjects(self) -> list[Subject]:
         """Subjects that the rules of stages ask for, each once."""
@@ -136,24 +136,26 @@ class Taxonomy:
         """Roles that any rule asks for."""
         return {subject.name for subject in self.subjects() if subject.name in ROLES}
 
-    def not_observable(self, there: Collection[str]) -> list[str]:
+    def not_observable(self, event_names: Collection[str]) -> list[str]:
         """Warnings, one a stage, sub-stage or flag and role that the data lack.
 
         Parameters
         ----------
-        there
+        event_names
             Names of the roles and event types that have events.
         """
-        said = []
+        warnings = []
         for kind, entry in self._entries():
-            missing = sorted({s.name for s in _subjects(entry.rule)} - set(there))
+            missing = sorted({s.name for s in _subjects(entry.rule)} - set(event_names))
             for role in missing:
-                alone = possible(cast(Rule, entry.rule), missing)
+                can_hold = possible(cast(Rule, entry.rule), missing)
                 outcome = (
-                    "the parts of its rule that need it never hold" if alone else "not observable"
+                    "the parts of its rule that need it never hold"
+                    if can_hold
+                    else "not observable"
                 )
-                said.append(f"{kind} {entry.name}: no events of {role}: {outcome}")
-        return said
+                warnings.append(f"{kind} {entry.name}: no events of {role}: {outcome}")
+        return warnings
 
     def _entries(self) -> Iterable[tuple[str, Stage | Named]]:
         for stage in self.stages:

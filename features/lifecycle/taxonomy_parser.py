@@ -36,12 +36,12 @@ def load_taxonomy(config: Config) -> Taxonomy:
     """
     stages = config.stages
     attributes = {*config.attributes(), "channel"} - set(config.sensitive)
-    given = stages if isinstance(stages, StagesFile) else StagesFile(file="")
-    source = read(Path(given.file)) if given.file else Spot(stages, "stages")
+    stages_file = stages if isinstance(stages, StagesFile) else StagesFile(file="")
+    source = read(Path(stages_file.file)) if stages_file.file else Spot(stages, "stages")
     return parse(
         source,
-        given.params,
-        preset=given.preset,
+        stages_file.params,
+        preset=stages_file.preset,
         minor_units=config.minor_units,
         event_types={t for types in config.role_types().values() for t in types},
         attributes=attributes,
@@ -59,41 +59,41 @@ def parse(
 ) -> Taxonomy:
     """A taxonomy from its spot, a preset's name and parameter values (see `load_taxonomy`)."""
     content = source.only(TAXONOMY_KEYS)
-    words = Vocabulary(
+    vocabulary = Vocabulary(
         _parameters(source, params, preset), 10**minor_units, event_types, attributes
     )
     entries = source.at("stages")
     if not isinstance(entries.value, list) or len(entries.value) < 2:
         entries.refuse(found=repr(entries.value), expected="two or more stages")
-    stages = tuple(_stage(entry, words) for entry in entries.each())
+    stages = tuple(_stage(entry, vocabulary) for entry in entries.each())
     names = [stage.name for stage in stages]
     _check_order(names, stages, entries)
-    life = content.get("life_roles", ["purchase"])
-    if not isinstance(life, list) or not life:
-        source.at("life_roles").refuse(found=repr(life), expected="a list of roles")
+    life_roles = content.get("life_roles", ["purchase"])
+    if not isinstance(life_roles, list) or not life_roles:
+        source.at("life_roles").refuse(found=repr(life_roles), expected="a list of roles")
     for role in source.at("life_roles").each() if "life_roles" in content else []:
         _known_role(role)
         if role.value == "sent":
             role.refuse(found="sent", expected="roles of the customer's own doing")
-    buying = content.get("buying_stage", "")
-    if buying not in names:
+    buying_stage = content.get("buying_stage", "")
+    if buying_stage not in names:
         source.at("buying_stage").refuse(
-            found=repr(buying),
+            found=repr(buying_stage),
             expected=f"one of: {', '.join(names)}",
             mend="name the stage that a first purchase leads to",
         )
     pick = content.get("pick", "first")
     if pick not in ("first", "furthest"):
         source.at("pick").refuse(found=repr(pick), expected="first or furthest")
-    flags = _named(source.at("flags"), replace(words, stages=names), can_default=False)
+    flags = _named(source.at("flags"), replace(vocabulary, stages=names), can_default=False)
     taxonomy = Taxonomy(
         name=str(content.get("name", "inline")),
         description=str(content.get("description", "")),
         stages=stages,
-        life_roles=tuple(life),
-        buying_stage=buying,
+        life_roles=tuple(life_roles),
+        buying_stage=buying_stage,
         pick=cast(Literal["first", "furthest"], pick),
-        parameters=words.values,
+        parameters=vocabulary.values,
         flags=flags,
     )
     _check_reach(taxonomy, entries)
@@ -111,10 +111,10 @@ def _parameters(
     places = {name: source.at("params").at(name) for name in content.get("params") or {}}
     declared = ", ".join(places) or "none"
     for name, values in (content.get("presets") or {}).items():
-        chosen = source.at("presets").at(name)
-        chosen.only(set(places))
+        preset_spot = source.at("presets").at(name)
+        preset_spot.only(set(places))
         if name == preset:
-            places |= {key: chosen.at(key) for key in values}
+            places |= {key: preset_spot.at(key) for key in values}
     if preset is not None and preset not in (content.get("presets") or {}):
         Spot(preset, "stages.preset").refuse(
             found=repr(preset),
@@ -127,8 +127,8 @@ def _parameters(
                 found="a parameter that the taxonomy does not use", expected=f"one of: {declared}"
             )
         places[name] = place
-    plain = {k: p.value for k, p in places.items() if not isinstance(p.value, str)}
-    return {name: evaluate(place, plain) for name, place in places.items()}
+    numeric_values = {k: p.value for k, p in places.items() if not isinstance(p.value, str)}
+    return {name: evaluate(place, numeric_values) for name, place in places.items()}
 
 
 def _known_role(spot: Spot) -> str:
@@ -160,27 +160,30 @@ def _check_order(names: list[str], stages: tuple[Stage, ...], entries: Spot) -> 
 
 def _check_reach(taxonomy: Taxonomy, entries: Spot) -> None:
     """Refuse contradictory rules, and stages that an earlier one always takes first."""
-    tried: list[Stage] = []
+    earlier_stages: list[Stage] = []
     for code in taxonomy.order:
         stage, spot = taxonomy.stages[code], entries.at(code).at("when")
         if stage.rule is None:
             continue
-        said = contradiction(stage.rule)
-        if said is not None:
+        contradicting = contradiction(stage.rule)
+        if contradicting is not None:
             spot.refuse(
-                found=f"{stage.name}, whose rule can never hold: {said}",
+                found=f"{stage.name}, whose rule can never hold: {contradicting}",
                 expected="comparisons that can hold together",
                 mend="correct the comparison or the window, or put the parts under `any`",
             )
-        first = next((e for e in tried if e.rule and covers(e.rule, stage.rule)), None)
-        if first is not None:
+        covering_stage = next(
+            (e for e in earlier_stages if e.rule and covers(e.rule, stage.rule)), None
+        )
+        if covering_stage is not None:
             spot.refuse(
                 found=f"{stage.name}, a stage that can never be reached: wherever its rule holds, "
-                f"that of {first.name} holds before it",
+                f"that of {covering_stage.name} holds before it",
                 expected="the narrower rule first",
-                mend=f"move {stage.name} above {first.name}, or narrow the rule of {first.name}",
+                mend=f"move {stage.name} above {covering_stage.name}, or narrow the rule of "
+                f"{covering_stage.name}",
             )
-        tried.append(stage)
+        earlier_stages.append(stage)
 
 
 def _stage(spot: Spot, words: Vocabulary) -> Stage:
@@ -189,14 +192,14 @@ def _stage(spot: Spot, words: Vocabulary) -> Stage:
     rank, silent = spot.value.get("rank", 0), spot.at("silent")
     if isinstance(rank, bool) or not isinstance(rank, int):
         spot.at("rank").refuse(found=repr(rank), expected="a whole number")
-    role = None
+    silent_role = None
     if silent.value is not None and silent.value is not False:
-        role = "purchase" if silent.value is True else _known_role(silent)
+        silent_role = "purchase" if silent.value is True else _known_role(silent)
     return Stage(
         name=named.name,
         rank=rank,
         rule=named.rule,
-        silent=role,
+        silent=silent_role,
         description=named.description,
         sub_stages=_named(spot.at("sub_stages"), words, can_default=True),
         advice=Advice(
@@ -211,25 +214,25 @@ def _named(spot: Spot, words: Vocabulary, *, can_default: bool) -> tuple[Named, 
         return ()
     if not isinstance(spot.value, list):
         spot.refuse(found=repr(spot.value), expected="a list of names with rules")
-    found: list[Named] = []
-    for each in spot.each():
-        each.only(NAMED_KEYS)
-        named = _entry(each, words, can_default=can_default)
-        if any(named.name == other.name for other in found):
-            each.refuse(found=f"{named.name!r} twice", expected="unique names")
-        if found and found[-1].rule is None:
-            each.refuse(
+    entries: list[Named] = []
+    for entry_spot in spot.each():
+        entry_spot.only(NAMED_KEYS)
+        named = _entry(entry_spot, words, can_default=can_default)
+        if any(named.name == other.name for other in entries):
+            entry_spot.refuse(found=f"{named.name!r} twice", expected="unique names")
+        if entries and entries[-1].rule is None:
+            entry_spot.refuse(
                 found=f"{named.name}, which can never be reached: it stands after the default",
                 expected="the default as the last one",
             )
-        said = contradiction(named.rule) if named.rule is not None else None
-        if said is not None:
-            each.at("when").refuse(
-                found=f"{named.name}, whose rule can never hold: {said}",
+        contradicting = contradiction(named.rule) if named.rule is not None else None
+        if contradicting is not None:
+            entry_spot.at("when").refuse(
+                found=f"{named.name}, whose rule can never hold: {contradicting}",
                 expected="comparisons that can hold together",
             )
-        found.append(named)
-    return tuple(found)
+        entries.append(named)
+    return tuple(entries)
 
 
 def _entry(spot: Spot, words: Vocabulary, *, can_default: bool) -> Named:

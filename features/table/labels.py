@@ -197,7 +197,7 @@ def _with_hindsight(
     silent = _silence(taxonomy, known, at, days=task.confirm_days)
     if task.truth == "centred":
         end = at + stage_reach(taxonomy, task)
-        return decide(taxonomy, CentredFacts(known, at, end), instead=silent)
+        return decide(taxonomy, CentredFacts(known, at, end), stage_truths=silent)
     code = stage_at(taxonomy, history, at)
     for number in reversed(taxonomy.silent_codes):
         code = np.where(silent[number], number, code)

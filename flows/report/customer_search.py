@@ -139,7 +139,7 @@ def _told(
     grid = grid_back(at, every_days=EVERY_DAYS, first=at - BACK_DAYS)
     days = timelines(builder, positions, first=at - BACK_DAYS, at=at)
     roles = list(dict.fromkeys(days["role"]))
-    code = stage_at(builder.taxonomy, builder.history, at, who=positions)
+    code = stage_at(builder.taxonomy, builder.history, at, positions=positions)
     why = stage_reasons(
         builder.taxonomy,
         builder.history.take(positions),

@@ -156,12 +156,14 @@ def test_everyone_may_have_a_date_of_their_own(shop: Builder) -> None:
         for first in range(AT - 15, AT + 4):
             at = first + (who * 5) % 4
             for known in (at, at - 4, at - (who % 3) * 3):
-                found = stage_at(shop.taxonomy, shop.history, at, known_before=known, who=who)
+                found = stage_at(shop.taxonomy, shop.history, at, known_before=known, positions=who)
                 assert found.tolist() == one_by_one(names, at, known)
-            found = stage_at(shop.taxonomy, shop.history, at, who=who)
+            found = stage_at(shop.taxonomy, shop.history, at, positions=who)
             assert found.tolist() == one_by_one(names, at, at)
             days = (first, first - 3)
-            found = stage_at(shop.taxonomy, shop.history, days[0], known_before=days[1], who=who)
+            found = stage_at(
+                shop.taxonomy, shop.history, days[0], known_before=days[1], positions=who
+            )
             assert found.tolist() == one_by_one(names, *([day] * len(who) for day in days))
 
 
@@ -179,9 +181,9 @@ def test_a_truth_takes_the_place_of_a_rule(shop: Builder) -> None:
     facts = Facts(shop.history.settled, AT, AT)
     by_rules = decide(shop.taxonomy, facts)
     instead = np.array([True, False, False, True, False, False])
-    found = decide(shop.taxonomy, facts, instead={0: instead})
+    found = decide(shop.taxonomy, facts, stage_truths={0: instead})
     assert (found[instead] == 0).all()
     assert (found[~instead] > 0).all()
     same = ~instead & (by_rules != 0)
     assert (found[same] == by_rules[same]).all()
-    assert decide(shop.taxonomy, facts, instead={}).tolist() == by_rules.tolist()
+    assert decide(shop.taxonomy, facts, stage_truths={}).tolist() == by_rules.tolist()
