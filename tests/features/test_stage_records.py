@@ -88,7 +88,7 @@ def test_a_table_that_is_not_there_or_empty(tmp_path: Path) -> None:
 
 def test_names_that_mean_nothing_are_refused_with_the_mend(tmp_path: Path) -> None:
     told = [*FINE, Record("a", "2021-03-03 12:00", None, "VIP")]
-    with pytest.raises(UserError, match=r"mean nothing here: 'VIP'(.|\n)*lapsed, loyalty"):
+    with pytest.raises(UserError, match=r"taxonomy does not have: 'VIP'(.|\n)*lapsed, loyalty"):
         recorded_builder(BOUGHT, told, tmp_path)
     assert recorded_builder(BOUGHT, told, tmp_path, ignored=["VIP"]).records().code[-1] == -1
     with pytest.raises(UserError, match="names mapped to 'gold'"):
