@@ -31,34 +31,36 @@ def offsets(zone: str, first: int, last: int) -> list[tuple[int, int]]:
         The instant from which each offset holds, and the offset; rising, the first at or before
         `first`.
     """
-    place, step = ZoneInfo(zone), 6 * 3_600
+    zone_info, step = ZoneInfo(zone), 6 * 3_600
 
     def offset(second: int) -> int:
         at = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=second)
-        found = at.astimezone(place).utcoffset()
-        return 0 if found is None else int(found.total_seconds())
+        utc_offset = at.astimezone(zone_info).utcoffset()
+        return 0 if utc_offset is None else int(utc_offset.total_seconds())
 
-    begin, end = first // 1_000_000 - 1, last // 1_000_000 + 1
-    found = [(begin, offset(begin))]
-    for low in range(begin, end, step):
-        high = min(low + step, end)
-        if offset(high) != found[-1][1]:
+    first_second, last_second = first // 1_000_000 - 1, last // 1_000_000 + 1
+    offset_changes = [(first_second, offset(first_second))]
+    for low in range(first_second, last_second, step):
+        high = min(low + step, last_second)
+        if offset(high) != offset_changes[-1][1]:
             while high - low > 1:
                 middle = (low + high) // 2
-                low, high = (middle, high) if offset(middle) == found[-1][1] else (low, middle)
-            found.append((high, offset(high)))
-    return [(second * 1_000_000, shift * 1_000_000) for second, shift in found]
+                low, high = (
+                    (middle, high) if offset(middle) == offset_changes[-1][1] else (low, middle)
+                )
+            offset_changes.append((high, offset(high)))
+    return [(second * 1_000_000, shift * 1_000_000) for second, shift in offset_changes]
 
 
 def local_days(instants: np.ndarray[Any, Any], zone: str) -> np.ndarray[Any, Any]:
     """Local day numbers of instants, given in microseconds since 1970-01-01 UTC."""
     if not len(instants):
         return np.zeros(0, dtype=np.int64)
-    day_us, place = 86_400_000_000, ZoneInfo(zone)
+    day_us, zone_info = 86_400_000_000, ZoneInfo(zone)
     first = int(instants.min() // day_us) - 1
     dates = [day_date(day) for day in range(first, int(instants.max() // day_us) + 3)]
     midnights = np.array(
-        [int(dt.datetime.combine(d, dt.time(), place).timestamp()) * 1_000_000 for d in dates]
+        [int(dt.datetime.combine(d, dt.time(), zone_info).timestamp()) * 1_000_000 for d in dates]
     )
     return first - 1 + np.searchsorted(midnights, instants, side="right")
 

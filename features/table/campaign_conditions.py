@@ -74,14 +74,16 @@ def past(output: Path, config: Config, rules: Mapping[str, Mapping[str, Any]], *
         Where a rule cannot be read; the message names it.
     """
     taxonomy, policy = load_taxonomy(config), config.contact_policy
-    types = required_manifest(output).event_types
+    event_types = required_manifest(output).event_types
     parameters = {**taxonomy.parameters, MEDIAN_GAP: _stored_gap(output, config, at)}
-    read = {name: _read(name, node, config, types, parameters) for name, node in rules.items()}
-    found = of_each(output, config, _Question(read, policy, config.role_types(), at))
+    parsed_rules = {
+        name: _read(name, node, config, event_types, parameters) for name, node in rules.items()
+    }
+    answers = of_each(output, config, _Question(parsed_rules, policy, config.role_types(), at))
     return Past(
-        rules=pd.concat([each.rules for each in found]),
-        contacts=pd.concat([each.contacts for each in found]),
-        sunset=pd.concat([each.sunset for each in found]),
+        rules=pd.concat([each.rules for each in answers]),
+        contacts=pd.concat([each.contacts for each in answers]),
+        sunset=pd.concat([each.sunset for each in answers]),
         parameters=parameters,
     )
 
@@ -96,11 +98,11 @@ class _Question:
     at: int
 
     def __call__(self, tallies: Tallies) -> Past:
-        asked = {s for rule in self.rules.values() for s in subjects_of(rule)}
-        asked |= {_sent(cap.channel) for cap in self.policy.caps}
-        made = history(tallies, self.role_types, asked, choices=False)
-        facts = Facts(made.known_before(self.at), self.at, self.at)
-        index = pd.Index(made.customers.astype(object), name=CUSTOMER)
+        subjects = {s for rule in self.rules.values() for s in subjects_of(rule)}
+        subjects |= {_sent(cap.channel) for cap in self.policy.caps}
+        customer_history = history(tallies, self.role_types, subjects, choices=False)
+        facts = Facts(customer_history.known_before(self.at), self.at, self.at)
+        index = pd.Index(customer_history.customers.astype(object), name=CUSTOMER)
         holds = {name: facts.holds(rule) for name, rule in self.rules.items()}
         sent = {
             number: facts.measure(Measure("count", _sent(cap.channel), cap.days))
@@ -117,8 +119,8 @@ class _Question:
 def _stored_gap(output: Path, config: Config, at: int) -> float:
     """`median_gap` of the stored tallies, of which only purchases are read."""
     role_types = config.role_types()
-    bought = read_days(output, role_types.get("purchase", ()))
-    return median_gap(history(bought, role_types), at)
+    purchases = read_days(output, role_types.get("purchase", ()))
+    return median_gap(history(purchases, role_types), at)
 
 
 def _sent(channel: str | None) -> Subject:
@@ -132,13 +134,13 @@ def _read(
     types: Sequence[str],
     parameters: Mapping[str, float],
 ) -> Rule:
-    words = Vocabulary(
+    vocabulary = Vocabulary(
         values=parameters,
         scale=10**config.minor_units,
         event_types=set(types),
         attributes={*config.attributes(), "channel"} - set(config.sensitive),
     )
-    return read_rule(Spot(node, name), words)
+    return read_rule(Spot(node, name), vocabulary)
 
 
 def median_gap(known: History, at: int) -> float:
@@ -149,28 +151,29 @@ def median_gap(known: History, at: int) -> float:
     rows = known.roles.get("purchase")
     if rows is None:
         return FOREVER
-    before = rows.day < at
-    customer, day = rows.customer[before], rows.day[before]
+    is_before = rows.day < at
+    customer, day = rows.customer[is_before], rows.day[is_before]
     if not len(day):
         return FOREVER
-    second = np.flatnonzero(np.r_[True, customer[1:] != customer[:-1]]) + 1
-    second = second[second < len(day)]
-    second = second[customer[second] == customer[second - 1]]
-    gaps = day[second] - day[second - 1]
+    second_rows = np.flatnonzero(np.r_[True, customer[1:] != customer[:-1]]) + 1
+    second_rows = second_rows[second_rows < len(day)]
+    second_rows = second_rows[customer[second_rows] == customer[second_rows - 1]]
+    gaps = day[second_rows] - day[second_rows - 1]
     return float(np.median(gaps)) if len(gaps) else FOREVER
 
 
 def _given_up(facts: Facts, policy: ContactPolicy) -> Any:
     """Many messages and no sign of life; only where the data could show one."""
-    none = np.zeros(facts.customers, dtype=bool)
+    all_false = np.zeros(facts.customers, dtype=bool)
     rule = policy.sunset
     if rule is None or facts.history.roles.get("touch") is None:
-        return none
+        return all_false
     sends = facts.measure(Measure("count", Subject("sent"), rule.days))
-    alive = sum(
-        (facts.measure(Measure("count", Subject(role), rule.days)) for role in _alive(facts)), none
+    life_signs = sum(
+        (facts.measure(Measure("count", Subject(role), rule.days)) for role in _alive(facts)),
+        all_false,
     )
-    return (sends >= rule.sends) & (alive == 0)
+    return (sends >= rule.sends) & (life_signs == 0)
 
 
 def _alive(facts: Facts) -> Sequence[str]:

@@ -16,8 +16,8 @@ def involuntary_subjects(task: ChurnTask) -> list[Subject]:
 
 def under_contract(view: View) -> Array:
     """Whether each customer bought, and has not cancelled since: on the day of it or later."""
-    bought, cancelled = view.last("purchase", 0).last_day, view.last("cancel", 0).last_day
-    return (bought > FAR_PAST) & ~((cancelled > FAR_PAST) & (cancelled >= bought))
+    last_purchase, last_cancel = view.last("purchase", 0).last_day, view.last("cancel", 0).last_day
+    return (last_purchase > FAR_PAST) & ~((last_cancel > FAR_PAST) & (last_cancel >= last_purchase))
 
 
 def cancels(matured: History, task: ChurnTask, at: int) -> Array:
@@ -41,7 +41,7 @@ def cancels(matured: History, task: ChurnTask, at: int) -> Array:
         return matured.exists_from < 0
     count = Window(rows, at, end).count
     for subject in involuntary_subjects(task):
-        forced = matured.rows(subject)
-        if forced is not None:
-            count = count - Window(forced, at, end).count
+        involuntary = matured.rows(subject)
+        if involuntary is not None:
+            count = count - Window(involuntary, at, end).count
     return count > 0

@@ -75,13 +75,13 @@ class Blocks:
 
     def ends(self, number: int) -> tuple[str, str | None]:
         """First id of a block, and the first id after it (None: it is the last)."""
-        after = self.bounds[number + 1] if number + 1 < len(self) else None
-        return self.bounds[number], after
+        next_bound = self.bounds[number + 1] if number + 1 < len(self) else None
+        return self.bounds[number], next_bound
 
     def opened(self, number: int, everybody: Everybody | None = None) -> Builder:
         """Builder of the customers of a block, who come out as they would among everybody."""
-        known = self.builder if everybody is None else self.builder.among(everybody)
-        return known.with_customers(self.tallies(number))
+        builder = self.builder if everybody is None else self.builder.among(everybody)
+        return builder.with_customers(self.tallies(number))
 
     def part(self, number: int, at: int, delay: int = 0, *, aside: bool = False) -> Path:
         """File of a block's features at a snapshot, before or after the snapshot is whole."""
@@ -91,16 +91,16 @@ class Blocks:
 
     def begin(self, at: int, delay: int = 0) -> None:
         """Make room for the parts of a snapshot; what a killed run left there goes."""
-        aside = self.part(0, at, delay, aside=True).parent
-        remove(aside)
-        aside.mkdir(parents=True)
+        unfinished = self.part(0, at, delay, aside=True).parent
+        remove(unfinished)
+        unfinished.mkdir(parents=True)
 
     def put_in_place(self, at: int, delay: int = 0) -> None:
         """Make a snapshot count of which all parts are written aside."""
-        place = feature_file(self.folder, at, delay)
+        snapshot = feature_file(self.folder, at, delay)
         boundary("snapshot written")
-        remove(place)
-        os.replace(place.with_suffix(".partial"), place)
+        remove(snapshot)
+        os.replace(snapshot.with_suffix(".partial"), snapshot)
 
 
 def too_large(output: Path, config: Config) -> bool:
@@ -123,9 +123,11 @@ def open_blocks(output: Path, config: Config) -> Blocks:
     builder = outlined(config, manifest, daily, lambda row: row.to_pyarrow().to_pylist()[0])
     customers = daily.select("customer_id").distinct().to_pyarrow()["customer_id"]
     ids = np.sort(pc.cast(customers, "string").to_numpy(zero_copy_only=False).astype(str))
-    each = _bytes(folder / TALLIES) / max(len(ids), 1)
-    size = max(math.floor(config.memory_bytes / config.threads / each), LEAST_CUSTOMERS)
-    return Blocks(folder, builder, manifest.segments, tuple(_even(ids, size)))
+    bytes_per_customer = _bytes(folder / TALLIES) / max(len(ids), 1)
+    block_size = max(
+        math.floor(config.memory_bytes / config.threads / bytes_per_customer), LEAST_CUSTOMERS
+    )
+    return Blocks(folder, builder, manifest.segments, tuple(_even(ids, block_size)))
 
 
 def of_each(output: Path, config: Config, ask: Callable[[Tallies], Answer]) -> list[Answer]:

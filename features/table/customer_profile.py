@@ -84,15 +84,15 @@ def profile(
         ``preferred_*`` and ``interest_*`` (with ``_share`` and ``_n``), preferred_channel, flags,
         score_quality. Null: never in another stage; never bought; nothing chosen.
     """
-    known = history.known_before(at)
+    known_history = history.known_before(at)
     positions = existing(history, at)
-    view = View(known, at, spec.minor_units)
+    view = View(known_history, at, spec.minor_units)
     stay = present_stay(taxonomy, history, at)
     facts = standing_facts(taxonomy, history, at, stay=stay)
     sub_stage = sub_stages(taxonomy, facts, decide(taxonomy, facts))
     names = np.array([*taxonomy.names, None], dtype=object)
     previous = names[stay.previous]  # code -1 takes the last name, which stands for none
-    days = view.purchases
+    purchase_days = view.purchases
     columns: dict[str, object] = {
         "data_through": snapshot_stamp(data_through),
         "sub_stage": sub_stage[positions],
@@ -100,8 +100,10 @@ def profile(
         "previous_stage": previous[positions],
         "stage_change_cause": stay.cause[positions],
         "historic_clv": net_spend(view, refunds=refunds)[positions],
-        "average_order_value": days.mean(days.customer, days.amount)[positions],
-        "average_days_between_orders": days.mean(*days.gaps)[positions],
+        "average_order_value": purchase_days.mean(purchase_days.customer, purchase_days.amount)[
+            positions
+        ],
+        "average_days_between_orders": purchase_days.mean(*purchase_days.gaps)[positions],
         "flags": _flag_lists(flags(taxonomy, facts), view.customers)[positions],
         "score_quality": _quality(view)[positions],
     }
@@ -112,15 +114,15 @@ def profile(
 
 def _flag_lists(truth: Mapping[str, Array], customers: int) -> Array:
     """JSON list of the flags that hold, one a customer; equal lists are made once."""
-    mask = np.zeros(customers, dtype=np.int64)
+    flag_bits = np.zeros(customers, dtype=np.int64)
     for bit, holds in enumerate(truth.values()):
-        mask |= holds.astype(np.int64) << bit
-    combinations, which = np.unique(mask, return_inverse=True)
+        flag_bits |= holds.astype(np.int64) << bit
+    combinations, combination_of = np.unique(flag_bits, return_inverse=True)
     texts = [
         json.dumps([name for bit, name in enumerate(truth) if int(combination) >> bit & 1])
         for combination in combinations
     ]
-    return np.array(texts, dtype=object)[which]
+    return np.array(texts, dtype=object)[combination_of]
 
 
 def _stamps(days: Array) -> Array:
@@ -128,10 +130,10 @@ def _stamps(days: Array) -> Array:
 
 
 def _quality(view: View) -> Array:
-    first = np.full(view.customers, np.inf)
+    first_day = np.full(view.customers, np.inf)
     for role in view.history.roles:
         day = view.last(role, 0).first_day
-        first = np.where(day > FAR_PAST, np.minimum(first, day), first)
-    cold = view.at - first < COLD_DAYS
+        first_day = np.where(day > FAR_PAST, np.minimum(first_day, day), first_day)
+    cold = view.at - first_day < COLD_DAYS
     thin = view.purchases.n <= THIN_PURCHASE_DAYS
     return np.where(cold, "cold", np.where(thin, "thin", "ok")).astype(object)

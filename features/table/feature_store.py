@@ -90,10 +90,10 @@ class Archive:
         frame = self.builder.features(at, delay=delay)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Named after the process: workers may build the same snapshot side by side.
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        frame.to_parquet(partial, index=False)
+        unfinished = path.with_suffix(f".{os.getpid()}.partial")
+        frame.to_parquet(unfinished, index=False)
         boundary("snapshot written")
-        os.replace(partial, path)
+        os.replace(unfinished, path)
         return frame
 
     def path(self, at: int, delay: int = 0) -> Path:
@@ -121,11 +121,11 @@ class Archive:
         if customers is not None:
             filters.append(("customer_id", "in", list(customers)))
         columns = ["customer_id", "event_type", "day", "count"]
-        parts = [
+        segment_rows = [
             pd.read_parquet(path, columns=columns, filters=filters)
             for path in segments.files(self.folder / TALLIES, "daily")
         ]
-        rows = pd.concat([part.astype(_TEXTS) for part in parts], ignore_index=True)
+        rows = pd.concat([part.astype(_TEXTS) for part in segment_rows], ignore_index=True)
         # An order learned in parts has parts of which some only change its value.
         return rows[rows["count"] != 0].reset_index(drop=True)
 
@@ -145,8 +145,8 @@ class Archive:
 
 def read_features(path: Path, customers: Sequence[str] | None = None) -> pd.DataFrame:
     """Stored feature frame of a snapshot, in the order of ids; of some customers or all."""
-    only = None if customers is None else [(CUSTOMER, "in", list(customers))]
-    frame = pd.read_parquet(path, filters=only)
+    filters = None if customers is None else [(CUSTOMER, "in", list(customers))]
+    frame = pd.read_parquet(path, filters=filters)
     frame[SNAPSHOT] = frame[SNAPSHOT].astype("datetime64[s]")
     if path.is_dir():  # written by several machines or processes, each its own customers
         frame = frame.sort_values(CUSTOMER, ignore_index=True)
@@ -180,9 +180,9 @@ def store(
         segments.write(fresh.folder, segments.name_of(0), tallies)
         if records is not None:
             write_records(records, fresh.folder / RECORDS)
-        known = manifest or Manifest(recipe="", latest=0, files=(), others={})
+        known_manifest = manifest or Manifest(recipe="", latest=0, files=(), others={})
         fresh.counts = counts
-        fresh.manifest = replace(known, event_types=_event_types(tallies))
+        fresh.manifest = replace(known_manifest, event_types=_event_types(tallies))
     return Archive(output / FOLDER, builder)
 
 
@@ -209,12 +209,12 @@ def replacing(output: Path) -> Iterator[Fresh]:
     folder = output / FOLDER
     fresh = fresh_of(folder)
     shutil.rmtree(fresh, ignore_errors=True)
-    made = Fresh(fresh / TALLIES)
-    yield made
-    assert made.manifest is not None
-    _write_counts(fresh, made.counts)
+    fresh_tallies = Fresh(fresh / TALLIES)
+    yield fresh_tallies
+    assert fresh_tallies.manifest is not None
+    _write_counts(fresh, fresh_tallies.counts)
     boundary("tallies written")
-    replace(made.manifest, segments=(segments.name_of(0),)).save(fresh / TALLIES)
+    replace(fresh_tallies.manifest, segments=(segments.name_of(0),)).save(fresh / TALLIES)
     replace_folder(folder, whole=WHOLE)
 
 
@@ -245,8 +245,8 @@ def extend(
     if len(grown.segments) > segments.MOST:
         grown = replace(grown, segments=(segments.put_together(folder / TALLIES, grown),))
     # First the snapshots go: killed here, the old tallies build them again as they were.
-    known = 0 if types != manifest.event_types else _first_learned(tallies)
-    removed = drop_snapshots(folder, after=known)
+    last_unchanged = 0 if types != manifest.event_types else _first_learned(tallies)
+    removed = drop_snapshots(folder, after=last_unchanged)
     boundary("snapshots dropped")
     _write_counts(folder, counts)
     boundary("counts written")
@@ -273,10 +273,10 @@ def _first_learned(tallies: Tallies) -> int:
 
 def drop_snapshots(folder: Path, *, after: int) -> int:
     """Remove the stored snapshots later than a day; gives how many there were."""
-    found = list(folder.glob("snapshots/snapshot_at=*"))
+    snapshot_folders = list(folder.glob("snapshots/snapshot_at=*"))
     outdated = [
         place
-        for place in found
+        for place in snapshot_folders
         if day_number(dt.date.fromisoformat(place.name.split("=", 1)[1])) > after
     ]
     for place in outdated:
@@ -344,8 +344,8 @@ def required_manifest(output: Path) -> Manifest:
 
 def roles_there(config: Config, manifest: Manifest) -> tuple[str, ...]:
     """Roles that have events, in the order of `ROLES`."""
-    there = roles_of(config.role_types(), manifest.event_types)
-    return tuple(role for role in ROLES if role in there)
+    present_roles = roles_of(config.role_types(), manifest.event_types)
+    return tuple(role for role in ROLES if role in present_roles)
 
 
 def stored_spec(output: Path, config: Config) -> FeatureSpec:
@@ -370,11 +370,15 @@ def outlined(
     first_row
         Gives the one row of an aggregate of it.
     """
-    there = roles_of(config.role_types(), manifest.event_types)
-    mapped = daily.event_type.isin(sorted({name for names in there.values() for name in names}))
-    found = first_row(
-        daily.agg(first=daily.day.min(where=mapped), last=daily.day.max(where=mapped))
+    present_roles = roles_of(config.role_types(), manifest.event_types)
+    has_role = daily.event_type.isin(
+        sorted({name for names in present_roles.values() for name in names})
     )
-    through = config.data_through
-    last = found["last"] if through is None else day_number(through)
-    return Builder.outline(config, roles_there(config, manifest), Span(found["first"], last))
+    day_range = first_row(
+        daily.agg(first=daily.day.min(where=has_role), last=daily.day.max(where=has_role))
+    )
+    data_through = config.data_through
+    last_day = day_range["last"] if data_through is None else day_number(data_through)
+    return Builder.outline(
+        config, roles_there(config, manifest), Span(day_range["first"], last_day)
+    )

@@ -51,12 +51,12 @@ def churn_labels(
         customer_id, snapshot_at, label_end_at, no_purchase (0 or 1; by cancel events: cancelled);
         one row an eligible customer.
     """
-    end = at + task.horizon_days
+    label_end = at + task.horizon_days
     positions = existing(history, at)
     eligible = churn_population(View(history.known_before(at), at, 0), task, activity_days)
     positions = positions[eligible[positions]]
-    frame = _frame(history, positions, at, end)
-    matured = history.known_before(end + settle_days)
+    frame = _frame(history, positions, at, label_end)
+    matured = history.known_before(label_end + settle_days)
     if task.by == "cancel":
         churned = cancels(matured, task, at)
     else:
@@ -89,9 +89,9 @@ def clv_labels(
         customer_id, snapshot_at, label_end_at, spend (major units; floor 0 a customer and
         horizon), orders (days with an order).
     """
-    end = at + horizon_days
+    label_end = at + horizon_days
     positions = existing(history, at)
-    matured = history.known_before(end + settle_days)
+    matured = history.known_before(label_end + settle_days)
     spend = np.zeros(len(history.customers), dtype=np.int64)
     orders = np.zeros(len(history.customers), dtype=np.int64)
     for role in MONEY_ROLES if refunds == "net" else ("purchase",):
@@ -99,7 +99,7 @@ def clv_labels(
         if window is not None:
             spend = spend + window.value
             orders = window.days if role == "purchase" else orders
-    frame = _frame(history, positions, at, end)
+    frame = _frame(history, positions, at, label_end)
     frame["spend"] = np.maximum(spend[positions], 0) / 10.0**minor_units
     frame["orders"] = orders[positions].astype(np.float64)
     return frame
@@ -130,27 +130,33 @@ class CentredFacts(Facts):
         # "at most n days ago" is a window of n days, "fewer than n" one of n - 1.
         days = int(compare.constant) - (compare.sign in ("<", ">="))
         window = self.window(compare.measure.subject, max(days, 0))
-        within = np.zeros(self.customers, dtype=bool) if window is None else window.count > 0
+        in_window = np.zeros(self.customers, dtype=bool) if window is None else window.count > 0
         if compare.sign in ("<", "<="):
-            return within
-        ever = self.window(compare.measure.subject, None)
-        known = np.zeros(self.customers, dtype=bool) if ever is None else ever.count > 0
-        return known & ~within
+            return in_window
+        lifetime_window = self.window(compare.measure.subject, None)
+        has_event = (
+            np.zeros(self.customers, dtype=bool)
+            if lifetime_window is None
+            else lifetime_window.count > 0
+        )
+        return has_event & ~in_window
 
 
 def _silence(taxonomy: Taxonomy, history: History, at: int, *, days: int) -> dict[int, Array]:
     """By silent stage: whether the customer, who once did what the stage asks, shows no life."""
-    alive = np.zeros(len(history.customers), dtype=bool)
+    shows_life = np.zeros(len(history.customers), dtype=bool)
     for role in taxonomy.life_roles:
         window = _after(history, role, at, days)
         if window is not None:
-            alive |= window.count > 0
-    silent = {}
+            shows_life |= window.count > 0
+    silence_by_stage = {}
     for code in taxonomy.silent_codes:
         rows = history.roles.get(str(taxonomy.stages[code].silent))
-        before = Window(rows, FAR_PAST + 1, at).count > 0 if rows is not None else ~alive & False
-        silent[code] = before & ~alive
-    return silent
+        acted_before = (
+            Window(rows, FAR_PAST + 1, at).count > 0 if rows is not None else ~shows_life & False
+        )
+        silence_by_stage[code] = acted_before & ~shows_life
+    return silence_by_stage
 
 
 def stage_reach(taxonomy: Taxonomy, task: StageTask) -> int:
@@ -179,14 +185,14 @@ def stage_labels(
     DataFrame
         customer_id, snapshot_at, label_end_at, truth_code; everyone who exists.
     """
-    end = at + stage_reach(taxonomy, task)
+    label_end = at + stage_reach(taxonomy, task)
     positions = existing(history, at)
-    known = history.known_before(end + settle_days)
+    matured = history.known_before(label_end + settle_days)
     if task.truth == "late":
-        code = decide(taxonomy, Facts(known, at, at))
+        code = decide(taxonomy, Facts(matured, at, at))
     else:
-        code = _with_hindsight(history, known, taxonomy, at, task)
-    frame = _frame(history, positions, at, end)
+        code = _with_hindsight(history, matured, taxonomy, at, task)
+    frame = _frame(history, positions, at, label_end)
     frame["truth_code"] = code[positions].astype(np.float64)
     return frame
 
@@ -194,13 +200,13 @@ def stage_labels(
 def _with_hindsight(
     history: History, known: History, taxonomy: Taxonomy, at: int, task: StageTask
 ) -> Array:
-    silent = _silence(taxonomy, known, at, days=task.confirm_days)
+    silence_by_stage = _silence(taxonomy, known, at, days=task.confirm_days)
     if task.truth == "centred":
-        end = at + stage_reach(taxonomy, task)
-        return decide(taxonomy, CentredFacts(known, at, end), stage_truths=silent)
+        label_end = at + stage_reach(taxonomy, task)
+        return decide(taxonomy, CentredFacts(known, at, label_end), stage_truths=silence_by_stage)
     code = stage_at(taxonomy, history, at)
     for number in reversed(taxonomy.silent_codes):
-        code = np.where(silent[number], number, code)
+        code = np.where(silence_by_stage[number], number, code)
     return code
 
 
@@ -240,13 +246,13 @@ def transition_labels(
         change); everyone who exists.
     """
     positions = existing(history, at)
-    now = stage_at(taxonomy, history, at)
-    then, period = np.full(len(now), -1), np.zeros(len(now), dtype=np.int64)
-    for k in range(1, periods + 1):
-        later = stage_at(taxonomy, history, at + k * period_days)
-        moved = (period == 0) & (later != now)
-        then[moved], period[moved] = later[moved], k
+    code_now = stage_at(taxonomy, history, at)
+    next_code, period = np.full(len(code_now), -1), np.zeros(len(code_now), dtype=np.int64)
+    for number in range(1, periods + 1):
+        later_code = stage_at(taxonomy, history, at + number * period_days)
+        moved = (period == 0) & (later_code != code_now)
+        next_code[moved], period[moved] = later_code[moved], number
     frame = _frame(history, positions, at, at + periods * period_days)
-    frame["next_code"] = then[positions].astype(np.float64)
+    frame["next_code"] = next_code[positions].astype(np.float64)
     frame["period"] = period[positions].astype(np.float64)
     return frame

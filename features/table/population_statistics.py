@@ -79,45 +79,53 @@ class Everybody:
             "responses": dict(self.responses),
         }
 
-    def liking(self, kind: str, made: Choosing) -> tuple[Choosing, Population]:
+    def liking(self, kind: str, choosing: Choosing) -> tuple[Choosing, Population]:
         """Some customers' choices in codes that also name what only others chose, and the shares.
 
         Codes keep the order of the names, so that ties fall as among everybody.
         """
-        known = self.likings.get(kind, {})
-        values = {value for each in known.values() for value in each["shares"]}
-        names = np.array(sorted(values | set(made.names.tolist())), dtype=str)
-        attributes = np.array(sorted(set(known) | set(made.attributes.tolist())), dtype=str)
+        known_shares = self.likings.get(kind, {})
+        values = {value for each in known_shares.values() for value in each["shares"]}
+        names = np.array(sorted(values | set(choosing.names.tolist())), dtype=str)
+        attributes = np.array(
+            sorted(set(known_shares) | set(choosing.attributes.tolist())), dtype=str
+        )
         shares = np.zeros((len(attributes), len(names)))
         weight = np.full(len(attributes), USUAL_WEIGHT)
         for row, attribute in enumerate(attributes.tolist()):
-            if attribute in known:
-                found = known[attribute]["shares"]
-                places = np.searchsorted(names, np.array(list(found), dtype=str))
-                shares[row, places] = list(found.values())
-                weight[row] = known[attribute]["weight"]
-        return recoded(made, names, attributes), Population(shares, weight)
+            if attribute in known_shares:
+                attribute_shares = known_shares[attribute]["shares"]
+                columns = np.searchsorted(names, np.array(list(attribute_shares), dtype=str))
+                shares[row, columns] = list(attribute_shares.values())
+                weight[row] = known_shares[attribute]["weight"]
+        return recoded(choosing, names, attributes), Population(shares, weight)
 
 
 def sums(view: View) -> dict[str, Any]:
     """What the facts of everybody are made of: JSON-able, and additive over shards of customers."""
-    made = {kind: view.chosen(kind) for kind in ("bought", "viewed")}
-    choices = {kind: vars(ChoiceSums.of(each)) for kind, each in made.items() if each is not None}
+    choices_by_kind = {kind: view.chosen(kind) for kind in ("bought", "viewed")}
+    choices = {
+        kind: vars(ChoiceSums.of(each))
+        for kind, each in choices_by_kind.items()
+        if each is not None
+    }
     sends, answers = response_sums(view)
     return {"choices": choices, "sends": sends, "answers": answers}
 
 
-def _by_name(made: Choosing) -> dict[str, Any]:
-    return _named(made.attributes.tolist(), made.names.tolist(), population(made))
+def _by_name(choosing: Choosing) -> dict[str, Any]:
+    return _named(choosing.attributes.tolist(), choosing.names.tolist(), population(choosing))
 
 
-def _named(attributes: list[str], names: list[str], everybody: Population) -> dict[str, Any]:
+def _named(
+    attributes: list[str], names: list[str], population_shares: Population
+) -> dict[str, Any]:
     return {
         attribute: {
-            "weight": float(everybody.weight[row]),
+            "weight": float(population_shares.weight[row]),
             "shares": {
-                names[at]: float(everybody.shares[row, at])
-                for at in np.flatnonzero(everybody.shares[row])
+                names[at]: float(population_shares.shares[row, at])
+                for at in np.flatnonzero(population_shares.shares[row])
             },
         }
         for row, attribute in enumerate(attributes)

@@ -38,21 +38,26 @@ class _Sends:
 
 def response_sums(view: View) -> tuple[dict[str, float], dict[str, float]]:
     """Messages sent in each channel, and those answered, by its name; additive over customers."""
-    sent, made = view.chosen("sent"), _Sends.of(view)
+    sent, sends_and_answers = view.chosen("sent"), _Sends.of(view)
     if sent is None:
         return {}, {}
-    if made is None:  # nobody here touched anything; elsewhere somebody may have
+    if sends_and_answers is None:  # nobody here touched anything; elsewhere somebody may have
         groups = _groups(sent)
         codes, names = sent.choice[groups], sent.names.tolist()
         counts = np.bincount(codes, sent.count[groups], len(names))
-        found = {names[at]: float(counts[at]) for at in np.flatnonzero(counts)}
-        return found, dict.fromkeys(found, 0.0)
-    channel, size = made.sent.choice[made.groups], len(made.sent.names)
-    names = made.sent.names.tolist()
-    sends = np.bincount(channel, made.sends, size)
-    answers = np.bincount(channel, made.answers, size)
-    there = np.flatnonzero(sends)
-    first, second = ({names[at]: float(each[at]) for at in there} for each in (sends, answers))
+        sent_by_channel = {names[at]: float(counts[at]) for at in np.flatnonzero(counts)}
+        return sent_by_channel, dict.fromkeys(sent_by_channel, 0.0)
+    channel, size = (
+        sends_and_answers.sent.choice[sends_and_answers.groups],
+        len(sends_and_answers.sent.names),
+    )
+    names = sends_and_answers.sent.names.tolist()
+    sends = np.bincount(channel, sends_and_answers.sends, size)
+    answers = np.bincount(channel, sends_and_answers.answers, size)
+    channel_codes = np.flatnonzero(sends)
+    first, second = (
+        {names[at]: float(each[at]) for at in channel_codes} for each in (sends, answers)
+    )
     return first, second
 
 
@@ -74,28 +79,30 @@ def preferred_channel(view: View, usual: Mapping[str, float] | None = None) -> A
     customer was written to, and only of customers who answered in one of them; of the others it is
     the channel of most touches and intents, else of most purchases; None where none is known.
     """
-    found = np.full(view.customers, None, dtype=object)
+    channels = np.full(view.customers, None, dtype=object)
     for kind in ("bought", "viewed"):
-        made = view.chosen(kind)
-        if made is not None:
-            groups = _groups(made)
-            _write_best(found, made, groups, made.count[groups])
+        choosing = view.chosen(kind)
+        if choosing is not None:
+            groups = _groups(choosing)
+            _write_best(channels, choosing, groups, choosing.count[groups])
     sends = _Sends.of(view)
     if sends is None:
-        return found
+        return channels
     usual = response_rates(view) if usual is None else usual
     by_code = np.array([usual.get(name, 0.0) for name in sends.sent.names.tolist()])
-    theirs = by_code[sends.sent.choice[sends.groups]]
-    rate = (sends.answers + RESPONSE_WEIGHT * theirs) / (sends.sends + RESPONSE_WEIGHT)
-    mine = np.bincount(sends.position, sends.answers, view.customers) > 0
-    there = mine[sends.position]
-    _write_best(found, sends.sent, sends.groups[there], rate[there])
-    return found
+    usual_rates = by_code[sends.sent.choice[sends.groups]]
+    rate = (sends.answers + RESPONSE_WEIGHT * usual_rates) / (sends.sends + RESPONSE_WEIGHT)
+    has_answered = np.bincount(sends.position, sends.answers, view.customers) > 0
+    of_answerers = has_answered[sends.position]
+    _write_best(channels, sends.sent, sends.groups[of_answerers], rate[of_answerers])
+    return channels
 
 
-def _groups(made: Choosing) -> Array:
-    code = np.flatnonzero(made.attributes == "channel")
-    return np.flatnonzero(made.attribute == code[0]) if len(code) else np.zeros(0, dtype=np.int64)
+def _groups(choosing: Choosing) -> Array:
+    code = np.flatnonzero(choosing.attributes == "channel")
+    return (
+        np.flatnonzero(choosing.attribute == code[0]) if len(code) else np.zeros(0, dtype=np.int64)
+    )
 
 
 def _answers(touched: Choosing, position: Array, channel: Array) -> Array:
@@ -105,15 +112,15 @@ def _answers(touched: Choosing, position: Array, channel: Array) -> Array:
         return np.zeros(len(position))
     size = len(touched.names)
     key = touched.position[touched.cell[groups]] * size + touched.choice[groups]  # rising
-    at = np.minimum(np.searchsorted(touched.names, channel), size - 1)
-    wanted = position * size + at
-    row = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-    same = (key[row] == wanted) & (touched.names[at] == channel)
-    return np.where(same, touched.count[groups][row], 0.0)
+    channel_codes = np.minimum(np.searchsorted(touched.names, channel), size - 1)
+    wanted_keys = position * size + channel_codes
+    row = np.minimum(np.searchsorted(key, wanted_keys), len(key) - 1)
+    is_match = (key[row] == wanted_keys) & (touched.names[channel_codes] == channel)
+    return np.where(is_match, touched.count[groups][row], 0.0)
 
 
-def _write_best(found: Array, made: Choosing, groups: Array, score: Array) -> None:
+def _write_best(channels: Array, choosing: Choosing, groups: Array, score: Array) -> None:
     """Write the channel of the highest score of each customer; ties go to the first by name."""
-    position = made.position[made.cell[groups]]
-    order = np.lexsort([-made.choice[groups], score, position])
-    found[position[order]] = made.names[made.choice[groups][order]]
+    position = choosing.position[choosing.cell[groups]]
+    order = np.lexsort([-choosing.choice[groups], score, position])
+    channels[position[order]] = choosing.names[choosing.choice[groups][order]]

@@ -49,19 +49,21 @@ def _favourites(
     everybody: Everybody | None,
 ) -> dict[str, Array]:
     columns: dict[str, Array] = {}
-    made, best = view.chosen(kind), None
-    if made is not None:
-        others = None if everybody is None else everybody.liking(kind, made)
-        made, shares = (made, population(made)) if others is None else others
-        best = likely(made, shares)
+    choosing, likeliest = view.chosen(kind), None
+    if choosing is not None:
+        population_view = None if everybody is None else everybody.liking(kind, choosing)
+        choosing, shares = (
+            (choosing, population(choosing)) if population_view is None else population_view
+        )
+        likeliest = likely(choosing, shares)
     for attribute in attributes:
         name = np.full(view.customers, None, dtype=object)
         share, n = np.full(view.customers, np.nan), np.zeros(view.customers)
-        if made is not None and best is not None:
-            cells = made.of(attribute)
-            where = made.position[cells]
-            name[where] = made.names[best.choice[cells]]
-            share[where], n[where] = best.share[cells], made.total[cells]
+        if choosing is not None and likeliest is not None:
+            cells = choosing.of(attribute)
+            positions = choosing.position[cells]
+            name[positions] = choosing.names[likeliest.choice[cells]]
+            share[positions], n[positions] = likeliest.share[cells], choosing.total[cells]
         columns |= {
             f"{prefix}_{attribute}": name,
             f"{prefix}_{attribute}_share": share,

@@ -43,17 +43,22 @@ class Margins:
         table = products(config, at)
         if table is None or table["margin"].isna().all():
             return None
-        known = table[table["margin"].notna()]
-        names = [n for n in (PRODUCT, *table.columns) if n in config.attributes() and n in known]
-        found = {name: known.groupby(known[name].astype(str))["margin"].mean() for name in names}
-        if not found:
-            return None
-        told = {
-            name: float(known[name].astype(str).map(shares).var(ddof=0))
-            for name, shares in found.items()
+        known_margins = table[table["margin"].notna()]
+        attributes = [
+            n for n in (PRODUCT, *table.columns) if n in config.attributes() and n in known_margins
+        ]
+        shares_by_attribute = {
+            name: known_margins.groupby(known_margins[name].astype(str))["margin"].mean()
+            for name in attributes
         }
-        best = max(found, key=lambda name: told[name])
-        return cls(best, found[best])
+        if not shares_by_attribute:
+            return None
+        variance_by_attribute = {
+            name: float(known_margins[name].astype(str).map(shares).var(ddof=0))
+            for name, shares in shares_by_attribute.items()
+        }
+        most_telling = max(shares_by_attribute, key=lambda name: variance_by_attribute[name])
+        return cls(most_telling, shares_by_attribute[most_telling])
 
 
 def bought(output: Path, config: Config, margins: Margins, *, before: int) -> pd.DataFrame:
@@ -100,8 +105,8 @@ def margin_shares(output: Path, config: Config, *, at: int, day: dt.date) -> Any
     lines = float(totals["lines"].sum())
     if lines == 0:
         return None
-    everybody = float(totals["earned"].sum()) / lines
-    return (totals["earned"] + BESIDE * everybody) / (totals["lines"] + BESIDE)
+    population_share = float(totals["earned"].sum()) / lines
+    return (totals["earned"] + BESIDE * population_share) / (totals["lines"] + BESIDE)
 
 
 def earned(
@@ -126,16 +131,16 @@ def earned(
         return shares.tolist()
     rows = bought(output, config, margins, before=day_number(day))
     by_customer = rows.set_index("customer_id")
-    first = pd.to_datetime(entries["entered_at"]).map(lambda at: day_number(at.date()))
+    first_days = pd.to_datetime(entries["entered_at"]).map(lambda at: day_number(at.date()))
     frame = pd.DataFrame(
         {
             "entry": np.arange(len(entries)),
             "customer_id": entries["customer_id"].astype(str).to_numpy(),
-            "first": first.to_numpy(dtype=np.int64),
+            "first": first_days.to_numpy(dtype=np.int64),
             "days": entries["within_days"].to_numpy(dtype=np.int64),
         }
     ).merge(by_customer, left_on="customer_id", right_index=True)
-    inside = (frame["day"] >= frame["first"]) & (frame["day"] < frame["first"] + frame["days"])
-    totals = frame[inside].groupby("entry")[["lines", "earned"]].sum()
+    is_within = (frame["day"] >= frame["first"]) & (frame["day"] < frame["first"] + frame["days"])
+    totals = frame[is_within].groupby("entry")[["lines", "earned"]].sum()
     shares[totals.index.to_numpy()] = (totals["earned"] / totals["lines"]).to_numpy()
     return shares.tolist()

@@ -75,25 +75,33 @@ class Builder:
         """
         taxonomy = load_taxonomy(config)
         links = [] if config.identities is None else [LINKS]
-        forced = involuntary_subjects(config.churn)
-        made = history(tallies, config.role_types(), [*taxonomy.subjects(), *links, *forced])
+        involuntary = involuntary_subjects(config.churn)
+        customer_history = history(
+            tallies, config.role_types(), [*taxonomy.subjects(), *links, *involuntary]
+        )
         recorded = None
         if records is not None and config.stage.truth == "history":
-            recorded = stage_records(records, declared(config), taxonomy, made.customers)
-        return cls(config, taxonomy, made, recorded)
+            recorded = stage_records(
+                records, declared(config), taxonomy, customer_history.customers
+            )
+        return cls(config, taxonomy, customer_history, recorded)
 
     @classmethod
     def of_some(cls, config: Config, tallies: Tallies, everybody: Everybody) -> Builder:
         """Builder of some customers, who come out as they would among everybody."""
-        made = cls.from_tallies(config, tallies)
-        return replace(made, history=made.history.with_roles(everybody.roles), everybody=everybody)
+        builder = cls.from_tallies(config, tallies)
+        return replace(
+            builder, history=builder.history.with_roles(everybody.roles), everybody=everybody
+        )
 
     @classmethod
     def outline(cls, config: Config, roles: tuple[str, ...], covered: Span) -> Builder:
         """Builder without customers, of data with events of some roles on some days."""
-        nobody = History(np.zeros(0, dtype=str), {}, {})
+        empty_history = History(np.zeros(0, dtype=str), {}, {})
         everybody = Everybody(roles, {}, {})
-        return cls(config, load_taxonomy(config), nobody, everybody=everybody, covered=covered)
+        return cls(
+            config, load_taxonomy(config), empty_history, everybody=everybody, covered=covered
+        )
 
     def among(self, everybody: Everybody) -> Builder:
         """The same, with other facts of all customers."""
@@ -104,8 +112,8 @@ class Builder:
         assert self.everybody is not None
         links = [] if self.config.identities is None else [LINKS]
         subjects = [*self.taxonomy.subjects(), *links]
-        made = history(tallies, self.config.role_types(), subjects)
-        return replace(self, history=made.with_roles(self.everybody.roles))
+        customer_history = history(tallies, self.config.role_types(), subjects)
+        return replace(self, history=customer_history.with_roles(self.everybody.roles))
 
     def everybody_at(self, at: int) -> Everybody:
         """Facts of all customers at a snapshot, to build single ones with later (`of_some`)."""
@@ -126,10 +134,10 @@ class Builder:
         if self.covered is not None:
             return self.covered
         days = [rows.day for rows in self.history.roles.values() if len(rows.day)]
-        last = max(int(d.max()) for d in days)
+        last_day = max(int(d.max()) for d in days)
         if self.config.data_through is not None:
-            last = day_number(self.config.data_through)
-        return Span(first=min(int(d.min()) for d in days), through=last)
+            last_day = day_number(self.config.data_through)
+        return Span(first=min(int(d.min()) for d in days), through=last_day)
 
     def delay(self, task: Task) -> int:
         """Days before a snapshot of which the task's features know nothing."""
@@ -176,18 +184,18 @@ class Builder:
         UserError
             Where the config asks for a later one than the day after the data end.
         """
-        last, asked = self.span.last_snapshot, self.config.snapshots.last
-        if asked is None:
-            return last
-        if day_number(asked) > last:
+        latest_possible, requested = self.span.last_snapshot, self.config.snapshots.last
+        if requested is None:
+            return latest_possible
+        if day_number(requested) > latest_possible:
             raise UserError(
                 "snapshots.last",
-                found=asked,
-                expected=f"{day_date(last)} at the latest: the day after the data end "
+                found=requested,
+                expected=f"{day_date(latest_possible)} at the latest: the day after the data end "
                 f"({day_date(self.span.through)})",
                 mend="set an earlier date, or `data_through` where later days had no events",
             )
-        return day_number(asked)
+        return day_number(requested)
 
     def gate(self, task: Task) -> int:
         """The latest snapshot whose label has matured by the last one: kept for the test."""
@@ -232,20 +240,20 @@ class Builder:
             says null), ``stage__*`` timers, stage (name) and churn_eligible (bool); one row an
             existing customer.
         """
-        seen = seen_before(self.history, at - delay) if delay else self.history
+        seen_history = seen_before(self.history, at - delay) if delay else self.history
         positions = existing(self.history, at)
-        view = View(seen.known_before(at), at, self.spec.minor_units, self.spec.edges(at))
+        view = View(seen_history.known_before(at), at, self.spec.minor_units, self.spec.edges(at))
         columns: dict[str, Any] = {
             feature.name: feature.of(view)[positions].astype(np.float64)
             for feature in catalogue(self.spec)
         }
-        clocks = self._timers(at, seen)
-        for name, values in stage_columns(clocks).items():
+        stage_timers = self._timers(at, seen_history)
+        for name, values in stage_columns(stage_timers).items():
             columns[name] = values[positions].astype(np.float64)
         names = np.array(self.taxonomy.names, dtype=object)
-        columns["stage"] = names[clocks.code[positions]]
-        able = labels.churn_population(view, self.config.churn, self.config.activity_days)
-        columns["churn_eligible"] = able[positions]
+        columns["stage"] = names[stage_timers.code[positions]]
+        churn_eligible = labels.churn_population(view, self.config.churn, self.config.activity_days)
+        columns["churn_eligible"] = churn_eligible[positions]
         frame = pd.DataFrame(columns)
         return pd.concat([keys(self.history, positions, at), frame], axis=1)
 
@@ -257,8 +265,8 @@ class Builder:
         positions = existing(self.history, at)
         view = View(self.history.known_before(at), at, self.spec.minor_units)
         rates = None if self.everybody is None else self.everybody.responses
-        found = preferred_channel(view, rates)[positions]
-        return pd.Series(found, index=keys(self.history, positions, at)[CUSTOMER], dtype=object)
+        channels = preferred_channel(view, rates)[positions]
+        return pd.Series(channels, index=keys(self.history, positions, at)[CUSTOMER], dtype=object)
 
     def _timers(self, at: int, seen: History) -> Timers:
         task = self.config.transition
@@ -337,10 +345,10 @@ class Builder:
         positions = existing(self.history, at)
         days = self._timers(at, self.history).days_to_lapse[positions]
         stamp = snapshot_stamp(at).to_datetime64()
-        ahead = np.where(days > 0, days, np.nan)
+        days_ahead = np.where(days > 0, days, np.nan)
         frame["lapses_at_if_silent"] = pd.Series(
-            stamp + pd.to_timedelta(ahead, unit="D").to_numpy().astype("timedelta64[s]")
-        ).where(np.isfinite(ahead))
+            stamp + pd.to_timedelta(days_ahead, unit="D").to_numpy().astype("timedelta64[s]")
+        ).where(np.isfinite(days_ahead))
         return frame
 
 

@@ -56,9 +56,9 @@ def training_snapshots(
         first=earliest,
         at_most=grid.at_most or default_at_most,
     )
-    twice = origin - 2 * horizon_days - settle_days
-    if days and twice >= earliest:
-        days = sorted({*days, twice})
+    two_horizons_back = origin - 2 * horizon_days - settle_days
+    if days and two_horizons_back >= earliest:
+        days = sorted({*days, two_horizons_back})
     return days
 
 
@@ -71,11 +71,11 @@ def require_history(span: Span, *, horizon_days: int, settle_days: int, task: st
         With the days needed and the days there are.
     """
     needed = MIN_HISTORY_DAYS + 2 * (horizon_days + settle_days)
-    there = span.last_snapshot - span.first
-    if there < needed:
+    days_available = span.last_snapshot - span.first
+    if days_available < needed:
         raise UserError(
             f"{task}: history",
-            found=f"{there} days ({day_date(span.first)} to {day_date(span.through)})",
+            found=f"{days_available} days ({day_date(span.first)} to {day_date(span.through)})",
             expected=f"at least {needed} days: {MIN_HISTORY_DAYS} of history, one horizon of "
             f"{horizon_days} days to learn from and one to test on (plus settle_days)",
             mend="bring a longer history, or shorten the horizon in the config",

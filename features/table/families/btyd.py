@@ -32,8 +32,8 @@ def _positive_repeats(view: View) -> tuple[Array, Array]:
     days = view.purchases
     is_first = np.ones(len(days.customer), dtype=bool)
     is_first[1:] = days.customer[1:] != days.customer[:-1]
-    kept = ~is_first & (days.amount > 0)
-    return days.customer[kept], days.amount[kept]
+    is_paid_repeat = ~is_first & (days.amount > 0)
+    return days.customer[is_paid_repeat], days.amount[is_paid_repeat]
 
 
 def btyd(spec: FeatureSpec) -> list[Feature]:

@@ -71,18 +71,18 @@ def cadence(spec: FeatureSpec) -> list[Feature]:
         "median": (_gap_median, "usual gap between purchase days", NULL),
         "last3": (_gap_last3, "mean of the last three gaps", "fewer than four"),
     }
-    found = [
+    features = [
         Feature(f"cadence__gap_{name}", "ratio" if name == "cv" else "days", said, of, null)
         for name, (of, said, null) in gaps.items()
     ]
-    found += [
+    features += [
         Feature(f"cadence__recency_over_gap_{name}", "ratio",
                 f"days since the last purchase as a multiple of the {gaps[name][1]}",
                 partial(_overdue, gap=gaps[name][0]), gaps[name][2])
         for name in ("mean", "median", "max", "last", "last3")
     ]  # fmt: skip
     return [
-        *found,
+        *features,
         Feature("cadence__span_days", "days", "days from first to last purchase", _span,
                 "never bought"),
         Feature("cadence__days", "days", "purchase days so far",

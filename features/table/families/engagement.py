@@ -31,20 +31,20 @@ def _year_ago(view: View, role: str, days: int) -> Array:
 
 def engagement(spec: FeatureSpec) -> list[Feature]:
     """Counts, distinct days, the window before, their ratio, and the window to come a year ago."""
-    found: list[Feature] = []
+    features: list[Feature] = []
     for role in spec.roles:
         for days in (*spec.windows, 0):
             name = f"{days}d" if days else "all"
-            said = f"in the last {days} days" if days else "so far"
+            span_words = f"in the last {days} days" if days else "so far"
             window = days or None
-            found += [
-                Feature(f"{role}__count_{name}", "events", f"{role} events {said}",
+            features += [
+                Feature(f"{role}__count_{name}", "events", f"{role} events {span_words}",
                         partial(_count, role=role, days=days), window_days=window),
-                Feature(f"{role}__days_{name}", "days", f"days with a {role} event {said}",
+                Feature(f"{role}__days_{name}", "days", f"days with a {role} event {span_words}",
                         partial(_days, role=role, days=days), window_days=window),
             ]  # fmt: skip
         for days in (w for w in spec.windows if w <= YEAR // 2):
-            found += [
+            features += [
                 Feature(f"{role}__count_prev_{days}d", "events",
                         f"{role} events in the {days} days before the last {days}",
                         partial(_previous, role=role, days=days), window_days=days),
@@ -55,4 +55,4 @@ def engagement(spec: FeatureSpec) -> list[Feature]:
                         f"{role} events a year ago in the {days} days that lie ahead this year",
                         partial(_year_ago, role=role, days=days), window_days=days),
             ]  # fmt: skip
-    return found
+    return features

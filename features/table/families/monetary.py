@@ -26,8 +26,8 @@ def _previous(view: View, role: str, days: int) -> Array:
 
 def _trend(view: View, role: str, days: int) -> Array:
     # Smoothed by a typical purchase of one unit of money on both sides.
-    now, before = _sum(view, role, days), _previous(view, role, days)
-    return (np.abs(now) + 1.0) / (np.abs(before) + 1.0)
+    recent, earlier = _sum(view, role, days), _previous(view, role, days)
+    return (np.abs(recent) + 1.0) / (np.abs(earlier) + 1.0)
 
 
 def _year_ago(view: View, role: str, days: int) -> Array:
@@ -53,20 +53,20 @@ def _amounts() -> list[Feature]:
 
 def monetary(spec: FeatureSpec) -> list[Feature]:
     """Sums, means, the window before, their ratio, a year ago, and the size of purchases."""
-    found: list[Feature] = []
+    features: list[Feature] = []
     for role in (r for r in MONEY_ROLES if r in spec.roles):
         for days in (*spec.windows, 0):
             name = f"{days}d" if days else "all"
-            said = f"in the last {days} days" if days else "so far"
+            span_words = f"in the last {days} days" if days else "so far"
             window = days or None
-            found += [
-                Feature(f"{role}__sum_{name}", "money", f"amount of {role} {said}",
+            features += [
+                Feature(f"{role}__sum_{name}", "money", f"amount of {role} {span_words}",
                         partial(_sum, role=role, days=days), window_days=window),
-                Feature(f"{role}__mean_{name}", "money", f"mean amount of a {role} {said}",
-                        partial(_mean, role=role, days=days), f"no {role} {said}", window),
+                Feature(f"{role}__mean_{name}", "money", f"mean amount of a {role} {span_words}",
+                        partial(_mean, role=role, days=days), f"no {role} {span_words}", window),
             ]  # fmt: skip
         for days in (w for w in spec.windows if w <= YEAR // 2):
-            found += [
+            features += [
                 Feature(f"{role}__sum_prev_{days}d", "money",
                         f"amount of {role} in the {days} days before the last {days}",
                         partial(_previous, role=role, days=days), window_days=days),
@@ -77,4 +77,4 @@ def monetary(spec: FeatureSpec) -> list[Feature]:
                         f"amount of {role} a year ago in the {days} days that lie ahead",
                         partial(_year_ago, role=role, days=days), window_days=days),
             ]  # fmt: skip
-    return [*found, *(_amounts() if "purchase" in spec.roles else [])]
+    return [*features, *(_amounts() if "purchase" in spec.roles else [])]

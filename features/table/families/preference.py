@@ -12,12 +12,12 @@ from features.table.families.feature import Feature, FeatureSpec, View
 
 def _of_cells(view: View, attribute: str, fact: str, empty: float) -> Array:
     """A fact of the choices of an attribute, one value a customer."""
-    found = np.full(view.customers, empty)
-    made = view.chosen("bought")
-    if made is not None:
-        cells = made.of(attribute)
-        found[made.position[cells]] = getattr(made, fact)[cells]
-    return found
+    values = np.full(view.customers, empty)
+    choosing = view.chosen("bought")
+    if choosing is not None:
+        cells = choosing.of(attribute)
+        values[choosing.position[cells]] = getattr(choosing, fact)[cells]
+    return values
 
 
 def _lines(view: View, attribute: str) -> Array:
@@ -35,10 +35,10 @@ def _share(view: View, attribute: str) -> Array:
 
 def preference(spec: FeatureSpec) -> list[Feature]:
     """Share of the favourite value, lines known, and number of values, of every attribute."""
-    found: list[Feature] = []
+    features: list[Feature] = []
     for name in spec.attributes:
         null = f"no {name} known"
-        found += [
+        features += [
             Feature(f"preference__{name}_share", "share", f"share of the favourite {name}",
                     partial(_share, attribute=name), null),
             Feature(f"preference__{name}_n", "events", f"lines with a known {name}",
@@ -46,4 +46,4 @@ def preference(spec: FeatureSpec) -> list[Feature]:
             Feature(f"preference__{name}_distinct", "events", f"different {name} values bought",
                     partial(_values, attribute=name)),
         ]  # fmt: skip
-    return found
+    return features

@@ -23,13 +23,13 @@ def _since_first(view: View, role: str) -> Array:
 
 def recency(spec: FeatureSpec) -> list[Feature]:
     """Days since the last and the first event of every role."""
-    found: list[Feature] = []
+    features: list[Feature] = []
     for role in spec.roles:
         null = f"never had a {role} event"
-        found += [
+        features += [
             Feature(f"{role}__recency_days", "days", f"days since the last {role} event",
                     partial(_since_last, role=role), null),
             Feature(f"{role}__age_days", "days", f"days since the first {role} event",
                     partial(_since_first, role=role), null),
         ]  # fmt: skip
-    return found
+    return features

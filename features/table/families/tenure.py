@@ -11,17 +11,17 @@ from features.table.families.feature import Feature, FeatureSpec, View
 
 
 def _first_life(view: View) -> Array:
-    first = np.full(view.customers, np.inf)
+    first_day = np.full(view.customers, np.inf)
     for role in view.history.roles:
         if role not in LIFELESS_ROLES:
             day = view.last(role, 0).first_day
-            first = np.where(day > FAR_PAST, np.minimum(first, day), first)
-    return first
+            first_day = np.where(day > FAR_PAST, np.minimum(first_day, day), first_day)
+    return first_day
 
 
 def _tenure(view: View) -> Array:
-    first = _first_life(view)
-    return np.where(np.isfinite(first), view.at - first, np.nan)
+    first_day = _first_life(view)
+    return np.where(np.isfinite(first_day), view.at - first_day, np.nan)
 
 
 def _rate(view: View) -> Array:
@@ -31,9 +31,9 @@ def _rate(view: View) -> Array:
 def tenure(spec: FeatureSpec) -> list[Feature]:
     """Days since the first sign of life, and purchase days a day of it."""
     null = "no sign of life yet, only messages sent"
-    found = [Feature("tenure__days", "days", "days since the first sign of life", _tenure, null)]
+    features = [Feature("tenure__days", "days", "days since the first sign of life", _tenure, null)]
     if "purchase" in spec.roles:
-        found.append(
+        features.append(
             Feature("tenure__purchase_rate", "ratio", "purchase days a day of tenure", _rate, null)
         )
-    return found
+    return features
