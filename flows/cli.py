@@ -43,6 +43,14 @@ app = typer.Typer(
 SIMULATED = Path("outputs-simulated")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"stagecast {version('stagecast')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _everywhere(
     quiet: Annotated[
@@ -50,6 +58,10 @@ def _everywhere(
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Also what Prefect logs of flows and tasks.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="The version."),
     ] = False,
 ) -> None:
     if quiet and verbose:

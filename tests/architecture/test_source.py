@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 from scripts.import_picture import direct_importers, exceptions
@@ -131,3 +133,30 @@ def test_mlflows_deprecated_stages_are_used_nowhere():
     assert len(files) > 100
     used = [str(p.relative_to(ROOT)) for p in files if deprecated.search(p.read_text("utf-8"))]
     assert used == []
+
+
+def test_a_public_repository_has_what_is_expected_of_it():
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert PROJECT["project"]["license"] == "Apache-2.0"
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PROJECT["project"]["version"]
+    assert citation["license"] == PROJECT["project"]["license"]
+    assert (ROOT / "SECURITY.md").is_file()
+    for template in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
+        assert yaml.safe_load(template.read_text(encoding="utf-8"))
+
+
+FOREIGN = re.compile(r"webpack|sourceMappingURL|@license|Copyright \(c\)|!function\(")
+
+
+def test_no_code_of_others_lies_in_the_repository():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    scripts = [ROOT / name for name in listed if name.endswith((".js", ".mjs", ".css", ".ts"))]
+    assert scripts
+    for path in scripts:
+        text = path.read_text(encoding="utf-8")
+        assert max(map(len, text.splitlines())) < 400, f"{path.name}: minified"
+        assert not FOREIGN.search(text), f"{path.name}: a package brings code of others"
+    assert not [name for name in listed if "vendor" in name or "node_modules" in name]
