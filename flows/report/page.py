@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from flows.report.campaign_figures import members, members_data
+from flows.report.chart_script import chart_script
 from flows.report.chart_theme import by_rank, segment_colours, stage_colours
 from flows.report.figure import Figure, columns, shown
 from flows.report.headlines import cells, headlines, quality_rows, takeaways
@@ -131,7 +132,7 @@ def page(material: Material) -> str:
         if "score_quality" in material.scores else {},
         style=Markup(_file("page.css")),
         script=Markup(_file("page.js")),
-        vega=Markup(_file("vega.js")),  # once for all charts of a page
+        vega=Markup(chart_script()),  # once for all charts of a page
         payload=in_script(_payload(material, drawn, numbers)),
         packed=Markup(material.people.packed),  # base64: letters, digits, + / =
         shown=shown,
