@@ -71,9 +71,9 @@ class Inputs:
 
     def exists(self, day: int) -> Array:
         """Whether each customer was known of before a day."""
-        there = np.zeros(self.customers, dtype=bool)
-        there[existing(self.history, day)] = True
-        return there
+        exists = np.zeros(self.customers, dtype=bool)
+        exists[existing(self.history, day)] = True
+        return exists
 
     def code(self, day: int) -> Array:
         """Stage code of every customer at a day, by what was known before it; -1: unknown then."""
@@ -89,8 +89,8 @@ class Inputs:
     def rows(self, role: str) -> DayRows:
         """Day rows of a role, by all that is known now."""
         if role not in self._settled:
-            there = self.history.roles.get(role)
-            self._settled[role] = None if there is None else there.settled
+            day_rows = self.history.roles.get(role)
+            self._settled[role] = None if day_rows is None else day_rows.settled
         return self._settled[role] or DayRows.empty(self.customers)
 
     def count(self, role: str, start: int, end: int) -> Array:
@@ -105,11 +105,11 @@ class Inputs:
 
     def first_day(self, role: str) -> Array:
         """Day number of every customer's first event of a role; `FAR_PAST` where there is none."""
-        found = np.full(self.customers, FAR_PAST)
+        first_days = np.full(self.customers, FAR_PAST)
         rows = self.rows(role)
-        who, place = np.unique(rows.customer, return_index=True)
-        found[who] = rows.day[place]
-        return found
+        customers, first_rows = np.unique(rows.customer, return_index=True)
+        first_days[customers] = rows.day[first_rows]
+        return first_days
 
     def active(self, day: int) -> Array:
         """Whether each customer bought within `activity_days` before a day (unset: ever)."""
@@ -138,25 +138,27 @@ def lead_sources(builder: Builder, attributes: pa.Table) -> Array:
 
     Of several channels on that day the first in order counts.
     """
-    found = np.full(len(builder.history.customers), None, dtype=object)
+    sources = np.full(len(builder.history.customers), None, dtype=object)
     types = builder.config.role_types().get("lead", ())
     frame = attributes.select(["customer_id", "event_type", "attribute", "choice", "day"])
-    mask = pa.compute.and_(
+    is_source = pa.compute.and_(
         pa.compute.equal(frame["attribute"], "channel"),
         pa.compute.is_in(frame["event_type"], value_set=pa.array(types, pa.string())),
     )
-    leads = frame.filter(mask).to_pandas().sort_values(["customer_id", "day", "choice"])
-    once = leads.drop_duplicates("customer_id")
-    place = np.searchsorted(builder.history.customers, once["customer_id"].to_numpy(dtype=str))
+    leads = frame.filter(is_source).to_pandas().sort_values(["customer_id", "day", "choice"])
+    first_leads = leads.drop_duplicates("customer_id")
+    positions = np.searchsorted(
+        builder.history.customers, first_leads["customer_id"].to_numpy(dtype=str)
+    )
     rows = builder.history.roles.get("lead")
-    if rows is None or not len(once):
-        return found
-    first = Inputs(builder).first_day("lead")[place] == once["day"].to_numpy()
-    found[place[first]] = once["choice"].to_numpy(dtype=object)[first]
-    return found
+    if rows is None or not len(first_leads):
+        return sources
+    is_first_day = Inputs(builder).first_day("lead")[positions] == first_leads["day"].to_numpy()
+    sources[positions[is_first_day]] = first_leads["choice"].to_numpy(dtype=object)[is_first_day]
+    return sources
 
 
-def published_scores(output: Path, over: Sequence[Period]) -> pd.DataFrame | None:
+def published_scores(output: Path, periods: Sequence[Period]) -> pd.DataFrame | None:
     """Published scores that metrics of some periods may ask for; None where there are none.
 
     Returns
@@ -168,16 +170,16 @@ def published_scores(output: Path, over: Sequence[Period]) -> pd.DataFrame | Non
     """
     runs = [run for run in published_runs(output) if run.status == "published"]
     days = {run.run_id: day_number(run.snapshot_at) for run in runs}
-    inside = [[d for d in days.values() if p.start < d <= p.end] for p in over]
+    inside = [[d for d in days.values() if p.start < d <= p.end] for p in periods]
     in_full = {max(found) for found in inside if found}
     parts: list[Any] = []
     for run in runs:
         day = days[run.run_id]
         for file in run.score_files:
-            there = [c for c in SCORE_COLUMNS if c in pq.read_schema(output / file).names]
-            if day not in in_full and "lead_band" not in there:
+            columns = [c for c in SCORE_COLUMNS if c in pq.read_schema(output / file).names]
+            if day not in in_full and "lead_band" not in columns:
                 continue
-            frame = pd.read_parquet(output / file, columns=there)
+            frame = pd.read_parquet(output / file, columns=columns)
             if day not in in_full:  # years of nightly scores would not fit into memory
                 frame = frame[frame["lead_band"].notna()]
             parts.append(frame.assign(day=day))

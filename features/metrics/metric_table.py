@@ -69,22 +69,22 @@ def periods(
         edges = edges[-MONTHS_BACK - 1 :]
     days = [day_number(edge) for edge in edges]
     if len(days) < 2:
-        what = "calendar month" if every is None else f"period of {every} days"
+        period_words = "calendar month" if every is None else f"period of {every} days"
         raise UserError(
             "--from, --to, --every",
             found=f"{start} to {to}",
-            expected=f"room for one whole {what} (the day of --to is not within)",
+            expected=f"room for one whole {period_words} (the day of --to is not within)",
             mend="give an earlier --from, a later --to, or shorter periods: --every 7",
         )
     return [Period(a, b) for a, b in pairwise(days)]
 
 
-def _month(day: dt.date, more: int) -> dt.date:
-    months = day.year * 12 + day.month - 1 + more
+def _month(day: dt.date, months_ahead: int) -> dt.date:
+    months = day.year * 12 + day.month - 1 + months_ahead
     return dt.date(months // 12, months % 12 + 1, 1)
 
 
-def metric_table(inputs: Inputs, over: Sequence[Period]) -> pd.DataFrame:
+def metric_table(inputs: Inputs, periods: Sequence[Period]) -> pd.DataFrame:
     """All metrics of all stages in some periods.
 
     Returns
@@ -96,7 +96,7 @@ def metric_table(inputs: Inputs, over: Sequence[Period]) -> pd.DataFrame:
         missing), unit, n, note (why there is no value; else empty), ours (named by us, not by the
         article that the taxonomy follows). One row a period, stage, metric and source.
     """
-    rows = [row for period in over for row in _rows(inputs, period)]
+    rows = [row for period in periods for row in _rows(inputs, period)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     frame["value"] = frame["value"].astype(float)
     return frame
@@ -116,25 +116,25 @@ def _rows(inputs: Inputs, period: Period) -> Iterator[tuple[object, ...]]:
 
     dates = (day_date(period.start), day_date(period.end))
     for metric in METRICS:
-        for found in figures(metric, None):
-            yield (*dates, None, metric.names[0], *_cells(metric, found), False)
+        for figure in figures(metric, None):
+            yield (*dates, None, metric.names[0], *_cells(metric, figure), False)
     for code, stage in enumerate(inputs.builder.taxonomy.stages):
         wanted = [(name, False) for name in stage.advice.metrics]
         wanted += [(name, True) for name in stage.advice.our_metrics]
-        for name, ours in wanted:
+        for name, is_ours in wanted:
             for metric in named(name):
-                for found in figures(metric, code):
-                    yield (*dates, stage.name, name, *_cells(metric, found), ours)
+                for figure in figures(metric, code):
+                    yield (*dates, stage.name, name, *_cells(metric, figure), is_ours)
             if not named(name):
                 unknown = missing("a definition: no metric of ours has this name")
                 cells = (None, None, None, None, 0, unknown.reason)
-                yield (*dates, stage.name, name, *cells, ours)
+                yield (*dates, stage.name, name, *cells, is_ours)
 
 
 def _within(inputs: Inputs, period: Period, metric: Metric, stage: int) -> Array:
     return inputs.code(period.start if metric.when == "start" else period.end) == stage
 
 
-def _cells(metric: Metric, found: Figure) -> tuple[object, ...]:
-    source = found.source or None
-    return metric.key, source, found.value, metric.unit, found.n, found.reason
+def _cells(metric: Metric, figure: Figure) -> tuple[object, ...]:
+    source = figure.source or None
+    return metric.key, source, figure.value, metric.unit, figure.n, figure.reason
