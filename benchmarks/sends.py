@@ -12,12 +12,18 @@ import numpy as np
 import pandas as pd
 
 from simulator import engagement, records, scenario
-from simulator.customers import people
-from simulator.latent_state_path import chances, walk
-from simulator.orders import SENT_AT, orders
-from simulator.rows import CODE, Rows
-from simulator.scenario import Lifecycle
-from simulator.shared_settings import BLOCK, WEEK, Plan, plan, streams
+from simulator.customers import draw_people
+from simulator.latent_state_path import simulate_paths, transition_chances
+from simulator.orders import SENT_AT, add_orders
+from simulator.rows import EVENT_CODES, EventRows
+from simulator.scenario import LifecycleScenario
+from simulator.shared_settings import (
+    BLOCK_SIZE,
+    WEEK_SECONDS,
+    SimulationPlan,
+    make_plan,
+    random_streams,
+)
 
 COVARIATES = [
     "age",
@@ -45,18 +51,18 @@ class Send:
     people: pd.DataFrame
 
 
-def shared(seed: int) -> Plan:
+def shared(seed: int) -> SimulationPlan:
     """Plan of the reference scenario."""
-    spec = scenario.load("reference")
-    if not isinstance(spec, Lifecycle):
+    spec = scenario.load_scenario("reference")
+    if not isinstance(spec, LifecycleScenario):
         raise TypeError("the reference scenario has no life cycle")
-    return plan(spec, seed)
+    return make_plan(spec, seed)
 
 
 def sends(seed: int, customers: int) -> dict[str, Send]:
     """All sends to the first `customers` of a simulation, by campaign."""
     common = shared(seed)
-    parts = [_block(common, block, customers) for block in range(-(-customers // BLOCK))]
+    parts = [_block(common, block, customers) for block in range(-(-customers // BLOCK_SIZE))]
     rows = pd.concat(parts, ignore_index=True)
     return {
         each.id: Send(
@@ -66,29 +72,29 @@ def sends(seed: int, customers: int) -> dict[str, Send]:
     }
 
 
-def _block(common: Plan, block: int, customers: int) -> pd.DataFrame:
-    stream = streams(common.seed, block)
-    person = people(common, stream["people"], block)
-    chance = chances(common, person, stream["people"])
-    path = walk(common, person, chance, stream["path"])
-    gathered = Rows()
-    made = orders(common, person, path, stream["orders"], gathered)
-    engagement.message(common, person, path, stream["messages"], gathered)
+def _block(common: SimulationPlan, block: int, customers: int) -> pd.DataFrame:
+    stream = random_streams(common.seed, block)
+    person = draw_people(common, stream["people"], block)
+    chance = transition_chances(common, person, stream["people"])
+    path = simulate_paths(common, person, chance, stream["path"])
+    gathered = EventRows()
+    made = add_orders(common, person, path, stream["orders"], gathered)
+    engagement.add_messages(common, person, path, stream["messages"], gathered)
     happened = gathered.sorted(before=common.end)
-    numbers = np.arange(person.first, person.first + BLOCK)
+    numbers = np.arange(person.first, person.first + BLOCK_SIZE)
     table = records.experiments(
         common, person, path, made, happened, records.customer_ids(person.first)
     ).to_pandas()
-    redeemed = np.flatnonzero(happened["kind"] == CODE["redemption"])
+    redeemed = np.flatnonzero(happened["kind"] == EVENT_CODES["redemption"])
     parts = []
     for number, campaign in enumerate(common.scenario.campaigns):
         mine = table[table["campaign_id"] == campaign.id].copy()
         who = np.flatnonzero(path.arm[:, number] >= 0)
-        at = common.origin + campaign.week * WEEK + SENT_AT
+        at = common.origin + campaign.week * WEEK_SECONDS + SENT_AT
         before = happened["customer"][redeemed[happened["at"][redeemed] < at]]
         after = path.ordered[who, campaign.week + 1 : campaign.week + 14]
         mine["customer"] = numbers[who]
-        mine["redemptions_before"] = np.bincount(before, minlength=BLOCK)[who]
+        mine["redemptions_before"] = np.bincount(before, minlength=BLOCK_SIZE)[who]
         mine["uplift"] = chance.uplift[who, number]
         mine["order_value"] = person.order_value[who]
         mine["silent"] = (~after.any(axis=1)).astype(float)

@@ -50,7 +50,7 @@ def simulate(
     step(f"simulating {customers:,} customers ({scenario}, seed {seed}) -> {output}")
     parts = len(simulated.block_ranges(customers))
     with progress("parts", parts) as advance:
-        rows = simulated.simulate(
+        rows = simulated.write_simulation(
             scenario,
             customers=customers,
             seed=seed,
@@ -65,8 +65,8 @@ def simulate(
 
 def write_config(output: Path, scenario: str) -> Path:
     """Copy of the shipped config that reads a simulation of this scenario; returns its path."""
-    about = json.loads((output / simulated.MANIFEST).read_text(encoding="utf-8"))
-    shipped = CONFIGS[scenarios.load(scenario).kind]
+    about = json.loads((output / simulated.SIMULATION_MANIFEST).read_text(encoding="utf-8"))
+    shipped = CONFIGS[scenarios.load_scenario(scenario).kind]
     text = configs.find(shipped).read_text(encoding="utf-8").replace(FOLDER, "")
     text = re.sub(r"^data_through: .*$", f"data_through: {about['last_day']}", text, flags=re.M)
     path = output / CONFIG

@@ -14,13 +14,13 @@ from scipy.special import hyp2f1
 
 from simulator.orders import ID_BITS
 from simulator.records import customer_ids
-from simulator.rows import CODED, Rows, dates, event_table
-from simulator.scenario import Btyd, MoneyParameters, PurchaseParameters
-from simulator.shared_settings import BLOCK, DAY, WEEK, Array, origin
+from simulator.rows import CHOICE_COLUMNS, EventRows, dates, event_table
+from simulator.scenario import BtydScenario, MoneyParameters, PurchaseParameters
+from simulator.shared_settings import BLOCK_SIZE, DAY_SECONDS, WEEK_SECONDS, Array, first_moment
 
 
 @dataclass(frozen=True)
-class Buyers:
+class _Buyers:
     """Latent customers of a block and their purchases.
 
     Attributes
@@ -43,65 +43,93 @@ class Buyers:
     amount: Array
 
 
-def buyers(scenario: Btyd, seed: int, block: int) -> Buyers:
+def _draw_buyers(scenario: BtydScenario, seed: int, block: int) -> _Buyers:
     """Draw one block of customers with all their purchases."""
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 1 + block])))
-    spec, money, start = scenario.purchases, scenario.money, origin(scenario)
-    end = start + scenario.weeks * WEEK
-    rate = rng.gamma(spec.r, 1 / spec.alpha, BLOCK)
-    drop = rng.beta(spec.a, spec.b, BLOCK)
-    nu = rng.gamma(money.q, 1 / money.gamma, BLOCK)
-    first = start + (rng.random(BLOCK) * scenario.joins_within_weeks * WEEK).astype(np.int64)
-    who, when = [np.arange(BLOCK)], [first]
-    left = np.full(BLOCK, end + 1000 * WEEK)
-    now, there = first.astype(np.float64), np.ones(BLOCK, dtype=bool)
-    while there.any():
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 1 + block])))
+    parameters, money, start = scenario.purchases, scenario.money, first_moment(scenario)
+    end = start + scenario.weeks * WEEK_SECONDS
+    purchase_rate = generator.gamma(parameters.r, 1 / parameters.alpha, BLOCK_SIZE)
+    drop_chance = generator.beta(parameters.a, parameters.b, BLOCK_SIZE)
+    inverse_scale = generator.gamma(money.q, 1 / money.gamma, BLOCK_SIZE)
+    first_at = start + (
+        generator.random(BLOCK_SIZE) * scenario.joins_within_weeks * WEEK_SECONDS
+    ).astype(np.int64)
+    buyer_rounds, moment_rounds = [np.arange(BLOCK_SIZE)], [first_at]
+    left_at = np.full(BLOCK_SIZE, end + 1000 * WEEK_SECONDS)
+    clock, is_active = first_at.astype(np.float64), np.ones(BLOCK_SIZE, dtype=bool)
+    while is_active.any():
         # Every customer draws in every round: nobody's history hangs on another's.
-        now = now + rng.standard_exponential(BLOCK) / np.maximum(rate, 1e-12) * WEEK
-        leaves = rng.random(BLOCK) < drop
-        there &= now < end
-        who.append(np.flatnonzero(there))
-        when.append(now[there].astype(np.int64))
-        left = np.where(there & leaves, now, left).astype(np.int64)
-        there &= ~leaves
-    customer, at = np.concatenate(who), np.concatenate(when)
-    amount = np.maximum(np.round(rng.gamma(money.p, 1 / nu[customer]), 2), 0.01)
-    return Buyers(rate, drop, money.p / nu, first, left, customer, at, amount)
+        clock = (
+            clock
+            + generator.standard_exponential(BLOCK_SIZE)
+            / np.maximum(purchase_rate, 1e-12)
+            * WEEK_SECONDS
+        )
+        drops_out = generator.random(BLOCK_SIZE) < drop_chance
+        is_active &= clock < end
+        buyer_rounds.append(np.flatnonzero(is_active))
+        moment_rounds.append(clock[is_active].astype(np.int64))
+        left_at = np.where(is_active & drops_out, clock, left_at).astype(np.int64)
+        is_active &= ~drops_out
+    customer, moment = np.concatenate(buyer_rounds), np.concatenate(moment_rounds)
+    amount = np.maximum(np.round(generator.gamma(money.p, 1 / inverse_scale[customer]), 2), 0.01)
+    return _Buyers(
+        purchase_rate,
+        drop_chance,
+        money.p / inverse_scale,
+        first_at,
+        left_at,
+        customer,
+        moment,
+        amount,
+    )
 
 
-def tables(scenario: Btyd, seed: int, block: int, customers: int) -> dict[str, pa.Table]:
+def btyd_tables(
+    scenario: BtydScenario, seed: int, block: int, customers: int
+) -> dict[str, pa.Table]:
     """Events, latents and truth of one block, cut to the first `customers` of the simulation."""
-    drawn, first = buyers(scenario, seed, block), block * BLOCK
-    ids, here = customer_ids(first), min(BLOCK, customers - first)
-    end = origin(scenario) + scenario.weeks * WEEK
-    rows = Rows()
-    order = np.arange(len(drawn.at))
-    orders = (first << ID_BITS) + order
-    rows.add("purchase", drawn.customer, drawn.at, value=drawn.amount, order_id=orders)
-    happened = rows.sorted(before=end)
-    happened["number"], happened["known"] = np.arange(len(order)), happened["at"]
-    kept = {name: column[happened["customer"] < here] for name, column in happened.items()}
-    nothing = {name: pa.array([], pa.string()) for name in CODED}
-    who = np.arange(here)
-    names = ids.take(pa.array(who))
+    block_buyers, first_customer = _draw_buyers(scenario, seed, block), block * BLOCK_SIZE
+    ids, size = customer_ids(first_customer), min(BLOCK_SIZE, customers - first_customer)
+    end = first_moment(scenario) + scenario.weeks * WEEK_SECONDS
+    event_rows = EventRows()
+    order_numbers = np.arange(len(block_buyers.at))
+    order_ids = (first_customer << ID_BITS) + order_numbers
+    event_rows.add(
+        "purchase",
+        block_buyers.customer,
+        block_buyers.at,
+        value=block_buyers.amount,
+        order_id=order_ids,
+    )
+    purchases = event_rows.sorted(before=end)
+    purchases["number"], purchases["known"] = np.arange(len(order_numbers)), purchases["at"]
+    kept_rows = {name: column[purchases["customer"] < size] for name, column in purchases.items()}
+    no_choices = {name: pa.array([], pa.string()) for name in CHOICE_COLUMNS}
+    positions = np.arange(size)
+    customer_names = ids.take(pa.array(positions))
     latents = pa.table(
         {
-            "customer_id": names,
-            "joined_at": dates(drawn.first_at[who]),
-            "gone_at": dates(np.where(drawn.left_at < end, drawn.left_at, -1)[who]),
-            "rate_a_week": drawn.rate[who],
-            "drop_chance": drawn.drop_chance[who],
-            "order_value": drawn.scale[who],
+            "customer_id": customer_names,
+            "joined_at": dates(block_buyers.first_at[positions]),
+            "gone_at": dates(
+                np.where(block_buyers.left_at < end, block_buyers.left_at, -1)[positions]
+            ),
+            "rate_a_week": block_buyers.rate[positions],
+            "drop_chance": block_buyers.drop_chance[positions],
+            "order_value": block_buyers.scale[positions],
         }
     )
     return {
-        "events": event_table(kept, nothing, ids=ids, first_id=first << ID_BITS),
+        "events": event_table(kept_rows, no_choices, ids=ids, first_id=first_customer << ID_BITS),
         "truth/customers": latents,
-        "truth/snapshots": snapshots(scenario, drawn, ids, here),
+        "truth/snapshots": _posterior_snapshots(scenario, block_buyers, ids, size),
     }
 
 
-def snapshots(scenario: Btyd, drawn: Buyers, ids: pa.Array, here: int) -> pa.Table:
+def _posterior_snapshots(
+    scenario: BtydScenario, block_buyers: _Buyers, ids: pa.Array, size: int
+) -> pa.Table:
     """The truth and the posterior at each truth date, of all who have bought by then.
 
     Returns
@@ -113,78 +141,98 @@ def snapshots(scenario: Btyd, drawn: Buyers, ids: pa.Array, here: int) -> pa.Tab
         possible: posterior_p_alive, posterior_p_no_purchase, posterior_orders, posterior_value
         (money a purchase), posterior_spend.
     """
-    horizon, parts = scenario.truth.horizon_weeks, []
+    horizon, snapshot_tables = scenario.truth.horizon_weeks, []
     for week in scenario.truth.at_weeks:
-        at = origin(scenario) + week * WEEK
-        before = drawn.at < at
-        count = np.bincount(drawn.customer[before], minlength=BLOCK)
-        money = np.bincount(drawn.customer[before], drawn.amount[before], minlength=BLOCK)
-        last = drawn.first_at.copy()
-        np.maximum.at(last, drawn.customer[before], drawn.at[before])
-        who = np.flatnonzero((drawn.first_at < at) & (np.arange(BLOCK) < here))
-        x, t_x = (count - 1)[who], (last - drawn.first_at)[who] / WEEK
-        age = (at - drawn.first_at[who]) / WEEK
-        mean = money[who] / count[who]
-        alive, rate, drop = (drawn.left_at >= at)[who], drawn.rate[who], drawn.drop_chance[who]
-        orders = np.where(alive, -np.expm1(-rate * drop * horizon) / np.maximum(drop, 1e-12), 0.0)
-        value = posterior_value(scenario.money, count[who], mean)
-        expected = posterior_orders(scenario.purchases, x, t_x, age, horizon)
-        p_alive = posterior_alive(scenario.purchases, x, t_x, age)
-        parts.append(
+        snapshot_at = first_moment(scenario) + week * WEEK_SECONDS
+        before = block_buyers.at < snapshot_at
+        purchase_count = np.bincount(block_buyers.customer[before], minlength=BLOCK_SIZE)
+        money_sum = np.bincount(
+            block_buyers.customer[before], block_buyers.amount[before], minlength=BLOCK_SIZE
+        )
+        last_at = block_buyers.first_at.copy()
+        np.maximum.at(last_at, block_buyers.customer[before], block_buyers.at[before])
+        positions = np.flatnonzero(
+            (block_buyers.first_at < snapshot_at) & (np.arange(BLOCK_SIZE) < size)
+        )
+        repeat_count, recency = (
+            (purchase_count - 1)[positions],
+            (last_at - block_buyers.first_at)[positions] / WEEK_SECONDS,
+        )
+        age = (snapshot_at - block_buyers.first_at[positions]) / WEEK_SECONDS
+        mean_value = money_sum[positions] / purchase_count[positions]
+        is_alive, purchase_rate, drop_chance = (
+            (block_buyers.left_at >= snapshot_at)[positions],
+            block_buyers.rate[positions],
+            block_buyers.drop_chance[positions],
+        )
+        expected_orders = np.where(
+            is_alive,
+            -np.expm1(-purchase_rate * drop_chance * horizon) / np.maximum(drop_chance, 1e-12),
+            0.0,
+        )
+        expected_value = _posterior_value(scenario.money, purchase_count[positions], mean_value)
+        posterior_count = posterior_purchases(
+            scenario.purchases, repeat_count, recency, age, horizon
+        )
+        p_alive = _posterior_alive(scenario.purchases, repeat_count, recency, age)
+        snapshot_tables.append(
             pa.table(
                 {
-                    "customer_id": ids.take(pa.array(who)),
-                    "snapshot_at": dates(np.full(len(who), at // DAY * DAY)),
-                    "horizon_days": np.full(len(who), horizon * 7),
-                    "x": x,
-                    "t_x": t_x,
+                    "customer_id": ids.take(pa.array(positions)),
+                    "snapshot_at": dates(
+                        np.full(len(positions), snapshot_at // DAY_SECONDS * DAY_SECONDS)
+                    ),
+                    "horizon_days": np.full(len(positions), horizon * 7),
+                    "x": repeat_count,
+                    "t_x": recency,
                     "T": age,
-                    "n": count[who],
-                    "mean_value": mean,
-                    "alive": alive,
-                    "p_no_purchase": np.where(alive, np.exp(-rate * horizon), 1.0),
-                    "expected_orders": orders,
-                    "expected_spend": orders * drawn.scale[who],
+                    "n": purchase_count[positions],
+                    "mean_value": mean_value,
+                    "alive": is_alive,
+                    "p_no_purchase": np.where(is_alive, np.exp(-purchase_rate * horizon), 1.0),
+                    "expected_orders": expected_orders,
+                    "expected_spend": expected_orders * block_buyers.scale[positions],
                     "posterior_p_alive": p_alive,
-                    "posterior_p_no_purchase": 1 - p_alive * _buys(scenario, x, age, horizon),
-                    "posterior_orders": expected,
-                    "posterior_value": value,
-                    "posterior_spend": expected * value,
+                    "posterior_p_no_purchase": 1
+                    - p_alive * _purchase_probability(scenario, repeat_count, age, horizon),
+                    "posterior_orders": posterior_count,
+                    "posterior_value": expected_value,
+                    "posterior_spend": posterior_count * expected_value,
                 }
             )
         )
-    return pa.concat_tables(parts)
+    return pa.concat_tables(snapshot_tables)
 
 
-def _buys(scenario: Btyd, x: Array, age: Array, horizon: float) -> Array:
+def _purchase_probability(scenario: BtydScenario, x: Array, age: Array, horizon: float) -> Array:
     """P(a purchase within the horizon | alive, history): the rate's posterior is a gamma."""
-    spec = scenario.purchases
-    return 1 - ((spec.alpha + age) / (spec.alpha + age + horizon)) ** (spec.r + x)
+    parameters = scenario.purchases
+    return 1 - ((parameters.alpha + age) / (parameters.alpha + age + horizon)) ** (parameters.r + x)
 
 
-def _odds_gone(spec: PurchaseParameters, x: Array, t_x: Array, age: Array) -> Array:
+def _odds_gone(parameters: PurchaseParameters, x: Array, t_x: Array, age: Array) -> Array:
     """Odds of having left, given the history; nobody leaves before a repeat purchase."""
-    ratio = (spec.alpha + age) / (spec.alpha + t_x)
-    odds = spec.a / (spec.b + np.maximum(x, 1) - 1) * ratio ** (spec.r + x)
+    ratio = (parameters.alpha + age) / (parameters.alpha + t_x)
+    odds = parameters.a / (parameters.b + np.maximum(x, 1) - 1) * ratio ** (parameters.r + x)
     return np.where(x > 0, odds, 0.0)
 
 
-def posterior_alive(spec: PurchaseParameters, x: Array, t_x: Array, age: Array) -> Array:
+def _posterior_alive(parameters: PurchaseParameters, x: Array, t_x: Array, age: Array) -> Array:
     """P(alive | x, t_x, T) of BG/NBD."""
-    return 1 / (1 + _odds_gone(spec, x, t_x, age))
+    return 1 / (1 + _odds_gone(parameters, x, t_x, age))
 
 
-def posterior_orders(
-    spec: PurchaseParameters, x: Array, t_x: Array, age: Array, horizon: float
+def posterior_purchases(
+    parameters: PurchaseParameters, x: Array, t_x: Array, age: Array, horizon: float
 ) -> Array:
     """Expected purchases within the horizon given (x, t_x, T): equation 10 of the BG/NBD paper."""
-    r, alpha, a, b = spec.r, spec.alpha, spec.a, spec.b
+    r, alpha, a, b = parameters.r, parameters.alpha, parameters.a, parameters.b
     shrunk = ((alpha + age) / (alpha + age + horizon)) ** (r + x)
     series = hyp2f1(r + x, b + x, a + b + x - 1, horizon / (alpha + age + horizon))
     expected = (a + b + x - 1) / (a - 1) * (1 - shrunk * series)
-    return expected / (1 + _odds_gone(spec, x, t_x, age))
+    return expected / (1 + _odds_gone(parameters, x, t_x, age))
 
 
-def posterior_value(spec: MoneyParameters, n: Array, mean: Array) -> Array:
+def _posterior_value(parameters: MoneyParameters, n: Array, mean: Array) -> Array:
     """Expected money a purchase given n amounts of some mean: Gamma-Gamma."""
-    return spec.p * (spec.gamma + n * mean) / (spec.p * n + spec.q - 1)
+    return parameters.p * (parameters.gamma + n * mean) / (parameters.p * n + parameters.q - 1)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.scenario import ATTRIBUTES, CONSENTS, STATES
-from simulator.shared_settings import BLOCK, Array, Plan, choose, lookup
+from simulator.shared_settings import BLOCK_SIZE, Array, SimulationPlan, draw_choices, lookup_table
 
-NEVER = 1_000_000  # a week that does not come
+NO_WEEK = 1_000_000  # a week that does not come
 REGIONS = ("city", "suburb", "town", "village")
 
 
@@ -77,47 +77,51 @@ class People:
         """Whether customers (positions) consent to a channel in a week."""
         column = CONSENTS.index(channel)
         withdrawn = self.withdrawn[customer, column]
-        given = (self.granted[customer, column] <= week) & (week < withdrawn)
-        return given | (self.again[customer, column] <= week)
+        is_granted = (self.granted[customer, column] <= week) & (week < withdrawn)
+        return is_granted | (self.again[customer, column] <= week)
 
 
-def _arrivals(plan: Plan, rng: np.random.Generator) -> tuple[Array, Array]:
-    spec = plan.scenario.arrival
-    launch = rng.integers(0, spec.launch_weeks, BLOCK)
-    later = rng.integers(0, spec.last_week + 1, BLOCK)
-    week = np.where(rng.random(BLOCK) < spec.launch_share, launch, later)
-    states = np.array([STATES.index(name) for name in spec.begins_as])
-    begins = states[choose(rng, lookup(list(spec.begins_as.values())), BLOCK)]
-    return week, begins.astype(np.int8)
+def _arrivals(plan: SimulationPlan, rng: np.random.Generator) -> tuple[Array, Array]:
+    arrival = plan.scenario.arrival
+    launch_week = rng.integers(0, arrival.launch_weeks, BLOCK_SIZE)
+    later_week = rng.integers(0, arrival.last_week + 1, BLOCK_SIZE)
+    join_week = np.where(rng.random(BLOCK_SIZE) < arrival.launch_share, launch_week, later_week)
+    first_states = np.array([STATES.index(name) for name in arrival.begins_as])
+    begins_as = first_states[
+        draw_choices(rng, lookup_table(list(arrival.begins_as.values())), BLOCK_SIZE)
+    ]
+    return join_week, begins_as.astype(np.int8)
 
 
-def _consents(plan: Plan, rng: np.random.Generator, join_week: Array) -> tuple[Array, Array, Array]:
-    spec = plan.scenario.consent
-    share = np.array([spec.granted[name] for name in CONSENTS])
-    shape = (BLOCK, len(CONSENTS))
-    granted = np.where(rng.random(shape) < share, join_week[:, None], NEVER)
-    stays = rng.geometric(max(spec.withdrawn, 1e-9), shape)
-    withdrawn = np.minimum(np.where(granted < NEVER, granted + stays, NEVER), NEVER)
-    returns = (rng.random(shape) < spec.granted_again) & (withdrawn < plan.weeks)
-    return granted, withdrawn, np.where(returns, withdrawn + 26, NEVER)
+def _consents(
+    plan: SimulationPlan, rng: np.random.Generator, join_week: Array
+) -> tuple[Array, Array, Array]:
+    settings = plan.scenario.consent
+    granted_share = np.array([settings.granted[name] for name in CONSENTS])
+    shape = (BLOCK_SIZE, len(CONSENTS))
+    granted = np.where(rng.random(shape) < granted_share, join_week[:, None], NO_WEEK)
+    weeks_granted = rng.geometric(max(settings.withdrawn, 1e-9), shape)
+    withdrawn = np.minimum(np.where(granted < NO_WEEK, granted + weeks_granted, NO_WEEK), NO_WEEK)
+    returns = (rng.random(shape) < settings.granted_again) & (withdrawn < plan.weeks)
+    return granted, withdrawn, np.where(returns, withdrawn + 26, NO_WEEK)
 
 
 def _favourites(
-    plan: Plan, rng: np.random.Generator, age: Array, distance: Array
+    plan: SimulationPlan, rng: np.random.Generator, age: Array, distance: Array
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Favourites by popularity, except that age and distance favour the first way to pay and get.
 
     So events, not only the customers table, tell something of both.
     """
-    taken = {name: choose(rng, plan.popular[name], BLOCK) for name in ATTRIBUTES}
+    favourite = {name: draw_choices(rng, plan.popular[name], BLOCK_SIZE) for name in ATTRIBUTES}
     a, b = plan.scenario.customers.favourite_share
-    share = {name: rng.beta(a, b, BLOCK) for name in ATTRIBUTES}
+    favourite_share = {name: rng.beta(a, b, BLOCK_SIZE) for name in ATTRIBUTES}
     for name, score in (("payment_method", age), ("delivery_method", distance)):
-        swayed = rng.random(BLOCK) < 0.6 / (1 + np.exp(-2.5 * score))
-        taken[name] = np.where(swayed, 0, taken[name]).astype(np.int16)
+        takes_first = rng.random(BLOCK_SIZE) < 0.6 / (1 + np.exp(-2.5 * score))
+        favourite[name] = np.where(takes_first, 0, favourite[name]).astype(np.int16)
     # Most people buy one of a kind, whoever they are.
-    share["quantity"] = share["quantity"] * 0.6
-    return taken, share
+    favourite_share["quantity"] = favourite_share["quantity"] * 0.6
+    return favourite, favourite_share
 
 
 def _log_factor(score: Array, sd: float) -> Array:
@@ -125,42 +129,44 @@ def _log_factor(score: Array, sd: float) -> Array:
     return np.exp(sd * score - sd**2 / 2)
 
 
-def people(plan: Plan, rng: np.random.Generator, block: int) -> People:
+def draw_people(plan: SimulationPlan, rng: np.random.Generator, block: int) -> People:
     """Customers of one block; always a whole block, so that fewer customers are a prefix."""
     spread = plan.scenario.customers
     join_week, begins_as = _arrivals(plan, rng)
-    age_score, distance_score, deal, satisfaction = rng.standard_normal((4, BLOCK))
-    leaving = 0.8 * rng.standard_normal(BLOCK) - 0.5 * satisfaction + 0.2 * deal
-    converting = _log_factor(rng.standard_normal(BLOCK), spread.conversion_sd)
+    age_score, distance_score, deal_score, satisfaction = rng.standard_normal((4, BLOCK_SIZE))
+    drop_out_score = 0.8 * rng.standard_normal(BLOCK_SIZE) - 0.5 * satisfaction + 0.2 * deal_score
+    converting = _log_factor(rng.standard_normal(BLOCK_SIZE), spread.conversion_sd)
     order_shape, activity_shape = spread.order_shape, spread.activity_shape
     # Those who visit more also order more: half of the ordering factor is shared.
-    activity = rng.gamma(activity_shape, 1 / activity_shape, BLOCK)
-    ordering = 0.25 * activity + 0.75 * rng.gamma(order_shape, 1 / order_shape, BLOCK)
-    value = spread.order_value * _log_factor(rng.standard_normal(BLOCK), spread.order_value_sd)
-    redeeming = plan.scenario.engagement.redemption_share * _log_factor(deal, 0.8)
+    activity = rng.gamma(activity_shape, 1 / activity_shape, BLOCK_SIZE)
+    ordering = 0.25 * activity + 0.75 * rng.gamma(order_shape, 1 / order_shape, BLOCK_SIZE)
+    order_value = spread.order_value * _log_factor(
+        rng.standard_normal(BLOCK_SIZE), spread.order_value_sd
+    )
+    redeeming = plan.scenario.engagement.redemption_share * _log_factor(deal_score, 0.8)
     favourite, favourite_share = _favourites(plan, rng, age_score, distance_score)
     granted, withdrawn, again = _consents(plan, rng, join_week)
     return People(
-        first=block * BLOCK,
+        first=block * BLOCK_SIZE,
         join_week=join_week,
         begins_as=begins_as,
-        anonymous=rng.random(BLOCK) < plan.scenario.arrival.anonymous_share,
+        anonymous=rng.random(BLOCK_SIZE) < plan.scenario.arrival.anonymous_share,
         age_score=age_score,
         distance_score=distance_score,
         age=np.clip(np.round(44 + 13 * age_score), 18, 95).astype(np.int16),
         distance_km=np.round(np.exp(2.2 + 0.9 * distance_score), 1),
-        household=(1 + np.minimum(rng.poisson(1.3, BLOCK), 6)).astype(np.int8),
-        region=choose(rng, lookup([28, 22, 30, 20]), BLOCK),
-        deal_score=deal,
+        household=(1 + np.minimum(rng.poisson(1.3, BLOCK_SIZE), 6)).astype(np.int8),
+        region=draw_choices(rng, lookup_table([28, 22, 30, 20]), BLOCK_SIZE),
+        deal_score=deal_score,
         satisfaction=satisfaction,
         activity=activity,
         ordering=ordering,
-        dropping=_log_factor(leaving, spread.drop_out_sd),
+        dropping=_log_factor(drop_out_score, spread.drop_out_sd),
         converting=converting,
-        opening=rng.gamma(2.0, 0.5, BLOCK),
-        order_value=value,
+        opening=rng.gamma(2.0, 0.5, BLOCK_SIZE),
+        order_value=order_value,
         redeeming=np.minimum(redeeming, 0.9),
-        prefetching=rng.random(BLOCK) < plan.scenario.messages.prefetching_share,
+        prefetching=rng.random(BLOCK_SIZE) < plan.scenario.messages.prefetching_share,
         favourite=favourite,
         favourite_share=favourite_share,
         granted=granted,
@@ -169,11 +175,11 @@ def people(plan: Plan, rng: np.random.Generator, block: int) -> People:
     )
 
 
-def taken(
-    plan: Plan, rng: np.random.Generator, person: People, attribute: str, customer: Array
+def choose_attribute(
+    plan: SimulationPlan, rng: np.random.Generator, people: People, attribute: str, customer: Array
 ) -> Array:
     """Choice of an attribute for each of many events: the favourite, or whatever is popular."""
-    any_choice = choose(rng, plan.popular[attribute], len(customer))
-    share = person.favourite_share[attribute].astype(np.float32)[customer]
-    mine = rng.random(len(customer), dtype=np.float32) < share
-    return np.where(mine, person.favourite[attribute][customer], any_choice)
+    any_choice = draw_choices(rng, plan.popular[attribute], len(customer))
+    favourite_share = people.favourite_share[attribute].astype(np.float32)[customer]
+    takes_favourite = rng.random(len(customer), dtype=np.float32) < favourite_share
+    return np.where(takes_favourite, people.favourite[attribute][customer], any_choice)

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator.customers import NEVER, People, taken
-from simulator.latent_state_path import Path
-from simulator.orders import SENT_AT, Orders, first_id
-from simulator.rows import Rows
+from simulator.customers import NO_WEEK, People, choose_attribute
+from simulator.latent_state_path import StatePaths
+from simulator.orders import SENT_AT, Orders, first_block_id
+from simulator.rows import EventRows
 from simulator.scenario import BUYERS, COLD, GONE, INTERESTED, SEND_CHANNELS, STATES, ByState
-from simulator.shared_settings import BLOCK, DAY, WEEK, Array, Plan
+from simulator.shared_settings import BLOCK_SIZE, DAY_SECONDS, WEEK_SECONDS, Array, SimulationPlan
 
 # Weekday and hour at which ordinary messages of each channel go out.
-USUAL = {"email": (1, 9), "sms": (4, 16), "push": (3, 18)}
+_SEND_TIMES = {"email": (1, 9), "sms": (4, 16), "push": (3, 18)}
 # A visit has at most so many pages.
-MOST_PAGES = 20
+_MOST_PAGES = 20
 # Share of e-mails whose links a security scanner follows.
-SCANNED = 0.004
+_SCANNED_SHARE = 0.004
 
 
 @dataclass(frozen=True)
-class Weeks:
+class _CustomerWeeks:
     """Customer-weeks in which somebody is there and not gone.
 
     Attributes
@@ -40,219 +40,274 @@ class Weeks:
 
     def draw(self, rng: np.random.Generator, rates: ByState) -> tuple[Array, Array]:
         """Customer and week of each event of a Poisson process with rates by state."""
-        rate = by_state(rates).astype(np.float32)[self.state] * self.pace
-        there = np.flatnonzero(rate > 0)
-        count = rng.poisson(rate[there])
-        which = np.repeat(there, count)
-        return self.customer[which], self.week[which]
+        rate = _rates_by_state(rates).astype(np.float32)[self.state] * self.pace
+        active_rows = np.flatnonzero(rate > 0)
+        event_counts = rng.poisson(rate[active_rows])
+        event_rows = np.repeat(active_rows, event_counts)
+        return self.customer[event_rows], self.week[event_rows]
 
 
-def by_state(rates: ByState) -> Array:
+def _rates_by_state(rates: ByState) -> Array:
     """Rates of a mapping by state code; zero where a state is not named."""
     return np.array([rates.get(name, 0.0) for name in STATES])
 
 
-def present(plan: Plan, person: People, path: Path) -> Weeks:
+def _active_weeks(plan: SimulationPlan, people: People, paths: StatePaths) -> _CustomerWeeks:
     """All customer-weeks between joining and leaving."""
-    state = path.state[:, : plan.weeks]
+    state = paths.state[:, : plan.weeks]
     customer, week = np.nonzero((state >= 0) & (state != GONE))
-    pace = (person.activity[customer] * plan.season[week]).astype(np.float32)
-    return Weeks(customer, week, state[customer, week], pace)
+    pace = (people.activity[customer] * plan.season[week]).astype(np.float32)
+    return _CustomerWeeks(customer, week, state[customer, week], pace)
 
 
-def sign_ups(plan: Plan, person: People, path: Path) -> tuple[Array, Array]:
+def _sign_ups(plan: SimulationPlan, people: People, paths: StatePaths) -> tuple[Array, Array]:
     """Customer and week of each first sign-up: on joining, or in the week that leads to it."""
-    interested = path.state[:, : plan.weeks + 1] == INTERESTED
+    interested = paths.state[:, : plan.weeks + 1] == INTERESTED
     customer = np.flatnonzero(interested.any(axis=1))
     entered = np.argmax(interested[customer], axis=1)
-    return customer, np.maximum(entered - 1, person.join_week[customer])
+    return customer, np.maximum(entered - 1, people.join_week[customer])
 
 
-def engage(
-    plan: Plan, person: People, path: Path, made: Orders, rng: np.random.Generator, rows: Rows
+def add_engagement(
+    plan: SimulationPlan,
+    people: People,
+    paths: StatePaths,
+    orders: Orders,
+    rng: np.random.Generator,
+    rows: EventRows,
 ) -> None:
     """Add visits, carts, forms, support and reviews of a block to the rows."""
-    weeks, spec = present(plan, person, path), plan.scenario.engagement
-    who, when = sign_ups(plan, person, path)
-    signed = plan.moments(rng, when)
-    rows.add("sign_up", who, signed)
-    back, back_week = np.nonzero((path.state[:, :-1] == COLD) & (path.state[:, 1:] == INTERESTED))
-    visitor, week = weeks.draw(rng, spec.sessions)
-    joined = np.flatnonzero(person.join_week < plan.weeks)
-    browsing = np.concatenate([visitor, joined, back])
-    start = plan.moments(rng, np.concatenate([week, person.join_week[joined], back_week]))
-    carts = _carts(plan, person, weeks, made, rng, rows)
+    customer_weeks, engagement = _active_weeks(plan, people, paths), plan.scenario.engagement
+    sign_up_customer, when = _sign_ups(plan, people, paths)
+    signed_up_at = plan.moments(rng, when)
+    rows.add("sign_up", sign_up_customer, signed_up_at)
+    returning, returning_week = np.nonzero(
+        (paths.state[:, :-1] == COLD) & (paths.state[:, 1:] == INTERESTED)
+    )
+    visitor, visit_week = customer_weeks.draw(rng, engagement.sessions)
+    joined = np.flatnonzero(people.join_week < plan.weeks)
+    browsing = np.concatenate([visitor, joined, returning])
+    starts_at = plan.moments(
+        rng, np.concatenate([visit_week, people.join_week[joined], returning_week])
+    )
+    carts = _add_carts(plan, people, customer_weeks, orders, rng, rows)
     # A cart or a sign-up happens in a visit that began a few minutes before.
-    browsing = np.concatenate([browsing, who, carts[0]])
-    lead_in = rng.integers(60, 1200, len(who) + len(carts[0]))
-    start = np.concatenate([start, np.concatenate([signed, carts[1]]) - lead_in])
-    sessions(plan, person, rng, rows, browsing, start)
-    for kind, rates in (("form", spec.lead), ("redemption", spec.claim)):
-        who, when = weeks.draw(rng, rates)
-        rows.add(kind, who, plan.moments(rng, when))
-    _support(plan, person, weeks, rng, rows)
-    who, when = weeks.draw(rng, spec.advocacy)
-    at, refers = plan.moments(rng, when), rng.random(len(who)) < 0.3
-    rows.add("referral", who[refers], at[refers])
-    rows.add("review", who[~refers], at[~refers])
+    browsing = np.concatenate([browsing, sign_up_customer, carts[0]])
+    lead_in = rng.integers(60, 1200, len(sign_up_customer) + len(carts[0]))
+    starts_at = np.concatenate([starts_at, np.concatenate([signed_up_at, carts[1]]) - lead_in])
+    add_sessions(plan, people, rng, rows, browsing, starts_at)
+    for event_type, rates in (("form", engagement.lead), ("redemption", engagement.claim)):
+        sign_up_customer, when = customer_weeks.draw(rng, rates)
+        rows.add(event_type, sign_up_customer, plan.moments(rng, when))
+    _add_support(plan, people, customer_weeks, rng, rows)
+    sign_up_customer, when = customer_weeks.draw(rng, engagement.advocacy)
+    moment, refers = plan.moments(rng, when), rng.random(len(sign_up_customer)) < 0.3
+    rows.add("referral", sign_up_customer[refers], moment[refers])
+    rows.add("review", sign_up_customer[~refers], moment[~refers])
 
 
-def _carts(
-    plan: Plan,
-    person: People,
-    weeks: Weeks,
-    made: Orders,
+def _add_carts(
+    plan: SimulationPlan,
+    people: People,
+    customer_weeks: _CustomerWeeks,
+    orders: Orders,
     rng: np.random.Generator,
-    rows: Rows,
+    rows: EventRows,
 ) -> tuple[Array, Array]:
     """Carts, abandoned ones and those of online orders; returns who and when."""
-    who, when = weeks.draw(rng, plan.scenario.engagement.intent)
-    left_at = plan.moments(rng, when)
-    online = np.flatnonzero(made.online)
-    lead = rng.integers(240, 1800, len(online))
-    customer = np.concatenate([who, made.customer[online]])
-    at = np.maximum(np.concatenate([left_at, made.at[online] - lead]), plan.origin)
-    n = len(who)
-    kind, brand = (taken(plan, rng, person, a, customer) for a in ("product_type", "brand"))
-    kind[n:], brand[n:] = made.product_type[online], made.brand[online]
-    size, colour = (taken(plan, rng, person, a, customer) for a in ("size", "colour"))
-    rows.add("cart", customer, at, product_type=kind, brand=brand, size=size, colour=colour)
-    started = np.concatenate([rng.random(n) < 0.35, np.ones(len(online), dtype=bool)])
+    intent_customer, intent_week = customer_weeks.draw(rng, plan.scenario.engagement.intent)
+    left_at = plan.moments(rng, intent_week)
+    online = np.flatnonzero(orders.online)
+    seconds_before = rng.integers(240, 1800, len(online))
+    customer = np.concatenate([intent_customer, orders.customer[online]])
+    moment = np.maximum(np.concatenate([left_at, orders.at[online] - seconds_before]), plan.origin)
+    abandoned = len(intent_customer)
+    product_type, brand = (
+        choose_attribute(plan, rng, people, a, customer) for a in ("product_type", "brand")
+    )
+    product_type[abandoned:], brand[abandoned:] = orders.product_type[online], orders.brand[online]
+    size, colour = (choose_attribute(plan, rng, people, a, customer) for a in ("size", "colour"))
+    rows.add(
+        "cart", customer, moment, product_type=product_type, brand=brand, size=size, colour=colour
+    )
+    started = np.concatenate([rng.random(abandoned) < 0.35, np.ones(len(online), dtype=bool)])
     rows.add(
         "checkout",
         customer[started],
-        at[started] + 120,
-        product_type=kind[started],
+        moment[started] + 120,
+        product_type=product_type[started],
         brand=brand[started],
     )
-    return customer, at
+    return customer, moment
 
 
-def sessions(
-    plan: Plan,
-    person: People,
+def add_sessions(
+    plan: SimulationPlan,
+    people: People,
     rng: np.random.Generator,
-    rows: Rows,
+    rows: EventRows,
     customer: Array,
-    start: Array,
+    starts_at: Array,
 ) -> None:
     """Visits of one or more pages, each about one product type and brand."""
     single = plan.scenario.engagement.single_page_share
-    pages = np.minimum(rng.geometric(single, len(customer)), MOST_PAGES)
-    of = np.repeat(np.arange(len(customer)), pages)
-    page = np.arange(len(of)) - np.repeat(np.cumsum(pages) - pages, pages)
+    page_count = np.minimum(rng.geometric(single, len(customer)), _MOST_PAGES)
+    session = np.repeat(np.arange(len(customer)), page_count)
+    page_number = np.arange(len(session)) - np.repeat(
+        np.cumsum(page_count) - page_count, page_count
+    )
     rows.add(
         "page_view",
-        customer[of],
-        np.maximum(start, plan.origin)[of] + page * 50 + rng.integers(0, 50, len(of)),
-        session_id=first_id(person) + of,
-        channel=taken(plan, rng, person, "channel", customer)[of],
-        product_type=taken(plan, rng, person, "product_type", customer)[of],
-        brand=taken(plan, rng, person, "brand", customer)[of],
+        customer[session],
+        np.maximum(starts_at, plan.origin)[session]
+        + page_number * 50
+        + rng.integers(0, 50, len(session)),
+        session_id=first_block_id(people) + session,
+        channel=choose_attribute(plan, rng, people, "channel", customer)[session],
+        product_type=choose_attribute(plan, rng, people, "product_type", customer)[session],
+        brand=choose_attribute(plan, rng, people, "brand", customer)[session],
     )
 
 
-def _support(
-    plan: Plan, person: People, weeks: Weeks, rng: np.random.Generator, rows: Rows
+def _add_support(
+    plan: SimulationPlan,
+    people: People,
+    customer_weeks: _CustomerWeeks,
+    rng: np.random.Generator,
+    rows: EventRows,
 ) -> None:
     """Support contacts, of which some are complaints, and how satisfied people were with them."""
-    spec = plan.scenario.engagement
-    who, when = weeks.draw(rng, spec.support)
-    at = plan.moments(rng, when)
-    unhappy = np.exp(-0.6 * person.satisfaction[who] - 0.18)
-    bought = np.zeros(BLOCK, dtype=bool)
-    bought[weeks.customer[np.isin(weeks.state, BUYERS)]] = True
-    complains = bought[who] & (rng.random(len(who)) < spec.complaint_share * unhappy)
-    rows.add("complaint", who[complains], at[complains])
-    rows.add("support_contact", who[~complains], at[~complains])
-    asked = rng.random(len(who)) < spec.csat_share
-    mood = 3.9 + 0.8 * person.satisfaction[who] - 1.3 * complains + rng.standard_normal(len(who))
-    score = np.clip(np.round(mood), 1, 5)[asked]
-    later = at[asked] + rng.integers(3600, 2 * DAY, int(asked.sum()))
-    rows.add("csat", who[asked], later, value=score)
+    settings = plan.scenario.engagement
+    customer, week = customer_weeks.draw(rng, settings.support)
+    moment = plan.moments(rng, week)
+    dissatisfaction = np.exp(-0.6 * people.satisfaction[customer] - 0.18)
+    has_bought = np.zeros(BLOCK_SIZE, dtype=bool)
+    has_bought[customer_weeks.customer[np.isin(customer_weeks.state, BUYERS)]] = True
+    complains = has_bought[customer] & (
+        rng.random(len(customer)) < settings.complaint_share * dissatisfaction
+    )
+    rows.add("complaint", customer[complains], moment[complains])
+    rows.add("support_contact", customer[~complains], moment[~complains])
+    is_surveyed = rng.random(len(customer)) < settings.csat_share
+    satisfaction = (
+        3.9
+        + 0.8 * people.satisfaction[customer]
+        - 1.3 * complains
+        + rng.standard_normal(len(customer))
+    )
+    score = np.clip(np.round(satisfaction), 1, 5)[is_surveyed]
+    answered_at = moment[is_surveyed] + rng.integers(3600, 2 * DAY_SECONDS, int(is_surveyed.sum()))
+    rows.add("csat", customer[is_surveyed], answered_at, value=score)
 
 
-def message(
-    plan: Plan,
-    person: People,
-    path: Path,
+def add_messages(
+    plan: SimulationPlan,
+    people: People,
+    paths: StatePaths,
     rng: np.random.Generator,
-    rows: Rows,
+    rows: EventRows,
 ) -> None:
     """Add sends, opens and clicks of a block to the rows: ordinary messages and campaigns."""
-    spec = plan.scenario.messages
-    reached = _contactable_from(plan, person, path)
-    joined = np.flatnonzero(reached < plan.weeks)
-    left = plan.weeks - reached[joined]
-    customer = np.repeat(joined, left)
+    settings = plan.scenario.messages
+    first_week = _contactable_from(plan, people, paths)
+    joined = np.flatnonzero(first_week < plan.weeks)
+    weeks_left = plan.weeks - first_week[joined]
+    customer = np.repeat(joined, weeks_left)
     # The k-th week after somebody could first be written to.
-    running = np.arange(len(customer)) - np.repeat(np.cumsum(left) - left, left)
-    week = reached[customer] + running
-    ordinary = len(plan.scenario.campaigns)
+    weeks_since = np.arange(len(customer)) - np.repeat(
+        np.cumsum(weeks_left) - weeks_left, weeks_left
+    )
+    week = first_week[customer] + weeks_since
+    campaign_count = len(plan.scenario.campaigns)
     for channel in SEND_CHANNELS:
-        day, hour = USUAL[channel]
-        drawn = rng.random(len(customer), dtype=np.float32) < spec.sends.get(channel, 0.0)
-        who, when = customer[drawn], week[drawn]
-        may = person.consents(channel, when, who)
-        who, when = who[may], when[may]
-        at = plan.origin + when.astype(np.int64) * WEEK + day * DAY + hour * 3600
-        at += rng.integers(0, 5400, len(who))
-        _sent(plan, person, path, rng, rows, channel, (who, when, at, ordinary + when))
+        weekday, hour = _SEND_TIMES[channel]
+        is_drawn = rng.random(len(customer), dtype=np.float32) < settings.sends.get(channel, 0.0)
+        recipient, send_week = customer[is_drawn], week[is_drawn]
+        has_consent = people.consents(channel, send_week, recipient)
+        recipient, send_week = recipient[has_consent], send_week[has_consent]
+        sent_at = (
+            plan.origin
+            + send_week.astype(np.int64) * WEEK_SECONDS
+            + weekday * DAY_SECONDS
+            + hour * 3600
+        )
+        sent_at += rng.integers(0, 5400, len(recipient))
+        _add_sends(
+            plan,
+            people,
+            paths,
+            rng,
+            rows,
+            channel,
+            (recipient, send_week, sent_at, campaign_count + send_week),
+        )
     for number, campaign in enumerate(plan.scenario.campaigns):
-        who = np.flatnonzero(path.arm[:, number] == 1)
-        when = np.full(len(who), campaign.week)
-        at = np.full(len(who), plan.origin + campaign.week * WEEK + SENT_AT)
-        names = np.full(len(who), number)
-        _sent(plan, person, path, rng, rows, campaign.channel, (who, when, at, names))
+        recipient = np.flatnonzero(paths.arm[:, number] == 1)
+        send_week = np.full(len(recipient), campaign.week)
+        sent_at = np.full(len(recipient), plan.origin + campaign.week * WEEK_SECONDS + SENT_AT)
+        message_code = np.full(len(recipient), number)
+        _add_sends(
+            plan,
+            people,
+            paths,
+            rng,
+            rows,
+            campaign.channel,
+            (recipient, send_week, sent_at, message_code),
+        )
 
 
-def _contactable_from(plan: Plan, person: People, path: Path) -> Array:
+def _contactable_from(plan: SimulationPlan, people: People, paths: StatePaths) -> Array:
     """First week in which a customer's address is known: after their sign-up or first order."""
-    first = np.full(BLOCK, NEVER)
-    who, when = sign_ups(plan, person, path)
-    np.minimum.at(first, who, when + 1)
-    bought = path.ordered.any(axis=1)
-    order = np.where(bought, np.argmax(path.ordered, axis=1) + 1, NEVER)
-    return np.minimum(first, order)
+    first_week = np.full(BLOCK_SIZE, NO_WEEK)
+    customer, sign_up_week = _sign_ups(plan, people, paths)
+    np.minimum.at(first_week, customer, sign_up_week + 1)
+    has_bought = paths.ordered.any(axis=1)
+    order_week = np.where(has_bought, np.argmax(paths.ordered, axis=1) + 1, NO_WEEK)
+    return np.minimum(first_week, order_week)
 
 
-def _sent(
-    plan: Plan,
-    person: People,
-    path: Path,
+def _add_sends(
+    plan: SimulationPlan,
+    people: People,
+    paths: StatePaths,
     rng: np.random.Generator,
-    rows: Rows,
+    rows: EventRows,
     channel: str,
     sends: tuple[Array, Array, Array, Array],
 ) -> None:
     """One channel's sends (customer, week, moment, message) and the answers to them."""
-    spec, code = plan.scenario.messages, plan.choices["channel"].index(channel)
-    who, week, at, name = sends
+    settings, channel_code = plan.scenario.messages, plan.choices["channel"].index(channel)
+    recipient, week, sent_at, message_code = sends
 
-    def add(kind: str, some: Array, delay: Array, *, machine: int = 0) -> None:
+    def add(event_type: str, rows_of_sends: Array, delay: Array, *, machine: int = 0) -> None:
         rows.add(
-            kind,
-            who[some],
-            at[some] + delay,
-            channel=code,
-            campaign_id=name[some],
+            event_type,
+            recipient[rows_of_sends],
+            sent_at[rows_of_sends] + delay,
+            channel=channel_code,
+            campaign_id=message_code[rows_of_sends],
             is_machine=machine,
         )
 
-    add("message_sent", np.arange(len(who)), np.zeros(len(who), dtype=np.int64))
-    awake = by_state(spec.awake)[path.state[who, week]] * person.opening[who]
+    add("message_sent", np.arange(len(recipient)), np.zeros(len(recipient), dtype=np.int64))
+    open_rate = (
+        _rates_by_state(settings.awake)[paths.state[recipient, week]] * people.opening[recipient]
+    )
     if channel == "email":
-        fetched = np.flatnonzero(person.prefetching[who])
+        fetched = np.flatnonzero(people.prefetching[recipient])
         add("email_open", fetched, rng.integers(5, 90, len(fetched)), machine=1)
-        scanned = np.flatnonzero(rng.random(len(who), dtype=np.float32) < SCANNED)
+        scanned = np.flatnonzero(rng.random(len(recipient), dtype=np.float32) < _SCANNED_SHARE)
         add("message_click", scanned, rng.integers(2, 30, len(scanned)), machine=1)
-        opened = np.flatnonzero(rng.random(len(who), dtype=np.float32) < spec.open * awake)
-        add("email_open", opened, _delay(rng, len(opened)))
-    share = spec.click.get(channel, 0.0) * awake
-    clicked = np.flatnonzero(rng.random(len(who), dtype=np.float32) < share)
-    add("message_click", clicked, _delay(rng, len(clicked)))
+        opened = np.flatnonzero(
+            rng.random(len(recipient), dtype=np.float32) < settings.open * open_rate
+        )
+        add("email_open", opened, _answer_delays(rng, len(opened)))
+    click_share = settings.click.get(channel, 0.0) * open_rate
+    clicked = np.flatnonzero(rng.random(len(recipient), dtype=np.float32) < click_share)
+    add("message_click", clicked, _answer_delays(rng, len(clicked)))
 
 
-def _delay(rng: np.random.Generator, n: int) -> Array:
+def _answer_delays(rng: np.random.Generator, n: int) -> Array:
     """Seconds until an answer: a few hours, at most six days."""
-    return np.minimum(rng.exponential(5 * 3600, n), 6 * DAY).astype(np.int64) + 60
+    return np.minimum(rng.exponential(5 * 3600, n), 6 * DAY_SECONDS).astype(np.int64) + 60

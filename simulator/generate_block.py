@@ -7,17 +7,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from simulator import engagement, ground_truth, records, rows
-from simulator.customers import People, people
-from simulator.latent_state_path import chances, walk
-from simulator.orders import ID_BITS, first_id, orders
-from simulator.rows import Rows, event_table, known_at
-from simulator.shared_settings import BLOCK, Array, Plan, streams
+from simulator.customers import People, draw_people
+from simulator.latent_state_path import simulate_paths, transition_chances
+from simulator.orders import ID_BITS, add_orders, first_block_id
+from simulator.rows import EventRows, add_reporting_delay, event_table
+from simulator.shared_settings import BLOCK_SIZE, Array, SimulationPlan, random_streams
 
 # Ids of unlinked visitors' events lie in the upper half of their block's range.
-VISITORS = BLOCK << (ID_BITS - 1)
+_VISITOR_IDS = BLOCK_SIZE << (ID_BITS - 1)
 
 
-def tables(plan: Plan, block: int, customers: int) -> dict[str, pa.Table]:
+def lifecycle_tables(plan: SimulationPlan, block: int, customers: int) -> dict[str, pa.Table]:
     """All tables of one block, cut to the first `customers` of the simulation.
 
     Returns
@@ -26,41 +26,46 @@ def tables(plan: Plan, block: int, customers: int) -> dict[str, pa.Table]:
         By name: events, anonymous_events, identities, customers, consents, stage_history,
         experiments, and under ``truth/``: customers, states, snapshots, uplift, mis_stagings.
     """
-    stream = streams(plan.seed, block)
-    person = people(plan, stream["people"], block)
-    chance = chances(plan, person, stream["people"])
-    path = walk(plan, person, chance, stream["path"])
-    gathered = Rows()
-    made = orders(plan, person, path, stream["orders"], gathered)
-    engagement.engage(plan, person, path, made, stream["engagement"], gathered)
-    engagement.message(plan, person, path, stream["messages"], gathered)
-    happened = gathered.sorted(before=plan.end)
-    known = records.known_from(plan, person, happened, stream["records"])
+    generators = random_streams(plan.seed, block)
+    people = draw_people(plan, generators["people"], block)
+    chances = transition_chances(plan, people, generators["people"])
+    paths = simulate_paths(plan, people, chances, generators["path"])
+    event_rows = EventRows()
+    orders = add_orders(plan, people, paths, generators["orders"], event_rows)
+    engagement.add_engagement(plan, people, paths, orders, generators["engagement"], event_rows)
+    engagement.add_messages(plan, people, paths, generators["messages"], event_rows)
+    events = event_rows.sorted(before=plan.end)
+    known_at = records.first_known_at(plan, people, events, generators["records"])
     # Customers beyond the last one asked for exist, so that the others do not depend on it.
-    known[max(customers - person.first, 0) :] = -1
-    ids, anonymous = records.customer_ids(person.first), records.anonymous_ids(person.first)
-    named, unnamed, first = _events(plan, happened, known, stream["late"])
-    history, errors = records.stage_history(plan, path, ids, known, stream["records"])
+    known_at[max(customers - people.first, 0) :] = -1
+    ids, anonymous = records.customer_ids(people.first), records.anonymous_ids(people.first)
+    named, unnamed, first_at = _events(plan, events, known_at, generators["late"])
+    history, errors = records.stage_history(plan, paths, ids, known_at, generators["records"])
     block_tables = {
-        "events": _table(plan, person, named, ids),
+        "events": _table(plan, people, named, ids),
         "anonymous_events": pa.concat_tables(
-            [_table(plan, person, unnamed, anonymous), _visitors(plan, person, known, stream)]
+            [
+                _table(plan, people, unnamed, anonymous),
+                _visitors(plan, people, known_at, generators),
+            ]
         ).unify_dictionaries(),
-        "identities": records.identities(ids, anonymous, first, known),
-        "customers": records.customers(plan, person, ids, known, stream["records"]),
-        "consents": records.consents(plan, person, ids, known),
+        "identities": records.identities(ids, anonymous, first_at, known_at),
+        "customers": records.customers(plan, people, ids, known_at, generators["records"]),
+        "consents": records.consents(plan, people, ids, known_at),
         "stage_history": history,
-        "experiments": records.experiments(plan, person, path, made, happened, ids),
-        "truth/customers": ground_truth.traits(plan, person, path, ids, known),
-        "truth/states": ground_truth.states(plan, path, ids),
-        "truth/snapshots": ground_truth.snapshots(plan, person, chance, path, ids, known),
-        "truth/uplift": ground_truth.uplift(plan, chance, path, ids, known),
+        "experiments": records.experiments(plan, people, paths, orders, events, ids),
+        "truth/customers": ground_truth.hidden_traits(plan, people, paths, ids, known_at),
+        "truth/states": ground_truth.latent_paths(plan, paths, ids),
+        "truth/snapshots": ground_truth.truth_snapshots(
+            plan, people, chances, paths, ids, known_at
+        ),
+        "truth/uplift": ground_truth.campaign_effects(plan, chances, paths, ids, known_at),
         "truth/mis_stagings": errors,
     }
-    if person.first + BLOCK > customers:
-        here = ids.slice(0, customers - person.first)
+    if people.first + BLOCK_SIZE > customers:
+        wanted_ids = ids.slice(0, customers - people.first)
         for name in ("experiments", "truth/states"):
-            block_tables[name] = _only(block_tables[name], here)
+            block_tables[name] = _only(block_tables[name], wanted_ids)
     return block_tables
 
 
@@ -69,31 +74,35 @@ def _only(table: pa.Table, ids: pa.Array) -> pa.Table:
 
 
 def _events(
-    plan: Plan,
-    happened: dict[str, Array],
-    known: Array,
+    plan: SimulationPlan,
+    events: dict[str, Array],
+    known_at: Array,
     rng: np.random.Generator,
 ) -> tuple[dict[str, Array], dict[str, Array], Array]:
     """Rows under the customer's name, rows from before they had one, and each first moment."""
-    spec = plan.scenario.engagement
-    happened["number"] = np.arange(len(happened["at"]))
-    happened["known"] = known_at(rng, happened["at"], share=spec.late_share, days=spec.late_days)
+    settings = plan.scenario.engagement
+    events["number"] = np.arange(len(events["at"]))
+    events["known"] = add_reporting_delay(
+        rng, events["at"], late_share=settings.late_share, mean_days=settings.late_days
+    )
     # How somebody came to be known is known at once, or they would exist without an event.
-    naming = happened["at"] == known[happened["customer"]]
-    happened["known"] = np.where(naming, happened["at"], happened["known"])
-    by_name = happened["at"] >= known[happened["customer"]]
+    gives_name = events["at"] == known_at[events["customer"]]
+    events["known"] = np.where(gives_name, events["at"], events["known"])
+    has_name = events["at"] >= known_at[events["customer"]]
     # What the shop has not yet heard of on the last day is not in its tables.
-    there = (happened["known"] < plan.end) & (known[happened["customer"]] >= 0)
-    first = np.full(BLOCK, -1, dtype=np.int64)
-    customer, position = np.unique(happened["customer"], return_index=True)
-    first[customer] = happened["at"][position]
-    named = {name: column[there & by_name] for name, column in happened.items()}
-    unnamed = {name: column[there & ~by_name] for name, column in happened.items()}
-    return named, unnamed, first
+    is_reported = (events["known"] < plan.end) & (known_at[events["customer"]] >= 0)
+    first_at = np.full(BLOCK_SIZE, -1, dtype=np.int64)
+    customer, position = np.unique(events["customer"], return_index=True)
+    first_at[customer] = events["at"][position]
+    named = {name: column[is_reported & has_name] for name, column in events.items()}
+    unnamed = {name: column[is_reported & ~has_name] for name, column in events.items()}
+    return named, unnamed, first_at
 
 
-def _names(plan: Plan) -> dict[str, pa.Array]:
-    names = {name: pa.array(plan.choices[name]) for name in rows.CODED if name in plan.choices}
+def _choice_names(plan: SimulationPlan) -> dict[str, pa.Array]:
+    names = {
+        name: pa.array(plan.choices[name]) for name in rows.CHOICE_COLUMNS if name in plan.choices
+    }
     return {
         **names,
         "product_id": pa.array(plan.product_ids),
@@ -102,24 +111,34 @@ def _names(plan: Plan) -> dict[str, pa.Array]:
 
 
 def _table(
-    plan: Plan, person: People, some: dict[str, Array], ids: pa.Array, *, offset: int = 0
+    plan: SimulationPlan,
+    people: People,
+    events: dict[str, Array],
+    ids: pa.Array,
+    *,
+    offset: int = 0,
 ) -> pa.Table:
-    return event_table(some, _names(plan), ids=ids, first_id=first_id(person) + offset)
+    return event_table(
+        events, _choice_names(plan), ids=ids, first_id=first_block_id(people) + offset
+    )
 
 
 def _visitors(
-    plan: Plan, person: People, known: Array, stream: dict[str, np.random.Generator]
+    plan: SimulationPlan,
+    people: People,
+    known_at: Array,
+    generators: dict[str, np.random.Generator],
 ) -> pa.Table:
     """Page views of visitors who are never linked to anybody."""
-    rng, gathered = stream["visitors"], Rows()
-    who = np.flatnonzero(rng.random(BLOCK) < plan.scenario.arrival.visitors_share)
-    week = rng.integers(0, plan.weeks, len(who))
-    engagement.sessions(plan, person, rng, gathered, who, plan.moments(rng, week))
-    seen = gathered.sorted(before=plan.end)
-    seen["number"] = np.arange(len(seen["at"]))
-    seen["known"] = seen["at"]
-    seen["session_id"] = seen["session_id"] + VISITORS
-    beside = known[seen["customer"]] >= 0
-    seen = {name: column[beside] for name, column in seen.items()}
-    ids = records.anonymous_ids(person.first + 2**31)
-    return _table(plan, person, seen, ids, offset=VISITORS)
+    rng, event_rows = generators["visitors"], EventRows()
+    visitors = np.flatnonzero(rng.random(BLOCK_SIZE) < plan.scenario.arrival.visitors_share)
+    week = rng.integers(0, plan.weeks, len(visitors))
+    engagement.add_sessions(plan, people, rng, event_rows, visitors, plan.moments(rng, week))
+    page_views = event_rows.sorted(before=plan.end)
+    page_views["number"] = np.arange(len(page_views["at"]))
+    page_views["known"] = page_views["at"]
+    page_views["session_id"] = page_views["session_id"] + _VISITOR_IDS
+    has_customer = known_at[page_views["customer"]] >= 0
+    page_views = {name: column[has_customer] for name, column in page_views.items()}
+    ids = records.anonymous_ids(people.first + 2**31)
+    return _table(plan, people, page_views, ids, offset=_VISITOR_IDS)

@@ -6,51 +6,60 @@ import numpy as np
 import pyarrow as pa
 
 from simulator.customers import People
-from simulator.latent_state_path import MOST, Chances, Path
+from simulator.latent_state_path import HIGHEST_CHANCE, StatePaths, TransitionChances
 from simulator.orders import REFUNDED, SENT_AT
 from simulator.records import state_changes
 from simulator.rows import coded, dates
 from simulator.scenario import GONE, STATES
-from simulator.shared_settings import BLOCK, WEEK, Array, Plan
+from simulator.shared_settings import BLOCK_SIZE, WEEK_SECONDS, Array, SimulationPlan
 
-NAMES = pa.array(STATES)
+_STATE_NAMES = pa.array(STATES)
 
 
-def order_chance(plan: Plan, person: People, chance: Chances, week: int) -> Array:
+def _order_chances(
+    plan: SimulationPlan, people: People, chances: TransitionChances, week: int
+) -> Array:
     """Chance of an order in a week by customer and state, before campaign lists are drawn."""
-    p = np.minimum(chance.order * plan.season[week], MOST)
+    order_chance = np.minimum(chances.order * plan.season[week], HIGHEST_CHANCE)
     for number, campaign in enumerate(plan.scenario.campaigns):
         if campaign.week == week:
-            consent = person.consents(campaign.channel, np.array(week), np.arange(BLOCK))
-            listed = chance.listed[None, :] * consent[:, None]
-            response = chance.base[:, number] + campaign.treated * chance.uplift[:, number]
-            p = (1 - listed) * p + listed * response[:, None]
-    return p
+            consent = people.consents(campaign.channel, np.array(week), np.arange(BLOCK_SIZE))
+            listed = chances.listed[None, :] * consent[:, None]
+            response = chances.base[:, number] + campaign.treated * chances.uplift[:, number]
+            order_chance = (1 - listed) * order_chance + listed * response[:, None]
+    return order_chance
 
 
-def expectations(
-    plan: Plan, person: People, chance: Chances, week: int
+def _expectations(
+    plan: SimulationPlan, people: People, chances: TransitionChances, week: int
 ) -> tuple[Array, Array, Array]:
     """P(no order), expected orders and P(not gone) over the horizon, by customer and state.
 
     Backwards over the weeks of the horizon: what is expected of a state is what this week brings
     plus what is expected of the next state.
     """
-    future = np.zeros((BLOCK, len(STATES), 3), dtype=np.float32)
+    future = np.zeros((BLOCK_SIZE, len(STATES), 3), dtype=np.float32)
     future[:, :, 0] = 1.0
     future[:, :, 2] = np.arange(len(STATES)) != GONE
-    without, after = chance.without.astype(np.float32), chance.after.astype(np.float32)
-    for ahead in reversed(range(week, week + plan.scenario.truth.horizon_weeks)):
-        p = order_chance(plan, person, chance, ahead).astype(np.float32)[:, :, None]
-        gain = after @ future
-        gain[:, :, 0] = 0.0
-        gain[:, :, 1] += 1.0
-        future = p * gain + (1 - p) * (without @ future)
+    without, after = chances.without.astype(np.float32), chances.after.astype(np.float32)
+    for future_week in reversed(range(week, week + plan.scenario.truth.horizon_weeks)):
+        order_chance = _order_chances(plan, people, chances, future_week).astype(np.float32)[
+            :, :, None
+        ]
+        after_order = after @ future
+        after_order[:, :, 0] = 0.0
+        after_order[:, :, 1] += 1.0
+        future = order_chance * after_order + (1 - order_chance) * (without @ future)
     return future[:, :, 0], future[:, :, 1], future[:, :, 2]
 
 
-def snapshots(
-    plan: Plan, person: People, chance: Chances, path: Path, ids: pa.Array, known: Array
+def truth_snapshots(
+    plan: SimulationPlan,
+    people: People,
+    chances: TransitionChances,
+    paths: StatePaths,
+    ids: pa.Array,
+    known_at: Array,
 ) -> pa.Table:
     """The truth at each truth date, of everyone the shop knew by then.
 
@@ -63,82 +72,99 @@ def snapshots(
         the refunds of the horizon's orders), hazard_<state> (chance of being in that state a week
         later). All given the latent state and traits, campaigns counted before they are drawn.
     """
-    parts = []
-    low, high = REFUNDED
-    kept = 1 - plan.scenario.engagement.refund_share * (low + high) / 2
+    snapshot_tables = []
+    lowest_refund, highest_refund = REFUNDED
+    net_share = 1 - plan.scenario.engagement.refund_share * (lowest_refund + highest_refund) / 2
     for week in plan.scenario.truth.at_weeks:
-        at = plan.origin + week * WEEK
-        who = np.flatnonzero((known >= 0) & (known < at))
-        state = path.state[who, week]
-        silent, orders, alive = (
-            part[who, state] for part in expectations(plan, person, chance, week)
+        snapshot_at = plan.origin + week * WEEK_SECONDS
+        positions = np.flatnonzero((known_at >= 0) & (known_at < snapshot_at))
+        state = paths.state[positions, week]
+        no_order, expected_orders, alive_at_end = (
+            part[positions, state] for part in _expectations(plan, people, chances, week)
         )
-        p = order_chance(plan, person, chance, week)[who, state][:, None]
-        hazard = p * chance.after[state] + (1 - p) * chance.without[who, state]
-        bought = path.ordered[who, :week].any(axis=1)
+        order_chance = _order_chances(plan, people, chances, week)[positions, state][:, None]
+        hazard = (
+            order_chance * chances.after[state]
+            + (1 - order_chance) * chances.without[positions, state]
+        )
+        has_bought = paths.ordered[positions, :week].any(axis=1)
         columns = {
-            "customer_id": ids.take(pa.array(who)),
-            "snapshot_at": dates(np.full(len(who), at)),
-            "horizon_days": np.full(len(who), plan.scenario.truth.horizon_weeks * 7),
-            "state": coded(state, NAMES),
+            "customer_id": ids.take(pa.array(positions)),
+            "snapshot_at": dates(np.full(len(positions), snapshot_at)),
+            "horizon_days": np.full(len(positions), plan.scenario.truth.horizon_weeks * 7),
+            "state": coded(state, _STATE_NAMES),
             "alive": state != GONE,
-            "p_alive": alive,
-            "p_no_purchase": silent,
-            "p_first_purchase": pa.array(1 - silent, mask=bought),
-            "expected_orders": orders,
-            "expected_spend": (orders * person.order_value[who] * kept).astype(np.float32),
+            "p_alive": alive_at_end,
+            "p_no_purchase": no_order,
+            "p_first_purchase": pa.array(1 - no_order, mask=has_bought),
+            "expected_orders": expected_orders,
+            "expected_spend": (expected_orders * people.order_value[positions] * net_share).astype(
+                np.float32
+            ),
         }
         for code, name in enumerate(STATES):
             columns[f"hazard_{name}"] = hazard[:, code].astype(np.float32)
-        parts.append(pa.table(columns))
-    return pa.concat_tables(parts)
+        snapshot_tables.append(pa.table(columns))
+    return pa.concat_tables(snapshot_tables)
 
 
-def uplift(plan: Plan, chance: Chances, path: Path, ids: pa.Array, known: Array) -> pa.Table:
+def campaign_effects(
+    plan: SimulationPlan,
+    chances: TransitionChances,
+    paths: StatePaths,
+    ids: pa.Array,
+    known_at: Array,
+) -> pa.Table:
     """Effects of the campaigns: one row a campaign and customer known before it.
 
     Columns: customer_id, campaign_id, snapshot_at (date of the send), state (latent), listed,
     treated, p_control (chance of an order in 7 days untreated), uplift (added by the treatment).
     For customers off the list both are what they would have been on it.
     """
-    parts = []
+    campaign_tables = []
     for number, campaign in enumerate(plan.scenario.campaigns):
-        at = plan.origin + campaign.week * WEEK
-        who = np.flatnonzero((known >= 0) & (known < at + SENT_AT))
-        parts.append(
+        week_start = plan.origin + campaign.week * WEEK_SECONDS
+        positions = np.flatnonzero((known_at >= 0) & (known_at < week_start + SENT_AT))
+        campaign_tables.append(
             pa.table(
                 {
-                    "customer_id": ids.take(pa.array(who)),
-                    "campaign_id": pa.repeat(campaign.id, len(who)),
-                    "snapshot_at": dates(np.full(len(who), at)),
-                    "state": coded(path.state[who, campaign.week], NAMES),
-                    "listed": path.arm[who, number] >= 0,
-                    "treated": path.arm[who, number] == 1,
-                    "p_control": chance.base[who, number].astype(np.float32),
-                    "uplift": chance.uplift[who, number].astype(np.float32),
+                    "customer_id": ids.take(pa.array(positions)),
+                    "campaign_id": pa.repeat(campaign.id, len(positions)),
+                    "snapshot_at": dates(np.full(len(positions), week_start)),
+                    "state": coded(paths.state[positions, campaign.week], _STATE_NAMES),
+                    "listed": paths.arm[positions, number] >= 0,
+                    "treated": paths.arm[positions, number] == 1,
+                    "p_control": chances.base[positions, number].astype(np.float32),
+                    "uplift": chances.uplift[positions, number].astype(np.float32),
                 }
             )
         )
     return (
-        pa.concat_tables(parts) if parts else pa.table({"customer_id": pa.array([], pa.string())})
+        pa.concat_tables(campaign_tables)
+        if campaign_tables
+        else pa.table({"customer_id": pa.array([], pa.string())})
     )
 
 
-def traits(plan: Plan, person: People, path: Path, ids: pa.Array, known: Array) -> pa.Table:
+def hidden_traits(
+    plan: SimulationPlan, people: People, paths: StatePaths, ids: pa.Array, known_at: Array
+) -> pa.Table:
     """Hidden traits: one row a customer.
 
     Columns: customer_id, joined_at, gone_at (date of drop-out, null: still there), the factors and
     scores of `People`, order_value (mean money an order), and for every attribute
     `favourite_<attribute>` with `favourite_<attribute>_share`.
     """
-    who = np.flatnonzero(known >= 0)
-    gone = path.state[who] == GONE
-    left = np.where(gone.any(axis=1), plan.origin + np.argmax(gone, axis=1) * WEEK, -1)
+    positions = np.flatnonzero(known_at >= 0)
+    is_gone = paths.state[positions] == GONE
+    gone_at = np.where(
+        is_gone.any(axis=1), plan.origin + np.argmax(is_gone, axis=1) * WEEK_SECONDS, -1
+    )
     columns = {
-        "customer_id": ids.take(pa.array(who)),
-        "joined_at": dates(plan.origin + person.join_week[who] * WEEK),
-        "gone_at": dates(left),
-        "order_value": person.order_value[who],
+        "customer_id": ids.take(pa.array(positions)),
+        "joined_at": dates(plan.origin + people.join_week[positions] * WEEK_SECONDS),
+        "gone_at": dates(gone_at),
+        "order_value": people.order_value[positions],
     }
     for name in (
         "activity",
@@ -152,20 +178,22 @@ def traits(plan: Plan, person: People, path: Path, ids: pa.Array, known: Array) 
         "age_score",
         "distance_score",
     ):
-        columns[name] = getattr(person, name)[who].astype(np.float32)
-    for name, favourite in person.favourite.items():
-        columns[f"favourite_{name}"] = coded(favourite[who], pa.array(plan.choices[name]))
-        columns[f"favourite_{name}_share"] = person.favourite_share[name][who].astype(np.float32)
+        columns[name] = getattr(people, name)[positions].astype(np.float32)
+    for name, favourite in people.favourite.items():
+        columns[f"favourite_{name}"] = coded(favourite[positions], pa.array(plan.choices[name]))
+        columns[f"favourite_{name}_share"] = people.favourite_share[name][positions].astype(
+            np.float32
+        )
     return pa.table(columns)
 
 
-def states(plan: Plan, path: Path, ids: pa.Array) -> pa.Table:
+def latent_paths(plan: SimulationPlan, paths: StatePaths, ids: pa.Array) -> pa.Table:
     """Latent paths: customer_id, from_at (date), state; one row a change."""
-    customer, week, state = state_changes(plan, path)
+    customer, week, state = state_changes(plan, paths)
     return pa.table(
         {
             "customer_id": ids.take(pa.array(customer)),
-            "from_at": dates(plan.origin + week.astype(np.int64) * WEEK),
-            "state": coded(state, NAMES),
+            "from_at": dates(plan.origin + week.astype(np.int64) * WEEK_SECONDS),
+            "state": coded(state, _STATE_NAMES),
         }
     )

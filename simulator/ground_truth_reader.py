@@ -15,7 +15,7 @@ from features.errors import UserError
 from simulator.scenario import STATES
 
 # Hidden traits of customers that a model which sees them may use, where a scenario has them.
-TRAITS = (
+_TRAITS = (
     "activity",
     "ordering",
     "dropping",
@@ -67,7 +67,7 @@ class HiddenTruth:
             for date, rows in table.groupby("snapshot_at")
         }
 
-    def expectations(self, at: int, horizon_days: int) -> pd.DataFrame | None:
+    def expectations(self, snapshot_day: int, horizon_days: int) -> pd.DataFrame | None:
         """Expectations at a date given the latent state, by customer; None where not written.
 
         Returns
@@ -76,7 +76,7 @@ class HiddenTruth:
             Indexed by customer_id: p_no_purchase, expected_orders, expected_spend, and whatever
             else the scenario tells (``posterior_*``: given the history alone).
         """
-        rows = self._snapshots.get(at)
+        rows = self._snapshots.get(snapshot_day)
         if rows is None or int(rows["horizon_days"].iloc[0]) != horizon_days:
             return None
         return rows
@@ -94,7 +94,7 @@ class HiddenTruth:
         from_day = pd.to_datetime(table["from_at"]).to_numpy().astype("datetime64[D]")
         return table.assign(code=code.astype(float), from_day=from_day.astype(np.int64))
 
-    def latents(self, at: int, customers: pd.Series) -> pd.DataFrame:
+    def latents(self, snapshot_day: int, customers: pd.Series) -> pd.DataFrame:
         """Hidden traits and state of some customers at a date, as model inputs.
 
         Returns
@@ -103,19 +103,21 @@ class HiddenTruth:
             ``latent__*`` (float64), one row a customer in the order given; null where the
             simulation does not know the customer.
         """
-        known = self._traits.reindex(customers)
+        customer_traits = self._traits.reindex(customers)
         columns = {
-            f"latent__{name}": known[name].to_numpy(dtype=np.float64, na_value=np.nan)
-            for name in TRAITS
-            if name in known
+            f"latent__{name}": customer_traits[name].to_numpy(dtype=np.float64, na_value=np.nan)
+            for name in _TRAITS
+            if name in customer_traits
         }
         if self._states is not None:
-            past = self._states[self._states["from_day"] <= at]
-            last = past.groupby("customer_id", sort=False).last().reindex(customers)
-            columns["latent__state"] = last["code"].to_numpy(dtype=np.float64)
-            columns["latent__days_in_state"] = at - last["from_day"].to_numpy(dtype=np.float64)
+            past_states = self._states[self._states["from_day"] <= snapshot_day]
+            last_states = past_states.groupby("customer_id", sort=False).last().reindex(customers)
+            columns["latent__state"] = last_states["code"].to_numpy(dtype=np.float64)
+            columns["latent__days_in_state"] = snapshot_day - last_states["from_day"].to_numpy(
+                dtype=np.float64
+            )
         else:
-            gone = pd.to_datetime(known["gone_at"])
-            there = gone.isna() | (gone >= pd.Timestamp(day_date(at)))
-            columns["latent__there"] = there.to_numpy(dtype=np.float64)
+            gone_at = pd.to_datetime(customer_traits["gone_at"])
+            is_active = gone_at.isna() | (gone_at >= pd.Timestamp(day_date(snapshot_day)))
+            columns["latent__there"] = is_active.to_numpy(dtype=np.float64)
         return pd.DataFrame(columns, index=range(len(customers)))

@@ -25,14 +25,14 @@ from simulator.scenario import (
     SLEEPING,
     STATES,
 )
-from simulator.shared_settings import BLOCK, Array, Plan
+from simulator.shared_settings import BLOCK_SIZE, Array, SimulationPlan
 
 # An order's chance in a week never exceeds this, whatever the season and the customer.
-MOST = 0.9
+HIGHEST_CHANCE = 0.9
 
 
 @dataclass(frozen=True)
-class Chances:
+class TransitionChances:
     """What drives the chain of each customer.
 
     Attributes
@@ -59,7 +59,7 @@ class Chances:
 
 
 @dataclass(frozen=True)
-class Path:
+class StatePaths:
     """What happened to the customers of a block.
 
     Attributes
@@ -78,46 +78,55 @@ class Path:
     arm: Array
 
 
-def chances(plan: Plan, person: People, rng: np.random.Generator) -> Chances:
+def transition_chances(
+    plan: SimulationPlan, people: People, rng: np.random.Generator
+) -> TransitionChances:
     """Chances of the customers of a block."""
-    spec = plan.scenario.progress
-    order = np.zeros((BLOCK, len(STATES)))
-    order[:, DECIDING] = spec.first_order * person.converting
-    order[:, NEW] = order[:, REPEAT] = spec.order * person.ordering
-    order[:, LOYAL] = spec.loyal_order * spec.order * person.ordering
-    order[:, SLEEPING] = spec.sleeping_returns * person.ordering
+    progress = plan.scenario.progress
+    order_chance = np.zeros((BLOCK_SIZE, len(STATES)))
+    order_chance[:, DECIDING] = progress.first_order * people.converting
+    order_chance[:, NEW] = order_chance[:, REPEAT] = progress.order * people.ordering
+    order_chance[:, LOYAL] = progress.loyal_order * progress.order * people.ordering
+    order_chance[:, SLEEPING] = progress.sleeping_returns * people.ordering
     listed = np.array([plan.scenario.eligible.get(name, 0.0) for name in STATES])
-    base, uplift = _effects(plan, person, rng)
-    return Chances(order, _without(plan, person), _after(plan), listed, base, uplift)
+    base_response, uplift = _campaign_effects(plan, people, rng)
+    return TransitionChances(
+        order_chance,
+        _moves_without_order(plan, people),
+        _moves_after_order(plan),
+        listed,
+        base_response,
+        uplift,
+    )
 
 
-def _without(plan: Plan, person: People) -> Array:
-    spec, converting, dropping = plan.scenario.progress, person.converting, person.dropping
-    moves = np.zeros((BLOCK, len(STATES), len(STATES)))
-    moves[:, AWARE, INTERESTED] = spec.aware_to_interested * converting
-    moves[:, AWARE, DECIDING] = spec.aware_to_deciding * converting
-    moves[:, AWARE, GONE] = spec.aware_to_gone
-    moves[:, INTERESTED, DECIDING] = spec.interested_to_deciding * converting
-    moves[:, INTERESTED, COLD] = spec.interested_to_cold
-    moves[:, DECIDING, INTERESTED] = spec.deciding_to_interested
-    moves[:, DECIDING, COLD] = spec.deciding_to_cold
+def _moves_without_order(plan: SimulationPlan, people: People) -> Array:
+    progress, converting, dropping = plan.scenario.progress, people.converting, people.dropping
+    moves = np.zeros((BLOCK_SIZE, len(STATES), len(STATES)))
+    moves[:, AWARE, INTERESTED] = progress.aware_to_interested * converting
+    moves[:, AWARE, DECIDING] = progress.aware_to_deciding * converting
+    moves[:, AWARE, GONE] = progress.aware_to_gone
+    moves[:, INTERESTED, DECIDING] = progress.interested_to_deciding * converting
+    moves[:, INTERESTED, COLD] = progress.interested_to_cold
+    moves[:, DECIDING, INTERESTED] = progress.deciding_to_interested
+    moves[:, DECIDING, COLD] = progress.deciding_to_cold
     for state in (NEW, REPEAT):
-        moves[:, state, SLEEPING] = spec.to_sleeping
-        moves[:, state, GONE] = spec.drop_out * dropping
-    moves[:, LOYAL, SLEEPING] = spec.loyal_sleeps * spec.to_sleeping
-    moves[:, LOYAL, GONE] = spec.loyal_drops_out * spec.drop_out * dropping
-    moves[:, LOYAL, REPEAT] = spec.loyal_to_repeat
-    moves[:, SLEEPING, GONE] = spec.sleeping_to_gone * dropping
-    moves[:, COLD, INTERESTED] = spec.cold_to_interested
-    moves[:, COLD, GONE] = spec.cold_to_gone
+        moves[:, state, SLEEPING] = progress.to_sleeping
+        moves[:, state, GONE] = progress.drop_out * dropping
+    moves[:, LOYAL, SLEEPING] = progress.loyal_sleeps * progress.to_sleeping
+    moves[:, LOYAL, GONE] = progress.loyal_drops_out * progress.drop_out * dropping
+    moves[:, LOYAL, REPEAT] = progress.loyal_to_repeat
+    moves[:, SLEEPING, GONE] = progress.sleeping_to_gone * dropping
+    moves[:, COLD, INTERESTED] = progress.cold_to_interested
+    moves[:, COLD, GONE] = progress.cold_to_gone
     total = moves.sum(axis=2, keepdims=True)
-    moves /= np.maximum(total / MOST, 1.0)
+    moves /= np.maximum(total / HIGHEST_CHANCE, 1.0)
     states = np.arange(len(STATES))
     moves[:, states, states] = 1 - moves.sum(axis=2)
     return moves
 
 
-def _after(plan: Plan) -> Array:
+def _moves_after_order(plan: SimulationPlan) -> Array:
     moves = np.zeros((len(STATES), len(STATES)))
     for state, follows in ((DECIDING, NEW), (NEW, REPEAT), (SLEEPING, REPEAT), (LOYAL, LOYAL)):
         moves[state, follows] = 1.0
@@ -128,70 +137,88 @@ def _after(plan: Plan) -> Array:
     return moves
 
 
-def _effects(plan: Plan, person: People, rng: np.random.Generator) -> tuple[Array, Array]:
+def _campaign_effects(
+    plan: SimulationPlan, people: People, rng: np.random.Generator
+) -> tuple[Array, Array]:
     """Untreated response and uplift of each customer and campaign, the latter normal by design.
 
     Age (reversed outside towns) and distance are observable, the liking of deals is not.
     """
-    facts, campaigns = plan.scenario.facts, plan.scenario.campaigns
-    spread = np.clip(rng.standard_normal((BLOCK, 1)), -2, 2) * plan.scenario.base_response_sd
-    base = np.repeat(facts.base_response + spread, max(len(campaigns), 1), axis=1)
-    urban = np.where(person.region <= 1, 1.0, -1.0)[:, None]
-    turn = np.array([c.mix for c in campaigns])[None, :]
-    seen = np.sqrt(turn) * urban * person.age_score[:, None]
-    seen = seen + np.sqrt(1 - turn) * person.distance_score[:, None]
-    hidden = facts.uplift_latent_share
-    score = np.sqrt(1 - hidden) * seen + np.sqrt(hidden) * person.deal_score[:, None]
-    base = base[:, : len(campaigns)]
-    uplift = facts.uplift_mean + facts.uplift_sd * score
-    return base, np.clip(uplift, -base, 1 - base)
+    targets, campaigns = plan.scenario.facts, plan.scenario.campaigns
+    base_noise = (
+        np.clip(rng.standard_normal((BLOCK_SIZE, 1)), -2, 2) * plan.scenario.base_response_sd
+    )
+    base_response = np.repeat(targets.base_response + base_noise, max(len(campaigns), 1), axis=1)
+    urban_sign = np.where(people.region <= 1, 1.0, -1.0)[:, None]
+    age_share = np.array([c.mix for c in campaigns])[None, :]
+    observable = np.sqrt(age_share) * urban_sign * people.age_score[:, None]
+    observable = observable + np.sqrt(1 - age_share) * people.distance_score[:, None]
+    latent_share = targets.uplift_latent_share
+    score = (
+        np.sqrt(1 - latent_share) * observable + np.sqrt(latent_share) * people.deal_score[:, None]
+    )
+    base_response = base_response[:, : len(campaigns)]
+    uplift = targets.uplift_mean + targets.uplift_sd * score
+    return base_response, np.clip(uplift, -base_response, 1 - base_response)
 
 
-def walk(plan: Plan, person: People, chance: Chances, rng: np.random.Generator) -> Path:
+def simulate_paths(
+    plan: SimulationPlan, people: People, chances: TransitionChances, rng: np.random.Generator
+) -> StatePaths:
     """Let a block of customers live through all weeks."""
     weeks, campaigns = plan.weeks, plan.scenario.campaigns
-    rows = np.arange(BLOCK)
-    state = np.full((weeks + 1, BLOCK), -1, dtype=np.int8)
-    ordered = np.zeros((weeks, BLOCK), dtype=bool)
-    arm = np.full((BLOCK, len(campaigns)), -1, dtype=np.int8)
-    sends = {c.week: number for number, c in enumerate(campaigns)}
-    edges = np.cumsum(chance.without, axis=2, dtype=np.float64)[:, :, :-1].astype(np.float32)
-    loyal = plan.scenario.progress.becomes_loyal
-    after = np.argmax(chance.after, axis=1).astype(np.int8)
-    now = np.full(BLOCK, -1, dtype=np.int8)
+    positions = np.arange(BLOCK_SIZE)
+    state = np.full((weeks + 1, BLOCK_SIZE), -1, dtype=np.int8)
+    ordered = np.zeros((weeks, BLOCK_SIZE), dtype=bool)
+    arm = np.full((BLOCK_SIZE, len(campaigns)), -1, dtype=np.int8)
+    campaign_by_week = {c.week: number for number, c in enumerate(campaigns)}
+    cumulative = np.cumsum(chances.without, axis=2, dtype=np.float64)[:, :, :-1].astype(np.float32)
+    loyal_chance = plan.scenario.progress.becomes_loyal
+    next_state = np.argmax(chances.after, axis=1).astype(np.int8)
+    current = np.full(BLOCK_SIZE, -1, dtype=np.int8)
     for week in range(weeks):
-        draws = rng.random((2, BLOCK), dtype=np.float32)
-        now = np.where(person.join_week == week, person.begins_as, now)
-        state[week] = now
-        p = np.minimum(chance.order[rows, now] * plan.season[week], MOST)
-        if week in sends:
-            number = sends[week]
-            arm[:, number] = _assign(plan, person, chance, now, number, rng)
-            treated = np.where(arm[:, number] == 1, chance.uplift[:, number], 0.0)
-            p = np.where(arm[:, number] >= 0, chance.base[:, number] + treated, p)
-        buys = (draws[0] < p) & (now >= 0)
-        drawn = (draws[1][:, None] >= edges[rows, now]).sum(axis=1).astype(np.int8)
+        draws = rng.random((2, BLOCK_SIZE), dtype=np.float32)
+        current = np.where(people.join_week == week, people.begins_as, current)
+        state[week] = current
+        order_chance = np.minimum(
+            chances.order[positions, current] * plan.season[week], HIGHEST_CHANCE
+        )
+        if week in campaign_by_week:
+            number = campaign_by_week[week]
+            arm[:, number] = _assign_arms(plan, people, chances, current, number, rng)
+            treated = np.where(arm[:, number] == 1, chances.uplift[:, number], 0.0)
+            order_chance = np.where(
+                arm[:, number] >= 0, chances.base[:, number] + treated, order_chance
+            )
+        buys = (draws[0] < order_chance) & (current >= 0)
+        without_order = (
+            (draws[1][:, None] >= cumulative[positions, current]).sum(axis=1).astype(np.int8)
+        )
         # After an order only repeat buyers have a choice: some of them become loyal.
-        bought = np.where((now == REPEAT) & (draws[1] >= loyal), REPEAT, after[now])
-        bought = np.where((now == REPEAT) & (draws[1] < loyal), LOYAL, bought)
+        after_order = np.where(
+            (current == REPEAT) & (draws[1] >= loyal_chance), REPEAT, next_state[current]
+        )
+        after_order = np.where((current == REPEAT) & (draws[1] < loyal_chance), LOYAL, after_order)
         ordered[week] = buys
-        now = np.where(now < 0, now, np.where(buys, bought, drawn)).astype(np.int8)
-    state[weeks] = now
-    return Path(np.ascontiguousarray(state.T), np.ascontiguousarray(ordered.T), arm)
+        current = np.where(current < 0, current, np.where(buys, after_order, without_order)).astype(
+            np.int8
+        )
+    state[weeks] = current
+    return StatePaths(np.ascontiguousarray(state.T), np.ascontiguousarray(ordered.T), arm)
 
 
-def _assign(
-    plan: Plan,
-    person: People,
-    chance: Chances,
-    now: Array,
+def _assign_arms(
+    plan: SimulationPlan,
+    people: People,
+    chances: TransitionChances,
+    current: Array,
     number: int,
     rng: np.random.Generator,
 ) -> Array:
     """Arm of a campaign: -1 off its list, else 0 or 1 at random."""
     campaign = plan.scenario.campaigns[number]
-    draws = rng.random((2, BLOCK))
-    consenting = person.consents(campaign.channel, np.array(campaign.week), np.arange(BLOCK))
-    there = person.join_week < campaign.week
-    listed = (draws[0] < chance.listed[now]) & there & consenting
-    return np.where(listed, (draws[1] < campaign.treated).astype(np.int8), -1)
+    draws = rng.random((2, BLOCK_SIZE))
+    has_consent = people.consents(campaign.channel, np.array(campaign.week), np.arange(BLOCK_SIZE))
+    has_joined = people.join_week < campaign.week
+    is_listed = (draws[0] < chances.listed[current]) & has_joined & has_consent
+    return np.where(is_listed, (draws[1] < campaign.treated).astype(np.int8), -1)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulator.customers import People, taken
-from simulator.latent_state_path import Path
-from simulator.rows import Rows
+from simulator.customers import People, choose_attribute
+from simulator.latent_state_path import StatePaths
+from simulator.rows import EventRows
 from simulator.scenario import LOYAL
-from simulator.shared_settings import DAY, WEEK, Array, Plan
+from simulator.shared_settings import DAY_SECONDS, WEEK_SECONDS, Array, SimulationPlan
 
 # A campaign goes out at eight on its Monday; orders of its week come after it.
 SENT_AT = 8 * 3600
@@ -45,125 +45,161 @@ class Orders:
     brand: Array
 
 
-def campaign_of(plan: Plan, path: Path, customer: Array, week: Array) -> tuple[Array, Array]:
+def _campaign_arms(
+    plan: SimulationPlan, paths: StatePaths, customer: Array, week: Array
+) -> tuple[Array, Array]:
     """Campaign on whose list a customer is in a week (-1 none), and their arm."""
     by_week = np.full(plan.weeks, -1, dtype=np.int16)
     for number, campaign in enumerate(plan.scenario.campaigns):
         by_week[campaign.week] = number
     sent: Array = by_week[week]
-    if path.arm.shape[1] == 0:
+    if paths.arm.shape[1] == 0:
         return sent, np.full(len(sent), -1, dtype=np.int8)
-    arm = np.where(sent >= 0, path.arm[customer, sent], -1)
+    arm = np.where(sent >= 0, paths.arm[customer, sent], -1)
     return np.where(arm >= 0, sent, -1).astype(np.int16), arm
 
 
-def orders(plan: Plan, person: People, path: Path, rng: np.random.Generator, rows: Rows) -> Orders:
-    """All orders of a block, with their lines, coupons, refunds and surveys added to the rows."""
-    customer, week = np.nonzero(path.ordered)
-    number, arm = campaign_of(plan, path, customer, week)
-    at = plan.moments(rng, week)
-    sent = plan.origin + week.astype(np.int64) * WEEK + SENT_AT
-    after = sent + 600 + (rng.random(len(week)) * (WEEK - SENT_AT - 1200)).astype(np.int64)
-    at = np.where(arm >= 0, after, at)
-    sd = plan.scenario.customers.order_noise_sd
-    noise = np.exp(sd * rng.standard_normal(len(week)) - sd**2 / 2)
-    total = person.order_value[customer] * noise
-    made = _lines(plan, person, rng, rows, (customer, week, at, total))
-    _coupons(plan, person, rng, rows, made, (number, arm))
-    _refunds(plan, rng, rows, made, first_id(person))
-    _surveys(plan, person, path, rng, rows, made)
-    return made
-
-
-def first_id(person: People) -> int:
-    """First id of a block, of its events, orders and sessions alike."""
-    return person.first << ID_BITS
-
-
-def _lines(
-    plan: Plan,
-    person: People,
+def add_orders(
+    plan: SimulationPlan,
+    people: People,
+    paths: StatePaths,
     rng: np.random.Generator,
-    rows: Rows,
+    rows: EventRows,
+) -> Orders:
+    """All orders of a block, with their lines, coupons, refunds and surveys added to the rows."""
+    customer, week = np.nonzero(paths.ordered)
+    number, arm = _campaign_arms(plan, paths, customer, week)
+    moment = plan.moments(rng, week)
+    sent_at = plan.origin + week.astype(np.int64) * WEEK_SECONDS + SENT_AT
+    after_send = (
+        sent_at + 600 + (rng.random(len(week)) * (WEEK_SECONDS - SENT_AT - 1200)).astype(np.int64)
+    )
+    moment = np.where(arm >= 0, after_send, moment)
+    noise_sd = plan.scenario.customers.order_noise_sd
+    noise = np.exp(noise_sd * rng.standard_normal(len(week)) - noise_sd**2 / 2)
+    total = people.order_value[customer] * noise
+    orders = _add_lines(plan, people, rng, rows, (customer, week, moment, total))
+    _add_redemptions(plan, people, rng, rows, orders, (number, arm))
+    _add_refunds(plan, rng, rows, orders, first_block_id(people))
+    _add_surveys(plan, people, paths, rng, rows, orders)
+    return orders
+
+
+def first_block_id(people: People) -> int:
+    """First id of a block, of its events, orders and sessions alike."""
+    return people.first << ID_BITS
+
+
+def _add_lines(
+    plan: SimulationPlan,
+    people: People,
+    rng: np.random.Generator,
+    rows: EventRows,
     order: tuple[Array, Array, Array, Array],
 ) -> Orders:
     """Lines of each order: its total is shared out in proportion to list price times quantity."""
-    customer, week, at, total = order
-    count = 1 + np.minimum(rng.poisson(0.6, len(customer)), 4)
-    of = np.repeat(np.arange(len(customer)), count)
-    who = customer[of]
+    customer, week, moment, total = order
+    line_count = 1 + np.minimum(rng.poisson(0.6, len(customer)), 4)
+    order_row = np.repeat(np.arange(len(customer)), line_count)
+    line_customer = customer[order_row]
 
     def line(name: str) -> Array:
-        return taken(plan, rng, person, name, who)
+        return choose_attribute(plan, rng, people, name, line_customer)
 
     def whole(name: str) -> Array:
-        return taken(plan, rng, person, name, customer)
+        return choose_attribute(plan, rng, people, name, customer)
 
-    kind, brand = line("product_type"), line("brand")
-    brands, each = len(plan.choices["brand"]), plan.scenario.products_each
-    product = (kind.astype(np.int32) * brands + brand) * each + rng.integers(0, each, len(of))
+    product_type, brand = line("product_type"), line("brand")
+    brands, products_each = len(plan.choices["brand"]), plan.scenario.products_each
+    product = (product_type.astype(np.int32) * brands + brand) * products_each + rng.integers(
+        0, products_each, len(order_row)
+    )
     units = np.array([int(name) for name in plan.choices["quantity"]], dtype=np.int8)
     quantity = units[line("quantity")]
     weight = plan.prices[product] * quantity
-    share = weight / np.bincount(of, weights=weight, minlength=len(customer))[of]
-    place = whole("point_of_sale")
-    names = plan.choices["point_of_sale"]
-    online = np.array([not name.startswith("store") for name in names])[place]
+    total_share = (
+        weight / np.bincount(order_row, weights=weight, minlength=len(customer))[order_row]
+    )
+    point_of_sale = whole("point_of_sale")
+    sale_points = plan.choices["point_of_sale"]
+    online = np.array([not name.startswith("store") for name in sale_points])[point_of_sale]
     rows.add(
         "purchase",
-        who,
-        at[of],
-        value=np.maximum(np.round(total[of] * share, 2), 0.01),
-        order_id=first_id(person) + of,
+        line_customer,
+        moment[order_row],
+        value=np.maximum(np.round(total[order_row] * total_share, 2), 0.01),
+        order_id=first_block_id(people) + order_row,
         product_id=product,
-        product_type=kind,
+        product_type=product_type,
         brand=brand,
         size=line("size"),
         colour=line("colour"),
         quantity=quantity,
-        payment_method=whole("payment_method")[of],
-        point_of_sale=place[of],
-        delivery_method=np.where(online, whole("delivery_method"), -1)[of],
-        destination=np.where(online, whole("destination"), -1)[of],
+        payment_method=whole("payment_method")[order_row],
+        point_of_sale=point_of_sale[order_row],
+        delivery_method=np.where(online, whole("delivery_method"), -1)[order_row],
+        destination=np.where(online, whole("destination"), -1)[order_row],
     )
-    first = np.cumsum(count) - count
-    return Orders(customer, week, at, total, online, kind[first], brand[first])
+    first_line = np.cumsum(line_count) - line_count
+    return Orders(
+        customer, week, moment, total, online, product_type[first_line], brand[first_line]
+    )
 
 
-def _coupons(
-    plan: Plan,
-    person: People,
+def _add_redemptions(
+    plan: SimulationPlan,
+    people: People,
     rng: np.random.Generator,
-    rows: Rows,
-    made: Orders,
+    rows: EventRows,
+    orders: Orders,
     listed: tuple[Array, Array],
 ) -> None:
     """Redemptions at the till; who was treated by a campaign mostly redeems its coupon."""
     number, arm = listed
-    share = person.redeeming[made.customer]
-    share = np.where(arm == 1, np.maximum(share, 0.6), share)
-    used = np.flatnonzero(rng.random(len(share)) < share)
-    news = len(plan.scenario.campaigns) + made.week[used]
-    source = np.where(arm[used] == 1, number[used], news)
-    rows.add("redemption", made.customer[used], made.at[used], campaign_id=source)
-
-
-def _refunds(plan: Plan, rng: np.random.Generator, rows: Rows, made: Orders, first: int) -> None:
-    back = np.flatnonzero(rng.random(len(made.at)) < plan.scenario.engagement.refund_share)
-    delay = rng.integers(3 * DAY, 16 * DAY, len(back))
-    amount = np.round(made.total[back] * rng.uniform(*REFUNDED, len(back)), 2)
+    redemption_chance = people.redeeming[orders.customer]
+    redemption_chance = np.where(arm == 1, np.maximum(redemption_chance, 0.6), redemption_chance)
+    redeeming = np.flatnonzero(rng.random(len(redemption_chance)) < redemption_chance)
+    news_message = len(plan.scenario.campaigns) + orders.week[redeeming]
+    campaign_id = np.where(arm[redeeming] == 1, number[redeeming], news_message)
     rows.add(
-        "refund", made.customer[back], made.at[back] + delay, value=-amount, order_id=first + back
+        "redemption", orders.customer[redeeming], orders.at[redeeming], campaign_id=campaign_id
     )
 
 
-def _surveys(
-    plan: Plan, person: People, path: Path, rng: np.random.Generator, rows: Rows, made: Orders
+def _add_refunds(
+    plan: SimulationPlan, rng: np.random.Generator, rows: EventRows, orders: Orders, first: int
+) -> None:
+    refunded = np.flatnonzero(rng.random(len(orders.at)) < plan.scenario.engagement.refund_share)
+    delay = rng.integers(3 * DAY_SECONDS, 16 * DAY_SECONDS, len(refunded))
+    amount = np.round(orders.total[refunded] * rng.uniform(*REFUNDED, len(refunded)), 2)
+    rows.add(
+        "refund",
+        orders.customer[refunded],
+        orders.at[refunded] + delay,
+        value=-amount,
+        order_id=first + refunded,
+    )
+
+
+def _add_surveys(
+    plan: SimulationPlan,
+    people: People,
+    paths: StatePaths,
+    rng: np.random.Generator,
+    rows: EventRows,
+    orders: Orders,
 ) -> None:
     """Recommendation scores 0-10 some days after an order."""
-    asked = np.flatnonzero(rng.random(len(made.at)) < plan.scenario.engagement.nps_share)
-    who = made.customer[asked]
-    loyal = path.state[who, made.week[asked]] == LOYAL
-    score = 7.3 + 1.7 * person.satisfaction[who] + 1.0 * loyal + rng.standard_normal(len(who))
-    at = made.at[asked] + rng.integers(4 * DAY, 12 * DAY, len(asked))
-    rows.add("nps", who, at, value=np.clip(np.round(score), 0, 10))
+    surveyed = np.flatnonzero(rng.random(len(orders.at)) < plan.scenario.engagement.nps_share)
+    customer = orders.customer[surveyed]
+    is_loyal = paths.state[customer, orders.week[surveyed]] == LOYAL
+    score = (
+        7.3
+        + 1.7 * people.satisfaction[customer]
+        + 1.0 * is_loyal
+        + rng.standard_normal(len(customer))
+    )
+    answered_at = orders.at[surveyed] + rng.integers(
+        4 * DAY_SECONDS, 12 * DAY_SECONDS, len(surveyed)
+    )
+    rows.add("nps", customer, answered_at, value=np.clip(np.round(score), 0, 10))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from simulator.shared_settings import Array
 
 # Event types in code order. Several roles can share a type; the config maps them.
-TYPES = (
+_EVENT_TYPES = (
     "page_view",
     "cart",
     "checkout",
@@ -29,11 +29,11 @@ TYPES = (
     "review",
     "referral",
 )
-CODE = {name: code for code, name in enumerate(TYPES)}
-TEXT = pa.dictionary(pa.int32(), pa.string())
-MOMENT = pa.timestamp("s", tz="UTC")
+EVENT_CODES = {name: code for code, name in enumerate(_EVENT_TYPES)}
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+_MOMENT = pa.timestamp("s", tz="UTC")
 # Columns that hold codes of a choice, with the attribute whose names they stand for.
-CODED = (
+CHOICE_COLUMNS = (
     "channel",
     "product_type",
     "brand",
@@ -46,35 +46,35 @@ CODED = (
     "product_id",
     "campaign_id",
 )
-EVENT_SCHEMA = pa.schema(
+_EVENT_SCHEMA = pa.schema(
     [
         ("event_id", pa.int64()),
-        ("customer_id", TEXT),
-        ("occurred_at", MOMENT),
-        ("known_at", MOMENT),
-        ("event_type", TEXT),
-        ("channel", TEXT),
+        ("customer_id", _TEXT),
+        ("occurred_at", _MOMENT),
+        ("known_at", _MOMENT),
+        ("event_type", _TEXT),
+        ("channel", _TEXT),
         ("value", pa.float64()),
         ("order_id", pa.int64()),
         ("session_id", pa.int64()),
         ("is_machine", pa.bool_()),
-        ("product_id", TEXT),
-        ("product_type", TEXT),
-        ("brand", TEXT),
-        ("size", TEXT),
-        ("colour", TEXT),
+        ("product_id", _TEXT),
+        ("product_type", _TEXT),
+        ("brand", _TEXT),
+        ("size", _TEXT),
+        ("colour", _TEXT),
         ("quantity", pa.int8()),
-        ("payment_method", TEXT),
-        ("point_of_sale", TEXT),
-        ("delivery_method", TEXT),
-        ("destination", TEXT),
-        ("campaign_id", TEXT),
+        ("payment_method", _TEXT),
+        ("point_of_sale", _TEXT),
+        ("delivery_method", _TEXT),
+        ("destination", _TEXT),
+        ("campaign_id", _TEXT),
     ]
 )
 # Working columns: type, and what stands for null.
-WORKING: dict[str, tuple[type, float]] = {
+_WORKING_COLUMNS: dict[str, tuple[type, float]] = {
     "kind": (np.int8, -1),
-    **{name: (np.int16, -1) for name in CODED},
+    **{name: (np.int16, -1) for name in CHOICE_COLUMNS},
     "value": (np.float64, np.nan),
     "order_id": (np.int64, -1),
     "session_id": (np.int64, -1),
@@ -84,7 +84,7 @@ WORKING: dict[str, tuple[type, float]] = {
 
 
 @dataclass
-class Rows:
+class EventRows:
     """Rows gathered so far.
 
     Attributes
@@ -95,36 +95,40 @@ class Rows:
 
     parts: list[tuple[Array, Array, dict[str, Array | int]]] = field(default_factory=list)
 
-    def add(self, kind: str, customer: Array, at: Array, **columns: Array | int) -> None:
+    def add(self, event_type: str, customer: Array, moment: Array, **columns: Array | int) -> None:
         """Add events of one type: customer (position in the block) and moment of each."""
-        self.parts.append((customer, at, {"kind": CODE[kind], **columns}))
+        self.parts.append((customer, moment, {"kind": EVENT_CODES[event_type], **columns}))
 
     def sorted(self, *, before: int) -> dict[str, Array]:
         """All rows before a moment, by customer and moment, as one array a column."""
         customer = np.concatenate([part[0] for part in self.parts]).astype(np.int64)
-        at = np.concatenate([part[1] for part in self.parts]).astype(np.int64)
+        moment = np.concatenate([part[1] for part in self.parts]).astype(np.int64)
         # One key sorts faster than two; moments fit into 34 bits until the year 2500.
-        order = np.argsort((customer << 34) | at, kind="stable")
-        order = order[at[order] < before]
-        table: dict[str, Array] = {"customer": customer[order], "at": at[order]}
-        for name, (dtype, null) in WORKING.items():
-            column: Array = np.full(len(at), null, dtype=dtype)
-            start = 0
+        order = np.argsort((customer << 34) | moment, kind="stable")
+        order = order[moment[order] < before]
+        table: dict[str, Array] = {"customer": customer[order], "at": moment[order]}
+        for name, (dtype, null_value) in _WORKING_COLUMNS.items():
+            column: Array = np.full(len(moment), null_value, dtype=dtype)
+            first_row = 0
             for part_customer, _, columns in self.parts:
-                stop = start + len(part_customer)
+                end_row = first_row + len(part_customer)
                 if name in columns:
-                    column[start:stop] = columns[name]
-                start = stop
+                    column[first_row:end_row] = columns[name]
+                first_row = end_row
             table[name] = column[order]
         return table
 
 
-def known_at(rng: np.random.Generator, at: Array, *, share: float, days: float) -> Array:
+def add_reporting_delay(
+    rng: np.random.Generator, occurred_at: Array, *, late_share: float, mean_days: float
+) -> Array:
     """When each event became known: at once, or for some a few days later."""
-    known = at.copy()
-    late = np.flatnonzero(rng.random(len(at), dtype=np.float32) < share)
-    known[late] += (rng.exponential(days * 86_400, len(late))).astype(np.int64) + 3600
-    return known
+    known_at = occurred_at.copy()
+    late_rows = np.flatnonzero(rng.random(len(occurred_at), dtype=np.float32) < late_share)
+    known_at[late_rows] += (rng.exponential(mean_days * 86_400, len(late_rows))).astype(
+        np.int64
+    ) + 3600
+    return known_at
 
 
 def coded(codes: Array, names: pa.Array) -> pa.DictionaryArray:
@@ -132,14 +136,14 @@ def coded(codes: Array, names: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32), mask=codes < 0), names)
 
 
-def nullable(values: Array) -> pa.Array:
+def _nullable(values: Array) -> pa.Array:
     """Integers whose negative values are null."""
     return pa.array(values, mask=values < 0)
 
 
 def moments(seconds: Array) -> pa.Array:
     """Moments of seconds since 1970; negative ones are null."""
-    return pa.array(seconds, mask=seconds < 0).cast(MOMENT)
+    return pa.array(seconds, mask=seconds < 0).cast(_MOMENT)
 
 
 def dates(seconds: Array) -> pa.Array:
@@ -168,10 +172,10 @@ def event_table(
         "customer_id": coded(rows["customer"], ids),
         "occurred_at": moments(rows["at"]),
         "known_at": moments(rows["known"]),
-        "event_type": coded(rows["kind"], pa.array(TYPES)),
+        "event_type": coded(rows["kind"], pa.array(_EVENT_TYPES)),
         "value": pa.array(rows["value"], mask=np.isnan(rows["value"])),
         "is_machine": pa.array(rows["is_machine"]),
-        **{name: nullable(rows[name]) for name in ("order_id", "session_id", "quantity")},
-        **{name: coded(rows[name], names[name]) for name in CODED},
+        **{name: _nullable(rows[name]) for name in ("order_id", "session_id", "quantity")},
+        **{name: coded(rows[name], names[name]) for name in CHOICE_COLUMNS},
     }
-    return pa.table([columns[name] for name in EVENT_SCHEMA.names], schema=EVENT_SCHEMA)
+    return pa.table([columns[name] for name in _EVENT_SCHEMA.names], schema=_EVENT_SCHEMA)

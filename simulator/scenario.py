@@ -30,97 +30,97 @@ BUYERS = (NEW, REPEAT, LOYAL, SLEEPING)
 SEND_CHANNELS = ("email", "sms", "push")
 CONSENTS = ("email", "sms", "push", "direct_mail", "ads", "profiling")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
-Week = Annotated[int, Field(ge=0, le=2000)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Positive = Annotated[float, Field(gt=0)]
+_Weight = Annotated[float, Field(ge=0)]
+_Week = Annotated[int, Field(ge=0, le=2000)]
 
 
 def _among(allowed: tuple[str, ...]) -> AfterValidator:
-    def check(named: dict[str, float]) -> dict[str, float]:
-        unknown = [name for name in named if name not in allowed]
+    def check(mapping: dict[str, float]) -> dict[str, float]:
+        unknown = [name for name in mapping if name not in allowed]
         if unknown:
             raise ValueError(f"unknown name {unknown[0]!r}; allowed: {', '.join(allowed)}")
-        return named
+        return mapping
 
     return AfterValidator(check)
 
 
-ByState = Annotated[dict[str, Weight], _among(STATES[:-1])]
-BySend = Annotated[dict[str, Share], _among(SEND_CHANNELS)]
-ByConsent = Annotated[dict[str, Share], _among(CONSENTS)]
+ByState = Annotated[dict[str, _Weight], _among(STATES[:-1])]
+_BySend = Annotated[dict[str, _Share], _among(SEND_CHANNELS)]
+_ByConsent = Annotated[dict[str, _Share], _among(CONSENTS)]
 
 
-class Facts(Strict):
+class ScenarioTargets(Strict):
     """What tests hold the scenario to; the effect of campaigns is drawn from it."""
 
-    events_mean: Positive
-    events_median_at_least: Positive
-    base_response: Share
+    events_mean: _Positive
+    events_median_at_least: _Positive
+    base_response: _Share
     uplift_mean: float
-    uplift_sd: Weight
-    uplift_latent_share: Share
-    uplift_churn_correlation_at_most: Share
+    uplift_sd: _Weight
+    uplift_latent_share: _Share
+    uplift_churn_correlation_at_most: _Share
 
 
-class Arrival(Strict):
+class _Arrival(Strict):
     """When customers first appear, as what, and whether by name."""
 
-    launch_share: Share
+    launch_share: _Share
     launch_weeks: Annotated[int, Field(ge=1)]
-    last_week: Week
-    begins_as: Annotated[dict[str, Weight], _among(STATES[:3])]
-    anonymous_share: Share
-    known_after_days: Positive
-    visitors_share: Share
+    last_week: _Week
+    begins_as: Annotated[dict[str, _Weight], _among(STATES[:3])]
+    anonymous_share: _Share
+    known_after_days: _Positive
+    visitors_share: _Share
 
 
-class Progress(Strict):
+class _Progress(Strict):
     """Chances a week of moving between latent states, before a customer's own factors."""
 
-    aware_to_interested: Share
-    aware_to_deciding: Share
-    aware_to_gone: Share
-    interested_to_deciding: Share
-    interested_to_cold: Share
-    deciding_to_interested: Share
-    deciding_to_cold: Share
-    first_order: Share
-    order: Share
-    loyal_order: Positive
-    becomes_loyal: Share
-    loyal_to_repeat: Share
-    to_sleeping: Share
-    loyal_sleeps: Weight
-    sleeping_returns: Share
-    sleeping_to_gone: Share
-    drop_out: Share
-    loyal_drops_out: Weight
-    cold_to_interested: Share
-    cold_to_gone: Share
+    aware_to_interested: _Share
+    aware_to_deciding: _Share
+    aware_to_gone: _Share
+    interested_to_deciding: _Share
+    interested_to_cold: _Share
+    deciding_to_interested: _Share
+    deciding_to_cold: _Share
+    first_order: _Share
+    order: _Share
+    loyal_order: _Positive
+    becomes_loyal: _Share
+    loyal_to_repeat: _Share
+    to_sleeping: _Share
+    loyal_sleeps: _Weight
+    sleeping_returns: _Share
+    sleeping_to_gone: _Share
+    drop_out: _Share
+    loyal_drops_out: _Weight
+    cold_to_interested: _Share
+    cold_to_gone: _Share
 
 
-class Spread(Strict):
+class _Spread(Strict):
     """How unequal customers are: gamma shapes, and standard deviations of logs."""
 
-    order_shape: Positive
-    activity_shape: Positive
-    drop_out_sd: Weight
-    conversion_sd: Weight
-    order_value: Positive
-    order_value_sd: Weight
-    order_noise_sd: Weight
-    favourite_share: tuple[Positive, Positive]
+    order_shape: _Positive
+    activity_shape: _Positive
+    drop_out_sd: _Weight
+    conversion_sd: _Weight
+    order_value: _Positive
+    order_value_sd: _Weight
+    order_noise_sd: _Weight
+    favourite_share: tuple[_Positive, _Positive]
 
 
-class Season(Strict):
+class _Season(Strict):
     """Yearly wave and factors of ISO weeks."""
 
-    swing: Share
-    peaks: dict[int, Positive]
+    swing: _Share
+    peaks: dict[int, _Positive]
 
 
-class Engagement(Strict):
+class _Engagement(Strict):
     """What customers do beside buying: rates a week by latent state, and shares."""
 
     sessions: ByState
@@ -129,73 +129,73 @@ class Engagement(Strict):
     lead: ByState
     claim: ByState
     support: ByState
-    complaint_share: Share
-    csat_share: Share
-    nps_share: Share
+    complaint_share: _Share
+    csat_share: _Share
+    nps_share: _Share
     advocacy: ByState
-    refund_share: Share
-    redemption_share: Share
-    late_share: Share
-    late_days: Positive
+    refund_share: _Share
+    redemption_share: _Share
+    late_share: _Share
+    late_days: _Positive
 
 
-class Consent(Strict):
+class _Consent(Strict):
     """Who may be contacted how, and how consent changes."""
 
-    granted: ByConsent
-    withdrawn: Share
-    granted_again: Share
+    granted: _ByConsent
+    withdrawn: _Share
+    granted_again: _Share
 
 
-class Messages(Strict):
+class _Messages(Strict):
     """Ordinary sends a week, and how people answer them."""
 
-    sends: BySend
-    open: Share
-    click: BySend
-    prefetching_share: Share
+    sends: _BySend
+    open: _Share
+    click: _BySend
+    prefetching_share: _Share
     awake: ByState
 
 
-class Campaign(Strict):
+class _Campaign(Strict):
     """A send to a random part of an eligible list; `mix` turns its effect between covariates."""
 
     id: str
-    week: Week
+    week: _Week
     channel: Literal["email", "sms", "push"]
     treated: Annotated[float, Field(gt=0, lt=1)]
-    mix: Share
+    mix: _Share
 
 
-class CrmRecords(Strict):
+class _CrmRecords(Strict):
     """How the CRM's own stage records err."""
 
-    unstaged_share: Share
-    mis_staged: Share
+    unstaged_share: _Share
+    mis_staged: _Share
 
 
-class TruthDates(Strict):
+class _TruthDates(Strict):
     """At which weeks the truth is written, and how far it looks ahead."""
 
-    at_weeks: tuple[Week, ...]
+    at_weeks: tuple[_Week, ...]
     horizon_weeks: Annotated[int, Field(ge=1, le=104)]
 
 
-class Timed(Strict):
+class CalendarScenario(Strict):
     """What every scenario has: a calendar of whole weeks."""
 
     notice: str
     start: dt.date
     weeks: Annotated[int, Field(ge=4, le=520)]
-    truth: TruthDates
+    truth: _TruthDates
 
     @model_validator(mode="after")
-    def _calendar_fits(self) -> Timed:
+    def _calendar_fits(self) -> CalendarScenario:
         if self.start.weekday() != 0:
             raise ValueError(f"start {self.start} is not a Monday")
-        late = [week for week in self.truth.at_weeks if week > self.weeks]
-        if late:
-            raise ValueError(f"truth.at_weeks {late[0]} is after the last week {self.weeks}")
+        late_weeks = [week for week in self.truth.at_weeks if week > self.weeks]
+        if late_weeks:
+            raise ValueError(f"truth.at_weeks {late_weeks[0]} is after the last week {self.weeks}")
         return self
 
     @property
@@ -204,32 +204,32 @@ class Timed(Strict):
         return self.start + dt.timedelta(weeks=self.weeks)
 
 
-class Lifecycle(Timed):
+class LifecycleScenario(CalendarScenario):
     """Customers with latent states, engagement of all kinds and randomised campaigns."""
 
     kind: Literal["lifecycle"]
-    facts: Facts
-    arrival: Arrival
-    progress: Progress
-    customers: Spread
-    season: Season
-    engagement: Engagement
-    consent: Consent
-    messages: Messages
-    campaigns: tuple[Campaign, ...] = ()
+    facts: ScenarioTargets
+    arrival: _Arrival
+    progress: _Progress
+    customers: _Spread
+    season: _Season
+    engagement: _Engagement
+    consent: _Consent
+    messages: _Messages
+    campaigns: tuple[_Campaign, ...] = ()
     eligible: ByState
-    base_response_sd: Weight
-    stage_history: CrmRecords
-    attributes: dict[str, dict[str | int, Positive]]
+    base_response_sd: _Weight
+    stage_history: _CrmRecords
+    attributes: dict[str, dict[str | int, _Positive]]
     products_each: Annotated[int, Field(ge=1, le=50)]
 
     @model_validator(mode="after")
-    def _lists_fit(self) -> Lifecycle:
-        late = [c.id for c in self.campaigns if c.week >= self.weeks]
-        if late:
-            raise ValueError(f"campaign {late[0]} is after the last week {self.weeks}")
-        weeks = [c.week for c in self.campaigns]
-        if len(set(weeks)) < len(weeks):
+    def _lists_fit(self) -> LifecycleScenario:
+        late_campaigns = [c.id for c in self.campaigns if c.week >= self.weeks]
+        if late_campaigns:
+            raise ValueError(f"campaign {late_campaigns[0]} is after the last week {self.weeks}")
+        campaign_weeks = [c.week for c in self.campaigns]
+        if len(set(campaign_weeks)) < len(campaign_weeks):
             raise ValueError("two campaigns in one week: their effects could not be told apart")
         missing = sorted(set(ATTRIBUTES) - set(self.attributes))
         if missing:
@@ -242,10 +242,10 @@ class Lifecycle(Timed):
 class PurchaseParameters(Strict):
     """BG/NBD: rate ~ Gamma(r, alpha weeks), drop-out ~ Beta(a, b)."""
 
-    r: Positive
-    alpha: Positive
-    a: Positive
-    b: Positive
+    r: _Positive
+    alpha: _Positive
+    a: _Positive
+    b: _Positive
 
     @model_validator(mode="after")
     def _mean_exists(self) -> PurchaseParameters:
@@ -257,12 +257,12 @@ class PurchaseParameters(Strict):
 class MoneyParameters(Strict):
     """Gamma-Gamma: amount ~ Gamma(p, nu), nu ~ Gamma(q, gamma)."""
 
-    p: Positive
+    p: _Positive
     q: Annotated[float, Field(gt=1)]
-    gamma: Positive
+    gamma: _Positive
 
 
-class Btyd(Timed):
+class BtydScenario(CalendarScenario):
     """Purchases only, after BG/NBD and Gamma-Gamma."""
 
     kind: Literal["btyd"]
@@ -271,7 +271,7 @@ class Btyd(Timed):
     money: MoneyParameters
 
 
-Scenario = Lifecycle | Btyd
+Scenario = LifecycleScenario | BtydScenario
 # Attributes that the simulator gives to events; a scenario names their choices and weights.
 ATTRIBUTES = (
     "product_type",
@@ -287,7 +287,7 @@ ATTRIBUTES = (
 )
 
 
-def load(name: str) -> Scenario:
+def load_scenario(name: str) -> Scenario:
     """Scenario by name (`reference`, `btyd`) or path of a YAML file.
 
     Raises
@@ -296,18 +296,18 @@ def load(name: str) -> Scenario:
         Where there is no such file, or a value in it is not allowed.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else Path("scenarios") / f"{name}.yaml"
-    found = find(str(path))
+    file = find(str(path))
     adapter: TypeAdapter[Scenario] = TypeAdapter(
-        Annotated[Lifecycle | Btyd, Field(discriminator="kind")]
+        Annotated[LifecycleScenario | BtydScenario, Field(discriminator="kind")]
     )
     try:
-        return adapter.validate_python(parse_yaml(found))
+        return adapter.validate_python(parse_yaml(file))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"][1:]) or "kind"
+        details = error.errors()[0]
+        key = ".".join(str(part) for part in details["loc"][1:]) or "kind"
         raise UserError(
-            f"{found}: {key}",
-            found=repr(first.get("input"))[:80],
-            expected=first["msg"],
+            f"{file}: {key}",
+            found=repr(details.get("input"))[:80],
+            expected=details["msg"],
             mend="compare the file with configs/scenarios/reference.yaml or btyd.yaml",
         ) from error

@@ -10,46 +10,71 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from simulator.scenario import ATTRIBUTES, SEND_CHANNELS, Lifecycle, Timed
+from simulator.scenario import ATTRIBUTES, SEND_CHANNELS, CalendarScenario, LifecycleScenario
 
 Array = npt.NDArray[Any]
 
-DAY = 86_400
-WEEK = 7 * DAY
+DAY_SECONDS = 86_400
+WEEK_SECONDS = 7 * DAY_SECONDS
 # Customers of one block share a random generator: their histories never depend on the others'.
-BLOCK = 2048
+BLOCK_SIZE = 2048
 # Entries of a lookup table that turns a random integer into a weighted choice.
-LOOKUP = 4096
+LOOKUP_ENTRIES = 4096
 # Weight of each day from Monday on, and of each hour from midnight on.
-DAYS = (12, 13, 13, 14, 16, 18, 14)
-HOURS = (1, 0.5, 0.3, 0.2, 0.3, 0.8, 2, 4, 6, 7, 8, 8, 9, 8, 7, 7, 8, 9, 10, 11, 10, 8, 5, 2)
+_DAY_WEIGHTS = (12, 13, 13, 14, 16, 18, 14)
+_HOUR_WEIGHTS = (
+    1,
+    0.5,
+    0.3,
+    0.2,
+    0.3,
+    0.8,
+    2,
+    4,
+    6,
+    7,
+    8,
+    8,
+    9,
+    8,
+    7,
+    7,
+    8,
+    9,
+    10,
+    11,
+    10,
+    8,
+    5,
+    2,
+)
 # Where a random stream is spent; the order is part of the seed, so only append.
-STREAMS = ("people", "path", "orders", "engagement", "messages", "records", "late", "visitors")
+_STREAMS = ("people", "path", "orders", "engagement", "messages", "records", "late", "visitors")
 
 
-def streams(seed: int, block: int) -> dict[str, np.random.Generator]:
+def random_streams(seed: int, block: int) -> dict[str, np.random.Generator]:
     """Independent generators of one block, by what they are spent on."""
-    children = np.random.SeedSequence([seed, 1 + block]).spawn(len(STREAMS))
+    children = np.random.SeedSequence([seed, 1 + block]).spawn(len(_STREAMS))
     return {
         name: np.random.Generator(np.random.Philox(child))
-        for name, child in zip(STREAMS, children, strict=True)
+        for name, child in zip(_STREAMS, children, strict=True)
     }
 
 
-def lookup(weights: Array | list[float] | tuple[float, ...]) -> Array:
+def lookup_table(weights: Array | list[float] | tuple[float, ...]) -> Array:
     """Table of `LOOKUP` choice codes in proportion to the weights (to within one entry)."""
     edges = np.cumsum(np.asarray(weights, dtype=np.float64))
-    at = (np.arange(LOOKUP) + 0.5) / LOOKUP * edges[-1]
-    return np.searchsorted(edges, at, side="right").astype(np.int16)
+    entry_weights = (np.arange(LOOKUP_ENTRIES) + 0.5) / LOOKUP_ENTRIES * edges[-1]
+    return np.searchsorted(edges, entry_weights, side="right").astype(np.int16)
 
 
-def choose(rng: np.random.Generator, table: Array, n: int) -> Array:
+def draw_choices(rng: np.random.Generator, table: Array, size: int) -> Array:
     """Weighted choices from a lookup table."""
-    return table[rng.integers(0, LOOKUP, n, dtype=np.uint16)]
+    return table[rng.integers(0, LOOKUP_ENTRIES, size, dtype=np.uint16)]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SimulationPlan:
     """What all customers of a simulation share.
 
     Attributes
@@ -76,7 +101,7 @@ class Plan:
         List price of each product, money.
     """
 
-    scenario: Lifecycle
+    scenario: LifecycleScenario
     seed: int
     origin: int
     season: Array
@@ -95,39 +120,39 @@ class Plan:
     @property
     def end(self) -> int:
         """First moment after the simulation, seconds since 1970."""
-        return self.origin + self.weeks * WEEK
+        return self.origin + self.weeks * WEEK_SECONDS
 
     def moments(self, rng: np.random.Generator, week: Array) -> Array:
         """A moment in each given week, seconds since 1970, by the habits of days and hours."""
-        hour = choose(rng, self.hours, len(week)).astype(np.int64)
+        hour = draw_choices(rng, self.hours, len(week)).astype(np.int64)
         second = rng.integers(0, 3600, len(week), dtype=np.int64)
-        return self.origin + week.astype(np.int64) * WEEK + hour * 3600 + second
+        return self.origin + week.astype(np.int64) * WEEK_SECONDS + hour * 3600 + second
 
 
-def origin(scenario: Timed) -> int:
+def first_moment(scenario: CalendarScenario) -> int:
     """First moment of a scenario, seconds since 1970 (UTC)."""
-    return (scenario.start - dt.date(1970, 1, 1)).days * DAY
+    return (scenario.start - dt.date(1970, 1, 1)).days * DAY_SECONDS
 
 
-def plan(scenario: Lifecycle, seed: int) -> Plan:
+def make_plan(scenario: LifecycleScenario, seed: int) -> SimulationPlan:
     """The shared plan of a scenario."""
-    ahead = scenario.weeks + scenario.truth.horizon_weeks
+    weeks_ahead = scenario.weeks + scenario.truth.horizon_weeks
     choices = {name: [str(c) for c in scenario.attributes[name]] for name in ATTRIBUTES}
     # Messages come through channels of their own, beside those that bring visitors.
     choices["channel"] = [*choices["channel"], *SEND_CHANNELS]
-    popular = {name: lookup(list(scenario.attributes[name].values())) for name in ATTRIBUTES}
+    popular = {name: lookup_table(list(scenario.attributes[name].values())) for name in ATTRIBUTES}
     messages = [c.id for c in scenario.campaigns]
     messages += [f"news-{week:03d}" for week in range(scenario.weeks)]
     types, brands = choices["product_type"], choices["brand"]
     product_ids = [
         f"P-{t}-{b}-{n + 1}" for t in types for b in brands for n in range(scenario.products_each)
     ]
-    hours = lookup(np.outer(DAYS, HOURS).ravel())
-    return Plan(
+    hours = lookup_table(np.outer(_DAY_WEIGHTS, _HOUR_WEIGHTS).ravel())
+    return SimulationPlan(
         scenario,
         seed,
-        origin(scenario),
-        _season(scenario, ahead),
+        first_moment(scenario),
+        _season(scenario, weeks_ahead),
         hours,
         choices,
         popular,
@@ -137,54 +162,58 @@ def plan(scenario: Lifecycle, seed: int) -> Plan:
     )
 
 
-def _season(scenario: Lifecycle, weeks: int) -> Array:
-    starts = [scenario.start + dt.timedelta(weeks=w) for w in range(weeks)]
-    day = np.array([s.timetuple().tm_yday for s in starts])
-    wave = 1 + scenario.season.swing * np.sin(4 * np.pi * (day - 60) / 365.25)
-    peak = np.array([scenario.season.peaks.get(s.isocalendar().week, 1.0) for s in starts])
+def _season(scenario: LifecycleScenario, weeks: int) -> Array:
+    week_starts = [scenario.start + dt.timedelta(weeks=w) for w in range(weeks)]
+    day_of_year = np.array([s.timetuple().tm_yday for s in week_starts])
+    wave = 1 + scenario.season.swing * np.sin(4 * np.pi * (day_of_year - 60) / 365.25)
+    peak = np.array([scenario.season.peaks.get(s.isocalendar().week, 1.0) for s in week_starts])
     return wave * peak
 
 
-def _prices(scenario: Lifecycle, seed: int) -> Array:
+def _prices(scenario: LifecycleScenario, seed: int) -> Array:
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0, 3]))
     types, brands = scenario.attributes["product_type"], scenario.attributes["brand"]
-    each = len(brands) * scenario.products_each
-    level = np.repeat(np.exp(3.2 + 0.5 * rng.standard_normal(len(types))), each)
+    products_each = len(brands) * scenario.products_each
+    level = np.repeat(np.exp(3.2 + 0.5 * rng.standard_normal(len(types))), products_each)
     return np.round(level * rng.uniform(0.7, 1.4, len(level)), 2)
 
 
-def products(plan: Plan) -> pa.Table:
+def product_table(plan: SimulationPlan) -> pa.Table:
     """Products: product_id, product_type, brand, price, margin (share of the price), restocked_at.
 
     `restocked_at` is a date, null where the product never ran out.
     """
     rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 0, 1]))
     types, brands = plan.choices["product_type"], plan.choices["brand"]
-    each, n = plan.scenario.products_each, len(plan.product_ids)
-    kind = np.repeat(np.arange(len(types)), len(brands) * each)
-    brand = np.tile(np.repeat(np.arange(len(brands)), each), len(types))
-    restocked = plan.origin // DAY + rng.integers(0, 7 * plan.weeks, n)
-    never = rng.random(n) < 0.6
+    products_each, product_count = plan.scenario.products_each, len(plan.product_ids)
+    type_code = np.repeat(np.arange(len(types)), len(brands) * products_each)
+    brand_code = np.tile(np.repeat(np.arange(len(brands)), products_each), len(types))
+    restocked = plan.origin // DAY_SECONDS + rng.integers(0, 7 * plan.weeks, product_count)
+    never_restocked = rng.random(product_count) < 0.6
     return pa.table(
         {
             "product_id": plan.product_ids,
-            "product_type": [types[k] for k in kind],
-            "brand": [brands[b] for b in brand],
+            "product_type": [types[k] for k in type_code],
+            "brand": [brands[b] for b in brand_code],
             "price": plan.prices,
-            "margin": np.round(rng.uniform(0.2, 0.6, n), 3),
-            "restocked_at": pa.array(restocked.astype(np.int32), mask=never).cast(pa.date32()),
+            "margin": np.round(rng.uniform(0.2, 0.6, product_count), 3),
+            "restocked_at": pa.array(restocked.astype(np.int32), mask=never_restocked).cast(
+                pa.date32()
+            ),
         }
     )
 
 
-def spend(plan: Plan, customers: int) -> pa.Table:
+def spend_table(plan: SimulationPlan, customers: int) -> pa.Table:
     """Acquisition spend: date, channel, amount (money), for every day and paid channel."""
     rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 0, 2]))
     days = np.arange(plan.weeks * 7)
     daily = customers / len(days) * plan.season[days // 7]
-    parts = []
-    for channel, cost in (("paid_search", 4.2), ("social", 3.1), ("affiliate", 2.4)):
-        amount = np.round(daily * cost * rng.gamma(20, 1 / 20, len(days)), 2)
-        date = pa.array((plan.origin // DAY + days).astype(np.int32)).cast(pa.date32())
-        parts.append(pa.table({"date": date, "channel": [channel] * len(days), "amount": amount}))
-    return pa.concat_tables(parts)
+    channel_tables = []
+    for channel, cost_per_customer in (("paid_search", 4.2), ("social", 3.1), ("affiliate", 2.4)):
+        amount = np.round(daily * cost_per_customer * rng.gamma(20, 1 / 20, len(days)), 2)
+        date = pa.array((plan.origin // DAY_SECONDS + days).astype(np.int32)).cast(pa.date32())
+        channel_tables.append(
+            pa.table({"date": date, "channel": [channel] * len(days), "amount": amount})
+        )
+    return pa.concat_tables(channel_tables)

@@ -16,16 +16,16 @@ import pyarrow.parquet as pq
 
 from features.errors import UserError
 from simulator import btyd, generate_block, scenario
-from simulator.scenario import Lifecycle, Scenario
-from simulator.shared_settings import BLOCK, plan, products, spend
+from simulator.scenario import LifecycleScenario, Scenario
+from simulator.shared_settings import BLOCK_SIZE, make_plan, product_table, spend_table
 
 # Every parquet file of a simulation says so in its metadata, under this key.
-LABEL = b"simulated"
-MOST_CUSTOMERS = 100_000_000
+SIMULATED_LABEL = b"simulated"
+_MOST_CUSTOMERS = 100_000_000
 # Customers a file, unless told otherwise.
-CHUNK = 8 * BLOCK
-MANIFEST = "manifest.json"
-TABLES = (
+_CHUNK = 8 * BLOCK_SIZE
+SIMULATION_MANIFEST = "manifest.json"
+CUSTOMER_TABLES = (
     "events",
     "anonymous_events",
     "identities",
@@ -40,11 +40,11 @@ TABLES = (
     "truth/mis_stagings",
 )
 # Tables that no customer owns, one file each.
-SHARED = ("products", "spend")
+_SHARED_TABLES = ("products", "spend")
 
 
 @dataclass(frozen=True)
-class Part:
+class _Part:
     """A run of whole blocks that one process writes to one file a table."""
 
     scenario: Scenario
@@ -57,16 +57,16 @@ class Part:
     @property
     def size(self) -> int:
         """Customers in this part."""
-        return min(self.blocks.stop * BLOCK, self.customers) - self.blocks.start * BLOCK
+        return min(self.blocks.stop * BLOCK_SIZE, self.customers) - self.blocks.start * BLOCK_SIZE
 
 
-def simulate(
+def write_simulation(
     name: str,
     *,
     customers: int,
     seed: int,
     output: Path,
-    chunk: int = CHUNK,
+    chunk: int = _CHUNK,
     workers: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, int]:
@@ -104,115 +104,126 @@ def simulate(
     UserError
         For an unknown scenario, or numbers out of range.
     """
-    spec = scenario.load(name)
-    _check(customers, seed, chunk, workers)
-    _clear(output)
+    loaded = scenario.load_scenario(name)
+    _check_numbers(customers, seed, chunk, workers)
+    _remove_earlier_tables(output)
     parts = [
-        Part(spec, seed, customers, output, number, blocks)
+        _Part(loaded, seed, customers, output, number, blocks)
         for number, blocks in enumerate(block_ranges(customers, chunk))
     ]
-    rows: Counter[str] = Counter()
-    for part, written in _written(parts, workers):
-        rows.update(written)
+    total_rows: Counter[str] = Counter()
+    for part, row_counts in _write_parts(parts, workers):
+        total_rows.update(row_counts)
         progress(part.size)
-    rows.update(_shared(spec, seed, customers, output))
-    about = {
+    total_rows.update(_write_shared_tables(loaded, seed, customers, output))
+    manifest = {
         "simulated": True,
-        "notice": spec.notice,
+        "notice": loaded.notice,
         "scenario": name,
         "customers": customers,
         "seed": seed,
-        "first_day": str(spec.start),
-        "last_day": str(spec.end - dt.timedelta(days=1)),
-        "rows": dict(sorted(rows.items())),
+        "first_day": str(loaded.start),
+        "last_day": str(loaded.end - dt.timedelta(days=1)),
+        "rows": dict(sorted(total_rows.items())),
     }
-    (output / MANIFEST).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    return dict(rows)
+    (output / SIMULATION_MANIFEST).write_text(
+        json.dumps(manifest, indent=2) + "\n", encoding="utf-8"
+    )
+    return dict(total_rows)
 
 
-def block_ranges(customers: int, chunk: int = CHUNK) -> list[range]:
+def block_ranges(customers: int, chunk: int = _CHUNK) -> list[range]:
     """The blocks of customers that each file holds."""
-    blocks, step = -(-customers // BLOCK), -(-chunk // BLOCK)
-    return [range(first, min(first + step, blocks)) for first in range(0, blocks, step)]
+    blocks, blocks_per_file = -(-customers // BLOCK_SIZE), -(-chunk // BLOCK_SIZE)
+    return [
+        range(first, min(first + blocks_per_file, blocks))
+        for first in range(0, blocks, blocks_per_file)
+    ]
 
 
-def _check(customers: int, seed: int, chunk: int, workers: int) -> None:
-    for what, value, least, most in (
-        ("customers", customers, 1, MOST_CUSTOMERS),
+def _check_numbers(customers: int, seed: int, chunk: int, workers: int) -> None:
+    for setting, value, lowest, highest in (
+        ("customers", customers, 1, _MOST_CUSTOMERS),
         ("seed", seed, 0, 2**63 - 1),
-        ("chunk", chunk, 1, MOST_CUSTOMERS),
+        ("chunk", chunk, 1, _MOST_CUSTOMERS),
         ("workers", workers, 1, 256),
     ):
-        if not least <= value <= most:
-            raise UserError(what, found=value, expected=f"a whole number from {least} to {most}")
+        if not lowest <= value <= highest:
+            raise UserError(
+                setting, found=value, expected=f"a whole number from {lowest} to {highest}"
+            )
 
 
-def _clear(output: Path) -> None:
+def _remove_earlier_tables(output: Path) -> None:
     """Remove what an earlier simulation wrote, and nothing else."""
     output.mkdir(parents=True, exist_ok=True)
-    for name in (MANIFEST, *(f"{table}.parquet" for table in SHARED)):
+    for name in (SIMULATION_MANIFEST, *(f"{table}.parquet" for table in _SHARED_TABLES)):
         (output / name).unlink(missing_ok=True)
-    for table in TABLES:
+    for table in CUSTOMER_TABLES:
         for part in (output / table).glob("part-*.parquet"):
             part.unlink()
 
 
-def _written(parts: list[Part], workers: int) -> Iterator[tuple[Part, dict[str, int]]]:
+def _write_parts(parts: list[_Part], workers: int) -> Iterator[tuple[_Part, dict[str, int]]]:
     """Write all parts, in this process or in several; gives each with its rows by table."""
     if min(workers, len(parts)) == 1:
         for part in parts:
-            yield part, write_part(part)
+            yield part, _write_part(part)
         return
     # Fresh processes: a forked one would inherit threads of numpy and Arrow in any state.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(parts)), mp_context=context) as pool:
-        waiting = {pool.submit(write_part, part): part for part in parts}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
+        part_of_task = {pool.submit(_write_part, part): part for part in parts}
+        for task in as_completed(part_of_task):
+            yield part_of_task[task], task.result()
 
 
-def write_part(part: Part) -> dict[str, int]:
+def _write_part(part: _Part) -> dict[str, int]:
     """Write one part, a row group a block; returns rows by table."""
-    rows: Counter[str] = Counter()
+    row_counts: Counter[str] = Counter()
     writers: dict[str, pq.ParquetWriter] = {}
     try:
         for tables in _blocks(part):
             for name, table in tables.items():
                 if name not in writers:
-                    writers[name] = _writer(part, name, table.schema)
+                    writers[name] = _open_writer(part, name, table.schema)
                 writers[name].write_table(table)
-                rows[name] += table.num_rows
+                row_counts[name] += table.num_rows
     finally:
         for writer in writers.values():
             writer.close()
-    return dict(rows)
+    return dict(row_counts)
 
 
-def _blocks(part: Part) -> Iterator[dict[str, pa.Table]]:
-    if isinstance(part.scenario, Lifecycle):
-        shared = plan(part.scenario, part.seed)
+def _blocks(part: _Part) -> Iterator[dict[str, pa.Table]]:
+    if isinstance(part.scenario, LifecycleScenario):
+        shared = make_plan(part.scenario, part.seed)
         for number in part.blocks:
-            yield generate_block.tables(shared, number, part.customers)
+            yield generate_block.lifecycle_tables(shared, number, part.customers)
     else:
         for number in part.blocks:
-            yield btyd.tables(part.scenario, part.seed, number, part.customers)
+            yield btyd.btyd_tables(part.scenario, part.seed, number, part.customers)
 
 
-def _writer(part: Part, name: str, schema: pa.Schema) -> pq.ParquetWriter:
+def _open_writer(part: _Part, name: str, schema: pa.Schema) -> pq.ParquetWriter:
     folder = part.output / name
     folder.mkdir(parents=True, exist_ok=True)
-    labelled = schema.with_metadata({LABEL: part.scenario.notice.encode()})
+    labelled_schema = schema.with_metadata({SIMULATED_LABEL: part.scenario.notice.encode()})
     file = folder / f"part-{part.number:05d}.parquet"
-    return pq.ParquetWriter(file, labelled, compression="zstd", compression_level=1)
+    return pq.ParquetWriter(file, labelled_schema, compression="zstd", compression_level=1)
 
 
-def _shared(spec: Scenario, seed: int, customers: int, output: Path) -> dict[str, int]:
+def _write_shared_tables(
+    loaded: Scenario, seed: int, customers: int, output: Path
+) -> dict[str, int]:
     """Write the tables that no customer owns."""
-    if not isinstance(spec, Lifecycle):
+    if not isinstance(loaded, LifecycleScenario):
         return {}
-    shared = plan(spec, seed)
-    tables = dict(zip(SHARED, (products(shared), spend(shared, customers)), strict=True))
+    shared = make_plan(loaded, seed)
+    tables = dict(
+        zip(_SHARED_TABLES, (product_table(shared), spend_table(shared, customers)), strict=True)
+    )
     for name, table in tables.items():
-        labelled = table.replace_schema_metadata({LABEL: spec.notice.encode()})
+        labelled = table.replace_schema_metadata({SIMULATED_LABEL: loaded.notice.encode()})
         pq.write_table(labelled, output / f"{name}.parquet")
     return {name: table.num_rows for name, table in tables.items()}

@@ -17,14 +17,14 @@ from simulator import simulate
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference")
-    simulate.simulate("reference", customers=20_000, seed=11, output=folder, workers=2)
+    simulate.write_simulation("reference", customers=20_000, seed=11, output=folder, workers=2)
     return folder
 
 
 @pytest.fixture(scope="session")
 def btyd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("btyd")
-    simulate.simulate("btyd", customers=20_000, seed=5, output=folder)
+    simulate.write_simulation("btyd", customers=20_000, seed=5, output=folder)
     return folder
 
 

@@ -24,7 +24,7 @@ from features.history.history import history
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.taxonomy_parser import parse
 from simulator import scenario, simulate
-from simulator.shared_settings import BLOCK, LOOKUP, lookup
+from simulator.shared_settings import BLOCK_SIZE, LOOKUP_ENTRIES, lookup
 from tests.features.simulated_tables import frame, moments, read
 
 TAXONOMIES = yaml.safe_load("""
@@ -102,11 +102,13 @@ activecampaign:
 @pytest.mark.parametrize("name", ["reference", "btyd"])
 def test_history_depends_on_seed_and_number_only(tmp_path: Path, name: str) -> None:
     one, two, other = (tmp_path / label for label in ("one", "two", "other"))
-    size = BLOCK + 300
-    rows = simulate.simulate(name, customers=size, seed=1, output=one, chunk=BLOCK, workers=2)
-    simulate.simulate(name, customers=size, seed=1, output=two, chunk=4 * BLOCK)
-    simulate.simulate(name, customers=size, seed=2, output=other)
-    for table in set(simulate.TABLES) & set(rows):
+    size = BLOCK_SIZE + 300
+    rows = simulate.write_simulation(
+        name, customers=size, seed=1, output=one, chunk=BLOCK_SIZE, workers=2
+    )
+    simulate.write_simulation(name, customers=size, seed=1, output=two, chunk=4 * BLOCK_SIZE)
+    simulate.write_simulation(name, customers=size, seed=2, output=other)
+    for table in set(simulate.CUSTOMER_TABLES) & set(rows):
         mine = read(one, table).unify_dictionaries()
         assert mine.num_rows == rows[table]
         assert mine.equals(read(two, table).unify_dictionaries()), table
@@ -115,10 +117,10 @@ def test_history_depends_on_seed_and_number_only(tmp_path: Path, name: str) -> N
 
 def test_fewer_customers_are_a_prefix_in_every_table(tmp_path: Path) -> None:
     few, many = tmp_path / "few", tmp_path / "many"
-    simulate.simulate("reference", customers=700, seed=1, output=few)
-    simulate.simulate("reference", customers=1_500, seed=1, output=many)
+    simulate.write_simulation("reference", customers=700, seed=1, output=few)
+    simulate.write_simulation("reference", customers=1_500, seed=1, output=many)
     last = "C00000700"
-    for table in simulate.TABLES:
+    for table in simulate.CUSTOMER_TABLES:
         if table == "anonymous_events":
             continue
         of_many, of_few = frame(many, table), frame(few, table)
@@ -130,12 +132,14 @@ def test_fewer_customers_are_a_prefix_in_every_table(tmp_path: Path) -> None:
 
 
 def test_smaller_rerun_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
-    simulate.simulate("btyd", customers=3 * BLOCK, seed=1, output=tmp_path, chunk=BLOCK)
-    simulate.simulate("btyd", customers=100, seed=1, output=tmp_path, chunk=BLOCK)
+    simulate.write_simulation(
+        "btyd", customers=3 * BLOCK_SIZE, seed=1, output=tmp_path, chunk=BLOCK_SIZE
+    )
+    simulate.write_simulation("btyd", customers=100, seed=1, output=tmp_path, chunk=BLOCK_SIZE)
     assert frame(tmp_path, "events")["customer_id"].nunique() == 100
     (tmp_path / "notes.txt").write_text("mine")
-    simulate.simulate("reference", customers=1, seed=1, output=tmp_path)
-    simulate.simulate("btyd", customers=1, seed=1, output=tmp_path)
+    simulate.write_simulation("reference", customers=1, seed=1, output=tmp_path)
+    simulate.write_simulation("btyd", customers=1, seed=1, output=tmp_path)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     parts = {f"{table}/part-00000.parquet" for table in ("events", "truth/customers")}
     assert left == parts | {"truth/snapshots/part-00000.parquet", "manifest.json", "notes.txt"}
@@ -144,8 +148,8 @@ def test_smaller_rerun_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=20))
 def test_lookup_table_keeps_proportions(weights: list[float]) -> None:
     table = lookup(weights)
-    share = np.bincount(table, minlength=len(weights)) / LOOKUP
-    assert np.abs(share - np.array(weights) / sum(weights)).max() <= 1.01 / LOOKUP
+    share = np.bincount(table, minlength=len(weights)) / LOOKUP_ENTRIES
+    assert np.abs(share - np.array(weights) / sum(weights)).max() <= 1.01 / LOOKUP_ENTRIES
 
 
 # -- the tables beside the events
@@ -223,9 +227,9 @@ def test_everything_is_labelled_as_simulated(reference: Path) -> None:
     assert about["simulated"] is True
     assert "no row describes a real person" in about["notice"]
     files = list(reference.rglob("*.parquet"))
-    assert len(files) > len(simulate.TABLES)
+    assert len(files) > len(simulate.CUSTOMER_TABLES)
     for file in files:
-        assert b"Simulated data" in (pq.read_schema(file).metadata or {})[simulate.LABEL]
+        assert b"Simulated data" in (pq.read_schema(file).metadata or {})[simulate.SIMULATED_LABEL]
 
 
 # -- the engine reads it
@@ -317,12 +321,14 @@ def test_numbers_out_of_range_are_refused(
     tmp_path: Path, change: dict[str, int], word: str
 ) -> None:
     with pytest.raises(UserError, match=word):
-        simulate.simulate("btyd", **{"customers": 10, "seed": 1, "output": tmp_path, **change})  # type: ignore[arg-type]
+        simulate.write_simulation(
+            "btyd", **{"customers": 10, "seed": 1, "output": tmp_path, **change}
+        )  # type: ignore[arg-type]
 
 
 def test_unknown_scenario_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
-        simulate.simulate("nowhere", customers=10, seed=1, output=tmp_path)
+        simulate.write_simulation("nowhere", customers=10, seed=1, output=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +346,7 @@ def test_wrong_scenario_is_refused(tmp_path: Path, key: str, value: object, word
     file = tmp_path / "own.yaml"
     file.write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=word):
-        scenario.load(str(file))
+        scenario.load_scenario(str(file))
 
 
 def test_parts_of_a_table_are_one_dataset(reference: Path) -> None:

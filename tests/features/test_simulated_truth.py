@@ -26,9 +26,9 @@ def test_events_a_customer(reference: Path) -> None:
     assert events.median() >= facts.events_median_at_least
 
 
-def reference_facts() -> scenario.Facts:
-    found = scenario.load("reference")
-    assert isinstance(found, scenario.Lifecycle)
+def reference_facts() -> scenario.ScenarioTargets:
+    found = scenario.load_scenario("reference")
+    assert isinstance(found, scenario.LifecycleScenario)
     return found.facts
 
 
@@ -136,8 +136,8 @@ def test_hazards_are_probabilities_and_the_gone_stay_gone(reference: Path) -> No
 
 
 def test_purchases_match_theory(btyd: Path) -> None:
-    spec = scenario.load("btyd")
-    assert isinstance(spec, scenario.Btyd)
+    spec = scenario.load_scenario("btyd")
+    assert isinstance(spec, scenario.BtydScenario)
     r, alpha, a, b = (getattr(spec.purchases, name) for name in ("r", "alpha", "a", "b"))
     last = frame(btyd, "truth/snapshots").groupby("customer_id").last()
     x, age = last["x"].to_numpy(), last["T"].to_numpy()
@@ -149,8 +149,8 @@ def test_purchases_match_theory(btyd: Path) -> None:
 
 
 def test_money_matches_theory(btyd: Path) -> None:
-    spec = scenario.load("btyd")
-    assert isinstance(spec, scenario.Btyd)
+    spec = scenario.load_scenario("btyd")
+    assert isinstance(spec, scenario.BtydScenario)
     p, q, gamma = spec.money.p, spec.money.q, spec.money.gamma
     first = orders_of(btyd).sort_values("at").drop_duplicates("customer_id")["value"]
     mean = p * gamma / (q - 1)

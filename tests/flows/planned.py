@@ -22,7 +22,7 @@ from simulator import simulate
 
 def simulated_shop(folder: Path, *, customers: int = 600, seed: int = 4) -> Path:
     """Simulated customers with the config that reads them; returns its path."""
-    simulate.simulate("reference", customers=customers, seed=seed, output=folder, workers=1)
+    simulate.write_simulation("reference", customers=customers, seed=seed, output=folder, workers=1)
     return write_config(folder, "reference")
 
 

@@ -25,7 +25,7 @@ SMALL = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("disagree")
-    simulate.simulate("reference", customers=2_000, seed=3, output=made)
+    simulate.write_simulation("reference", customers=2_000, seed=3, output=made)
     return made
 
 

@@ -19,7 +19,7 @@ HORIZON = 91
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     folder: Path = tmp_path_factory.mktemp("btyd")
-    simulate.simulate("btyd", customers=3_000, seed=8, output=folder)
+    simulate.write_simulation("btyd", customers=3_000, seed=8, output=folder)
     truth = pd.read_parquet(folder / "truth" / "snapshots")
     truth = truth[truth["snapshot_at"] == truth["snapshot_at"].max()].reset_index(drop=True)
     drawn = np.random.default_rng(4).random(len(truth)) < truth["p_no_purchase"]

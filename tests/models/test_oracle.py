@@ -21,7 +21,7 @@ AT = day_number(dt.date(2024, 4, 1))
 @pytest.fixture(scope="module", params=["reference", "btyd"])
 def simulation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
-    simulate.simulate(request.param, customers=400, seed=2, output=folder)
+    simulate.write_simulation(request.param, customers=400, seed=2, output=folder)
     return folder / "truth"
 
 
