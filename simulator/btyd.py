@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import hyp2f1
 
+from features.arrays import Array
 from simulator.orders import ID_BITS
 from simulator.records import customer_ids
 from simulator.rows import CHOICE_COLUMNS, EventRows, dates, event_table
 from simulator.scenario import BtydScenario, MoneyParameters, PurchaseParameters
-from simulator.shared_settings import BLOCK_SIZE, DAY_SECONDS, WEEK_SECONDS, Array, first_moment
+from simulator.shared_settings import BLOCK_SIZE, DAY_SECONDS, WEEK_SECONDS, first_moment
 
 
 @dataclass(frozen=True)

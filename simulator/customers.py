@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.arrays import Array
 from simulator.scenario import ATTRIBUTES, CONSENTS, STATES
-from simulator.shared_settings import BLOCK_SIZE, Array, SimulationPlan, draw_choices, lookup_table
+from simulator.shared_settings import BLOCK_SIZE, SimulationPlan, draw_choices, lookup_table
 
 NO_WEEK = 1_000_000  # a week that does not come
 REGIONS = ("city", "suburb", "town", "village")

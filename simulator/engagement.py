@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.arrays import Array
 from simulator.customers import NO_WEEK, People, choose_attribute
 from simulator.latent_state_path import StatePaths
 from simulator.orders import SENT_AT, Orders, first_block_id
 from simulator.rows import EventRows
 from simulator.scenario import BUYERS, COLD, GONE, INTERESTED, SEND_CHANNELS, STATES, ByState
-from simulator.shared_settings import BLOCK_SIZE, DAY_SECONDS, WEEK_SECONDS, Array, SimulationPlan
+from simulator.shared_settings import BLOCK_SIZE, DAY_SECONDS, WEEK_SECONDS, SimulationPlan
 
 # Weekday and hour at which ordinary messages of each channel go out.
 _SEND_TIMES = {"email": (1, 9), "sms": (4, 16), "push": (3, 18)}

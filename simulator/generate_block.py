@@ -6,12 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import Array
 from simulator import engagement, ground_truth, records, rows
 from simulator.customers import People, draw_people
 from simulator.latent_state_path import simulate_paths, transition_chances
 from simulator.orders import ID_BITS, add_orders, first_block_id
 from simulator.rows import EventRows, add_reporting_delay, event_table
-from simulator.shared_settings import BLOCK_SIZE, Array, SimulationPlan, random_streams
+from simulator.shared_settings import BLOCK_SIZE, SimulationPlan, random_streams
 
 # Ids of unlinked visitors' events lie in the upper half of their block's range.
 _VISITOR_IDS = BLOCK_SIZE << (ID_BITS - 1)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Array
 from simulator.customers import People
 from simulator.latent_state_path import HIGHEST_CHANCE, StatePaths, TransitionChances
 from simulator.orders import REFUNDED, SENT_AT
 from simulator.records import state_changes
 from simulator.rows import coded, dates
 from simulator.scenario import GONE, STATES
-from simulator.shared_settings import BLOCK_SIZE, WEEK_SECONDS, Array, SimulationPlan
+from simulator.shared_settings import BLOCK_SIZE, WEEK_SECONDS, SimulationPlan
 
 _STATE_NAMES = pa.array(STATES)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.arrays import Array
 from simulator.customers import People
 from simulator.scenario import (
     AWARE,
@@ -25,7 +26,7 @@ from simulator.scenario import (
     SLEEPING,
     STATES,
 )
-from simulator.shared_settings import BLOCK_SIZE, Array, SimulationPlan
+from simulator.shared_settings import BLOCK_SIZE, SimulationPlan
 
 # An order's chance in a week never exceeds this, whatever the season and the customer.
 HIGHEST_CHANCE = 0.9

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.arrays import Array
 from simulator.customers import People, choose_attribute
 from simulator.latent_state_path import StatePaths
 from simulator.rows import EventRows
 from simulator.scenario import LOYAL
-from simulator.shared_settings import DAY_SECONDS, WEEK_SECONDS, Array, SimulationPlan
+from simulator.shared_settings import DAY_SECONDS, WEEK_SECONDS, SimulationPlan
 
 # A campaign goes out at eight on its Monday; orders of its week come after it.
 SENT_AT = 8 * 3600

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Array
 from simulator.customers import NO_WEEK, REGIONS, People
 from simulator.latent_state_path import StatePaths
 from simulator.orders import SENT_AT, Orders
@@ -14,7 +15,6 @@ from simulator.shared_settings import (
     BLOCK_SIZE,
     DAY_SECONDS,
     WEEK_SECONDS,
-    Array,
     SimulationPlan,
     draw_choices,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from simulator.shared_settings import Array
+from features.arrays import Array
 
 # Event types in code order. Several roles can share a type; the config maps them.
 _EVENT_TYPES = (

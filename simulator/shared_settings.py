@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Array
 from simulator.scenario import ATTRIBUTES, SEND_CHANNELS, CalendarScenario, LifecycleScenario
-
-Array = npt.NDArray[Any]
 
 DAY_SECONDS = 86_400
 WEEK_SECONDS = 7 * DAY_SECONDS
