@@ -1,6 +1,10 @@
-"""Customers with a known truth: simulated events, and what really happened behind them.
+"""Simulated customers with a known truth: events as a shop sees them, and the hidden states.
 
-Begin with `simulate.py`; a scenario (`scenario.py`) says who the customers are. Shares no code
-with `models`, so that models are tested on something they do not know. Imports only the config
-reader and the calendar of `features`.
+A scenario (`scenario.py`, read from YAML) fixes the customers; `simulate.py` writes them block by
+block: `customers.py` draws traits, `latent_state_path.py` the weekly states and orders, `orders.py`
+and `engagement.py` the events, `records.py` and `ground_truth.py` the other tables. `btyd.py` is a
+simpler scenario whose posterior is known in closed form. Begin with `simulate.py`.
+
+Imports only the YAML reader, the errors, the calendar and the array type of `features`. It shares
+no code with `models`, which are tested on it.
 """

@@ -1,4 +1,4 @@
-"""Customers who buy exactly as BG/NBD and Gamma-Gamma say, and the posterior that knows it.
+"""Customers who buy exactly as BG/NBD and Gamma-Gamma assume, with the exact posterior.
 
 After Fader, Hardie and Lee (2005), "Counting your customers" the easy way, and Fader and Hardie
 (2013), the Gamma-Gamma model of monetary value. Time is in weeks since the first purchase.
@@ -27,9 +27,9 @@ class _Buyers:
     Attributes
     ----------
     rate, drop_chance, scale
-        Purchases a week, chance to leave after each repeat purchase, mean money a purchase.
+        Purchases a week, drop-out probability after each repeat purchase, mean purchase value.
     first_at, left_at
-        Seconds since 1970; `left_at` is far beyond the end for those who are still there.
+        Seconds since 1970; `left_at` is far beyond the end for customers who are still active.
     customer, at, amount
         Of each purchase: position in the block, seconds since 1970, money.
     """
@@ -59,7 +59,7 @@ def _draw_buyers(scenario: BtydScenario, seed: int, block: int) -> _Buyers:
     left_at = np.full(BLOCK_SIZE, end + 1000 * WEEK_SECONDS)
     clock, is_active = first_at.astype(np.float64), np.ones(BLOCK_SIZE, dtype=bool)
     while is_active.any():
-        # Every customer draws in every round: nobody's history hangs on another's.
+        # Every customer draws in every round, so that histories are independent of each other.
         clock = (
             clock
             + generator.standard_exponential(BLOCK_SIZE)
@@ -89,7 +89,7 @@ def _draw_buyers(scenario: BtydScenario, seed: int, block: int) -> _Buyers:
 def btyd_tables(
     scenario: BtydScenario, seed: int, block: int, customers: int
 ) -> dict[str, pa.Table]:
-    """Events, latents and truth of one block, cut to the first `customers` of the simulation."""
+    """Events, hidden traits and truth of one block, limited to the first `customers`."""
     block_buyers, first_customer = _draw_buyers(scenario, seed, block), block * BLOCK_SIZE
     ids, size = customer_ids(first_customer), min(BLOCK_SIZE, customers - first_customer)
     end = first_moment(scenario) + scenario.weeks * WEEK_SECONDS
@@ -131,15 +131,15 @@ def btyd_tables(
 def _posterior_snapshots(
     scenario: BtydScenario, block_buyers: _Buyers, ids: pa.Array, size: int
 ) -> pa.Table:
-    """The truth and the posterior at each truth date, of all who have bought by then.
+    """Truth and posterior at each truth date, for customers who have bought before it.
 
     Returns
     -------
     Table
         customer_id, snapshot_at, horizon_days; history x (repeat purchases), t_x, T (weeks), n and
-        mean_value (of all purchases); given the latents: alive, p_no_purchase, expected_orders,
-        expected_spend (money); given the history alone, so within anyone's reach, and the best
-        possible: posterior_p_alive, posterior_p_no_purchase, posterior_orders, posterior_value
+        mean_value (of all purchases); given the hidden traits: alive, p_no_purchase,
+        expected_orders, expected_spend (money); given the history alone, the best possible
+        forecasts: posterior_p_alive, posterior_p_no_purchase, posterior_orders, posterior_value
         (money a purchase), posterior_spend.
     """
     horizon, snapshot_tables = scenario.truth.horizon_weeks, []
@@ -212,7 +212,7 @@ def _purchase_probability(scenario: BtydScenario, x: Array, age: Array, horizon:
 
 
 def _odds_gone(parameters: PurchaseParameters, x: Array, t_x: Array, age: Array) -> Array:
-    """Odds of having left, given the history; nobody leaves before a repeat purchase."""
+    """Odds of having dropped out given the history; 0 without a repeat purchase."""
     ratio = (parameters.alpha + age) / (parameters.alpha + t_x)
     odds = parameters.a / (parameters.b + np.maximum(x, 1) - 1) * ratio ** (parameters.r + x)
     return np.where(x > 0, odds, 0.0)
@@ -235,5 +235,5 @@ def posterior_purchases(
 
 
 def _posterior_value(parameters: MoneyParameters, n: Array, mean: Array) -> Array:
-    """Expected money a purchase given n amounts of some mean: Gamma-Gamma."""
+    """Expected purchase value given `n` amounts with this mean: Gamma-Gamma."""
     return parameters.p * (parameters.gamma + n * mean) / (parameters.p * n + parameters.q - 1)

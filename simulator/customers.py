@@ -1,4 +1,4 @@
-"""Who the customers of a block are: traits, favourites, consent, and when they first appear."""
+"""Draw the customers of a block: traits, favourites, consent, and the week they first appear."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from features.arrays import Array
 from simulator.scenario import ATTRIBUTES, CONSENTS, STATES
 from simulator.shared_settings import BLOCK_SIZE, SimulationPlan, draw_choices, lookup_table
 
-NO_WEEK = 1_000_000  # a week that does not come
+NO_WEEK = 1_000_000  # week number that stands for "never"
 REGIONS = ("city", "suburb", "town", "village")
 
 
 @dataclass(frozen=True)
 class People:
-    """Traits of the customers of a block; every array has one row a customer.
+    """Traits of the customers of a block; each array has one entry or row a customer.
 
     Attributes
     ----------
@@ -25,27 +25,27 @@ class People:
     join_week, begins_as
         Week of the first event, and latent state (code) then.
     anonymous
-        Begins as an unknown visitor.
+        True if the customer begins as an unknown visitor.
     age_score, distance_score
         Standard normal scores behind `age` (years) and `distance_km`, both observable.
     age, distance_km, household, region
         Static attributes; `region` is a code of `REGIONS`.
     deal_score
-        Liking of deals, standard normal, hidden.
+        Preference for deals, standard normal, hidden.
     satisfaction
-        Standard normal, hidden; shows in surveys and complaints, and keeps people from leaving.
+        Standard normal, hidden; drives surveys and complaints, and lowers the drop-out rate.
     activity, ordering, dropping, converting, opening
-        Hidden factors, mean about 1, of visits, orders, drop-out, first steps and mail opens.
+        Hidden factors with mean about 1: visits, orders, drop-out, first orders, e-mail opens.
     order_value
-        Mean money an order.
+        Mean value of an order (money).
     redeeming
         Share of orders with a coupon.
     prefetching
-        The mail program opens everything by machine.
+        True if the mail program opens every message automatically.
     favourite, favourite_share
-        Attribute -> code of the favourite, and how often it is taken rather than any.
+        Attribute -> code of the favourite choice, and the share of events that use it.
     granted, withdrawn, again
-        Weeks at which each consent (`CONSENTS`, in columns) starts, ends and starts anew.
+        Weeks in which each consent starts, ends and starts again: customer x `CONSENTS`.
     """
 
     first: int
@@ -110,9 +110,10 @@ def _consents(
 def _favourites(
     plan: SimulationPlan, rng: np.random.Generator, age: Array, distance: Array
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Favourites by popularity, except that age and distance favour the first way to pay and get.
+    """Draw favourite choices by popularity, and the share of events that use them.
 
-    So events, not only the customers table, tell something of both.
+    Age raises the chance of the first payment method, distance that of the first delivery method,
+    so that events carry information about both.
     """
     favourite = {name: draw_choices(rng, plan.popular[name], BLOCK_SIZE) for name in ATTRIBUTES}
     a, b = plan.scenario.customers.favourite_share
@@ -120,7 +121,7 @@ def _favourites(
     for name, score in (("payment_method", age), ("delivery_method", distance)):
         takes_first = rng.random(BLOCK_SIZE) < 0.6 / (1 + np.exp(-2.5 * score))
         favourite[name] = np.where(takes_first, 0, favourite[name]).astype(np.int16)
-    # Most people buy one of a kind, whoever they are.
+    # Quantities follow overall popularity more than the customer's favourite.
     favourite_share["quantity"] = favourite_share["quantity"] * 0.6
     return favourite, favourite_share
 
@@ -131,14 +132,14 @@ def _log_factor(score: Array, sd: float) -> Array:
 
 
 def draw_people(plan: SimulationPlan, rng: np.random.Generator, block: int) -> People:
-    """Customers of one block; always a whole block, so that fewer customers are a prefix."""
+    """Draw a whole block, so that a smaller simulation is a prefix of a larger one."""
     spread = plan.scenario.customers
     join_week, begins_as = _arrivals(plan, rng)
     age_score, distance_score, deal_score, satisfaction = rng.standard_normal((4, BLOCK_SIZE))
     drop_out_score = 0.8 * rng.standard_normal(BLOCK_SIZE) - 0.5 * satisfaction + 0.2 * deal_score
     converting = _log_factor(rng.standard_normal(BLOCK_SIZE), spread.conversion_sd)
     order_shape, activity_shape = spread.order_shape, spread.activity_shape
-    # Those who visit more also order more: half of the ordering factor is shared.
+    # A quarter of the ordering factor is the activity factor: frequent visitors order more.
     activity = rng.gamma(activity_shape, 1 / activity_shape, BLOCK_SIZE)
     ordering = 0.25 * activity + 0.75 * rng.gamma(order_shape, 1 / order_shape, BLOCK_SIZE)
     order_value = spread.order_value * _log_factor(
@@ -179,7 +180,7 @@ def draw_people(plan: SimulationPlan, rng: np.random.Generator, block: int) -> P
 def choose_attribute(
     plan: SimulationPlan, rng: np.random.Generator, people: People, attribute: str, customer: Array
 ) -> Array:
-    """Choice of an attribute for each of many events: the favourite, or whatever is popular."""
+    """Draw an attribute's choice for each event: the customer's favourite, or by popularity."""
     any_choice = draw_choices(rng, plan.popular[attribute], len(customer))
     favourite_share = people.favourite_share[attribute].astype(np.float32)[customer]
     takes_favourite = rng.random(len(customer), dtype=np.float32) < favourite_share

@@ -1,4 +1,4 @@
-"""What customers do beside buying: visits, carts, forms, support, reviews; and messages to them."""
+"""Events other than orders: visits, carts, forms, support, reviews, messages and answers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from simulator.rows import EventRows
 from simulator.scenario import BUYERS, COLD, GONE, INTERESTED, SEND_CHANNELS, STATES, ByState
 from simulator.shared_settings import BLOCK_SIZE, DAY_SECONDS, WEEK_SECONDS, SimulationPlan
 
-# Weekday and hour at which ordinary messages of each channel go out.
+# Weekday (Monday is 0) and hour at which ordinary messages of each channel are sent.
 _SEND_TIMES = {"email": (1, 9), "sms": (4, 16), "push": (3, 18)}
-# A visit has at most so many pages.
+# Most pages of a visit.
 _MOST_PAGES = 20
-# Share of e-mails whose links a security scanner follows.
+# Share of e-mails with links that a security scanner follows.
 _SCANNED_SHARE = 0.004
 
 
 @dataclass(frozen=True)
 class _CustomerWeeks:
-    """Customer-weeks in which somebody is there and not gone.
+    """Pairs of customer and week in which the customer has joined and not dropped out.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class _CustomerWeeks:
     pace: Array
 
     def draw(self, rng: np.random.Generator, rates: ByState) -> tuple[Array, Array]:
-        """Customer and week of each event of a Poisson process with rates by state."""
+        """Draw customer and week of each event of a Poisson process with weekly rates by state."""
         rate = _rates_by_state(rates).astype(np.float32)[self.state] * self.pace
         active_rows = np.flatnonzero(rate > 0)
         event_counts = rng.poisson(rate[active_rows])
@@ -49,12 +49,12 @@ class _CustomerWeeks:
 
 
 def _rates_by_state(rates: ByState) -> Array:
-    """Rates of a mapping by state code; zero where a state is not named."""
+    """Rates by state code; 0 for states that the mapping lacks."""
     return np.array([rates.get(name, 0.0) for name in STATES])
 
 
 def _active_weeks(plan: SimulationPlan, people: People, paths: StatePaths) -> _CustomerWeeks:
-    """All customer-weeks between joining and leaving."""
+    """All pairs of customer and week between joining and drop-out."""
     state = paths.state[:, : plan.weeks]
     customer, week = np.nonzero((state >= 0) & (state != GONE))
     pace = (people.activity[customer] * plan.season[week]).astype(np.float32)
@@ -62,7 +62,7 @@ def _active_weeks(plan: SimulationPlan, people: People, paths: StatePaths) -> _C
 
 
 def _sign_ups(plan: SimulationPlan, people: People, paths: StatePaths) -> tuple[Array, Array]:
-    """Customer and week of each first sign-up: on joining, or in the week that leads to it."""
+    """Customer and week of each sign-up: the week before the first state `interested`."""
     interested = paths.state[:, : plan.weeks + 1] == INTERESTED
     customer = np.flatnonzero(interested.any(axis=1))
     entered = np.argmax(interested[customer], axis=1)
@@ -92,7 +92,7 @@ def add_engagement(
         rng, np.concatenate([visit_week, people.join_week[joined], returning_week])
     )
     carts = _add_carts(plan, people, customer_weeks, orders, rng, rows)
-    # A cart or a sign-up happens in a visit that began a few minutes before.
+    # Each cart and sign-up gets a visit that begins 1 to 20 minutes before it.
     browsing = np.concatenate([browsing, sign_up_customer, carts[0]])
     lead_in = rng.integers(60, 1200, len(sign_up_customer) + len(carts[0]))
     starts_at = np.concatenate([starts_at, np.concatenate([signed_up_at, carts[1]]) - lead_in])
@@ -115,7 +115,7 @@ def _add_carts(
     rng: np.random.Generator,
     rows: EventRows,
 ) -> tuple[Array, Array]:
-    """Carts, abandoned ones and those of online orders; returns who and when."""
+    """Add abandoned carts and those of online orders; return customer and moment of each."""
     intent_customer, intent_week = customer_weeks.draw(rng, plan.scenario.engagement.intent)
     left_at = plan.moments(rng, intent_week)
     online = np.flatnonzero(orders.online)
@@ -150,7 +150,7 @@ def add_sessions(
     customer: Array,
     starts_at: Array,
 ) -> None:
-    """Visits of one or more pages, each about one product type and brand."""
+    """Add visits of one or more pages; a visit has one channel, product type and brand."""
     single = plan.scenario.engagement.single_page_share
     page_count = np.minimum(rng.geometric(single, len(customer)), _MOST_PAGES)
     session = np.repeat(np.arange(len(customer)), page_count)
@@ -177,7 +177,7 @@ def _add_support(
     rng: np.random.Generator,
     rows: EventRows,
 ) -> None:
-    """Support contacts, of which some are complaints, and how satisfied people were with them."""
+    """Add support contacts, complaints and satisfaction scores (1 to 5)."""
     settings = plan.scenario.engagement
     customer, week = customer_weeks.draw(rng, settings.support)
     moment = plan.moments(rng, week)
@@ -214,7 +214,7 @@ def add_messages(
     joined = np.flatnonzero(first_week < plan.weeks)
     weeks_left = plan.weeks - first_week[joined]
     customer = np.repeat(joined, weeks_left)
-    # The k-th week after somebody could first be written to.
+    # Weeks since the first contactable week: 0, 1, 2, ... for each customer.
     weeks_since = np.arange(len(customer)) - np.repeat(
         np.cumsum(weeks_left) - weeks_left, weeks_left
     )
@@ -259,7 +259,7 @@ def add_messages(
 
 
 def _contactable_from(plan: SimulationPlan, people: People, paths: StatePaths) -> Array:
-    """First week in which a customer's address is known: after their sign-up or first order."""
+    """First week after the sign-up or first order, when the address is known; else `NO_WEEK`."""
     first_week = np.full(BLOCK_SIZE, NO_WEEK)
     customer, sign_up_week = _sign_ups(plan, people, paths)
     np.minimum.at(first_week, customer, sign_up_week + 1)
@@ -277,7 +277,7 @@ def _add_sends(
     channel: str,
     sends: tuple[Array, Array, Array, Array],
 ) -> None:
-    """One channel's sends (customer, week, moment, message) and the answers to them."""
+    """Add one channel's sends (customer, week, moment, message code), opens and clicks."""
     settings, channel_code = plan.scenario.messages, plan.choices["channel"].index(channel)
     recipient, week, sent_at, message_code = sends
 
@@ -310,5 +310,5 @@ def _add_sends(
 
 
 def _answer_delays(rng: np.random.Generator, n: int) -> Array:
-    """Seconds until an answer: a few hours, at most six days."""
+    """Seconds until an answer: exponential with a mean of 5 hours, at most 6 days, plus 60."""
     return np.minimum(rng.exponential(5 * 3600, n), 6 * DAY_SECONDS).astype(np.int64) + 60

@@ -1,4 +1,4 @@
-"""One block of customers: every table of the lifecycle scenario, from the block's own streams."""
+"""All tables of one block of customers in a life-cycle scenario."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simulator.orders import ID_BITS, add_orders, first_block_id
 from simulator.rows import EventRows, add_reporting_delay, event_table
 from simulator.shared_settings import BLOCK_SIZE, SimulationPlan, random_streams
 
-# Ids of unlinked visitors' events lie in the upper half of their block's range.
+# Offset of the ids of unlinked visitors: the upper half of their block's range.
 _VISITOR_IDS = BLOCK_SIZE << (ID_BITS - 1)
 
 
@@ -37,7 +37,7 @@ def lifecycle_tables(plan: SimulationPlan, block: int, customers: int) -> dict[s
     engagement.add_messages(plan, people, paths, generators["messages"], event_rows)
     events = event_rows.sorted(before=plan.end)
     known_at = records.first_known_at(plan, people, events, generators["records"])
-    # Customers beyond the last one asked for exist, so that the others do not depend on it.
+    # Whole blocks are simulated; customers beyond the requested number are marked as unknown.
     known_at[max(customers - people.first, 0) :] = -1
     ids, anonymous = records.customer_ids(people.first), records.anonymous_ids(people.first)
     named, unnamed, first_at = _events(plan, events, known_at, generators["late"])
@@ -80,17 +80,17 @@ def _events(
     known_at: Array,
     rng: np.random.Generator,
 ) -> tuple[dict[str, Array], dict[str, Array], Array]:
-    """Rows under the customer's name, rows from before they had one, and each first moment."""
+    """Split events into identified and anonymous ones; also return each customer's first moment."""
     settings = plan.scenario.engagement
     events["number"] = np.arange(len(events["at"]))
     events["known"] = add_reporting_delay(
         rng, events["at"], late_share=settings.late_share, mean_days=settings.late_days
     )
-    # How somebody came to be known is known at once, or they would exist without an event.
+    # The identifying event is reported without delay; else a customer could exist without events.
     gives_name = events["at"] == known_at[events["customer"]]
     events["known"] = np.where(gives_name, events["at"], events["known"])
     has_name = events["at"] >= known_at[events["customer"]]
-    # What the shop has not yet heard of on the last day is not in its tables.
+    # Events reported after the last day are left out.
     is_reported = (events["known"] < plan.end) & (known_at[events["customer"]] >= 0)
     first_at = np.full(BLOCK_SIZE, -1, dtype=np.int64)
     customer, position = np.unique(events["customer"], return_index=True)
@@ -130,7 +130,7 @@ def _visitors(
     known_at: Array,
     generators: dict[str, np.random.Generator],
 ) -> pa.Table:
-    """Page views of visitors who are never linked to anybody."""
+    """Page views of visitors who are never linked to a customer."""
     rng, event_rows = generators["visitors"], EventRows()
     visitors = np.flatnonzero(rng.random(BLOCK_SIZE) < plan.scenario.arrival.visitors_share)
     week = rng.integers(0, plan.weeks, len(visitors))

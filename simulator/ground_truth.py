@@ -1,4 +1,4 @@
-"""What the shop cannot know: expectations given the hidden state, computed and not sampled."""
+"""Truth tables: exact expectations given the hidden states, computed without sampling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STATE_NAMES = pa.array(STATES)
 def _order_chances(
     plan: SimulationPlan, people: People, chances: TransitionChances, week: int
 ) -> Array:
-    """Chance of an order in a week by customer and state, before campaign lists are drawn."""
+    """Order probability in a week before campaign lists are drawn: customer x state."""
     order_chance = np.minimum(chances.order * plan.season[week], HIGHEST_CHANCE)
     for number, campaign in enumerate(plan.scenario.campaigns):
         if campaign.week == week:
@@ -34,10 +34,10 @@ def _order_chances(
 def _expectations(
     plan: SimulationPlan, people: People, chances: TransitionChances, week: int
 ) -> tuple[Array, Array, Array]:
-    """P(no order), expected orders and P(not gone) over the horizon, by customer and state.
+    """P(no order), expected orders and P(not gone) over the horizon: customer x state.
 
-    Backwards over the weeks of the horizon: what is expected of a state is what this week brings
-    plus what is expected of the next state.
+    Backward recursion over the weeks: the expectation of a state is this week's contribution plus
+    the expectation of the next state.
     """
     future = np.zeros((BLOCK_SIZE, len(STATES), 3), dtype=np.float32)
     future[:, :, 0] = 1.0
@@ -62,7 +62,7 @@ def truth_snapshots(
     ids: pa.Array,
     known_at: Array,
 ) -> pa.Table:
-    """The truth at each truth date, of everyone the shop knew by then.
+    """Truth at each truth date for all customers known before it.
 
     Returns
     -------
@@ -116,11 +116,11 @@ def campaign_effects(
     ids: pa.Array,
     known_at: Array,
 ) -> pa.Table:
-    """Effects of the campaigns: one row a campaign and customer known before it.
+    """Campaign effects: one row a campaign and customer known before the send.
 
     Columns: customer_id, campaign_id, snapshot_at (date of the send), state (latent), listed,
-    treated, p_control (chance of an order in 7 days untreated), uplift (added by the treatment).
-    For customers off the list both are what they would have been on it.
+    treated, p_control (order probability within 7 days, untreated), uplift (increase by the
+    treatment). For customers not on the list, both values apply as if they were on it.
     """
     campaign_tables = []
     for number, campaign in enumerate(plan.scenario.campaigns):
@@ -152,8 +152,8 @@ def hidden_traits(
 ) -> pa.Table:
     """Hidden traits: one row a customer.
 
-    Columns: customer_id, joined_at, gone_at (date of drop-out, null: still there), the factors and
-    scores of `People`, order_value (mean money an order), and for every attribute
+    Columns: customer_id, joined_at, gone_at (date of drop-out, null: still active), the factors and
+    scores of `People`, order_value (mean value of an order, money), and for each attribute
     `favourite_<attribute>` with `favourite_<attribute>_share`.
     """
     positions = np.flatnonzero(known_at >= 0)

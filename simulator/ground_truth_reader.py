@@ -1,4 +1,4 @@
-"""The truth of a simulation, kept apart from its events: it tests models and is no feature."""
+"""Read the truth tables of a simulation; they test models and are never features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from features.calendar import day_date, day_number
 from features.errors import UserError
 from simulator.scenario import STATES
 
-# Hidden traits of customers that a model which sees them may use, where a scenario has them.
+# Hidden traits used as inputs of oracle models, if the scenario has them.
 _TRAITS = (
     "activity",
     "ordering",
@@ -31,7 +31,7 @@ _TRAITS = (
 
 @dataclass(frozen=True)
 class HiddenTruth:
-    """What a simulation wrote under ``truth/``.
+    """Tables that a simulation wrote under ``truth/``.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class HiddenTruth:
     Raises
     ------
     UserError
-        Where the folder holds no such tables.
+        If the folder lacks the tables.
     """
 
     folder: Path
@@ -68,13 +68,13 @@ class HiddenTruth:
         }
 
     def expectations(self, snapshot_day: int, horizon_days: int) -> pd.DataFrame | None:
-        """Expectations at a date given the latent state, by customer; None where not written.
+        """Expectations at a day number given the latent state; None if none were written.
 
         Returns
         -------
         DataFrame
-            Indexed by customer_id: p_no_purchase, expected_orders, expected_spend, and whatever
-            else the scenario tells (``posterior_*``: given the history alone).
+            Indexed by customer_id: p_no_purchase, expected_orders, expected_spend, and other
+            columns of the scenario (``posterior_*``: given the history alone).
         """
         rows = self._snapshots.get(snapshot_day)
         if rows is None or int(rows["horizon_days"].iloc[0]) != horizon_days:
@@ -95,13 +95,13 @@ class HiddenTruth:
         return table.assign(code=code.astype(float), from_day=from_day.astype(np.int64))
 
     def latents(self, snapshot_day: int, customers: pd.Series) -> pd.DataFrame:
-        """Hidden traits and state of some customers at a date, as model inputs.
+        """Hidden traits and states of customers at a day number, as model inputs.
 
         Returns
         -------
         DataFrame
-            ``latent__*`` (float64), one row a customer in the order given; null where the
-            simulation does not know the customer.
+            ``latent__*`` (float64), one row a customer in the input order; null for customers
+            outside the simulation.
         """
         customer_traits = self._traits.reindex(customers)
         columns = {

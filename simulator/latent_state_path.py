@@ -1,9 +1,10 @@
-"""The hidden path of every customer: a weekly chain of latent states, with orders on the way.
+"""Simulate each customer's weekly latent states and orders.
 
-Every week a customer is in one state. They order with the state's chance (times season and their
-own factor), at most once a week, then move on: by one table of chances after an order, by another
-without. A randomised campaign replaces the chance of an order in its week for everyone on its
-list, treated or not, so that its effect is exactly what the truth says.
+In each week a customer is in one state and orders at most once, with a probability that depends on
+the state, the season and the customer. The next state is then drawn from one table of
+probabilities after an order, from another without. A randomised campaign replaces the order
+probability in its week for all customers on its list, treated or not, so that its effect is
+exactly the one written as truth.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ from simulator.scenario import (
 )
 from simulator.shared_settings import BLOCK_SIZE, SimulationPlan
 
-# An order's chance in a week never exceeds this, whatever the season and the customer.
+# Upper limit of the weekly order probability.
 HIGHEST_CHANCE = 0.9
 
 
 @dataclass(frozen=True)
 class TransitionChances:
-    """What drives the chain of each customer.
+    """Probabilities of orders and moves for the customers of a block.
 
     Attributes
     ----------
     order
-        Chance of an order in a week of season 1, by customer and state.
+        Order probability in a week with season factor 1: customer x state.
     without
-        Chances of the next state after a week without an order: customer x state x next state.
+        Next state after a week without an order: customer x state x next state.
     after
-        The same after an order: state x next state.
+        Next state after an order: state x next state.
     listed
-        Chance of being on a campaign's list, by state.
+        Probability of being on a campaign's list, by state.
     base, uplift
-        Chance of an order in the campaign's week untreated, and what the treatment adds:
+        Order probability in the campaign's week untreated, and the increase by the treatment:
         customer x campaign.
     """
 
@@ -61,15 +62,15 @@ class TransitionChances:
 
 @dataclass(frozen=True)
 class StatePaths:
-    """What happened to the customers of a block.
+    """States, orders and campaign arms of the customers of a block.
 
     Attributes
     ----------
     state
-        Latent state at the start of each week and after the last, -1 before joining:
+        Latent state (code) at the start of each week and after the last, -1 before joining:
         customer x (weeks + 1).
     ordered
-        Ordered in the week: customer x weeks.
+        True if the customer ordered in the week: customer x weeks.
     arm
         -1 not on the campaign's list, 0 control, 1 treated: customer x campaign.
     """
@@ -82,7 +83,7 @@ class StatePaths:
 def transition_chances(
     plan: SimulationPlan, people: People, rng: np.random.Generator
 ) -> TransitionChances:
-    """Chances of the customers of a block."""
+    """Compute the probabilities of a block; campaign effects use `rng`."""
     progress = plan.scenario.progress
     order_chance = np.zeros((BLOCK_SIZE, len(STATES)))
     order_chance[:, DECIDING] = progress.first_order * people.converting
@@ -141,9 +142,10 @@ def _moves_after_order(plan: SimulationPlan) -> Array:
 def _campaign_effects(
     plan: SimulationPlan, people: People, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Untreated response and uplift of each customer and campaign, the latter normal by design.
+    """Draw untreated response and uplift: customer x campaign.
 
-    Age (reversed outside towns) and distance are observable, the liking of deals is not.
+    The uplift score is standard normal: a mix of age (sign reversed outside cities and suburbs)
+    and distance, both observable, and of the hidden preference for deals.
     """
     targets, campaigns = plan.scenario.facts, plan.scenario.campaigns
     base_noise = (
@@ -166,7 +168,7 @@ def _campaign_effects(
 def simulate_paths(
     plan: SimulationPlan, people: People, chances: TransitionChances, rng: np.random.Generator
 ) -> StatePaths:
-    """Let a block of customers live through all weeks."""
+    """Simulate all weeks of a block of customers."""
     weeks, campaigns = plan.weeks, plan.scenario.campaigns
     positions = np.arange(BLOCK_SIZE)
     state = np.full((weeks + 1, BLOCK_SIZE), -1, dtype=np.int8)
@@ -195,7 +197,7 @@ def simulate_paths(
         without_order = (
             (draws[1][:, None] >= cumulative[positions, current]).sum(axis=1).astype(np.int8)
         )
-        # After an order only repeat buyers have a choice: some of them become loyal.
+        # After an order the next state is fixed, except that some repeat buyers become loyal.
         after_order = np.where(
             (current == REPEAT) & (draws[1] >= loyal_chance), REPEAT, next_state[current]
         )
@@ -216,7 +218,7 @@ def _assign_arms(
     number: int,
     rng: np.random.Generator,
 ) -> Array:
-    """Arm of a campaign: -1 off its list, else 0 or 1 at random."""
+    """Draw a campaign's arm: -1 not on its list, 0 control, 1 treated."""
     campaign = plan.scenario.campaigns[number]
     draws = rng.random((2, BLOCK_SIZE))
     has_consent = people.consents(campaign.channel, np.array(campaign.week), np.arange(BLOCK_SIZE))

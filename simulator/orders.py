@@ -1,4 +1,4 @@
-"""Orders and what comes with them: lines, coupons, refunds, surveys, and the visit before."""
+"""Orders of a block with their lines, coupon redemptions, refunds and surveys."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from simulator.rows import EventRows
 from simulator.scenario import LOYAL
 from simulator.shared_settings import DAY_SECONDS, WEEK_SECONDS, SimulationPlan
 
-# A campaign goes out at eight on its Monday; orders of its week come after it.
+# Campaigns are sent at 08:00 on the Monday of their week; listed customers order after it.
 SENT_AT = 8 * 3600
-# Ids of a block start at its number shifted by this many bits.
+# The ids of a block start at the number of its first customer shifted left by this many bits.
 ID_BITS = 24
-# Part of an order that a refund gives back: uniform between these.
+# A refund returns a share of the order that is uniform between these.
 REFUNDED = (0.3, 1.0)
 
 
@@ -28,11 +28,11 @@ class Orders:
     Attributes
     ----------
     customer, week, at
-        Who (position in the block), in which week, at which second.
+        Position in the block, week number, seconds since 1970.
     total
-        Money, lines together.
+        Sum of the lines (money).
     online
-        Placed on the site or in the app, after a visit.
+        True if placed on the site or in the app.
     product_type, brand
         Codes of the first line.
     """
@@ -49,7 +49,7 @@ class Orders:
 def _campaign_arms(
     plan: SimulationPlan, paths: StatePaths, customer: Array, week: Array
 ) -> tuple[Array, Array]:
-    """Campaign on whose list a customer is in a week (-1 none), and their arm."""
+    """Number of the campaign that lists each customer in a week (-1: none), and the arm."""
     by_week = np.full(plan.weeks, -1, dtype=np.int16)
     for number, campaign in enumerate(plan.scenario.campaigns):
         by_week[campaign.week] = number
@@ -67,7 +67,7 @@ def add_orders(
     rng: np.random.Generator,
     rows: EventRows,
 ) -> Orders:
-    """All orders of a block, with their lines, coupons, refunds and surveys added to the rows."""
+    """Draw all orders of a block; add lines, redemptions, refunds and surveys to the rows."""
     customer, week = np.nonzero(paths.ordered)
     number, arm = _campaign_arms(plan, paths, customer, week)
     moment = plan.moments(rng, week)
@@ -87,7 +87,7 @@ def add_orders(
 
 
 def first_block_id(people: People) -> int:
-    """First id of a block, of its events, orders and sessions alike."""
+    """First id of a block, the same for events, orders and sessions."""
     return people.first << ID_BITS
 
 
@@ -98,7 +98,7 @@ def _add_lines(
     rows: EventRows,
     order: tuple[Array, Array, Array, Array],
 ) -> Orders:
-    """Lines of each order: its total is shared out in proportion to list price times quantity."""
+    """Add the lines of each order; split its total in proportion to list price x quantity."""
     customer, week, moment, total = order
     line_count = 1 + np.minimum(rng.poisson(0.6, len(customer)), 4)
     order_row = np.repeat(np.arange(len(customer)), line_count)
@@ -155,7 +155,7 @@ def _add_redemptions(
     orders: Orders,
     listed: tuple[Array, Array],
 ) -> None:
-    """Redemptions at the till; who was treated by a campaign mostly redeems its coupon."""
+    """Add coupon redemptions; treated customers redeem with a probability of at least 0.6."""
     number, arm = listed
     redemption_chance = people.redeeming[orders.customer]
     redemption_chance = np.where(arm == 1, np.maximum(redemption_chance, 0.6), redemption_chance)
@@ -190,7 +190,7 @@ def _add_surveys(
     rows: EventRows,
     orders: Orders,
 ) -> None:
-    """Recommendation scores 0-10 some days after an order."""
+    """Add recommendation scores (0 to 10), 4 to 12 days after an order."""
     surveyed = np.flatnonzero(rng.random(len(orders.at)) < plan.scenario.engagement.nps_share)
     customer = orders.customer[surveyed]
     is_loyal = paths.state[customer, orders.week[surveyed]] == LOYAL

@@ -1,4 +1,4 @@
-"""Tables beside the events: identities, customers, consents, experiments, the CRM's stages."""
+"""Tables other than events: identities, customers, consents, experiments, CRM stage records."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from simulator.shared_settings import (
     draw_choices,
 )
 
-# Event types by which an unknown visitor gives their name.
+# Event types that identify an unknown visitor.
 _NAMING_TYPES = ("sign_up", "form", "purchase", "redemption", "message_sent")
-# Where the CRM has no better word it writes what its people would.
+# Stages as the CRM names them, and the one it records for each latent state.
 _CRM_STAGES = ("reach", "acquisition", "conversion", "retention", "loyalty", "lapsed", "dormant")
 _CRM_STAGE_OF = {
     "aware": "reach",
@@ -34,18 +34,18 @@ _CRM_STAGE_OF = {
     "cold": "dormant",
     "gone": "dormant",
 }
-# The CRM notices silence late: mean weeks.
+# Mean delay of CRM records of inactivity, in weeks.
 _NOTICED_WEEKS = 8.0
-_ODD_FACTOR = 2_654_435_761  # odd: multiplying by it modulo 2^32 never makes two ids one
+_ODD_FACTOR = 2_654_435_761  # odd, so that multiplication modulo 2^32 keeps ids distinct
 
 
 def customer_ids(first: int) -> pa.Array:
-    """Customer names of a block by position."""
+    """Customer ids of a block by position."""
     return pa.array([f"C{number:08d}" for number in range(first, first + BLOCK_SIZE)])
 
 
 def anonymous_ids(first: int) -> pa.Array:
-    """Names under which the customers of a block first visit, by position."""
+    """Ids of anonymous visitors for the customers of a block, by position."""
     return pa.array(
         [f"anon-{number * _ODD_FACTOR % 2**32:08x}" for number in range(first, first + BLOCK_SIZE)]
     )
@@ -54,10 +54,10 @@ def anonymous_ids(first: int) -> pa.Array:
 def first_known_at(
     plan: SimulationPlan, people: People, rows: dict[str, Array], rng: np.random.Generator
 ) -> Array:
-    """Second from which the shop knows each customer by name; -1 for those with no event.
+    """Second from which the shop knows each customer by id; -1 for customers without events.
 
-    Anonymous visitors are linked by their first lead, order or message, or on a visit in which they
-    sign in. Whoever would never be linked was known from the first visit.
+    Anonymous visitors are linked at their first lead, order or message, or at a visit in which
+    they sign in. A visitor without such an event counts as known from the first visit.
     """
     first_at = _first_moments(rows, np.arange(len(rows["at"])))
     gives_name = np.isin(rows["kind"], [EVENT_CODES[name] for name in _NAMING_TYPES])
@@ -70,7 +70,7 @@ def first_known_at(
 
 
 def _first_moments(rows: dict[str, Array], row_numbers: Array) -> Array:
-    """Earliest moment of some rows by customer, -1 where there is none."""
+    """Earliest moment of the selected rows by customer; -1 if a customer has none."""
     first_moments = np.full(BLOCK_SIZE, -1, dtype=np.int64)
     customer, position = np.unique(rows["customer"][row_numbers], return_index=True)
     first_moments[customer] = rows["at"][row_numbers[position]]
@@ -78,7 +78,7 @@ def _first_moments(rows: dict[str, Array], row_numbers: Array) -> Array:
 
 
 def identities(ids: pa.Array, anonymous: pa.Array, first_at: Array, known_at: Array) -> pa.Table:
-    """anonymous_id, customer_id, linked_at: visitors who gave their name later."""
+    """Identity links: anonymous_id, customer_id, linked_at; one row a visitor identified later."""
     positions = np.flatnonzero(known_at > first_at)
     return pa.table(
         {
@@ -92,9 +92,9 @@ def identities(ids: pa.Array, anonymous: pa.Array, first_at: Array, known_at: Ar
 def customers(
     plan: SimulationPlan, people: People, ids: pa.Array, known_at: Array, rng: np.random.Generator
 ) -> pa.Table:
-    """Customers: static attributes, contact keys that reach nobody, consent as of the last day.
+    """Customers table: static attributes, invalid contact keys, consent as of the last day.
 
-    One row a customer. `consent_<channel>_at` is the day of the last change.
+    One row a customer. `consent_<channel>_at` is the date of the last change.
     """
     positions = np.flatnonzero(known_at >= 0)
     number = people.first + positions
@@ -131,14 +131,14 @@ def _consent_weeks(people: People, column: int) -> Array:
 
 
 def _change_moment(plan: SimulationPlan, week: Array, known_at: Array) -> Array:
-    """Moment of a change of consent: within its week, never before the customer was known."""
+    """Moment of a consent change: start of its week, or when the customer became known."""
     return np.maximum(plan.origin + np.maximum(week, 0).astype(np.int64) * WEEK_SECONDS, known_at)
 
 
 def consents(plan: SimulationPlan, people: People, ids: pa.Array, known_at: Array) -> pa.Table:
     """Consent history: customer_id, channel, granted, changed_at (date); one row a change.
 
-    Whoever never consented has one row that says so, on the day they became known.
+    A customer who never consented has one row with `granted` false, on the day they joined.
     """
     channel_tables = []
     for column, name in enumerate(CONSENTS):
@@ -239,14 +239,14 @@ def stage_history(
     known_at: Array,
     rng: np.random.Generator,
 ) -> tuple[pa.Table, pa.Table]:
-    """The CRM's stage records, some of them wrong, and which those are.
+    """CRM stage records with planted errors, and the list of those errors.
 
     Returns
     -------
     Table
         customer_id, occurred_at, known_at, stage; one row a record.
     Table
-        customer_id, occurred_at, recorded, correct: the planted errors.
+        customer_id, occurred_at, recorded, correct; one row a planted error.
     """
     settings = plan.scenario.stage_history
     customer, week, state = state_changes(plan, paths)
@@ -262,7 +262,7 @@ def stage_history(
         (customer[1:] == customer[:-1]) & (recorded_at[1:] <= recorded_at[:-1]), False
     )
     is_staged = rng.random(BLOCK_SIZE) >= settings.unstaged_share
-    # What has changed again before anybody noticed is never recorded.
+    # A state that changes again before the CRM notices it is not recorded.
     is_recorded = (
         ~is_superseded & is_staged[customer] & (recorded_at < plan.end) & (known_at[customer] >= 0)
     )

@@ -1,4 +1,4 @@
-"""Event rows of a block of customers: gathered as codes, sorted, written as Arrow tables."""
+"""Event rows of a block of customers: collected as codes, sorted, converted to Arrow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from features.arrays import Array
 
-# Event types in code order. Several roles can share a type; the config maps them.
+# Event types in code order; the config maps them to roles.
 _EVENT_TYPES = (
     "page_view",
     "cart",
@@ -32,7 +32,7 @@ _EVENT_TYPES = (
 EVENT_CODES = {name: code for code, name in enumerate(_EVENT_TYPES)}
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _MOMENT = pa.timestamp("s", tz="UTC")
-# Columns that hold codes of a choice, with the attribute whose names they stand for.
+# Columns of choice codes; each is named after the attribute that lists the choices.
 CHOICE_COLUMNS = (
     "channel",
     "product_type",
@@ -71,7 +71,7 @@ _EVENT_SCHEMA = pa.schema(
         ("campaign_id", _TEXT),
     ]
 )
-# Working columns: type, and what stands for null.
+# Working columns: data type, and the value that represents null.
 _WORKING_COLUMNS: dict[str, tuple[type, float]] = {
     "kind": (np.int8, -1),
     **{name: (np.int16, -1) for name in CHOICE_COLUMNS},
@@ -85,25 +85,26 @@ _WORKING_COLUMNS: dict[str, tuple[type, float]] = {
 
 @dataclass
 class EventRows:
-    """Rows gathered so far.
+    """Event rows collected so far.
 
     Attributes
     ----------
     parts
-        Column arrays or constants of each addition; absent columns are null.
+        One entry a call of `add`: customers, moments, other columns (array or constant; absent
+        columns are null).
     """
 
     parts: list[tuple[Array, Array, dict[str, Array | int]]] = field(default_factory=list)
 
     def add(self, event_type: str, customer: Array, moment: Array, **columns: Array | int) -> None:
-        """Add events of one type: customer (position in the block) and moment of each."""
+        """Add events of one type: customers (positions in the block) and moments (seconds)."""
         self.parts.append((customer, moment, {"kind": EVENT_CODES[event_type], **columns}))
 
     def sorted(self, *, before: int) -> dict[str, Array]:
-        """All rows before a moment, by customer and moment, as one array a column."""
+        """Return all rows before a moment, sorted by customer and moment, one array a column."""
         customer = np.concatenate([part[0] for part in self.parts]).astype(np.int64)
         moment = np.concatenate([part[1] for part in self.parts]).astype(np.int64)
-        # One key sorts faster than two; moments fit into 34 bits until the year 2500.
+        # One combined key sorts faster than two; moments fit into 34 bits until the year 2500.
         order = np.argsort((customer << 34) | moment, kind="stable")
         order = order[moment[order] < before]
         table: dict[str, Array] = {"customer": customer[order], "at": moment[order]}
@@ -122,7 +123,7 @@ class EventRows:
 def add_reporting_delay(
     rng: np.random.Generator, occurred_at: Array, *, late_share: float, mean_days: float
 ) -> Array:
-    """When each event became known: at once, or for some a few days later."""
+    """Moments at which events become known: equal to `occurred_at`, or days later for a share."""
     known_at = occurred_at.copy()
     late_rows = np.flatnonzero(rng.random(len(occurred_at), dtype=np.float32) < late_share)
     known_at[late_rows] += (rng.exponential(mean_days * 86_400, len(late_rows))).astype(
@@ -154,18 +155,18 @@ def dates(seconds: Array) -> pa.Array:
 def event_table(
     rows: dict[str, Array], names: dict[str, pa.Array], *, ids: pa.Array, first_id: int
 ) -> pa.Table:
-    """Events as written: `EVENT_SCHEMA`, one row an event line.
+    """Arrow table of events with `_EVENT_SCHEMA`, one row an event line.
 
     Parameters
     ----------
     rows
-        From `Rows.sorted`, with `known` and `number` (running within the block) added.
+        From `EventRows.sorted`, with `known` (seconds) and `number` (row number in the block).
     names
-        Choice names of each coded column.
+        Choice names of each column in `CHOICE_COLUMNS`.
     ids
-        Customer names by position in the block.
+        Customer ids by position in the block.
     first_id
-        Event id of running number 0.
+        Event id of row number 0.
     """
     columns: dict[str, pa.Array] = {
         "event_id": pa.array(first_id + rows["number"]),

@@ -1,4 +1,4 @@
-"""A scenario: everything that is fixed about simulated customers, read from YAML and checked."""
+"""Scenarios: the parameters of a simulation, read from YAML and validated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from features.config.types import Strict
 from features.config.yaml_loading import find, parse_yaml
 from features.errors import UserError
 
-# Latent states, hidden from the shop. Names differ from stages on purpose: stages are rules.
+# Latent states, hidden from the shop. Their names differ from stages, which are rules on events.
 STATES = (
     "aware",
     "interested",
@@ -26,7 +26,7 @@ STATES = (
 )
 AWARE, INTERESTED, DECIDING, NEW, REPEAT, LOYAL, SLEEPING, COLD, GONE = range(len(STATES))
 BUYERS = (NEW, REPEAT, LOYAL, SLEEPING)
-# Channels a message can be sent through, in code order.
+# Message channels in code order.
 SEND_CHANNELS = ("email", "sms", "push")
 CONSENTS = ("email", "sms", "push", "direct_mail", "ads", "profiling")
 
@@ -52,7 +52,7 @@ _ByConsent = Annotated[dict[str, _Share], _among(CONSENTS)]
 
 
 class ScenarioTargets(Strict):
-    """What tests hold the scenario to; the effect of campaigns is drawn from it."""
+    """Figures that tests check; campaign effects are drawn from `base_response` and `uplift_*`."""
 
     events_mean: _Positive
     events_median_at_least: _Positive
@@ -64,7 +64,7 @@ class ScenarioTargets(Strict):
 
 
 class _Arrival(Strict):
-    """When customers first appear, as what, and whether by name."""
+    """When customers first appear, in which state, and whether as unknown visitors."""
 
     launch_share: _Share
     launch_weeks: Annotated[int, Field(ge=1)]
@@ -76,7 +76,7 @@ class _Arrival(Strict):
 
 
 class _Progress(Strict):
-    """Chances a week of moving between latent states, before a customer's own factors."""
+    """Weekly probabilities of moving between latent states, before a customer's own factors."""
 
     aware_to_interested: _Share
     aware_to_deciding: _Share
@@ -101,7 +101,7 @@ class _Progress(Strict):
 
 
 class _Spread(Strict):
-    """How unequal customers are: gamma shapes, and standard deviations of logs."""
+    """Variation between customers: gamma shapes, and standard deviations of logarithms."""
 
     order_shape: _Positive
     activity_shape: _Positive
@@ -114,14 +114,14 @@ class _Spread(Strict):
 
 
 class _Season(Strict):
-    """Yearly wave and factors of ISO weeks."""
+    """Amplitude of the yearly wave, and factors of ISO weeks."""
 
     swing: _Share
     peaks: dict[int, _Positive]
 
 
 class _Engagement(Strict):
-    """What customers do beside buying: rates a week by latent state, and shares."""
+    """Events other than purchases: weekly rates by latent state, and shares."""
 
     sessions: ByState
     single_page_share: Annotated[float, Field(gt=0, le=1)]
@@ -140,7 +140,7 @@ class _Engagement(Strict):
 
 
 class _Consent(Strict):
-    """Who may be contacted how, and how consent changes."""
+    """Share of customers who consent to each channel; weekly rates of withdrawal and return."""
 
     granted: _ByConsent
     withdrawn: _Share
@@ -148,7 +148,7 @@ class _Consent(Strict):
 
 
 class _Messages(Strict):
-    """Ordinary sends a week, and how people answer them."""
+    """Weekly probability of an ordinary message, and shares of opens and clicks."""
 
     sends: _BySend
     open: _Share
@@ -158,7 +158,7 @@ class _Messages(Strict):
 
 
 class _Campaign(Strict):
-    """A send to a random part of an eligible list; `mix` turns its effect between covariates."""
+    """A randomised send; `mix` is the weight of age in its effect, the rest is distance."""
 
     id: str
     week: _Week
@@ -168,21 +168,21 @@ class _Campaign(Strict):
 
 
 class _CrmRecords(Strict):
-    """How the CRM's own stage records err."""
+    """Error rates of the CRM's stage records."""
 
     unstaged_share: _Share
     mis_staged: _Share
 
 
 class _TruthDates(Strict):
-    """At which weeks the truth is written, and how far it looks ahead."""
+    """Weeks at which the truth is written, and its horizon in weeks."""
 
     at_weeks: tuple[_Week, ...]
     horizon_weeks: Annotated[int, Field(ge=1, le=104)]
 
 
 class CalendarScenario(Strict):
-    """What every scenario has: a calendar of whole weeks."""
+    """Base of all scenarios: a calendar of whole weeks, starting on a Monday."""
 
     notice: str
     start: dt.date
@@ -230,7 +230,7 @@ class LifecycleScenario(CalendarScenario):
             raise ValueError(f"campaign {late_campaigns[0]} is after the last week {self.weeks}")
         campaign_weeks = [c.week for c in self.campaigns]
         if len(set(campaign_weeks)) < len(campaign_weeks):
-            raise ValueError("two campaigns in one week: their effects could not be told apart")
+            raise ValueError("two campaigns in one week: their effects cannot be separated")
         missing = sorted(set(ATTRIBUTES) - set(self.attributes))
         if missing:
             raise ValueError(f"attributes lack {missing[0]!r}")
@@ -263,7 +263,7 @@ class MoneyParameters(Strict):
 
 
 class BtydScenario(CalendarScenario):
-    """Purchases only, after BG/NBD and Gamma-Gamma."""
+    """Purchases only, drawn from BG/NBD and Gamma-Gamma."""
 
     kind: Literal["btyd"]
     joins_within_weeks: Annotated[int, Field(ge=1)]
@@ -272,7 +272,7 @@ class BtydScenario(CalendarScenario):
 
 
 Scenario = LifecycleScenario | BtydScenario
-# Attributes that the simulator gives to events; a scenario names their choices and weights.
+# Attributes of simulated events; a scenario lists their choices and weights.
 ATTRIBUTES = (
     "product_type",
     "brand",
@@ -293,7 +293,7 @@ def load_scenario(name: str) -> Scenario:
     Raises
     ------
     UserError
-        Where there is no such file, or a value in it is not allowed.
+        If the file does not exist or holds an invalid value.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else Path("scenarios") / f"{name}.yaml"
     file = find(str(path))

@@ -1,4 +1,4 @@
-"""What all simulated customers share: calendar, season, products, campaigns, lookup tables."""
+"""Settings shared by all simulated customers: calendar, season, products, lookup tables."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from simulator.scenario import ATTRIBUTES, SEND_CHANNELS, CalendarScenario, Life
 
 DAY_SECONDS = 86_400
 WEEK_SECONDS = 7 * DAY_SECONDS
-# Customers of one block share a random generator: their histories never depend on the others'.
+# Customers in a block. Each block has its own random generators, so blocks are independent.
 BLOCK_SIZE = 2048
-# Entries of a lookup table that turns a random integer into a weighted choice.
+# Entries of a lookup table that maps a random integer to a weighted choice.
 LOOKUP_ENTRIES = 4096
-# Weight of each day from Monday on, and of each hour from midnight on.
+# Weights of the days from Monday, and of the hours from midnight.
 _DAY_WEIGHTS = (12, 13, 13, 14, 16, 18, 14)
 _HOUR_WEIGHTS = (
     1,
@@ -45,12 +45,12 @@ _HOUR_WEIGHTS = (
     5,
     2,
 )
-# Where a random stream is spent; the order is part of the seed, so only append.
+# Names of a block's random generators. Their order is part of the seed: only append.
 _STREAMS = ("people", "path", "orders", "engagement", "messages", "records", "late", "visitors")
 
 
 def random_streams(seed: int, block: int) -> dict[str, np.random.Generator]:
-    """Independent generators of one block, by what they are spent on."""
+    """Independent random generators of one block, by name."""
     children = np.random.SeedSequence([seed, 1 + block]).spawn(len(_STREAMS))
     return {
         name: np.random.Generator(np.random.Philox(child))
@@ -59,39 +59,39 @@ def random_streams(seed: int, block: int) -> dict[str, np.random.Generator]:
 
 
 def lookup_table(weights: Array | list[float] | tuple[float, ...]) -> Array:
-    """Table of `LOOKUP` choice codes in proportion to the weights (to within one entry)."""
+    """`LOOKUP_ENTRIES` choice codes (int16) in proportion to the weights, to within one entry."""
     edges = np.cumsum(np.asarray(weights, dtype=np.float64))
     entry_weights = (np.arange(LOOKUP_ENTRIES) + 0.5) / LOOKUP_ENTRIES * edges[-1]
     return np.searchsorted(edges, entry_weights, side="right").astype(np.int16)
 
 
 def draw_choices(rng: np.random.Generator, table: Array, size: int) -> Array:
-    """Weighted choices from a lookup table."""
+    """Draw `size` weighted choices from a lookup table."""
     return table[rng.integers(0, LOOKUP_ENTRIES, size, dtype=np.uint16)]
 
 
 @dataclass(frozen=True)
 class SimulationPlan:
-    """What all customers of a simulation share.
+    """Scenario, seed and derived tables that all customers of a simulation share.
 
     Attributes
     ----------
     scenario
-        The scenario.
+        Parameters of the simulation.
     seed
-        Seed of everything.
+        Random seed of the simulation.
     origin
         First moment, seconds since 1970 (UTC).
     season
-        Factor of every week, as far as the truth looks ahead.
+        Order factor of each week, up to the end of the truth's horizon.
     hours
-        Lookup table of the hour of a week, 0..167.
+        Lookup table of the hour in a week, 0 to 167.
     choices
         Attribute -> names in code order.
     popular
         Attribute -> lookup table of codes.
     messages
-        Names of all sends in code order: the campaigns first, then one news a week.
+        Names of all sends in code order: the campaigns, then one newsletter a week.
     product_ids
         Product names in code order: (type, brand, number).
     prices
@@ -120,7 +120,7 @@ class SimulationPlan:
         return self.origin + self.weeks * WEEK_SECONDS
 
     def moments(self, rng: np.random.Generator, week: Array) -> Array:
-        """A moment in each given week, seconds since 1970, by the habits of days and hours."""
+        """Draw a moment in each week, seconds since 1970, weighted by day and hour."""
         hour = draw_choices(rng, self.hours, len(week)).astype(np.int64)
         second = rng.integers(0, 3600, len(week), dtype=np.int64)
         return self.origin + week.astype(np.int64) * WEEK_SECONDS + hour * 3600 + second
@@ -132,10 +132,10 @@ def first_moment(scenario: CalendarScenario) -> int:
 
 
 def make_plan(scenario: LifecycleScenario, seed: int) -> SimulationPlan:
-    """The shared plan of a scenario."""
+    """Derive the shared plan from a scenario."""
     weeks_ahead = scenario.weeks + scenario.truth.horizon_weeks
     choices = {name: [str(c) for c in scenario.attributes[name]] for name in ATTRIBUTES}
-    # Messages come through channels of their own, beside those that bring visitors.
+    # Message channels follow the acquisition channels in code order.
     choices["channel"] = [*choices["channel"], *SEND_CHANNELS]
     popular = {name: lookup_table(list(scenario.attributes[name].values())) for name in ATTRIBUTES}
     messages = [c.id for c in scenario.campaigns]
@@ -178,7 +178,7 @@ def _prices(scenario: LifecycleScenario, seed: int) -> Array:
 def product_table(plan: SimulationPlan) -> pa.Table:
     """Products: product_id, product_type, brand, price, margin (share of the price), restocked_at.
 
-    `restocked_at` is a date, null where the product never ran out.
+    One row a product. `restocked_at` is a date, null if the product never ran out.
     """
     rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 0, 1]))
     types, brands = plan.choices["product_type"], plan.choices["brand"]
@@ -202,7 +202,7 @@ def product_table(plan: SimulationPlan) -> pa.Table:
 
 
 def spend_table(plan: SimulationPlan, customers: int) -> pa.Table:
-    """Acquisition spend: date, channel, amount (money), for every day and paid channel."""
+    """Acquisition spend: date, channel, amount (money); one row a day and paid channel."""
     rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 0, 2]))
     days = np.arange(plan.weeks * 7)
     daily = customers / len(days) * plan.season[days // 7]

@@ -1,4 +1,4 @@
-"""Simulated customers with a known truth, streamed to parquet in parts of bounded memory."""
+"""Write a simulation to parquet, part by part, in bounded memory."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from simulator import btyd, generate_block, scenario
 from simulator.scenario import LifecycleScenario, Scenario
 from simulator.shared_settings import BLOCK_SIZE, make_plan, product_table, spend_table
 
-# Every parquet file of a simulation says so in its metadata, under this key.
+# Metadata key under which every parquet file of a simulation carries the scenario's notice.
 SIMULATED_LABEL = b"simulated"
 _MOST_CUSTOMERS = 100_000_000
-# Customers a file, unless told otherwise.
+# Default number of customers in a file.
 _CHUNK = 8 * BLOCK_SIZE
 SIMULATION_MANIFEST = "manifest.json"
 CUSTOMER_TABLES = (
@@ -39,13 +39,13 @@ CUSTOMER_TABLES = (
     "truth/uplift",
     "truth/mis_stagings",
 )
-# Tables that no customer owns, one file each.
+# Tables without a customer column, one file each.
 _SHARED_TABLES = ("products", "spend")
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A run of whole blocks that one process writes to one file a table."""
+    """Consecutive blocks that one process writes to one file of each table."""
 
     scenario: Scenario
     seed: int
@@ -70,39 +70,39 @@ def write_simulation(
     workers: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, int]:
-    """Simulate customers and write their history, and the truth apart from it.
+    """Simulate customers; write their history and, in a separate folder, the truth.
 
-    A customer's history depends on the scenario, the seed and their own number only: not on the
-    chunk, the number of workers, or how many other customers there are. All moments are UTC.
+    A customer's history depends only on the scenario, the seed and the customer's number. Chunk
+    size, workers and the number of customers do not change it. All moments are UTC.
 
     Parameters
     ----------
     name
         Scenario: `reference`, `btyd`, or the path of a YAML file.
     customers
-        How many; from 1 to 100 million.
+        Number of customers, from 1 to 100 million.
     seed
-        Of everything random; 0 or more.
+        Random seed, 0 or more.
     output
         Folder. Parts of an earlier simulation in it are removed.
     chunk
-        Customers a file, rounded up to whole blocks of 2,048.
+        Customers in a file, rounded up to whole blocks of 2,048.
     workers
-        Processes.
+        Number of processes.
     progress
         Called with the number of customers written since the last call.
 
     Returns
     -------
     dict
-        Rows by table. Written are ``<table>/part-*.parquet`` for each of `TABLES` (truth under
-        ``truth/``), ``products.parquet``, ``spend.parquet`` and last ``manifest.json``; scenario
-        `btyd` has purchases and truth only.
+        Table -> number of rows. The files are ``<table>/part-*.parquet`` for each of
+        `CUSTOMER_TABLES`, ``products.parquet``, ``spend.parquet`` and, written last,
+        ``manifest.json``. Scenario `btyd` has only purchases and truth.
 
     Raises
     ------
     UserError
-        For an unknown scenario, or numbers out of range.
+        If the scenario is unknown or a number is out of range.
     """
     loaded = scenario.load_scenario(name)
     _check_numbers(customers, seed, chunk, workers)
@@ -133,7 +133,7 @@ def write_simulation(
 
 
 def block_ranges(customers: int, chunk: int = _CHUNK) -> list[range]:
-    """The blocks of customers that each file holds."""
+    """Ranges of block numbers, one range a file."""
     blocks, blocks_per_file = -(-customers // BLOCK_SIZE), -(-chunk // BLOCK_SIZE)
     return [
         range(first, min(first + blocks_per_file, blocks))
@@ -155,7 +155,7 @@ def _check_numbers(customers: int, seed: int, chunk: int, workers: int) -> None:
 
 
 def _remove_earlier_tables(output: Path) -> None:
-    """Remove what an earlier simulation wrote, and nothing else."""
+    """Remove the files of an earlier simulation; leave all other files."""
     output.mkdir(parents=True, exist_ok=True)
     for name in (SIMULATION_MANIFEST, *(f"{table}.parquet" for table in _SHARED_TABLES)):
         (output / name).unlink(missing_ok=True)
@@ -165,12 +165,12 @@ def _remove_earlier_tables(output: Path) -> None:
 
 
 def _write_parts(parts: list[_Part], workers: int) -> Iterator[tuple[_Part, dict[str, int]]]:
-    """Write all parts, in this process or in several; gives each with its rows by table."""
+    """Write all parts, in this process or in several; yield each part with its rows by table."""
     if min(workers, len(parts)) == 1:
         for part in parts:
             yield part, _write_part(part)
         return
-    # Fresh processes: a forked one would inherit threads of numpy and Arrow in any state.
+    # Spawn, not fork: a forked process inherits locked threads of numpy and Arrow.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(parts)), mp_context=context) as pool:
         part_of_task = {pool.submit(_write_part, part): part for part in parts}
@@ -179,7 +179,7 @@ def _write_parts(parts: list[_Part], workers: int) -> Iterator[tuple[_Part, dict
 
 
 def _write_part(part: _Part) -> dict[str, int]:
-    """Write one part, a row group a block; returns rows by table."""
+    """Write one part, one row group a block; return rows by table."""
     row_counts: Counter[str] = Counter()
     writers: dict[str, pq.ParquetWriter] = {}
     try:
@@ -216,7 +216,7 @@ def _open_writer(part: _Part, name: str, schema: pa.Schema) -> pq.ParquetWriter:
 def _write_shared_tables(
     loaded: Scenario, seed: int, customers: int, output: Path
 ) -> dict[str, int]:
-    """Write the tables that no customer owns."""
+    """Write products and acquisition spend; return rows by table."""
     if not isinstance(loaded, LifecycleScenario):
         return {}
     shared = make_plan(loaded, seed)

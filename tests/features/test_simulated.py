@@ -24,7 +24,7 @@ from features.history.history import history
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.taxonomy_parser import parse
 from simulator import scenario, simulate
-from simulator.shared_settings import BLOCK_SIZE, LOOKUP_ENTRIES, lookup
+from simulator.shared_settings import BLOCK_SIZE, LOOKUP_ENTRIES, lookup_table
 from tests.features.simulated_tables import frame, moments, read
 
 TAXONOMIES = yaml.safe_load("""
@@ -147,7 +147,7 @@ def test_smaller_rerun_leaves_nothing_of_the_larger_one(tmp_path: Path) -> None:
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=20))
 def test_lookup_table_keeps_proportions(weights: list[float]) -> None:
-    table = lookup(weights)
+    table = lookup_table(weights)
     share = np.bincount(table, minlength=len(weights)) / LOOKUP_ENTRIES
     assert np.abs(share - np.array(weights) / sum(weights)).max() <= 1.01 / LOOKUP_ENTRIES
 
