@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks import quality_btyd
 from benchmarks.quality_bars import BARS, Bar, Measured, measured
 from flows.oracle_bounds import COMPARED, gaps
-from models.evaluation.warnings import concerns
+from models.evaluation.warnings import backtest_warnings
 from models.registry.backtest_gates import gates
 
 HERE = Path(__file__).parent
@@ -183,8 +183,8 @@ def _line(bar: Bar, got: Measured) -> str:
 
 def gate_lines(records: list[dict[str, Any]]) -> list[str]:
     """Generic gates on the means over dates, then the back-test's own warnings."""
-    lines = [f"- {gate.told}" for gate in gates(plain_means(records))]
-    return [*lines, *(f"- warning: {sentence}" for sentence in concerns(records))]
+    lines = [f"- {gate.sentence}" for gate in gates(plain_means(records))]
+    return [*lines, *(f"- warning: {sentence}" for sentence in backtest_warnings(records))]
 
 
 def plain_means(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
 from flows.train import SLOWEST_FIRST
 from flows.workspace import Workspace
-from models.evaluation.workers import workers
+from models.evaluation.workers import worker_pool
 from models.fit_and_test import train_one
 from models.plots.task_plots import inputs
 
@@ -62,7 +62,7 @@ def main() -> None:
         )
         archive = Workspace(output.absolute()).archive()
         start = time.monotonic()
-        with workers(archive, given.workers) as submit:
+        with worker_pool(archive, given.workers) as submit:
             found = {task: submit(timed, task) for task in SLOWEST_FIRST}
             results = {task: future.result() for task, future in found.items()}
         whole = time.monotonic() - start

@@ -25,7 +25,7 @@ from flows.console import progress, step, warn
 from flows.prefect_artifacts import show_table
 from flows.score import clean_up
 from flows.workspace import Workspace, new_run_id
-from models.evaluation.workers import workers
+from models.evaluation.workers import worker_pool
 from models.registry import registry
 from models.registry.champion_history import champion_at, reigns
 from models.registry.registry import SCORER, Version
@@ -134,7 +134,7 @@ def score_past(output: str, days: list[str], version: int | None, count: int) ->
     step(f"{len(todo)} of {len(days)} dates to score; the others have scores")
     _warn_of_hindsight(todo)
     rows = []
-    with workers(archive, count) as submit, progress("dates scored", len(todo)) as advance:
+    with worker_pool(archive, count) as submit, progress("dates scored", len(todo)) as advance:
         running = {}
         for one in todo:
             folder, at = run_folder(space.output, one.run_id), day_number(one.day)

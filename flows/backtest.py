@@ -21,10 +21,10 @@ from flows.prefect_summaries import show_figures
 from flows.update_aggregates import current_snapshots
 from flows.workspace import Workspace, fingerprint
 from models.evaluation import backtest, origin_page
-from models.evaluation.backtest import Backtested
-from models.evaluation.evaluate import Figure
-from models.evaluation.means_over_origins import means
-from models.evaluation.warnings import concerns
+from models.evaluation.backtest import BacktestResult
+from models.evaluation.evaluate import MetricFigure
+from models.evaluation.means_over_origins import origin_means
+from models.evaluation.warnings import backtest_warnings
 from models.plots import origin_plots
 from models.plots.task_plots import Drawn, figures_table, save_figures
 from models.registry.promotion import recipe_hash
@@ -52,24 +52,24 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     tasks = [name for name in TASKS if name in models]
     units = len(days) * len(tasks)
     with progress(f"{len(days)} origins x {len(tasks)} models", units) as advance:
-        found = backtest.backtest(
-            archive, days, tasks=tasks, done=lambda *_: advance(), bounds=bounds
+        found = backtest.run_backtest(
+            archive, days, tasks=tasks, on_tested=lambda *_: advance(), bounds=bounds
         )
     records = [figure.as_dict() for figure in found.figures]
-    told = concerns(records)
+    told = backtest_warnings(records)
     skipped = [f"{each.task} at {each.origin}: {each.reason}" for each in found.skipped]
     for sentence in skipped:
         warn(f"left out: {sentence}")
     for sentence in told:
         warn(sentence)
-    folder = space.output / backtest.FOLDER
+    folder = space.output / backtest.BACKTEST_FOLDER
     shutil.rmtree(folder, ignore_errors=True)
-    path = backtest.write(found, space.output)
+    path = backtest.write_backtest(found, space.output)
     show_figures("backtest", records)
     save_figures(plots(records), folder)
-    text = origin_page.page(
+    text = origin_page.backtest_page(
         archive.builder.config.name,
-        means(found.figures),
+        origin_means(found.figures),
         warnings=told,
         skipped=skipped,
         calibration=found.calibration,
@@ -88,7 +88,7 @@ def plots(records: Sequence[dict[str, Any]]) -> dict[str, Drawn]:
     """Figures over origins by name, with the numbers they draw."""
     found = {}
     there = {str(record["model"]) for record in records}
-    for model, metrics in origin_page.SHOWN.items():
+    for model, metrics in origin_page.PAGE_METRICS.items():
         if model in there:
             shown = [name for name in metrics if name not in ("mae", "spearman", "width_ratio")]
             figure: Plot = origin_plots.over_origins(records, model, shown)
@@ -101,7 +101,7 @@ def plots(records: Sequence[dict[str, Any]]) -> dict[str, Drawn]:
     return found
 
 
-def log_origins(space: Workspace, found: Backtested, told: Sequence[str]) -> None:
+def log_origins(space: Workspace, found: BacktestResult, told: Sequence[str]) -> None:
     """A parent run with means, plots and records; below it a run an origin."""
     config, tracking = space.config(), space.tracking()
     origins = sorted({figure.snapshot_at for figure in found.figures})
@@ -118,7 +118,7 @@ def log_origins(space: Workspace, found: Backtested, told: Sequence[str]) -> Non
         parent.metrics(
             {
                 f"mean.{one.model}.{one.method}.{_named(one.subset)}.{one.metric}": one.value
-                for one in means(found.figures)
+                for one in origin_means(found.figures)
                 if one.subset == "all" or one.method == "champion"
             }
         )
@@ -129,10 +129,10 @@ def log_origins(space: Workspace, found: Backtested, told: Sequence[str]) -> Non
                 _log_origin(run, mine)
         parent.table(figures_table(found.figures), "figures")
         parent.text("\n".join(told) or "none", "warnings.txt")
-        parent.folder(space.output / backtest.FOLDER, "backtest")
+        parent.folder(space.output / backtest.BACKTEST_FOLDER, "backtest")
 
 
-def _log_origin(run: Run, figures: Sequence[Figure]) -> None:
+def _log_origin(run: Run, figures: Sequence[MetricFigure]) -> None:
     """Every figure of one origin, of the served recipe also its interval."""
     values = {}
     for one in figures:
@@ -147,7 +147,7 @@ def _log_origin(run: Run, figures: Sequence[Figure]) -> None:
     run.table(figures_table(figures), "figures")
 
 
-def _lines(figures: Sequence[Figure]) -> dict[str, float]:
+def _lines(figures: Sequence[MetricFigure]) -> dict[str, float]:
     """The served recipe's figures on everybody: a line over the origins in the parent run."""
     return {
         f"{one.model}.{one.metric}": one.value
@@ -166,7 +166,11 @@ def rolling_origins(output: str, count: int, *, every_days: int = 30) -> list[st
     builder = (archive := Workspace(Path(output)).archive()).builder
     last = min(builder.gate(task) for task in TASKS)
     days = [last - every_days * number for number in range(count)]
-    usable = [day for day in days if any(backtest.why_not(archive, t, day) is None for t in TASKS)]
+    usable = [
+        day
+        for day in days
+        if any(backtest.reason_untestable(archive, t, day) is None for t in TASKS)
+    ]
     return [str(day_date(day)) for day in sorted(usable)]
 
 

@@ -21,7 +21,14 @@ from features.calendar import day_number
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Task
-from models.evaluation.evaluate import Draws, Figure, Test, figures_of, lead_figures, predict
+from models.evaluation.evaluate import (
+    Draws,
+    LabelledTestSet,
+    MetricFigure,
+    lead_figures,
+    metric_figures,
+    predict_part,
+)
 from models.training import TrainingSet, fit
 from simulator.ground_truth_reader import HiddenTruth
 
@@ -42,8 +49,8 @@ COMPARED = {
 
 
 def bounds(
-    archive: Archive, data: TrainingSet, test: Test, draws: Draws | None = None
-) -> list[Figure]:
+    archive: Archive, data: TrainingSet, test: LabelledTestSet, draws: Draws | None = None
+) -> list[MetricFigure]:
     """Figures of every bound that exists for a task at a test snapshot; none without a truth."""
     config, horizon = archive.builder.config, archive.builder.horizon(test.task)
     if config.truth is None:
@@ -51,7 +58,7 @@ def bounds(
     truth = HiddenTruth(Path(config.truth))
     if test.task not in EXPECTED:
         outputs = {"sees_latents": _sees_latents(archive, truth, data, test)}
-        return figures_of(test, outputs, horizon, draws=draws)
+        return metric_figures(test, outputs, horizon, draws=draws)
     rows = truth.expectations(test.at, horizon)
     if rows is None:
         return []
@@ -61,7 +68,7 @@ def bounds(
         for name, column in zip(("latent_truth", "posterior"), columns, strict=True)
         if column in rows
     }
-    figures = figures_of(test, known, horizon, draws=draws)
+    figures = metric_figures(test, known, horizon, draws=draws)
     if test.leads is not None and "p_first_purchase" in rows:
         p = {"p": _of_customers(rows["p_first_purchase"], test.leads[CUSTOMER])}
         figures += lead_figures(test, {"latent_truth": p}, horizon, draws=draws)
@@ -75,12 +82,12 @@ def _of_customers(values: pd.Series, customers: pd.Series) -> np.ndarray[Any, An
 
 
 def _sees_latents(
-    archive: Archive, truth: HiddenTruth, data: TrainingSet, test: Test
+    archive: Archive, truth: HiddenTruth, data: TrainingSet, test: LabelledTestSet
 ) -> dict[str, np.ndarray[Any, Any]]:
     builder = archive.builder
     seen = replace(data, frame=_with_latents(truth, data.frame))
     part = fit(seen, builder.config, builder.taxonomy.names, threads=1)
-    return predict(part, _with_latents(truth, test.rows), test.everyone)
+    return predict_part(part, _with_latents(truth, test.rows), test.everyone)
 
 
 def _with_latents(truth: HiddenTruth, frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from features.table.feature_store import FOLDER, source_counts
 from flows.report.write import REPORT_FILE
 from flows.workspace import Workspace
 from models.evaluation.task_metrics import HEADLINES
-from models.evaluation.warnings import concerns
+from models.evaluation.warnings import backtest_warnings
 
 
 def write_summary(space: Workspace, run_id: str) -> Path:
@@ -138,7 +138,7 @@ def _figures(space: Workspace) -> list[str]:
             "",
             *_table(["method", *metrics], rows),
         ]
-    told = [f"- Warning: {sentence}." for sentence in concerns(records)]
+    told = [f"- Warning: {sentence}." for sentence in backtest_warnings(records)]
     return [*lines, *told, ""] if told else lines
 
 

@@ -24,8 +24,8 @@ from flows.update_aggregates import current_snapshots
 from flows.uplift_history import uplift_part
 from flows.workspace import TRAINED, Workspace, fingerprint
 from models.evaluation.backtest import require_earned_calibration
-from models.evaluation.evaluate import Figure
-from models.evaluation.workers import workers
+from models.evaluation.evaluate import MetricFigure
+from models.evaluation.workers import worker_pool
 from models.fit_and_test import Trained, train_one
 from models.inference import Part
 from models.monitoring import monitor
@@ -45,7 +45,7 @@ def train_models(output: str, parent_run_id: str) -> list[dict[str, Any]]:
     """Fit the tasks side by side; log and register each one."""
     archive = Workspace(Path(output)).archive()
     builder = archive.builder
-    with workers(archive, min(builder.config.threads, len(TASKS))) as submit:
+    with worker_pool(archive, min(builder.config.threads, len(TASKS))) as submit:
         futures = {name: submit(train_one, name) for name in SLOWEST_FIRST}
         for name in futures:
             gate, last = day_date(builder.gate(name)), day_date(builder.last_snapshot)
@@ -165,7 +165,7 @@ def _log(
         run.table(each.data, name)
 
 
-def _subset(figure: Figure) -> str:
+def _subset(figure: MetricFigure) -> str:
     """Name of the customers a figure is about: the CLV model also tells of leads."""
     return "leads" if figure.model == "lead" else figure.subset
 

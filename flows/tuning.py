@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flows.console import step
-from models.evaluation.evaluate import Figure
+from models.evaluation.evaluate import MetricFigure
 from models.fit_and_test import Trained
 from models.registry.tracking import Run, Tracking
 
@@ -51,7 +51,7 @@ def log_tuning(tracking: Tracking, run: Run, name: str, trained: Trained) -> Non
 def gate_gain(trained: Trained) -> float | None:
     """Log loss of the recipe at the gate less that of the tuned settings; None without one."""
 
-    def loss(figures: Sequence[Figure]) -> float | None:
+    def loss(figures: Sequence[MetricFigure]) -> float | None:
         rows = [
             figure.value
             for figure in figures

@@ -15,7 +15,7 @@ from campaigns.measurement import Lift, lift, sample_ratio
 from features.errors import UserError
 from features.sources.experiments import ExperimentTable, load_experiment
 from flows.console import step
-from models.evaluation.uplift_curves import Ranked, compared, share_better
+from models.evaluation.uplift_curves import RankingQuality, compare_rankings, share_better
 from models.fitting import uplift_learner
 from models.fitting.uplift_learner import Experiment
 from models.inference import Part
@@ -45,7 +45,7 @@ class UpliftReport:
     people: int
     lift: Lift
     sample_ratio_p: float
-    rankings: dict[str, Ranked]
+    rankings: dict[str, RankingQuality]
     beats: dict[str, float]
 
 
@@ -69,7 +69,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     step(f"{table.spec.name}: {len(data.outcome):,} rows, {data.treatment.mean():.0%} treated")
     effect = uplift_learner.out_of_fold(data, seed=seed, threads=threads)
     rankings = {"uplift": effect, **table.rankings}
-    found = compared(rankings, data, seed=seed)
+    found = compare_rankings(rankings, data, seed=seed)
     beats = {
         name: share_better(effect, other, data, seed=seed)
         for name, other in rankings.items()

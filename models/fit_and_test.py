@@ -8,15 +8,15 @@ from features.config.config import Config
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Task
 from models.evaluation.evaluate import (
-    CHAMPION,
-    Figure,
-    Result,
-    evaluate,
-    figures_of,
-    predict,
-    test_set,
+    CHAMPION_METHOD,
+    Evaluation,
+    MetricFigure,
+    evaluate_part,
+    labelled_test_set,
+    metric_figures,
+    predict_part,
 )
-from models.evaluation.leakage import Suspect, suspects
+from models.evaluation.leakage import LeakSuspect, leak_suspects
 from models.fitting.tuning import TUNED, Tuned, tune
 from models.inference import Part
 from models.training import LearnedFrom, TrainingSet, fit, training_set
@@ -33,11 +33,11 @@ class Trained:
 
     gated: Part
     part: Part
-    result: Result
+    result: Evaluation
     learned: LearnedFrom
-    leaks: tuple[Suspect, ...] = ()
+    leaks: tuple[LeakSuspect, ...] = ()
     tuned: Tuned | None = None
-    recipe: tuple[Figure, ...] = ()
+    recipe: tuple[MetricFigure, ...] = ()
 
 
 def train_one(archive: Archive, name: Task) -> Trained:
@@ -48,16 +48,16 @@ def train_one(archive: Archive, name: Task) -> Trained:
     tuned = _tuned(gated_data, config, stages)
     settings = tuned.settings if tuned else {}
     gated = fit(gated_data, config, stages, threads=1, settings=settings)
-    test = test_set(archive, name, builder.gate(name))
-    result = evaluate(gated, gated_data, test, builder.horizon(name))
-    recipe: tuple[Figure, ...] = ()
+    test = labelled_test_set(archive, name, builder.gate(name))
+    result = evaluate_part(gated, gated_data, test, builder.horizon(name))
+    recipe: tuple[MetricFigure, ...] = ()
     if settings:
         plain = fit(gated_data, config, stages, threads=1)
-        outputs = {CHAMPION: predict(plain, test.rows, test.everyone)}
-        recipe = tuple(figures_of(test, outputs, builder.horizon(name)))
+        outputs = {CHAMPION_METHOD: predict_part(plain, test.rows, test.everyone)}
+        recipe = tuple(metric_figures(test, outputs, builder.horizon(name)))
     data = training_set(archive, name, builder.last_snapshot)
     part = fit(data, config, stages, threads=1, settings=settings)
-    leaks = tuple(suspects(data))
+    leaks = tuple(leak_suspects(data))
     return Trained(gated, part, result, LearnedFrom.of(data), leaks, tuned, recipe)
 
 

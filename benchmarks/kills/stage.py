@@ -150,7 +150,7 @@ def _fits(stage: Stage) -> dict[tuple[str, Any], Any]:
     for origin in _origins(stage):
         at = flows.backtest.day_number(flows.backtest.dt.date.fromisoformat(origin))
         for task in TASKS:
-            if backtest.why_not(archive, task, at) is None:
+            if backtest.reason_untestable(archive, task, at) is None:
                 found["backtest_task", (task, at)] = backtest.backtest_task(archive, task, at)
     return found
 

@@ -23,7 +23,7 @@ from flows.report import stage_transitions
 from flows.report.churn_wording import WORDS, ChurnWords
 from flows.report.customer_search import People, people
 from flows.workspace import Workspace
-from models.evaluation.warnings import concerns
+from models.evaluation.warnings import backtest_warnings
 from models.explaining.drivers import drivers
 from models.explaining.segments import Cuts, cuts, segments
 from models.registry import registry
@@ -158,7 +158,7 @@ def gather(space: Workspace, run_id: str) -> Material:
         sources=archive.source_counts(),
         late=_late(builder.history, at),
         unseen=builder.taxonomy.not_observable(builder.history.there),
-        worries=concerns(figures),
+        worries=backtest_warnings(figures),
         people=people(builder, scores, audience, titles, at=at),
         seed=config.seed,
         consent=config.consent,

@@ -1,4 +1,4 @@
-"""Back-test: train as of each origin on what had matured by then, test on what came after."""
+"""Back-test: train at each origin on labels that had matured by then, test on later outcomes."""
 
 from __future__ import annotations
 
@@ -17,44 +17,45 @@ from features.storage.fault_injection import boundary
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
 from features.table.training_snapshots import MIN_HISTORY_DAYS
-from models.evaluation.base_rate_drift import base_rates
+from models.evaluation.base_rate_drift import base_rate_figures
 from models.evaluation.customer_bootstrap import REPEATS
-from models.evaluation.evaluate import Draws, Figure, Test, evaluate, predict, test_set
+from models.evaluation.evaluate import (
+    Draws,
+    LabelledTestSet,
+    MetricFigure,
+    evaluate_part,
+    labelled_test_set,
+    predict_part,
+)
 from models.evaluation.means_over_origins import (
     CalibrationChoice,
-    Chances,
+    ChurnForecasts,
     calibration_choice,
-    means,
+    origin_means,
 )
-from models.evaluation.workers import workers
+from models.evaluation.workers import worker_pool
 from models.fitting.calibration import RAW
 from models.registry.guardrails import leaking
 from models.training import TrainingSet, fit, training_set
 
-FOLDER = "backtest"  # of what the back-test writes beside its records
-DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together
-LEAST_REPEATS = 50
+BACKTEST_FOLDER = "backtest"  # folder of means, calibration and summary
+_DRAWN_ROWS = 10_000_000  # most rows in all draws of one figure together
+_LEAST_REPEATS = 50
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A task that could not be tested at an origin, and why."""
+class _SkippedTest:
+    """A task that could not be tested at an origin, and the reason."""
 
     task: str
     origin: str
     reason: str
 
 
-def check_origins(archive: Archive, origins: Sequence[int]) -> None:
-    """Refuse origins outside the data.
-
-    Raises
-    ------
-    UserError
-        Naming the origin and the dates allowed.
-    """
+def _check_origins(archive: Archive, origins: Sequence[int]) -> None:
+    """Raise UserError if an origin lies outside the data."""
     span = archive.builder.span
-    first = span.first + MIN_HISTORY_DAYS
+    first_allowed = span.first + MIN_HISTORY_DAYS
     if not origins:
         raise UserError(
             "backtest.origins",
@@ -62,114 +63,111 @@ def check_origins(archive: Archive, origins: Sequence[int]) -> None:
             expected="dates in the config, or --origins DATE,DATE,...",
         )
     for origin in origins:
-        if not first <= origin <= span.last_snapshot:
+        if not first_allowed <= origin <= span.last_snapshot:
             raise UserError(
                 "backtest origins",
                 found=day_date(origin),
-                expected=f"dates from {day_date(first)} to {day_date(span.last_snapshot)}",
-                mend="the history reaches no further; choose other origins",
+                expected=f"dates from {day_date(first_allowed)} to {day_date(span.last_snapshot)}",
+                mend="choose other origins, or import a longer history",
             )
 
 
 def refuse_leaks(archive: Archive, origins: Sequence[int]) -> None:
-    """Refuse features of an origin that differ when nothing after it is there to be seen.
-
-    Raises
-    ------
-    UserError
-        Naming the columns.
-    """
+    """Raise UserError if features of an origin change when all later data are removed."""
     for origin in origins:
         leaks = leaking(archive.builder, archive.features(origin), origin)
         if leaks:
             raise UserError(
                 f"features at {day_date(origin)}",
-                found=f"{len(leaks)} columns that know what came later: {', '.join(leaks[:5])}",
-                expected="features of what was known before the day began",
-                mend="mend the family that makes them (docs/add-a-family.md), and run "
-                "`stagecast features` again; figures with them would be worth nothing",
+                found=f"{len(leaks)} columns depend on later data: {', '.join(leaks[:5])}",
+                expected="features computed only from data known before the day began",
+                mend="correct the feature family that computes them (docs/add-a-family.md) and run "
+                "`stagecast features` again; figures computed with a leak are invalid",
             )
 
 
-def why_not(archive: Archive, task: Task, origin: int) -> str | None:
-    """Why a task cannot be tested at an origin; None where it can."""
+def reason_untestable(archive: Archive, task: Task, origin: int) -> str | None:
+    """Reason why a task cannot be tested at an origin; None if it can be."""
     builder = archive.builder
-    end = origin + builder.horizon(task) + builder.config.settle_days
-    if end > builder.span.last_snapshot:
-        return f"labels mature on {day_date(end)}, the data end on {day_date(builder.span.through)}"
+    matured_at = origin + builder.horizon(task) + builder.config.settle_days
+    if matured_at > builder.span.last_snapshot:
+        through = day_date(builder.span.through)
+        return f"labels mature on {day_date(matured_at)}, the data end on {through}"
     if not builder.training_days(task, origin):
         return f"no label of {builder.horizon(task)} days has matured by then"
     return None
 
 
-def draws_of(archive: Archive) -> Draws:
-    """The customers that every figure's interval draws from, fewer times the more they are."""
-    everyone = np.sort(np.asarray(archive.builder.history.customers).astype(str))
-    repeats = int(np.clip(DRAWN_ROWS // max(len(everyone), 1), LEAST_REPEATS, REPEATS))
-    return Draws(everyone, archive.builder.config.seed, repeats)
+def _customer_draws(archive: Archive) -> Draws:
+    """Bootstrap draws of all customers; fewer repeats for larger data sets."""
+    all_customers = np.sort(np.asarray(archive.builder.history.customers).astype(str))
+    repeats = int(np.clip(_DRAWN_ROWS // max(len(all_customers), 1), _LEAST_REPEATS, REPEATS))
+    return Draws(all_customers, archive.builder.config.seed, repeats)
 
 
 @dataclass(frozen=True)
-class Tested:
-    """One task at one origin: its figures, and of churn what the calibration rule looks at."""
+class _TaskResult:
+    """Figures of one task at one origin; for churn also the raw forecasts, for calibration."""
 
-    figures: list[Figure]
-    chances: Chances | None
+    figures: list[MetricFigure]
+    chances: ChurnForecasts | None
 
 
 @dataclass(frozen=True)
-class Backtested:
-    """What a back-test found.
+class BacktestResult:
+    """Result of a back-test.
 
     Attributes
     ----------
     figures
-        Of every task, method, group and origin.
+        One a task, method, group, metric and origin.
     skipped
-        What could not be tested.
+        Tasks and origins that could not be tested.
     calibration
-        What the rule makes of the churn model; None where churn was not tested.
+        Calibration map chosen for the churn model; None if churn was not tested.
     """
 
-    figures: list[Figure]
-    skipped: list[Skipped]
+    figures: list[MetricFigure]
+    skipped: list[_SkippedTest]
     calibration: CalibrationChoice | None
 
 
-# Figures that stand beside a tested model, such as what a simulation's truth allows.
-Bounds = Callable[[Archive, TrainingSet, Test, Draws], list[Figure]]
+# Further figures of a tested model, such as the best possible ones given a simulation's truth.
+_BoundFigures = Callable[[Archive, TrainingSet, LabelledTestSet, Draws], list[MetricFigure]]
 
 
 def backtest_task(
-    archive: Archive, task: Task, origin: int, bounds: Bounds | None = None
-) -> Tested:
-    """Train and test one task at one origin; one thread, since workers run side by side."""
+    archive: Archive, task: Task, origin: int, bounds: _BoundFigures | None = None
+) -> _TaskResult:
+    """Train and test one task at one origin, in one thread because workers run in parallel."""
     config, horizon = archive.builder.config, archive.builder.horizon(task)
     data = training_set(archive, task, origin)
     part = fit(data, config, archive.builder.taxonomy.names, threads=1)
-    test, draws = test_set(archive, task, origin), draws_of(archive)
-    found = evaluate(part, data, test, horizon, slices=config.backtest.slices, draws=draws)
-    rates = base_rates(
+    test, draws = labelled_test_set(archive, task, origin), _customer_draws(archive)
+    result = evaluate_part(part, data, test, horizon, slices=config.backtest.slices, draws=draws)
+    rates = base_rate_figures(
         data, test, horizon_days=horizon, activity_days=config.activity_days, draws=draws
     )
-    chances = None
+    churn_forecasts = None
     if task == "churn":
-        y = test.rows["no_purchase"].to_numpy(dtype=np.float64)
-        raw = replace(part, parameters={**part.parameters, "calibration": RAW})
-        chances = Chances(origin, y, predict(raw, test.rows, test.everyone)["p_churn"])
-    beside = [] if bounds is None else bounds(archive, data, test, draws)
-    return Tested(found.figures + rates + beside, chances)
+        target = test.rows["no_purchase"].to_numpy(dtype=np.float64)
+        raw_part = replace(part, parameters={**part.parameters, "calibration": RAW})
+        churn_forecasts = ChurnForecasts(
+            origin, target, predict_part(raw_part, test.rows, test.everyone)["p_churn"]
+        )
+    bound_figures = [] if bounds is None else bounds(archive, data, test, draws)
+    return _TaskResult(result.figures + rates + bound_figures, churn_forecasts)
 
 
-def backtest(
+def run_backtest(
     archive: Archive,
     origins: Sequence[int],
     *,
     tasks: Sequence[Task] = TASKS,
-    done: Callable[[Task, int], None] = lambda task, origin: None,
-    bounds: Bounds | None = None,
-) -> Backtested:
-    """Figures of every task, method and origin.
+    on_tested: Callable[[Task, int], None] = lambda task, origin: None,
+    bounds: _BoundFigures | None = None,
+) -> BacktestResult:
+    """Compute the figures of every task, method and origin in worker processes.
 
     Parameters
     ----------
@@ -178,33 +176,47 @@ def backtest(
     origins
         Day numbers.
     tasks
-        Which models to test.
-    done
+        Models to test.
+    on_tested
         Called after each task and origin that is tested.
     bounds
-        Gives further figures of a tested task, in a worker process: a function of a module.
+        Computes further figures of a tested task in a worker process; a module-level function.
+
+    Raises
+    ------
+    UserError
+        If an origin lies outside the data, a feature leaks, or no task could be tested.
     """
-    check_origins(archive, origins)
-    wanted = [(task, origin) for origin in sorted(set(origins)) for task in tasks]
-    reasons = {each: why_not(archive, *each) for each in wanted}
+    _check_origins(archive, origins)
+    task_origins = [(task, origin) for origin in sorted(set(origins)) for task in tasks]
+    reasons = {
+        task_origin: reason_untestable(archive, *task_origin) for task_origin in task_origins
+    }
     skipped = [
-        Skipped(task, str(day_date(origin)), reason)
+        _SkippedTest(task, str(day_date(origin)), reason)
         for (task, origin), reason in reasons.items()
         if reason is not None
     ]
 
-    refuse_leaks(archive, sorted({origin for each, origin in wanted if not reasons[each, origin]}))
-    figures: list[Figure] = []
-    chances: list[Chances] = []
-    with workers(archive, archive.builder.config.threads) as submit:
-        running = [
-            (each, submit(backtest_task, *each, bounds)) for each in wanted if reasons[each] is None
+    refuse_leaks(
+        archive,
+        sorted(
+            {origin for task_origin, origin in task_origins if not reasons[task_origin, origin]}
+        ),
+    )
+    figures: list[MetricFigure] = []
+    churn_forecasts: list[ChurnForecasts] = []
+    with worker_pool(archive, archive.builder.config.threads) as submit:
+        submitted = [
+            (task_origin, submit(backtest_task, *task_origin, bounds))
+            for task_origin in task_origins
+            if reasons[task_origin] is None
         ]
-        for each, future in running:
-            tested: Tested = future.result()
+        for task_origin, future in submitted:
+            tested: _TaskResult = future.result()
             figures += tested.figures
-            chances += [] if tested.chances is None else [tested.chances]
-            done(*each)
+            churn_forecasts += [] if tested.chances is None else [tested.chances]
+            on_tested(*task_origin)
     if not figures:
         raise UserError(
             "backtest origins",
@@ -213,39 +225,33 @@ def backtest(
             mend="choose earlier or later origins, or shorter horizons",
         )
     choice = None
-    if chances:
+    if churn_forecasts:
         config = archive.builder.config
-        reach = archive.builder.horizon("churn") + config.settle_days
-        choice = calibration_choice(chances, matures_after=reach)
-    return Backtested(figures, skipped, choice)
+        matures_after = archive.builder.horizon("churn") + config.settle_days
+        choice = calibration_choice(churn_forecasts, matures_after=matures_after)
+    return BacktestResult(figures, skipped, choice)
 
 
-def write(found: Backtested, output: Path) -> Path:
-    """Write ``backtest.json``, a record a figure, and ``backtest/means.json``, each in one act."""
-    _written([figure.as_dict() for figure in found.figures], output / "backtest.json")
-    folder = output / FOLDER
+def write_backtest(result: BacktestResult, output: Path) -> Path:
+    """Write ``backtest.json`` (one record a figure) and ``backtest/means.json``, atomically."""
+    _written([figure.as_dict() for figure in result.figures], output / "backtest.json")
+    folder = output / BACKTEST_FOLDER
     folder.mkdir(exist_ok=True)
-    _written([mean.as_dict() for mean in means(found.figures)], folder / "means.json")
-    if found.calibration is not None:
-        _written(found.calibration.as_dict(), folder / "calibration.json")
+    _written([mean.as_dict() for mean in origin_means(result.figures)], folder / "means.json")
+    if result.calibration is not None:
+        _written(result.calibration.as_dict(), folder / "calibration.json")
     return output / "backtest.json"
 
 
-def require_earned_calibration(output: Path, asked: str) -> None:
-    """Refuse a calibration map that the back-test of an output folder does not adopt.
-
-    Raises
-    ------
-    UserError
-        With the map that it adopts, or that there is no back-test.
-    """
-    file, adopted = output / FOLDER / "calibration.json", "raw"
+def require_earned_calibration(output: Path, wanted: str) -> None:
+    """Raise UserError if the back-test of an output folder did not choose this calibration map."""
+    file, adopted = output / BACKTEST_FOLDER / "calibration.json", "raw"
     if file.is_file():
         adopted = str(json.loads(file.read_text(encoding="utf-8"))["kind"])
-    if asked not in ("raw", adopted):
+    if wanted not in ("raw", adopted):
         raise UserError(
             "churn.calibration",
-            found=asked,
+            found=wanted,
             expected="raw, or the map that won in the back-test of this folder "
             f"({adopted if file.is_file() else 'there is none yet'})",
             mend="run `stagecast backtest` at origins that are at least a horizon apart, and see "

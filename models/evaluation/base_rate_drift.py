@@ -1,8 +1,8 @@
-"""Base rates: what came of a test date beside what the labels known on that day said.
+"""Base rates: the actual rate at a test date, and the rates of the labels known on that day.
 
-Calibration and totals are learned from labels that had matured; where the rate moves between them
-and the test date (season, trend), every model is off, however well it ranks. `base_rates` puts the
-numbers beside the figures, and `models.evaluation.warnings` warns.
+Calibration and totals are learned from matured labels. If the rate changes between them and the
+test date (season, trend), every model is biased, even one that ranks well. `base_rate_figures`
+reports both rates, and `models.evaluation.warnings` compares them.
 """
 
 from __future__ import annotations
@@ -15,65 +15,77 @@ import pandas as pd
 from features.calendar import day_date
 from features.contracts import SNAPSHOT
 from models.evaluation import metrics
-from models.evaluation.customer_bootstrap import drawn
-from models.evaluation.evaluate import CHAMPION, Draws, Figure, Test, ends
+from models.evaluation.customer_bootstrap import metric_draws
+from models.evaluation.evaluate import (
+    CHAMPION_METHOD,
+    Draws,
+    LabelledTestSet,
+    MetricFigure,
+    interval_ends,
+)
 from models.training import TrainingSet
 
-OUTCOMES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+_OUTCOMES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "churn": lambda rows: rows["no_purchase"].astype(np.float64),
     "transition": lambda rows: (rows["period"] > 0).astype(np.float64),
     "clv": lambda rows: rows["spend"].astype(np.float64),
 }
 
 
-def base_rates(
+def base_rate_figures(
     data: TrainingSet,
-    test: Test,
+    test: LabelledTestSet,
     *,
     horizon_days: int,
     activity_days: int | None,
     draws: Draws | None = None,
-) -> list[Figure]:
-    """What happened at a test date, and at the training snapshots known by then.
+) -> list[MetricFigure]:
+    """Actual rate at a test date, and rates of the training snapshots matured by then.
 
     Parameters
     ----------
     data, test
-        What was learned from, and the test.
+        Training data and test set.
     horizon_days
-        Of the label.
+        Horizon of the label in days.
     activity_days
-        The config's: with it, CLV is tested on who bought within the horizon, and the rate of the
-        training snapshots is of the same kind of customers.
+        From the config. If set, CLV is tested on customers who bought within the horizon, and the
+        rate of the training snapshots is computed on such customers too.
     draws
-        For the interval of what happened.
+        For the interval of the actual rate.
 
     Returns
     -------
     Figures of the champion on ``all``: ``actual_rate`` (share of leavers or movers, or spend a
-    head), ``known_rate`` (of the latest matured snapshot), ``known_rate_least`` and
-    ``known_rate_most`` (over all training snapshots). None for stages, which have no one rate.
+    customer), ``known_rate`` (of the latest matured snapshot), ``known_rate_least`` and
+    ``known_rate_most`` (over all training snapshots). Empty for the stage task, which has no
+    single rate.
     """
-    outcome = OUTCOMES.get(test.task)
+    outcome = _OUTCOMES.get(test.task)
     if outcome is None:
         return []
-    known = data.frame
+    matured = data.frame
     if test.task == "clv" and activity_days is not None:
-        known = known[known["purchase__recency_days"] <= horizon_days]
-    rates = outcome(known).groupby(known[SNAPSHOT]).mean()
+        matured = matured[matured["purchase__recency_days"] <= horizon_days]
+    rates = outcome(matured).groupby(matured[SNAPSHOT]).mean()
     if not len(rates) or not len(test.rows):
         return []
     actual = outcome(test.rows).to_numpy()
-    sample = None
+    actual_draws = None
     if draws is not None:
-        sample = drawn(metrics.mean, draws.counts(test.rows["customer_id"]), actual)
-    low, high = ends(sample)
-    shared = (test.task, CHAMPION, str(day_date(test.at)), horizon_days, "all")
-    n = len(test.rows)
-    told = {
+        actual_draws = metric_draws(metrics.mean, draws.counts(test.rows["customer_id"]), actual)
+    low, high = interval_ends(actual_draws)
+    figure_key = (test.task, CHAMPION_METHOD, str(day_date(test.at)), horizon_days, "all")
+    row_count = len(test.rows)
+    known_rates = {
         "known_rate": float(rates.iloc[-1]),
         "known_rate_least": float(rates.min()),
         "known_rate_most": float(rates.max()),
     }
-    happened = Figure(*shared, "actual_rate", float(actual.mean()), n, low, high, sample=sample)
-    return [happened, *(Figure(*shared, name, value, n) for name, value in told.items())]
+    actual_figure = MetricFigure(
+        *figure_key, "actual_rate", float(actual.mean()), row_count, low, high, sample=actual_draws
+    )
+    return [
+        actual_figure,
+        *(MetricFigure(*figure_key, name, value, row_count) for name, value in known_rates.items()),
+    ]

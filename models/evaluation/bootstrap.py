@@ -1,4 +1,4 @@
-"""Customer bootstrap: the interval of any statistic when customers are drawn again."""
+"""Customer bootstrap: interval of any statistic, customers resampled with replacement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from features.arrays import Array
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its customer-bootstrap interval."""
+    """A value with its customer-bootstrap interval."""
 
     value: float
     low: float
@@ -21,10 +21,10 @@ class Interval:
 
 
 def _customer_rows(customers: Any) -> list[Array]:
-    """Row numbers of each customer, customers in order of their id."""
-    _, code = np.unique(np.asarray(customers), return_inverse=True)
-    order = np.argsort(code, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(code))[:-1])
+    """Row numbers of each customer, customers sorted by id."""
+    _, customer_code = np.unique(np.asarray(customers), return_inverse=True)
+    order = np.argsort(customer_code, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(customer_code))[:-1])
 
 
 def bootstrap(
@@ -35,7 +35,7 @@ def bootstrap(
     repeats: int = 200,
     level: float = 0.95,
 ) -> Interval:
-    """Interval of a statistic when customers (not rows) are drawn again with replacement.
+    """Interval of a statistic, customers (not rows) resampled with replacement.
 
     Parameters
     ----------
@@ -43,30 +43,38 @@ def bootstrap(
         Function of the arrays, for example `auc`; for a paired difference see
         `paired_difference`.
     customers
-        Customer of every row: all rows of a customer are drawn together.
+        Customer of each row; all rows of a customer are drawn together.
     arrays
         Arguments of `statistic`, aligned with `customers`.
     seed, repeats, level
-        Seed of the draws, their number, and the share of them within the interval.
+        Random seed, number of draws, and coverage of the interval.
     """
     data = [np.asarray(array) for array in arrays]
-    rows = _customer_rows(customers)
-    single = np.concatenate(rows) if all(len(each) == 1 for each in rows) else None
+    rows_of_customer = _customer_rows(customers)
+    single_rows = (
+        np.concatenate(rows_of_customer)
+        if all(len(rows) == 1 for rows in rows_of_customer)
+        else None
+    )
     generator = np.random.default_rng(seed)
     values = []
     for _ in range(repeats):
-        draw = generator.integers(0, len(rows), len(rows))
-        chosen = np.concatenate([rows[i] for i in draw]) if single is None else single[draw]
-        values.append(statistic(*(array[chosen] for array in data)))
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail])
+        drawn_customers = generator.integers(0, len(rows_of_customer), len(rows_of_customer))
+        drawn_rows = (
+            np.concatenate([rows_of_customer[i] for i in drawn_customers])
+            if single_rows is None
+            else single_rows[drawn_customers]
+        )
+        values.append(statistic(*(array[drawn_rows] for array in data)))
+    tail_share = (1 - level) / 2
+    low, high = np.nanquantile(values, [tail_share, 1 - tail_share])
     return Interval(value=statistic(*data), low=float(low), high=float(high))
 
 
 def paired_difference(
     metric: Callable[[Any, Any], float],
     customers: Any,
-    y: Any,
+    target: Any,
     first: Any,
     second: Any,
     *,
@@ -74,11 +82,11 @@ def paired_difference(
     repeats: int = 200,
     level: float = 0.95,
 ) -> Interval:
-    """Interval of metric(y, first) - metric(y, second) on the same drawn customers."""
+    """Interval of metric(target, first) - metric(target, second) on the same drawn customers."""
     return bootstrap(
         lambda truth, one, two: metric(truth, one) - metric(truth, two),
         customers,
-        y,
+        target,
         first,
         second,
         seed=seed,

@@ -1,4 +1,4 @@
-"""Evaluation: a part and its baselines on a later snapshot that no training label touched."""
+"""Evaluate a part and its baselines on a later snapshot, outside all training labels."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ from features.table.snapshot_builder import Task
 from models import inference
 from models.baselines.lead_points import lead_points
 from models.baselines.registry import BASELINES
-from models.evaluation.customer_bootstrap import REPEATS, customer_draws, drawn
-from models.evaluation.slices import subsets
-from models.evaluation.task_metrics import Measure, lead_measures, measures
+from models.evaluation.customer_bootstrap import REPEATS, customer_draws, metric_draws
+from models.evaluation.slices import subset_masks
+from models.evaluation.task_metrics import (
+    MethodOutputs,
+    MetricCall,
+    lead_metric_calls,
+    metric_calls,
+)
 from models.inference import Part
 from models.tasks.lead import leads_of, plain_share
 from models.training import TrainingSet, labelled, population, with_channel
 
-Outputs = Mapping[str, Array]
-CHAMPION = "champion"  # the served recipe, in figures
-BLOWN_UP = ("ece", "decile_error")  # by drawing rows more than once
+CHAMPION_METHOD = "champion"  # method name of the served recipe in figures
+_INFLATED_ERRORS = ("ece", "decile_error")  # too large when rows are drawn more than once
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricFigure:
     """One measured number.
 
     Attributes
@@ -43,20 +47,20 @@ class Figure:
     snapshot_at
         ISO date of the test snapshot.
     horizon_days
-        Days the label looks ahead.
+        Horizon of the label in days.
     subset
         ``all`` is the task's population.
     metric, value
-        Name and value; null where it is undefined there.
+        Name and value; null if it is undefined on this subset.
     n
-        Customers it is computed on.
+        Number of customers.
     low, high
-        95 % interval when customers are drawn again; null where nothing was drawn.
+        95 % interval from resampled customers; null without draws.
     difference, difference_low, difference_high
-        Of a baseline: the champion's figure minus this one, on the same drawn customers (of biases
-        the difference of their sizes); null for the champion itself.
+        Only for baselines: the champion's figure minus this one, on the same drawn customers (for
+        biases the difference of absolute values); null for the champion.
     sample
-        The value of every draw, for means over dates; not part of the record.
+        Value of each draw, for means over dates; not part of the record.
     """
 
     model: str
@@ -75,12 +79,12 @@ class Figure:
     sample: Array | None = field(default=None, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as it stands in ``backtest.json``."""
-        return {each.name: getattr(self, each.name) for each in fields(self)[:-1]}
+        """Record of ``backtest.json``."""
+        return {column.name: getattr(self, column.name) for column in fields(self)[:-1]}
 
 
 @dataclass(frozen=True)
-class Test:
+class LabelledTestSet:
     """A test snapshot: labelled rows of the task's population, and everyone who existed.
 
     Attributes
@@ -90,13 +94,11 @@ class Test:
     rows
         Features joined with labels, one row a customer.
     everyone
-        Feature frame of all, from which population statistics are made.
+        Feature frame of all customers, for population statistics.
     leads
-        Of CLV: labelled rows of those who never bought, with their ``points`` by the points
-        table; None where there are none.
+        Only for CLV: labelled rows of customers who never bought, with their ``points`` by the
+        points table; None if there are none.
     """
-
-    __test__ = False  # not a test case, whatever pytest thinks of the name
 
     task: Task
     at: int
@@ -106,24 +108,24 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Result:
-    """Figures of one task at one test snapshot, and the outputs they were computed from."""
+class Evaluation:
+    """Figures of one task at one test snapshot, with the outputs they are computed from."""
 
-    test: Test
-    figures: list[Figure]
-    outputs: dict[str, Outputs]
+    test: LabelledTestSet
+    figures: list[MetricFigure]
+    outputs: dict[str, MethodOutputs]
 
 
-def test_set(archive: Archive, task: Task, at: int) -> Test:
+def labelled_test_set(archive: Archive, task: Task, at: int) -> LabelledTestSet:
     """Labelled population of a task at a test snapshot.
 
-    For CLV this is who bought within the horizon where the config limits activity, else everyone.
+    For CLV: customers who bought within the horizon if the config limits activity, else all.
     """
     return delayed_test_set(archive, task, at, archive.builder.delay(task))
 
 
-def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Test:
-    """As `test_set`, with features that know nothing of the last `delay` days."""
+def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> LabelledTestSet:
+    """As `labelled_test_set`, with features that exclude the last `delay` days."""
     everyone = with_channel(archive, task, archive.delayed(at, delay), at)
     rows = labelled(everyone, archive.builder.labels(task, at))
     config, leads = archive.builder.config, None
@@ -131,16 +133,15 @@ def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Test:
         leads = leads_of(rows)
         leads = leads.assign(points=lead_points(archive, at, leads["customer_id"]))
         if config.activity_days is not None:
-            recent = rows["purchase__recency_days"] <= config.clv.horizon_days
-            rows = rows[recent].reset_index(drop=True)
-    return Test(task, at, rows, everyone, leads if leads is not None and len(leads) else None)
+            is_recent = rows["purchase__recency_days"] <= config.clv.horizon_days
+            rows = rows[is_recent].reset_index(drop=True)
+    return LabelledTestSet(
+        task, at, rows, everyone, leads if leads is not None and len(leads) else None
+    )
 
 
-test_set.__test__ = False  # type: ignore[attr-defined]
-
-
-def predict(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict[str, Array]:
-    """A part's outputs for some rows of a snapshot, with the population statistics of all."""
+def predict_part(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict[str, Array]:
+    """Outputs of a part for rows of a snapshot, with the population statistics of `everyone`."""
     parts = {part.name: part}
     context = inference.scorer_context(parts, inference.scorer_sums(parts, everyone))
     functions: dict[str, Callable[..., dict[str, Array]]] = {
@@ -154,14 +155,14 @@ def predict(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict[str,
 
 @dataclass(frozen=True)
 class Draws:
-    """How customers are drawn again: the same ones for every model, method and date.
+    """Bootstrap draws of customers, the same for every model, method and date.
 
     Attributes
     ----------
     everyone
         All customers of the data, sorted.
     seed, repeats
-        Of the draws.
+        Random seed and number of draws.
     """
 
     everyone: Array
@@ -169,141 +170,152 @@ class Draws:
     repeats: int = REPEATS
 
     def counts(self, customers: pd.Series) -> Array:
-        """Draws x rows: how often each customer is taken."""
-        ids = np.asarray(customers).astype(str)
-        return customer_draws(ids, self.everyone, seed=self.seed, repeats=self.repeats)
+        """How often each row's customer is drawn: draws x rows."""
+        customer_ids = np.asarray(customers).astype(str)
+        return customer_draws(customer_ids, self.everyone, seed=self.seed, repeats=self.repeats)
 
 
-def evaluate(
+def evaluate_part(
     part: Part,
     data: TrainingSet,
-    test: Test,
+    test: LabelledTestSet,
     horizon_days: int,
     *,
     slices: Mapping[str, Slice] | None = None,
     draws: Draws | None = None,
-) -> Result:
-    """Measure a part and every baseline of its task, all trained on the same snapshots."""
-    outputs: dict[str, Outputs] = {CHAMPION: predict(part, test.rows, test.everyone)}
+) -> Evaluation:
+    """Compute the figures of a part and its baselines, all trained on the same snapshots."""
+    outputs: dict[str, MethodOutputs] = {
+        CHAMPION_METHOD: predict_part(part, test.rows, test.everyone)
+    }
     context = population(test.everyone)
     for name, baseline in BASELINES[test.task].items():
-        found = baseline(data, part, test.rows, context)
-        if found is not None:
-            outputs[name] = found
-    figures = figures_of(test, outputs, horizon_days, slices=slices, draws=draws)
+        baseline_outputs = baseline(data, part, test.rows, context)
+        if baseline_outputs is not None:
+            outputs[name] = baseline_outputs
+    figures = metric_figures(test, outputs, horizon_days, slices=slices, draws=draws)
     if test.leads is not None:
-        figures += lead_figures(test, lead_outputs(part, data, test), horizon_days, draws=draws)
-    return Result(test, figures, outputs)
+        figures += lead_figures(test, _lead_outputs(part, data, test), horizon_days, draws=draws)
+    return Evaluation(test, figures, outputs)
 
 
-def figures_of(
-    test: Test,
-    outputs: Mapping[str, Outputs],
+def metric_figures(
+    test: LabelledTestSet,
+    outputs: Mapping[str, MethodOutputs],
     horizon_days: int,
     *,
     slices: Mapping[str, Slice] | None = None,
     draws: Draws | None = None,
-) -> list[Figure]:
-    """Every metric of every method's outputs, on the whole test population and its subsets."""
+) -> list[MetricFigure]:
+    """All metrics of all methods, on the whole test population and its subsets."""
     counts = None if draws is None else draws.counts(test.rows[CUSTOMER])
-    on, found = str(day_date(test.at)), []
-    for subset, mask in subsets(test.task, test.rows, slices or {}).items():
+    date, figures = str(day_date(test.at)), []
+    for subset, mask in subset_masks(test.task, test.rows, slices or {}).items():
         measured = {
-            method: measures(test.task, _cut(out, mask), test.rows[mask])
-            for method, out in outputs.items()
+            method: metric_calls(test.task, _cut(method_outputs, mask), test.rows[mask])
+            for method, method_outputs in outputs.items()
         }
-        head = (test.task, on, horizon_days, subset, int(mask.sum()))
-        found += _figures(head, measured, None if counts is None else counts[:, mask])
-    return found
+        figure_key = (test.task, date, horizon_days, subset, int(mask.sum()))
+        figures += _figures(figure_key, measured, None if counts is None else counts[:, mask])
+    return figures
 
 
 def lead_figures(
-    test: Test,
-    outputs: Mapping[str, Outputs],
+    test: LabelledTestSet,
+    outputs: Mapping[str, MethodOutputs],
     horizon_days: int,
     *,
     draws: Draws | None = None,
-) -> list[Figure]:
-    """Every metric of every method's outputs on the leads of a test (``p`` or ``rank``)."""
+) -> list[MetricFigure]:
+    """All metrics of all methods (outputs ``p`` or ``rank``) on the leads of a test set."""
     assert test.leads is not None
     counts = None if draws is None else draws.counts(test.leads[CUSTOMER])
-    measured = {method: lead_measures(out, test.leads) for method, out in outputs.items()}
-    head = ("lead", str(day_date(test.at)), horizon_days, "all", len(test.leads))
-    return _figures(head, measured, counts)
+    measured = {
+        method: lead_metric_calls(method_outputs, test.leads)
+        for method, method_outputs in outputs.items()
+    }
+    figure_key = ("lead", str(day_date(test.at)), horizon_days, "all", len(test.leads))
+    return _figures(figure_key, measured, counts)
 
 
-def lead_outputs(part: Part, data: TrainingSet, test: Test) -> dict[str, Outputs]:
-    """The CLV part's chance of a first purchase, and its baselines, of the leads of a test.
+def _lead_outputs(part: Part, data: TrainingSet, test: LabelledTestSet) -> dict[str, MethodOutputs]:
+    """First-purchase probabilities of the CLV part and its baselines, for the leads of a test set.
 
-    ``points``: the points table, which ranks and knows no chance; ``cohort``: the share of the
-    training's leads who bought, the same for all.
+    ``points``: the points table, a ranking without probabilities; ``cohort``: the share of training
+    leads who bought, the same for all.
     """
     assert test.leads is not None
-    share = plain_share(data.frame)
+    cohort_share = plain_share(data.frame)
     return {
-        CHAMPION: {"p": predict(part, test.leads, test.everyone)["p_first_purchase"]},
+        CHAMPION_METHOD: {"p": predict_part(part, test.leads, test.everyone)["p_first_purchase"]},
         "points": {"rank": test.leads["points"].to_numpy(dtype=np.float64)},
-        "cohort": {"p": np.full(len(test.leads), share)},
+        "cohort": {"p": np.full(len(test.leads), cohort_share)},
     }
 
 
 def _figures(
-    head: tuple[str, str, int, str, int],
-    measured: Mapping[str, list[Measure]],
+    figure_key: tuple[str, str, int, str, int],
+    measured: Mapping[str, list[MetricCall]],
     counts: Array | None,
-) -> list[Figure]:
-    """Figures with their intervals of the methods on one group of customers."""
-    model, on, horizon_days, subset, n = head
-    own: dict[str, Figure] = {}
-    found = []
-    for method, measure in ((m, each) for m, all_ in measured.items() for each in all_):
-        value = _finite(measure.value)
+) -> list[MetricFigure]:
+    """Figures with intervals of all methods on one group of customers."""
+    model, date, horizon_days, subset, row_count = figure_key
+    champion_figures: dict[str, MetricFigure] = {}
+    figures = []
+    for method, call in ((name, call) for name, calls in measured.items() for call in calls):
+        value = _finite(call.value)
         sample = None
         if counts is not None and value is not None:
-            sample = centred(measure, drawn(measure.of, counts, *measure.arguments))
-        low, high = ends(sample)
-        figure = Figure(
-            model, method, on, horizon_days, subset, measure.metric, value, n, low, high,
+            sample = _centred_sample(call, metric_draws(call.function, counts, *call.arguments))
+        low, high = interval_ends(sample)
+        figure = MetricFigure(
+            model, method, date, horizon_days, subset, call.metric, value, row_count, low, high,
             sample=sample,
         )  # fmt: skip
-        if method == CHAMPION:
-            own[measure.metric] = figure
-        found.append(compared(figure, own.get(measure.metric)))
-    return found
+        if method == CHAMPION_METHOD:
+            champion_figures[call.metric] = figure
+        figures.append(_with_difference(figure, champion_figures.get(call.metric)))
+    return figures
 
 
-def centred(measure: Measure, sample: Array) -> Array:
-    """Drawn values; of errors that repeated rows blow up, moved so that their middle is the figure.
+def _centred_sample(measure: MetricCall, sample: Array) -> Array:
+    """Drawn values; calibration errors are shifted so that their median equals the figure.
 
-    Rows drawn twice look like two customers who agree, so a calibration error measured on draws is
-    too large by about its own noise.
+    A row drawn twice counts as two customers with the same outcome, so a calibration error on draws
+    is too large by about its own noise.
     """
-    if measure.metric not in BLOWN_UP:
+    if measure.metric not in _INFLATED_ERRORS:
         return sample
-    known = sample[np.isfinite(sample)]
-    return sample if not len(known) else np.maximum(sample - np.median(known) + measure.value, 0.0)
+    defined = sample[np.isfinite(sample)]
+    return (
+        sample if not len(defined) else np.maximum(sample - np.median(defined) + measure.value, 0.0)
+    )
 
 
-def compared(figure: Figure, champion: Figure | None) -> Figure:
-    """A baseline's figure with the champion's minus it; others as they are."""
-    if champion is None or figure.method == CHAMPION or None in (figure.value, champion.value):
+def _with_difference(figure: MetricFigure, champion: MetricFigure | None) -> MetricFigure:
+    """Add the difference champion minus baseline to a baseline's figure."""
+    if (
+        champion is None
+        or figure.method == CHAMPION_METHOD
+        or None in (figure.value, champion.value)
+    ):
         return figure
     size: Callable[[Any], Any] = np.abs if figure.metric == "bias_pct" else np.asarray
     difference, sample = size(champion.value) - size(figure.value), None
     if figure.sample is not None and champion.sample is not None:
         sample = size(champion.sample) - size(figure.sample)
-    low, high = ends(sample)
+    low, high = interval_ends(sample)
     return replace(figure, difference=float(difference), difference_low=low, difference_high=high)
 
 
-def ends(sample: Array | None) -> tuple[float | None, float | None]:
-    """95 % interval of drawn values; none where most draws leave the figure undefined."""
+def interval_ends(sample: Array | None) -> tuple[float | None, float | None]:
+    """95 % interval of drawn values; None if half of the draws or more are undefined."""
     if sample is None:
         return None, None
-    known = sample[np.isfinite(sample)]
-    if 2 * len(known) <= len(sample):
+    defined = sample[np.isfinite(sample)]
+    if 2 * len(defined) <= len(sample):
         return None, None
-    low, high = np.quantile(known, [0.025, 0.975])
+    low, high = np.quantile(defined, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -311,9 +323,9 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _cut(out: Outputs, mask: Array) -> dict[str, Array]:
+def _cut(method_outputs: MethodOutputs, mask: Array) -> dict[str, Array]:
     return {
         name: np.asarray(values)[mask]
-        for name, values in out.items()
+        for name, values in method_outputs.items()
         if np.ndim(values) > 0 and len(values) == len(mask)
     }

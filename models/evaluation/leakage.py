@@ -1,8 +1,8 @@
-"""An alarm for leaks: a feature that alone ranks customers too well knows what it must not.
+"""Detect leaks: report features that predict an outcome too well on their own.
 
-Whatever is computed from the past alone leaves much unexplained of what a customer will do. A
-column that tells nearly all of it by itself was made after the event: a field the CRM fills in
-later, a date that was overwritten, an attribute with the outcome in it.
+Features of the past explain only part of what a customer will do. A single column that predicts
+nearly all of it was probably written after the event: a field that the CRM fills in later, an
+overwritten date, an attribute that contains the outcome.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from models import inference
 from models.evaluation import metrics
 from models.training import TrainingSet
 
-TOO_WELL = 0.95  # area under the curve of one column alone; on the example data the best have 0.89
-LEAST = 20  # customers of each outcome, under which an area says little
-# Tasks whose outcome customers decide. What the current-stage and transition models learn is told
-# by the rules, which read some of the same columns; and all tasks read one feature frame.
-OUTCOMES = {"churn": "no_purchase", "clv": "spend"}
+_SUSPECT_AUC = (
+    0.95  # area under the curve of one column alone; on the example data the best have 0.89
+)
+MIN_OUTCOMES = 20  # customers of each outcome below which an AUC is too uncertain
+# Tasks with an outcome that customers decide, and its label column. Stage and transition labels
+# follow from rules that read some of the same columns; and all tasks read one feature frame.
+_OUTCOMES = {"churn": "no_purchase", "clv": "spend"}
 
 
 @dataclass(frozen=True)
-class Suspect:
+class LeakSuspect:
     """A feature that predicts an outcome too well alone.
 
     Attributes
@@ -33,7 +35,7 @@ class Suspect:
     task, name
         The task and the feature.
     auc
-        Area under the ROC curve of the feature alone, in whichever direction is better.
+        Area under the ROC curve of the feature alone, in the better direction.
     """
 
     task: str
@@ -42,44 +44,46 @@ class Suspect:
 
     def __str__(self) -> str:
         return (
-            f"{self.task}: {self.name} alone tells the outcome with an AUC of {self.auc:.3f}: it "
-            "likely knows what came after the snapshot. Look at how its source column is filled, "
-            "map `known_at` where it is filled later, or leave it out under `sensitive`"
+            f"{self.task}: {self.name} alone predicts the outcome with an AUC of {self.auc:.3f}; "
+            "it probably contains data from after the snapshot. Check how its source column is "
+            "filled, map `known_at` if it is filled later, or exclude it under `sensitive`"
         )
 
 
-def suspects(data: TrainingSet) -> list[Suspect]:
-    """Features that alone tell the outcome of the latest training snapshot too well, worst first.
+def leak_suspects(data: TrainingSet) -> list[LeakSuspect]:
+    """Features that predict the outcome of the latest training snapshot too well, worst first.
 
     Returns
     -------
-    list of Suspect
-        Empty where none does, for tasks without an outcome of the customer's own, and where fewer
-        than `LEAST` customers had either outcome.
+    list of LeakSuspect
+        Empty for tasks other than churn and CLV, and if fewer than `MIN_OUTCOMES` customers had
+        either outcome.
     """
-    if data.task not in OUTCOMES:
+    if data.task not in _OUTCOMES:
         return []
     rows = data.frame[data.frame["snapshot_at"] == data.validation_at]
     if "purchase__count_all" in rows:
-        rows = rows[rows["purchase__count_all"] > 0]  # leads hardly buy, whatever else is known
-    if "cancel__recency_days" in rows:  # nor does who has cancelled
+        rows = rows[rows["purchase__count_all"] > 0]  # leads rarely buy
+    if "cancel__recency_days" in rows:  # nor do customers who cancelled
         rows = rows[~(rows["cancel__recency_days"] <= rows["purchase__recency_days"])]
-    happened = (rows[OUTCOMES[data.task]] > 0).to_numpy(dtype=np.float64)
-    if min(happened.sum(), len(happened) - happened.sum()) < LEAST:
+    has_outcome = (rows[_OUTCOMES[data.task]] > 0).to_numpy(dtype=np.float64)
+    if min(has_outcome.sum(), len(has_outcome) - has_outcome.sum()) < MIN_OUTCOMES:
         return []
-    names = inference.model_columns(data.at_validation)
-    found = [Suspect(data.task, name, alone(rows[name], happened)) for name in names]
-    told = [suspect for suspect in found if suspect.auc >= TOO_WELL]
-    return sorted(told, key=lambda suspect: -suspect.auc)
+    columns = inference.model_columns(data.at_validation)
+    candidates = [
+        LeakSuspect(data.task, name, single_column_auc(rows[name], has_outcome)) for name in columns
+    ]
+    reported = [suspect for suspect in candidates if suspect.auc >= _SUSPECT_AUC]
+    return sorted(reported, key=lambda suspect: -suspect.auc)
 
 
-def alone(column: pd.Series, happened: Any) -> float:
-    """Area under the ROC curve of one column, the better of both directions; null is a value."""
+def single_column_auc(column: pd.Series, has_outcome: Any) -> float:
+    """AUC of one column in the better direction; nulls count as lowest or highest value."""
     values = column.to_numpy(dtype=np.float64)
-    there = np.isfinite(values)
-    lowest = values[there].min(initial=0.0) - 1.0
+    is_finite = np.isfinite(values)
+    lowest = values[is_finite].min(initial=0.0) - 1.0
     areas = []
-    for missing in (lowest, values[there].max(initial=0.0) + 1.0):
-        area = metrics.auc(happened, np.where(there, values, missing))
-        areas += [area, 1.0 - area]
+    for null_value in (lowest, values[is_finite].max(initial=0.0) + 1.0):
+        curve_area = metrics.auc(has_outcome, np.where(is_finite, values, null_value))
+        areas += [curve_area, 1.0 - curve_area]
     return max(areas)

@@ -1,21 +1,21 @@
-"""The back-test on one page: means over origins with intervals, groups, warnings."""
+"""Summary page of a back-test: means over origins with intervals, groups, warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from models.evaluation.means_over_origins import CalibrationChoice, Mean
+from models.evaluation.means_over_origins import CalibrationChoice, OriginMean
 from models.evaluation.task_metrics import DESCRIPTIVE
 from models.registry.backtest_gates import gates
 
-SHOWN = {
+PAGE_METRICS = {
     "stage": ("log_loss", "brier", "macro_f1"),
     "transition": ("log_loss", "integrated_brier", "top1_movers", "median_time_mae"),
     "churn": ("auc", "log_loss", "ece", "lift_10"),
     "clv": ("mae", "rmse", "bias_pct", "spearman", "gini", "top10", "coverage", "width_ratio"),
     "lead": ("auc", "lift_10", "log_loss", "ece"),
 }
-GROUPS = {
+_GROUP_METRICS = {
     "stage": ("log_loss", "brier"),
     "transition": ("log_loss", "top1_movers"),
     "churn": ("auc", "log_loss", "bias_pct"),
@@ -23,9 +23,9 @@ GROUPS = {
 }
 
 
-def page(
+def backtest_page(
     name: str,
-    means: Sequence[Mean],
+    means: Sequence[OriginMean],
     *,
     warnings: Iterable[str],
     skipped: Iterable[str],
@@ -36,92 +36,104 @@ def page(
     Parameters
     ----------
     name
-        Of the data set.
+        Name of the data set.
     means
-        From `models.evaluation.means_over_origins.means`.
+        From `models.evaluation.means_over_origins.origin_means`.
     warnings, skipped
-        Sentences: what was far off; what could not be tested.
+        Sentences about figures that were far off, and tests that were not possible.
     calibration
-        What the rule says of churn; None where churn was not tested.
+        Choice of the churn calibration map; None if churn was not tested.
     """
     lines = [
         f"# {name}: back-test",
         "",
-        "Every model was trained as of each origin on labels that had matured by then, and tested",
-        "on what came after. Behind a value stands its 95 % interval when customers are drawn",
-        "again; a baseline's second line is the served recipe minus the baseline on the same drawn",
-        "customers, **bold** where the interval leaves out zero. Biases are means of their sizes.",
+        "At each origin every model was trained on labels that had matured by then, and tested on",
+        "later outcomes. In parentheses: the 95 % interval from resampled customers. The second",
+        "line of a baseline is the served recipe minus the baseline on the same customers,",
+        "**bold** if the interval excludes zero. Biases are means of absolute values.",
         "",
     ]
-    for model, metrics in SHOWN.items():
+    for model, metrics in PAGE_METRICS.items():
         lines += _model(model, metrics, means)
     lines += _groups(means)
-    held = [gate.told for gate in gates(one.as_dict() for one in means)]
-    lines += ["## Generic gates", "", *(f"- {sentence}" for sentence in held), ""] if held else []
-    told = [*(f"- {each}" for each in warnings), *(f"- left out: {each}" for each in skipped)]
-    lines += ["## Warnings", "", *(told or ["None."]), ""]
+    gate_lines = [f"- {gate.sentence}" for gate in gates(average.as_dict() for average in means)]
+    lines += ["## Generic gates", "", *gate_lines, ""] if gate_lines else []
+    warning_lines = [f"- {warning}" for warning in warnings]
+    warning_lines += [f"- left out: {reason}" for reason in skipped]
+    lines += ["## Warnings", "", *(warning_lines or ["None."]), ""]
     if calibration is not None:
-        lines += ["## Calibration", "", f"{calibration.told}.", ""]
+        lines += ["## Calibration", "", f"{calibration.sentence}.", ""]
     return "\n".join(lines)
 
 
-def _model(model: str, metrics: Sequence[str], means: Sequence[Mean]) -> list[str]:
-    mine = [one for one in means if one.model == model and one.subset == "all"]
-    found = {(one.method, one.metric): one for one in mine}
-    shown = [metric for metric in metrics if ("champion", metric) in found]
+def _model(model: str, metrics: Sequence[str], means: Sequence[OriginMean]) -> list[str]:
+    model_means = [
+        origin_mean
+        for origin_mean in means
+        if origin_mean.model == model and origin_mean.subset == "all"
+    ]
+    mean_of = {(origin_mean.method, origin_mean.metric): origin_mean for origin_mean in model_means}
+    shown = [metric for metric in metrics if ("champion", metric) in mean_of]
     if not shown:
         return []
-    methods = list(dict.fromkeys(one.method for one in mine if one.metric in shown))
-    origins = max(one.origins for one in mine)
+    methods = list(
+        dict.fromkeys(
+            origin_mean.method for origin_mean in model_means if origin_mean.metric in shown
+        )
+    )
+    origins = max(origin_mean.origins for origin_mean in model_means)
     return [
-        f"## {model}, {mine[0].horizon_days} days, {origins} origin{'s' if origins > 1 else ''}",
+        f"## {model}, {model_means[0].horizon_days} days, "
+        f"{origins} origin{'s' if origins > 1 else ''}",
         "",
         "| method | " + " | ".join(shown) + " |",
         "|---" * (len(shown) + 1) + "|",
         *(
-            f"| {method} | " + " | ".join(_cell(found.get((method, m))) for m in shown) + " |"
+            f"| {method} | " + " | ".join(_cell(mean_of.get((method, m))) for m in shown) + " |"
             for method in methods
         ),
         "",
     ]
 
 
-def _cell(one: Mean | None) -> str:
-    if one is None:
+def _cell(origin_mean: OriginMean | None) -> str:
+    if origin_mean is None:
         return ""
-    text = said(one.value)
-    if one.low is not None and one.high is not None:
-        text += f" ({said(one.low)} to {said(one.high)})"
-    if one.difference is None or one.metric in DESCRIPTIVE:
+    text = _format_figure(origin_mean.value)
+    if origin_mean.low is not None and origin_mean.high is not None:
+        text += f" ({_format_figure(origin_mean.low)} to {_format_figure(origin_mean.high)})"
+    if origin_mean.difference is None or origin_mean.metric in DESCRIPTIVE:
         return text
-    difference = f"{one.difference:+.3g}"
-    if one.difference_low is not None and one.difference_high is not None:
-        difference += f" ({one.difference_low:+.3g} to {one.difference_high:+.3g})"
-        if one.difference_low > 0 or one.difference_high < 0:
+    difference = f"{origin_mean.difference:+.3g}"
+    if origin_mean.difference_low is not None and origin_mean.difference_high is not None:
+        difference += f" ({origin_mean.difference_low:+.3g} to {origin_mean.difference_high:+.3g})"
+        if origin_mean.difference_low > 0 or origin_mean.difference_high < 0:
             difference = f"**{difference}**"
     return f"{text}<br>{difference}"
 
 
-def _groups(means: Sequence[Mean]) -> list[str]:
+def _groups(means: Sequence[OriginMean]) -> list[str]:
     lines: list[str] = []
-    for model, metrics in GROUPS.items():
-        mine = [m for m in means if m.model == model and m.method == "champion"]
-        found = {(one.subset, one.metric): one for one in mine}
-        subsets = list(dict.fromkeys(one.subset for one in mine))
+    for model, metrics in _GROUP_METRICS.items():
+        model_means = [m for m in means if m.model == model and m.method == "champion"]
+        mean_of = {
+            (origin_mean.subset, origin_mean.metric): origin_mean for origin_mean in model_means
+        }
+        subsets = list(dict.fromkeys(origin_mean.subset for origin_mean in model_means))
         if len(subsets) < 2:
             continue
-        shown = [metric for metric in metrics if ("all", metric) in found]
+        shown = [metric for metric in metrics if ("all", metric) in mean_of]
         lines += [f"### {model}", "", "| group | " + " | ".join(shown) + " |"]
         lines += ["|---" * (len(shown) + 1) + "|"]
         for subset in subsets:
-            cells = [_cell(found.get((subset, metric))) for metric in shown]
+            cells = [_cell(mean_of.get((subset, metric))) for metric in shown]
             lines.append(f"| {subset} | " + " | ".join(cells) + " |")
         lines.append("")
     return ["## Groups of customers", "", *lines] if lines else []
 
 
-def said(value: float) -> str:
-    """A figure with as many digits as it deserves."""
+def _format_figure(value: float) -> str:
+    """Format a figure: four decimals below 1, fewer above."""
     if abs(value) < 1:
         return f"{value:.4f}"
     return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.1f}"

@@ -1,4 +1,4 @@
-"""Groups of a test population that figures are also told for."""
+"""Subsets of a test population with figures of their own."""
 
 from __future__ import annotations
 
@@ -12,52 +12,55 @@ from features.arrays import Array
 from features.config.tasks import Slice
 from features.errors import UserError
 
-NEW_DAYS = 30  # customers first seen so few days before the snapshot are new
-MOST_VALUES = 20  # slices that one declaration by value may make
-# Chosen by what came later: a total within them is no forecast that could be right or wrong.
+_NEW_DAYS = 30  # customers first seen at most so many days before the snapshot are new
+_MOST_VALUES = 20  # most slices of one declaration by value
+# Subsets selected by the outcome: a predicted total within them is not a forecast.
 BY_OUTCOME = ("movers",)
 
 
-def subsets(task: str, rows: pd.DataFrame, slices: Mapping[str, Slice]) -> dict[str, Array]:
-    """Masks of the groups by name, empty ones left out, and those that are everybody.
+def subset_masks(task: str, rows: pd.DataFrame, slices: Mapping[str, Slice]) -> dict[str, Array]:
+    """Row masks of the subsets by name; subsets of no or all rows are left out, except ``all``.
 
     Parameters
     ----------
     task
-        The task: movers are those who changed stage (transition), or whose true stage is not the
-        rule's (stage).
+        The task. Movers are customers who changed stage (transition), or whose true stage differs
+        from the rule's (stage).
     rows
         Labelled rows of the test population.
     slices
-        Declared ones (`backtest.slices`).
+        Slices declared in the config (`backtest.slices`).
 
     Raises
     ------
     UserError
-        Where a slice names a column that the features do not have.
+        If a slice names an unknown column, or has too many values.
     """
-    found = {}
+    masks = {}
     if "stage__days_to_lapse" in rows.columns:
-        found["rule_active"] = (rows["stage__days_to_lapse"] != 0).to_numpy()
+        masks["rule_active"] = (rows["stage__days_to_lapse"] != 0).to_numpy()
     if task == "transition":
-        found["movers"] = (rows["period"] > 0).to_numpy()
+        masks["movers"] = (rows["period"] > 0).to_numpy()
     if task == "stage":
-        found["movers"] = (rows["truth_code"] != rows["stage__code"]).to_numpy()
+        masks["movers"] = (rows["truth_code"] != rows["stage__code"]).to_numpy()
     if "tenure__days" in rows.columns:
-        found["new_customers"] = (rows["tenure__days"] <= NEW_DAYS).to_numpy()
+        masks["new_customers"] = (rows["tenure__days"] <= _NEW_DAYS).to_numpy()
     for name, declared in slices.items():
-        found |= _declared(name, declared, rows)
-    some = {name: mask for name, mask in found.items() if mask.any() and not mask.all()}
-    return {"all": np.ones(len(rows), dtype=bool), **some}
+        masks |= _declared(name, declared, rows)
+    proper_masks = {name: mask for name, mask in masks.items() if mask.any() and not mask.all()}
+    return {"all": np.ones(len(rows), dtype=bool), **proper_masks}
 
 
 def _declared(name: str, declared: Slice, rows: pd.DataFrame) -> dict[str, Array]:
     if declared.column not in rows.columns:
-        near = difflib.get_close_matches(declared.column, [str(c) for c in rows.columns], n=3)
+        similar_names = difflib.get_close_matches(
+            declared.column, [str(c) for c in rows.columns], n=3
+        )
+        similar_text = f", such as {', '.join(similar_names)}" if similar_names else ""
         raise UserError(
             f"backtest.slices.{name}.column",
             found=declared.column,
-            expected=f"a feature column{', such as ' + ', '.join(near) if near else ''}, or stage",
+            expected=f"a feature column{similar_text}, or stage",
             mend="`stagecast catalog` lists the columns",
         )
     column = rows[declared.column]
@@ -69,10 +72,10 @@ def _declared(name: str, declared: Slice, rows: pd.DataFrame) -> dict[str, Array
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         return {name: (values >= low) & (values < high)}
     values = column.dropna().unique()
-    if len(values) > MOST_VALUES:
+    if len(values) > _MOST_VALUES:
         raise UserError(
             f"backtest.slices.{name}",
             found=f"{len(values)} values of {declared.column}",
-            expected=f"at most {MOST_VALUES}, each a slice; or bounds: at_least, below",
+            expected=f"at most {_MOST_VALUES} values, one slice each; or bounds: at_least, below",
         )
     return {f"{name}={value}": (column == value).to_numpy() for value in sorted(values)}

@@ -1,4 +1,4 @@
-"""Which metrics tell how good a task's predictions are, and what each of them looks at."""
+"""The metrics of each task, and the arguments of each metric."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from features.arrays import Array
 from models.evaluation import metrics
 
-# The figure shown for each model, beside its plainest baseline.
+# Figures shown for each model beside its simplest baseline.
 HEADLINES = {
     "stage": ("log_loss", "brier"),
     "transition": ("log_loss", "integrated_brier", "top1_movers"),
@@ -20,9 +20,9 @@ HEADLINES = {
     "clv": ("mae", "rmse", "bias_pct", "gini", "coverage"),
     "lead": ("auc", "lift_10", "log_loss", "ece"),
 }
-Outputs = Mapping[str, Array]
+MethodOutputs = Mapping[str, Array]
 
-# Read beside the others; nobody is better for more or less of them.
+# Descriptive figures: higher is neither better nor worse.
 DESCRIPTIVE = frozenset(
     {
         "coverage",
@@ -40,114 +40,123 @@ HIGHER_IS_BETTER = frozenset(
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A metric and what it is computed from.
+class MetricCall:
+    """A metric with its arguments.
 
     Attributes
     ----------
     metric
-        Its name in figures.
-    of
-        The function of `models.evaluation.metrics`.
+        Name of the metric in figures.
+    function
+        Function of `models.evaluation.metrics`.
     arguments
-        Aligned row by row.
+        Arguments of the function, aligned row by row.
     """
 
     metric: str
-    of: Callable[..., float]
+    function: Callable[..., float]
     arguments: tuple[Any, ...]
 
     @property
     def value(self) -> float:
-        """The figure; NaN where it is not defined."""
-        return self.of(*self.arguments)
+        """Value of the metric; NaN if it is not defined."""
+        return self.function(*self.arguments)
 
 
-def measures(task: str, out: Outputs, rows: pd.DataFrame) -> list[Measure]:
-    """All measures of a task for one method's outputs on labelled rows."""
+def metric_calls(task: str, out: MethodOutputs, rows: pd.DataFrame) -> list[MetricCall]:
+    """All metrics of a task for one method's outputs on labelled rows."""
     return _MEASURES[task](out, rows)
 
 
-def _churn(out: Outputs, rows: pd.DataFrame) -> list[Measure]:
-    y, p = rows["no_purchase"].to_numpy(dtype=np.float64), out["p_churn"]
-    return _chance(y, p, rank=p)
+def _churn(out: MethodOutputs, rows: pd.DataFrame) -> list[MetricCall]:
+    target, probability = rows["no_purchase"].to_numpy(dtype=np.float64), out["p_churn"]
+    return _chance(target, probability, rank=probability)
 
 
-def _chance(y: Array, p: Array | None, *, rank: Array) -> list[Measure]:
-    """Of a yes or no with its probability; without one, of the ranking alone."""
-    found = []
-    if 0 < y.sum() < len(y):
-        found += [Measure("auc", metrics.auc, (y, rank))]
-        found += [Measure("lift_10", metrics.lift_10, (y, rank))]
-    if p is not None:
-        found += [
-            Measure("log_loss", metrics.log_loss, (y, p)),
-            Measure("brier", metrics.brier, (y, p)),
-            Measure("ece", metrics.ece, (y, p)),
-            Measure("bias_pct", metrics.bias_pct, (y, p)),
-            Measure("rate", metrics.mean, (p,)),
+def _chance(target: Array, probability: Array | None, *, rank: Array) -> list[MetricCall]:
+    """Binary metrics; only ranking metrics if there is no probability."""
+    calls = []
+    if 0 < target.sum() < len(target):
+        calls += [MetricCall("auc", metrics.auc, (target, rank))]
+        calls += [MetricCall("lift_10", metrics.lift_10, (target, rank))]
+    if probability is not None:
+        calls += [
+            MetricCall("log_loss", metrics.log_loss, (target, probability)),
+            MetricCall("brier", metrics.brier, (target, probability)),
+            MetricCall("ece", metrics.ece, (target, probability)),
+            MetricCall("bias_pct", metrics.bias_pct, (target, probability)),
+            MetricCall("rate", metrics.mean, (probability,)),
         ]
-    return found
+    return calls
 
 
-def lead_measures(out: Outputs, leads: pd.DataFrame) -> list[Measure]:
-    """All measures of one method's outputs (``p`` or ``rank``) on labelled leads."""
-    y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
-    p = out.get("p")
-    rank = out.get("rank", p)
-    return [] if rank is None or np.isnan(rank).any() else _chance(y, p, rank=rank)
+def lead_metric_calls(out: MethodOutputs, leads: pd.DataFrame) -> list[MetricCall]:
+    """All metrics of one method's outputs (``p`` or ``rank``) on labelled leads."""
+    target = (leads["orders"] > 0).to_numpy(dtype=np.float64)
+    probability = out.get("p")
+    rank = out.get("rank", probability)
+    return [] if rank is None or np.isnan(rank).any() else _chance(target, probability, rank=rank)
 
 
-def _clv(out: Outputs, rows: pd.DataFrame) -> list[Measure]:
-    y, p = rows["spend"].to_numpy(dtype=np.float64), out["clv"]
-    found = [Measure("mae", metrics.mae, (y, p)), Measure("rmse", metrics.rmse, (y, p))]
-    found += [Measure("rate", metrics.mean, (p,))]
-    if y.sum() > 0:
-        found += [
-            Measure("bias_pct", metrics.bias_pct, (y, p)),
-            Measure("spearman", metrics.spearman, (y, p)),
-            Measure("gini", metrics.gini, (y, p)),
-            Measure("top10", metrics.top10, (y, p)),
-            Measure("decile_error", metrics.decile_error, (y, p)),
+def _clv(out: MethodOutputs, rows: pd.DataFrame) -> list[MetricCall]:
+    target, prediction = rows["spend"].to_numpy(dtype=np.float64), out["clv"]
+    calls = [
+        MetricCall("mae", metrics.mae, (target, prediction)),
+        MetricCall("rmse", metrics.rmse, (target, prediction)),
+    ]
+    calls += [MetricCall("rate", metrics.mean, (prediction,))]
+    if target.sum() > 0:
+        calls += [
+            MetricCall("bias_pct", metrics.bias_pct, (target, prediction)),
+            MetricCall("spearman", metrics.spearman, (target, prediction)),
+            MetricCall("gini", metrics.gini, (target, prediction)),
+            MetricCall("top10", metrics.top10, (target, prediction)),
+            MetricCall("decile_error", metrics.decile_error, (target, prediction)),
         ]
     if "clv_low" in out:
-        ends = (y, out["clv_low"], out["clv_high"])
-        found += [Measure("coverage", metrics.coverage, ends)]
-        if y.sum() > 0:
-            found += [Measure("width_ratio", metrics.width_ratio, ends)]
-    return found
+        interval = (target, out["clv_low"], out["clv_high"])
+        calls += [MetricCall("coverage", metrics.coverage, interval)]
+        if target.sum() > 0:
+            calls += [MetricCall("width_ratio", metrics.width_ratio, interval)]
+    return calls
 
 
-def _stage(out: Outputs, rows: pd.DataFrame) -> list[Measure]:
-    truth, p = rows["truth_code"].to_numpy().astype(int), out["probabilities"]
-    said = out.get("code", p.argmax(axis=1))
+def _stage(out: MethodOutputs, rows: pd.DataFrame) -> list[MetricCall]:
+    target, probability = rows["truth_code"].to_numpy().astype(int), out["probabilities"]
+    predicted = out.get("code", probability.argmax(axis=1))
     return [
-        Measure("log_loss", metrics.multiclass_log_loss, (truth, p)),
-        Measure("brier", metrics.multiclass_brier, (truth, p)),
-        Measure("macro_f1", metrics.macro_f1, (truth, said)),
+        MetricCall("log_loss", metrics.multiclass_log_loss, (target, probability)),
+        MetricCall("brier", metrics.multiclass_brier, (target, probability)),
+        MetricCall("macro_f1", metrics.macro_f1, (target, predicted)),
     ]
 
 
-def _transition(out: Outputs, rows: pd.DataFrame) -> list[Measure]:
-    p, period = out["probabilities"], rows["period"].to_numpy().astype(int)
+def _transition(out: MethodOutputs, rows: pd.DataFrame) -> list[MetricCall]:
+    probability, period = out["probabilities"], rows["period"].to_numpy().astype(int)
     destination = rows["next_code"].to_numpy().astype(int)
-    truth = np.where(period > 0, destination, p.shape[1] - 1)
-    found = [
-        Measure("log_loss", metrics.multiclass_log_loss, (truth, p)),
-        Measure("brier", metrics.multiclass_brier, (truth, p)),
-        Measure("top1_movers", metrics.top1_movers, (p[:, :-1], destination, period)),
-        Measure("rate", metrics.mean, (1.0 - p[:, -1],)),
+    target = np.where(period > 0, destination, probability.shape[1] - 1)
+    calls = [
+        MetricCall("log_loss", metrics.multiclass_log_loss, (target, probability)),
+        MetricCall("brier", metrics.multiclass_brier, (target, probability)),
+        MetricCall("top1_movers", metrics.top1_movers, (probability[:, :-1], destination, period)),
+        MetricCall("rate", metrics.mean, (1.0 - probability[:, -1],)),
     ]
     if "cif" in out:
-        cif = np.swapaxes(out["cif"], 1, 2)  # rows x stages x periods -> rows x periods x stages
-        found += [
-            Measure("integrated_brier", metrics.integrated_brier, (cif, destination, period)),
-            Measure("median_time_mae", metrics.median_time_mae, (cif.sum(axis=2), period)),
+        incidences = np.swapaxes(
+            out["cif"], 1, 2
+        )  # rows x stages x periods -> rows x periods x stages
+        calls += [
+            MetricCall(
+                "integrated_brier", metrics.integrated_brier, (incidences, destination, period)
+            ),
+            MetricCall(
+                "median_time_mae", metrics.median_time_mae, (incidences.sum(axis=2), period)
+            ),
         ]
-    return found
+    return calls
 
 
-_MEASURES: dict[str, Callable[[Outputs, pd.DataFrame], list[Measure]]] = {
+_MEASURES: dict[str, Callable[[MethodOutputs, pd.DataFrame], list[MetricCall]]] = {
     "churn": _churn,
     "clv": _clv,
     "stage": _stage,

@@ -1,7 +1,7 @@
-"""Fits side by side, each worker a process of its own.
+"""Run fits in parallel worker processes.
 
-LightGBM keeps its number of threads for the whole process, so that two fits in one process can
-crash each other. A worker opens the stored tallies itself; only figures and parts travel.
+LightGBM has one thread count for the whole process, so two fits in one process can crash each
+other. Each worker opens the stored tallies itself; only figures and parts are transferred.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from features.config.config import Config
 from features.processes import watched
 from features.table.feature_store import Archive, open_archive
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-class Submit(Protocol):
-    """Hands ``function(archive, *arguments)`` to a worker."""
+class _Submit(Protocol):
+    """Submits ``function(archive, *arguments)`` to a worker."""
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Return at once; the result waits in the future."""
+        """Return a future of the result without waiting."""
 
 
-_archive: list[Archive] = []  # of this worker process; filled once, when it starts
+_archive: list[Archive] = []  # the archive of this worker process, opened when it starts
 
 
 def _open(output: Path, config: Config) -> None:
@@ -42,17 +42,17 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Workers started meanwhile get one thread for linear algebra.
+    """Limit workers that start in this context to one thread for linear algebra.
 
-    Theirs would otherwise wait for each other in tight loops: a small eigenvalue problem then takes
+    More threads than cores wait for each other in busy loops: a small eigenvalue problem then takes
     fifty times as long.
     """
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    previous = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             if value is None:
                 del os.environ[name]
             else:
@@ -60,21 +60,21 @@ def _one_thread_each() -> Iterator[None]:
 
 
 @contextmanager
-def workers(archive: Archive, count: int) -> Iterator[Submit]:
-    """A pool of worker processes on one archive.
+def worker_pool(archive: Archive, worker_count: int) -> Iterator[_Submit]:
+    """Open a pool of worker processes on one archive.
 
     Parameters
     ----------
     archive
-        What each worker opens for itself.
-    count
-        Worker processes; each fit should then use one thread.
+        Stored tallies and features; each worker opens its own copy.
+    worker_count
+        Number of worker processes; each fit should use one thread.
     """
     opened = (archive.folder.parent, archive.builder.config)
     with (
         _one_thread_each(),
         ProcessPoolExecutor(
-            count, mp_context=get_context("spawn"), initializer=_open, initargs=opened
+            worker_count, mp_context=get_context("spawn"), initializer=_open, initargs=opened
         ) as pool,
     ):
         yield lambda function, *arguments: pool.submit(_call, function, arguments)

@@ -14,7 +14,7 @@ from features.config.monitoring import Monitoring
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS
 from models import inference
-from models.evaluation.evaluate import CHAMPION
+from models.evaluation.evaluate import CHAMPION_METHOD
 from models.inference import Part
 from models.monitoring.drift import Distribution, distributions, drift
 from models.monitoring.findings import Finding, test_level
@@ -129,7 +129,7 @@ def reference_of(
         at_gate={
             f"{figure['model']}.{figure['metric']}": figure["value"]
             for figure in figures
-            if figure["method"] == CHAMPION
+            if figure["method"] == CHAMPION_METHOD
             and figure["subset"] == "all"
             and figure["value"] is not None
         },

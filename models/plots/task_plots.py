@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib import pyplot
 from matplotlib.figure import Figure as Plot
 
-from models.evaluation.evaluate import CHAMPION, Figure, Result
+from models.evaluation.evaluate import CHAMPION_METHOD, Evaluation, MetricFigure
 from models.inference import Part
 from models.plots import evaluation_plots
 
@@ -24,9 +24,9 @@ class Drawn:
     data: pd.DataFrame
 
 
-def task_figures(result: Result, stages: Sequence[str]) -> dict[str, Drawn]:
+def task_figures(result: Evaluation, stages: Sequence[str]) -> dict[str, Drawn]:
     """The plots of one task by name."""
-    rows, out = result.test.rows, result.outputs[CHAMPION]
+    rows, out = result.test.rows, result.outputs[CHAMPION_METHOD]
     if result.test.task == "churn":
         y, p = rows["no_purchase"].to_numpy(), out["p_churn"]
         return {
@@ -82,7 +82,7 @@ def save_figures(drawn: Mapping[str, Drawn], folder: Path) -> None:
         pyplot.close(each.figure)
 
 
-def figures_table(figures: Sequence[Figure]) -> pd.DataFrame:
+def figures_table(figures: Sequence[MetricFigure]) -> pd.DataFrame:
     """Figures as a table, one row each."""
     return pd.DataFrame([figure.as_dict() for figure in figures])
 

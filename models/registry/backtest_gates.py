@@ -43,7 +43,7 @@ class Gate:
     difference_high: float | None
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """The gate in a sentence."""
         sign = "holds" if self.passed else "FAILS"
         text = f"{self.model}: {self.name}: {sign}, {self.ours:.4g} against {self.limit:.4g}"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from features.calendar import day_date
 from features.table.feature_store import Archive
-from models.evaluation.evaluate import CHAMPION, Result
+from models.evaluation.evaluate import CHAMPION_METHOD, Evaluation
 from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
 from models.inference import Part
 from models.training import LearnedFrom
@@ -26,7 +26,7 @@ PREDICTS = {
 }
 
 
-def part_card(archive: Archive, result: Result, data: LearnedFrom, part: Part) -> str:
+def part_card(archive: Archive, result: Evaluation, data: LearnedFrom, part: Part) -> str:
     """Card of one registered model (Markdown); no customer appears in it."""
     config = archive.builder.config
     lines = [
@@ -58,7 +58,7 @@ def _predicts(archive: Archive, part: Part) -> str:
     return TRUTHS.get(truth, PREDICTS[part.name])
 
 
-def _lead_rows(result: Result) -> list[str]:
+def _lead_rows(result: Evaluation) -> list[str]:
     rows = _rows(result, "lead")
     if not rows:
         return []
@@ -67,16 +67,16 @@ def _lead_rows(result: Result) -> list[str]:
     return [told, "", *header, *rows, ""]
 
 
-def _rows(result: Result, model: str) -> list[str]:
+def _rows(result: Evaluation, model: str) -> list[str]:
     mine_only = [f for f in result.figures if f.model == model]
     figures = [f for f in mine_only if f.subset == "all" and f.value is not None]
-    mine = {f.metric: float(f.value or 0.0) for f in figures if f.method == CHAMPION}
+    mine = {f.metric: float(f.value or 0.0) for f in figures if f.method == CHAMPION_METHOD}
     rows = []
     for metric, value in mine.items():
         others = [
             (float(f.value or 0.0), f.method)
             for f in figures
-            if f.metric == metric and f.method != CHAMPION
+            if f.metric == metric and f.method != CHAMPION_METHOD
         ]
         best = _best(metric, others)
         rows.append(f"| {metric} | {value:.4f} | {best} |")
@@ -196,7 +196,7 @@ def _main_rows(figures: list[dict[str, Any]]) -> list[str]:
     found = {
         (row["model"], row["metric"]): row["value"]
         for row in figures
-        if row["method"] == CHAMPION and row["subset"] == "all" and row["value"] is not None
+        if row["method"] == CHAMPION_METHOD and row["subset"] == "all" and row["value"] is not None
     }
     return [
         f"| {model} | {metric} | {found[model, metric]:.4f} |"

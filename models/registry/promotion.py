@@ -21,7 +21,8 @@ from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
 from models.evaluation import metrics
-from models.evaluation.evaluate import Outputs, Test, delayed_test_set, predict
+from models.evaluation.evaluate import LabelledTestSet, delayed_test_set, predict_part
+from models.evaluation.task_metrics import MethodOutputs
 from models.inference import Array, Part
 from models.registry.comparison import Comparison as Comparison
 from models.registry.guardrails import guards, leaking
@@ -108,12 +109,12 @@ def definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:
     return {"stages": stages, "horizons": horizons}
 
 
-def loss(task: Task, part: Part, test: Test) -> tuple[Array, str]:
+def loss(task: Task, part: Part, test: LabelledTestSet) -> tuple[Array, str]:
     """Loss of every test row (its mean is the metric compared), and the metric's name."""
-    return _losses(task, predict(part, test.rows, test.everyone), test.rows)
+    return _losses(task, predict_part(part, test.rows, test.everyone), test.rows)
 
 
-def _losses(task: Task, out: Outputs, rows: pd.DataFrame) -> tuple[Array, str]:
+def _losses(task: Task, out: MethodOutputs, rows: pd.DataFrame) -> tuple[Array, str]:
     if task == "clv":
         return (rows["spend"].to_numpy() - out["clv"]) ** 2, "mean squared error"
     if task == "churn":
@@ -133,13 +134,13 @@ def delay(part: Part) -> int:
     return int(part.parameters.get("late_days", 0))
 
 
-def lead_loss(part: Part, test: Test) -> Array | None:
+def lead_loss(part: Part, test: LabelledTestSet) -> Array | None:
     """Log loss of every lead of a CLV test; None where too few bought, or the part knows none."""
     leads = test.leads
     if leads is None:
         return None
     y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
-    p = predict(part, leads, test.everyone)["p_first_purchase"]
+    p = predict_part(part, leads, test.everyone)["p_first_purchase"]
     few = not MIN_FIRST <= y.sum() <= len(y) - MIN_FIRST
     return None if few or np.isnan(p).any() else _log_losses(y, p)
 
@@ -163,13 +164,13 @@ def refused_at_once(archive: Archive, challenger: Mapping[str, Part]) -> str | N
         features = archive.features(at)
         if leaks := leaking(archive.builder, features, at):
             shown = ", ".join(leaks[:5])
-            return f"{len(leaks)} columns at the gate {day_date(at)} know what came later: {shown}"
+            return f"{len(leaks)} columns at the gate {day_date(at)} depend on later data: {shown}"
     for task in TASKS:
         try:
             test = delayed_test_set(
                 archive, task, archive.builder.gate(task), delay(challenger[task])
             )
-            predict(challenger[task], test.rows.head(1), test.everyone)
+            predict_part(challenger[task], test.rows.head(1), test.everyone)
         except (ValueError, KeyError) as error:
             return f"{task} asks for what no snapshot has: {error}"
     return None
@@ -189,11 +190,11 @@ def compare(
     for task in TASKS:
         gate = archive.builder.gate(task)
         test = delayed_test_set(archive, task, gate, delay(challenger[task]))
-        new_out = predict(challenger[task], test.rows, test.everyone)
+        new_out = predict_part(challenger[task], test.rows, test.everyone)
         # The labels are the same; each reads the inputs it would be served with.
         same = delayed_test_set(archive, task, gate, delay(champion[task]))
         try:
-            old_out = predict(champion[task], same.rows, same.everyone)
+            old_out = predict_part(champion[task], same.rows, same.everyone)
         except (ValueError, KeyError) as error:
             raise UnableChampionError(str(error)) from error
         rows = test.rows

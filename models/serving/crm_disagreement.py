@@ -13,7 +13,7 @@ from features.contracts import CUSTOMER
 from features.lifecycle.crm_stage_history import UNSTAGED
 from features.table.customer_profile import snapshot_stamp
 from features.table.feature_store import Archive
-from models.evaluation.evaluate import predict
+from models.evaluation.evaluate import predict_part
 from models.training import fit, training_set
 
 Array = np.ndarray[Any, Any]
@@ -69,7 +69,7 @@ def disagreement(archive: Archive, at: int, *, threads: int) -> Disagreement:
     data = training_set(archive, "stage", at)
     part = fit(data, builder.config, builder.taxonomy.names, threads=threads)
     rows = archive.inputs("stage", at)
-    p = predict(part, rows, rows)["probabilities"]
+    p = predict_part(part, rows, rows)["probabilities"]
     customers = rows[CUSTOMER].to_numpy(dtype=str)
     index = records.in_force(at, known_before=at)
     index = index[np.searchsorted(builder.history.customers, customers)]

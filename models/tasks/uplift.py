@@ -10,7 +10,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.evaluation.uplift_curves import ranked, weighted_effect
+from models.evaluation.uplift_curves import ranking_quality, weighted_effect
 from models.fitting.uplift_learner import Experiment, fit, out_of_fold
 from models.inference import Array, Part, model_columns
 
@@ -93,7 +93,9 @@ def fit_uplift(histories: Sequence[History], *, seed: int, threads: int = 1) -> 
     boosters: dict[str, lgb.Booster] = {}
     for history in histories:
         data = history.experiment
-        found = ranked(out_of_fold(data, seed=seed, threads=threads), data, seed=seed, draws=DRAWS)
+        found = ranking_quality(
+            out_of_fold(data, seed=seed, threads=threads), data, seed=seed, draws=DRAWS
+        )
         fitted = fit(data, seed=seed, threads=threads)
         codes, counts = np.unique(history.stage, return_counts=True)
         known = codes[counts >= COMMON * len(history.stage)]

@@ -26,7 +26,7 @@ from features.table.snapshot_builder import TASKS
 from flows.commands.result_tables import print_models
 from flows.workspace import Workspace
 from models.evaluation.backtest import refuse_leaks
-from models.evaluation.evaluate import delayed_test_set, predict
+from models.evaluation.evaluate import delayed_test_set, predict_part
 from models.inference import Part
 from models.registry import registry
 from models.registry.guardrails import guards, leaking
@@ -88,7 +88,7 @@ def test_a_worse_total_is_refused(archive: Archive, gated: Parts) -> None:
 def test_a_worse_slice_is_refused_though_the_mean_is_better(archive: Archive, gated: Parts) -> None:
     at, task = archive.builder.gate("churn"), "churn"
     test = delayed_test_set(archive, "churn", at, 0)
-    rows, out = test.rows, predict(gated[task], test.rows, test.everyone)
+    rows, out = test.rows, predict_part(gated[task], test.rows, test.everyone)
     biggest = int(rows["stage__code"].mode()[0])
     mine = (rows["stage__code"] == biggest).to_numpy()
     old = np.full(len(rows), 0.5)
@@ -115,13 +115,13 @@ def test_a_feature_that_knows_the_future_is_refused_and_named(
         leak = later.loc[features["customer_id"], "purchase__count_30d"].to_numpy()
         features.assign(purchase__count_30d=leak).to_parquet(path, index=False)
         told = refused_at_once(archive, gated)
-        with pytest.raises(UserError, match="know what came later: purchase__count_30d"):
+        with pytest.raises(UserError, match="depend on later data: purchase__count_30d"):
             refuse_leaks(archive, [gate])
     finally:
         path.write_bytes(kept)
     assert told is not None
     assert "purchase__count_30d" in told
-    assert "know what came later" in told
+    assert "depend on later data" in told
 
 
 def test_a_feature_that_no_snapshot_has_is_refused(archive: Archive, gated: Parts) -> None:

@@ -12,16 +12,16 @@ from features.errors import UserError
 from features.table.snapshot_builder import TASKS
 from flows.features import read_and_tally
 from flows.workspace import prepare
-from models.evaluation.backtest import Backtested, backtest_task, why_not
-from models.evaluation.means_over_origins import means
-from models.evaluation.warnings import concerns
+from models.evaluation.backtest import BacktestResult, backtest_task, reason_untestable
+from models.evaluation.means_over_origins import origin_means
+from models.evaluation.warnings import backtest_warnings
 from models.registry.backtest_gates import failed, gates
 from tests.strange_histories import HISTORIES, write
 
 pytestmark = pytest.mark.full
 
 
-def backtested(name: str, folder: Path) -> tuple[Backtested, dict[str, str]]:
+def backtested(name: str, folder: Path) -> tuple[BacktestResult, dict[str, str]]:
     """Every model at the latest origin that all labels allow, and what was refused, by model."""
     space = prepare(folder / "out", str(write(name, folder)), ())
     read_and_tally.fn(str(space.output))
@@ -30,7 +30,7 @@ def backtested(name: str, folder: Path) -> tuple[Backtested, dict[str, str]]:
     origin = builder.last_snapshot - max(builder.horizon(task) for task in TASKS)
     figures, refused = [], {}
     for task in TASKS:
-        reason = why_not(archive, task, origin)
+        reason = reason_untestable(archive, task, origin)
         if reason is not None:
             refused[task] = f"{day_date(origin)}: {reason}"
             continue
@@ -38,7 +38,7 @@ def backtested(name: str, folder: Path) -> tuple[Backtested, dict[str, str]]:
             figures += backtest_task(archive, task, origin).figures
         except UserError as error:
             refused[task] = str(error)
-    return Backtested(figures, [], None), refused
+    return BacktestResult(figures, [], None), refused
 
 
 @pytest.mark.parametrize("name", HISTORIES)
@@ -51,11 +51,11 @@ def test_a_result_or_a_clear_message(name: str, tmp_path: Path) -> None:
     assert np.isfinite(values).all()
     assert found.figures or len(refused) == len(TASKS)
     # On so few customers a gate may fail by chance; it must not fail surely.
-    for gate in failed(gates(one.as_dict() for one in means(found.figures))):
+    for gate in failed(gates(one.as_dict() for one in origin_means(found.figures))):
         if gate.difference_low is None:
-            told = concerns(figure.as_dict() for figure in found.figures)
-            assert any("the actual total" in sentence for sentence in told), gate.told
+            told = backtest_warnings(figure.as_dict() for figure in found.figures)
+            assert any("the actual total" in sentence for sentence in told), gate.sentence
             continue
         assert gate.difference_high is not None
         surely = gate.difference_high < 0 if gate.model == "churn" else gate.difference_low > 0
-        assert not surely, gate.told
+        assert not surely, gate.sentence

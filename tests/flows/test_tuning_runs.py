@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from flows.tuning import gate_gain, log_tuning
-from models.evaluation.evaluate import Figure, Result, Test
+from models.evaluation.evaluate import Evaluation, LabelledTestSet, MetricFigure
 from models.fit_and_test import Trained
 from models.fitting.tuning import Trial, Tuned
 from models.inference import Part
@@ -16,15 +16,15 @@ from models.registry import tracking
 from models.training import LearnedFrom
 
 
-def figure(value: float, *, subset: str = "all", method: str = "champion") -> Figure:
-    return Figure("stage", method, "2024-05-01", 28, subset, "log_loss", value, 100)
+def figure(value: float, *, subset: str = "all", method: str = "champion") -> MetricFigure:
+    return MetricFigure("stage", method, "2024-05-01", 28, subset, "log_loss", value, 100)
 
 
 def trained(tuned: Tuned | None) -> Trained:
     part, frame = Part("stage", {}), pd.DataFrame()
     day = pd.Timestamp("2024-04-01")
     figures = [figure(0.9, method="table"), figure(0.7, subset="movers"), figure(0.5)]
-    result = Result(Test("stage", 0, frame, frame, None), figures, {})
+    result = Evaluation(LabelledTestSet("stage", 0, frame, frame, None), figures, {})
     plain = (figure(0.53),) if tuned and tuned.settings else ()
     return Trained(part, part, result, LearnedFrom(1, 1, day, day, 0), (), tuned, plain)
 

@@ -10,8 +10,9 @@ import pytest
 
 from models.baselines.churn_baselines import one_snapshot_rfm
 from models.evaluation import metrics
-from models.evaluation.evaluate import Draws, Figure, Outputs, Test, figures_of
-from models.evaluation.warnings import concerns
+from models.evaluation.evaluate import Draws, LabelledTestSet, MetricFigure, metric_figures
+from models.evaluation.task_metrics import MethodOutputs
+from models.evaluation.warnings import backtest_warnings
 from models.inference import predict_churn
 from models.tasks.churn import fit_churn
 from tests.models.test_churn import (
@@ -38,7 +39,7 @@ def rows() -> pd.DataFrame:
     return feature_frame(history(), TEST_AT)
 
 
-def served(frame: pd.DataFrame, rows: pd.DataFrame) -> Outputs:
+def served(frame: pd.DataFrame, rows: pd.DataFrame) -> MethodOutputs:
     contexts = {at: context_of(part) for at, part in frame.groupby("snapshot_at")}
     part = fit_churn(
         frame, contexts, validation_at=DATES[-1], horizon_days=HORIZON, seed=1, recipe=QUICK
@@ -46,16 +47,16 @@ def served(frame: pd.DataFrame, rows: pd.DataFrame) -> Outputs:
     return predict_churn(part, rows, context_of(rows))
 
 
-def figures(rows: pd.DataFrame, outputs: dict[str, Outputs]) -> list[Figure]:
+def figures(rows: pd.DataFrame, outputs: dict[str, MethodOutputs]) -> list[MetricFigure]:
     draws = Draws(np.sort(rows["customer_id"].to_numpy()), seed=3)
-    return figures_of(Test("churn", DAY, rows, rows), outputs, HORIZON, draws=draws)
+    return metric_figures(LabelledTestSet("churn", DAY, rows, rows), outputs, HORIZON, draws=draws)
 
 
-def told(found: list[Figure]) -> list[str]:
-    return concerns(figure.as_dict() for figure in found)
+def told(found: list[MetricFigure]) -> list[str]:
+    return backtest_warnings(figure.as_dict() for figure in found)
 
 
-def one(found: list[Figure], method: str, metric: str) -> Figure:
+def one(found: list[MetricFigure], method: str, metric: str) -> MetricFigure:
     return next(f for f in found if (f.method, f.metric) == (method, metric))
 
 
@@ -107,7 +108,7 @@ def test_the_same_amount_for_everybody_ranks_nobody(amount: float) -> None:
         "btyd": {"clv": spend * random.lognormal(0, 0.3, 400)},
     }
     draws = Draws(ids, seed=0)
-    found = figures_of(Test("clv", DAY, rows, rows), outputs, HORIZON, draws=draws)
+    found = metric_figures(LabelledTestSet("clv", DAY, rows, rows), outputs, HORIZON, draws=draws)
     assert one(found, "champion", "gini").value == pytest.approx(0.0, abs=1e-9)
     assert one(found, "champion", "spearman").value is None
     # Nought for all has the smallest median error, and is betrayed by its total.

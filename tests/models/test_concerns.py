@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.evaluation.warnings import concerns
+from models.evaluation.warnings import backtest_warnings
 
 
 def record(model: str, method: str, metric: str, value: float | None) -> dict[str, Any]:
@@ -19,10 +19,10 @@ def record(model: str, method: str, metric: str, value: float | None) -> dict[st
 
 
 def test_all_well_says_nothing():
-    assert concerns([]) == []
+    assert backtest_warnings([]) == []
     good = [("clv", "bias_pct", -15.0), ("clv", "coverage", 0.7), ("churn", "bias_pct", 10.0)]
-    assert concerns([record(model, "champion", *rest) for model, *rest in good]) == []
-    assert concerns([record("clv", "champion", "coverage", None)]) == []
+    assert backtest_warnings([record(model, "champion", *rest) for model, *rest in good]) == []
+    assert backtest_warnings([record("clv", "champion", "coverage", None)]) == []
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_all_well_says_nothing():
     [(-25.0, "bought more than before"), (3.0, "correction learned from earlier dates")],
 )
 def test_a_total_far_off_is_told_with_its_cause(btyd, why):
-    (told,) = concerns(
+    (told,) = backtest_warnings(
         [record("clv", "champion", "bias_pct", -20.0), record("clv", "btyd", "bias_pct", btyd)]
     )
     assert "2021-06-01" in told
@@ -39,7 +39,7 @@ def test_a_total_far_off_is_told_with_its_cause(btyd, why):
 
 
 def test_interval_and_churn_rate_are_watched_too():
-    told = concerns(
+    told = backtest_warnings(
         [
             record("clv", "champion", "coverage", 0.55),
             record("churn", "champion", "bias_pct", 30.0),
@@ -63,19 +63,19 @@ def rates(actual: float, *, low: float, high: float) -> list[dict[str, Any]]:
 
 
 def test_a_base_rate_that_drifts_is_told_with_the_figures():
-    (told,) = concerns(rates(0.20, low=0.17, high=0.23))
+    (told,) = backtest_warnings(rates(0.20, low=0.17, high=0.23))
     for figure_said in ("20.0% left", "12.0%", "9.0% to 15.0%", "11.8%", "2021-06-01"):
         assert figure_said in told
-    assert concerns(rates(0.14, low=0.11, high=0.17)) == []  # 17 % more, and within chance
-    assert concerns(rates(0.13, low=0.121, high=0.14)) == []  # beyond chance, and 8 % more
+    assert backtest_warnings(rates(0.14, low=0.11, high=0.17)) == []  # 17 % more, and within chance
+    assert backtest_warnings(rates(0.13, low=0.121, high=0.14)) == []  # beyond chance, and 8 % more
 
 
 def test_a_miss_of_the_model_is_not_put_on_the_base_rate():
     steady = rates(0.12, low=0.10, high=0.14)
-    (told,) = concerns([*steady, figure("bias_pct", 40.0)])
-    assert "had about the rate that came" in told
+    (told,) = backtest_warnings([*steady, figure("bias_pct", 40.0)])
+    assert "had about the actual rate" in told
     moved = rates(0.20, low=0.17, high=0.23)
-    told_too = concerns([*moved, figure("bias_pct", -41.0)])
+    told_too = backtest_warnings([*moved, figure("bias_pct", -41.0)])
     assert "the base rate moved" in told_too[0]
     assert "drifts" in told_too[1]
 
@@ -84,10 +84,10 @@ def test_mean_coverage_over_dates_has_a_rule_of_its_own():
     def at(date: str, share: float) -> dict[str, Any]:
         return record("clv", "champion", "coverage", share) | {"snapshot_at": date}
 
-    assert concerns([at("2021-06-01", 0.74), at("2021-07-01", 0.77)]) == []
-    (told,) = concerns([at("2021-06-01", 0.71), at("2021-07-01", 0.72)])
+    assert backtest_warnings([at("2021-06-01", 0.74), at("2021-07-01", 0.77)]) == []
+    (told,) = backtest_warnings([at("2021-06-01", 0.71), at("2021-07-01", 0.72)])
     assert "72%" in told
-    (told,) = concerns([at("2021-06-01", 0.89), at("2021-07-01", 0.88)])
+    (told,) = backtest_warnings([at("2021-06-01", 0.89), at("2021-07-01", 0.88)])
     assert "88%" in told
 
 
@@ -103,7 +103,7 @@ def test_mean_coverage_over_dates_has_a_rule_of_its_own():
 )
 def test_a_slice_far_off_is_told(change: dict[str, Any], warned: bool):
     group = figure("bias_pct", 40.0, subset="new_customers", low=20.0, high=60.0)
-    told = concerns([figure("bias_pct", 2.0), group | change])
+    told = backtest_warnings([figure("bias_pct", 2.0), group | change])
     assert bool(told) == warned
     if warned:
         assert "new_customers" in told[0]
@@ -112,14 +112,14 @@ def test_a_slice_far_off_is_told(change: dict[str, Any], warned: bool):
 
 def test_a_slice_that_shares_the_miss_of_all_is_not_told_again():
     group = figure("bias_pct", 40.0, subset="new_customers", low=20.0, high=60.0)
-    told = concerns([figure("bias_pct", 35.0), group])
+    told = backtest_warnings([figure("bias_pct", 35.0), group])
     assert [("new_customers" in each) for each in told] == [False]
 
 
 def test_a_slice_where_the_baseline_wins_is_told():
     own = figure("log_loss", 0.50, subset="big")
     base = own | {"method": "rfm", "value": 0.40, "difference_low": 0.02}
-    (told,) = concerns([own, base])
+    (told,) = backtest_warnings([own, base])
     assert "0.5 against 0.4" in told
-    assert concerns([own, base | {"difference_low": -0.01}]) == []
-    assert concerns([own, base | {"value": 0.495}]) == []
+    assert backtest_warnings([own, base | {"difference_low": -0.01}]) == []
+    assert backtest_warnings([own, base | {"value": 0.495}]) == []

@@ -33,7 +33,7 @@ def test_a_gate_compares_with_its_baseline(
         )
         assert [gate.passed for gate in found] == [passed]
         assert len(failed(found)) == (not passed)
-        assert ("FAILS" in found[0].told) == (not passed)
+        assert ("FAILS" in found[0].sentence) == (not passed)
 
 
 def test_the_total_of_clv_and_the_interval_of_a_gate_are_told() -> None:
@@ -41,7 +41,7 @@ def test_the_total_of_clv_and_the_interval_of_a_gate_are_told() -> None:
     found = gates([mean("clv", "champion", "rmse", 29.0), base,
                    mean("clv", "champion", "bias_pct", 16.0)])  # fmt: skip
     assert [gate.passed for gate in found] == [True, False]
-    assert "-2 to +1" in found[0].told
+    assert "-2 to +1" in found[0].sentence
 
 
 def test_groups_and_models_that_were_not_tested_are_not_asked() -> None:

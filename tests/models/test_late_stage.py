@@ -12,7 +12,7 @@ from features.aggregates.daily_aggregates import tally
 from features.config.config import load
 from features.table.feature_store import Archive, store
 from models import inference
-from models.evaluation.evaluate import predict
+from models.evaluation.evaluate import predict_part
 from models.inference import Part
 from models.registry import registry
 from models.registry.promotion import definitions, recipe_hash
@@ -50,7 +50,7 @@ def test_the_scorer_predicts_from_what_was_known_days_before(archive: Archive, p
     at = archive.builder.last_snapshot
     assert late_days_of({"stage": part}) == 10
     rows, late = scored(archive, part), archive.inputs("stage", at)
-    p = predict(part, late, late)["probabilities"]
+    p = predict_part(part, late, late)["probabilities"]
     np.testing.assert_allclose(rows["stage_confidence"], p.max(axis=1), atol=1e-12)
     # The stage itself is a fact of today.
     today = archive.features(at)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.baselines.lead_points import weighed
 from models.evaluation import metrics
-from models.evaluation.evaluate import Test, predict
+from models.evaluation.evaluate import LabelledTestSet, predict_part
 from models.explaining.lead_reasons import Events, contributions, ranked, reasons
 from models.inference import Part, clv_first_purchase, lead_columns
 from models.registry.promotion import lead_loss
@@ -180,10 +180,10 @@ def test_leads_are_measured_and_compared_where_enough_of_them_bought() -> None:
     )
     leads = leads_of(test).assign(points=0.0)
     y = (leads["orders"] > 0).to_numpy(float)
-    p = predict(found, leads, test)["p_first_purchase"]
-    losses = lead_loss(found, Test("clv", 0, test, test, leads))
+    p = predict_part(found, leads, test)["p_first_purchase"]
+    losses = lead_loss(found, LabelledTestSet("clv", 0, test, test, leads))
     assert losses is not None
     assert losses.mean() == pytest.approx(metrics.log_loss(y, p))
-    few = Test("clv", 0, test, test, leads.head(20))
+    few = LabelledTestSet("clv", 0, test, test, leads.head(20))
     assert lead_loss(found, few) is None
-    assert lead_loss(found, Test("clv", 0, test, test)) is None
+    assert lead_loss(found, LabelledTestSet("clv", 0, test, test)) is None

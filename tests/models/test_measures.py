@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from models.evaluation import metrics
-from models.evaluation.task_metrics import Outputs, lead_measures, measures
+from models.evaluation.task_metrics import MethodOutputs, lead_metric_calls, metric_calls
 
 RNG = np.random.default_rng(4)
 N = 60
@@ -17,8 +17,8 @@ SPEND = np.where(RNG.random(N) < 0.4, 0.0, RNG.gamma(2.0, 30.0, N))
 CLV = SPEND * RNG.lognormal(0.0, 0.5, N) + 5.0
 
 
-def values(task: str, out: Outputs, rows: pd.DataFrame) -> dict[str, float]:
-    return {measure.metric: measure.value for measure in measures(task, out, rows)}
+def values(task: str, out: MethodOutputs, rows: pd.DataFrame) -> dict[str, float]:
+    return {measure.metric: measure.value for measure in metric_calls(task, out, rows)}
 
 
 def test_churn() -> None:
@@ -43,15 +43,15 @@ def test_one_class_has_no_ranking(y: np.ndarray) -> None:
 
 def test_leads_by_probability_or_by_rank_alone() -> None:
     leads = pd.DataFrame({"orders": 2 * BOUGHT})
-    both = {m.metric: m.value for m in lead_measures({"p": CHANCE, "rank": -CHANCE}, leads)}
+    both = {m.metric: m.value for m in lead_metric_calls({"p": CHANCE, "rank": -CHANCE}, leads)}
     assert both["auc"] == metrics.auc(BOUGHT, -CHANCE)
     assert both["log_loss"] == metrics.log_loss(BOUGHT, CHANCE)
-    alone = {m.metric: m.value for m in lead_measures({"p": CHANCE}, leads)}
+    alone = {m.metric: m.value for m in lead_metric_calls({"p": CHANCE}, leads)}
     assert alone["auc"] == metrics.auc(BOUGHT, CHANCE)
-    ranked = {m.metric: m.value for m in lead_measures({"rank": CHANCE}, leads)}
+    ranked = {m.metric: m.value for m in lead_metric_calls({"rank": CHANCE}, leads)}
     assert ranked == {key: alone[key] for key in ("auc", "lift_10")}
-    assert lead_measures({}, leads) == []
-    assert lead_measures({"rank": np.r_[CHANCE[:-1], np.nan]}, leads) == []
+    assert lead_metric_calls({}, leads) == []
+    assert lead_metric_calls({"rank": np.r_[CHANCE[:-1], np.nan]}, leads) == []
 
 
 def test_clv() -> None:

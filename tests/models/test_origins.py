@@ -13,17 +13,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from features.errors import UserError
 from models.evaluation import origin_page
 from models.evaluation.backtest import require_earned_calibration
-from models.evaluation.evaluate import Figure, compared, ends
-from models.evaluation.means_over_origins import Chances, calibration_choice, means
+from models.evaluation.evaluate import MetricFigure, _with_difference, interval_ends
+from models.evaluation.means_over_origins import ChurnForecasts, calibration_choice, origin_means
 from models.plots import origin_plots
 
 DATES = ("2021-03-01", "2021-06-01")
 
 
-def figure(method: str, metric: str, date: str, value: float | None, spread: float = 0.1) -> Figure:
+def figure(
+    method: str, metric: str, date: str, value: float | None, spread: float = 0.1
+) -> MetricFigure:
     sample = None if value is None else value + spread * np.linspace(-1, 1, 201)
-    low, high = ends(sample)
-    return Figure("churn", method, date, 60, "all", metric, value, 500, low, high, sample=sample)
+    low, high = interval_ends(sample)
+    return MetricFigure(
+        "churn", method, date, 60, "all", metric, value, 500, low, high, sample=sample
+    )
 
 
 def test_the_mean_over_dates_draws_the_same_customers_at_each() -> None:
@@ -34,7 +38,7 @@ def test_the_mean_over_dates_draws_the_same_customers_at_each() -> None:
     base = [
         figure("rfm", "auc", date, value) for date, value in zip(DATES, (0.6, 0.75), strict=True)
     ]
-    champion, rfm = means([*own, *base])
+    champion, rfm = origin_means([*own, *base])
     assert (champion.value, champion.origins) == (pytest.approx(0.75), 2)
     # Errors of the same sign at both dates do not cancel.
     assert champion.high - champion.low == pytest.approx(own[0].high - own[0].low)
@@ -44,7 +48,7 @@ def test_the_mean_over_dates_draws_the_same_customers_at_each() -> None:
 
 
 def test_biases_of_opposite_sign_do_not_cancel_and_a_gap_is_left_out() -> None:
-    found = means(
+    found = origin_means(
         [
             figure("champion", "bias_pct", DATES[0], -20.0),
             figure("champion", "bias_pct", DATES[1], 10.0),
@@ -63,13 +67,13 @@ def test_a_difference_is_of_the_dates_that_both_have() -> None:
         figure("champion", "auc", date, value)
         for date, value in zip(DATES, (0.9, 0.8), strict=True)
     ]
-    (_, rfm) = means([*own, figure("rfm", "auc", DATES[1], 0.75)])
+    (_, rfm) = origin_means([*own, figure("rfm", "auc", DATES[1], 0.75)])
     assert rfm.difference == pytest.approx(0.05)
 
 
 def test_a_bias_is_compared_by_its_size() -> None:
     own = figure("champion", "bias_pct", DATES[0], -10.0)
-    told = compared(figure("rfm", "bias_pct", DATES[0], 4.0), own)
+    told = _with_difference(figure("rfm", "bias_pct", DATES[0], 4.0), own)
     assert told.difference == pytest.approx(6.0)
     assert told.difference_low is not None
     assert told.difference_low > 0
@@ -77,15 +81,15 @@ def test_a_bias_is_compared_by_its_size() -> None:
 
 def test_what_most_draws_leave_undefined_has_no_interval() -> None:
     half = np.where(np.arange(100) < 50, np.nan, 1.0)
-    assert ends(half) == (None, None)
-    assert ends(np.where(np.arange(100) < 49, np.nan, 1.0)) == (1.0, 1.0)
+    assert interval_ends(half) == (None, None)
+    assert interval_ends(np.where(np.arange(100) < 49, np.nan, 1.0)) == (1.0, 1.0)
 
 
-def origin(at: int, shift: float, seed: int = 0) -> Chances:
+def origin(at: int, shift: float, seed: int = 0) -> ChurnForecasts:
     random = np.random.default_rng(seed + at)
     p = random.uniform(0.05, 0.6, 3000)
     y = (random.random(3000) < 1 / (1 + np.exp(-(np.log(p / (1 - p)) + shift)))).astype(float)
-    return Chances(at, y, p)
+    return ChurnForecasts(at, y, p)
 
 
 def test_a_map_is_adopted_only_where_it_won_at_three_later_origins() -> None:
@@ -95,7 +99,7 @@ def test_a_map_is_adopted_only_where_it_won_at_three_later_origins() -> None:
     assert choice.kind in ("platt", "beta", "isotonic")
     assert choice.wins["platt"] == 4
     assert calibration_choice(always[:4], matures_after=60).kind == "raw"
-    assert "raw" in calibration_choice(always[:2], matures_after=60).told
+    assert "raw" in calibration_choice(always[:2], matures_after=60).sentence
 
 
 def test_a_map_sees_only_labels_that_had_matured() -> None:
@@ -149,8 +153,8 @@ def test_base_rates_are_drawn_from_what_came_was_known_and_was_said() -> None:
 def test_the_page_shows_sure_differences_bold_and_every_warning() -> None:
     own = [figure("champion", "auc", date, 0.8, 0.01) for date in DATES]
     base = [figure("rfm", "auc", date, 0.7, 0.01) for date in DATES]
-    text = origin_page.page(
-        "shop", means([*own, *base]), warnings=["beware"], skipped=["late"], calibration=None
+    text = origin_page.backtest_page(
+        "shop", origin_means([*own, *base]), warnings=["beware"], skipped=["late"], calibration=None
     )
     assert "## churn, 60 days, 2 origins" in text
     assert "**+0.1 (+0.1 to +0.1)**" in text

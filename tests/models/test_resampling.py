@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation import metrics
-from models.evaluation.customer_bootstrap import ON_DRAWS, customer_draws, drawn
+from models.evaluation.customer_bootstrap import METRICS_ON_DRAWS, customer_draws, metric_draws
 
 ROWS, CLASSES, PERIODS = 90, 3, 4
 
@@ -58,7 +58,7 @@ ARGUMENTS: dict[Callable[..., float], Callable[[np.random.Generator], tuple[Any,
 
 
 def test_every_metric_on_draws_is_tested_here() -> None:
-    assert set(ARGUMENTS) == set(ON_DRAWS)
+    assert set(ARGUMENTS) == set(METRICS_ON_DRAWS)
 
 
 @pytest.mark.parametrize("metric", ARGUMENTS, ids=lambda metric: metric.__name__)
@@ -70,7 +70,7 @@ def test_a_draw_is_worth_the_rows_repeated(
     random = np.random.default_rng(seed)
     arguments = ARGUMENTS[metric](random)
     counts = random.poisson(1.0, (3, ROWS)) + all_drawn
-    for found, draw in zip(drawn(metric, counts, *arguments), counts, strict=True):
+    for found, draw in zip(metric_draws(metric, counts, *arguments), counts, strict=True):
         taken = np.repeat(np.arange(ROWS), draw)
         expected = metric(*(each[taken] for each in arguments))
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True)
@@ -80,9 +80,9 @@ def test_what_is_not_defined_on_a_draw_is_not_a_number() -> None:
     counts = np.array([[2, 0, 1], [0, 0, 0]])
     y, p = np.array([0.0, 1.0, 0.0]), np.array([0.1, 0.5, 0.3])
     for metric in (metrics.auc, metrics.gini, metrics.lift_10):
-        assert np.isnan(drawn(metric, counts, y, p)).all(), metric
+        assert np.isnan(metric_draws(metric, counts, y, p)).all(), metric
     for metric in (metrics.log_loss, metrics.ece, metrics.spearman, metrics.decile_error):
-        assert np.isnan(drawn(metric, counts, y, p)[1]), metric
+        assert np.isnan(metric_draws(metric, counts, y, p)[1]), metric
 
 
 def test_the_same_customers_are_drawn_at_every_date_and_in_chunks() -> None:
@@ -100,13 +100,13 @@ def test_many_rows_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1)
     y, p = chances(random)
     counts = random.poisson(1.0, (7, ROWS))
-    whole = drawn(metrics.auc, counts, y, p)
-    monkeypatch.setattr("models.evaluation.customer_bootstrap.AT_ONCE", 2 * ROWS)
-    np.testing.assert_array_equal(drawn(metrics.auc, counts, y, p), whole)
+    whole = metric_draws(metrics.auc, counts, y, p)
+    monkeypatch.setattr("models.evaluation.customer_bootstrap.CELLS_AT_ONCE", 2 * ROWS)
+    np.testing.assert_array_equal(metric_draws(metrics.auc, counts, y, p), whole)
 
 
 def test_the_interval_of_a_mean_is_the_textbook_one() -> None:
     values = np.random.default_rng(0).normal(3.0, 2.0, 2_000)
     ids = np.arange(2_000)
-    draws = drawn(metrics.mean, customer_draws(ids, ids, seed=1, repeats=600), values)
+    draws = metric_draws(metrics.mean, customer_draws(ids, ids, seed=1, repeats=600), values)
     assert draws.std() == pytest.approx(values.std() / np.sqrt(2_000), rel=0.1)

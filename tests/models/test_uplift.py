@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation.uplift_curves import compared, ranked, share_better, true_qini
+from models.evaluation.uplift_curves import (
+    compare_rankings,
+    ranking_quality,
+    share_better,
+    true_qini,
+)
 from models.fitting import uplift_learner
 from models.fitting.uplift_learner import Experiment, encoded, fit, folds
 from models.inference import Part, uplift_effect
@@ -38,7 +43,7 @@ def test_the_model_finds_whom_the_message_moves_and_risk_does_not() -> None:
     assert true_qini(found, true) > 0.7 * best
     assert abs(true_qini(test.covariates["risk"].to_numpy(), true)) < 0.1 * best
     rankings = {"uplift": found, "risk": test.covariates["risk"].to_numpy()}
-    seen = compared(rankings, test, seed=4, draws=50)
+    seen = compare_rankings(rankings, test, seed=4, draws=50)
     assert seen["uplift"].low > 0
     assert seen["uplift"].qini > seen["risk"].qini
     assert seen["random"].low < 0 < seen["random"].high
@@ -65,7 +70,7 @@ def test_the_stored_model_predicts_the_same_row_by_row(tmp_path: Path) -> None:
 
 def test_the_gain_of_everyone_is_the_mean_effect() -> None:
     data, _ = experiment(5000, 9)
-    found = ranked(data.covariates["noise"].to_numpy(), data, seed=1, draws=10)
+    found = ranking_quality(data.covariates["noise"].to_numpy(), data, seed=1, draws=10)
     arm = data.treatment > 0.5
     naive = data.outcome[arm].mean() - data.outcome[~arm].mean()
     assert found.curve.gain[-1] == pytest.approx(naive, abs=0.002)

@@ -11,7 +11,7 @@ from features.aggregates.daily_aggregates import tally
 from features.config.config import load
 from features.errors import UserError
 from features.table.feature_store import Archive, store
-from models.evaluation.workers import workers
+from models.evaluation.workers import worker_pool
 from tests.flows.shop import write_shop
 
 
@@ -31,7 +31,7 @@ def refuse(archive: Archive) -> None:
 
 
 def test_workers_see_the_same_customers_in_processes_of_their_own(archive: Archive) -> None:
-    with workers(archive, 2) as submit:
+    with worker_pool(archive, 2) as submit:
         futures = [submit(customers_and_process, 0) for _ in range(6)]
         found = [future.result() for future in futures]
     assert {count for count, _ in found} == {len(archive.features(archive.builder.last_snapshot))}
@@ -39,6 +39,6 @@ def test_workers_see_the_same_customers_in_processes_of_their_own(archive: Archi
 
 
 def test_a_user_error_arrives_whole(archive: Archive) -> None:
-    with workers(archive, 1) as submit, pytest.raises(UserError) as error:
+    with worker_pool(archive, 1) as submit, pytest.raises(UserError) as error:
         submit(refuse).result()
     assert str(error.value) == "here: found shop\n  expected: that\n  to mend:  so"
