@@ -45,7 +45,8 @@ from features.history.calendar import day_date
 from features.progress import Told, unheard
 from features.sources.duckdb_connection import connect
 from features.sources.erasure_list import NOBODY, Erased
-from features.sources.events import ATTRIBUTE, read_identities, read_source, staged_name
+from features.sources.events import ATTRIBUTE, read_source, staged_name
+from features.sources.identity_links import read_identities
 from features.sources.incremental import Then, open_earlier
 from features.sources.quarantine import ReadReport, summed
 

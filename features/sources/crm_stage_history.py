@@ -14,14 +14,21 @@ import pyarrow.parquet as pq
 
 from features.config.config import Config
 from features.config.crm_stages import StageHistory
-from features.errors import UserError
+from features.errors import Problems, UserError
 from features.history.calendar import day_date
 from features.history.day_rows import Array
 from features.lifecycle.taxonomy import Taxonomy
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.events import connect, joined, reading, standardise
 from features.sources.files import describe, require
-from features.sources.quarantine import NO_CUSTOMER, ReadReport, refuse_if_too_bad
+from features.sources.quarantine import (
+    NO_CUSTOMER,
+    ROUNDED,
+    ReadReport,
+    refuse_if_rounded,
+    refuse_if_too_bad,
+)
+from features.storage.check_sums import note_sums, refuse_changed
 
 BLOCK = "stage_history"
 UNSTAGED = -1
@@ -47,7 +54,9 @@ def declared(config: Config) -> StageHistory:
     return config.stage_history
 
 
-def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.Table, ReadReport]:
+def read_records(
+    config: Config, *, latest: int, quarantine: Path | None
+) -> tuple[pa.Table, ReadReport]:
     """The stage records of a config; bad rows are set aside with their reason.
 
     Parameters
@@ -57,7 +66,7 @@ def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.T
     latest
         Day number after which no record can be genuine.
     quarantine
-        Folder for the rows set aside: ``stage_history.parquet``.
+        Folder for the rows set aside: ``stage_history.parquet``; None: they are only counted.
 
     Returns
     -------
@@ -87,20 +96,29 @@ def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.T
         reason = _reasons(rows, latest)
         bad = reason.notna().to_numpy()
         report = ReadReport(name, rows.num_rows, dict(Counter(reason[bad])))
-        aside = quarantine / f"{BLOCK}.parquet"
-        if report.bad:
-            quarantine.mkdir(parents=True, exist_ok=True)
+        refuse_if_rounded(report)
+        aside = None if quarantine is None else quarantine / f"{BLOCK}.parquet"
+        if report.bad and aside is not None:
+            aside.parent.mkdir(parents=True, exist_ok=True)
             told = rows.append_column("reason", pa.array(reason, pa.string()))
             pq.write_table(told.filter(pa.array(bad)), aside)
         refuse_if_too_bad(report, config, aside)
     except UserError as error:
-        where = error.where.replace("sources:", f"{BLOCK}:", 1)
-        raise UserError(
-            where, found=error.found, expected=error.expected, mend=error.mend
-        ) from error
+        raise _of_the_block(error) from error
     good = rows.filter(pa.array(~bad)).select(_COLUMNS)
     stage_records(good, block, load_taxonomy(config), np.zeros(0, dtype=str))  # refused at once
     return good, report
+
+
+def _of_the_block(error: UserError) -> UserError:
+    """The same problems, named after the config's block."""
+    problems = Problems()
+    for single in error.problems:
+        where = single.where.replace("sources:", f"{BLOCK}:", 1)
+        problems.add(
+            UserError(where, found=single.found, expected=single.expected, mend=single.mend)
+        )
+    return problems.joined()
 
 
 def _rows(block: StageHistory, config: Config, name: str) -> pa.Table:
@@ -109,7 +127,7 @@ def _rows(block: StageHistory, config: Config, name: str) -> pa.Table:
         table = joined(connection, source)
         require(table, block.columns.stage, f"sources: {name}: columns.stage")
         found = standardise(table, source, config)
-        told = ["occurred_at_text", "known_at_text", "known_missing"]
+        told = ["occurred_at_text", "known_at_text", "known_missing", "rounded"]
         return found.rename(stage="event_type")[[*_COLUMNS, *told]].to_pyarrow()
 
 
@@ -117,6 +135,7 @@ def _reasons(table: pa.Table, latest: int) -> pd.Series:
     """Why a record cannot be used, null where it can."""
     rows, last = table.drop_columns(["at"]).to_pandas(), day_date(latest)
     cases = [
+        (rows["rounded"].notna(), ROUNDED + rows["rounded"]),
         (rows["customer_id"].isna(), NO_CUSTOMER),
         (rows["stage"].isna(), "stage is empty"),
         (rows["day"].isna(), "occurred_at is not a readable date or time"),
@@ -126,7 +145,7 @@ def _reasons(table: pa.Table, latest: int) -> pd.Series:
     ]
     reason = pd.Series([None] * len(rows), index=rows.index, dtype=object)
     for holds, said in reversed(cases):
-        reason[holds.fillna(False).to_numpy(dtype=bool)] = said
+        reason = reason.mask(holds.fillna(False).astype(bool), said)
     return reason
 
 
@@ -239,8 +258,12 @@ def _codes(recorded: pd.Series, block: StageHistory, taxonomy: Taxonomy) -> Arra
 def write_records(table: pa.Table, file: Path) -> None:
     """Keep records beside the tallies."""
     pq.write_table(table, file)
+    note_sums(file)
 
 
 def stored_records(file: Path) -> pa.Table | None:
     """What `write_records` kept; None where nothing was."""
-    return pq.read_table(file) if file.is_file() else None
+    if not file.is_file():
+        return None
+    refuse_changed(file)
+    return pq.read_table(file)
