@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 import pandas as pd
 
+from campaigns.addresses import Addresses
 from campaigns.customer_context import Circumstances, asked_of_the_past, policy_rules
 from campaigns.playbook import Playbook
 from features.calendar import day_date
@@ -30,6 +32,8 @@ def circumstances(
         policy=policy,
         consent=people.consent if config.consent == "recorded" else None,
         suppressed=people.suppressed,
+        refused=people.refused,
+        addresses=Addresses.of(people.contacts),
         past=found.rules,
         contacts=found.contacts,
         sunset=found.sunset,
@@ -40,9 +44,9 @@ def circumstances(
     return around, dict(found.parameters)
 
 
-def people(config: Config, at: int) -> CustomerFacts:
-    """Contact keys, consent and suppression at a date."""
-    return customer_facts(config, day_date(at))
+def people(config: Config, at: int, *, written_at: dt.datetime) -> CustomerFacts:
+    """Contact keys, consent and suppression for an export of the scores of a date."""
+    return customer_facts(config, day_date(at), written_at=written_at)
 
 
 def _previous_scores(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from campaigns.addresses import KINDS
 from campaigns.audience_files import MANIFEST_FILE, ExportRun
 from campaigns.candidates import with_exclusions
 from campaigns.customer_context import Circumstances
@@ -25,9 +26,11 @@ from features.config.customers import ADS
 from features.lifecycle.definition_changes import rules_mark
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.customer_attributes import CustomerFacts
+from features.sources.near_twins import with_refusals_of_twins
 from features.storage import scores_store
 from features.storage.runs import run_folder
 from flows.around import circumstances, people
+from flows.console import warn
 from flows.workspace import Workspace
 
 ALL = "*"
@@ -80,7 +83,15 @@ def planned_from(
     day = dt.date.fromisoformat(meta["snapshot_at"])
     playbooks = load_playbooks([Path(path) for path in config.campaigns])
     scores = pd.read_parquet(folder / "scores")
-    facts = people(config, day_number(day))
+    moment = dt.datetime.now(dt.UTC)
+    facts, twins = with_refusals_of_twins(
+        people(config, day_number(day), written_at=moment), pd.Index(scores["customer_id"])
+    )
+    if twins:
+        warn(
+            f"{twins} refused ids are no customer's, but for capitals and small letters: they "
+            "count for whom they resemble"
+        )
     around, parameters = circumstances(space, playbooks, day_number(day), people=facts)
     rules = load_taxonomy(config)
     taxonomy = StageSet.of(rules)
@@ -108,10 +119,11 @@ def planned_from(
         run_id=run_id,
         scorer_version=str(meta["scorer_version"]),
         model_versions=meta.get("part_versions", {}),
-        written_at=dt.datetime.now(dt.UTC),
+        written_at=moment,
+        consent_as_of=moment,
         guard=state.told(),
     )
-    return Planned(plan, run, _targets(config), _delivery(config, scores, facts, before))
+    return Planned(plan, run, _targets(config), _delivery(config, scores, facts, around, before))
 
 
 def _guarded(
@@ -165,16 +177,24 @@ def _targets(config: Config) -> list[TargetMap]:
 
 
 def _delivery(
-    config: Config, scores: pd.DataFrame, facts: CustomerFacts, before: GuardState | None
+    config: Config,
+    scores: pd.DataFrame,
+    facts: CustomerFacts,
+    around: Circumstances,
+    before: GuardState | None,
 ) -> Delivery:
     ads = None
     if config.consent == "recorded" and facts.consent is not None:
-        granted = facts.consent.get(ADS)
-        ads = frozenset() if granted is None else frozenset(granted.index[granted])
+        known = facts.consent.index
+        ads = frozenset(known[around.consents(ADS, known)])
+    refused = around.refusing(ADS)
     return Delivery(
         scores=scores.set_index("customer_id"),
         contacts=facts.contacts,
         ads=ads,
         mode=config.export_mode,
         anew=frozenset(before.held) if before is not None else frozenset(),
+        addresses=around.addresses,
+        no_ads=frozenset(refused.union(around.addresses.others(refused, KINDS))),
+        kept_out={kind: frozenset(around.kept_out(kind)) for kind in KINDS},
     )

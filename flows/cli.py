@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from features.config.secret_values import hidden
 from features.errors import UserError
 from flows import schedule, settings
 from flows.commands import (
     backfill_command,
     campaign_commands,
+    check_command,
     doctor,
     horizons,
     init,
@@ -24,6 +27,7 @@ from flows.commands import (
     stages,
 )
 from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+from models.tracking_server import check_tracking_server
 
 EXAMPLE = "configs/completejourney.yaml"
 
@@ -80,16 +84,45 @@ def _prepared(output: Path, config: str | None, overrides: list[str] | None) -> 
     return str(prepare(output, config, tuple(overrides or ())).output)
 
 
+def _prepared_for_flow(
+    output: Path, config: str | None, overrides: list[str] | None, *, registry: bool = True
+) -> str:
+    """As `_prepared`; servers that are named answer, and our own starts while the flow is imported.
+
+    Asked before the config is replaced, as a refusal leaves everything as it was.
+    """
+    from flows import prefect_server
+
+    if registry:
+        check_tracking_server()
+    prefect_server.check_named()
+    folder = _prepared(output, config, overrides)
+    prefect_server.begin()
+    return folder
+
+
+def _checked(output: Path, config: str | None, overrides: list[str] | None) -> str:
+    """As `_prepared_for_flow`, once everything is checked that the config names."""
+    from flows import prefect_server
+    from flows.checks.check import prepare_checked
+
+    folder = str(prepare_checked(output, config, tuple(overrides or ())).output)
+    prefect_server.begin()
+    return folder
+
+
 def _run(flow: Callable[..., Any], *arguments: Any) -> Any:
     """Run a flow in the local settings; the flow's own error is what the user sees."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    from flows import prefect_server
     from flows.workspace import settle_config
 
     done = False
     try:
         # The heartbeat thread costs every flow a second, and tells a local user nothing.
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+        with prefect_server.ready(Path(arguments[0])), quiet:
             result = flow(*arguments)
         done = True
     finally:
@@ -114,7 +147,7 @@ def run(
 
     step(f"stagecast: {config} -> {output}")
     settings.apply(output.absolute())
-    folder = _prepared(output, config, overrides)
+    folder = _checked(output, config, overrides)
     from flows.commands.result_tables import print_run
     from flows.run import run_flow
 
@@ -127,7 +160,7 @@ def features(
 ) -> None:
     """Read the sources and build point-in-time features (first step of run)."""
     settings.apply(output.absolute())
-    folder = _prepared(output, config, overrides)
+    folder = _prepared_for_flow(output, config, overrides, registry=False)
     from flows.features import features_flow
 
     _run(features_flow, folder)
@@ -138,7 +171,7 @@ def features(
 def train(output: Output = OUTPUTS, overrides: Settings = None) -> None:
     """Train the four models from stored features, test them, register them with the scorer."""
     settings.apply(output.absolute())
-    folder = _prepared(output, None, overrides)
+    folder = _checked(output, None, overrides)
     from flows.train import train_flow
 
     _run(train_flow, folder)
@@ -155,7 +188,7 @@ def promote(
 ) -> None:
     """Compare the newest scorer with the champion; make it champion if it earned it."""
     settings.apply(output.absolute())
-    folder = _prepared(output, None, None)
+    folder = _prepared_for_flow(output, None, None)
     from flows.commands.result_tables import print_decision
     from flows.promote import dry_run_flow, promote_flow
 
@@ -168,7 +201,7 @@ def promote(
 def score(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
     """Score everyone with the champion from the registry and publish scores and audiences."""
     settings.apply(output.absolute())
-    folder = _prepared(output, None, None)
+    folder = _checked(output, None, None)
     from flows.commands.result_tables import print_scores
     from flows.score import nightly_flow
 
@@ -216,7 +249,7 @@ def leads(
 
     From the published scores; stagecast score brings them up to date.
     """
-    settings.apply(output.absolute())
+    settings.apply_defaults()
     folder = _prepared(output, None, None)
     from flows.commands.leads import call_list, print_list, write_csv
     from flows.console import deliver
@@ -234,7 +267,7 @@ def explain(
     json_file: JsonFile = None,
 ) -> None:
     """Why a customer's scores are what they are: the three strongest reasons, with values."""
-    settings.apply(output.absolute())
+    settings.apply_defaults()
     folder = _prepared(output, None, None)
     from flows.console import deliver
     from flows.reasons import explained, print_explained
@@ -264,7 +297,7 @@ def backtest(
     intervals; means over origins, plots and warnings are in the folder backtest/ and in MLflow.
     """
     settings.apply(output.absolute())
-    folder = _prepared(output, config, overrides)
+    folder = _prepared_for_flow(output, config, overrides)
     from flows.backtest import backtest_flow
     from flows.commands.result_tables import print_backtest
     from flows.workspace import backtest_models, backtest_origins
@@ -290,7 +323,7 @@ def models(
     json_file: JsonFile = None,
 ) -> None:
     """List the registered scorers: which is champion, since when, and why."""
-    settings.apply(output.absolute())
+    settings.apply_defaults()
     folder = _prepared(output, None, None)
     from flows.commands.result_tables import print_models
 
@@ -335,6 +368,7 @@ def catalog(
 
 app.add_typer(stages.app, name="stages")
 app.command()(init.init)
+app.command()(check_command.check)
 app.command()(doctor.doctor)
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
@@ -357,14 +391,16 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {hidden(str(error))}", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
         from flows.system_errors import as_user_error
 
         told = as_user_error(error)
         if told is None:
-            raise
+            # What Python itself would print, but for passwords that a message may quote.
+            sys.stderr.write(hidden("".join(traceback.format_exception(error))))
+            sys.exit(1)
         print(f"error: {told}", file=sys.stderr)
         sys.exit(2)
 

@@ -18,6 +18,7 @@ from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.storage import scores_store
+from features.storage.csv_files import write_csv
 from features.storage.runs import PublishedRun, run_folder
 from features.table.campaign_outcomes import data_through, outcomes
 from flows.workspace import Workspace
@@ -58,8 +59,8 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     waiting = not_yet(waves, [book.campaign for book in measured])
     folder = output / FOLDER
     folder.mkdir(exist_ok=True)
-    effects.to_csv(folder / "effects.csv", index=False)
-    waiting.to_csv(folder / "not_yet_measurable.csv", index=False)
+    write_csv(folder / "effects.csv", effects)
+    write_csv(folder / "not_yet_measurable.csv", waiting)
     return effects, waiting
 
 

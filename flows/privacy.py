@@ -6,7 +6,9 @@ import datetime as dt
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +16,129 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from campaigns.erasure import erase_from_exports, erase_from_table, id_columns, marks_of
+from campaigns.erasure import (
+    Place,
+    named_addresses,
+    own_contacts,
+    person_in_exports,
+    place_in_table,
+    places_in_exports,
+    unindexed,
+)
+from campaigns.export_index import FOLDER, ExportIndex, RowKeys
 from campaigns.export_schema import TargetMap, load_targets
 from features.errors import UserError
 from features.sources.customer_attributes import customer_facts
 from features.sources.erasure_list import Erased
-from features.sources.personal_files import Person, personal_files, rows_of, take_out
+from features.sources.keys import key_value
+from features.sources.personal_files import (
+    Person,
+    mask_of,
+    near_twins_in,
+    personal_files,
+    shown,
+    take_out,
+)
 from features.storage import scores_store
+from features.storage.fault_injection import boundary
+from features.storage.leftovers import leftovers, remove
 from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_FOLDER
+from features.table import feature_store
 from flows.workspace import Workspace
 
 RECEIPTS = "erasures"
-EXPORTS = ("audiences", "exports")
+EXPORTS = "exports"
+QUARANTINE = "quarantine"
 # Their files hold no rows of customers: models, figures, records of runs.
 WITHOUT_PEOPLE = ("mlartifacts", "training", "monitoring", RECEIPTS)
 
 
-def person_of(space: Workspace, customer: str) -> tuple[Person, dict[str, Any]]:
-    """By what a customer is known, and their row of the customer table, where there is one."""
-    if not customer.strip():
+@dataclass(frozen=True)
+class Known:
+    """By what a customer is known, here and in exports.
+
+    Attributes
+    ----------
+    customer
+        The id as the project keeps it (see `features.sources.keys`).
+    in_exports
+        With their own addresses, where no index says whose a row is.
+    contacts
+        What the customer table of the sources says of them now.
+    warnings
+        What could not be found out, and what stays because it is shared; names nobody.
+    """
+
+    customer: str
+    in_exports: Person
+    contacts: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def known(space: Workspace, customer: str, addresses: Sequence[str] = ()) -> Known:
+    """By what a customer is known.
+
+    Parameters
+    ----------
+    space
+        The output folder.
+    customer
+        Id, in any spelling of it.
+    addresses
+        Earlier addresses of theirs, which the sources have no longer.
+
+    Raises
+    ------
+    UserError
+        Where no id is given.
+    """
+    key = key_value(customer)
+    if key is None:
         raise UserError("CUSTOMER", found="nothing", expected="the id of a customer")
-    config = space.config()
-    contacts: dict[str, Any] = {}
+    config, warnings, contacts = space.config(), [], {}
+    own = named_addresses(addresses)
     if config.customers is not None:
-        table = customer_facts(config, dt.datetime.now(config.zone).date()).contacts
-        if customer in table.index:
-            row = table.loc[customer]
-            contacts = {str(key): value for key, value in row.items() if value == value}
-    return Person(customer, marks_of(contacts)), contacts
+        try:
+            table = customer_facts(config, dt.datetime.now(config.zone).date()).contacts
+        except UserError as error:  # a request to be erased cannot wait for the sources
+            warnings.append(f"the customer table cannot be read ({error.where}): no address known")
+        else:
+            table = table.set_axis([key_value(name) for name in table.index])
+            if key in table.index:
+                row = table.loc[[key]].iloc[0]
+                contacts = {str(name): value for name, value in row.items() if value == value}
+            own, shared = own_contacts(table, key, addresses)
+            warnings += [f"their {name} belongs to another customer too: rows of exports that only "
+                         "an address tells apart stay" for name in sorted(shared)]  # fmt: skip
+    return Known(key, person_in_exports(key, own, _targets(space)), contacts, tuple(warnings))
+
+
+def places(space: Workspace, person: Known) -> Iterator[Place]:
+    """Where a person's rows are, each looked for when it is asked for.
+
+    Exports come first: a killed run may have written a table and left the index that tells it.
+    """
+    keys = RowKeys.load(space.output)
+    yield from _tables(space, person, keys)
+    for run in _runs(space.output):
+        yield from places_in_exports(run, person.in_exports, keys, output=space.output)
+    for path in personal_files(space.output):
+        parts = path.relative_to(space.output).parts
+        in_run = parts[0] == RUNS_FOLDER and len(parts) > 2
+        kind = Path(parts[2]).stem if in_run else parts[0]
+        if parts[0] in WITHOUT_PEOPLE or (in_run and parts[2] in (EXPORTS, FOLDER)):
+            continue
+        # What could not be used may have no id; its columns are those of the sources.
+        who = person.in_exports if parts[0] == QUARANTINE else Person(person.customer)
+        mask = mask_of(path, who)
+        yield Place(
+            str(path.relative_to(space.output)),
+            kind,
+            int(mask.sum()),
+            partial(shown, path, mask),
+            partial(take_out, path, mask),
+        )
 
 
 def stored_of(space: Workspace, customer: str) -> dict[str, Any]:
@@ -53,30 +149,57 @@ def stored_of(space: Workspace, customer: str) -> dict[str, Any]:
     dict
         ``files``: rows by file, relative to the output folder. ``database``: rows by table, where
         the store is PostgreSQL. ``contacts``: what the customer table of the sources says now.
+        ``warnings``: what could not be found out.
     """
-    person, contacts = person_of(space, customer)
-    named = id_columns(_targets(space))
-    known = Person(customer, person.marks, (*person.id_columns, *named))
-    files = {}
-    for path in _files(space.output):
-        in_exports = any(part in EXPORTS for part in path.relative_to(space.output).parts)
-        rows = rows_of(path, known if in_exports else Person(customer))
-        if rows:
-            files[str(path.relative_to(space.output))] = rows
+    person = known(space, customer)
     return {
-        "customer_id": customer,
+        "customer_id": person.customer,
         "dataset": space.config().name,
-        "files": files,
-        "database": _database_rows(space.output, customer),
-        "contacts": contacts,
+        "files": {
+            place.name: rows
+            for place in places(space, person)
+            if place.rows and (rows := place.shown())
+        },
+        "database": scores_store.store_of(space.output).rows_of(person.customer),
+        "contacts": person.contacts,
+        "warnings": list(person.warnings),
     }
 
 
-def erase(space: Workspace, customer: str, *, now: dt.datetime) -> tuple[Path, dict[str, Any]]:
+def planned_erasure(
+    space: Workspace, customer: str, addresses: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What `erase` would take out, and what it could not; changes nothing.
+
+    Returns
+    -------
+    dict
+        ``places``: rows by file and table. ``removed_whole``: files and folders that would go, as
+        reports and what killed runs left. ``warnings``: sentences; they name nobody.
+    """
+    person = known(space, customer, addresses)
+    with exclusive(space.output, "erase"):
+        rows = {place.name: place.rows for place in places(space, person) if place.rows}
+        database = scores_store.store_of(space.output).rows_of(person.customer)
+        rows |= {f"store: {name}": len(found) for name, found in database.items() if found}
+        whole = [str(path.relative_to(space.output))
+                 for path in [*_pages(space.output), *leftovers(space.output)]]  # fmt: skip
+        return {
+            "dataset": space.config().name,
+            "places": rows,
+            "rows": sum(rows.values()),
+            "removed_whole": whole,
+            "warnings": _warnings(space, person, matched=bool(rows)),
+        }
+
+
+def erase(
+    space: Workspace, customer: str, *, now: dt.datetime, addresses: Sequence[str] = ()
+) -> tuple[Path, dict[str, Any]]:
     """Take a customer out of everything the project wrote, and keep them out of later runs.
 
-    Killed in the middle it is finished by erasing again: first the list, then files, then the
-    store, then the receipt.
+    Killed in the middle it is finished by erasing again: first the list, then tables and files,
+    what killed runs left, the store, and last the receipt.
 
     Returns
     -------
@@ -85,22 +208,33 @@ def erase(space: Workspace, customer: str, *, now: dt.datetime) -> tuple[Path, d
     dict
         Its content: when, and how many rows of each kind; nothing of the person.
     """
-    person, _ = person_of(space, customer)
-    targets = _targets(space)
+    person = known(space, customer, addresses)
     with exclusive(space.output, "erase"):
         erased = Erased.load(space.output)
-        erased.adding(customer, salt=secrets.token_hex(16)).save(space.output)
-        counts = _out_of_exports(space.output, person, targets)
-        counts |= _out_of_files(space.output, customer)
-        pages = _pages_removed(space.output)
-        counts["store"] = scores_store.forget_customer(space.output, customer)
+        erased.adding(person.customer, salt=secrets.token_hex(16)).save(space.output)
+        boundary("erase: list written")
+        counts = dict.fromkeys(("audiences", EXPORTS), 0)
+        for place in places(space, person):
+            place.erase()
+            counts[place.kind] = counts.get(place.kind, 0) + place.rows
+        pages = _pages(space.output)
+        for page in pages:
+            page.unlink()
+        boundary("erase: reports removed")
+        left = _cleared(space)
+        boundary("erase: leftovers removed")
+        counts["store"] = scores_store.forget_customer(space.output, person.customer)
+        boundary("erase: store written")
+        warnings = _warnings(space, person, matched=any(counts.values()))
         content = {
             "receipt": secrets.token_hex(8),
             "erased_at": now.astimezone(dt.UTC).isoformat(timespec="seconds"),
             "dataset": space.config().name,
-            "rows_removed": counts,
-            "reports_removed": pages,
+            "rows_removed": dict(sorted(counts.items())),
+            "reports_removed": len(pages),
+            "leftovers_removed": left,
             "kept_out_of_later_runs": True,
+            "warnings": warnings,
             "not_ours_to_erase": [
                 "the source files and tables that the config names",
                 "copies of exports that were sent to other tools",
@@ -108,9 +242,10 @@ def erase(space: Workspace, customer: str, *, now: dt.datetime) -> tuple[Path, d
         }
         path = space.output / RECEIPTS / f"{now:%Y%m%dT%H%M%SZ}-{content['receipt']}.json"
         path.parent.mkdir(exist_ok=True)
-        partial = path.with_suffix(".tmp")
-        partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        os.replace(partial, path)
+        unfinished = path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        boundary("erase: receipt begun")
+        os.replace(unfinished, path)
     return path, content
 
 
@@ -129,12 +264,14 @@ def scrub_quarantine(output: Path) -> int:
     if not erased:
         return 0
     gone = 0
-    for path in personal_files(output / "quarantine"):
+    for path in personal_files(output / QUARANTINE):
         if "customer_id" not in pq.read_schema(path).names:
             continue
         there = pq.read_table(path, columns=["customer_id"])["customer_id"].unique().to_pylist()
-        for customer in erased.among(there):
-            gone += take_out(path, Person(customer))
+        for customer in {key_value(name) for name in erased.among(there)} - {None}:
+            mask = mask_of(path, Person(str(customer)))
+            take_out(path, mask)
+            gone += int(mask.sum())
     return gone
 
 
@@ -142,45 +279,51 @@ def _targets(space: Workspace) -> list[TargetMap]:
     return load_targets(Path(path) for path in space.config().exports)
 
 
-def _files(output: Path) -> Iterable[Path]:
-    for path in personal_files(output):
-        if path.relative_to(output).parts[0] not in WITHOUT_PEOPLE:
-            yield path
+def _runs(output: Path) -> list[Path]:
+    folder = output / RUNS_FOLDER
+    return sorted(run for run in folder.iterdir() if run.is_dir()) if folder.is_dir() else []
 
 
-def _out_of_exports(output: Path, person: Person, targets: list[TargetMap]) -> dict[str, int]:
-    counts = dict.fromkeys(EXPORTS, 0)
-    runs = output / RUNS_FOLDER
-    for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
-        for name in EXPORTS:
-            if (folder / name).is_dir():
-                counts[name] += erase_from_exports(folder / name, person, targets)
-    known = Person(person.customer, person.marks, id_columns(targets))
-    for target in targets:
+def _tables(space: Workspace, person: Known, keys: RowKeys | None) -> Iterator[Place]:
+    """The tables that exports write to in other databases; the last run wrote what is in there."""
+    for target in _targets(space):
         if target.format == "table" and target.url is not None:
-            counts["exports"] += erase_from_table(target.url, known)
-    return counts
+            files = [run / FOLDER / f"{target.target}.parquet" for run in _runs(space.output)]
+            newest = sorted((file for file in files if file.is_file()),
+                            key=lambda file: file.stat().st_mtime)  # fmt: skip
+            index = ExportIndex.load(newest[-1], keys) if newest else None
+            name = f"exports: {target.target}: table"
+            yield place_in_table(target.url, name, person.in_exports, index)
 
 
-def _out_of_files(output: Path, customer: str) -> dict[str, int]:
-    """Rows removed by kind: the first folder, or of a run what it is."""
-    counts: dict[str, int] = {}
-    for path in _files(output):
-        parts = path.relative_to(output).parts
-        kind = parts[0]
-        if kind == RUNS_FOLDER and len(parts) > 2:
-            kind = Path(parts[2]).stem
-        counts[kind] = counts.get(kind, 0) + take_out(path, Person(customer))
-    return {kind: n for kind, n in sorted(counts.items()) if kind not in EXPORTS}
+def _pages(output: Path) -> list[Path]:
+    """The reports of all runs, which tell of customers; `stagecast report` writes one anew."""
+    return sorted((output / RUNS_FOLDER).glob("*/*.html"))
 
 
-def _pages_removed(output: Path) -> int:
-    """Remove the reports of all runs, which tell of customers; `stagecast report` writes one."""
-    pages = sorted((output / RUNS_FOLDER).glob("*/*.html"))
-    for page in pages:
-        page.unlink()
-    return len(pages)
+def _cleared(space: Workspace) -> int:
+    """Remove what killed runs left, which may hold anybody; how many files and folders."""
+    feature_store.clear_partial(space.output)
+    count = len(scores_store.clean_unpublished(space.output))
+    for place in leftovers(space.output):
+        remove(place)
+        count += 1
+    return count
 
 
-def _database_rows(output: Path, customer: str) -> dict[str, list[dict[str, Any]]]:
-    return scores_store.store_of(output).rows_of(customer)
+def _warnings(space: Workspace, person: Known, *, matched: bool) -> list[str]:
+    told = list(person.warnings)
+    if not matched:
+        told.append("nothing is stored under this id")
+        if twins := near_twins_in(space.output / RUNS_FOLDER, person.customer):
+            told.append(
+                f"{twins} stored id(s) differ from it only by case, quotes or blanks: "
+                "check the spelling"
+            )
+    keys = RowKeys.load(space.output)
+    if without := sum(unindexed(run, keys) for run in _runs(space.output)):
+        told.append(
+            f"{without} export file(s) have no index of rows: there a row is found by its id or "
+            "by the addresses known now; name earlier ones with --address"
+        )
+    return told

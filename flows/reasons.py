@@ -16,15 +16,17 @@ from campaigns.membership_reasons import with_sentences
 from features import processes
 from features.calendar import day_number
 from features.errors import UserError
+from features.sources.keys import key_value
 from features.storage import scores_store
+from features.storage.check_sums import has_sums
 from features.storage.runs import run_folder, write_parquet
 from features.table.feature_store import FOLDER, feature_file, read_features, stored_spec
 from flows.campaign_plan import Planned
 from flows.console import console, step
 from flows.workspace import Workspace
 from models.explaining.reasons import CODES, SENTENCES, Words, reasons
-from models.inference import Part
 from models.registry import registry
+from models.scorer.part import Part
 from models.serving.batches import loaded_once
 
 COLUMNS = [*CODES, *SENTENCES]
@@ -66,7 +68,7 @@ def reasons_of(space: Workspace, run_id: str, customers: Collection[str]) -> pd.
     )
     at = day_number(pd.Timestamp(meta["snapshot_at"]).date())
     place = feature_file(space.output / FOLDER, at)
-    if not place.exists():  # events that came late took it away: it is built anew
+    if not has_sums(place):  # events that came late took it away: it is built anew
         space.archive().features(at)
     asked = {"customers": sorted(customers), "context": context, "words": words}
     if not place.is_dir():
@@ -134,13 +136,14 @@ def explained(output: Path, customer: str) -> dict[str, Any]:
         Where nothing is published, or the customer was not scored.
     """
     current = scores_store.read_current(output)
+    customer = key_value(customer) or customer
     rows = current.scores[current.scores["customer_id"] == customer]
     if rows.empty:
         raise UserError(
             "customer",
             found="nobody of that id in the published scores",
             expected=f"one of the {len(current.scores):,} customers scored",
-            mend="check the id as the source writes it; stagecast score brings scores up to date",
+            mend="check the id, capitals too; stagecast score brings scores up to date",
         )
     told = reasons_of(Workspace(output), current.run.run_id, [customer]).iloc[0]
     row = rows.iloc[0]

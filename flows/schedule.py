@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
-from features.config.yaml_loading import find
+from features.config.database_url import without_login
+from features.config.yaml_loading import find, parse_yaml
 from features.errors import UserError
-from flows import settings
+from flows import prefect_server, settings
 from flows.commands.options import OUTPUTS, Output
 
 if TYPE_CHECKING:
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
 
 FILE = "prefect.yaml"
 AT_ONCE = 4  # runs side by side; those that write to one folder wait for each other
-START_SECONDS = 300
 # After a restart of the server slots of concurrency limits are freed only where leases were kept.
 LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
 LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE}
@@ -76,10 +70,10 @@ def read_deployments(file: Path, only: list[str] | None = None) -> list[dict[str
         Where the file cannot be read, or declares no deployment of that name.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = parse_yaml(file)
         declared: list[dict[str, Any]] = list(content["deployments"])
-        names = [each["name"] for each in declared]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        names = [str(each["name"]) for each in declared]
+    except (KeyError, TypeError) as error:
         raise UserError(
             str(file),
             found=f"no deployments: {type(error).__name__}",
@@ -130,7 +124,8 @@ def _serve(declared: list[dict[str, Any]], folder: Path) -> None:
             f"{one['cron']} {one.get('timezone', 'UTC')}" for one in each.get("schedules") or ()
         )
         step(f"{each['name']}: {hours or 'on request only'}")
-    step(f"waiting; runs and artifacts: {os.environ['PREFECT_API_URL'].removesuffix('/api')}")
+    address = without_login(prefect_server.named_server() or "")
+    step(f"waiting; runs and artifacts: {address.removesuffix('/api')}")
     # Schedules stay on while nobody serves: a restart must not leave them paused for good.
     serve(
         *(served(each, folder) for each in declared),
@@ -143,39 +138,17 @@ def _serve(declared: list[dict[str, Any]], folder: Path) -> None:
 @contextmanager
 def _server(output: Path) -> Iterator[None]:
     """A Prefect server on loopback while the block runs, unless one is named already."""
-    if "PREFECT_API_URL" in os.environ:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if prefect_server.named_server() is not None:
+        prefect_server.check_named()
         yield
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-    server = subprocess.Popen(
-        [*command, "--port", str(port)],
-        env={**LEASES, **os.environ},
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us: runs end first, then the server
-    )
+    server = prefect_server.OwnServer(module="prefect", arguments=("server", "start"), env=LEASES)
     try:
-        _wait_for(f"http://127.0.0.1:{port}/api/health", server, output)
-        os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-        yield
+        server.wait(output / "prefect.db")
+        os.environ["PREFECT_API_URL"] = server.api_url  # for the runs, processes of their own
+        with temporary_settings({PREFECT_API_URL: server.api_url}):
+            yield
     finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def _wait_for(address: str, server: subprocess.Popen[bytes], output: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while server.poll() is None and time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise UserError(
-        "Prefect server",
-        found="no answer" if server.poll() is None else f"it ended with {server.returncode}",
-        expected=f"a server that starts within {START_SECONDS} seconds",
-        mend=f"is another one using {output / 'prefect.db'}? else set PREFECT_API_URL",
-    )
+        server.stop()

@@ -13,6 +13,7 @@ from typing import Any
 from features.calendar import day_date, day_number
 from features.errors import UserError
 from features.sources.api_events import Row, parsed
+from features.sources.keys import key_value
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from flows.workspace import Workspace, today
@@ -58,7 +59,7 @@ class Opened:
         scored["scored_at"] = now.replace(tzinfo=None)
         records = as_records(scored)
         there = {record["customer_id"] for record in records}
-        named = {_name(row["customer_id"]) for row in rows}
+        named = {key for row in rows if (key := key_value(row["customer_id"])) is not None}
         return {
             "snapshot_at": str(day_date(day)),
             "population_at": str(self.run.snapshot_at),
@@ -78,11 +79,6 @@ class Opened:
                 expected=f"{self.run.snapshot_at}, or a later day up to tomorrow",
             )
         return day
-
-
-def _name(value: Any) -> str:
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value).strip()
 
 
 def opened(output: Path, *, at: dt.date | None = None) -> Opened:

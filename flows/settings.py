@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import unquote
+
+from flows.output_folder import require_writable
 
 # Each is a default: what the user has set in the environment stays.
 DEFAULTS = {
@@ -16,6 +19,11 @@ DEFAULTS = {
     "OMP_WAIT_POLICY": "passive",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A server that goes away in the middle is waited for a quarter of a minute, not for four.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "PREFECT_CLIENT_MAX_RETRIES": "3",
+    # Where nobody refuses a connection and nobody answers, PostgreSQL's driver waits two minutes.
+    "PGCONNECT_TIMEOUT": "10",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
@@ -36,6 +44,35 @@ def apply_defaults() -> None:
     """Set the defaults alone, for commands that fit without a flow."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    take_logins_out()
+
+
+def take_logins_out() -> None:
+    """Give user and password of a server's address to the variables that are made for them.
+
+    Whoever prints the address, in an error, a log or a record of a run, prints no password then.
+    """
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        address, login = _without_login(os.environ.get(name, ""))
+        if login is not None:
+            user, _, password = login.partition(":")
+            os.environ[name] = address
+            os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(user))
+            os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(password))
+    address, login = _without_login(os.environ.get("PREFECT_API_URL", ""))
+    if login is not None:
+        os.environ["PREFECT_API_URL"] = address
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", unquote(login))
+
+
+def _without_login(address: str) -> tuple[str, str | None]:
+    """An http address without its login, and the login; None where there is none."""
+    scheme, sign, rest = address.strip().partition("://")
+    # All before the last @: a password that is not encoded may hold a slash.
+    login, at, place = rest.rpartition("@")
+    if scheme not in ("http", "https") or not at:
+        return address, None
+    return f"{scheme}{sign}{place}", login
 
 
 def speak() -> None:
@@ -44,9 +81,17 @@ def speak() -> None:
 
 
 def apply(output: Path) -> None:
-    """Set the defaults; without a Prefect server, its database lies in the output folder."""
+    """Set the defaults, for commands that write into an output folder.
+
+    Without a Prefect server, its database lies in there.
+
+    Raises
+    ------
+    UserError
+        Where the folder cannot be written to.
+    """
     apply_defaults()
+    require_writable(output)
     if "PREFECT_API_URL" not in os.environ:
-        output.mkdir(parents=True, exist_ok=True)
         database = f"sqlite+aiosqlite:///{(output / 'prefect.db').resolve()}"
         os.environ.setdefault("PREFECT_API_DATABASE_CONNECTION_URL", database)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from features.config import config as configs
 from flows.console import progress, step, typed
+from flows.output_folder import require_writable
 from simulator import scenario as scenarios
 from simulator import simulate as simulated
 
@@ -45,8 +46,9 @@ def simulate(
     Raises
     ------
     UserError
-        For an unknown scenario, or numbers out of range.
+        For an unknown scenario, numbers out of range, or a folder that cannot be written to.
     """
+    require_writable(output)
     step(f"simulating {customers:,} customers ({scenario}, seed {seed}) -> {output}")
     parts = len(simulated.block_ranges(customers))
     with progress("parts", parts) as advance:

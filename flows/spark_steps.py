@@ -12,7 +12,7 @@ from features.config.config import Config
 from features.sources.erasure_list import Erased
 from features.sources.quarantine import ReadReport
 from features.storage.runs import run_folder
-from features.table.feature_store import source_counts
+from features.table.feature_store import TALLIES, source_counts
 from flows.console import step
 from flows.workspace import Workspace
 
@@ -44,21 +44,31 @@ def tally(
     """Tally all sources on Spark into a folder; the reports, and the types that have events."""
     from features.spark.spark_tally import tally_on_spark
 
+    place = folder / segments.name_of(0)
     stored = tally_on_spark(
         started(space, config),
         config,
         latest=now.latest,
         quarantine=space.output / "quarantine",
         temporary=space.output / "spill",
-        into=folder / segments.name_of(0),
+        into=place,
         erased=Erased.load(space.output),
     )
+    segments.note_segment(place)
     return stored.reports, stored.event_types
 
 
 def told(space: Workspace) -> dict[str, Any]:
     """Counts of what is stored, as the features step tells them."""
+    from features.sources.near_twins import near_twins
+    from features.spark.spark import collected
+    from flows.update_aggregates import warn_of_twins
+
     archive = opened(space)
+    files = segments.files(archive.folder / TALLIES, "daily")
+    daily = archive.cluster.named("daily_ids", archive.cluster.parquet(files))
+    frame = archive.cluster.frame(near_twins(daily.customer_id))
+    warn_of_twins(int(collected(frame)[0]["twins"]))
     rows = sum(count.rows for count in source_counts(archive.folder))
     through = day_date(archive.builder.span.through)
     step(f"{rows:,} rows, {archive.customers:,} customers, to {through}, on Spark")

@@ -27,12 +27,12 @@ from models.evaluation.backtest import require_earned_calibration
 from models.evaluation.evaluate import Figure
 from models.evaluation.workers import workers
 from models.fit_and_test import Trained, train_one
-from models.inference import Part
 from models.monitoring import monitor
 from models.plots import task_plots
 from models.registry import model_cards, registry
 from models.registry.promotion import columns_hash, definitions, recipe_hash
 from models.registry.tracking import Run, Tracking
+from models.scorer.part import Part
 from models.serving.score import scorer_head
 from models.tasks.uplift import told
 from models.training import LearnedFrom

@@ -61,7 +61,7 @@ def refresh(space: Workspace, config: Config) -> Read:
     UserError
         As `features.aggregates.daily_aggregates.tally`.
     """
-    _warn_of_twins(config)
+    _warn_of_copies(config)
     feature_store.clear_partial(space.output)
     stored = feature_store.stored_manifest(space.output)
     now = survey(config, recipe(config), today())
@@ -95,13 +95,22 @@ def current_snapshots(space: Workspace, config: Config) -> None:
         step(f"{dropped} stored snapshots are of other features or settings: built anew")
 
 
-def _warn_of_twins(config: Config) -> None:
+def _warn_of_copies(config: Config) -> None:
     """Name the files that came twice: their rows count once."""
     for source in config.sources:
         if isinstance(source.events, str | tuple):
             for again, first in twins(there(source.events)).items():
                 told = f"{Path(again).name} has the content of {Path(first).name}"
                 warn(f"{told}: delivered twice, counted once")
+
+
+def warn_of_twins(count: int) -> None:
+    """Say how many customers' ids equal another one but for capitals and small letters."""
+    if count:
+        warn(
+            f"{count} customer ids equal another one but for capitals and small letters; they "
+            "stay different customers"
+        )
 
 
 def _rebuild(space: Workspace, config: Config, now: Manifest) -> Read:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ import pandas as pd
 
 from campaigns.measurement import Lift, lift, sample_ratio
 from features.errors import UserError
+from features.sources.erasure_list import Erased
 from features.sources.experiments import ExperimentTable, load_experiment
+from features.storage.csv_files import write_csv
 from flows.console import step
 from models.evaluation.uplift_curves import Ranked, compared, share_better
 from models.fitting import uplift_learner
 from models.fitting.uplift_learner import Experiment
-from models.inference import Part
+from models.scorer.part import Part
 
 FOLDER = "uplift"
 
@@ -56,7 +58,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     ``out_of_fold.csv`` (effect of every row by a model that never saw it), and the model in
     ``model/``.
     """
-    table = load_experiment(experiment)
+    table = without_erased(load_experiment(experiment), Erased.load(output))
     if not table.spec.covariates:
         raise UserError(
             f"experiment {table.spec.name}: covariates",
@@ -90,6 +92,22 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     return report
 
 
+def without_erased(table: ExperimentTable, erased: Erased) -> ExperimentTable:
+    """An experiment without the rows of who asked to be erased."""
+    if table.customers is None or not erased:
+        return table
+    stay = ~pd.Series(table.customers).isin(erased.among(pd.unique(table.customers))).to_numpy()
+    names = ("treatment", "outcome", "propensity", "people", "customers")
+    arrays = {name: getattr(table, name)[stay] for name in names}
+    return replace(
+        table,
+        covariates=table.covariates[stay].reset_index(drop=True),
+        rankings={name: values[stay] for name, values in table.rankings.items()},
+        sent_on=None if table.sent_on is None else table.sent_on[stay],
+        **arrays,
+    )
+
+
 def experiment_data(table: ExperimentTable) -> tuple[Experiment, dict[str, list[str]]]:
     """An experiment's rows as the models take them, and the codes of its text covariates."""
     codes: dict[str, list[str]] = {}
@@ -116,9 +134,9 @@ def _write(
         "uplift_better_in_share_of_draws": report.beats,
     }
     (folder / "report.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    curves_frame(report).to_csv(folder / "curves.csv", index=False)
+    write_csv(folder / "curves.csv", curves_frame(report))
     rows = pd.DataFrame({"person": table.people, "effect": effect})
-    rows.to_csv(folder / "out_of_fold.csv", index=False)
+    write_csv(folder / "out_of_fold.csv", rows)
     draw_curves(report, folder / "curves.png")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,40 +13,19 @@ from campaigns.measurement import MISMATCH, sample_ratio
 from campaigns.playbook import StageSet, load_playbooks
 from features.calendar import day_date, day_number
 from features.config.config import Config
-from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
-from features.sources.experiments import ExperimentTable, load_experiment
 from features.storage import scores_store
 from features.table.campaign_outcomes import data_through, outcomes
 from features.table.feature_store import Archive
 from flows.console import step, warn
 from flows.measure import entries
+from flows.sends import Sent, listed_experiments
 from flows.workspace import Workspace
 from models.fitting.uplift_learner import Experiment
-from models.inference import Part
+from models.scorer.part import Part
 from models.tasks.uplift import History, candidates, fit_uplift, too_few
 
 MOST_WAVES = 26  # the latest days of entry that a campaign is learned from
-
-
-@dataclass(frozen=True)
-class Sent:
-    """Rows of a randomised history before their features are known: one a person and send.
-
-    Attributes
-    ----------
-    name, campaigns
-        The experiment or campaign, and the playbooks it speaks for.
-    rows
-        customer_id, day (number; the send), treatment, propensity (of treatment), response.
-    days
-        In which a response counted; None: not told.
-    """
-
-    name: str
-    campaigns: tuple[str, ...]
-    rows: pd.DataFrame
-    days: int | None = None
 
 
 def uplift_part(space: Workspace, *, threads: int = 1) -> Part | None:
@@ -57,7 +35,7 @@ def uplift_part(space: Workspace, *, threads: int = 1) -> Part | None:
     """
     config, archive = space.config(), space.archive()
     usable = []
-    for sent in [*_experiments(config), *_own_campaigns(space, config)]:
+    for sent in [*listed_experiments(config), *_own_campaigns(space, config)]:
         if reason := _unusable(sent):
             warn(f"uplift of {sent.name}: not learned ({reason})")
             continue
@@ -67,42 +45,6 @@ def uplift_part(space: Workspace, *, threads: int = 1) -> Part | None:
         else:
             usable.append(history)
     return fit_uplift(usable, seed=config.seed, threads=threads) if usable else None
-
-
-def _experiments(config: Config) -> list[Sent]:
-    """Sends that the config lists."""
-    found = [_experiment(load_experiment(path, timezone=config.timezone), path)
-             for path in config.experiments]  # fmt: skip
-    names = [each.name for each in found]
-    if len(set(names)) < len(names):
-        raise UserError("experiments", found="one name twice", expected="a name each")
-    return found
-
-
-def _experiment(table: ExperimentTable, path: str) -> Sent:
-    spec = table.spec
-    if table.customers is None or table.sent_on is None:
-        raise UserError(
-            f"{path}: sent_at",
-            found="no `customer_id` or no `sent_at`",
-            expected="both: the scorer learns from the features of the day of the send",
-        )
-    if not np.isin(table.outcome, (0.0, 1.0)).all():
-        raise UserError(
-            f"{path}: outcome",
-            found="values beside 0 and 1",
-            expected="whether the person ordered: the scored row tells an added chance",
-        )
-    rows = pd.DataFrame(
-        {
-            "customer_id": table.customers,
-            "day": table.sent_on,
-            "treatment": table.treatment,
-            "propensity": table.propensity,
-            "response": table.outcome,
-        }
-    )
-    return Sent(spec.name, spec.campaigns or (spec.name,), rows)
 
 
 def _own_campaigns(space: Workspace, config: Config) -> list[Sent]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from models.registry.tracking import Tracking
 
 TRAINED = "training.json"  # written last by the training step
-TALLY_FORMAT = 5  # raised when stored tallies of before can no longer be read
+TALLY_FORMAT = 6  # raised when stored tallies of before can no longer be read
 # Config keys that change nothing of what the features step stores.
 _NOT_IN_FEATURES = {
     "backtest",

@@ -18,7 +18,7 @@ from models.evaluation.evaluate import (
 )
 from models.evaluation.leakage import Suspect, suspects
 from models.fitting.tuning import TUNED, Tuned, tune
-from models.inference import Part
+from models.scorer.part import Part
 from models.training import LearnedFrom, TrainingSet, fit, training_set
 
 

@@ -15,9 +15,9 @@ from features.errors import UserError
 from features.table.customer_profile import snapshot_stamp
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Task
-from models import inference
 from models.fitting.binary_ensemble import TwoClassRecipe
-from models.inference import Part
+from models.scorer.derived_features import population_context, population_sums
+from models.scorer.part import Part
 from models.tasks.churn import fit_churn
 from models.tasks.clv import fit_clv
 from models.tasks.stage import fit_stage
@@ -150,7 +150,7 @@ def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
 
 def population(features: pd.DataFrame) -> dict[str, Any]:
     """Population part of the scoring context of one snapshot."""
-    return inference.population_context(inference.population_sums(features))
+    return population_context(population_sums(features))
 
 
 def fit(

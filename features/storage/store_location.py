@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-import yaml
-
+from features.config.database_url import filled, taken_apart
+from features.config.secret_values import plain_secret
+from features.config.yaml_loading import parse_yaml
 from features.errors import UserError
-from features.sources.files import with_secrets
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 VARIABLE = "STAGECAST_STORE_URL"
 CONFIG_FILE = "config.yaml"
 SCHEMES = ("postgresql", "postgres")
-_NAMED = re.compile(r"^\$\{\w+\}$")
 
 
 def refused(url: str) -> str | None:
     """Why a URL may not stand in a config; None where it may."""
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
+    if not _is_postgres(url):
         return f"a URL that begins with {SCHEMES[0]}://, or no `store` for the DuckDB file"
-    # Between the name and the address, as text: a password may hold any sign.
-    login = parts.netloc.rpartition("@")[0]
-    if ":" in login and not _NAMED.match(login.partition(":")[2]):
+    if plain_secret(url) is not None:
         return (
             "no password in a file: write ${NAME} in its place, and set that environment "
             f"variable, or set {VARIABLE}"
@@ -33,7 +31,7 @@ def refused(url: str) -> str | None:
     return None
 
 
-def store_url(output: Path) -> str | None:
+def store_url(output: Path) -> URL | None:
     """URL of the PostgreSQL database of an output folder; None: the folder's own DuckDB file.
 
     ``STAGECAST_STORE_URL`` goes before the key `store` of ``OUTPUT/config.yaml``.
@@ -41,21 +39,24 @@ def store_url(output: Path) -> str | None:
     Raises
     ------
     UserError
-        Where it is no PostgreSQL URL, or names a variable that is not set.
+        Where it is no PostgreSQL URL, cannot be read, or names a variable that is not set.
     """
     given = os.environ.get(VARIABLE, "").strip()
     if given:
-        if urlsplit(given).scheme not in SCHEMES:
+        if not _is_postgres(given):
             raise UserError(
                 VARIABLE,
                 found="a URL of another kind",
                 expected=f"{SCHEMES[0]}://USER@HOST/DATABASE",
                 mend=f"set it anew, or unset it to use the file in {output}",
             )
-        return given
+        return taken_apart(given, where=VARIABLE)
     config = output / CONFIG_FILE
     if not config.is_file():
         return None
-    content = yaml.safe_load(config.read_text(encoding="utf-8"))
-    url = content.get("store") if isinstance(content, dict) else None
-    return None if url is None else with_secrets(url)
+    url = parse_yaml(config).get("store")
+    return None if url is None else filled(str(url), where="store")
+
+
+def _is_postgres(url: str) -> bool:
+    return url.partition("://")[0] in SCHEMES

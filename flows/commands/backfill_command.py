@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import settings
+from flows import prefect_server, settings
 from flows.commands.options import OUTPUTS, JsonFile, Output
 
 
@@ -41,6 +41,8 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         from flows.workspace import prepare
 
         folder = str(prepare(output, None, ()).output)
+        prefect_server.check_named()
+        prefect_server.begin()
         from flows.backfill import backfill_flow, grid
         from flows.console import console, deliver
 

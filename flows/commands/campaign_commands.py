@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import settings
+from flows import prefect_server, settings
 from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+from models.tracking_server import check_tracking_server
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +24,18 @@ if TYPE_CHECKING:
 
 
 def prepared(
-    output: Path, config: str | None, campaigns: Path | None, overrides: list[str] | None
+    output: Path,
+    config: str | None,
+    campaigns: Path | None,
+    overrides: list[str] | None,
+    *,
+    check: bool = False,
 ) -> str:
-    """Resolved output folder; the playbooks of a folder replace the config's."""
+    """Resolved output folder; the playbooks of a folder replace the config's.
+
+    With `check` everything that planning reads is looked at first.
+    """
+    from flows.checks.check import PLANNING, prepare_checked
     from flows.workspace import prepare
 
     given = list(overrides or ())
@@ -36,6 +46,8 @@ def prepared(
                 "--campaigns", found=f"no playbooks in {campaigns}", expected="a folder of *.yaml"
             )
         given.append(f"campaigns={json.dumps([str(file.absolute()) for file in files])}")
+    if check:
+        return str(prepare_checked(output, config, tuple(given), groups=PLANNING).output)
     return str(prepare(output, config, tuple(given)).output)
 
 
@@ -61,11 +73,15 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
     ) -> None:
         """Plan the audiences anew from the current scores, e.g. after a playbook has changed."""
         settings.apply(output.absolute())
-        folder = prepared(output, config, campaigns, overrides)
+        if not dry_run:
+            check_tracking_server()
+            prefect_server.check_named()
+        folder = prepared(output, config, campaigns, overrides, check=True)
         confirm = tuple(campaign or ("*",)) if confirm_entrants else None
         if dry_run:
             show_plan(_current_plan(Path(folder), confirm), json_file)
             return
+        prefect_server.begin()
         from flows.commands.result_tables import print_scores
         from flows.target import retarget_flow
 
@@ -80,10 +96,12 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         json_file: JsonFile = None,
     ) -> None:
         """Why a customer is in a campaign, or is not."""
-        settings.apply(output.absolute())
+        settings.apply_defaults()
         folder = prepared(output, None, None, None)
+        from features.sources.keys import key_value
         from flows.console import deliver
 
+        customer = key_value(customer) or customer
         said = reason_of(_current_plan(Path(folder), None), customer, campaign)
         content = {"customer_id": customer, "campaign_id": campaign, "why": said}
         deliver(content, json_file, lambda: typer.echo(said))

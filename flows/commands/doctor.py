@@ -125,23 +125,17 @@ def _disk(output: Path) -> Finding:
 
 
 def _prefect() -> Finding:
-    import urllib.request
+    from features.servers import without_password
+    from flows import prefect_server
 
-    address = os.environ.get("PREFECT_API_URL")
+    address = prefect_server.named_server()
     if address is None:
         return Finding("prefect server", "ok", "no server asked for: each run brings its own")
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5):
-            return Finding("prefect server", "ok", f"{_safe(address)} answers")
-    except (OSError, ValueError) as error:
-        mend = "start it (prefect server start), or unset PREFECT_API_URL"
-        return Finding("prefect server", "bad", f"{_safe(address)}: {type(error).__name__}", mend)
-
-
-def _safe(address: str) -> str:
-    """An address without user and password."""
-    scheme, sign, rest = address.partition("://")
-    return f"{scheme}{sign}{rest.rsplit('@', 1)[-1]}"
+        prefect_server.check_named()
+    except UserError as error:
+        return Finding("prefect server", "bad", str(error.found), error.mend)
+    return Finding("prefect server", "ok", f"{without_password(address)} answers")
 
 
 def _guarded(what: str, look: Callable[[Path], Finding], output: Path) -> Finding:

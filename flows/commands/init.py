@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from features.config.secret_values import plain_secret
 from features.errors import UserError
 from flows.commands.options import JsonFile
 
@@ -198,11 +199,11 @@ def _location(name: str) -> Location:
     url, sign, table = name.rpartition("#")
     if not sign or not table:
         raise UserError("DATA", found="a URL without a table", expected="URL#TABLE")
-    user = re.match(r"\w+://[^/@]*:([^/@]*)@", url)
-    if user is not None and not re.fullmatch(r"\$\{\w+\}", user[1]):
+    found = plain_secret(name)
+    if found is not None:
         raise UserError(
             "DATA",
-            found="a password in the URL",
+            found=found,
             expected="'${NAME}' in its place, filled in from the environment: the config would "
             "hold the password for everyone to read",
             mend="export NAME=..., and quote the URL with single quotes",

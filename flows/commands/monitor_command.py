@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from flows import settings
+from flows import prefect_server, settings
 from flows.commands.options import OUTPUTS, JsonFile, Output
 
 ALARM_EXIT = 3
@@ -23,6 +23,8 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         Exit code 3: something raises an alarm. A table and a page with plots lie under monitoring/.
         """
         settings.apply(output.absolute())
+        prefect_server.check_named()
+        prefect_server.begin()
         from flows.console import deliver
         from flows.monitor import monitor_flow
         from flows.workspace import prepare

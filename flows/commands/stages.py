@@ -173,6 +173,7 @@ def explain(
 
     from features.calendar import day_date
     from features.lifecycle.sub_stages_and_flags import explain as reasons_of
+    from features.sources.keys import key_value
     from flows.commands.stage_tables import reason_line
     from flows.console import console, deliver
 
@@ -180,6 +181,7 @@ def explain(
     builder = data_set(config, output, overrides)
     day, date = _dated(asked, builder)
     history = builder.history
+    customer = key_value(customer) or customer
     position = int(np.searchsorted(history.customers, customer))
     known = position < len(history.customers) and history.customers[position] == customer
     if not known:

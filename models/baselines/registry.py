@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from models.baselines import churn_baselines, clv_baselines, stage_baselines, transition_baselines
-from models.inference import Part
+from models.scorer.part import Part
 from models.training import TrainingSet
 
 Outputs = Mapping[str, np.ndarray[Any, Any]]

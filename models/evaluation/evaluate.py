@@ -14,13 +14,17 @@ from features.config.tasks import Slice
 from features.contracts import CUSTOMER
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Task
-from models import inference
 from models.baselines.lead_points import lead_points
 from models.baselines.registry import BASELINES
 from models.evaluation.customer_bootstrap import REPEATS, customer_draws, drawn
 from models.evaluation.slices import subsets
 from models.evaluation.task_metrics import Measure, lead_measures, measures
-from models.inference import Part
+from models.scorer.churn import predict_churn
+from models.scorer.clv import predict_clv
+from models.scorer.part import Part
+from models.scorer.scoring_context import scorer_context, scorer_sums
+from models.scorer.stage import predict_stage
+from models.scorer.transition import predict_transition
 from models.tasks.lead import leads_of, plain_share
 from models.training import TrainingSet, labelled, population, with_channel
 
@@ -142,12 +146,12 @@ test_set.__test__ = False  # type: ignore[attr-defined]
 def predict(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict[str, Array]:
     """A part's outputs for some rows of a snapshot, with the population statistics of all."""
     parts = {part.name: part}
-    context = inference.scorer_context(parts, inference.scorer_sums(parts, everyone))
+    context = scorer_context(parts, scorer_sums(parts, everyone))
     functions: dict[str, Callable[..., dict[str, Array]]] = {
-        "stage": inference.predict_stage,
-        "transition": inference.predict_transition,
-        "churn": inference.predict_churn,
-        "clv": inference.predict_clv,
+        "stage": predict_stage,
+        "transition": predict_transition,
+        "churn": predict_churn,
+        "clv": predict_clv,
     }
     return functions[part.name](part, rows, context)
 

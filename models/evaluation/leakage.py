@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import inference
 from models.evaluation import metrics
+from models.scorer.derived_features import model_columns
 from models.training import TrainingSet
 
 TOO_WELL = 0.95  # area under the curve of one column alone; on the example data the best have 0.89
@@ -67,7 +67,7 @@ def suspects(data: TrainingSet) -> list[Suspect]:
     happened = (rows[OUTCOMES[data.task]] > 0).to_numpy(dtype=np.float64)
     if min(happened.sum(), len(happened) - happened.sum()) < LEAST:
         return []
-    names = inference.model_columns(data.at_validation)
+    names = model_columns(data.at_validation)
     found = [Suspect(data.task, name, alone(rows[name], happened)) for name in names]
     told = [suspect for suspect in found if suspect.auc >= TOO_WELL]
     return sorted(told, key=lambda suspect: -suspect.auc)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.fitting.uplift_learner import Experiment
-from models.inference import Array
+from models.scorer.part import Array
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import numpy as np
 
 from features.config.tasks import Tune
 from features.errors import UserError
-from models import inference
 from models.baselines.transition_baselines import cells
 from models.evaluation import metrics
 from models.fitting.binary_ensemble import TwoClassRecipe, fold_by_fold, sampled, varying_columns
@@ -32,7 +31,8 @@ from models.fitting.multiclass_trees import (
     thinned,
     tree_inputs,
 )
-from models.inference import derive_each
+from models.scorer.derived_features import derive_each
+from models.scorer.linear_model import matrix, sigmoid
 from models.tasks.stage import label_codes
 from models.training import TrainingSet
 
@@ -187,7 +187,7 @@ def _churn(data: TrainingSet, seed: int, threads: int) -> Objective | None:
         losses: list[float] = []
         folds = fold_by_fold(frame, columns, y, recipe, seed=seed, threads=threads)
         for number, (rows, logit, _) in enumerate(folds):
-            losses.append(metrics.log_loss(y[rows], inference.sigmoid(logit)))
+            losses.append(metrics.log_loss(y[rows], sigmoid(logit)))
             report(float(np.mean(losses)), number)
         return float(np.mean(losses))
 
@@ -209,7 +209,7 @@ def _multiclass(data: TrainingSet, stages: list[str], seed: int, threads: int) -
         return None
     shared: dict[str, Any] = {"seed": seed, "threads": threads}
     columns = strong_columns(inputs, columns, [(y, rows.fit)], **shared)
-    x = inference.matrix(inputs, columns)
+    x = matrix(inputs, columns)
     return tree_inputs(x, y, rows, classes=frequent(y[rows.fit], classes), **shared)
 
 

@@ -15,10 +15,11 @@ import pandas as pd
 
 from features.history.reporting_delay import seen_before
 from features.table.snapshot_builder import Builder, Task
-from models import inference
 from models.evaluation import metrics
-from models.inference import Array
 from models.registry.comparison import Comparison
+from models.scorer.derived_features import model_columns
+from models.scorer.part import Array
+from models.scorer.stage import stage_codes
 
 RANKING, BIAS, CALIBRATION = 0.005, 0.02, 0.01  # absolute: AUC and Gini, share of the total, ECE
 SLICE = 0.10  # relative to the champion's loss in the slice
@@ -84,7 +85,7 @@ def guards(
         three = (y, new[predicted], old[predicted])
         drawn: Drawn = (_difference(measure), customers, three)
         yield _guard(task, name, figures, tolerance, drawn, seed=seed)
-    code = inference.stage_codes(rows, len(stages))
+    code = stage_codes(rows, len(stages))
     for number, stage in enumerate(stages):
         mine = np.flatnonzero(code == number)
         if len(mine) < MIN_SLICE:
@@ -148,7 +149,7 @@ def leaking(builder: Builder, features: pd.DataFrame, at: int) -> list[str]:
     if clean["customer_id"].tolist() != features["customer_id"].astype(str).tolist():
         return ["customer_id"]
     found = []
-    for name in inference.model_columns(features):
+    for name in model_columns(features):
         theirs = features[name].to_numpy()
         mine = clean[name].to_numpy() if name in clean else np.full(len(clean), np.nan)
         if not np.array_equal(mine, theirs, equal_nan=True):

@@ -22,9 +22,9 @@ from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
 from models.evaluation import metrics
 from models.evaluation.evaluate import Outputs, Test, delayed_test_set, predict
-from models.inference import Array, Part
 from models.registry.comparison import Comparison as Comparison
 from models.registry.guardrails import guards, leaking
+from models.scorer.part import Array, Part
 from models.tasks.lead import MIN_FIRST
 
 # Config keys that say where the data lie or what is done with scores, and not how models learn.

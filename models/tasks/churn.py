@@ -24,18 +24,10 @@ from models.fitting.btyd_blend import mixed_with_btyd
 from models.fitting.calibration import fit_calibration
 from models.fitting.cold_start import fit_back_off
 from models.fitting.multiclass_trees import steady_columns
-from models.inference import (
-    Array,
-    Part,
-    calibrated,
-    churn_btyd_logit,
-    churn_group,
-    churn_lift,
-    derive_each,
-    linear,
-    matrix,
-    sigmoid,
-)
+from models.scorer.churn import calibrated, churn_btyd_logit, churn_group, churn_lift
+from models.scorer.derived_features import derive_each
+from models.scorer.linear_model import linear, matrix, sigmoid
+from models.scorer.part import Array, Part
 
 TARGET = "no_purchase"
 MIN_CLASS_FOR_TREES = 60  # customers of the rarer class below which only the linear half is fitted
@@ -156,7 +148,7 @@ def fit_churn(
 
     Returns
     -------
-    `Part` named ``churn`` for `inference.predict_churn`; ``parameters["validation"]`` holds
+    `Part` named ``churn`` for `predict_churn`; ``parameters["validation"]`` holds
     the figures at the validation snapshot.
 
     Raises

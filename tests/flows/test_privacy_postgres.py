@@ -64,7 +64,7 @@ def rows(output: Path, url: str, name: str) -> list[tuple[Any, ...]]:
     import psycopg
 
     store = PostgresStore.of(output, url)
-    with psycopg.connect(store.url) as con:
+    with psycopg.connect(**store.parameters) as con:
         found = con.execute(f"SELECT * FROM {store.schema}.{name}").fetchall()
     return sorted(found, key=str)
 

@@ -27,12 +27,12 @@ from flows.commands.result_tables import print_models
 from flows.workspace import Workspace
 from models.evaluation.backtest import refuse_leaks
 from models.evaluation.evaluate import delayed_test_set, predict
-from models.inference import Part
 from models.registry import registry
 from models.registry.guardrails import guards, leaking
 from models.registry.promotion import compare, decide, refused_at_once
 from models.registry.registry import SCORER
 from models.registry.tracking import Tracking
+from models.scorer.part import Part
 from models.serving.score import Finish, Stamp, score
 from models.training import fit, training_set
 from tests.flows.shop import Shop, stagecast

@@ -26,6 +26,7 @@ from models.registry import registry
 from models.registry.registry import CHAMPION, SCORER
 from models.serving.score import scoring_context, scoring_frame
 from tests.flows.shop import Shop, shared_prefect, stagecast
+from tests.pickle_scan import pickled_files
 
 VOLATILE = ["run_id", "scored_at", "scorer_version"]
 
@@ -149,7 +150,7 @@ def test_the_same_run_again_gives_the_same_scores(shop: Shop) -> None:
 
 
 def test_no_pickle_in_any_artifact(shop: Shop) -> None:
-    assert registry.pickled_files(shop.output / "mlartifacts") == []
+    assert pickled_files(shop.output / "mlartifacts") == []
 
 
 def test_the_summary_date_is_the_day_after_the_data(shop: Shop) -> None:

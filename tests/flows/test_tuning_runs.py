@@ -11,8 +11,8 @@ from flows.tuning import gate_gain, log_tuning
 from models.evaluation.evaluate import Figure, Result, Test
 from models.fit_and_test import Trained
 from models.fitting.tuning import Trial, Tuned
-from models.inference import Part
 from models.registry import tracking
+from models.scorer.part import Part
 from models.training import LearnedFrom
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.evaluation import metrics
 from models.fitting.calibration import KINDS, Trial, choose_calibration, fit_calibration
-from models.inference import calibrated
+from models.scorer.churn import calibrated
 
 
 def sample(rows=4000, seed=0, shift=0.0):

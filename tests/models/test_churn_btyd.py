@@ -10,7 +10,7 @@ import pytest
 
 from models.evaluation import metrics
 from models.fitting.btyd_blend import mixed_with_btyd
-from models.inference import sigmoid
+from models.scorer.linear_model import sigmoid
 from simulator import simulate
 
 HORIZON = 91

@@ -9,7 +9,8 @@ import pytest
 from models.evaluation.uplift_curves import compared, ranked, share_better, true_qini
 from models.fitting import uplift_learner
 from models.fitting.uplift_learner import Experiment, encoded, fit, folds
-from models.inference import Part, uplift_effect
+from models.scorer.part import Part
+from models.scorer.uplift import uplift_effect
 
 
 def experiment(n: int, seed: int, *, effect: float = 0.15) -> tuple[Experiment, np.ndarray]:
