@@ -25,7 +25,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.storage.runs import write_parquet
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import Loaded
 from models.scorer.derived_features import derive, model_columns

@@ -25,7 +25,7 @@ import pandas as pd
 
 from benchmarks.sends import COVARIATES, Send, sends
 from campaigns.measurement import Waves, report
-from models.evaluation.uplift_curves import true_qini
+from models.fitting.uplift_curves import true_qini
 from models.fitting.uplift_learner import Experiment, fit
 from models.scorer.uplift import uplift_effect
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows import settings
+from flows.services import settings
 
 settings.apply_defaults()  # before numpy is imported: how many threads it may start
 
@@ -15,15 +15,15 @@ from prefect import flow, get_run_logger  # noqa: E402
 
 from features.storage.output_lock import exclusive  # noqa: E402
 from features.table.snapshot_builder import TASKS  # noqa: E402
-from flows import console  # noqa: E402
 from flows.backtest import backtest_flow, rolling_origins  # noqa: E402
 from flows.checks.check import refuse_problems  # noqa: E402
 from flows.features import features_flow  # noqa: E402
 from flows.monitor import monitor_flow  # noqa: E402
 from flows.promote import promote_flow  # noqa: E402
 from flows.score import nightly_flow  # noqa: E402
+from flows.services import console  # noqa: E402
+from flows.services.workspace import prepare  # noqa: E402
 from flows.train import train_flow  # noqa: E402
-from flows.workspace import prepare  # noqa: E402
 
 WAIT_MINUTES = 360.0
 

@@ -13,9 +13,9 @@ from features.errors import UserError
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.table.snapshot_builder import TASKS
-from flows.console import step, warn
-from flows.prefect_summaries import show_decision
-from flows.workspace import Workspace
+from flows.services.console import step, warn
+from flows.services.prefect_summaries import show_decision
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.promotion import (
     Decision,
@@ -25,8 +25,8 @@ from models.registry.promotion import (
     refused_at_once,
     same_recipe,
 )
-from models.registry.registry import Version
 from models.registry.tracking import Tracking
+from models.registry.version import Version
 from models.scorer.part import ForeignFormat, Part
 
 

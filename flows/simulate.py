@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 from features.config import config as configs
-from flows.console import progress, step, typed
-from flows.output_folder import require_writable
+from flows.services.console import step, typed
+from flows.services.output_folder import require_writable
+from flows.services.progress_bars import progress
 from simulator import scenario as scenarios
 from simulator import simulate as simulated
 

@@ -23,12 +23,12 @@ from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.storage.runs import RunRecord, run_folder, write_parquet
 from features.table.customer_partitions import too_large
-from flows.campaign_plan import Planned, planned_from, read_meta
-from flows.console import step, warn
-from flows.prefect_summaries import show_published
-from flows.reasons import add_reasons
-from flows.summary import write_summary
-from flows.workspace import Workspace, keep_config, new_run_id
+from flows.report.summary import write_summary
+from flows.services.campaign_plan import Planned, planned_from, read_meta
+from flows.services.console import step, warn
+from flows.services.prefect_summaries import show_published
+from flows.services.reasons import add_reasons
+from flows.services.workspace import Workspace, keep_config, new_run_id
 
 
 def write_plan(space: Workspace, run_id: str, planned: Planned) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from features.config.customers import CustomerData
 from features.config.monitoring import Monitoring
 from features.config.retention import Retention
 from features.config.sources import EventSource, Identities, Location, Spend
+from features.config.store_location import refused
 from features.config.tasks import (
     Backtest,
     ChurnTask,
@@ -31,7 +32,6 @@ from features.config.yaml_loading import parse_yaml as parse_yaml
 from features.config.yaml_loading import problem, yaml_text
 from features.contracts import EVENT_COLUMNS, ROLES
 from features.errors import Problems
-from features.storage.store_location import refused
 
 
 class Snapshots(Strict):

@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from features.config.store_location import store_url
 from features.errors import UserError
 from features.storage import runs as records
 from features.storage.atomic_write import remove
@@ -26,7 +27,6 @@ from features.storage.duckdb_store import DuckDBStore as DuckDBStore
 from features.storage.duckdb_store import checked, staying_members
 from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_FOLDER, PublishedRun, RunRecord, run_folder, sync
-from features.storage.store_location import store_url
 
 
 class Current(BaseModel):
@@ -84,7 +84,7 @@ class Store(Protocol):
 
 
 def store_of(output: Path) -> Store:
-    """The store of an output folder (see `features.storage.store_location`)."""
+    """The store of an output folder (see `features.config.store_location`)."""
     url = store_url(output)
     if url is None:
         return DuckDBStore(output)

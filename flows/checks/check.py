@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 from features.config.config import Config
 from features.config.config import find as find_config
+from features.config.partial_config import PartialConfig, load_partly
 from features.errors import Problems, UserError
-from features.partial_config import PartialConfig, load_partly
 from features.sources.files import describe
 from features.sources.sampling import Sampling, only_samples
 
 if TYPE_CHECKING:
-    from flows.workspace import Workspace
+    from flows.services.workspace import Workspace
 
 Group = Literal["events", "people", "campaigns", "learning", "machine"]
 ALL: tuple[Group, ...] = ("events", "people", "campaigns", "learning", "machine")
@@ -111,7 +111,7 @@ def check(
     if "campaigns" in groups:
         _check_campaigns(report, partial)
     if "learning" in groups and partial.config.experiments:
-        from flows.sends import listed_experiments
+        from flows.services.sends import listed_experiments
 
         with only_samples(), report.look("experiments") as say:
             say(f"{len(listed_experiments(partial.config))} sends")
@@ -144,14 +144,14 @@ def prepare_checked(
     *,
     groups: Collection[Group] = ALL,
 ) -> Workspace:
-    """`flows.workspace.prepare`, for steps that take long: nothing begins where anything is wrong.
+    """Prepare a workspace as `flows.services.workspace.prepare` does, once everything is checked.
 
     Raises
     ------
     UserError
         All problems in one answer.
     """
-    from flows.workspace import prepare, settle_config
+    from flows.services.workspace import prepare, settle_config
 
     output = output.absolute()
     if config is not None:
@@ -170,7 +170,7 @@ def prepare_checked(
 def _config_file(output: Path, config: str | None) -> Path:
     if config is not None:
         return find_config(config)
-    from flows.workspace import Workspace
+    from flows.services.workspace import Workspace
 
     space = Workspace(output)
     if not space.config_file.is_file():
@@ -184,7 +184,7 @@ def _check_events(report: Report, partial: PartialConfig, sampling: Sampling) ->
     from features.sources.events import connect
     from features.sources.identity_links import read_identities
     from features.sources.source_checks import check_source
-    from flows.workspace import today
+    from flows.services.workspace import today
 
     config, latest = partial.config, today()
     types_known = not partial.broken & {"roles", "ignored_event_types"}

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import prefect_server, settings
 from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
-from models.tracking_server import check_tracking_server
+from flows.services import prefect_server, settings
+from models.registry.tracking_server import check_tracking_server
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from campaigns.planning import CampaignPlan
-    from flows.uplift import UpliftReport
+    from flows.services.uplift import UpliftReport
 
 
 def prepared(
@@ -36,7 +36,7 @@ def prepared(
     With `check` everything that planning reads is looked at first.
     """
     from flows.checks.check import PLANNING, prepare_checked
-    from flows.workspace import prepare
+    from flows.services.workspace import prepare
 
     given = list(overrides or ())
     if campaigns is not None:
@@ -99,7 +99,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         settings.apply_defaults()
         folder = prepared(output, None, None, None)
         from features.sources.keys import key_value
-        from flows.console import deliver
+        from flows.services.console import deliver
 
         customer = key_value(customer) or customer
         said = reason_of(_current_plan(Path(folder), None), customer, campaign)
@@ -111,8 +111,8 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         """What the campaigns changed: treatment against control, from what happened since."""
         settings.apply(output.absolute())
         folder = prepared(output, None, None, None)
-        from flows.console import deliver, records
-        from flows.measure import measure as measured
+        from flows.services.console import deliver, records
+        from flows.services.measure import measure as measured
 
         effects, waiting = measured(Path(folder))
         deliver(
@@ -130,8 +130,8 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
     ) -> None:
         """Measure a randomised send, and learn whom the message changes."""
         settings.apply(output.absolute())
-        from flows.console import deliver
-        from flows.uplift import FOLDER, run_uplift
+        from flows.services.console import deliver
+        from flows.services.uplift import FOLDER, run_uplift
 
         report = run_uplift(experiment, output.absolute(), threads=threads)
         folder = output / FOLDER / report.name
@@ -140,7 +140,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
 
 def print_uplift(report: UpliftReport, folder: Path) -> None:
     """Effect of the message, then how well each ranking finds whom it moves."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     found = report.lift
     console.print(
@@ -164,7 +164,7 @@ def print_uplift(report: UpliftReport, folder: Path) -> None:
 
 def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
     """Effects of whole campaigns as a table; groups are in the file."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
               "95 % interval", "incremental total", "note"]  # fmt: skip
@@ -186,8 +186,8 @@ def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: P
 
 def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan:
     from features.storage import scores_store
-    from flows.campaign_plan import planned_from
-    from flows.workspace import Workspace, settle_config
+    from flows.services.campaign_plan import planned_from
+    from flows.services.workspace import Workspace, settle_config
 
     try:
         current = scores_store.read_current(folder).run
@@ -198,7 +198,7 @@ def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan
 
 def show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
     """The plan as tables, or as JSON."""
-    from flows.console import deliver, records
+    from flows.services.console import deliver, records
 
     content = {
         "snapshot_at": f"{plan.snapshot_at:%Y-%m-%d}",
@@ -215,7 +215,7 @@ def _whole(money: float) -> int | None:
 
 def print_plan(plan: CampaignPlan) -> None:
     """The plan as tables: sizes, value, detectable effect; then who is left out, and why."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     header = [
         "campaign", "eligible", "barred", "overlap", "treatment", "control", "value", "cost",

@@ -19,8 +19,8 @@ def check(
     experiments, disk, store, MLflow and Prefect. Of large tables the first rows are read.
     """
     from flows.checks.check import check as checked
-    from flows.console import deliver, table
-    from flows.settings import apply_defaults
+    from flows.services.console import deliver, table
+    from flows.services.settings import apply_defaults
 
     apply_defaults()
     report = checked(output.absolute(), config, tuple(overrides or ()))

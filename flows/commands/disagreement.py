@@ -21,8 +21,8 @@ from features.storage import csv_files
 from features.storage.output_lock import exclusive
 from features.table import feature_store
 from features.table.feature_store import Archive
-from flows.console import console, table, warn
-from flows.workspace import today
+from flows.services.console import console, table, warn
+from flows.services.workspace import today
 
 if TYPE_CHECKING:
     from models.serving.crm_disagreement import Disagreement

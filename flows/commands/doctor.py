@@ -59,8 +59,8 @@ def doctor(
 
     No result is changed.
     """
-    from flows.console import deliver, table
-    from flows.settings import apply_defaults
+    from flows.services.console import deliver, table
+    from flows.services.settings import apply_defaults
 
     apply_defaults()
     findings = list(examine(output.absolute()))
@@ -126,7 +126,7 @@ def _disk(output: Path) -> Finding:
 
 def _prefect() -> Finding:
     from features.servers import without_password
-    from flows import prefect_server
+    from flows.services import prefect_server
 
     address = prefect_server.named_server()
     if address is None:
@@ -151,7 +151,7 @@ def _guarded(what: str, look: Callable[[Path], Finding], output: Path) -> Findin
 
 
 def _config(output: Path) -> Finding:
-    from flows.workspace import Workspace
+    from flows.services.workspace import Workspace
 
     space = Workspace(output)
     if not space.config_file.is_file():
@@ -186,7 +186,7 @@ def _scores(output: Path) -> Finding:
 
 
 def _registry(output: Path) -> Finding:
-    from flows.workspace import Workspace
+    from flows.services.workspace import Workspace
     from models.registry import registry
 
     elsewhere = os.environ.get("MLFLOW_TRACKING_URI")

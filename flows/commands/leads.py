@@ -11,8 +11,8 @@ import pandas as pd
 from features.calendar import day_number
 from features.errors import UserError
 from features.storage import csv_files, scores_store
-from flows.console import console, step, table
-from flows.workspace import Workspace
+from flows.services.console import console, step, table
+from flows.services.workspace import Workspace
 from models.explaining.lead_reasons import Events, ranked, reasons
 from models.registry import registry
 

@@ -40,8 +40,8 @@ def metrics(
     from features.sources.acquisition_spend import read_spend
     from features.storage.csv_files import write_csv
     from features.table.feature_store import open_archive, read_tallies
-    from flows.console import deliver
-    from flows.workspace import Workspace
+    from flows.services.console import deliver
+    from flows.services.workspace import Workspace
 
     space = Workspace(output.absolute())
     config = space.config()
@@ -94,7 +94,7 @@ def _content(found: pd.DataFrame) -> dict[str, Any]:
 
 def _print(found: pd.DataFrame, currency: str) -> None:
     """The latest four periods, one table a stage; everyone together comes last."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     starts = list(dict.fromkeys(found["period_start"]))[-4:]
     shown = found[found["period_start"].isin(starts)]

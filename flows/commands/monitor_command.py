@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from flows import prefect_server, settings
 from flows.commands.options import OUTPUTS, JsonFile, Output
+from flows.services import prefect_server, settings
 
 ALARM_EXIT = 3
 
@@ -25,9 +25,9 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         settings.apply(output.absolute())
         prefect_server.check_named()
         prefect_server.begin()
-        from flows.console import deliver
         from flows.monitor import monitor_flow
-        from flows.workspace import prepare
+        from flows.services.console import deliver
+        from flows.services.workspace import prepare
 
         found = run(monitor_flow, str(prepare(output, None, ()).output))
         deliver(found, json_file, lambda: print_findings(found))
@@ -37,7 +37,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
 
 def print_findings(found: dict[str, Any]) -> None:
     """Alarms, else what is closest to its limit, as a table."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     rows = [row for row in found["findings"] if row["alarm"]]
     title = f"{len(rows)} alarm(s) at {found['snapshot_at']}"

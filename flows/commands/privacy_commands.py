@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from features.errors import UserError
-from flows import settings
 from flows.commands.options import OUTPUTS, JsonFile, Output
+from flows.services import settings
 
 Customer = Annotated[str, typer.Argument(help="Id of the customer, as the sources have it.")]
 
@@ -39,13 +39,13 @@ def erase(
     too.
     """
     settings.apply_defaults()
-    from flows.console import console, deliver, table, warn
-    from flows.output_folder import require_writable
+    from flows.services.console import console, deliver, table, warn
+    from flows.services.output_folder import require_writable
 
     require_writable(output.absolute(), make=False)
-    from flows.privacy import erase as erased
-    from flows.privacy import planned_erasure
-    from flows.workspace import Workspace
+    from flows.services.privacy import erase as erased
+    from flows.services.privacy import planned_erasure
+    from flows.services.workspace import Workspace
 
     space = Workspace(output.absolute())
     space.config()
@@ -89,9 +89,9 @@ def export_person(
 ) -> None:
     """Show everything stored of a person, as JSON: rows by file and table."""
     settings.apply_defaults()
-    from flows.console import write_json
-    from flows.privacy import stored_of
-    from flows.workspace import Workspace
+    from flows.services.console import write_json
+    from flows.services.privacy import stored_of
+    from flows.services.workspace import Workspace
 
     content = stored_of(Workspace(output.absolute()), customer)
     write_json(content, json_file or Path("-"))

@@ -20,6 +20,7 @@ from features.table.training_snapshots import MIN_HISTORY_DAYS
 from models.evaluation.base_rate_drift import base_rates
 from models.evaluation.customer_bootstrap import REPEATS
 from models.evaluation.evaluate import Draws, Figure, Test, evaluate, predict, test_set
+from models.evaluation.leakage import leaking
 from models.evaluation.means_over_origins import (
     CalibrationChoice,
     Chances,
@@ -28,8 +29,8 @@ from models.evaluation.means_over_origins import (
 )
 from models.evaluation.workers import workers
 from models.fitting.calibration import RAW
-from models.registry.guardrails import leaking
-from models.training import TrainingSet, fit, training_set
+from models.fitting.training_set import TrainingSet, training_set
+from models.tasks.training import fit
 
 FOLDER = "backtest"  # of what the back-test writes beside its records
 DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together

@@ -14,10 +14,10 @@ import pandas as pd
 
 from features.calendar import day_date
 from features.contracts import SNAPSHOT
-from models.evaluation import metrics
 from models.evaluation.customer_bootstrap import drawn
 from models.evaluation.evaluate import CHAMPION, Draws, Figure, Test, ends
-from models.training import TrainingSet
+from models.fitting.training_set import TrainingSet
+from models.metrics import metrics
 
 OUTCOMES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "churn": lambda rows: rows["no_purchase"].astype(np.float64),

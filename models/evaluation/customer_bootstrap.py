@@ -1,7 +1,7 @@
 """Metrics of many draws of customers at once, from rows that are sorted once.
 
 A draw is how often each row is taken (a row of counts). Every function here gives, for each draw,
-what the metric of the same name in `models.evaluation.metrics` gives on the rows so repeated;
+what the metric of the same name in `models.metrics.metrics` gives on the rows so repeated;
 sorting once
 instead of once a draw makes intervals of every figure affordable. Metrics look at rows through
 sums within groups of equal predictions, and sums of repeated rows are weighted sums.
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from models.evaluation import metrics
+from models.metrics import metrics
 
 Array = np.ndarray[Any, Any]
 REPEATS = 200
@@ -51,7 +51,7 @@ def customer_draws(customers: Any, everyone: Any, *, seed: int, repeats: int = R
 
 
 def drawn(metric: Callable[..., float], counts: Array, *arguments: Any) -> Array:
-    """A metric of `models.evaluation.metrics` on every draw.
+    """A metric of `models.metrics.metrics` on every draw.
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ from models.baselines.registry import BASELINES
 from models.evaluation.customer_bootstrap import REPEATS, customer_draws, drawn
 from models.evaluation.slices import subsets
 from models.evaluation.task_metrics import Measure, lead_measures, measures
+from models.fitting.training_set import TrainingSet, labelled, population, with_channel
 from models.scorer.churn import predict_churn
 from models.scorer.clv import predict_clv
 from models.scorer.part import Part
@@ -26,7 +27,6 @@ from models.scorer.scoring_context import scorer_context, scorer_sums
 from models.scorer.stage import predict_stage
 from models.scorer.transition import predict_transition
 from models.tasks.lead import leads_of, plain_share
-from models.training import TrainingSet, labelled, population, with_channel
 
 Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Array]

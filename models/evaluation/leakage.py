@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.evaluation import metrics
+from features.history.reporting_delay import seen_before
+from features.table.snapshot_builder import Builder
+from models.fitting.training_set import TrainingSet
+from models.metrics import metrics
 from models.scorer.derived_features import model_columns
-from models.training import TrainingSet
 
 TOO_WELL = 0.95  # area under the curve of one column alone; on the example data the best have 0.89
 LEAST = 20  # customers of each outcome, under which an area says little
@@ -83,3 +85,37 @@ def alone(column: pd.Series, happened: Any) -> float:
         area = metrics.auc(happened, np.where(there, values, missing))
         areas += [area, 1.0 - area]
     return max(areas)
+
+
+def leaking(builder: Builder, features: pd.DataFrame, at: int) -> list[str]:
+    """Columns of a gate's features that differ when nothing after the gate is there to be seen.
+
+    Parameters
+    ----------
+    builder
+        Of the data set.
+    features
+        The feature frame of the gate as models are trained and tested on it.
+    at
+        Day number of the gate.
+
+    Returns
+    -------
+    list of str
+        Names of the columns that know what came later; ``customer_id`` where rows differ. Empty
+        where none does.
+    """
+    blind = Builder(
+        builder.config, builder.taxonomy, seen_before(builder.history, at), everybody=None
+    )
+    vars(blind)["spec"] = builder.spec  # the same columns, whatever roles have come by then
+    clean = blind.features(at)
+    if clean["customer_id"].tolist() != features["customer_id"].astype(str).tolist():
+        return ["customer_id"]
+    leaking_columns = []
+    for name in model_columns(features):
+        seen_values = features[name].to_numpy()
+        blind_values = clean[name].to_numpy() if name in clean else np.full(len(clean), np.nan)
+        if not np.array_equal(blind_values, seen_values, equal_nan=True):
+            leaking_columns.append(name)
+    return leaking_columns

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from features.storage.markdown import as_text
+from models.evaluation.backtest_gates import gates
 from models.evaluation.means_over_origins import CalibrationChoice, Mean
 from models.evaluation.task_metrics import DESCRIPTIVE
-from models.registry.backtest_gates import gates
 
 SHOWN = {
     "stage": ("log_loss", "brier", "macro_f1"),

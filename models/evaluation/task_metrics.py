@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.evaluation import metrics
+from models.metrics import metrics
 
 Array = np.ndarray[Any, Any]
 
@@ -49,7 +49,7 @@ class Measure:
     metric
         Its name in figures.
     of
-        The function of `models.evaluation.metrics`.
+        The function of `models.metrics.metrics`.
     arguments
         Aligned row by row.
     """
@@ -101,7 +101,10 @@ def lead_measures(out: Outputs, leads: pd.DataFrame) -> list[Measure]:
 
 def _clv(out: Outputs, rows: pd.DataFrame) -> list[Measure]:
     y, p = rows["spend"].to_numpy(dtype=np.float64), out["clv"]
-    found = [Measure("mae", metrics.mae, (y, p)), Measure("rmse", metrics.rmse, (y, p))]
+    found = [
+        Measure("mae", metrics.mae, (y, p)),
+        Measure("rmse", metrics.rmse, (y, p)),
+    ]
     found += [Measure("rate", metrics.mean, (p,))]
     if y.sum() > 0:
         found += [

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 
-from models.evaluation import metrics
+from models.metrics import metrics
 from models.scorer.churn import calibrated
 from models.scorer.linear_model import sigmoid
 from models.scorer.part import Array

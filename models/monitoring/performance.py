@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from features.calendar import day_date
 from features.contracts import CUSTOMER, NO_CHANGE
 from features.table.snapshot_builder import TASKS, Builder, Task
-from models.evaluation import metrics
+from models.metrics import metrics
 from models.monitoring.findings import Finding
 
 Array = np.ndarray[Any, Any]

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from models.evaluation import metrics
+from models.metrics import metrics
 from models.plots.figure_style import COLOURS, INK, MAP, blank, percent
 from models.plots.stage_flow import flow_data, flow_figure
 

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.history.reporting_delay import seen_before
-from features.table.snapshot_builder import Builder, Task
-from models.evaluation import metrics
+from features.table.snapshot_builder import Task
+from models.metrics import metrics
 from models.registry.comparison import Comparison
-from models.scorer.derived_features import model_columns
 from models.scorer.part import Array
 from models.scorer.stage import stage_codes
 
@@ -121,37 +119,3 @@ def _guard(
         interval = metrics.bootstrap(statistic, customers, *data, seed=seed)
         low, high = interval.low, interval.high
     return Comparison(task, name, *figures, low, high, guard=tolerance)
-
-
-def leaking(builder: Builder, features: pd.DataFrame, at: int) -> list[str]:
-    """Columns of a gate's features that differ when nothing after the gate is there to be seen.
-
-    Parameters
-    ----------
-    builder
-        Of the data set.
-    features
-        The feature frame of the gate as models are trained and tested on it.
-    at
-        Day number of the gate.
-
-    Returns
-    -------
-    list of str
-        Names of the columns that know what came later; ``customer_id`` where rows differ. Empty
-        where none does.
-    """
-    blind = Builder(
-        builder.config, builder.taxonomy, seen_before(builder.history, at), everybody=None
-    )
-    vars(blind)["spec"] = builder.spec  # the same columns, whatever roles have come by then
-    clean = blind.features(at)
-    if clean["customer_id"].tolist() != features["customer_id"].astype(str).tolist():
-        return ["customer_id"]
-    found = []
-    for name in model_columns(features):
-        theirs = features[name].to_numpy()
-        mine = clean[name].to_numpy() if name in clean else np.full(len(clean), np.nan)
-        if not np.array_equal(mine, theirs, equal_nan=True):
-            found.append(name)
-    return found

@@ -12,8 +12,8 @@ from features.storage.markdown import as_text
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import CHAMPION, Result
 from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
+from models.fitting.training_set import LearnedFrom
 from models.scorer.part import Part
-from models.training import LearnedFrom
 
 TRUTHS = {
     "history": "the life-cycle stage that the CRM would record, judged by its other customers",

@@ -20,10 +20,11 @@ from features.config.config import Config
 from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
-from models.evaluation import metrics
 from models.evaluation.evaluate import Outputs, Test, delayed_test_set, predict
+from models.evaluation.leakage import leaking
+from models.metrics import metrics
 from models.registry.comparison import Comparison as Comparison
-from models.registry.guardrails import guards, leaking
+from models.registry.guardrails import guards
 from models.scorer.part import Array, Part
 from models.tasks.lead import MIN_FIRST
 

@@ -24,10 +24,11 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, Tens
 from features.config.secret_values import hidden
 from features.errors import UserError
 from features.storage.fault_injection import boundary
-from models.artifact_integrity import MANIFEST_TAG, check_seal, seal
-from models.logged_code import copied_code, importable, requirements, synthetic_example
 from models.registry import champion_history
+from models.registry.artifact_integrity import MANIFEST_TAG, check_seal, seal
+from models.registry.logged_code import copied_code, importable, requirements, synthetic_example
 from models.registry.tracking import Run, Tracking
+from models.registry.version import Version
 from models.scorer.artifacts import save_scorer
 from models.scorer.part import Part
 from models.scorer.scored_row import scored_names
@@ -51,35 +52,6 @@ _TYPES = {
 # What it says of pip and of the example is no news to the user of the flows.
 logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of a registered model.
-
-    Attributes
-    ----------
-    name, version
-        Registered model, and its running number.
-    run_id
-        The MLflow run that logged it.
-    aliases
-        Aliases that point to it, ``champion`` among them.
-    tags
-        Config hash, data fingerprint, snapshot range, and why it was promoted.
-    description
-        The model card.
-    created_at
-        When it was registered, milliseconds since 1970.
-    """
-
-    name: str
-    version: int
-    run_id: str
-    aliases: tuple[str, ...]
-    tags: dict[str, str]
-    description: str
-    created_at: int
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from features.config.database_url import without_login
 from features.config.secret_values import hidden
 from features.errors import UserError
 from features.storage.csv_files import csv_content
-from models.tracking_server import check_tracking_server
+from models.registry.tracking_server import check_tracking_server
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"

@@ -19,7 +19,8 @@ import pandas as pd
 from features import processes
 from features.progress import Told, unheard
 from models.registry import registry
-from models.registry.registry import Loaded, Version
+from models.registry.registry import Loaded
+from models.registry.version import Version
 from models.scorer.scoring_context import add_sums, scorer_context, scorer_sums
 
 BATCH = 50_000  # customers predicted at once: bounds memory, changes no score

@@ -23,7 +23,8 @@ from features.spark.spark_build import SparkArchive
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
 from models.registry import registry
-from models.registry.registry import Loaded, Version
+from models.registry.registry import Loaded
+from models.registry.version import Version
 from models.scorer.scored_row import scored_names
 from models.scorer.scoring_context import add_sums, scorer_context, scorer_sums
 from models.serving.score import Before, Stamp, Unstored, late_days_of, scoring_frame, stamped

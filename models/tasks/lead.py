@@ -12,7 +12,6 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.evaluation import metrics
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     fit_logistic,
@@ -23,6 +22,7 @@ from models.fitting.binary_ensemble import (
     varying_columns,
 )
 from models.fitting.cold_start import fit_back_off
+from models.metrics import metrics
 from models.scorer.clv import clv_first_purchase
 from models.scorer.linear_model import sigmoid
 from models.scorer.part import Array, Part

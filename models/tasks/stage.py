@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from models.baselines.stage_baselines import fit_frequency_table
-from models.evaluation import metrics
 from models.fitting.multiclass_trees import (
     MIN_CLASS,
     MIN_CUSTOMERS,
@@ -27,6 +26,7 @@ from models.fitting.multiclass_trees import (
     strong_columns,
     thinned,
 )
+from models.metrics import metrics
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.stage import predict_stage
@@ -63,7 +63,7 @@ def fit_stage(
     seed, threads
         Seed of LightGBM and its threads.
     settings
-        LightGBM settings in place of the recipe's own (see `models.fitting.tuning`).
+        LightGBM settings in place of the recipe's own (see `models.tasks.tuning`).
 
     Returns
     -------

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from models.baselines.stage_baselines import fit_frequency_table
-from models.evaluation import metrics
 from models.fitting.multiclass_trees import (
     MIN_CLASS,
     MIN_CUSTOMERS,
@@ -25,6 +24,7 @@ from models.fitting.multiclass_trees import (
     strong_columns,
     thinned,
 )
+from models.metrics import metrics
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.stage import customer_folds, predict_stage
@@ -61,7 +61,7 @@ def fit_recorded_stage(
     seed, threads
         Seed of the folds and of LightGBM, and its threads.
     settings
-        LightGBM settings in place of the recipe's own (see `models.fitting.tuning`).
+        LightGBM settings in place of the recipe's own (see `models.tasks.tuning`).
 
     Returns
     -------

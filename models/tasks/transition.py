@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from models.baselines.transition_baselines import cells, fit_timer_table
-from models.evaluation import metrics
 from models.fitting.multiclass_trees import (
     MIN_CUSTOMERS,
     Rows,
@@ -30,6 +29,7 @@ from models.fitting.multiclass_trees import (
     strong_columns,
     thinned,
 )
+from models.metrics import metrics
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.transition import predict_transition
@@ -75,7 +75,7 @@ def fit_transition(
         Seed of LightGBM and its threads.
     settings
         LightGBM settings of the destination step in place of the recipe's own (see
-        `models.fitting.tuning`).
+        `models.tasks.tuning`).
     fits
         Final fits that differ in their seed and whose mean is served, where rows are few.
 

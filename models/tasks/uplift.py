@@ -10,7 +10,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.evaluation.uplift_curves import ranked, weighted_effect
+from models.fitting.uplift_curves import ranked, weighted_effect
 from models.fitting.uplift_learner import Experiment, fit, out_of_fold
 from models.scorer.derived_features import model_columns
 from models.scorer.part import Array, Part

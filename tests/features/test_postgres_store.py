@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from features.config.store_location import VARIABLE, store_url
 from features.errors import UserError
 from features.storage.postgres_schema import VERSION, VIEWS, migrated
 from features.storage.postgres_store import PostgresStore
@@ -32,7 +33,6 @@ from features.storage.scores_store import (
     published_runs,
     read_current,
 )
-from features.storage.store_location import VARIABLE, store_url
 from tests.features.test_store import NOVEMBER, OCTOBER, publish_run, record
 from tests.page_blocks import all_blocks
 from tests.postgres_server import postgres_server

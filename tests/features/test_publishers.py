@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.config.retention import Retention
+from features.config.store_location import VARIABLE
 from features.errors import UserError
 from features.storage import postgres_store
 from features.storage.postgres_store import PostgresStore
@@ -28,7 +29,6 @@ from features.storage.scores_store import (
     publish,
     published_runs,
 )
-from features.storage.store_location import VARIABLE
 from tests.features.test_store import audience_table, publish_run, record, scores_table
 from tests.postgres_server import postgres_server
 

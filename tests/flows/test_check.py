@@ -29,8 +29,8 @@ from features.sources.sampling import only_samples
 from features.sources.source_checks import check_source
 from flows.checks.check import check, prepare_checked
 from flows.checks.machine import check_disk
-from flows.sends import listed_experiments
-from flows.workspace import prepare, today
+from flows.services.sends import listed_experiments
+from flows.services.workspace import prepare, today
 from tests.broken_shop import FAULTS, STAGE_FAULTS, Draft, Fault, draft
 from tests.flows.shop import stagecast
 
@@ -186,7 +186,7 @@ def test_the_command_lists_all_and_exits_with_2(tmp_path: Path) -> None:
 
 def test_the_command_is_content_with_the_example(tmp_path: Path) -> None:
     code = (
-        "import sys; from flows.cli import main\n"
+        "import sys; from flows.commands.cli import main\n"
         "sys.argv = ['stagecast', 'check', '--config', 'configs/completejourney.yaml',"
         f" '--output', {str(tmp_path / 'out')!r}]\n"
         "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from features.storage.scores_store import read_current
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.serving.score import scoring_context, scoring_frame
 from tests.flows.shop import Shop

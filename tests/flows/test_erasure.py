@@ -32,8 +32,8 @@ from features.storage import fault_injection
 from features.storage.csv_files import write_csv
 from features.storage.row_files import joined_cells, row_file
 from features.storage.runs import run_folder
-from flows.privacy import erase, planned_erasure, stored_of
-from flows.workspace import Workspace, prepare, settle_config
+from flows.services.privacy import erase, planned_erasure, stored_of
+from flows.services.workspace import Workspace, prepare, settle_config
 from tests.features.test_store import NOVEMBER, OCTOBER, publish_run, record
 from tests.flows.shop import write_shop
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.monitor_page import page
+from flows.report.monitor_page import page
 from models.monitoring.findings import Finding
 from models.monitoring.monitor import Observed, Reference
 

@@ -17,12 +17,12 @@ from psycopg import sql
 
 from features.config.config import load
 from features.config.sources import UrlTable
+from features.config.store_location import CONFIG_FILE, VARIABLE
 from features.errors import UserError
 from features.sources.remote_tables import remote_rows
 from features.storage import fault_injection
 from features.storage.runs import run_folder, write_parquet
 from features.storage.scores_store import publish, published_runs
-from features.storage.store_location import CONFIG_FILE, VARIABLE
 from tests.features.test_store import audience_table, record, scores_table
 from tests.flows.shop import stagecast, write_shop
 from tests.postgres_server import postgres_server

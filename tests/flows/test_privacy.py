@@ -27,9 +27,9 @@ from features.sources.erasure_list import FILE, ON_REQUEST, Erased
 from features.storage import scores_store
 from features.storage.scores_store import read_current
 from features.table.feature_store import open_archive, source_counts
-from flows.privacy import erase, stored_of
-from flows.update_aggregates import refresh
-from flows.workspace import Workspace
+from flows.services.privacy import erase, stored_of
+from flows.services.update_aggregates import refresh
+from flows.services.workspace import Workspace
 from tests.flows.shop import Shop, stagecast, write_shop
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from features.storage.scores_store import read_current
-from flows import prefect_server
+from flows.services import prefect_server
 from tests.disks import small_disk
 from tests.flows.shop import stagecast, write_shop
 
@@ -27,7 +27,7 @@ SECONDS = 120  # for what takes one: a busy machine is no failure
 
 PARENT = """
     import subprocess, sys, time
-    from flows.ends_with_parent import command
+    from flows.services.ends_with_parent import command
     child = subprocess.Popen(command("sleeper", "a word"), start_new_session=True)
     print(child.pid, flush=True)
     if sys.argv[1:] == ["at once"]:
@@ -102,7 +102,7 @@ def family(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("killed")
     config = write_shop(folder, customers=40)
-    command = [sys.executable, "-m", "flows.cli", "features", "--config", str(config)]
+    command = [sys.executable, "-m", "flows.commands.cli", "features", "--config", str(config)]
     return [*command, "--output", str(folder / "out")]
 
 
@@ -147,7 +147,7 @@ def test_a_disk_that_fills_up_is_one_message_and_the_old_result_stays(tmp_path: 
         before = read_current(output)
         nightly = ("score", "--output", str(output))
         for moment in ("scoring at", "scored"):
-            command = [sys.executable, "-m", "flows.cli", *nightly]
+            command = [sys.executable, "-m", "flows.commands.cli", *nightly]
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
                 assert running.stderr is not None
                 said = ""
@@ -156,7 +156,7 @@ def test_a_disk_that_fills_up_is_one_message_and_the_old_result_stays(tmp_path: 
                     if moment in line and not (disk.folder / "filler").exists():
                         disk.fill()
             children = psutil.Process().children(recursive=True)
-            assert not [c for c in children if "flows.ends_with_parent" in c.cmdline()]
+            assert not [c for c in children if "flows.services.ends_with_parent" in c.cmdline()]
             assert running.returncode == 2, said
             assert "Traceback" not in said
             assert said.count("error: ") == 1

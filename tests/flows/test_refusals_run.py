@@ -11,10 +11,10 @@ import yaml
 
 from features.errors import UserError
 from features.storage.runs import run_folder
-from flows.campaign_plan import ALL, planned_from
 from flows.commands.campaign_commands import reason_of
+from flows.services.campaign_plan import ALL, planned_from
+from flows.services.workspace import Workspace
 from flows.target import write_plan
-from flows.workspace import Workspace
 from tests.campaigns.refusal_tables import Form, Shop, shop
 from tests.flows.planned import last_day, made_up_scores, published, with_tallies
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from features.errors import UserError
 from features.servers import NO_ADDRESS, trouble, without_password
-from flows import prefect_server
-from flows.cli import app
-from flows.output_folder import require_writable
-from flows.workspace import prepare, settle_config
-from models.tracking_server import check_tracking_server
+from flows.commands.cli import app
+from flows.services import prefect_server
+from flows.services.output_folder import require_writable
+from flows.services.workspace import prepare, settle_config
+from models.registry.tracking_server import check_tracking_server
 from tests.disks import Disk, small_disk
 from tests.flows.shop import stagecast, write_shop
 

@@ -21,7 +21,7 @@ from features.contracts import SCORED_ROW
 from features.storage.scores_store import read_current
 from features.table.feature_store import open_archive
 from features.table.snapshot_builder import TASKS
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import CHAMPION, SCORER
 from models.serving.score import scoring_context, scoring_frame
@@ -115,7 +115,7 @@ def test_a_kill_during_scoring_leaves_the_old_result(shop: Shop) -> None:
     before = read_current(shop.output)
     folders = set((shop.output / "runs").iterdir())
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "score", "--output", str(shop.output)],
+        [sys.executable, "-m", "flows.commands.cli", "score", "--output", str(shop.output)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

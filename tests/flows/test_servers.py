@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from features.storage.scores_store import read_current
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import SCORER
 from models.registry.tracking import Tracking

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from features.errors import UserError
-from flows.uplift import run_uplift
+from flows.services.uplift import run_uplift
 from models.fitting.uplift_learner import encoded
 from models.scorer.part import Part
 from models.scorer.uplift import uplift_effect

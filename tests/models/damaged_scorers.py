@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from models.artifact_integrity import seal
 from models.registry import registry
-from models.registry.registry import Version
+from models.registry.artifact_integrity import seal
+from models.registry.version import Version
 from models.scorer.artifacts import load_scorer
 from models.scorer.manifest import write_manifest
 

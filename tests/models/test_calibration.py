@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation import metrics
 from models.fitting.calibration import KINDS, Trial, choose_calibration, fit_calibration
+from models.metrics import metrics
 from models.scorer.churn import calibrated
 
 

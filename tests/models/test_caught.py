@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from models.baselines.churn_baselines import one_snapshot_rfm
-from models.evaluation import metrics
 from models.evaluation.evaluate import Draws, Figure, Outputs, Test, figures_of
 from models.evaluation.warnings import concerns
+from models.metrics import metrics
 from models.scorer.churn import predict_churn
 from models.tasks.churn import fit_churn
 from tests.models.test_churn import (

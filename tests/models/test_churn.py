@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from models.baselines import churn_baselines
-from models.evaluation import metrics
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     customer_folds,
     fit_logistic,
     varying_columns,
 )
+from models.metrics import metrics
 from models.scorer.churn import churn_group, churn_lift, predict_churn
 from models.scorer.derived_features import population_context, population_sums
 from models.scorer.linear_model import linear, sigmoid

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from features.errors import UserError
 from models.baselines import clv_baselines
-from models.evaluation import metrics
 from models.fitting.clv_distribution import Snapshot, tail_of
+from models.metrics import metrics
 from models.scorer.clv import clv_context, clv_sums, clv_width, predict_clv
 from models.scorer.part import Part
 from models.scorer.score_columns import clv_columns

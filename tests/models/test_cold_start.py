@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation import metrics
 from models.fitting.cold_start import fit_back_off
+from models.metrics import metrics
 from models.scorer.cold_start import backed_off, cold_rates
 from models.scorer.score_columns import fact_columns
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from features.errors import UserError
-from models.artifact_integrity import MANIFEST_TAG, SIGNING_KEY
 from models.registry import registry
-from models.registry.registry import Version
+from models.registry.artifact_integrity import MANIFEST_TAG, SIGNING_KEY
 from models.registry.tracking import Tracking
+from models.registry.version import Version
 from models.scorer.manifest import DamagedArtifact
 from models.scorer.part import FORMAT, ForeignFormat, Part
 from models.scorer.tree_text import checked_tree_text

@@ -11,15 +11,15 @@ import pytest
 from features.aggregates.daily_aggregates import tally
 from features.config.config import load
 from features.table.feature_store import Archive, store
-from models import logged_code
 from models.evaluation.evaluate import predict
-from models.registry import registry
+from models.fitting.training_set import training_set
+from models.registry import logged_code, registry
 from models.registry.promotion import definitions, recipe_hash
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores
 from models.scorer.scoring_context import scorer_context, scorer_sums
 from models.serving.score import late_days_of, scorer_head, scoring_frame
-from models.training import fit, training_set
+from models.tasks.training import fit
 from tests.flows.shop import write_shop
 
 LATE = ("stage.truth=late", "stage.late_days=10")

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.baselines.lead_points import weighed
-from models.evaluation import metrics
 from models.evaluation.evaluate import Test, predict
 from models.explaining.lead_reasons import Events, contributions, ranked, reasons
+from models.metrics import metrics
 from models.registry.promotion import lead_loss
 from models.scorer.clv import clv_first_purchase, lead_columns
 from models.scorer.part import Part

@@ -19,8 +19,7 @@ import pytest
 
 from features.contracts import SCORED_ROW
 from features.errors import UserError
-from models import logged_code
-from models.registry import registry
+from models.registry import logged_code, registry
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores
 from models.scorer.scored_row import SCORED_COLUMNS

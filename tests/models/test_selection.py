@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation import metrics
 from models.fitting import multiclass_trees
 from models.fitting.feature_selection import MOST_COLUMNS, row_limit, strongest
+from models.metrics import metrics
 from models.scorer.transition import predict_transition
 from models.tasks.transition import fit_transition
 from tests.lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from models.baselines import stage_baselines
-from models.evaluation import metrics
 from models.fitting import multiclass_trees
+from models.metrics import metrics
 from models.scorer.part import Part
 from models.scorer.stage import predict_stage, stage_table_probabilities
 from models.tasks.stage import fit_stage

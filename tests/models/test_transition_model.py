@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.baselines import transition_baselines
-from models.evaluation import metrics
+from models.metrics import metrics
 from models.scorer.derived_features import derive
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part

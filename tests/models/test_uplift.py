@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation.uplift_curves import compared, ranked, share_better, true_qini
 from models.fitting import uplift_learner
+from models.fitting.uplift_curves import compared, ranked, share_better, true_qini
 from models.fitting.uplift_learner import Experiment, encoded, fit, folds
 from models.scorer.part import Part
 from models.scorer.uplift import uplift_effect

@@ -24,12 +24,12 @@ from campaigns.export_table import target_url
 from features.config.config import Config, load
 from features.config.database_url import filled, shown, taken_apart, without_login
 from features.config.secret_values import hidden, is_secret, plain_secret
+from features.config.store_location import VARIABLE, store_url
 from features.config.yaml_loading import parse_yaml
 from features.errors import UserError
 from features.sources.remote_tables import connection_parts, remote_rows
 from features.storage.postgres_store import PostgresStore
-from features.storage.store_location import VARIABLE, store_url
-from flows.settings import take_logins_out
+from flows.services.settings import take_logins_out
 
 NASTY = "/#?@[]%:&=+ ;,'\"\\$`{}|<>!*~^\t\n"
 # An environment variable holds no NUL, and text that is UTF-8.
