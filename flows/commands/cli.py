@@ -25,7 +25,7 @@ from flows.commands import (
     schedule,
     stages,
 )
-from flows.commands.flow_runs import checked, prepared, prepared_for_flow, run_flow
+from flows.commands.flow_runs import checked, execute_flow, prepared, prepared_for_flow
 from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
 from flows.services import settings
 
@@ -98,7 +98,7 @@ def run(
     from flows.commands.result_tables import print_run
     from flows.run import run_flow
 
-    print_run(Path(folder), run_flow(run_flow, folder), json_file)
+    print_run(Path(folder), execute_flow(run_flow, folder), json_file)
 
 
 @app.command()
@@ -110,7 +110,7 @@ def features(
     folder = prepared_for_flow(output, config, overrides, registry=False)
     from flows.features import features_flow
 
-    run_flow(features_flow, folder)
+    execute_flow(features_flow, folder)
     _next(f"stagecast train --output {output}")
 
 
@@ -121,7 +121,7 @@ def train(output: Output = OUTPUTS, overrides: Settings = None) -> None:
     folder = checked(output, None, overrides)
     from flows.train import train_flow
 
-    run_flow(train_flow, folder)
+    execute_flow(train_flow, folder)
     _next(f"stagecast promote --output {output}")
 
 
@@ -139,7 +139,7 @@ def promote(
     from flows.commands.result_tables import print_decision
     from flows.promote import dry_run_flow, promote_flow
 
-    print_decision(run_flow(dry_run_flow if dry_run else promote_flow, folder), json_file)
+    print_decision(execute_flow(dry_run_flow if dry_run else promote_flow, folder), json_file)
     if not dry_run and json_file is None:
         _next(f"stagecast score --output {output}")
 
@@ -152,7 +152,7 @@ def score(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
     from flows.commands.result_tables import print_scores
     from flows.score import nightly_flow
 
-    run_flow(nightly_flow, folder)
+    execute_flow(nightly_flow, folder)
     print_scores(Path(folder), json_file)
 
 
@@ -250,7 +250,7 @@ def backtest(
     from flows.services.workspace import backtest_models, backtest_origins
 
     dates, tasks = backtest_origins(Path(folder), origins), backtest_models(models)
-    result = run_flow(backtest_flow, folder, dates, tasks)
+    result = execute_flow(backtest_flow, folder, dates, tasks)
     print_backtest(result, json_file)
 
 
@@ -321,9 +321,9 @@ app.command()(horizons.horizons)
 app.command()(metrics.metrics)
 app.command()(report_command.report)
 app.command()(schedule.schedule)
-campaign_commands.register(app, run_flow)
-monitor_command.register(app, run_flow)
-backfill_command.register(app, run_flow)
+campaign_commands.register(app, execute_flow)
+monitor_command.register(app, execute_flow)
+backfill_command.register(app, execute_flow)
 privacy_commands.register(app)
 
 

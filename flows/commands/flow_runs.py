@@ -10,6 +10,7 @@ from models.registry.tracking_server import check_tracking_server
 
 
 def prepared(output: Path, config: str | None, overrides: list[str] | None) -> str:
+    """Path of the output folder, once the config is in it."""
     from flows.services.workspace import prepare
 
     return str(prepare(output, config, tuple(overrides or ())).output)
@@ -42,7 +43,7 @@ def checked(output: Path, config: str | None, overrides: list[str] | None) -> st
     return folder
 
 
-def run_flow(flow: Callable[..., Any], *arguments: Any) -> Any:
+def execute_flow(flow: Callable[..., Any], *arguments: Any) -> Any:
     """Run a flow in the local settings; the flow's own error is what the user sees."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
