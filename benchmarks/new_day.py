@@ -117,8 +117,8 @@ def scored_part(output: Path, config: Any) -> tuple[float, float]:
 
 
 def main() -> None:
-    from flows.update_aggregates import refresh
-    from flows.workspace import Workspace
+    from flows.services.update_aggregates import refresh
+    from flows.services.workspace import Workspace
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=20_000)

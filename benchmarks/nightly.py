@@ -41,13 +41,13 @@ STEPS = ("read and tally", "score", "plan and export", "publish")
 
 def step_of(name: str, output: Path, run_id: str) -> Callable[[], Any]:
     """What a step of the night does, without Prefect around it."""
-    from flows import settings
+    from flows.services import settings
 
     settings.apply_defaults()
     from flows.score import score_customers
+    from flows.services.update_aggregates import refresh
+    from flows.services.workspace import Workspace
     from flows.target import plan_audiences, publish_run
-    from flows.update_aggregates import refresh
-    from flows.workspace import Workspace
 
     space, folder = Workspace(output), str(output)
     steps: dict[str, Callable[[], Any]] = {
@@ -104,7 +104,7 @@ def held(pid: int) -> float:
 
 
 def stagecast(*arguments: object) -> None:
-    command = [sys.executable, "-m", "flows.cli", "--quiet", *map(str, arguments)]
+    command = [sys.executable, "-m", "flows.commands.cli", "--quiet", *map(str, arguments)]
     subprocess.run(command, check=True, cwd=ROOT)
 
 
@@ -127,7 +127,7 @@ def champion(folder: Path) -> Path:
 
 def nights(folder: Path, customers: int, profile: Path | None) -> list[dict[str, Any]]:
     """Figures of each step of both nights for so many customers."""
-    from flows.workspace import prepare, settle_config
+    from flows.services.workspace import prepare, settle_config
 
     config = simulated(folder, customers) / "simulated.yaml"
     registry, output = champion(folder), folder / f"night-{customers}"

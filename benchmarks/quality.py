@@ -25,9 +25,9 @@ from typing import Any
 
 from benchmarks import quality_btyd
 from benchmarks.quality_bars import BARS, Bar, Measured, measured
-from flows.oracle_bounds import COMPARED, gaps
+from flows.services.oracle_bounds import COMPARED, gaps
+from models.evaluation.backtest_gates import gates
 from models.evaluation.warnings import backtest_warnings
-from models.registry.backtest_gates import gates
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- quality: begin -->", "<!-- quality: end -->"
@@ -95,7 +95,7 @@ class Found:
 def run(case: Case, work: Path) -> None:
     """Run a case and keep its records, and the processor seconds it took."""
     output = work / (case.folder or case.data)
-    command = [sys.executable, "-m", "flows.cli", "backtest", "--config",
+    command = [sys.executable, "-m", "flows.commands.cli", "backtest", "--config",
                f"configs/{case.data}.yaml", "--output", str(output), "--models", case.models,
                "--origins", case.origins]  # fmt: skip
     for setting in case.settings:
@@ -121,14 +121,14 @@ def run_simulated(scenario: str, work: Path) -> None:
     data, name = work / f"simulated_{scenario}", f"simulated_{scenario}.one"
     if not data.is_dir():
         subprocess.run(
-            [sys.executable, "-m", "flows.cli", "simulate", "--scenario", scenario, "--output",
-             str(data), "--customers", str(SIMULATED[scenario]), "--seed", "1"],
+            [sys.executable, "-m", "flows.commands.cli", "simulate", "--scenario", scenario,
+             "--output", str(data), "--customers", str(SIMULATED[scenario]), "--seed", "1"],
             check=True, cwd=HERE.parent,
         )  # fmt: skip
     config = next(data.glob("*.yaml"))
     output = work / f"simulated_{scenario}.out"
-    command = [sys.executable, "-m", "flows.cli", "backtest", "--config", str(config), "--output",
-               str(output)]  # fmt: skip
+    command = [sys.executable, "-m", "flows.commands.cli", "backtest", "--config", str(config),
+               "--output", str(output)]  # fmt: skip
     _timed(command, name, output, work)
 
 

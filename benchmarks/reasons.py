@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.explaining.reasons import Words, reasons
 from models.registry import registry
 from models.serving.score import late_days_of, scoring_context, scoring_frame

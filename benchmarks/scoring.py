@@ -25,10 +25,11 @@ import pandas as pd
 import pyarrow as pa
 
 from features.storage.runs import write_parquet
-from flows.workspace import Workspace
-from models.inference import derive, matrix, model_columns
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import Loaded
+from models.scorer.derived_features import derive, model_columns
+from models.scorer.linear_model import matrix
 from models.serving.batches import predicted
 from models.serving.score import late_days_of, scoring_frame
 

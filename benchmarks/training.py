@@ -17,10 +17,10 @@ from pathlib import Path
 
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
+from flows.services.workspace import Workspace
 from flows.train import SLOWEST_FIRST
-from flows.workspace import Workspace
+from models.evaluation.fit_and_test import train_one
 from models.evaluation.workers import worker_pool
-from models.fit_and_test import train_one
 from models.plots.task_plots import inputs
 
 
@@ -34,7 +34,7 @@ def timed(archive: Archive, task: Task) -> tuple[float, int, int]:
 
 def prepared(folder: Path, *, customers: int, snapshots: int) -> Path:
     """Output folder with tallies and features of so many simulated customers and snapshots."""
-    stagecast = [sys.executable, "-m", "flows.cli"]
+    stagecast = [sys.executable, "-m", "flows.commands.cli"]
     simulated, output = folder / "simulated", folder / "out"
     subprocess.run(
         [*stagecast, "simulate", "--customers", str(customers), "--output", str(simulated)],

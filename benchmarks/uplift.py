@@ -25,9 +25,9 @@ import pandas as pd
 
 from benchmarks.sends import COVARIATES, Send, sends
 from campaigns.measurement import Waves, report
-from models.evaluation.uplift_curves import true_qini
+from models.fitting.uplift_curves import true_qini
 from models.fitting.uplift_learner import Experiment, fit
-from models.inference import uplift_effect
+from models.scorer.uplift import uplift_effect
 
 LAST = "C6-autumn-sale"
 CHURN_FROM = "C4-summer-sale"  # its 13 weeks have passed when the last send goes out

@@ -8,16 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from campaigns.addresses import Addresses, kinds_of
 from campaigns.candidates import Draft
 from campaigns.customer_context import Circumstances, Counts, cap_channel
 from campaigns.eligibility import cap_room
 from campaigns.expected_value import Numbers
+from campaigns.holdout import CONTROL, TREATMENT
 from campaigns.optimiser.exact import solve
 from campaigns.optimiser.problem import LAST_DIGITS, Problem, Solution
 
 Order = npt.NDArray[np.intp]
 
 
+HELD_OUT = "address in a control arm under another id"
+TAKEN = "address of another customer, who goes first"
 NOT_WORTH_IT = "by uplift, the message would bring less than it costs"
 
 
@@ -60,6 +64,65 @@ class Room:
         self.total[who] -= 1
         self.at_once[who] -= 1
         self.by_channel[who, self.column(draft)[who]] -= 1
+
+
+def claim_addresses(
+    drafts: Sequence[Draft], customers: pd.Index[str], addresses: Addresses
+) -> None:
+    """Leave one customer of every address, so that nobody is in both arms or written to twice.
+
+    Of promotional campaigns together, and of each other campaign: a member of the control arm goes
+    first, then a member of the treatment arm, then the best in the order in which campaigns are
+    served. The others are left out.
+    """
+    if not len(addresses.rows):
+        return
+    for draft in drafts:
+        if not draft.promotional:
+            _claim([draft], customers, addresses, {})
+    _claim([draft for draft in drafts if draft.promotional], customers, addresses, {})
+
+
+def _claim(
+    drafts: Sequence[Draft],
+    customers: pd.Index[str],
+    addresses: Addresses,
+    owner: dict[int, int],
+) -> None:
+    """Settle who stands for each address (`owner`: address -> customer) among some campaigns."""
+    known = [addresses.by_customer(customers, kinds_of(d.playbook.channels)) for d in drafts]
+
+    def settle(draft: Draft, mine: dict[int, list[int]], who: Order) -> None:
+        for place in who.tolist():
+            codes = mine.get(place, ())
+            others = [code for code in codes if owner.get(code, place) != place]
+            if others:
+                draft.failure[place] = TAKEN
+                draft.yielded[place] = owner[others[0]]
+                draft.standing.staying[place] = False
+            else:
+                owner.update(dict.fromkeys(codes, place))
+
+    for arm in (CONTROL, TREATMENT):
+        for draft, mine in zip(drafts, known, strict=True):
+            staying = draft.standing.staying & (draft.standing.arm == arm)
+            settle(draft, mine, np.flatnonzero(staying))
+    for draft, mine in zip(drafts, known, strict=True):
+        entering = np.flatnonzero(draft.candidates & ~draft.standing.staying)
+        entering = entering[[place in mine for place in entering.tolist()]]
+        settle(draft, mine, entering[best_first(draft.rank[entering])])
+
+
+def say_who_is_held_out(
+    drafts: Sequence[Draft], audience: Sequence[pd.DataFrame], customers: pd.Index[str]
+) -> None:
+    """Tell those who made way for a member of a control arm that this is why they are left out."""
+    control = [rows.loc[rows["arm"] == CONTROL, "customer_id"] for rows in audience]
+    held = set(customers.get_indexer(pd.concat(control))) if control else set()
+    for draft in drafts:
+        for place, owner in draft.yielded.items():
+            if owner in held and draft.failure[place] == TAKEN:
+                draft.failure[place] = HELD_OUT
 
 
 def keep(drafts: Sequence[Draft], room: Room) -> None:

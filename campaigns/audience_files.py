@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import hashlib
-import io
 import json
 import math
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from campaigns.planning import CampaignPlan
 from campaigns.playbook import Playbook
-from features.storage.runs import sync
+from features.storage.csv_files import csv_content, write_whole
 
 # Columns of an audience file; the date of the scores stands in the manifest.
 FILE_COLUMNS = (
@@ -58,13 +53,12 @@ CONSENT_NOTES = {
         "keys. Do not send to them before consent has been checked."
     ),
     "managed_elsewhere": "Consent is managed elsewhere: the sending tool must apply it.",
-    "recorded": "Consent is recorded: everyone listed has given it for the channel by that day.",
+    "recorded": (
+        "Consent is recorded: everyone listed had given it for the channel before the date of the "
+        "scores, and neither they nor anybody with the same address had withdrawn it, or stood on "
+        "a suppression list, when the consents were read (consent_as_of)."
+    ),
 }
-
-# What a spreadsheet takes for a formula: these signs (also full width), at the start of a cell
-# or after blanks that an import trims.
-_FORMULA = re.compile(r"^[\s\x00]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
-_PLAIN_NUMBER = re.compile(r"^[+-]?\d+(\.\d+)?$", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -77,6 +71,8 @@ class ExportRun:
         The run, the champion, and the parts within it.
     written_at
         When, given by the flow.
+    consent_as_of
+        When consents and suppressions were read: what was withdrawn up to then counts.
     guard
         What the re-staging guard must remember (`campaigns.entrant_guard.GuardState.told`).
     """
@@ -85,17 +81,8 @@ class ExportRun:
     scorer_version: str
     model_versions: Mapping[str, Any] = field(default_factory=dict)
     written_at: dt.datetime | None = None
+    consent_as_of: dt.datetime | None = None
     guard: Mapping[str, Any] | None = None
-
-
-def safe_cell(text: str) -> str:
-    """Text that no spreadsheet runs: a leading ``'`` is put before what looks like a formula.
-
-    Plain numbers such as ``-5`` stay as they are: a spreadsheet reads them as numbers.
-    """
-    if _FORMULA.match(text) and not _PLAIN_NUMBER.match(text):
-        return f"'{text}"
-    return text
 
 
 def audience_table(plan: CampaignPlan) -> pa.Table:
@@ -128,46 +115,17 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
     paths, described = [], []
     for playbook in plan.playbooks:
         rows = plan.audience[plan.audience["campaign_id"] == playbook.campaign]
-        content, escaped = _csv(rows)
+        file = csv_content(rows[list(FILE_COLUMNS)], decimals=4)
         path = folder / f"{playbook.campaign}.csv"
-        write_whole(path, content)
+        write_whole(path, file.content)
         paths.append(path)
         facts = plan.table[plan.table["campaign_id"] == playbook.campaign].iloc[0].to_dict()
-        described.append(_described(playbook, rows, facts, content) | {"escaped_cells": escaped})
+        about = _described(playbook, rows, facts, file.content)
+        described.append(about | {"escaped_cells": file.escaped})
     manifest = folder / MANIFEST_FILE
     text = json.dumps(_manifest(plan, run, described), indent=2, ensure_ascii=False) + "\n"
     write_whole(manifest, text.encode("utf-8"))
     return [*paths, manifest]
-
-
-def _csv(rows: pd.DataFrame) -> tuple[bytes, int]:
-    """File content, and how many cells had to be made safe."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FILE_COLUMNS)
-    escaped = 0
-    for row in rows[list(FILE_COLUMNS)].itertuples(index=False, name=None):
-        shown = [cell_text(value) for value in row]
-        safe = [
-            safe_cell(cell) if isinstance(value, str) else cell
-            for cell, value in zip(shown, row, strict=True)
-        ]
-        escaped += sum(a != b for a, b in zip(shown, safe, strict=True))
-        writer.writerow(safe)
-    return text.getvalue().encode("utf-8"), escaped
-
-
-def cell_text(value: Any) -> str:
-    """A value as files show it: dates as YYYY-MM-DD, null as nothing."""
-    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, dt.datetime):
-        return value.strftime("%Y-%m-%d")
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else f"{value:.4f}"
-    return str(value)
 
 
 def _described(
@@ -217,18 +175,10 @@ def _manifest(
         "plan_only": plan.plan_only,
         "contact_keys": [],
         "note": CONSENT_NOTES[plan.consent],
+        "consent_as_of": None if run.consent_as_of is None else run.consent_as_of.isoformat(),
         "value_label": ", ".join(sorted(set(plan.table["value_label"]))),
         "columns": list(FILE_COLUMNS),
         "campaigns": described,
         "exclusions": plan.exclusions.to_dict("records"),
         "guard": run.guard,
     }
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_bytes(content)
-    sync(unfinished)
-    os.replace(unfinished, path)
-    sync(path.parent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,8 @@ class Draft:
         Position in the playbook's channels through which each would be reached.
     member, newcomer
         In the campaign; in it for the first time.
+    yielded
+        Position of a customer -> of the one with the same address who goes first.
     """
 
     playbook: Playbook
@@ -62,6 +64,7 @@ class Draft:
     channel: Counts
     member: BoolArray
     newcomer: BoolArray
+    yielded: dict[int, int] = field(default_factory=dict)
 
     @property
     def promotional(self) -> bool:

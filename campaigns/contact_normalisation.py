@@ -4,25 +4,90 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 
+from features.sources.keys import INVISIBLE
+
 EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
-# E.164: at most 15 digits, the first not 0. Simulated numbers of country 000 fall outside.
-E164 = re.compile(r"^\+[1-9]\d{6,14}$")
+# Digits at the end that a number keeps however it is written.
+TAIL = 7
 
 
 def email(text: str) -> str:
-    """Trimmed and lower case; empty where it is no address."""
-    found = text.strip().lower()
-    return found if EMAIL.match(found) else ""
+    """Trimmed and lower case, the domain as mail servers know it; empty where it is no address.
+
+    `email-validator` is not used: it refuses the reserved domains of made-up data, and keeps case.
+    """
+    found = _bare(text).removeprefix("mailto:")
+    if not EMAIL.match(found):
+        return ""
+    local, _, domain = found.rpartition("@")
+    if not domain.isascii():
+        try:
+            domain = domain.encode("idna").decode("ascii")
+        except UnicodeError:
+            return ""
+    return f"{local}@{domain.rstrip('.')}"
 
 
-def phone(text: str) -> str:
-    """International form ``+COUNTRYNUMBER``; empty where it has no country code or is no number."""
-    cleaned = re.sub(r"[\s().\-/]", "", text.strip())
-    if cleaned.startswith("00"):
-        cleaned = "+" + cleaned[2:]
-    return cleaned if E164.match(cleaned) else ""
+def _bare(text: str) -> str:
+    """Lower case, without blanks around it, invisible signs, and two ways to write one letter."""
+    shown = "".join(sign for sign in text.strip(INVISIBLE) if sign == " " or sign not in INVISIBLE)
+    return unicodedata.normalize("NFKC", shown).lower()
+
+
+def phone(text: str, country: str = "") -> str:
+    """International form ``+COUNTRYNUMBER``; empty where the country is unknown or it is no number.
+
+    Parameters
+    ----------
+    text
+        The number as a source writes it.
+    country
+        Two-letter code for numbers without a country code; empty: those are unknown.
+    """
+    import phonenumbers  # takes a moment to load, and few commands need it
+
+    cleaned = _bare(text)
+    if not country and cleaned.lstrip("( ").startswith("00"):
+        cleaned = "+" + cleaned.lstrip("( ")[2:]
+    try:
+        number = phonenumbers.parse(cleaned, country.strip().upper() or None)
+    except phonenumbers.NumberParseException:
+        return ""
+    if not phonenumbers.is_possible_number(number):
+        return ""
+    number.extension = None
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def ending(text: str) -> str:
+    """The last digits of a phone number, by which numbers are first compared."""
+    return _digits(text)[-TAIL:]
+
+
+def phone_digits_of(text: str) -> str:
+    """Digits of a number without the zeros that are dialled before it at home."""
+    return _digits(text).lstrip("0")
+
+
+def _digits(text: str) -> str:
+    number = re.split(r"(?i)\s*(?:ext|x|#|;|,)", _bare(text).removeprefix("tel:"))[0]
+    return re.sub(r"\D", "", number)
+
+
+def address_text(kind: str, text: str, country: str = "") -> str:
+    """A contact key in the one form by which addresses are compared; empty where there is none.
+
+    As exports write it where it has that form, else as it stands without case and blanks.
+    """
+    plain_text = str(text)
+    if kind == "email":
+        return email(plain_text) or _bare(plain_text)
+    if kind == "phone":
+        return phone(plain_text, country) or phone_digits_of(plain_text)
+    return _bare(plain_text) if kind == "mobile_ad_id" else plain_text.strip(INVISIBLE)
 
 
 def phone_digits(text: str) -> str:

@@ -10,22 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from campaigns.addresses import NO_ADDRESSES, REFUSED_THROUGH, Addresses, kinds_of
 from campaigns.playbook import Playbook
-from campaigns.rules import PAST, RESTOCKED, BoolArray, conditions
-from features.config.customers import ADS, ContactPolicy
-
-# Channels of playbooks -> the consent that covers them; others are asked for by their own name.
-CONSENT_FOR = {
-    "mobile_push": "push",
-    "web_push": "push",
-    "text": "sms",
-    "sales_call": "call",
-    "letter": "direct_mail",
-    "paid_social": ADS,
-    "paid_search": ADS,
-}
-# The customer asks, or nobody is contacted.
-NO_CONSENT_NEEDED = ("on_site", "support_task", "chat")
+from campaigns.rules import PAST, RESTOCKED, BoolArray, Text, conditions
+from features.config.customers import ALL, ContactPolicy
+from features.sources.channels import NO_CONSENT_NEEDED, consent_channel
+from features.sources.customer_attributes import refusals_of
 
 Counts = npt.NDArray[np.int64]
 
@@ -42,6 +32,11 @@ class Circumstances:
         Indexed by customer id, one column of bool a channel or purpose; None: not recorded here.
     suppressed
         customer_id, channel (null: every one), reason.
+    refused
+        Indexed by customer id, one column of bool a channel or purpose: who has said no, also of
+        customers who are not scored.
+    addresses
+        Addresses that stand under several ids.
     past
         Indexed by customer id: answers to rules on the past by `campaigns.rules.past_name`, and to
         the policy's suppressions by ``suppress REASON`` and ``no_discount REASON``.
@@ -58,13 +53,15 @@ class Circumstances:
         None: the products' margins are unknown, and the policy's holds for all.
     held
         Campaign -> why its export must wait for a confirmation (its triggers then let all pass).
-    known_marks
-        Suppression reasons found before, by channel, where everything is `aligned`.
+    known_marks, known_address_marks
+        Reasons found before, by channel, where everything is `aligned`.
     """
 
     policy: ContactPolicy = field(default_factory=ContactPolicy)
     consent: pd.DataFrame | None = None
     suppressed: pd.DataFrame | None = None
+    refused: pd.DataFrame = field(default_factory=pd.DataFrame)
+    addresses: Addresses = NO_ADDRESSES
     past: pd.DataFrame | None = None
     contacts: pd.DataFrame | None = None
     sunset: pd.Series[Any] | None = None
@@ -73,6 +70,7 @@ class Circumstances:
     margins: pd.Series[Any] | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     known_marks: dict[str | None, npt.NDArray[np.object_]] | None = None
+    known_address_marks: dict[str, Text] | None = None
 
     def aligned(self, customers: pd.Index[Any]) -> Circumstances:
         """The same in the order of the scored rows, so that no campaign looks for people anew."""
@@ -91,6 +89,7 @@ class Circumstances:
             sunset=placed(self.sunset, missing=False),
             margins=placed(self.margins, missing=np.nan),
             known_marks={},
+            known_address_marks={},
         )
 
     def margin(self, customers: pd.Index[Any]) -> npt.NDArray[np.float64]:
@@ -107,15 +106,67 @@ class Circumstances:
         column = self.past[name].reindex(customers, fill_value=False)
         return np.asarray(column.to_numpy(dtype=bool))
 
+    def records(self, purpose: str) -> bool:
+        """Whether consent to a channel or purpose is recorded by its own name."""
+        return purpose in self.refused or (self.consent is not None and purpose in self.consent)
+
     def consents(self, purpose: str, customers: pd.Index[Any]) -> BoolArray:
-        """Who consents to a channel or purpose; everyone where consent is not recorded here."""
-        if self.consent is None or purpose in NO_CONSENT_NEEDED:
-            return np.ones(len(customers), dtype=bool)
-        key = CONSENT_FOR.get(purpose, purpose)
-        if key not in self.consent:
-            return np.zeros(len(customers), dtype=bool)
-        given = self.consent[key].reindex(customers, fill_value=False)
-        return np.asarray(given.to_numpy(dtype=bool))
+        """Who consents to a channel or purpose, or where that is not recorded here did not refuse.
+
+        A consent of every channel covers those that have none of their own.
+        """
+        agreed = np.ones(len(customers), dtype=bool)
+        if purpose in NO_CONSENT_NEEDED:
+            return agreed
+        key = consent_channel(purpose)
+        if self.consent is not None:
+            column = self.consent.get(key, self.consent.get(ALL))
+            if column is None:
+                return ~agreed
+            agreed = column.reindex(customers, fill_value=False).to_numpy(dtype=bool)
+        return np.asarray(agreed & ~customers.isin(self.refusing(purpose)))
+
+    def refusing(self, purpose: str) -> pd.Index[Any]:
+        """Ids of those who said no to a channel or purpose."""
+        column = refusals_of(self.refused, consent_channel(purpose))
+        if column is None or purpose in NO_CONSENT_NEEDED:
+            return pd.Index([], dtype=object)
+        return column.index[column.to_numpy(dtype=bool)]
+
+    def address_marks(self, customers: pd.Index[Any], purpose: str) -> Text:
+        """Why another customer of the same address shuts a channel or purpose; empty: none does."""
+        if self.known_address_marks is None:
+            return self._address_marks(customers, purpose)
+        if purpose not in self.known_address_marks:
+            self.known_address_marks[purpose] = self._address_marks(customers, purpose)
+        return self.known_address_marks[purpose]
+
+    def _address_marks(self, customers: pd.Index[Any], purpose: str) -> Text:
+        reason = np.full(len(customers), "", dtype=object)
+        kinds = kinds_of([purpose])
+        if not len(self.addresses.rows):
+            return reason
+        refused = self.addresses.others(self.refusing(purpose), kinds)
+        reason[customers.isin(refused)] = f"address refused {purpose} under another id"
+        for text, rows in self._listed(purpose).groupby("reason", sort=True):
+            hit = customers.isin(self.addresses.others(rows["customer_id"], kinds))
+            reason[hit & (reason == "")] = f"address suppressed: {text}"
+        return reason
+
+    def _listed(self, purpose: str) -> pd.DataFrame:
+        """Rows of the suppression lists for every channel or this one."""
+        rows = self.suppressed
+        if rows is None or not len(rows):
+            return pd.DataFrame(columns=["customer_id", "channel", "reason"])
+        same = rows["channel"].map(consent_channel, na_action="ignore") == consent_channel(purpose)
+        return rows[rows["channel"].isna() | same]
+
+    def kept_out(self, kind: str) -> pd.Index[Any]:
+        """Whose contact key of a kind is in no export, unless for a channel that it allows."""
+        shut: pd.Index[Any] = pd.Index([], dtype=object)
+        for channel in REFUSED_THROUGH.get(kind, ()):
+            shut = shut.union(self.refusing(channel)).union(self._listed(channel)["customer_id"])
+        return shut.union(self.addresses.others(shut, [kind]))
 
     def made(self, number: int, customers: pd.Index[Any]) -> Counts:
         """Contacts already made in the span of a cap."""
@@ -139,9 +190,7 @@ class Circumstances:
             return reason
         rows = self.suppressed
         everywhere = rows["channel"].isna()
-        key = None if channel is None else CONSENT_FOR.get(channel, channel)
-        named = rows["channel"].isin([channel, key]) if channel is not None else ~everywhere
-        rows = rows[everywhere if channel is None else named & ~everywhere]
+        rows = rows[everywhere] if channel is None else self._listed(channel)
         first = rows.drop_duplicates("customer_id").set_index("customer_id")["reason"]
         found = first.reindex(customers)
         known = found.notna().to_numpy()
@@ -151,7 +200,7 @@ class Circumstances:
 
 def cap_channel(channel: str) -> str:
     """Name of a channel as contacts are counted: all pushes are one, all calls are one."""
-    return CONSENT_FOR.get(channel, channel)
+    return consent_channel(channel)
 
 
 def asked_of_the_past(playbooks: Sequence[Playbook]) -> dict[str, Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from campaigns.addresses import kinds_of
 from campaigns.customer_context import Circumstances, Counts, cap_channel, event_trigger
 from campaigns.holdout import in_global_holdout
 from campaigns.playbook import Playbook, StageSet, Trigger
@@ -78,16 +79,20 @@ def contact_gates(
     customers = pd.Index(scores["customer_id"])
     policy, n = around.policy, len(scores)
     gates = [_unmarked(around.marks(customers, None))]
-    if policy.needs_profiling and around.consent is not None and PROFILING in around.consent:
+    if policy.needs_profiling and around.records(PROFILING):
         gates.append(Gate("no consent to profiling", around.consents(PROFILING, customers)))
+        gates.append(_unmarked(around.address_marks(customers, PROFILING)))
     if playbook.kind == "promotional":
+        kinds = kinds_of(playbook.channels)
         rules = dict.fromkeys(policy.suppress, "suppress")
         if playbook.offer.discount > 0:
             rules |= dict.fromkeys(policy.no_discount, "no_discount")
-        gates += [
-            Gate(reason, ~around.answers(f"{word} {reason}", customers))
-            for reason, word in rules.items()
-        ]
+        for reason, word in rules.items():
+            holds_back = around.answers(f"{word} {reason}", customers)
+            gates.append(Gate(reason, ~holds_back))
+            if word == "suppress":
+                alike = around.addresses.sharing(holds_back, customers, kinds)
+                gates.append(Gate(f"{reason}, under another id of the address", ~alike))
         if around.sunset is not None:
             over = around.sunset.reindex(customers, fill_value=False).to_numpy(dtype=bool)
             gates.append(Gate("sunset: many messages, no sign of life", ~over))
@@ -95,14 +100,19 @@ def contact_gates(
         if held is not None and moment.snapshot_at.date() < held.until:
             drawn = in_global_holdout(list(customers), held, salt=salt)
             gates.append(Gate(f"global hold-out until {held.until}", ~drawn))
-    # One reason for all channels: the first channel's own, where there is only one.
+            alike = around.addresses.sharing(drawn, customers, kinds)
+            gates.append(Gate("address in the global hold-out under another id", ~alike))
+    # One reason for all channels: what is known of the customer or the address, else that no
+    # channel is allowed; the channel's own where there is only one.
     reachable, why = np.zeros(n, dtype=bool), np.full(n, "", dtype=object)
     for channel in playbook.channels:
-        open_, reason = _reach(channel, customers, around)
-        why[why == ""] = reason[why == ""]
+        open_, barrier = _reach(channel, customers, around)
+        several = len(playbook.channels) > 1
+        own = f"no consent for {channel}" if several else None
+        named = (why == "") & (barrier != own)
+        why[named] = barrier[named]
         reachable |= open_
-    if len(playbook.channels) > 1:
-        why[:] = f"no consent for {' or '.join(playbook.channels)}"
+    why[(why == "") & ~reachable] = f"no consent for {' or '.join(playbook.channels)}"
     return [*gates, Gate(why, reachable)]
 
 
@@ -115,8 +125,9 @@ def _reach(channel: str, customers: pd.Index[str], around: Circumstances) -> tup
     reason = np.full(len(customers), "", dtype=object)
     reason[~around.consents(channel, customers)] = f"no consent for {channel}"
     marks = around.marks(customers, channel)
-    marked = (marks != "") & (reason == "")
-    reason[marked] = marks[marked]
+    for texts in (marks, around.address_marks(customers, channel)):
+        marked = (texts != "") & (reason == "")
+        reason[marked] = texts[marked]
     return reason == "", reason
 
 

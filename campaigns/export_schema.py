@@ -13,7 +13,7 @@ from campaigns.rules import is_known
 from features.config.customers import CONTACT_KEYS
 from features.config.types import Strict
 from features.config.yaml_loading import parse_yaml, problem
-from features.errors import UserError
+from features.errors import Problems, UserError
 
 # What a row of an export knows of its campaign and membership.
 AUDIENCE = (
@@ -163,8 +163,10 @@ def load_target(path: Path) -> TargetMap:
         raise problem(error, path, content) from error
 
 
-def load_targets(paths: Iterable[Path]) -> list[TargetMap]:
+def load_targets(paths: Iterable[Path], problems: Problems | None = None) -> list[TargetMap]:
     """Column maps by target name.
+
+    `problems` collects what is wrong with files, which then are left out; without it, it is raised.
 
     Raises
     ------
@@ -172,11 +174,17 @@ def load_targets(paths: Iterable[Path]) -> list[TargetMap]:
         As `load_target`, and where two files describe one target.
     """
     found: dict[str, TargetMap] = {}
+    kept = problems if problems is not None else Problems()
     for path in paths:
-        target = load_target(path)
-        if target.target in found:
-            raise UserError(
-                f"{path}: target", found=f"{target.target!r} twice", expected="one file a target"
-            )
-        found[target.target] = target
+        with kept.collect():
+            target = load_target(path)
+            if target.target in found:
+                raise UserError(
+                    f"{path}: target",
+                    found=f"{target.target!r} twice",
+                    expected="one file a target",
+                )
+            found[target.target] = target
+    if problems is None:
+        kept.refuse()
     return [found[name] for name in sorted(found)]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from campaigns.allocation import Room, best_first, fill, keep
+from campaigns.allocation import Room, best_first, claim_addresses, fill, keep, say_who_is_held_out
 from campaigns.candidates import Draft, counted_channels, drafted, needed_columns, with_exclusions
 from campaigns.customer_context import Circumstances
 from campaigns.expected_value import RESPONSE_LABEL as VALUE_LABEL
@@ -144,9 +144,11 @@ def plan_campaigns(
         )
         for playbook in books
     ]
+    claim_addresses(drafts, customers, around.addresses)
     keep(drafts, room)
     solution = fill(drafts, room, around, seed=seed)
     audience = [_members(draft, rows, moment=moment, salt=salt) for draft in drafts]
+    say_who_is_held_out(drafts, audience, customers)
     gone = [
         _gone(draft, previous, joined, customers, moment)
         for draft, joined in zip(drafts, audience, strict=True)

@@ -2,71 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from campaigns.rules import KNOWN_COLUMNS, Rule, RuleError, conditions, is_known, parse_rule
+from campaigns.stage_set import StageKind
+from campaigns.stage_set import StageSet as StageSet
 from features.config.types import Strict
 from features.config.yaml_loading import parse_yaml
-from features.errors import UserError
-from features.lifecycle.taxonomy_parser import Taxonomy
+from features.errors import Problems, UserError
 
 OTHER = "other"
 Share = Annotated[float, Field(ge=0, lt=1)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Line = Annotated[str, Field(min_length=1, max_length=2000)]
-
-
-StageKind = Literal["silent_buyers", "active", "all"]
-
-
-@dataclass(frozen=True)
-class StageSet:
-    """What campaigns need to know of a taxonomy.
-
-    Attributes
-    ----------
-    name
-        The taxonomy's name; playbooks list their stages under it, or under ``other``.
-    stages
-        All its stages.
-    parameters
-        Its parameters by name, such as ``L``; rules may refer to them.
-    silent
-        Stage -> role whose silence leads to it (``lapsed``: purchase).
-    ranks
-        Stage -> its rank in the life cycle; a move to a lower one is a step down.
-    """
-
-    name: str
-    stages: tuple[str, ...]
-    parameters: Mapping[str, float] = field(default_factory=dict)
-    silent: Mapping[str, str] = field(default_factory=dict)
-    ranks: Mapping[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, taxonomy: Taxonomy) -> StageSet:
-        """The same of a full taxonomy."""
-        return cls(
-            taxonomy.name,
-            tuple(taxonomy.names),
-            taxonomy.parameters,
-            {stage.name: stage.silent for stage in taxonomy.stages if stage.silent is not None},
-            {stage.name: stage.rank for stage in taxonomy.stages},
-        )
-
-    def kind(self, kind: StageKind) -> tuple[str, ...]:
-        """Stages of a kind: ``all``, ``silent_buyers`` or ``active`` (no silence leads there)."""
-        if kind == "all":
-            return self.stages
-        if kind == "active":
-            return tuple(stage for stage in self.stages if stage not in self.silent)
-        return tuple(stage for stage in self.stages if self.silent.get(stage) == "purchase")
 
 
 class Trigger(Strict):
@@ -302,25 +255,33 @@ def load_playbook(path: Path) -> Playbook:
     Raises
     ------
     UserError
-        Naming the file, the key, what was found and what is allowed.
+        Naming the file, every key at fault, what was found and what is allowed.
     """
+    problems = Problems()
     try:
         playbook = Playbook.model_validate(parse_yaml(path))
     except ValidationError as error:
-        raise _problem(error, path) from error
+        for single in error.errors():
+            problems.add(_problem(single, path))
+        raise problems.joined() from error
     for key, column in _named_columns(playbook):
         if not is_known(column):
-            raise UserError(
-                f"{path}: {key}",
-                found=f"column {column!r}",
-                expected=f"a scored column: {', '.join(KNOWN_COLUMNS)}, "
-                "preferred_<attribute>..., interest_<attribute>...",
+            problems.add(
+                UserError(
+                    f"{path}: {key}",
+                    found=f"column {column!r}",
+                    expected=f"a scored column: {', '.join(KNOWN_COLUMNS)}, "
+                    "preferred_<attribute>..., interest_<attribute>...",
+                )
             )
+    problems.refuse()
     return playbook
 
 
-def load_playbooks(paths: Iterable[Path]) -> list[Playbook]:
+def load_playbooks(paths: Iterable[Path], problems: Problems | None = None) -> list[Playbook]:
     """Playbooks in order of priority (equal ones by name).
+
+    `problems` collects what is wrong with files, which then are left out; without it, it is raised.
 
     Raises
     ------
@@ -329,16 +290,20 @@ def load_playbooks(paths: Iterable[Path]) -> list[Playbook]:
     """
     seen: dict[str, Path] = {}
     playbooks = []
+    kept = problems if problems is not None else Problems()
     for path in paths:
-        playbook = load_playbook(path)
-        if playbook.campaign in seen:
-            raise UserError(
-                f"{path}: campaign",
-                found=f"{playbook.campaign!r}, which {seen[playbook.campaign]} has too",
-                expected="one file a campaign",
-            )
-        seen[playbook.campaign] = path
-        playbooks.append(playbook)
+        with kept.collect():
+            playbook = load_playbook(path)
+            if playbook.campaign in seen:
+                raise UserError(
+                    f"{path}: campaign",
+                    found=f"{playbook.campaign!r}, which {seen[playbook.campaign]} has too",
+                    expected="one file a campaign",
+                )
+            seen[playbook.campaign] = path
+            playbooks.append(playbook)
+    if problems is None:
+        kept.refuse()
     return by_priority(playbooks)
 
 
@@ -362,9 +327,8 @@ def _named_columns(playbook: Playbook) -> list[tuple[str, str]]:
     return found
 
 
-def _problem(error: ValidationError, path: Path) -> UserError:
-    """First problem of a validation as one message."""
-    first = error.errors()[0]
+def _problem(first: Any, path: Path) -> UserError:
+    """A problem of a validation as one message."""
     loc: Sequence[int | str] = first["loc"]
     key = ".".join(str(part) for part in loc)
     cause = first.get("ctx", {}).get("error")

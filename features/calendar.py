@@ -22,6 +22,10 @@ def day_date(number: int) -> dt.date:
     return EPOCH + dt.timedelta(days=int(number))
 
 
+# Between 1900 and 2100 clocks are followed (microseconds); beyond, the nearest offset holds.
+EARLIEST_CLOCK, LATEST_CLOCK = -2_208_988_800_000_000, 4_102_444_800_000_000
+
+
 def offsets(zone: str, first: int, last: int) -> list[tuple[int, int]]:
     """A zone's offsets from UTC between two instants, all in microseconds.
 
@@ -32,6 +36,8 @@ def offsets(zone: str, first: int, last: int) -> list[tuple[int, int]]:
         `first`.
     """
     zone_info, step = ZoneInfo(zone), 6 * 3_600
+    # A damaged cell may say any moment, which no calendar knows, and the walk to it would not end.
+    first, last = (min(max(moment, EARLIEST_CLOCK), LATEST_CLOCK) for moment in (first, last))
 
     def offset(second: int) -> int:
         at = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=second)

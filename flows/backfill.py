@@ -21,14 +21,16 @@ from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.storage.runs import PublishedRun, RunRecord, run_folder, write_parquet
 from features.table.feature_store import Archive
-from flows.console import progress, step, warn
-from flows.prefect_artifacts import show_table
 from flows.score import clean_up
-from flows.workspace import Workspace, new_run_id
+from flows.services.console import step, warn
+from flows.services.prefect_artifacts import show_table
+from flows.services.progress_bars import progress
+from flows.services.workspace import Workspace, new_run_id
 from models.evaluation.workers import worker_pool
 from models.registry import registry
 from models.registry.champion_history import champion_at, reigns
-from models.registry.registry import SCORER, Version
+from models.registry.registry import SCORER
+from models.registry.version import Version
 from models.serving.backfill import score_day
 from models.serving.score import Stamp
 

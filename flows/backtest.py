@@ -14,12 +14,13 @@ from prefect import flow, task
 from features.calendar import day_date, day_number
 from features.storage.output_lock import exclusive
 from features.table.snapshot_builder import TASKS
-from flows.console import progress, step, warn
 from flows.features import tally_sources
-from flows.oracle_bounds import bounds, oracle_page
-from flows.prefect_summaries import show_figures
-from flows.update_aggregates import current_snapshots
-from flows.workspace import Workspace, fingerprint
+from flows.services.console import step, warn
+from flows.services.oracle_bounds import bounds, oracle_page
+from flows.services.prefect_summaries import show_figures
+from flows.services.progress_bars import progress
+from flows.services.update_aggregates import current_snapshots
+from flows.services.workspace import Workspace, fingerprint
 from models.evaluation import backtest, origin_page
 from models.evaluation.backtest import BacktestResult
 from models.evaluation.evaluate import MetricFigure

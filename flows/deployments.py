@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows import settings
+from flows.services import settings
 
 settings.apply_defaults()  # before numpy is imported: how many threads it may start
 
@@ -15,27 +15,35 @@ from prefect import flow, get_run_logger  # noqa: E402
 
 from features.storage.output_lock import exclusive  # noqa: E402
 from features.table.snapshot_builder import TASKS  # noqa: E402
-from flows import console  # noqa: E402
 from flows.backtest import backtest_flow, rolling_origins  # noqa: E402
+from flows.checks.check import refuse_problems  # noqa: E402
 from flows.features import features_flow  # noqa: E402
 from flows.monitor import monitor_flow  # noqa: E402
 from flows.promote import promote_flow  # noqa: E402
 from flows.score import nightly_flow  # noqa: E402
+from flows.services import console  # noqa: E402
+from flows.services.workspace import prepare  # noqa: E402
 from flows.train import train_flow  # noqa: E402
-from flows.workspace import prepare  # noqa: E402
 
 WAIT_MINUTES = 360.0
 
 
 @contextmanager
-def _unattended(folder: str, name: str, wait_minutes: float) -> Iterator[str]:
-    """The folder, held; what a person would see of the steps goes to the run's log."""
+def _unattended(
+    folder: str, name: str, wait_minutes: float, *, check: bool = False
+) -> Iterator[str]:
+    """The folder, held; what a person would see of the steps goes to the run's log.
+
+    With `check` everything that the config names is looked at before the step begins.
+    """
     logger = get_run_logger()
     output = Path(folder).absolute()
     console.listeners.append(logger.info)
     try:
         prepare(output, None, ())  # refuses a folder that nothing was ever run in
         with exclusive(output, name, wait_seconds=60 * wait_minutes):
+            if check:
+                refuse_problems(output)
             yield str(output)
     finally:
         console.listeners.remove(logger.info)
@@ -44,14 +52,14 @@ def _unattended(folder: str, name: str, wait_minutes: float) -> Iterator[str]:
 @flow(name="nightly scoring")
 def nightly_scoring(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[str, Any]:
     """Read what is new, score everyone, plan the audiences, publish both in one act."""
-    with _unattended(folder, "nightly scoring", wait_minutes) as output:
+    with _unattended(folder, "nightly scoring", wait_minutes, check=True) as output:
         return nightly_flow(output)
 
 
 @flow(name="weekly training")
 def weekly_training(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[str, Any]:
     """Bring features up to date, train, and promote what has earned it."""
-    with _unattended(folder, "weekly training", wait_minutes) as output:
+    with _unattended(folder, "weekly training", wait_minutes, check=True) as output:
         counts = features_flow(output)
         return {"features": counts, "training": train_flow(output), **promote_flow(output)}
 

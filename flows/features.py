@@ -9,12 +9,15 @@ from typing import Any
 from prefect import flow, task
 
 from features.calendar import day_date
+from features.sources.near_twins import near_twins_among
 from features.storage.output_lock import exclusive
-from flows import spark_steps
-from flows.console import progress, step, warn
-from flows.prefect_summaries import show_sources
-from flows.update_aggregates import refresh
-from flows.workspace import Workspace
+from flows.services import spark_steps
+from flows.services.console import step, warn
+from flows.services.data_warnings import warn_of_twins
+from flows.services.prefect_summaries import show_sources
+from flows.services.progress_bars import progress
+from flows.services.update_aggregates import refresh
+from flows.services.workspace import Workspace
 
 
 def tally_sources(output: str) -> dict[str, Any]:
@@ -30,6 +33,7 @@ def tally_sources(output: str) -> dict[str, Any]:
     builder = archive.builder
     for said in builder.taxonomy.not_observable(builder.history.there):
         warn(f"stages: {said}")
+    warn_of_twins(near_twins_among(builder.history.customers))
     if builder.recorded is not None:
         step(f"stage history: {len(builder.recorded.code):,} records")
     show_sources(archive)

@@ -21,9 +21,9 @@ from features.storage.output_lock import exclusive
 from features.storage.runs import PublishedRun
 from features.table.feature_store import FOLDER, TALLIES, Archive
 from features.table.snapshot_builder import TASKS
-from flows import alarm_event, alerts
-from flows.console import step, warn
-from flows.workspace import Workspace
+from flows.services import alarm_event, alerts
+from flows.services.console import step, warn
+from flows.services.workspace import Workspace
 from models.monitoring import monitor, performance
 from models.monitoring.alarms import Alarm, followed, marked_told, to_tell
 from models.monitoring.findings import Finding
@@ -151,7 +151,7 @@ def stored_reference(space: Workspace, loaded: Loaded) -> monitor.Reference:
 @task(name="look at everything")
 def look(output: str) -> dict[str, Any]:
     """Compare, write table and page, log figures; nothing is told yet."""
-    from flows.monitor_page import page, write_page
+    from flows.report.monitor_page import page, write_page
 
     space = Workspace(Path(output))
     config, tracking = space.config(), space.tracking()

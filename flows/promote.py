@@ -9,13 +9,13 @@ from typing import Any
 
 from prefect import flow, task
 
+from features.errors import UserError
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.table.snapshot_builder import TASKS
-from flows.console import step, warn
-from flows.prefect_summaries import show_decision
-from flows.workspace import Workspace
-from models.inference import Part
+from flows.services.console import step, warn
+from flows.services.prefect_summaries import show_decision
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.promotion import (
     Decision,
@@ -25,14 +25,23 @@ from models.registry.promotion import (
     refused_at_once,
     same_recipe,
 )
-from models.registry.registry import Version
 from models.registry.tracking import Tracking
+from models.registry.version import Version
+from models.scorer.part import ForeignFormat, Part
 
 
 def _gated(tracking: Tracking, version: Version, folder: Path) -> dict[str, Part]:
     """The parts a scorer's training fitted before its gate."""
     path = tracking.download(version.run_id, "gated", folder / str(version.version))
-    return {task: Part.load(path / task) for task in TASKS}
+    try:
+        return {task: Part.load(path / task) for task in TASKS}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{version.name} version {version.version}",
+            found=f"parts fitted before the gate that do not load: {error}",
+            expected="complete artifacts as they were logged",
+            mend="train again (stagecast train); a damaged champion: stagecast rollback",
+        ) from error
 
 
 @task(name="compare on the gate")
@@ -56,8 +65,15 @@ def compare_versions(output: str, challenger: int) -> dict[str, Any]:
         reason = "stages or horizons were redefined: the champion predicts something else"
         return Decision(True, reason).as_dict()
     try:
+        champion_parts = _gated(tracking, old, folder)
+    except UserError as error:
+        if not isinstance(error.__cause__, ForeignFormat):
+            raise
+        reason = "the champion is of an earlier version of stagecast, which cannot be loaded"
+        return Decision(True, reason).as_dict()
+    try:
         comparisons = compare(
-            archive, challenger_parts, _gated(tracking, old, folder),
+            archive, challenger_parts, champion_parts,
             seed=archive.builder.config.seed,
         )  # fmt: skip
     except UnableChampionError as error:

@@ -12,9 +12,9 @@ from features.storage.scores_store import check_dataset
 from flows.features import features_flow
 from flows.promote import promote_flow
 from flows.score import score_flow
+from flows.services.workspace import Workspace, new_run_id
 from flows.target import target_flow
 from flows.train import train_flow
-from flows.workspace import Workspace, new_run_id
 
 
 @flow(name="run")

@@ -21,11 +21,12 @@ from features.storage.runs import run_folder, write_parquet
 from features.table.customer_partitions import Blocks, open_blocks, too_large
 from features.table.feature_store import Archive
 from features.table.product_margins import margin_shares
-from flows import spark_steps
-from flows.console import showing, step
+from flows.services import spark_steps
+from flows.services.console import step
+from flows.services.progress_bars import showing
+from flows.services.update_aggregates import refresh
+from flows.services.workspace import Workspace, new_run_id
 from flows.target import target_flow
-from flows.update_aggregates import refresh
-from flows.workspace import Workspace, new_run_id
 from models.registry import registry
 from models.registry.registry import Loaded
 from models.serving.block_scoring import score_by_blocks

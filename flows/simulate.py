@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 from features.config import config as configs
-from flows.console import progress, step, typed
+from flows.services.console import step, typed
+from flows.services.output_folder import require_writable
+from flows.services.progress_bars import progress
 from simulator import scenario as scenarios
 from simulator import simulate as simulated
 
@@ -45,8 +47,9 @@ def simulate(
     Raises
     ------
     UserError
-        For an unknown scenario, or numbers out of range.
+        For an unknown scenario, numbers out of range, or a folder that cannot be written to.
     """
+    require_writable(output)
     step(f"simulating {customers:,} customers ({scenario}, seed {seed}) -> {output}")
     parts = len(simulated.block_ranges(customers))
     with progress("parts", parts) as advance:

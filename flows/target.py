@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +14,45 @@ import pandas as pd
 from prefect import flow, task
 
 from campaigns.audience_files import audience_table, write_audiences
+from campaigns.export_index import RowKeys
 from campaigns.target_exports import EXPORTS, write_exports
+from features.sources.freshness import refuse_old_tables
 from features.storage import scores_store
+from features.storage.csv_files import write_csv
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.storage.runs import RunRecord, run_folder, write_parquet
 from features.table.customer_partitions import too_large
-from flows.campaign_plan import Planned, planned_from, read_meta
-from flows.console import step, warn
-from flows.prefect_summaries import show_published
-from flows.reasons import add_reasons
-from flows.summary import write_summary
-from flows.workspace import Workspace, keep_config, new_run_id
+from flows.report.summary import write_summary
+from flows.services.campaign_plan import Planned, planned_from, read_meta
+from flows.services.console import step, warn
+from flows.services.prefect_summaries import show_published
+from flows.services.reasons import add_reasons
+from flows.services.workspace import Workspace, keep_config, new_run_id
 
 
 def write_plan(space: Workspace, run_id: str, planned: Planned) -> dict[str, Any]:
-    """Write the audience files and exports of a run's plan."""
+    """Write the audience files and exports of a run's plan.
+
+    Raises
+    ------
+    UserError
+        Where contact keys would be exported by tables older than ``max_age`` allows.
+    """
     folder = run_folder(space.output, run_id)
     plan, run = planned.plan, planned.run
+    if planned.targets and not plan.plan_only:
+        moment = run.written_at or dt.datetime.now(dt.UTC)
+        refuse_old_tables(space.config(), moment, events_through=plan.snapshot_at.date())
     write_audiences(plan, folder / "audiences", run=run)
     boundary("audience files written")
     write_parquet(folder / "audience.parquet", audience_table(plan))
     boundary("audience table written")
-    plan.exclusions.to_csv(folder / "audiences" / "exclusions.csv", index=False)
-    plan.table.to_csv(folder / "audiences" / "plan.csv", index=False)
+    write_csv(folder / "audiences" / "exclusions.csv", plan.exclusions)
+    write_csv(folder / "audiences" / "plan.csv", plan.table)
     if planned.targets:
-        write_exports(plan, planned.targets, folder / EXPORTS, run=run, delivery=planned.delivery)
+        delivery = replace(planned.delivery, row_keys=row_keys(space.output))
+        write_exports(plan, planned.targets, folder / EXPORTS, run=run, delivery=delivery)
         step(f"exports for {', '.join(target.target for target in planned.targets)}")
     boundary("exports written")
     waiting = plan.table[plan.table["held"] != ""]
@@ -50,6 +65,15 @@ def write_plan(space: Workspace, run_id: str, planned: Planned) -> dict[str, Any
     members = int((plan.table["members"]).sum())
     step(f"{len(plan.table)} campaigns, {members:,} members, {_held_out(plan.table):,} held out")
     return {"campaigns": len(plan.table), "members": len(plan.audience)}
+
+
+def row_keys(output: Path) -> RowKeys:
+    """Secret of the index of exported rows; the first export makes it."""
+    found = RowKeys.load(output)
+    if found is None:
+        found = RowKeys(secrets.token_bytes(32))
+        found.save(output)
+    return found
 
 
 @task(name="plan audiences")

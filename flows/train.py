@@ -16,26 +16,27 @@ from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
-from flows.code_version import commit
-from flows.console import progress, step, warn
-from flows.prefect_summaries import show_training
-from flows.tuning import log_tuning
-from flows.update_aggregates import current_snapshots
-from flows.uplift_history import uplift_part
-from flows.workspace import TRAINED, Workspace, fingerprint
+from flows.services.code_version import commit
+from flows.services.console import step, warn
+from flows.services.prefect_summaries import show_training
+from flows.services.progress_bars import progress
+from flows.services.tuning import log_tuning
+from flows.services.update_aggregates import current_snapshots
+from flows.services.uplift_history import uplift_part
+from flows.services.workspace import TRAINED, Workspace, fingerprint
 from models.evaluation.backtest import require_earned_calibration
 from models.evaluation.evaluate import MetricFigure
+from models.evaluation.fit_and_test import Trained, train_one
 from models.evaluation.workers import worker_pool
-from models.fit_and_test import Trained, train_one
-from models.inference import Part
+from models.fitting.training_set import LearnedFrom
 from models.monitoring import monitor
 from models.plots import task_plots
 from models.registry import model_cards, registry
 from models.registry.promotion import columns_hash, definitions, recipe_hash
 from models.registry.tracking import Run, Tracking
+from models.scorer.part import Part
 from models.serving.score import scorer_head
 from models.tasks.uplift import told
-from models.training import LearnedFrom
 
 SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
 

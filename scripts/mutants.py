@@ -79,7 +79,7 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "metrics": (
-        ("models/evaluation/metrics.py", "models/evaluation/task_metrics.py"),
+        ("models/metrics/metrics.py", "models/evaluation/task_metrics.py"),
         (
             "tests/models/test_metrics.py",
             "tests/models/test_metric_edges.py",

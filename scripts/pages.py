@@ -20,7 +20,7 @@ from features.contracts import SCORED_ROW
 from features.metrics.metric_catalog import METRICS
 from features.table.families import catalogue
 from features.table.families.feature import Feature, FeatureSpec
-from flows.cli import app
+from flows.commands.cli import app
 from scripts.card_pages import CARD_PAGES
 from scripts.import_picture import imports_page
 from scripts.worked_example import worked_example

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +81,7 @@ class Structure:
     public_names, shared_names
         Names that modules define without an underscore; how many stand in several modules.
     longest_chain
-        Modules on the longest path of imports.
+        Modules on the longest path of imports that run when a module is imported.
     folder_circles, module_circles
         Groups of folders, and of modules, that import each other.
     mean_local_length, vague_share
@@ -115,7 +115,7 @@ def measure(root: Path = ROOT) -> Structure:
         largest=max(lengths),
         public_names=sum(defined.values()),
         shared_names=sum(count > 1 for count in defined.values()),
-        longest_chain=longest_chain(imports),
+        longest_chain=longest_chain(import_graph(modules, trees, at_import)),
         folder_circles=len(circles(folder_graph(imports, modules, root))),
         module_circles=len(circles(imports)),
         mean_local_length=sum(map(len, named)) / len(named),
@@ -160,12 +160,16 @@ def locals_of(tree: ast.Module) -> Iterator[str]:
             yield from (name for name in bound if name.strip("_"))
 
 
-def import_graph(modules: Mapping[str, Path], trees: Mapping[str, ast.Module]) -> Graph:
-    """Which modules of ours each module imports, also inside functions."""
+def import_graph(
+    modules: Mapping[str, Path],
+    trees: Mapping[str, ast.Module],
+    nodes: Callable[[ast.Module], Iterable[ast.AST]] = ast.walk,
+) -> Graph:
+    """Which modules of ours each module imports, also inside functions; or by some nodes only."""
     graph: dict[str, set[str]] = {name: set() for name in modules}
     for name, tree in trees.items():
         package = name if modules[name].name == "__init__.py" else name.rpartition(".")[0]
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             targets: list[str] = []
             if isinstance(node, ast.Import):
                 targets = [alias.name for alias in node.names]
@@ -178,6 +182,19 @@ def import_graph(modules: Mapping[str, Path], trees: Mapping[str, ast.Module]) -
                     targets.append(below if below in modules else base)
             graph[name] |= {target for target in targets if target in modules and target != name}
     return graph
+
+
+def at_import(tree: ast.Module) -> Iterator[ast.AST]:
+    """Statements that run when a module is imported, without those for type checkers."""
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If):
+            waiting += node.orelse if "TYPE_CHECKING" in ast.unparse(node.test) else node.body
+        elif isinstance(node, ast.Try):
+            waiting += node.body
+        else:
+            yield node
 
 
 def folder_graph(imports: Graph, modules: Mapping[str, Path], root: Path) -> Graph:

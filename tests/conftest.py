@@ -20,6 +20,7 @@ LONG = (
     "test_example_runs",
     "test_monitor_drift",
     "test_promote",
+    "test_processes_end",
     "test_init",
     "test_servers",
     "test_alarm_events",
@@ -28,6 +29,7 @@ LONG = (
     "test_privacy_postgres",
     "test_backfill",
     "test_deployments",
+    "test_refused_at_once",
 )
 
 # The same examples on every machine and no deadline: a slow machine is no failure.

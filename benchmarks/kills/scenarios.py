@@ -17,7 +17,7 @@ import flows.target
 import flows.train
 from benchmarks.kills.stage import CHALLENGED, FRESH, TRAINED, Stage
 from features.table.snapshot_builder import TASKS
-from flows.workspace import prepare, settle_config
+from flows.services.workspace import prepare, settle_config
 
 ALL = ("scores", "history", "audiences", "tallies", "models", "figures", "findings", "told")
 

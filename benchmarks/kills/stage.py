@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from flows import settings
+from flows.services import settings
 
 settings.apply_defaults()
 
@@ -22,12 +22,12 @@ from prefect import Flow, Task  # noqa: E402
 
 import flows.backfill  # noqa: E402
 import flows.backtest  # noqa: E402
-import flows.console  # noqa: E402
 import flows.features  # noqa: E402
 import flows.run  # noqa: E402
 import flows.score  # noqa: E402
+import flows.services.console  # noqa: E402
+import flows.services.workspace  # noqa: E402
 import flows.train  # noqa: E402
-import flows.workspace  # noqa: E402
 import models.evaluation.backtest  # noqa: E402
 from flows.backtest import rolling_origins  # noqa: E402
 from models.registry import registry  # noqa: E402
@@ -96,7 +96,7 @@ def keep_fits() -> None:
 
 def quiet() -> None:
     """Only what the harness says is printed."""
-    flows.console.progress_console.quiet = True
+    flows.services.console.progress_console.quiet = True
 
 
 def without_prefect() -> None:
@@ -116,7 +116,7 @@ def _elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
 
 def _first_run(stage: Stage) -> None:
     """`stagecast run` on all orders but the last month's, which then come in."""
-    from flows.workspace import prepare, settle_config
+    from flows.services.workspace import prepare, settle_config
 
     quiet()
     without_prefect()
@@ -140,12 +140,12 @@ def _fits(stage: Stage) -> dict[tuple[str, Any], Any]:
     """Results of every fit that the flows will ask for, made on a copy."""
     from features.table.snapshot_builder import TASKS
     from models.evaluation import backtest
-    from models.fit_and_test import train_one
+    from models.evaluation.fit_and_test import train_one
 
     quiet()
     without_prefect()
     flows.score.read_new(str(stage.output))
-    archive = flows.workspace.Workspace(stage.output).archive()
+    archive = flows.services.workspace.Workspace(stage.output).archive()
     found: dict[tuple[str, Any], Any] = {("train_one", (n,)): train_one(archive, n) for n in TASKS}
     for origin in _origins(stage):
         at = flows.backtest.day_number(flows.backtest.dt.date.fromisoformat(origin))
@@ -175,7 +175,7 @@ def _champion_as_good(stage: Stage) -> None:
 
     So the promotion is accepted, whatever so few customers make of two fits.
     """
-    space = flows.workspace.Workspace(stage.output)
+    space = flows.services.workspace.Workspace(stage.output)
     tracking = space.tracking()
     champion = registry.champion(tracking)
     assert champion is not None

@@ -13,7 +13,7 @@ import pandas as pd
 
 from features.storage import runs, scores_store
 from features.table.feature_store import read_tallies, stored_manifest
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 
 # Differs between two runs that give the same scores.

@@ -46,7 +46,8 @@ from features.errors import UserError
 from features.progress import Told, unheard
 from features.sources.duckdb_connection import connect
 from features.sources.erasure_list import NOBODY, Erased
-from features.sources.events import ATTRIBUTE, read_identities, read_source, staged_name
+from features.sources.events import ATTRIBUTE, read_source, staged_name
+from features.sources.identity_links import read_identities
 from features.sources.quarantine import ReadReport, summed
 
 

@@ -17,8 +17,9 @@ from features.aggregates.sessions import SCHEMA, as_stored, by_day, session_page
 from features.config.config import Config
 from features.config.sources import EventSource
 from features.sources.erasure_list import NOBODY, Erased
-from features.sources.events import joined, judged, read_identities, standardise, usable
+from features.sources.events import joined, judged, standardise, usable
 from features.sources.files import describe
+from features.sources.identity_links import read_identities
 from features.sources.identity_resolution import linked
 from features.sources.quarantine import ReadReport, counted, summed
 

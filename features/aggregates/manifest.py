@@ -17,6 +17,7 @@ from features.config.config import Config
 from features.config.sources import EventSource, Location, UrlTable
 from features.sources.files import matches
 from features.sources.quarantine import ReadReport, summed
+from features.storage.check_sums import has_sums
 
 MANIFEST = "manifest.json"
 Stamp = tuple[int, int]  # bytes and time of change of a file
@@ -72,9 +73,15 @@ class Manifest:
 
     @classmethod
     def load(cls, folder: Path) -> Manifest | None:
-        """The manifest of a folder of tallies; None where there is none that can be read."""
+        """The manifest of a folder of tallies; None where there is none that can be read.
+
+        None also where the tallies are of an earlier version, which stored no check sums.
+        """
         try:
             content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            tables = [folder / name / "daily.parquet" for name in content["segments"]]
+            if not all(has_sums(table) for table in tables if table.exists()):
+                return None
             return cls(
                 recipe=content["recipe"],
                 latest=content["latest"],

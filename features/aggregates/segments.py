@@ -21,6 +21,7 @@ from features.aggregates.daily_aggregates import Tallies
 from features.aggregates.expressions import ATTRIBUTE_SCHEMA
 from features.aggregates.manifest import Manifest
 from features.aggregates.orders import Seen
+from features.storage.check_sums import note_sums, refuse_changed
 from features.storage.fault_injection import boundary
 
 TABLES = ("daily", "attributes", "sessions", "orders", "event_ids")
@@ -77,8 +78,15 @@ def writing(folder: Path, name: str) -> Iterator[Writer]:
     partial.mkdir(parents=True)
     with closing(Writer(partial)) as writer:
         yield writer
+    note_segment(partial)
     boundary("segment aside")
     os.replace(partial, place)
+
+
+def note_segment(place: Path) -> None:
+    """Write the check sums of all tables of a segment."""
+    for table in place.glob("*.parquet"):
+        note_sums(table)
 
 
 def write(folder: Path, name: str, tallies: Tallies) -> None:
@@ -126,6 +134,7 @@ def parts(path: Path) -> list[Path]:
 
 def _stretch(path: Path, first: str, end: str | None) -> pa.Table:
     """Rows of a stretch of customers, from the row groups that may hold any of them."""
+    refuse_changed(path)
     with pq.ParquetFile(path) as file:
         column, groups = file.schema_arrow.get_field_index("customer_id"), []
         for number in range(file.metadata.num_row_groups):
@@ -142,11 +151,16 @@ def files(folder: Path, table: str) -> list[Path]:
     """Files of a table in all segments that count."""
     manifest = Manifest.load(folder)
     names = manifest.segments if manifest is not None else ()
-    return [folder / name / f"{table}.parquet" for name in names]
+    paths = [folder / name / f"{table}.parquet" for name in names]
+    for path in paths:
+        refuse_changed(path)
+    return paths
 
 
 def _read(folder: Path, names: Sequence[str], table: str, asked: Any = None) -> pa.Table:
     paths = [folder / name / f"{table}.parquet" for name in names]
+    for path in paths:
+        refuse_changed(path)
     return _together([pq.read_table(path, filters=asked) for path in paths])
 
 
@@ -164,7 +178,10 @@ def seen(folder: Path, manifest: Manifest, sources: tuple[int, ...]) -> Seen:
 
     def there(table: str) -> tuple[str, ...]:
         paths = [folder / name / f"{table}.parquet" for name in manifest.segments]
-        return tuple(str(path) for path in paths if path.exists())
+        stored = [path for path in paths if path.exists()]
+        for path in stored:
+            refuse_changed(path)
+        return tuple(map(str, stored))
 
     return Seen(there("orders"), there("event_ids"), sources)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from features.config.crm_stages import StageHistory
@@ -15,6 +15,7 @@ from features.config.customers import CustomerData
 from features.config.monitoring import Monitoring
 from features.config.retention import Retention
 from features.config.sources import EventSource, Identities, Location, Spend
+from features.config.store_location import refused
 from features.config.tasks import (
     Backtest,
     ChurnTask,
@@ -24,13 +25,13 @@ from features.config.tasks import (
     TransitionTask,
     Tune,
 )
-from features.config.types import MemorySize, PositiveDays, Strict, memory_bytes
+from features.config.types import MemorySize, PlainMapping, PositiveDays, Strict, memory_bytes
 from features.config.yaml_loading import find as find
 from features.config.yaml_loading import override as override
 from features.config.yaml_loading import parse_yaml as parse_yaml
-from features.config.yaml_loading import problem
+from features.config.yaml_loading import problem, yaml_text
 from features.contracts import EVENT_COLUMNS, ROLES
-from features.storage.store_location import refused
+from features.errors import Problems
 
 
 class Snapshots(Strict):
@@ -54,7 +55,7 @@ def _kind_of_stages(value: Any) -> str:
 
 
 Stages = Annotated[
-    Annotated[StagesFile, Tag("StagesFile")] | Annotated[dict[str, Any], Tag("inline")],
+    Annotated[StagesFile, Tag("StagesFile")] | Annotated[PlainMapping, Tag("inline")],
     Discriminator(_kind_of_stages),
 ]
 
@@ -110,7 +111,7 @@ class Config(CustomerData):
     monitoring: Monitoring = Monitoring()
     store: str | None = None
     retention: Retention = Retention()
-    seed: int = 20240501
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 20240501
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     memory_limit: MemorySize = "4GB"
     engine: Literal["duckdb", "spark"] = "duckdb"
@@ -146,50 +147,43 @@ class Config(CustomerData):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
+        if said := list(self._disagreements()):
+            raise ValueError("\n".join(said))
+        return self
+
+    def _disagreements(self) -> Iterator[str]:
+        """What the keys say against each other, one line each."""
+        yield from self._consent_disagreements()
         both = set(self.roles.get("purchase", ())) & set(self.roles.get("refund", ()))
         if both:
-            raise ValueError(f"event type {min(both)!r} as both purchase and refund")
+            yield f"event type {min(both)!r} as both purchase and refund"
         if self.stage.truth == "history" and self.stage_history is None:
-            raise ValueError(
+            yield (
                 "stage.truth `history` without `stage_history`; say where the CRM's stage records "
                 "lie: stage_history: {table: FILE, columns: {...}}"
             )
         if self.identities and not any(s.columns.anonymous_id for s in self.sources):
-            raise ValueError(
-                "`identities`, while no source maps `anonymous_id` under its `columns`"
-            )
+            yield "`identities`, while no source maps `anonymous_id` under its `columns`"
         there = {name for source in self.sources for name in source.columns.attributes}
-        unknown = sorted(set(self.sensitive) - there - {"channel"})
-        if unknown:
-            raise ValueError(
-                f"`sensitive` names {unknown[0]!r}, which no source declares as an attribute "
+        for name in sorted(set(self.sensitive) - there - {"channel"}):
+            yield (
+                f"`sensitive` names {name!r}, which no source declares as an attribute "
                 f"(declared: {', '.join(sorted(there)) or 'none'})"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _points_are_of_known_types(self) -> Config:
         known = {t for types in self.role_types().values() for t in types}
-        unknown = sorted(set(self.lead.points) - known)
-        if unknown:
-            raise ValueError(
-                f"`lead.points` names {unknown[0]!r}, which no role maps "
+        for name in sorted(set(self.lead.points) - known):
+            yield (
+                f"`lead.points` names {name!r}, which no role maps "
                 f"(event types: {', '.join(sorted(known))})"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _involuntary_cancels_are_cancels(self) -> Config:
         cancels = self.role_types().get("cancel", ())
-        unknown = sorted(set(self.churn.involuntary) - set(cancels))
-        if unknown:
-            raise ValueError(
-                f"`churn.involuntary` names {unknown[0]!r}, which is no event type of the role "
+        for name in sorted(set(self.churn.involuntary) - set(cancels)):
+            yield (
+                f"`churn.involuntary` names {name!r}, which is no event type of the role "
                 f"cancel (roles: {{cancel: {list(cancels)}}})"
             )
         if self.churn.involuntary and self.churn.by != "cancel":
-            raise ValueError("`churn.involuntary` without `churn.by: cancel`")
-        return self
+            yield "`churn.involuntary` without `churn.by: cancel`"
 
     @property
     def memory_bytes(self) -> int:
@@ -222,11 +216,9 @@ def load(path: Path, settings: tuple[str, ...] = ()) -> Config:
     Raises
     ------
     UserError
-        Naming the key, what was found and what is allowed.
+        Naming every key at fault, what was found and what is allowed.
     """
-    content = parse_yaml(path)
-    for setting in settings:
-        content = override(content, setting)
+    content = content_of(path, settings)
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
@@ -234,8 +226,25 @@ def load(path: Path, settings: tuple[str, ...] = ()) -> Config:
     return resolve(config, path)
 
 
-def resolve(config: Config, path: Path) -> Config:
-    """The same config with absolute file names."""
+def content_of(path: Path, settings: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Mapping of a YAML file with ``KEY=VALUE`` overrides, not yet validated."""
+    content = parse_yaml(path)
+    for setting in settings:
+        content = override(content, setting)
+    return content
+
+
+def resolve(config: Config, path: Path, problems: Problems | None = None) -> Config:
+    """The same config with absolute file names.
+
+    `problems` collects missing files, which then are left out; without it they are raised.
+
+    Raises
+    ------
+    UserError
+        Where playbooks, export maps, experiments or the taxonomy are missing.
+    """
+    missing = problems if problems is not None else Problems()
     sources = tuple(
         source.model_copy(
             update={
@@ -260,22 +269,34 @@ def resolve(config: Config, path: Path) -> Config:
     }
     stages = config.stages
     if isinstance(stages, StagesFile):
-        stages = stages.model_copy(update={"file": str(find(stages.file, beside=path).resolve())})
+        with missing.collect():
+            file = str(find(stages.file, beside=path).resolve())
+            stages = stages.model_copy(update={"file": file})
     truth = None if config.truth is None else str(_absolute(config.truth, path))
-    campaigns = tuple(str(find(name, beside=path).resolve()) for name in config.campaigns)
-    found = {"sources": sources, "stages": stages, "campaigns": campaigns, "truth": truth}
+    found: dict[str, Any] = {"sources": sources, "stages": stages, "truth": truth}
+    for name in ("campaigns", "exports", "experiments"):
+        found[name] = _files(getattr(config, name), path, missing)
+    if problems is None:
+        missing.refuse()
     return config.model_copy(update={**found, **beside, **_about_customers(config, path)})
 
 
+def _files(names: tuple[str, ...], path: Path, missing: Problems) -> tuple[str, ...]:
+    """Absolute names of files that lie beside the config or ship with us."""
+    files = []
+    for name in names:
+        with missing.collect():
+            files.append(str(find(name, beside=path).resolve()))
+    return tuple(files)
+
+
 def _about_customers(config: Config, path: Path) -> dict[str, Any]:
-    """The tables beside events and the export maps with absolute file names."""
+    """The tables beside events with absolute file names."""
     found: dict[str, Any] = {
         "suppressions": tuple(
             each.model_copy(update={"table": _absolute(each.table, path)})
             for each in config.suppressions
         ),
-        "exports": tuple(str(find(name, beside=path).resolve()) for name in config.exports),
-        "experiments": tuple(str(find(name, beside=path).resolve()) for name in config.experiments),
     }
     for name in ("customers", "consents", "products"):
         table = getattr(config, name)
@@ -291,11 +312,17 @@ def _absolute(location: Location, path: Path) -> Location:
         return location
     beside = path.parent / location
     if not any(sign in location for sign in "*?["):
-        return str((beside if beside.exists() else Path(location)).absolute())
-    return str((beside if any(path.parent.glob(location)) else Path(location)).absolute())
+        return str((Path(location) if _only_here(location, beside) else beside).absolute())
+    here = any(Path().glob(location)) and not any(path.parent.glob(location))
+    return str((Path(location) if here else beside).absolute())
+
+
+def _only_here(location: str, beside: Path) -> bool:
+    """Whether a file is in the current folder and not beside the config."""
+    return Path(location).exists() and not beside.exists()
 
 
 def dump(config: Config, path: Path) -> None:
     """Write the resolved config as YAML that `load` reads back to the same config."""
     content = config.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml_text(content), encoding="utf-8")

@@ -7,12 +7,13 @@ customers.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from features.config.sources import CsvFormat, Location, TimeColumn
-from features.config.types import Name, PositiveDays, Strict
+from features.config.types import Name, PlainMapping, PositiveDays, Strict
 
 # How a person can be reached; `external_id` is the customer's id in the receiving tool.
 CONTACT_KEYS = (
@@ -43,6 +44,28 @@ ContactKey = Literal[
 ]
 Share = Annotated[float, Field(ge=0, lt=1)]
 ADS, PROFILING = "ads", "profiling"
+# In tables of consent and suppression: every channel there is.
+ALL = "all"
+
+
+# What YAML makes of the words yes, on, no and off where they stand as keys without quotes.
+_BARE = {True: ("yes", "on", "true"), False: ("no", "off", "false")}
+
+
+def _words(value: Any) -> Any:
+    """Words as texts in small letters, the meaning as yes or no."""
+    if not isinstance(value, dict):
+        return value
+    found: dict[str, Any] = {}
+    for word, meaning in value.items():
+        texts = _BARE[word] if isinstance(word, bool) else (str(word).strip().lower(),)
+        said = {"yes": True, "no": False}.get(str(meaning).strip().lower(), meaning)
+        found |= dict.fromkeys(texts, said)
+    return found
+
+
+# The data's own words for consent and refusal, such as {ja: yes, nein: no}.
+Words = Annotated[dict[str, Annotated[bool, Field(strict=True)]], BeforeValidator(_words)]
 
 
 class ConsentColumn(Strict):
@@ -74,10 +97,14 @@ class CustomerColumns(Strict):
 
 
 class CustomersTable(Strict):
-    """One row a customer: contact keys, consent as it stands, marks that shut them out."""
+    """One row a customer: contact keys, consent as it stands, marks that shut them out.
+
+    `words` says what the data's own words mean, as in ``{ja: yes, nein: no}``.
+    """
 
     table: Location
     columns: CustomerColumns
+    words: Words = Field(default={})
     csv: CsvFormat = CsvFormat()
 
 
@@ -91,21 +118,36 @@ class ConsentColumns(Strict):
 
 
 class ConsentsTable(Strict):
-    """Every change of a consent, one row each; what was the last before the snapshot holds."""
+    """Every change of a consent, one row each; what was the last before the snapshot holds.
+
+    `words` says what the data's own words mean, as in ``{ja: yes, nein: no}``.
+    """
 
     table: Location
     columns: ConsentColumns
+    words: Words = Field(default={})
     csv: CsvFormat = CsvFormat()
 
 
 class SuppressionColumns(Strict):
-    """Columns of a suppression list; without dates it holds always, without channel everywhere."""
+    """Columns of a suppression list; without dates it holds always, without channel everywhere.
 
-    customer_id: str
+    It names people by their id, by their address, or by both.
+    """
+
+    customer_id: str | None = None
+    email: str | None = None
+    phone: str | None = None
     reason: str | None = None
     channel: str | None = None
     from_: TimeColumn | None = Field(default=None, alias="from")
     until: TimeColumn | None = None
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> SuppressionColumns:
+        if self.customer_id is None and self.email is None and self.phone is None:
+            raise ValueError("none of customer_id, email and phone: the list names nobody")
+        return self
 
 
 class SuppressionList(Strict):
@@ -213,14 +255,14 @@ class ContactPolicy(Strict):
         Cap(contacts=3, days=7),
         Cap(contacts=1, days=7, channel="sms"),
     )
-    suppress: dict[str, dict[str, Any]] = Field(
+    suppress: dict[str, PlainMapping] = Field(
         default={
             "open complaint": _COMPLAINED,
             "refund in the last 14 days": _REFUNDED,
             "unhappy in the last survey": _UNHAPPY,
         }
     )
-    no_discount: dict[str, dict[str, Any]] = Field(
+    no_discount: dict[str, PlainMapping] = Field(
         default={"full-price order in the last 14 days": _FULL_PRICE}
     )
     sunset: Sunset | None = Sunset()
@@ -232,6 +274,24 @@ class ContactPolicy(Strict):
     global_holdout: GlobalHoldout | None = None
 
 
+class MaxAge(Strict):
+    """How many days old the data of an export may be; null: however old.
+
+    Attributes
+    ----------
+    consents
+        Of the consents, and of the customers table.
+    suppressions
+        Of every suppression list.
+    events
+        Of the sources of events together.
+    """
+
+    consents: PositiveDays | None = 30
+    suppressions: PositiveDays | None = 30
+    events: PositiveDays | None = 30
+
+
 class CustomerData(Strict):
     """Base of the config: the tables beside events."""
 
@@ -240,18 +300,18 @@ class CustomerData(Strict):
     suppressions: tuple[SuppressionList, ...] = ()
     products: ProductsTable | None = None
     consent: Literal["not_recorded", "managed_elsewhere", "recorded"] = "not_recorded"
+    channels: tuple[Name, ...] = ()
+    max_age: MaxAge = MaxAge()
     contact_policy: ContactPolicy = ContactPolicy()
     exports: tuple[str, ...] = ()
     experiments: tuple[str, ...] = ()
     export_mode: Literal["full", "delta"] = "full"
 
-    @model_validator(mode="after")
-    def _consent_is_somewhere(self) -> CustomerData:
+    def _consent_disagreements(self) -> Iterator[str]:
         recorded = self.consents is not None or (
             self.customers is not None and bool(self.customers.columns.consent)
         )
         if self.consent == "recorded" and not recorded:
-            raise ValueError(
+            yield (
                 "`consent: recorded` without `consents`, or `customers: {columns: {consent: ...}}`"
             )
-        return self

@@ -38,7 +38,7 @@ class UrlTable(Strict):
     table: str
 
 
-Location = str | tuple[str, ...] | DatasetTable | UrlTable
+Location = str | Annotated[tuple[str, ...], Field(min_length=1)] | DatasetTable | UrlTable
 
 
 class Lookup(Strict):
@@ -191,6 +191,17 @@ class EventSource(Strict):
         )
         names = {time.column for time in times} | {name for name in plain if name is not None}
         return names | set(columns.attributes.values()) | {each.key for each in self.lookups}
+
+    def keys(self) -> set[str]:
+        """Names of the columns that are read as keys or as plain text, never as numbers or times.
+
+        They keep every digit, whatever types the files of the table give them.
+        """
+        columns = self.columns
+        times = [time for time in (columns.occurred_at, columns.known_at) if time is not None]
+        others = {time.column for time in times}
+        others |= {columns.value or "", columns.value_times or "", columns.is_machine or ""}
+        return self.mapped() - others
 
 
 class IdentityColumns(Strict):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 # Strict: YAML's `yes` would be one day.
 PositiveDays = Annotated[int, Field(ge=1, le=3650, strict=True)]
@@ -26,3 +28,33 @@ def memory_bytes(size: str) -> int:
     """Bytes of a size like 4GB or 900 MiB."""
     number, unit = re.fullmatch(r"([\d.]+) ?([A-Za-z]+)", size).groups()  # type: ignore[union-attr]
     return int(float(number) * MEMORY_UNITS[unit.upper()])
+
+
+def plain(value: Any) -> Any:
+    """A value of a rule: texts, finite numbers, yes or no, lists and mappings; dates become texts.
+
+    What YAML can say beyond that (bytes, sets, keys that are no texts, infinity) would not be the
+    same after it has been written and read again.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError(f"keys that are texts, and not {key!r}: write it in quotes")
+        return {key: plain(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [plain(below) for below in value]
+    if isinstance(value, dt.date):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"a number that is finite, and not {value}")
+    if value is not None and not isinstance(value, str | bool | int | float):
+        raise ValueError(f"texts, numbers, true or false, and not {type(value).__name__}")
+    return value
+
+
+PlainMapping = Annotated[dict[str, Any], AfterValidator(plain)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import re
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from features.errors import UserError
+from features.config.secret_values import refuse_plain_secrets
+from features.errors import Problems, UserError
 
 # What pydantic says -> what an owner of a YAML file understands.
 WORDS = (
@@ -23,12 +25,18 @@ WORDS = (
     ("String should match pattern", "text that matches the pattern"),
     ("a valid ", "a "),
 )
+_NAME = re.compile(r"'(?!tag:yaml\.org,2002:python/)[^']*'")
+_MARKED = re.compile("alias|anchor|tag|constructor")
 WHOLE = ("string_type", "dict_type", "model_type", "model_attributes_type", "tuple_type")
 
 
+# What the YAML package raises beside its own errors: for texts that look like a date, a number or
+# bytes and are none (0000-00-00, !!int x, !!binary é), and for what is not UTF-8.
+NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 LARGEST = 1_000_000  # signs of a config file
 MOST_ALIASES = 50
 DEEPEST = 50  # lists and mappings within each other
+MOST_DIGITS = 40  # of one number; longer ones cannot be converted, or only to infinity
 OPENING = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
            yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)  # fmt: skip
 CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
@@ -52,7 +60,26 @@ def _once_each(loader: _OnceEach, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
+def _number(kind: str) -> Callable[[_OnceEach, yaml.ScalarNode], Any]:
+    """Constructor of numbers of a kind that refuses what has too many digits to be meant."""
+    plain = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")
+
+    def construct(loader: _OnceEach, node: yaml.ScalarNode) -> Any:
+        if len(node.value) > MOST_DIGITS:
+            said = f"a number of {len(node.value):,} digits, while {MOST_DIGITS} are allowed"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        try:
+            return plain(loader, node)
+        except ValueError as error:
+            said = f"{node.value!r}, which is no number or date"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
+
+    return construct
+
+
 _OnceEach.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _once_each)
+for _kind in ("int", "float", "timestamp"):
+    _OnceEach.add_constructor(f"tag:yaml.org,2002:{_kind}", _number(_kind))
 
 
 def find(name: str, *, beside: Path | None = None) -> Path:
@@ -89,34 +116,83 @@ def parse_yaml(path: Path) -> dict[str, Any]:
         named.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        _refuse_bombs(text, path)
-        content = yaml.load(text, _OnceEach)
+        content = parse_text(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(
             str(path), found=str(error.strerror), expected="a readable YAML file"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise UserError(str(path), found=said, expected="a YAML file in UTF-8") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            str(path), found=_complaint(error), expected="a YAML file in UTF-8"
+        ) from None
     if not isinstance(content, dict):
         found = "an empty file" if content is None else type(content).__name__
         raise UserError(str(path), found=found, expected="a mapping of keys")
+    refuse_plain_secrets(content, str(path))
     return content
 
 
-def _refuse_bombs(text: str, path: Path) -> None:
+def parse_text(text: str, where: str) -> Any:
+    """Value of a YAML text, as every config, playbook and override is read.
+
+    Raises
+    ------
+    UserError
+        Where it is not YAML, holds a key twice, a number of too many digits, or is nested too deep.
+    """
+    try:
+        _refuse_bombs(text, where)
+        return yaml.load(text, _OnceEach)
+    except (yaml.YAMLError, *NO_VALUE) as error:
+        raise UserError(where, found=_complaint(error), expected="YAML in UTF-8") from None
+
+
+def _complaint(error: Exception) -> str:
+    """What the YAML package complains of, and where, without the text: it may hold a password."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        parts = [str(part) for part in (error.context, error.problem) if part]
+        mark = error.problem_mark or error.context_mark
+        # Names of aliases, anchors and tags are what stands behind a sign * & or !, which a
+        # password may begin with.
+        plain = [_NAME.sub("", part) if _MARKED.search(part) else part for part in parts]
+        line = [] if mark is None else [f"line {mark.line + 1}, column {mark.column + 1}"]
+        return " ".join(", ".join([*plain, *line]).split())
+    if isinstance(error, yaml.YAMLError | UnicodeDecodeError):
+        # The rest of the message repeats signs of the file.
+        first_line = str(error).split(" in position")[0].splitlines()[0]
+        return f"{type(error).__name__}: {first_line}"[:200]
+    return f"a value that is not what it looks like ({type(error).__name__})"
+
+
+class _AsItIs(yaml.SafeDumper):
+    """Writes texts so that they are read back: line ends of Unicode would come back as blanks."""
+
+
+def _text_as_it_is(dumper: _AsItIs, text: str) -> yaml.ScalarNode:
+    style = '"' if any(sign in text for sign in "\x85\u2028\u2029\ufeff") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_AsItIs.add_representer(str, _text_as_it_is)
+
+
+def yaml_text(content: Mapping[str, Any]) -> str:
+    """A mapping as YAML, its keys in their order, that reads back to the same mapping."""
+    return yaml.dump(dict(content), Dumper=_AsItIs, sort_keys=False, allow_unicode=True)
+
+
+def _refuse_bombs(text: str, where: str) -> None:
     """Stop before a small file grows: aliases of aliases multiply, depth costs its square."""
     if len(text) > LARGEST:
         raise UserError(
-            str(path), found=f"{len(text):,} signs", expected=f"a config of at most {LARGEST:,}"
+            where, found=f"{len(text):,} signs", expected=f"a config of at most {LARGEST:,}"
         )
     aliases = depth = 0
     for token in yaml.scan(text):
         depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
         if depth > DEEPEST:
             raise UserError(
-                str(path),
+                where,
                 found=f"lists or mappings more than {DEEPEST} deep within each other",
                 expected="a config",
                 mend="look for a bracket or an indentation that is never closed",
@@ -124,7 +200,7 @@ def _refuse_bombs(text: str, path: Path) -> None:
         aliases += isinstance(token, yaml.AliasToken)
         if aliases > MOST_ALIASES:
             raise UserError(
-                str(path),
+                where,
                 found=f"more than {MOST_ALIASES} aliases (*name)",
                 expected="a config that says most things once",
                 mend="write repeated parts out",
@@ -142,17 +218,26 @@ def override(content: dict[str, Any], setting: str) -> dict[str, Any]:
         Where there is no ``=``, the value is not YAML, or a list is not that long.
     """
     key, sign, text = setting.partition("=")
+    where = f"--set {_short(key)}{sign}"  # not the value, which may be a secret
     if not sign or not key:
+        raise UserError(where, found="no `=`", expected="KEY=VALUE, e.g. churn.horizon_days=30")
+    parts = key.split(".")
+    if len(parts) > DEEPEST:
         raise UserError(
-            f"--set {setting}", found="no `=`", expected="KEY=VALUE, e.g. churn.horizon_days=30"
+            where,
+            found=f"a key of {len(parts):,} parts",
+            expected=f"at most {DEEPEST} names joined by dots",
         )
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"--set {setting}", found=f"{text!r}", expected="a value that YAML can read"
-        ) from error
-    return dict(_replaced(content, key.split("."), value, f"--set {setting}"))
+    changed = dict(_replaced(content, parts, parse_text(text, where), where))
+    refuse_plain_secrets(changed, where)
+    return changed
+
+
+def _short(key: str) -> str:
+    """A key for a message, cut where it is long; an address may hold a login."""
+    if "://" in key:
+        return "an address"
+    return key if len(key) <= 80 else f"{key[:77]}..."
 
 
 def _replaced(level: Any, parts: list[str], value: Any, where: str) -> Any:
@@ -172,32 +257,78 @@ def _replaced(level: Any, parts: list[str], value: Any, where: str) -> Any:
 
 
 def problem(error: ValidationError, path: Path, content: Mapping[str, Any]) -> UserError:
-    """First problem of a validation as one message: the key, what was found, what is allowed."""
-    first = _telling(error, content)
+    """All problems of a validation: each with its key, what was found, and what is allowed."""
+    problems = Problems()
+    for place in _by_place(error, content):
+        for single in _described(place, path, content):
+            problems.add(single)
+    return problems.joined()
+
+
+def faulty_keys(error: ValidationError, content: Mapping[str, Any]) -> list[list[str]]:
+    """The place of every problem of a validation, as the keys that lead to it."""
+    return [
+        _real(place[0]["loc"], content, place[0]["type"]) for place in _by_place(error, content)
+    ]
+
+
+def _by_place(error: ValidationError, content: Mapping[str, Any]) -> list[list[Any]]:
+    """The errors of a validation by their place; all alternatives of one value are one place."""
+    places: list[tuple[list[str], list[Any]]] = []
+    for single in error.errors():
+        keys = _real(single["loc"], content, single["type"])
+        for known, errors in places:
+            first = errors[0]
+            whole = first["type"] in WHOLE and isinstance(first["input"], dict)
+            # A mapping that fits no alternative: what each of them misses stands below it.
+            if keys == known or (whole and known and keys[: len(known)] == known):
+                errors.append(single)
+                break
+        else:
+            places.append((keys, [single]))
+    # A list all of whose entries are refused counts as empty, which is no problem of its own.
+    return [
+        errors
+        for keys, errors in places
+        if errors[0]["type"] != "too_short"
+        or not any(other[: len(keys)] == keys and other != keys for other, _ in places)
+    ]
+
+
+def _described(errors: list[Any], path: Path, content: Mapping[str, Any]) -> list[UserError]:
+    """The errors of one place in the words of an owner of a YAML file."""
+    first = _telling(errors, content)
     key = ".".join(_real(first["loc"], content, first["type"])) or "the file"
     kind, found = first["type"], first.get("input")
     if kind == "extra_forbidden":
-        return UserError(
-            f"{path}: {key}",
-            found=f"an unknown key ({_shown(found)})",
-            expected="only the documented keys",
-            mend="check the spelling against docs/config.md, or remove the key",
-        )
+        return [
+            UserError(
+                f"{path}: {key}",
+                found="an unknown key",
+                expected="only the documented keys",
+                mend="check the spelling against docs/config.md, or remove the key",
+            )
+        ]
     if kind == "missing":
-        return UserError(
-            f"{path}: {key}", found="nothing", expected="this key", mend="add it to the file"
-        )
+        return [
+            UserError(
+                f"{path}: {key}", found="nothing", expected="this key", mend="add it to the file"
+            )
+        ]
     said = first["msg"].split(" or instance of ")[0]
     for word, plain in WORDS:
         said = said.replace(word, plain)
     if not first["loc"]:
-        return UserError(str(path), found=said, expected="keys that agree with each other")
-    return UserError(f"{path}: {key}", found=_shown(found), expected=said)
+        # A model that checks how its keys agree reports one line for each disagreement.
+        return [
+            UserError(str(path), found=line, expected="keys that agree with each other")
+            for line in said.splitlines()
+        ]
+    return [UserError(f"{path}: {key}", found=_shown(found), expected=said)]
 
 
-def _telling(error: ValidationError, content: Mapping[str, Any]) -> Any:
+def _telling(errors: list[Any], content: Mapping[str, Any]) -> Any:
     """The error that helps most: of alternatives, that of the one which fits best."""
-    errors = error.errors()
     first = errors[0]
     base = len(_real(first["loc"], content, first["type"]))
     if first["type"] not in WHOLE or not isinstance(first["input"], dict):
@@ -227,4 +358,4 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return f"a mapping of {', '.join(map(str, value))}" if value else "an empty mapping"
     text = repr(value)
-    return "an address" if "://" in text else text[:80]
+    return "an address" if re.search(r"://|:.*@", text) else text[:80]

@@ -7,8 +7,8 @@ import pyarrow as pa
 from features.errors import UserError
 
 
-def table(dataset: str, name: str) -> pa.Table:
-    """One table of an example data set.
+def table(dataset: str, name: str, *, most_rows: int | None = None) -> pa.Table:
+    """One table of an example data set, or its first rows.
 
     Raises
     ------
@@ -18,9 +18,10 @@ def table(dataset: str, name: str) -> pa.Table:
     if dataset == "completejourney":
         from features.datasets import completejourney
 
-        return completejourney.table(name)
+        return completejourney.table(name, most_rows=most_rows)
     if dataset == "cdnow":
         from features.datasets import cdnow
 
-        return cdnow.table(name)
+        whole = cdnow.table(name)
+        return whole if most_rows is None else whole.slice(0, most_rows)
     raise UserError("dataset", found=dataset, expected="completejourney or cdnow")

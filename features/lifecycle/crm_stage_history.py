@@ -16,12 +16,19 @@ from features.arrays import Array
 from features.calendar import day_date
 from features.config.config import Config
 from features.config.crm_stages import StageHistory
-from features.errors import UserError
+from features.errors import Problems, UserError
 from features.lifecycle.taxonomy import Taxonomy
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.events import connect, joined, reading, standardise
 from features.sources.files import describe, require
-from features.sources.quarantine import NO_CUSTOMER, ReadReport, refuse_if_too_bad
+from features.sources.quarantine import (
+    NO_CUSTOMER,
+    ROUNDED,
+    ReadReport,
+    refuse_if_rounded,
+    refuse_if_too_bad,
+)
+from features.storage.check_sums import note_sums, refuse_changed
 
 BLOCK = "stage_history"
 UNSTAGED = -1
@@ -47,7 +54,9 @@ def declared(config: Config) -> StageHistory:
     return config.stage_history
 
 
-def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.Table, ReadReport]:
+def read_records(
+    config: Config, *, latest: int, quarantine: Path | None
+) -> tuple[pa.Table, ReadReport]:
     """The stage records of a config; bad rows are set aside with their reason.
 
     Parameters
@@ -57,7 +66,7 @@ def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.T
     latest
         Day number after which no record can be genuine.
     quarantine
-        Folder for the rows set aside: ``stage_history.parquet``.
+        Folder for the rows set aside: ``stage_history.parquet``; None: they are only counted.
 
     Returns
     -------
@@ -87,22 +96,30 @@ def read_records(config: Config, *, latest: int, quarantine: Path) -> tuple[pa.T
         reason = _reasons(rows, latest)
         is_bad = reason.notna().to_numpy()
         report = ReadReport(name, rows.num_rows, dict(Counter(reason[is_bad])))
-        quarantine_file = quarantine / f"{BLOCK}.parquet"
-        if report.bad:
-            quarantine.mkdir(parents=True, exist_ok=True)
+        refuse_if_rounded(report)
+        quarantine_file = None if quarantine is None else quarantine / f"{BLOCK}.parquet"
+        if report.bad and quarantine_file is not None:
+            quarantine_file.parent.mkdir(parents=True, exist_ok=True)
             rows_with_reason = rows.append_column("reason", pa.array(reason, pa.string()))
             pq.write_table(rows_with_reason.filter(pa.array(is_bad)), quarantine_file)
         refuse_if_too_bad(report, config, quarantine_file)
     except UserError as error:
-        where = error.where.replace("sources:", f"{BLOCK}:", 1)
-        raise UserError(
-            where, found=error.found, expected=error.expected, mend=error.mend
-        ) from error
+        raise _of_the_block(error) from error
     good_rows = rows.filter(pa.array(~is_bad)).select(_COLUMNS)
-    stage_records(
-        good_rows, block, load_taxonomy(config), np.zeros(0, dtype=str)
-    )  # refused at once
+    # Unknown stage names are refused at once.
+    stage_records(good_rows, block, load_taxonomy(config), np.zeros(0, dtype=str))
     return good_rows, report
+
+
+def _of_the_block(error: UserError) -> UserError:
+    """The same problems, named after the config's block."""
+    problems = Problems()
+    for single in error.problems:
+        where = single.where.replace("sources:", f"{BLOCK}:", 1)
+        problems.add(
+            UserError(where, found=single.found, expected=single.expected, mend=single.mend)
+        )
+    return problems.joined()
 
 
 def _rows(block: StageHistory, config: Config, name: str) -> pa.Table:
@@ -111,7 +128,7 @@ def _rows(block: StageHistory, config: Config, name: str) -> pa.Table:
         table = joined(connection, source)
         require(table, block.columns.stage, f"sources: {name}: columns.stage")
         standard_rows = standardise(table, source, config)
-        reason_columns = ["occurred_at_text", "known_at_text", "known_missing"]
+        reason_columns = ["occurred_at_text", "known_at_text", "known_missing", "rounded"]
         return standard_rows.rename(stage="event_type")[[*_COLUMNS, *reason_columns]].to_pyarrow()
 
 
@@ -119,6 +136,7 @@ def _reasons(table: pa.Table, latest: int) -> pd.Series:
     """Why a record cannot be used, null where it can."""
     rows, last_date = table.drop_columns(["at"]).to_pandas(), day_date(latest)
     cases = [
+        (rows["rounded"].notna(), ROUNDED + rows["rounded"]),
         (rows["customer_id"].isna(), NO_CUSTOMER),
         (rows["stage"].isna(), "stage is empty"),
         (rows["day"].isna(), "occurred_at is not a readable date or time"),
@@ -128,7 +146,7 @@ def _reasons(table: pa.Table, latest: int) -> pd.Series:
     ]
     reason = pd.Series([None] * len(rows), index=rows.index, dtype=object)
     for holds, sentence in reversed(cases):
-        reason[holds.fillna(False).to_numpy(dtype=bool)] = sentence
+        reason = reason.mask(holds.fillna(False).astype(bool), sentence)
     return reason
 
 
@@ -242,8 +260,12 @@ def _codes(recorded: pd.Series, block: StageHistory, taxonomy: Taxonomy) -> Arra
 def write_records(table: pa.Table, file: Path) -> None:
     """Keep records beside the tallies."""
     pq.write_table(table, file)
+    note_sums(file)
 
 
 def stored_records(file: Path) -> pa.Table | None:
     """What `write_records` kept; None where nothing was."""
-    return pq.read_table(file) if file.is_file() else None
+    if not file.is_file():
+        return None
+    refuse_changed(file)
+    return pq.read_table(file)

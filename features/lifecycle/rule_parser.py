@@ -165,7 +165,7 @@ def _window(spot: Spot, words: Vocabulary) -> int:
 
 def _name(spot: Spot, words: Vocabulary) -> str:
     name = spot.value
-    if name not in ROLES and name not in words.event_types:
+    if not isinstance(name, str) or (name not in ROLES and name not in words.event_types):
         types = (
             f"; event types: {', '.join(sorted(words.event_types))}" if words.event_types else ""
         )
@@ -189,7 +189,7 @@ def _subject(spot: Spot, name: Spot, words: Vocabulary) -> Subject:
             mend="ask for a second attribute in a comparison of its own, under `all`",
         )
     attribute = next(iter(where.value))
-    if attribute not in words.attributes:
+    if not isinstance(attribute, str) or attribute not in words.attributes:
         where.at(attribute).refuse(
             found=f"attribute {attribute!r}, which the config does not declare",
             expected=f"a declared attribute: {', '.join(sorted(words.attributes)) or 'none'}",

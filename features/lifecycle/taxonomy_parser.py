@@ -10,6 +10,7 @@ from typing import Literal, cast
 from features.config.config import Config, StagesFile
 from features.config.yaml_with_lines import Spot, read
 from features.contracts import ROLES
+from features.errors import Problems
 from features.lifecycle.reachability import contradiction, covers
 from features.lifecycle.rule_parser import Vocabulary, evaluate, read_rule
 from features.lifecycle.taxonomy import Advice, Named, Stage
@@ -65,27 +66,38 @@ def parse(
     entries = source.at("stages")
     if not isinstance(entries.value, list) or len(entries.value) < 2:
         entries.refuse(found=repr(entries.value), expected="two or more stages")
-    stages = tuple(_stage(entry, vocabulary) for entry in entries.each())
+    problems, read_stages = Problems(), []
+    for entry in entries.each():
+        with problems.collect():
+            read_stages.append(_stage(entry, vocabulary))
+    stages = tuple(read_stages)
     names = [stage.name for stage in stages]
-    _check_order(names, stages, entries)
+    whole = not problems.errors  # what is said of all stages needs all of them
+    if whole:
+        with problems.collect():
+            _check_order(names, stages, entries)
+        whole = not problems.errors
     life_roles = content.get("life_roles", ["purchase"])
-    if not isinstance(life_roles, list) or not life_roles:
-        source.at("life_roles").refuse(found=repr(life_roles), expected="a list of roles")
-    for role in source.at("life_roles").each() if "life_roles" in content else []:
-        _known_role(role)
-        if role.value == "sent":
-            role.refuse(found="sent", expected="roles of the customer's own doing")
+    with problems.collect():
+        _check_life_roles(source.at("life_roles"), life_roles)
     buying_stage = content.get("buying_stage", "")
-    if buying_stage not in names:
-        source.at("buying_stage").refuse(
-            found=repr(buying_stage),
-            expected=f"one of: {', '.join(names)}",
-            mend="name the stage that a first purchase leads to",
-        )
+    if whole and buying_stage not in names:
+        with problems.collect():
+            source.at("buying_stage").refuse(
+                found=repr(buying_stage),
+                expected=f"one of: {', '.join(names)}",
+                mend="name the stage that a first purchase leads to",
+            )
     pick = content.get("pick", "first")
     if pick not in ("first", "furthest"):
-        source.at("pick").refuse(found=repr(pick), expected="first or furthest")
-    flags = _named(source.at("flags"), replace(vocabulary, stages=names), can_default=False)
+        with problems.collect():
+            source.at("pick").refuse(found=repr(pick), expected="first or furthest")
+    flags: tuple[Named, ...] = ()
+    if whole:
+        with problems.collect():
+            vocabulary = replace(vocabulary, stages=names)
+            flags = _named(source.at("flags"), vocabulary, can_default=False)
+    problems.refuse()
     taxonomy = Taxonomy(
         name=str(content.get("name", "inline")),
         description=str(content.get("description", "")),
@@ -135,6 +147,15 @@ def _known_role(spot: Spot) -> str:
     if spot.value not in ROLES:
         spot.refuse(found=f"unknown role {spot.value!r}", expected=", ".join(ROLES))
     return str(spot.value)
+
+
+def _check_life_roles(spot: Spot, roles: object) -> None:
+    if not isinstance(roles, list) or not roles:
+        spot.refuse(found=repr(roles), expected="a list of roles")
+    for role in spot.each() if spot.value is not None else []:
+        _known_role(role)
+        if role.value == "sent":
+            role.refuse(found="sent", expected="roles of the customer's own doing")
 
 
 def _check_order(names: list[str], stages: tuple[Stage, ...], entries: Spot) -> None:
@@ -215,8 +236,13 @@ def _named(spot: Spot, words: Vocabulary, *, can_default: bool) -> tuple[Named, 
     if not isinstance(spot.value, list):
         spot.refuse(found=repr(spot.value), expected="a list of names with rules")
     entries: list[Named] = []
+    problems = Problems()
     for entry_spot in spot.each():
-        entry_spot.only(NAMED_KEYS)
+        with problems.collect():
+            entry_spot.only(NAMED_KEYS)
+            _entry(entry_spot, words, can_default=can_default)
+    problems.refuse()
+    for entry_spot in spot.each():
         named = _entry(entry_spot, words, can_default=can_default)
         if any(named.name == other.name for other in entries):
             entry_spot.refuse(found=f"{named.name!r} twice", expected="unique names")

@@ -7,9 +7,10 @@ import pandas as pd
 from features.config.config import Config
 from features.config.sources import TimeColumn
 from features.errors import UserError
-from features.sources.column_parsing import as_date, as_number, as_text
+from features.sources.column_parsing import as_date, as_number
 from features.sources.events import connect, open_table, reading
 from features.sources.files import describe, require
+from features.sources.keys import key_column
 
 
 def read_spend(config: Config) -> pd.DataFrame | None:
@@ -53,7 +54,7 @@ def read_spend(config: Config) -> pd.DataFrame | None:
             "amount": as_number(table, columns.amount, block.csv, f"{where}.amount"),
         }
         if columns.channel is not None:
-            cells["channel"] = as_text(require(table, columns.channel, f"{where}.channel"))
+            cells["channel"] = key_column(require(table, columns.channel, f"{where}.channel"))
         rows = table.select(**cells).to_pandas()
     bad = int((rows["day"].isna() | rows["amount"].isna()).sum())
     if bad:

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from features.config.config import Config, StagesFile
 from features.config.sources import ColumnRef, Columns, EventSource, TimeColumn
 from features.contracts import EVENT_COLUMNS
@@ -37,7 +40,7 @@ def parsed(text: str) -> list[dict[str, Any]]:
     if begins == "[":
         return [_event(row, f"item {n}") for n, row in enumerate(_json(text, "the array"), 1)]
     if begins == "{":
-        lines = ((n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip())
+        lines = ((n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip())
         return [_event(_json(line, f"line {n}"), f"line {n}") for n, line in lines]
     return _csv_rows(text.removeprefix("\ufeff"))
 
@@ -45,7 +48,7 @@ def parsed(text: str) -> list[dict[str, Any]]:
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text.removeprefix("\ufeff"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{WHERE}: {where}",
             found=f"broken JSON ({str(error).split(':')[0]})",
@@ -104,7 +107,7 @@ def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
     config
         Of the data set.
     path
-        File to write.
+        Parquet file to write.
 
     Returns
     -------
@@ -123,11 +126,9 @@ def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
         raise UserError(WHERE, found="no events", expected="all events of a customer, one a line")
     # A purchase without an amount is refused where the sources have amounts, as in the batch.
     there = {name for row in checked for name in row} | {"value"} & set(allowed)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        header = [name for name in allowed if name in there]
-        writer = csv.DictWriter(file, header, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(checked)
+    # Parquet and not CSV: whatever stands in a cell comes back as it was.
+    schema = pa.schema([(name, pa.string()) for name in allowed if name in there])
+    pq.write_table(pa.Table.from_pylist(checked, schema=schema), path)
     named = {name: name for name in allowed if name in there and name not in _OWN}
     columns = Columns(
         occurred_at=TimeColumn(column="occurred_at"),

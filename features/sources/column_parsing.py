@@ -13,6 +13,7 @@ from ibis.expr.types import Column, Table, Value
 from features.calendar import offsets
 from features.config.sources import EPOCH_UNITS, CsvFormat, TimeColumn
 from features.sources.files import no_zone, require, wrong_type
+from features.sources.keys import key_column
 
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
 OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
@@ -169,26 +170,10 @@ def as_flag(column: Column) -> Value:
     """Whether a cell says yes: true, t, 1, yes or y in any case; all else and empty is no."""
     if column.type().is_boolean():
         return column.fill_null(False)
-    text = as_text(column).lower()
+    text = key_column(column).lower()
     # Written out: the engine turns a list of values into a join, which takes longer.
     said: Any = functools.reduce(operator.or_, (text == word for word in YES))
     return said.fill_null(False)
-
-
-def as_text(column: Column) -> Value:
-    """Text of a cell; a whole number is written without its decimal point, empty is null."""
-    kind = column.type()
-    if kind.is_decimal() and kind.scale:
-        column, kind = column.cast("float64"), dt.float64
-    if kind.is_floating():
-        # Where a cell is missing, data frames turn whole-number ids into floats.
-        whole = (column == column.round()) & (column.abs() < 2**53)
-        column = ibis.cases(
-            (column.isnan() | column.isinf(), ibis.null("string")),
-            (whole, column.try_cast("int64").cast("string")),
-            else_=column.cast("string"),
-        )
-    return column.cast("string").strip().nullif("")
 
 
 def as_found(table: Table, name: str | None) -> Value:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import UserError
+from features.sources.keys import key_value
 
 FILE = "erased.json"
 ON_REQUEST = "erased on request"
@@ -52,7 +53,7 @@ class Erased:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             return cls(str(content["salt"]), frozenset(map(str, content["hashes"])))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(
                 str(path),
                 found="a damaged list of erased customers",
@@ -82,7 +83,12 @@ class Erased:
         """Which of some ids are on the list."""
         if not self:
             return []
-        return [c for c in customers if c is not None and self.hashed(c) in self.hashes]
+        return [c for c in customers if c is not None and self._has(c)]
+
+    def _has(self, customer: str) -> bool:
+        """Whether an id is on the list, as it is written or as keys are kept."""
+        key = key_value(customer)
+        return any(self.hashed(name) in self.hashes for name in {customer, key or customer})
 
 
 NOBODY = Erased()

@@ -9,10 +9,9 @@ from typing import Any
 
 import duckdb
 import ibis
-from ibis.expr.types import Table, Value
+from ibis.expr.types import Column, Table, Value
 
 from features import datasets
-from features.calendar import day_date, day_number
 from features.config.config import Config
 from features.config.sources import (
     ColumnRef,
@@ -20,33 +19,31 @@ from features.config.sources import (
     EventSource,
     Formatted,
     Location,
+    Lookup,
+    TimeColumn,
     UrlTable,
 )
-from features.errors import UserError
-from features.sources.column_parsing import as_flag, as_found, as_moment, as_number, as_text
+from features.errors import Problems, UserError
+from features.sources.column_parsing import as_flag, as_found, as_moment, as_number
 from features.sources.duckdb_connection import connect as connect
 from features.sources.erased_rows import without
 from features.sources.erasure_list import NOBODY, Erased
-from features.sources.files import describe, read_file, require, unreadable
-from features.sources.identity_resolution import (
-    UNLINKED,
-    link_events,
-    link_rows,
-    linked,
-    refuse_chains,
-    spans,
-)
+from features.sources.files import describe, matches, read_file, require, unreadable
+from features.sources.identity_resolution import link_events, linked
+from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
 from features.sources.quarantine import (
-    NO_CUSTOMER,
     ReadReport,
     counted,
+    refuse_if_rounded,
     refuse_if_too_bad,
     refuse_unknown_types,
 )
 from features.sources.remote_tables import copied
+from features.sources.row_reasons import bad_row_reason, copies_marked, left_out_reason
+from features.sources.sampling import current
 
-# Largest amount in minor units that a sum over a long history cannot overflow int64 with.
-LARGEST_MINOR = 10**14
+# Event columns that join one table to another; all other text is only trimmed.
+KEYS = ("customer_id", "anonymous_id", "order_id", "session_id", "event_id", "product_id")
 # Declared attributes stand behind this in standard events, so that no name can collide.
 ATTRIBUTE = "attribute."
 
@@ -65,23 +62,35 @@ def open_table(
     location: Location,
     source: Formatted,
     columns: Collection[str] | None = None,
+    *,
+    keys: Collection[str] = (),
 ) -> Table:
     """The table at a location, lazily where the format allows.
 
-    Of a table of a database only some columns are asked for, where they are given.
+    Of a table of a database only some columns are asked for, where they are given. Columns of
+    `keys` keep every digit, whatever types the files give them.
 
     Raises
     ------
     UserError
         Where the file is missing, unreadable or of an unknown kind.
     """
+    sampling = current()
+    most = None if sampling is None else sampling.rows
     if isinstance(location, DatasetTable):
-        arrow = datasets.table(location.dataset, location.table)
+        arrow = datasets.table(location.dataset, location.table, most_rows=most)
         name = f"{location.dataset}_{location.table}"
-        return connection.create_table(name, arrow, temp=True, overwrite=True)
-    if isinstance(location, UrlTable):
-        return copied(connection, location, columns)
-    return read_file(connection, location, source.csv)
+        table = connection.create_table(name, arrow, temp=True, overwrite=True)
+    elif isinstance(location, UrlTable):
+        table = copied(connection, location, columns, most_rows=most)
+    else:
+        table = read_file(connection, location, source.csv, keys=keys)
+        if sampling is None or sampling.fits(matches(location)):
+            return table
+    if sampling is None:
+        return table
+    with reading(describe(location)):
+        return sampling.head(connection, table, describe(location))
 
 
 def joined(connection: Any, source: EventSource, rows: Table | None = None) -> Table:
@@ -90,77 +99,109 @@ def joined(connection: Any, source: EventSource, rows: Table | None = None) -> T
     Raises
     ------
     UserError
-        Where the shared column is missing, or a lookup has it twice (rows would multiply).
+        Where the shared column is missing, holds ids that have lost digits, or a lookup has one
+        twice (rows would multiply).
     """
     table = rows
     if table is None:
-        table = open_table(connection, source.events, source, source.mapped())
+        table = open_table(connection, source.events, source, source.mapped(), keys=source.keys())
+    problems = Problems()
     for lookup in source.lookups:
-        right = open_table(connection, lookup.table, source)
-        where = f"lookup {describe(lookup.table)}"
-        for side, columns in (("the source", table.columns), ("the lookup", right.columns)):
-            if lookup.key not in columns:
-                raise UserError(
-                    where,
-                    found=f"no column {lookup.key!r} in {side}",
-                    expected=f"one of: {', '.join(columns)}",
-                )
-        if table[lookup.key].type() != right[lookup.key].type():
-            table = table.mutate(**{lookup.key: as_text(table[lookup.key])})
-            right = right.mutate(**{lookup.key: as_text(right[lookup.key])})
-        right = right.filter(right[lookup.key].notnull())
-        with reading(describe(lookup.table)):
-            once = right.count().execute() == right[lookup.key].nunique().execute()
-        if not once:
-            raise UserError(
-                where, found=f"{lookup.key!r} more than once", expected="one row for every key"
-            )
-        fresh = [c for c in right.columns if c == lookup.key or c not in table.columns]
-        table = table.left_join(right.select(fresh), lookup.key).drop(f"{lookup.key}_right")
+        with problems.collect():
+            table = _looked_up(connection, table, lookup, source)
+    problems.refuse()
     return table
 
 
-def standardise(table: Table, source: EventSource, config: Config) -> Table:
+def _looked_up(connection: Any, table: Table, lookup: Lookup, source: EventSource) -> Table:
+    """A table with the columns of a lookup (see `joined`)."""
+    right = open_table(connection, lookup.table, source, keys=source.keys())
+    where = f"lookup {describe(lookup.table)}"
+    for side, columns in (("the source", table.columns), ("the lookup", right.columns)):
+        if lookup.key not in columns:
+            raise UserError(
+                where,
+                found=f"no column {lookup.key!r} in {side}",
+                expected=f"one of: {', '.join(columns)}",
+            )
+    if not (table[lookup.key].type().is_integer() and right[lookup.key].type().is_integer()):
+        table = table.mutate(**{lookup.key: key_column(table[lookup.key])})
+        with reading(describe(lookup.table)):
+            right = with_keys(right, [lookup.key], where)
+    right = right.filter(right[lookup.key].notnull())
+    with reading(describe(lookup.table)):
+        once = right.count().execute() == right[lookup.key].nunique().execute()
+    if not once:
+        raise UserError(
+            where, found=f"{lookup.key!r} more than once", expected="one row for every key"
+        )
+    fresh = [c for c in right.columns if c == lookup.key or c not in table.columns]
+    return table.left_join(right.select(fresh), lookup.key).drop(f"{lookup.key}_right")
+
+
+def standardise(
+    table: Table, source: EventSource, config: Config, problems: Problems | None = None
+) -> Table:
     """Standard event columns of a source's rows, unreadable cells null, nothing dropped yet.
+
+    `problems` collects what is wrong with columns, which then are null; without it, it is raised.
 
     Returns
     -------
     Table
         customer_id, event_type, at (instant), day, known_day (local day numbers), amount
         (major units), order_id, session_id, is_machine, event_key (declared event id),
-        anonymous_id, the attributes behind `ATTRIBUTE`, and the text of cells that had to be read
-        (``*_text``).
+        anonymous_id, the attributes behind `ATTRIBUTE`, the source's column that holds a rounded
+        id (`rounded`), and the text of cells that had to be read (``*_text``).
+
+    Raises
+    ------
+    UserError
+        For missing columns and wrong types: all of them in one answer.
     """
     columns, where = source.columns, f"sources: {describe(source.events)}: columns"
-    instant, wall = as_moment(table, columns.occurred_at, config.timezone, f"{where}.occurred_at")
-    known = wall
-    if columns.known_at is not None:
-        known = as_moment(table, columns.known_at, config.timezone, f"{where}.known_at")[1]
-    none = ibis.null("string")
+    kept = problems if problems is not None else Problems()
+
+    def moment(spec: TimeColumn, key: str) -> tuple[Value, Value]:
+        with kept.collect():
+            return as_moment(table, spec, config.timezone, f"{where}.{key}")
+        return ibis.null("timestamp('UTC')"), ibis.null("timestamp")
+
+    def cells(name: str | None, key: str, kind: str, read: Callable[[Column], Value]) -> Value:
+        if name is not None:
+            with kept.collect():
+                return read(require(table, name, f"{where}.{key}"))
+        return ibis.null(kind)
+
+    def optional(name: str | None, key: str) -> Value:
+        joins = key in KEYS
+        return cells(name, key, "string", key_column if joins else text_column)
+
+    def number(name: str, key: str) -> Value:
+        at = f"{where}.{key}"
+        return cells(name, key, "float64", lambda _: as_number(table, name, source.csv, at))
+
+    def text_of(name: str | None) -> Value:
+        return as_found(table, name if name in table.columns else None)
+
+    instant, wall = moment(columns.occurred_at, "occurred_at")
+    known = wall if columns.known_at is None else moment(columns.known_at, "known_at")[1]
     if isinstance(source.event_type, ColumnRef):
-        event_type = as_text(require(table, source.event_type.column, f"{where}.event_type"))
+        event_type = optional(source.event_type.column, "event_type")
     else:
         event_type = ibis.literal(source.event_type)
     amount: Value = ibis.null("float64")
     filled: Value = ibis.literal(False)
     if columns.value is not None:
-        amount = as_number(table, columns.value, source.csv, f"{where}.value")
-        filled = table[columns.value].notnull()
+        amount = number(columns.value, "value")
+        filled = cells(columns.value, "value", "boolean", lambda column: column.notnull())
         if columns.value_times is not None:
-            amount *= as_number(table, columns.value_times, source.csv, f"{where}.value_times")
-    machine: Value = ibis.literal(False)
-    if columns.is_machine is not None:
-        machine = as_flag(require(table, columns.is_machine, f"{where}.is_machine"))
-
-    def optional(name: str | None, key: str) -> Value:
-        return none if name is None else as_text(require(table, name, f"{where}.{key}"))
-
-    kept = [a for a in columns.attributes if a not in config.sensitive]
-    named = {a: columns.attributes[a] for a in kept}
+            amount *= number(columns.value_times, "value_times")
+    machine = cells(columns.is_machine, "is_machine", "boolean", as_flag).fill_null(False)
+    named = {a: c for a, c in columns.attributes.items() if a not in config.sensitive}
     if columns.channel is not None and "channel" not in config.sensitive:
         named["channel"] = columns.channel
-    attributes = {f"{ATTRIBUTE}{a}": optional(column, a) for a, column in named.items()}
-    return table.select(
+    standard = dict(
         anonymous_id=optional(columns.anonymous_id, "anonymous_id"),
         customer_id=optional(columns.customer_id, "customer_id"),
         event_type=event_type,
@@ -174,67 +215,27 @@ def standardise(table: Table, source: EventSource, config: Config) -> Table:
         session_id=optional(columns.session_id, "session_id"),
         is_machine=machine,
         event_key=optional(source.event_id, "event_id"),
-        occurred_at_text=as_found(table, columns.occurred_at.column),
-        known_at_text=as_found(table, columns.known_at.column if columns.known_at else None),
-        value_text=as_found(table, columns.value),
-        **attributes,
+        rounded=_rounded(table, source),
+        **{f"{ATTRIBUTE}{a}": optional(column, a) for a, column in named.items()},
     )
+    if problems is None:
+        kept.refuse()
+    standard["occurred_at_text"] = text_of(columns.occurred_at.column)
+    standard["known_at_text"] = text_of(columns.known_at.column if columns.known_at else None)
+    standard["value_text"] = text_of(columns.value)
+    return table.select(**standard)
 
 
-def _reason(events: Table, source: EventSource, config: Config, latest: int) -> Value:
-    """Why a row cannot be used, null where it can; the first reason that holds is given."""
-    money = [t for role in ("purchase", "refund") for t in config.role_types().get(role, ())]
-    e, scale = events, 10**config.minor_units
-    finite = e.amount.isnull() | ~(e.amount.isnan() | e.amount.isinf())
-    cases: list[tuple[Any, str]] = [
-        (e.customer_id.isnull() & e.anonymous_id.isnull(), NO_CUSTOMER),
-        (e.event_type.isnull(), "event_type is empty"),
-        (e.day.isnull(), "occurred_at is not a readable date or time"),
-        (e.known_missing, "known_at is not a readable date or time"),
-        (e.day < day_number(config.earliest), f"occurred_at before {config.earliest}"),
-        (e.day > latest, f"occurred_at after {day_date(latest)}"),
-        (e.known_day > latest, f"known_at after {day_date(latest)}"),
-        (~finite, "amount is not finite"),
-        (e.amount_given & e.amount.isnull(), "amount is not a number"),
-        ((e.amount.abs() * scale) > LARGEST_MINOR, "amount is out of range"),
-    ]
-    if source.columns.value is not None:
-        cases.append((e.event_type.isin(money) & e.amount.isnull(), "purchase without an amount"))
-    if source.event_id is not None:
-        cases.append((e.event_key.isnull(), "event_id is empty"))
-    return ibis.cases(*cases, else_=ibis.null("string"))
-
-
-def _copies_marked(events: Table) -> Table:
-    """Adds the reason "duplicate event_id" to every usable row but the first known of its id.
-
-    A row of nobody known gives way, or a link to come would decide which row counts today.
-    """
-    order = [
-        events.reason.notnull(),
-        events.customer_id.isnull(),
-        events.known_day,
-        *(events[name] for name in ("at", "customer_id", "event_type", "amount", "order_id")),
-    ]
-    copy = ibis.row_number().over(ibis.window(group_by=events.event_key, order_by=order))
-    marked = events.mutate(copy=copy)
-    repeated = marked.event_key.notnull() & (marked.copy > 0)
-    said = repeated.ifelse("duplicate event_id", ibis.null("string"))
-    return marked.mutate(reason=marked.reason.coalesce(said)).drop("copy")
-
-
-def _left_out(events: Table, config: Config) -> Value:
-    """Why a good row is left out on purpose, null where it counts."""
-    cases: list[tuple[Any, Any]] = [
-        (events.reason.notnull(), ibis.null("string")),
-        (events.is_machine, "machine event"),
-    ]
-    if config.ignored_event_types:
-        cases.append((events.event_type.isin(config.ignored_event_types), "ignored event type"))
-    if config.data_through is not None:
-        cases.append((events.day > day_number(config.data_through), "after data_through"))
-    cases.append((events.customer_id.isnull(), UNLINKED))
-    return ibis.cases(*cases, else_=ibis.null("string"))
+def _rounded(table: Table, source: EventSource) -> Value:
+    """Which column of a row holds an id that has lost digits (see `rounded_cells`); null: none."""
+    columns, none = source.columns, ibis.null("string")
+    named = [columns.customer_id, columns.anonymous_id, columns.order_id, columns.session_id,
+             source.event_id, columns.attributes.get("product_id"),
+             *(lookup.key for lookup in source.lookups)]  # fmt: skip
+    there = [name for name in dict.fromkeys(named) if name in table.columns]
+    asked = [name for name in there if may_round(table[name])]
+    cases = [(rounded_cells(table[name]), ibis.literal(name)) for name in asked]
+    return ibis.cases(*cases, else_=none) if cases else none
 
 
 def staged_name(number: int) -> str:
@@ -314,10 +315,10 @@ def judged(
     """Standard rows with why each is bad (`reason`) or left out (`ignored`); null: it counts."""
     # Without visitors nobody is to be linked: the engine would compare every row with every link.
     raw = linked(rows, links if source.columns.anonymous_id is not None else None)
-    raw = raw.mutate(reason=_reason(raw, source, config, latest))
+    raw = raw.mutate(reason=bad_row_reason(raw, source, config, latest))
     if source.event_id is not None:
-        raw = _copies_marked(raw)
-    return without(raw.mutate(ignored=_left_out(raw, config)), erased)
+        raw = copies_marked(raw)
+    return without(raw.mutate(ignored=left_out_reason(raw, config)), erased)
 
 
 def inspected(
@@ -339,6 +340,7 @@ def inspected(
             mend="check the export that writes it",
         )
     report = counted(staged, name, rows)
+    refuse_if_rounded(report)
     if report.bad:
         aside.parent.mkdir(parents=True, exist_ok=True)
         set_aside(staged.filter(staged.reason.notnull()), aside)
@@ -361,39 +363,3 @@ def usable(staged: Table, source: EventSource, config: Config, links: Table | No
     if links is not None and source.columns.anonymous_id is not None:
         events = events.union(link_events(good).select(events.columns))
     return events
-
-
-def read_identities(
-    connection: Any, config: Config, *, latest: int, quarantine: Path, name: str = "links"
-) -> tuple[Table | None, list[ReadReport]]:
-    """Whom anonymous ids belong to, and from when; None where the config names no such table.
-
-    Returns
-    -------
-    Table
-        See `features.sources.identity_resolution.spans`.
-    list of ReadReport
-        One, or none; bad rows lie in ``identities.parquet`` in the quarantine folder.
-
-    Raises
-    ------
-    UserError
-        As `read_source`, and where a link leads to another anonymous id.
-    """
-    block = config.identities
-    if block is None:
-        return None, []
-    what = describe(block.table)
-    with reading(what):
-        rows = link_rows(open_table(connection, block.table, block), block, config, latest)
-        staged = connection.create_table(f"staged_{name}", rows, temp=True, overwrite=True)
-    report = counted(staged, what, int(staged.count().execute()))
-    aside = quarantine / "identities.parquet"
-    if report.bad:
-        quarantine.mkdir(parents=True, exist_ok=True)
-        staged.filter(staged.reason.notnull()).to_parquet(aside)
-    refuse_if_too_bad(report, config, aside)
-    good = staged.filter(staged.reason.isnull())
-    refuse_chains(good, what)
-    links = connection.create_table(name, spans(good), temp=True, overwrite=True)
-    return links, [report]

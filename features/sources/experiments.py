@@ -14,9 +14,7 @@ from features.config.sources import CsvFormat, Location, TimeColumn
 from features.config.types import Strict
 from features.config.yaml_loading import find, parse_yaml, problem
 from features.errors import UserError
-from features.sources.customer_attributes import local_days_of
-from features.sources.events import connect, open_table
-from features.sources.files import describe, require
+from features.sources.typed_rows import TypedTable
 
 
 class ExperimentFile(Strict):
@@ -124,15 +122,14 @@ def load_experiment(path: str, *, timezone: str = "UTC") -> ExperimentTable:
 
 def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
     columns = [spec.treatment, spec.outcome, *spec.covariates, *spec.compare.values(), *spec.where]
-    columns += [spec.customer_id] if spec.customer_id is not None else []
     columns += [spec.propensity] if isinstance(spec.propensity, str) else []
-    columns += [spec.sent_at.column] if spec.sent_at is not None else []
-    table = open_table(connect(), spec.table, spec)
-    for column in columns:
-        require(table, column, f"experiment {spec.name}: {describe(spec.table)}")
-    rows: pd.DataFrame = table.select(list(dict.fromkeys(columns))).to_pyarrow().to_pandas()
+    keys = [spec.customer_id] if spec.customer_id is not None else []
+    times = [spec.sent_at] if spec.sent_at is not None else []
+    source = TypedTable(f"experiment {spec.name}", spec.table, spec.csv, timezone)
+    rows, walls = source.rows([], times, keys=keys, plain=columns)
     for column, value in spec.where.items():
         rows = rows[rows[column].astype(str) == str(value)]
+    sent_on = None if spec.sent_at is None else _days(walls[spec.sent_at.column][rows.index], spec)
     rows = rows.reset_index(drop=True)
     treatment = _number(rows, spec.treatment)
     if set(treatment.tolist()) != {0.0, 1.0}:
@@ -152,11 +149,11 @@ def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
             found="a chance of 0 or 1",
             expected="chances between 0 and 1: where one arm is impossible nothing can be compared",
         )
-    people = (
-        pd.factorize(rows[spec.customer_id])[0]
-        if spec.customer_id is not None
-        else np.arange(len(rows))
-    )
+    people = np.arange(len(rows))
+    if spec.customer_id is not None:
+        codes, known = pd.factorize(rows[spec.customer_id])
+        # Whoever has no id is another person in every row.
+        people = np.where(codes < 0, len(known) + people, codes)
     return ExperimentTable(
         spec=spec,
         covariates=pd.DataFrame({name: _covariate(rows[name]) for name in spec.covariates}),
@@ -166,7 +163,7 @@ def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
         people=np.asarray(people, dtype=np.int64),
         rankings={name: _ranking(rows, column) for name, column in spec.compare.items()},
         customers=None if spec.customer_id is None else _texts(rows[spec.customer_id]),
-        sent_on=None if spec.sent_at is None else _days(rows, spec.sent_at, timezone),
+        sent_on=sent_on,
     )
 
 
@@ -175,16 +172,15 @@ def _texts(column: pd.Series[object]) -> np.ndarray[tuple[int], np.dtype[np.obje
 
 
 def _days(
-    rows: pd.DataFrame, column: TimeColumn, timezone: str
+    walls: pd.Series[object], spec: ExperimentFile
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    days = local_days_of(rows, column, timezone)
-    if np.isnat(days).any():
+    if walls.isna().any():
         raise UserError(
-            column.column,
-            found=f"{int(np.isnat(days).sum())} rows without a day",
+            f"experiment {spec.name}: sent_at",
+            found=f"{int(walls.isna().sum())} rows without a day",
             expected="the day of the send in every row",
         )
-    return np.asarray(days.astype(np.int64))
+    return np.asarray(walls.to_numpy().astype("datetime64[D]").astype(np.int64))
 
 
 def _number(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -7,19 +7,18 @@ import filecmp
 import glob
 import gzip
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from features.config.sources import CsvFormat, DatasetTable, Location, UrlTable
-from features.errors import UserError
+from features.errors import Problems, UserError
+from features.sources.compressed import require_whole
+from features.sources.typed_files import read_json, read_parquet
 
 # Where a file is broken, these lines of the engine's message say how; others repeat a row.
 TOLD = ("CSV Error on Line", "Expected Number", "Value with", "Invalid unicode", "The CSV Parser")
-# Never matches: guessing dates in JSON would drop their offsets, so they stay text.
 LONGEST_LINE = 2_000_000  # bytes; the engine's own limit
-NO_DATE = "~%Y~%m~%d~"
 
 
 def describe(location: Location) -> str:
@@ -62,8 +61,16 @@ def unreadable(name: str, error: Exception) -> UserError:
     )
 
 
-def read_file(connection: Any, location: str | tuple[str, ...], form: CsvFormat) -> Any:
+def read_file(
+    connection: Any,
+    location: str | tuple[str, ...],
+    form: CsvFormat,
+    *,
+    keys: Collection[str] = (),
+) -> Any:
     """The table in a file, in all files that a pattern matches, or in several of either.
+
+    Columns of `keys` keep every digit, whatever types the files give them.
 
     Raises
     ------
@@ -72,17 +79,15 @@ def read_file(connection: Any, location: str | tuple[str, ...], form: CsvFormat)
     """
     names, path = matches(location), Path(location if isinstance(location, str) else location[0])
     suffix = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
-    # The engine takes names for patterns too.
-    literal = [glob.escape(name) for name in names]
-    plain = {"dateformat": NO_DATE, "timestampformat": NO_DATE}
+    require_whole(names)
     readers: dict[str, Callable[[], Any]] = {
         "csv": lambda: _read_csv(connection, names, form),
         "tsv": lambda: _read_csv(connection, names, form.model_copy(update={"delimiter": "\t"})),
         "txt": lambda: _read_csv(connection, names, form),
-        "parquet": lambda: connection.read_parquet(literal, union_by_name=True),
-        "json": lambda: connection.read_json(literal, **plain),
-        "jsonl": lambda: connection.read_json(literal, format="newline_delimited", **plain),
-        "ndjson": lambda: connection.read_json(literal, format="newline_delimited", **plain),
+        "parquet": lambda: read_parquet(connection, names, keys),
+        "json": lambda: read_json(connection, names, keys, lines=False),
+        "jsonl": lambda: read_json(connection, names, keys, lines=True),
+        "ndjson": lambda: read_json(connection, names, keys, lines=True),
     }
     if suffix not in readers:
         raise UserError(
@@ -224,6 +229,13 @@ def _header(name: str, form: CsvFormat) -> tuple[str, ...]:
         raise UserError(
             where, found="an empty file", expected="a header line and at least one event"
         )
+    if any("\0" in cell for cell in header):
+        raise UserError(
+            where,
+            found="a column name with a NUL byte",
+            expected=f"a header line in {form.encoding}",
+            mend="check the file, and the source's `csv: {encoding: ...}`",
+        )
     if len(set(header)) < len(header):
         twice = next(cell for cell in header if header.count(cell) > 1)
         raise UserError(where, found=f"column {twice!r} twice", expected="unique column names")
@@ -257,6 +269,21 @@ def require(table: Any, column: str, where: str) -> Any:
     return table[column]
 
 
+def require_all(table: Any, columns: Iterable[str], where: str) -> None:
+    """Refuse a table that lacks columns.
+
+    Raises
+    ------
+    UserError
+        Naming every column that is missing.
+    """
+    problems = Problems()
+    for column in dict.fromkeys(columns):
+        with problems.collect():
+            require(table, column, where)
+    problems.refuse()
+
+
 def no_zone(where: str, column: str) -> UserError:
     """The message for clock times that could mean any instant."""
     return UserError(
@@ -278,16 +305,3 @@ def wrong_type(where: str, column: str, kind: object, expected: str) -> UserErro
         if str(kind) == "date"
         else "map another column, or convert this one",
     )
-
-
-def with_secrets(url: str) -> str:
-    """A URL with ``${NAME}`` filled in from the environment, so that no file holds a password."""
-    lacking = [name for name in re.findall(r"\$\{(\w+)\}", url) if name not in os.environ]
-    if lacking:
-        raise UserError(
-            "sources: url",
-            found=f"${{{lacking[0]}}}, which is not set",
-            expected="an environment variable of that name",
-            mend=f"export {lacking[0]}=... before the command",
-        )
-    return re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match.group(1)], url)

@@ -12,8 +12,9 @@ from features.calendar import day_date
 from features.config.config import Config
 from features.config.sources import Identities
 from features.errors import UserError
-from features.sources.column_parsing import as_moment, as_text
+from features.sources.column_parsing import as_moment
 from features.sources.files import describe, require
+from features.sources.keys import key_column
 
 # Why an event of nobody known is not tallied; it counts in traffic.
 UNLINKED = "visitor of no known customer"
@@ -35,8 +36,8 @@ def link_rows(table: Table, block: Identities, config: Config, latest: int) -> T
     where, columns = f"identities: {describe(block.table)}: columns", block.columns
     instant, wall = as_moment(table, columns.linked_at, config.timezone, f"{where}.linked_at")
     rows = table.select(
-        anonymous_id=as_text(require(table, columns.anonymous_id, f"{where}.anonymous_id")),
-        customer_id=as_text(require(table, columns.customer_id, f"{where}.customer_id")),
+        anonymous_id=key_column(require(table, columns.anonymous_id, f"{where}.anonymous_id")),
+        customer_id=key_column(require(table, columns.customer_id, f"{where}.customer_id")),
         linked_at=instant,
         link_day=wall.date().epoch_days().cast("int32"),
     )

@@ -10,8 +10,12 @@ from typing import Any
 
 from features.config.config import Config
 from features.errors import UserError
+from features.sources.keys import rounded_keys
+from features.sources.sampling import most_bad
 
 NO_CUSTOMER = "customer_id is empty"
+# Followed by the name of the column.
+ROUNDED = "an id that was rounded in "
 
 
 @dataclass(frozen=True)
@@ -68,20 +72,36 @@ def counted(staged: Any, name: str, rows: int) -> ReadReport:
     return ReadReport(name, rows, by_value("reason"), by_value("ignored"))
 
 
-def refuse_if_too_bad(report: ReadReport, config: Config, file: Path) -> None:
-    """Stop where more rows are bad than the config allows.
+def refuse_if_rounded(report: ReadReport) -> None:
+    """Stop where ids have lost digits, be it in one row: nobody knows with whom it is one now.
+
+    Raises
+    ------
+    UserError
+        Naming the column.
+    """
+    for reason, rows in report.quarantined.items():
+        if reason.startswith(ROUNDED):
+            column = reason.removeprefix(ROUNDED)
+            raise rounded_keys(f"sources: {report.source}", rows, column)
+
+
+def refuse_if_too_bad(report: ReadReport, config: Config, file: Path | None) -> None:
+    """Stop where more rows are bad than the config allows; `file` holds them, where one does.
 
     Raises
     ------
     UserError
         With the reasons and their counts.
     """
-    if report.bad <= config.quarantine.max_share * report.rows:
+    if report.bad <= most_bad(report.source, config.quarantine.max_share) * report.rows:
         return
     listed = "; ".join(
         f"{reason}: {n}" for reason, n in sorted(report.quarantined.items(), key=lambda r: -r[1])
     )
-    mend = f"look at them in {file}, mend the export or the config's columns"
+    mend = "mend the export or the config's columns"
+    if file is not None:
+        mend = f"look at them in {file}, {mend}"
     if report.bad / 2 < report.quarantined.get(NO_CUSTOMER, 0) < report.rows:
         share = min(math.ceil(100 * report.bad / report.rows) / 100, 1)
         mend += f"; where guests rightly have no customer: quarantine: {{max_share: {share:g}}}"

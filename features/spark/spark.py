@@ -22,6 +22,7 @@ import pyarrow as pa
 from ibis.expr.types import Table
 
 from features.config.config import Config
+from features.config.secret_values import filled_text, hidden
 from features.errors import UserError
 
 # What an executor raises for the user to mend reaches the driver as text behind this.
@@ -131,7 +132,7 @@ def cluster(config: Config, folder: Path) -> Cluster:
             expected="the packages of the extra `spark`",
             mend="pip install 'stagecast[spark]'",
         ) from error
-    given = dict(config.spark)
+    given = {key: filled_text(value, f"spark: {key}") for key, value in config.spark.items()}
     settings = {**_SETTINGS, **given}
     # Under spark-submit the JVM runs already, and knows its master.
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
@@ -148,7 +149,7 @@ def cluster(config: Config, folder: Path) -> Cluster:
     except Exception as error:
         raise UserError(
             "engine: spark",
-            found=f"a Spark that does not start: {str(error).splitlines()[0][:200]}",
+            found=f"a Spark that does not start: {hidden(str(error).splitlines()[0])[:200]}",
             expected="a reachable master and Java 17 or 21",
             mend="look at the lines above; JAVA_HOME names the Java, `spark:` in the config the "
             "master",

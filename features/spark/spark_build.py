@@ -20,6 +20,8 @@ from features.calendar import day_date
 from features.config.config import Config
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.spark.spark import Cluster, collected, user_errors, write
+from features.storage.atomic_write import remove
+from features.storage.check_sums import has_sums, note_sums
 from features.table.families import catalogue
 from features.table.families.feature import View
 from features.table.feature_store import FOLDER, TALLIES, feature_file, outlined, required_manifest
@@ -59,7 +61,7 @@ class SparkArchive:
 
     def ensure(self, days: Sequence[int], done: Callable[[int], None]) -> int:
         """Build and store the snapshots that are missing; tells each finished day."""
-        missing = [at for at in days if not feature_file(self.folder, at).exists()]
+        missing = [at for at in days if not has_sums(feature_file(self.folder, at))]
         if missing:
             self._build(missing)
         for at in days:
@@ -82,6 +84,8 @@ class SparkArchive:
         for at in days:
             place, made = feature_file(self.folder, at), aside / f"{DAY}={day_date(at)}"
             place.parent.mkdir(parents=True, exist_ok=True)
+            note_sums(made)
+            remove(place)  # one of an earlier version, without check sums
             os.replace(made, place)
         shutil.rmtree(aside)
 

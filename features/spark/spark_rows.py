@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from features.config.sources import DatasetTable, EventSource, UrlTable
 from features.sources.duckdb_connection import connect
 from features.sources.events import ATTRIBUTE, joined, open_table, standardise
 from features.sources.files import matches
+from features.sources.typed_files import by_key_types
 from features.spark.spark import BATCH_ROWS, Batches, Cluster
 
 FILE = "file"
@@ -32,11 +34,28 @@ def source_rows(cluster: Cluster, source: EventSource, config: Config) -> Any:
         return cluster.mapped(raw, _of_batches(source, config), schema)
     names = matches(source.events)
     if Path(names[0]).name.lower().endswith(".parquet"):
-        raw, needed = cluster.parquet(names), source.mapped()
-        raw = raw.select([f"`{name}`" for name in raw.columns if name in needed])
-        return cluster.mapped(raw, _of_batches(source, config), schema)
+        parts = [
+            cluster.mapped(raw, _of_batches(source, config), schema)
+            for raw in _parquet(cluster, names, source)
+        ]
+        return functools.reduce(lambda one, other: one.unionAll(other), parts)
     files = cluster.rows(pa.table({FILE: names})).repartition(len(names))
     return cluster.mapped(files, _of_files(source, config), schema)
+
+
+def _parquet(cluster: Cluster, names: list[str], source: EventSource) -> list[Any]:
+    """Mapped columns of parquet files, a frame for all whose keys are of the same types."""
+    from pyspark.sql import functions
+
+    frames = [cluster.parquet(files) for files in by_key_types(names, source.keys())]
+    kinds = {f.name: f.dataType for frame in reversed(frames) for f in frame.schema.fields}
+    needed = [name for name in kinds if name in source.mapped()]
+
+    def column(frame: Any, name: str) -> Any:
+        absent = functions.lit(None).cast(kinds[name])
+        return frame[f"`{name}`"] if name in frame.columns else absent.alias(name)
+
+    return [frame.select(*(column(frame, name) for name in needed)) for frame in frames]
 
 
 def _of_batches(source: EventSource, config: Config) -> Callable[[Batches], Iterator[pa.Table]]:
@@ -76,7 +95,7 @@ _TYPES = {
 }
 _COLUMNS = ("anonymous_id", "customer_id", "event_type", "at", "day", "known_day", "known_missing",
             "amount", "amount_given", "order_id", "session_id", "is_machine", "event_key",
-            "occurred_at_text", "known_at_text", "value_text")  # fmt: skip
+            "rounded", "occurred_at_text", "known_at_text", "value_text")  # fmt: skip
 
 
 def _schema(source: EventSource, config: Config) -> pa.Schema:

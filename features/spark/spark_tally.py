@@ -21,8 +21,9 @@ from features.config.config import Config
 from features.contracts import CUSTOMER
 from features.sources.duckdb_connection import connect
 from features.sources.erasure_list import NOBODY, Erased
-from features.sources.events import inspected, judged, read_identities, usable
+from features.sources.events import inspected, judged, usable
 from features.sources.files import describe
+from features.sources.identity_links import read_identities
 from features.sources.quarantine import ReadReport
 from features.spark.spark import Cluster, collected, user_errors, write
 from features.spark.spark_rows import source_rows
@@ -107,9 +108,7 @@ def tally_on_spark(
 def _links(
     cluster: Cluster, config: Config, latest: int, quarantine: Path, temporary: Path
 ) -> tuple[Table | None, list[ReadReport]]:
-    """The spans of `features.sources.events.read_identities`, read on this machine and dealt
-    out.
-    """
+    """The spans that `read_identities` gives, read on this machine and dealt out."""
     connection = connect(temporary, memory=config.memory_bytes, threads=config.threads)
     links, reports = read_identities(connection, config, latest=latest, quarantine=quarantine)
     if links is None:

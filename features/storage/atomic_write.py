@@ -37,6 +37,14 @@ def replace_folder(place: Path, *, whole: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def remove(place: Path) -> None:
+    """Remove a file, a folder with all it holds, or nothing; of a link only the link itself."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
 def _old_of(place: Path) -> Path:
     return place.with_name(f"{place.name}.old")
 

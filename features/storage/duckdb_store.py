@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from features.errors import UserError
 from features.storage import runs as records
+from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_SCHEMA, PublishedRun, sync
 
 SCHEMA_VERSION = 1
@@ -68,6 +69,12 @@ class DuckDBStore:
     def arranged(self, runs: Sequence[PublishedRun]) -> list[PublishedRun]:
         """The runs as they are after the last publication: a run without its files is none."""
         return records.arranged(self.output, runs)
+
+    @contextmanager
+    def alone(self, who: str) -> Iterator[DuckDBStore]:
+        """The store for one writer: its file lies in the output folder, whose lock is enough."""
+        with exclusive(self.output, who):
+            yield self
 
     def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
         """Put a new file in the place of the old one."""

@@ -11,14 +11,15 @@ import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pandas as pd
 import pyarrow as pa
 
+from features.config.database_url import shown, taken_apart
+from features.config.secret_values import hidden
 from features.errors import UserError
 from features.storage import runs as records
 from features.storage.postgres_rows import copied_in, copied_out, data_columns, fitted
@@ -27,8 +28,10 @@ from features.storage.runs import PublishedRun
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from sqlalchemy import URL
 
 SCHEMA = "stagecast"
+LOCK_WAIT = "10s"  # how long a writer waits for another one
 _NAME = re.compile(r"^[a-z_][a-z0-9_]{0,62}$")
 
 
@@ -41,39 +44,53 @@ class PostgresStore:
     output
         The output folder whose runs it holds.
     url
-        libpq URL; it may hold a password and is never told.
+        Parts of the URL without ``?schema=``; it may hold a password and is never told.
     schema
         The schema: ``stagecast``, or what the URL says with ``?schema=NAME``.
+    writer
+        The open transaction of a store that is held by `alone`; all is read and written in it.
     """
 
     output: Path
-    url: str
+    url: URL = field(repr=False)
     schema: str = SCHEMA
+    writer: Connection[Any] | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, output: Path, url: str) -> PostgresStore:
-        """Store behind a URL, in the schema that it names.
+    def of(cls, output: Path, url: str | URL) -> PostgresStore:
+        """Store behind a URL, percent-encoded where it is a text, in the schema that it names.
 
         Raises
         ------
         UserError
-            Where the schema has no plain name.
+            Where the URL cannot be read, or the schema has no plain name.
         """
-        parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query))
-        schema = options.pop("schema", SCHEMA)
-        if not _NAME.match(schema):
+        parts = taken_apart(url, where="store") if isinstance(url, str) else url
+        schema = parts.query.get("schema", SCHEMA)
+        if not isinstance(schema, str) or not _NAME.fullmatch(schema):
             raise UserError(
                 "store: schema", found=repr(schema), expected="small letters, digits, underscores"
             )
-        return cls(output, urlunsplit(parts._replace(query=urlencode(options))), schema)
+        return cls(output, parts.difference_update_query(["schema"]), schema)
 
     @property
     def name(self) -> str:
         """The place without user and password."""
-        parts = urlsplit(self.url)
-        where = parts.netloc.rpartition("@")[2]
-        return f"{parts.scheme}://{where}{parts.path} (schema {self.schema})"
+        return f"{shown(self.url)} (schema {self.schema})"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What libpq is given, each part by itself: a password may hold any sign."""
+        parts = self.url
+        named = {
+            "host": parts.host,
+            "port": parts.port,
+            "user": parts.username,
+            "password": None if parts.password is None else str(parts.password),
+            "dbname": parts.database,
+            **parts.query,
+        }
+        return {name: value for name, value in named.items() if value not in (None, "")}
 
     def there(self) -> bool:
         """Whether anything has been published."""
@@ -103,8 +120,7 @@ class PostgresStore:
     def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
         """Bring the tables to these runs in one transaction; older layouts are brought up first."""
         kept = {r.sequence for r in runs if r.status == "published" or r.is_current}
-        with self._session() as con:
-            self._alone(con)
+        with self._session(writes=True) as con:
             migrated(con, self.schema)
             for table in ("score_rows", "audience_rows"):
                 gone = set(self._held(con, table)) - kept
@@ -121,7 +137,18 @@ class PostgresStore:
             self._replace_runs(con, runs)
             refreshed_views(con, self.schema)
             records.boundary("before commit")
-        records.boundary("committed")
+
+    @contextmanager
+    def alone(self, who: str) -> Iterator[PostgresStore]:
+        """The store for one writer, in one transaction, which holds the lock from its beginning.
+
+        Raises
+        ------
+        UserError
+            Where another one, from whatever machine, holds the store for longer than a little.
+        """
+        with self._session(writes=True) as con:
+            yield replace(self, writer=con)
 
     def remove_unfinished(self) -> list[str]:
         """Nothing: what is not committed was never there."""
@@ -165,10 +192,9 @@ class PostgresStore:
     def forget(self, customer: str) -> int:
         """Delete every row of a customer in one transaction; how many."""
         gone = 0
-        with self._session() as con:
+        with self._session(writes=True) as con:
             if not self._has_tables(con):
                 return 0
-            self._alone(con)
             for table in ("score_rows", "audience_rows"):
                 query = self._sql("DELETE FROM {}.{} WHERE customer_id = %s", table)
                 gone += con.execute(query, [customer]).rowcount
@@ -193,8 +219,7 @@ class PostgresStore:
     def drop_runs(self, runs: Sequence[PublishedRun]) -> None:
         """Delete runs with all their rows in one transaction."""
         sequences = [run.sequence for run in runs]
-        with self._session() as con:
-            self._alone(con)
+        with self._session(writes=True) as con:
             for table in ("score_rows", "audience_rows"):
                 query = self._sql("DELETE FROM {}.{} WHERE publication = ANY(%s)", table)
                 con.execute(query, [sequences])
@@ -226,18 +251,21 @@ class PostgresStore:
     def _published_before(self, con: Connection[Any], day: dt.date) -> list[PublishedRun]:
         return [r for r in self._stored(con) if r.status == "published" and r.snapshot_at < day]
 
-    def _alone(self, con: Connection[Any]) -> None:
-        """Let one publication at a time write, from whatever machine."""
-        got = con.execute(
-            "SELECT pg_try_advisory_xact_lock(hashtext(%s))", [f"stagecast {self.schema}"]
-        ).fetchone()
-        if got is None or not got[0]:
+    def _lock(self, con: Connection[Any]) -> None:
+        """Let one writer at a time in, from any machine; the lock ends with the transaction."""
+        import psycopg
+
+        con.execute(psycopg.sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT))
+        try:
+            con.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"stagecast {self.schema}"])
+        except psycopg.errors.LockNotAvailable as error:
             raise UserError(
                 self.name,
                 found="another run that is publishing there",
                 expected="one publication at a time",
-                mend="wait until it has ended, and run again",
-            )
+                mend="wait until it has ended, and run again; nothing was changed",
+            ) from error
+        con.execute("SET LOCAL lock_timeout = DEFAULT")
 
     def _add(
         self, con: Connection[Any], run: PublishedRun, table: str, files: Sequence[str]
@@ -266,14 +294,17 @@ class PostgresStore:
         con.cursor().executemany(insert, values)
 
     @contextmanager
-    def _session(self) -> Iterator[Connection[Any]]:
-        """One transaction, in which all reads see one moment.
+    def _session(self, *, writes: bool = False) -> Iterator[Connection[Any]]:
+        """One transaction: of a reader, who sees one moment, or of the one writer there may be.
 
         Raises
         ------
         UserError
             Where the driver is missing, or the server is out of reach, refuses, or goes away.
         """
+        if self.writer is not None:
+            yield self.writer  # it is committed where it was opened
+            return
         try:
             import psycopg
         except ImportError as error:
@@ -284,9 +315,16 @@ class PostgresStore:
                 mend="pip install 'stagecast[postgres]'",
             ) from error
         try:
-            with psycopg.connect(self.url, connect_timeout=10, application_name="stagecast") as con:
-                con.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with psycopg.connect(
+                **{"connect_timeout": 10, "application_name": "stagecast", **self.parameters}
+            ) as con:
+                # A writer's first statement waits for the lock. Only what is read after that may
+                # count, so each statement sees what is committed by then.
+                level = psycopg.IsolationLevel
+                con.isolation_level = level.READ_COMMITTED if writes else level.REPEATABLE_READ
                 con.execute("SET TIME ZONE 'UTC'")
+                if writes:
+                    self._lock(con)
                 yield con
         except psycopg.Error as error:
             raise self._told(error) from error
@@ -298,7 +336,8 @@ class PostgresStore:
         found = type(error).__name__
         # What a server says of data quotes them.
         if not isinstance(error, psycopg.DataError | psycopg.IntegrityError):
-            found += f": {_first_line(error, self.url)}"
+            # The server's details, which quote rows, stand in later lines.
+            found += f": {hidden((str(error).splitlines() or [''])[0])}"
         return UserError(
             self.name,
             found=found,
@@ -306,13 +345,6 @@ class PostgresStore:
             mend="check the server, the URL and the user's rights; what was published before is "
             "unchanged, and running again is safe",
         )
-
-
-def _first_line(error: Exception, url: str) -> str:
-    """What the server says first; details, which quote rows, stand in later lines."""
-    text = (str(error).splitlines() or [""])[0]
-    password = urlsplit(url).password
-    return text.replace(password, "***") if password else text
 
 
 def _value(value: Any) -> Any:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from features.config.retention import Retention
 from features.storage import runs as records
+from features.storage.atomic_write import remove
 from features.storage.output_lock import exclusive
 from features.storage.runs import PublishedRun, run_folder
 from features.storage.scores_store import store_of
 
 # What other tools were given, and pages for people; a run's scores and audience are its history.
-HANDED_OUT = ("audiences", "exports", "report", "report.html", "summary.md")
+HANDED_OUT = ("audiences", "exports", "export_rows", "report", "report.html", "summary.md")
 
 
 def outlived(
@@ -36,19 +37,19 @@ def apply_retention(output: Path, retention: Retention) -> dict[str, int]:
     """
     output = output.absolute()
     with exclusive(output, "retention"):
-        store = store_of(output)
-        runs = store.runs()
-        current = max((run.snapshot_at for run in runs if run.is_current), default=None)
-        if current is None:
-            return {"exports": 0, "runs": 0}
-        gone = outlived(runs, retention.history_days, current)
-        if gone:
-            store.drop_runs(gone)
+        with store_of(output).alone("retention") as store:
+            runs = store.runs()
+            current = max((run.snapshot_at for run in runs if run.is_current), default=None)
+            if current is None:
+                return {"exports": 0, "runs": 0}
+            gone = outlived(runs, retention.history_days, current)
+            if gone:
+                store.drop_runs(gone)
         known = {run.run_id for run in runs}
         marked = outlived(records.marked(output), retention.history_days, current)
         gone += [run for run in marked if run.run_id not in known]
         for run in gone:
-            shutil.rmtree(run_folder(output, run.run_id), ignore_errors=True)
+            remove(run_folder(output, run.run_id))
         dropped = {run.run_id for run in gone}
         lighter = 0
         for run in outlived(runs, retention.exports_days, current):
@@ -59,10 +60,7 @@ def apply_retention(output: Path, retention: Retention) -> dict[str, int]:
 
 def _without_handed_out(folder: Path) -> bool:
     """Remove what was handed out; whether there was anything."""
-    there = [folder / name for name in HANDED_OUT if (folder / name).exists()]
+    there = [place for place in (folder / name for name in HANDED_OUT) if os.path.lexists(place)]
     for place in there:
-        if place.is_dir():
-            shutil.rmtree(place)
-        else:
-            place.unlink()
+        remove(place)
     return bool(there)

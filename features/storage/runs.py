@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from features.errors import UserError
+from features.storage.disk import sync as sync
 from features.storage.fault_injection import boundary as boundary
 
 RUNS_FOLDER = "runs"
@@ -94,7 +95,7 @@ class PublishedRun(RunRecord):
         Running number of the publication; the larger is the later.
     status
         ``published``; ``superseded`` by a later run of the same snapshot; ``files_missing`` where
-        its files were removed, which takes it out of the history.
+        its files were removed and no later run took its place, which leaves a gap in the history.
     is_current
         Whether ``customer_scores`` and ``audience_members`` hold this run.
     customers, members
@@ -151,11 +152,13 @@ def arranged(
     latest = {run.snapshot_at: run.sequence for run in ordered if run.sequence in whole}
     result = []
     for run in ordered:
-        status = "published" if latest.get(run.snapshot_at) == run.sequence else "superseded"
-        if run.sequence not in whole:
+        last = latest.get(run.snapshot_at, 0)
+        status = "published" if last == run.sequence else "superseded"
+        # Of what is superseded a store drops the rows; its files may lie on another machine.
+        if run.sequence not in whole and last < run.sequence:
             status = "files_missing"
         result.append(run.model_copy(update={"status": status, "is_current": False}))
-    usable = [i for i, run in enumerate(result) if run.status != "files_missing"]
+    usable = [i for i, run in enumerate(result) if run.sequence in whole]
     scored = [i for i in usable if result[i].kind == "score"]
     if usable:
         current = (scored or usable)[-1]
@@ -198,12 +201,3 @@ def marked(output: Path) -> list[PublishedRun]:
         if run.run_id == marker.parent.name:
             found.append(run)
     return found
-
-
-def sync(path: Path) -> None:
-    """Have the disk hold a file's content, or a folder's names, before what follows."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

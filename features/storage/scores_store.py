@@ -9,23 +9,24 @@ repeats it, so that the history survives the loss of the database file.
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from features.config.store_location import store_url
 from features.errors import UserError
 from features.storage import runs as records
+from features.storage.atomic_write import remove
 from features.storage.duckdb_store import SCHEMA_VERSION as SCHEMA_VERSION
 from features.storage.duckdb_store import STORE_FILE as STORE_FILE
 from features.storage.duckdb_store import DuckDBStore as DuckDBStore
 from features.storage.duckdb_store import checked, staying_members
 from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_FOLDER, PublishedRun, RunRecord, run_folder, sync
-from features.storage.store_location import store_url
 
 
 class Current(BaseModel):
@@ -57,8 +58,11 @@ class Store(Protocol):
     def arranged(self, runs: Sequence[PublishedRun]) -> list[PublishedRun]:
         """The runs with the status they have after the last publication."""
 
+    def alone(self, who: str) -> AbstractContextManager[Self]:
+        """The store for one writer: what is read within holds until what is written is done."""
+
     def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
-        """Make these the runs, and one of them new, in one act."""
+        """Make these the runs, and one of them new, in one act; to be called within `alone`."""
 
     def remove_unfinished(self) -> list[str]:
         """Remove what killed publications left, and return the names."""
@@ -80,7 +84,7 @@ class Store(Protocol):
 
 
 def store_of(output: Path) -> Store:
-    """The store of an output folder (see `features.storage.store_location`)."""
+    """The store of an output folder (see `features.config.store_location`)."""
     url = store_url(output)
     if url is None:
         return DuckDBStore(output)
@@ -123,17 +127,23 @@ def publish(
     """
     output = output.absolute()
     with exclusive(output, run.run_id):
-        check_dataset(output, run.dataset)
-        store = store_of(output)
-        earlier = [old for old in store.runs() if old.run_id != run.run_id]
-        entry = _inspected(output, run, scores, audience, records.next_sequence(earlier))
-        records.boundary("files inspected")
-        for file in (*scores, audience):
-            sync(file)
-            sync(file.parent)
-        records.boundary("files synced")
-        runs = store.arranged([*earlier, entry])
-        store.publish(runs, run.run_id)
+        _refuse_question_mark(output)
+        # Who else publishes there has to wait from here on: the number of this run, and which runs
+        # it replaces, follow from what is read now.
+        with store_of(output).alone(run.run_id) as store:
+            before = store.runs()
+            records.boundary("runs read")
+            _refuse_other_dataset(store.name, before, run.dataset)
+            earlier = [old for old in before if old.run_id != run.run_id]
+            entry = _inspected(output, run, scores, audience, records.next_sequence(earlier))
+            records.boundary("files inspected")
+            for file in (*scores, audience):
+                sync(file)
+                sync(file.parent)
+            records.boundary("files synced")
+            runs = store.arranged([*earlier, entry])
+            store.publish(runs, run.run_id)
+        records.boundary("committed")
         records.mark(output, entry)
         records.boundary("marked")
     return next(each for each in runs if each.run_id == run.run_id)
@@ -200,22 +210,22 @@ def clean_unpublished(output: Path, *, keep: Iterable[str] = ()) -> list[str]:
     """Remove what killed runs left behind, and return the names.
 
     Removes folders under ``runs/`` whose run is not published, and unfinished database files.
-    It holds the output folder's lock, so no live run of another process can be hit; ``keep`` names
-    the runs of this process.
+    It holds the output folder's lock and the store's, so no live run of another process or machine
+    can be hit; ``keep`` names the runs of this process.
     """
     output = output.absolute()
     keep = set(keep)
     removed = []
-    with exclusive(output, "clean_unpublished"):
-        store = store_of(output)
+    with exclusive(output, "clean_unpublished"), store_of(output).alone("clean up") as store:
         runs = {run.run_id: run for run in (*records.marked(output), *store.runs())}
+        records.boundary("runs read")
         for run in runs.values():
             if run_folder(output, run.run_id).is_dir():
                 records.mark(output, run)
         folders = output / RUNS_FOLDER
         for folder in sorted(folders.iterdir()) if folders.is_dir() else []:
             if folder.is_dir() and folder.name not in runs and folder.name not in keep:
-                _remove_folder(folder)
+                remove(folder)
                 removed.append(f"{RUNS_FOLDER}/{folder.name}")
         removed += store.remove_unfinished()
     return removed
@@ -224,8 +234,8 @@ def clean_unpublished(output: Path, *, keep: Iterable[str] = ()) -> list[str]:
 def forget_customer(output: Path, customer: str) -> int:
     """Take a customer out of the store's tables; the runs' files must be without them already."""
     output = output.absolute()
-    with exclusive(output, "erase"):
-        return store_of(output).forget(customer)
+    with exclusive(output, "erase"), store_of(output).alone("erase") as store:
+        return store.forget(customer)
 
 
 def check_dataset(output: Path, dataset: str) -> None:
@@ -236,18 +246,26 @@ def check_dataset(output: Path, dataset: str) -> None:
     UserError
         Naming both data sets; or where DuckDB cannot open a file at such a path.
     """
-    if "?" in str(output.absolute()):
+    _refuse_question_mark(output.absolute())
+    store = store_of(output.absolute())
+    _refuse_other_dataset(store.name, store.runs(), dataset)
+
+
+def _refuse_question_mark(output: Path) -> None:
+    if "?" in str(output):
         raise UserError(
             str(output),
             found="a question mark in the path",
             expected="a folder without one (DuckDB reads it as the start of options)",
             mend="give another folder with --output",
         )
-    store = store_of(output.absolute())
-    others = sorted({run.dataset for run in store.runs()} - {dataset})
+
+
+def _refuse_other_dataset(name: str, runs: Sequence[PublishedRun], dataset: str) -> None:
+    others = sorted({run.dataset for run in runs} - {dataset})
     if others:
         raise UserError(
-            store.name,
+            name,
             found=f"results of the data set {others[0]!r}",
             expected=f"an empty store, or one with results of {dataset!r}",
             mend="give another folder with --output, or another store",
@@ -274,10 +292,3 @@ def _inspected(
         score_files=tuple(relative[:-1]),
         audience_file=relative[-1],
     )
-
-
-def _remove_folder(folder: Path) -> None:
-    if folder.is_symlink():
-        folder.unlink()
-    else:
-        shutil.rmtree(folder)

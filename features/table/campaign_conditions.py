@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from features.config.config import Config
 from features.config.customers import ContactPolicy
 from features.config.yaml_with_lines import Spot
 from features.contracts import CUSTOMER, LIFELESS_ROLES, ROLES
+from features.errors import Problems
 from features.history.day_rows import Subject
 from features.history.history import History, history
 from features.lifecycle.rule_evaluation import Facts
@@ -76,9 +77,7 @@ def past(output: Path, config: Config, rules: Mapping[str, Mapping[str, Any]], *
     taxonomy, policy = load_taxonomy(config), config.contact_policy
     event_types = required_manifest(output).event_types
     parameters = {**taxonomy.parameters, MEDIAN_GAP: _stored_gap(output, config, at)}
-    parsed_rules = {
-        name: _read(name, node, config, event_types, parameters) for name, node in rules.items()
-    }
+    parsed_rules = read_rules(rules, config, types=event_types, parameters=parameters)
     answers = of_each(output, config, _Question(parsed_rules, policy, config.role_types(), at))
     return Past(
         rules=pd.concat([each.rules for each in answers]),
@@ -127,20 +126,45 @@ def _sent(channel: str | None) -> Subject:
     return Subject("sent") if channel is None else Subject("sent", "channel", (channel,))
 
 
-def _read(
-    name: str,
-    node: Mapping[str, Any],
+def read_rules(
+    rules: Mapping[str, Mapping[str, Any]],
     config: Config,
-    types: Sequence[str],
-    parameters: Mapping[str, float],
-) -> Rule:
+    *,
+    types: Collection[str] = (),
+    parameters: Mapping[str, float] | None = None,
+) -> dict[str, Rule]:
+    """Rules on the past that campaigns and the contact policy ask for.
+
+    Parameters
+    ----------
+    rules
+        Name -> rule in the form of stage rules.
+    config
+        The data set.
+    types
+        Event types of the data, beside those that the config maps to roles.
+    parameters
+        Values that rules may refer to; None: the names alone are checked.
+
+    Raises
+    ------
+    UserError
+        Naming every rule that cannot be read.
+    """
+    values = {**load_taxonomy(config).parameters, MEDIAN_GAP: FOREVER}
+    mapped = {name for role in config.role_types().values() for name in role}
     vocabulary = Vocabulary(
-        values=parameters,
+        values=values if parameters is None else parameters,
         scale=10**config.minor_units,
-        event_types=set(types),
+        event_types={*types, *mapped},
         attributes={*config.attributes(), "channel"} - set(config.sensitive),
     )
-    return read_rule(Spot(node, name), vocabulary)
+    problems, parsed_rules = Problems(), {}
+    for name, node in rules.items():
+        with problems.collect():
+            parsed_rules[name] = read_rule(Spot(node, name), vocabulary)
+    problems.refuse()
+    return parsed_rules
 
 
 def median_gap(known: History, at: int) -> float:

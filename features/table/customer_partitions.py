@@ -24,6 +24,8 @@ from features.aggregates.daily_aggregates import Tallies
 from features.arrays import Array
 from features.config.config import Config
 from features.sources.duckdb_connection import connect
+from features.storage.atomic_write import remove
+from features.storage.check_sums import note_sums
 from features.storage.fault_injection import boundary
 from features.table.feature_store import (
     FOLDER,
@@ -31,7 +33,6 @@ from features.table.feature_store import (
     feature_file,
     outlined,
     read_tallies,
-    remove,
     required_manifest,
 )
 from features.table.population_statistics import Everybody
@@ -98,6 +99,7 @@ class Blocks:
     def put_in_place(self, at: int, delay: int = 0) -> None:
         """Make a snapshot count of which all parts are written aside."""
         snapshot = feature_file(self.folder, at, delay)
+        note_sums(snapshot.with_suffix(".partial"))
         boundary("snapshot written")
         remove(snapshot)
         os.replace(snapshot.with_suffix(".partial"), snapshot)

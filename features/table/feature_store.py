@@ -27,7 +27,8 @@ from features.errors import UserError
 from features.history.history import roles_of
 from features.lifecycle.crm_stage_history import stored_records, write_records
 from features.sources.quarantine import ReadReport
-from features.storage.atomic_write import cleared, fresh_of, replace_folder, settled
+from features.storage.atomic_write import cleared, fresh_of, remove, replace_folder, settled
+from features.storage.check_sums import has_sums, note_sum_of, refuse_changed
 from features.storage.fault_injection import boundary
 from features.table.families.feature import FeatureSpec
 from features.table.snapshot_builder import Builder, Task, spec_of
@@ -82,7 +83,7 @@ class Archive:
         """Feature frame of a snapshot from data that run some days behind, stored alike."""
         path = self.path(at, delay)
         with _BUILDING:  # two tasks may ask for one snapshot; it is built once
-            if not path.exists():
+            if not has_sums(path):
                 return self._built(at, delay, path)
         return read_features(path)
 
@@ -93,6 +94,9 @@ class Archive:
         unfinished = path.with_suffix(f".{os.getpid()}.partial")
         frame.to_parquet(unfinished, index=False)
         boundary("snapshot written")
+        # Before the file is there, so that none is ever there without: whoever builds the same
+        # snapshot beside us writes the same bytes.
+        note_sum_of(unfinished, path)
         os.replace(unfinished, path)
         return frame
 
@@ -145,6 +149,7 @@ class Archive:
 
 def read_features(path: Path, customers: Sequence[str] | None = None) -> pd.DataFrame:
     """Stored feature frame of a snapshot, in the order of ids; of some customers or all."""
+    refuse_changed(path)
     filters = None if customers is None else [(CUSTOMER, "in", list(customers))]
     frame = pd.read_parquet(path, filters=filters)
     frame[SNAPSHOT] = frame[SNAPSHOT].astype("datetime64[s]")
@@ -289,14 +294,6 @@ def clear_partial(output: Path) -> None:
     cleared(output / FOLDER, whole=WHOLE)
     for place in (output / FOLDER / "snapshots").glob("*/*.partial"):
         remove(place)
-
-
-def remove(place: Path) -> None:
-    """Remove the features of a snapshot: a file, a folder of files, or nothing."""
-    if place.is_dir():
-        shutil.rmtree(place)
-    else:
-        place.unlink(missing_ok=True)
 
 
 def stored_manifest(output: Path) -> Manifest | None:

@@ -1,1 +1,4 @@
-"""Commands of the command line that are no flow of their own, and what they print."""
+"""The command line: one module per command, imported when it is called.
+
+Begin with `cli.py`. Commands import flows and services; nothing imports a command.
+"""

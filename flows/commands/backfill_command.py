@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import settings
 from flows.commands.options import OUTPUTS, JsonFile, Output
+from flows.services import prefect_server, settings
 
 
 def register(app: typer.Typer, run: Callable[..., Any]) -> None:
@@ -38,11 +38,13 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         current scores and audiences stay as they are.
         """
         settings.apply(output.absolute())
-        from flows.workspace import prepare
+        from flows.services.workspace import prepare
 
         folder = str(prepare(output, None, ()).output)
+        prefect_server.check_named()
+        prefect_server.begin()
         from flows.backfill import backfill_flow, grid
-        from flows.console import console, deliver
+        from flows.services.console import console, deliver
 
         days = [str(day) for day in grid(first.date(), last.date(), every)]
         done = run(backfill_flow, folder, days, version, workers)

@@ -12,21 +12,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows import settings
 from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+from flows.services import prefect_server, settings
+from models.registry.tracking_server import check_tracking_server
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from campaigns.planning import CampaignPlan
-    from flows.uplift import UpliftReport
+    from flows.services.uplift import UpliftReport
 
 
 def prepared(
-    output: Path, config: str | None, campaigns: Path | None, overrides: list[str] | None
+    output: Path,
+    config: str | None,
+    campaigns: Path | None,
+    overrides: list[str] | None,
+    *,
+    check: bool = False,
 ) -> str:
-    """Resolved output folder; the playbooks of a folder replace the config's."""
-    from flows.workspace import prepare
+    """Resolved output folder; the playbooks of a folder replace the config's.
+
+    With `check` everything that planning reads is looked at first.
+    """
+    from flows.checks.check import PLANNING, prepare_checked
+    from flows.services.workspace import prepare
 
     given = list(overrides or ())
     if campaigns is not None:
@@ -36,6 +46,8 @@ def prepared(
                 "--campaigns", found=f"no playbooks in {campaigns}", expected="a folder of *.yaml"
             )
         given.append(f"campaigns={json.dumps([str(file.absolute()) for file in files])}")
+    if check:
+        return str(prepare_checked(output, config, tuple(given), groups=PLANNING).output)
     return str(prepare(output, config, tuple(given)).output)
 
 
@@ -61,11 +73,15 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
     ) -> None:
         """Plan the audiences anew from the current scores, e.g. after a playbook has changed."""
         settings.apply(output.absolute())
-        folder = prepared(output, config, campaigns, overrides)
+        if not dry_run:
+            check_tracking_server()
+            prefect_server.check_named()
+        folder = prepared(output, config, campaigns, overrides, check=True)
         confirm = tuple(campaign or ("*",)) if confirm_entrants else None
         if dry_run:
             show_plan(_current_plan(Path(folder), confirm), json_file)
             return
+        prefect_server.begin()
         from flows.commands.result_tables import print_scores
         from flows.target import retarget_flow
 
@@ -80,10 +96,12 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         json_file: JsonFile = None,
     ) -> None:
         """Why a customer is in a campaign, or is not."""
-        settings.apply(output.absolute())
+        settings.apply_defaults()
         folder = prepared(output, None, None, None)
-        from flows.console import deliver
+        from features.sources.keys import key_value
+        from flows.services.console import deliver
 
+        customer = key_value(customer) or customer
         said = reason_of(_current_plan(Path(folder), None), customer, campaign)
         content = {"customer_id": customer, "campaign_id": campaign, "why": said}
         deliver(content, json_file, lambda: typer.echo(said))
@@ -93,8 +111,8 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         """What the campaigns changed: treatment against control, from what happened since."""
         settings.apply(output.absolute())
         folder = prepared(output, None, None, None)
-        from flows.console import deliver, records
-        from flows.measure import measure as measured
+        from flows.services.console import deliver, records
+        from flows.services.measure import measure as measured
 
         effects, waiting = measured(Path(folder))
         deliver(
@@ -112,8 +130,8 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
     ) -> None:
         """Measure a randomised send, and learn whom the message changes."""
         settings.apply(output.absolute())
-        from flows.console import deliver
-        from flows.uplift import FOLDER, run_uplift
+        from flows.services.console import deliver
+        from flows.services.uplift import FOLDER, run_uplift
 
         report = run_uplift(experiment, output.absolute(), threads=threads)
         folder = output / FOLDER / report.name
@@ -122,7 +140,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
 
 def print_uplift(report: UpliftReport, folder: Path) -> None:
     """Effect of the message, then how well each ranking finds whom it moves."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     found = report.lift
     console.print(
@@ -146,7 +164,7 @@ def print_uplift(report: UpliftReport, folder: Path) -> None:
 
 def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
     """Effects of whole campaigns as a table; groups are in the file."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
               "95 % interval", "incremental total", "note"]  # fmt: skip
@@ -168,8 +186,8 @@ def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: P
 
 def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan:
     from features.storage import scores_store
-    from flows.campaign_plan import planned_from
-    from flows.workspace import Workspace, settle_config
+    from flows.services.campaign_plan import planned_from
+    from flows.services.workspace import Workspace, settle_config
 
     try:
         current = scores_store.read_current(folder).run
@@ -180,7 +198,7 @@ def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan
 
 def show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
     """The plan as tables, or as JSON."""
-    from flows.console import deliver, records
+    from flows.services.console import deliver, records
 
     content = {
         "snapshot_at": f"{plan.snapshot_at:%Y-%m-%d}",
@@ -197,7 +215,7 @@ def _whole(money: float) -> int | None:
 
 def print_plan(plan: CampaignPlan) -> None:
     """The plan as tables: sizes, value, detectable effect; then who is left out, and why."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     header = [
         "campaign", "eligible", "barred", "overlap", "treatment", "control", "value", "cost",

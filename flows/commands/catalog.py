@@ -8,8 +8,8 @@ from pathlib import Path
 from features.config import config as configs
 from features.errors import UserError
 from features.table.feature_columns import Column, columns, expected_spec
-from flows.console import console, deliver, step
-from flows.workspace import Workspace
+from flows.services.console import console, deliver, step
+from flows.services.workspace import Workspace
 
 
 def catalog(

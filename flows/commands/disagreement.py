@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from rich.markup import escape
 
-from campaigns.audience_files import safe_cell
 from features.aggregates.daily_aggregates import Tallies
 from features.calendar import day_date
 from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.crm_stage_history import declared, read_records, stage_records
+from features.storage import csv_files
 from features.storage.output_lock import exclusive
 from features.table import feature_store
 from features.table.feature_store import Archive
-from flows.console import console, table, warn
-from flows.workspace import today
+from flows.services.console import console, table, warn
+from flows.services.workspace import today
 
 if TYPE_CHECKING:
     from models.serving.crm_disagreement import Disagreement
@@ -145,14 +142,7 @@ def write_csv(found: Disagreement, file: Path) -> None:
     """Both lists in one table, by `status`: disagrees (surest first), then unstaged."""
     rows = [{"status": "disagrees", **row} for row in _records(found.disagree)]
     rows += [{"status": "unstaged", **row} for row in _records(found.unstaged)]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        cells = [row.get(name, "") for name in COLUMNS]
-        # Spreadsheets run what looks like a formula.
-        writer.writerow([safe_cell(c) if isinstance(c, str) else f"{c:.6f}" for c in cells])
-    _write(file, text.getvalue())
+    csv_files.write_csv(file, pd.DataFrame(rows, columns=COLUMNS), decimals=6)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -161,10 +151,3 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         told["recorded_at"] = [f"{day:%Y-%m-%d}" for day in told["recorded_at"]]
     rows: list[dict[str, Any]] = told.to_dict("records")
     return rows
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)

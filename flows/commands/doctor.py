@@ -59,8 +59,8 @@ def doctor(
 
     No result is changed.
     """
-    from flows.console import deliver, table
-    from flows.settings import apply_defaults
+    from flows.services.console import deliver, table
+    from flows.services.settings import apply_defaults
 
     apply_defaults()
     findings = list(examine(output.absolute()))
@@ -125,23 +125,17 @@ def _disk(output: Path) -> Finding:
 
 
 def _prefect() -> Finding:
-    import urllib.request
+    from features.servers import without_password
+    from flows.services import prefect_server
 
-    address = os.environ.get("PREFECT_API_URL")
+    address = prefect_server.named_server()
     if address is None:
         return Finding("prefect server", "ok", "no server asked for: each run brings its own")
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=5):
-            return Finding("prefect server", "ok", f"{_safe(address)} answers")
-    except (OSError, ValueError) as error:
-        mend = "start it (prefect server start), or unset PREFECT_API_URL"
-        return Finding("prefect server", "bad", f"{_safe(address)}: {type(error).__name__}", mend)
-
-
-def _safe(address: str) -> str:
-    """An address without user and password."""
-    scheme, sign, rest = address.partition("://")
-    return f"{scheme}{sign}{rest.rsplit('@', 1)[-1]}"
+        prefect_server.check_named()
+    except UserError as error:
+        return Finding("prefect server", "bad", str(error.found), error.mend)
+    return Finding("prefect server", "ok", f"{without_password(address)} answers")
 
 
 def _guarded(what: str, look: Callable[[Path], Finding], output: Path) -> Finding:
@@ -157,7 +151,7 @@ def _guarded(what: str, look: Callable[[Path], Finding], output: Path) -> Findin
 
 
 def _config(output: Path) -> Finding:
-    from flows.workspace import Workspace
+    from flows.services.workspace import Workspace
 
     space = Workspace(output)
     if not space.config_file.is_file():
@@ -192,7 +186,7 @@ def _scores(output: Path) -> Finding:
 
 
 def _registry(output: Path) -> Finding:
-    from flows.workspace import Workspace
+    from flows.services.workspace import Workspace
     from models.registry import registry
 
     elsewhere = os.environ.get("MLFLOW_TRACKING_URI")

@@ -25,7 +25,7 @@ def horizons(
     """Suggest windows, lapse and churn horizons from the gaps between orders; draws the curve."""
     import yaml
 
-    from flows.console import console, deliver
+    from flows.services.console import console, deliver
     from flows.setup.horizon_plots import return_figure
     from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest
 
@@ -51,7 +51,7 @@ def horizons(
 
 def _print(spells: Spells, suggestion: Suggestion, quantiles: Any, curve: Any) -> None:
     """Quantiles of the gaps, the curve at a dozen points, and what follows from them."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     still_open = int((~spells.closed).sum())
     table(

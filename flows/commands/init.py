@@ -6,12 +6,12 @@ import math
 import os
 import re
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from features.config.secret_values import plain_secret
 from features.errors import UserError
 from flows.commands.options import JsonFile
 
@@ -21,25 +21,14 @@ if TYPE_CHECKING:
     from features.config.sources import Location
     from features.sources.quarantine import ReadReport
     from features.table.snapshot_builder import Builder
+    from flows.setup.config_draft import ConfigDraft
     from flows.setup.data_requirements import Readiness
     from flows.setup.source_draft import SourceProposal
-    from flows.setup.table_roles import Assembly
 
 PLAYBOOKS = ["campaigns/win_back.yaml", "campaigns/save_valuable_customers.yaml"]
 BY_PURCHASES, BY_ENGAGEMENT = "stages/recency_frequency.yaml", "stages/omnisend.yaml"
 ENGAGED = ("touch", "intent", "lead")
 USUAL_SHARE = 0.01  # of bad rows; more of them are to be looked at
-
-
-@dataclass(frozen=True)
-class Drafted:
-    """A config, what it was made of, and what is still in the way of a run."""
-
-    mapping: dict[str, Any]
-    assembly: Assembly
-    why: str
-    readiness: Readiness | None
-    problem: UserError | None
 
 
 def init(
@@ -70,14 +59,14 @@ def init(
     Reads the tables, guesses what their columns mean, and proposes roles, stages and horizons.
     Nothing is asked; what had to be assumed is marked CHECK in the YAML.
     """
-    from flows.settings import apply_defaults
+    from flows.services.settings import apply_defaults
 
     apply_defaults()
     path = _target(output, data, force)
     drafted = draft(data, path, timezone, _given(column or []))
-    from flows.commands.init_tables import content, print_draft
-    from flows.console import deliver
+    from flows.services.console import deliver
     from flows.setup.config_writer import config_text
+    from flows.setup.draft_tables import content, print_draft
 
     text = config_text(drafted.mapping, drafted.assembly.sources, drafted.why)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +76,7 @@ def init(
         raise drafted.problem
 
 
-def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> Drafted:
+def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> ConfigDraft:
     """A config for some tables, tried on all of their rows.
 
     Raises
@@ -96,7 +85,8 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
         Where a table cannot be read, or its columns do not say who and when.
     """
     from features.sources.events import connect
-    from flows.console import step
+    from flows.services.console import step
+    from flows.setup.config_draft import ConfigDraft
     from flows.setup.table_profiling import inspect
     from flows.setup.table_roles import assemble
 
@@ -124,7 +114,7 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
     except UserError as error:
         bought = "purchase" in builder.history.roles
         found = readiness(builder, reports) if bought else None
-        return Drafted(_final(mapping), assembly, "Days as shipped.", found, problem or error)
+        return ConfigDraft(_final(mapping), assembly, "Days as shipped.", found, problem or error)
     mapping |= blocks
     builder = _builder(_validated(mapping, path), tallies)
     found = readiness(builder, reports)
@@ -132,7 +122,7 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
         builder.needed_days()
     except UserError as error:
         problem = problem or error
-    return Drafted(_final(mapping), assembly, why, found, problem or _lacking(found))
+    return ConfigDraft(_final(mapping), assembly, why, found, problem or _lacking(found))
 
 
 def _lacking(found: Readiness) -> UserError | None:
@@ -198,11 +188,11 @@ def _location(name: str) -> Location:
     url, sign, table = name.rpartition("#")
     if not sign or not table:
         raise UserError("DATA", found="a URL without a table", expected="URL#TABLE")
-    user = re.match(r"\w+://[^/@]*:([^/@]*)@", url)
-    if user is not None and not re.fullmatch(r"\$\{\w+\}", user[1]):
+    found = plain_secret(name)
+    if found is not None:
         raise UserError(
             "DATA",
-            found="a password in the URL",
+            found=found,
             expected="'${NAME}' in its place, filled in from the environment: the config would "
             "hold the password for everyone to read",
             mend="export NAME=..., and quote the URL with single quotes",
@@ -298,7 +288,7 @@ def _validated(mapping: dict[str, Any], path: Path) -> Config:
 
 def _tallied(config: Config) -> tuple[Tallies, list[ReadReport]]:
     from features.aggregates.daily_aggregates import tally
-    from flows.workspace import today
+    from flows.services.workspace import today
 
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from campaigns.audience_files import safe_cell
 from features.calendar import day_number
 from features.errors import UserError
-from features.storage import scores_store
-from flows.console import console, step, table
-from flows.workspace import Workspace
+from features.storage import csv_files, scores_store
+from flows.services.console import console, step, table
+from flows.services.workspace import Workspace
 from models.explaining.lead_reasons import Events, ranked, reasons
 from models.registry import registry
 
@@ -138,19 +135,5 @@ def print_list(found: dict[str, Any]) -> None:
 
 def write_csv(found: dict[str, Any], path: Path) -> None:
     """Write the leads as CSV with a header; no cell is a formula to a spreadsheet."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for lead in found["leads"]:
-        row = {**lead, "reasons": "; ".join(lead["reasons"])}
-        writer.writerow([_cell(row[name]) for name in COLUMNS])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.getvalue(), encoding="utf-8")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return safe_cell(value) if isinstance(value, str) else str(value)
+    leads = [{**lead, "reasons": "; ".join(lead["reasons"])} for lead in found["leads"]]
+    csv_files.write_csv(path, pd.DataFrame(leads, columns=list(COLUMNS)), decimals=4)

@@ -34,14 +34,14 @@ def metrics(
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all figures here.")] = None,
 ) -> None:
     """Each stage's metrics by period: resolved, hidden under n = 30, or what they still need."""
-    from campaigns.audience_files import safe_cell
     from features.calendar import day_date
     from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
     from features.metrics.metric_table import metric_table, periods
     from features.sources.acquisition_spend import read_spend
+    from features.storage.csv_files import write_csv
     from features.table.feature_store import open_archive, read_tallies
-    from flows.console import deliver
-    from flows.workspace import Workspace
+    from flows.services.console import deliver
+    from flows.services.workspace import Workspace
 
     space = Workspace(output.absolute())
     config = space.config()
@@ -63,11 +63,7 @@ def metrics(
     found = metric_table(inputs, over)
     deliver(_content(found), json_file, lambda: _print(found, config.currency))
     if csv_file is not None:
-        csv_file.parent.mkdir(parents=True, exist_ok=True)
-        texts = {
-            c: found[c].map(safe_cell, na_action="ignore") for c in ("stage", "metric", "source")
-        }
-        found.assign(**texts).to_csv(csv_file, index=False)
+        write_csv(csv_file, found)
 
 
 def _date(text: str | None, option: str) -> dt.date | None:
@@ -98,7 +94,7 @@ def _content(found: pd.DataFrame) -> dict[str, Any]:
 
 def _print(found: pd.DataFrame, currency: str) -> None:
     """The latest four periods, one table a stage; everyone together comes last."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     starts = list(dict.fromkeys(found["period_start"]))[-4:]
     shown = found[found["period_start"].isin(starts)]

@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from flows import settings
 from flows.commands.options import OUTPUTS, JsonFile, Output
+from flows.services import prefect_server, settings
 
 ALARM_EXIT = 3
 
@@ -23,9 +23,11 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         Exit code 3: something raises an alarm. A table and a page with plots lie under monitoring/.
         """
         settings.apply(output.absolute())
-        from flows.console import deliver
+        prefect_server.check_named()
+        prefect_server.begin()
         from flows.monitor import monitor_flow
-        from flows.workspace import prepare
+        from flows.services.console import deliver
+        from flows.services.workspace import prepare
 
         found = run(monitor_flow, str(prepare(output, None, ()).output))
         deliver(found, json_file, lambda: print_findings(found))
@@ -35,7 +37,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
 
 def print_findings(found: dict[str, Any]) -> None:
     """Alarms, else what is closest to its limit, as a table."""
-    from flows.console import console, table
+    from flows.services.console import console, table
 
     rows = [row for row in found["findings"] if row["alarm"]]
     title = f"{len(rows)} alarm(s) at {found['snapshot_at']}"

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from features.errors import UserError
-from flows import settings
 from flows.commands.options import OUTPUTS, JsonFile, Output
+from flows.services import settings
 
 Customer = Annotated[str, typer.Argument(help="Id of the customer, as the sources have it.")]
 
@@ -19,26 +19,54 @@ Customer = Annotated[str, typer.Argument(help="Id of the customer, as the source
 def erase(
     customer: Customer,
     output: Output = OUTPUTS,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, file by file; change nothing.")
+    ] = False,
+    address: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="An earlier mail address or telephone number of theirs; may be repeated.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed in scripts.")] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Remove a person from everything stagecast wrote, and keep them out of later runs.
 
-    Events, tallies, features, scores, histories, audiences, exports of all runs. Writes a receipt
-    that says nothing of the person. The sources are yours: erase there too.
+    Events, tallies, features, scores, histories, audiences, exports of all runs, and what killed
+    runs left. Writes a receipt that says nothing of the person. The sources are yours: erase there
+    too.
     """
     settings.apply_defaults()
-    from flows.console import console, deliver, table
-    from flows.privacy import erase as erased
-    from flows.workspace import Workspace
+    from flows.services.console import console, deliver, table, warn
+    from flows.services.output_folder import require_writable
+
+    require_writable(output.absolute(), make=False)
+    from flows.services.privacy import erase as erased
+    from flows.services.privacy import planned_erasure
+    from flows.services.workspace import Workspace
 
     space = Workspace(output.absolute())
     space.config()
+    if dry_run:
+        plan = planned_erasure(space, customer, address or ())
+
+        def show_plan() -> None:
+            table("rows that would be removed", ["where", "rows"], list(plan["places"].items()))
+            for name in plan["removed_whole"]:
+                console.print(f"would be removed whole: {name}", soft_wrap=True)
+            console.print("nothing was changed")
+
+        deliver(plan, json_file, show_plan)
+        for sentence in plan["warnings"]:
+            warn(sentence)
+        return
     if not yes:
         if not sys.stdin.isatty():
             raise UserError("--yes", found="no terminal to ask at", expected="--yes in scripts")
         typer.confirm(f"Erase this customer from {output} for good?", abort=True)
-    path, receipt = erased(space, customer, now=dt.datetime.now(dt.UTC))
+    path, receipt = erased(space, customer, now=dt.datetime.now(dt.UTC), addresses=address or ())
 
     def show() -> None:
         rows = list(receipt["rows_removed"].items())
@@ -48,6 +76,8 @@ def erase(
         console.print("not ours to erase: " + "; ".join(receipt["not_ours_to_erase"]))
 
     deliver(receipt, json_file, show)
+    for sentence in receipt["warnings"]:
+        warn(sentence)
 
 
 def export_person(
@@ -59,9 +89,9 @@ def export_person(
 ) -> None:
     """Show everything stored of a person, as JSON: rows by file and table."""
     settings.apply_defaults()
-    from flows.console import write_json
-    from flows.privacy import stored_of
-    from flows.workspace import Workspace
+    from flows.services.console import write_json
+    from flows.services.privacy import stored_of
+    from flows.services.workspace import Workspace
 
     content = stored_of(Workspace(output.absolute()), customer)
     write_json(content, json_file or Path("-"))

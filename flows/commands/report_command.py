@@ -12,13 +12,16 @@ def report(
 
     Run and score write it too. It tells of single customers, so it never goes to MLflow.
     """
-    from features.storage import scores_store
-    from flows.console import console, step
-    from flows.report.write import write_report
-    from flows.settings import apply_defaults
-    from flows.workspace import Workspace
+    from flows.services.output_folder import require_writable
+    from flows.services.settings import apply_defaults
 
     apply_defaults()
+    require_writable(output.absolute(), make=False)
+    from features.storage import scores_store
+    from flows.report.write import write_report
+    from flows.services.console import console, step
+    from flows.services.workspace import Workspace
+
     space = Workspace(output.absolute())
     current = scores_store.read_current(space.output).run
     step(f"report of run {current.run_id}")

@@ -11,8 +11,8 @@ from typing import Any
 
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
-from flows.console import console, deliver, table, typed
-from flows.workspace import Workspace
+from flows.services.console import console, deliver, table, typed
+from flows.services.workspace import Workspace
 from models.evaluation.task_metrics import HEADLINES
 from models.registry import registry
 

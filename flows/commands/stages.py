@@ -66,7 +66,7 @@ def _loaded(
 ) -> tuple[Config, Path | None]:
     """The config, and the output folder where its stored tallies are fresh."""
     from features.config import config as configs
-    from flows.workspace import Workspace, fingerprint
+    from flows.services.workspace import Workspace, fingerprint
 
     if config is None and output is None:
         raise UserError("--config", found="nothing", expected="--config FILE or --output FOLDER")
@@ -85,8 +85,8 @@ def _loaded(
 def _tallied(config: Config) -> Tallies:
     """The sources read anew."""
     from features.aggregates.daily_aggregates import tally
-    from flows.console import step, warn
-    from flows.workspace import today
+    from flows.services.console import step, warn
+    from flows.services.workspace import today
 
     step(f"reading {len(config.sources)} source(s) of {config.name}")
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +116,7 @@ def data_set(config: str | None, output: Path | None, overrides: list[str] | Non
     """The data set for rules: stored tallies where they are fresh, else the sources read anew."""
     from features.table.feature_store import open_archive
     from features.table.snapshot_builder import Builder
-    from flows.console import warn
+    from flows.services.console import warn
 
     loaded, fresh = _loaded(config, output, overrides)
     if fresh is not None:
@@ -140,7 +140,7 @@ def show(
     """Customers per stage at a date, and how those same customers moved to a second one."""
     from features.lifecycle.sub_stages_and_flags import standing
     from flows.commands.stage_tables import counts_table, moves_table
-    from flows.console import console, deliver
+    from flows.services.console import console, deliver
 
     asked, second = _asked(at), None if to is None else day_of(to, "--to")
     builder = data_set(config, output, overrides)
@@ -173,13 +173,15 @@ def explain(
 
     from features.calendar import day_date
     from features.lifecycle.sub_stages_and_flags import explain as reasons_of
+    from features.sources.keys import key_value
     from flows.commands.stage_tables import reason_line
-    from flows.console import console, deliver
+    from flows.services.console import console, deliver
 
     asked = _asked(at)
     builder = data_set(config, output, overrides)
     day, date = _dated(asked, builder)
     history = builder.history
+    customer = key_value(customer) or customer
     position = int(np.searchsorted(history.customers, customer))
     known = position < len(history.customers) and history.customers[position] == customer
     if not known:
@@ -217,7 +219,7 @@ def path(
     """Every customer's stage on a grid of dates, as a parquet table."""
     from features.calendar import day_date, grid_back
     from flows.commands.stage_tables import write_path
-    from flows.console import console
+    from flows.services.console import console
 
     builder = data_set(config, output, overrides)
     last = builder.last_snapshot if to is None else day_of(to, "--to")
@@ -244,12 +246,12 @@ def disagree(
     Each is predicted by a model that has seen other customers' records only. The config needs a
     `stage_history`.
     """
-    from flows.settings import apply_defaults
+    from flows.services.settings import apply_defaults
 
     apply_defaults()
     from features.lifecycle.crm_stage_history import declared
     from flows.commands import disagreement as lists
-    from flows.console import deliver, step
+    from flows.services.console import deliver, step
 
     asked = _asked(at)
     loaded, fresh = _loaded(config, output, overrides)

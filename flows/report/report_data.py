@@ -22,7 +22,7 @@ from features.table.feature_store import Archive, SourceCount, read_tallies
 from flows.report import stage_transitions
 from flows.report.churn_wording import WORDS, ChurnWords
 from flows.report.customer_search import People, people
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.evaluation.warnings import backtest_warnings
 from models.explaining.drivers import drivers
 from models.explaining.segments import Cuts, cuts, segments

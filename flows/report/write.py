@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from features.storage.runs import run_folder
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 
 REPORT_FILE = "report.html"
 

@@ -7,8 +7,10 @@ import pandas as pd
 
 from models.fitting.binary_ensemble import fit_logistic, one_class
 from models.fitting.btyd import fit_btyd
-from models.inference import Array, btyd_p_no_order, linear, matrix, sigmoid
-from models.tasks.churn import RFM, RFM_STRENGTH, TARGET
+from models.fitting.rfm import RFM, RFM_STRENGTH, TARGET
+from models.scorer.btyd import btyd_p_no_order
+from models.scorer.linear_model import linear, matrix, sigmoid
+from models.scorer.part import Array
 
 RECENCY = RFM[:1]
 

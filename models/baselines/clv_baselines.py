@@ -11,10 +11,12 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models import inference
 from models.fitting.clv_distribution import MAX_CELLS, MAX_ROWS, TREES
 from models.fitting.feature_selection import row_limit, strongest
-from models.inference import Array, Part
+from models.scorer.btyd import btyd_columns
+from models.scorer.derived_features import model_columns
+from models.scorer.linear_model import matrix
+from models.scorer.part import Array, Part
 
 PLAIN_ROUNDS = 200
 
@@ -30,7 +32,7 @@ def btyd_alone(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
         Feature frame.
     """
     horizon = float(part.parameters["horizon_days"])
-    clv = inference.btyd_columns(part.parameters["btyd"], rows, horizon=horizon)["btyd__clv"]
+    clv = btyd_columns(part.parameters["btyd"], rows, horizon=horizon)["btyd__clv"]
     return {"clv": clv.fillna(0.0).to_numpy(dtype=np.float64)}
 
 
@@ -65,14 +67,14 @@ def plain_gbm(
     As many rows, evenly drawn, and as many columns as the recipe learns from. None where nobody
     spent anything.
     """
-    columns = inference.model_columns(frame)
+    columns = model_columns(frame)
     frame = frame.iloc[:: -(-len(frame) // row_limit(len(columns), most=MAX_ROWS, cells=MAX_CELLS))]
     y = frame["spend"].to_numpy(dtype=np.float64)
     if y.sum() == 0:
         return None
-    x = inference.matrix(frame, columns)
+    x = matrix(frame, columns)
     kept = strongest(x, y, seed=seed, threads=threads, objective="tweedie")
     columns = [columns[at] for at in kept]
     settings = {**TREES, "seed": seed, "num_threads": threads}
     booster = lgb.train(settings, lgb.Dataset(x[:, kept], y, params=settings), PLAIN_ROUNDS)
-    return {"clv": np.asarray(booster.predict(inference.matrix(rows, columns)))}
+    return {"clv": np.asarray(booster.predict(matrix(rows, columns)))}

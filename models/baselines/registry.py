@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from models.baselines import churn_baselines, clv_baselines, stage_baselines, transition_baselines
-from models.inference import Part
-from models.training import TrainingSet
+from models.fitting.training_set import TrainingSet
+from models.scorer.part import Part
 
 Outputs = Mapping[str, np.ndarray[Any, Any]]
 # What it learned from, the served part, the rows to predict and the context of their snapshot;

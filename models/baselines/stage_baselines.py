@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import inference
+from models.scorer.stage import stage_codes, stage_recency_bins
 
 Array = np.ndarray[Any, Any]
 SMOOTHING = 10.0  # customers that the stage-only frequencies weigh
@@ -52,14 +52,14 @@ def fit_frequency_table(frame: pd.DataFrame, stages: int) -> dict[str, Any]:
     stages
         Number of stages of the taxonomy.
     """
-    code = inference.stage_codes(frame, stages)
+    code = stage_codes(frame, stages)
     recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
     edges: list[list[float]] = []
     for stage in range(stages):
         mine = recency[(code == stage) & ~np.isnan(recency)]
         cuts = np.quantile(mine, np.arange(1, DECILES) / DECILES) if len(mine) else np.empty(0)
         edges.append(cuts.tolist())
-    bins = inference.stage_recency_bins(edges, frame, code)
+    bins = stage_recency_bins(edges, frame, code)
     y = frame["truth_code"].to_numpy().astype(int)
     p = smoothed_frequencies(bins, code, y, (stages + 1, DECILES + 1, stages))
     return {"edges": edges, "p": p.tolist()}
@@ -93,10 +93,10 @@ def frequency_table(train: pd.DataFrame, rows: pd.DataFrame, *, stages: int) -> 
     ``probabilities``, rows x stages.
     """
     y = train["truth_code"].to_numpy().astype(int)
-    code = inference.stage_codes(train, stages)
+    code = stage_codes(train, stages)
     shape = (stages + 1, DECILES + 1, stages)
     p = smoothed_frequencies(_rank_bins(train), code, y, shape)
-    return {"probabilities": p[inference.stage_codes(rows, stages), _rank_bins(rows)]}
+    return {"probabilities": p[stage_codes(rows, stages), _rank_bins(rows)]}
 
 
 def rule_only(train: pd.DataFrame, rows: pd.DataFrame, *, stages: int) -> dict[str, Array]:
@@ -107,7 +107,7 @@ def rule_only(train: pd.DataFrame, rows: pd.DataFrame, *, stages: int) -> dict[s
     ``probabilities`` (rows x stages) and ``code`` (the rule stage).
     """
     y = train["truth_code"].to_numpy().astype(int)
-    code = inference.stage_codes(train, stages)
+    code = stage_codes(train, stages)
     p = smoothed_frequencies(np.zeros(len(y), int), code, y, (stages + 1, 1, stages))
-    now = inference.stage_codes(rows, stages)
+    now = stage_codes(rows, stages)
     return {"probabilities": p[now, 0], "code": np.minimum(now, stages - 1)}

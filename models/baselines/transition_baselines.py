@@ -1,7 +1,8 @@
 """What the next-transition model is measured against, on the same training snapshots.
 
-All give the outputs of `models.inference.predict_transition`. The timer table is the one to beat:
-rule timers are deterministic, and knowing when silence alone moves a customer beats both chains.
+All give the outputs of `models.scorer.transition.predict_transition`. The timer table is the one
+to beat: rule timers are deterministic, and knowing when silence alone moves a customer beats both
+chains.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import inference
+from models.scorer.stage import stage_codes
+from models.scorer.transition import timer_table_cells, transition_outputs, without_origin
 
 Array = np.ndarray[Any, Any]
 SMOOTHING = 20.0  # customers that the stage-only frequencies weigh
@@ -57,7 +59,7 @@ def fit_timer_table(train: pd.DataFrame, *, stages: int, periods: int) -> dict[s
     codes and holds the frequencies of all.
     """
     shape = (stages + 1, periods + 1, stages * periods + 1)
-    code = inference.stage_codes(train, stages)
+    code = stage_codes(train, stages)
     silent = train["stage__silent_period"].to_numpy(dtype=np.float64, na_value=np.nan)
     silent = np.clip(np.nan_to_num(silent, nan=periods + 1.0), 1, periods + 1).astype(int)
     counts = np.zeros(shape)
@@ -82,7 +84,7 @@ def from_cells(
     total = joint.sum(axis=2, keepdims=True)
     timing = np.where(total > 0, joint / np.where(total > 0, total, 1.0), 1.0 / periods)
     p = np.column_stack([total[:, :, 0], found[:, -1]])
-    return inference.transition_outputs(inference.without_origin(p, code), timing, period_days)
+    return transition_outputs(without_origin(p, code), timing, period_days)
 
 
 def timer_table(
@@ -91,8 +93,8 @@ def timer_table(
     """The timer table fitted on training rows, for test rows."""
     table = fit_timer_table(train, stages=stages, periods=periods)
     return from_cells(
-        inference.timer_table_cells(table, rows, periods),
-        inference.stage_codes(rows, stages),
+        timer_table_cells(table, rows, periods),
+        stage_codes(rows, stages),
         stages=stages,
         periods=periods,
         period_days=period_days,
@@ -126,7 +128,7 @@ def _followed(train: pd.DataFrame, periods: int) -> tuple[Array, Array, Array]:
 def _stage_hazards(train: pd.DataFrame, stages: int, periods: int) -> Array:
     """Chance of each destination in one period by stage, (stages + 1) x stages; last: of all."""
     row, _, moved = _followed(train, periods)
-    code = inference.stage_codes(train, stages)[row]
+    code = stage_codes(train, stages)[row]
     destination = train["next_code"].to_numpy().astype(int)[row]
     moves, at_risk = np.zeros((stages + 1, stages)), np.bincount(code, minlength=stages + 1)
     np.add.at(moves, (code[moved], destination[moved]), 1.0)
@@ -138,7 +140,7 @@ def markov(
     train: pd.DataFrame, rows: pd.DataFrame, *, stages: int, periods: int, period_days: float
 ) -> dict[str, Array]:
     """Markov chain on the period grid: one transition matrix, whatever the time in stage."""
-    code = inference.stage_codes(rows, stages)
+    code = stage_codes(rows, stages)
     hazard = _stage_hazards(train, stages, periods)[code]
     found = _incidence(np.repeat(hazard[:, None, :], periods, axis=1))
     return from_cells(found, code, stages=stages, periods=periods, period_days=period_days)
@@ -155,14 +157,14 @@ def semi_markov(
 
     row, k, moved = _followed(train, periods)
     shape = (stages + 1, len(DURATION_EDGES) + 1)
-    code, bins = inference.stage_codes(train, stages)[row], duration(train, row, k)
+    code, bins = stage_codes(train, stages)[row], duration(train, row, k)
     destination = train["next_code"].to_numpy().astype(int)[row]
     moves, at_risk = np.zeros((*shape, stages)), np.zeros(shape)
     np.add.at(moves, (code[moved], bins[moved], destination[moved]), 1.0)
     np.add.at(at_risk, (code, bins), 1.0)
     prior = _stage_hazards(train, stages, periods)[:, None, :]
     hazard = _hazards(moves, at_risk, prior)
-    now = inference.stage_codes(rows, stages)
+    now = stage_codes(rows, stages)
     grid = np.arange(1, periods + 1)
     spent = np.column_stack([duration(rows, np.arange(len(rows)), each) for each in grid])
     found = _incidence(hazard[now[:, None], spent])

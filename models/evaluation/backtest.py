@@ -27,6 +27,7 @@ from models.evaluation.evaluate import (
     labelled_test_set,
     predict_part,
 )
+from models.evaluation.leakage import leaking
 from models.evaluation.means_over_origins import (
     CalibrationChoice,
     ChurnForecasts,
@@ -35,8 +36,8 @@ from models.evaluation.means_over_origins import (
 )
 from models.evaluation.workers import worker_pool
 from models.fitting.calibration import RAW
-from models.registry.guardrails import leaking
-from models.training import TrainingSet, fit, training_set
+from models.fitting.training_set import TrainingSet, training_set
+from models.tasks.training import fit
 
 BACKTEST_FOLDER = "backtest"  # folder of means, calibration and summary
 _DRAWN_ROWS = 10_000_000  # most rows in all draws of one figure together

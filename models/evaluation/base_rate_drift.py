@@ -14,7 +14,6 @@ import pandas as pd
 
 from features.calendar import day_date
 from features.contracts import SNAPSHOT
-from models.evaluation import metrics
 from models.evaluation.customer_bootstrap import metric_draws
 from models.evaluation.evaluate import (
     CHAMPION_METHOD,
@@ -23,7 +22,8 @@ from models.evaluation.evaluate import (
     MetricFigure,
     interval_ends,
 )
-from models.training import TrainingSet
+from models.fitting.training_set import TrainingSet
+from models.metrics import metrics
 
 _OUTCOMES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "churn": lambda rows: rows["no_purchase"].astype(np.float64),

@@ -1,7 +1,7 @@
 """Customer bootstrap of the metrics: all draws at once, from rows that are sorted once.
 
 A draw is a row of counts: how often each data row is taken. Each function here returns, for every
-draw, the value that the metric of the same name in `models.evaluation.metrics` has on the rows
+draw, the value that the metric of the same name in `models.metrics.metrics` has on the rows
 repeated so often. Sorting once instead of once a draw makes intervals of all figures affordable:
 the metrics depend on sums within groups of equal predictions, and sums of repeated rows are
 weighted sums.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from features.arrays import Array
-from models.evaluation import metrics
+from models.metrics import metrics
 
 REPEATS = 200
 CELLS_AT_ONCE = 3_000_000  # rows x draws in memory at a time
@@ -55,7 +55,7 @@ def customer_draws(
 
 
 def metric_draws(metric: Callable[..., float], counts: Array, *arguments: Any) -> Array:
-    """Value of a metric of `models.evaluation.metrics` on every draw.
+    """Value of a metric of `models.metrics.metrics` on every draw.
 
     Parameters
     ----------

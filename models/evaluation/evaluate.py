@@ -15,7 +15,6 @@ from features.config.tasks import Slice
 from features.contracts import CUSTOMER
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Task
-from models import inference
 from models.baselines.lead_points import lead_points
 from models.baselines.registry import BASELINES
 from models.evaluation.customer_bootstrap import REPEATS, customer_draws, metric_draws
@@ -26,9 +25,14 @@ from models.evaluation.task_metrics import (
     lead_metric_calls,
     metric_calls,
 )
-from models.inference import Part
+from models.fitting.training_set import TrainingSet, labelled, population, with_channel
+from models.scorer.churn import predict_churn
+from models.scorer.clv import predict_clv
+from models.scorer.part import Part
+from models.scorer.scoring_context import scorer_context, scorer_sums
+from models.scorer.stage import predict_stage
+from models.scorer.transition import predict_transition
 from models.tasks.lead import leads_of, plain_share
-from models.training import TrainingSet, labelled, population, with_channel
 
 CHAMPION_METHOD = "champion"  # method name of the served recipe in figures
 _INFLATED_ERRORS = ("ece", "decile_error")  # too large when rows are drawn more than once
@@ -143,12 +147,12 @@ def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Label
 def predict_part(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict[str, Array]:
     """Outputs of a part for rows of a snapshot, with the population statistics of `everyone`."""
     parts = {part.name: part}
-    context = inference.scorer_context(parts, inference.scorer_sums(parts, everyone))
+    context = scorer_context(parts, scorer_sums(parts, everyone))
     functions: dict[str, Callable[..., dict[str, Array]]] = {
-        "stage": inference.predict_stage,
-        "transition": inference.predict_transition,
-        "churn": inference.predict_churn,
-        "clv": inference.predict_clv,
+        "stage": predict_stage,
+        "transition": predict_transition,
+        "churn": predict_churn,
+        "clv": predict_clv,
     }
     return functions[part.name](part, rows, context)
 

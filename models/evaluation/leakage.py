@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import inference
-from models.evaluation import metrics
-from models.training import TrainingSet
+from features.history.reporting_delay import seen_before
+from features.table.snapshot_builder import Builder
+from models.fitting.training_set import TrainingSet
+from models.metrics import metrics
+from models.scorer.derived_features import model_columns
 
 _SUSPECT_AUC = (
     0.95  # area under the curve of one column alone; on the example data the best have 0.89
@@ -69,7 +71,7 @@ def leak_suspects(data: TrainingSet) -> list[LeakSuspect]:
     has_outcome = (rows[_OUTCOMES[data.task]] > 0).to_numpy(dtype=np.float64)
     if min(has_outcome.sum(), len(has_outcome) - has_outcome.sum()) < MIN_OUTCOMES:
         return []
-    columns = inference.model_columns(data.at_validation)
+    columns = model_columns(data.at_validation)
     candidates = [
         LeakSuspect(data.task, name, single_column_auc(rows[name], has_outcome)) for name in columns
     ]
@@ -87,3 +89,36 @@ def single_column_auc(column: pd.Series, has_outcome: Any) -> float:
         curve_area = metrics.auc(has_outcome, np.where(is_finite, values, null_value))
         areas += [curve_area, 1.0 - curve_area]
     return max(areas)
+
+
+def leaking(builder: Builder, features: pd.DataFrame, at: int) -> list[str]:
+    """Feature columns of a gate that change when all data after the gate are removed.
+
+    Parameters
+    ----------
+    builder
+        Builder of the data set.
+    features
+        Feature frame of the gate, as models are trained and tested on it.
+    at
+        Day number of the gate.
+
+    Returns
+    -------
+    list of str
+        Names of the leaking columns; only ``customer_id`` if the rows differ. Empty without leaks.
+    """
+    blind = Builder(
+        builder.config, builder.taxonomy, seen_before(builder.history, at), everybody=None
+    )
+    vars(blind)["spec"] = builder.spec  # the same columns, also of roles without events by then
+    clean = blind.features(at)
+    if clean["customer_id"].tolist() != features["customer_id"].astype(str).tolist():
+        return ["customer_id"]
+    leaking_columns = []
+    for name in model_columns(features):
+        seen_values = features[name].to_numpy()
+        blind_values = clean[name].to_numpy() if name in clean else np.full(len(clean), np.nan)
+        if not np.array_equal(blind_values, seen_values, equal_nan=True):
+            leaking_columns.append(name)
+    return leaking_columns

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from features.storage.markdown import as_text
+from models.evaluation.backtest_gates import gates
 from models.evaluation.means_over_origins import CalibrationChoice, OriginMean
 from models.evaluation.task_metrics import DESCRIPTIVE
-from models.registry.backtest_gates import gates
 
 PAGE_METRICS = {
     "stage": ("log_loss", "brier", "macro_f1"),
@@ -45,7 +46,7 @@ def backtest_page(
         Choice of the churn calibration map; None if churn was not tested.
     """
     lines = [
-        f"# {name}: back-test",
+        f"# {as_text(name)}: back-test",
         "",
         "At each origin every model was trained on labels that had matured by then, and tested on",
         "later outcomes. In parentheses: the 95 % interval from resampled customers. The second",
@@ -58,8 +59,8 @@ def backtest_page(
     lines += _groups(means)
     gate_lines = [f"- {gate.sentence}" for gate in gates(average.as_dict() for average in means)]
     lines += ["## Generic gates", "", *gate_lines, ""] if gate_lines else []
-    warning_lines = [f"- {warning}" for warning in warnings]
-    warning_lines += [f"- left out: {reason}" for reason in skipped]
+    warning_lines = [f"- {as_text(warning)}" for warning in warnings]
+    warning_lines += [f"- left out: {as_text(reason)}" for reason in skipped]
     lines += ["## Warnings", "", *(warning_lines or ["None."]), ""]
     if calibration is not None:
         lines += ["## Calibration", "", f"{calibration.sentence}.", ""]
@@ -127,7 +128,7 @@ def _groups(means: Sequence[OriginMean]) -> list[str]:
         lines += ["|---" * (len(shown) + 1) + "|"]
         for subset in subsets:
             cells = [_cell(mean_of.get((subset, metric))) for metric in shown]
-            lines.append(f"| {subset} | " + " | ".join(cells) + " |")
+            lines.append(f"| {as_text(subset)} | " + " | ".join(cells) + " |")
         lines.append("")
     return ["## Groups of customers", "", *lines] if lines else []
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features.arrays import Array
-from models.evaluation import metrics
+from models.metrics import metrics
 
 # Figures shown for each model beside its simplest baseline.
 HEADLINES = {
@@ -48,7 +48,7 @@ class MetricCall:
     metric
         Name of the metric in figures.
     function
-        Function of `models.evaluation.metrics`.
+        Function of `models.metrics.metrics`.
     arguments
         Arguments of the function, aligned row by row.
     """
@@ -103,8 +103,8 @@ def _clv(out: MethodOutputs, rows: pd.DataFrame) -> list[MetricCall]:
     calls = [
         MetricCall("mae", metrics.mae, (target, prediction)),
         MetricCall("rmse", metrics.rmse, (target, prediction)),
+        MetricCall("rate", metrics.mean, (prediction,)),
     ]
-    calls += [MetricCall("rate", metrics.mean, (prediction,))]
     if target.sum() > 0:
         calls += [
             MetricCall("bias_pct", metrics.bias_pct, (target, prediction)),
@@ -142,9 +142,8 @@ def _transition(out: MethodOutputs, rows: pd.DataFrame) -> list[MetricCall]:
         MetricCall("rate", metrics.mean, (1.0 - probability[:, -1],)),
     ]
     if "cif" in out:
-        incidences = np.swapaxes(
-            out["cif"], 1, 2
-        )  # rows x stages x periods -> rows x periods x stages
+        # rows x stages x periods -> rows x periods x stages
+        incidences = np.swapaxes(out["cif"], 1, 2)
         calls += [
             MetricCall(
                 "integrated_brier", metrics.integrated_brier, (incidences, destination, period)

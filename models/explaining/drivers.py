@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from models.inference import Part
+from models.scorer.part import Part
 
 CLOCKS = {
     "stage__code": "the stage by rule",

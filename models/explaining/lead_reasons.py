@@ -12,7 +12,7 @@ import pandas as pd
 
 from features.contracts import LIFELESS_ROLES
 from models.explaining.reasons import lead_additions
-from models.inference import Part
+from models.scorer.part import Part
 
 MOST_REASONS = 3
 OFTEN_DAYS = 30

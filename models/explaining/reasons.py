@@ -19,16 +19,11 @@ from features.table.families.feature import FeatureSpec
 from features.table.feature_columns import columns as catalogued
 from models.explaining.attribution import mean_additions
 from models.explaining.feature_themes import said, sensitive_theme, theme
-from models.inference import (
-    Array,
-    Part,
-    churn_btyd_logit,
-    churn_eligible,
-    clv_with_btyd,
-    derive,
-    matrix,
-    signed_log1p,
-)
+from models.scorer.churn import churn_btyd_logit, churn_eligible
+from models.scorer.clv import clv_with_btyd
+from models.scorer.derived_features import derive
+from models.scorer.linear_model import matrix, signed_log1p
+from models.scorer.part import Array, Part
 
 MOST = 3
 LEAST_SHARE = 0.05  # of the moves in the same direction, below which a theme is no reason
@@ -195,7 +190,7 @@ def reasons(
     parts
         Parts of the scorer.
     frame
-        Feature frame of one snapshot, as for `inference.predict_scores`.
+        Feature frame of one snapshot, as for `predict_scores`.
     context
         Its scoring context.
     words

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from models.inference import Part
+from models.scorer.part import Part
 
 
 @dataclass(frozen=True)

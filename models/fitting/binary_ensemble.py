@@ -19,7 +19,9 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from models.fitting.feature_selection import SAMPLE_ROWS, row_limit, strongest
-from models.inference import Array, linear, matrix, model_columns, signed_log1p
+from models.scorer.derived_features import model_columns
+from models.scorer.linear_model import linear, matrix, signed_log1p
+from models.scorer.part import Array
 
 # Above it the linear half is fitted on a share of the customers; less where columns are many.
 LINEAR_ROWS, LINEAR_CELLS = 80_000, 8_800_000
@@ -86,7 +88,7 @@ def varying_columns(frame: pd.DataFrame) -> list[str]:
 def fit_logistic(
     frame: pd.DataFrame, columns: list[str], y: Array, *, strength: float
 ) -> dict[str, Any]:
-    """Logistic regression on standardised signed-log1p columns, as `inference.linear` reads it.
+    """Logistic regression on standardised signed-log1p columns, as `linear` reads it.
 
     Parameters
     ----------

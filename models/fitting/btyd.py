@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import gammaln, psi
 from sklearn.base import BaseEstimator
 
-from models import inference
+from models.scorer.btyd import btyd_chances
 
 Array = np.ndarray[Any, Any]
 Objective = Callable[[Array], tuple[float, Array]]
@@ -130,7 +130,7 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _chances(self, x: Array) -> Array:
-        return inference.btyd_chances({"model": self.model}, x)
+        return btyd_chances({"model": self.model}, x)
 
     def _objective(self, x: Array, t_x: Array, age: Array, n: Array) -> Objective:
         """Mean negative log likelihood and its gradient in log parameters."""

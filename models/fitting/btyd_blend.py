@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from models.fitting.btyd import fit_btyd
-from models.inference import Array, churn_btyd_logit, sigmoid
+from models.scorer.churn import churn_btyd_logit
+from models.scorer.linear_model import sigmoid
+from models.scorer.part import Array
 
 SHARES = np.linspace(0.1, 1.0, 10)
 MIN_ROWS = 200  # below it the comparison is noise

@@ -14,8 +14,10 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 
-from models.evaluation import metrics
-from models.inference import Array, calibrated, sigmoid
+from models.metrics import metrics
+from models.scorer.churn import calibrated
+from models.scorer.linear_model import sigmoid
+from models.scorer.part import Array
 
 KINDS = ("platt", "beta", "isotonic")
 WINS_NEEDED = 3
@@ -44,7 +46,7 @@ def _logistic(z: Array, y: Array, start: list[float], bounds: list[Any]) -> Arra
 
 
 def fit_calibration(kind: str, y: Any, p: Any) -> dict[str, Any]:
-    """Fit a calibration map for `inference.calibrated`.
+    """Fit a calibration map for `calibrated`.
 
     Parameters
     ----------

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import TweedieRegressor
 
-from models import inference
 from models.fitting import btyd as btyd_models
 from models.fitting.feature_selection import MOST_COLUMNS, row_limit, strongest
-from models.inference import Array
+from models.scorer.btyd import btyd_columns
+from models.scorer.linear_model import linear, matrix, signed_log1p
+from models.scorer.part import Array
 
 POWER = 1.5  # Tweedie variance power: spend is a sum of a few skewed amounts
 TREES: dict[str, Any] = {
@@ -109,9 +110,9 @@ def fit_btyd_or_rate(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def with_btyd(frame: pd.DataFrame, btyd: dict[str, Any], horizon_days: int) -> pd.DataFrame:
-    """Buyers of one snapshot with their BTYD expectations (`inference.btyd_columns`)."""
+    """Buyers of one snapshot with their BTYD expectations (`btyd_columns`)."""
     rows = frame[frame["btyd__x"].notna()]
-    added = inference.btyd_columns(btyd, rows, horizon=float(horizon_days))
+    added = btyd_columns(btyd, rows, horizon=float(horizon_days))
     return rows.assign(**{name: added[name] for name in added.columns})
 
 
@@ -164,7 +165,7 @@ def _stack(snapshots: list[Snapshot], columns: list[str]) -> tuple[Array, Array,
     step = -(-sum(len(s.rows) for s in used) // most)
     picks = [slice(number % step, None, step) for number in range(len(used))]
     pairs = list(zip(used, picks, strict=True))
-    x = np.concatenate([inference.matrix(s.rows.iloc[pick], columns) for s, pick in pairs])
+    x = np.concatenate([matrix(s.rows.iloc[pick], columns) for s, pick in pairs])
     y = np.concatenate([_target(s)[pick] for s, pick in pairs])
     return x, y, np.concatenate([_init(s)[pick] for s, pick in pairs])
 
@@ -189,8 +190,8 @@ def strong_columns(
 
 
 def standardised(x: Array) -> tuple[dict[str, list[float]], Array]:
-    """Means and scales of signed-log1p columns, and the columns as `inference.linear` sees them."""
-    z = inference.signed_log1p(x)
+    """Means and scales of signed-log1p columns, and the columns as `linear` sees them."""
+    z = signed_log1p(x)
     filled = np.where(np.isnan(z).all(axis=0), 0.0, z)
     means, scales = np.nanmean(filled, axis=0), np.nanstd(filled, axis=0)
     scales = np.where(scales > 1e-9, scales, 1.0)
@@ -218,7 +219,7 @@ def _glm_of(x: Array, y: Array, columns: list[str]) -> tuple[dict[str, Any], lis
 
 
 def _glm_score(glm: dict[str, Any], x: Array, where: list[int]) -> Array:
-    return inference.linear(glm, x[:, where])
+    return linear(glm, x[:, where])
 
 
 def _level_matched(score: Array, y: Array) -> Array:
@@ -232,7 +233,7 @@ def fit_shapes(
     """GLM, boosters of H and H2 stopped early on the validation snapshot, and their rounds."""
     x, y, start = _stack(fit, columns)
     glm, where = _glm_of(x, y, columns)
-    x_valid, y_valid = inference.matrix(validation.rows, columns), _target(validation)
+    x_valid, y_valid = matrix(validation.rows, columns), _target(validation)
     starts = {
         "h": (start, _level_matched(_init(validation), y_valid)),
         "h2": (

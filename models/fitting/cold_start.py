@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.inference import Array, cold_rates, cold_rows, sigmoid
+from models.scorer.cold_start import cold_rates, cold_rows
+from models.scorer.linear_model import sigmoid
+from models.scorer.part import Array
 
 AGES = (7.0, 14.0)  # days of tenure at which a cohort ends; the last ends where cold does
 COLD_DAYS = 30.0
@@ -39,7 +41,7 @@ def fit_back_off(frame: pd.DataFrame, y: Array, p: Array) -> dict[str, Any] | No
 
     Returns
     -------
-    JSON-able parameters of `inference.backed_off`, with a ``report``; None where there are too few
+    JSON-able parameters of `backed_off`, with a ``report``; None where there are too few
     cold rows, or all of them had the same outcome.
     """
     if "tenure__days" not in frame:

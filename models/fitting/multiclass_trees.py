@@ -15,8 +15,9 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models import inference
 from models.fitting.feature_selection import SAMPLE_ROWS, row_limit, strongest
+from models.scorer.derived_features import derive_each, model_columns
+from models.scorer.linear_model import matrix
 
 Array = np.ndarray[Any, Any]
 
@@ -85,7 +86,7 @@ class Trees:
     more: tuple[lgb.Booster, ...] = ()
 
     def named(self, name: str) -> dict[str, lgb.Booster]:
-        """What is served, by the names that `models.inference.forest_classes` looks for."""
+        """What is served, by the names that `models.scorer.stage.forest_classes` looks for."""
         others = {f"{name}_{n}": booster for n, booster in enumerate(self.more, start=1)}
         return {name: self.final, **others}
 
@@ -138,7 +139,7 @@ def customer_share(customers: pd.Series) -> Array:
 
 def thinned(frame: pd.DataFrame) -> pd.DataFrame:
     """At most about `row_limit` rows: whole customers are left out, the same ones everywhere."""
-    most = row_limit(len(inference.model_columns(frame)), most=MAX_ROWS, cells=MAX_CELLS)
+    most = row_limit(len(model_columns(frame)), most=MAX_ROWS, cells=MAX_CELLS)
     if len(frame) <= most:
         return frame
     kept = customer_share(frame["customer_id"]) < max(most / len(frame), 0.001)
@@ -317,9 +318,9 @@ def derived_inputs(
     frame: pd.DataFrame, contexts: Mapping[pd.Timestamp, Mapping[str, Any]]
 ) -> tuple[pd.DataFrame, list[str]]:
     """Training rows with their context-dependent columns, and the columns to learn from."""
-    rows = inference.derive_each(frame, contexts)
+    rows = derive_each(frame, contexts)
     targets = {"truth_code", "next_code", "period"}
-    columns = [name for name in inference.model_columns(rows) if name not in targets]
+    columns = [name for name in model_columns(rows) if name not in targets]
     return rows, steady_columns(rows, columns)
 
 
@@ -343,6 +344,6 @@ def strong_columns(
     for y, fit in outcomes:
         if len(fit):
             some = fit[:: -(-len(fit) // SAMPLE_ROWS)]
-            x = inference.matrix(inputs.iloc[some], columns)
+            x = matrix(inputs.iloc[some], columns)
             kept |= set(strongest(x, y[some], objective="multiclass", **settings).tolist())
     return [name for at, name in enumerate(columns) if at in kept] if kept else columns

@@ -22,7 +22,9 @@ from scipy.stats import rankdata
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV
 
-from models.inference import Array, Part, effect_basis, effect_terms, matrix, uplift_effect
+from models.scorer.linear_model import matrix
+from models.scorer.part import Array, Part
+from models.scorer.uplift import effect_basis, effect_terms, uplift_effect
 
 FOLDS = 5
 RESPONSE_ROUNDS = 60

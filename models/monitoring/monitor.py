@@ -13,13 +13,14 @@ from features.calendar import day_date
 from features.config.monitoring import Monitoring
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS
-from models import inference
 from models.evaluation.evaluate import CHAMPION_METHOD
-from models.inference import Part
 from models.monitoring.drift import Distribution, distributions, drift
 from models.monitoring.findings import Finding, test_level
 from models.monitoring.performance import BaseRate, Matured, base_rate, base_rate_drift, judged
 from models.monitoring.volume import WINDOWS, buyers_rate, freshness, volume
+from models.scorer.derived_features import model_columns
+from models.scorer.part import Part
+from models.scorer.predict import predict_scores
 from models.serving.score import late_days_of, scoring_frame
 
 VERSION = 1
@@ -80,7 +81,7 @@ class Reference:
 
 def watched_inputs(features: pd.DataFrame) -> pd.DataFrame:
     """The columns of a feature frame that models read."""
-    return features[inference.model_columns(features)]
+    return features[model_columns(features)]
 
 
 def watched_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +113,7 @@ def reference_of(
     earlier = {last - at: watched_inputs(archive.features(at)) for at in days[-EARLIER:]}
     frame = scoring_frame(archive, last, late_days=late_days_of(parts))
     every = max(len(frame) // SAMPLED, 1)
-    scored = inference.predict_scores(
+    scored = predict_scores(
         parts, frame.iloc[::every].reset_index(drop=True), head["training_context"], head
     )
     rates = [

@@ -16,7 +16,7 @@ from features.arrays import Array
 from features.calendar import day_date
 from features.contracts import CUSTOMER, NO_CHANGE
 from features.table.snapshot_builder import TASKS, Builder, Task
-from models.evaluation import metrics
+from models.metrics import metrics
 from models.monitoring.findings import Finding
 
 FEWEST = 100  # customers below which a figure is shown and raises no alarm

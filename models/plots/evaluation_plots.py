@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from features.arrays import Array
-from models.evaluation import metrics
+from models.metrics import metrics
 from models.plots.figure_style import COLOURS, INK, MAP, blank, percent
 from models.plots.stage_flow import flow_data, flow_figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -10,6 +11,9 @@ from matplotlib.ticker import PercentFormatter
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 INK = "#333333"
 MAP = "Blues"  # lightness alone tells the value
+# Names of event types, stages and columns are drawn as they are: two `$` would make a formula of
+# what stands between them, and one that cannot be read would end the run.
+rcParams["text.parse_math"] = False
 
 
 def blank(width: float, height: float, title: str) -> tuple[Figure, Axes]:

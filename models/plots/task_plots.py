@@ -11,9 +11,10 @@ import pandas as pd
 from matplotlib import pyplot
 from matplotlib.figure import Figure as Plot
 
+from features.storage.csv_files import write_csv
 from models.evaluation.evaluate import CHAMPION_METHOD, Evaluation, MetricFigure
-from models.inference import Part
 from models.plots import evaluation_plots
+from models.scorer.part import Part
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def save_figures(drawn: Mapping[str, Drawn], folder: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name, each in drawn.items():
         each.figure.savefig(target / f"{name}.png", dpi=120)
-        each.data.to_csv(target / f"{name}.csv", index=False)
+        write_csv(target / f"{name}.csv", each.data)
         pyplot.close(each.figure)
 
 

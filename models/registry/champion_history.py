@@ -5,10 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from models.registry.registry import Version
+from models.registry.version import Version
 
 REIGNS = "champion_from"  # JSON list of the UTC moments at which the alias came to a version
 _ALIAS, _LAST = "champion", "champion_since"

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.history.reporting_delay import seen_before
-from features.table.snapshot_builder import Builder, Task
-from models import inference
-from models.evaluation import metrics
-from models.inference import Array
+from features.table.snapshot_builder import Task
+from models.metrics import metrics
 from models.registry.comparison import Comparison
+from models.scorer.part import Array
+from models.scorer.stage import stage_codes
 
 RANKING, BIAS, CALIBRATION = 0.005, 0.02, 0.01  # absolute: AUC and Gini, share of the total, ECE
 SLICE = 0.10  # relative to the champion's loss in the slice
@@ -84,7 +83,7 @@ def guards(
         three = (y, new[predicted], old[predicted])
         drawn: Drawn = (_difference(measure), customers, three)
         yield _guard(task, name, figures, tolerance, drawn, seed=seed)
-    code = inference.stage_codes(rows, len(stages))
+    code = stage_codes(rows, len(stages))
     for number, stage in enumerate(stages):
         mine = np.flatnonzero(code == number)
         if len(mine) < MIN_SLICE:
@@ -120,37 +119,3 @@ def _guard(
         interval = metrics.bootstrap(statistic, customers, *data, seed=seed)
         low, high = interval.low, interval.high
     return Comparison(task, name, *figures, low, high, guard=tolerance)
-
-
-def leaking(builder: Builder, features: pd.DataFrame, at: int) -> list[str]:
-    """Columns of a gate's features that differ when nothing after the gate is there to be seen.
-
-    Parameters
-    ----------
-    builder
-        Of the data set.
-    features
-        The feature frame of the gate as models are trained and tested on it.
-    at
-        Day number of the gate.
-
-    Returns
-    -------
-    list of str
-        Names of the columns that know what came later; ``customer_id`` where rows differ. Empty
-        where none does.
-    """
-    blind = Builder(
-        builder.config, builder.taxonomy, seen_before(builder.history, at), everybody=None
-    )
-    vars(blind)["spec"] = builder.spec  # the same columns, whatever roles have come by then
-    clean = blind.features(at)
-    if clean["customer_id"].tolist() != features["customer_id"].astype(str).tolist():
-        return ["customer_id"]
-    found = []
-    for name in inference.model_columns(features):
-        theirs = features[name].to_numpy()
-        mine = clean[name].to_numpy() if name in clean else np.full(len(clean), np.nan)
-        if not np.array_equal(mine, theirs, equal_nan=True):
-            found.append(name)
-    return found

@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from features.calendar import day_date
+from features.storage.markdown import as_text
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import CHAMPION_METHOD, Evaluation
 from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
-from models.inference import Part
-from models.training import LearnedFrom
+from models.fitting.training_set import LearnedFrom
+from models.scorer.part import Part
 
 TRUTHS = {
     "history": "the life-cycle stage that the CRM would record, judged by its other customers",
@@ -34,7 +35,7 @@ def part_card(archive: Archive, result: Evaluation, data: LearnedFrom, part: Par
         "",
         f"Predicts {_predicts(archive, part)}.",
         "",
-        f"- data: {config.name}{': ' + config.description if config.description else ''}",
+        f"- data: {as_text(': '.join(filter(None, (config.name, config.description))))}",
         f"- horizon: {archive.builder.horizon(result.test.task)} days",
         f"- trained on {data.snapshots} snapshots from "
         f"{data.first_at.date()} to {data.validation_at.date()}, {data.rows:,} rows",
@@ -49,7 +50,7 @@ def part_card(archive: Archive, result: Evaluation, data: LearnedFrom, part: Par
         "causal: it says who, and not whether a message changes what they do.",
     ]
     if config.notice:
-        lines += ["", config.notice]
+        lines += ["", as_text(config.notice)]
     return "\n".join(lines)
 
 
@@ -87,7 +88,8 @@ def uplift_card(archive: Archive, found: pd.DataFrame) -> str:
     """Card of the uplift part (`models.tasks.uplift.told`)."""
     config = archive.builder.config
     rows = [
-        f"| {row.model} | {row.campaigns} | {row.people:,} | {row.mean_effect:+.4f} | "
+        f"| {as_text(row.model)} | {as_text(row.campaigns)} | {row.people:,} | "
+        f"{row.mean_effect:+.4f} | "
         f"{row.qini:.5f} ({row.qini_low:.5f} to {row.qini_high:.5f}) | "
         f"{_ranking(bool(row.ranks), bool(row.known))} |"
         for row in found.itertuples()
@@ -99,7 +101,7 @@ def uplift_card(archive: Archive, found: pd.DataFrame) -> str:
             "Predicts what a campaign's message adds to a customer's chance of an order, learned "
             "from people who were drawn at random to get it or not (X-learner).",
             "",
-            f"- data: {config.name}",
+            f"- data: {as_text(config.name)}",
             "",
             "| history | campaigns | people | mean effect | Qini, people left out (95 %) | "
             "tells people apart |",
@@ -170,9 +172,9 @@ def scorer_card(
             "",
             "The whole scored row of a customer from one `predict` call on feature rows.",
             "",
-            f"- data: {config.name}, trained at {head['trained_at']}",
+            f"- data: {as_text(config.name)}, trained at {head['trained_at']}",
             f"- parts: {versions}",
-            f"- stages: {', '.join(head['stages'])}",
+            f"- stages: {as_text(', '.join(head['stages']))}",
             f"- inputs: customer_id, snapshot_at, {len(head['features'])} features (float64; "
             "missing values allowed), and facts that are passed through",
             "- parameter `scoring_context`: JSON of population statistics at the snapshot; "
@@ -187,7 +189,7 @@ def scorer_card(
             *_main_rows(figures),
             "",
             LIMITS,
-            *(["", config.notice] if config.notice else []),
+            *(["", as_text(config.notice)] if config.notice else []),
         ]
     )
 

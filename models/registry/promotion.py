@@ -20,12 +20,13 @@ from features.config.config import Config
 from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
-from models.evaluation import metrics
 from models.evaluation.evaluate import LabelledTestSet, delayed_test_set, predict_part
+from models.evaluation.leakage import leaking
 from models.evaluation.task_metrics import MethodOutputs
-from models.inference import Array, Part
+from models.metrics import metrics
 from models.registry.comparison import Comparison as Comparison
-from models.registry.guardrails import guards, leaking
+from models.registry.guardrails import guards
+from models.scorer.part import Array, Part
 from models.tasks.lead import MIN_FIRST
 
 # Config keys that say where the data lie or what is done with scores, and not how models learn.

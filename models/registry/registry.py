@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
 import json
 import logging
 import os
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -23,18 +21,22 @@ from mlflow.models.signature import ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
+from features.config.secret_values import hidden
 from features.errors import UserError
 from features.storage.fault_injection import boundary
-from models import inference
-from models.pickles import pickled_files as pickled_files
 from models.registry import champion_history
+from models.registry.artifact_integrity import MANIFEST_TAG, check_seal, seal
+from models.registry.logged_code import copied_code, importable, requirements, synthetic_example
 from models.registry.tracking import Run, Tracking
+from models.registry.version import Version
+from models.scorer.artifacts import save_scorer
+from models.scorer.part import Part
+from models.scorer.scored_row import scored_names
 
 SCORER = "stagecast-scorer"
 CHAMPION = "champion"
-# The name of the folder among the artifacts that `inference.Scorer` reads.
+# The name of the folder among the artifacts that `Scorer` reads.
 ARTIFACT = "scorer"
-REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
 PARAMS = ParamSchema([ParamSpec("scoring_context", DataType.string, "")])
 _PREVIOUS = "previous_champion"
 CHAMPION_SINCE = "champion_since"  # UTC moment at which the alias last came to a version
@@ -50,35 +52,6 @@ _TYPES = {
 # What it says of pip and of the example is no news to the user of the flows.
 logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of a registered model.
-
-    Attributes
-    ----------
-    name, version
-        Registered model, and its running number.
-    run_id
-        The MLflow run that logged it.
-    aliases
-        Aliases that point to it, ``champion`` among them.
-    tags
-        Config hash, data fingerprint, snapshot range, and why it was promoted.
-    description
-        The model card.
-    created_at
-        When it was registered, milliseconds since 1970.
-    """
-
-    name: str
-    version: int
-    run_id: str
-    aliases: tuple[str, ...]
-    tags: dict[str, str]
-    description: str
-    created_at: int
 
 
 @dataclass(frozen=True)
@@ -128,7 +101,7 @@ class Loaded:
 def log_version(
     run: Run,
     name: str,
-    parts: Mapping[str, inference.Part],
+    parts: Mapping[str, Part],
     *,
     head: Mapping[str, Any],
     description: str,
@@ -136,8 +109,8 @@ def log_version(
 ) -> Version:
     """Log a part or the scorer with `run` and register it as the next version of `name`.
 
-    The artifacts are ``models/inference.py`` itself, JSON, and LightGBM text models: the version
-    loads where nobody has heard of this project.
+    The artifacts are a copy of `models.scorer`, JSON, and LightGBM text models: the version loads
+    where nobody has heard of this project. All of them are sealed (`artifact_integrity`).
 
     Parameters
     ----------
@@ -148,7 +121,7 @@ def log_version(
     parts
         One part for a model of its own, all of them for the scorer.
     head
-        Content of ``scorer.json`` (see `inference`).
+        Content of ``scorer.json`` (see `models.scorer.artifacts`).
     description
         The model card, Markdown.
     tags
@@ -158,16 +131,24 @@ def log_version(
     client = run.tracking.client
     with tempfile.TemporaryDirectory() as folder, _current(run.tracking):
         path = Path(folder) / ARTIFACT
-        inference.save_scorer(path, parts, head)
-        with mlflow.start_run(run_id=run.run_id):
+        save_scorer(path, parts, head)
+        code = copied_code(Path(folder))
+        with importable(Path(folder)), mlflow.start_run(run_id=run.run_id):
             info = mlflow.pyfunc.log_model(
                 name=name,
-                python_model=str(Path(inference.__file__)),
+                python_model=str(code.entry),
+                code_paths=[str(code.package)],
                 artifacts={ARTIFACT: str(path)},
                 signature=signature(parts, head),
                 input_example=(example, {"scoring_context": ""}),
                 pip_requirements=requirements(),
             )
+        copy = Path(folder) / "logged"
+        copy.mkdir()
+        mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(copy))
+        digest, sealed = seal(copy)
+        for file in sealed:
+            client.log_model_artifact(info.model_id, str(file))
         boundary("model logged")
         client.update_run(run.run_id, status="RUNNING")  # leaving the block above ended it
         _ensure_registered(client, name)
@@ -175,19 +156,14 @@ def log_version(
             name,
             source=info.model_uri,
             run_id=run.run_id,
-            tags={key: str(value) for key, value in tags.items()},
+            tags={**{key: str(value) for key, value in tags.items()}, MANIFEST_TAG: digest},
             description=description,
             model_id=info.model_id,
         )
     return _version(made)
 
 
-def requirements() -> list[str]:
-    """The four packages that a registered model needs, pinned to those of the training."""
-    return [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
-
-
-def signature(parts: Mapping[str, inference.Part], head: Mapping[str, Any]) -> ModelSignature:
+def signature(parts: Mapping[str, Part], head: Mapping[str, Any]) -> ModelSignature:
     """Inputs, outputs and the parameter ``scoring_context``; pass-through columns are optional."""
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, "customer_id"),
@@ -198,24 +174,11 @@ def signature(parts: Mapping[str, inference.Part], head: Mapping[str, Any]) -> M
         ColSpec(_TYPES[column["dtype"]], column["name"], required=False)
         for column in head["pass_through"]
     ]
-    names = inference.scored_names(parts, head)
+    names = scored_names(parts, head)
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(_TYPES[dtype], name) for name, dtype in names.items()
     ]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs), params=PARAMS)
-
-
-def synthetic_example(head: Mapping[str, Any]) -> pd.DataFrame:
-    """Two invented rows in the shape of the input: no customer's data goes into an artifact."""
-    names = [feature["name"] for feature in head["features"]]
-    values = np.tile([[1.0], [2.0]], (1, len(names)))
-    frame = pd.DataFrame(values, columns=names)
-    for name in names:
-        if name.removeprefix(inference.LATE).startswith("stage__") and name.endswith("code"):
-            frame[name] = 0.0  # the first stage of any taxonomy
-    keys = pd.DataFrame({"customer_id": ["example-1", "example-2"]})
-    keys["snapshot_at"] = pd.Series(["2020-01-01"] * 2).astype("datetime64[s]")
-    return pd.concat([keys, frame], axis=1)
 
 
 def versions(tracking: Tracking, name: str) -> list[Version]:
@@ -332,21 +295,36 @@ def load(tracking: Tracking, name: str = SCORER, *, version: int | None = None) 
             mend="train and promote first: stagecast train, stagecast promote",
         )
     row = wanted[0]
+    if MANIFEST_TAG not in row.tags:
+        raise UserError(
+            f"{name} version {row.version}",
+            found="artifacts of an earlier version of stagecast, without check sums",
+            expected="artifacts that this version has logged",
+            mend="train again: stagecast train, stagecast promote",
+        )
     try:
         with _current(tracking):
             return load_folder(artifacts(tracking, name, row.version), row)
     except (MlflowException, OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{name} version {row.version}",
-            found=f"artifacts that do not load: {str(error).splitlines()[0]}",
+            found=f"artifacts that do not load: {hidden((str(error).splitlines() or [''])[0])}",
             expected="complete artifacts as they were logged",
             mend="roll back to the version before (stagecast rollback), or train again",
         ) from error
 
 
 def load_folder(folder: Path, version: Version) -> Loaded:
-    """Load a version from a copy of its artifacts, where no registry can be reached."""
-    return Loaded(mlflow.pyfunc.load_model(str(folder)), version, folder)
+    """Load a version from a copy of its artifacts, where no registry can be reached.
+
+    Raises
+    ------
+    DamagedArtifact
+        Before anything of it is parsed or run.
+    """
+    check_seal(folder, version.tags.get(MANIFEST_TAG))
+    with importable():
+        return Loaded(mlflow.pyfunc.load_model(str(folder)), version, folder)
 
 
 def artifacts(tracking: Tracking, name: str, version: int) -> Path:

@@ -10,10 +10,9 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import mlflow
 import pandas as pd
@@ -22,7 +21,11 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from features.config.database_url import without_login
+from features.config.secret_values import hidden
 from features.errors import UserError
+from features.storage.csv_files import csv_content
+from models.registry.tracking_server import check_tracking_server
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -77,7 +80,7 @@ class Run:
 
     def table(self, frame: pd.DataFrame, name: str) -> None:
         """Store aggregated numbers as ``tables/NAME.csv``; never rows of customers."""
-        self.text(frame.to_csv(index=False), f"tables/{name}.csv")
+        self.text(csv_content(frame).content.decode(), f"tables/{name}.csv")
 
     def text(self, text: str, path: str) -> None:
         """Store a text under `path` among the run's artifacts."""
@@ -99,12 +102,13 @@ class Tracking:
     Attributes
     ----------
     uri
-        Tracking URI; the registry's too, unless ``MLFLOW_REGISTRY_URI`` names another.
+        Tracking URI; the registry's too, unless ``MLFLOW_REGISTRY_URI`` names another. That of a
+        database may hold a password, and is never told.
     experiment_id
         The experiment that new runs belong to.
     """
 
-    uri: str
+    uri: str = field(repr=False)
     experiment_id: str
 
     @property
@@ -135,9 +139,7 @@ class Tracking:
         """Address of a run's page, and what must be started for it to answer (or nothing)."""
         path = f"#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith(("http:", "https:")):
-            parts = urlsplit(self.uri)  # a user and password stay out of it
-            host = parts.netloc.rpartition("@")[2]
-            return f"{parts.scheme}://{host}{parts.path.rstrip('/')}/{path}", ""
+            return f"{without_login(self.uri).rstrip('/')}/{path}", ""
         start = "mlflow ui --backend-store-uri"
         shown = self.uri if self.uri.startswith("sqlite:") else "the tracking database"
         return f"http://127.0.0.1:5000/{path}", f"Start `{start} {shown}` first."
@@ -178,9 +180,10 @@ def start(output: Path, *, experiment: str = "stagecast") -> Tracking:
         Where the store cannot be opened.
     """
     output = output.resolve()
-    output.mkdir(parents=True, exist_ok=True)
+    check_tracking_server()
     uri = tracking_uri(output)
     try:
+        output.mkdir(parents=True, exist_ok=True)
         # Several processes that create one database at once corrupt it for good.
         with _created_once(output):
             client = mlflow.MlflowClient(tracking_uri=uri)
@@ -192,7 +195,8 @@ def start(output: Path, *, experiment: str = "stagecast") -> Tracking:
     except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
         raise UserError(
             "MLflow tracking store",
-            found=f"{uri}, which does not open: {str(error).splitlines()[0]}",
+            found=f"{without_login(uri)}, which does not open: "
+            f"{hidden((str(error).splitlines() or [''])[0])}",
             expected="a reachable server, or a database that MLflow can read and write",
             mend=f"check MLFLOW_TRACKING_URI, or unset it to use {output / DATABASE}",
         ) from error
@@ -215,6 +219,9 @@ def _is_finite(value: float | None) -> bool:
 @contextmanager
 def _created_once(output: Path) -> Iterator[None]:
     """Let one process at a time create or migrate the database."""
+    if (output / DATABASE).is_file() and not os.access(output, os.W_OK):
+        yield  # a folder that is read only: nobody creates or migrates anything there
+        return
     with (output / ".mlflow.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield  # the lock goes with the file

@@ -1,1 +1,4 @@
-"""Predictions of everybody: in batches, by blocks, on Spark, of past dates, of single customers."""
+"""Predictions of the champion: batches, blocks, Spark, past dates, single customers.
+
+Begin with `score.py`. May import `registry` and what comes before it.
+"""

@@ -18,9 +18,10 @@ import pandas as pd
 
 from features import processes
 from features.progress import Told, unheard
-from models import inference
 from models.registry import registry
-from models.registry.registry import Loaded, Version
+from models.registry.registry import Loaded
+from models.registry.version import Version
+from models.scorer.scoring_context import add_sums, scorer_context, scorer_sums
 
 BATCH = 50_000  # customers predicted at once: bounds memory, changes no score
 # Customers from which on worker processes gain more than they take to start.
@@ -68,8 +69,8 @@ def context_of(loaded: Loaded, sums: list[dict[str, float]]) -> dict[str, Any]:
     """Scoring context from the sums of all batches, added in their order."""
     total: dict[str, float] = {}
     for each in sums:
-        total = inference.add_sums(total, each)
-    return inference.scorer_context(loaded.scorer.parts, total)
+        total = add_sums(total, each)
+    return scorer_context(loaded.scorer.parts, total)
 
 
 def pieces(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -80,7 +81,7 @@ def pieces(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def population_sums(loaded: Loaded, batch: pd.DataFrame) -> dict[str, float]:
     """What a batch adds to the sums that the scoring context is made from."""
-    return inference.scorer_sums(loaded.scorer.parts, batch)
+    return scorer_sums(loaded.scorer.parts, batch)
 
 
 def _rows(loaded: Loaded, batch: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:

@@ -22,8 +22,8 @@ from features.table.families.feature import View
 from features.table.feature_store import read_features
 from features.table.population_statistics import Everybody, sums
 from features.table.snapshot_builder import Builder
-from models import inference
 from models.registry.registry import Loaded
+from models.scorer.scoring_context import add_sums
 from models.serving.batches import context_of, loaded_once, pieces, population_sums
 from models.serving.score import Finish, late_days_of, scoring_frame, with_late
 
@@ -121,7 +121,7 @@ def _built(
         frame.to_parquet(file, index=False, compression="lz4")
     counted: dict[str, float] = {}
     for batch in pieces(with_late(_Block(builder, frames), frames[0], at, late)):
-        counted = inference.add_sums(counted, population_sums(loaded_once(*scorer), batch))
+        counted = add_sums(counted, population_sums(loaded_once(*scorer), batch))
     known = builder.history.known_before(at)
     return sums(View(known, at, builder.spec.minor_units)), counted
 

@@ -14,7 +14,8 @@ from features.lifecycle.crm_stage_history import UNSTAGED
 from features.table.customer_profile import snapshot_stamp
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import predict_part
-from models.training import fit, training_set
+from models.fitting.training_set import training_set
+from models.tasks.training import fit
 
 Array = np.ndarray[Any, Any]
 

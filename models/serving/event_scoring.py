@@ -23,7 +23,7 @@ from models.serving.score import Unstored, late_days_of, scoring_frame
 
 # Keys that a scoring run stores with its scoring context, for who is scored alone later.
 EVERYBODY, DEFINITION = "everybody", "definition"
-FILE = "events.csv"
+FILE = "events.parquet"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import inference
-from models.inference import Array, Part
+from models.scorer.part import Array, Part
+from models.scorer.transition import predict_transition
 
 BATCH = 50_000  # customers at once: bounds memory
 
@@ -50,7 +50,7 @@ def expected_moves(
     length, most = float(part.parameters["period_days"]), int(part.parameters["periods"])
     period = int(np.clip(round(within_days / length), 1, most))
     rows = [
-        inference.predict_transition(part, frame.iloc[start : start + BATCH], context)["cif"][
+        predict_transition(part, frame.iloc[start : start + BATCH], context)["cif"][
             :, :, period - 1
         ]
         for start in range(0, len(frame), BATCH)

@@ -19,9 +19,10 @@ from features.progress import Told, unheard
 from features.table.families import catalogue
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import Builder
-from models import inference
-from models.inference import Part
 from models.registry.registry import Loaded
+from models.scorer.derived_features import model_columns
+from models.scorer.part import Part
+from models.scorer.scoring_context import LATE, scorer_context, scorer_sums
 from models.serving.batches import context_of, pieces, population_sums, predicted
 
 _DTYPES = {"O": "string", "U": "string", "f": "double", "b": "bool", "M": "date"}
@@ -53,7 +54,7 @@ def scorer_head(
     late_days = late_days_of(parts)
     features = with_late(archive, archive.features(origin), origin, late_days)
     nulls = {feature.name: feature.null for feature in catalogue(builder.spec)}
-    columns = inference.model_columns(features)
+    columns = model_columns(features)
     profile = builder.profile(origin)
     return {
         "dataset": builder.config.name,
@@ -63,7 +64,7 @@ def scorer_head(
             {
                 "name": name,
                 "dtype": "double",
-                "null": nulls.get(name.removeprefix(inference.LATE), ""),
+                "null": nulls.get(name.removeprefix(LATE), ""),
             }
             for name in columns
         ],
@@ -72,7 +73,7 @@ def scorer_head(
             for name in profile.columns
             if name not in KEY
         ],
-        "training_context": inference.scorer_context(parts, inference.scorer_sums(parts, features)),
+        "training_context": scorer_context(parts, scorer_sums(parts, features)),
         "trained_at": str(day_date(origin)),
         "part_versions": dict(versions),
         "late_days": late_days,
@@ -118,7 +119,7 @@ def with_late(archive: Features, features: pd.DataFrame, at: int, late_days: int
     if late_days == 0:
         return features
     late = archive.delayed(at, late_days)  # of the same customers, in the same order
-    own = late[inference.model_columns(late)].add_prefix(inference.LATE)
+    own = late[model_columns(late)].add_prefix(LATE)
     return pd.concat([features, own], axis=1)
 
 

@@ -22,9 +22,11 @@ from features.spark.spark import Batches, collected, shipped, user_errors, write
 from features.spark.spark_build import SparkArchive
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
-from models import inference
 from models.registry import registry
-from models.registry.registry import Loaded, Version
+from models.registry.registry import Loaded
+from models.registry.version import Version
+from models.scorer.scored_row import scored_names
+from models.scorer.scoring_context import add_sums, scorer_context, scorer_sums
 from models.serving.score import Before, Stamp, Unstored, late_days_of, scoring_frame, stamped
 
 STAGE_BEFORE = "stage_before"
@@ -89,8 +91,8 @@ def score_on_spark(
         with user_errors():
             summed = cluster.mapped(frame, _sums(name, loaded.version), SUMS)
             parts = [json.loads(row["sums"]) for row in collected(summed)]
-            sums: Mapping[str, float] = functools.reduce(inference.add_sums, parts, {})
-            context = inference.scorer_context(scorer.parts, sums)
+            sums: Mapping[str, float] = functools.reduce(add_sums, parts, {})
+            context = scorer_context(scorer.parts, sums)
             rows = frame if before is None else _with_stage_before(archive, frame, before)
             published = None if before is None else before.snapshot_at
             predicted = _predicted(name, loaded.version, context, stamp, published)
@@ -128,7 +130,7 @@ def _sums(name: str, version: Version) -> Callable[[Batches], Iterator[pa.Table]
         sums: Mapping[str, float] = {}
         for frame in _frames(batches):
             parts = _loaded(name, number).scorer.parts
-            sums = inference.add_sums(sums, inference.scorer_sums(parts, frame))
+            sums = add_sums(sums, scorer_sums(parts, frame))
         yield pa.table({"sums": [json.dumps(sums)]})
 
     return summed
@@ -177,5 +179,5 @@ def _inputs_schema(head: Mapping[str, Any]) -> pa.Schema:
 
 
 def _scores_schema(scorer: Any) -> pa.Schema:
-    names = {**inference.scored_names(scorer.parts, scorer.head), **_STAMPED}
+    names = {**scored_names(scorer.parts, scorer.head), **_STAMPED}
     return pa.schema([(name, TYPES[dtype]) for name, dtype in names.items()])

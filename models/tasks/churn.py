@@ -9,7 +9,6 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.evaluation import metrics
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     fit_logistic,
@@ -24,23 +23,14 @@ from models.fitting.btyd_blend import mixed_with_btyd
 from models.fitting.calibration import fit_calibration
 from models.fitting.cold_start import fit_back_off
 from models.fitting.multiclass_trees import steady_columns
-from models.inference import (
-    Array,
-    Part,
-    calibrated,
-    churn_btyd_logit,
-    churn_group,
-    churn_lift,
-    derive_each,
-    linear,
-    matrix,
-    sigmoid,
-)
+from models.fitting.rfm import RFM, RFM_STRENGTH, TARGET
+from models.metrics import metrics
+from models.scorer.churn import calibrated, churn_btyd_logit, churn_group, churn_lift
+from models.scorer.derived_features import derive_each
+from models.scorer.linear_model import linear, matrix, sigmoid
+from models.scorer.part import Array, Part
 
-TARGET = "no_purchase"
 MIN_CLASS_FOR_TREES = 60  # customers of the rarer class below which only the linear half is fitted
-RFM = ["purchase__recency_days", "purchase__count_all", "purchase__sum_all"]
-RFM_STRENGTH = 1.0  # C: three columns need no shrinking
 # Share of a plain RFM regression where the training snapshots span less than so many horizons:
 # their labels are nearly the same then, and windows that outgrow the history tell the calendar.
 SHORT_SPANS = ((1.0, 2 / 3), (2.0, 1 / 4))
@@ -156,7 +146,7 @@ def fit_churn(
 
     Returns
     -------
-    `Part` named ``churn`` for `inference.predict_churn`; ``parameters["validation"]`` holds
+    `Part` named ``churn`` for `predict_churn`; ``parameters["validation"]`` holds
     the figures at the validation snapshot.
 
     Raises

@@ -5,7 +5,7 @@ level (the total) is what buy-till-you-die models expect, corrected only where h
 enough. A guard serves BTYD where the hybrid does not beat it, and a split-conformal interval comes
 from the validation residuals of the model before it was refitted.
 
-Fitting only; prediction is `models.inference.predict_clv`.
+Fitting only; prediction is `models.scorer.clv.predict_clv`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from features.errors import UserError
-from models import inference
 from models.fitting.clv_distribution import (
     BTYD_COLUMNS,
     POWER,
@@ -31,7 +30,9 @@ from models.fitting.clv_distribution import (
     tail_of,
     with_btyd,
 )
-from models.inference import Array, Part
+from models.scorer.clv import clv_context, clv_group, clv_sums, clv_width, predict_clv
+from models.scorer.derived_features import model_columns
+from models.scorer.part import Array, Part
 from models.tasks.lead import fit_leads, plain_leads
 
 MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
@@ -70,7 +71,7 @@ def fit_clv(
         with ``spend`` (money in [t, t+h), at least 0), ``orders`` and ``label_end_at``.
     contexts
         Scoring context of every snapshot in `frame`; not used by this recipe, whose context is
-        made by `inference.clv_sums` and `inference.clv_context`.
+        made by `clv_sums` and `clv_context`.
     at_origin
         Feature frame of one snapshot, the training date, without labels.
     validation_at
@@ -104,7 +105,7 @@ def fit_clv(
         )
     shared = {
         "horizon_days": int(horizon_days),
-        "columns": [*inference.model_columns(frame), *BTYD_COLUMNS],
+        "columns": [*model_columns(frame), *BTYD_COLUMNS],
         "orders_per_day": _orders_per_day(at_origin),
         "first_purchase": plain_leads(frame[frame["snapshot_at"] < validation.at], at_origin),
         "interval": {},
@@ -148,8 +149,8 @@ def fit_clv(
 
 def predict(part: Part, frame: pd.DataFrame) -> dict[str, Array]:
     """Both passes on one whole snapshot: the context from the frame, then `predict_clv`."""
-    context = inference.clv_context(part, inference.clv_sums(part, frame))
-    return inference.predict_clv(part, frame, context)
+    context = clv_context(part, clv_sums(part, frame))
+    return predict_clv(part, frame, context)
 
 
 # ----------------------------------------------------------------------------------------- guard
@@ -287,11 +288,11 @@ def _interval(part: Part, matured: pd.DataFrame) -> dict[str, list[float]]:
     A group of its own covers the active and the quiet alike; one quantile for all covers the quiet,
     who mostly spend nothing, at the cost of the active.
     """
-    context = inference.clv_context(part, inference.clv_sums(part, matured))
-    p = inference.predict_clv(part, matured, context)["clv"]
+    context = clv_context(part, clv_sums(part, matured))
+    p = predict_clv(part, matured, context)["clv"]
     y = matured["spend"].to_numpy(dtype=np.float64)
-    width = np.maximum(inference.clv_width(p, context["clv_mean"]), 1e-9)
-    group = inference.clv_group(matured, float(part.parameters["horizon_days"]))
+    width = np.maximum(clv_width(p, context["clv_mean"]), 1e-9)
+    group = clv_group(matured, float(part.parameters["horizon_days"]))
     result = {}
     for name in ("active", "quiet", "never"):
         mine = group == name

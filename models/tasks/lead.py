@@ -1,7 +1,7 @@
 """Leads: P(first purchase within the horizon) of those who never bought, and their score.
 
 It lives in the CLV part, since a lead's value is this chance times what new buyers spend. Fitting
-only; prediction is `models.inference.predict_clv`.
+only; prediction is `models.scorer.clv.predict_clv`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.evaluation import metrics
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     fit_logistic,
@@ -23,7 +22,10 @@ from models.fitting.binary_ensemble import (
     varying_columns,
 )
 from models.fitting.cold_start import fit_back_off
-from models.inference import Array, Part, clv_first_purchase, sigmoid
+from models.metrics import metrics
+from models.scorer.clv import clv_first_purchase
+from models.scorer.linear_model import sigmoid
+from models.scorer.part import Array, Part
 
 MIN_FIRST = 30  # leads who bought within a horizon, and who did not, to learn who does
 MIN_FOR_TREES = 100  # of the rarer, as customers, for trees beside the regression

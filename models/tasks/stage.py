@@ -2,7 +2,7 @@
 
 LightGBM multiclass on the features and the rule stage; a frequency table stands in where there is
 too little to learn from, and where it wins on the validation snapshot. Fitting only; prediction is
-`models.inference.predict_stage`.
+`models.scorer.stage.predict_stage`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import inference
 from models.baselines.stage_baselines import fit_frequency_table
-from models.evaluation import metrics
 from models.fitting.multiclass_trees import (
     MIN_CLASS,
     MIN_CUSTOMERS,
@@ -28,7 +26,10 @@ from models.fitting.multiclass_trees import (
     strong_columns,
     thinned,
 )
-from models.inference import Part
+from models.metrics import metrics
+from models.scorer.linear_model import matrix
+from models.scorer.part import Part
+from models.scorer.stage import predict_stage
 
 Array = np.ndarray[Any, Any]
 MULTIPLIERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
@@ -62,7 +63,7 @@ def fit_stage(
     seed, threads
         Seed of LightGBM and its threads.
     settings
-        LightGBM settings in place of the recipe's own (see `models.fitting.tuning`).
+        LightGBM settings in place of the recipe's own (see `models.tasks.tuning`).
 
     Returns
     -------
@@ -81,7 +82,7 @@ def fit_stage(
     trees, classes = None, frequent(y[rows.fit], len(stages))
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
         columns = strong_columns(inputs, columns, [(y, rows.fit)], seed=seed, threads=threads)
-        x = inference.matrix(inputs, columns)
+        x = matrix(inputs, columns)
         found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
         trees = fit_trees(x, y, rows, **found, trees=settings)
     table = fit_frequency_table(frame, len(stages))
@@ -147,7 +148,7 @@ def _at_validation(
 ) -> Array:
     checked = inputs.iloc[rows.validation]
     context = contexts[pd.Timestamp(checked["snapshot_at"].iloc[0])] if len(checked) else {}
-    return np.asarray(inference.predict_stage(gated, checked, context)["probabilities"])
+    return np.asarray(predict_stage(gated, checked, context)["probabilities"])
 
 
 def _validation_losses(

@@ -2,7 +2,7 @@
 
 Every fold of the customers is predicted by a fit that has seen the others only, also when
 scoring: whose record is wrong shows, instead of being learned by heart. Fitting only; prediction
-is `models.inference.predict_stage`.
+is `models.scorer.stage.predict_stage`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models import inference
 from models.baselines.stage_baselines import fit_frequency_table
-from models.evaluation import metrics
 from models.fitting.multiclass_trees import (
     MIN_CLASS,
     MIN_CUSTOMERS,
@@ -26,7 +24,10 @@ from models.fitting.multiclass_trees import (
     strong_columns,
     thinned,
 )
-from models.inference import Part
+from models.metrics import metrics
+from models.scorer.linear_model import matrix
+from models.scorer.part import Part
+from models.scorer.stage import customer_folds, predict_stage
 from models.tasks.stage import label_codes, tuned
 
 Array = np.ndarray[Any, Any]
@@ -60,7 +61,7 @@ def fit_recorded_stage(
     seed, threads
         Seed of the folds and of LightGBM, and its threads.
     settings
-        LightGBM settings in place of the recipe's own (see `models.fitting.tuning`).
+        LightGBM settings in place of the recipe's own (see `models.tasks.tuning`).
 
     Returns
     -------
@@ -78,7 +79,7 @@ def fit_recorded_stage(
     frame = thinned(frame)
     y = label_codes(frame["truth_code"], len(stages))
     inputs, columns = derived_inputs(frame, contexts)
-    fold = inference.customer_folds(frame["customer_id"], FOLDS, seed)
+    fold = customer_folds(frame["customer_id"], FOLDS, seed)
     splits = [_split(fold, number) for number in range(FOLDS)]
     classes = _learnable(y, splits, len(stages))
     trees: list[Trees | None] = [None] * FOLDS
@@ -86,7 +87,7 @@ def fit_recorded_stage(
         # One list for all folds: every label has had a small say in which columns are read.
         told = [(y, rows.fit) for rows in splits]
         columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
-        x = inference.matrix(inputs, columns)
+        x = matrix(inputs, columns)
         found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
         trees = [fit_trees(x, y, rows, **found, trees=settings) for rows in splits]
     fitted = [each for each in trees if each is not None]
@@ -140,7 +141,7 @@ def _guarded(
     losses, probabilities = {}, {}
     for kind in dict.fromkeys(("table", part.parameters["kind"])):
         tried = Part(part.name, {**part.parameters, "kind": kind}, part.boosters)
-        p = np.asarray(inference.predict_stage(tried, checked, context)["probabilities"])
+        p = np.asarray(predict_stage(tried, checked, context)["probabilities"])
         losses[kind], probabilities[kind] = metrics.multiclass_log_loss(y[last], p), p
     kind = min(losses, key=lambda name: losses[name])
     report = {

@@ -4,7 +4,7 @@ Two steps. A LightGBM multiclass on the destination, "no change" competing; then
 on movers, with the destination as a feature. The features hold what the rules' own clocks say
 (silent destination and period), which is exact for many movers. The timer table stands in where
 there is too little to learn from, and where it wins on the validation snapshot. Fitting only;
-prediction is `models.inference.predict_transition`.
+prediction is `models.scorer.transition.predict_transition`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models import inference
 from models.baselines.transition_baselines import cells, fit_timer_table
-from models.evaluation import metrics
 from models.fitting.multiclass_trees import (
     MIN_CUSTOMERS,
     Rows,
@@ -31,7 +29,10 @@ from models.fitting.multiclass_trees import (
     strong_columns,
     thinned,
 )
-from models.inference import Part
+from models.metrics import metrics
+from models.scorer.linear_model import matrix
+from models.scorer.part import Part
+from models.scorer.transition import predict_transition
 
 Array = np.ndarray[Any, Any]
 HALF = 0.5  # share of the trees where they and the table are better together at validation
@@ -74,7 +75,7 @@ def fit_transition(
         Seed of LightGBM and its threads.
     settings
         LightGBM settings of the destination step in place of the recipe's own (see
-        `models.fitting.tuning`).
+        `models.tasks.tuning`).
     fits
         Final fits that differ in their seed and whose mean is served, where rows are few.
 
@@ -101,7 +102,7 @@ def fit_transition(
         movers = _movers(rows, moved)
         told = [(destination, rows.fit), (cell % periods, movers.fit)]
         columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
-        x = inference.matrix(inputs, columns)
+        x = matrix(inputs, columns)
         found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
         # Unlike the timing, which rule clocks mostly tell, this runs on into single customers.
         share = customer_share(frame["customer_id"])
@@ -160,7 +161,7 @@ def _guarded(
         own["destination_weight"] = share
         context = contexts[pd.Timestamp(checked["snapshot_at"].iloc[0])]
         part = Part("transition", own, boosters)
-        return inference.predict_transition(part, checked, context)
+        return predict_transition(part, checked, context)
 
     kind, weight, share, figures = "table", 0.0, 1.0, {}
     if len(checked):

@@ -10,9 +10,10 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.evaluation.uplift_curves import ranking_quality, weighted_effect
+from models.fitting.uplift_curves import ranking_quality, weighted_effect
 from models.fitting.uplift_learner import Experiment, fit, out_of_fold
-from models.inference import Array, Part, model_columns
+from models.scorer.derived_features import model_columns
+from models.scorer.part import Array, Part
 
 # Fewer people teach nothing about effects, which are small beside the chance in single responses.
 FEWEST_AN_ARM = 500

@@ -20,7 +20,7 @@ from campaigns.export_schema import TargetMap
 from features.config.config import Config
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.experiments import ExperimentFile
-from flows.cli import app
+from flows.commands.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from features.contracts import SCORED_ROW
-from flows.cli import app
+from flows.commands.cli import app
 from tests.architecture.test_docs import ALL_KEYS
 
 GLOSSARY = (Path(__file__).parents[2] / "GLOSSARY.md").read_text(encoding="utf-8").casefold()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.contracts import SCORED_ROW
-from models.inference import SCORED_COLUMNS
+from models.scorer.scored_row import SCORED_COLUMNS
 from scripts.card_pages import quality
 from scripts.pages import PAGES
 

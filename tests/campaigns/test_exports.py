@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from campaigns.audience_files import (
     AUDIENCE_SCHEMA,
@@ -17,7 +14,6 @@ from campaigns.audience_files import (
     MANIFEST_FILE,
     ExportRun,
     audience_table,
-    safe_cell,
     write_audiences,
 )
 from features.storage.runs import RunRecord, run_folder, write_parquet
@@ -75,37 +71,6 @@ def test_consent_managed_elsewhere_is_repeated(tmp_path: Path) -> None:
     *_, manifest = write_audiences(made, tmp_path, run=RUN)
     said = json.loads(manifest.read_text(encoding="utf-8"))
     assert (said["consent_basis"], said["plan_only"]) == ("managed_elsewhere", False)
-
-
-@pytest.mark.parametrize(
-    ("text", "safe"),
-    [
-        ("=1+1", "'=1+1"),
-        ("@SUM(A1)", "'@SUM(A1)"),
-        ("-2+3+cmd|' /C calc'!A0", "'-2+3+cmd|' /C calc'!A0"),
-        ("+49 30 1", "'+49 30 1"),
-        ("\t=1", "'\t=1"),
-        ("  =1", "'  =1"),
-        ("\uff1d1", "'\uff1d1"),
-        ("\rx", "'\rx"),
-        ("-5", "-5"),
-        ("+5.25", "+5.25"),
-        ("c-1", "c-1"),
-        ("", ""),
-    ],
-)
-def test_cells_that_look_like_formulas_are_made_text(text: str, safe: str) -> None:
-    assert safe_cell(text) == safe
-
-
-@given(st.text(max_size=12))
-def test_no_cell_starts_a_formula(text: str) -> None:
-    cell = safe_cell(text)
-    assert cell.removeprefix("'") == text.removeprefix("'")
-    start = cell.lstrip()[:1]
-    assert start not in {"=", "@"}
-    if start in {"+", "-"}:
-        assert float(cell)
 
 
 def test_hostile_ids_survive_the_round_trip_as_text(tmp_path: Path) -> None:

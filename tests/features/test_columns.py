@@ -72,7 +72,7 @@ def test_the_family_of_the_page_works(shop: Builder, monkeypatch: pytest.MonkeyP
 def test_the_command_writes_it_as_json(tmp_path: Path) -> None:
     config = write_shop(tmp_path, customers=30)
     file = tmp_path / "catalogue.json"
-    command = [sys.executable, "-m", "flows.cli", "catalog", "--config", str(config)]
+    command = [sys.executable, "-m", "flows.commands.cli", "catalog", "--config", str(config)]
     done = subprocess.run(
         [*command, "--json", str(file)], capture_output=True, text=True, check=True
     )

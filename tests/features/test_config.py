@@ -112,9 +112,16 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
         "northwind",
     ),
     "table of a url": (
-        lambda c: c["sources"][0].update(events={"url": "postgres://me:secret@host/db"}),
+        lambda c: c["sources"][0].update(events={"url": "postgres://me:${PW}@host/db"}),
         "sources.0.events.table",
         "nothing",
+    ),
+    "password in a url": (
+        lambda c: c["sources"][0].update(
+            events={"url": "postgres://me:hunter2@host/db", "table": "t"}
+        ),
+        "sources.0.events.url",
+        "password",
     ),
     "no sources": (lambda c: c.update(sources=[]), "sources", "at least 1"),
     "unknown role": (lambda c: c.update(roles={"buy": ["order"]}), "roles", "unknown role 'buy'"),
@@ -147,7 +154,7 @@ def test_a_bad_config_names_the_key_and_what_was_found(case: str, tmp_path: Path
     error = refusal(content, tmp_path)
     assert error.where.removeprefix(f"{tmp_path / 'shop.yaml'}: ").startswith(key)
     assert said in str(error)
-    assert "secret" not in str(error)
+    assert "hunter2" not in str(error)
 
 
 @pytest.mark.parametrize(
@@ -352,3 +359,58 @@ def test_late_data_need_the_truth_and_the_days_together(tmp_path: Path) -> None:
         load(path, ("stage.truth=late",))
     with pytest.raises(UserError, match="only that truth has late days"):
         load(path, ("stage.late_days=7",))
+
+
+HUGE = ["9" * 5000, "-" + "9" * 4000, "9" * 400 + ".5", "0x" + "f" * 5000]
+
+
+@pytest.mark.parametrize("number", HUGE)
+def test_numbers_of_too_many_digits_are_refused(number: str, tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(yaml.safe_dump(small()) + f"seed: {number}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="digits"):
+        load(path)
+    path.write_text(yaml.safe_dump(small()), encoding="utf-8")
+    with pytest.raises(UserError, match="digits"):
+        load(path, (f"seed={number}",))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "seed=" + "[" * 3000 + "]" * 3000,
+        "seed=" + "{a: " * 3000 + "1" + "}" * 3000,
+        "seed=" + "[" * 3000,
+        "a." * 3000 + "b=1",
+    ],
+)
+def test_settings_nested_too_deep_are_refused_in_short(setting: str, tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    path.write_text(yaml.safe_dump(small()), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load(path, (setting,))
+    assert len(str(caught.value)) < 1000
+
+
+def test_all_wrong_keys_are_told_at_once(tmp_path: Path) -> None:
+    content = {**small(), "colour": "red", "timezone": "Mars", "seed": "many", "threads": 0}
+    content["sources"][0]["columns"]["value_times"] = 3
+    error = problems_of(content, tmp_path)
+    told = str(error)
+    assert len(error.problems) == 5
+    for key in ("colour", "timezone", "seed", "threads", "sources.0.columns.value_times"):
+        assert f": {key}: " in told
+
+
+def test_keys_that_disagree_are_told_at_once(tmp_path: Path) -> None:
+    content = {**small(), "sensitive": ["height"], "lead": {"points": {"dance": 3}},
+               "consent": "recorded"}  # fmt: skip
+    assert len(problems_of(content, tmp_path).problems) == 3
+
+
+def problems_of(content: Any, folder: Path) -> UserError:
+    path = folder / "shop.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load(path)
+    return caught.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,17 @@ def test_the_last_change_before_the_date_holds(tmp_path: Path) -> None:
             },
         },
     )
+    # On one day both ways: the refusal holds. What is granted on the date itself comes too late;
+    # what is withdrawn then, and until the export is written, counts.
     found = customer_facts(config, AT).consent
     assert found is not None
-    # On one day both ways: the refusal holds. What happens on the date itself is not yet known.
-    assert found["email"].to_dict() == {"a": False, "b": True, "d": False, "e": False}
+    assert found["email"].to_dict() == {"a": False, "b": False, "d": False, "e": False}
     assert found["sms"].to_dict() == {"a": False, "b": False, "d": True, "e": False}
+    written = dt.datetime(2020, 5, 30, tzinfo=dt.UTC)
+    before = customer_facts(config, AT, written_at=written).consent
+    assert before is not None
+    # A day ahead of the clock still counts: b's withdrawal of two days later does not.
+    assert before["email"].to_dict() == {"a": False, "b": True, "d": False, "e": False}
 
 
 def test_contacts_marks_and_lists(tmp_path: Path) -> None:
@@ -107,7 +114,12 @@ def test_contacts_marks_and_lists(tmp_path: Path) -> None:
     # A consent younger than the date says nothing of the date.
     assert found.consent["email"].to_dict() == {"7": True, "8": False, "9": False}
     told = found.suppressed.fillna("").sort_values(["customer_id", "reason"]).to_numpy().tolist()
-    assert told == [["7", "email", "bounce"], ["8", "", "legal"], ["8", "", "staff"]]
+    assert told == [
+        ["7", "email", "bounce"], ["8", "", "legal"], ["8", "", "staff"], ["9", "", "stop"],
+    ]  # fmt: skip
+    assert {name: list(found.refused.index[found.refused[name]]) for name in found.refused} == {
+        "email": ["9"]
+    }
 
 
 def test_products_know_no_later_restock(tmp_path: Path) -> None:
@@ -159,3 +171,51 @@ def test_wrong_tables_are_told(tmp_path: Path, rows: str, parts: list[str]) -> N
 def test_recorded_consent_needs_a_record(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="consents"):
         loaded(tmp_path, consent="recorded")
+
+
+def with_consents(folder: Path, cells: list[str], **keys: Any) -> Config:
+    rows = "".join(f"c{n},{word}\n" for n, word in enumerate(cells))
+    (folder / "customers.csv").write_text("id,ok\n" + rows, encoding="utf-8")
+    columns = {"customer_id": "id", "consent": {"email": "ok"}}
+    return loaded(folder, customers={"table": "customers.csv", "columns": columns, **keys})
+
+
+def test_declared_words_come_before_the_usual_ones(tmp_path: Path) -> None:
+    words = {"Ja": True, "nein ": False, 1: False, "0": "yes", False: True}
+    config = with_consents(tmp_path, ["ja", " JA", "nein", "1", "0", "off", "yes", ""], words=words)
+    consent = customer_facts(config, AT).consent
+    assert consent is not None
+    assert consent["email"].tolist() == [True, True, False, False, True, True, True, False]
+
+
+def test_the_line_in_the_message_mends_the_config(tmp_path: Path) -> None:
+    met = ["oui", "non", "on", "hm: well", "ture", "'so"]
+    with pytest.raises(UserError) as caught:
+        customer_facts(with_consents(tmp_path, met), AT)
+    line = re.search(r"`customers: (\{words: \{.*\}\})`", caught.value.mend)
+    assert line is not None
+    words = yaml.safe_load(line[1])["words"]
+    consent = customer_facts(with_consents(tmp_path, met, words=words), AT).consent
+    assert consent is not None
+    assert consent["email"].tolist() == [True, False, True, False, True, False]
+    assert "'ture' is close to 'true'" in caught.value.mend
+
+
+@pytest.mark.parametrize("cell", ["anna@example.com", "0171 5552671", "x" * 60])
+def test_what_may_be_personal_is_not_repeated(cell: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        customer_facts(with_consents(tmp_path, [cell, "ja"]), AT)
+    assert cell not in str(caught.value)
+
+
+def test_all_problems_of_a_table_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "customers.csv").write_text("id,ok,since\n1,ja,soon\n1,yes,2020-01-01\n")
+    columns = {
+        "customer_id": "id",
+        "contact": {"email": "mail"},
+        "consent": {"email": {"granted": "ok", "at": {"column": "since", "as": "local_date"}}},
+    }
+    config = loaded(tmp_path, customers={"table": "customers.csv", "columns": columns})
+    with pytest.raises(UserError) as caught:
+        customer_facts(config, AT)
+    assert len(caught.value.problems) == 4

@@ -16,7 +16,7 @@ from features.calendar import day_number
 from features.config import config as configs
 from features.errors import UserError
 from features.table.snapshot_builder import Builder
-from flows.cli import app
+from flows.commands.cli import app
 from flows.setup.horizon_plots import return_figure, return_figure_data
 from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from features.table.campaign_outcomes import data_through, outcomes
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from tests.flows.planned import with_tallies
 
 EVENTS = """\

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import ibis
-import pgserver
+import psycopg
 import pytest
 
 from features.aggregates.daily_aggregates import tally
@@ -16,6 +15,7 @@ from features.errors import UserError
 from features.sources.duckdb_connection import connect
 from features.sources.events import joined
 from features.sources.remote_tables import remote_rows
+from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
 
@@ -34,24 +34,23 @@ ROWS = 3_000
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a folder of the desktop
-        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    server.psql(
-        f"""
-        create table orders (customer text, at timestamptz, amount numeric(10, 2), number bigint,
-                             product int, note text);
-        insert into orders
-        select 'c' || (i % 50), timestamptz '2021-03-01 03:00:00+00' + i * interval '1 hour',
-               i + 0.5, i / 2, i % 3, repeat('long', 100)
-        from generate_series(1, {ROWS}) i;
-        create table products (product int primary key, brand text);
-        insert into products values (0, 'north'), (1, 'süd'), (2, null);
-        """
-    )
-    yield server.get_uri()
-    server.cleanup()
+def address() -> Iterator[str]:
+    with postgres_server() as server:
+        with psycopg.connect(server.get_uri()) as connection:
+            connection.execute(
+                f"""
+                create table orders (customer text, at timestamptz, amount numeric(10, 2),
+                                     number bigint, product int, note text);
+                insert into orders
+                select 'c' || (i % 50),
+                       timestamptz '2021-03-01 03:00:00+00' + i * interval '1 hour',
+                       i + 0.5, i / 2, i % 3, repeat('long', 100)
+                from generate_series(1, {ROWS}) i;
+                create table products (product int primary key, brand text);
+                insert into products values (0, 'north'), (1, 'süd'), (2, null);
+                """
+            )
+        yield server.get_uri()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from features.config.store_location import VARIABLE, store_url
 from features.errors import UserError
 from features.storage.postgres_schema import VERSION, VIEWS, migrated
 from features.storage.postgres_store import PostgresStore
@@ -32,7 +33,6 @@ from features.storage.scores_store import (
     published_runs,
     read_current,
 )
-from features.storage.store_location import VARIABLE, store_url
 from tests.features.test_store import NOVEMBER, OCTOBER, publish_run, record
 from tests.page_blocks import all_blocks
 from tests.postgres_server import postgres_server
@@ -58,7 +58,7 @@ def url(server: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 def connect(url: str) -> Any:
     import psycopg
 
-    return psycopg.connect(PostgresStore.of(Path(), url).url)
+    return psycopg.connect(**PostgresStore.of(Path(), url).parameters)
 
 
 def tables(output: Path, url: str | None) -> dict[str, pd.DataFrame]:
@@ -272,7 +272,10 @@ def test_a_server_out_of_reach_is_told_without_the_password(
     assert "secretword" not in repr(told.value.__cause__)
 
 
-def test_two_publications_at_once_are_refused(tmp_path: Path, url: str) -> None:
+def test_two_publications_at_once_are_refused(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("features.storage.postgres_store.LOCK_WAIT", "100ms")
     publish_run(tmp_path / "one", record("r1"), ["a"])
     schema = PostgresStore.of(tmp_path, url).schema
     with connect(url) as other:
@@ -358,4 +361,6 @@ def test_nothing_published_is_told(tmp_path: Path, url: str) -> None:
     with pytest.raises(UserError, match="no scores store"):
         read_current(tmp_path)
     assert previous_audience(tmp_path, before=NOVEMBER) is None
-    assert store_url(tmp_path) == url
+    place = store_url(tmp_path)
+    assert place is not None
+    assert PostgresStore.of(tmp_path, place) == PostgresStore.of(tmp_path, url)

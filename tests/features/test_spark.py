@@ -21,9 +21,9 @@ from features.errors import UserError
 from features.table import feature_store
 from features.table.families import catalogue
 from features.table.feature_store import Archive, open_archive
-from flows import spark_steps
-from flows.update_aggregates import refresh
-from flows.workspace import Workspace
+from flows.services import spark_steps
+from flows.services.update_aggregates import refresh
+from flows.services.workspace import Workspace
 from tests.oracles.histories import LATEST, TYPES, Event, config, local, write
 
 pytestmark = pytest.mark.spark

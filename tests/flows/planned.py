@@ -15,8 +15,8 @@ from features.calendar import day_date
 from features.storage import scores_store
 from features.storage.runs import RunRecord, run_folder, write_parquet
 from features.table import feature_store
+from flows.services.workspace import Workspace, prepare, today
 from flows.simulate import write_config
-from flows.workspace import Workspace, prepare, today
 from simulator import simulate
 
 

@@ -121,7 +121,7 @@ def stagecast(
     *arguments: str | Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, as a user does."""
-    command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "flows.commands.cli", *map(str, arguments)]
     address = shared_prefect() if env is None else env
     environment = {**os.environ, **address, "COLUMNS": "160"}
     return subprocess.run(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows import alarm_event
+from flows.services import alarm_event
 from tests.flows.shop import Shop, settle, stagecast
 from tests.flows.test_deployments import ask, prefect, wait_for
 

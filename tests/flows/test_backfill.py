@@ -21,7 +21,7 @@ from features.storage import fault_injection
 from features.storage.scores_store import published_runs, read_current
 from features.table.feature_store import open_archive
 from flows.backfill import due, grid
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import SCORER
 from models.serving.backfill import score_day
@@ -44,7 +44,16 @@ def test_a_backfill_fills_the_history_once_and_goes_on_after_a_kill(
     output = tmp_path / "out"
     shutil.copytree(shop.output, output)
     before, present = read_current(output), history(output)
-    command = [sys.executable, "-m", "flows.cli", *ASKED, "--version", "1", "--output", str(output)]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.commands.cli",
+        *ASKED,
+        "--version",
+        "1",
+        "--output",
+        str(output),
+    ]
     killed = subprocess.run(
         command,
         env={**os.environ, **shared_prefect(), fault_injection.VARIABLE: "date published:1"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.serving import batches
 from models.serving.batches import predicted

@@ -17,8 +17,8 @@ from features.table.campaign_conditions import past
 from features.table.customer_partitions import Blocks, of_each, open_blocks, too_large
 from features.table.feature_store import FOLDER, feature_file, read_features
 from features.table.population_statistics import Everybody
-from flows.reasons import reasons_of
-from flows.workspace import Workspace
+from flows.services.reasons import reasons_of
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.serving.block_scoring import score_by_blocks
 from models.serving.event_scoring import EVERYBODY, stored_facts

@@ -13,11 +13,11 @@ import pytest
 from features.errors import UserError
 from features.storage.runs import run_folder
 from features.table.campaign_conditions import past
-from flows.campaign_plan import ALL, planned_from
 from flows.commands.campaign_commands import reason_of
-from flows.measure import measure
+from flows.services.campaign_plan import ALL, planned_from
+from flows.services.measure import measure
+from flows.services.workspace import Workspace
 from flows.target import write_plan
-from flows.workspace import Workspace
 from tests.flows.planned import (
     last_day,
     made_up_scores,

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -17,7 +18,7 @@ import pandas as pd
 import pytest
 
 from features.storage.scores_store import read_current
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.serving.score import scoring_context, scoring_frame
 from tests.flows.shop import Shop
@@ -108,14 +109,125 @@ def test_by_rest(shop: Shop, served: str, tmp_path: Path) -> None:
         customer, stage, _, clv = line.split()
         assert (customer, stage) == (row["customer_id"], row["stage"])
         assert float(clv) == pytest.approx(row["clv"], rel=1e-12)
-    broken = urllib.request.Request(
-        f"{served}/invocations",
-        data=json.dumps(
-            {"dataframe_split": {"columns": ["customer_id"], "data": [["c1"]]}}
-        ).encode(),
-        headers={"Content-Type": "application/json"},
+
+
+def asked(
+    address: str, body: bytes | str | dict[str, Any], kind: str = "application/json"
+) -> tuple[int, str]:
+    """Status and text of the scoring server's answer."""
+    data = json.dumps(body) if isinstance(body, dict) else body
+    request = urllib.request.Request(
+        f"{address}/invocations",
+        data=data.encode() if isinstance(data, str) else data,
+        headers={"Content-Type": kind},
     )
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(broken, timeout=60)
-    assert caught.value.code == 400
-    assert b"snapshot_at" in caught.value.read()
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+SECRET = "Anna-Secret-77"  # stands in every wrong request, and must stand in no answer
+WRONG: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "a column is missing": (lambda f: f.drop(columns="btyd__x"), "btyd__x"),
+    "a key is missing": (lambda f: f.drop(columns="snapshot_at"), "snapshot_at"),
+    "text for a number": (lambda f: f.assign(btyd__x=SECRET), "btyd__x"),
+    "one text for a number": (
+        lambda f: f.assign(btyd__x=[SECRET, *f["btyd__x"].iloc[1:]]), "btyd__x"
+    ),
+    "a list for a number": (lambda f: f.assign(cadence__days=[[1.0]] * len(f)), "cadence__days"),
+    "text for a day": (lambda f: f.assign(snapshot_at=f"{SECRET} May"), "snapshot_at"),
+    "a number for a day": (lambda f: f.assign(snapshot_at=20240501), "snapshot_at"),
+    "no customer": (lambda f: f.assign(customer_id=None), "customer_id"),
+    "a number for a customer": (lambda f: f.assign(customer_id=7.5), "customer_id"),
+    "text for a date": (lambda f: f.assign(stage_since=SECRET), "stage_since"),
+}  # fmt: skip
+
+
+def refused(answer: tuple[int, str], *, names: str) -> None:
+    """An answer that names the column, and shows no row, no path and no stack trace."""
+    status, text = answer
+    assert status == 400, text
+    assert names in text
+    content = json.loads(text)
+    assert set(content) == {"error_code", "message", "sqlstate", "error_class"}
+    for wrong in (SECRET, "Traceback", "stack", ".py", "/", "\\n", "customer-one"):
+        assert wrong not in content["message"], (wrong, text)
+    assert len(content["message"]) < 400
+
+
+def some_rows(shop: Shop) -> pd.DataFrame:
+    archive = Workspace(shop.output).archive()
+    frame = scoring_frame(archive, archive.builder.last_snapshot).head(3)
+    frame["customer_id"] = ["customer-one", SECRET, "c3"]
+    return frame
+
+
+@pytest.mark.services
+def test_a_refusal_by_rest_names_the_column_and_shows_no_row(shop: Shop, served: str) -> None:
+    rows = some_rows(shop)
+    for wrong, name in WRONG.values():
+        frame = wrong(rows.copy())
+        records = json.loads(frame.to_json(orient="records", date_format="iso"))
+        split = json.loads(frame.to_json(orient="split", date_format="iso", index=False))
+        refused(asked(served, {"dataframe_records": records}), names=name)
+        refused(asked(served, {"dataframe_split": split}), names=name)
+        if wrong is not WRONG["a number for a customer"][0]:  # CSV knows no types
+            refused(asked(served, frame.to_csv(index=False), "text/csv"), names=name)
+    good = json.loads(rows.to_json(orient="records", date_format="iso"))
+    refused(asked(served, rows.to_csv(index=False), "text/csv"), names="send JSON or parquet")
+    for context in ("no JSON", "[1]", "{}"):
+        body = {"dataframe_records": good, "params": {"scoring_context": context}}
+        refused(asked(served, body), names="context")
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (f'{{"dataframe_split": {{"columns": ["{SECRET}"', "application/json"),
+        (f'["{SECRET}"]', "application/json"),
+        (f'{{"rows": ["{SECRET}"]}}', "application/json"),
+        (f'{{"dataframe_records": "{SECRET}"}}', "application/json"),
+        (f'{{"dataframe_records": [["{SECRET}"]]}}', "application/json"),
+        (f"{SECRET}".encode() + b"\xff\xfe", "application/json"),
+        (f"PAR1{SECRET}PAR1".encode(), "application/vnd.apache.parquet"),
+        (f'a,b\n"{SECRET}', "text/csv"),
+        ("", "text/csv"),
+        ("[" * 100_000, "application/json"),
+    ],
+    ids=[
+        "cut",
+        "list",
+        "foreign key",
+        "text",
+        "matrix",
+        "bytes",
+        "parquet",
+        "quote",
+        "empty",
+        "deep",
+    ],
+)
+def test_what_is_no_table_is_refused_and_not_repeated(
+    served: str, body: bytes | str, kind: str
+) -> None:
+    refused(asked(served, body, kind), names="input")
+
+
+@pytest.mark.services
+def test_answers_are_json_without_nan(shop: Shop, served: str) -> None:
+    rows = some_rows(shop)
+    records = json.loads(rows.to_json(orient="records", date_format="iso"))
+    status, text = asked(served, {"dataframe_records": records})
+    assert status == 200, text
+
+    def never(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    answers = json.loads(text, parse_constant=never)["predictions"]
+    assert "NaT" not in text
+    wanted = registry.load(Workspace(shop.output).tracking()).predict(rows)
+    for name in wanted:
+        assert [row[name] is None for row in answers] == wanted[name].isna().tolist(), name

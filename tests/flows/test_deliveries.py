@@ -10,8 +10,8 @@ import pytest
 
 from features.errors import UserError
 from features.table.feature_store import read_tallies, stored_manifest
-from flows.update_aggregates import Read, refresh
-from flows.workspace import Workspace, prepare, settle_config
+from flows.services.update_aggregates import Read, refresh
+from flows.services.workspace import Workspace, prepare, settle_config
 from tests.flows.shop import orders, write_shop
 
 SPLIT = "2020-11-01"

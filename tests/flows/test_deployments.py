@@ -21,7 +21,7 @@ import yaml
 from features.errors import UserError
 from features.storage.output_lock import exclusive
 from features.storage.scores_store import published_runs, read_current
-from flows.schedule import deployments_file, read_deployments
+from flows.commands.schedule import deployments_file, read_deployments
 from tests.flows.shop import Shop, shared_prefect, stagecast
 
 ROOT = Path(__file__).parents[2]
@@ -170,7 +170,7 @@ def inner(run_id: str) -> set[str]:
 
 @pytest.mark.services
 def test_one_process_serves_the_file(place: Path) -> None:
-    arguments = ("flows.cli", "schedule", "--output", "outputs", "--only", "nightly")
+    arguments = ("flows.commands.cli", "schedule", "--output", "outputs", "--only", "nightly")
     before = read_current(place / "outputs").run
     with running(*arguments, folder=place) as process:
         log = place / "service.log"

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from features.errors import UserError
-from flows.cli import app
-from flows.console import progress_console
+from flows.commands.cli import app
+from flows.services.console import progress_console
 from tests.flows.shop import write_shop
 
 
@@ -24,7 +24,7 @@ def findings(output: Path) -> tuple[dict[str, dict[str, Any]], BaseException | N
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
     """An output folder in which nothing but the config was made."""
-    from flows.workspace import prepare
+    from flows.services.workspace import prepare
 
     config = write_shop(tmp_path, customers=3)
     return prepare(tmp_path / "out", str(config), ()).output

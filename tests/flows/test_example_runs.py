@@ -9,8 +9,8 @@ import pytest
 
 from features.storage.runs import run_folder
 from features.storage.scores_store import read_current
-from models.registry.registry import pickled_files
 from tests.flows.shop import stagecast
+from tests.pickle_scan import pickled_files
 
 pytestmark = pytest.mark.full
 

@@ -17,8 +17,8 @@ from features.errors import UserError
 from features.storage import fault_injection
 from features.storage.atomic_write import cleared, fresh_of, settled
 from features.table.feature_store import clear_partial
-from flows.system_errors import as_user_error
-from flows.workspace import prepare, settle_config
+from flows.services.system_errors import as_user_error
+from flows.services.workspace import prepare, settle_config
 from tests.features.test_store import publish_run, read_current, record
 from tests.flows.shop import write_shop
 
@@ -40,7 +40,7 @@ def python(script: str, *arguments: object, fault: str = "") -> subprocess.Compl
 SET = """
     import sys
     from pathlib import Path
-    from flows.workspace import prepare
+    from flows.services.workspace import prepare
     prepare(Path(sys.argv[1]), None, ("seed=7",))
     print("prepared", flush=True)
     sys.stdin.readline()
@@ -161,7 +161,7 @@ FULL = """
     import datetime as dt, resource, sys
     from pathlib import Path
     from features.storage.scores_store import publish
-    from flows.system_errors import as_user_error
+    from flows.services.system_errors import as_user_error
     from tests.features.test_store import audience_table, record, run_folder, scores_table
     from features.storage.runs import write_parquet
     output, limit = Path(sys.argv[1]), int(sys.argv[2])

@@ -16,7 +16,7 @@ from features.aggregates.daily_aggregates import tally
 from features.config import config as configs
 from features.config.config import Config
 from features.errors import UserError
-from flows.cli import app
+from flows.commands.cli import app
 from tests.flows.shop import orders, stagecast
 
 LINES = orders(60, 3).assign(

@@ -8,8 +8,8 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.console import typed
+from flows.commands.cli import app
+from flows.services.console import typed
 from tests.flows.shop import write_shop
 
 # They write files (a page, a simulation, tallies, a model) or serve, and show no result of their

@@ -19,7 +19,7 @@ import pytest
 from features.errors import UserError
 from features.storage.scores_store import read_current
 from flows.commands.leads import call_list
-from flows.score_events import opened, read_events
+from flows.services.score_events import opened, read_events
 from models.serving.event_scoring import EventScorer, as_records
 from tests.flows.shop import Shop, orders, stagecast
 
@@ -172,7 +172,15 @@ def test_score_events_reads_standard_input_and_files(clinic: Shop, tmp_path: Pat
     events = raw_events(clinic.config.parent)
     mine = events[events["customer_id"] == "c0003"].drop(columns="condition")
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "score-events", "-", "--output", clinic.output],
+        [
+            sys.executable,
+            "-m",
+            "flows.commands.cli",
+            "score-events",
+            "-",
+            "--output",
+            clinic.output,
+        ],
         input=mine.to_json(orient="records", lines=True),
         capture_output=True,
         text=True,

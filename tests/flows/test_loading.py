@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import SCORER
 from models.serving.score import scoring_context, scoring_frame

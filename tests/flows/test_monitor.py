@@ -16,7 +16,7 @@ from features.errors import UserError
 from features.storage import scores_store
 from features.storage.runs import RunRecord, run_folder, write_parquet
 from flows import monitor
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.serving.score import Finish, Stamp, score
 from tests.flows.shop import Shop, settle, stagecast

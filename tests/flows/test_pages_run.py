@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from tests.flows.shop import another_champion
 from tests.page_blocks import ROOT, Block, all_blocks
 

@@ -19,18 +19,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from campaigns.contact_normalisation import sha256
-from campaigns.erasure import erase_from_exports, marks_of
+from campaigns.erasure import own_contacts, person_in_exports, places_in_exports
 from campaigns.export_schema import load_targets
 from campaigns.export_table import TABLE_FILE, write_table
 from features.errors import UserError
 from features.sources.erasure_list import FILE, ON_REQUEST, Erased
-from features.sources.personal_files import Person
 from features.storage import scores_store
 from features.storage.scores_store import read_current
 from features.table.feature_store import open_archive, source_counts
-from flows.privacy import erase, stored_of
-from flows.update_aggregates import refresh
-from flows.workspace import Workspace
+from flows.services.privacy import erase, stored_of
+from flows.services.update_aggregates import refresh
+from flows.services.workspace import Workspace
 from tests.flows.shop import Shop, stagecast, write_shop
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -172,28 +171,36 @@ def test_the_commands_ask_first_and_print_nothing_of_the_person(
 def test_exports_lose_the_person_by_whatever_key_they_hold(tmp_path: Path) -> None:
     """Hashes of a mail address, a telephone number without its plus, a quoted id, a table."""
     contacts = {"email": " Ann.Other@Example.org ", "phone": "+49 170 1234567", "country": "de"}
-    person = Person("7", marks_of(contacts))
     targets = load_targets([EXPORTS / "csv.yaml", EXPORTS / "google_customer_match.yaml"])
+    table = pd.DataFrame([contacts, {"email": "x@y.org"}], index=["7", "8"])
+    person = person_in_exports("7", own_contacts(table, "7")[0], targets)
     folder = tmp_path / "exports"
     folder.mkdir()
     hashed = sha256("ann.other@example.org")
     (folder / "a.csv").write_text(f"Email,Phone,Country\n{hashed},,de\n{'0' * 64},,de\n")
     (folder / "b.csv").write_text("phone,rank\n491701234567,7\n491709999999,7\n")
-    (folder / "c.csv").write_text("customer_id,rank\n'7,1\n8,7\n")
+    (folder / "c.csv").write_text("customer_id,rank\n'7,1\n 7.0,1\n8,7\n")
     lines = [{"email": "ann.other@example.org", "n": 1}, {"email": "x@y.org", "n": "7"}]
     (folder / "d.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     rows = pd.DataFrame({"customer_id": ["7", "8"], "rank": ["1", "7"]})
     write_table(rows, folder / TABLE_FILE, url=None)
     old = hashlib.sha256((folder / "c.csv").read_bytes()).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps({"files": [{"sha256": old}]}))
-    assert erase_from_exports(folder, person, targets) == 5
+    (folder / "manifest.json").write_text(
+        json.dumps({"files": [{"file": "c.csv", "sha256": old, "rows": 3}]})
+    )
+    gone = 0
+    for place in places_in_exports(tmp_path, person, None, output=tmp_path):
+        place.erase()
+        gone += place.rows
+    assert gone == 5
     assert (folder / "a.csv").read_text().splitlines() == ["Email,Phone,Country", f"{'0' * 64},,de"]
     assert (folder / "b.csv").read_text().splitlines() == ["phone,rank", "491709999999,7"]
-    assert (folder / "c.csv").read_text().splitlines() == ["customer_id,rank", "8,7"]
+    assert (folder / "c.csv").read_text().splitlines() == ["customer_id,rank", "'7,1", "8,7"]
     assert "ann.other" not in (folder / "d.jsonl").read_text()
     manifest = json.loads((folder / "manifest.json").read_text())
     new = hashlib.sha256((folder / "c.csv").read_bytes()).hexdigest()
-    assert manifest == {"files": [{"sha256": new}], "changed_by_erasure": True}
+    about = {"file": "c.csv", "sha256": new, "rows": 2}
+    assert manifest == {"files": [about], "changed_by_erasure": True}
 
 
 def test_a_config_without_a_store_forgets_nothing(tmp_path: Path) -> None:

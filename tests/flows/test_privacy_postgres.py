@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from features.config.retention import Retention
+from features.config.store_location import VARIABLE
 from features.storage.postgres_schema import VIEWS
 from features.storage.postgres_store import PostgresStore
 from features.storage.retention import apply_retention
 from features.storage.runs import run_folder
 from features.storage.scores_store import published_runs, read_current
-from features.storage.store_location import VARIABLE
-from flows.privacy import erase, stored_of
-from flows.workspace import Workspace, prepare, settle_config
+from flows.services.privacy import erase, stored_of
+from flows.services.workspace import Workspace, prepare, settle_config
 from tests.features.test_store import NOVEMBER, OCTOBER, publish_run, record
 from tests.flows.shop import stagecast, write_shop
 from tests.postgres_server import postgres_server
@@ -64,7 +64,7 @@ def rows(output: Path, url: str, name: str) -> list[tuple[Any, ...]]:
     import psycopg
 
     store = PostgresStore.of(output, url)
-    with psycopg.connect(store.url) as con:
+    with psycopg.connect(**store.parameters) as con:
         found = con.execute(f"SELECT * FROM {store.schema}.{name}").fetchall()
     return sorted(found, key=str)
 

@@ -24,17 +24,19 @@ from features.storage.scores_store import read_current
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS
 from flows.commands.result_tables import print_models
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.evaluation.backtest import refuse_leaks
 from models.evaluation.evaluate import delayed_test_set, predict_part
-from models.inference import Part
+from models.evaluation.leakage import leaking
+from models.fitting.training_set import training_set
 from models.registry import registry
-from models.registry.guardrails import guards, leaking
+from models.registry.guardrails import guards
 from models.registry.promotion import compare, decide, refused_at_once
 from models.registry.registry import SCORER
 from models.registry.tracking import Tracking
+from models.scorer.part import Part
 from models.serving.score import Finish, Stamp, score
-from models.training import fit, training_set
+from models.tasks.training import fit
 from tests.flows.shop import Shop, stagecast
 
 pytestmark = pytest.mark.slow

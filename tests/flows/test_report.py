@@ -27,7 +27,7 @@ from flows.report.report_data import Material, gather
 from flows.report.sankey import STEPS, sankey_data
 from flows.report.stage_transitions import NEWCOMERS, month_starts
 from flows.report.value_figures import quadrant_data
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.explaining.segments import NAMES, Cuts, segments
 from tests.flows.shop import Shop, stagecast
 

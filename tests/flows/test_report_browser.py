@@ -20,7 +20,7 @@ import pytest
 from features.storage.scores_store import read_current
 from flows.report.page import page
 from flows.report.report_data import Material, gather
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from tests.flows.test_report import EVIL
 
 pytestmark = pytest.mark.browser

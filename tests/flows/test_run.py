@@ -21,11 +21,12 @@ from features.contracts import SCORED_ROW
 from features.storage.scores_store import read_current
 from features.table.feature_store import open_archive
 from features.table.snapshot_builder import TASKS
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import CHAMPION, SCORER
 from models.serving.score import scoring_context, scoring_frame
 from tests.flows.shop import Shop, shared_prefect, stagecast
+from tests.pickle_scan import pickled_files
 
 VOLATILE = ["run_id", "scored_at", "scorer_version"]
 
@@ -114,7 +115,7 @@ def test_a_kill_during_scoring_leaves_the_old_result(shop: Shop) -> None:
     before = read_current(shop.output)
     folders = set((shop.output / "runs").iterdir())
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "score", "--output", str(shop.output)],
+        [sys.executable, "-m", "flows.commands.cli", "score", "--output", str(shop.output)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -149,7 +150,7 @@ def test_the_same_run_again_gives_the_same_scores(shop: Shop) -> None:
 
 
 def test_no_pickle_in_any_artifact(shop: Shop) -> None:
-    assert registry.pickled_files(shop.output / "mlartifacts") == []
+    assert pickled_files(shop.output / "mlartifacts") == []
 
 
 def test_the_summary_date_is_the_day_after_the_data(shop: Shop) -> None:

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 
 from features.storage.scores_store import read_current
-from flows.workspace import Workspace
+from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import SCORER
 from models.registry.tracking import Tracking
 from models.serving.score import scoring_frame
 from tests.flows.shop import another_champion, stagecast, write_shop
 from tests.local_servers import LocalServer, local_server
+from tests.pickle_scan import pickled_files
 from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
@@ -76,7 +77,7 @@ def test_the_whole_job_runs_against_a_server_on_postgresql(served: Served) -> No
     for part in ("stage", "transition", "churn", "clv"):
         assert len(registry.versions(served.tracking, f"stagecast-{part}")) == 1
     folder = registry.artifacts(served.tracking, SCORER, 1)
-    assert registry.pickled_files(folder) == []
+    assert pickled_files(folder) == []
     current = read_current(served.output)
     assert current.run.mlflow_run_id == version.run_id
     assert len(current.scores) == len(inputs(served))

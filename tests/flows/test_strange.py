@@ -11,11 +11,11 @@ from features.calendar import day_date
 from features.errors import UserError
 from features.table.snapshot_builder import TASKS
 from flows.features import read_and_tally
-from flows.workspace import prepare
+from flows.services.workspace import prepare
 from models.evaluation.backtest import BacktestResult, backtest_task, reason_untestable
+from models.evaluation.backtest_gates import failed, gates
 from models.evaluation.means_over_origins import origin_means
 from models.evaluation.warnings import backtest_warnings
-from models.registry.backtest_gates import failed, gates
 from tests.strange_histories import HISTORIES, write
 
 pytestmark = pytest.mark.full

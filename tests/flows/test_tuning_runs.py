@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows.tuning import gate_gain, log_tuning
+from flows.services.tuning import gate_gain, log_tuning
 from models.evaluation.evaluate import Evaluation, LabelledTestSet, MetricFigure
-from models.fit_and_test import Trained
-from models.fitting.tuning import Trial, Tuned
-from models.inference import Part
+from models.evaluation.fit_and_test import Trained
+from models.fitting.training_set import LearnedFrom
 from models.registry import tracking
-from models.training import LearnedFrom
+from models.scorer.part import Part
+from models.tasks.tuning import Trial, Tuned
 
 
 def figure(value: float, *, subset: str = "all", method: str = "champion") -> MetricFigure:

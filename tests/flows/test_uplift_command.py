@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from features.errors import UserError
-from flows.uplift import run_uplift
+from flows.services.uplift import run_uplift
 from models.fitting.uplift_learner import encoded
-from models.inference import Part, uplift_effect
+from models.scorer.part import Part
+from models.scorer.uplift import uplift_effect
 
 
 def written(folder: Path, n: int = 3000, **changes: Any) -> str:

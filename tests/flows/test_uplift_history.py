@@ -15,10 +15,10 @@ from features.storage.runs import run_folder
 from features.table.campaign_outcomes import outcomes
 from features.table.feature_store import open_archive
 from features.table.product_margins import Margins, margin_shares
-from flows import uplift_history
-from flows.campaign_plan import ALL, planned_from
+from flows.services import uplift_history
+from flows.services.campaign_plan import ALL, planned_from
+from flows.services.workspace import Workspace
 from flows.target import write_plan
-from flows.workspace import Workspace
 from models.tasks.uplift import too_few
 from tests.flows.planned import made_up_scores, publish, published, simulated_shop, with_tallies
 

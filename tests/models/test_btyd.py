@@ -11,8 +11,15 @@ from scipy.optimize import approx_fprime
 from scipy.special import hyp2f1
 from sklearn.base import clone
 
-from models import inference
 from models.fitting.btyd import BGNBD, MBGNBD, GammaGamma, fit_btyd
+from models.scorer.btyd import (
+    beta_quadrature,
+    btyd_expected_orders,
+    btyd_next_order_days,
+    btyd_p_alive,
+    btyd_p_no_order,
+    gamma_gamma_mean,
+)
 from tests.golden import btyd as golden
 from tests.golden import peer_btyd as peer
 
@@ -79,9 +86,9 @@ def test_parameters_and_forecasts_are_those_of_lifetimes(model, cdnow):
     for name, value in theirs["parameters"].items():
         assert found[name] == pytest.approx(value, rel=1e-3)
     rows = cdnow[list(peer.ROWS)].T
-    expected = inference.btyd_expected_orders(found, *rows, horizon=peer.HORIZON)
+    expected = btyd_expected_orders(found, *rows, horizon=peer.HORIZON)
     np.testing.assert_allclose(expected, theirs["expected"], rtol=2e-3)
-    alive = inference.btyd_p_alive(found, *rows)
+    alive = btyd_p_alive(found, *rows)
     np.testing.assert_allclose(alive, theirs["alive"], rtol=2e-3)
 
 
@@ -91,14 +98,12 @@ def test_values_are_those_of_lifetimes():
     for name, value in theirs["parameters"].items():
         assert found[name] == pytest.approx(value, rel=1e-3)
     n, mean = values[list(peer.VALUE_ROWS)].T
-    np.testing.assert_allclose(
-        inference.gamma_gamma_mean(found, n, mean), theirs["expected"], rtol=1e-3
-    )
+    np.testing.assert_allclose(gamma_gamma_mean(found, n, mean), theirs["expected"], rtol=1e-3)
 
 
 def test_the_published_holdout_forecast(cdnow):
     found = BGNBD().fit(cdnow).to_parameters()
-    expected = inference.btyd_expected_orders(found, *cdnow.T, horizon=golden.HOLDOUT_WEEKS)
+    expected = btyd_expected_orders(found, *cdnow.T, horizon=golden.HOLDOUT_WEEKS)
     assert round(expected.sum()) == golden.HOLDOUT["predicted"]
     assert golden.holdout_days() == golden.HOLDOUT["actual"]
 
@@ -149,7 +154,7 @@ def test_gradient_of_gamma_gamma(theta):
 @given(a=positive, b=positive, power=st.integers(1, 12))
 @settings(max_examples=50, deadline=None)
 def test_quadrature_has_the_moments_of_the_beta_distribution(a, b, power):
-    nodes, weights = inference.beta_quadrature(np.array([a]), np.array([b]))
+    nodes, weights = beta_quadrature(np.array([a]), np.array([b]))
     assert ((nodes >= 0) & (nodes <= 1)).all()
     k = np.arange(power)
     moment = np.prod((a + k) / (a + b + k))
@@ -169,19 +174,19 @@ def test_expected_orders_equal_the_closed_form(name, r, alpha, a, b, x, seen, ag
     parameters = {"model": name, "r": r, "alpha": alpha, "a": a, "b": b}
     t_x = seen * age if x else 0.0
     row = [np.array([float(value)]) for value in (x, t_x, age)]
-    found = inference.btyd_expected_orders(parameters, *row, horizon=ahead)
+    found = btyd_expected_orders(parameters, *row, horizon=ahead)
     m = x + (name == "mbg_nbd")
     growth = ((alpha + age) / (alpha + age + ahead)) ** (r + x)
     z = ahead / (alpha + age + ahead)
     rest = 1 - growth * hyp2f1(r + x, b + m, a + b + m - 1, z)
-    alive = inference.btyd_p_alive(parameters, *row)
+    alive = btyd_p_alive(parameters, *row)
     assert found == pytest.approx(alive * (a + b + m - 1) / (a - 1) * rest, rel=1e-4, abs=1e-7)
 
 
 def test_no_singularity_where_a_is_one():
     row = [np.array([value]) for value in (3.0, 20.0, 30.0)]
     around = [
-        inference.btyd_expected_orders(
+        btyd_expected_orders(
             {"model": "bg_nbd", "r": 0.5, "alpha": 8.0, "a": a, "b": 2.0}, *row, horizon=20.0
         )[0]
         for a in (1 - 1e-7, 1.0, 1 + 1e-7)
@@ -193,8 +198,8 @@ def test_no_singularity_where_a_is_one():
 def test_the_posterior_forecasts_customers_drawn_from_the_model(model, at_start):
     rows = simulated(1, at_start=at_start)
     truth = {"model": model.model, "r": 0.8, "alpha": 30.0, "a": 0.9, "b": 3.0}
-    expected = inference.btyd_expected_orders(truth, *rows[:, :3].T, horizon=90.0)
-    nothing = inference.btyd_p_no_order(truth, *rows[:, :3].T, horizon=90.0)
+    expected = btyd_expected_orders(truth, *rows[:, :3].T, horizon=90.0)
+    nothing = btyd_p_no_order(truth, *rows[:, :3].T, horizon=90.0)
     later = rows[:, 3]
     for part in (rows[:, 0] == 0, rows[:, 0] > 0, rows[:, 0] > 5):
         error = later[part] - expected[part]
@@ -246,7 +251,7 @@ def test_the_time_unit_and_duplicates_do_not_matter(model, cdnow):
 )
 def test_ridges_of_the_likelihood_end_in_finite_forecasts(model, rows):
     found = model().fit(rows)
-    values = inference.btyd_expected_orders(found.to_parameters(), *rows.T, horizon=60.0)
+    values = btyd_expected_orders(found.to_parameters(), *rows.T, horizon=60.0)
     assert np.isfinite([found.r_, found.alpha_, found.a_, found.b_]).all()
     assert np.isfinite(values).all()
     assert (values >= 0).all()
@@ -265,7 +270,7 @@ def test_estimators_are_clonable_and_refuse_impossible_rows():
 def test_next_order_days_are_where_a_purchase_is_as_likely_as_not():
     parameters = {"model": "bg_nbd", "r": 0.5, "alpha": 8.0, "a": 0.5, "b": 2.0}
     row = [np.array(value) for value in ([9.0, 9.0, np.nan], [30.0, 2.0, np.nan], [31.0, 90, 90])]
-    days = inference.btyd_next_order_days(parameters, *row)
-    nothing = inference.btyd_p_no_order(parameters, *row, horizon=float(days[0]))
+    days = btyd_next_order_days(parameters, *row)
+    nothing = btyd_p_no_order(parameters, *row, horizon=float(days[0]))
     assert nothing[0] == pytest.approx(0.5)
     assert np.isnan(days[1:]).all()

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation import metrics
 from models.fitting.calibration import KINDS, Trial, choose_calibration, fit_calibration
-from models.inference import calibrated
+from models.metrics import metrics
+from models.scorer.churn import calibrated
 
 
 def sample(rows=4000, seed=0, shift=0.0):

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from models.baselines.churn_baselines import one_snapshot_rfm
-from models.evaluation import metrics
 from models.evaluation.evaluate import Draws, LabelledTestSet, MetricFigure, metric_figures
 from models.evaluation.task_metrics import MethodOutputs
 from models.evaluation.warnings import backtest_warnings
-from models.inference import predict_churn
+from models.metrics import metrics
+from models.scorer.churn import predict_churn
 from models.tasks.churn import fit_churn
 from tests.models.test_churn import (
     DATES,

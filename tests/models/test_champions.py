@@ -7,7 +7,8 @@ import datetime as dt
 import pytest
 
 from models.registry.champion_history import REIGNS, begun, champion_at, noted, reigns
-from models.registry.registry import CHAMPION, SCORER, Version
+from models.registry.registry import CHAMPION, SCORER
+from models.registry.version import Version
 
 
 def version(number: int, *moments: str, champion: bool = False) -> Version:

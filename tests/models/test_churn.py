@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference
 from models.baselines import churn_baselines
-from models.evaluation import metrics
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     customer_folds,
     fit_logistic,
     varying_columns,
 )
-from models.inference import Part, predict_churn
+from models.metrics import metrics
+from models.scorer.churn import churn_group, churn_lift, predict_churn
+from models.scorer.derived_features import population_context, population_sums
+from models.scorer.linear_model import linear, sigmoid
+from models.scorer.part import Part
 from models.tasks.churn import fit_churn, simple_share
 
 DATES = [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-04-01"), pd.Timestamp("2024-05-01")]
@@ -70,7 +72,7 @@ def feature_frame(purchases, at):
 
 
 def context_of(frame):
-    return inference.population_context(inference.population_sums(frame))
+    return population_context(population_sums(frame))
 
 
 @pytest.fixture(scope="module")
@@ -206,9 +208,9 @@ def test_who_never_bought_is_not_eligible_even_without_a_limit(part, test_frame)
 def test_bands_compare_with_peers(part, test_frame):
     out = predict_churn(part, test_frame, context_of(test_frame))
     assert set(out["churn_band"]) == {"high", "medium", "low"}
-    group = inference.churn_group(test_frame)
+    group = churn_group(test_frame)
     bands = part.parameters["bands"]
-    lift = inference.churn_lift(bands, group, out["p_churn"])
+    lift = churn_lift(bands, group, out["p_churn"])
     assert lift[out["churn_band"] == "high"].min() >= bands["high"]
     assert lift[out["churn_band"] == "low"].max() <= bands["low"]
     for each in np.unique(group):  # within a group the band follows the probability
@@ -285,9 +287,9 @@ def test_all_rows_of_a_customer_share_a_fold(training):
 def test_logistic_ignores_missing_values_and_needs_no_column(training):
     frame, y = training[0], training[0]["no_purchase"].to_numpy()
     fitted = fit_logistic(frame, ["cadence__gap_mean"], y, strength=0.1)
-    assert np.isfinite(inference.linear(fitted, np.array([[np.nan], [3.0]]))).all()
+    assert np.isfinite(linear(fitted, np.array([[np.nan], [3.0]]))).all()
     empty = fit_logistic(frame, [], y, strength=0.1)
-    base = inference.sigmoid(inference.linear(empty, np.empty((2, 0))))
+    base = sigmoid(linear(empty, np.empty((2, 0))))
     np.testing.assert_allclose(base, y.mean())
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation import metrics
 from models.fitting.btyd_blend import mixed_with_btyd
-from models.inference import sigmoid
+from models.metrics import metrics
+from models.scorer.linear_model import sigmoid
 from simulator import simulate
 
 HORIZON = 91

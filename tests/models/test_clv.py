@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import UserError
-from models import inference
 from models.baselines import clv_baselines
-from models.evaluation import metrics
 from models.fitting.clv_distribution import Snapshot, tail_of
-from models.inference import Part
+from models.metrics import metrics
+from models.scorer.clv import clv_context, clv_sums, clv_width, predict_clv
+from models.scorer.part import Part
+from models.scorer.score_columns import clv_columns
 from models.tasks.clv import conformal_ends, fit_clv, level_correction, predict
 from tests.purchase_frames import HORIZON, START, histories, rolling
 
@@ -89,16 +90,16 @@ def test_the_total_is_the_level_that_btyd_expects(frames, part):
 
 def test_prediction_is_row_wise_given_the_context(frames, part):
     _, test = frames
-    sums = inference.clv_sums(part, test)
-    pieces = [inference.clv_sums(part, test.iloc[at : at + 97]) for at in range(0, len(test), 97)]
+    sums = clv_sums(part, test)
+    pieces = [clv_sums(part, test.iloc[at : at + 97]) for at in range(0, len(test), 97)]
     for name, total in sums.items():
         assert sum(piece[name] for piece in pieces) == pytest.approx(total, rel=1e-12)
-    context = json.loads(json.dumps(inference.clv_context(part, sums)))
-    whole = inference.predict_clv(part, test, context)
+    context = json.loads(json.dumps(clv_context(part, sums)))
+    whole = predict_clv(part, test, context)
     for size in (1, 7):
         rows = test.iloc[: 7 * size]
         batches = [
-            inference.predict_clv(part, rows.iloc[at : at + size], context)
+            predict_clv(part, rows.iloc[at : at + size], context)
             for at in range(0, len(rows), size)
         ]
         for name, values in whole.items():
@@ -243,7 +244,7 @@ def test_the_same_season_a_year_ago_comes_first():
 )
 def test_the_interval_covers_four_fifths_and_holds_the_prediction(pairs):
     p, y = np.array(pairs).T
-    width = inference.clv_width(p, 10.0)
+    width = clv_width(p, 10.0)
     below, above = conformal_ends(p, y, width)
     low, high = np.maximum(p - below * width, 0), p + above * width
     assert np.mean((y >= low - 1e-6) & (y <= high + 1e-6)) >= 0.8
@@ -258,7 +259,7 @@ def test_a_next_order_beyond_three_horizons_has_no_date():
         "p_any_order": np.full(3, 0.5),
     }
     stage = np.array(["retention"] * 3, dtype=object)
-    columns = inference.clv_columns(out, frame, stage, {"lapsed_stage": "lapsed"})
+    columns = clv_columns(out, frame, stage, {"lapsed_stage": "lapsed"})
     dates = columns["expected_next_order_at"]
     assert dates.iloc[0] == pd.Timestamp("2021-01-11")
     assert dates.iloc[1:].isna().all()

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference
-from models.evaluation import metrics
 from models.fitting.cold_start import fit_back_off
-from models.inference import backed_off, fact_columns
+from models.metrics import metrics
+from models.scorer.cold_start import backed_off, cold_rates
+from models.scorer.score_columns import fact_columns
 
 CHANNELS = {"email": -1.5, "social": 1.5, "search": 0.0}
 
@@ -72,8 +72,8 @@ def test_small_channels_back_off_to_their_cohort_and_unknown_ones_too() -> None:
     young = fitted["cohorts"][0]
     assert young < fitted["channels"]["fax"][0] < young + 0.05
     row = pd.DataFrame({"tenure__days": [3.0, 3.0], "preferred_channel": ["pigeon", None]})
-    np.testing.assert_allclose(inference.cold_rates(fitted, row), young)
-    rates = inference.cold_rates(fitted, row.drop(columns="preferred_channel"))
+    np.testing.assert_allclose(cold_rates(fitted, row), young)
+    rates = cold_rates(fitted, row.drop(columns="preferred_channel"))
     np.testing.assert_allclose(rates, young)
 
 

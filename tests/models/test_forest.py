@@ -8,8 +8,8 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from models import inference
-from models.inference import Forest, SplitPoints
+from models.scorer import fast_trees
+from models.scorer.fast_trees import Forest, SplitPoints, _forest, raw_score
 
 ROWS, COLUMNS = 3000, 12
 KINDS: dict[str, dict[str, Any]] = {
@@ -53,7 +53,7 @@ def test_a_forest_is_lightgbm_to_the_last_bit(kind: str, monkeypatch: pytest.Mon
     for row, point in enumerate(made[0].trees_to_dataframe()["threshold"].dropna().head(500)):
         x[10 + row] = point  # exactly on a split point goes left
     wanted = [each.predict(x, raw_score=True) for each in made]
-    monkeypatch.setattr(inference, "FOREST_BLOCK", 1000)  # several blocks, the last one shorter
+    monkeypatch.setattr(fast_trees, "FOREST_BLOCK", 1000)  # several blocks, the last one shorter
     forest = Forest.of(made)
     assert forest is not None
     for ours, theirs in zip(forest.raw(x), wanted, strict=True):
@@ -62,27 +62,27 @@ def test_a_forest_is_lightgbm_to_the_last_bit(kind: str, monkeypatch: pytest.Mon
 
 def test_few_rows_and_many_rows_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     made, x = boosters("binary", 1), inputs(3)
-    few = inference.raw_score(made[0], x)
-    monkeypatch.setattr(inference, "FOREST_FROM", 1)
-    assert inference._forest(tuple(made), (12,)) is not None  # it is the other way
-    np.testing.assert_array_equal(inference.raw_score(made[0], x), few)
+    few = raw_score(made[0], x)
+    monkeypatch.setattr(fast_trees, "FOREST_FROM", 1)
+    assert _forest(tuple(made), (12,)) is not None  # it is the other way
+    np.testing.assert_array_equal(raw_score(made[0], x), few)
 
 
 def test_a_booster_that_has_grown_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "FOREST_FROM", 1)
+    monkeypatch.setattr(fast_trees, "FOREST_FROM", 1)
     x, settings = inputs(0), {"objective": "binary", "num_threads": 1, "verbose": -1}
     data = lgb.Dataset(x, (x[:, 1] > 0).astype(float), params=settings, free_raw_data=False)
     booster = lgb.Booster(settings, data)
     for _ in range(2):
         booster.update()
         wanted = booster.predict(x, raw_score=True)
-        np.testing.assert_array_equal(inference.raw_score(booster, x), wanted)
+        np.testing.assert_array_equal(raw_score(booster, x), wanted)
 
 
 def test_kinds_of_trees_that_are_not_covered_stay_with_lightgbm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inference, "FOREST_FROM", 1)
+    monkeypatch.setattr(fast_trees, "FOREST_FROM", 1)
     x = np.nan_to_num(inputs(0))
     y = (x[:, 1] > 0).astype(float)
     kinds: list[dict[str, Any]] = [
@@ -95,15 +95,15 @@ def test_kinds_of_trees_that_are_not_covered_stay_with_lightgbm(
         settings = {"objective": "binary", "num_threads": 1, "verbose": -1, **kind}
         booster = lgb.train(settings, lgb.Dataset(x, y, params=settings), 3)
         wanted = booster.predict(x, raw_score=True)
-        np.testing.assert_array_equal(inference.raw_score(booster, x), wanted)
+        np.testing.assert_array_equal(raw_score(booster, x), wanted)
         if "num_leaves" not in kind:
             assert Forest.of([booster]) is None
 
 
 def test_a_wrong_number_of_inputs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "FOREST_FROM", 1)
+    monkeypatch.setattr(fast_trees, "FOREST_FROM", 1)
     with pytest.raises(lgb.basic.LightGBMError, match="number of features"):
-        inference.raw_score(boosters("binary", 1)[0], inputs(0)[:, :-1])
+        raw_score(boosters("binary", 1)[0], inputs(0)[:, :-1])
 
 
 @pytest.mark.parametrize("spread", [1e-3, 1.0, 1e6])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.registry.backtest_gates import failed, gates
+from models.evaluation.backtest_gates import failed, gates
 
 
 def mean(model: str, method: str, metric: str, value: float, **more: Any) -> dict[str, Any]:

@@ -11,13 +11,15 @@ import pytest
 from features.aggregates.daily_aggregates import tally
 from features.config.config import load
 from features.table.feature_store import Archive, store
-from models import inference
 from models.evaluation.evaluate import predict_part
-from models.inference import Part
-from models.registry import registry
+from models.fitting.training_set import training_set
+from models.registry import logged_code, registry
 from models.registry.promotion import definitions, recipe_hash
+from models.scorer.part import Part
+from models.scorer.predict import predict_scores
+from models.scorer.scoring_context import scorer_context, scorer_sums
 from models.serving.score import late_days_of, scorer_head, scoring_frame
-from models.training import fit, training_set
+from models.tasks.training import fit
 from tests.flows.shop import write_shop
 
 LATE = ("stage.truth=late", "stage.late_days=10")
@@ -42,8 +44,8 @@ def scored(archive: Archive, part: Part, rows: slice = slice(None)) -> pd.DataFr
     parts, at = {"stage": part}, archive.builder.last_snapshot
     frame = scoring_frame(archive, at, late_days=late_days_of(parts))
     head = scorer_head(archive, parts, at, versions={"stage": 1})
-    context = inference.scorer_context(parts, inference.scorer_sums(parts, frame))
-    return inference.predict_scores(parts, frame.iloc[rows], context, head)
+    context = scorer_context(parts, scorer_sums(parts, frame))
+    return predict_scores(parts, frame.iloc[rows], context, head)
 
 
 def test_the_scorer_predicts_from_what_was_known_days_before(archive: Archive, part: Part) -> None:
@@ -72,8 +74,8 @@ def test_the_signature_asks_for_both_and_the_example_is_scored(
     names = registry.signature(parts, head).inputs.input_names()
     assert {"purchase__recency_days", "late__purchase__recency_days"} <= set(names)
     assert set(head["training_context"]) == {"population_gap_days", "late"}
-    example = registry.synthetic_example(head)
-    told = inference.predict_scores(parts, example, head["training_context"], head)
+    example = logged_code.synthetic_example(head)
+    told = predict_scores(parts, example, head["training_context"], head)
     assert told["stage_confidence"].notna().all()
 
 

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.baselines.lead_points import weighed
-from models.evaluation import metrics
 from models.evaluation.evaluate import LabelledTestSet, predict_part
 from models.explaining.lead_reasons import Events, contributions, ranked, reasons
-from models.inference import Part, clv_first_purchase, lead_columns
+from models.metrics import metrics
 from models.registry.promotion import lead_loss
+from models.scorer.clv import clv_first_purchase, lead_columns
+from models.scorer.part import Part
 from models.tasks.clv import fit_clv
 from models.tasks.lead import fit_leads, leads_of, plain_share, score_map
 from tests.purchase_frames import HORIZON, histories, rolling

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from models.evaluation.leakage import MIN_OUTCOMES, leak_suspects
-from models.training import TrainingSet
+from models.fitting.training_set import TrainingSet
 from tests.models.test_churn import DATES, feature_frame, history
 from tests.purchase_frames import histories, snapshot
 

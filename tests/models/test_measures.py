@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation import metrics
 from models.evaluation.task_metrics import MethodOutputs, lead_metric_calls, metric_calls
+from models.metrics import metrics
 
 RNG = np.random.default_rng(4)
 N = 60
@@ -59,7 +59,10 @@ def test_clv() -> None:
     rows = pd.DataFrame({"spend": y})
     found = values("clv", {"clv": p}, rows)
     names = ("mae", "rmse", "bias_pct", "spearman", "gini", "top10", "decile_error")
-    assert found == {"rate": p.mean(), **{name: getattr(metrics, name)(y, p) for name in names}}
+    assert found == {
+        "rate": p.mean(),
+        **{name: getattr(metrics, name)(y, p) for name in names},
+    }
     ends = {"clv_low": 0.5 * p, "clv_high": 1.5 * p}
     more = values("clv", {"clv": p, **ends}, rows)
     assert {name: more[name] for name in set(more) - set(found)} == {

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from models.evaluation import metrics
+from models.metrics import metrics
 
 NAN = float("nan")
 RISING = np.arange(1.0, 161.0)
@@ -136,8 +136,16 @@ def test_hits_count_movers_only() -> None:
     [
         (metrics.mean, ([],), "a metric needs at least one row"),
         (metrics.mae, ([1, 2], [1]), "arrays differ in length: [2, 1]"),
-        (metrics.mae, ([1], [np.inf]), "a metric is not defined for missing or infinite values"),
-        (metrics.mae, ([NAN], [1]), "a metric is not defined for missing or infinite values"),
+        (
+            metrics.mae,
+            ([1], [np.inf]),
+            "a metric is not defined for missing or infinite values",
+        ),
+        (
+            metrics.mae,
+            ([NAN], [1]),
+            "a metric is not defined for missing or infinite values",
+        ),
     ],
 )
 def test_refusals(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from models.evaluation import metrics
+from models.metrics import metrics
 
 RNG = np.random.default_rng(3)
 P = np.round(RNG.beta(0.6, 2.0, 700), 2)  # rounded: many ties
@@ -156,9 +156,19 @@ def test_missing_values_unequal_lengths_and_no_rows_are_refused():
 def test_no_metric_depends_on_the_order_of_rows(order):
     y, p = Y[:40], np.round(P[:40], 1)
     spend, guess = SPEND[:40], np.round(GUESS[:40], -1)
-    for metric in (metrics.auc, metrics.log_loss, metrics.ece, metrics.lift_10):
+    for metric in (
+        metrics.auc,
+        metrics.log_loss,
+        metrics.ece,
+        metrics.lift_10,
+    ):
         assert metric(y[order], p[order]) == pytest.approx(metric(y, p), abs=1e-12)
-    for metric in (metrics.gini, metrics.decile_error, metrics.top10, metrics.spearman):
+    for metric in (
+        metrics.gini,
+        metrics.decile_error,
+        metrics.top10,
+        metrics.spearman,
+    ):
         shuffled = metric(spend[order], guess[order])
         assert shuffled == pytest.approx(metric(spend, guess), abs=1e-12)
 

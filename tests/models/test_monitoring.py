@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 
-from models.evaluation.metrics import auc
+from models.metrics.metrics import auc
 from models.monitoring.alarms import Alarm, followed, marked_told, to_tell
 from models.monitoring.drift import (
     MISSING,

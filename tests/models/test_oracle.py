@@ -11,7 +11,7 @@ import pytest
 
 from features.calendar import day_number
 from features.errors import UserError
-from flows.oracle_bounds import gaps, oracle_page
+from flows.services.oracle_bounds import gaps, oracle_page
 from simulator import simulate
 from simulator.ground_truth_reader import HiddenTruth
 

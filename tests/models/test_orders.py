@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference
-from models.inference import Part
+from models.scorer.clv import clv_context, clv_sums, predict_clv
+from models.scorer.part import Part
+from models.scorer.score_columns import clv_columns
 from tests.purchase_frames import START, snapshot
 
 HORIZON = 90
@@ -36,16 +37,14 @@ def clv_part(btyd: dict, *, orders_per_day: float = 1.0, horizon: int = HORIZON)
 
 
 def predicted(part: Part, frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    context = inference.clv_context(part, inference.clv_sums(part, frame))
-    return inference.predict_clv(part, frame, context)
+    context = clv_context(part, clv_sums(part, frame))
+    return predict_clv(part, frame, context)
 
 
 def scored(part: Part, frame: pd.DataFrame, stage: list[str]) -> pd.DataFrame:
     """The CLV columns of the scored rows."""
     head = {"lapsed_stage": "lapsed"}
-    columns = inference.clv_columns(
-        predicted(part, frame), frame, np.array(stage, dtype=object), head
-    )
+    columns = clv_columns(predicted(part, frame), frame, np.array(stage, dtype=object), head)
     return pd.DataFrame(columns)
 
 
@@ -164,7 +163,7 @@ def test_those_silent_for_long_come_back_as_often_as_told(history):
     frame, out = history
     silent = (frame["purchase__recency_days"] > 120).to_numpy()
     stage = np.where(silent, "lapsed", "retention").astype(object)
-    told = inference.clv_columns(out, frame, stage, {"lapsed_stage": "lapsed"})["p_reactivate"]
+    told = clv_columns(out, frame, stage, {"lapsed_stage": "lapsed"})["p_reactivate"]
     assert np.isnan(told[~silent]).all()
     came = (frame["orders"].to_numpy() > 0)[silent]
     assert told[silent].mean() == pytest.approx(came.mean(), abs=4 * 0.5 / np.sqrt(silent.sum()))

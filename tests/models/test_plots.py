@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from models.evaluation import metrics
+from models.metrics import metrics
 from models.plots import evaluation_plots, stage_flow
 
 NAMES = ["lapsed", "loyalty", "conversion", "retention"]

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from features.table.families.feature import FeatureSpec
-from models import inference
 from models.explaining.attribution import LeafTable
 from models.explaining.reasons import (
     CODES,
@@ -20,7 +19,12 @@ from models.explaining.reasons import (
     value_additions,
 )
 from models.fitting.binary_ensemble import fit_logistic
-from models.inference import Part
+from models.scorer.churn import churn_raw, predict_churn
+from models.scorer.clv import clv_context, clv_sums, predict_clv
+from models.scorer.derived_features import derive
+from models.scorer.fast_trees import raw_score
+from models.scorer.linear_model import matrix
+from models.scorer.part import Part
 from models.tasks.clv import fit_clv
 from tests.purchase_frames import histories, rolling
 
@@ -64,7 +68,7 @@ def booster(x: np.ndarray, y: np.ndarray, seed: int) -> lgb.Booster:
 @pytest.fixture(scope="module")
 def churn() -> Part:
     frame, y = buyers()
-    x = inference.matrix(frame, COLUMNS)
+    x = matrix(frame, COLUMNS)
     parameters = {
         "columns": COLUMNS,
         "linear": fit_logistic(frame, COLUMNS, y, strength=1.0),
@@ -78,11 +82,11 @@ def churn() -> Part:
 
 def test_additions_and_the_base_make_the_score() -> None:
     frame, y = buyers(seed=3)
-    x = inference.matrix(frame, COLUMNS).copy()
+    x = matrix(frame, COLUMNS).copy()
     x[::7, 1] = np.nan
     tree = booster(x, y, 0)
     table = LeafTable.of(tree)
-    raw = inference.raw_score(tree, x)
+    raw = raw_score(tree, x)
     np.testing.assert_allclose(table(x).sum(axis=1) + table.base, raw, atol=1e-9)
     assert table(x[:1]).shape == (1, 3)
     # The base is what an average training row scores.
@@ -98,7 +102,7 @@ def test_a_stump_without_splits_adds_nothing() -> None:
 
 def test_they_agree_with_shapley_values_where_it_matters() -> None:
     frame, y = buyers(seed=5)
-    x = inference.matrix(frame, COLUMNS)
+    x = matrix(frame, COLUMNS)
     tree = booster(x, y, 0)
     exact = np.asarray(tree.predict(x, pred_contrib=True))[:, :-1]
     ours = LeafTable.of(tree)(x)
@@ -112,7 +116,7 @@ def test_they_agree_with_shapley_values_where_it_matters() -> None:
 def test_churn_additions_are_the_score_against_a_usual_customer(churn: Part) -> None:
     frame, _ = buyers(400, seed=1)
     total = churn_additions(churn, frame, CONTEXT).sum(axis=1).to_numpy()
-    p = inference.churn_raw(churn, inference.derive(frame, CONTEXT))
+    p = churn_raw(churn, derive(frame, CONTEXT))
     constant = np.log(p / (1 - p)) - total
     np.testing.assert_allclose(constant, constant[0], atol=1e-9)
 
@@ -120,7 +124,7 @@ def test_churn_additions_are_the_score_against_a_usual_customer(churn: Part) -> 
 def test_reasons_name_what_raises_or_lowers_with_the_customers_values(churn: Part) -> None:
     frame, _ = buyers(400, seed=2)
     told = reasons({"churn": churn}, frame, CONTEXT, WORDS)
-    p = inference.predict_churn(
+    p = predict_churn(
         Part("churn", {**churn.parameters, "calibration": {"kind": "raw"},
                        "bands": {"base": {}, "base_of_all": 0.5, "low": 1, "high": 2}},
              churn.boosters), frame, CONTEXT)["p_churn"]  # fmt: skip
@@ -177,8 +181,8 @@ def clv() -> tuple[Part, pd.DataFrame]:
 def test_value_additions_follow_the_expected_spend(clv: tuple[Part, pd.DataFrame]) -> None:
     part, test = clv
     rows = test[test["btyd__x"].notna()].reset_index(drop=True)
-    context = inference.clv_context(part, inference.clv_sums(part, rows))
-    expected = inference.predict_clv(part, rows, context)["clv"]
+    context = clv_context(part, clv_sums(part, rows))
+    expected = predict_clv(part, rows, context)["clv"]
     total = value_additions(part, rows).sum(axis=1)
     known = expected > 0
     assert np.corrcoef(total[known], np.log(expected[known]))[0, 1] > 0.95

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference
-from models.inference import Part
+from models.scorer.part import Part
+from models.scorer.stage import customer_folds, predict_stage
 from models.tasks.stage_from_crm import FOLDS, fit_recorded_stage
 from tests.lifecycle_frames import STAGES, contexts, life, split
 
@@ -29,7 +29,7 @@ def fitted(train: pd.DataFrame, seed: int = 3) -> Part:
 
 
 def probabilities(part: Part, rows: pd.DataFrame) -> np.ndarray:
-    return inference.predict_stage(part, rows, CONTEXT)["probabilities"]
+    return predict_stage(part, rows, CONTEXT)["probabilities"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_ones_own_record_changes_nothing_and_others_do(
     part: Part, frames: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
     train, test = frames
-    fold = inference.customer_folds(test["customer_id"], FOLDS, 3)
+    fold = customer_folds(test["customer_id"], FOLDS, 3)
     # Some of a fold are staged anew: its predictions stay, those of the other folds do not.
     mine = set(test["customer_id"][fold == 2][:15])
     other = train.copy()
@@ -92,11 +92,11 @@ def test_prediction_is_row_wise_and_survives_saving(
 
 def test_folds_hang_on_the_id_and_the_seed_alone() -> None:
     ids = pd.Series([f"c{i}" for i in range(2000)])
-    fold = inference.customer_folds(ids, 5, 1)
+    fold = customer_folds(ids, 5, 1)
     assert np.bincount(fold).min() > 300
     turned = ids[::-1]
-    np.testing.assert_array_equal(inference.customer_folds(turned, 5, 1), fold[::-1])
-    assert (inference.customer_folds(ids, 5, 2) != fold).mean() > 0.5
+    np.testing.assert_array_equal(customer_folds(turned, 5, 1), fold[::-1])
+    assert (customer_folds(ids, 5, 2) != fold).mean() > 0.5
 
 
 @pytest.mark.parametrize(

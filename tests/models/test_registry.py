@@ -4,6 +4,7 @@ import bz2
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -18,13 +19,16 @@ import pytest
 
 from features.contracts import SCORED_ROW
 from features.errors import UserError
-from models import inference
-from models.registry import registry
+from models.registry import logged_code, registry
+from models.scorer.part import Part
+from models.scorer.predict import predict_scores
+from models.scorer.scored_row import SCORED_COLUMNS
+from tests.pickle_scan import pickled_files
 
 COLUMNS = ["purchase__count_30d", "cadence__gap_shrunk"]
 
 
-def make_part(seed: int) -> inference.Part:
+def make_part(seed: int) -> Part:
     """A small churn part whose trees really split; numbers are drawn, not fitted to anyone."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(400, len(COLUMNS)))
@@ -47,7 +51,7 @@ def make_part(seed: int) -> inference.Part:
         "calibration": {"kind": "raw"},
         "bands": {"base": {}, "base_of_all": 0.2, "low": 0.8, "high": 1.5},
     }
-    return inference.Part("churn", parameters, {"s1": booster})
+    return Part("churn", parameters, {"s1": booster})
 
 
 FEATURES = [
@@ -85,7 +89,7 @@ def make_frame(rows: int = 20) -> pd.DataFrame:
 
 def expected(seed: int, frame: pd.DataFrame) -> pd.DataFrame:
     parts = {"churn": make_part(seed)}
-    return inference.predict_scores(parts, frame, HEAD["training_context"], HEAD)
+    return predict_scores(parts, frame, HEAD["training_context"], HEAD)
 
 
 @pytest.fixture(scope="module")
@@ -224,8 +228,8 @@ def test_it_loads_beside_foreign_packages_of_the_same_names(store, two_versions,
 def test_no_artifact_holds_a_pickle(store, two_versions):
     folder = registry.artifacts(store, "stagecast-churn", 2)
     names = {path.name for path in folder.rglob("*")}
-    assert {"MLmodel", "inference.py", "scorer.json", "part.json", "s1.txt"} <= names
-    assert registry.pickled_files(folder) == []
+    assert {"MLmodel", "stagecast_model.py", "scorer.json", "part.json", "s1.txt"} <= names
+    assert pickled_files(folder) == []
     text = "".join(
         path.read_text()
         for path in folder.rglob("*")
@@ -240,7 +244,7 @@ def test_no_artifact_holds_a_pickle(store, two_versions):
 def test_the_scan_finds_pickles_under_any_name(tmp_path, protocol, wrap):
     content = wrap(pickle.dumps({"a": [1, 2], "b": Path("x")}, protocol=protocol))
     (tmp_path / "weights.txt").write_bytes(content)
-    assert registry.pickled_files(tmp_path) == [tmp_path / "weights.txt"]
+    assert pickled_files(tmp_path) == [tmp_path / "weights.txt"]
 
 
 def test_the_scan_looks_into_archives_and_leaves_texts_alone(tmp_path):
@@ -249,7 +253,7 @@ def test_the_scan_looks_into_archives_and_leaves_texts_alone(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     (tmp_path / "b.txt").write_text(".")
     (tmp_path / "c.txt").write_text("")
-    assert registry.pickled_files(tmp_path) == [tmp_path / "model.bin"]
+    assert pickled_files(tmp_path) == [tmp_path / "model.bin"]
 
 
 def test_champion_moves_and_moves_back(store, two_versions):
@@ -287,4 +291,46 @@ def test_damaged_artifacts_are_the_users_error(store):
 
 
 def test_the_scored_row_is_the_one_of_the_contract():
-    assert {column.name: column.dtype for column in SCORED_ROW} == inference.SCORED_COLUMNS
+    assert {column.name: column.dtype for column in SCORED_ROW} == SCORED_COLUMNS
+
+
+ORDERS = """
+import json, sys
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+loaded = {}
+for version in json.loads(sys.argv[2]):
+    loaded[version] = mlflow.pyfunc.load_model(f"models:/stagecast-codes/{version}")
+told = {}
+for version, model in loaded.items():
+    code = sys.modules[type(model.unwrap_python_model()).__module__.rpartition(".")[0]]
+    told[version] = getattr(code, "CHANGED", 0)
+    model.predict(model.input_example)
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.parametrize("order", [["1", "2"], ["2", "1"]], ids=["old first", "new first"])
+def test_two_versions_in_one_process_each_run_their_own_code(store, tmp_path, monkeypatch, order):
+    changed = tmp_path / "changed"
+    shutil.copytree(logged_code.PACKAGE, changed)
+    with (changed / "__init__.py").open("a") as file:
+        file.write("\nCHANGED = 1\n")
+    for package in (logged_code.PACKAGE, changed):
+        if len(registry.versions(store, "stagecast-codes")) == 2:
+            break
+        monkeypatch.setattr(logged_code, "PACKAGE", package)
+        with store.run("fit") as run:
+            registry.log_version(
+                run, "stagecast-codes", {"churn": make_part(0)}, head=HEAD, description="", tags={}
+            )
+    done = subprocess.run(
+        [sys.executable, "-c", ORDERS, store.uri, json.dumps(order)],
+        cwd=tmp_path,
+        env=dict(os.environ, MLFLOW_DISABLE_TELEMETRY="true"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"1": 0, "2": 1}

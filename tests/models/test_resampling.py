@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation import metrics
 from models.evaluation.customer_bootstrap import METRICS_ON_DRAWS, customer_draws, metric_draws
+from models.metrics import metrics
 
 ROWS, CLASSES, PERIODS = 90, 3, 4
 
@@ -39,10 +39,24 @@ def moves(random: np.random.Generator) -> tuple[Any, ...]:
 
 ARGUMENTS: dict[Callable[..., float], Callable[[np.random.Generator], tuple[Any, ...]]] = {
     **dict.fromkeys(
-        (metrics.log_loss, metrics.brier, metrics.auc, metrics.lift_10, metrics.ece), chances
+        (
+            metrics.log_loss,
+            metrics.brier,
+            metrics.auc,
+            metrics.lift_10,
+            metrics.ece,
+        ),
+        chances,
     ),
     **dict.fromkeys(
-        (metrics.bias_pct, metrics.mae, metrics.rmse, metrics.spearman, metrics.gini), money
+        (
+            metrics.bias_pct,
+            metrics.mae,
+            metrics.rmse,
+            metrics.spearman,
+            metrics.gini,
+        ),
+        money,
     ),
     **dict.fromkeys((metrics.top10, metrics.decile_error), money),
     metrics.mean: lambda random: money(random)[:1],
@@ -53,7 +67,10 @@ ARGUMENTS: dict[Callable[..., float], Callable[[np.random.Generator], tuple[Any,
     metrics.macro_f1: lambda random: tuple(random.integers(0, CLASSES, (2, ROWS))),
     metrics.integrated_brier: moves,
     metrics.top1_movers: lambda random: (moves(random)[0][:, -1], *moves(random)[1:]),
-    metrics.median_time_mae: lambda random: (moves(random)[0].sum(axis=2), moves(random)[2]),
+    metrics.median_time_mae: lambda random: (
+        moves(random)[0].sum(axis=2),
+        moves(random)[2],
+    ),
 }
 
 
@@ -81,7 +98,12 @@ def test_what_is_not_defined_on_a_draw_is_not_a_number() -> None:
     y, p = np.array([0.0, 1.0, 0.0]), np.array([0.1, 0.5, 0.3])
     for metric in (metrics.auc, metrics.gini, metrics.lift_10):
         assert np.isnan(metric_draws(metric, counts, y, p)).all(), metric
-    for metric in (metrics.log_loss, metrics.ece, metrics.spearman, metrics.decile_error):
+    for metric in (
+        metrics.log_loss,
+        metrics.ece,
+        metrics.spearman,
+        metrics.decile_error,
+    ):
         assert np.isnan(metric_draws(metric, counts, y, p)[1]), metric
 
 

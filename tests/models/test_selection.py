@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference
-from models.evaluation import metrics
 from models.fitting import multiclass_trees
 from models.fitting.feature_selection import MOST_COLUMNS, row_limit, strongest
+from models.metrics import metrics
+from models.scorer.transition import predict_transition
 from models.tasks.transition import fit_transition
 from tests.lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 
@@ -70,7 +70,7 @@ def test_a_transition_model_of_wide_data_is_as_good(monkeypatch: pytest.MonkeyPa
             seed=3,
             threads=1,
         )
-        out = inference.predict_transition(part, test, {"population_gap_days": 12.0})
+        out = predict_transition(part, test, {"population_gap_days": 12.0})
         losses.append(metrics.multiclass_log_loss(truth, out["probabilities"]))
         columns.append(part.parameters["columns"])
     assert len(columns[0]) <= 120  # 60 for where to, 60 for when

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import inference
 from models.baselines import stage_baselines
-from models.evaluation import metrics
 from models.fitting import multiclass_trees
-from models.inference import Part
+from models.metrics import metrics
+from models.scorer.part import Part
+from models.scorer.stage import predict_stage, stage_table_probabilities
 from models.tasks.stage import fit_stage
 from tests.lifecycle_frames import STAGES, contexts, life, split
 
@@ -27,7 +27,7 @@ def fitted(train: pd.DataFrame, stages: list[str] = STAGES) -> Part:
 
 
 def predicted(part: Part, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    return inference.predict_stage(part, rows, {"population_gap_days": 12.0})
+    return predict_stage(part, rows, {"population_gap_days": 12.0})
 
 
 @pytest.fixture(scope="module")
@@ -155,11 +155,11 @@ def test_frequency_table_by_hand():
         }
     )
     table = stage_baselines.fit_frequency_table(train, 2)
-    p = inference.stage_table_probabilities(table, train)
+    p = stage_table_probabilities(table, train)
     # Stage 0: frequencies (2/3, 1/3) of all three in one bin, so smoothing changes nothing.
     np.testing.assert_allclose(p, [[2 / 3, 1 / 3]] * 3 + [[0.0, 1.0]])
     unknown = train.assign(stage__code=np.nan)
-    np.testing.assert_allclose(inference.stage_table_probabilities(table, unknown)[0], [0.5, 0.5])
+    np.testing.assert_allclose(stage_table_probabilities(table, unknown)[0], [0.5, 0.5])
 
 
 def test_columns_that_follow_the_calendar_are_left_out():

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import inference
 from models.baselines import transition_baselines
-from models.evaluation import metrics
-from models.inference import Part
+from models.metrics import metrics
+from models.scorer.derived_features import derive
+from models.scorer.linear_model import matrix
+from models.scorer.part import Part
+from models.scorer.stage import booster_classes, forest_classes
+from models.scorer.transition import predict_transition
 from models.tasks.transition import fit_transition
 from tests.lifecycle_frames import PERIOD_DAYS, PERIODS, STAGES, contexts, life, split
 
@@ -31,7 +34,7 @@ def fitted(train: pd.DataFrame) -> Part:
 
 
 def predicted(part: Part, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    return inference.predict_transition(part, rows, {"population_gap_days": 12.0})
+    return predict_transition(part, rows, {"population_gap_days": 12.0})
 
 
 def log_loss(out: dict[str, np.ndarray], rows: pd.DataFrame) -> float:
@@ -186,12 +189,12 @@ def test_few_rows_are_served_by_the_mean_of_several_seeds() -> None:
         periods=PERIODS, period_days=PERIOD_DAYS, seed=1, threads=1,
     )  # fmt: skip
     assert {"destination", "destination_1", "destination_2"} <= set(part.boosters)
-    x = inference.matrix(inference.derive(rows, contexts(rows)[rows["snapshot_at"].iloc[0]]),
+    x = matrix(derive(rows, contexts(rows)[rows["snapshot_at"].iloc[0]]),
                          part.parameters["columns"])  # fmt: skip
     names = [name for name in part.boosters if name.startswith("destination")]
-    each = [inference.booster_classes(part.boosters[name], x) for name in names]
+    each = [booster_classes(part.boosters[name], x) for name in names]
     assert not np.allclose(each[0], each[1])
     np.testing.assert_allclose(
-        inference.forest_classes(part, "destination", x), np.mean(each, axis=0), rtol=1e-12
+        forest_classes(part, "destination", x), np.mean(each, axis=0), rtol=1e-12
     )
-    assert inference.forest_classes(part, "destination", x[:0]).shape == (0, each[0].shape[1])
+    assert forest_classes(part, "destination", x[:0]).shape == (0, each[0].shape[1])

@@ -9,10 +9,10 @@ import pytest
 
 from features.config.tasks import Tune
 from features.errors import UserError
-from models.fitting import tuning
 from models.fitting.multiclass_trees import TREES
-from models.fitting.tuning import Tuned, tune
-from models.training import TrainingSet
+from models.fitting.training_set import TrainingSet
+from models.tasks import tuning
+from models.tasks.tuning import Tuned, tune
 from tests.lifecycle_frames import STAGES, contexts, life, split
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")

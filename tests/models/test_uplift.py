@@ -6,15 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation.uplift_curves import (
-    compare_rankings,
-    ranking_quality,
-    share_better,
-    true_qini,
-)
 from models.fitting import uplift_learner
+from models.fitting.uplift_curves import compare_rankings, ranking_quality, share_better, true_qini
 from models.fitting.uplift_learner import Experiment, encoded, fit, folds
-from models.inference import Part, uplift_effect
+from models.scorer.part import Part
+from models.scorer.uplift import uplift_effect
 
 
 def experiment(n: int, seed: int, *, effect: float = 0.15) -> tuple[Experiment, np.ndarray]:

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from models.fitting.uplift_learner import Experiment
-from models.inference import Part, predict_scores, uplift_rows
+from models.scorer.part import Part
+from models.scorer.predict import predict_scores
+from models.scorer.uplift import uplift_rows
 from models.tasks.uplift import History, fit_uplift, told, too_few
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import inference
 from models.registry import registry
+from models.scorer.predict import predict_scores
 from tests.models.test_registry import FEATURES, HEAD, make_frame, make_part
 
 ROWS = 12
@@ -90,7 +90,7 @@ def loaded(store: Any) -> registry.Loaded:
 def both(loaded: registry.Loaded) -> list[Callable[[pd.DataFrame], pd.DataFrame]]:
     """By way of the registry with its signature, and directly as in the training."""
     parts = {"churn": make_part(0)}
-    direct = lambda frame: inference.predict_scores(parts, frame, HEAD["training_context"], HEAD)  # noqa: E731
+    direct = lambda frame: predict_scores(parts, frame, HEAD["training_context"], HEAD)  # noqa: E731
     return [loaded.predict, direct]
 
 

@@ -21,9 +21,9 @@ from features.table.build_fingerprint import built_by
 from features.table.families.feature import Feature, FeatureSpec
 from features.table.feature_store import open_archive
 from features.table.snapshot_builder import Builder
-from flows import update_aggregates
-from flows.update_aggregates import Read, refresh
-from flows.workspace import Workspace
+from flows.services import update_aggregates
+from flows.services.update_aggregates import Read, refresh
+from flows.services.workspace import Workspace
 from tests.oracles.histories import Event, config, local, shops, write
 
 TYPES = ("purchase", "open", "touch", "sent", "refund", "redemption")

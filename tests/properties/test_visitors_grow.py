@@ -12,8 +12,8 @@ import pytest
 from features.config.config import Config
 from features.table import feature_store
 from features.table.feature_store import open_archive, read_tallies
-from flows.update_aggregates import refresh
-from flows.workspace import Workspace
+from flows.services.update_aggregates import refresh
+from flows.services.workspace import Workspace
 from tests.oracles.histories import TAXONOMY
 from tests.properties.test_increments import merged
 

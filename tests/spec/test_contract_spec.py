@@ -12,7 +12,9 @@ import pytest
 from features.calendar import day_number
 from features.errors import UserError
 from features.table.snapshot_builder import Builder
-from models import inference
+from models.scorer.churn import churn_eligible
+from models.scorer.clv import clv_margin
+from models.scorer.part import Part
 from tests.oracles.histories import Event, builder, local
 
 AT = day_number(dt.date(2021, 3, 16))
@@ -78,9 +80,9 @@ def test_features_and_inference_agree_on_who_is_under_contract(tmp_path: Path) -
     features = contracts(tmp_path).features(AT)
     told = features["churn_eligible"].to_numpy()
     assert set(features.loc[told, "customer_id"]) == set(EVERY_CANCEL)
-    np.testing.assert_array_equal(inference.churn_eligible(features, 30, by="cancel"), told)
+    np.testing.assert_array_equal(churn_eligible(features, 30, by="cancel"), told)
     # Without contracts, all of them bought recently enough.
-    assert inference.churn_eligible(features, 30).all()
+    assert churn_eligible(features, 30).all()
 
 
 def test_a_cancellation_learned_late_counts_from_then_on(tmp_path: Path) -> None:
@@ -112,5 +114,5 @@ def test_involuntary_types_are_cancels_and_need_contracts(
 def test_a_margin_makes_a_second_figure() -> None:
     frame = pd.DataFrame({"clv": [100.0]})
     for margin, expected in ((0.3, 30.0), (None, np.nan)):
-        part = inference.Part("clv", {"margin": margin})
-        np.testing.assert_equal(inference.clv_margin(part, frame["clv"].to_numpy()), [expected])
+        part = Part("clv", {"margin": margin})
+        np.testing.assert_equal(clv_margin(part, frame["clv"].to_numpy()), [expected])

@@ -20,7 +20,7 @@ from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.sub_stages_and_flags import explain, standing
 from features.lifecycle.taxonomy_parser import load_taxonomy, parse
 from features.table.snapshot_builder import Builder
-from flows.cli import app
+from flows.commands.cli import app
 from tests.oracles.histories import LATEST, Event, builder, config, local, write
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "stages"

@@ -1,0 +1,62 @@
+"""Where the scores store of an output folder is: its own DuckDB file, or a PostgreSQL database."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from features.config.database_url import filled, taken_apart
+from features.config.secret_values import plain_secret
+from features.config.yaml_loading import parse_yaml
+from features.errors import UserError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+VARIABLE = "STAGECAST_STORE_URL"
+CONFIG_FILE = "config.yaml"
+SCHEMES = ("postgresql", "postgres")
+
+
+def refused(url: str) -> str | None:
+    """Why a URL may not stand in a config; None where it may."""
+    if not _is_postgres(url):
+        return f"a URL that begins with {SCHEMES[0]}://, or no `store` for the DuckDB file"
+    if plain_secret(url) is not None:
+        return (
+            "no password in a file: write ${NAME} in its place, and set that environment "
+            f"variable, or set {VARIABLE}"
+        )
+    return None
+
+
+def store_url(output: Path) -> URL | None:
+    """URL of the PostgreSQL database of an output folder; None: the folder's own DuckDB file.
+
+    ``STAGECAST_STORE_URL`` goes before the key `store` of ``OUTPUT/config.yaml``.
+
+    Raises
+    ------
+    UserError
+        Where it is no PostgreSQL URL, cannot be read, or names a variable that is not set.
+    """
+    given = os.environ.get(VARIABLE, "").strip()
+    if given:
+        if not _is_postgres(given):
+            raise UserError(
+                VARIABLE,
+                found="a URL of another kind",
+                expected=f"{SCHEMES[0]}://USER@HOST/DATABASE",
+                mend=f"set it anew, or unset it to use the file in {output}",
+            )
+        return taken_apart(given, where=VARIABLE)
+    config = output / CONFIG_FILE
+    if not config.is_file():
+        return None
+    url = parse_yaml(config).get("store")
+    return None if url is None else filled(str(url), where="store")
+
+
+def _is_postgres(url: str) -> bool:
+    return url.partition("://")[0] in SCHEMES

@@ -1,0 +1,68 @@
+"""Whether a server that a setting names answers: asked once and shortly, before the work."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit, urlunsplit
+
+NO_ADDRESS = "(no address of a server)"
+_SECONDS = 8  # one that is up answers within, also a busy one
+
+
+def without_password(address: str) -> str:
+    """An address without user, password and query, to be shown to people and to be asked.
+
+    One that can be read in two ways, or is none of HTTP, is not shown at all: what looks like its
+    path may be the second half of a password.
+    """
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return NO_ADDRESS
+    host = parts.netloc.rpartition("@")[2]
+    if parts.scheme not in ("http", "https") or "@" in parts.path + parts.query + parts.fragment:
+        return NO_ADDRESS
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def trouble(address: str, *, refused: range = range(0)) -> str | None:
+    """Why no server answers at an address; None where one does.
+
+    Parameters
+    ----------
+    address
+        A URL of HTTP; user and password in it are not sent.
+    refused
+        Answers (HTTP status) that are as bad as none.
+
+    Returns
+    -------
+    str or None
+        A few words for a message, without any part of the address. Whoever asks for a password or
+        has a certificate that is not known here is there: its own client knows how to go on.
+    """
+    try:
+        with urllib.request.urlopen(without_password(address), timeout=_SECONDS):
+            return None
+    except urllib.error.HTTPError as error:
+        return f"answer {error.code}" if error.code in refused else None
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLError):
+            return None
+        return _words(error.reason)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return _words(error)
+
+
+def _words(error: object) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {_SECONDS} seconds"
+    if isinstance(error, ValueError | http.client.InvalidURL):
+        return "no address of a server"
+    if isinstance(error, str):
+        return "no address of a server"
+    reason = getattr(error, "strerror", None)
+    return str(reason) if reason else type(error).__name__

@@ -1,0 +1,80 @@
+"""Ids that differ in case only, or are a UUID with and without dashes: near twins.
+
+Some shops tell ``ab12`` and ``AB12`` apart, and 32 hex digits may be an MD5 hash, so near twins
+stay two customers. Most often they are one: they are counted, and never a way round a refusal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import ibis
+import pandas as pd
+from ibis.expr.types import Column, Table
+
+from features.sources.customer_attributes import CustomerFacts, without_refused
+from features.sources.keys import folded, folded_column
+
+
+def near_twins(ids: Column) -> Table:
+    """How many distinct ids are near twins of another one: one row, `twins`."""
+    distinct = ids.name("id").as_table().filter(ids.notnull()).distinct()
+    folded = distinct.group_by(folded=folded_column(distinct.id)).agg(n=distinct.count())
+    twins = folded.filter(folded.n > 1)
+    return twins.agg(twins=twins.n.sum().fill_null(0))
+
+
+def near_twins_among(ids: Any) -> int:
+    """How many of some distinct ids are near twins of another one."""
+    counted = near_twins(ibis.memtable({"id": ids}).id)
+    return int(counted.to_pyarrow()["twins"][0].as_py())
+
+
+def with_refusals_of_twins(
+    facts: CustomerFacts, customers: pd.Index[str]
+) -> tuple[CustomerFacts, int]:
+    """Facts in which a refusal under an id that no customer has counts for its near twins.
+
+    Parameters
+    ----------
+    facts
+        As the tables have them.
+    customers
+        Ids of all scored customers.
+
+    Returns
+    -------
+    CustomerFacts
+        With the refusals and suppressions of ids like ``AB12`` for ``ab12`` too, where there is
+        no customer ``AB12``.
+    int
+        How many such ids there are.
+    """
+    ids = pd.Index(facts.suppressed["customer_id"]).append(facts.refused.index).unique()
+    strangers = ids.difference(customers)
+    by_folded = pd.Series(customers, index=_folded(customers))
+    by_folded = by_folded[by_folded.index.isin(_folded(strangers))]
+    if not len(by_folded):
+        return facts, 0
+    pairs = pd.DataFrame({"id": strangers, "folded": _folded(strangers)}).merge(
+        by_folded.rename("customer").rename_axis("folded").reset_index(), on="folded"
+    )
+    named = pairs.set_index("id")["customer"]
+    suppressed = facts.suppressed.merge(
+        named.rename("twin"), left_on="customer_id", right_index=True
+    )
+    listed = suppressed.assign(customer_id=suppressed["twin"])[facts.suppressed.columns]
+    said_no = facts.refused.reindex(named.index).set_axis(named.to_numpy(), axis=0).eq(True)
+    refused = pd.concat([facts.refused, said_no]).groupby(level=0).any()
+    found = replace(
+        facts,
+        suppressed=pd.concat([facts.suppressed, listed], ignore_index=True).astype(object),
+        refused=refused,
+        consent=without_refused(facts.consent, [refused]),
+    )
+    return found, int(pairs["id"].nunique())
+
+
+def _folded(ids: pd.Index[Any]) -> pd.Index[str]:
+    return pd.Index([folded(key) for key in ids.astype(str)], dtype=object)

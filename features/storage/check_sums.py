@@ -1,0 +1,82 @@
+"""Check sums of stored tables: a file that changed on the disk is refused, and never believed.
+
+Each file has its own sum beside it, in a hidden file that readers of whole folders leave alone.
+Only what is read is checked, once per process as long as the file stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from features.errors import UserError
+
+
+def note_sums(path: Path) -> None:
+    """Write the check sum of a file, or of every parquet file in a folder, beside it."""
+    for file in _files(path):
+        _sum_file(file).write_text(_sum(file), encoding="ascii")
+
+
+def note_sum_of(content: Path, file: Path) -> None:
+    """Write the check sum of a file that is about to be renamed to `file`."""
+    place = _sum_file(file)
+    partial = place.with_name(f"{content.name}.sum.partial")
+    partial.write_text(_sum(content), encoding="ascii")
+    os.replace(partial, place)
+
+
+def has_sums(path: Path) -> bool:
+    """Whether a file, or a folder of files, is stored with check sums."""
+    files = _files(path) if path.exists() else []
+    return bool(files) and all(_sum_file(file).exists() for file in files)
+
+
+def forget_sums(file: Path) -> None:
+    """Remove the check sum of a file that is about to go."""
+    _sum_file(file).unlink(missing_ok=True)
+
+
+def refuse_changed(path: Path) -> None:
+    """Compare a file, or every parquet file in a folder, with its check sum.
+
+    Raises
+    ------
+    UserError
+        With the first file that is not as it was stored.
+    """
+    for file in _files(path):
+        try:
+            noted = _sum_file(file).read_bytes()
+            stat = file.stat()
+        except OSError:
+            noted = b""
+        if not noted or noted != _known_sum(str(file), stat.st_size, stat.st_mtime_ns).encode():
+            raise UserError(
+                f"{file.parent.name}/{file.name}",
+                found="content that is not as it was stored" if noted else "no check sum",
+                expected="what stagecast has written, unchanged",
+                mend="check the disk, remove the folder `features` of the output folder, and run "
+                "`stagecast features` again",
+            )
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+
+
+def _sum_file(file: Path) -> Path:
+    return file.with_name(f".{file.name}.sum")
+
+
+@lru_cache(maxsize=100_000)
+def _known_sum(name: str, _size: int, _changed: int) -> str:
+    return _sum(Path(name))
+
+
+def _sum(file: Path) -> str:
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "blake2b").hexdigest()
+    return f"{file.stat().st_size} {digest}"

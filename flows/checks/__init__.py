@@ -1,0 +1,1 @@
+"""Everything that a run needs, looked at before it begins."""

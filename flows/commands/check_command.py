@@ -1,0 +1,42 @@
+"""The command `stagecast check`: is everything in order that the config names, before a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+
+
+def check(
+    config: ConfigFile = None,
+    output: Output = OUTPUTS,
+    json_file: JsonFile = None,
+    overrides: Settings = None,
+) -> None:
+    """Open all that the config names, and list every problem at once; nothing is changed.
+
+    Tables and their columns, words for consent, times, stage rules, playbooks, export maps,
+    experiments, disk, store, MLflow and Prefect. Of large tables the first rows are read.
+    """
+    from flows.checks.check import check as checked
+    from flows.services.console import deliver, table
+    from flows.services.settings import apply_defaults
+
+    apply_defaults()
+    report = checked(output.absolute(), config, tuple(overrides or ()))
+    content = {
+        "ok": not report.problems.errors,
+        "checked": [asdict(finding) for finding in report.findings],
+        "problems": [
+            {
+                "where": problem.where,
+                "found": str(problem.found),
+                "expected": problem.expected,
+                "hint": problem.mend,
+            }
+            for problem in report.problems.errors
+        ],
+    }
+    rows = [(finding.what, finding.state, finding.found) for finding in report.findings]
+    deliver(content, json_file, lambda: table("stagecast check", ["what", "state", "found"], rows))
+    report.problems.refuse()

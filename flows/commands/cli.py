@@ -1,0 +1,356 @@
+"""The command line. Heavy imports wait until a command needs them, so that help comes at once."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from features.config.secret_values import hidden
+from features.errors import UserError
+from flows.commands import (
+    backfill_command,
+    campaign_commands,
+    check_command,
+    doctor,
+    horizons,
+    init,
+    metrics,
+    monitor_command,
+    privacy_commands,
+    report_command,
+    schedule,
+    stages,
+)
+from flows.commands.flow_runs import checked, execute_flow, prepared, prepared_for_flow
+from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+from flows.services import settings
+
+EXAMPLE = "configs/completejourney.yaml"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Predict each customer's life-cycle stage, next transition, churn risk and lifetime "
+    "value, and turn the predictions into audiences that can be measured.\n\n"
+    "Start with [bold]stagecast run[/]: it works at once, on an example data set. For your own "
+    "data let [bold]stagecast init[/] write a YAML file, and give it with --config.\n\n"
+    "Exit codes: 0 done, 2 something for you to mend (one message says what), 1 a defect of ours, "
+    "3 stagecast monitor raises an alarm.",
+)
+
+SIMULATED = Path("outputs-simulated")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"stagecast {version('stagecast')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Results and errors only; no steps, no progress.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also what Prefect logs of flows and tasks.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="The version."),
+    ] = False,
+) -> None:
+    if quiet and verbose:
+        raise UserError("--quiet", found="--verbose too", expected="one of the two")
+    if quiet:
+        from flows.services.console import progress_console
+
+        progress_console.quiet = True
+    if verbose:
+        settings.speak()
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Option("--config", "-c", help="YAML of the data set.")] = EXAMPLE,
+    output: Output = OUTPUTS,
+    json_file: JsonFile = None,
+    overrides: Settings = None,
+) -> None:
+    """The main job: read, build features, train four models, promote, score, plan audiences.
+
+    Everything lands in the output folder: scores and audiences in stagecast.duckdb, files of the
+    run under runs/, models and figures in MLflow.
+    """
+    from flows.services.console import step
+
+    step(f"stagecast: {config} -> {output}")
+    settings.apply(output.absolute())
+    folder = checked(output, config, overrides)
+    from flows.commands.result_tables import print_run
+    from flows.run import run_flow
+
+    print_run(Path(folder), execute_flow(run_flow, folder), json_file)
+
+
+@app.command()
+def features(
+    config: ConfigFile = None, output: Output = OUTPUTS, overrides: Settings = None
+) -> None:
+    """Read the sources and build point-in-time features (first step of run)."""
+    settings.apply(output.absolute())
+    folder = prepared_for_flow(output, config, overrides, registry=False)
+    from flows.features import features_flow
+
+    execute_flow(features_flow, folder)
+    _next(f"stagecast train --output {output}")
+
+
+@app.command()
+def train(output: Output = OUTPUTS, overrides: Settings = None) -> None:
+    """Train the four models from stored features, test them, register them with the scorer."""
+    settings.apply(output.absolute())
+    folder = checked(output, None, overrides)
+    from flows.train import train_flow
+
+    execute_flow(train_flow, folder)
+    _next(f"stagecast promote --output {output}")
+
+
+@app.command()
+def promote(
+    output: Output = OUTPUTS,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only compare and say what would be decided.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Compare the newest scorer with the champion; make it champion if it earned it."""
+    settings.apply(output.absolute())
+    folder = prepared_for_flow(output, None, None)
+    from flows.commands.result_tables import print_decision
+    from flows.promote import dry_run_flow, promote_flow
+
+    print_decision(execute_flow(dry_run_flow if dry_run else promote_flow, folder), json_file)
+    if not dry_run and json_file is None:
+        _next(f"stagecast score --output {output}")
+
+
+@app.command()
+def score(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
+    """Score everyone with the champion from the registry and publish scores and audiences."""
+    settings.apply(output.absolute())
+    folder = checked(output, None, None)
+    from flows.commands.result_tables import print_scores
+    from flows.score import nightly_flow
+
+    execute_flow(nightly_flow, folder)
+    print_scores(Path(folder), json_file)
+
+
+@app.command()
+def score_events(
+    events: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="JSON lines or CSV; - reads standard input.")
+    ],
+    output: Output = OUTPUTS,
+    at: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Snapshot; default: of the last scores.")
+    ] = None,
+) -> None:
+    """Score a few customers from all their raw events, as the last run would have; prints JSON.
+
+    Columns: customer_id, event_type, occurred_at with its offset, and of known_at, value, order_id,
+    channel, is_machine and your attributes what there is.
+    """
+    import json
+
+    settings.apply_defaults()
+    folder = Path(prepared(output, None, None))
+    from flows.services.score_events import date_of, opened, read_events
+
+    rows, day = read_events(events), date_of(at)
+    result = opened(folder, at=day).score(rows, at=day)
+    print(json.dumps(result, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def leads(
+    output: Output = OUTPUTS,
+    band: Annotated[
+        list[str] | None, typer.Option(help="A, B, C or D; may be given more than once.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    json_file: JsonFile = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the list here.")] = None,
+) -> None:
+    """Call list: who never bought, the likeliest to buy first, with reasons.
+
+    From the published scores; stagecast score brings them up to date.
+    """
+    settings.apply_defaults()
+    folder = prepared(output, None, None)
+    from flows.commands.leads import call_list, print_list, write_csv
+    from flows.services.console import deliver
+
+    found = call_list(Path(folder), bands=[b.upper() for b in band or []], top=top)
+    deliver(found, json_file, lambda: print_list(found))
+    if csv_file is not None:
+        write_csv(found, csv_file)
+
+
+@app.command()
+def explain(
+    customer: Annotated[str, typer.Argument(help="Id of the customer.", metavar="CUSTOMER")],
+    output: Output = OUTPUTS,
+    json_file: JsonFile = None,
+) -> None:
+    """Why a customer's scores are what they are: the three strongest reasons, with values."""
+    settings.apply_defaults()
+    folder = prepared(output, None, None)
+    from flows.services.console import deliver
+    from flows.services.reasons import explained, print_explained
+
+    found = explained(Path(folder), customer)
+    deliver(found, json_file, lambda: print_explained(found))
+
+
+@app.command()
+def backtest(
+    config: ConfigFile = None,
+    output: Output = OUTPUTS,
+    origins: Annotated[
+        str | None,
+        typer.Option(help="Dates to train at, DATE,DATE,...; default: those of the config."),
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(help="Of stage,transition,churn,clv those to test; default: all."),
+    ] = None,
+    json_file: JsonFile = None,
+    overrides: Settings = None,
+) -> None:
+    """Train as of past dates, test on what came after; writes backtest.json.
+
+    Every model and baseline is measured at every origin on labels that its training never saw, with
+    intervals; means over origins, plots and warnings are in the folder backtest/ and in MLflow.
+    """
+    settings.apply(output.absolute())
+    folder = prepared_for_flow(output, config, overrides)
+    from flows.backtest import backtest_flow
+    from flows.commands.result_tables import print_backtest
+    from flows.services.workspace import backtest_models, backtest_origins
+
+    dates, tasks = backtest_origins(Path(folder), origins), backtest_models(models)
+    result = execute_flow(backtest_flow, folder, dates, tasks)
+    print_backtest(result, json_file)
+
+
+@app.command()
+def rollback(output: Output = OUTPUTS) -> None:
+    """Give the champion alias back to the scorer version that had it before."""
+    settings.apply(output.absolute())
+    folder = prepared(output, None, None)
+    from flows.commands.result_tables import print_rollback
+
+    print_rollback(Path(folder))
+
+
+@app.command()
+def models(
+    output: Output = OUTPUTS,
+    json_file: JsonFile = None,
+) -> None:
+    """List the registered scorers: which is champion, since when, and why."""
+    settings.apply_defaults()
+    folder = prepared(output, None, None)
+    from flows.commands.result_tables import print_models
+
+    print_models(Path(folder), json_file)
+
+
+@app.command()
+def simulate(
+    customers: Annotated[int, typer.Option(help="How many customers.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the tables.", file_okay=False)
+    ] = SIMULATED,
+    scenario: Annotated[
+        str, typer.Option(help="reference (all kinds of engagement), btyd, or a YAML file.")
+    ] = "reference",
+    workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
+) -> None:
+    """Simulate customers with a known truth, streamed to parquet; a config is put beside.
+
+    The truth (chances, expectations, effects of campaigns) lies apart, under truth/.
+    """
+    from flows.simulate import simulate as simulated
+
+    simulated(customers, seed, output, scenario, workers=workers)
+
+
+@app.command()
+def catalog(
+    config: ConfigFile = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of an earlier run.")
+    ] = None,
+    json_file: JsonFile = None,
+    overrides: Settings = None,
+) -> None:
+    """List every feature column: unit, window, meaning, and what a missing value means."""
+    from flows.commands.catalog import catalog as listed
+
+    listed(config, output, tuple(overrides or ()), json_file)
+
+
+app.add_typer(stages.app, name="stages")
+app.command()(init.init)
+app.command()(check_command.check)
+app.command()(doctor.doctor)
+app.command()(horizons.horizons)
+app.command()(metrics.metrics)
+app.command()(report_command.report)
+app.command()(schedule.schedule)
+campaign_commands.register(app, execute_flow)
+monitor_command.register(app, execute_flow)
+backfill_command.register(app, execute_flow)
+privacy_commands.register(app)
+
+
+def _next(command: str) -> None:
+    from flows.services.console import console, typed
+
+    console.print(f"next: [bold]{typed(command)}[/]")
+
+
+def main() -> None:
+    """Entry point: a user error is one message and exit code 2, a defect keeps its traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {hidden(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        from flows.services.system_errors import as_user_error
+
+        told = as_user_error(error)
+        if told is None:
+            # What Python itself would print, but for passwords that a message may quote.
+            sys.stderr.write(hidden("".join(traceback.format_exception(error))))
+            sys.exit(1)
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

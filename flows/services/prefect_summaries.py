@@ -1,0 +1,78 @@
+"""What each flow shows of itself in Prefect, from the files that it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from features.storage.markdown import as_text
+from features.table.feature_store import Archive
+from flows.services.prefect_artifacts import link_to_mlflow, show_page, show_table
+from models.evaluation.task_metrics import HEADLINES
+from models.registry.tracking import Tracking
+
+
+def show_sources(archive: Archive) -> None:
+    """Rows read, set aside and left out, one line a source."""
+    rows = [
+        (c.source, c.rows, sum(c.quarantined.values()), sum(c.ignored.values()))
+        for c in archive.source_counts()
+    ]
+    columns = ("source", "rows", "set aside", "left out")
+    show_table("sources", columns, rows, about="What became of the rows of every source")
+
+
+def show_figures(name: str, figures: Sequence[dict[str, Any]]) -> None:
+    """The headline figures of every model and baseline, one line a method and figure."""
+    rows = [
+        (f["model"], f["method"], f["snapshot_at"], f["metric"], f["value"], f["n"])
+        for f in figures
+        if f["subset"] == "all" and f["metric"] in HEADLINES.get(f["model"], ())
+    ]
+    columns = ("model", "method", "tested at", "figure", "value", "customers")
+    show_table(f"{name} figures", columns, rows, about="Served recipe and baselines, as tested")
+
+
+def show_training(
+    tracking: Tracking, scorer: dict[str, Any], figures: Sequence[dict[str, Any]]
+) -> None:
+    """Figures of a training, and its MLflow run."""
+    show_figures("training", figures)
+    link_to_mlflow(
+        "training in mlflow",
+        tracking,
+        scorer["run_id"],
+        about=f"Training of stagecast-scorer version {scorer['version']}.",
+    )
+
+
+def show_decision(tracking: Tracking, run_id: str, version: int, decision: dict[str, Any]) -> None:
+    """Whether a version was promoted and why, with the figures that decided."""
+    verdict = "champion" if decision["accepted"] else "not promoted"
+    text = f"# stagecast-scorer version {version}: {verdict}\n\n{as_text(decision['reason'])}\n"
+    show_page("promotion", text, about="What the promotion flow decided")
+    rows = [
+        (c["task"], c["metric"], c["challenger"], c["champion"]) for c in decision["comparisons"]
+    ]
+    columns = ("task", "figure", "challenger", "champion")
+    show_table("promotion figures", columns, rows, about="On the gate; smaller is better")
+    link_to_mlflow("challenger in mlflow", tracking, run_id, about=f"Version {version}.")
+
+
+def show_published(tracking: Tracking, folder: Path, meta: dict[str, Any]) -> None:
+    """The summary of a published run, its campaigns, and the MLflow run of its scorer."""
+    summary = (folder / "summary.md").read_text(encoding="utf-8")
+    show_page("summary", summary, about=f"Published run {meta['run_id']}")
+    plan = pd.read_csv(folder / "audiences" / "plan.csv")
+    columns = ("campaign_id", "eligible", "treatment", "control", "expected_value", "held")
+    rows = [tuple(row) for row in plan[list(columns)].fillna("").itertuples(index=False)]
+    show_table("audiences", columns, rows, about="Campaigns of the published run")
+    link_to_mlflow(
+        "scorer in mlflow",
+        tracking,
+        meta["mlflow_run_id"],
+        about=f"Training of the champion, version {meta['scorer_version']}.",
+    )

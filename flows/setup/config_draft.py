@@ -1,0 +1,35 @@
+"""A proposed config before it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from features.errors import UserError
+from flows.setup.data_requirements import Readiness
+from flows.setup.table_roles import Assembly
+
+
+@dataclass(frozen=True)
+class ConfigDraft:
+    """A config, what it was made of, and what is still in the way of a run.
+
+    Attributes
+    ----------
+    mapping
+        The config as a mapping.
+    assembly
+        The tables and the roles they play.
+    why
+        Why these horizons were chosen.
+    readiness
+        What the data suffice for; None where they could not be read.
+    problem
+        What a run would refuse; None where it would begin.
+    """
+
+    mapping: dict[str, Any]
+    assembly: Assembly
+    why: str
+    readiness: Readiness | None
+    problem: UserError | None

@@ -1,0 +1,126 @@
+"""Fit the served recipe of a task to its training set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from features.config.config import Config
+from features.errors import UserError
+from models.fitting.binary_ensemble import TwoClassRecipe
+from models.fitting.training_set import TrainingSet
+from models.scorer.part import Part
+from models.tasks.churn import fit_churn
+from models.tasks.clv import fit_clv
+from models.tasks.stage import fit_stage
+from models.tasks.stage_from_crm import fit_recorded_stage
+from models.tasks.transition import fit_transition
+
+
+def fit(
+    data: TrainingSet,
+    config: Config,
+    stages: list[str],
+    *,
+    threads: int,
+    settings: Mapping[str, Any] | None = None,
+) -> Part:
+    """Fit the served recipe of a task.
+
+    Parameters
+    ----------
+    data
+        From `training_set`.
+    config
+        Horizons and seed.
+    stages
+        Stage names by code.
+    threads
+        Processors to use; the result does not depend on it.
+    settings
+        Tuned settings of the trees, in place of the recipe's own (see `models.tasks.tuning`).
+
+    Raises
+    ------
+    UserError
+        Where the data cannot train the task (one class only, nobody who ever bought, ...).
+    """
+    if data.task == "churn":
+        _require_two_classes(data)
+    try:
+        return _fit(data, config, stages, threads, settings or {})
+    except ValueError as error:
+        raise UserError(
+            f"{data.task}: training",
+            found=str(error),
+            expected="matured snapshots from which this model can learn",
+            mend="bring more history or customers, or change the task's horizon or grid",
+        ) from error
+
+
+def _fit(
+    data: TrainingSet, config: Config, stages: list[str], threads: int, settings: Mapping[str, Any]
+) -> Part:
+    shared: dict[str, Any] = {
+        "validation_at": data.validation_at,
+        "seed": config.seed,
+        "threads": threads,
+    }
+    if data.task == "churn":
+        return fit_churn(
+            data.frame,
+            data.contexts,
+            horizon_days=config.churn.horizon_days,
+            activity_days=config.activity_days,
+            by=config.churn.by,
+            recipe=replace(TwoClassRecipe(), calibration=config.churn.calibration, **settings),
+            at_validation=data.at_validation,
+            at_origin=data.at_origin,
+            **shared,
+        )
+    if data.task == "clv":
+        return fit_clv(
+            data.frame,
+            data.contexts,
+            at_origin=data.at_origin,
+            horizon_days=config.clv.horizon_days,
+            margin=config.clv.margin,
+            **shared,
+        )
+    if data.task == "stage":
+        return _fit_stage(data, config, stages, shared | {"settings": settings})
+    return fit_transition(
+        data.frame,
+        data.contexts,
+        stages=stages,
+        periods=config.transition.periods,
+        period_days=config.transition.period_days,
+        fits=config.transition.fits,
+        settings=settings,
+        **shared,
+    )
+
+
+def _fit_stage(
+    data: TrainingSet, config: Config, stages: list[str], shared: Mapping[str, Any]
+) -> Part:
+    recipe = fit_recorded_stage if config.stage.truth == "history" else fit_stage
+    part = recipe(data.frame, data.contexts, stages=stages, **shared)
+    if config.stage.late_days:
+        # Whoever uses the part must give it what was known so many days before.
+        part.parameters["late_days"] = config.stage.late_days
+    return part
+
+
+def _require_two_classes(data: TrainingSet) -> None:
+    found = data.frame["no_purchase"].unique()
+    if len(found) < 2:
+        what = "bought again" if 0.0 in found else "stayed away"
+        raise UserError(
+            "churn: labels",
+            found=f"one class only: all {len(data.frame)} eligible customers {what} within "
+            "the horizon",
+            expected="some customers who bought within churn.horizon_days and some who did not",
+            mend="change churn.horizon_days or activity_days, or bring more history",
+        )

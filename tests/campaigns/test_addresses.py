@@ -1,0 +1,243 @@
+"""One address, several ids: what holds for one of them holds for the address."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from campaigns.addresses import KINDS, Addresses, kinds_of
+from campaigns.audience_files import ExportRun
+from campaigns.customer_context import Circumstances
+from campaigns.export_schema import load_targets
+from campaigns.planning import CampaignPlan
+from campaigns.target_exports import Delivery, write_exports
+from features.config.customers import ContactPolicy, GlobalHoldout
+from tests.campaigns.campaign_examples import plan, playbook
+
+MAPS = sorted((Path(__file__).parents[2] / "configs" / "exports").glob("*.yaml"))
+
+
+def people(*customers: str, **columns: Any) -> pd.DataFrame:
+    given = {"stage": "lapsed", "p_reactivate": 0.5, "clv": 10.0} | columns
+    return pd.DataFrame({"customer_id": list(customers), **given})
+
+
+def keys(**columns: list[str | None]) -> pd.DataFrame:
+    """Contact keys of the customers a, b, c, ..."""
+    n = len(next(iter(columns.values())))
+    return pd.DataFrame(columns, index=pd.Index(list("abcdefgh"[:n]), dtype=object))
+
+
+def said_no(**columns: list[bool]) -> pd.DataFrame:
+    return keys(**columns)  # type: ignore[arg-type]
+
+
+def why(made: CampaignPlan, campaign: str = "back") -> dict[str, str]:
+    return dict(zip(made.customers, made.why[campaign], strict=True))
+
+
+def written(folder: Path, made: CampaignPlan, around: Circumstances, contacts: pd.DataFrame) -> Any:
+    """Rows of the plain CSV, and its manifest."""
+    delivery = Delivery(
+        scores=people(*made.customers).set_index("customer_id"),
+        contacts=contacts,
+        addresses=around.addresses,
+        kept_out={kind: frozenset(around.kept_out(kind)) for kind in KINDS},
+    )
+    targets = [target for target in load_targets(MAPS) if target.target == "csv"]
+    write_exports(made, targets, folder, run=ExportRun("r", "1"), delivery=delivery)
+    manifest = json.loads((folder / "csv" / "manifest.json").read_text(encoding="utf-8"))
+    with (folder / "csv" / "back.csv").open(encoding="utf-8", newline="") as file:
+        return {row["customer_id"]: row for row in csv.DictReader(file)}, manifest
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other", "same"),
+    [
+        ("email", "Anna@Example.com ", "anna@example.COM", True),
+        ("email", "anna@bücher.de", "anna@xn--bcher-kva.de", True),
+        ("email", "an\u200bna@example.com", "anna@example.com", True),
+        ("email", "anna+shop@example.com", "anna@example.com", False),
+        ("email", "an.na@example.com", "anna@example.com", False),
+        ("phone", "+49 (0)30 1234567", "0049301234567", True),
+        ("phone", "030/1234567", "+49 30 1234567", True),
+        ("phone", "tel:+49-30-1234567", "+49 30 1234567 ext. 5", True),
+        ("phone", "+49 30 1234567", "+43 30 1234567", False),
+        ("mobile_ad_id", "AECE-52", "aece-52", True),
+        ("device_token", "Ab", "aB", False),
+    ],
+)
+def test_spellings_of_an_address(kind: str, one: str, other: str, same: bool) -> None:
+    found = Addresses.of(keys(**{kind: [one, other, "x"]}))
+    assert list(found.others(["a"], [kind])) == (["b"] if same else [])
+
+
+def test_a_number_without_its_country_is_that_of_the_customers_country() -> None:
+    found = Addresses.of(keys(phone=["030 1234567", "+49301234567"], country=["DE", None]))
+    assert list(found.others(["b"], ["phone"])) == ["a"]
+
+
+def test_an_id_that_is_an_address_counts_as_one() -> None:
+    contacts = pd.DataFrame(
+        {"email": ["ANNA@example.com"]}, index=pd.Index(["anna@example.com"], dtype=object)
+    )
+    contacts = pd.concat([contacts, keys(email=["anna@example.com"])])
+    assert list(Addresses.of(contacts).others(["anna@example.com"], ["email"])) == ["a"]
+
+
+@pytest.mark.parametrize("channel", ["email", "all"])
+def test_an_address_that_refused_under_any_id_is_addressed_under_none(channel: str) -> None:
+    around = Circumstances(
+        refused=said_no(**{channel: [True, False, False]}),
+        addresses=Addresses.of(keys(email=["x@y.de", "X@Y.de", "z@y.de"])),
+    )
+    # The one who refused is not even a customer of the shop.
+    made = plan(people("b", "c"), playbook(), around=around)
+    assert why(made) == {"b": "address refused email under another id", "c": ""}
+    assert made.table["barred"].iloc[0] == 1
+    text = playbook(channel="text")
+    assert why(plan(people("b"), text, around=around))["b"] == ""
+
+
+def test_a_list_that_names_one_id_holds_for_the_address() -> None:
+    listed = pd.DataFrame({"customer_id": ["a"], "channel": [None], "reason": ["hard bounce"]})
+    around = Circumstances(
+        suppressed=listed, addresses=Addresses.of(keys(email=["x@y.de", "x@y.de"]))
+    )
+    made = plan(people("a", "b"), playbook(), around=around)
+    assert why(made) == {
+        "a": "suppressed: hard bounce",
+        "b": "address suppressed: hard bounce",
+    }
+    several = plan(people("b"), playbook(channel=["email", "letter"]), around=around)
+    assert why(several)["b"] == "address suppressed: hard bounce"
+
+
+def test_complaints_and_the_global_hold_out_hold_for_the_address() -> None:
+    alike = Addresses.of(keys(email=["x@y.de", "x@y.de"]))
+    past = pd.DataFrame({"suppress open complaint": [True]}, index=pd.Index(["a"], dtype=object))
+    made = plan(people("a", "b"), playbook(), around=Circumstances(past=past, addresses=alike))
+    assert why(made)["b"] == "open complaint, under another id of the address"
+    ids = [f"c{n:03d}" for n in range(60)]
+    contacts = pd.DataFrame({"email": [f"p{n // 2}@y.de" for n in range(60)]}, index=ids)
+    held = GlobalHoldout(share=0.5, until=dt.date(2018, 2, 1))
+    around = Circumstances(
+        policy=ContactPolicy(global_holdout=held), addresses=Addresses.of(contacts)
+    )
+    told = why(plan(people(*ids), playbook(control_share=0), around=around))
+    outside = {ids[n] for n in range(60) if told[ids[n]].startswith("global hold-out")}
+    for n, customer in enumerate(ids):
+        if customer not in outside and ids[n ^ 1] in outside:
+            assert told[customer] == "address in the global hold-out under another id"
+
+
+def test_an_address_is_in_one_arm_and_once_in_an_audience() -> None:
+    ids = [f"c{n:03d}" for n in range(300)]
+    rng = np.random.default_rng(3)
+    contacts = pd.DataFrame({"email": [f"p{n // 3}@y.de" for n in range(300)]}, index=ids)
+    around = Circumstances(
+        policy=ContactPolicy(campaigns_at_once=2), addresses=Addresses.of(contacts)
+    )
+    frame = people(*ids, p_reactivate=rng.uniform(0.2, 1, 300))
+    books = [
+        playbook(campaign="one", priority=1, capacity=60, control_share=0.5),
+        playbook(campaign="two", priority=2, control_share=0.5),
+    ]
+    first = plan(frame, *books, around=around)
+    rows = first.audience.assign(email=first.audience["customer_id"].map(contacts["email"]))
+    # One id of each address in all promotions, the best in the campaign that is served first.
+    assert (rows.groupby("email")["customer_id"].nunique() == 1).all()
+    assert rows["email"].nunique() == 100
+    best = frame.assign(email=contacts["email"].to_numpy()).sort_values("p_reactivate")
+    assert set(rows["customer_id"]) == set(
+        best.drop_duplicates("email", keep="last")["customer_id"]
+    )
+    reasons = set(first.exclusions["reason"])
+    assert "address in a control arm under another id" in reasons
+    assert "address of another customer, who goes first" in reasons
+    left = first.exclusions.groupby("campaign_id")["customers"].sum()
+    assert (left + first.audience.groupby("campaign_id").size() == 300).all()
+    # Later, somebody in control keeps the address, even where others would now go first.
+    again = frame.assign(p_reactivate=1.2 - frame["p_reactivate"])
+    later = dt.date(2018, 1, 9)
+    second = plan(again, *books, at=later, previous=first.audience, around=around)
+    assert (second.audience["change"] == "kept").all()
+
+
+def test_members_who_come_to_share_an_address_give_way_to_the_control_arm() -> None:
+    frame = people(*[f"c{n:03d}" for n in range(40)])
+    first = plan(frame, playbook(control_share=0.5))
+    arms = first.audience.set_index("customer_id")["arm"]
+    control, treated = arms.index[arms == "control"][0], arms.index[arms == "treatment"][0]
+    contacts = pd.DataFrame({"email": ["x@y.de", "x@y.de"]}, index=[control, treated])
+    second = plan(
+        frame, playbook(control_share=0.5), at=dt.date(2018, 1, 9), previous=first.audience,
+        around=Circumstances(addresses=Addresses.of(contacts)),
+    )  # fmt: skip
+    rows = second.audience.set_index("customer_id")
+    assert rows.loc[control, "change"] == "kept"
+    assert rows.loc[treated, "change"] == "removed"
+    assert rows.loc[treated, "reasons"] == "address in a control arm under another id"
+
+
+def test_files_hold_an_address_once_and_none_of_another_channel_that_refused(
+    tmp_path: Path,
+) -> None:
+    contacts = keys(
+        email=["a@y.de", "b@y.de", "c@y.de", "d@y.de"],
+        phone=["+49 30 1000001", "+49 30 1000001", "+49 30 1000003", "+49 30 1000004"],
+    )
+    # c wants no text messages; of a and b, who share a phone, the second's cell stays empty.
+    around = Circumstances(
+        refused=said_no(sms=[False, False, True, False]), addresses=Addresses.of(contacts)
+    )
+    frame = people("a", "b", "c", "d", p_reactivate=[0.9, 0.8, 0.7, 0.6])
+    made = plan(frame, playbook(control_share=0), consent="recorded", around=around)
+    rows, manifest = written(tmp_path, made, around, contacts)
+    assert {customer: row["phone"] for customer, row in rows.items()} == {
+        "a": "+49301000001", "b": "", "c": "", "d": "+49301000004",
+    }  # fmt: skip
+    assert all(row["email"] for row in rows.values())
+    (file,) = manifest["files"]
+    assert (file["refused_keys"], file["repeated_keys"], file["control_keys"]) == (1, 1, 0)
+
+
+def test_a_removal_does_not_take_out_who_stays_under_another_id(tmp_path: Path) -> None:
+    first = plan(people("a", "b"), playbook(control_share=0))
+    contacts = keys(email=["x@y.de", "x@y.de"])
+    around = Circumstances(addresses=Addresses.of(contacts))
+    later = dt.date(2018, 1, 9)
+    book = playbook(control_share=0)
+    made = plan(
+        people("a", "b"), book, at=later, previous=first.audience, consent="recorded", around=around
+    )
+    assert sorted(made.audience["change"]) == ["kept", "removed"]
+    rows, _ = written(tmp_path, made, around, contacts)
+    assert len(rows) == 1
+    assert not (tmp_path / "csv" / "back_remove.csv").exists()
+
+
+def test_the_manifest_counts_who_is_left_out_by_address(tmp_path: Path) -> None:
+    contacts = keys(email=["x@y.de", "x@y.de", "z@y.de"])
+    around = Circumstances(
+        refused=said_no(email=[True, False, False]), addresses=Addresses.of(contacts)
+    )
+    made = plan(people("a", "b", "c"), playbook(control_share=0), consent="recorded", around=around)
+    rows, manifest = written(tmp_path, made, around, contacts)
+    assert set(rows) == {"c"}
+    assert manifest["left_out_by_address"] == {
+        "back": {"address refused email under another id": 1}
+    }
+
+
+def test_channels_reach_people_by_their_own_keys_and_by_that_of_the_tool() -> None:
+    assert kinds_of(["text"]) == ("phone", "external_id")
+    assert kinds_of(["email", "mobile_push"]) == ("email", "device_token", "external_id")
+    assert kinds_of(["paid_social"]) == kinds_of(["letter"]) == KINDS
