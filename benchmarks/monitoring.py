@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 
 from features.config.monitoring import Monitoring
-from models.monitoring.drift import distributions, psi
-from models.monitoring.monitor import Observed, Reference, monitor
-from models.monitoring.performance import BaseRate, Matured
+from models.monitoring.drift import column_distributions, psi
+from models.monitoring.monitor import DayObservation, Reference, monitor_findings
+from models.monitoring.performance import BaseRate, MaturedFigure
 from models.monitoring.volume import HISTORY_DAYS
 
 DAYS = 30
@@ -133,13 +133,15 @@ class World:
             found.append(BaseRate(label, day, float(rate), 5000))
         return found
 
-    def matured(self, day: int) -> list[Matured]:
+    def matured(self, day: int) -> list[MaturedFigure]:
         """Figures that vary as much as their errors say, and are those of the gate."""
         random = self.random(8, day)
         about: dict[str, Any] = {"run_id": f"r{day}", "version": "1", "snapshot_at": "2020-01-01"}
         drawn = {"auc": (0.78, 0.01), "bias_pct": (2.0, 3.0)}
         return [
-            Matured(**about, task="churn", metric=m, value=random.normal(*d), error=d[1], n=5000)
+            MaturedFigure(
+                **about, task="churn", metric=m, value=random.normal(*d), error=d[1], n=5000
+            )
             for m, d in drawn.items()
         ]
 
@@ -149,17 +151,17 @@ class World:
         rates = [r for k in range(SNAPSHOTS) for r in self.rates(TRAINED - 100 - 30 * k)]
         return Reference(
             trained_at=TRAINED,
-            inputs=tuple(distributions(self.features(TRAINED), earlier)),
-            scores=tuple(distributions(self.scores(TRAINED))),
+            inputs=tuple(column_distributions(self.features(TRAINED), earlier)),
+            scores=tuple(column_distributions(self.scores(TRAINED))),
             base_rates=tuple(rates),
             at_gate={"churn.auc": 0.78, "churn.bias_pct": 2.0},
         )
 
-    def observed(self) -> Iterator[Observed]:
+    def observed(self) -> Iterator[DayObservation]:
         """What the monitor sees on each of the days."""
         counts, buyers, customers = self.daily()
         for day in range(TRAINED + 1, TRAINED + DAYS + 1):
-            yield Observed(
+            yield DayObservation(
                 at=day + 1,
                 through=day,
                 inputs=self.features(day),
@@ -213,7 +215,7 @@ def month(arguments: tuple[int, bool]) -> dict[str, Any]:
     reference = world.reference()
     first: dict[str, int] = {}
     for number, seen in enumerate(world.observed(), start=1):
-        for finding in monitor(seen, reference, limits):
+        for finding in monitor_findings(seen, reference, limits):
             if finding.alarm:
                 first.setdefault(finding.key, number)
     shift = [

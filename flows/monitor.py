@@ -25,7 +25,7 @@ from flows.services import alarm_event, alerts
 from flows.services.console import step, warn
 from flows.services.workspace import Workspace
 from models.monitoring import monitor, performance
-from models.monitoring.alarms import Alarm, followed, marked_told, to_tell
+from models.monitoring.alarms import Alarm, due_alarms, mark_notified, update_alarms
 from models.monitoring.findings import Finding
 from models.monitoring.volume import HISTORY_DAYS
 from models.registry import registry
@@ -41,7 +41,7 @@ MATURED = "matured.json"
 MOST_RUNS = 31  # past runs measured at once: of more, the rest comes the next time
 
 
-def monitored(space: Workspace, now: dt.datetime) -> tuple[monitor.Observed, dict[str, Any]]:
+def monitored(space: Workspace, now: dt.datetime) -> tuple[monitor.DayObservation, dict[str, Any]]:
     """What there is to see at the last published run, and which run that is."""
     config, archive = space.config(), space.archive()
     current = scores_store.read_current(space.output)
@@ -51,7 +51,7 @@ def monitored(space: Workspace, now: dt.datetime) -> tuple[monitor.Observed, dic
     first = max(builder.span.first, through - HISTORY_DAYS)
     tallies = space.output / FOLDER / TALLIES
     types = config.role_types().get("purchase", ("purchase",))
-    seen = monitor.Observed(
+    seen = monitor.DayObservation(
         at=at,
         through=through,
         inputs=monitor.watched_inputs(archive.features(at)),
@@ -82,7 +82,7 @@ def _base_rates(archive: Archive, at: int) -> list[performance.BaseRate]:
     return found
 
 
-def _matured(space: Workspace, archive: Archive) -> list[performance.Matured]:
+def _matured(space: Workspace, archive: Archive) -> list[performance.MaturedFigure]:
     """Figures of past runs: those kept, and those that have matured since."""
     path = space.output / PLACE / MATURED
     kept: dict[str, list[dict[str, Any]]] = {}
@@ -104,7 +104,7 @@ def _matured(space: Workspace, archive: Archive) -> list[performance.Matured]:
     boundary("matured kept")
     there = {run.run_id for run in runs}
     return [
-        performance.Matured(**figure)
+        performance.MaturedFigure(**figure)
         for key, figures in sorted(kept.items())
         for figure in figures
         if key.split(" ")[0] in there
@@ -113,17 +113,17 @@ def _matured(space: Workspace, archive: Archive) -> list[performance.Matured]:
 
 def _figures_of(
     space: Workspace, archive: Archive, run: PublishedRun, name: Any
-) -> list[performance.Matured]:
+) -> list[performance.MaturedFigure]:
     import pandas as pd
 
     files = [space.output / file for file in run.score_files]
-    scores = pd.concat([pd.read_parquet(f, columns=performance.COLUMNS) for f in files])
+    scores = pd.concat([pd.read_parquet(f, columns=performance.SCORED_COLUMNS) for f in files])
     about = {
         "run_id": run.run_id,
         "version": run.scorer_version,
         "snapshot_at": str(run.snapshot_at),
     }
-    return performance.performance(
+    return performance.matured_figures(
         archive.builder, about, scores, name, day_number(run.snapshot_at)
     )
 
@@ -136,7 +136,7 @@ def stored_reference(space: Workspace, loaded: Loaded) -> monitor.Reference:
     UserError
         Where an older version of stagecast trained it.
     """
-    name = monitor.REFERENCE
+    name = monitor.REFERENCE_PATH
     content = space.tracking().stored_json(loaded.version.run_id, name)
     if content is None:
         raise UserError(
@@ -158,9 +158,9 @@ def look(output: str) -> dict[str, Any]:
     alerts.check(config.monitoring.alert_urls)
     seen, about = monitored(space, dt.datetime.now(dt.UTC))
     reference = stored_reference(space, registry.load(tracking))
-    findings = monitor.monitor(seen, reference, config.monitoring)
+    findings = monitor.monitor_findings(seen, reference, config.monitoring)
     folder = space.output / PLACE / str(day_date(seen.at))
-    text = monitor.summary(seen.at, findings)
+    text = monitor.summary_line(seen.at, findings)
     content = {
         "snapshot_at": str(day_date(seen.at)),
         **about,
@@ -173,7 +173,7 @@ def look(output: str) -> dict[str, Any]:
     _write(folder / "findings.json", content)
     boundary("findings written")
     with tracking.run(f"monitor {content['snapshot_at']}", tags={"kind": "monitor"}) as run:
-        run.metrics(monitor.figures_of(findings))
+        run.metrics(monitor.finding_figures(findings))
         run.mapping(content, "monitoring/findings.json")
         run.text((folder / "index.html").read_text(encoding="utf-8"), "monitoring/index.html")
     boundary("findings logged")
@@ -192,8 +192,8 @@ def tell(output: str, found: dict[str, Any]) -> list[str]:
     if path.is_file():
         before = [Alarm.read(row) for row in json.loads(path.read_text(encoding="utf-8"))]
     findings = [Finding(**row) for row in found["findings"]]
-    now = followed(before, findings, at, remind_days=limits.remind_days)
-    news = to_tell(now, at, remind_days=limits.remind_days)
+    now = update_alarms(before, findings, at, remind_days=limits.remind_days)
+    news = due_alarms(now, at, remind_days=limits.remind_days)
     lines = [alarm.text for alarm in news]
     _keep(path, now)
     boundary("alarms kept")
@@ -205,7 +205,7 @@ def tell(output: str, found: dict[str, Any]) -> list[str]:
             warn(f"not told, and tried again the next time: {', '.join(failed)}")
         else:
             boundary("alarms told")
-            _keep(path, marked_told(now, news, at))
+            _keep(path, mark_notified(now, news, at))
             boundary("alarms marked as told")
     return lines
 

@@ -216,8 +216,8 @@ def register_scorer(
     )
     run.folder(folder / "gated", "gated")
     run.mapping(json.loads(config.model_dump_json(by_alias=True)), "config.json")
-    reference = monitor.reference_of(archive, parts, head, figures)
-    run.mapping(reference.as_dict(), monitor.REFERENCE)
+    reference = monitor.training_reference(archive, parts, head, figures)
+    run.mapping(reference.as_dict(), monitor.REFERENCE_PATH)
     return {"version": version.version, "run_id": version.run_id}
 
 

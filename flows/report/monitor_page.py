@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from models.monitoring.findings import Finding
-from models.monitoring.monitor import Observed, Reference, summary
+from models.monitoring.monitor import DayObservation, Reference, summary_line
 from models.plots import monitoring_plots
 
 STYLE = """
@@ -32,7 +32,7 @@ COLUMNS = ("check", "what", "measure", "value", "usual", "limit", "p", "")
 def page(
     title: str,
     findings: Sequence[Finding],
-    seen: Observed,
+    seen: DayObservation,
     reference: Reference,
 ) -> str:
     """The page as HTML without scripts and without anything from elsewhere."""
@@ -41,7 +41,7 @@ def page(
     state = "alarm" if alarms else "quiet"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="state {state}">{html.escape(summary(seen.at, findings))}</p>',
+        f'<p class="state {state}">{html.escape(summary_line(seen.at, findings))}</p>',
         *(["<h2>Alarms</h2>", _table(alarms)] if alarms else []),
         "<h2>Features and scores</h2>",
         _plots([monitoring_plots.psi_figure(findings, check=c) for c in ("input", "score")]),
@@ -65,13 +65,13 @@ def write_page(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _types(seen: Observed) -> list[str]:
+def _types(seen: DayObservation) -> list[str]:
     """Event types by how many there are, the most frequent first."""
     totals = seen.counts.groupby("event_type", observed=True)["count"].sum()
     return [str(name) for name in totals.sort_values(ascending=False, kind="stable").index[:20]]
 
 
-def _shifted(alarms: Sequence[Finding], seen: Observed, reference: Reference) -> list[Figure]:
+def _shifted(alarms: Sequence[Finding], seen: DayObservation, reference: Reference) -> list[Figure]:
     """Shares then and now of what has shifted, else of the first scores."""
     frames = {"input": seen.inputs, "score": seen.scores}
     known = {
@@ -88,7 +88,7 @@ def _shifted(alarms: Sequence[Finding], seen: Observed, reference: Reference) ->
     ]
 
 
-def _performance(seen: Observed) -> list[str]:
+def _performance(seen: DayObservation) -> list[str]:
     if not seen.matured:
         return ["<h2>Matured performance</h2><p>No earlier run has matured yet.</p>"]
     shown = [

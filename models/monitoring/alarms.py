@@ -1,4 +1,4 @@
-"""Alarms over days: a person hears of each once, again after a while, and not every morning."""
+"""Alarms over days: each is sent once, and again after a number of days."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from models.monitoring.findings import Finding
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that is wrong, from the first day it was seen.
+    """An alarm from the first snapshot at which it was raised.
 
     Attributes
     ----------
     key
-        What it is about.
+        Check and subject, as in `Finding.key`.
     first_at, last_at
-        First and last snapshot at which it was seen.
+        First and last snapshot at which it was raised.
     told_at
-        Snapshot at which a person was last told; None: not yet.
+        Snapshot of the last notification; None if there was none.
     text
-        What was seen last.
+        Text of the latest finding.
     """
 
     key: str
@@ -42,38 +42,38 @@ class Alarm:
     @classmethod
     def read(cls, content: dict[str, Any]) -> Alarm:
         """Alarm from its JSON form."""
-        told = content["told_at"]
+        notified_at = content["told_at"]
         return cls(
             key=content["key"],
             first_at=dt.date.fromisoformat(content["first_at"]),
             last_at=dt.date.fromisoformat(content["last_at"]),
-            told_at=None if told is None else dt.date.fromisoformat(told),
+            told_at=None if notified_at is None else dt.date.fromisoformat(notified_at),
             text=content["text"],
         )
 
 
-def followed(
-    before: Sequence[Alarm], findings: Sequence[Finding], at: dt.date, *, remind_days: int
+def update_alarms(
+    earlier_alarms: Sequence[Alarm], findings: Sequence[Finding], at: dt.date, *, remind_days: int
 ) -> list[Alarm]:
-    """All alarms there ever were, brought up to a day.
+    """Return earlier alarms updated with the findings of a day.
 
-    An alarm that comes again within `remind_days` is still the same one. Following the same day
+    An alarm that returns within `remind_days` continues the earlier one. Applying the same day
     twice changes nothing.
     """
-    known = {alarm.key: alarm for alarm in before}
-    found = {finding.key: finding for finding in findings if finding.alarm}
-    for key, finding in found.items():
-        old = known.get(key)
-        text = told(finding)
-        if old is None or (at - old.last_at).days > remind_days:
-            known[key] = Alarm(key, at, at, None, text)
+    alarm_of = {alarm.key: alarm for alarm in earlier_alarms}
+    finding_of = {finding.key: finding for finding in findings if finding.alarm}
+    for key, finding in finding_of.items():
+        earlier = alarm_of.get(key)
+        text = _alarm_text(finding)
+        if earlier is None or (at - earlier.last_at).days > remind_days:
+            alarm_of[key] = Alarm(key, at, at, None, text)
         else:
-            known[key] = replace(old, last_at=max(at, old.last_at), text=text)
-    return list(known.values())
+            alarm_of[key] = replace(earlier, last_at=max(at, earlier.last_at), text=text)
+    return list(alarm_of.values())
 
 
-def to_tell(alarms: Sequence[Alarm], at: dt.date, *, remind_days: int) -> list[Alarm]:
-    """Alarms of a day that a person has not heard of, or not for so many days."""
+def due_alarms(alarms: Sequence[Alarm], at: dt.date, *, remind_days: int) -> list[Alarm]:
+    """Alarms of a day with no notification yet, or none within `remind_days`."""
     return [
         alarm
         for alarm in alarms
@@ -82,16 +82,16 @@ def to_tell(alarms: Sequence[Alarm], at: dt.date, *, remind_days: int) -> list[A
     ]
 
 
-def marked_told(alarms: Sequence[Alarm], heard: Sequence[Alarm], at: dt.date) -> list[Alarm]:
-    """The alarms, after a person was told of some of them."""
-    keys = {alarm.key for alarm in heard}
+def mark_notified(alarms: Sequence[Alarm], notified: Sequence[Alarm], at: dt.date) -> list[Alarm]:
+    """Set the notification date of the alarms that were sent."""
+    keys = {alarm.key for alarm in notified}
     return [replace(alarm, told_at=at) if alarm.key in keys else alarm for alarm in alarms]
 
 
-def told(finding: Finding) -> str:
-    """An alarm as one line."""
-    value = "-" if finding.value is None else f"{finding.value:,.3g}"
-    limit = "" if finding.limit is None else f", limit {finding.limit:,.3g}"
-    expected = "" if finding.expected is None else f", usual {finding.expected:,.3g}"
-    note = f" ({finding.note})" if finding.note else ""
-    return f"{finding.key}: {finding.measure} {value}{expected}{limit}{note}"
+def _alarm_text(finding: Finding) -> str:
+    """A finding as one line of text."""
+    value_text = "-" if finding.value is None else f"{finding.value:,.3g}"
+    limit_text = "" if finding.limit is None else f", limit {finding.limit:,.3g}"
+    expected_text = "" if finding.expected is None else f", usual {finding.expected:,.3g}"
+    note_text = f" ({finding.note})" if finding.note else ""
+    return f"{finding.key}: {finding.measure} {value_text}{expected_text}{limit_text}{note_text}"

@@ -1,7 +1,7 @@
-"""Drift of features and scores against the training: shares in bins, their PSI, and a test.
+"""Drift of features and scores against the training: bin shares, PSI and a chi-squared test.
 
-The reference keeps bin edges and counts, and no row of a customer. Whatever moves by nature
-(tenure grows by a day a day) is judged by what the training's own snapshots show as usual.
+The reference holds bin edges and counts, no row of a customer. Columns that change by nature
+(tenure grows by a day a day) are compared with the change among the training's own snapshots.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from scipy.stats import chi2
 from features.arrays import Array
 from models.monitoring.findings import Finding
 
-BINS = 10
-OTHER = "(other)"
-MISSING = "(missing)"
-USUAL_TIMES = 2.0  # a change counts from so many times the one usual in as many days
+_BINS = 10
+_OTHER = "(other)"
+_MISSING = "(missing)"
+_USUAL_FACTOR = 2.0  # smallest drift, as a multiple of the usual PSI over as many days
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """How one column was distributed at the training.
+    """Distribution of one column at the training date.
 
     Attributes
     ----------
     name
         The column.
     edges
-        Of numbers: rising inner edges; a bin ends with its edge.
+        For numbers: inner edges in ascending order; a bin includes its upper edge.
     values
-        Of texts: the values there were; any other is `OTHER`.
+        For texts: the values of the training; all others are counted as ``(other)``.
     counts
         Rows in each bin; the last bin is of missing values.
     usual
-        ``[days, psi]`` of earlier snapshots of the training, by rising days before it.
+        ``[days, psi]`` of earlier snapshots of the training, in ascending order of days before it.
     """
 
     name: str
@@ -50,16 +50,20 @@ class Distribution:
 
     @classmethod
     def of(cls, name: str, column: pd.Series) -> Distribution:
-        """Distribution of a column, in bins of its own deciles or values."""
-        if is_number(column):
-            x = column.to_numpy(dtype=np.float64, na_value=np.nan)
-            x = x[np.isfinite(x)]
-            inner = np.sort(x)[(np.arange(1, BINS) * len(x)) // BINS] if len(x) else x
-            edges = np.unique(inner[inner < x.max(initial=-np.inf)])
-            empty = cls(name, tuple(edges.tolist()), (), ())
+        """Count a column in bins of its own deciles or values."""
+        if _is_number(column):
+            numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            numbers = numbers[np.isfinite(numbers)]
+            inner_edges = (
+                np.sort(numbers)[(np.arange(1, _BINS) * len(numbers)) // _BINS]
+                if len(numbers)
+                else numbers
+            )
+            edges = np.unique(inner_edges[inner_edges < numbers.max(initial=-np.inf)])
+            uncounted = cls(name, tuple(edges.tolist()), (), ())
         else:
-            empty = cls(name, (), tuple(sorted(map(str, column.dropna().unique()))), ())
-        return cls(name, empty.edges, empty.values, tuple(empty.count(column).tolist()))
+            uncounted = cls(name, (), tuple(sorted(map(str, column.dropna().unique()))), ())
+        return cls(name, uncounted.edges, uncounted.values, tuple(uncounted.count(column).tolist()))
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Distribution:
@@ -74,58 +78,65 @@ class Distribution:
 
     @property
     def labels(self) -> list[str]:
-        """Name of every bin."""
+        """Names of the bins."""
         if self.values:
-            return [*self.values, OTHER, MISSING]
-        ends = [f"{edge:.4g}" for edge in self.edges]
-        if not ends:
-            return ["all", MISSING]
-        between = [f"{low} to {high}" for low, high in pairwise(ends)]
-        return [f"up to {ends[0]}", *between, f"over {ends[-1]}", MISSING]
+            return [*self.values, _OTHER, _MISSING]
+        edge_texts = [f"{edge:.4g}" for edge in self.edges]
+        if not edge_texts:
+            return ["all", _MISSING]
+        between = [f"{low} to {high}" for low, high in pairwise(edge_texts)]
+        return [f"up to {edge_texts[0]}", *between, f"over {edge_texts[-1]}", _MISSING]
 
     def count(self, column: pd.Series) -> Array:
-        """Rows of a column in each bin."""
+        """Count the rows of a column in each bin."""
         if self.values:
-            place = {value: number for number, value in enumerate(self.values)}
-            codes = column.map(lambda v: place.get(str(v), len(place)))
-            code = np.where(column.isna(), len(place) + 1, codes.to_numpy(dtype=np.float64))
-            return np.bincount(code.astype(np.int64), minlength=len(place) + 2)
-        x = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        code = np.searchsorted(np.array(self.edges, dtype=np.float64), x, side="left")
-        code = np.where(np.isnan(x), len(self.edges) + 1, code)
-        return np.bincount(code, minlength=len(self.edges) + 2)
+            position = {value: number for number, value in enumerate(self.values)}
+            value_codes = column.map(lambda v: position.get(str(v), len(position)))
+            bin_code = np.where(
+                column.isna(), len(position) + 1, value_codes.to_numpy(dtype=np.float64)
+            )
+            return np.bincount(bin_code.astype(np.int64), minlength=len(position) + 2)
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        bin_code = np.searchsorted(np.array(self.edges, dtype=np.float64), numbers, side="left")
+        bin_code = np.where(np.isnan(numbers), len(self.edges) + 1, bin_code)
+        return np.bincount(bin_code, minlength=len(self.edges) + 2)
 
     def usual_psi(self, days: int) -> float:
-        """PSI that so many days usually bring; beyond what was seen, in proportion."""
+        """Usual PSI after a number of days: interpolated, beyond the training in proportion."""
         if not self.usual:
             return 0.0
-        seen = np.array([0, *(d for d, _ in self.usual)], dtype=np.float64)
-        psi = np.maximum.accumulate([0.0, *(value for _, value in self.usual)])
-        if days > seen[-1]:
-            return float(psi[-1] * days / seen[-1])
-        return float(np.interp(days, seen, psi))
+        days_before = np.array([0, *(d for d, _ in self.usual)], dtype=np.float64)
+        largest_psi = np.maximum.accumulate([0.0, *(value for _, value in self.usual)])
+        if days > days_before[-1]:
+            return float(largest_psi[-1] * days / days_before[-1])
+        return float(np.interp(days, days_before, largest_psi))
 
 
-def is_number(column: pd.Series) -> bool:
-    """Whether a column is cut at edges (numbers and booleans) or by value."""
+def _is_number(column: pd.Series) -> bool:
+    """True if a column is binned by edges (numbers and booleans), not by value."""
     return column.dtype.kind in "fiub"
 
 
 def psi(expected: Array, actual: Array) -> float:
-    """Population stability index of two sets of counts; half a row is added to every bin, so that
-    an empty one gives no infinity.
+    """Population stability index of two sets of counts; bins get half a row more to stay finite.
 
     Source: Siddiqi, Credit Risk Scorecards, 2006: over .25 the population has shifted.
     """
-    e, a = np.asarray(expected, dtype=np.float64), np.asarray(actual, dtype=np.float64)
-    there = (e + a) > 0
-    e, a = e[there] + 0.5, a[there] + 0.5
-    p, q = e / e.sum(), a / a.sum()
-    return float(((q - p) * np.log(q / p)).sum())
+    expected_counts, actual_counts = (
+        np.asarray(expected, dtype=np.float64),
+        np.asarray(actual, dtype=np.float64),
+    )
+    has_rows = (expected_counts + actual_counts) > 0
+    expected_counts, actual_counts = expected_counts[has_rows] + 0.5, actual_counts[has_rows] + 0.5
+    expected_share, actual_share = (
+        expected_counts / expected_counts.sum(),
+        actual_counts / actual_counts.sum(),
+    )
+    return float(((actual_share - expected_share) * np.log(actual_share / expected_share)).sum())
 
 
-def same_shares(expected: Array, actual: Array) -> float:
-    """P-value of Pearson's chi-squared test that two sets of counts have one distribution."""
+def chi_squared_p_value(expected: Array, actual: Array) -> float:
+    """P-value of Pearson's chi-squared test that two sets of counts have the same distribution."""
     table = np.array([expected, actual], dtype=np.float64)
     table = table[:, table.sum(axis=0) > 0]
     total = table.sum()
@@ -136,23 +147,31 @@ def same_shares(expected: Array, actual: Array) -> float:
     return float(chi2.sf(statistic, table.shape[1] - 1))
 
 
-def distributions(
+def column_distributions(
     frame: pd.DataFrame, earlier: Mapping[int, pd.DataFrame] | None = None
 ) -> list[Distribution]:
-    """Distribution of every column; `earlier` are frames of before by the days between."""
-    found = []
+    """Distribution of each column; `earlier` maps days before the frame to earlier frames."""
+    result = []
     for name in frame.columns:
-        made = Distribution.of(str(name), frame[name])
-        usual = tuple(
-            (days, psi(np.array(made.counts), made.count(before[name])))
-            for days, before in sorted((earlier or {}).items())
-            if name in before
+        distribution = Distribution.of(str(name), frame[name])
+        usual_psi = tuple(
+            (days, psi(np.array(distribution.counts), distribution.count(earlier_frame[name])))
+            for days, earlier_frame in sorted((earlier or {}).items())
+            if name in earlier_frame
         )
-        found.append(Distribution(made.name, made.edges, made.values, made.counts, usual))
-    return found
+        result.append(
+            Distribution(
+                distribution.name,
+                distribution.edges,
+                distribution.values,
+                distribution.counts,
+                usual_psi,
+            )
+        )
+    return result
 
 
-def drift(
+def drift_findings(
     check: str,
     references: Sequence[Distribution],
     frame: pd.DataFrame,
@@ -161,7 +180,7 @@ def drift(
     limit: float,
     level: float,
 ) -> list[Finding]:
-    """PSI and test of every column against the training.
+    """PSI and chi-squared test of each column against the training.
 
     Parameters
     ----------
@@ -170,34 +189,34 @@ def drift(
     references
         Distributions at the training.
     frame
-        The columns now, one row a customer.
+        Current columns, one row a customer.
     days
-        Days between the training date and now: what is usual grows with them.
+        Days since the training date; the usual PSI grows with them.
     limit
-        PSI from which a change is large.
+        Smallest PSI of an alarm.
     level
-        P-value below which it is no accident.
+        P-value below which a change is significant.
     """
-    found = []
+    findings = []
     for reference in references:
         if reference.name not in frame:
-            found.append(Finding(check, reference.name, "psi", None, note="no such column now"))
+            findings.append(Finding(check, reference.name, "psi", None, note="no such column now"))
             continue
-        now = reference.count(frame[reference.name])
-        value = psi(np.array(reference.counts), now)
-        p_value = same_shares(np.array(reference.counts), now)
-        usual = reference.usual_psi(days)
-        from_here = max(limit, USUAL_TIMES * usual)
-        found.append(
+        current_counts = reference.count(frame[reference.name])
+        psi_value = psi(np.array(reference.counts), current_counts)
+        p_value = chi_squared_p_value(np.array(reference.counts), current_counts)
+        usual_psi = reference.usual_psi(days)
+        psi_limit = max(limit, _USUAL_FACTOR * usual_psi)
+        findings.append(
             Finding(
                 check,
                 reference.name,
                 "psi",
-                value,
-                expected=usual,
-                limit=from_here,
+                psi_value,
+                expected=usual_psi,
+                limit=psi_limit,
                 p_value=p_value,
-                alarm=value >= from_here and p_value < level,
+                alarm=psi_value >= psi_limit and p_value < level,
             )
         )
-    return found
+    return findings

@@ -1,20 +1,17 @@
-"""What the monitor says of one thing it looked at, and how small a chance it asks for."""
+"""Findings of the monitor, and the significance level of its tests."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pandas as pd
-
-FAMILY_DAYS = 30  # the chance of a false alarm is promised over so many days
+_FAMILY_DAYS = 30  # the limit on false alarms holds for so many days together
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes
     ----------
@@ -23,17 +20,17 @@ class Finding:
     subject
         The feature, scored column, event type, label or figure (with its scorer version).
     measure
-        What `value` is: psi, change over 1, 2 or 7 days, days, auc, ...
+        Quantity in `value`: psi, change over 1, 2 or 7 days, days, auc, ...
     value, expected
-        What it is, and what it is compared with; null where it is undefined.
+        Measured and expected value; null if undefined.
     limit
-        From where on it is large enough for an alarm.
+        Smallest value (or change) of an alarm.
     p_value
-        Chance of as much by accident; null where no test applies.
+        Probability of such a change by chance; null if no test applies.
     alarm
-        Whether it is both large and no accident.
+        True if the change is both large and significant.
     note
-        Why nothing could be said, or more about it.
+        Details, or the reason why there is no value.
     """
 
     check: str
@@ -48,30 +45,21 @@ class Finding:
 
     @property
     def key(self) -> str:
-        """What the alarm is about, the same from day to day."""
+        """Check and subject, the same from day to day."""
         return f"{self.check}: {self.subject}"
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able form: numbers that are not finite are null."""
+        """JSON-able form; numbers that are not finite become null."""
         content = asdict(self)
         for name in ("value", "expected", "limit", "p_value"):
-            number = content[name]
-            content[name] = None if number is None or not math.isfinite(number) else float(number)
+            cell = content[name]
+            content[name] = None if cell is None or not math.isfinite(cell) else float(cell)
         return content
 
 
-def table(findings: Sequence[Finding]) -> pd.DataFrame:
-    """Findings as rows, alarms first."""
-    columns = list(Finding.__dataclass_fields__)
-    rows = pd.DataFrame([finding.as_dict() for finding in findings], columns=columns)
-    return rows.sort_values("alarm", ascending=False, kind="stable", ignore_index=True)
+def level_per_test(chance: float, tests: int) -> float:
+    """Significance level of one test, given the probability of any false alarm in 30 days.
 
-
-def test_level(chance: float, tests: int) -> float:
-    """Level of one test, so that `tests` of them a day raise any false alarm in 30 days with at
-    most this chance (Bonferroni: whatever depends on whatever).
+    Bonferroni correction over `tests` tests a day; it holds for dependent tests too.
     """
-    return chance / (FAMILY_DAYS * max(tests, 1))
-
-
-test_level.__test__ = False  # type: ignore[attr-defined]
+    return chance / (_FAMILY_DAYS * max(tests, 1))

@@ -1,4 +1,4 @@
-"""Matured performance: what earlier runs said, against what has happened since, per version."""
+"""Matured performance: scores of earlier runs against the actual outcomes, by scorer version."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from features.table.snapshot_builder import TASKS, Builder, Task
 from models.metrics import metrics
 from models.monitoring.findings import Finding
 
-FEWEST = 100  # customers below which a figure is shown and raises no alarm
-INTERVAL = 0.8  # what clv_low and clv_high promise
-COLUMNS = [
+_MIN_CUSTOMERS = 100  # fewest customers of a figure that may raise an alarm
+_INTERVAL_COVERAGE = 0.8  # nominal coverage of clv_low to clv_high
+SCORED_COLUMNS = [
     CUSTOMER, "churn_eligible", "p_churn", "clv", "clv_low", "clv_high", "p_move",
     "p_first_purchase", "stage_predicted", "next_stage_probabilities",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Matured:
-    """A figure of a past run, now that its labels have matured.
+class MaturedFigure:
+    """A figure of a past run whose labels have matured.
 
     Attributes
     ----------
     run_id, version, snapshot_at
-        The run, the scorer that made it, and the date it was as of.
+        Run, scorer version, and snapshot date of the run.
     task, metric
-        Whose figure it is: churn, clv, lead, stage or transition; auc, bias_pct, ...
+        churn, clv, lead, stage or transition; auc, bias_pct, ...
     value
-        Null where undefined.
+        Value; null if undefined.
     error
-        Standard error; null where none is computed.
+        Standard error; null if none is computed.
     n
-        Customers.
+        Number of customers.
     """
 
     run_id: str
@@ -61,16 +61,16 @@ class Matured:
 
 @dataclass(frozen=True)
 class BaseRate:
-    """How often a label was true at one snapshot.
+    """Share of customers with an event after one snapshot.
 
     Attributes
     ----------
     label
-        What happened, with its horizon.
+        Description of the event, with its horizon.
     at
         Day number of the snapshot.
     rate, n
-        Share of the customers, and how many.
+        Share with the event, and number of customers.
     """
 
     label: str
@@ -79,84 +79,89 @@ class BaseRate:
     n: int
 
 
-def matured(builder: Builder, task: Task, at: int) -> bool:
-    """Whether the labels of a task at a snapshot (day number) have matured."""
+def _is_matured(builder: Builder, task: Task, at: int) -> bool:
+    """True if the labels of a task at a snapshot (day number) have matured."""
     return at + builder.horizon(task) + builder.config.settle_days <= builder.last_snapshot
 
 
 def base_rate(builder: Builder, task: Task, at: int) -> BaseRate | None:
-    """How often the task's event happened after a snapshot; None where nobody has a label."""
+    """Base rate of the task's event after a snapshot; None without labels and for stages."""
     if task == "stage":
-        return None  # a fact of the moment, and watched among the scores
+        return None  # no future event; stages are monitored as scores
     labels, days = builder.labels(task, at), builder.horizon(task)
     if not len(labels):
         return None
     if task == "churn":
-        happened, what = 1 - labels["no_purchase"], "eligible customers who bought"
+        has_event, event_words = 1 - labels["no_purchase"], "eligible customers who bought"
     elif task == "clv":
-        happened, what = labels["orders"] > 0, "customers who bought"
+        has_event, event_words = labels["orders"] > 0, "customers who bought"
     else:
-        happened, what = labels["period"] > 0, "customers who changed stage"
-    rate = float(np.asarray(happened, dtype=np.float64).mean())
-    return BaseRate(f"{what} in {days} days", at, rate, len(labels))
+        has_event, event_words = labels["period"] > 0, "customers who changed stage"
+    rate = float(np.asarray(has_event, dtype=np.float64).mean())
+    return BaseRate(f"{event_words} in {days} days", at, rate, len(labels))
 
 
-def base_rate_drift(
-    now: Sequence[BaseRate], before: Sequence[BaseRate], *, limit: float, chance: float
+def base_rate_findings(
+    latest: Sequence[BaseRate], earlier: Sequence[BaseRate], *, limit: float, chance: float
 ) -> list[Finding]:
-    """Latest matured base rates against those at the training's snapshots.
+    """Compare the latest matured base rates with those of the training snapshots.
 
-    Rates of neighbouring days overlap for weeks, so that a month holds hardly more than one test
-    of each: `chance` is shared among the labels and not among the days.
+    Rates of neighbouring days overlap for weeks, so a month contains about one independent test of
+    each label: `chance` is divided among the labels, not among the days.
     """
-    found = []
-    level = chance / max(len(now), 1)
-    for rate in now:
-        known = np.array([b.rate for b in before if b.label == rate.label])
+    findings = []
+    level = chance / max(len(latest), 1)
+    for rate in latest:
+        training_rates = np.array([b.rate for b in earlier if b.label == rate.label])
         subject, measure = rate.label, "change of share"
-        if len(known) < 3 or not 0 < known.mean() < 1:
-            note = f"{rate.rate:.1%}; under three training snapshots to compare with"
-            found.append(Finding("base_rate", subject, measure, None, limit=limit, note=note))
+        if len(training_rates) < 3 or not 0 < training_rates.mean() < 1:
+            note = f"{rate.rate:.1%}; fewer than three training snapshots to compare with"
+            findings.append(Finding("base_rate", subject, measure, None, limit=limit, note=note))
             continue
-        mean = float(known.mean())
-        change = rate.rate / mean - 1
-        scale = np.sqrt(known.var(ddof=1) * (1 + 1 / len(known)) + mean * (1 - mean) / rate.n)
-        p_value = 2 * float(student.sf(abs(rate.rate - mean) / scale, len(known) - 1))
+        training_mean = float(training_rates.mean())
+        change = rate.rate / training_mean - 1
+        scale = np.sqrt(
+            training_rates.var(ddof=1) * (1 + 1 / len(training_rates))
+            + training_mean * (1 - training_mean) / rate.n
+        )
+        p_value = 2 * float(
+            student.sf(abs(rate.rate - training_mean) / scale, len(training_rates) - 1)
+        )
         alarm = abs(change) >= limit and p_value < level
-        note = f"{rate.rate:.1%} at {day_date(rate.at)}, {mean:.1%} in the training"
-        found.append(
+        note = f"{rate.rate:.1%} at {day_date(rate.at)}, {training_mean:.1%} in the training"
+        findings.append(
             Finding("base_rate", subject, measure, change, 0.0, limit, p_value, alarm, note)
         )
-    return found
+    return findings
 
 
-def performance(
+def matured_figures(
     builder: Builder, run: Mapping[str, str], scores: pd.DataFrame, task: Task, at: int
-) -> list[Matured]:
-    """Figures of a past run's scores of one task.
+) -> list[MaturedFigure]:
+    """Figures of one task for the scores of a past run.
 
     Parameters
     ----------
     builder
-        Gives the labels.
+        Builder of the labels.
     run
-        run_id, version and snapshot_at, as they stand in the figures.
+        run_id, version and snapshot_at, as in the figures.
     scores
-        The run's scored rows, with `COLUMNS` as far as there are.
+        Scored rows of the run, with those of `SCORED_COLUMNS` that exist.
     task, at
         The task, and the day number of the run's snapshot.
     """
     labels = builder.labels(task, at)
     rows = labels.merge(scores, on=CUSTOMER, how="inner", suffixes=("_label", ""))
     names = builder.taxonomy.names
-    measures: dict[Task, Callable[[pd.DataFrame, Sequence[str]], list[dict[str, Any]]]] = {
+    figures_of_task: dict[Task, Callable[[pd.DataFrame, Sequence[str]], list[dict[str, Any]]]] = {
         "churn": _churn,
         "clv": _clv,
         "stage": _stage,
         "transition": _transition,
     }
-    about: dict[str, Any] = dict(run)
-    return [Matured(**about, **figure) for figure in measures[task](rows, names)]
+    run_columns: dict[str, Any] = dict(run)
+    return [MaturedFigure(**run_columns, **figure) for figure in figures_of_task[task](rows, names)]
 
 
 def _figure(
@@ -166,33 +171,47 @@ def _figure(
     return {"task": task, "metric": metric, "value": finite, "error": error, "n": n}
 
 
-def auc_error(auc: float, positives: float, negatives: float) -> float:
-    """Standard error of an area under the ROC curve. Source: Hanley and McNeil, 1982."""
+def auc_standard_error(auc: float, positives: float, negatives: float) -> float:
+    """Standard error of an AUC. Source: Hanley and McNeil, 1982."""
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    spread = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
-    return float(np.sqrt(max(spread, 0.0) / (positives * negatives)))
+    variance_sum = (
+        auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
+    )
+    return float(np.sqrt(max(variance_sum, 0.0) / (positives * negatives)))
 
 
-def _binary(task: str, y: Array, p: Array) -> list[dict[str, Any]]:
-    """Ranking, calibration and bias of a probability."""
-    n = len(y)
-    if not n:
+def _binary(task: str, target: Array, probability: Array) -> list[dict[str, Any]]:
+    """Loss, calibration, ranking and bias of a probability."""
+    row_count = len(target)
+    if not row_count:
         return []
-    found = [
-        _figure(task, "log_loss", metrics.log_loss(y, p), n),
-        _figure(task, "brier", metrics.brier(y, p), n),
-        _figure(task, "ece", metrics.ece(y, p), n),
+    figures = [
+        _figure(task, "log_loss", metrics.log_loss(target, probability), row_count),
+        _figure(task, "brier", metrics.brier(target, probability), row_count),
+        _figure(task, "ece", metrics.ece(target, probability), row_count),
     ]
-    if 0 < y.sum() < n:
-        auc = metrics.auc(y, p)
-        found.append(_figure(task, "auc", auc, n, auc_error(auc, y.sum(), n - y.sum())))
-        found.append(_bias(task, y, p))
-    return found
+    if 0 < target.sum() < row_count:
+        auc = metrics.auc(target, probability)
+        figures.append(
+            _figure(
+                task,
+                "auc",
+                auc,
+                row_count,
+                auc_standard_error(auc, target.sum(), row_count - target.sum()),
+            )
+        )
+        figures.append(_bias(task, target, probability))
+    return figures
 
 
-def _bias(task: str, y: Array, p: Array) -> dict[str, Any]:
-    error = 100 * float((p - y).std(ddof=1)) / np.sqrt(len(y)) / abs(y.mean())
-    return _figure(task, "bias_pct", metrics.bias_pct(y, p), len(y), float(error))
+def _bias(task: str, target: Array, prediction: Array) -> dict[str, Any]:
+    error = (
+        100 * float((prediction - target).std(ddof=1)) / np.sqrt(len(target)) / abs(target.mean())
+    )
+    return _figure(
+        task, "bias_pct", metrics.bias_pct(target, prediction), len(target), float(error)
+    )
 
 
 def _churn(rows: pd.DataFrame, _: Sequence[str]) -> list[dict[str, Any]]:
@@ -202,52 +221,57 @@ def _churn(rows: pd.DataFrame, _: Sequence[str]) -> list[dict[str, Any]]:
 
 def _clv(rows: pd.DataFrame, _: Sequence[str]) -> list[dict[str, Any]]:
     leads = rows[rows["p_first_purchase"].notna()]
-    found = _binary("lead", _floats(leads["orders"] > 0), _floats(leads["p_first_purchase"]))
+    figures = _binary("lead", _floats(leads["orders"] > 0), _floats(leads["p_first_purchase"]))
     active = rows[rows["churn_eligible"].astype(bool)]
     if not len(active):
-        return found
-    y, p, n = _floats(active["spend"]), _floats(active["clv"]), len(active)
-    inside = metrics.coverage(y, active["clv_low"], active["clv_high"])
-    error = float(np.sqrt(INTERVAL * (1 - INTERVAL) / n))
-    found += [
-        _figure("clv", "mae", metrics.mae(y, p), n),
-        _figure("clv", "coverage", inside, n, error),
+        return figures
+    spend, predicted, row_count = _floats(active["spend"]), _floats(active["clv"]), len(active)
+    covered_share = metrics.coverage(spend, active["clv_low"], active["clv_high"])
+    error = float(np.sqrt(_INTERVAL_COVERAGE * (1 - _INTERVAL_COVERAGE) / row_count))
+    figures += [
+        _figure("clv", "mae", metrics.mae(spend, predicted), row_count),
+        _figure("clv", "coverage", covered_share, row_count, error),
     ]
-    if y.sum() > 0:
-        found.append(_figure("clv", "gini", metrics.gini(y, p), n))
-        if n > 1:
-            found.append(_bias("clv", y, p))
-    return found
+    if spend.sum() > 0:
+        figures.append(_figure("clv", "gini", metrics.gini(spend, predicted), row_count))
+        if row_count > 1:
+            figures.append(_bias("clv", spend, predicted))
+    return figures
 
 
 def _stage(rows: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
     truth = np.array(names, dtype=object)[rows["truth_code"].to_numpy().astype(int)]
-    said, n = rows["stage_predicted"].to_numpy(dtype=object), len(rows)
-    if not n:
+    predicted, row_count = rows["stage_predicted"].to_numpy(dtype=object), len(rows)
+    if not row_count:
         return []
-    right = float((truth == said).mean())
-    error = float(np.sqrt(max(right * (1 - right), 1e-9) / n))
-    return [_figure("stage", "accuracy", right, n, error)]
+    accuracy = float((truth == predicted).mean())
+    error = float(np.sqrt(max(accuracy * (1 - accuracy), 1e-9) / row_count))
+    return [_figure("stage", "accuracy", accuracy, row_count, error)]
 
 
 def _transition(rows: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
     moved = rows["period"].to_numpy() > 0
-    found = _binary("transition", _floats(moved), _floats(rows["p_move"]))
+    figures = _binary("transition", _floats(moved), _floats(rows["p_move"]))
     if len(rows):
-        said = [json.loads(text) for text in rows["next_stage_probabilities"]]
-        p = np.array([[each.get(name, 0.0) for name in (*names, NO_CHANGE)] for each in said])
+        next_stages = [json.loads(text) for text in rows["next_stage_probabilities"]]
+        probability = np.array(
+            [
+                [stage_probabilities.get(name, 0.0) for name in (*names, NO_CHANGE)]
+                for stage_probabilities in next_stages
+            ]
+        )
         truth = np.where(moved, rows["next_code"].to_numpy().astype(int), len(names))
-        loss = metrics.multiclass_log_loss(truth, p)
-        found.append(_figure("transition", "next_stage_log_loss", loss, len(rows)))
-    return found
+        loss = metrics.multiclass_log_loss(truth, probability)
+        figures.append(_figure("transition", "next_stage_log_loss", loss, len(rows)))
+    return figures
 
 
 def _floats(values: Any) -> Array:
     return np.asarray(values, dtype=np.float64)
 
 
-def judged(
-    figures: Sequence[Matured],
+def performance_findings(
+    figures: Sequence[MaturedFigure],
     at_gate: Mapping[str, float],
     *,
     auc_drop: float,
@@ -255,57 +279,65 @@ def judged(
     coverage_gap: float,
     chance: float,
 ) -> list[Finding]:
-    """The latest matured figures of every scorer version, against limits and the gate.
+    """Compare the latest matured figures of each scorer version with limits and the gate.
 
-    Figures of neighbouring runs overlap for weeks: `chance` is shared among the figures and not
-    among the days.
+    Figures of neighbouring runs overlap for weeks: `chance` is divided among the figures, not among
+    the days.
 
     Parameters
     ----------
     figures
         All matured figures.
     at_gate
-        ``task.metric``: what the served recipe had on the gate.
+        ``task.metric`` -> value of the served recipe on the gate.
     auc_drop, bias_pct, coverage_gap
-        How much worse is an alarm.
+        Smallest worsening of an alarm.
     chance
-        Of a false alarm.
+        Allowed probability of a false alarm.
     """
-    latest: dict[tuple[str, str, str], Matured] = {}
+    latest: dict[tuple[str, str, str], MaturedFigure] = {}
     for figure in sorted(figures, key=lambda f: (f.snapshot_at, f.run_id)):
         latest[(figure.version, figure.task, figure.metric)] = figure
     limits = {"auc": auc_drop, "bias_pct": bias_pct, "coverage": coverage_gap}
-    tests = sum(metric in limits for _, _, metric in latest)
-    found = []
+    test_count = sum(metric in limits for _, _, metric in latest)
+    findings = []
     for (version, task, metric), figure in latest.items():
         expected = at_gate.get(f"{task}.{metric}")
         subject, note = f"{task} {metric} of version {version}", f"at {figure.snapshot_at}"
         if metric not in limits or figure.value is None or figure.error is None:
-            found.append(Finding("performance", subject, metric, figure.value, expected, note=note))
+            findings.append(
+                Finding("performance", subject, metric, figure.value, expected, note=note)
+            )
             continue
         limit = limits[metric]
-        worse = _worse(metric, figure.value, expected)
-        p_value = float(norm.sf(max(worse, 0.0) / max(figure.error * np.sqrt(2), 1e-12)))
-        alarm = worse >= limit and p_value < chance / max(tests, 1) and figure.n >= FEWEST
-        if figure.n < FEWEST:
+        worsening = _worse(metric, figure.value, expected)
+        p_value = float(norm.sf(max(worsening, 0.0) / max(figure.error * np.sqrt(2), 1e-12)))
+        alarm = (
+            worsening >= limit
+            and p_value < chance / max(test_count, 1)
+            and figure.n >= _MIN_CUSTOMERS
+        )
+        if figure.n < _MIN_CUSTOMERS:
             note += f", of {figure.n} customers: too few for an alarm"
-        found.append(
+        findings.append(
             Finding(
                 "performance", subject, metric, figure.value, expected, limit, p_value, alarm, note
             )
         )
-    return found
+    return findings
 
 
 def _worse(metric: str, value: float, expected: float | None) -> float:
-    """By how much a figure is worse than on the gate, or than it should be."""
+    """Worsening of a figure against the gate, or against its nominal value."""
     if metric == "auc":
         return 0.0 if expected is None else expected - value
     if metric == "bias_pct":
         return abs(value) - abs(expected or 0.0)
-    return abs(value - INTERVAL) - abs((expected or INTERVAL) - INTERVAL)
+    return abs(value - _INTERVAL_COVERAGE) - abs(
+        (expected or _INTERVAL_COVERAGE) - _INTERVAL_COVERAGE
+    )
 
 
 def tasks_matured(builder: Builder, at: int) -> list[Task]:
     """Tasks whose labels at a snapshot have matured."""
-    return [task for task in TASKS if matured(builder, task, at)]
+    return [task for task in TASKS if _is_matured(builder, task, at)]

@@ -1,7 +1,7 @@
-"""Volume and freshness of events, and the daily rate of buyers: today against the same weekdays.
+"""Volume and freshness of events and the daily rate of buyers, against the same weekdays before.
 
-What a day is compared with was known at the same age: a day whose late events are still to come
-is compared with earlier days as they stood then.
+Days are compared at the same age: a day with late events still missing is compared with earlier
+days as they were known at that age.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from scipy.stats import t as student
 from features.arrays import Array
 from models.monitoring.findings import Finding
 
-WINDOWS = (1, 2, 7)  # days added up: short ones are quick, long ones see through noise
-WEEK = 7
-WEEKS = 8  # weeks before of which the median is what a weekday usually has
-FEWEST_WEEKS = 3
-SPREAD_DAYS = 84  # days whose deviations tell how far a day may be off
-FEWEST_DAYS = 14
-HISTORY_DAYS = SPREAD_DAYS + WEEK * WEEKS + 2 * WEEK
-FEWEST_EXPECTED = 5.0
-GAPS = 20  # active days that tell how long a type is silent at times
+WINDOW_DAYS = (1, 2, 7)  # window lengths: short ones react fast, long ones are less noisy
+WEEK_DAYS = 7
+BASELINE_WEEKS = 8  # earlier weeks; their median is the expected count of a weekday
+_MIN_WEEKS = 3
+_SPREAD_DAYS = 84  # days that estimate the usual deviation of a day
+_MIN_SPREAD_DAYS = 14
+HISTORY_DAYS = _SPREAD_DAYS + WEEK_DAYS * BASELINE_WEEKS + 2 * WEEK_DAYS
+_MIN_EXPECTED = 5.0
+_MIN_ACTIVE_DAYS = 20  # fewest active days that estimate the longest gap of a type
 _MEDIAN_NOISE = np.pi / 2  # variance of a median, as a multiple of a mean's
 
 
 @dataclass(frozen=True)
-class Usual:
-    """A count beside what it usually is.
+class _UsualCount:
+    """A count with its expected value.
 
     Attributes
     ----------
     observed, expected
-        The count, and what the weekdays before make expect.
+        Count, and value expected from the same weekdays before.
     change
         ``observed / expected - 1``.
     p_value
-        Two-sided, by Student's t on the logarithm.
+        Two-sided p-value of Student's t test on the logarithm.
     """
 
     observed: float
@@ -47,43 +47,45 @@ class Usual:
     p_value: float
 
 
-def seen_counts(rows: pd.DataFrame, first: int, through: int) -> Array:
-    """Events of each day as they stood so many days later.
+def counts_by_age(rows: pd.DataFrame, first: int, through: int) -> Array:
+    """Number of events of each day, as known at each age of the day.
 
     Parameters
     ----------
     rows
         day, known_day (numbers) and count, of one event type.
     first, through
-        The first and the last day.
+        First and last day number.
 
     Returns
     -------
     array
-        Age (0 to 6 days) by day: what was known of the day at that age.
+        Counts, age (0 to 6 days) x day.
     """
-    counts = np.zeros((max(WINDOWS), through - first + 1))
+    counts = np.zeros((max(WINDOW_DAYS), through - first + 1))
     inside = rows[(rows["day"] >= first) & (rows["day"] <= through)]
-    day = inside["day"].to_numpy() - first
-    late = np.clip(inside["known_day"].to_numpy() - inside["day"].to_numpy(), 0, None)
+    day_index = inside["day"].to_numpy() - first
+    delay_days = np.clip(inside["known_day"].to_numpy() - inside["day"].to_numpy(), 0, None)
     for age in range(counts.shape[0]):
-        known = late <= age
-        np.add.at(counts[age], day[known], inside["count"].to_numpy()[known])
+        is_known = delay_days <= age
+        np.add.at(counts[age], day_index[is_known], inside["count"].to_numpy()[is_known])
     return counts
 
 
-def in_windows(counts: Array, days: int) -> Array:
-    """Counts of the last so many days, as they stood at the end of every day; NaN at first."""
-    n = counts.shape[1]
-    total = np.zeros(n)
+def window_totals(counts: Array, days: int) -> Array:
+    """Totals of the last `days` days, as known at the end of each day; NaN at the start."""
+    day_count = counts.shape[1]
+    totals = np.zeros(day_count)
     for age in range(days):
-        total[age:] += counts[age, : n - age]
-    total[: days - 1] = np.nan
-    return total
+        totals[age:] += counts[age, : day_count - age]
+    totals[: days - 1] = np.nan
+    return totals
 
 
-def usual(totals: Array, days: int, exposure: Array | None = None) -> Usual | None:
-    """The last of daily totals against the same weekdays before.
+def _compare_with_usual(
+    totals: Array, days: int, exposure: Array | None = None
+) -> _UsualCount | None:
+    """Compare the last total with the same weekdays before.
 
     Parameters
     ----------
@@ -92,76 +94,82 @@ def usual(totals: Array, days: int, exposure: Array | None = None) -> Usual | No
     days
         Length of the windows.
     exposure
-        How many could have had the event on each day (None: not counted).
+        Number of customers who could have the event on each day; None: no exposure.
 
     Returns
     -------
-    Usual or None
-        None where the history is too short or too thin.
+    _UsualCount or None
+        None if the history is too short or the counts are too small.
     """
-    base = np.ones(len(totals)) if exposure is None else np.maximum(exposure, 1.0)
-    rate = totals / base
-    before = np.full((WEEKS, len(rate)), np.nan)
-    for week in range(1, WEEKS + 1):
-        before[week - 1, week * WEEK :] = rate[: -week * WEEK]
-    enough = np.isfinite(before).sum(axis=0) >= FEWEST_WEEKS
-    weekday = np.full(len(rate), np.nan)
-    weekday[enough] = np.nanmedian(before[:, enough], axis=0)
-    expected = weekday * base
+    # Expected total of each day: median rate of the same weekday in the weeks before, x exposure.
+    exposure_or_one = np.ones(len(totals)) if exposure is None else np.maximum(exposure, 1.0)
+    rate = totals / exposure_or_one
+    earlier_rates = np.full((BASELINE_WEEKS, len(rate)), np.nan)
+    for week in range(1, BASELINE_WEEKS + 1):
+        earlier_rates[week - 1, week * WEEK_DAYS :] = rate[: -week * WEEK_DAYS]
+    has_enough_weeks = np.isfinite(earlier_rates).sum(axis=0) >= _MIN_WEEKS
+    weekday_median = np.full(len(rate), np.nan)
+    weekday_median[has_enough_weeks] = np.nanmedian(earlier_rates[:, has_enough_weeks], axis=0)
+    expected = weekday_median * exposure_or_one
     deviation = np.log((totals + 0.5) / (expected + 0.5))
-    past = deviation[:-days][-SPREAD_DAYS:]  # windows that share no day with the last
-    past = past[np.isfinite(past)]
-    if len(past) < FEWEST_DAYS or not np.isfinite(deviation[-1]):
+    # Usual deviation: median and spread over windows that share no day with the last one.
+    past_deviations = deviation[:-days][-_SPREAD_DAYS:]
+    past_deviations = past_deviations[np.isfinite(past_deviations)]
+    if len(past_deviations) < _MIN_SPREAD_DAYS or not np.isfinite(deviation[-1]):
         return None
-    centre = float(np.median(past))
-    foreseen = float((expected[-1] + 0.5) * np.exp(centre) - 0.5)
-    if foreseen < FEWEST_EXPECTED:
+    centre = float(np.median(past_deviations))
+    expected_count = float((expected[-1] + 0.5) * np.exp(centre) - 0.5)
+    if expected_count < _MIN_EXPECTED:
         return None
-    chance = (1 + _MEDIAN_NOISE / WEEKS) / foreseen  # a count varies at least as Poisson's
-    scale = np.sqrt(max(_spread(past, centre) ** 2, chance))
-    z = abs(deviation[-1] - centre) / scale
-    p_value = 2 * float(student.sf(z, _freedom(len(past), days)))
+    poisson_variance = (
+        1 + _MEDIAN_NOISE / BASELINE_WEEKS
+    ) / expected_count  # lower limit of the variance
+    scale = np.sqrt(max(_spread(past_deviations, centre) ** 2, poisson_variance))
+    standard_score = abs(deviation[-1] - centre) / scale
+    p_value = 2 * float(student.sf(standard_score, _freedom(len(past_deviations), days)))
     change = float(np.exp(deviation[-1] - centre) - 1)
-    return Usual(float(totals[-1]), foreseen, change, p_value)
+    return _UsualCount(float(totals[-1]), expected_count, change, p_value)
 
 
-def _freedom(n: int, days: int) -> float:
-    """Degrees of freedom that so many overlapping windows leave for their variance."""
-    shared = sum((1 - lag / days) ** 2 for lag in range(1, days))
-    return max(n / (1 + 2 * shared) - 1, 3.0)
+def _freedom(window_count: int, days: int) -> float:
+    """Degrees of freedom of the variance of overlapping windows."""
+    correlation_sum = sum((1 - lag / days) ** 2 for lag in range(1, days))
+    return max(window_count / (1 + 2 * correlation_sum) - 1, 3.0)
 
 
-def _spread(past: Array, centre: float) -> float:
-    """Standard deviation with single wild days pulled in: an old incident hides no new one."""
-    middle = 1.4826 * float(np.median(np.abs(past - centre)))
-    if middle > 0:
-        past = np.clip(past, centre - 4 * middle, centre + 4 * middle)
-    return float(past.std(ddof=1))
+def _spread(deviations: Array, centre: float) -> float:
+    """Standard deviation after clipping outliers, so that an old incident hides no new one."""
+    robust_spread = 1.4826 * float(np.median(np.abs(deviations - centre)))
+    if robust_spread > 0:
+        deviations = np.clip(deviations, centre - 4 * robust_spread, centre + 4 * robust_spread)
+    return float(deviations.std(ddof=1))
 
 
-def volume(counts: pd.DataFrame, through: int, *, limit: float, level: float) -> list[Finding]:
-    """Volume of every event type over the last 1, 2 and 7 days.
+def volume_findings(
+    counts: pd.DataFrame, through: int, *, limit: float, level: float
+) -> list[Finding]:
+    """Volume of each event type over the last 1, 2 and 7 days.
 
     Parameters
     ----------
     counts
-        event_type, day, known_day, count: `HISTORY_DAYS` of them, as far as there are.
+        event_type, day, known_day, count; at most `HISTORY_DAYS` days are used.
     through
         Day number of the last day of events.
     limit
-        Share of change from which it is large.
+        Smallest relative change of an alarm.
     level
-        P-value below which it is no accident.
+        P-value below which a change is significant.
     """
-    found = []
+    findings = []
     for name, rows in counts.groupby("event_type", observed=True, sort=True):
         first = max(int(rows["day"].min()), through - HISTORY_DAYS)
-        seen = seen_counts(rows, first, through)
-        found += changes("volume", str(name), seen, None, limit=limit, level=level)
-    return found
+        age_counts = counts_by_age(rows, first, through)
+        findings += _window_changes("volume", str(name), age_counts, None, limit=limit, level=level)
+    return findings
 
 
-def buyers_rate(
+def buyers_rate_findings(
     counts: pd.DataFrame, customers: Array, through: int, *, limit: float, level: float
 ) -> list[Finding]:
     """Share of all customers who buy on a day, over the last 1, 2 and 7 days.
@@ -171,56 +179,68 @@ def buyers_rate(
     counts
         day, known_day and count of customers who bought.
     customers
-        How many existed on each of the days up to `through`, oldest first.
+        Number of existing customers on each day up to `through`, oldest first.
     """
-    first = through - len(customers) + 1
-    seen = seen_counts(counts, first, through)
-    return changes("base_rate", "buyers a day", seen, customers, limit=limit, level=level)
+    first_day = through - len(customers) + 1
+    age_counts = counts_by_age(counts, first_day, through)
+    return _window_changes(
+        "base_rate", "buyers a day", age_counts, customers, limit=limit, level=level
+    )
 
 
-def changes(
+def _window_changes(
     check: str,
     subject: str,
-    seen: Array,
+    age_counts: Array,
     exposure: Array | None,
     *,
     limit: float,
     level: float,
 ) -> list[Finding]:
-    """A count's change in each of the windows."""
-    found = []
-    for days in WINDOWS:
+    """Change of a count in each window."""
+    findings = []
+    for days in WINDOW_DAYS:
         measure = f"change of {days} day{'s' if days > 1 else ''}"
-        told = None
-        if seen.shape[1] > WEEK:
-            there = None if exposure is None else _trailing_mean(exposure, days)
-            told = usual(in_windows(seen, days), days, there)
-        if told is None:
-            note = "too few events or too short a history to say what is usual"
-            found.append(Finding(check, subject, measure, None, limit=limit, note=note))
+        comparison = None
+        if age_counts.shape[1] > WEEK_DAYS:
+            mean_exposure = None if exposure is None else _trailing_mean(exposure, days)
+            comparison = _compare_with_usual(window_totals(age_counts, days), days, mean_exposure)
+        if comparison is None:
+            note = "too few events or too short a history for an expected count"
+            findings.append(Finding(check, subject, measure, None, limit=limit, note=note))
             continue
-        alarm = abs(told.change) >= limit and told.p_value < level
-        note = f"{told.observed:,.0f} where {told.expected:,.0f} are usual"
-        found.append(
-            Finding(check, subject, measure, told.change, 0.0, limit, told.p_value, alarm, note)
+        alarm = abs(comparison.change) >= limit and comparison.p_value < level
+        note = f"{comparison.observed:,.0f}; {comparison.expected:,.0f} are usual"
+        findings.append(
+            Finding(
+                check,
+                subject,
+                measure,
+                comparison.change,
+                0.0,
+                limit,
+                comparison.p_value,
+                alarm,
+                note,
+            )
         )
-    return found
+    return findings
 
 
 def _trailing_mean(values: Array, days: int) -> Array:
-    """Mean over each day and those before it, so many days in all."""
-    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    first = np.maximum(np.arange(len(values)) + 1 - days, 0)
-    return (total[1:] - total[first]) / (np.arange(len(values)) + 1 - first)
+    """Mean over the last `days` days, each day included."""
+    cumulative = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    first_day = np.maximum(np.arange(len(values)) + 1 - days, 0)
+    return (cumulative[1:] - cumulative[first_day]) / (np.arange(len(values)) + 1 - first_day)
 
 
-def freshness(
+def freshness_findings(
     counts: pd.DataFrame, through: int, *, age_days: int | None, max_age_days: int | None
 ) -> list[Finding]:
-    """Days since the last event, of all and of every type.
+    """Days since the last event, overall and of each type.
 
-    A type is stale when silent for longer than twice the longest silence of the time before. How
-    old all data are counts only where the config says from when on they are stale.
+    A type is stale if it is silent for more than twice its longest gap so far. The age of all data
+    raises an alarm only if the config sets a limit.
 
     Parameters
     ----------
@@ -229,26 +249,34 @@ def freshness(
     through
         Day number of the last day of events.
     age_days
-        Days from the last event to today; None where today plays no part.
+        Days from the last event to today; None: not checked.
     max_age_days
-        From where on that is an alarm.
+        Largest age without an alarm; None: no alarm.
     """
-    found = []
+    findings = []
     if age_days is not None:
-        stale = max_age_days is not None and age_days > max_age_days
-        found.append(
-            Finding("freshness", "all events", "days", age_days, limit=max_age_days, alarm=stale)
+        is_stale = max_age_days is not None and age_days > max_age_days
+        findings.append(
+            Finding("freshness", "all events", "days", age_days, limit=max_age_days, alarm=is_stale)
         )
     for name, rows in counts.groupby("event_type", observed=True, sort=True):
-        days = np.unique(rows["day"].to_numpy())
-        silent = int(through - days[-1])
-        longest = int(np.diff(days).max()) if len(days) > 1 else 0
-        if len(days) < GAPS:
-            note = "too few days with such events to say what is usual"
-            found.append(Finding("freshness", str(name), "days", silent, note=note))
+        active_days = np.unique(rows["day"].to_numpy())
+        silent_days = int(through - active_days[-1])
+        longest_gap = int(np.diff(active_days).max()) if len(active_days) > 1 else 0
+        if len(active_days) < _MIN_ACTIVE_DAYS:
+            note = "too few days with such events for a usual gap"
+            findings.append(Finding("freshness", str(name), "days", silent_days, note=note))
             continue
-        limit = 2 * longest + 1
-        found.append(
-            Finding("freshness", str(name), "days", silent, longest, limit, alarm=silent > limit)
+        limit = 2 * longest_gap + 1
+        findings.append(
+            Finding(
+                "freshness",
+                str(name),
+                "days",
+                silent_days,
+                longest_gap,
+                limit,
+                alarm=silent_days > limit,
+            )
         )
-    return found
+    return findings

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from features.calendar import day_date
 from models.monitoring.drift import Distribution
 from models.monitoring.findings import Finding
-from models.monitoring.performance import Matured
-from models.monitoring.volume import WEEK, WEEKS, in_windows, seen_counts
+from models.monitoring.performance import MaturedFigure
+from models.monitoring.volume import BASELINE_WEEKS, WEEK_DAYS, counts_by_age, window_totals
 from models.plots.figure_style import COLOURS, INK, blank
 
 SHOWN = 15  # columns with the largest PSI
@@ -69,9 +69,11 @@ def shares_figure(reference: Distribution, frame: pd.DataFrame) -> Figure:
 def volume_data(counts: pd.DataFrame, event_type: str, through: int) -> pd.DataFrame:
     """Events a day of one type: day (date), count, usual (median of the same weekdays before)."""
     rows = counts[counts["event_type"] == event_type]
-    first = max(int(counts["day"].min()), through - DAYS - WEEK * WEEKS)
-    daily = pd.Series(in_windows(seen_counts(rows, first, through), 1))
-    before = pd.concat([daily.shift(WEEK * week) for week in range(1, WEEKS + 1)], axis=1)
+    first = max(int(counts["day"].min()), through - DAYS - WEEK_DAYS * BASELINE_WEEKS)
+    daily = pd.Series(window_totals(counts_by_age(rows, first, through), 1))
+    before = pd.concat(
+        [daily.shift(WEEK_DAYS * week) for week in range(1, BASELINE_WEEKS + 1)], axis=1
+    )
     days = [day_date(first + i) for i in range(len(daily))]
     data = pd.DataFrame(
         {"day": pd.to_datetime(days), "count": daily, "usual": before.median(axis=1)}
@@ -92,7 +94,7 @@ def volume_figure(counts: pd.DataFrame, event_type: str, through: int) -> Figure
     return figure
 
 
-def performance_data(figures: Sequence[Matured], *, task: str, metric: str) -> pd.DataFrame:
+def performance_data(figures: Sequence[MaturedFigure], *, task: str, metric: str) -> pd.DataFrame:
     """A figure over the dates of past runs: snapshot_at, version, value, error; by date."""
     rows = [
         (pd.Timestamp(f.snapshot_at), f.version, f.value, f.error or 0.0)
@@ -103,7 +105,7 @@ def performance_data(figures: Sequence[Matured], *, task: str, metric: str) -> p
     return frame.sort_values(["version", "snapshot_at"], ignore_index=True)
 
 
-def performance_figure(figures: Sequence[Matured], *, task: str, metric: str) -> Figure:
+def performance_figure(figures: Sequence[MaturedFigure], *, task: str, metric: str) -> Figure:
     """Draw `performance_data`: one line a scorer version, with 95 % intervals."""
     data = performance_data(figures, task=task, metric=metric)
     figure, axes = blank(4.6, 2.6, f"{task}: {metric} of past runs")

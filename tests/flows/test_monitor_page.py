@@ -10,19 +10,19 @@ import pytest
 
 from flows.report.monitor_page import page
 from models.monitoring.findings import Finding
-from models.monitoring.monitor import Observed, Reference
+from models.monitoring.monitor import DayObservation, Reference
 
 EVIL = ("<img src=x onerror=alert(1)>", "</svg><script>alert(1)</script>", "&quot;><b>",
     "$\\bad{$", "$$",
         "a$b$c", "]]>", "--><script>alert(1)</script>", "{x}", "%s", "\u202eevil")  # fmt: skip
 
 
-def observed(event_type: str) -> Observed:
+def observed(event_type: str) -> DayObservation:
     days = np.arange(19_000, 19_100)
     counts = pd.DataFrame({"event_type": event_type, "day": days, "known_day": days, "count": 5})
     nobody = pd.DataFrame({"stage": pd.Series([], dtype="str")})
     buyers = counts[["day", "known_day", "count"]]
-    return Observed(19_100, 19_099, nobody, nobody, counts, buyers, np.full(100, 50))
+    return DayObservation(19_100, 19_099, nobody, nobody, counts, buyers, np.full(100, 50))
 
 
 @pytest.mark.parametrize("text", EVIL)
