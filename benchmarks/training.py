@@ -21,7 +21,7 @@ from flows.services.workspace import Workspace
 from flows.train import SLOWEST_FIRST
 from models.evaluation.fit_and_test import train_one
 from models.evaluation.workers import worker_pool
-from models.plots.task_plots import inputs
+from models.plots.task_plots import part_features
 
 
 def timed(archive: Archive, task: Task) -> tuple[float, int, int]:
@@ -29,7 +29,7 @@ def timed(archive: Archive, task: Task) -> tuple[float, int, int]:
     start = time.process_time()
     trained = train_one(archive, task)
     spent = time.process_time() - start
-    return spent, trained.learned.rows, len(inputs(trained.part))
+    return spent, trained.learned.rows, len(part_features(trained.part))
 
 
 def prepared(folder: Path, *, customers: int, snapshots: int) -> Path:

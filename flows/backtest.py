@@ -27,7 +27,7 @@ from models.evaluation.evaluate import MetricFigure
 from models.evaluation.means_over_origins import origin_means
 from models.evaluation.warnings import backtest_warnings
 from models.plots import origin_plots
-from models.plots.task_plots import Drawn, figures_table, save_figures
+from models.plots.task_plots import DrawnFigure, figures_table, save_figures
 from models.registry.promotion import recipe_hash
 from models.registry.tracking import Run
 
@@ -85,20 +85,20 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     return {"path": str(path), "figures": len(found.figures), "skipped": len(found.skipped)}
 
 
-def plots(records: Sequence[dict[str, Any]]) -> dict[str, Drawn]:
+def plots(records: Sequence[dict[str, Any]]) -> dict[str, DrawnFigure]:
     """Figures over origins by name, with the numbers they draw."""
     found = {}
     there = {str(record["model"]) for record in records}
     for model, metrics in origin_page.PAGE_METRICS.items():
         if model in there:
             shown = [name for name in metrics if name not in ("mae", "spearman", "width_ratio")]
-            figure: Plot = origin_plots.over_origins(records, model, shown)
+            figure: Plot = origin_plots.plot_over_origins(records, model, shown)
             data = origin_plots.over_origins_data(records, model, shown)
-            found[f"{model}_over_origins"] = Drawn(figure, data)
+            found[f"{model}_over_origins"] = DrawnFigure(figure, data)
     rated = [model for model in ("churn", "transition", "clv") if model in there]
     if rated:
-        data = origin_plots.drift_tables(records, rated)
-        found["base_rates"] = Drawn(origin_plots.drift(records, rated), data)
+        data = origin_plots.base_rate_table(records, rated)
+        found["base_rates"] = DrawnFigure(origin_plots.plot_base_rates(records, rated), data)
     return found
 
 

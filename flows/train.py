@@ -139,7 +139,7 @@ def _tags(archive: Archive, data: LearnedFrom) -> dict[str, str]:
 
 
 def _log(
-    run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, task_plots.Drawn]
+    run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, task_plots.DrawnFigure]
 ) -> None:
     """Figures of the recipe and of each baseline beside it, plots, and what was trained on."""
     figures = trained.result.figures
@@ -150,7 +150,7 @@ def _log(
             "train_snapshots": trained.learned.snapshots,
             "gate": str(day_date(trained.result.test.at)),
             "seed": archive.builder.config.seed,
-            "features": len(task_plots.inputs(trained.part)),
+            "features": len(task_plots.part_features(trained.part)),
         }
     )
     run.metrics(

@@ -13,7 +13,7 @@ from flows.setup.horizon_suggestions import (
     gap_quantiles,
     return_curve,
 )
-from models.plots.figure_style import COLOURS, INK, blank
+from models.plots.figure_style import COLOURS, TEXT_COLOUR, blank_figure
 
 
 def return_figure_data(spells: Spells, suggestion: Suggestion) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def return_figure_data(spells: Spells, suggestion: Suggestion) -> pd.DataFrame:
 def return_figure(spells: Spells, suggestion: Suggestion, *, title: str = "Silence") -> Figure:
     """Draw `return_figure_data`: lapsed begins where hardly any of the silent come back."""
     data = return_figure_data(spells, suggestion)
-    figure, axes = blank(7.2, 4.6, title)
+    figure, axes = blank_figure(7.2, 4.6, title)
     names = {
         "returning": "of those silent for L days, buy in the next L",
         "gaps": "of customers' gaps, are longer than L",
@@ -58,10 +58,10 @@ def return_figure(spells: Spells, suggestion: Suggestion, *, title: str = "Silen
         axes.plot(
             rows["days"], rows["share"], color=colour, lw=1.8, marker=marker, ms=4, label=label
         )
-    axes.axhline(RETURNING, color=INK, lw=1, ls="--")
+    axes.axhline(RETURNING, color=TEXT_COLOUR, lw=1, ls="--")
     axes.annotate(
         f"{RETURNING:.0%}", (1, RETURNING), xycoords=("axes fraction", "data"), xytext=(4, -3),
-        textcoords="offset points", color=INK, fontsize=9,
+        textcoords="offset points", color=TEXT_COLOUR, fontsize=9,
     )  # fmt: skip
     axes.axvline(suggestion.lapse_days, color=COLOURS[5], lw=1.2, ls=":")
     axes.annotate(

@@ -1,4 +1,4 @@
-"""Figures of the monitor's page, each drawn from the numbers that its data twin returns."""
+"""Plots of the monitor's page; each `*_figure` draws the table of the function `_*_data`."""
 
 from __future__ import annotations
 
@@ -13,78 +13,81 @@ from models.monitoring.drift import Distribution
 from models.monitoring.findings import Finding
 from models.monitoring.performance import MaturedFigure
 from models.monitoring.volume import BASELINE_WEEKS, WEEK_DAYS, counts_by_age, window_totals
-from models.plots.figure_style import COLOURS, INK, blank
+from models.plots.figure_style import COLOURS, TEXT_COLOUR, blank_figure
 
-SHOWN = 15  # columns with the largest PSI
-DAYS = 42
+_MOST_COLUMNS = 15  # columns with the largest PSI
+_DAYS_SHOWN = 42
 
 
-def psi_data(findings: Sequence[Finding], *, check: str) -> pd.DataFrame:
-    """Columns of the largest PSI: subject, psi, limit, alarm; the largest first."""
+def _psi_data(findings: Sequence[Finding], *, check: str) -> pd.DataFrame:
+    """Columns with the largest PSI: subject, psi, limit, alarm; the largest first."""
     rows = [
-        (f.subject, f.value, f.limit, f.alarm)
-        for f in findings
-        if f.check == check and f.value is not None
+        (finding.subject, finding.value, finding.limit, finding.alarm)
+        for finding in findings
+        if finding.check == check and finding.value is not None
     ]
     frame = pd.DataFrame(rows, columns=["subject", "psi", "limit", "alarm"])
-    return frame.sort_values("psi", ascending=False, ignore_index=True).head(SHOWN)
+    return frame.sort_values("psi", ascending=False, ignore_index=True).head(_MOST_COLUMNS)
 
 
 def psi_figure(findings: Sequence[Finding], *, check: str) -> Figure:
-    """Draw `psi_data`: bars beside their limits; an alarm in another colour."""
-    data = psi_data(findings, check=check).iloc[::-1]
+    """Draw the largest PSI of a check as bars with limits; alarms have another colour."""
+    data = _psi_data(findings, check=check).iloc[::-1]
     title = {"input": "Features", "score": "Scores"}[check] + " against the training (PSI)"
-    figure, axes = blank(7.2, 1.1 + 0.27 * max(len(data), 1), title)
+    figure, axes = blank_figure(7.2, 1.1 + 0.27 * max(len(data), 1), title)
     colours = [COLOURS[5] if alarm else COLOURS[0] for alarm in data["alarm"]]
     axes.barh(data["subject"], data["psi"], color=colours, height=0.7)
-    axes.plot(data["limit"], data["subject"], "|", color=INK, ms=11, mew=1.6, label="limit")
+    axes.plot(data["limit"], data["subject"], "|", color=TEXT_COLOUR, ms=11, mew=1.6, label="limit")
     axes.set_xlim(0, max(0.3, 1.05 * float(data[["psi", "limit"]].max().max() or 0)))
     axes.grid(visible=False, axis="y")
     axes.legend(frameon=False, loc="lower right", fontsize=8)
     return figure
 
 
-def shares_data(reference: Distribution, frame: pd.DataFrame) -> pd.DataFrame:
-    """Shares of a column's bins: bin, training, now."""
-    then = np.array(reference.counts, dtype=np.float64)
-    now = reference.count(frame[reference.name]).astype(np.float64)
-    shares = {"training": then / max(then.sum(), 1), "now": now / max(now.sum(), 1)}
+def _shares_data(reference: Distribution, frame: pd.DataFrame) -> pd.DataFrame:
+    """Bin shares of a column: bin, training, now."""
+    training_counts = np.array(reference.counts, dtype=np.float64)
+    current_counts = reference.count(frame[reference.name]).astype(np.float64)
+    shares = {
+        "training": training_counts / max(training_counts.sum(), 1),
+        "now": current_counts / max(current_counts.sum(), 1),
+    }
     return pd.DataFrame({"bin": reference.labels, **shares})
 
 
 def shares_figure(reference: Distribution, frame: pd.DataFrame) -> Figure:
-    """Draw `shares_data`: two bars a bin."""
-    data = shares_data(reference, frame)
-    figure, axes = blank(4.6, 2.9, reference.name)
+    """Draw the bin shares of a column at the training and now."""
+    data = _shares_data(reference, frame)
+    figure, axes = blank_figure(4.6, 2.9, reference.name)
     axes.title.set_fontsize(9)
-    place = np.arange(len(data))
-    axes.bar(place - 0.2, data["training"], width=0.4, color=COLOURS[7], label="training")
-    axes.bar(place + 0.2, data["now"], width=0.4, color=COLOURS[0], label="now")
-    axes.set_xticks(place, data["bin"], rotation=40, ha="right", fontsize=7)
+    position = np.arange(len(data))
+    axes.bar(position - 0.2, data["training"], width=0.4, color=COLOURS[7], label="training")
+    axes.bar(position + 0.2, data["now"], width=0.4, color=COLOURS[0], label="now")
+    axes.set_xticks(position, data["bin"], rotation=40, ha="right", fontsize=7)
     axes.grid(visible=False, axis="x")
     axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-def volume_data(counts: pd.DataFrame, event_type: str, through: int) -> pd.DataFrame:
-    """Events a day of one type: day (date), count, usual (median of the same weekdays before)."""
+def _volume_data(counts: pd.DataFrame, event_type: str, through: int) -> pd.DataFrame:
+    """Daily events of one type: day (date), count, usual (median of the same weekdays before)."""
     rows = counts[counts["event_type"] == event_type]
-    first = max(int(counts["day"].min()), through - DAYS - WEEK_DAYS * BASELINE_WEEKS)
-    daily = pd.Series(window_totals(counts_by_age(rows, first, through), 1))
-    before = pd.concat(
+    first_day = max(int(counts["day"].min()), through - _DAYS_SHOWN - WEEK_DAYS * BASELINE_WEEKS)
+    daily = pd.Series(window_totals(counts_by_age(rows, first_day, through), 1))
+    earlier_weeks = pd.concat(
         [daily.shift(WEEK_DAYS * week) for week in range(1, BASELINE_WEEKS + 1)], axis=1
     )
-    days = [day_date(first + i) for i in range(len(daily))]
+    days = [day_date(first_day + i) for i in range(len(daily))]
     data = pd.DataFrame(
-        {"day": pd.to_datetime(days), "count": daily, "usual": before.median(axis=1)}
+        {"day": pd.to_datetime(days), "count": daily, "usual": earlier_weeks.median(axis=1)}
     )
-    return data.tail(DAYS).reset_index(drop=True)
+    return data.tail(_DAYS_SHOWN).reset_index(drop=True)
 
 
 def volume_figure(counts: pd.DataFrame, event_type: str, through: int) -> Figure:
-    """Draw `volume_data`: what came, over what is usual for the weekday."""
-    data = volume_data(counts, event_type, through)
-    figure, axes = blank(4.6, 2.4, event_type)
+    """Draw daily events of one type and the usual count of the weekday."""
+    data = _volume_data(counts, event_type, through)
+    figure, axes = blank_figure(4.6, 2.4, event_type)
     axes.title.set_fontsize(9)
     axes.plot(data["day"], data["usual"], color=COLOURS[7], lw=1.4, ls="--", label="usual")
     axes.plot(data["day"], data["count"], color=COLOURS[0], lw=1.4, label="events a day")
@@ -94,21 +97,21 @@ def volume_figure(counts: pd.DataFrame, event_type: str, through: int) -> Figure
     return figure
 
 
-def performance_data(figures: Sequence[MaturedFigure], *, task: str, metric: str) -> pd.DataFrame:
-    """A figure over the dates of past runs: snapshot_at, version, value, error; by date."""
+def _performance_data(figures: Sequence[MaturedFigure], *, task: str, metric: str) -> pd.DataFrame:
+    """A figure over past runs: snapshot_at, version, value, error; sorted by version and date."""
     rows = [
-        (pd.Timestamp(f.snapshot_at), f.version, f.value, f.error or 0.0)
-        for f in figures
-        if f.task == task and f.metric == metric and f.value is not None
+        (pd.Timestamp(figure.snapshot_at), figure.version, figure.value, figure.error or 0.0)
+        for figure in figures
+        if figure.task == task and figure.metric == metric and figure.value is not None
     ]
     frame = pd.DataFrame(rows, columns=["snapshot_at", "version", "value", "error"])
     return frame.sort_values(["version", "snapshot_at"], ignore_index=True)
 
 
 def performance_figure(figures: Sequence[MaturedFigure], *, task: str, metric: str) -> Figure:
-    """Draw `performance_data`: one line a scorer version, with 95 % intervals."""
-    data = performance_data(figures, task=task, metric=metric)
-    figure, axes = blank(4.6, 2.6, f"{task}: {metric} of past runs")
+    """Draw a figure over past runs, one line a scorer version, with 95 % intervals."""
+    data = _performance_data(figures, task=task, metric=metric)
+    figure, axes = blank_figure(4.6, 2.6, f"{task}: {metric} of past runs")
     axes.title.set_fontsize(9)
     for number, (version, rows) in enumerate(data.groupby("version", sort=True)):
         axes.errorbar(

@@ -1,4 +1,4 @@
-"""Figures of the back-test over its origins, each drawn from what its data twin returns."""
+"""Plots of the back-test over its origins, each with a function that returns its table."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from models.plots.figure_style import COLOURS, INK
+from models.plots.figure_style import COLOURS, TEXT_COLOUR
 
-Record = Mapping[str, Any]
-WORDS = {
+_Record = Mapping[str, Any]
+_METRIC_TITLES = {
     "auc": "AUC",
     "log_loss": "log loss",
     "ece": "calibration error (ECE)",
@@ -28,82 +28,92 @@ WORDS = {
     "bias_pct": "bias of the total, %",
     "coverage": "coverage of the 80 % interval",
     "lift_10": "lift among the top 10 %",
-    "top10": "share of the top 10 % that is found",
+    "top10": "share of the top 10 % identified",
 }
-NAMES = {"clv": "CLV", "lead": "leads"}
-# Zero is right for a bias, and this band for a coverage.
-RIGHT = {"bias_pct": (-15.0, 15.0), "coverage": (0.70, 0.90)}
+_MODEL_NAMES = {"clv": "CLV", "lead": "leads"}
+# Bands of acceptable values.
+_GOOD_BANDS = {"bias_pct": (-15.0, 15.0), "coverage": (0.70, 0.90)}
 
 
 def over_origins_data(
-    records: Iterable[Record], model: str, metrics: Sequence[str]
+    records: Iterable[_Record], model: str, metrics: Sequence[str]
 ) -> pd.DataFrame:
-    """A model and its baselines at every origin, on the whole population.
+    """Figures of a model and its baselines at each origin, on the whole population.
 
     Returns
     -------
     DataFrame
         One row a metric, method and origin: metric, method, snapshot_at, value, low, high (null
-        where nothing was drawn); the champion first.
+        without draws); the champion first.
     """
     rows = [
-        {name: one[name] for name in ("metric", "method", "snapshot_at", "value", "low", "high")}
-        for one in records
-        if one["model"] == model and one["subset"] == "all" and one["metric"] in metrics
-        if one["value"] is not None
+        {name: record[name] for name in ("metric", "method", "snapshot_at", "value", "low", "high")}
+        for record in records
+        if record["model"] == model and record["subset"] == "all" and record["metric"] in metrics
+        if record["value"] is not None
     ]
     columns = ["metric", "method", "snapshot_at", "value", "low", "high"]
     frame = pd.DataFrame(rows, columns=columns)
     frame["snapshot_at"] = pd.to_datetime(frame["snapshot_at"])
     frame[["low", "high"]] = frame[["low", "high"]].astype(np.float64)
-    first = (frame["method"] != "champion").astype(int)
-    place = frame["metric"].map({name: number for number, name in enumerate(metrics)})
-    return frame.iloc[np.lexsort((frame["snapshot_at"], frame["method"], first, place))]
+    is_baseline = (frame["method"] != "champion").astype(int)
+    metric_order = frame["metric"].map({name: number for number, name in enumerate(metrics)})
+    return frame.iloc[
+        np.lexsort((frame["snapshot_at"], frame["method"], is_baseline, metric_order))
+    ]
 
 
-def over_origins(records: Iterable[Record], model: str, metrics: Sequence[str]) -> Figure:
-    """Draw `over_origins_data`, a panel a metric; the band is the champion's 95 % interval."""
+def plot_over_origins(records: Iterable[_Record], model: str, metrics: Sequence[str]) -> Figure:
+    """Draw `over_origins_data`, one panel a metric; the band is the champion's 95 % interval."""
     data = over_origins_data(records, model, metrics)
     shown = [name for name in metrics if name in set(data["metric"])]
-    figure, panels = _panels(len(shown), f"{NAMES.get(model, model)}: every origin")
+    figure, panels = _panels(len(shown), f"{_MODEL_NAMES.get(model, model)}: every origin")
     methods = list(dict.fromkeys(data["method"]))
     for axes, metric in zip(panels, shown, strict=True):
-        mine = data[data["metric"] == metric]
-        if metric in RIGHT:
-            axes.axhspan(*RIGHT[metric], color="#EFEFEF", zorder=0)
-        for at, method in enumerate(methods):
-            rows = mine[mine["method"] == method]
+        metric_rows = data[data["metric"] == metric]
+        if metric in _GOOD_BANDS:
+            axes.axhspan(*_GOOD_BANDS[metric], color="#EFEFEF", zorder=0)
+        for number, method in enumerate(methods):
+            rows = metric_rows[metric_rows["method"] == method]
             if len(rows):
-                _line(axes, rows, method, COLOURS[at % len(COLOURS)], main=method == "champion")
-        axes.set_title(WORDS.get(metric, metric), loc="left", color=INK, fontsize=10)
+                _line(axes, rows, method, COLOURS[number % len(COLOURS)], main=method == "champion")
+        axes.set_title(
+            _METRIC_TITLES.get(metric, metric), loc="left", color=TEXT_COLOUR, fontsize=10
+        )
     _finish(figure, panels)
     return figure
 
 
-def drift_data(records: Iterable[Record], model: str) -> pd.DataFrame:
-    """Base rates at every origin: what came, what labels said by then, what the model said.
+def base_rate_data(records: Iterable[_Record], model: str) -> pd.DataFrame:
+    """Base rates at each origin: actual rate, rate of the known labels, predicted rate.
 
     Returns
     -------
     DataFrame
         One row a line and origin: metric (``rates``), method (``came``, ``known by then``,
-        ``predicted``), snapshot_at, value, low, high (of what came: 95 % interval; of what was
-        known: least and most of the training snapshots).
+        ``predicted``), snapshot_at, value, low, high (``came``: 95 % interval; ``known by then``:
+        lowest and highest rate of the training snapshots).
     """
-    found: dict[str, dict[str, Record]] = {}
-    for one in records:
-        if (one["model"], one["method"], one["subset"]) == (model, "champion", "all"):
-            found.setdefault(str(one["snapshot_at"]), {})[str(one["metric"])] = one
+    records_by_date: dict[str, dict[str, _Record]] = {}
+    for record in records:
+        if (record["model"], record["method"], record["subset"]) == (model, "champion", "all"):
+            records_by_date.setdefault(str(record["snapshot_at"]), {})[str(record["metric"])] = (
+                record
+            )
     rows = []
-    for date, metrics in sorted(found.items()):
+    for date, metrics in sorted(records_by_date.items()):
         if not {"actual_rate", "known_rate", "rate"} <= set(metrics):
             continue
-        came, known, said = (metrics[n] for n in ("actual_rate", "known_rate", "rate"))
-        least, most = (metrics[f"known_rate_{end}"]["value"] for end in ("least", "most"))
+        actual_rate, known_rate, model_rate = (
+            metrics[name] for name in ("actual_rate", "known_rate", "rate")
+        )
+        least_rate, highest_rate = (
+            metrics[f"known_rate_{end}"]["value"] for end in ("least", "most")
+        )
         rows += [
-            ("rates", "came", date, came["value"], came["low"], came["high"]),
-            ("rates", "known by then", date, known["value"], least, most),
-            ("rates", "predicted", date, said["value"], None, None),
+            ("rates", "came", date, actual_rate["value"], actual_rate["low"], actual_rate["high"]),
+            ("rates", "known by then", date, known_rate["value"], least_rate, highest_rate),
+            ("rates", "predicted", date, model_rate["value"], None, None),
         ]
     frame = pd.DataFrame(rows, columns=["metric", "method", "snapshot_at", "value", "low", "high"])
     frame["snapshot_at"] = pd.to_datetime(frame["snapshot_at"])
@@ -111,24 +121,27 @@ def drift_data(records: Iterable[Record], model: str) -> pd.DataFrame:
     return frame
 
 
-def drift_tables(records: Sequence[Record], models: Sequence[str]) -> pd.DataFrame:
-    """`drift_data` of several models, with a column ``model`` before it."""
-    parts = [drift_data(records, model).assign(model=model) for model in models]
-    frame = pd.concat(parts, ignore_index=True)
+def base_rate_table(records: Sequence[_Record], models: Sequence[str]) -> pd.DataFrame:
+    """`base_rate_data` of several models, with a first column ``model``."""
+    model_tables = [base_rate_data(records, model).assign(model=model) for model in models]
+    frame = pd.concat(model_tables, ignore_index=True)
     return frame[["model", *(name for name in frame.columns if name != "model")]]
 
 
-def drift(records: Sequence[Record], models: Sequence[str]) -> Figure:
-    """Draw `drift_tables`: where known and came part, totals are off."""
-    data = {model: drift_data(records, model) for model in models}
+def plot_base_rates(records: Sequence[_Record], models: Sequence[str]) -> Figure:
+    """Draw `base_rate_table`; predicted totals are biased where known and actual rate differ."""
+    data = {model: base_rate_data(records, model) for model in models}
     shown = [model for model in models if len(data[model])]
-    titles = {"churn": "churn: share that leaves", "clv": "CLV: spend a head"}
+    titles = {"churn": "churn: share that leaves", "clv": "CLV: spend a customer"}
     figure, panels = _panels(len(shown), "Base rates")
     for axes, model in zip(panels, shown, strict=True):
         for colour, (method, rows) in zip(COLOURS, data[model].groupby("method"), strict=False):
             _line(axes, rows, str(method), colour, main=method != "predicted")
         axes.set_title(
-            titles.get(model, f"{model}: share that moves"), loc="left", color=INK, fontsize=10
+            titles.get(model, f"{model}: share that moves"),
+            loc="left",
+            color=TEXT_COLOUR,
+            fontsize=10,
         )
         axes.set_ylim(bottom=0)
     _finish(figure, panels)
@@ -136,41 +149,43 @@ def drift(records: Sequence[Record], models: Sequence[str]) -> Figure:
 
 
 def _panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
-    """A figure of its own with so many panels side by side, at most three in a row."""
+    """Return a figure with `count` panels, at most three in a row."""
     columns = min(max(count, 1), 3)
     rows = -(-max(count, 1) // columns)
     figure = Figure(figsize=(4.2 * columns + 0.4, 3.1 * rows + 0.9), dpi=120, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=12, fontweight="bold")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for unused in grid[count:]:
+    figure.suptitle(title, x=0.01, ha="left", color=TEXT_COLOUR, fontsize=12, fontweight="bold")
+    panel_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in panel_axes[count:]:
         unused.set_visible(False)
-    for axes in grid:
+    for axes in panel_axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, color="#E5E5E5", lw=0.8)
         axes.set_axisbelow(True)
-        axes.tick_params(colors=INK, labelsize=8)
-    return figure, list(grid[:count])
+        axes.tick_params(colors=TEXT_COLOUR, labelsize=8)
+    return figure, list(panel_axes[:count])
 
 
 def _line(axes: Axes, rows: pd.DataFrame, label: str, colour: str, *, main: bool) -> None:
-    at, value = rows["snapshot_at"].to_numpy(), rows["value"].to_numpy(dtype=np.float64)
+    snapshot_at, value = rows["snapshot_at"].to_numpy(), rows["value"].to_numpy(dtype=np.float64)
     style = {"lw": 2.0, "ms": 5} if main else {"lw": 1.1, "ms": 3.5, "ls": "--"}
-    axes.plot(at, value, color=colour, marker="o", label=label, zorder=3 if main else 2, **style)
+    axes.plot(
+        snapshot_at, value, color=colour, marker="o", label=label, zorder=3 if main else 2, **style
+    )
     low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
     if not main or not np.isfinite(low).all():
         return
     if len(rows) > 1:
-        axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+        axes.fill_between(snapshot_at, low, high, color=colour, alpha=0.15, lw=0)
     else:
-        axes.vlines(at, low, high, color=colour, lw=1.5, alpha=0.6)
+        axes.vlines(snapshot_at, low, high, color=colour, lw=1.5, alpha=0.6)
 
 
 def _finish(figure: Figure, panels: Sequence[Axes]) -> None:
     for axes in panels:
         locator = AutoDateLocator(minticks=2, maxticks=6)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
-        form = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
-        axes.xaxis.set_major_formatter(form)
+        formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_formatter(formatter)
     if panels:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower left", ncols=6, frameon=False, fontsize=9)

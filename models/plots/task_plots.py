@@ -1,4 +1,4 @@
-"""Plots and tables of a task's test, made from what the models gave there."""
+"""Plots and tables of a task's test, from the outputs of its models."""
 
 from __future__ import annotations
 
@@ -18,76 +18,80 @@ from models.scorer.part import Part
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure and the numbers it draws."""
+class DrawnFigure:
+    """A plot and the table it draws."""
 
     figure: Plot
     data: pd.DataFrame
 
 
-def task_figures(result: Evaluation, stages: Sequence[str]) -> dict[str, Drawn]:
-    """The plots of one task by name."""
-    rows, out = result.test.rows, result.outputs[CHAMPION_METHOD]
+def task_figures(result: Evaluation, stages: Sequence[str]) -> dict[str, DrawnFigure]:
+    """Plots of one task by name."""
+    rows, outputs = result.test.rows, result.outputs[CHAMPION_METHOD]
     if result.test.task == "churn":
-        y, p = rows["no_purchase"].to_numpy(), out["p_churn"]
+        target, probability = rows["no_purchase"].to_numpy(), outputs["p_churn"]
         return {
-            "churn_reliability": Drawn(
-                evaluation_plots.reliability(y, p), evaluation_plots.reliability_data(y, p)
+            "churn_reliability": DrawnFigure(
+                evaluation_plots.plot_reliability(target, probability),
+                evaluation_plots.reliability_data(target, probability),
             ),
-            "churn_gains": Drawn(evaluation_plots.gains(y, p), evaluation_plots.gains_data(y, p)),
+            "churn_gains": DrawnFigure(
+                evaluation_plots.plot_gains(target, probability),
+                evaluation_plots.gains_data(target, probability),
+            ),
         }
     if result.test.task == "clv":
-        spend = (rows["spend"].to_numpy(), out["clv"], out["clv_low"], out["clv_high"])
+        spend = (rows["spend"].to_numpy(), outputs["clv"], outputs["clv_low"], outputs["clv_high"])
         return {
-            "clv_deciles": Drawn(
-                evaluation_plots.clv_deciles(*spend), evaluation_plots.clv_deciles_data(*spend)
+            "clv_deciles": DrawnFigure(
+                evaluation_plots.plot_clv_deciles(*spend), evaluation_plots.clv_deciles_data(*spend)
             )
         }
     if result.test.task == "stage":
         truth = rows["truth_code"].to_numpy().astype(int)
-        said = out["probabilities"].argmax(axis=1)
+        predicted = outputs["probabilities"].argmax(axis=1)
         names = list(stages)
         return {
-            "stage_confusion": Drawn(
-                evaluation_plots.confusion(truth, said, names),
-                evaluation_plots.confusion_data(truth, said, names),
+            "stage_confusion": DrawnFigure(
+                evaluation_plots.plot_confusion(truth, predicted, names),
+                evaluation_plots.confusion_data(truth, predicted, names),
             )
         }
     return _transition_figures(rows, list(stages))
 
 
-def _transition_figures(rows: pd.DataFrame, names: list[str]) -> dict[str, Drawn]:
-    now = rows["stage__code"].to_numpy().astype(int)
-    moved = rows["period"].to_numpy() > 0
-    then = rows["next_code"].to_numpy().astype(int)
-    then[~moved] = now[~moved]
+def _transition_figures(rows: pd.DataFrame, names: list[str]) -> dict[str, DrawnFigure]:
+    current_stage = rows["stage__code"].to_numpy().astype(int)
+    has_moved = rows["period"].to_numpy() > 0
+    next_stage = rows["next_code"].to_numpy().astype(int)
+    next_stage[~has_moved] = current_stage[~has_moved]
     return {
-        "transition_matrix": Drawn(
-            evaluation_plots.transition_matrix(now, then, names),
-            evaluation_plots.transition_matrix_data(now, then, names),
+        "transition_matrix": DrawnFigure(
+            evaluation_plots.plot_transition_matrix(current_stage, next_stage, names),
+            evaluation_plots.transition_matrix_data(current_stage, next_stage, names),
         ),
-        "stage_flow": Drawn(
-            evaluation_plots.stage_flow(now, then, names),
-            evaluation_plots.stage_flow_data(now, then, names),
+        "stage_flow": DrawnFigure(
+            evaluation_plots.plot_stage_flow(current_stage, next_stage, names),
+            evaluation_plots.stage_flow_data(current_stage, next_stage, names),
         ),
     }
 
 
-def save_figures(drawn: Mapping[str, Drawn], folder: Path) -> None:
-    """Write every plot as ``figures/NAME.png`` and its numbers beside it, and close it."""
-    target = folder / "figures"
-    target.mkdir(parents=True, exist_ok=True)
-    for name, each in drawn.items():
-        each.figure.savefig(target / f"{name}.png", dpi=120)
-        write_csv(target / f"{name}.csv", each.data)
-        pyplot.close(each.figure)
+def save_figures(drawn: Mapping[str, DrawnFigure], folder: Path) -> None:
+    """Write each plot as ``figures/NAME.png`` and its table as ``figures/NAME.csv``; close it."""
+    figure_folder = folder / "figures"
+    figure_folder.mkdir(parents=True, exist_ok=True)
+    for name, plot in drawn.items():
+        plot.figure.savefig(figure_folder / f"{name}.png", dpi=120)
+        write_csv(figure_folder / f"{name}.csv", plot.data)
+        pyplot.close(plot.figure)
 
 
 def figures_table(figures: Sequence[MetricFigure]) -> pd.DataFrame:
-    """Figures as a table, one row each."""
+    """Figures as a table, one row a figure."""
     return pd.DataFrame([figure.as_dict() for figure in figures])
 
 
-def inputs(part: Part) -> list[Any]:
-    """Names of the features that a part reads."""
+def part_features(part: Part) -> list[Any]:
+    """Names of the features that a part uses."""
     return list(part.parameters.get("columns", part.parameters.get("features", [])))

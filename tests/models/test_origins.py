@@ -136,18 +136,18 @@ def test_lines_over_origins_show_the_champion_first_and_every_date() -> None:
         data["method"].tolist() == ["champion"] * 2 + ["rfm"] * 2 + ["champion"] * 2 + ["rfm"] * 2
     )
     assert (data["low"] < data["value"]).all()
-    FigureCanvasAgg(origin_plots.over_origins(records(), "churn", ["auc", "bias_pct"])).draw()
+    FigureCanvasAgg(origin_plots.plot_over_origins(records(), "churn", ["auc", "bias_pct"])).draw()
     one_date = [r for r in records() if r["snapshot_at"] == DATES[0]]
-    FigureCanvasAgg(origin_plots.over_origins(one_date, "churn", ["auc"])).draw()
+    FigureCanvasAgg(origin_plots.plot_over_origins(one_date, "churn", ["auc"])).draw()
 
 
 def test_base_rates_are_drawn_from_what_came_was_known_and_was_said() -> None:
-    data = origin_plots.drift_data(records(), "churn").set_index(["method", "snapshot_at"])
+    data = origin_plots.base_rate_data(records(), "churn").set_index(["method", "snapshot_at"])
     first = data.xs(DATES[0], level="snapshot_at")
     assert first["value"].to_dict() == {"came": 0.2, "known by then": 0.25, "predicted": 0.24}
     assert first.loc["known by then", ["low", "high"]].tolist() == [0.2, 0.3]
-    assert len(origin_plots.drift_data(records(), "clv")) == 0
-    FigureCanvasAgg(origin_plots.drift(records(), ["churn", "clv"])).draw()
+    assert len(origin_plots.base_rate_data(records(), "clv")) == 0
+    FigureCanvasAgg(origin_plots.plot_base_rates(records(), ["churn", "clv"])).draw()
 
 
 def test_the_page_shows_sure_differences_bold_and_every_warning() -> None:

@@ -29,7 +29,7 @@ def test_reliability_bins_hold_everyone_and_give_the_ece():
     assert np.average(abs(data["predicted"] - data["observed"]), weights=data["n"]) == (
         pytest.approx(metrics.ece(y, p))
     )
-    drawn(evaluation_plots.reliability(y, p))
+    drawn(evaluation_plots.plot_reliability(y, p))
 
 
 def test_wilson_interval_of_nothing_observed():
@@ -45,8 +45,8 @@ def test_gains_of_a_perfect_and_a_reversed_ranking():
     assert half["perfect"] == 1.0
     assert half["reversed"] == 0.0
     assert data[data["contacted"] == 1.0]["captured"].tolist() == [1.0, 1.0]
-    drawn(evaluation_plots.gains(y, {"perfect": y, "reversed": -y}))
-    drawn(evaluation_plots.gains(y, y))
+    drawn(evaluation_plots.plot_gains(y, {"perfect": y, "reversed": -y}))
+    drawn(evaluation_plots.plot_gains(y, y))
 
 
 def test_clv_deciles_keep_the_totals():
@@ -60,7 +60,7 @@ def test_clv_deciles_keep_the_totals():
     assert data["predicted"].is_monotonic_decreasing
     inside = abs(spend - clv) <= 10
     assert (data["coverage"] * data["n"]).sum() == pytest.approx(inside.sum())
-    drawn(evaluation_plots.clv_deciles(spend, clv, clv - 10, clv + 10, currency="USD"))
+    drawn(evaluation_plots.plot_clv_deciles(spend, clv, clv - 10, clv + 10, currency="USD"))
 
 
 @given(codes)
@@ -85,9 +85,9 @@ def test_stage_flow_of_two_dates_is_the_transition_matrix(pairs):
 
 def test_stage_pictures_draw_with_empty_stages_too():
     before, after = [0, 0, 1], [0, 1, 1]
-    drawn(evaluation_plots.confusion(before, after, NAMES))
-    drawn(evaluation_plots.transition_matrix(before, after, NAMES))
-    drawn(evaluation_plots.stage_flow(before, after, NAMES))
+    drawn(evaluation_plots.plot_confusion(before, after, NAMES))
+    drawn(evaluation_plots.plot_transition_matrix(before, after, NAMES))
+    drawn(evaluation_plots.plot_stage_flow(before, after, NAMES))
 
 
 def test_stage_flow_tells_newcomers_and_forgets_nobody():
