@@ -309,5 +309,5 @@ def load_scenario(name: str) -> Scenario:
             f"{file}: {key}",
             found=repr(details.get("input"))[:80],
             expected=details["msg"],
-            mend="compare the file with configs/scenarios/reference.yaml or btyd.yaml",
+            hint="compare the file with configs/scenarios/reference.yaml or btyd.yaml",
         ) from error

@@ -69,7 +69,7 @@ def _check_origins(archive: Archive, origins: Sequence[int]) -> None:
                 "backtest origins",
                 found=day_date(origin),
                 expected=f"dates from {day_date(first_allowed)} to {day_date(span.last_snapshot)}",
-                mend="choose other origins, or import a longer history",
+                hint="choose other origins, or import a longer history",
             )
 
 
@@ -82,7 +82,7 @@ def refuse_leaks(archive: Archive, origins: Sequence[int]) -> None:
                 f"features at {day_date(origin)}",
                 found=f"{len(leaks)} columns depend on later data: {', '.join(leaks[:5])}",
                 expected="features computed only from data known before the day began",
-                mend="correct the feature family that computes them (docs/add-a-family.md) and run "
+                hint="correct the feature family that computes them (docs/add-a-family.md) and run "
                 "`stagecast features` again; figures computed with a leak are invalid",
             )
 
@@ -223,7 +223,7 @@ def run_backtest(
             "backtest origins",
             found="; ".join(f"{s.task} {s.origin}: {s.reason}" for s in skipped[:4]),
             expected="at least one origin at which a task can be trained and tested",
-            mend="choose earlier or later origins, or shorter horizons",
+            hint="choose earlier or later origins, or shorter horizons",
         )
     choice = None
     if churn_forecasts:
@@ -255,7 +255,7 @@ def require_earned_calibration(output: Path, wanted: str) -> None:
             found=wanted,
             expected="raw, or the map that won in the back-test of this folder "
             f"({adopted if file.is_file() else 'there is none yet'})",
-            mend="run `stagecast backtest` at origins that are at least a horizon apart, and see "
+            hint="run `stagecast backtest` at origins that are at least a horizon apart, and see "
             "backtest/summary.md; a map that has not won at three later origins usually hurts",
         )
 
