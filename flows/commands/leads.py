@@ -13,7 +13,7 @@ from features.errors import UserError
 from features.storage import csv_files, scores_store
 from flows.services.console import console, step, table
 from flows.services.workspace import Workspace
-from models.explaining.lead_reasons import Events, ranked, reasons
+from models.explaining.lead_reasons import LeadEvents, lead_reasons, rank_leads
 from models.registry import registry
 
 BANDS = ("A", "B", "C", "D")
@@ -56,7 +56,7 @@ def call_list(output: Path, *, bands: Sequence[str], top: int) -> dict[str, Any]
     if unknown := sorted(set(bands) - set(BANDS)):
         raise UserError("--band", found=unknown[0], expected=", ".join(BANDS))
     current = scores_store.read_current(output)
-    everybody = ranked(current.scores)
+    everybody = rank_leads(current.scores)
     if everybody.empty:
         raise UserError(
             "leads",
@@ -65,7 +65,7 @@ def call_list(output: Path, *, bands: Sequence[str], top: int) -> dict[str, Any]
             expected="customers who have not bought yet, now and in the training",
             hint="bring visits, sign-ups or messages of people before their first purchase",
         )
-    wanted = ranked(current.scores, bands=bands)
+    wanted = rank_leads(current.scores, bands=bands)
     listed = wanted.head(top)
     told = _reasons(output, listed, everybody, current.run.scorer_version)
     records = [
@@ -102,11 +102,11 @@ def _reasons(
     part = registry.load(space.tracking(), version=int(version)).scorer.parts["clv"]
     features = archive.features(at).set_index("customer_id", drop=False)
     ids = [str(name) for name in listed["customer_id"]]
-    events = Events(
+    events = LeadEvents(
         archive.daily(archive.builder.span.first, at, ids), at, archive.builder.config.role_types()
     )
     usual = features.loc[everybody["customer_id"]]
-    return reasons(part, features.loc[ids], usual, events)
+    return lead_reasons(part, features.loc[ids], usual, events)
 
 
 def print_list(found: dict[str, Any]) -> None:

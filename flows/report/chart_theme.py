@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from features.lifecycle.taxonomy import Stage
-from models.explaining.segments import NAMES
+from models.explaining.segments import SEGMENT_NAMES
 
 # Told apart by colour-blind readers, and on white as on near-black paper.
 LADDER = ("#7A5BB5", "#2F7FC1", "#1E9A8A", "#C48A12", "#D0653F", "#B5508A", "#5F8F3E", "#4C6FA8")
@@ -37,7 +37,7 @@ def by_rank(stages: Sequence[Stage]) -> list[str]:
 
 def segment_colours() -> dict[str, str]:
     """A colour a segment."""
-    return dict(zip(NAMES, SEGMENT_COLOURS, strict=True))
+    return dict(zip(SEGMENT_NAMES, SEGMENT_COLOURS, strict=True))
 
 
 def numbers_axis(**more: Any) -> alt.Axis:

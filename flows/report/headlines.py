@@ -12,7 +12,7 @@ import pandas as pd
 from features.lifecycle.taxonomy import Stage
 from flows.report.figure import Kind, short, shown
 from flows.report.report_data import Material
-from models.explaining.segments import NAMES
+from models.explaining.segments import SEGMENT_NAMES
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _grown(sizes: pd.DataFrame, stages: Sequence[Stage]) -> str:
 
 
 def _worth_saving(material: Material) -> str:
-    mine = material.scores[material.scores["segment"] == NAMES[0]]
+    mine = material.scores[material.scores["segment"] == SEGMENT_NAMES[0]]
     if mine.empty:
         return ""
     active = material.scores[material.scores["p_churn"].notna()]
@@ -138,7 +138,8 @@ def _worth_saving(material: Material) -> str:
     money = shown(mine["clv"].sum(), "money", material.currency)
     return (
         f"{len(mine):,} customers are worth much and likelier than most to leave (segment "
-        f"{NAMES[0]}): {money} of expected spend, {share:.0%} of that of all {material.churn.of}. "
+        f"{SEGMENT_NAMES[0]}): {money} of expected spend, {share:.0%} of that of all "
+        f"{material.churn.of}. "
         f"The campaigns of this run address {reached:,} of them."
     )
 

@@ -24,8 +24,8 @@ from flows.report.churn_wording import WORDS, ChurnWords
 from flows.report.customer_search import People, people
 from flows.services.workspace import Workspace
 from models.evaluation.warnings import backtest_warnings
-from models.explaining.drivers import drivers
-from models.explaining.segments import Cuts, cuts, segments
+from models.explaining.drivers import top_features
+from models.explaining.segments import SegmentCutoffs, customer_segments, segment_cutoffs
 from models.registry import registry
 from models.serving.expected_transitions import expected_moves, summed
 
@@ -70,7 +70,7 @@ class Material:
     tested, figures, tests
         Scorer version that the figures are of; records of ``training.json``; tables by name.
     drivers
-        By model, from `models.explaining.drivers.drivers`.
+        By model, from `models.explaining.drivers.top_features`.
     metrics
         From `features.metrics.metric_table.metric_table`.
     sources, late, unseen, worries
@@ -90,7 +90,7 @@ class Material:
     taxonomy: str
     stages: Sequence[Stage]
     scores: pd.DataFrame
-    cut: Cuts
+    cut: SegmentCutoffs
     sizes: pd.DataFrame
     moves: pd.DataFrame
     expected: pd.DataFrame
@@ -123,8 +123,8 @@ def gather(space: Workspace, run_id: str) -> Material:
     at = day_number(pd.Timestamp(meta["snapshot_at"]).date())
     scores = pd.read_parquet(folder / "scores")
     scorer = registry.load(space.tracking(), version=int(meta["scorer_version"])).scorer
-    cut = cuts(scorer.parts)
-    scores["segment"] = segments(scores, cut)
+    cut = segment_cutoffs(scorer.parts)
+    scores["segment"] = customer_segments(scores, cut)
     plan = pd.read_csv(folder / "audiences" / "plan.csv", keep_default_na=True)
     audience = pd.read_parquet(folder / "audience.parquet")
     days = stage_transitions.month_starts(builder.span.first, at, most=MOST_MONTHS)
@@ -153,7 +153,7 @@ def gather(space: Workspace, run_id: str) -> Material:
         tested=tested,
         figures=figures,
         tests=tests,
-        drivers={name: drivers(part, meanings) for name, part in scorer.parts.items()},
+        drivers={name: top_features(part, meanings) for name, part in scorer.parts.items()},
         metrics=_metrics(space, archive, at),
         sources=archive.source_counts(),
         late=_late(builder.history, at),

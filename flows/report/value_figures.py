@@ -11,7 +11,7 @@ import pandas as pd
 from flows.report.chart_theme import ACCENT, INK, REFERENCE, SECOND, numbers_axis
 from flows.report.churn_wording import ChurnWords
 from flows.report.figure import Column, Figure, Twin, shown
-from models.explaining.segments import NAMES, Cuts
+from models.explaining.segments import SEGMENT_NAMES, SegmentCutoffs
 
 MOST_POINTS = 2_500
 
@@ -36,7 +36,7 @@ def quadrant_data(scores: pd.DataFrame, *, seed: int, most: int = MOST_POINTS) -
 
 def quadrant(
     scores: pd.DataFrame,
-    cut: Cuts,
+    cut: SegmentCutoffs,
     colours: Mapping[str, str],
     *,
     horizons: tuple[int, int],
@@ -73,7 +73,9 @@ def quadrant(
             y=y,
             color=alt.Color(
                 "segment:N",
-                scale=alt.Scale(domain=list(NAMES[:4]), range=[colours[n] for n in NAMES[:4]]),
+                scale=alt.Scale(
+                    domain=list(SEGMENT_NAMES[:4]), range=[colours[n] for n in SEGMENT_NAMES[:4]]
+                ),
                 legend=alt.Legend(title=None),
             ),
             tooltip=[
@@ -89,10 +91,10 @@ def quadrant(
     flat = limits.mark_rule(strokeDash=[5, 4], color=INK, opacity=0.55).encode(
         y=alt.Y("value:Q", scale=y_scale)
     )
-    saved = counts[counts["segment"] == NAMES[0]]
+    saved = counts[counts["segment"] == SEGMENT_NAMES[0]]
     said = (
         f"{int(saved['n'].sum()):,} customers with {shown(saved['clv'].sum(), 'money', currency)} "
-        f"of expected spend are in the segment {NAMES[0]}"
+        f"of expected spend are in the segment {SEGMENT_NAMES[0]}"
     )
     shown_of = len(points), int(scores["p_churn"].notna().sum())
     notes = [] if shown_of[0] == shown_of[1] else [

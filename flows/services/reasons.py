@@ -24,12 +24,12 @@ from features.table.feature_store import FOLDER, feature_file, read_features, st
 from flows.services.campaign_plan import Planned
 from flows.services.console import console, step
 from flows.services.workspace import Workspace
-from models.explaining.reasons import CODES, SENTENCES, Words, reasons
+from models.explaining.reasons import REASON_CODES, REASON_SENTENCES, ReasonWords, score_reasons
 from models.registry import registry
 from models.scorer.part import Part
 from models.serving.batches import loaded_once
 
-COLUMNS = [*CODES, *SENTENCES]
+COLUMNS = [*REASON_CODES, *REASON_SENTENCES]
 SHOWN = (
     "stage",
     "next_stage",
@@ -63,7 +63,7 @@ def reasons_of(space: Workspace, run_id: str, customers: Collection[str]) -> pd.
         registry.load(space.tracking(), version=int(meta["scorer_version"])),
         space.config(),
     )
-    words = Words.of(
+    words = ReasonWords.of(
         stored_spec(space.output, config), loaded.scorer.head["stages"], config.sensitive
     )
     at = day_number(pd.Timestamp(meta["snapshot_at"]).date())
@@ -88,12 +88,12 @@ def _of_part(
     *,
     customers: Sequence[str],
     context: Mapping[str, Any],
-    words: Words,
+    words: ReasonWords,
 ) -> pd.DataFrame:
     """Reasons of those of some customers whose features lie in a file."""
     frame = read_features(file, customers)
     index = pd.Index(frame["customer_id"], name="customer_id")
-    return reasons(parts, frame, context, words).set_index(index)
+    return score_reasons(parts, frame, context, words).set_index(index)
 
 
 def add_reasons(space: Workspace, run_id: str, planned: Planned) -> Planned:
@@ -147,7 +147,7 @@ def explained(output: Path, customer: str) -> dict[str, Any]:
         )
     told = reasons_of(Workspace(output), current.run.run_id, [customer]).iloc[0]
     row = rows.iloc[0]
-    pairs = zip(CODES, SENTENCES, strict=True)
+    pairs = zip(REASON_CODES, REASON_SENTENCES, strict=True)
     return {
         "customer_id": customer,
         "snapshot_at": str(current.run.snapshot_at),

@@ -1,9 +1,9 @@
-"""What each column adds to a tree model's score, at the price of one prediction.
+"""Additions of each column to a tree model's score, at the cost of one prediction.
 
-A row's leaf fixes its path, and with it what every split on the path changed (Saabas 2014): so each
-leaf has one list of additions by column, looked up once a tree. The additions and the score of an
-average row add up to the score. Exact Shapley values would average over paths not taken; they cost
-some hundred times as much (`docs/reasons.md`).
+A row's leaf determines its path, and the change of the node value at each split of the path
+(Saabas 2014). So each leaf has one list of additions by column, looked up once a tree. Additions
+and the score of an average row sum to the score. Exact Shapley values would also average over paths
+not taken; they cost about a hundred times as much (`docs/reasons.md`).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class LeafTable:
     Attributes
     ----------
     booster
-        The booster.
+        LightGBM model.
     first
-        Position of every tree's first leaf.
+        Position of each tree's first leaf.
     additions
         Leaves of all trees x columns.
     base
-        Score of an average row: the sum of the roots' values.
+        Score of an average row: sum of the root values.
     """
 
     booster: lgb.Booster
@@ -42,35 +42,39 @@ class LeafTable:
 
     @classmethod
     def of(cls, booster: lgb.Booster) -> LeafTable:
-        """Read every tree once."""
-        rows: list[int] = []
+        """Read all trees of a booster."""
+        leaf_numbers: list[int] = []
         columns: list[int] = []
-        values: list[float] = []
-        first, leaves, base = [], 0, 0.0
-        for tree in booster.dump_model()["tree_info"]:
-            root = tree["tree_structure"]
-            base += _value(root)
-            first.append(leaves)
-            for leaf, path in _paths(root):
-                for column, value in path:
-                    rows.append(leaves + leaf)
+        added_values: list[float] = []
+        first_leaves, leaf_count, base_score = [], 0, 0.0
+        for tree_dump in booster.dump_model()["tree_info"]:
+            root_node = tree_dump["tree_structure"]
+            base_score += _value(root_node)
+            first_leaves.append(leaf_count)
+            for leaf, leaf_path in _paths(root_node):
+                for column, addition in leaf_path:
+                    leaf_numbers.append(leaf_count + leaf)
                     columns.append(column)
-                    values.append(value)
-            leaves += int(tree["num_leaves"])
-        shape = (leaves, booster.num_feature())
-        additions = sparse.csr_matrix((values, (rows, columns)), shape=shape)
-        return cls(booster, np.asarray(first, dtype=np.int64), additions, base)
+                    added_values.append(addition)
+            leaf_count += int(tree_dump["num_leaves"])
+        shape = (leaf_count, booster.num_feature())
+        additions = sparse.csr_matrix((added_values, (leaf_numbers, columns)), shape=shape)
+        return cls(booster, np.asarray(first_leaves, dtype=np.int64), additions, base_score)
 
-    def __call__(self, x: Array) -> Array:
-        """Additions of every row: rows x columns; with `base` they add up to the raw score."""
-        leaf = np.asarray(self.booster.predict(x, pred_leaf=True), dtype=np.int64)
-        leaf = leaf.reshape(len(x), -1) + self.first
-        trees = leaf.shape[1]
-        picked = sparse.csr_matrix(
-            (np.ones(leaf.size), leaf.ravel(), np.arange(len(x) + 1) * trees),
-            shape=(len(x), self.additions.shape[0]),
+    def __call__(self, features: Array) -> Array:
+        """Additions: rows x columns; with `base` they sum to the raw score."""
+        leaf_number = np.asarray(self.booster.predict(features, pred_leaf=True), dtype=np.int64)
+        leaf_number = leaf_number.reshape(len(features), -1) + self.first
+        tree_count = leaf_number.shape[1]
+        leaf_of_row = sparse.csr_matrix(
+            (
+                np.ones(leaf_number.size),
+                leaf_number.ravel(),
+                np.arange(len(features) + 1) * tree_count,
+            ),
+            shape=(len(features), self.additions.shape[0]),
         )
-        return np.asarray((picked @ self.additions).toarray())
+        return np.asarray((leaf_of_row @ self.additions).toarray())
 
 
 def _value(node: dict[str, Any]) -> float:
@@ -78,20 +82,20 @@ def _value(node: dict[str, Any]) -> float:
 
 
 def _paths(root: dict[str, Any]) -> list[tuple[int, list[tuple[int, float]]]]:
-    """Every leaf's number, and what each split on the way to it added."""
-    found: list[tuple[int, list[tuple[int, float]]]] = []
-    waiting: list[tuple[dict[str, Any], list[tuple[int, float]]]] = [(root, [])]
-    while waiting:
-        node, path = waiting.pop()
+    """Number of each leaf, with column and addition of each split on its path."""
+    leaf_paths: list[tuple[int, list[tuple[int, float]]]] = []
+    open_nodes: list[tuple[dict[str, Any], list[tuple[int, float]]]] = [(root, [])]
+    while open_nodes:
+        node, additions = open_nodes.pop()
         if "split_feature" not in node:
-            found.append((int(node.get("leaf_index", 0)), path))
+            leaf_paths.append((int(node.get("leaf_index", 0)), additions))
             continue
         for side in ("left_child", "right_child"):
             change = _value(node[side]) - _value(node)
-            waiting.append((node[side], [*path, (int(node["split_feature"]), change)]))
-    return found
+            open_nodes.append((node[side], [*additions, (int(node["split_feature"]), change)]))
+    return leaf_paths
 
 
-def mean_additions(boosters: Sequence[lgb.Booster], x: Array) -> Array:
-    """Mean over boosters of what every column adds: rows x columns."""
-    return np.asarray(np.mean([LeafTable.of(booster)(x) for booster in boosters], axis=0))
+def mean_additions(boosters: Sequence[lgb.Booster], features: Array) -> Array:
+    """Mean additions over boosters: rows x columns."""
+    return np.asarray(np.mean([LeafTable.of(booster)(features) for booster in boosters], axis=0))

@@ -1,7 +1,7 @@
-"""Reasons in words: the theme a feature column belongs to, and a sentence with the row's values.
+"""Themes of feature columns, and sentences about a theme with a customer's values.
 
-Sentences come from the catalogue's meanings, so that a new feature can be a reason without more
-words; only what marketers ask for first (silence against one's own rhythm) has its own.
+Sentences are made from the catalogue's meanings, so that a new feature can be a reason without
+further text. Only recency, purchase rhythm, tenure and stage have their own sentences.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from features.contracts import ROLES
 
-# What a role's events are to a marketer: several of them, and one.
-WORDS = {
+# Plain names of a role's events: plural and singular.
+ROLE_WORDS = {
     "touch": ("visits, opens or clicks", "visit, open or click"),
     "intent": ("carts or checkouts", "cart or checkout"),
     "lead": ("sign-ups or forms", "sign-up or form"),
@@ -30,7 +30,7 @@ WORDS = {
     "sent": ("messages sent", "message sent"),
     "cancel": ("cancellations", "cancellation"),
 }
-# Patterns of columns, in order, and the theme they tell of.
+# Column patterns, in order of precedence, with their themes.
 _ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
 _THEMES = (
     (rf"^({_ROLE})__recency_days$", r"\1_recency"),
@@ -51,104 +51,104 @@ _MONEY_DIGITS = 2
 
 
 @cache
-def theme(column: str) -> str:
-    """What a column tells of: columns of one theme are one reason."""
+def column_theme(column: str) -> str:
+    """Theme of a column; columns of one theme form one reason."""
     for pattern, name in _THEMES:
-        found = re.match(pattern, column)
-        if found is not None:
-            return found.expand(name)
+        match = re.match(pattern, column)
+        if match is not None:
+            return match.expand(name)
     return column.split("__")[0]
 
 
-def sensitive_theme(name: str, sensitive: tuple[str, ...]) -> bool:
-    """Whether a theme tells of an attribute that the config calls sensitive."""
+def is_sensitive_theme(name: str, sensitive: tuple[str, ...]) -> bool:
+    """True if a theme is about an attribute that the config lists as sensitive."""
     return any(name == f"preference_{attribute}" for attribute in sensitive)
 
 
-def said(
-    name: str,
+def theme_sentence(
+    theme_name: str,
     column: str,
     row: Mapping[str, float],
     meanings: Mapping[str, tuple[str, str]],
     *,
     stage: str | None = None,
 ) -> str:
-    """A sentence on a theme of one customer, with values.
+    """Sentence about a theme with one customer's values.
 
     Parameters
     ----------
-    name
-        The theme.
+    theme_name
+        Name of the theme.
     column
-        Its column that weighs most.
+        Column of the theme with the largest addition.
     row
-        The customer's features.
+        Features of the customer.
     meanings
-        Unit and meaning of every column, from the catalogue.
+        Unit and meaning of each column, from the catalogue.
     stage
-        Name of the rule stage.
+        Name of the rule stage; None if unknown.
     """
-    if name == "stage":
+    if theme_name == "stage":
         return _stage(row, stage)
-    if name.endswith("_recency"):
-        return _silence(name.removesuffix("_recency"), row)
-    if name == "purchase_rhythm" and _known(row, "cadence__gap_median"):
+    if theme_name.endswith("_recency"):
+        return _silence(theme_name.removesuffix("_recency"), row)
+    if theme_name == "purchase_rhythm" and _known(row, "cadence__gap_median"):
         return f"usual gap between purchases {_number(row['cadence__gap_median'])} days"
-    if name == "tenure" and _known(row, "tenure__days"):
+    if theme_name == "tenure" and _known(row, "tenure__days"):
         return f"a customer or lead for {_number(row['tenure__days'])} days"
-    if name == "purchase_spend" and not _known(row, column):
+    if theme_name == "purchase_spend" and not _known(row, column):
         column = "purchase__amount_mean"
-    unit, meaning = meanings.get(column, ("", column.replace("__", " ").replace("_", " ")))
+    unit_name, meaning = meanings.get(column, ("", column.replace("__", " ").replace("_", " ")))
     meaning = _plain(meaning)
     if not _known(row, column):
         return f"{meaning}: none yet"
-    value = row[column]
-    if unit in ("events", "days") and not meaning.startswith(("mean", "days from")):
-        return f"{_number(value)} {_singular(meaning) if value == 1 else meaning}"
-    if unit == "share":
-        return f"{meaning}: {100 * value:.0f} %"
-    digits = _MONEY_DIGITS if unit == "money" else 1
-    return f"{meaning}: {_number(value, digits)}{' times' if unit == 'ratio' else ''}"
+    number = row[column]
+    if unit_name in ("events", "days") and not meaning.startswith(("mean", "days from")):
+        return f"{_number(number)} {_singular(meaning) if number == 1 else meaning}"
+    if unit_name == "share":
+        return f"{meaning}: {100 * number:.0f} %"
+    decimals = _MONEY_DIGITS if unit_name == "money" else 1
+    return f"{meaning}: {_number(number, decimals)}{' times' if unit_name == 'ratio' else ''}"
 
 
 def _silence(role: str, row: Mapping[str, float]) -> str:
-    """How long ago, against the customer's own usual gap where purchases have one."""
-    one = WORDS.get(role, (role, role))[1]
+    """Days since the last event of a role; for purchases compared with the usual gap."""
+    event_word = ROLE_WORDS.get(role, (role, role))[1]
     if not _known(row, f"{role}__recency_days"):
-        return f"no {one} so far"
-    days = row[f"{role}__recency_days"]
-    usual = row.get("cadence__gap_median", np.nan) if role == "purchase" else np.nan
-    than = "" if np.isnan(usual) else f", usual gap {_number(usual)}"
-    if days <= (30.0 if np.isnan(usual) else usual):
-        return f"last {one} {_days(days)} ago{than}"
-    return f"no {one} for {_days(days)}{than}"
+        return f"no {event_word} so far"
+    silent_days = row[f"{role}__recency_days"]
+    usual_gap = row.get("cadence__gap_median", np.nan) if role == "purchase" else np.nan
+    gap_text = "" if np.isnan(usual_gap) else f", usual gap {_number(usual_gap)}"
+    if silent_days <= (30.0 if np.isnan(usual_gap) else usual_gap):
+        return f"last {event_word} {_days(silent_days)} ago{gap_text}"
+    return f"no {event_word} for {_days(silent_days)}{gap_text}"
 
 
 def _stage(row: Mapping[str, float], stage: str | None) -> str:
     periods = row.get("stage__periods_in_stage", np.nan)
-    named = f"stage {stage or 'unknown'} by the rules"
+    stage_text = f"stage {stage or 'unknown'} by the rules"
     if np.isnan(periods):
-        return named
+        return stage_text
     if periods == 0:
-        return f"{named} since this period"
-    return f"{named} for {_number(periods)} whole period{'' if periods == 1 else 's'}"
+        return f"{stage_text} since this period"
+    return f"{stage_text} for {_number(periods)} whole period{'' if periods == 1 else 's'}"
 
 
 @cache
 def _plain(meaning: str) -> str:
-    """A meaning with roles in a marketer's words."""
-    for role, (many, one) in WORDS.items():
-        meaning = re.sub(rf"\b{role} events?\b(?<=events)", many, meaning)
-        meaning = re.sub(rf"\b{role} event\b", one, meaning)
-        meaning = re.sub(rf"\bamount of {role}\b", f"amount of {many}", meaning)
+    """Replace role names in a meaning by their plain names."""
+    for role_name, (plural, singular) in ROLE_WORDS.items():
+        meaning = re.sub(rf"\b{role_name} events?\b(?<=events)", plural, meaning)
+        meaning = re.sub(rf"\b{role_name} event\b", singular, meaning)
+        meaning = re.sub(rf"\bamount of {role_name}\b", f"amount of {plural}", meaning)
     return meaning
 
 
 def _singular(meaning: str) -> str:
-    """Of a count of one: 1 purchase, 1 day with a purchase."""
-    for many, one in (("days with", "day with"), *WORDS.values()):
-        if meaning.startswith(f"{many} "):
-            return one + meaning.removeprefix(many)
+    """Singular of a meaning, for a count of one: 1 purchase, 1 day with a purchase."""
+    for plural, singular in (("days with", "day with"), *ROLE_WORDS.values()):
+        if meaning.startswith(f"{plural} "):
+            return singular + meaning.removeprefix(plural)
     return meaning
 
 

@@ -1,9 +1,9 @@
-"""Reason codes: the three themes that move a customer's score most, with the customer's values.
+"""Reason codes: the three themes with the largest effect on a customer's score, with values.
 
-One score a customer is explained, the one that campaigns act on: the churn risk of those eligible,
-the chance of a first purchase of those who never bought, and the expected spend of all other
-buyers. Additions of columns (`models.explaining.attribution`, and the terms of the linear halves)
-are added up over themes, since windows of one role tell nearly the same.
+One score a customer is explained, the one that campaigns use: churn risk of eligible customers,
+first-purchase probability of customers who never bought, expected spend of all other buyers.
+Additions of columns (`models.explaining.attribution`, and the terms of the linear models) are
+summed over themes, since windows of one role overlap.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from features.arrays import Array
 from features.table.families.feature import FeatureSpec
 from features.table.feature_columns import columns as catalogued
 from models.explaining.attribution import mean_additions
-from models.explaining.feature_themes import said, sensitive_theme, theme
+from models.explaining.feature_themes import column_theme, is_sensitive_theme, theme_sentence
 from models.scorer.churn import churn_btyd_logit, churn_eligible
 from models.scorer.clv import clv_with_btyd
 from models.scorer.derived_features import derive
 from models.scorer.linear_model import matrix, signed_log1p
 from models.scorer.part import Part
 
-MOST = 3
-LEAST_SHARE = 0.05  # of the moves in the same direction, below which a theme is no reason
-BATCH = 20_000
-CODES = tuple(f"reason_code_{n}" for n in range(1, MOST + 1))
-SENTENCES = tuple(f"reason_{n}" for n in range(1, MOST + 1))
-DERIVED = {
+_MOST_REASONS = 3
+_LEAST_SHARE = (
+    0.05  # smallest share of all shifts in the same direction that makes a theme a reason
+)
+_BATCH_ROWS = 20_000
+REASON_CODES = tuple(f"reason_code_{n}" for n in range(1, _MOST_REASONS + 1))
+REASON_SENTENCES = tuple(f"reason_{n}" for n in range(1, _MOST_REASONS + 1))
+_DERIVED_MEANINGS = {
     "cadence__gap_shrunk": ("days", "usual gap between purchases, as far as known"),
     "cadence__recency_over_gap_shrunk": (
         "ratio",
@@ -41,17 +43,17 @@ DERIVED = {
 
 
 @dataclass(frozen=True)
-class Words:
-    """What sentences are made of.
+class ReasonWords:
+    """Texts that sentences are made from.
 
     Attributes
     ----------
     meanings
-        Unit and meaning of every column.
+        Unit and meaning of each column.
     stages
         Stage names by code.
     sensitive
-        Attributes that no reason may name.
+        Attributes that reasons must not name.
     """
 
     meanings: Mapping[str, tuple[str, str]]
@@ -59,132 +61,156 @@ class Words:
     sensitive: tuple[str, ...]
 
     @classmethod
-    def of(cls, spec: FeatureSpec, stages: Sequence[str], sensitive: Sequence[str]) -> Words:
-        """Words of a data set's catalogue."""
+    def of(cls, spec: FeatureSpec, stages: Sequence[str], sensitive: Sequence[str]) -> ReasonWords:
+        """Texts of a data set's catalogue."""
         meanings = {column.name: (column.unit, column.meaning) for column in catalogued(spec)}
-        return cls({**meanings, **DERIVED}, stages, tuple(sensitive))
+        return cls({**meanings, **_DERIVED_MEANINGS}, stages, tuple(sensitive))
 
 
-def linear_additions(parameters: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
-    """What every column of a linear half adds, against a customer with the training's means."""
-    z = signed_log1p(matrix(frame, parameters["columns"])) - np.asarray(parameters["means"])
-    z = np.clip(np.nan_to_num(z / np.asarray(parameters["scales"])), -10.0, 10.0)
-    added = z * np.asarray(parameters["coefficients"])
-    return pd.DataFrame(added, index=frame.index, columns=parameters["columns"])
+def _linear_additions(parameters: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+    """Additions of each column in a linear model, against a customer with the training means."""
+    standardised = signed_log1p(matrix(frame, parameters["columns"])) - np.asarray(
+        parameters["means"]
+    )
+    standardised = np.clip(
+        np.nan_to_num(standardised / np.asarray(parameters["scales"])), -10.0, 10.0
+    )
+    additions = standardised * np.asarray(parameters["coefficients"])
+    return pd.DataFrame(additions, index=frame.index, columns=parameters["columns"])
 
 
 def churn_additions(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
-    """What each column adds to the log-odds of `p_churn` before calibration, a usual one apart."""
-    head, frame = part.parameters, derive(frame, context)
-    weight = head["linear_weight"] if part.boosters else 1.0
-    total = weight * linear_additions(head["linear"], frame)
+    """Additions of each column to the log-odds of `p_churn` before calibration.
+
+    They are relative to an average customer.
+    """
+    parameters, frame = part.parameters, derive(frame, context)
+    linear_weight = parameters["linear_weight"] if part.boosters else 1.0
+    additions = linear_weight * _linear_additions(parameters["linear"], frame)
     if part.boosters:
-        total = _sum(total, (1.0 - weight) * _trees(part, "", head["columns"], frame))
-    if share := head.get("simple_weight", 0.0):
-        simple = linear_additions(head["simple"], frame)
-        total = _sum((1.0 - share) * total, share * simple)
-    if share := head.get("btyd_weight", 0.0):
-        base = head["bands"]["base_of_all"]
-        usual = np.log(base) - np.log1p(-base)
-        silent = churn_btyd_logit(head["btyd"], frame, head["horizon_days"]) - usual
-        added = pd.DataFrame({"btyd__p_alive": silent}, index=frame.index)
-        total = _sum((1.0 - share) * total, share * added)
-    return total
+        additions = _sum(
+            additions, (1.0 - linear_weight) * _trees(part, "", parameters["columns"], frame)
+        )
+    if share := parameters.get("simple_weight", 0.0):
+        simple_additions = _linear_additions(parameters["simple"], frame)
+        additions = _sum((1.0 - share) * additions, share * simple_additions)
+    if share := parameters.get("btyd_weight", 0.0):
+        base_rate = parameters["bands"]["base_of_all"]
+        usual_logit = np.log(base_rate) - np.log1p(-base_rate)
+        btyd_logit = (
+            churn_btyd_logit(parameters["btyd"], frame, parameters["horizon_days"]) - usual_logit
+        )
+        btyd_additions = pd.DataFrame({"btyd__p_alive": btyd_logit}, index=frame.index)
+        additions = _sum((1.0 - share) * additions, share * btyd_additions)
+    return additions
 
 
 def lead_additions(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
-    """What each column adds to the log-odds of a first purchase, a usual lead's apart.
+    """Additions of each column to the log-odds of a first purchase, relative to an average lead.
 
-    No column where the part tells no leads apart.
+    No columns if the part gives all leads the same score.
     """
-    first = part.parameters["first_purchase"]
-    if first["linear"] is None:
+    first_purchase = part.parameters["first_purchase"]
+    if first_purchase["linear"] is None:
         return pd.DataFrame(index=frame.index)
-    trees = any(name.startswith("lead_") for name in part.boosters)
-    weight = first["linear_weight"] if trees else 1.0
-    total = weight * linear_additions(first["linear"], frame)
-    if trees:
-        total = _sum(total, (1.0 - weight) * _trees(part, "lead_", first["columns"], frame))
-    return total
+    has_trees = any(name.startswith("lead_") for name in part.boosters)
+    linear_weight = first_purchase["linear_weight"] if has_trees else 1.0
+    additions = linear_weight * _linear_additions(first_purchase["linear"], frame)
+    if has_trees:
+        additions = _sum(
+            additions,
+            (1.0 - linear_weight) * _trees(part, "lead_", first_purchase["columns"], frame),
+        )
+    return additions
 
 
 def value_additions(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
-    """What each column adds to the log of the expected spend, a usual buyer's apart.
+    """Additions of each column to the log of the expected spend, relative to an average buyer.
 
-    The half that starts from BTYD has three columns: P(alive), the rate of those alive, and the
+    The BTYD forecast contributes three columns: P(alive), the purchase rate while alive, and the
     value of a purchase day.
     """
-    head = part.parameters
+    parameters = part.parameters
     rows = clv_with_btyd(part, frame)
-    usual = np.log(head["floor"] * 1000.0)  # the mean BTYD expectation of the training date
-    start = np.log(np.maximum(rows["btyd__clv"].to_numpy(np.float64), head["floor"])) - usual
-    worth, btyd = rows["btyd__expected_value"].to_numpy(np.float64), head["btyd"]
-    value = btyd["value"]
-    mean = btyd["flat_value"] if value is None else value["p"] * value["v"] / (value["q"] - 1.0)
-    spent = np.log(np.maximum(worth, 1e-9) / max(float(mean), 1e-9))
-    alive = np.log(np.maximum(rows["btyd__p_alive"].to_numpy(np.float64), 1e-3))
-    plain = pd.DataFrame(
+    usual_log = np.log(
+        parameters["floor"] * 1000.0
+    )  # the mean BTYD expectation of the training date
+    log_btyd = (
+        np.log(np.maximum(rows["btyd__clv"].to_numpy(np.float64), parameters["floor"])) - usual_log
+    )
+    day_value, btyd = rows["btyd__expected_value"].to_numpy(np.float64), parameters["btyd"]
+    distribution = btyd["value"]
+    mean_value = (
+        btyd["flat_value"]
+        if distribution is None
+        else distribution["p"] * distribution["v"] / (distribution["q"] - 1.0)
+    )
+    log_value = np.log(np.maximum(day_value, 1e-9) / max(float(mean_value), 1e-9))
+    log_alive = np.log(np.maximum(rows["btyd__p_alive"].to_numpy(np.float64), 1e-3))
+    btyd_additions = pd.DataFrame(
         {
-            "btyd__p_alive": alive,
-            "btyd__expected_value": spent,
-            "btyd__expected_days": start - alive - spent,
+            "btyd__p_alive": log_alive,
+            "btyd__expected_value": log_value,
+            "btyd__expected_days": log_btyd - log_alive - log_value,
         },
         index=frame.index,
     )
-    if head["serve"] == "btyd":
-        return plain
-    half = _sum(plain, linear_additions(head["glm"], rows))
+    if parameters["serve"] == "btyd":
+        return btyd_additions
+    hybrid_additions = _sum(btyd_additions, _linear_additions(parameters["glm"], rows))
     for prefix in ("h_", "h2_"):
-        half = _sum(half, _trees(part, prefix, head["columns"], rows))
-    share = head.get("hybrid_weight", 1.0)
-    return _sum(0.5 * share * half, (1.0 - share) * plain)
+        hybrid_additions = _sum(hybrid_additions, _trees(part, prefix, parameters["columns"], rows))
+    hybrid_weight = parameters.get("hybrid_weight", 1.0)
+    return _sum(0.5 * hybrid_weight * hybrid_additions, (1.0 - hybrid_weight) * btyd_additions)
 
 
 def _trees(part: Part, prefix: str, columns: list[str], frame: pd.DataFrame) -> pd.DataFrame:
     boosters = [part.boosters[name] for name in sorted(part.boosters) if name.startswith(prefix)]
-    added = mean_additions(boosters, matrix(frame, columns))
-    return pd.DataFrame(added, index=frame.index, columns=columns)
+    additions = mean_additions(boosters, matrix(frame, columns))
+    return pd.DataFrame(additions, index=frame.index, columns=columns)
 
 
 def _sum(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return first.add(second, fill_value=0.0)
 
 
-def subjects(
+def additions_by_score(
     parts: Mapping[str, Part], frame: pd.DataFrame, context: Mapping[str, Any]
 ) -> dict[str, tuple[Array, pd.DataFrame]]:
-    """Positions and additions of the rows that each score is explained for.
+    """Row positions and additions of each explained score.
 
-    ``churn`` (eligible), ``lead`` (never bought) and ``value`` (all other buyers); every row in
-    one of them at most.
+    ``churn`` (eligible customers), ``lead`` (never bought) and ``value`` (all other buyers); a row
+    belongs to at most one of them.
     """
-    bought = frame["btyd__x"].notna().to_numpy()
+    has_bought = frame["btyd__x"].notna().to_numpy()
     at_risk = np.full(len(frame), False)
-    found: dict[str, tuple[Array, pd.DataFrame]] = {}
+    explained: dict[str, tuple[Array, pd.DataFrame]] = {}
     if "churn" in parts:
-        head = parts["churn"].parameters
-        at_risk = churn_eligible(frame, head["activity_days"], by=head.get("by", "purchase"))
+        parameters = parts["churn"].parameters
+        at_risk = churn_eligible(
+            frame, parameters["activity_days"], by=parameters.get("by", "purchase")
+        )
     if at_risk.any():
         rows = np.flatnonzero(at_risk)
-        found["churn"] = rows, churn_additions(parts["churn"], frame.iloc[rows], context)
+        explained["churn"] = rows, churn_additions(parts["churn"], frame.iloc[rows], context)
     if "clv" in parts:
-        for name, mine in (("lead", ~bought), ("value", bought & ~at_risk)):
-            if mine.any():
-                rows, part = np.flatnonzero(mine), parts["clv"]
-                chosen = frame.iloc[rows]
-                of = lead_additions if name == "lead" else value_additions
-                found[name] = rows, of(part, chosen)
-    return found
+        for name, is_explained in (("lead", ~has_bought), ("value", has_bought & ~at_risk)):
+            if is_explained.any():
+                rows, part = np.flatnonzero(is_explained), parts["clv"]
+                chosen_rows = frame.iloc[rows]
+                additions_of = lead_additions if name == "lead" else value_additions
+                explained[name] = rows, additions_of(part, chosen_rows)
+    return explained
 
 
-def reasons(
-    parts: Mapping[str, Part], frame: pd.DataFrame, context: Mapping[str, Any], words: Words
+def score_reasons(
+    parts: Mapping[str, Part], frame: pd.DataFrame, context: Mapping[str, Any], words: ReasonWords
 ) -> pd.DataFrame:
-    """Top three reasons of every row, as codes and sentences.
+    """Top three reasons of each row, as codes and sentences.
 
-    A code is ``<score>_<up|down>_<theme>``: the score that is explained (churn, lead, value),
-    whether the theme raises or lowers it, and the theme. All reasons of a row go the way in which
-    its score departs from a usual customer's; a theme of under 5 % of that way is none.
+    A code is ``<score>_<up|down>_<theme>``: the explained score (churn, lead, value), whether the
+    theme raises or lowers it, and the theme. All reasons of a row have the direction in which its
+    score differs from an average customer's; a theme below 5 % of that shift is left out.
 
     Parameters
     ----------
@@ -193,63 +219,87 @@ def reasons(
     frame
         Feature frame of one snapshot, as for `predict_scores`.
     context
-        Its scoring context.
+        Scoring context of the snapshot.
     words
-        What sentences are made of.
+        Texts that sentences are made from.
 
     Returns
     -------
-    ``reason_code_1..3`` and ``reason_1..3`` (null where there are fewer), on the index of `frame`.
+    ``reason_code_1..3`` and ``reason_1..3`` (null if there are fewer), on the index of `frame`.
     """
-    cells = np.full((len(frame), 2 * MOST), None, dtype=object)
-    for start in range(0, len(frame), BATCH):
-        rows = frame.iloc[start : start + BATCH]
-        for subject, (at, added) in subjects(parts, rows, context).items():
-            _tell(cells[start : start + BATCH], at, subject, added, rows, words)
-    return pd.DataFrame(cells, index=frame.index, columns=[*CODES, *SENTENCES], dtype=object)
+    cells = np.full((len(frame), 2 * _MOST_REASONS), None, dtype=object)
+    for first_row in range(0, len(frame), _BATCH_ROWS):
+        rows = frame.iloc[first_row : first_row + _BATCH_ROWS]
+        for subject, (positions, additions) in additions_by_score(parts, rows, context).items():
+            _tell(
+                cells[first_row : first_row + _BATCH_ROWS],
+                positions,
+                subject,
+                additions,
+                rows,
+                words,
+            )
+    return pd.DataFrame(
+        cells, index=frame.index, columns=[*REASON_CODES, *REASON_SENTENCES], dtype=object
+    )
 
 
 def _tell(
     cells: Array,
-    at: Array,
+    positions: Array,
     subject: str,
-    added: pd.DataFrame,
+    additions: pd.DataFrame,
     frame: pd.DataFrame,
-    words: Words,
+    words: ReasonWords,
 ) -> None:
-    """Fill in codes and sentences of one score's rows."""
-    values, names = added.to_numpy(dtype=np.float64), list(added.columns)
-    themes = sorted({theme(name) for name in names})
-    themes = [each for each in themes if not sensitive_theme(each, words.sensitive)]
+    """Write codes and sentences of one score's rows into `cells`."""
+    values, columns = additions.to_numpy(dtype=np.float64), list(additions.columns)
+    themes = sorted({column_theme(name) for name in columns})
+    themes = [
+        theme_name for theme_name in themes if not is_sensitive_theme(theme_name, words.sensitive)
+    ]
     if not themes:
         return
-    members = [[c for c, name in enumerate(names) if theme(name) == each] for each in themes]
-    by_theme = np.column_stack([values[:, mine].sum(axis=1) for mine in members])
-    way = np.where(values.sum(axis=1) >= 0, 1.0, -1.0)
-    moved = by_theme * way[:, None]
-    order = np.argsort(-moved, axis=1, kind="stable")[:, :MOST]
-    enough = LEAST_SHARE * np.maximum(moved, 0.0).sum(axis=1)
-    names_shown = [name for name in frame.columns if "__" in name and frame[name].dtype == float]
-    shown = {name: at for at, name in enumerate(names_shown)}
-    block = frame[names_shown].to_numpy(dtype=np.float64, na_value=np.nan)
-    stage = frame["stage__code"].to_numpy(dtype=np.float64) if "stage__code" in frame else None
-    for number, row in enumerate(at):
-        facts = _Row(shown, block[row])
-        named = None if stage is None else _stage(stage[row], words.stages)
-        for place, picked in enumerate(order[number]):
-            if moved[number, picked] <= max(enough[number], 1e-12):
+    members = [
+        [
+            column_number
+            for column_number, name in enumerate(columns)
+            if column_theme(name) == theme_name
+        ]
+        for theme_name in themes
+    ]
+    by_theme = np.column_stack([values[:, theme_columns].sum(axis=1) for theme_columns in members])
+    direction_sign = np.where(values.sum(axis=1) >= 0, 1.0, -1.0)
+    shift = by_theme * direction_sign[:, None]
+    order = np.argsort(-shift, axis=1, kind="stable")[:, :_MOST_REASONS]
+    least_shift = _LEAST_SHARE * np.maximum(shift, 0.0).sum(axis=1)
+    shown_columns = [name for name in frame.columns if "__" in name and frame[name].dtype == float]
+    shown_positions = {name: positions for positions, name in enumerate(shown_columns)}
+    shown_values = frame[shown_columns].to_numpy(dtype=np.float64, na_value=np.nan)
+    stage_codes = (
+        frame["stage__code"].to_numpy(dtype=np.float64) if "stage__code" in frame else None
+    )
+    for number, row in enumerate(positions):
+        customer_row = _Row(shown_positions, shown_values[row])
+        stage_name = None if stage_codes is None else _stage(stage_codes[row], words.stages)
+        for reason_number, theme_number in enumerate(order[number]):
+            if shift[number, theme_number] <= max(least_shift[number], 1e-12):
                 break
-            mine = members[picked]
-            strongest = names[mine[int(np.argmax(values[number, mine] * way[number]))]]
-            direction = "up" if way[number] > 0 else "down"
-            cells[row, place] = f"{subject}_{direction}_{themes[picked]}"
-            cells[row, MOST + place] = said(
-                themes[picked], strongest, facts, words.meanings, stage=named
+            theme_columns = members[theme_number]
+            strongest = columns[
+                theme_columns[
+                    int(np.argmax(values[number, theme_columns] * direction_sign[number]))
+                ]
+            ]
+            direction = "up" if direction_sign[number] > 0 else "down"
+            cells[row, reason_number] = f"{subject}_{direction}_{themes[theme_number]}"
+            cells[row, _MOST_REASONS + reason_number] = theme_sentence(
+                themes[theme_number], strongest, customer_row, words.meanings, stage=stage_name
             )
 
 
 class _Row(Mapping[str, float]):
-    """One row's values by column, without a copy of them."""
+    """Values of one row by column, without a copy."""
 
     def __init__(self, places: Mapping[str, int], values: Array) -> None:
         self._places, self._values = places, values

@@ -1,4 +1,4 @@
-"""Churn risk against value: the segments that the two cut-offs of the champion make."""
+"""Customer segments by churn risk and value, split at two cut-offs of the champion."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from models.scorer.part import Part
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A named segment: who is in it, and what to do with them."""
+class _Segment:
+    """A named segment: description of its customers, and advice."""
 
     name: str
     who: str
@@ -21,62 +21,70 @@ class Segment:
 
 
 SEGMENTS = (
-    Segment("Save now", "worth much, and likelier than most to leave",
+    _Segment("Save now", "high value and above-average risk of leaving",
             "Address first and in person; service before discounts."),
-    Segment("Look after", "worth much, and likely to stay",
+    _Segment("Look after", "high value and likely to stay",
             "Keep the service good; ask for reviews and referrals; no discounts needed."),
-    Segment("Grow", "worth less so far, and likely to stay",
+    _Segment("Grow", "lower value so far and likely to stay",
             "Show related products; make the next order easy."),
-    Segment("Automate", "worth less, and likelier than most to leave",
+    _Segment("Automate", "lower value and above-average risk of leaving",
             "Cheap automatic messages only; learn from those who answer."),
-    Segment("Win back", "bought once, and not active any more: silent for too long, or cancelled",
+    _Segment("Win back", "bought before, no longer active: silent for too long, or cancelled",
             "One or two win-back messages, then let them rest."),
-    Segment("Leads", "never bought", "Welcome, teach, and call the best of them."),
+    _Segment("Leads", "never bought", "Welcome, teach, and call the best of them."),
 )  # fmt: skip
-NAMES = tuple(segment.name for segment in SEGMENTS)
+SEGMENT_NAMES = tuple(segment.name for segment in SEGMENTS)
 
 
 @dataclass(frozen=True)
-class Cuts:
-    """Cut-offs that stay with the model version.
+class SegmentCutoffs:
+    """Cut-offs between segments, fixed by the model version.
 
     Attributes
     ----------
     risk
-        Share of leavers at the training's validation: a higher `p_churn` is a higher risk.
+        Share of leavers at the training's validation; a `p_churn` at or above it is high risk.
     value
-        CLV from which a customer counts as worth much: the lower end of the mid value tier.
+        Lower bound of the mid value tier; a CLV at or above it is high value (money).
     """
 
     risk: float
     value: float
 
 
-def cuts(parts: Mapping[str, Part]) -> Cuts:
-    """The cut-offs that the scorer's churn and CLV parts hold."""
-    return Cuts(
+def segment_cutoffs(parts: Mapping[str, Part]) -> SegmentCutoffs:
+    """Cut-offs stored in the scorer's churn and CLV parts."""
+    return SegmentCutoffs(
         risk=float(parts["churn"].parameters["bands"]["base_of_all"]),
         value=float(parts["clv"].parameters["tiers"]["mid"]),
     )
 
 
-def segments(scores: pd.DataFrame, cut: Cuts) -> pd.Series:
-    """Segment of every scored customer, on the index of `scores`.
+def customer_segments(scores: pd.DataFrame, cutoffs: SegmentCutoffs) -> pd.Series:
+    """Segment of each scored customer, on the index of `scores`.
 
     Parameters
     ----------
     scores
         Scored rows: p_churn (null: not eligible), clv, average_order_value (null: never bought).
-    cut
-        From `cuts`.
+    cutoffs
+        From `segment_cutoffs`.
     """
-    active = scores["p_churn"].notna().to_numpy()
-    risky = scores["p_churn"].to_numpy(dtype=np.float64, na_value=np.nan) >= cut.risk
-    worthy = scores["clv"].to_numpy(dtype=np.float64, na_value=np.nan) >= cut.value
-    bought = scores["average_order_value"].notna().to_numpy()
-    told = np.select(
-        [active & risky & worthy, active & worthy, active & ~risky, active, bought],
-        NAMES[:5],
-        default=NAMES[5],
+    is_active = scores["p_churn"].notna().to_numpy()
+    is_risky = scores["p_churn"].to_numpy(dtype=np.float64, na_value=np.nan) >= cutoffs.risk
+    is_valuable = scores["clv"].to_numpy(dtype=np.float64, na_value=np.nan) >= cutoffs.value
+    has_bought = scores["average_order_value"].notna().to_numpy()
+    segment_names = np.select(
+        [
+            is_active & is_risky & is_valuable,
+            is_active & is_valuable,
+            is_active & ~is_risky,
+            is_active,
+            has_bought,
+        ],
+        SEGMENT_NAMES[:5],
+        default=SEGMENT_NAMES[5],
     )
-    return pd.Series(pd.Categorical(told, categories=NAMES), index=scores.index, name="segment")
+    return pd.Series(
+        pd.Categorical(segment_names, categories=SEGMENT_NAMES), index=scores.index, name="segment"
+    )

@@ -8,7 +8,12 @@ import pytest
 from features.contracts import ROLES
 from features.table.families.feature import FeatureSpec
 from features.table.feature_columns import columns
-from models.explaining.feature_themes import WORDS, said, sensitive_theme, theme
+from models.explaining.feature_themes import (
+    ROLE_WORDS,
+    column_theme,
+    is_sensitive_theme,
+    theme_sentence,
+)
 
 SPEC = FeatureSpec((7, 30, 90), ROLES, ("brand", "size"))
 MEANINGS = {column.name: (column.unit, column.meaning) for column in columns(SPEC)}
@@ -31,7 +36,7 @@ MEANINGS = {column.name: (column.unit, column.meaning) for column in columns(SPE
     ],
 )
 def test_silence_is_told_against_the_usual_gap(row: dict[str, float], sentence: str) -> None:
-    assert said("purchase_recency", "purchase__recency_days", row, MEANINGS) == sentence
+    assert theme_sentence("purchase_recency", "purchase__recency_days", row, MEANINGS) == sentence
 
 
 @pytest.mark.parametrize(
@@ -49,7 +54,10 @@ def test_silence_is_told_against_the_usual_gap(row: dict[str, float], sentence: 
     ],
 )
 def test_other_sentences_come_from_the_catalogue(column: str, value: float, sentence: str) -> None:
-    assert said(theme(column), column, {column: value}, MEANINGS, stage="loyal") == sentence
+    assert (
+        theme_sentence(column_theme(column), column, {column: value}, MEANINGS, stage="loyal")
+        == sentence
+    )
 
 
 def test_every_column_has_a_theme_and_a_sentence_without_its_code_name() -> None:
@@ -57,16 +65,16 @@ def test_every_column_has_a_theme_and_a_sentence_without_its_code_name() -> None
         if "__" not in name:
             continue
         for value in (3.0, np.nan):
-            text = said(theme(name), name, {name: value}, MEANINGS, stage="loyal")
+            text = theme_sentence(column_theme(name), name, {name: value}, MEANINGS, stage="loyal")
             assert text
             assert "__" not in text
 
 
 def test_every_role_has_words() -> None:
-    assert set(WORDS) == set(ROLES)
+    assert set(ROLE_WORDS) == set(ROLES)
 
 
 def test_themes_of_sensitive_attributes_are_known() -> None:
-    assert sensitive_theme(theme("preference__brand_share"), ("brand",))
-    assert sensitive_theme(theme("preference__brand_distinct"), ("brand",))
-    assert not sensitive_theme(theme("preference__size_share"), ("brand",))
+    assert is_sensitive_theme(column_theme("preference__brand_share"), ("brand",))
+    assert is_sensitive_theme(column_theme("preference__brand_distinct"), ("brand",))
+    assert not is_sensitive_theme(column_theme("preference__size_share"), ("brand",))

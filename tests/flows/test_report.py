@@ -28,7 +28,7 @@ from flows.report.sankey import STEPS, sankey_data
 from flows.report.stage_transitions import NEWCOMERS, month_starts
 from flows.report.value_figures import quadrant_data
 from flows.services.workspace import Workspace
-from models.explaining.segments import NAMES, Cuts, segments
+from models.explaining.segments import SEGMENT_NAMES, SegmentCutoffs, customer_segments
 from tests.flows.shop import Shop, stagecast
 
 EVIL = "</script><img src=x onerror=alert(1)>\u2028"
@@ -274,8 +274,8 @@ def test_segments_are_those_of_the_cut_offs() -> None:
             "average_order_value": [9.0, 9.0, 9.0, 9.0, 9.0, None],
         }
     )
-    told = segments(scores, Cuts(risk=0.3, value=50.0))
-    assert list(told) == list(NAMES)
+    told = customer_segments(scores, SegmentCutoffs(risk=0.3, value=50.0))
+    assert list(told) == list(SEGMENT_NAMES)
 
 
 def test_months_begin_on_the_first_and_end_at_the_snapshot() -> None:

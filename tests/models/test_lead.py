@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.baselines.lead_points import weighed
 from models.evaluation.evaluate import LabelledTestSet, predict_part
-from models.explaining.lead_reasons import Events, contributions, ranked, reasons
+from models.explaining.lead_reasons import LeadEvents, contributions, lead_reasons, rank_leads
 from models.metrics import metrics
 from models.registry.promotion import lead_loss
 from models.scorer.clv import clv_first_purchase, lead_columns
@@ -114,9 +114,9 @@ def test_contributions_add_up_to_the_score(part: Part) -> None:
     np.testing.assert_allclose(rest, rest[0], atol=1e-9)  # what a usual lead has
 
 
-def events(*rows: tuple[str, str, int, int]) -> Events:
+def events(*rows: tuple[str, str, int, int]) -> LeadEvents:
     columns = ["customer_id", "event_type", "day", "count"]
-    return Events(pd.DataFrame(rows, columns=columns), AT, ROLES)
+    return LeadEvents(pd.DataFrame(rows, columns=columns), AT, ROLES)
 
 
 def test_reasons_name_what_the_lead_did_and_nothing_that_was_done_to_them(part: Part) -> None:
@@ -135,7 +135,7 @@ def test_reasons_name_what_the_lead_did_and_nothing_that_was_done_to_them(part: 
         ("hot", "message", AT - 1, 30),
         ("cold", "page_view", AT - 59, 1),
     )
-    hot, cold = reasons(part, lead, usual, done)
+    hot, cold = lead_reasons(part, lead, usual, done)
     assert hot[0] == "3 x cart in the last 30 days"
     assert hot[1] in (
         "4 x page view, 3 x email open in the last 30 days",
@@ -154,8 +154,8 @@ def test_the_list_is_ranked_by_chance_then_value_then_name() -> None:
             "lead_band": ["B", "B", "B", "A", None],
         }
     )
-    assert ranked(scores)["customer_id"].tolist() == ["a", "c", "b", "d"]
-    assert ranked(scores, bands=["A"])["customer_id"].tolist() == ["a"]
+    assert rank_leads(scores)["customer_id"].tolist() == ["a", "c", "b", "d"]
+    assert rank_leads(scores, bands=["A"])["customer_id"].tolist() == ["a"]
 
 
 def test_points_fade_by_half_in_ten_days() -> None:

@@ -10,12 +10,12 @@ import pytest
 from features.table.families.feature import FeatureSpec
 from models.explaining.attribution import LeafTable
 from models.explaining.reasons import (
-    CODES,
-    SENTENCES,
-    Words,
+    REASON_CODES,
+    REASON_SENTENCES,
+    ReasonWords,
     churn_additions,
     lead_additions,
-    reasons,
+    score_reasons,
     value_additions,
 )
 from models.fitting.binary_ensemble import fit_logistic
@@ -29,7 +29,9 @@ from models.tasks.clv import fit_clv
 from tests.purchase_frames import histories, rolling
 
 CONTEXT = {"population_gap_days": 20.0}
-WORDS = Words.of(FeatureSpec((30, 90), ("touch", "purchase"), ("brand",)), ["new", "loyal"], ())
+WORDS = ReasonWords.of(
+    FeatureSpec((30, 90), ("touch", "purchase"), ("brand",)), ["new", "loyal"], ()
+)
 COLUMNS = ["purchase__recency_days", "touch__count_30d", "preference__brand_share"]
 
 
@@ -123,7 +125,7 @@ def test_churn_additions_are_the_score_against_a_usual_customer(churn: Part) -> 
 
 def test_reasons_name_what_raises_or_lowers_with_the_customers_values(churn: Part) -> None:
     frame, _ = buyers(400, seed=2)
-    told = reasons({"churn": churn}, frame, CONTEXT, WORDS)
+    told = score_reasons({"churn": churn}, frame, CONTEXT, WORDS)
     p = predict_churn(
         Part("churn", {**churn.parameters, "calibration": {"kind": "raw"},
                        "bands": {"base": {}, "base_of_all": 0.5, "low": 1, "high": 2}},
@@ -139,26 +141,28 @@ def test_reasons_name_what_raises_or_lowers_with_the_customers_values(churn: Par
     days, gap = frame.loc[row, ["purchase__recency_days", "cadence__gap_median"]]
     assert told.loc[row, "reason_1"] == f"no purchase for {days:.0f} days, usual gap {gap:.0f}"
     # As many sentences as codes, the strongest first, none twice.
-    for code, sentence in zip(CODES, SENTENCES, strict=True):
+    for code, sentence in zip(REASON_CODES, REASON_SENTENCES, strict=True):
         assert (told[code].notna() == told[sentence].notna()).all()
-    codes = told[list(CODES)].to_numpy()
+    codes = told[list(REASON_CODES)].to_numpy()
     assert all(len({c for c in row if c}) == sum(c is not None for c in row) for row in codes)
 
 
 def test_a_sensitive_attribute_is_never_a_reason(churn: Part) -> None:
     frame, _ = buyers(400, seed=2)
-    open_ = reasons({"churn": churn}, frame, CONTEXT, WORDS)
-    assert open_[list(CODES)].stack().str.contains("brand").any()
-    words = Words(WORDS.meanings, WORDS.stages, ("brand",))
-    closed = reasons({"churn": churn}, frame, CONTEXT, words)
-    assert not closed[list(CODES)].stack().str.contains("brand").any()
-    assert not closed[list(SENTENCES)].stack().str.contains("brand").any()
+    open_ = score_reasons({"churn": churn}, frame, CONTEXT, WORDS)
+    assert open_[list(REASON_CODES)].stack().str.contains("brand").any()
+    words = ReasonWords(WORDS.meanings, WORDS.stages, ("brand",))
+    closed = score_reasons({"churn": churn}, frame, CONTEXT, words)
+    assert not closed[list(REASON_CODES)].stack().str.contains("brand").any()
+    assert not closed[list(REASON_SENTENCES)].stack().str.contains("brand").any()
 
 
 def test_a_row_has_the_same_reasons_alone_and_among_others(churn: Part) -> None:
     frame, _ = buyers(60, seed=2)
-    whole = reasons({"churn": churn}, frame, CONTEXT, WORDS)
-    alone = [reasons({"churn": churn}, frame.iloc[[n]], CONTEXT, WORDS) for n in range(len(frame))]
+    whole = score_reasons({"churn": churn}, frame, CONTEXT, WORDS)
+    alone = [
+        score_reasons({"churn": churn}, frame.iloc[[n]], CONTEXT, WORDS) for n in range(len(frame))
+    ]
     pd.testing.assert_frame_equal(pd.concat(alone), whole)
 
 
@@ -192,7 +196,7 @@ def test_buyers_are_told_of_value_and_leads_of_their_chance(
     clv: tuple[Part, pd.DataFrame],
 ) -> None:
     part, test = clv
-    told = reasons({"clv": part}, test, {}, WORDS)
+    told = score_reasons({"clv": part}, test, {}, WORDS)
     bought = test["btyd__x"].notna().to_numpy()
     codes = told["reason_code_1"]
     assert codes[bought].str.startswith("value_").all()
