@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks import quality_btyd
 from benchmarks.quality_bars import BARS, Bar, Measured, measured
 from flows.services.oracle_bounds import COMPARED, gaps
-from models.evaluation.backtest_gates import gates
+from models.evaluation.backtest_gates import evaluate_gates
 from models.evaluation.warnings import backtest_warnings
 
 HERE = Path(__file__).parent
@@ -183,7 +183,7 @@ def _line(bar: Bar, got: Measured) -> str:
 
 def gate_lines(records: list[dict[str, Any]]) -> list[str]:
     """Generic gates on the means over dates, then the back-test's own warnings."""
-    lines = [f"- {gate.sentence}" for gate in gates(plain_means(records))]
+    lines = [f"- {gate.sentence}" for gate in evaluate_gates(plain_means(records))]
     return [*lines, *(f"- warning: {sentence}" for sentence in backtest_warnings(records))]
 
 

@@ -28,7 +28,7 @@ from flows.services.progress_bars import progress
 from flows.services.workspace import Workspace, new_run_id
 from models.evaluation.workers import worker_pool
 from models.registry import registry
-from models.registry.champion_history import champion_at, reigns
+from models.registry.champion_history import champion_at, champion_terms
 from models.registry.registry import SCORER
 from models.registry.version import Version
 from models.serving.backfill import score_day
@@ -112,7 +112,7 @@ def _version(
     if given is not None:
         numbers = ", ".join(str(v.version) for v in versions) or "none"
         raise UserError("--version", found=str(given), expected=f"one of: {numbers}")
-    known = reigns(versions)
+    known = champion_terms(versions)
     raise UserError(
         f"{SCORER}@champion at {day}",
         found=f"the first champion began on {known[0][0]:%Y-%m-%d}" if known else "no champion",

@@ -20,9 +20,9 @@ from models.registry import registry
 from models.registry.promotion import (
     Decision,
     UnableChampionError,
-    compare,
-    decide,
-    refused_at_once,
+    compare_parts,
+    decide_promotion,
+    refusal_reason,
     same_recipe,
 )
 from models.registry.tracking import Tracking
@@ -57,7 +57,7 @@ def compare_versions(output: str, challenger: int) -> dict[str, Any]:
     archive = space.archive()
     folder = space.training / "compared"
     challenger_parts = _gated(tracking, new, folder)
-    if reason := refused_at_once(archive, challenger_parts):
+    if reason := refusal_reason(archive, challenger_parts):
         return Decision(False, reason).as_dict()
     if old is None:
         return Decision(True, "the first scorer: there is no champion to compare with").as_dict()
@@ -72,14 +72,14 @@ def compare_versions(output: str, challenger: int) -> dict[str, Any]:
         reason = "the champion is of an earlier version of stagecast, which cannot be loaded"
         return Decision(True, reason).as_dict()
     try:
-        comparisons = compare(
+        comparisons = compare_parts(
             archive, challenger_parts, champion_parts,
             seed=archive.builder.config.seed,
         )  # fmt: skip
     except UnableChampionError as error:
         reason = f"the champion cannot predict on today's features ({error})"
         return Decision(True, reason).as_dict()
-    return decide(comparisons, same_recipe=same_recipe(old.tags, new.tags)).as_dict()
+    return decide_promotion(comparisons, same_recipe=same_recipe(old.tags, new.tags)).as_dict()
 
 
 @task(name="move the alias")

@@ -32,7 +32,7 @@ from models.fitting.training_set import LearnedFrom
 from models.monitoring import monitor
 from models.plots import task_plots
 from models.registry import model_cards, registry
-from models.registry.promotion import columns_hash, definitions, recipe_hash
+from models.registry.promotion import columns_hash, prediction_definitions, recipe_hash
 from models.registry.tracking import Run, Tracking
 from models.scorer.part import Part
 from models.serving.score import scorer_head
@@ -203,7 +203,7 @@ def register_scorer(
         "snapshots": snapshots,
         "trained_at": str(day_date(last)),
         "commit": commit(),
-        "definitions": json.dumps(definitions(parts, archive.builder.taxonomy.names)),
+        "definitions": json.dumps(prediction_definitions(parts, archive.builder.taxonomy.names)),
         **{f"part.{name}": version for name, version in versions.items()},
     }
     version = registry.log_version(

@@ -24,7 +24,7 @@ from flows.report.stage_transitions import NEWCOMERS
 from flows.report.value_figures import deciles, gains, quadrant, reliability
 from models.evaluation.task_metrics import HEADLINES
 from models.explaining.segments import SEGMENTS
-from models.registry.model_cards import PREDICTS
+from models.registry.model_cards import PART_DESCRIPTIONS
 
 MOST_BYTES = 5_000_000
 FEWEST = 30  # customers tested, under which a figure says nothing
@@ -236,7 +236,7 @@ def _driver_blocks(material: Material) -> list[dict[str, Any]]:
     return [
         {
             "model": name,
-            "predicts": PREDICTS[name],
+            "predicts": PART_DESCRIPTIONS[name],
             "rows": material.drivers[name].to_dict("records"),
             "most": float(material.drivers[name]["gain"].max()),
         }

@@ -112,7 +112,7 @@ class Workspace:
         """The MLflow store of this folder, or of ``MLFLOW_TRACKING_URI``."""
         from models.registry import tracking
 
-        return tracking.start(self.output, experiment=self.config().name)
+        return tracking.open_tracking(self.output, experiment=self.config().name)
 
     def read(self, name: str) -> dict[str, Any]:
         """JSON that the training step left.

@@ -1,4 +1,4 @@
-"""Gates that hold on any data: the served recipes must not lose to what anybody could do."""
+"""Gates on the back-test for any data: the served models must beat simple baselines."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 
 import numpy as np
 
-Record = Mapping[str, Any]
-TRANSITION_GAIN = 0.02  # of the timer table's log loss
-CHURN_ALLOWANCE = 0.003  # AUC
-MOST_BIAS = 15.0  # percent
+_Record = Mapping[str, Any]
+_TRANSITION_GAIN = 0.02  # required gain, as a share of the timer table's log loss
+_CHURN_ALLOWANCE = 0.003  # allowed deficit in AUC
+_MOST_BIAS = 15.0  # largest mean absolute bias of the total, percent
 
 
 @dataclass(frozen=True)
-class Gate:
-    """One gate on the means over origins.
+class GateResult:
+    """Result of one gate on the means over origins.
 
     Attributes
     ----------
     name
-        What is asked for.
+        Requirement.
     model, origins
-        The model and the number of dates.
+        Model and number of dates.
     ours, limit
-        The champion's mean and the most (or least) it may be.
+        Mean of the champion, and its upper (or for AUC lower) limit.
     passed
-        Whether it holds.
+        True if the requirement is met.
     difference_low, difference_high
-        95 % interval of champion minus baseline; None where nothing was drawn. A gate that fails
-        with zero inside may fail by chance.
+        95 % interval of champion minus baseline; None without draws. If it contains zero, a failure
+        may be due to chance.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Gate:
 
     @property
     def sentence(self) -> str:
-        """The gate in a sentence."""
-        sign = "holds" if self.passed else "FAILS"
-        text = f"{self.model}: {self.name}: {sign}, {self.ours:.4g} against {self.limit:.4g}"
+        """The result as a sentence."""
+        verdict = "holds" if self.passed else "FAILS"
+        text = f"{self.model}: {self.name}: {verdict}, {self.ours:.4g} against {self.limit:.4g}"
         if self.difference_low is not None and self.difference_high is not None:
             text += (
                 f" (champion - baseline, 95 %: {self.difference_low:+.3g} to "
@@ -55,8 +55,8 @@ class Gate:
         return text
 
 
-def gates(means: Iterable[Record]) -> list[Gate]:
-    """The generic gates on the means over origins (records of ``backtest/means.json``).
+def evaluate_gates(means: Iterable[_Record]) -> list[GateResult]:
+    """Evaluate the gates on the means over origins (records of ``backtest/means.json``).
 
     Transition: log loss at least 2 % below the timer table's, integrated Brier not above it.
     Churn: AUC not more than .003 below the one-snapshot RFM model's. Stage: log loss below the
@@ -64,14 +64,14 @@ def gates(means: Iterable[Record]) -> list[Gate]:
 
     Returns
     -------
-    Those whose model was tested and whose figures are defined.
+    Results of the gates whose model was tested and whose figures are defined.
     """
-    found = {
-        (str(one["model"]), str(one["method"]), str(one["metric"])): one
-        for one in means
-        if one["subset"] == "all"
+    mean_of = {
+        (str(mean["model"]), str(mean["method"]), str(mean["metric"])): mean
+        for mean in means
+        if mean["subset"] == "all"
     }
-    asked = [
+    loss_gates = [
         ("log loss 2 % below the timer table", "transition", "log_loss", "timer_table"),
         ("integrated Brier not above the timer table", "transition", "integrated_brier",
          "timer_table"),
@@ -80,35 +80,41 @@ def gates(means: Iterable[Record]) -> list[Gate]:
         ("RMSE not above BTYD", "clv", "rmse", "btyd"),
     ]  # fmt: skip
     result = []
-    for name, model, metric, baseline in asked:
-        ours, theirs = (found.get((model, m, metric)) for m in ("champion", baseline))
-        if ours is not None and theirs is not None:
-            result.append(_gate(name, ours, theirs))
-    total = found.get(("clv", "champion", "bias_pct"))
-    if total is not None:
-        value = float(total["value"])
-        name, passed = "total within 15 %, or a warning", value <= MOST_BIAS
+    for name, model, metric, baseline in loss_gates:
+        champion, baseline_mean = (
+            mean_of.get((model, method, metric)) for method in ("champion", baseline)
+        )
+        if champion is not None and baseline_mean is not None:
+            result.append(_gate(name, champion, baseline_mean))
+    total_bias = mean_of.get(("clv", "champion", "bias_pct"))
+    if total_bias is not None:
+        value = float(total_bias["value"])
+        name, passed = "total within 15 %, or a warning", value <= _MOST_BIAS
         result.append(
-            Gate(name, "clv", int(total["origins"]), value, MOST_BIAS, passed, None, None)
+            GateResult(
+                name, "clv", int(total_bias["origins"]), value, _MOST_BIAS, passed, None, None
+            )
         )
     return result
 
 
-def _gate(name: str, ours: Record, theirs: Record) -> Gate:
-    value, other = float(ours["value"]), float(theirs["value"])
-    limit = other
-    if ours["metric"] == "auc":
-        limit = other - CHURN_ALLOWANCE
+def _gate(name: str, champion: _Record, baseline: _Record) -> GateResult:
+    value, baseline_value = float(champion["value"]), float(baseline["value"])
+    limit = baseline_value
+    if champion["metric"] == "auc":
+        limit = baseline_value - _CHURN_ALLOWANCE
         passed = value >= limit
     elif "2 %" in name:
-        limit = other * (1 - TRANSITION_GAIN)
+        limit = baseline_value * (1 - _TRANSITION_GAIN)
         passed = value <= limit
     else:
         passed = bool(value <= limit or np.isclose(value, limit, rtol=1e-9))
-    low, high = theirs.get("difference_low"), theirs.get("difference_high")
-    return Gate(name, str(ours["model"]), int(ours["origins"]), value, limit, passed, low, high)
+    low, high = baseline.get("difference_low"), baseline.get("difference_high")
+    return GateResult(
+        name, str(champion["model"]), int(champion["origins"]), value, limit, passed, low, high
+    )
 
 
-def failed(found: Sequence[Gate]) -> list[Gate]:
-    """Those that do not hold."""
-    return [gate for gate in found if not gate.passed]
+def failed_gates(results: Sequence[GateResult]) -> list[GateResult]:
+    """Results of the gates that failed."""
+    return [gate for gate in results if not gate.passed]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from features.storage.markdown import as_text
-from models.evaluation.backtest_gates import gates
+from models.evaluation.backtest_gates import evaluate_gates
 from models.evaluation.means_over_origins import CalibrationChoice, OriginMean
 from models.evaluation.task_metrics import DESCRIPTIVE
 
@@ -57,7 +57,9 @@ def backtest_page(
     for model, metrics in PAGE_METRICS.items():
         lines += _model(model, metrics, means)
     lines += _groups(means)
-    gate_lines = [f"- {gate.sentence}" for gate in gates(average.as_dict() for average in means)]
+    gate_lines = [
+        f"- {gate.sentence}" for gate in evaluate_gates(average.as_dict() for average in means)
+    ]
     lines += ["## Generic gates", "", *gate_lines, ""] if gate_lines else []
     warning_lines = [f"- {as_text(warning)}" for warning in warnings]
     warning_lines += [f"- left out: {as_text(reason)}" for reason in skipped]

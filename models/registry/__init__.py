@@ -1,5 +1,6 @@
-"""MLflow: runs, registered versions, model cards, promotion and the champion's history.
+"""MLflow: runs, registered versions with sealed artifacts, model cards, promotion, champion terms.
 
-Begin with `registry.py`; `promotion.py` decides whether a challenger replaces the champion. May
-import `evaluation` and what comes before it.
+Begin with `registry.py`, which registers and loads versions; `tracking.py` writes runs,
+`promotion.py` and `guardrails.py` decide whether a challenger replaces the champion. May import
+`evaluation` and the folders before it.
 """

@@ -1,4 +1,4 @@
-"""Seal a version's artifacts when they are logged, and check the seal before anything is read."""
+"""Seal a version's artifacts when they are logged; check the seal before they are read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from models.scorer.manifest import (
 
 SIGNING_KEY = "STAGECAST_SIGNING_KEY"
 SIGNATURE = "manifest.hmac"
-# Tag of a registered version: a manifest that was replaced together with a file does not fit it.
+# Tag of a registered version; it detects a manifest that was replaced together with a file.
 MANIFEST_TAG = "manifest_sha256"
-_DOWNLOADED = "registered_model_meta"  # MLflow writes it into what it has downloaded
+_DOWNLOADED = "registered_model_meta"  # MLflow writes it into downloaded folders
 _COMPILED = "__pycache__"
 
 
-def seal(folder: Path) -> tuple[str, list[Path]]:
-    """Write the manifest of a model's folder, and its signature where there is a key.
+def seal_artifacts(folder: Path) -> tuple[str, list[Path]]:
+    """Write the manifest of a model's folder, and its signature if a key is set.
 
     Returns
     -------
@@ -39,21 +39,21 @@ def seal(folder: Path) -> tuple[str, list[Path]]:
 
 
 def check_seal(folder: Path, digest: str | None = None) -> None:
-    """Refuse a folder in which any file is missing, changed, added, or not signed as it must be.
+    """Raise if a file of a folder is missing, changed, added, or not signed as required.
 
-    Nothing is parsed but the manifest, and nothing is run.
+    Only the manifest is parsed, and no code is run.
 
     Parameters
     ----------
     folder
-        A model's artifacts on this machine.
+        Local folder with a model's artifacts.
     digest
-        Hash of the manifest as the registry has it; None where it cannot be asked.
+        Hash of the manifest in the registry; None if the registry is not available.
 
     Raises
     ------
     DamagedArtifact
-        With the first file that is wrong.
+        Names the first damaged file.
     """
     actual = manifest_hash(folder)
     if digest is not None and not hmac.compare_digest(actual, digest):
@@ -74,9 +74,10 @@ def _signature(key: str, folder: Path) -> str:
 
 
 def _not_logged(folder: Path) -> set[str]:
-    """What may lie in a folder beside what was logged: MLflow's note, and compiled copies.
+    """Allowed files that are not logged: MLflow's note, and compiled files.
 
-    The note is checked by itself, and compiled copies are never read (`logged_code.importable`).
+    The note is checked separately; compiled files are never read
+    (`logged_code.importable_folders`).
     """
     compiled = {
         path.relative_to(folder).as_posix()
@@ -88,12 +89,12 @@ def _not_logged(folder: Path) -> set[str]:
 
 
 def _check_note(folder: Path) -> None:
-    """The note that MLflow leaves holds a name and a number, and nothing else."""
-    path = folder / _DOWNLOADED
-    if not path.exists() and not path.is_symlink():
+    """Raise if MLflow's note contains anything but a model name and a version."""
+    note = folder / _DOWNLOADED
+    if not note.exists() and not note.is_symlink():
         return
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > 10_000:
+    if note.is_symlink() or not note.is_file() or note.stat().st_size > 10_000:
         raise DamagedArtifact(f"{_DOWNLOADED}: not the note that MLflow writes")
-    lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
+    lines = note.read_bytes().decode("utf-8", errors="replace").splitlines()
     if [line.partition(":")[0] for line in lines] != ["model_name", "model_version"]:
         raise DamagedArtifact(f"{_DOWNLOADED}: not the note that MLflow writes")

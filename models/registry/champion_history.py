@@ -1,4 +1,4 @@
-"""Which version was champion when: from the moments that are noted at each move of the alias."""
+"""Which version was champion when, from the moments recorded at each move of the alias."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from collections.abc import Sequence
 
 from models.registry.version import Version
 
-REIGNS = "champion_from"  # JSON list of the UTC moments at which the alias came to a version
+CHAMPION_FROM_TAG = (
+    "champion_from"  # tag: JSON list of the UTC moments at which a version got the alias
+)
 _ALIAS, _LAST = "champion", "champion_since"
 
 
-def begun(tags: dict[str, str]) -> list[str]:
+def champion_moments(tags: dict[str, str]) -> list[str]:
     """Moments (ISO, UTC) at which a version became champion, oldest first."""
-    if REIGNS in tags:
-        return list(json.loads(tags[REIGNS]))
+    if CHAMPION_FROM_TAG in tags:
+        return list(json.loads(tags[CHAMPION_FROM_TAG]))
     return [tags[_LAST]] if _LAST in tags else []
 
 
-def noted(tags: dict[str, str], moment: str) -> str:
-    """Value of the tag `REIGNS` with one moment more."""
-    return json.dumps([*begun(tags), moment])
+def add_champion_moment(tags: dict[str, str], moment: str) -> str:
+    """Value of the tag `CHAMPION_FROM_TAG` with one more moment."""
+    return json.dumps([*champion_moments(tags), moment])
 
 
-def reigns(versions: Sequence[Version]) -> list[tuple[dt.datetime, int]]:
-    """When each champion began, oldest first; each lasts until the next one begins.
+def champion_terms(versions: Sequence[Version]) -> list[tuple[dt.datetime, int]]:
+    """Start of each champion's term with its version, oldest first; a term ends with the next one.
 
-    A move that was noted and then interrupted, so that the alias never moved, is left out.
+    A move that was recorded but interrupted before the alias moved is left out.
     """
-    found = sorted(
+    terms = sorted(
         (dt.datetime.fromisoformat(moment), row.version)
         for row in versions
-        for moment in begun(row.tags)
+        for moment in champion_moments(row.tags)
     )
-    now = next((row.version for row in versions if _ALIAS in row.aliases), None)
-    while found and now is not None and found[-1][1] != now:
-        found.pop()
-    return found
+    current = next((row.version for row in versions if _ALIAS in row.aliases), None)
+    while terms and current is not None and terms[-1][1] != current:
+        terms.pop()
+    return terms
 
 
 def champion_at(versions: Sequence[Version], moment: dt.datetime) -> int | None:
-    """The version that was champion at a moment; None where there was none yet."""
-    before = [version for since, version in reigns(versions) if since < moment]
-    return before[-1] if before else None
+    """Version that was champion at a moment; None if there was none yet."""
+    earlier = [version for since, version in champion_terms(versions) if since < moment]
+    return earlier[-1] if earlier else None

@@ -1,11 +1,11 @@
-"""One figure of a challenger beside that of the champion."""
+"""Comparison of one figure of a challenger and the champion."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 # Relative worsening of the loss that counts as "not worse".
-TOLERANCE = 0.02
+_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -15,14 +15,14 @@ class Comparison:
     Attributes
     ----------
     task, metric
-        What was compared; the smaller the better.
+        Task and metric; smaller is better.
     challenger, champion
-        The metric of each on the gate.
+        Value of the metric on the gate.
     low, high
-        95 % interval of challenger minus champion, customers drawn again in pairs; None for a guard
-        that is within its tolerance.
+        95 % interval of challenger minus champion, customers resampled in pairs; None for a guard
+        within its tolerance.
     guard
-        Of a guarded figure: the worsening that is tolerated. None for the loss itself.
+        For a guarded figure: the tolerated worsening. None for the loss itself.
     """
 
     task: str
@@ -35,13 +35,13 @@ class Comparison:
 
     @property
     def not_worse(self) -> bool:
-        """Loss: the worst end of the interval is tolerable. Guard: not surely beyond tolerance."""
+        """Loss: the interval lies below the tolerance. Guard: not significantly beyond it."""
         if self.guard is not None:
             return self.low is None or self.low <= 0
         assert self.high is not None
-        return self.high <= TOLERANCE * abs(self.champion) + 1e-12
+        return self.high <= _TOLERANCE * abs(self.champion) + 1e-12
 
     @property
     def better(self) -> bool:
-        """Whether the whole interval of a loss lies below zero."""
+        """True if the whole interval of a loss lies below zero."""
         return self.guard is None and self.high is not None and self.high < 0

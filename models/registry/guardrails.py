@@ -1,8 +1,8 @@
-"""Guards of a promotion: what must not get worse on the gate, however good the mean loss is.
+"""Guards of a promotion: figures that must not get worse on the gate, whatever the mean loss.
 
-Ranking, total bias, calibration, and the loss in every rule stage. Such figures are noisy on few
-customers, so a challenger is refused only where one is worse by more than its tolerance, and the
-paired interval says that it is no chance.
+They are ranking, total bias, calibration, and the loss in each rule stage. These figures are noisy
+on few customers, so a challenger is refused only if one is worse by more than its tolerance and the
+paired interval excludes chance.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from models.registry.comparison import Comparison
 from models.scorer.stage import stage_codes
 
 RANKING, BIAS, CALIBRATION = 0.005, 0.02, 0.01  # absolute: AUC and Gini, share of the total, ECE
-SLICE = 0.10  # relative to the champion's loss in the slice
-MIN_SLICE = 50  # customers of a stage, under which its loss says little
+_STAGE_TOLERANCE = 0.10  # relative to the champion's loss in the slice
+_MIN_STAGE_CUSTOMERS = 50  # customers of a stage below which its loss is too uncertain
 
-Measure = Callable[[Any, Any], float]
-# A statistic, the customer of every row, and the statistic's arguments.
-Drawn = tuple[Callable[..., float], Array, tuple[Array, ...]]
-
-
-def _bias(y: Any, p: Any) -> float:
-    """Error of the total as a share of it, without its sign."""
-    total = float(np.sum(y))
-    return abs(float(np.sum(p)) / total - 1.0) if total > 0 else np.nan
+_Metric = Callable[[Any, Any], float]
+# A statistic, the customer of each row, and the statistic's arguments.
+_Statistic = tuple[Callable[..., float], Array, tuple[Array, ...]]
 
 
-MEASURES: dict[str, list[tuple[str, Measure, float]]] = {
+def _bias(target: Any, prediction: Any) -> float:
+    """Absolute error of the total, as a share of the actual total."""
+    target_total = float(np.sum(target))
+    return abs(float(np.sum(prediction)) / target_total - 1.0) if target_total > 0 else np.nan
+
+
+_GUARDED_METRICS: dict[str, list[tuple[str, _Metric, float]]] = {
     "churn": [
         ("1 - AUC", lambda y, p: 1.0 - metrics.auc(y, p), RANKING),
         ("total bias", _bias, BIAS),
@@ -45,10 +45,10 @@ MEASURES: dict[str, list[tuple[str, Measure, float]]] = {
         ("total bias", _bias, BIAS),
     ],
 }
-TRUTH = {"churn": ("no_purchase", "p_churn"), "clv": ("spend", "clv")}
+_LABEL_AND_OUTPUT = {"churn": ("no_purchase", "p_churn"), "clv": ("spend", "clv")}
 
 
-def guards(
+def guard_comparisons(
     task: Task,
     rows: pd.DataFrame,
     outputs: tuple[Mapping[str, Array], Mapping[str, Array]],
@@ -68,39 +68,39 @@ def guards(
     stages
         Names of the rule stages by code.
     seed
-        Of the draws.
+        Seed of the bootstrap.
     """
     customers = rows["customer_id"].to_numpy()
-    new, old = outputs
-    for name, measure, tolerance in MEASURES.get(task, []):
-        truth, predicted = TRUTH[task]
-        y = rows[truth].to_numpy(dtype=np.float64)
-        if task == "churn" and len(np.unique(y)) < 2:
+    challenger, champion = outputs
+    for name, measure_of, tolerance in _GUARDED_METRICS.get(task, []):
+        label, output = _LABEL_AND_OUTPUT[task]
+        target = rows[label].to_numpy(dtype=np.float64)
+        if task == "churn" and len(np.unique(target)) < 2:
             continue
-        figures = measure(y, new[predicted]), measure(y, old[predicted])
+        figures = measure_of(target, challenger[output]), measure_of(target, champion[output])
         if not np.isfinite(figures).all():
-            continue  # nobody spent: there is nothing to rank, and no total to miss
-        three = (y, new[predicted], old[predicted])
-        drawn: Drawn = (_difference(measure), customers, three)
-        yield _guard(task, name, figures, tolerance, drawn, seed=seed)
-    code = stage_codes(rows, len(stages))
+            continue  # without any spend, neither ranking nor bias is defined
+        arguments = (target, challenger[output], champion[output])
+        statistic: _Statistic = (_difference(measure_of), customers, arguments)
+        yield _guard(task, name, figures, tolerance, statistic, seed=seed)
+    stage_code = stage_codes(rows, len(stages))
     for number, stage in enumerate(stages):
-        mine = np.flatnonzero(code == number)
-        if len(mine) < MIN_SLICE:
+        members = np.flatnonzero(stage_code == number)
+        if len(members) < _MIN_STAGE_CUSTOMERS:
             continue
-        two = (losses[0][mine], losses[1][mine])
-        figures = float(two[0].mean()), float(two[1].mean())
-        tolerance = SLICE * abs(figures[1])
-        drawn = (_mean_difference, customers[mine], two)
-        yield _guard(task, f"loss in stage {stage}", figures, tolerance, drawn, seed=seed)
+        stage_losses = (losses[0][members], losses[1][members])
+        figures = float(stage_losses[0].mean()), float(stage_losses[1].mean())
+        tolerance = _STAGE_TOLERANCE * abs(figures[1])
+        statistic = (_mean_difference, customers[members], stage_losses)
+        yield _guard(task, f"loss in stage {stage}", figures, tolerance, statistic, seed=seed)
 
 
-def _difference(measure: Measure) -> Callable[..., float]:
-    return lambda y, new, old: measure(y, new) - measure(y, old)
+def _difference(measure_of: _Metric) -> Callable[..., float]:
+    return lambda y, new, old: measure_of(y, new) - measure_of(y, old)
 
 
-def _mean_difference(new: Array, old: Array) -> float:
-    return float(np.mean(new) - np.mean(old))
+def _mean_difference(challenger: Array, champion: Array) -> float:
+    return float(np.mean(challenger) - np.mean(champion))
 
 
 def _guard(
@@ -108,14 +108,14 @@ def _guard(
     name: str,
     figures: tuple[float, float],
     tolerance: float,
-    drawn: Drawn,
+    statistic_arguments: _Statistic,
     *,
     seed: int,
 ) -> Comparison:
-    """One guard; its interval is drawn only where it could refuse, since drawing costs most."""
+    """Compare one guarded figure; compute the costly interval only beyond the tolerance."""
     low = high = None
     if figures[0] - figures[1] > tolerance:
-        statistic, customers, data = drawn
-        interval = metrics.bootstrap(statistic, customers, *data, seed=seed)
+        statistic, customers, arguments = statistic_arguments
+        interval = metrics.bootstrap(statistic, customers, *arguments, seed=seed)
         low, high = interval.low, interval.high
     return Comparison(task, name, *figures, low, high, guard=tolerance)

@@ -1,4 +1,4 @@
-"""What is logged with a model beside its parts: a copy of `models.scorer`, packages, an example."""
+"""Code logged with a model: a copy of `models.scorer`, package versions, an input example."""
 
 from __future__ import annotations
 
@@ -19,71 +19,71 @@ from models import scorer
 from models.scorer.scoring_context import LATE
 
 PACKAGE = Path(scorer.__file__).parent
-ENTRY = "stagecast_model.py"
-REQUIREMENTS = ("mlflow", "lightgbm", "numpy", "pandas")
+_ENTRY = "stagecast_model.py"
+_REQUIRED_PACKAGES = ("mlflow", "lightgbm", "numpy", "pandas")
 
 
 @dataclass(frozen=True)
-class LoggedCode:
-    """Where the copy lies: the package, and the file that MLflow runs to find the model."""
+class _LoggedCode:
+    """Paths of the copy: the package, and the file that MLflow runs to load the model."""
 
     package: Path
     entry: Path
 
 
 def package_name() -> str:
-    """``stagecast_scorer_<hash>``: equal code has one name, so versions never share by chance."""
+    """``stagecast_scorer_<hash>``: the name is unique to the code of the package."""
     content = hashlib.sha256()
     for path in sorted(PACKAGE.glob("*.py")):
-        text = path.read_bytes()
-        content.update(f"{path.name} {len(text)}\n".encode() + text)
+        source = path.read_bytes()
+        content.update(f"{path.name} {len(source)}\n".encode() + source)
     return f"stagecast_scorer_{content.hexdigest()[:16]}"
 
 
-def copied_code(folder: Path) -> LoggedCode:
-    """Copy the package into `folder` under its unique name, with MLflow's entry beside it."""
+def copy_code(folder: Path) -> _LoggedCode:
+    """Copy the package into `folder` under its unique name, with an entry file for MLflow."""
     name = package_name()
     shutil.copytree(PACKAGE, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    entry = folder / ENTRY
+    entry = folder / _ENTRY
     entry.write_text(
         f"from mlflow.models import set_model\nfrom {name}.pyfunc import Scorer\n\n"
         "set_model(Scorer())\n",
         encoding="utf-8",
     )
-    return LoggedCode(folder / name, entry)
+    return _LoggedCode(folder / name, entry)
 
 
 @contextmanager
-def importable(*folders: Path) -> Iterator[None]:
-    """Modules in these folders can be imported meanwhile, from their sources alone.
+def importable_folders(*folders: Path) -> Iterator[None]:
+    """Allow imports from these folders within the context, from source files only.
 
-    Compiled copies are neither written beside the sources, where they would be files that nobody
-    listed, nor read from there, where nothing says that they were made from these sources. What is
-    on the import path at the end is what was there before.
+    Compiled files are neither written next to the sources, where the manifest does not list them,
+    nor read from there, where they may not match the sources. The import path is restored at the
+    end.
     """
-    before = list(sys.path), sys.dont_write_bytecode, sys.pycache_prefix
+    previous = list(sys.path), sys.dont_write_bytecode, sys.pycache_prefix
     sys.path[:0] = map(str, folders)
-    # A place that does not exist: a file is no folder.
+    # A path that cannot exist, since its parent is a file.
     sys.dont_write_bytecode, sys.pycache_prefix = True, str(PACKAGE / "__init__.py" / "none")
     try:
         yield
     finally:
-        sys.path[:], sys.dont_write_bytecode, sys.pycache_prefix = before
+        sys.path[:], sys.dont_write_bytecode, sys.pycache_prefix = previous
 
 
-def requirements() -> list[str]:
-    """The four packages that a registered model needs, pinned to those of the training."""
-    return [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
+def pinned_requirements() -> list[str]:
+    """The four packages that a registered model needs, pinned to the installed versions."""
+    return [f"{name}=={importlib.metadata.version(name)}" for name in _REQUIRED_PACKAGES]
 
 
 def synthetic_example(head: Mapping[str, Any]) -> pd.DataFrame:
-    """Two invented rows in the shape of the input: no customer's data goes into an artifact."""
+    """Two invented input rows, since artifacts must not contain customer data."""
     names = [feature["name"] for feature in head["features"]]
     values = np.tile([[1.0], [2.0]], (1, len(names)))
     frame = pd.DataFrame(values, columns=names)
     for name in names:
         if name.removeprefix(LATE).startswith("stage__") and name.endswith("code"):
             frame[name] = 0.0  # the first stage of any taxonomy
-    keys = pd.DataFrame({"customer_id": ["example-1", "example-2"]})
-    keys["snapshot_at"] = pd.Series(["2020-01-01"] * 2).astype("datetime64[s]")
-    return pd.concat([keys, frame], axis=1)
+    key_columns = pd.DataFrame({"customer_id": ["example-1", "example-2"]})
+    key_columns["snapshot_at"] = pd.Series(["2020-01-01"] * 2).astype("datetime64[s]")
+    return pd.concat([key_columns, frame], axis=1)

@@ -1,4 +1,4 @@
-"""Model cards: what a registered version is, what it learned from, how good it is, its limits."""
+"""Model cards of registered versions: purpose, training data, figures, limits."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
 from models.fitting.training_set import LearnedFrom
 from models.scorer.part import Part
 
-TRUTHS = {
-    "history": "the life-cycle stage that the CRM would record, judged by its other customers",
-    "late": "the rule stage on the day, from data that run some days behind",
+_STAGE_TRUTHS = {
+    "history": "the life-cycle stage that the CRM would record, learned from its other customers",
+    "late": "the rule stage on the day, from data that arrive some days late",
 }
-PREDICTS = {
-    "stage": "the life-cycle stage a customer is truly in, told with hindsight from around the day",
-    "transition": "the next change of stage, which it is and when, within the horizon",
+PART_DESCRIPTIONS = {
+    "stage": "the true life-cycle stage of a customer, known in hindsight from data around the day",
+    "transition": "the next change of stage and its time, within the horizon",
     "churn": "the probability of no purchase within the horizon, for recently active customers",
     "clv": "expected net spend within the horizon, with an 80 % interval",
 }
 
 
 def part_card(archive: Archive, result: Evaluation, data: LearnedFrom, part: Part) -> str:
-    """Card of one registered model (Markdown); no customer appears in it."""
+    """Card of one registered model (Markdown), without customer data."""
     config = archive.builder.config
     lines = [
         f"# stagecast {part.name}",
@@ -39,15 +39,15 @@ def part_card(archive: Archive, result: Evaluation, data: LearnedFrom, part: Par
         f"- horizon: {archive.builder.horizon(result.test.task)} days",
         f"- trained on {data.snapshots} snapshots from "
         f"{data.first_at.date()} to {data.validation_at.date()}, {data.rows:,} rows",
-        f"- tested at {day_date(result.test.at)} by a fit on what had matured before that day",
+        f"- tested at {day_date(result.test.at)} by a fit on labels matured before that day",
         "",
         "| metric | this recipe | best baseline |",
         "|---|---|---|",
         *_rows(result, result.test.task),
         "",
         *_lead_rows(result),
-        "Limits: it knows only what the events say, learned from past seasons, and is not "
-        "causal: it says who, and not whether a message changes what they do.",
+        "Limits: the model uses only events of past seasons. It is not causal: it predicts what "
+        "customers do, not whether a message changes it.",
     ]
     if config.notice:
         lines += ["", as_text(config.notice)]
@@ -56,7 +56,7 @@ def part_card(archive: Archive, result: Evaluation, data: LearnedFrom, part: Par
 
 def _predicts(archive: Archive, part: Part) -> str:
     truth = archive.builder.config.stage.truth if part.name == "stage" else ""
-    return TRUTHS.get(truth, PREDICTS[part.name])
+    return _STAGE_TRUTHS.get(truth, PART_DESCRIPTIONS[part.name])
 
 
 def _lead_rows(result: Evaluation) -> list[str]:
@@ -64,27 +64,35 @@ def _lead_rows(result: Evaluation) -> list[str]:
     if not rows:
         return []
     header = ["| metric | this recipe | best baseline |", "|---|---|---|"]
-    told = "Those who never bought: the probability of a first purchase within the horizon."
-    return [told, "", *header, *rows, ""]
+    introduction = (
+        "Customers who never bought: the probability of a first purchase within the horizon."
+    )
+    return [introduction, "", *header, *rows, ""]
 
 
 def _rows(result: Evaluation, model: str) -> list[str]:
-    mine_only = [f for f in result.figures if f.model == model]
-    figures = [f for f in mine_only if f.subset == "all" and f.value is not None]
-    mine = {f.metric: float(f.value or 0.0) for f in figures if f.method == CHAMPION_METHOD}
+    model_figures = [figure for figure in result.figures if figure.model == model]
+    figures = [
+        figure for figure in model_figures if figure.subset == "all" and figure.value is not None
+    ]
+    champion_values = {
+        figure.metric: float(figure.value or 0.0)
+        for figure in figures
+        if figure.method == CHAMPION_METHOD
+    }
     rows = []
-    for metric, value in mine.items():
-        others = [
-            (float(f.value or 0.0), f.method)
-            for f in figures
-            if f.metric == metric and f.method != CHAMPION_METHOD
+    for metric, value in champion_values.items():
+        baselines = [
+            (float(figure.value or 0.0), figure.method)
+            for figure in figures
+            if figure.metric == metric and figure.method != CHAMPION_METHOD
         ]
-        best = _best(metric, others)
-        rows.append(f"| {metric} | {value:.4f} | {best} |")
+        best_baseline = _best(metric, baselines)
+        rows.append(f"| {metric} | {value:.4f} | {best_baseline} |")
     return rows
 
 
-def uplift_card(archive: Archive, found: pd.DataFrame) -> str:
+def uplift_card(archive: Archive, results: pd.DataFrame) -> str:
     """Card of the uplift part (`models.tasks.uplift.told`)."""
     config = archive.builder.config
     rows = [
@@ -92,65 +100,66 @@ def uplift_card(archive: Archive, found: pd.DataFrame) -> str:
         f"{row.mean_effect:+.4f} | "
         f"{row.qini:.5f} ({row.qini_low:.5f} to {row.qini_high:.5f}) | "
         f"{_ranking(bool(row.ranks), bool(row.known))} |"
-        for row in found.itertuples()
+        for row in results.itertuples()
     ]
     return "\n".join(
         [
             "# stagecast uplift",
             "",
-            "Predicts what a campaign's message adds to a customer's chance of an order, learned "
-            "from people who were drawn at random to get it or not (X-learner).",
+            "Predicts the increase of a customer's order probability by a campaign's message, "
+            "learned from randomised campaigns (X-learner).",
             "",
             f"- data: {as_text(config.name)}",
             "",
-            "| history | campaigns | people | mean effect | Qini, people left out (95 %) | "
-            "tells people apart |",
+            "| history | campaigns | people | mean effect | Qini, cross-validated (95 %) | "
+            "ranks people |",
             "|---|---|---|---|---|---|",
             *rows,
             "",
-            "Limits: it speaks of people in the stages it has seen, and of messages like those.",
+            "Limits: valid only for customers in the stages of the experiments, and for similar "
+            "messages.",
         ]
     )
 
 
-def _ranking(ranks: bool, known: bool) -> str:
-    if not known:
-        return "no, and no effect is shown: nobody is told one"
-    return "yes" if ranks else "no: everyone gets the mean"
+def _ranking(ranks: bool, is_known: bool) -> str:
+    if not is_known:
+        return "no, and the mean effect is not significant: no effect is reported"
+    return "yes" if ranks else "no: all customers get the mean effect"
 
 
-def _best(metric: str, others: list[tuple[float, str]]) -> str:
-    if not others or metric in DESCRIPTIVE:
+def _best(metric: str, baselines: list[tuple[float, str]]) -> str:
+    if not baselines or metric in DESCRIPTIVE:
         return "-"
     if metric == "bias_pct":
-        value, method = min(others, key=lambda o: abs(o[0]))
+        value, method = min(baselines, key=lambda o: abs(o[0]))
     elif metric in HIGHER_IS_BETTER:
-        value, method = max(others)
+        value, method = max(baselines)
     else:
-        value, method = min(others)
+        value, method = min(baselines)
     return f"{value:.4f} ({method})"
 
 
-# What of each model's figures the scorer's card repeats; the models' own cards hold all of them.
-MAIN = {
+# Figures of each model on the scorer's card; the models' own cards list all figures.
+_CARD_METRICS = {
     "stage": ("log_loss", "brier"),
     "transition": ("log_loss", "integrated_brier"),
     "churn": ("auc", "log_loss", "ece"),
     "clv": ("mae", "bias_pct", "spearman", "coverage"),
     "lead": ("auc", "log_loss"),
 }
-LIMITS = (
-    "Limits: it knows only what the events say, learned from past seasons, and is not causal: it "
-    "says who, and not whether a message changes what they do. Totals drift with seasons that the "
-    "history does not hold. Customers with one or two purchase days are marked thin, those known "
-    "for less than 30 days cold."
+_SCORER_LIMITS = (
+    "Limits: the models use only events of past seasons. They are not causal: they predict what "
+    "customers do, not whether a message changes it. Totals are biased in seasons that the history "
+    "does not contain. Customers with one or two purchase days are marked thin, those known for "
+    "less than 30 days cold."
 )
 
 
 def scorer_card(
     archive: Archive, head: Mapping[str, Any], figures: list[dict[str, Any]], snapshots: str
 ) -> str:
-    """Card of the scorer that holds all parts (Markdown); no customer appears in it.
+    """Card of the scorer that contains all parts (Markdown), without customer data.
 
     Parameters
     ----------
@@ -159,10 +168,9 @@ def scorer_card(
     head
         Content of ``scorer.json``.
     figures
-        The models' figures on their gates, as `models.evaluation.evaluate.Figure.as_dict` gives
-        them.
+        Figures of the models on their gates, from `MetricFigure.as_dict`.
     snapshots
-        First and last snapshot that any part learned from.
+        First and last training snapshot of any part.
     """
     config = archive.builder.config
     versions = ", ".join(f"{name} {number}" for name, number in head["part_versions"].items())
@@ -170,39 +178,39 @@ def scorer_card(
         [
             "# stagecast scorer",
             "",
-            "The whole scored row of a customer from one `predict` call on feature rows.",
+            "Returns all scored columns of a customer from one `predict` call on feature rows.",
             "",
             f"- data: {as_text(config.name)}, trained at {head['trained_at']}",
             f"- parts: {versions}",
             f"- stages: {as_text(', '.join(head['stages']))}",
             f"- inputs: customer_id, snapshot_at, {len(head['features'])} features (float64; "
-            "missing values allowed), and facts that are passed through",
+            "missing values allowed), and columns that are passed through",
             "- parameter `scoring_context`: JSON of population statistics at the snapshot; "
             "without it those of the training date are used",
             f"- learned from snapshots {snapshots}",
             "",
-            "Tested on the gate, the latest snapshot with a known outcome, by fits that had not "
-            "seen it:",
+            "Tested on the gate, the latest snapshot with a known outcome, by fits on earlier "
+            "data:",
             "",
             "| model | metric | value |",
             "|---|---|---|",
             *_main_rows(figures),
             "",
-            LIMITS,
+            _SCORER_LIMITS,
             *(["", as_text(config.notice)] if config.notice else []),
         ]
     )
 
 
 def _main_rows(figures: list[dict[str, Any]]) -> list[str]:
-    found = {
+    value_of = {
         (row["model"], row["metric"]): row["value"]
         for row in figures
         if row["method"] == CHAMPION_METHOD and row["subset"] == "all" and row["value"] is not None
     }
     return [
-        f"| {model} | {metric} | {found[model, metric]:.4f} |"
-        for model, metrics in MAIN.items()
+        f"| {model} | {metric} | {value_of[model, metric]:.4f} |"
+        for model, metrics in _CARD_METRICS.items()
         for metric in metrics
-        if (model, metric) in found
+        if (model, metric) in value_of
     ]

@@ -25,8 +25,13 @@ from features.config.secret_values import hidden
 from features.errors import UserError
 from features.storage.fault_injection import boundary
 from models.registry import champion_history
-from models.registry.artifact_integrity import MANIFEST_TAG, check_seal, seal
-from models.registry.logged_code import copied_code, importable, requirements, synthetic_example
+from models.registry.artifact_integrity import MANIFEST_TAG, check_seal, seal_artifacts
+from models.registry.logged_code import (
+    copy_code,
+    importable_folders,
+    pinned_requirements,
+    synthetic_example,
+)
 from models.registry.tracking import Run, Tracking
 from models.registry.version import Version
 from models.scorer.artifacts import save_scorer
@@ -132,8 +137,8 @@ def log_version(
     with tempfile.TemporaryDirectory() as folder, _current(run.tracking):
         path = Path(folder) / ARTIFACT
         save_scorer(path, parts, head)
-        code = copied_code(Path(folder))
-        with importable(Path(folder)), mlflow.start_run(run_id=run.run_id):
+        code = copy_code(Path(folder))
+        with importable_folders(Path(folder)), mlflow.start_run(run_id=run.run_id):
             info = mlflow.pyfunc.log_model(
                 name=name,
                 python_model=str(code.entry),
@@ -141,12 +146,12 @@ def log_version(
                 artifacts={ARTIFACT: str(path)},
                 signature=signature(parts, head),
                 input_example=(example, {"scoring_context": ""}),
-                pip_requirements=requirements(),
+                pip_requirements=pinned_requirements(),
             )
         copy = Path(folder) / "logged"
         copy.mkdir()
         mlflow.artifacts.download_artifacts(info.model_uri, dst_path=str(copy))
-        digest, sealed = seal(copy)
+        digest, sealed = seal_artifacts(copy)
         for file in sealed:
             client.log_model_artifact(info.model_id, str(file))
         boundary("model logged")
@@ -245,7 +250,10 @@ def _since(tracking: Tracking, name: str, version: str, at: dt.datetime | None) 
         moment = at.astimezone(dt.UTC).isoformat(timespec="seconds")
         tags = dict(tracking.client.get_model_version(name, version).tags)
         tracking.client.set_model_version_tag(
-            name, version, champion_history.REIGNS, champion_history.noted(tags, moment)
+            name,
+            version,
+            champion_history.CHAMPION_FROM_TAG,
+            champion_history.add_champion_moment(tags, moment),
         )
         tracking.client.set_model_version_tag(name, version, CHAMPION_SINCE, moment)
 
@@ -323,7 +331,7 @@ def load_folder(folder: Path, version: Version) -> Loaded:
         Before anything of it is parsed or run.
     """
     check_seal(folder, version.tags.get(MANIFEST_TAG))
-    with importable():
+    with importable_folders():
         return Loaded(mlflow.pyfunc.load_model(str(folder)), version, folder)
 
 

@@ -1,4 +1,4 @@
-"""Runs, their parameters, figures and tables in MLflow, through its client and without globals."""
+"""Write runs with parameters, figures and tables to MLflow, without its global state."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from features.errors import UserError
 from features.storage.csv_files import csv_content
 from models.registry.tracking_server import check_tracking_server
 
-DATABASE = "mlflow.db"
-ARTIFACTS = "mlartifacts"
-# MLflow's own limits: a batch, and a parameter's text.
+_DATABASE = "mlflow.db"
+_ARTIFACTS = "mlartifacts"
+# Limits of MLflow: entries in a batch, length of a parameter.
 _BATCH = 100
 _PARAM_LENGTH = 6000
 
-# The migrations of a new database are told line by line otherwise.
+# Without this, the migrations of a new database are logged line by line.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Run:
-    """An MLflow run that is being written; made by `Tracking.run`.
+    """An open MLflow run; created by `Tracking.run`.
 
     Attributes
     ----------
     tracking
-        Where the run is kept.
+        Tracking store of the run.
     run_id
         MLflow's identifier of the run.
     started
-        Milliseconds since 1970, by MLflow's clock; the time stamp of every figure.
+        Milliseconds since 1970, by MLflow's clock; the time stamp of all figures.
     """
 
     tracking: Tracking
@@ -57,13 +57,13 @@ class Run:
     started: int
 
     def params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters; a text longer than MLflow keeps is cut."""
+        """Log parameters; texts longer than MLflow's limit are cut."""
         rows = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()]
         for first in range(0, len(rows), _BATCH):
             self.tracking.client.log_batch(self.run_id, params=rows[first : first + _BATCH])
 
     def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log figures; a figure that is not finite is left out, since databases refuse it."""
+        """Log finite figures; databases reject others."""
         finite = {key: float(value) for key, value in metrics.items() if _is_finite(value)}
         rows = [Metric(key, value, self.started, step) for key, value in finite.items()]
         for first in range(0, len(rows), _BATCH):
@@ -79,7 +79,7 @@ class Run:
         self.tracking.client.log_figure(self.run_id, figure, f"figures/{name}.png")
 
     def table(self, frame: pd.DataFrame, name: str) -> None:
-        """Store aggregated numbers as ``tables/NAME.csv``; never rows of customers."""
+        """Store aggregated numbers as ``tables/NAME.csv``; never customer rows."""
         self.text(csv_content(frame).content.decode(), f"tables/{name}.csv")
 
     def text(self, text: str, path: str) -> None:
@@ -87,7 +87,7 @@ class Run:
         self.tracking.client.log_text(self.run_id, text, path)
 
     def mapping(self, content: Mapping[str, Any], path: str) -> None:
-        """Store JSON or YAML, by the ending of `path`, among the run's artifacts."""
+        """Store JSON or YAML, by the suffix of `path`, among the run's artifacts."""
         self.tracking.client.log_dict(self.run_id, dict(content), path)
 
     def folder(self, path: Path, name: str) -> None:
@@ -97,13 +97,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Tracking:
-    """A tracking store and an experiment in it; made by `start`.
+    """A tracking store and an experiment in it; created by `open_tracking`.
 
     Attributes
     ----------
     uri
-        Tracking URI; the registry's too, unless ``MLFLOW_REGISTRY_URI`` names another. That of a
-        database may hold a password, and is never told.
+        Tracking URI; the registry's too, unless ``MLFLOW_REGISTRY_URI`` names another. It may
+        contain a database password and must not be shown.
     experiment_id
         The experiment that new runs belong to.
     """
@@ -117,16 +117,16 @@ class Tracking:
         return mlflow.MlflowClient(tracking_uri=self.uri)
 
     def existing(self, run_id: str) -> Run:
-        """A run that was made before, to write more to it or to nest under it."""
+        """Reopen an existing run, to add to it or to nest runs under it."""
         return Run(self, run_id, self.client.get_run(run_id).info.start_time)
 
     def download(self, run_id: str, name: str, folder: Path) -> Path:
-        """Copy a run's artifacts under `name` into `folder`; returns where they lie."""
+        """Copy a run's artifacts under `name` into `folder`; return their path."""
         folder.mkdir(parents=True, exist_ok=True)
         return Path(self.client.download_artifacts(run_id, name, str(folder)))
 
     def stored_json(self, run_id: str, name: str) -> dict[str, Any] | None:
-        """JSON among a run's artifacts; None where there is none of that name."""
+        """Content of a JSON artifact; None if it does not exist."""
         with tempfile.TemporaryDirectory() as folder:
             try:
                 path = self.download(run_id, name, Path(folder))
@@ -136,24 +136,24 @@ class Tracking:
         return content
 
     def page(self, run_id: str) -> tuple[str, str]:
-        """Address of a run's page, and what must be started for it to answer (or nothing)."""
+        """Address of a run's page, and a sentence on what must be started first (may be empty)."""
         path = f"#/experiments/{self.experiment_id}/runs/{run_id}"
         if self.uri.startswith(("http:", "https:")):
             return f"{without_login(self.uri).rstrip('/')}/{path}", ""
-        start = "mlflow ui --backend-store-uri"
+        command = "mlflow ui --backend-store-uri"
         shown = self.uri if self.uri.startswith("sqlite:") else "the tracking database"
-        return f"http://127.0.0.1:5000/{path}", f"Start `{start} {shown}` first."
+        return f"http://127.0.0.1:5000/{path}", f"Start `{command} {shown}` first."
 
     @contextmanager
     def run(
         self, name: str, *, parent: Run | None = None, tags: Mapping[str, Any] | None = None
     ) -> Iterator[Run]:
-        """Open a run, nested under `parent` where given, and close it as finished or failed."""
-        marks = {key: str(value) for key, value in (tags or {}).items()}
+        """Open a run, nested under `parent` if given, and close it as finished or failed."""
+        run_tags = {key: str(value) for key, value in (tags or {}).items()}
         if parent is not None:
-            marks["mlflow.parentRunId"] = parent.run_id
-        made = self.client.create_run(self.experiment_id, tags=marks, run_name=name)
-        run = Run(self, made.info.run_id, made.info.start_time)
+            run_tags["mlflow.parentRunId"] = parent.run_id
+        created = self.client.create_run(self.experiment_id, tags=run_tags, run_name=name)
+        run = Run(self, created.info.run_id, created.info.start_time)
         try:
             yield run
         except BaseException as error:
@@ -163,52 +163,54 @@ class Tracking:
         self.client.set_terminated(run.run_id, "FINISHED")
 
 
-def start(output: Path, *, experiment: str = "stagecast") -> Tracking:
-    """Open the tracking store, creating database and experiment where they do not exist.
+def open_tracking(output: Path, *, experiment: str = "stagecast") -> Tracking:
+    """Open the tracking store; create database and experiment if they do not exist.
 
     Parameters
     ----------
     output
-        Folder of the project's results. Unless ``MLFLOW_TRACKING_URI`` names a store, it is
-        ``mlflow.db`` in there; where no server keeps artifacts, they lie in ``mlartifacts``.
+        Folder of the project's results. Unless ``MLFLOW_TRACKING_URI`` names a store, the store is
+        ``mlflow.db`` in this folder; artifacts are in ``mlartifacts`` unless a server keeps them.
     experiment
-        Name of the MLflow experiment, commonly the config's name.
+        Name of the MLflow experiment, usually the config's name.
 
     Raises
     ------
     UserError
-        Where the store cannot be opened.
+        If the store cannot be opened.
     """
     output = output.resolve()
     check_tracking_server()
-    uri = tracking_uri(output)
+    store_uri = tracking_uri(output)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        # Several processes that create one database at once corrupt it for good.
+        # Several processes that create one database at once corrupt it.
         with _created_once(output):
-            client = mlflow.MlflowClient(tracking_uri=uri)
-            found = client.get_experiment_by_name(experiment)
-            if found is not None:
-                return Tracking(uri, found.experiment_id)
-            location = None if _is_server(uri) else str(output / ARTIFACTS)
-            return Tracking(uri, client.create_experiment(experiment, artifact_location=location))
+            client = mlflow.MlflowClient(tracking_uri=store_uri)
+            stored_experiment = client.get_experiment_by_name(experiment)
+            if stored_experiment is not None:
+                return Tracking(store_uri, stored_experiment.experiment_id)
+            location = None if _is_server(store_uri) else str(output / _ARTIFACTS)
+            return Tracking(
+                store_uri, client.create_experiment(experiment, artifact_location=location)
+            )
     except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
         raise UserError(
             "MLflow tracking store",
-            found=f"{without_login(uri)}, which does not open: "
+            found=f"{without_login(store_uri)}, which does not open: "
             f"{hidden((str(error).splitlines() or [''])[0])}",
             expected="a reachable server, or a database that MLflow can read and write",
-            hint=f"check MLFLOW_TRACKING_URI, or unset it to use {output / DATABASE}",
+            hint=f"check MLFLOW_TRACKING_URI, or unset it to use {output / _DATABASE}",
         ) from error
 
 
 def tracking_uri(output: Path) -> str:
     """Return the URI that ``MLFLOW_TRACKING_URI`` names, else the database in `output`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{output.resolve() / DATABASE}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{output.resolve() / _DATABASE}"
 
 
 def _is_server(uri: str) -> bool:
-    """Whether a server behind `uri` decides where artifacts are kept."""
+    """True if `uri` is a server that decides where artifacts are kept."""
     return not uri.startswith(("sqlite:", "postgresql", "mysql", "mssql"))
 
 
@@ -219,9 +221,9 @@ def _is_finite(value: float | None) -> bool:
 @contextmanager
 def _created_once(output: Path) -> Iterator[None]:
     """Let one process at a time create or migrate the database."""
-    if (output / DATABASE).is_file() and not os.access(output, os.W_OK):
-        yield  # a folder that is read only: nobody creates or migrates anything there
+    if (output / _DATABASE).is_file() and not os.access(output, os.W_OK):
+        yield  # read-only folder: nothing to create or migrate
         return
     with (output / ".mlflow.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield  # the lock goes with the file
+        yield  # closing the file releases the lock

@@ -30,8 +30,8 @@ from models.evaluation.evaluate import delayed_test_set, predict_part
 from models.evaluation.leakage import leaking
 from models.fitting.training_set import training_set
 from models.registry import registry
-from models.registry.guardrails import guards
-from models.registry.promotion import compare, decide, refused_at_once
+from models.registry.guardrails import guard_comparisons
+from models.registry.promotion import compare_parts, decide_promotion, refusal_reason
 from models.registry.registry import SCORER
 from models.registry.tracking import Tracking
 from models.scorer.part import Part
@@ -64,7 +64,7 @@ def changed(part: Part, **parameters: Any) -> Part:
 
 
 def against(archive: Archive, challenger: Parts, champion: Parts) -> Any:
-    return decide(compare(archive, challenger, champion, seed=1), same_recipe=True)
+    return decide_promotion(compare_parts(archive, challenger, champion, seed=1), same_recipe=True)
 
 
 def test_a_worse_ranking_is_refused(archive: Archive, gated: Parts) -> None:
@@ -96,10 +96,10 @@ def test_a_worse_slice_is_refused_though_the_mean_is_better(archive: Archive, ga
     old = np.full(len(rows), 0.5)
     new = np.where(mine, 0.7, 0.0)  # all the others are as good as can be
     stages = archive.builder.taxonomy.names
-    found = list(guards("churn", rows, (out, out), (new, old), stages, seed=1))
+    found = list(guard_comparisons("churn", rows, (out, out), (new, old), stages, seed=1))
     worse = [c for c in found if not c.not_worse]
     assert [c.metric for c in worse] == [f"loss in stage {stages[biggest]}"]
-    decision = decide(worse, same_recipe=True)
+    decision = decide_promotion(worse, same_recipe=True)
     assert not decision.accepted
     assert f"loss in stage {stages[biggest]} 0.7" in decision.reason
 
@@ -107,7 +107,7 @@ def test_a_worse_slice_is_refused_though_the_mean_is_better(archive: Archive, ga
 def test_a_feature_that_knows_the_future_is_refused_and_named(
     archive: Archive, gated: Parts
 ) -> None:
-    assert refused_at_once(archive, gated) is None
+    assert refusal_reason(archive, gated) is None
     gate = archive.builder.gate("churn")
     path, features = archive.path(gate), archive.features(gate)
     assert leaking(archive.builder, features, gate) == []
@@ -116,7 +116,7 @@ def test_a_feature_that_knows_the_future_is_refused_and_named(
         later = archive.builder.features(gate + 20).set_index("customer_id")
         leak = later.loc[features["customer_id"], "purchase__count_30d"].to_numpy()
         features.assign(purchase__count_30d=leak).to_parquet(path, index=False)
-        told = refused_at_once(archive, gated)
+        told = refusal_reason(archive, gated)
         with pytest.raises(UserError, match="depend on later data: purchase__count_30d"):
             refuse_leaks(archive, [gate])
     finally:
@@ -128,7 +128,7 @@ def test_a_feature_that_knows_the_future_is_refused_and_named(
 
 def test_a_feature_that_no_snapshot_has_is_refused(archive: Archive, gated: Parts) -> None:
     columns = [*gated["churn"].parameters["columns"], "purchase__count_next_30d"]
-    told = refused_at_once(archive, {**gated, "churn": changed(gated["churn"], columns=columns)})
+    told = refusal_reason(archive, {**gated, "churn": changed(gated["churn"], columns=columns)})
     assert told is not None
     assert "purchase__count_next_30d" in told
 
@@ -138,7 +138,7 @@ def test_the_same_recipe_on_newer_data_passes(archive: Archive, gated: Parts) ->
     for task in ("churn", "stage"):  # the champion knows a month less
         data = training_set(archive, task, builder.gate(task) - 30)
         older[task] = fit(data, builder.config, builder.taxonomy.names, threads=1)
-    assert refused_at_once(archive, gated) is None
+    assert refusal_reason(archive, gated) is None
     decision = against(archive, gated, older)
     assert decision.accepted, decision.reason
     assert {c.task for c in decision.comparisons} == set(TASKS)

@@ -13,7 +13,7 @@ from features.table.snapshot_builder import TASKS
 from flows.features import read_and_tally
 from flows.services.workspace import prepare
 from models.evaluation.backtest import BacktestResult, backtest_task, reason_untestable
-from models.evaluation.backtest_gates import failed, gates
+from models.evaluation.backtest_gates import evaluate_gates, failed_gates
 from models.evaluation.means_over_origins import origin_means
 from models.evaluation.warnings import backtest_warnings
 from tests.strange_histories import HISTORIES, write
@@ -51,7 +51,7 @@ def test_a_result_or_a_clear_message(name: str, tmp_path: Path) -> None:
     assert np.isfinite(values).all()
     assert found.figures or len(refused) == len(TASKS)
     # On so few customers a gate may fail by chance; it must not fail surely.
-    for gate in failed(gates(one.as_dict() for one in origin_means(found.figures))):
+    for gate in failed_gates(evaluate_gates(one.as_dict() for one in origin_means(found.figures))):
         if gate.difference_low is None:
             told = backtest_warnings(figure.as_dict() for figure in found.figures)
             assert any("the actual total" in sentence for sentence in told), gate.sentence

@@ -41,7 +41,7 @@ def test_every_trial_is_a_run_under_the_tasks_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    store = tracking.start(tmp_path, experiment="tuned")
+    store = tracking.open_tracking(tmp_path, experiment="tuned")
     with store.run("stage") as run:
         log_tuning(store, run, "stage", trained(FOUND))
     found = store.client.search_runs(

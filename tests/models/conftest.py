@@ -10,4 +10,4 @@ def store(tmp_path_factory):
     """A tracking store of its own in a folder with awkward signs; made once, it takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        return tracking.start(tmp_path_factory.mktemp("out put+1 %20é"))
+        return tracking.open_tracking(tmp_path_factory.mktemp("out put+1 %20é"))

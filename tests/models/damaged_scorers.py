@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.registry import registry
-from models.registry.artifact_integrity import seal
+from models.registry.artifact_integrity import seal_artifacts
 from models.registry.version import Version
 from models.scorer.artifacts import load_scorer
 from models.scorer.manifest import write_manifest
@@ -185,7 +185,7 @@ def main(source: Path, tags: dict[str, str], kind: str, seed: int, count: int) -
                     done = damage(draw, folder)
                     if kind == "sealed anew":
                         write_manifest(folder / "artifacts" / "scorer")
-                        seal(folder)
+                        seal_artifacts(folder)
                     _load(folder, tags)
             except Exception as error:
                 refused = f"{type(error).__name__}: {error}"

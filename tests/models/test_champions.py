@@ -6,7 +6,13 @@ import datetime as dt
 
 import pytest
 
-from models.registry.champion_history import REIGNS, begun, champion_at, noted, reigns
+from models.registry.champion_history import (
+    CHAMPION_FROM_TAG,
+    add_champion_moment,
+    champion_at,
+    champion_moments,
+    champion_terms,
+)
 from models.registry.registry import CHAMPION, SCORER
 from models.registry.version import Version
 
@@ -14,7 +20,7 @@ from models.registry.version import Version
 def version(number: int, *moments: str, champion: bool = False) -> Version:
     tags: dict[str, str] = {}
     for moment in moments:
-        tags[REIGNS] = noted(tags, moment)
+        tags[CHAMPION_FROM_TAG] = add_champion_moment(tags, moment)
     aliases = (CHAMPION,) if champion else ()
     return Version(SCORER, number, f"run-{number}", aliases, tags, "", 0)
 
@@ -39,11 +45,11 @@ def test_each_champion_lasts_until_the_next_begins(day: int, expected: int | Non
 
 def test_a_move_that_was_noted_and_never_made_is_left_out() -> None:
     interrupted = [*MOVES, version(4, "2026-01-25T00:00:00+00:00")]
-    assert reigns(interrupted) == reigns(MOVES)
+    assert champion_terms(interrupted) == champion_terms(MOVES)
     assert champion_at(interrupted, at(31)) == 1
 
 
 def test_versions_from_before_the_history_was_kept_have_their_last_moment() -> None:
     tags = {"champion_since": "2026-01-02T00:00:00+00:00"}
-    assert begun(tags) == ["2026-01-02T00:00:00+00:00"]
-    assert begun({}) == []
+    assert champion_moments(tags) == ["2026-01-02T00:00:00+00:00"]
+    assert champion_moments({}) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.evaluation.backtest_gates import failed, gates
+from models.evaluation.backtest_gates import evaluate_gates, failed_gates
 
 
 def mean(model: str, method: str, metric: str, value: float, **more: Any) -> dict[str, Any]:
@@ -28,17 +28,17 @@ def test_a_gate_compares_with_its_baseline(
     model: str, metric: str, baseline: str, theirs: float, holds: float, fails: float
 ) -> None:
     for value, passed in ((holds, True), (fails, False)):
-        found = gates(
+        found = evaluate_gates(
             [mean(model, "champion", metric, value), mean(model, baseline, metric, theirs)]
         )
         assert [gate.passed for gate in found] == [passed]
-        assert len(failed(found)) == (not passed)
+        assert len(failed_gates(found)) == (not passed)
         assert ("FAILS" in found[0].sentence) == (not passed)
 
 
 def test_the_total_of_clv_and_the_interval_of_a_gate_are_told() -> None:
     base = mean("clv", "btyd", "rmse", 30.0, difference_low=-2.0, difference_high=1.0)
-    found = gates([mean("clv", "champion", "rmse", 29.0), base,
+    found = evaluate_gates([mean("clv", "champion", "rmse", 29.0), base,
                    mean("clv", "champion", "bias_pct", 16.0)])  # fmt: skip
     assert [gate.passed for gate in found] == [True, False]
     assert "-2 to +1" in found[0].sentence
@@ -46,4 +46,4 @@ def test_the_total_of_clv_and_the_interval_of_a_gate_are_told() -> None:
 
 def test_groups_and_models_that_were_not_tested_are_not_asked() -> None:
     other = mean("churn", "champion", "auc", 0.1, subset="new_customers")
-    assert gates([other, mean("churn", "rfm", "auc", 0.9)]) == []
+    assert evaluate_gates([other, mean("churn", "rfm", "auc", 0.9)]) == []

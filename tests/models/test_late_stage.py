@@ -14,7 +14,7 @@ from features.table.feature_store import Archive, store
 from models.evaluation.evaluate import predict_part
 from models.fitting.training_set import training_set
 from models.registry import logged_code, registry
-from models.registry.promotion import definitions, recipe_hash
+from models.registry.promotion import prediction_definitions, recipe_hash
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores
 from models.scorer.scoring_context import scorer_context, scorer_sums
@@ -90,4 +90,6 @@ def test_another_truth_is_another_recipe_of_the_same_stages(tmp_path: Path, part
     moved = (block.replace("a.csv", "b.csv"), "stage.truth=history")
     assert recipe_hash(load(path, truth)) == recipe_hash(load(path, moved))
     plain = Part("stage", {**part.parameters, "late_days": 0}, part.boosters)
-    assert definitions({"stage": part}, ["a"]) == definitions({"stage": plain}, ["a"])
+    assert prediction_definitions({"stage": part}, ["a"]) == prediction_definitions(
+        {"stage": plain}, ["a"]
+    )

@@ -12,7 +12,7 @@ from models.baselines.lead_points import weighed
 from models.evaluation.evaluate import LabelledTestSet, predict_part
 from models.explaining.lead_reasons import LeadEvents, contributions, lead_reasons, rank_leads
 from models.metrics import metrics
-from models.registry.promotion import lead_loss
+from models.registry.promotion import lead_log_losses
 from models.scorer.clv import clv_first_purchase, lead_columns
 from models.scorer.part import Part
 from models.tasks.clv import fit_clv
@@ -182,9 +182,9 @@ def test_leads_are_measured_and_compared_where_enough_of_them_bought() -> None:
     leads = leads_of(test).assign(points=0.0)
     y = (leads["orders"] > 0).to_numpy(float)
     p = predict_part(found, leads, test)["p_first_purchase"]
-    losses = lead_loss(found, LabelledTestSet("clv", 0, test, test, leads))
+    losses = lead_log_losses(found, LabelledTestSet("clv", 0, test, test, leads))
     assert losses is not None
     assert losses.mean() == pytest.approx(metrics.log_loss(y, p))
     few = LabelledTestSet("clv", 0, test, test, leads.head(20))
-    assert lead_loss(found, few) is None
-    assert lead_loss(found, LabelledTestSet("clv", 0, test, test)) is None
+    assert lead_log_losses(found, few) is None
+    assert lead_log_losses(found, LabelledTestSet("clv", 0, test, test)) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.config.config import find, load
-from models.registry.promotion import Comparison, decide, recipe_hash, same_recipe
+from models.registry.promotion import Comparison, decide_promotion, recipe_hash, same_recipe
 
 
 def comparison(task: str, champion: float, low: float, high: float) -> Comparison:
@@ -12,7 +12,7 @@ def comparison(task: str, champion: float, low: float, high: float) -> Compariso
 
 
 def test_the_same_recipe_passes_when_it_is_not_worse() -> None:
-    decision = decide([comparison("churn", 0.2, -0.003, 0.003)], same_recipe=True)
+    decision = decide_promotion([comparison("churn", 0.2, -0.003, 0.003)], same_recipe=True)
     assert decision.accepted
     assert "not worse" in decision.reason
 
@@ -20,7 +20,7 @@ def test_the_same_recipe_passes_when_it_is_not_worse() -> None:
 def test_a_worse_task_refuses_and_is_named_with_its_figures() -> None:
     good, bad = comparison("stage", 0.5, -0.01, -0.005), comparison("clv", 100.0, 1.0, 9.0)
     for same in (True, False):
-        decision = decide([good, bad], same_recipe=same)
+        decision = decide_promotion([good, bad], same_recipe=same)
         assert not decision.accepted
         assert "clv" in decision.reason
         assert "105.0000 against 100.0000" in decision.reason
@@ -28,9 +28,9 @@ def test_a_worse_task_refuses_and_is_named_with_its_figures() -> None:
 
 def test_another_recipe_must_be_better_somewhere() -> None:
     equal = comparison("churn", 0.2, -0.001, 0.001)
-    assert not decide([equal], same_recipe=False).accepted
+    assert not decide_promotion([equal], same_recipe=False).accepted
     better = comparison("stage", 0.5, -0.02, -0.001)
-    decision = decide([equal, better], same_recipe=False)
+    decision = decide_promotion([equal, better], same_recipe=False)
     assert decision.accepted
     assert "stage" in decision.reason
 

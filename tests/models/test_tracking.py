@@ -78,11 +78,11 @@ def test_a_store_that_is_no_database_is_the_users_error(monkeypatch, tmp_path):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mlflow.db").write_text("not a database " * 100)
     with pytest.raises(UserError, match="does not open"):
-        tracking.start(tmp_path)
+        tracking.open_tracking(tmp_path)
 
 
 def _start(folder):
-    return tracking.start(folder).experiment_id
+    return tracking.open_tracking(folder).experiment_id
 
 
 def test_processes_that_start_together_make_one_sound_database(monkeypatch, tmp_path):

@@ -24,7 +24,7 @@ def test_a_database_without_a_server_will_do(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-    store = tracking.start(tmp_path, experiment="direct")
+    store = tracking.open_tracking(tmp_path, experiment="direct")
     with store.run("one") as run:
         run.metrics({"auc": 0.75})
         run.text("card", "card.md")
