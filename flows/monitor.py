@@ -26,7 +26,7 @@ from flows.services.console import step, warn
 from flows.services.workspace import Workspace
 from models.monitoring import monitor, performance
 from models.monitoring.alarms import Alarm, due_alarms, mark_notified, update_alarms
-from models.monitoring.findings import Finding
+from models.monitoring.findings import MonitorFinding
 from models.monitoring.volume import HISTORY_DAYS
 from models.registry import registry
 
@@ -117,7 +117,7 @@ def _figures_of(
     import pandas as pd
 
     files = [space.output / file for file in run.score_files]
-    scores = pd.concat([pd.read_parquet(f, columns=performance.SCORED_COLUMNS) for f in files])
+    scores = pd.concat([pd.read_parquet(f, columns=performance.MATURED_COLUMNS) for f in files])
     about = {
         "run_id": run.run_id,
         "version": run.scorer_version,
@@ -191,7 +191,7 @@ def tell(output: str, found: dict[str, Any]) -> list[str]:
     before = []
     if path.is_file():
         before = [Alarm.read(row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    findings = [Finding(**row) for row in found["findings"]]
+    findings = [MonitorFinding(**row) for row in found["findings"]]
     now = update_alarms(before, findings, at, remind_days=limits.remind_days)
     news = due_alarms(now, at, remind_days=limits.remind_days)
     lines = [alarm.text for alarm in news]

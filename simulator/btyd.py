@@ -145,6 +145,7 @@ def _posterior_snapshots(
     horizon, snapshot_tables = scenario.truth.horizon_weeks, []
     for week in scenario.truth.at_weeks:
         snapshot_at = first_moment(scenario) + week * WEEK_SECONDS
+        # Purchase count, money and last purchase of each customer before the snapshot.
         before = block_buyers.at < snapshot_at
         purchase_count = np.bincount(block_buyers.customer[before], minlength=BLOCK_SIZE)
         money_sum = np.bincount(

@@ -15,7 +15,7 @@ REGIONS = ("city", "suburb", "town", "village")
 
 
 @dataclass(frozen=True)
-class People:
+class SimulatedPeople:
     """Traits of the customers of a block; each array has one entry or row a customer.
 
     Attributes
@@ -131,7 +131,7 @@ def _log_factor(score: Array, sd: float) -> Array:
     return np.exp(sd * score - sd**2 / 2)
 
 
-def draw_people(plan: SimulationPlan, rng: np.random.Generator, block: int) -> People:
+def draw_people(plan: SimulationPlan, rng: np.random.Generator, block: int) -> SimulatedPeople:
     """Draw a whole block, so that a smaller simulation is a prefix of a larger one."""
     spread = plan.scenario.customers
     join_week, begins_as = _arrivals(plan, rng)
@@ -148,7 +148,7 @@ def draw_people(plan: SimulationPlan, rng: np.random.Generator, block: int) -> P
     redeeming = plan.scenario.engagement.redemption_share * _log_factor(deal_score, 0.8)
     favourite, favourite_share = _favourites(plan, rng, age_score, distance_score)
     granted, withdrawn, again = _consents(plan, rng, join_week)
-    return People(
+    return SimulatedPeople(
         first=block * BLOCK_SIZE,
         join_week=join_week,
         begins_as=begins_as,
@@ -178,7 +178,11 @@ def draw_people(plan: SimulationPlan, rng: np.random.Generator, block: int) -> P
 
 
 def choose_attribute(
-    plan: SimulationPlan, rng: np.random.Generator, people: People, attribute: str, customer: Array
+    plan: SimulationPlan,
+    rng: np.random.Generator,
+    people: SimulatedPeople,
+    attribute: str,
+    customer: Array,
 ) -> Array:
     """Draw an attribute's choice for each event: the customer's favourite, or by popularity."""
     any_choice = draw_choices(rng, plan.popular[attribute], len(customer))

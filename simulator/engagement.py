@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Array
-from simulator.customers import NO_WEEK, People, choose_attribute
+from simulator.customers import NO_WEEK, SimulatedPeople, choose_attribute
 from simulator.latent_state_path import StatePaths
 from simulator.orders import SENT_AT, Orders, first_block_id
 from simulator.rows import EventRows
@@ -53,7 +53,9 @@ def _rates_by_state(rates: ByState) -> Array:
     return np.array([rates.get(name, 0.0) for name in STATES])
 
 
-def _active_weeks(plan: SimulationPlan, people: People, paths: StatePaths) -> _CustomerWeeks:
+def _active_weeks(
+    plan: SimulationPlan, people: SimulatedPeople, paths: StatePaths
+) -> _CustomerWeeks:
     """All pairs of customer and week between joining and drop-out."""
     state = paths.state[:, : plan.weeks]
     customer, week = np.nonzero((state >= 0) & (state != GONE))
@@ -61,7 +63,9 @@ def _active_weeks(plan: SimulationPlan, people: People, paths: StatePaths) -> _C
     return _CustomerWeeks(customer, week, state[customer, week], pace)
 
 
-def _sign_ups(plan: SimulationPlan, people: People, paths: StatePaths) -> tuple[Array, Array]:
+def _sign_ups(
+    plan: SimulationPlan, people: SimulatedPeople, paths: StatePaths
+) -> tuple[Array, Array]:
     """Customer and week of each sign-up: the week before the first state `interested`."""
     interested = paths.state[:, : plan.weeks + 1] == INTERESTED
     customer = np.flatnonzero(interested.any(axis=1))
@@ -71,7 +75,7 @@ def _sign_ups(plan: SimulationPlan, people: People, paths: StatePaths) -> tuple[
 
 def add_engagement(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     paths: StatePaths,
     orders: Orders,
     rng: np.random.Generator,
@@ -109,7 +113,7 @@ def add_engagement(
 
 def _add_carts(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     customer_weeks: _CustomerWeeks,
     orders: Orders,
     rng: np.random.Generator,
@@ -144,7 +148,7 @@ def _add_carts(
 
 def add_sessions(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     rng: np.random.Generator,
     rows: EventRows,
     customer: Array,
@@ -172,7 +176,7 @@ def add_sessions(
 
 def _add_support(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     customer_weeks: _CustomerWeeks,
     rng: np.random.Generator,
     rows: EventRows,
@@ -203,7 +207,7 @@ def _add_support(
 
 def add_messages(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     paths: StatePaths,
     rng: np.random.Generator,
     rows: EventRows,
@@ -258,7 +262,7 @@ def add_messages(
         )
 
 
-def _contactable_from(plan: SimulationPlan, people: People, paths: StatePaths) -> Array:
+def _contactable_from(plan: SimulationPlan, people: SimulatedPeople, paths: StatePaths) -> Array:
     """First week after the sign-up or first order, when the address is known; else `NO_WEEK`."""
     first_week = np.full(BLOCK_SIZE, NO_WEEK)
     customer, sign_up_week = _sign_ups(plan, people, paths)
@@ -270,7 +274,7 @@ def _contactable_from(plan: SimulationPlan, people: People, paths: StatePaths) -
 
 def _add_sends(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     paths: StatePaths,
     rng: np.random.Generator,
     rows: EventRows,

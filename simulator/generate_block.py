@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from features.arrays import Array
 from simulator import engagement, ground_truth, records, rows
-from simulator.customers import People, draw_people
+from simulator.customers import SimulatedPeople, draw_people
 from simulator.latent_state_path import simulate_paths, transition_chances
 from simulator.orders import ID_BITS, add_orders, first_block_id
 from simulator.rows import EventRows, add_reporting_delay, event_table
@@ -113,7 +113,7 @@ def _choice_names(plan: SimulationPlan) -> dict[str, pa.Array]:
 
 def _table(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     events: dict[str, Array],
     ids: pa.Array,
     *,
@@ -126,7 +126,7 @@ def _table(
 
 def _visitors(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     known_at: Array,
     generators: dict[str, np.random.Generator],
 ) -> pa.Table:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.arrays import Array
-from simulator.customers import People
+from simulator.customers import SimulatedPeople
 from simulator.latent_state_path import HIGHEST_CHANCE, StatePaths, TransitionChances
 from simulator.orders import REFUNDED, SENT_AT
 from simulator.records import state_changes
@@ -18,7 +18,7 @@ _STATE_NAMES = pa.array(STATES)
 
 
 def _order_chances(
-    plan: SimulationPlan, people: People, chances: TransitionChances, week: int
+    plan: SimulationPlan, people: SimulatedPeople, chances: TransitionChances, week: int
 ) -> Array:
     """Order probability in a week before campaign lists are drawn: customer x state."""
     order_chance = np.minimum(chances.order * plan.season[week], HIGHEST_CHANCE)
@@ -32,7 +32,7 @@ def _order_chances(
 
 
 def _expectations(
-    plan: SimulationPlan, people: People, chances: TransitionChances, week: int
+    plan: SimulationPlan, people: SimulatedPeople, chances: TransitionChances, week: int
 ) -> tuple[Array, Array, Array]:
     """P(no order), expected orders and P(not gone) over the horizon: customer x state.
 
@@ -56,7 +56,7 @@ def _expectations(
 
 def truth_snapshots(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     chances: TransitionChances,
     paths: StatePaths,
     ids: pa.Array,
@@ -148,12 +148,12 @@ def campaign_effects(
 
 
 def hidden_traits(
-    plan: SimulationPlan, people: People, paths: StatePaths, ids: pa.Array, known_at: Array
+    plan: SimulationPlan, people: SimulatedPeople, paths: StatePaths, ids: pa.Array, known_at: Array
 ) -> pa.Table:
     """Hidden traits: one row a customer.
 
     Columns: customer_id, joined_at, gone_at (date of drop-out, null: still active), the factors and
-    scores of `People`, order_value (mean value of an order, money), and for each attribute
+    scores of `SimulatedPeople`, order_value (mean value of an order, money), and for each attribute
     `favourite_<attribute>` with `favourite_<attribute>_share`.
     """
     positions = np.flatnonzero(known_at >= 0)

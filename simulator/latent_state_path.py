@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Array
-from simulator.customers import People
+from simulator.customers import SimulatedPeople
 from simulator.scenario import (
     AWARE,
     COLD,
@@ -81,7 +81,7 @@ class StatePaths:
 
 
 def transition_chances(
-    plan: SimulationPlan, people: People, rng: np.random.Generator
+    plan: SimulationPlan, people: SimulatedPeople, rng: np.random.Generator
 ) -> TransitionChances:
     """Compute the probabilities of a block; campaign effects use `rng`."""
     progress = plan.scenario.progress
@@ -102,7 +102,7 @@ def transition_chances(
     )
 
 
-def _moves_without_order(plan: SimulationPlan, people: People) -> Array:
+def _moves_without_order(plan: SimulationPlan, people: SimulatedPeople) -> Array:
     progress, converting, dropping = plan.scenario.progress, people.converting, people.dropping
     moves = np.zeros((BLOCK_SIZE, len(STATES), len(STATES)))
     moves[:, AWARE, INTERESTED] = progress.aware_to_interested * converting
@@ -140,7 +140,7 @@ def _moves_after_order(plan: SimulationPlan) -> Array:
 
 
 def _campaign_effects(
-    plan: SimulationPlan, people: People, rng: np.random.Generator
+    plan: SimulationPlan, people: SimulatedPeople, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Draw untreated response and uplift: customer x campaign.
 
@@ -166,7 +166,10 @@ def _campaign_effects(
 
 
 def simulate_paths(
-    plan: SimulationPlan, people: People, chances: TransitionChances, rng: np.random.Generator
+    plan: SimulationPlan,
+    people: SimulatedPeople,
+    chances: TransitionChances,
+    rng: np.random.Generator,
 ) -> StatePaths:
     """Simulate all weeks of a block of customers."""
     weeks, campaigns = plan.weeks, plan.scenario.campaigns
@@ -180,6 +183,7 @@ def simulate_paths(
     next_state = np.argmax(chances.after, axis=1).astype(np.int8)
     current = np.full(BLOCK_SIZE, -1, dtype=np.int8)
     for week in range(weeks):
+        # Order probability of the week: by state and season, or by the campaign for its list.
         draws = rng.random((2, BLOCK_SIZE), dtype=np.float32)
         current = np.where(people.join_week == week, people.begins_as, current)
         state[week] = current
@@ -193,6 +197,7 @@ def simulate_paths(
             order_chance = np.where(
                 arm[:, number] >= 0, chances.base[:, number] + treated, order_chance
             )
+        # Orders of the week, and the next state without an order from cumulative probabilities.
         buys = (draws[0] < order_chance) & (current >= 0)
         without_order = (
             (draws[1][:, None] >= cumulative[positions, current]).sum(axis=1).astype(np.int8)
@@ -212,7 +217,7 @@ def simulate_paths(
 
 def _assign_arms(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     chances: TransitionChances,
     current: Array,
     number: int,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Array
-from simulator.customers import People, choose_attribute
+from simulator.customers import SimulatedPeople, choose_attribute
 from simulator.latent_state_path import StatePaths
 from simulator.rows import EventRows
 from simulator.scenario import LOYAL
@@ -62,7 +62,7 @@ def _campaign_arms(
 
 def add_orders(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     paths: StatePaths,
     rng: np.random.Generator,
     rows: EventRows,
@@ -86,14 +86,14 @@ def add_orders(
     return orders
 
 
-def first_block_id(people: People) -> int:
+def first_block_id(people: SimulatedPeople) -> int:
     """First id of a block, the same for events, orders and sessions."""
     return people.first << ID_BITS
 
 
 def _add_lines(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     rng: np.random.Generator,
     rows: EventRows,
     order: tuple[Array, Array, Array, Array],
@@ -149,7 +149,7 @@ def _add_lines(
 
 def _add_redemptions(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     rng: np.random.Generator,
     rows: EventRows,
     orders: Orders,
@@ -184,7 +184,7 @@ def _add_refunds(
 
 def _add_surveys(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     paths: StatePaths,
     rng: np.random.Generator,
     rows: EventRows,

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.arrays import Array
-from simulator.customers import NO_WEEK, REGIONS, People
+from simulator.customers import NO_WEEK, REGIONS, SimulatedPeople
 from simulator.latent_state_path import StatePaths
 from simulator.orders import SENT_AT, Orders
 from simulator.rows import EVENT_CODES, coded, dates, moments
@@ -52,7 +52,7 @@ def anonymous_ids(first: int) -> pa.Array:
 
 
 def first_known_at(
-    plan: SimulationPlan, people: People, rows: dict[str, Array], rng: np.random.Generator
+    plan: SimulationPlan, people: SimulatedPeople, rows: dict[str, Array], rng: np.random.Generator
 ) -> Array:
     """Second from which the shop knows each customer by id; -1 for customers without events.
 
@@ -90,7 +90,11 @@ def identities(ids: pa.Array, anonymous: pa.Array, first_at: Array, known_at: Ar
 
 
 def customers(
-    plan: SimulationPlan, people: People, ids: pa.Array, known_at: Array, rng: np.random.Generator
+    plan: SimulationPlan,
+    people: SimulatedPeople,
+    ids: pa.Array,
+    known_at: Array,
+    rng: np.random.Generator,
 ) -> pa.Table:
     """Customers table: static attributes, invalid contact keys, consent as of the last day.
 
@@ -124,7 +128,7 @@ def customers(
     return pa.table(columns)
 
 
-def _consent_weeks(people: People, column: int) -> Array:
+def _consent_weeks(people: SimulatedPeople, column: int) -> Array:
     """Weeks in which a consent is granted, withdrawn and granted again: customer x 3."""
     week_arrays = (people.granted, people.withdrawn, people.again)
     return np.stack([w[:, column] for w in week_arrays], axis=1)
@@ -135,7 +139,9 @@ def _change_moment(plan: SimulationPlan, week: Array, known_at: Array) -> Array:
     return np.maximum(plan.origin + np.maximum(week, 0).astype(np.int64) * WEEK_SECONDS, known_at)
 
 
-def consents(plan: SimulationPlan, people: People, ids: pa.Array, known_at: Array) -> pa.Table:
+def consents(
+    plan: SimulationPlan, people: SimulatedPeople, ids: pa.Array, known_at: Array
+) -> pa.Table:
     """Consent history: customer_id, channel, granted, changed_at (date); one row a change.
 
     A customer who never consented has one row with `granted` false, on the day they joined.
@@ -168,7 +174,7 @@ def consents(plan: SimulationPlan, people: People, ids: pa.Array, known_at: Arra
 
 def experiments(
     plan: SimulationPlan,
-    people: People,
+    people: SimulatedPeople,
     paths: StatePaths,
     orders: Orders,
     rows: dict[str, Array],

@@ -225,10 +225,10 @@ class LifecycleScenario(CalendarScenario):
 
     @model_validator(mode="after")
     def _lists_fit(self) -> LifecycleScenario:
-        late_campaigns = [c.id for c in self.campaigns if c.week >= self.weeks]
+        late_campaigns = [campaign.id for campaign in self.campaigns if campaign.week >= self.weeks]
         if late_campaigns:
             raise ValueError(f"campaign {late_campaigns[0]} is after the last week {self.weeks}")
-        campaign_weeks = [c.week for c in self.campaigns]
+        campaign_weeks = [campaign.week for campaign in self.campaigns]
         if len(set(campaign_weeks)) < len(campaign_weeks):
             raise ValueError("two campaigns in one week: their effects cannot be separated")
         missing = sorted(set(ATTRIBUTES) - set(self.attributes))

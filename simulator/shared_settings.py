@@ -134,15 +134,18 @@ def first_moment(scenario: CalendarScenario) -> int:
 def make_plan(scenario: LifecycleScenario, seed: int) -> SimulationPlan:
     """Derive the shared plan from a scenario."""
     weeks_ahead = scenario.weeks + scenario.truth.horizon_weeks
-    choices = {name: [str(c) for c in scenario.attributes[name]] for name in ATTRIBUTES}
+    choices = {name: [str(choice) for choice in scenario.attributes[name]] for name in ATTRIBUTES}
     # Message channels follow the acquisition channels in code order.
     choices["channel"] = [*choices["channel"], *SEND_CHANNELS]
     popular = {name: lookup_table(list(scenario.attributes[name].values())) for name in ATTRIBUTES}
-    messages = [c.id for c in scenario.campaigns]
+    messages = [choice.id for choice in scenario.campaigns]
     messages += [f"news-{week:03d}" for week in range(scenario.weeks)]
     types, brands = choices["product_type"], choices["brand"]
     product_ids = [
-        f"P-{t}-{b}-{n + 1}" for t in types for b in brands for n in range(scenario.products_each)
+        f"P-{product_type}-{b}-{number + 1}"
+        for product_type in types
+        for b in brands
+        for number in range(scenario.products_each)
     ]
     hours = lookup_table(np.outer(_DAY_WEIGHTS, _HOUR_WEIGHTS).ravel())
     return SimulationPlan(
@@ -160,19 +163,21 @@ def make_plan(scenario: LifecycleScenario, seed: int) -> SimulationPlan:
 
 
 def _season(scenario: LifecycleScenario, weeks: int) -> Array:
-    week_starts = [scenario.start + dt.timedelta(weeks=w) for w in range(weeks)]
-    day_of_year = np.array([s.timetuple().tm_yday for s in week_starts])
+    week_starts = [scenario.start + dt.timedelta(weeks=week) for week in range(weeks)]
+    day_of_year = np.array([start.timetuple().tm_yday for start in week_starts])
     wave = 1 + scenario.season.swing * np.sin(4 * np.pi * (day_of_year - 60) / 365.25)
-    peak = np.array([scenario.season.peaks.get(s.isocalendar().week, 1.0) for s in week_starts])
+    peak = np.array(
+        [scenario.season.peaks.get(start.isocalendar().week, 1.0) for start in week_starts]
+    )
     return wave * peak
 
 
 def _prices(scenario: LifecycleScenario, seed: int) -> Array:
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 0, 3]))
+    generator = np.random.default_rng(np.random.SeedSequence([seed, 0, 3]))
     types, brands = scenario.attributes["product_type"], scenario.attributes["brand"]
     products_each = len(brands) * scenario.products_each
-    level = np.repeat(np.exp(3.2 + 0.5 * rng.standard_normal(len(types))), products_each)
-    return np.round(level * rng.uniform(0.7, 1.4, len(level)), 2)
+    level = np.repeat(np.exp(3.2 + 0.5 * generator.standard_normal(len(types))), products_each)
+    return np.round(level * generator.uniform(0.7, 1.4, len(level)), 2)
 
 
 def product_table(plan: SimulationPlan) -> pa.Table:
@@ -180,20 +185,20 @@ def product_table(plan: SimulationPlan) -> pa.Table:
 
     One row a product. `restocked_at` is a date, null if the product never ran out.
     """
-    rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 0, 1]))
+    generator = np.random.default_rng(np.random.SeedSequence([plan.seed, 0, 1]))
     types, brands = plan.choices["product_type"], plan.choices["brand"]
     products_each, product_count = plan.scenario.products_each, len(plan.product_ids)
     type_code = np.repeat(np.arange(len(types)), len(brands) * products_each)
     brand_code = np.tile(np.repeat(np.arange(len(brands)), products_each), len(types))
-    restocked = plan.origin // DAY_SECONDS + rng.integers(0, 7 * plan.weeks, product_count)
-    never_restocked = rng.random(product_count) < 0.6
+    restocked = plan.origin // DAY_SECONDS + generator.integers(0, 7 * plan.weeks, product_count)
+    never_restocked = generator.random(product_count) < 0.6
     return pa.table(
         {
             "product_id": plan.product_ids,
-            "product_type": [types[k] for k in type_code],
-            "brand": [brands[b] for b in brand_code],
+            "product_type": [types[type_number] for type_number in type_code],
+            "brand": [brands[brand_number] for brand_number in brand_code],
             "price": plan.prices,
-            "margin": np.round(rng.uniform(0.2, 0.6, product_count), 3),
+            "margin": np.round(generator.uniform(0.2, 0.6, product_count), 3),
             "restocked_at": pa.array(restocked.astype(np.int32), mask=never_restocked).cast(
                 pa.date32()
             ),
@@ -203,12 +208,12 @@ def product_table(plan: SimulationPlan) -> pa.Table:
 
 def spend_table(plan: SimulationPlan, customers: int) -> pa.Table:
     """Acquisition spend: date, channel, amount (money); one row a day and paid channel."""
-    rng = np.random.default_rng(np.random.SeedSequence([plan.seed, 0, 2]))
+    generator = np.random.default_rng(np.random.SeedSequence([plan.seed, 0, 2]))
     days = np.arange(plan.weeks * 7)
     daily = customers / len(days) * plan.season[days // 7]
     channel_tables = []
     for channel, cost_per_customer in (("paid_search", 4.2), ("social", 3.1), ("affiliate", 2.4)):
-        amount = np.round(daily * cost_per_customer * rng.gamma(20, 1 / 20, len(days)), 2)
+        amount = np.round(daily * cost_per_customer * generator.gamma(20, 1 / 20, len(days)), 2)
         date = pa.array((plan.origin // DAY_SECONDS + days).astype(np.int32)).cast(pa.date32())
         channel_tables.append(
             pa.table({"date": date, "channel": [channel] * len(days), "amount": amount})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from models.monitoring.findings import Finding
+from models.monitoring.findings import MonitorFinding
 from models.monitoring.monitor import DayObservation, Reference, summary_line
 from models.plots import monitoring_plots
 
@@ -31,7 +31,7 @@ COLUMNS = ("check", "what", "measure", "value", "usual", "limit", "p", "")
 
 def page(
     title: str,
-    findings: Sequence[Finding],
+    findings: Sequence[MonitorFinding],
     seen: DayObservation,
     reference: Reference,
 ) -> str:
@@ -71,7 +71,9 @@ def _types(seen: DayObservation) -> list[str]:
     return [str(name) for name in totals.sort_values(ascending=False, kind="stable").index[:20]]
 
 
-def _shifted(alarms: Sequence[Finding], seen: DayObservation, reference: Reference) -> list[Figure]:
+def _shifted(
+    alarms: Sequence[MonitorFinding], seen: DayObservation, reference: Reference
+) -> list[Figure]:
     """Shares then and now of what has shifted, else of the first scores."""
     frames = {"input": seen.inputs, "score": seen.scores}
     known = {
@@ -121,13 +123,13 @@ def _svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def _table(findings: Sequence[Finding]) -> str:
+def _table(findings: Sequence[MonitorFinding]) -> str:
     head = "".join(f"<th>{name}</th>" for name in COLUMNS)
     rows = "".join(_row(finding) for finding in findings)
     return f"<table><tr>{head}</tr>{rows}</table>"
 
 
-def _row(finding: Finding) -> str:
+def _row(finding: MonitorFinding) -> str:
     texts = [finding.check, finding.subject, finding.measure]
     numbers = [finding.value, finding.expected, finding.limit, finding.p_value]
     cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)

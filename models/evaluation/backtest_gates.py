@@ -79,23 +79,23 @@ def evaluate_gates(means: Iterable[_Record]) -> list[GateResult]:
         ("log loss below the frequency table", "stage", "log_loss", "frequency_table"),
         ("RMSE not above BTYD", "clv", "rmse", "btyd"),
     ]  # fmt: skip
-    result = []
+    results = []
     for name, model, metric, baseline in loss_gates:
         champion, baseline_mean = (
             mean_of.get((model, method, metric)) for method in ("champion", baseline)
         )
         if champion is not None and baseline_mean is not None:
-            result.append(_gate(name, champion, baseline_mean))
+            results.append(_gate(name, champion, baseline_mean))
     total_bias = mean_of.get(("clv", "champion", "bias_pct"))
     if total_bias is not None:
         value = float(total_bias["value"])
         name, passed = "total within 15 %, or a warning", value <= _MOST_BIAS
-        result.append(
+        results.append(
             GateResult(
                 name, "clv", int(total_bias["origins"]), value, _MOST_BIAS, passed, None, None
             )
         )
-    return result
+    return results
 
 
 def _gate(name: str, champion: _Record, baseline: _Record) -> GateResult:

@@ -1,4 +1,4 @@
-"""A task trained for use: tested before its gate, then refitted on all that has matured."""
+"""Train a task for use: fit and test it before its gate, then refit it on all matured labels."""
 
 from __future__ import annotations
 
@@ -25,11 +25,22 @@ from models.tasks.tuning import TUNED, Tuned, tune
 
 @dataclass(frozen=True)
 class Trained:
-    """A task fitted twice: before its gate, where it was tested, and on all that has matured.
+    """A task fitted twice: before its gate, where it is tested, and on all matured labels.
 
-    `leaks` are the features that alone told the outcome of the training data too well.
-    `tuned` tells of the optional tuning before the gate, and `recipe` what the recipe's own
-    settings would have had at the gate; empty where they were kept.
+    Attributes
+    ----------
+    gated, part
+        Part fitted before the gate, and the served part.
+    result
+        Evaluation of `gated`.
+    learned
+        Summary of the training data of `part`.
+    leaks
+        Features that predict the outcome too well on their own.
+    tuned
+        Result of the optional tuning before the gate.
+    recipe
+        Figures of the default settings at the gate; empty without tuning.
     """
 
     gated: Part
@@ -42,28 +53,36 @@ class Trained:
 
 
 def train_one(archive: Archive, name: Task) -> Trained:
-    """Fit one task before its gate, test it there, and refit it on all that has matured."""
+    """Fit one task before its gate, test it there, and refit it on all matured labels."""
     builder = archive.builder
     config, stages = builder.config, builder.taxonomy.names
     gated_data = training_set(archive, name, builder.gate(name))
     tuned = _tuned(gated_data, config, stages)
     settings = tuned.settings if tuned else {}
-    gated = fit(gated_data, config, stages, threads=1, settings=settings)
-    test = labelled_test_set(archive, name, builder.gate(name))
-    result = evaluate_part(gated, gated_data, test, builder.horizon(name))
-    recipe: tuple[MetricFigure, ...] = ()
+    gated_part = fit(gated_data, config, stages, threads=1, settings=settings)
+    test_rows = labelled_test_set(archive, name, builder.gate(name))
+    evaluation = evaluate_part(gated_part, gated_data, test_rows, builder.horizon(name))
+    untuned_figures: tuple[MetricFigure, ...] = ()
     if settings:
-        plain = fit(gated_data, config, stages, threads=1)
-        outputs = {CHAMPION_METHOD: predict_part(plain, test.rows, test.everyone)}
-        recipe = tuple(metric_figures(test, outputs, builder.horizon(name)))
-    data = training_set(archive, name, builder.last_snapshot)
-    part = fit(data, config, stages, threads=1, settings=settings)
-    leaks = tuple(leak_suspects(data))
-    return Trained(gated, part, result, LearnedFrom.of(data), leaks, tuned, recipe)
+        untuned_part = fit(gated_data, config, stages, threads=1)
+        outputs = {CHAMPION_METHOD: predict_part(untuned_part, test_rows.rows, test_rows.everyone)}
+        untuned_figures = tuple(metric_figures(test_rows, outputs, builder.horizon(name)))
+    training_data = training_set(archive, name, builder.last_snapshot)
+    served_part = fit(training_data, config, stages, threads=1, settings=settings)
+    suspects = tuple(leak_suspects(training_data))
+    return Trained(
+        gated_part,
+        served_part,
+        evaluation,
+        LearnedFrom.of(training_data),
+        suspects,
+        tuned,
+        untuned_figures,
+    )
 
 
 def _tuned(data: TrainingSet, config: Config, stages: list[str]) -> Tuned | None:
-    """Settings tuned on inner validation before the gate, where the config asks for it."""
+    """Settings tuned on inner validation before the gate; None unless the config enables it."""
     if config.tune is None or data.task not in TUNED:
         return None
     return tune(data, config.tune, stages=stages, seed=config.seed, threads=1)

@@ -268,6 +268,7 @@ def _tell(
         ]
         for theme_name in themes
     ]
+    # Additions by theme, signed so that positive values have the direction of the row's score.
     by_theme = np.column_stack([values[:, theme_columns].sum(axis=1) for theme_columns in members])
     direction_sign = np.where(values.sum(axis=1) >= 0, 1.0, -1.0)
     shift = by_theme * direction_sign[:, None]

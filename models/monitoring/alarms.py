@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from models.monitoring.findings import Finding
+from models.monitoring.findings import MonitorFinding
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Alarm:
     Attributes
     ----------
     key
-        Check and subject, as in `Finding.key`.
+        Check and subject, as in `MonitorFinding.key`.
     first_at, last_at
         First and last snapshot at which it was raised.
     told_at
@@ -53,7 +53,11 @@ class Alarm:
 
 
 def update_alarms(
-    earlier_alarms: Sequence[Alarm], findings: Sequence[Finding], at: dt.date, *, remind_days: int
+    earlier_alarms: Sequence[Alarm],
+    findings: Sequence[MonitorFinding],
+    at: dt.date,
+    *,
+    remind_days: int,
 ) -> list[Alarm]:
     """Return earlier alarms updated with the findings of a day.
 
@@ -88,7 +92,7 @@ def mark_notified(alarms: Sequence[Alarm], notified: Sequence[Alarm], at: dt.dat
     return [replace(alarm, told_at=at) if alarm.key in keys else alarm for alarm in alarms]
 
 
-def _alarm_text(finding: Finding) -> str:
+def _alarm_text(finding: MonitorFinding) -> str:
     """A finding as one line of text."""
     value_text = "-" if finding.value is None else f"{finding.value:,.3g}"
     limit_text = "" if finding.limit is None else f", limit {finding.limit:,.3g}"

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.stats import chi2
 
 from features.arrays import Array
-from models.monitoring.findings import Finding
+from models.monitoring.findings import MonitorFinding
 
 _BINS = 10
 _OTHER = "(other)"
@@ -138,7 +138,7 @@ def psi(expected: Array, actual: Array) -> float:
 def chi_squared_p_value(expected: Array, actual: Array) -> float:
     """P-value of Pearson's chi-squared test that two sets of counts have the same distribution."""
     table = np.array([expected, actual], dtype=np.float64)
-    table = table[:, table.sum(axis=0) > 0]
+    table = table[:, table.sum(axis=0) > 0]  # bins with rows in at least one set
     total = table.sum()
     if table.shape[1] < 2 or (table.sum(axis=1) == 0).any():
         return 1.0
@@ -179,7 +179,7 @@ def drift_findings(
     days: int,
     limit: float,
     level: float,
-) -> list[Finding]:
+) -> list[MonitorFinding]:
     """PSI and chi-squared test of each column against the training.
 
     Parameters
@@ -200,7 +200,9 @@ def drift_findings(
     findings = []
     for reference in references:
         if reference.name not in frame:
-            findings.append(Finding(check, reference.name, "psi", None, note="no such column now"))
+            findings.append(
+                MonitorFinding(check, reference.name, "psi", None, note="no such column now")
+            )
             continue
         current_counts = reference.count(frame[reference.name])
         psi_value = psi(np.array(reference.counts), current_counts)
@@ -208,7 +210,7 @@ def drift_findings(
         usual_psi = reference.usual_psi(days)
         psi_limit = max(limit, _USUAL_FACTOR * usual_psi)
         findings.append(
-            Finding(
+            MonitorFinding(
                 check,
                 reference.name,
                 "psi",

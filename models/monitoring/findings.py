@@ -10,7 +10,7 @@ _FAMILY_DAYS = 30  # the limit on false alarms holds for so many days together
 
 
 @dataclass(frozen=True)
-class Finding:
+class MonitorFinding:
     """Result of one check.
 
     Attributes

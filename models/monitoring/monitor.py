@@ -15,7 +15,7 @@ from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS
 from models.evaluation.evaluate import CHAMPION_METHOD
 from models.monitoring.drift import Distribution, column_distributions, drift_findings
-from models.monitoring.findings import Finding, level_per_test
+from models.monitoring.findings import MonitorFinding, level_per_test
 from models.monitoring.performance import (
     BaseRate,
     MaturedFigure,
@@ -191,7 +191,7 @@ class DayObservation:
 
 def monitor_findings(
     observed: DayObservation, reference: Reference, limits: Monitoring
-) -> list[Finding]:
+) -> list[MonitorFinding]:
     """All findings of a day.
 
     The allowed probability of a false alarm is divided into quarters: columns, counts of events and
@@ -251,7 +251,7 @@ def monitor_findings(
     ]
 
 
-def finding_figures(findings: Sequence[Finding]) -> dict[str, float]:
+def finding_figures(findings: Sequence[MonitorFinding]) -> dict[str, float]:
     """Findings as figures for MLflow, with names that it accepts."""
     figure_of = {
         _metric_name(f"{finding.check}.{finding.subject}.{finding.measure}"): finding.value
@@ -268,7 +268,7 @@ def _metric_name(text: str) -> str:
     return "".join(sign if sign.isalnum() or sign in "_-./ " else "_" for sign in text)
 
 
-def summary_line(at: int, findings: Sequence[Finding]) -> str:
+def summary_line(at: int, findings: Sequence[MonitorFinding]) -> str:
     """One line with the number of checks and alarms."""
     alarms = [finding for finding in findings if finding.alarm]
     if not alarms:

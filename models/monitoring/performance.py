@@ -17,11 +17,11 @@ from features.calendar import day_date
 from features.contracts import CUSTOMER, NO_CHANGE
 from features.table.snapshot_builder import TASKS, Builder, Task
 from models.metrics import metrics
-from models.monitoring.findings import Finding
+from models.monitoring.findings import MonitorFinding
 
 _MIN_CUSTOMERS = 100  # fewest customers of a figure that may raise an alarm
 _INTERVAL_COVERAGE = 0.8  # nominal coverage of clv_low to clv_high
-SCORED_COLUMNS = [
+MATURED_COLUMNS = [
     CUSTOMER, "churn_eligible", "p_churn", "clv", "clv_low", "clv_high", "p_move",
     "p_first_purchase", "stage_predicted", "next_stage_probabilities",
 ]  # fmt: skip
@@ -103,7 +103,7 @@ def base_rate(builder: Builder, task: Task, at: int) -> BaseRate | None:
 
 def base_rate_findings(
     latest: Sequence[BaseRate], earlier: Sequence[BaseRate], *, limit: float, chance: float
-) -> list[Finding]:
+) -> list[MonitorFinding]:
     """Compare the latest matured base rates with those of the training snapshots.
 
     Rates of neighbouring days overlap for weeks, so a month contains about one independent test of
@@ -116,7 +116,9 @@ def base_rate_findings(
         subject, measure = rate.label, "change of share"
         if len(training_rates) < 3 or not 0 < training_rates.mean() < 1:
             note = f"{rate.rate:.1%}; fewer than three training snapshots to compare with"
-            findings.append(Finding("base_rate", subject, measure, None, limit=limit, note=note))
+            findings.append(
+                MonitorFinding("base_rate", subject, measure, None, limit=limit, note=note)
+            )
             continue
         training_mean = float(training_rates.mean())
         change = rate.rate / training_mean - 1
@@ -130,7 +132,7 @@ def base_rate_findings(
         alarm = abs(change) >= limit and p_value < level
         note = f"{rate.rate:.1%} at {day_date(rate.at)}, {training_mean:.1%} in the training"
         findings.append(
-            Finding("base_rate", subject, measure, change, 0.0, limit, p_value, alarm, note)
+            MonitorFinding("base_rate", subject, measure, change, 0.0, limit, p_value, alarm, note)
         )
     return findings
 
@@ -147,7 +149,7 @@ def matured_figures(
     run
         run_id, version and snapshot_at, as in the figures.
     scores
-        Scored rows of the run, with those of `SCORED_COLUMNS` that exist.
+        Scored rows of the run, with those of `MATURED_COLUMNS` that exist.
     task, at
         The task, and the day number of the run's snapshot.
     """
@@ -278,7 +280,7 @@ def performance_findings(
     bias_pct: float,
     coverage_gap: float,
     chance: float,
-) -> list[Finding]:
+) -> list[MonitorFinding]:
     """Compare the latest matured figures of each scorer version with limits and the gate.
 
     Figures of neighbouring runs overlap for weeks: `chance` is divided among the figures, not among
@@ -306,7 +308,7 @@ def performance_findings(
         subject, note = f"{task} {metric} of version {version}", f"at {figure.snapshot_at}"
         if metric not in limits or figure.value is None or figure.error is None:
             findings.append(
-                Finding("performance", subject, metric, figure.value, expected, note=note)
+                MonitorFinding("performance", subject, metric, figure.value, expected, note=note)
             )
             continue
         limit = limits[metric]
@@ -320,7 +322,7 @@ def performance_findings(
         if figure.n < _MIN_CUSTOMERS:
             note += f", of {figure.n} customers: too few for an alarm"
         findings.append(
-            Finding(
+            MonitorFinding(
                 "performance", subject, metric, figure.value, expected, limit, p_value, alarm, note
             )
         )

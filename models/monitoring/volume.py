@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from features.arrays import Array
-from models.monitoring.findings import Finding
+from models.monitoring.findings import MonitorFinding
 
 WINDOW_DAYS = (1, 2, 7)  # window lengths: short ones react fast, long ones are less noisy
 WEEK_DAYS = 7
@@ -147,7 +147,7 @@ def _spread(deviations: Array, centre: float) -> float:
 
 def volume_findings(
     counts: pd.DataFrame, through: int, *, limit: float, level: float
-) -> list[Finding]:
+) -> list[MonitorFinding]:
     """Volume of each event type over the last 1, 2 and 7 days.
 
     Parameters
@@ -171,7 +171,7 @@ def volume_findings(
 
 def buyers_rate_findings(
     counts: pd.DataFrame, customers: Array, through: int, *, limit: float, level: float
-) -> list[Finding]:
+) -> list[MonitorFinding]:
     """Share of all customers who buy on a day, over the last 1, 2 and 7 days.
 
     Parameters
@@ -196,7 +196,7 @@ def _window_changes(
     *,
     limit: float,
     level: float,
-) -> list[Finding]:
+) -> list[MonitorFinding]:
     """Change of a count in each window."""
     findings = []
     for days in WINDOW_DAYS:
@@ -207,12 +207,12 @@ def _window_changes(
             comparison = _compare_with_usual(window_totals(age_counts, days), days, mean_exposure)
         if comparison is None:
             note = "too few events or too short a history for an expected count"
-            findings.append(Finding(check, subject, measure, None, limit=limit, note=note))
+            findings.append(MonitorFinding(check, subject, measure, None, limit=limit, note=note))
             continue
         alarm = abs(comparison.change) >= limit and comparison.p_value < level
         note = f"{comparison.observed:,.0f}; {comparison.expected:,.0f} are usual"
         findings.append(
-            Finding(
+            MonitorFinding(
                 check,
                 subject,
                 measure,
@@ -236,7 +236,7 @@ def _trailing_mean(values: Array, days: int) -> Array:
 
 def freshness_findings(
     counts: pd.DataFrame, through: int, *, age_days: int | None, max_age_days: int | None
-) -> list[Finding]:
+) -> list[MonitorFinding]:
     """Days since the last event, overall and of each type.
 
     A type is stale if it is silent for more than twice its longest gap so far. The age of all data
@@ -257,7 +257,9 @@ def freshness_findings(
     if age_days is not None:
         is_stale = max_age_days is not None and age_days > max_age_days
         findings.append(
-            Finding("freshness", "all events", "days", age_days, limit=max_age_days, alarm=is_stale)
+            MonitorFinding(
+                "freshness", "all events", "days", age_days, limit=max_age_days, alarm=is_stale
+            )
         )
     for name, rows in counts.groupby("event_type", observed=True, sort=True):
         active_days = np.unique(rows["day"].to_numpy())
@@ -265,11 +267,11 @@ def freshness_findings(
         longest_gap = int(np.diff(active_days).max()) if len(active_days) > 1 else 0
         if len(active_days) < _MIN_ACTIVE_DAYS:
             note = "too few days with such events for a usual gap"
-            findings.append(Finding("freshness", str(name), "days", silent_days, note=note))
+            findings.append(MonitorFinding("freshness", str(name), "days", silent_days, note=note))
             continue
         limit = 2 * longest_gap + 1
         findings.append(
-            Finding(
+            MonitorFinding(
                 "freshness",
                 str(name),
                 "days",

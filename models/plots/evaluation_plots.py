@@ -63,16 +63,19 @@ def plot_reliability(
     title: str = "Reliability",
 ) -> Figure:
     """Draw `reliability_data`; points on the diagonal are perfectly calibrated."""
-    data = reliability_data(target, probability, bins=bins)
+    plot_data = reliability_data(target, probability, bins=bins)
     figure, axes = blank_figure(5.2, 5.0, title)
-    axis_end = float(max(data["high"].max(), data["predicted"].max())) * 1.05
+    axis_end = float(max(plot_data["high"].max(), plot_data["predicted"].max())) * 1.05
     axes.plot(
         [0, axis_end], [0, axis_end], color=TEXT_COLOUR, lw=1, ls="--", label="perfectly calibrated"
     )
-    below, above = data["observed"] - data["low"], data["high"] - data["observed"]
+    below, above = (
+        plot_data["observed"] - plot_data["low"],
+        plot_data["high"] - plot_data["observed"],
+    )
     axes.errorbar(
-        data["predicted"],
-        data["observed"],
+        plot_data["predicted"],
+        plot_data["observed"],
         yerr=np.maximum([below, above], 0.0),
         fmt="o-",
         color=COLOURS[0],
@@ -90,7 +93,7 @@ def plot_reliability(
     )
     show_percent(axes)
     axes.set_aspect("equal")
-    caption = f"{int(data['n'].sum()):,} customers in {len(data)} bins of equal count"
+    caption = f"{int(plot_data['n'].sum()):,} customers in {len(plot_data)} bins of equal count"
     axes.annotate(
         caption, (0.98, 0.03), xycoords="axes fraction", ha="right", color=TEXT_COLOUR, fontsize=8
     )
@@ -124,33 +127,38 @@ def gains_data(target: Any, scores: Any, *, points: int = 100) -> pd.DataFrame:
     row_counts = np.unique(
         np.linspace(0, len(target), min(points, len(target)) + 1).round().astype(int)
     )
-    frames = []
+    method_tables = []
     for method, score in methods.items():
         order = np.argsort(-np.asarray(score, dtype=np.float64), kind="stable")
         captured = np.concatenate([[0.0], np.cumsum(target[order])])[row_counts] / max(
             target.sum(), 1e-300
         )
         contacted = row_counts / len(target)
-        lift = np.divide(
+        lift_values = np.divide(
             captured, contacted, out=np.full(len(row_counts), np.nan), where=contacted > 0
         )
-        columns = {"method": method, "contacted": contacted, "captured": captured, "lift": lift}
-        frames.append(pd.DataFrame(columns))
-    return pd.concat(frames, ignore_index=True)
+        columns = {
+            "method": method,
+            "contacted": contacted,
+            "captured": captured,
+            "lift": lift_values,
+        }
+        method_tables.append(pd.DataFrame(columns))
+    return pd.concat(method_tables, ignore_index=True)
 
 
 def plot_gains(
     target: Any, scores: Any, *, title: str = "Gains", outcome: str = "outcomes"
 ) -> Figure:
     """Draw `gains_data`; a steeper start is a better ranking."""
-    data = gains_data(target, scores)
+    plot_data = gains_data(target, scores)
     figure, axes = blank_figure(6.0, 4.8, title)
     axes.plot([0, 1], [0, 1], color=TEXT_COLOUR, lw=1, ls="--", label="at random")
     styles = ("-", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))
-    for number, (method, rows) in enumerate(data.groupby("method", sort=False)):
+    for number, (method, method_rows) in enumerate(plot_data.groupby("method", sort=False)):
         axes.plot(
-            rows["contacted"],
-            rows["captured"],
+            method_rows["contacted"],
+            method_rows["captured"],
             color=COLOURS[number % len(COLOURS)],
             ls=styles[number % len(styles)],
             lw=2.2 if number == 0 else 1.4,
@@ -181,31 +189,38 @@ def clv_deciles_data(spend: Any, clv: Any, low: Any, high: Any) -> pd.DataFrame:
         (means a customer), coverage (share of customers within their own interval) and n.
     """
     columns = {"actual": spend, "predicted": clv, "low": low, "high": high}
-    rows = pd.DataFrame(
+    customer_rows = pd.DataFrame(
         {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
     )
-    order = np.argsort(-rows["predicted"].to_numpy(), kind="stable")
-    rank = np.empty(len(rows), dtype=np.int64)
-    rank[order] = np.arange(len(rows))
-    rows["decile"] = 1 + rank * 10 // max(len(rows), 1)
-    rows["coverage"] = rows["actual"].between(rows["low"], rows["high"]).astype(np.float64)
-    grouped = rows.groupby("decile")
-    means = grouped[["predicted", "actual", "low", "high", "coverage"]].mean()
-    return means.assign(n=grouped.size()).reset_index()
+    order = np.argsort(-customer_rows["predicted"].to_numpy(), kind="stable")
+    rank = np.empty(len(customer_rows), dtype=np.int64)
+    rank[order] = np.arange(len(customer_rows))
+    customer_rows["decile"] = 1 + rank * 10 // max(len(customer_rows), 1)
+    customer_rows["coverage"] = (
+        customer_rows["actual"]
+        .between(customer_rows["low"], customer_rows["high"])
+        .astype(np.float64)
+    )
+    grouped = customer_rows.groupby("decile")
+    decile_means = grouped[["predicted", "actual", "low", "high", "coverage"]].mean()
+    return decile_means.assign(n=grouped.size()).reset_index()
 
 
 def plot_clv_deciles(
     spend: Any, clv: Any, low: Any, high: Any, *, title: str = "CLV by decile", currency: str = ""
 ) -> Figure:
     """Draw `clv_deciles_data`: bars are actual spend, points the prediction with its interval."""
-    data = clv_deciles_data(spend, clv, low, high)
+    plot_data = clv_deciles_data(spend, clv, low, high)
     figure, axes = blank_figure(7.0, 4.6, title)
-    decile = data["decile"].to_numpy()
-    axes.bar(decile, data["actual"], width=0.72, color=COLOURS[4], label="actual spend")
-    below, above = data["predicted"] - data["low"], data["high"] - data["predicted"]
+    decile = plot_data["decile"].to_numpy()
+    axes.bar(decile, plot_data["actual"], width=0.72, color=COLOURS[4], label="actual spend")
+    below, above = (
+        plot_data["predicted"] - plot_data["low"],
+        plot_data["high"] - plot_data["predicted"],
+    )
     axes.errorbar(
         decile,
-        data["predicted"],
+        plot_data["predicted"],
         yerr=np.maximum([below, above], 0.0),
         fmt="D",
         color=COLOURS[5],
@@ -257,9 +272,9 @@ def plot_confusion(
     title: str = "Stage: truth and prediction",
 ) -> Figure:
     """Draw `confusion_data`; the shares of each row (a true stage) sum to 100 %."""
-    data = confusion_data(target, predicted, names)
+    plot_data = confusion_data(target, predicted, names)
     figure, axes = blank_figure(6.0, 5.0, title)
-    _heat(axes, data, "truth", "predicted")
+    _heat(axes, plot_data, "truth", "predicted")
     axes.set(xlabel="predicted stage", ylabel="true stage")
     return figure
 
@@ -287,9 +302,9 @@ def plot_transition_matrix(
     before: Any, after: Any, names: Sequence[str], *, title: str = "Stage transitions"
 ) -> Figure:
     """Draw `transition_matrix_data`; the diagonal shows customers without a move."""
-    data = transition_matrix_data(before, after, names)
+    plot_data = transition_matrix_data(before, after, names)
     figure, axes = blank_figure(6.0, 5.0, title)
-    _heat(axes, data, "from", "to")
+    _heat(axes, plot_data, "from", "to")
     axes.set(xlabel="stage moved to", ylabel="stage at the start")
     return figure
 
@@ -297,8 +312,8 @@ def plot_transition_matrix(
 def _pairs(
     counts: Array, rows: Sequence[str], columns: Sequence[str], labels: tuple[str, str]
 ) -> pd.DataFrame:
-    total = counts.sum(axis=1, keepdims=True)
-    share = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
+    row_totals = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, row_totals, out=np.full(counts.shape, np.nan), where=row_totals > 0)
     return pd.DataFrame(
         {
             labels[0]: np.repeat(np.asarray(rows, dtype=object), len(columns)),
@@ -310,8 +325,8 @@ def _pairs(
 
 
 def _heat(axes: Axes, data: pd.DataFrame, row: str, column: str) -> None:
-    rows, columns = list(data[row].unique()), list(data[column].unique())
-    shape = (len(rows), len(columns))
+    row_names, column_names = list(data[row].unique()), list(data[column].unique())
+    shape = (len(row_names), len(column_names))
     share, customer_counts = (
         data["share"].to_numpy().reshape(shape),
         data["n"].to_numpy().reshape(shape),
@@ -321,8 +336,8 @@ def _heat(axes: Axes, data: pd.DataFrame, row: str, column: str) -> None:
         text = "–" if np.isnan(value) else f"{value:.0%}\n{customer_counts[i, j]:,.0f}"
         colour = "white" if value > 0.55 else TEXT_COLOUR
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
-    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(column_names)), column_names, rotation=30, ha="right")
+    axes.set_yticks(range(len(row_names)), row_names)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -336,7 +351,7 @@ def stage_flow_data(before: Any, after: Any, names: Sequence[str]) -> pd.DataFra
     """Stage flow between two dates, as from `models.plots.stage_flow.flow_data`."""
     codes = {"before": before, "after": after}
     stage_names = np.asarray(names, dtype=object)
-    paths = [
+    stage_tables = [
         pd.DataFrame(
             {
                 "customer_id": np.arange(len(stage_codes)),
@@ -346,7 +361,7 @@ def stage_flow_data(before: Any, after: Any, names: Sequence[str]) -> pd.DataFra
         )
         for label, stage_codes in codes.items()
     ]
-    return flow_data(pd.concat(paths, ignore_index=True))
+    return flow_data(pd.concat(stage_tables, ignore_index=True))
 
 
 def plot_stage_flow(

@@ -65,18 +65,24 @@ def over_origins_data(
 
 def plot_over_origins(records: Iterable[_Record], model: str, metrics: Sequence[str]) -> Figure:
     """Draw `over_origins_data`, one panel a metric; the band is the champion's 95 % interval."""
-    data = over_origins_data(records, model, metrics)
-    shown = [name for name in metrics if name in set(data["metric"])]
+    plot_data = over_origins_data(records, model, metrics)
+    shown = [name for name in metrics if name in set(plot_data["metric"])]
     figure, panels = _panels(len(shown), f"{_MODEL_NAMES.get(model, model)}: every origin")
-    methods = list(dict.fromkeys(data["method"]))
+    methods = list(dict.fromkeys(plot_data["method"]))
     for axes, metric in zip(panels, shown, strict=True):
-        metric_rows = data[data["metric"] == metric]
+        metric_rows = plot_data[plot_data["metric"] == metric]
         if metric in _GOOD_BANDS:
             axes.axhspan(*_GOOD_BANDS[metric], color="#EFEFEF", zorder=0)
         for number, method in enumerate(methods):
-            rows = metric_rows[metric_rows["method"] == method]
-            if len(rows):
-                _line(axes, rows, method, COLOURS[number % len(COLOURS)], main=method == "champion")
+            method_rows = metric_rows[metric_rows["method"] == method]
+            if len(method_rows):
+                _line(
+                    axes,
+                    method_rows,
+                    method,
+                    COLOURS[number % len(COLOURS)],
+                    main=method == "champion",
+                )
         axes.set_title(
             _METRIC_TITLES.get(metric, metric), loc="left", color=TEXT_COLOUR, fontsize=10
         )
@@ -130,13 +136,15 @@ def base_rate_table(records: Sequence[_Record], models: Sequence[str]) -> pd.Dat
 
 def plot_base_rates(records: Sequence[_Record], models: Sequence[str]) -> Figure:
     """Draw `base_rate_table`; predicted totals are biased where known and actual rate differ."""
-    data = {model: base_rate_data(records, model) for model in models}
-    shown = [model for model in models if len(data[model])]
+    plot_data = {model: base_rate_data(records, model) for model in models}
+    shown = [model for model in models if len(plot_data[model])]
     titles = {"churn": "churn: share that leaves", "clv": "CLV: spend a customer"}
     figure, panels = _panels(len(shown), "Base rates")
     for axes, model in zip(panels, shown, strict=True):
-        for colour, (method, rows) in zip(COLOURS, data[model].groupby("method"), strict=False):
-            _line(axes, rows, str(method), colour, main=method != "predicted")
+        for colour, (method, method_rows) in zip(
+            COLOURS, plot_data[model].groupby("method"), strict=False
+        ):
+            _line(axes, method_rows, str(method), colour, main=method != "predicted")
         axes.set_title(
             titles.get(model, f"{model}: share that moves"),
             loc="left",
@@ -150,13 +158,15 @@ def plot_base_rates(records: Sequence[_Record], models: Sequence[str]) -> Figure
 
 def _panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
     """Return a figure with `count` panels, at most three in a row."""
-    columns = min(max(count, 1), 3)
-    rows = -(-max(count, 1) // columns)
-    figure = Figure(figsize=(4.2 * columns + 0.4, 3.1 * rows + 0.9), dpi=120, layout="constrained")
+    column_count = min(max(count, 1), 3)
+    row_count = -(-max(count, 1) // column_count)
+    figure = Figure(
+        figsize=(4.2 * column_count + 0.4, 3.1 * row_count + 0.9), dpi=120, layout="constrained"
+    )
     figure.suptitle(title, x=0.01, ha="left", color=TEXT_COLOUR, fontsize=12, fontweight="bold")
-    panel_axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for unused in panel_axes[count:]:
-        unused.set_visible(False)
+    panel_axes = figure.subplots(row_count, column_count, squeeze=False).ravel()
+    for unused_axes in panel_axes[count:]:
+        unused_axes.set_visible(False)
     for axes in panel_axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, color="#E5E5E5", lw=0.8)

@@ -35,24 +35,26 @@ def flow_data(paths: pd.DataFrame) -> pd.DataFrame:
     """
     stage_by_date = paths.pivot(index="customer_id", columns="snapshot_at", values="stage")
     dates = list(paths["snapshot_at"].unique())
-    frames = []
-    for first, second in pairwise(dates):
-        stage_pairs = stage_by_date.loc[stage_by_date[second].notna(), [first, second]]
+    date_pairs = []
+    for earlier_date, later_date in pairwise(dates):
+        stage_pairs = stage_by_date.loc[
+            stage_by_date[later_date].notna(), [earlier_date, later_date]
+        ]
         stage_pairs = pd.DataFrame(
             {
-                "from_stage": stage_pairs[first]
+                "from_stage": stage_pairs[earlier_date]
                 .astype(object)
-                .where(stage_pairs[first].notna(), _NEW),
-                "to_stage": stage_pairs[second].astype(object),
+                .where(stage_pairs[earlier_date].notna(), _NEW),
+                "to_stage": stage_pairs[later_date].astype(object),
             }
         )
         counts = stage_pairs.groupby(["from_stage", "to_stage"]).size().rename("n").reset_index()
-        counts.insert(0, "from_at", first)
-        counts.insert(2, "to_at", second)
-        frames.append(counts)
-    if not frames:
+        counts.insert(0, "from_at", earlier_date)
+        counts.insert(2, "to_at", later_date)
+        date_pairs.append(counts)
+    if not date_pairs:
         raise ValueError("a stage flow needs at least two dates")
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(date_pairs, ignore_index=True)
 
 
 def flow_figure(data: pd.DataFrame, names: Sequence[str], *, title: str = "Stage flow") -> Figure:
@@ -132,16 +134,16 @@ def _ribbons(
     colours: Mapping[str, str],
 ) -> None:
     column, width, gap = place
-    first, second = rows["from_at"].iloc[0], rows["to_at"].iloc[0]
-    left_edges, right_edges = _bases(sizes[first], gap), _bases(sizes[second], gap)
+    earlier_date, later_date = rows["from_at"].iloc[0], rows["to_at"].iloc[0]
+    left_edges, right_edges = _bases(sizes[earlier_date], gap), _bases(sizes[later_date], gap)
     flows = {
         (source_stage, target_stage): float(customers)
         for source_stage, target_stage, customers in rows[
             ["from_stage", "to_stage", "n"]
         ].to_numpy()
     }
-    for source in sizes[first]:
-        for target in sizes[second]:
+    for source in sizes[earlier_date]:
+        for target in sizes[later_date]:
             customers = flows.get((source, target), 0.0)
             if customers:
                 x_left, x_right = column + width, column + 1 - width

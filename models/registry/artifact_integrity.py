@@ -31,11 +31,11 @@ def seal_artifacts(folder: Path) -> tuple[str, list[Path]]:
     The manifest's hash, and the files written.
     """
     digest = write_manifest(folder, apart_from=_not_logged(folder))
-    files = [folder / MANIFEST]
-    if key := os.environ.get(SIGNING_KEY):
-        files.append(folder / SIGNATURE)
-        files[-1].write_text(_signature(key, folder), encoding="ascii")
-    return digest, files
+    written_files = [folder / MANIFEST]
+    if signing_key := os.environ.get(SIGNING_KEY):
+        written_files.append(folder / SIGNATURE)
+        written_files[-1].write_text(_signature(signing_key, folder), encoding="ascii")
+    return digest, written_files
 
 
 def check_seal(folder: Path, digest: str | None = None) -> None:
@@ -55,15 +55,15 @@ def check_seal(folder: Path, digest: str | None = None) -> None:
     DamagedArtifact
         Names the first damaged file.
     """
-    actual = manifest_hash(folder)
-    if digest is not None and not hmac.compare_digest(actual, digest):
+    actual_digest = manifest_hash(folder)
+    if digest is not None and not hmac.compare_digest(actual_digest, digest):
         raise DamagedArtifact(f"{MANIFEST}: not the one that the registry knows")
-    key, signature = os.environ.get(SIGNING_KEY), folder / SIGNATURE
-    if key:
+    signing_key, signature = os.environ.get(SIGNING_KEY), folder / SIGNATURE
+    if signing_key:
         if not signature.is_file() or signature.is_symlink():
             raise DamagedArtifact(f"not signed, and {SIGNING_KEY} is set")
-        wanted = _signature(key, folder).encode()
-        if not hmac.compare_digest(signature.read_bytes(), wanted):
+        expected_signature = _signature(signing_key, folder).encode()
+        if not hmac.compare_digest(signature.read_bytes(), expected_signature):
             raise DamagedArtifact(f"signed with another key than {SIGNING_KEY}")
     _check_note(folder)
     check_manifest(folder, apart_from=_not_logged(folder))

@@ -32,11 +32,11 @@ def champion_terms(versions: Sequence[Version]) -> list[tuple[dt.datetime, int]]
     A move that was recorded but interrupted before the alias moved is left out.
     """
     terms = sorted(
-        (dt.datetime.fromisoformat(moment), row.version)
-        for row in versions
-        for moment in champion_moments(row.tags)
+        (dt.datetime.fromisoformat(moment), version.version)
+        for version in versions
+        for moment in champion_moments(version.tags)
     )
-    current = next((row.version for row in versions if _ALIAS in row.aliases), None)
+    current = next((version.version for version in versions if _ALIAS in version.aliases), None)
     while terms and current is not None and terms[-1][1] != current:
         terms.pop()
     return terms
@@ -44,5 +44,5 @@ def champion_terms(versions: Sequence[Version]) -> list[tuple[dt.datetime, int]]
 
 def champion_at(versions: Sequence[Version], moment: dt.datetime) -> int | None:
     """Version that was champion at a moment; None if there was none yet."""
-    earlier = [version for since, version in champion_terms(versions) if since < moment]
+    earlier = [version for started_at, version in champion_terms(versions) if started_at < moment]
     return earlier[-1] if earlier else None

@@ -80,7 +80,7 @@ def _rows(result: Evaluation, model: str) -> list[str]:
         for figure in figures
         if figure.method == CHAMPION_METHOD
     }
-    rows = []
+    table_lines = []
     for metric, value in champion_values.items():
         baselines = [
             (float(figure.value or 0.0), figure.method)
@@ -88,19 +88,19 @@ def _rows(result: Evaluation, model: str) -> list[str]:
             if figure.metric == metric and figure.method != CHAMPION_METHOD
         ]
         best_baseline = _best(metric, baselines)
-        rows.append(f"| {metric} | {value:.4f} | {best_baseline} |")
-    return rows
+        table_lines.append(f"| {metric} | {value:.4f} | {best_baseline} |")
+    return table_lines
 
 
 def uplift_card(archive: Archive, results: pd.DataFrame) -> str:
     """Card of the uplift part (`models.tasks.uplift.told`)."""
     config = archive.builder.config
-    rows = [
-        f"| {as_text(row.model)} | {as_text(row.campaigns)} | {row.people:,} | "
-        f"{row.mean_effect:+.4f} | "
-        f"{row.qini:.5f} ({row.qini_low:.5f} to {row.qini_high:.5f}) | "
-        f"{_ranking(bool(row.ranks), bool(row.known))} |"
-        for row in results.itertuples()
+    table_lines = [
+        f"| {as_text(history.model)} | {as_text(history.campaigns)} | {history.people:,} | "
+        f"{history.mean_effect:+.4f} | "
+        f"{history.qini:.5f} ({history.qini_low:.5f} to {history.qini_high:.5f}) | "
+        f"{_ranking(bool(history.ranks), bool(history.known))} |"
+        for history in results.itertuples()
     ]
     return "\n".join(
         [
@@ -114,7 +114,7 @@ def uplift_card(archive: Archive, results: pd.DataFrame) -> str:
             "| history | campaigns | people | mean effect | Qini, cross-validated (95 %) | "
             "ranks people |",
             "|---|---|---|---|---|---|",
-            *rows,
+            *table_lines,
             "",
             "Limits: valid only for customers in the stages of the experiments, and for similar "
             "messages.",
@@ -173,7 +173,7 @@ def scorer_card(
         First and last training snapshot of any part.
     """
     config = archive.builder.config
-    versions = ", ".join(f"{name} {number}" for name, number in head["part_versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in head["part_versions"].items())
     return "\n".join(
         [
             "# stagecast scorer",

@@ -58,21 +58,23 @@ class Run:
 
     def params(self, params: Mapping[str, Any]) -> None:
         """Log parameters; texts longer than MLflow's limit are cut."""
-        rows = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()]
-        for first in range(0, len(rows), _BATCH):
-            self.tracking.client.log_batch(self.run_id, params=rows[first : first + _BATCH])
+        parameters = [Param(key, str(value)[:_PARAM_LENGTH]) for key, value in params.items()]
+        for first in range(0, len(parameters), _BATCH):
+            self.tracking.client.log_batch(self.run_id, params=parameters[first : first + _BATCH])
 
     def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log finite figures; databases reject others."""
         finite = {key: float(value) for key, value in metrics.items() if _is_finite(value)}
-        rows = [Metric(key, value, self.started, step) for key, value in finite.items()]
-        for first in range(0, len(rows), _BATCH):
-            self.tracking.client.log_batch(self.run_id, metrics=rows[first : first + _BATCH])
+        finite_metrics = [Metric(key, value, self.started, step) for key, value in finite.items()]
+        for first in range(0, len(finite_metrics), _BATCH):
+            self.tracking.client.log_batch(
+                self.run_id, metrics=finite_metrics[first : first + _BATCH]
+            )
 
     def tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags of the run."""
-        rows = [RunTag(key, str(value)) for key, value in tags.items()]
-        self.tracking.client.log_batch(self.run_id, tags=rows)
+        run_tags = [RunTag(key, str(value)) for key, value in tags.items()]
+        self.tracking.client.log_batch(self.run_id, tags=run_tags)
 
     def figure(self, figure: Figure, name: str) -> None:
         """Store `figure` as ``figures/NAME.png``."""

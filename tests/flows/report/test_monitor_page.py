@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from flows.report.monitor_page import page
-from models.monitoring.findings import Finding
+from models.monitoring.findings import MonitorFinding
 from models.monitoring.monitor import DayObservation, Reference
 
 EVIL = ("<img src=x onerror=alert(1)>", "</svg><script>alert(1)</script>", "&quot;><b>",
@@ -28,8 +28,8 @@ def observed(event_type: str) -> DayObservation:
 @pytest.mark.parametrize("text", EVIL)
 def test_no_text_of_the_data_breaks_out_of_the_monitors_page(text: str) -> None:
     findings = [
-        Finding("volume", text, "change over 7 days", 0.1, 1.0, 0.5, 0.001, True, text),
-        Finding("freshness", text, text, None, None, 2.0, None, False, text),
+        MonitorFinding("volume", text, "change over 7 days", 0.1, 1.0, 0.5, 0.001, True, text),
+        MonitorFinding("freshness", text, text, None, None, 2.0, None, False, text),
     ]
     written = page(text, findings, observed(text), Reference(19_000, (), (), (), {}))
     written = re.sub("<!--.*?-->", "", written, flags=re.DOTALL)

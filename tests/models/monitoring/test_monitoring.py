@@ -24,7 +24,7 @@ from models.monitoring.drift import (
     drift_findings,
     psi,
 )
-from models.monitoring.findings import Finding
+from models.monitoring.findings import MonitorFinding
 from models.monitoring.performance import (
     BaseRate,
     MaturedFigure,
@@ -255,7 +255,7 @@ def test_performance_is_told_of_each_version_at_its_latest_run() -> None:
 
 
 DAY = dt.date(2024, 3, 1)
-BAD = Finding("volume", "view", "change of 1 day", -0.5, alarm=True)
+BAD = MonitorFinding("volume", "view", "change of 1 day", -0.5, alarm=True)
 
 
 def later(days: int) -> dt.date:
