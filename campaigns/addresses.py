@@ -1,4 +1,4 @@
-"""Addresses that several customers share: what one of them refused holds for the address."""
+"""Addresses that several customers share: a refusal of one customer applies to the address."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from campaigns.rules import BoolArray
 from features.config.customers import ADS
 from features.sources.channels import consent_channel
 
-# Contact keys that reach one person; names and places are shared by many.
+# Contact keys of one person; many persons share names and places.
 ADDRESS_KINDS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")
-# Channel -> the keys by which its tools know a person; any other channel: all keys.
+# Channel -> contact keys that its tools use; other channels: all keys.
 _REACHED_BY = {
     "email": ("email", "external_id"),
     "sms": ("phone", "external_id"),
     "call": ("phone", "external_id"),
     "push": ("device_token", "external_id"),
 }
-# Contact key -> channels whose refusal also keeps it out of the exports of other channels.
+# Contact key -> channels; refusing one withholds the key from exports of other channels too.
 REFUSED_THROUGH = {
     "email": ("email",),
     "phone": ("sms", "call"),
@@ -33,7 +33,7 @@ REFUSED_THROUGH = {
 
 
 def address_kinds(channels: Collection[str]) -> tuple[str, ...]:
-    """Contact keys by which a person is known in some channels."""
+    """Contact keys that the tools of some channels use."""
     reaching_kinds = {
         kind
         for channel in channels
@@ -44,23 +44,23 @@ def address_kinds(channels: Collection[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Addresses that stand under two or more customer ids.
+    """Addresses with two or more customer ids.
 
     Attributes
     ----------
     rows
-        customer_id, kind (contact key), address (code); one row a customer and shared address.
+        Columns customer_id, kind (contact key), address (code); one row per customer and address.
     """
 
     rows: pd.DataFrame
 
     @classmethod
     def of(cls, contacts: pd.DataFrame) -> Addresses:
-        """Shared addresses of contact keys by customer id (index).
+        """Find shared addresses in contact keys by customer id (index).
 
-        An e-mail address is compared without case, a phone number in international form; where a
-        number has no country code, all numbers that end like it count as the same. A customer id
-        that is an e-mail address counts as one.
+        E-mail addresses are compared without case, phone numbers in international form. A number
+        without a country code equals every number that ends with its digits. A customer id that
+        is an e-mail address counts as an address.
         """
         customer_ids = contacts.index.to_numpy(dtype=object)
         parts = [_ids_as_emails(customer_ids)]
@@ -77,7 +77,7 @@ class Addresses:
         return cls(rows.assign(address=address_codes.astype(np.int64)).reset_index(drop=True))
 
     def shared_with(self, customers: Collection[Any], kinds: Collection[str]) -> pd.Index:
-        """Who shares an address of some kinds with one of some customers, themselves aside."""
+        """Other customers with an address of the given customers, for some kinds of address."""
         if not len(self.rows) or not len(customers):
             return pd.Index([], dtype=object)
         rows = self.rows[self.rows["kind"].isin(kinds)]
@@ -86,14 +86,14 @@ class Addresses:
             rows[is_given].groupby("address")["customer_id"].agg(["first", "nunique"])
         )
         sharing = rows.join(given_by_address, on="address", how="inner")
-        # Alone on the list, a customer is no other of theirs.
+        # A given customer counts only if another given customer has the same address.
         is_other = (sharing["nunique"] > 1) | (sharing["first"] != sharing["customer_id"])
         return pd.Index(sharing.loc[is_other, "customer_id"].unique())
 
     def is_shared_with(
         self, chosen: BoolArray, customers: pd.Index, kinds: Collection[str]
     ) -> BoolArray:
-        """Which customers share an address with another one that is chosen."""
+        """True for customers who share an address with another chosen customer."""
         return np.asarray(customers.isin(self.shared_with(customers[chosen], kinds)))
 
     def codes_by_customer(
@@ -128,7 +128,7 @@ def _ids_as_emails(customer_ids: Any) -> pd.DataFrame:
 
 
 def _addresses(ids: Any, kind: str, texts: Any, countries: Any) -> pd.DataFrame:
-    """Addresses of one kind as comparable text, empty ones left out."""
+    """Addresses of one kind in comparable form, without empty ones."""
     frame = pd.DataFrame({"customer_id": ids, "text": texts, "country": countries})
     if kind == "phone":
         return _phones(frame)
@@ -141,7 +141,7 @@ def _addresses(ids: Any, kind: str, texts: Any, countries: Any) -> pd.DataFrame:
 
 
 def _phones(frame: pd.DataFrame) -> pd.DataFrame:
-    """Phone numbers; only those whose last digits stand twice are looked at closely."""
+    """Comparable phone numbers; only numbers with repeated last digits are parsed."""
     last_digits = frame["text"].map(phone_tail)
     candidates = frame[(last_digits != "") & last_digits.duplicated(keep=False)]
     last_digits = last_digits[candidates.index]
@@ -175,6 +175,6 @@ def _phones(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def first_occurrences(texts: Sequence[str]) -> BoolArray:
-    """Which texts stand for the first time; empty ones always do."""
+    """True for the first occurrence of each text, and for every empty text."""
     column = pd.Series(list(texts), dtype=object)
     return np.asarray(((column == "") | ~column.duplicated()).to_numpy(dtype=bool))

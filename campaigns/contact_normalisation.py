@@ -1,4 +1,4 @@
-"""Contact keys in the forms that receiving tools document: normalised, and hashed where asked."""
+"""Normalise and hash contact keys in the documented forms of receiving tools."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from features.sources.keys import INVISIBLE
 
 _EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
-# Digits at the end that a number keeps however it is written.
+# Last digits, which all notations of a number share.
 _TAIL_DIGITS = 7
 
 
 def email(text: str) -> str:
-    """Trimmed and lower case, the domain as mail servers know it; empty where it is no address.
+    """Trimmed lower-case address with an ASCII domain; empty if it is no address.
 
-    `email-validator` is not used: it refuses the reserved domains of made-up data, and keeps case.
+    `email-validator` does not fit: it refuses the reserved domains of test data, and keeps case.
     """
     address = _bare(text).removeprefix("mailto:")
     if not _EMAIL.match(address):
@@ -32,7 +32,7 @@ def email(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """Lower case, without blanks at its ends, invisible signs, and two ways to write one letter."""
+    """Lower case in Unicode form NFKC, without outer blanks and invisible characters."""
     visible = "".join(
         sign for sign in text.strip(INVISIBLE) if sign == " " or sign not in INVISIBLE
     )
@@ -40,16 +40,16 @@ def _bare(text: str) -> str:
 
 
 def phone(text: str, country: str = "") -> str:
-    """International form ``+COUNTRYNUMBER``; empty where the country is unknown or it is no number.
+    """International form ``+COUNTRYNUMBER``; empty if the country or the number is unknown.
 
     Parameters
     ----------
     text
-        The number as a source writes it.
+        Number as written in a source.
     country
-        Two-letter code for numbers without a country code; empty: those are unknown.
+        Two-letter code for numbers without a country code; empty: they stay unknown.
     """
-    import phonenumbers  # takes a moment to load, and few commands need it
+    import phonenumbers  # slow to import, and few commands need it
 
     cleaned = _bare(text)
     if not country and cleaned.lstrip("( ").startswith("00"):
@@ -65,12 +65,12 @@ def phone(text: str, country: str = "") -> str:
 
 
 def phone_tail(text: str) -> str:
-    """The last digits of a phone number, by which numbers are first compared."""
+    """Last digits of a phone number, for a first comparison."""
     return _digits(text)[-_TAIL_DIGITS:]
 
 
 def national_digits(text: str) -> str:
-    """Digits of a number without the zeros that are dialled before it at home."""
+    """Digits of a number without leading zeros."""
     return _digits(text).lstrip("0")
 
 
@@ -80,9 +80,9 @@ def _digits(text: str) -> str:
 
 
 def comparable_address(kind: str, text: str, country: str = "") -> str:
-    """A contact key in the one form by which addresses are compared; empty where there is none.
+    """Contact key in the form that addresses are compared in; empty if there is none.
 
-    As exports write it where it has that form, else as it stands without case and blanks.
+    The form of exports if the key has one, else the text in lower case without blanks.
     """
     plain_text = str(text)
     if kind == "email":
@@ -93,33 +93,33 @@ def comparable_address(kind: str, text: str, country: str = "") -> str:
 
 
 def phone_digits(text: str) -> str:
-    """The international form without its sign."""
+    """International form without the plus sign."""
     return phone(text).removeprefix("+")
 
 
 def name(text: str) -> str:
-    """Trimmed, lower case, without inner spaces at the ends of hyphens."""
+    """Lower case, with single inner spaces."""
     return " ".join(text.strip().lower().split())
 
 
 def letters(text: str) -> str:
-    """Lower case letters and digits only, accents kept."""
+    """Lower-case letters and digits, with accents."""
     return "".join(sign for sign in text.strip().lower() if sign.isalnum())
 
 
 def country(text: str) -> str:
-    """Two-letter code in lower case; empty where it is something else."""
+    """Two-letter code in lower case; empty for any other text."""
     code = text.strip().lower()
     return code if re.fullmatch("[a-z]{2}", code) else ""
 
 
 def country_upper(text: str) -> str:
-    """Two-letter code in upper case; empty where it is something else."""
+    """Two-letter code in upper case; empty for any other text."""
     return country(text).upper()
 
 
 def postal_code(text: str) -> str:
-    """Lower case without spaces; of a US code with an extension its first five digits."""
+    """Lower case without spaces; the first five digits of a US code with an extension."""
     code = text.strip().lower().replace(" ", "")
     return code[:5] if re.fullmatch(r"\d{5}-\d{4}", code) else code
 
@@ -144,5 +144,5 @@ FORMS: Mapping[str, Callable[[str], str]] = {
 
 
 def sha256_of_text(text: str) -> str:
-    """Hexadecimal SHA-256 of the UTF-8 text, as advertising tools ask for it; empty stays empty."""
+    """Hexadecimal SHA-256 of the UTF-8 text, as advertising tools expect; empty stays empty."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest() if text else ""

@@ -1,4 +1,4 @@
-"""A person in exports: by what receiving tools know them, and where their rows are."""
+"""Find and erase a person's rows in exports, by contact keys and row index."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from features.storage.csv_files import write_whole
 from features.storage.fault_injection import boundary
 from features.storage.row_files import Mask, RowFile, row_file
 
-# Contact keys that name one person; names and places are shared by many.
+# Contact keys of one person; many persons share names and places.
 _OWN_KEYS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")
-_SHORTEST = 6  # a shorter key could be anything else
-_UNMISTAKABLE = 12  # from here on a key is taken for one in whatever column it stands
+_SHORTEST = 6  # characters; a shorter key matches too much
+_UNMISTAKABLE = 12  # characters; a key of this length counts in any column
 
 
 @dataclass(frozen=True)
 class PersonalRows:
-    """Rows of a person somewhere.
+    """Rows of a person in one place.
 
     Attributes
     ----------
     name
-        The file, relative to the output folder, or the table.
+        File, relative to the output folder, or table.
     kind
-        Under what a receipt counts it.
+        Category in the erasure receipt.
     rows
-        How many.
+        Number of rows.
     shown
-        Gives the rows.
+        Function that returns the rows.
     erase
-        Takes them out; taking out what is gone already changes nothing.
+        Function that removes them; calling it again changes nothing.
     """
 
     name: str
@@ -56,12 +56,12 @@ class PersonalRows:
 
 
 def _written_forms(contacts: Mapping[str, Any]) -> frozenset[str]:
-    """Every form in which an export may write a person's own contact keys.
+    """All forms in which exports may write a person's contact keys.
 
     Parameters
     ----------
     contacts
-        Contact keys of the person as the customer table has them.
+        Contact keys of the person in the customer table.
     """
     written = set()
     for key_name in _OWN_KEYS:
@@ -77,16 +77,16 @@ def _written_forms(contacts: Mapping[str, Any]) -> frozenset[str]:
 def own_contacts(
     contacts: pd.DataFrame, customer: str, further_addresses: Sequence[str] = ()
 ) -> tuple[dict[str, str], set[str]]:
-    """Addresses of a customer that nobody else has, and the keys of those that another has too.
+    """Addresses of this customer alone, and the kinds of those shared with other customers.
 
     Parameters
     ----------
     contacts
-        Contact keys by customer id (index), as the customer table has them.
+        Contact keys by customer id (index), from the customer table.
     customer
-        Whose.
+        Customer id.
     further_addresses
-        Addresses of theirs that the table has no longer.
+        Earlier addresses of the customer, which the table no longer holds.
     """
     is_theirs = contacts.index == customer
     contact_row = (
@@ -105,13 +105,13 @@ def own_contacts(
         own_keys[key_name] = text
         if kind == "phone" and (international := phone(text, country)):
             own_keys[f"{key_name} known"] = (
-                international  # as exports write it where the country is known
+                international  # the form of exports if the country is known
             )
     return own_keys, shared_kinds
 
 
 def named_addresses(addresses: Sequence[str]) -> dict[str, str]:
-    """Addresses that a person names, by kind and number."""
+    """Addresses named by the person, by kind and number."""
     return {f"{'email' if '@' in text else 'phone'} {number}": text
             for number, text in enumerate(addresses)}  # fmt: skip
 
@@ -133,7 +133,7 @@ def _has_another(contacts: pd.DataFrame, kind: str, address: str) -> bool:
 
 
 def export_identity(customer: str, own: Mapping[str, str], targets: Iterable[TargetMap]) -> Person:
-    """By what exports know a customer, from addresses as `own_contacts` gives them."""
+    """Identifiers of a customer in exports, from the addresses of `own_contacts`."""
     written_forms = _written_forms({})
     for key_name, address in own.items():
         written_forms |= _written_forms({key_name.split(" ")[0]: address})
@@ -153,18 +153,18 @@ def export_identity(customer: str, own: Mapping[str, str], targets: Iterable[Tar
 def rows_in_exports(
     run: Path, person: Person, keys: RowKeys | None, *, output: Path
 ) -> Iterator[PersonalRows]:
-    """Where a person stands in the exports of a run, its index of rows last.
+    """Rows of a person in the exports of a run; the row index comes last.
 
     Parameters
     ----------
     run
-        The run's folder.
+        Folder of the run.
     person
-        By what exports know them, where the index does not.
+        Identifiers in exports, for rows without an index entry.
     keys
-        Secret of the index; None: there is none.
+        Secret of the row index; None: no index.
     output
-        The output folder, to which names are relative.
+        Output folder; names are relative to it.
     """
     exports = run / "exports"
     for target in sorted({export_path.parent for export_path in _files(exports)}):
@@ -193,7 +193,7 @@ def rows_in_exports(
                 str(index_path.relative_to(output)),
                 export_index.INDEX_FOLDER,
                 count,
-                lambda: [],  # hashes, which say nothing to anybody
+                lambda: [],  # keyed hashes, without personal data
                 partial(_forget, index, index_path, person.customer),
             )
 
@@ -212,7 +212,7 @@ def _forget(index: ExportIndex, index_path: Path, customer: str) -> None:
 
 
 def count_unindexed_files(run: Path, keys: RowKeys | None) -> int:
-    """Export files of a run whose rows no index tells."""
+    """Number of export files of a run without an index of rows."""
     count = 0
     for path in _files(run / "exports"):
         index_path = run / export_index.INDEX_FOLDER / f"{path.parent.name}.parquet"
@@ -224,19 +224,19 @@ def count_unindexed_files(run: Path, keys: RowKeys | None) -> int:
 def rows_in_table(
     url: str | sql.URL, name: str, person: Person, index: ExportIndex | None
 ) -> PersonalRows:
-    """Where a person stands in an export table.
+    """Rows of a person in an export table.
 
     Parameters
     ----------
     url
-        As the export map has it, with ``${NAME}``; or one that is whole.
+        URL of the export map, with ``${NAME}``, or a complete URL.
     person
-        Whose rows.
+        Identifiers of the person.
 
     Raises
     ------
     UserError
-        Where the database cannot be reached or read.
+        If the database cannot be reached or read.
     """
     table = StoredTable.read(url)
     is_indexed = index is not None and TABLE_FILE in index.entries
@@ -259,9 +259,9 @@ def rows_in_table(
 
 
 def _remove_listed_rows(path: Path, mask: Mask) -> None:
-    """Take rows out of a file that a manifest beside it lists, which then says so.
+    """Remove rows of a file and update its entry in the manifest beside it.
 
-    The manifest is first: killed in between, erasing again finds the rows still there.
+    The manifest is written first: after an interruption, the next erasure still finds the rows.
     """
     if not mask.any():
         return
@@ -287,7 +287,7 @@ def _update_entries(
     entries = [entry for entry in listed if entry.get("file") == file]
     for entry in entries:
         entry["sha256"] = file_facts["sha256"]
-        # Of a file of all campaigns, each entry counts its own rows alone.
+        # In a file of all campaigns, each entry counts only its own rows.
         if len(entries) == 1:
             count_key = "rows_in_file" if "rows_in_file" in entry else "rows"
             entry.update({count_key: file_facts["rows"]} if count_key in entry else {})

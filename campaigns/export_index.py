@@ -1,9 +1,8 @@
-"""Which customer each exported row was: an index beside the exports, without personal data.
+"""Index of exported rows by customer, stored beside the exports without personal data.
 
-An exported row may hold nothing but a hash of an address, and the address may change in the sources
-or leave them. The index says of each row of a file whose it was, as two keyed hashes: of the row's
-content and of the customer id. Without the key, which lies apart (`FILE`), neither can be tested
-against a guess, and an index alone tells nobody anything.
+An exported row may contain only the hash of an address, and the address may change in the sources
+or disappear. The index stores two keyed hashes per row: of its content and of the customer id.
+Without the key, stored separately (`_KEY_FILE`), no guess can be tested against the index.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class RowKeys:
 
     @classmethod
     def load(cls, output: Path) -> RowKeys | None:
-        """The secret of an output folder; None where there is none, or no longer."""
+        """Secret of an output folder; None if it is absent or invalid."""
         path = output / _KEY_FILE
         if not path.is_file():
             return None
@@ -56,7 +55,7 @@ class RowKeys:
         return cls(key) if len(key) == 32 else None
 
     def save(self, output: Path) -> None:
-        """Keep the secret, readable by its owner only."""
+        """Write the secret, readable only by its owner."""
         partial = output / f"{_KEY_FILE}.tmp"
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -78,14 +77,14 @@ class RowKeys:
 
 @dataclass
 class ExportIndex:
-    """Whose rows the files of one target are.
+    """Customers of the rows in the files of one target.
 
     Attributes
     ----------
     keys
-        The secret.
+        Secret of the index.
     entries
-        By file: row key and customer key of each row.
+        File -> row key and customer key per row.
     """
 
     keys: RowKeys
@@ -93,7 +92,7 @@ class ExportIndex:
 
     @classmethod
     def load(cls, path: Path, keys: RowKeys | None) -> ExportIndex | None:
-        """The index in a file; None where there is none that can be read."""
+        """Index of a file; None if it is absent or unreadable."""
         if keys is None or not path.is_file():
             return None
         try:
@@ -108,7 +107,7 @@ class ExportIndex:
         return index
 
     def add(self, file: str, records: Iterable[bytes], customers: Iterable[str]) -> None:
-        """Note whose each row of a file is."""
+        """Store the customer of each row of a file."""
         customer_hash = self.keys.customer
         self.entries[file] = [
             (self.keys.row(record), customer_hash(customer))
@@ -116,7 +115,7 @@ class ExportIndex:
         ]
 
     def save(self, path: Path) -> None:
-        """Write the index whole or not at all."""
+        """Write the index atomically."""
         rows = [(file, *keys) for file, entries in self.entries.items() for keys in entries]
         columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
         arrays = [
@@ -128,7 +127,7 @@ class ExportIndex:
         write_whole(path, buffer.getvalue())
 
     def without(self, customer: str) -> ExportIndex:
-        """The index of what is left once a customer's rows are gone."""
+        """Index without the rows of a customer."""
         customer_key = self.keys.customer(customer)
         remaining = {
             file: [entry for entry in entries if entry[1] != customer_key]
@@ -137,7 +136,7 @@ class ExportIndex:
         return ExportIndex(self.keys, remaining)
 
     def count(self, customer: str) -> int:
-        """How many rows are a customer's."""
+        """Number of rows of a customer."""
         customer_key = self.keys.customer(customer)
         return sum(
             owner_key == customer_key
@@ -146,10 +145,10 @@ class ExportIndex:
         )
 
     def owned(self, file: str, records: Sequence[bytes], customer: str) -> tuple[Mask, list[int]]:
-        """Which rows of a file are a customer's, and the places of those it does not know.
+        """Mask of a customer's rows in a file, and positions of rows without an index entry.
 
-        Rows of two customers may be alike to the last sign. As many stay as others have, so that
-        looking again after an erasure that was killed takes nobody else's.
+        Rows of two customers may be identical. As many stay as other customers have, so that a
+        repeated erasure after an interruption removes no row of another customer.
         """
         customer_key = self.keys.customer(customer)
         entries = self.entries.get(file, [])
@@ -173,7 +172,7 @@ class ExportIndex:
 
 
 def owned_rows(rows: RowFile, person: Person, index: ExportIndex | None, file: str) -> Mask:
-    """Which rows of an export are a person's: by the index, else by what stands in them."""
+    """Mask of a person's rows in an export: by the index, else by the content of the rows."""
     if index is None or file not in index.entries:
         mask, unknown = np.zeros(len(rows), dtype=bool), None
     else:

@@ -1,4 +1,4 @@
-"""Column maps of export targets: one YAML a target, checked before anything is written."""
+"""Column maps of export targets: one YAML file per target, validated before any export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from features.config.types import Strict
 from features.config.yaml_loading import parse_yaml, problem
 from features.errors import Problems, UserError
 
-# What a row of an export knows of its campaign and membership.
+# Fields of campaign and membership that a column map may use.
 AUDIENCE_FIELDS = (
     "campaign_id",
     "campaign_title",
@@ -29,7 +29,7 @@ AUDIENCE_FIELDS = (
     "offer",
     "snapshot_at",
 )
-# Columns of receiving tools that are theirs to fill, whatever a map says.
+# Column prefixes that belong to the receiving tool; no map may use them.
 _FORBIDDEN = {
     "klaviyo": ("predicted", "expected date of next order", "churn risk", "$consent"),
     "hubspot": ("lifecyclestage", "lifecycle stage", "hs_"),
@@ -37,20 +37,20 @@ _FORBIDDEN = {
 
 
 class MappedColumn(Strict):
-    """A column of the exported file.
+    """Column of the exported file.
 
     Attributes
     ----------
     name
-        Header, as the target documents it.
+        Header documented by the target.
     source
         Contact key, audience column or scored column; YAML key ``from``.
     form
-        How the text is normalised; YAML key ``as``.
+        Normalisation of the text; YAML key ``as``.
     sha256
-        Whether the normalised text is hashed.
+        True: the normalised text is hashed.
     constant
-        The same text in every row, instead of `source`.
+        Text of every row, instead of `source`.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -78,12 +78,12 @@ class MappedColumn(Strict):
 
     @property
     def is_contact(self) -> bool:
-        """Whether it says how a person can be reached."""
+        """True if the column is a contact key."""
         return self.source in CONTACT_KEYS
 
 
 class TargetMap(Strict):
-    """What one receiving tool is given.
+    """Column map of one receiving tool.
 
     Attributes
     ----------
@@ -92,23 +92,23 @@ class TargetMap(Strict):
     format
         ``table``: one database table of all campaigns.
     together
-        One file for all campaigns instead of one each.
+        True: one file for all campaigns instead of one per campaign.
     needs
-        Headers of which at least one must be filled; rows without are left out and counted.
+        Headers; at least one must be filled. Other rows are left out and counted.
     ads
-        Advertising: rows need the consent ``ads``, and stand in files of their own by it.
+        True: advertising; rows need the consent ``ads``.
     channels
-        Channels whose members are exported; null: all.
+        Exported channels; null: all.
     kinds
-        Kinds of campaigns exported.
+        Exported kinds of campaigns.
     removed
-        Whether the removed are listed too, so that the tool can take them out.
+        True: removed customers are listed too, so that the tool can remove them.
     lowest
-        Fewest rows worth sending (advertising tools refuse small lists); fewer give no file.
+        Fewest rows of a file (advertising tools refuse small lists); fewer rows give no file.
     url
         Database of a ``table`` (SQLAlchemy form); null: a SQLite file among the exports.
     about
-        What to do with the file in that tool, for the documentation.
+        How to use the file in the tool, for the documentation.
     """
 
     target: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
@@ -150,17 +150,17 @@ class TargetMap(Strict):
 
     @property
     def contacts(self) -> list[str]:
-        """Contact keys it asks for."""
+        """Contact keys among the columns."""
         return [str(column.source) for column in self.columns if column.is_contact]
 
 
 def load_target(path: Path) -> TargetMap:
-    """Column map of a YAML file.
+    """Load the column map of a YAML file.
 
     Raises
     ------
     UserError
-        Naming the file, the key, what was found and what is allowed.
+        With the file, the key, the value and the allowed values.
     """
     content = parse_yaml(path)
     try:
@@ -172,12 +172,12 @@ def load_target(path: Path) -> TargetMap:
 def load_targets(paths: Iterable[Path], problems: Problems | None = None) -> list[TargetMap]:
     """Column maps by target name.
 
-    `problems` collects what is wrong with files, which then are left out; without it, it is raised.
+    With `problems`, errors are collected there and the files skipped; without, they are raised.
 
     Raises
     ------
     UserError
-        As `load_target`, and where two files describe one target.
+        As `load_target`, and if two files describe one target.
     """
     targets: dict[str, TargetMap] = {}
     collector = problems if problems is not None else Problems()

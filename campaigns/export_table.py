@@ -1,4 +1,4 @@
-"""Exports as a database table: replaced in one transaction, read, and rows deleted from it."""
+"""Exports as a database table: replace it in one transaction, read it, delete rows."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def write_table(rows: pd.DataFrame, path: Path, *, url: str | None) -> None:
     Parameters
     ----------
     rows
-        Text, one row a campaign and customer.
+        Text columns, one row per campaign and customer.
     path
-        SQLite file, where no other database is named.
+        SQLite file, used without `url`.
     url
-        SQLAlchemy URL of another database; ``${NAME}`` is filled in from the environment.
+        SQLAlchemy URL of another database; ``${NAME}`` is replaced from the environment.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def write_table(rows: pd.DataFrame, path: Path, *, url: str | None) -> None:
 
 
 def target_url(url: str) -> sql.URL:
-    """A target's `url` with what the environment fills in."""
+    """URL of a target with environment variables replaced."""
     return filled(url, where="exports: url")
 
 
 def _unreachable(error: Exception, hint: str) -> UserError:
-    """The message where the database of an export cannot be reached or written."""
+    """Error for a database that cannot be reached or written."""
     return UserError(
         "exports: table",
         found=type(error).__name__,
@@ -72,14 +72,14 @@ def _unreachable(error: Exception, hint: str) -> UserError:
 
 @dataclass(frozen=True)
 class StoredTable:
-    """The export table of a database as it stands.
+    """Content of the export table in a database.
 
     Attributes
     ----------
     url
-        As the export map has it, with ``${NAME}``; or one that is whole.
+        URL of the export map, with ``${NAME}``, or a complete URL.
     columns, rows
-        Names, and the cells of each row; none where the table is not there.
+        Column names, and the cells of each row; empty if there is no table.
     """
 
     url: str | sql.URL
@@ -88,7 +88,7 @@ class StoredTable:
 
     @classmethod
     def read(cls, url: str | sql.URL) -> StoredTable:
-        """All rows.
+        """Read all rows.
 
         Raises
         ------
@@ -104,18 +104,18 @@ class StoredTable:
 
     @property
     def records(self) -> list[bytes]:
-        """What tells a row from another one."""
+        """Cells of each row joined to bytes, to compare rows."""
         return [joined_cells(row) for row in self.rows]
 
     def cells(self, position: int) -> dict[str, Any]:
-        """A row's cells by column."""
+        """Cells of a row by column."""
         return dict(zip(self.columns, self.rows[position], strict=True))
 
     def delete(self, deleted: Mask) -> None:
-        """Delete some rows, and what a SQLite file keeps of rows that were deleted.
+        """Delete rows, and their remains in a SQLite file.
 
-        Of rows that are alike to the last cell, those that stay are written back: a table has no
-        other way to tell them apart.
+        Identical rows are all deleted, and those to keep are inserted again: the table has no
+        other way to distinguish them.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class StoredTable:
                 connection.commit()
                 boundary("erase: table written")
             if connection.engine.dialect.name == "sqlite" and self.columns:
-                # Also where a killed erasure deleted the rows: their bytes are still there.
+                # Always: after an interrupted erasure the bytes of deleted rows are still there.
                 connection.execute(sql.text("VACUUM"))
 
 

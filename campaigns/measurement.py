@@ -1,4 +1,4 @@
-"""Measurement: what the campaigns changed, treatment against control, intention to treat."""
+"""Measurement: effects of campaigns, treatment minus control, by intention to treat."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from scipy import stats
 from campaigns.holdout import CONTROL, TREATMENT
 
 _Z = 1.959963984540054
-# Below this chance the arms are not what the draw should have made of them.
+# Below this p-value the sizes of the arms contradict the randomisation.
 SAMPLE_RATIO_ALARM = 0.001
-_FEWEST_PEOPLE = 30  # figures of fewer people in an arm are hidden
+_FEWEST_PEOPLE = 30  # results with fewer people in an arm are hidden
 _OUTCOMES = ("response", "revenue", "margin")
 
 _Numbers = npt.NDArray[np.float64]
@@ -30,11 +30,11 @@ class Lift:
     Attributes
     ----------
     treated, control
-        Mean a person of either arm.
+        Mean per person of each arm.
     difference, low, high
-        Treatment minus control, and its interval.
+        Treatment minus control, and its 95 % interval.
     p_value
-        Two-sided, of no difference.
+        Two-sided, for no difference.
     """
 
     treated: float
@@ -46,10 +46,10 @@ class Lift:
 
 
 def mean_difference(treated: _Numbers, control: _Numbers) -> Lift:
-    """Difference in means (Welch's interval: unequal spreads, unequal sizes).
+    """Difference in means with Welch's interval (unequal variances and sizes).
 
-    For shares it agrees with the interval of two proportions to the rounding of the degrees of
-    freedom. NaN where an arm has fewer than two people.
+    For shares it equals the interval of two proportions up to the degrees of freedom. NaN if an
+    arm has fewer than two people.
     """
     treated_count, control_count = len(treated), len(control)
     if min(treated_count, control_count) < 2:
@@ -92,7 +92,7 @@ def _mean(values: _Numbers) -> float:
 
 
 def sample_ratio_p_value(treated: int, control: int, control_share: float) -> float:
-    """Chance of arms at least as uneven as these under the planned share (exact binomial)."""
+    """P-value of the sizes of the arms under the planned share (exact binomial test)."""
     if treated + control == 0 or not 0 < control_share < 1:
         return float("nan")
     return float(stats.binomtest(control, treated + control, control_share).pvalue)
@@ -100,15 +100,15 @@ def sample_ratio_p_value(treated: int, control: int, control_share: float) -> fl
 
 @dataclass(frozen=True)
 class CampaignEntries:
-    """People who entered campaigns, and what they did within the campaign's time.
+    """Entries into campaigns, and the outcomes within the measurement period.
 
     Attributes
     ----------
     rows
         One row per (campaign_id, customer_id, entered_at): ``arm, channel, stage, within_days,
-        control_share, matures_at``, and where matured ``response`` (0/1), ``revenue``, ``margin``.
+        control_share, matures_at``, and if matured ``response`` (0/1), ``revenue``, ``margin``.
     data_through
-        Last day known in full.
+        Last day with complete data.
     """
 
     rows: pd.DataFrame
@@ -116,21 +116,21 @@ class CampaignEntries:
 
     @property
     def matured(self) -> pd.DataFrame:
-        """Those whose time has passed."""
+        """Entries with a complete measurement period."""
         return self.rows[self.rows["matures_at"] <= self.data_through]
 
 
 def campaign_entries(
     audience: pd.DataFrame, terms: Mapping[str, tuple[int, float]]
 ) -> pd.DataFrame:
-    """Everyone who ever entered a campaign, once an entry.
+    """Entries into campaigns, one row per customer and entry.
 
     Parameters
     ----------
     audience
         Audience rows of all published snapshots.
     terms
-        Campaign -> days of success, control share; campaigns that are not in it are left out.
+        Campaign -> days of success, control share; other campaigns are left out.
 
     Returns
     -------
@@ -173,15 +173,15 @@ _EFFECT_COLUMNS = (
 def campaign_effects(entries: CampaignEntries) -> pd.DataFrame:
     """Effects by campaign, and within it by channel and stage.
 
-    Everyone drawn into an arm counts there, reached or not (intention to treat). ``difference`` is
-    a person; ``incremental_total`` is what the treated brought in addition. Arms under 30 people
-    show no figures. Where the arms' sizes contradict the draw, the note says so: then something
-    removed people after it, and the difference proves nothing.
+    Every customer counts in the assigned arm, reached or not (intention to treat). ``difference``
+    is per person; ``incremental_total`` is the sum over the treatment arm. Arms under 30 people
+    show no results. The note says if the sizes of the arms contradict the randomisation: customers
+    were then removed afterwards, and the difference is not valid.
 
     Returns
     -------
     DataFrame
-        Columns `REPORT_COLUMNS`; one row a campaign, group and outcome.
+        Columns `_EFFECT_COLUMNS`; one row per campaign, group and outcome.
     """
     effect_rows: list[dict[str, Any]] = []
     for campaign, campaign_rows in entries.matured.groupby("campaign_id", sort=True):
@@ -247,12 +247,12 @@ def _measured(
 
 
 def unmeasured_campaigns(entries: CampaignEntries, campaigns: Sequence[str]) -> pd.DataFrame:
-    """What cannot be measured yet, and why.
+    """Campaigns that cannot be measured yet, and the reason.
 
     Returns
     -------
     DataFrame
-        campaign_id, people, measurable_from (date; null where nobody entered), reason.
+        campaign_id, people, measurable_from (date; null without entries), reason.
     """
     open_rows = []
     for campaign in campaigns:

@@ -19,18 +19,18 @@ BoolArray = npt.NDArray[np.bool_]
 TextArray = npt.NDArray[np.object_]
 
 KNOWN_COLUMNS = tuple(column.name for column in SCORED_ROW)
-# Named after the attributes a business declares, hence open ended.
+# Prefixes of columns named after the attributes in the config.
 _OPEN_COLUMNS = ("preferred_", "interest_")
-# Columns that the plan adds to the scored rows: rules on the past, and affinity to restocked goods.
+# Prefixes of columns that planning adds: rules on the history, and affinity to restocked goods.
 PAST, RESTOCKED = "past ", "restocked "
-# The uplift of the very campaign, taken out of the column `uplift`.
+# Uplift of the campaign, from the JSON column `uplift`.
 UPLIFT = "campaign_uplift"
 _COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 _OPERATORS = ("in", "is", *_COMPARISONS, "has", "within_days", "due_within_days", "missing")
 
 
 class RuleError(ValueError):
-    """A rule that cannot be read: the key within it, what was found, what is allowed."""
+    """Invalid rule: key in the rule, value found, value expected."""
 
     def __init__(self, key: str, *, found: str, expected: str) -> None:
         self.key = key
@@ -41,7 +41,7 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True)
 class _Parameter:
-    """A number taken from the taxonomy's parameters, times a factor, with a stand-in."""
+    """A taxonomy parameter times a factor, with a default where the taxonomy lacks it."""
 
     name: str
     otherwise: float
@@ -50,7 +50,7 @@ class _Parameter:
 
 @dataclass(frozen=True)
 class Condition:
-    """One comparison of one scored column; with a missing value it is false."""
+    """One comparison of one scored column; False for a missing value."""
 
     column: str
     operator: str
@@ -60,7 +60,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class RuleGroup:
-    """``all``, ``any`` or ``not`` of other rules (``not`` has one part)."""
+    """``all``, ``any`` or ``not`` of rules (``not`` has one part)."""
 
     word: str
     parts: tuple[AudienceRule, ...]
@@ -71,14 +71,14 @@ AudienceRule = Condition | RuleGroup
 
 @dataclass(frozen=True)
 class RuleContext:
-    """What a rule may refer to beside the row.
+    """Values that a rule may use beside the row.
 
     Attributes
     ----------
     snapshot_at
-        The date of the scores.
+        Date of the scores.
     parameters
-        The taxonomy's parameters, such as ``L``, in days or counts.
+        Parameters of the taxonomy, such as ``L``, in days or counts.
     """
 
     snapshot_at: pd.Timestamp
@@ -86,12 +86,12 @@ class RuleContext:
 
 
 def parse_rule(node: object, key: str = "audience") -> AudienceRule:
-    """Rule from the YAML form.
+    """Parse a rule from its YAML form.
 
     Raises
     ------
     RuleError
-        Naming the place within the rule, what was found and what is allowed.
+        With the location in the rule, the value found and the allowed values.
     """
     if isinstance(node, Condition | RuleGroup):
         return node
@@ -121,7 +121,7 @@ def parse_rule(node: object, key: str = "audience") -> AudienceRule:
 
 
 def history_rule_column(node: Mapping[str, Any]) -> str:
-    """Column under which the answer to a rule on the past stands."""
+    """Name of the column with the answers to a rule on the history."""
     return PAST + json.dumps(node, sort_keys=True, default=str)
 
 
@@ -205,20 +205,20 @@ def _is_number(value: object) -> bool:
 
 
 def rule_conditions(rule: AudienceRule) -> list[Condition]:
-    """All comparisons of a rule, in order."""
+    """All conditions of a rule, in order."""
     if isinstance(rule, Condition):
         return [rule]
     return [condition for part in rule.parts for condition in rule_conditions(part)]
 
 
 def is_scored_column(column: str) -> bool:
-    """Whether a scored row may have this column."""
+    """True if a scored row may have the column."""
     documented = column in KNOWN_COLUMNS or column == UPLIFT
     return documented or column.startswith((*_OPEN_COLUMNS, PAST, RESTOCKED))
 
 
 def describe_rule(rule: AudienceRule) -> str:
-    """The rule in words, for exclusion reasons."""
+    """Rule in words, for exclusion reasons."""
     if isinstance(rule, RuleGroup):
         if rule.word == "not":
             return f"not ({describe_rule(rule.parts[0])})"
@@ -243,7 +243,7 @@ def describe_rule(rule: AudienceRule) -> str:
 
 
 def _asked(rule: Condition) -> str:
-    """A rule on the past in words."""
+    """Rule on the history in words."""
     node = rule.node or {}
     if rule.column.startswith(RESTOCKED):
         return f"{' and '.join(node['match'])} restocked in the last {node['within_days']} days"
@@ -260,14 +260,14 @@ def _asked(rule: Condition) -> str:
 
 
 def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
-    """For whom a rule holds.
+    """True for rows that meet a rule.
 
     Parameters
     ----------
     rule
         The rule.
     scores
-        Scored rows; a documented column that the frame lacks counts as missing everywhere.
+        Scored rows; an absent column counts as missing in all rows.
     rule_context
         Date and taxonomy parameters.
 
@@ -278,7 +278,7 @@ def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleConte
     Raises
     ------
     UserError
-        Where a number is asked of a column of text, or a date of one that holds none.
+        If a comparison of numbers names a text column, or one of dates a column without dates.
     """
     if isinstance(rule, Condition):
         return _holds(rule, scores, rule_context)
@@ -323,12 +323,12 @@ def _holds(rule: Condition, scores: pd.DataFrame, rule_context: RuleContext) -> 
 
 
 def numeric_column(scores: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
-    """A column as float64, NaN where missing or absent.
+    """Column as float64, NaN where missing or absent.
 
     Raises
     ------
     UserError
-        Where the column holds text.
+        If the column holds text.
     """
     if column not in scores:
         return np.full(len(scores), np.nan)
@@ -362,7 +362,7 @@ def _dates(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _has(column: pd.Series[Any], member: object) -> BoolArray:
-    """Whether the JSON list in a cell holds a member; each distinct text is read once."""
+    """True where the JSON list of a cell contains a member; each distinct text is parsed once."""
     text_codes, texts = pd.factorize(column)
     holding = np.array([member in json.loads(text) for text in texts] + [False], dtype=bool)
     contains: BoolArray = holding[text_codes]

@@ -1,4 +1,4 @@
-"""Exports to receiving tools: the treatment arm only, in each tool's documented form."""
+"""Exports to receiving tools: the treatment arm, in the documented form of each tool."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _WITHOUT_CONSENT = "without_ads_consent"
 
 @dataclass(frozen=True)
 class Delivery:
-    """What exports need beside the plan.
+    """Inputs of exports beside the plan.
 
     Attributes
     ----------
@@ -51,19 +51,19 @@ class Delivery:
     contacts
         Contact keys by customer id (index).
     ads
-        Customers who agreed to advertising; None: not recorded here.
+        Customers who consent to advertising; None: not recorded here.
     mode
-        ``full``: everyone; ``delta``: only what has changed since the last export.
+        ``full``: all rows; ``delta``: changes since the last export.
     relisted
-        Campaigns whose earlier export was held: a delta lists all of them as added.
+        Campaigns whose last export was held: a delta lists all their members as added.
     row_keys
-        Secret under which is kept whose each row was, for erasures; None: it is not kept.
+        Secret of the row index, for erasures; None: no index is written.
     addresses
-        Addresses that stand under several ids.
+        Addresses that several customer ids share.
     no_ads
-        Customers who refused advertising, or share an address with one who did.
+        Customers who refused advertising, or share an address with a customer who did.
     withheld
-        Contact key -> customers whose key is written for no other channel than that they allow.
+        Contact key -> customers whose key other channels must not export.
     """
 
     scores: pd.DataFrame
@@ -80,10 +80,10 @@ class Delivery:
 def _export_rows(
     plan: CampaignPlan, playbook: Playbook, target: TargetMap, delivery: Delivery
 ) -> pd.DataFrame:
-    """Rows of one campaign for one target, before they are mapped.
+    """Audience rows of one campaign for one target, before the column map.
 
-    The treatment arm only; ``removed`` are former members of that arm. In the order of rank, then
-    of customer ids.
+    Only the treatment arm; ``removed`` rows are former members of it. Sorted by rank, then by
+    customer id.
     """
     rows = plan.audience
     rows = rows[(rows["campaign_id"] == playbook.campaign) & (rows["arm"] == TREATMENT)]
@@ -102,11 +102,11 @@ def _export_rows(
 def _contact_keys(
     plan: CampaignPlan, rows: pd.DataFrame, target: TargetMap, delivery: Delivery
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Contact keys of the rows of one file, and how many of them had to be left empty.
+    """Contact keys of the rows of one file, and the number of keys left empty.
 
-    Left empty is an address that refused, or is suppressed in, another channel than the row's; one
-    that sits in a control arm under another id; and one that stands in the file already. The keys
-    of the removed stay: by them the tool takes people out.
+    Left empty are addresses refused or suppressed in another channel than the row's, addresses in
+    a control arm under another id, and repeated addresses. Removed rows keep their keys: the tool
+    needs them to remove the customers.
 
     Returns
     -------
@@ -158,9 +158,9 @@ def _contact_keys(
 
 
 def _mapped(rows: pd.DataFrame, target: TargetMap, delivery: Delivery, plan_only: bool) -> Any:
-    """Rows in the target's columns, as text, by customer id (index).
+    """Apply the column map: text columns by customer id (index).
 
-    Contact keys stay empty where the plan may only be looked at.
+    Contact keys stay empty in a plan without recorded consent.
     """
     columns = {column.name: _column(column, rows, delivery, plan_only) for column in target.columns}
     names = [column.name for column in target.columns]
@@ -197,10 +197,10 @@ def write_exports(
     run: ExportRun,
     delivery: Delivery,
 ) -> list[Path]:
-    """Write every target's files under ``folder/<target>/``, each with a ``manifest.json``.
+    """Write the files of every target to ``folder/<target>/``, with a ``manifest.json``.
 
-    A campaign that is held has no file; the manifest says why. CSV is comma separated UTF-8 with a
-    header, safe to open in a spreadsheet. Each file appears whole or not at all.
+    A held campaign has no file; the manifest gives the reason. CSV is comma-separated UTF-8 with a
+    header, safe to open in a spreadsheet. Each file is written atomically.
 
     Returns
     -------
@@ -260,7 +260,7 @@ def _write_target(
         all_rows = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
         file_hash = ""
         if target.format == "table":
-            if index is not None:  # before the database, which others read, holds the rows
+            if index is not None:  # before the rows are in the database, which others read
                 index.add(TABLE_FILE, map(joined_cells, all_rows.to_numpy()), all_rows.index)
                 index.save(_index_file(folder))
             write_table(all_rows, folder / TABLE_FILE, url=target.url)
@@ -279,7 +279,7 @@ def _write_target(
 
 
 def _index_file(folder: Path) -> Path:
-    """The index of a target's rows; not among the files that are handed out."""
+    """Path of a target's row index, outside the folder of delivered files."""
     return folder.parent.with_name(INDEX_FOLDER) / f"{folder.name}.parquet"
 
 
@@ -296,7 +296,7 @@ def _by_change(
     delivery: Delivery,
     index: ExportIndex | None,
 ) -> list[dict[str, Any]]:
-    """Files of one campaign: whom to address, and apart from them whom to take out."""
+    """Write the files of one campaign: customers to contact, and customers to remove."""
     name, extension = playbook.campaign, _EXTENSIONS[target.format]
     consent_suffix = "_consent_not_recorded" if target.ads and delivery.ads is None else ""
     is_removed = (rows["change"] == "removed").to_numpy()
@@ -312,14 +312,14 @@ def _by_change(
 
 
 def _usable(table: pd.DataFrame, target: TargetMap, plan_only: bool) -> Any:
-    """Rows with a key by which the target can find the person."""
+    """True for rows with a key that the target needs."""
     if not target.needs or plan_only:
         return np.ones(len(table), dtype=bool)
     return (table[list(target.needs)] != "").any(axis=1).to_numpy()
 
 
 def _ads_allowed(rows: pd.DataFrame, target: TargetMap, delivery: Delivery) -> Any:
-    """Who agreed to advertising; those to be removed always may be."""
+    """True for rows with consent to advertising, and for removals."""
     if not target.ads:
         return np.ones(len(rows), dtype=bool)
     has_agreed = ~rows["customer_id"].isin(set(delivery.no_ads))
@@ -329,7 +329,7 @@ def _ads_allowed(rows: pd.DataFrame, target: TargetMap, delivery: Delivery) -> A
 
 
 def _not_taken_over(rows: pd.DataFrame, delivery: Delivery) -> pd.DataFrame:
-    """The rows without removals of people who stay under another id of the same address."""
+    """Drop removals of people who stay under another id with the same address."""
     is_removed = (rows["change"] == "removed").to_numpy()
     if not is_removed.any():
         return rows
@@ -340,7 +340,7 @@ def _not_taken_over(rows: pd.DataFrame, delivery: Delivery) -> pd.DataFrame:
 def _write_rows(
     table: pd.DataFrame, path: Path, target: TargetMap, index: ExportIndex | None
 ) -> str:
-    """Write one file, note whose its rows are, and return its SHA-256."""
+    """Write one file, index its rows, and return its SHA-256."""
     if target.format == "csv":
         content = csv_content(table).content
     elif target.format == "jsonl":
@@ -396,7 +396,7 @@ def _manifest(
 
 
 def left_out_by_address(plan: CampaignPlan) -> dict[str, dict[str, int]]:
-    """Campaign -> reason -> customers whom the address of another one keeps out."""
+    """Campaign -> reason -> number of customers excluded by the address of another customer."""
     exclusions = plan.exclusions
     exclusions = exclusions[exclusions["reason"].astype(str).str.contains(r"\baddress\b")]
     counts: dict[str, dict[str, int]] = {}

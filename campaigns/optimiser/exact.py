@@ -1,7 +1,7 @@
-"""Who gets which campaign: the most value under caps, capacities and budgets.
+"""Assignment of campaigns with the highest value under caps, capacities and budgets.
 
-Up to a size the optimum is sought: prices settle most pairs, HiGHS decides the rest. Beyond, the
-greedy assignment is taken. Either way no assignment can be worth more than the bound.
+Up to a size the exact optimum: prices settle most pairs, HiGHS decides the rest. Above it, the
+greedy assignment. Both give an upper bound on the value of every assignment.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from campaigns.optimiser.lagrangian_bound import best_per_customer
 from campaigns.optimiser.problem import LAST_DIGITS, Codes, Flags, FloatArray, Problem, Solution
 from campaigns.optimiser.shadow_prices import Prices, limit_rows
 
-_EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS is asked
-_EXACT_SECONDS = 20.0  # of each attempt at a core
-_EXACT_GAP = 1e-5  # share of the value within which an optimum counts as proven
-# Share of money that HiGHS is not given: none, and where its rounding exceeds a limit, a little.
+_EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS runs
+_EXACT_SECONDS = 20.0  # per attempt at a core
+_EXACT_GAP = 1e-5  # relative gap at which an optimum counts as proven
+# Share of money withheld from HiGHS: none, then a little if its rounding exceeds a limit.
 _MONEY_SLACK = (0.0, 1e-7, 1e-6, 1e-5)
-CORES = (5_000, 20_000)  # pairs that HiGHS is given, first and last
+CORES = (5_000, 20_000)  # number of pairs in the core, at the first and the last attempt
 
 
 def solve_assignment(problem: Problem, *, seed: int, exact_pairs: int = _EXACT_PAIRS) -> Solution:
-    """The best assignment: exactly where the case is small, else greedily with a bound.
+    """Best assignment: exact for small problems, else greedy with a bound.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ def solve_assignment(problem: Problem, *, seed: int, exact_pairs: int = _EXACT_P
     seed
         Of the customers on whom prices are sought first.
     exact_pairs
-        Pairs with something to win up to which the exact solver is asked.
+        Pairs of positive value up to which the exact solver runs.
 
     Returns
     -------
     Solution
-        Never above a cap, a capacity or a budget.
+        Within all caps, capacities and budgets.
     """
     if int(problem.open.sum()) <= exact_pairs:
         return solve_exactly(problem, seed=seed)
@@ -47,11 +47,11 @@ def solve_assignment(problem: Problem, *, seed: int, exact_pairs: int = _EXACT_P
 
 
 def solve_exactly(problem: Problem, *, seed: int, seconds: float = _EXACT_SECONDS) -> Solution:
-    """The optimum, proven to within `EXACT_GAP`; the best found where that takes too long.
+    """Optimum proven to within `_EXACT_GAP`, or the best solution within the time limit.
 
-    Prices settle most pairs: HiGHS decides those that are worth about what they cost (the core),
-    and the bound of the prices says whether any other assignment could be better. Where only a few
-    pairs could still change the optimum, HiGHS gets all of them and its own bound holds.
+    Prices settle most pairs. HiGHS decides the pairs with a net value near 0 (the core); the bound
+    of the prices limits the value of all other assignments. If few pairs can still change the
+    optimum, HiGHS decides all of them, and its own bound applies.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def solve_exactly(problem: Problem, *, seed: int, seconds: float = _EXACT_SECOND
     seed
         Of the customers on whom prices are sought first.
     seconds
-        That HiGHS may take for an attempt at a core: there are more where its rounding is refused.
+        Time limit of HiGHS per attempt at a core; rejected rounding needs further attempts.
     """
     usable = problem.open
     solution, prices = greedy_with_prices(problem, usable, seed)
@@ -89,7 +89,7 @@ def _solve_core(
     seconds: float,
     is_complete: bool,
 ) -> Solution:
-    """The better of a solution and of what HiGHS makes of the free pairs beside those inside."""
+    """Let HiGHS decide the open pairs beside the decided ones; return the better solution."""
     customers, campaigns = np.nonzero(undecided)
     decided_value = float(problem.value[decided].sum())
     bound = solution.bound
@@ -101,7 +101,7 @@ def _solve_core(
             integrality=np.ones(len(customers)),
             options={
                 "time_limit": seconds,
-                # The gap that counts is one of the whole value, not of the core's.
+                # The gap refers to the total value, not to the value of the core.
                 "mip_rel_gap": _EXACT_GAP
                 / 4
                 * solution.bound
@@ -124,7 +124,7 @@ def _solve_core(
 
 
 def _within_budgets(problem: Problem, chosen: Flags) -> bool:
-    """Whether all money limits are kept, but for the last digits of a sum."""
+    """True if all budgets hold, up to the rounding error of a sum."""
     spent = (chosen * problem.cost).sum(axis=0)
     money_used = np.append(spent, spent.sum())
     limits = np.append(problem.campaign_budget, problem.budget)
@@ -132,18 +132,19 @@ def _within_budgets(problem: Problem, chosen: Flags) -> bool:
 
 
 def _switching_cost(problem: Problem, usable: Flags, prices: Prices) -> FloatArray:
-    """What the opposite decision on each pair costs at least; the smaller, the less settled."""
+    """Least loss from reversing the decision on each pair, shape (customers, campaigns)."""
     net_value = prices.net(problem, usable)
     chosen = best_per_customer(problem, net_value)
     is_full = chosen.sum(axis=1) >= problem.at_most
     customer_rows = np.arange(len(net_value))[:, None]
+    # Pairs without room: the customer or the channel has no contact left.
     by_channel = problem.channel_left.copy()
     customers, campaigns = np.nonzero(chosen)
     np.subtract.at(by_channel, (customers, problem.channel[customers, campaigns]), 1)
     has_no_room = (by_channel <= 0)[customer_rows, problem.channel] | is_full[:, None]
     lowest_chosen = np.where(chosen, net_value, np.inf).min(axis=1)
     lowest_chosen = np.where(np.isfinite(lowest_chosen), lowest_chosen, 0.0)
-    # To enter, a pair displaces at least the least of those taken where there is no room.
+    # Without room, a new pair displaces at least the chosen pair of the lowest net value.
     entering = np.where(has_no_room, lowest_chosen[:, None], 0.0) - net_value
     next_best = np.maximum(np.where(chosen, -np.inf, net_value).max(axis=1), 0.0)
     leaving = net_value - next_best[:, None]
@@ -154,10 +155,7 @@ def _switching_cost(problem: Problem, usable: Flags, prices: Prices) -> FloatArr
 def _constraints(
     problem: Problem, decided: Flags, customers: Codes, campaigns: Codes, slack: float
 ) -> optimize.LinearConstraint:
-    """Limits on the undecided pairs, once those inside have taken their share.
-
-    Of money a share (`slack`) is held back.
-    """
+    """Limits on the undecided pairs after the decided ones; withholds a share `slack` of money."""
     campaigns_taken, by_channel = decided.sum(axis=1), problem.channel_left.copy()
     decided_customers, decided_campaigns = np.nonzero(decided)
     np.add.at(

@@ -1,7 +1,7 @@
-"""Assignment by prices: places go out by value above price, under a bound none can exceed.
+"""Greedy assignment by net value (value minus prices), with a Lagrangian upper bound.
 
-Prices for the scarce places and the money come from the linear programme of some of the customers,
-and are bettered on the Lagrangian dual, of some more and then of all
+The linear programme of a sample of customers gives first prices of places and money. The
+Lagrangian dual of a larger sample, then of all customers, improves them
 (`campaigns/optimiser/lagrangian_bound.py`).
 """
 
@@ -15,25 +15,26 @@ from campaigns.optimiser.lagrangian_bound import best_per_customer, bound_at, mi
 from campaigns.optimiser.problem import LAST_DIGITS, Codes, Flags, FloatArray, Problem, Solution
 from campaigns.optimiser.shadow_prices import Prices, linear_programme_prices
 
-DIVIDED = 4_000  # customers whose linear programme gives the first prices
-SAMPLE = 20_000  # customers on whom they are bettered before all are asked
-WIDE, NARROW = 0.1, 0.02  # first steps from the prices of a few, and from those of a sample
-_TIE_NOISE = 1e-4  # share of a value by which it is told from its like
-_MONEY_FACTORS = (0.97, 1.0, 1.03, 1.1)  # times the price of money, of which the best is kept
+DIVIDED = 4_000  # customers in the linear programme that gives the first prices
+SAMPLE = 20_000  # customers in the dual that improves them before the dual of all
+WIDE, NARROW = 0.1, 0.02  # first box width, from the first prices and from those of a sample
+_TIE_NOISE = 1e-4  # relative random noise that breaks ties between values
+_MONEY_FACTORS = (0.97, 1.0, 1.03, 1.1)  # factors on the price of money; the best result is kept
 
 
 def solve_greedily(problem: Problem, *, seed: int) -> Solution:
-    """Assignment by value above price, with the Lagrangian bound on what any could be worth."""
+    """Greedy solution by net value, with the Lagrangian bound on the best value."""
     return greedy_with_prices(problem, problem.open, seed)[0]
 
 
 def greedy_with_prices(problem: Problem, usable: Flags, seed: int) -> tuple[Solution, Prices]:
-    """The greedy solution, and the prices that gave its bound."""
+    """Greedy solution, and the prices of its bound."""
     distinct = _break_ties(problem, seed)
     prices = _dual_prices(distinct, usable, seed)
     bound_at_prices, bound_without_prices = (
         bound_at(problem, usable, p)[0] for p in (prices, _zero_prices(problem))
     )
+    # The best assignment over several prices of money.
     chosen, value = np.zeros(usable.shape, dtype=bool), 0.0
     for trial_prices in (
         _zero_prices(problem),
@@ -49,9 +50,9 @@ def greedy_with_prices(problem: Problem, usable: Flags, seed: int) -> tuple[Solu
 
 
 def _break_ties(problem: Problem, seed: int) -> Problem:
-    """Values a hair apart: no price could divide people to whom two campaigns are worth alike.
+    """Break ties with tiny random noise: no price separates customers with equal values.
 
-    And budgets that pay whom they pay exactly, whatever the last digits of a sum.
+    Budgets grow by the rounding error of a sum, so that exact payments stay possible.
     """
     noise = np.random.default_rng(seed).random(problem.value.shape)
     return replace(
@@ -63,7 +64,7 @@ def _break_ties(problem: Problem, seed: int) -> Problem:
 
 
 def _raise_money_prices(prices: Prices, factor: float) -> Prices:
-    """The same with dearer money: near its right price many pairs are worth about nothing."""
+    """Scale the prices of money: near the right price many pairs have a net value near 0."""
     return replace(prices, money=prices.money * factor, common=prices.common * factor)
 
 
@@ -73,7 +74,7 @@ def _zero_prices(problem: Problem) -> Prices:
 
 
 def _dual_prices(problem: Problem, usable: Flags, seed: int) -> Prices:
-    """Prices by the linear programme of a few, bettered on some, then on all customers."""
+    """Prices from the linear programme of a sample, improved on a larger sample, then on all."""
     with_campaigns = np.flatnonzero(usable.any(axis=1))
     generator = np.random.default_rng(seed)
 
@@ -90,12 +91,12 @@ def _dual_prices(problem: Problem, usable: Flags, seed: int) -> Prices:
 
 
 def _assign_in_rounds(problem: Problem, usable: Flags, prices: Prices) -> Flags:
-    """What is best at some prices, as far as there is room; then places handed out in rounds.
+    """Assign each customer's best campaigns at the prices, then the free places in rounds.
 
-    In a round everyone asks for the best left, and campaigns take the best. Nobody who has a place
-    loses it. A pair that a campaign has refused is not asked for again, so the rounds end. The
-    later rounds ignore the prices of places, the last also those of money, so that none is left
-    for their sake.
+    In a round each customer asks for the best open campaign, and campaigns accept the best
+    customers. An accepted pair stays; a refused pair is not asked for again, so the rounds end.
+    Later rounds ignore the prices of places, the last one also those of money, so that no place
+    stays free because of its price.
     """
     net_value = prices.net(problem, usable)
     chosen = _drop_excess_pairs(problem, net_value, best_per_customer(problem, net_value))
@@ -114,9 +115,11 @@ def _assign_in_rounds(problem: Problem, usable: Flags, prices: Prices) -> Flags:
             ]
             if not len(open_rows):
                 break
+            # Each customer asks for the campaign of the highest net value, once.
             best_campaign = np.argmax(net_value[open_rows], axis=1)
             net_asked = net_value[open_rows, best_campaign].copy()
             net_value[open_rows, best_campaign] = -np.inf
+            # Requests through a channel without contacts left are dropped.
             has_contact_left = (
                 remaining.by_channel[open_rows, problem.channel[open_rows, best_campaign]] > 0
             )
@@ -125,6 +128,7 @@ def _assign_in_rounds(problem: Problem, usable: Flags, prices: Prices) -> Flags:
                 best_campaign[has_contact_left],
                 net_asked[has_contact_left],
             )
+            # Each campaign accepts the best requests within its limits.
             for campaign in np.unique(best_campaign):
                 ask_this_one = best_campaign == campaign
                 by_net_value = np.argsort(-net_asked[ask_this_one], kind="stable")
@@ -134,9 +138,10 @@ def _assign_in_rounds(problem: Problem, usable: Flags, prices: Prices) -> Flags:
 
 
 def _drop_excess_pairs(problem: Problem, net_value: FloatArray, chosen: Flags) -> Flags:
-    """Without the pairs worth least above price, campaign by campaign and then of all together.
+    """Drop the pairs of least net value until places and budgets suffice.
 
-    Where places are short a pair counts by its worth, where money is, by its worth per money.
+    First per campaign, then for the common budget. Short places rank pairs by net value, short
+    money by net value per cost.
     """
     customers, campaigns = np.nonzero(chosen)
     net_values, cost = net_value[customers, campaigns], problem.cost[customers, campaigns]
@@ -162,14 +167,14 @@ def _drop_excess_pairs(problem: Problem, net_value: FloatArray, chosen: Flags) -
 def _drop_unpaid(
     is_kept: Flags, pair_positions: Codes, density: FloatArray, cost: FloatArray, money: float
 ) -> None:
-    """Unset those of some pairs, the densest first, whom money does not pay any more."""
+    """Drop pairs that the money does not pay, in the order of net value per cost."""
     if cost[pair_positions].sum() > money:
         ordered = pair_positions[np.argsort(-density[pair_positions], kind="stable")]
         is_kept[ordered[~_affordable(cost[ordered], money)]] = False
 
 
 class _RemainingLimits:
-    """What some chosen pairs leave of places, money and contacts."""
+    """Places, money and contacts left after the chosen pairs."""
 
     def __init__(self, problem: Problem, chosen: Flags) -> None:
         self.problem = problem
@@ -184,11 +189,11 @@ class _RemainingLimits:
 
     @property
     def places(self) -> Flags:
-        """Campaigns with a place left."""
+        """True for campaigns with a free place."""
         return self.capacity >= 1
 
     def take(self, ordered: Codes, campaign: int) -> Codes:
-        """Those of some customers, best first, whom the campaign can still take."""
+        """Accept customers, best first, within the limits of the campaign; return them."""
         place_count = min(self.capacity[campaign], len(ordered))
         cost = self.problem.cost[ordered, campaign]
         money = min(self.money[campaign], self.budget)
@@ -205,7 +210,7 @@ class _RemainingLimits:
 
 
 def _affordable(cost: FloatArray, money: float) -> Flags:
-    """A longest prefix that the money pays, then whoever else still fits in turn."""
+    """The longest prefix that the money pays, then each later item that still fits."""
     is_paid = np.cumsum(cost) <= money
     money_left = money - float(cost[is_paid].sum())
     for number in np.flatnonzero(~is_paid)[:1000]:

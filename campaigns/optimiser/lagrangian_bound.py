@@ -1,8 +1,8 @@
-"""The bound that no assignment can exceed, and the prices at which it is lowest.
+"""Upper bound on the value of any assignment, and the prices that minimise it.
 
-Capacities, budgets and the common budget get prices; what is left falls apart into one small
-problem a customer (Lagrangian relaxation). The dual is convex and piecewise linear in few prices:
-cutting planes in a box that grows and shrinks find its minimum (Kelley 1960, Marsten et al. 1975).
+Prices replace capacities, budgets and the common budget, which leaves one small problem per
+customer (Lagrangian relaxation). The dual is convex and piecewise linear in few prices: cutting
+planes in a box that grows and shrinks find its minimum (Kelley 1960, Marsten et al. 1975).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from scipy import optimize
 from campaigns.optimiser.problem import Flags, FloatArray, Problem
 from campaigns.optimiser.shadow_prices import Prices
 
-STEPS = 150  # evaluations of the dual at most
-_TOLERANCE = 1e-6  # share of the bound that is not worth another step
-_SERIOUS_SHARE = 0.3  # share of the promised decrease from which the box grows
+STEPS = 150  # most evaluations of the dual
+_TOLERANCE = 1e-6  # relative decrease of the bound that ends the search
+_SERIOUS_SHARE = 0.3  # share of the promised decrease above which the box grows
 WIDER, NARROWER = 2.0, 0.6
 
 
 def best_per_customer(problem: Problem, net: FloatArray) -> Flags:
-    """Each customer's best campaigns by net value, within their own caps.
+    """Best campaigns of each customer by net value, within the customer's caps.
 
-    Caps by channel within a cap in all: for such nested caps, taking the best first is optimal.
+    Channel caps lie within a total cap: for such nested caps the greedy order is optimal.
     """
     chosen = np.zeros(net.shape, dtype=bool)
     all_customers = np.arange(len(net))
@@ -48,7 +48,7 @@ def best_per_customer(problem: Problem, net: FloatArray) -> Flags:
 
 
 def bound_at(problem: Problem, usable: Flags, prices: Prices) -> tuple[float, FloatArray]:
-    """Bound at some prices, and what is then left of each limit (negative: asked for too much)."""
+    """Bound at the prices, and the slack of each limit (negative: exceeded)."""
     net_value = prices.net(problem, usable)
     chosen = best_per_customer(problem, net_value)
     limits = _limits(problem)
@@ -60,16 +60,16 @@ def bound_at(problem: Problem, usable: Flags, prices: Prices) -> tuple[float, Fl
 
 
 def minimise_bound(problem: Problem, usable: Flags, start: Prices, width: float) -> Prices:
-    """Prices of the lowest bound found from some start, within `STEPS` evaluations.
+    """Prices of the lowest bound within `STEPS` evaluations of the dual.
 
     Parameters
     ----------
     problem, usable
-        The assignment, and the pairs that may be chosen.
+        The assignment problem, and the pairs that may be chosen.
     start
-        Prices to begin with; they are returned where nothing is lower.
+        First prices; returned if no others give a lower bound.
     width
-        Half of the first box, in mean values (places) and mean values per money (money).
+        Half the width of the first box, in mean values (places) and mean values per cost (money).
     """
     finite = np.isfinite(_limits(problem))
     if not finite.any() or not usable.any():
@@ -107,7 +107,7 @@ def minimise_bound(problem: Problem, usable: Flags, start: Prices, width: float)
 def _minimise_cuts(
     gradients: list[FloatArray], offsets: list[FloatArray], center: FloatArray, width: float
 ) -> tuple[FloatArray, float] | None:
-    """Where all cuts together promise the lowest bound within the box, and that bound."""
+    """Point within the box where the cuts give the lowest bound, and that bound; None: failed."""
     cut_rows = np.column_stack([np.array(gradients), -np.ones(len(gradients))])
     bounds_of_box = [(max(0.0, value - width), value + width) for value in center]
     result = optimize.linprog(
@@ -131,7 +131,7 @@ def _vector(prices: Prices) -> FloatArray:
 
 
 def _prices(values: FloatArray, finite: Flags) -> Prices:
-    """Prices of all limits; what is not limited costs nothing."""
+    """Prices of all limits; 0 where there is no limit."""
     all_prices = np.zeros(len(finite))
     all_prices[finite] = values
     campaigns = (len(finite) - 1) // 2
@@ -141,7 +141,7 @@ def _prices(values: FloatArray, finite: Flags) -> Prices:
 
 
 def _scale(problem: Problem, usable: Flags) -> FloatArray:
-    """What a price is like: the mean value of a pair, and the mean value per money."""
+    """Scale of the prices: mean value of a pair (places), mean value per cost (money)."""
     campaigns = problem.value.shape[1]
     mean_value = float(np.mean(problem.value[usable]))
     value_per_money = mean_value / max(float(np.mean(problem.cost[usable])), 1e-9)

@@ -1,4 +1,4 @@
-"""Prices of scarce places and money, and the limits they come from as rows of a matrix."""
+"""Shadow prices of places and money, and the limits as rows of a sparse matrix."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ PEOPLE, CHANNELS, PLACES, MONEY, COMMON = range(5)
 
 @dataclass(frozen=True)
 class Prices:
-    """What a place in each campaign, its own money, and the common money cost."""
+    """Shadow prices of a place per campaign, of its budget, and of the common budget."""
 
     place: FloatArray
     money: FloatArray
     common: float = 0.0
 
     def net(self, problem: Problem, usable: Flags) -> FloatArray:
-        """Value above price of every pair; -inf where not usable."""
+        """Value minus prices of every pair; -inf where not usable."""
         net_value = problem.value - self.place - (self.money + self.common) * problem.cost
         return np.where(usable, net_value, -np.inf)
 
 
 @dataclass(frozen=True)
 class _LimitRows:
-    """Limits on some pairs; one row each that could be exceeded.
+    """Limits on some pairs: one row per limit that the pairs can exceed.
 
     Attributes
     ----------
     matrix, limits
-        Rows over the pairs, and their upper limits.
+        Coefficients, shape (limits, pairs), and the upper limits.
     block, number
-        Which limit a row is: one of the blocks above, and its position there.
+        Block of each row (see above), and its position in the block.
     """
 
     matrix: sparse.csr_array
@@ -46,7 +46,7 @@ class _LimitRows:
 
 
 def limit_rows(problem: Problem, customers: Codes, campaigns: Codes) -> _LimitRows:
-    """All limits of a problem on the given pairs."""
+    """Limits of a problem that the given pairs can exceed."""
     customer_count, campaign_count = problem.value.shape
     pairs = np.arange(len(customers))
     unit, cost = np.ones(len(customers)), problem.cost[customers, campaigns]
@@ -61,7 +61,7 @@ def limit_rows(problem: Problem, customers: Codes, campaigns: Codes) -> _LimitRo
     ]
     matrices, limits, positions, block_codes = [], [], [], []
     for block, (weights, limit_number, limit_count, limit) in enumerate(blocks):
-        # Most customers have fewer pairs than a limit allows: such rows would only cost time.
+        # Leave out limits that all pairs together cannot exceed: they only cost time.
         highest_use = np.bincount(
             limit_number, weights=np.maximum(weights, 0), minlength=limit_count
         )
@@ -82,10 +82,7 @@ def limit_rows(problem: Problem, customers: Codes, campaigns: Codes) -> _LimitRo
 
 
 def linear_programme_prices(problem: Problem, usable: Flags) -> Prices | None:
-    """What places and money are worth at the margin where people could be divided.
-
-    None where the linear programme has no answer.
-    """
+    """Shadow prices of the linear relaxation; None if it has no solution."""
     campaign_count = problem.value.shape[1]
     customers, campaigns = np.nonzero(usable)
     places, money = np.zeros(campaign_count), np.zeros(campaign_count)
