@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.config.tasks import Slice
 from features.errors import UserError
 
-Array = np.ndarray[Any, Any]
 NEW_DAYS = 30  # customers first seen so few days before the snapshot are new
 MOST_VALUES = 20  # slices that one declaration by value may make
 # Chosen by what came later: a total within them is no forecast that could be right or wrong.
