@@ -44,7 +44,7 @@ def send_alert(variables: Sequence[str], *, title: str, text: str) -> list[str]:
                 f"monitoring.alert_urls: {variable}",
                 found="an environment variable with a URL of an unknown kind",
                 expected="notification URLs of apprise, e.g. mailto://... or json://host/path",
-                mend=f"correct {variable}; see docs/monitoring.md",
+                hint=f"correct {variable}; see docs/monitoring.md",
             )
         if not target.notify(title=title, body=text):
             failed_variables.append(variable)
@@ -70,6 +70,6 @@ def _urls(variable: str) -> str:
             f"monitoring.alert_urls: {variable}",
             found="no such environment variable",
             expected="an environment variable with the URL to notify",
-            mend=f"set {variable}, or remove the name from `monitoring.alert_urls`",
+            hint=f"set {variable}, or remove the name from `monitoring.alert_urls`",
         )
     return urls

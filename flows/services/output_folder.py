@@ -43,6 +43,6 @@ def require_writable(output: Path, *, create: bool = True) -> None:
             "--output",
             found=f"{output}: {reason[0].lower()}{reason[1:]}",
             expected=f"a writable folder with more than {_PROBE_BYTES >> 20} MB of free space",
-            mend="free space, allow writing, or give another folder; published results are "
+            hint="free space, allow writing, or give another folder; published results are "
             "unchanged",
         ) from error

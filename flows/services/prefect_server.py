@@ -65,7 +65,7 @@ class OwnServer:
             "Prefect server",
             found="no answer" if exit_code is None else f"it ended with {exit_code}",
             expected=f"a server that starts within {_START_SECONDS} seconds",
-            mend=f"end any other server that uses {database}, or set PREFECT_API_URL",
+            hint=f"end any other server that uses {database}, or set PREFECT_API_URL",
         )
 
     def stop(self) -> None:
@@ -132,7 +132,7 @@ def require_named_server() -> None:
             "Prefect server",
             found=f"{without_password(address)}: {reason}",
             expected="the API of a Prefect server, like http://127.0.0.1:4200/api",
-            mend="start it (prefect server start), or unset PREFECT_API_URL",
+            hint="start it (prefect server start), or unset PREFECT_API_URL",
         )
 
 

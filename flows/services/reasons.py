@@ -145,7 +145,7 @@ def explain_customer(output: Path, customer: str) -> dict[str, Any]:
             "customer",
             found="an id that is not in the published scores",
             expected=f"one of the {len(published.scores):,} scored customers",
-            mend="check the id and its capital letters; `stagecast score` updates the scores",
+            hint="check the id and its capital letters; `stagecast score` updates the scores",
         )
     customer_reasons = score_reasons(Workspace(output), published.run.run_id, [customer]).iloc[0]
     scored_row = scored_rows.iloc[0]

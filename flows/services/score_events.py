@@ -106,7 +106,7 @@ def open_scorer(output: Path, *, at: dt.date | None = None) -> _OpenScorer:
             str(context_file),
             found="no such file",
             expected="the scoring context that a scoring run stores",
-            mend="run `stagecast score` with this output folder",
+            hint="run `stagecast score` with this output folder",
         )
     context = json.loads(context_file.read_text(encoding="utf-8"))
     loaded = registry.load(space.tracking(), version=int(run.scorer_version))
@@ -125,7 +125,7 @@ def _run(output: Path, at: dt.date | None) -> PublishedRun:
             expected=f"{min(run.snapshot_at for run in usable)} or later: the first published run"
             if usable
             else "the date of a published run, but no run is published yet",
-            mend="run `stagecast score` with this output folder first",
+            hint="run `stagecast score` with this output folder first",
         )
     return max(usable_until, key=lambda run: run.snapshot_at)
 

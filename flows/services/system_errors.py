@@ -42,7 +42,7 @@ def _full(error: BaseException) -> UserError | None:
         "disk",
         found="no space left on the disk",
         expected="space for the results of a run in addition to those of the last one",
-        mend="free space (old runs under runs/ can be deleted) and start again; published results "
+        hint="free space (old runs under runs/ can be deleted) and start again; published results "
         "are unchanged",
     )
 
@@ -55,7 +55,7 @@ def _read_only(error: BaseException) -> UserError | None:
         "disk",
         found=f"{name or 'a file'} cannot be read or written: {_reason(error)}",
         expected="files and folders that stagecast may read and write",
-        mend="allow access, or give another folder with --output; published results are unchanged",
+        hint="allow access, or give another folder with --output; published results are unchanged",
     )
 
 
@@ -66,7 +66,7 @@ def _broken(error: BaseException) -> UserError | None:
         "disk",
         found=f"a device error: {_reason(error)}",
         expected="a working disk or network drive",
-        mend="look into the machine's log, or give another folder with --output",
+        hint="look into the machine's log, or give another folder with --output",
     )
 
 
@@ -77,7 +77,7 @@ def _locked(error: BaseException) -> UserError | None:
         "database",
         found="a database that another program has locked",
         expected="mlflow.db and prefect.db used only by stagecast",
-        mend="close that program, or set MLFLOW_TRACKING_URI and PREFECT_API_URL to "
+        hint="close that program, or set MLFLOW_TRACKING_URI and PREFECT_API_URL to "
         "servers; then start again",
     )
 
@@ -106,7 +106,7 @@ def _server(where: str, reason: str, variable: str) -> UserError:
         where,
         found=f"the server failed during the command: {reason}",
         expected="a server that answers until the command ends",
-        mend=f"check that it runs and has free disk space, or unset {variable}; then start again. "
+        hint=f"check that it runs and has free disk space, or unset {variable}; then start again. "
         "Published results are unchanged",
     )
 

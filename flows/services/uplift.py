@@ -64,7 +64,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
             f"experiment {table.spec.name}: covariates",
             found="none",
             expected="columns that were known before the send",
-            mend="list them under `covariates`; only the scorer, which uses features of the day of "
+            hint="list them under `covariates`; only the scorer, which uses features of the day of "
             "the send, does not need them",
         )
     seed = table.spec.seed
