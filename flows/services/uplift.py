@@ -64,7 +64,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
             f"experiment {table.spec.name}: covariates",
             found="none",
             expected="columns that were known before the send",
-            mend="name them; the scorer alone does without, from features of the day of the send",
+            hint="name them; the scorer alone does without, from features of the day of the send",
         )
     seed = table.spec.seed
     data, codes = experiment_data(table)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.fitting.binary_ensemble import fit_logistic, one_class
 from models.fitting.btyd import fit_btyd
 from models.fitting.rfm import RFM, RFM_STRENGTH, TARGET
 from models.scorer.btyd import btyd_p_no_order
 from models.scorer.linear_model import linear, matrix, sigmoid
-from models.scorer.part import Array
 
 RECENCY = RFM[:1]
 

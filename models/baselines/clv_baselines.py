@@ -11,12 +11,13 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.fitting.clv_distribution import MAX_CELLS, MAX_ROWS, TREES
 from models.fitting.feature_selection import row_limit, strongest
 from models.scorer.btyd import btyd_columns
 from models.scorer.derived_features import model_columns
 from models.scorer.linear_model import matrix
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 
 PLAIN_ROUNDS = 200
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.config.config import Config
 from features.table.feature_store import Archive
-from models.scorer.part import Array
 
 # Points an event of a role, where the config gives none for its type.
 ROLE_POINTS = {"touch": 2.0, "intent": 5.0, "lead": 5.0, "redemption": 3.0, "support": 2.0}

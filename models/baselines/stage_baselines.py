@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.scorer.stage import stage_codes, stage_recency_bins
 
-Array = np.ndarray[Any, Any]
 SMOOTHING = 10.0  # customers that the stage-only frequencies weigh
 DECILES = 10
 

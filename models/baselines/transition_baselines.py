@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.scorer.stage import stage_codes
 from models.scorer.transition import timer_table_cells, transition_outputs, without_origin
 
-Array = np.ndarray[Any, Any]
 SMOOTHING = 20.0  # customers that the stage-only frequencies weigh
 DURATION_EDGES = (1.0, 2.0, 4.0, 8.0, 13.0, 26.0)  # periods in stage
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date
 from features.config.tasks import Slice
 from features.contracts import CUSTOMER
@@ -28,7 +29,6 @@ from models.scorer.stage import predict_stage
 from models.scorer.transition import predict_transition
 from models.tasks.lead import leads_of, plain_share
 
-Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Array]
 CHAMPION = "champion"  # the served recipe, in figures
 BLOWN_UP = ("ece", "decile_error")  # by drawing rows more than once

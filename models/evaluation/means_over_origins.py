@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Array
 from models.evaluation.evaluate import Figure, ends
 from models.fitting.calibration import KINDS, WINS_NEEDED, Trial, choose_calibration
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from features.arrays import Array
 from models.fitting.feature_selection import SAMPLE_ROWS, row_limit, strongest
 from models.scorer.derived_features import model_columns
 from models.scorer.linear_model import linear, matrix, signed_log1p
-from models.scorer.part import Array
 
 # Above it the linear half is fitted on a share of the customers; less where columns are many.
 LINEAR_ROWS, LINEAR_CELLS = 80_000, 8_800_000

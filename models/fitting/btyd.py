@@ -18,9 +18,9 @@ from scipy.optimize import minimize
 from scipy.special import gammaln, psi
 from sklearn.base import BaseEstimator
 
+from features.arrays import Array
 from models.scorer.btyd import btyd_chances
 
-Array = np.ndarray[Any, Any]
 Objective = Callable[[Array], tuple[float, Array]]
 
 # Bounds on the log parameters after scaling. Where a population has no spread in a rate or in the

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.fitting.btyd import fit_btyd
 from models.scorer.churn import churn_btyd_logit
 from models.scorer.linear_model import sigmoid
-from models.scorer.part import Array
 
 SHARES = np.linspace(0.1, 1.0, 10)
 MIN_ROWS = 200  # below it the comparison is noise

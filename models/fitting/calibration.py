@@ -14,10 +14,10 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 
+from features.arrays import Array
 from models.metrics import metrics
 from models.scorer.churn import calibrated
 from models.scorer.linear_model import sigmoid
-from models.scorer.part import Array
 
 KINDS = ("platt", "beta", "isotonic")
 WINS_NEEDED = 3

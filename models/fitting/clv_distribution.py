@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import TweedieRegressor
 
+from features.arrays import Array
 from models.fitting import btyd as btyd_models
 from models.fitting.feature_selection import MOST_COLUMNS, row_limit, strongest
 from models.scorer.btyd import btyd_columns
 from models.scorer.linear_model import linear, matrix, signed_log1p
-from models.scorer.part import Array
 
 POWER = 1.5  # Tweedie variance power: spend is a sum of a few skewed amounts
 TREES: dict[str, Any] = {

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.scorer.cold_start import cold_rates, cold_rows
 from models.scorer.linear_model import sigmoid
-from models.scorer.part import Array
 
 AGES = (7.0, 14.0)  # days of tenure at which a cohort ends; the last ends where cold does
 COLD_DAYS = 30.0

@@ -11,7 +11,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from models.scorer.part import Array
+from features.arrays import Array
 
 MOST_COLUMNS = 180  # up to here all columns are kept: the data sets with purchases alone stay so
 SAMPLE_ROWS = 20_000

@@ -15,11 +15,10 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.fitting.feature_selection import SAMPLE_ROWS, row_limit, strongest
 from models.scorer.derived_features import derive_each, model_columns
 from models.scorer.linear_model import matrix
-
-Array = np.ndarray[Any, Any]
 
 TREES: dict[str, Any] = {
     "objective": "multiclass",

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from features.arrays import Array
 from models.fitting.uplift_learner import Experiment
-from models.scorer.part import Array
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from scipy.stats import rankdata
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV
 
+from features.arrays import Array
 from models.scorer.linear_model import matrix
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 from models.scorer.uplift import effect_basis, effect_terms, uplift_effect
 
 FOLDS = 5

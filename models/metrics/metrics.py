@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from features.arrays import Array
 from models.metrics.bootstrap import Interval as Interval
 from models.metrics.bootstrap import bootstrap as bootstrap
 from models.metrics.bootstrap import paired_difference as paired_difference
-
-Array = np.ndarray[Any, Any]
 
 BINARY_CLIP = 1e-6
 CLASS_CLIP = 1e-4

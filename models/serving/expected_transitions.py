@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.scorer.part import Array, Part
+from features.arrays import Array
+from models.scorer.part import Part
 from models.scorer.transition import predict_transition
 
 BATCH = 50_000  # customers at once: bounds memory

@@ -9,6 +9,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     fit_logistic,
@@ -28,7 +29,7 @@ from models.metrics import metrics
 from models.scorer.churn import calibrated, churn_btyd_logit, churn_group, churn_lift
 from models.scorer.derived_features import derive_each
 from models.scorer.linear_model import linear, matrix, sigmoid
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 
 MIN_CLASS_FOR_TREES = 60  # customers of the rarer class below which only the linear half is fitted
 # Share of a plain RFM regression where the training snapshots span less than so many horizons:

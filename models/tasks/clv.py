@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.errors import UserError
 from models.fitting.clv_distribution import (
     BTYD_COLUMNS,
@@ -32,7 +33,7 @@ from models.fitting.clv_distribution import (
 )
 from models.scorer.clv import clv_context, clv_group, clv_sums, clv_width, predict_clv
 from models.scorer.derived_features import model_columns
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 from models.tasks.lead import fit_leads, plain_leads
 
 MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
@@ -101,7 +102,7 @@ def fit_clv(
             "clv",
             found=f"no buyer with a matured label at {pd.Timestamp(validation_at).date()}",
             expected=f"a snapshot with purchases before it and {horizon_days} days after it",
-            mend="a shorter horizon, or a longer history",
+            hint="a shorter horizon, or a longer history",
         )
     shared = {
         "horizon_days": int(horizon_days),

@@ -12,6 +12,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     fit_logistic,
@@ -25,7 +26,7 @@ from models.fitting.cold_start import fit_back_off
 from models.metrics import metrics
 from models.scorer.clv import clv_first_purchase
 from models.scorer.linear_model import sigmoid
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 
 MIN_FIRST = 30  # leads who bought within a horizon, and who did not, to learn who does
 MIN_FOR_TREES = 100  # of the rarer, as customers, for trees beside the regression

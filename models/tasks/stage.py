@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.baselines.stage_baselines import fit_frequency_table
 from models.fitting.multiclass_trees import (
     MIN_CLASS,
@@ -31,7 +32,6 @@ from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.stage import predict_stage
 
-Array = np.ndarray[Any, Any]
 MULTIPLIERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
 MIN_F1_GAIN = 0.002  # below it all multipliers stay 1
 PASSES = 3

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.baselines.stage_baselines import fit_frequency_table
 from models.fitting.multiclass_trees import (
     MIN_CLASS,
@@ -30,7 +31,6 @@ from models.scorer.part import Part
 from models.scorer.stage import customer_folds, predict_stage
 from models.tasks.stage import label_codes, tuned
 
-Array = np.ndarray[Any, Any]
 FOLDS = 5
 
 

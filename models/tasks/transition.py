@@ -16,6 +16,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.baselines.transition_baselines import cells, fit_timer_table
 from models.fitting.multiclass_trees import (
     MIN_CUSTOMERS,
@@ -34,7 +35,6 @@ from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.transition import predict_transition
 
-Array = np.ndarray[Any, Any]
 HALF = 0.5  # share of the trees where they and the table are better together at validation
 MOSTLY = 0.75  # where they are nearly as good together: the mixture drifts less in a later season
 DESTINATION_NOISE = 1.02  # scores this close are nearly as good

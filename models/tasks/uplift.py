@@ -10,10 +10,11 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.fitting.uplift_curves import ranked, weighted_effect
 from models.fitting.uplift_learner import Experiment, fit, out_of_fold
 from models.scorer.derived_features import model_columns
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 
 # Fewer people teach nothing about effects, which are small beside the chance in single responses.
 FEWEST_AN_ARM = 500

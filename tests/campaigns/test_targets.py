@@ -323,7 +323,7 @@ def test_no_excluded_or_control_customer_is_in_any_export(
         ({"fromat": "csv"}, ["fromat", "unknown"]),
     ],
 )  # fmt: skip
-def test_a_wrong_map_says_what_to_mend(
+def test_a_wrong_map_says_what_to_fix(
     tmp_path: Path, changes: dict[str, Any], parts: list[str]
 ) -> None:
     given: dict[str, Any] = {
