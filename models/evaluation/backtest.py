@@ -28,7 +28,7 @@ from models.evaluation.means_over_origins import (
     means,
 )
 from models.evaluation.workers import workers
-from models.fitting.calibration import RAW
+from models.fitting.calibration import NO_CALIBRATION
 from models.fitting.training_set import TrainingSet, training_set
 from models.tasks.training import fit
 
@@ -156,7 +156,7 @@ def backtest_task(
     chances = None
     if task == "churn":
         y = test.rows["no_purchase"].to_numpy(dtype=np.float64)
-        raw = replace(part, parameters={**part.parameters, "calibration": RAW})
+        raw = replace(part, parameters={**part.parameters, "calibration": NO_CALIBRATION})
         chances = Chances(origin, y, predict(raw, test.rows, test.everyone)["p_churn"])
     beside = [] if bounds is None else bounds(archive, data, test, draws)
     return Tested(found.figures + rates + beside, chances)
