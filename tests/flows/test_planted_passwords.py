@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 STORE = "Zq7planted/xK9planted#s?t@[o]%41re:&=+ sup3rS3cret ü日"
 SOURCE = "Wv5planted@pL8planted/shop:[x]%2F ünd?#=&+sec0ndS3cret"
-# Too long to stand in encoded pictures by chance: a password that was cut or encoded shows one of them.
+# None stands in an encoded picture by chance; a password that was cut or encoded shows one.
 PIECES = (
     "Zq7planted", "xK9planted", "sup3rS3cret", "Wv5planted", "pL8planted", "sec0ndS3cret",
 )  # fmt: skip
