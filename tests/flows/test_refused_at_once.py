@@ -35,7 +35,7 @@ WRITING: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 READING = {
     "score-events", "leads", "explain", "models", "catalog", "stages", "doctor", "why",
-    "export-person", "metrics", "horizons", "init",
+    "export-person", "metrics", "horizons", "init", "check",
 }  # fmt: skip
 
 
