@@ -120,7 +120,7 @@ class CampaignEntries:
         return self.rows[self.rows["matures_at"] <= self.data_through]
 
 
-def campaign_entries(
+def entries_from_audience(
     audience: pd.DataFrame, terms: Mapping[str, tuple[int, float]]
 ) -> pd.DataFrame:
     """Entries into campaigns, one row per customer and entry.

@@ -8,7 +8,7 @@ from scipy import stats
 from campaigns.measurement import (
     CampaignEntries,
     campaign_effects,
-    campaign_entries,
+    entries_from_audience,
     mean_difference,
     sample_ratio_p_value,
     unmeasured_campaigns,
@@ -57,7 +57,7 @@ def waves(n: int = 400, *, effect: float = 5.0, through: str = "2018-03-01") -> 
             "change": "added",
         }
     )
-    rows = campaign_entries(audience, {"back": (60, 0.25)})
+    rows = entries_from_audience(audience, {"back": (60, 0.25)})
     rows["stage"] = "lapsed"
     revenue = rng.gamma(2, 10, n) + effect * (arm == "treatment")
     rows["response"] = (rng.random(n) < 0.5).astype(float)
