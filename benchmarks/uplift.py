@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.sends import COVARIATES, Send, sends
-from campaigns.measurement import Waves, report
+from campaigns.measurement import CampaignEntries, campaign_effects
 from models.fitting.uplift_curves import true_qini
-from models.fitting.uplift_learner import Experiment, fit
+from models.fitting.uplift_learner import Experiment, fit_effect
 from models.scorer.uplift import uplift_effect
 
 LAST = "C6-autumn-sale"
@@ -87,7 +87,7 @@ def one_seed(seed: int, customers: int, expected: lgb.Booster, threads: int) -> 
     past = [made[name].people for name in made if name != LAST]
     people = made[LAST].people
     data = experiment(pd.concat(past, ignore_index=True))
-    part = fit(data, seed=seed, threads=threads)
+    part = fit_effect(data, seed=seed, threads=threads)
     scores = {
         "uplift": uplift_effect(part, inputs(people)),
         "expected effect": np.asarray(expected.predict(inputs(people))),
@@ -132,7 +132,7 @@ def covered(repetitions: int, customers: int) -> dict[str, Any]:
                 "margin": people["spend"] * MARGIN,
             }
         )
-        found = report(Waves(rows, pd.Timestamp("2024-12-31")))
+        found = campaign_effects(CampaignEntries(rows, pd.Timestamp("2024-12-31")))
         found = found[found["by"] == "all"].set_index("outcome")
         for outcome, true in truth.items():
             row = found.loc[outcome]

@@ -35,7 +35,7 @@ from models.evaluation.means_over_origins import (
     origin_means,
 )
 from models.evaluation.workers import worker_pool
-from models.fitting.calibration import RAW
+from models.fitting.calibration import NO_CALIBRATION
 from models.fitting.training_set import TrainingSet, training_set
 from models.tasks.training import fit
 
@@ -152,7 +152,7 @@ def backtest_task(
     churn_forecasts = None
     if task == "churn":
         target = test.rows["no_purchase"].to_numpy(dtype=np.float64)
-        raw_part = replace(part, parameters={**part.parameters, "calibration": RAW})
+        raw_part = replace(part, parameters={**part.parameters, "calibration": NO_CALIBRATION})
         churn_forecasts = ChurnForecasts(
             origin, target, predict_part(raw_part, test.rows, test.everyone)["p_churn"]
         )

@@ -25,7 +25,7 @@ from models.evaluation.task_metrics import (
     lead_metric_calls,
     metric_calls,
 )
-from models.fitting.training_set import TrainingSet, labelled, population, with_channel
+from models.fitting.training_set import TrainingSet, add_channel, join_labels, snapshot_population
 from models.scorer.churn import predict_churn
 from models.scorer.clv import predict_clv
 from models.scorer.part import Part
@@ -130,8 +130,8 @@ def labelled_test_set(archive: Archive, task: Task, at: int) -> LabelledTestSet:
 
 def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> LabelledTestSet:
     """As `labelled_test_set`, with features that exclude the last `delay` days."""
-    everyone = with_channel(archive, task, archive.delayed(at, delay), at)
-    rows = labelled(everyone, archive.builder.labels(task, at))
+    everyone = add_channel(archive, task, archive.delayed(at, delay), at)
+    rows = join_labels(everyone, archive.builder.labels(task, at))
     config, leads = archive.builder.config, None
     if task == "clv":
         leads = leads_of(rows)
@@ -192,7 +192,7 @@ def evaluate_part(
     outputs: dict[str, MethodOutputs] = {
         CHAMPION_METHOD: predict_part(part, test.rows, test.everyone)
     }
-    context = population(test.everyone)
+    context = snapshot_population(test.everyone)
     for name, baseline in BASELINES[test.task].items():
         baseline_outputs = baseline(data, part, test.rows, context)
         if baseline_outputs is not None:

@@ -17,7 +17,7 @@ from models.evaluation.evaluate import (
     predict_part,
 )
 from models.evaluation.leakage import LeakSuspect, leak_suspects
-from models.fitting.training_set import LearnedFrom, TrainingSet, training_set
+from models.fitting.training_set import TrainingSet, TrainingSummary, training_set
 from models.scorer.part import Part
 from models.tasks.training import fit
 from models.tasks.tuning import TUNED, Tuned, tune
@@ -46,7 +46,7 @@ class Trained:
     gated: Part
     part: Part
     result: Evaluation
-    learned: LearnedFrom
+    learned: TrainingSummary
     leaks: tuple[LeakSuspect, ...] = ()
     tuned: Tuned | None = None
     recipe: tuple[MetricFigure, ...] = ()
@@ -74,7 +74,7 @@ def train_one(archive: Archive, name: Task) -> Trained:
         gated_part,
         served_part,
         evaluation,
-        LearnedFrom.of(training_data),
+        TrainingSummary.of(training_data),
         suspects,
         tuned,
         untuned_figures,

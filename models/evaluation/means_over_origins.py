@@ -11,7 +11,12 @@ import numpy as np
 
 from features.arrays import Array
 from models.evaluation.evaluate import MetricFigure, interval_ends
-from models.fitting.calibration import KINDS, WINS_NEEDED, Trial, choose_calibration
+from models.fitting.calibration import (
+    CALIBRATION_KINDS,
+    WINS_NEEDED,
+    CalibrationTrial,
+    choose_calibration,
+)
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,6 @@ def calibration_choice(
     for served in by_date:
         matured = [origin for origin in by_date if origin.at + matures_after <= served.at]
         if matured:
-            trials.append(Trial(matured[-1].y, matured[-1].p, served.y, served.p))
-    wins = {kind: sum(trial.gain(kind) > 0 for trial in trials) for kind in KINDS}
+            trials.append(CalibrationTrial(matured[-1].y, matured[-1].p, served.y, served.p))
+    wins = {kind: sum(trial.gain(kind) > 0 for trial in trials) for kind in CALIBRATION_KINDS}
     return CalibrationChoice(choose_calibration(trials), len(trials), wins)

@@ -1,4 +1,4 @@
-"""Quality of uplift rankings: gain curves, Qini and AUUC with intervals."""
+"""Quality of an uplift ranking: gain curve, Qini and AUUC with intervals."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from models.fitting.uplift_learner import Experiment
 
 
 @dataclass(frozen=True)
-class _GainCurve:
-    """Incremental outcome by share of people addressed, highest score first.
+class _Curve:
+    """Incremental outcome by share of people addressed, in ranking order.
 
     Attributes
     ----------
     share
         Share of people addressed, 0 to 1.
     gain
-        Outcome added by the messages, a person of the whole population.
+        Outcome that the messages added, per person of the whole population.
     """
 
     share: Array
@@ -29,25 +29,26 @@ class _GainCurve:
 
 @dataclass(frozen=True)
 class RankingQuality:
-    """How well a ranking orders people by the effect of a message.
+    """Qini, AUUC and gain curve of a ranking.
 
     Attributes
     ----------
     qini, auuc
-        Area between the curve and the random line; area under the curve (a person).
+        Area between the curve and the line of a random ranking; area under the curve. Both in
+        outcome per person.
     low, high
-        95 % bootstrap interval of `qini`, people resampled.
+        95 % bootstrap interval of `qini` (people resampled).
     curve
         The gain curve.
     at_shares
-        Share addressed -> gain a person.
+        Gain per person by share addressed.
     """
 
     qini: float
     auuc: float
     low: float
     high: float
-    curve: _GainCurve
+    curve: _Curve
     at_shares: dict[float, float] = field(default_factory=dict)
 
 
@@ -55,87 +56,90 @@ _SHARES = (0.1, 0.2, 0.3, 0.5)
 _GRID = 200
 
 
-def ranking_quality(
-    score: Array, data: Experiment, *, seed: int, draws: int = 200, grid: int = _GRID
+def evaluate_ranking(
+    scores: Array, experiment: Experiment, *, seed: int, draws: int = 200, grid: int = _GRID
 ) -> RankingQuality:
     """Qini and AUUC of a ranking on an experiment, with intervals.
 
-    The gain at a share is the difference between the arms' outcomes among those addressed, weighted
-    by inverse propensity, so that unequal treatment probabilities cause no bias. Ties are broken at
+    The gain at a share is the difference of the inverse-propensity weighted outcomes of both arms
+    among the people addressed, so unequal chances of treatment do not bias it. Ties are broken at
     random.
     """
     generator = np.random.default_rng(seed)
-    order = np.lexsort([generator.random(len(score)), -np.nan_to_num(score, nan=-np.inf)])
-    effect = weighted_effect(data)[order]
-    row_ends = np.linspace(0, len(effect), grid + 1).round().astype(np.int64)
-    curve = _curve(effect, np.ones(len(effect)), row_ends)
+    ranking = np.lexsort([generator.random(len(scores)), -np.nan_to_num(scores, nan=-np.inf)])
+    effect = weighted_effect(experiment)[ranking]
+    cut_rows = np.linspace(0, len(effect), grid + 1).round().astype(np.int64)
+    curve = _curve(effect, np.ones(len(effect)), cut_rows)
     drawn_qini = np.empty(draws)
     for number in range(draws):
-        weight = generator.poisson(1.0, len(effect)).astype(np.float64)
-        drawn_qini[number] = _areas(_curve(effect, weight, row_ends))[0]
-    low, high = np.quantile(drawn_qini, [0.025, 0.975]) if draws else (np.nan, np.nan)
+        draw_weights = generator.poisson(1.0, len(effect)).astype(np.float64)
+        drawn_qini[number] = _areas(_curve(effect, draw_weights, cut_rows))[0]
+    lower, upper = np.quantile(drawn_qini, [0.025, 0.975]) if draws else (np.nan, np.nan)
     qini, auuc = _areas(curve)
     gains = {share: float(np.interp(share, curve.share, curve.gain)) for share in _SHARES}
-    return RankingQuality(qini, auuc, float(low), float(high), curve, gains)
+    return RankingQuality(qini, auuc, float(lower), float(upper), curve, gains)
 
 
-def weighted_effect(data: Experiment) -> Array:
-    """Unbiased, noisy effect of each person (Horvitz-Thompson about the mean outcome)."""
-    centred_outcome = data.outcome - data.outcome.mean()
+def weighted_effect(experiment: Experiment) -> Array:
+    """Unbiased, noisy effect of every person (Horvitz-Thompson about the mean outcome)."""
+    centre = experiment.outcome - experiment.outcome.mean()
     return np.asarray(
-        centred_outcome
-        * (data.treatment / data.propensity - (1 - data.treatment) / (1 - data.propensity))
+        centre
+        * (
+            experiment.treatment / experiment.propensity
+            - (1 - experiment.treatment) / (1 - experiment.propensity)
+        )
     )
 
 
-def _curve(effect: Array, weight: Array, ends: Array) -> _GainCurve:
-    cumulative_effect = np.concatenate([[0.0], np.cumsum(effect * weight)])[ends]
-    cumulative_weight = np.concatenate([[0.0], np.cumsum(weight)])[ends]
+def _curve(effect: Array, weight: Array, cut_rows: Array) -> _Curve:
+    cumulative_effect = np.concatenate([[0.0], np.cumsum(effect * weight)])[cut_rows]
+    cumulative_weight = np.concatenate([[0.0], np.cumsum(weight)])[cut_rows]
     total_weight = max(float(cumulative_weight[-1]), 1e-12)
-    return _GainCurve(cumulative_weight / total_weight, cumulative_effect / total_weight)
+    return _Curve(cumulative_weight / total_weight, cumulative_effect / total_weight)
 
 
-def _areas(curve: _GainCurve) -> tuple[float, float]:
-    curve_area = float(np.trapezoid(curve.gain, curve.share))
-    return curve_area - float(curve.gain[-1]) / 2, curve_area
+def _areas(curve: _Curve) -> tuple[float, float]:
+    area = float(np.trapezoid(curve.gain, curve.share))
+    return area - float(curve.gain[-1]) / 2, area
 
 
-def true_qini(score: Array, effect: Array, *, seed: int = 0) -> float:
-    """Qini of a ranking given each person's true effect (simulated data)."""
+def true_qini(scores: Array, effect: Array, *, seed: int = 0) -> float:
+    """Qini of a ranking by the true effect of every person (simulated data)."""
     generator = np.random.default_rng(seed)
-    order = np.lexsort([generator.random(len(score)), -score])
-    row_ends = np.linspace(0, len(score), _GRID + 1).round().astype(np.int64)
-    return _areas(_curve(effect[order], np.ones(len(score)), row_ends))[0]
+    ranking = np.lexsort([generator.random(len(scores)), -scores])
+    cut_rows = np.linspace(0, len(scores), _GRID + 1).round().astype(np.int64)
+    return _areas(_curve(effect[ranking], np.ones(len(scores)), cut_rows))[0]
 
 
 def compare_rankings(
-    rankings: Mapping[str, Array], data: Experiment, *, seed: int, draws: int = 200
+    rankings: Mapping[str, Array], experiment: Experiment, *, seed: int, draws: int = 200
 ) -> dict[str, RankingQuality]:
-    """Quality of several rankings of the same people, and of a random one."""
-    random_score = np.random.default_rng(seed).random(len(data.outcome))
-    all_rankings = {**rankings, "random": random_score}
+    """Quality of several rankings of the same people and of a random one."""
+    random_scores = np.random.default_rng(seed).random(len(experiment.outcome))
+    all_rankings = {**rankings, "random": random_scores}
     return {
-        name: ranking_quality(score, data, seed=seed, draws=draws)
-        for name, score in all_rankings.items()
+        name: evaluate_ranking(scores, experiment, seed=seed, draws=draws)
+        for name, scores in all_rankings.items()
     }
 
 
 def share_better(
-    first: Array, second: Array, data: Experiment, *, seed: int, draws: int = 200
+    first: Array, second: Array, experiment: Experiment, *, seed: int, draws: int = 200
 ) -> float:
-    """Share of paired bootstrap draws in which the first ranking has the greater Qini."""
+    """Share of bootstrap draws of people in which the first ranking has the greater Qini."""
     generator = np.random.default_rng(seed)
-    effect, row_ends = weighted_effect(data), np.linspace(0, len(first), _GRID + 1).round()
-    orders = [
-        np.lexsort([generator.random(len(score)), -np.nan_to_num(score, nan=-np.inf)])
-        for score in (first, second)
+    effect, cut_rows = weighted_effect(experiment), np.linspace(0, len(first), _GRID + 1).round()
+    rankings = [
+        np.lexsort([generator.random(len(scores)), -np.nan_to_num(scores, nan=-np.inf)])
+        for scores in (first, second)
     ]
-    wins_of_first = 0
+    wins = 0
     for _ in range(draws):
-        weight = generator.poisson(1.0, len(effect)).astype(np.float64)
-        areas = [
-            _areas(_curve(effect[order], weight[order], row_ends.astype(np.int64)))[0]
-            for order in orders
+        draw_weights = generator.poisson(1.0, len(effect)).astype(np.float64)
+        draw_areas = [
+            _areas(_curve(effect[ranking], draw_weights[ranking], cut_rows.astype(np.int64)))[0]
+            for ranking in rankings
         ]
-        wins_of_first += areas[0] > areas[1]
-    return wins_of_first / draws
+        wins += draw_areas[0] > draw_areas[1]
+    return wins / draws

@@ -12,7 +12,7 @@ from features.storage.markdown import as_text
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import CHAMPION_METHOD, Evaluation
 from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
-from models.fitting.training_set import LearnedFrom
+from models.fitting.training_set import TrainingSummary
 from models.scorer.part import Part
 
 _STAGE_TRUTHS = {
@@ -27,7 +27,7 @@ PART_DESCRIPTIONS = {
 }
 
 
-def part_card(archive: Archive, result: Evaluation, data: LearnedFrom, part: Part) -> str:
+def part_card(archive: Archive, result: Evaluation, data: TrainingSummary, part: Part) -> str:
     """Card of one registered model (Markdown), without customer data."""
     config = archive.builder.config
     lines = [

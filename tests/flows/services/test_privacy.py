@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaigns.contact_normalisation import sha256
-from campaigns.erasure import own_contacts, person_in_exports, places_in_exports
+from campaigns.contact_normalisation import sha256_of_text
+from campaigns.erasure import export_identity, own_contacts, rows_in_exports
 from campaigns.export_schema import load_targets
 from campaigns.export_table import TABLE_FILE, write_table
 from features.errors import UserError
@@ -27,8 +27,8 @@ from features.sources.erasure_list import FILE, ON_REQUEST, Erased
 from features.storage import scores_store
 from features.storage.scores_store import read_current
 from features.table.feature_store import open_archive, source_counts
-from flows.services.privacy import erase, stored_of
-from flows.services.update_aggregates import refresh
+from flows.services.privacy import erase_customer, export_customer
+from flows.services.update_aggregates import refresh_tallies
 from flows.services.workspace import Workspace
 from tests.flows.shop import Shop, stagecast, write_shop
 
@@ -94,13 +94,13 @@ def test_an_erased_customer_is_nowhere_and_the_others_are_where_they_were(
     aside = pa.table({"customer_id": [member, "other"], "reason": ["amount", "amount"]})
     pq.write_table(aside, space.output / "quarantine" / "source_0.parquet")
     before = read_current(space.output)
-    shown = stored_of(space, member)
+    shown = export_customer(space, member)
     kinds = {Path(name).parts[0] for name in shown["files"]}
     assert kinds == {"features", "runs", "quarantine"}
     assert set(texts(shown)) >= {member, str(before.audience.iloc[0]["campaign_id"])}
     assert set(places_with(space.output, member)) >= set(shown["files"])
 
-    receipt, content = erase(space, member, now=NOW)
+    receipt, content = erase_customer(space, member, now=NOW)
     assert places_with(space.output, member) == []
     assert json.loads(receipt.read_text()) == content
     rows = content["rows_removed"]
@@ -110,7 +110,7 @@ def test_an_erased_customer_is_nowhere_and_the_others_are_where_they_were(
     assert rows["audience"] >= 1
     assert rows["audiences"] >= 1
     assert rows["quarantine"] == 1
-    assert stored_of(space, member)["files"] == {}
+    assert export_customer(space, member)["files"] == {}
     after = read_current(space.output)
     others = before.scores[before.scores["customer_id"] != member].reset_index(drop=True)
     pd.testing.assert_frame_equal(after.scores, others)
@@ -119,7 +119,7 @@ def test_an_erased_customer_is_nowhere_and_the_others_are_where_they_were(
     # The source still holds the person; a reading of everything leaves them out and says so.
     orders = space.config().sources[0].events
     os.utime(str(orders))
-    assert refresh(space, space.config()).how == "all"
+    assert refresh_tallies(space, space.config()).how == "all"
     archive = open_archive(space.output, space.config())
     assert member not in set(archive.builder.history.customers)
     assert len(archive.builder.history.customers) == len(others)
@@ -131,15 +131,15 @@ def test_erasing_twice_and_erasing_a_stranger_leave_nothing_behind(
     shop: Shop, tmp_path: Path, member: str
 ) -> None:
     space = copied(shop, tmp_path)
-    erase(space, member, now=NOW)
-    again = erase(space, member, now=NOW)[1]
+    erase_customer(space, member, now=NOW)
+    again = erase_customer(space, member, now=NOW)[1]
     assert not any(again["rows_removed"].values())
-    erase(space, "nobody we know", now=NOW)
+    erase_customer(space, "nobody we know", now=NOW)
     erased = Erased.load(space.output)
     assert erased.among([member, "nobody we know", "c0000x", None]) == [member, "nobody we know"]
     assert (space.output / FILE).stat().st_mode & 0o077 == 0
     with pytest.raises(UserError, match="nothing"):
-        erase(space, " ", now=NOW)
+        erase_customer(space, " ", now=NOW)
 
 
 def test_a_damaged_list_stops_the_run(tmp_path: Path) -> None:
@@ -173,10 +173,10 @@ def test_exports_lose_the_person_by_whatever_key_they_hold(tmp_path: Path) -> No
     contacts = {"email": " Ann.Other@Example.org ", "phone": "+49 170 1234567", "country": "de"}
     targets = load_targets([EXPORTS / "csv.yaml", EXPORTS / "google_customer_match.yaml"])
     table = pd.DataFrame([contacts, {"email": "x@y.org"}], index=["7", "8"])
-    person = person_in_exports("7", own_contacts(table, "7")[0], targets)
+    person = export_identity("7", own_contacts(table, "7")[0], targets)
     folder = tmp_path / "exports"
     folder.mkdir()
-    hashed = sha256("ann.other@example.org")
+    hashed = sha256_of_text("ann.other@example.org")
     (folder / "a.csv").write_text(f"Email,Phone,Country\n{hashed},,de\n{'0' * 64},,de\n")
     (folder / "b.csv").write_text("phone,rank\n491701234567,7\n491709999999,7\n")
     (folder / "c.csv").write_text("customer_id,rank\n'7,1\n 7.0,1\n8,7\n")
@@ -189,7 +189,7 @@ def test_exports_lose_the_person_by_whatever_key_they_hold(tmp_path: Path) -> No
         json.dumps({"files": [{"file": "c.csv", "sha256": old, "rows": 3}]})
     )
     gone = 0
-    for place in places_in_exports(tmp_path, person, None, output=tmp_path):
+    for place in rows_in_exports(tmp_path, person, None, output=tmp_path):
         place.erase()
         gone += place.rows
     assert gone == 5

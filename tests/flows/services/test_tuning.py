@@ -10,7 +10,7 @@ import pytest
 from flows.services.tuning import gate_gain, log_tuning
 from models.evaluation.evaluate import Evaluation, LabelledTestSet, MetricFigure
 from models.evaluation.fit_and_test import Trained
-from models.fitting.training_set import LearnedFrom
+from models.fitting.training_set import TrainingSummary
 from models.registry import tracking
 from models.scorer.part import Part
 from models.tasks.tuning import Trial, Tuned
@@ -26,7 +26,7 @@ def trained(tuned: Tuned | None) -> Trained:
     figures = [figure(0.9, method="table"), figure(0.7, subset="movers"), figure(0.5)]
     result = Evaluation(LabelledTestSet("stage", 0, frame, frame, None), figures, {})
     plain = (figure(0.53),) if tuned and tuned.settings else ()
-    return Trained(part, part, result, LearnedFrom(1, 1, day, day, 0), (), tuned, plain)
+    return Trained(part, part, result, TrainingSummary(1, 1, day, day, 0), (), tuned, plain)
 
 
 FOUND = Tuned(

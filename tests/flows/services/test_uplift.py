@@ -13,7 +13,7 @@ import yaml
 
 from features.errors import UserError
 from flows.services.uplift import run_uplift
-from models.fitting.uplift_learner import encoded
+from models.fitting.uplift_learner import encode_covariates
 from models.scorer.part import Part
 from models.scorer.uplift import uplift_effect
 
@@ -58,7 +58,9 @@ def test_the_report_the_model_and_the_curves(tmp_path: Path) -> None:
     assert len(pd.read_csv(folder / "out_of_fold.csv")) == 3000
     part = Part.load(folder / "model")
     people = pd.DataFrame({"town": ["north", "south"], "age": [40.0, 40.0]})
-    effect = uplift_effect(part, encoded(people, ["town", "age"], part.parameters["codes"]))
+    effect = uplift_effect(
+        part, encode_covariates(people, ["town", "age"], part.parameters["codes"])
+    )
     assert effect[0] > 0.08 > 0.02 > effect[1]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.fitting.btyd_blend import mixed_with_btyd
+from models.fitting.btyd_blend import blend_with_btyd
 from models.metrics import metrics
 from models.scorer.linear_model import sigmoid
 from simulator import simulate
@@ -38,7 +38,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 def mixed(rows: pd.DataFrame, logit: np.ndarray) -> tuple[dict, np.ndarray]:
     y = rows["no_purchase"].to_numpy()
-    return mixed_with_btyd(rows, y, logit, horizon_days=HORIZON, at_validation=rows, at_origin=rows)
+    return blend_with_btyd(rows, y, logit, horizon_days=HORIZON, at_validation=rows, at_origin=rows)
 
 
 def test_it_takes_over_from_a_model_that_knows_nothing(rows: pd.DataFrame) -> None:

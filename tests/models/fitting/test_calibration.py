@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.fitting.calibration import KINDS, Trial, choose_calibration, fit_calibration
+from models.fitting.calibration import (
+    CALIBRATION_KINDS,
+    CalibrationTrial,
+    choose_calibration,
+    fit_calibration,
+)
 from models.metrics import metrics
 from models.scorer.churn import calibrated
 
@@ -19,7 +24,7 @@ def sample(rows=4000, seed=0, shift=0.0):
     return (generator.random(rows) < truth).astype(float), 1 / (1 + np.exp(-odds))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CALIBRATION_KINDS)
 def test_a_map_corrects_a_shift_and_survives_json(kind):
     y, p = sample(shift=1.2)
     fitted = json.loads(json.dumps(fit_calibration(kind, y, p)))
@@ -35,7 +40,7 @@ def test_platt_recovers_the_shift():
     assert fitted["intercept"] == pytest.approx(-1.2, abs=0.06)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CALIBRATION_KINDS)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), shift=st.floats(-3, 3))
 def test_maps_are_monotone_and_stay_within_zero_and_one(kind, seed, shift):
@@ -49,7 +54,7 @@ def test_maps_are_monotone_and_stay_within_zero_and_one(kind, seed, shift):
 
 def test_separable_data_stay_finite():
     y = np.r_[np.zeros(50), np.ones(50)]
-    for kind in KINDS:
+    for kind in CALIBRATION_KINDS:
         out = calibrated(fit_calibration(kind, y, np.linspace(0.01, 0.99, 100)), np.r_[0.0, 1.0])
         assert np.isfinite(out).all()
         assert 0 <= out[0] < 0.1 < 0.9 < out[1] <= 1
@@ -71,13 +76,15 @@ def test_unknown_kinds_are_refused():
 def trials(count, shift, test_shift=None):
     test_shift = shift if test_shift is None else test_shift
     return [
-        Trial(*sample(seed=2 * i, shift=shift), *sample(seed=2 * i + 1, shift=test_shift))
+        CalibrationTrial(
+            *sample(seed=2 * i, shift=shift), *sample(seed=2 * i + 1, shift=test_shift)
+        )
         for i in range(count)
     ]
 
 
 def test_a_map_is_adopted_only_after_three_wins():
-    assert choose_calibration(trials(3, 1.0)) in KINDS
+    assert choose_calibration(trials(3, 1.0)) in CALIBRATION_KINDS
     assert choose_calibration(trials(2, 1.0)) == "raw"
     assert choose_calibration([]) == "raw"
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from models.fitting import multiclass_trees
-from models.fitting.feature_selection import MOST_COLUMNS, row_limit, strongest
+from models.fitting.feature_selection import MAX_COLUMNS, row_limit, strongest_columns
 from models.metrics import metrics
 from models.scorer.transition import predict_transition
 from models.tasks.transition import fit_transition
@@ -24,26 +24,28 @@ def test_signal_is_kept_among_noise(objective: str) -> None:
         "multiclass": np.digitize(z, [-1.0, 1.0]) * 2,  # codes with gaps
         "tweedie": np.exp(z) * (rng.random(3000) < 0.5),
     }[objective]
-    kept = strongest(x, y, seed=1, threads=1, objective=objective, most=20)
+    kept = strongest_columns(x, y, seed=1, threads=1, objective=objective, max_columns=20)
     assert {17, 101, 230} <= set(kept.tolist())
     assert len(kept) <= 20
     assert (np.diff(kept) > 0).all()
-    again = strongest(x, y, seed=1, threads=1, objective=objective, most=20)
+    again = strongest_columns(x, y, seed=1, threads=1, objective=objective, max_columns=20)
     np.testing.assert_array_equal(kept, again)
 
 
 def test_few_columns_and_a_constant_outcome_keep_everything() -> None:
-    x = np.random.default_rng(0).normal(size=(100, MOST_COLUMNS + 5))
-    assert len(strongest(x, np.ones(100), seed=0, threads=1, objective="binary")) == x.shape[1]
-    few = x[:, :MOST_COLUMNS]
+    x = np.random.default_rng(0).normal(size=(100, MAX_COLUMNS + 5))
+    assert (
+        len(strongest_columns(x, np.ones(100), seed=0, threads=1, objective="binary")) == x.shape[1]
+    )
+    few = x[:, :MAX_COLUMNS]
     y = (few[:, 0] > 0).astype(float)
-    assert len(strongest(few, y, seed=0, threads=1, objective="binary")) == MOST_COLUMNS
+    assert len(strongest_columns(few, y, seed=0, threads=1, objective="binary")) == MAX_COLUMNS
 
 
 def test_wide_data_learn_from_fewer_rows_and_narrow_ones_from_all() -> None:
-    assert row_limit(20, most=1000, cells=100_000) == 1000
-    assert row_limit(500, most=1000, cells=100_000) == 100_000 // MOST_COLUMNS
-    assert row_limit(0, most=1000, cells=100_000) == 1000
+    assert row_limit(20, max_rows=1000, max_cells=100_000) == 1000
+    assert row_limit(500, max_rows=1000, max_cells=100_000) == 100_000 // MAX_COLUMNS
+    assert row_limit(0, max_rows=1000, max_cells=100_000) == 1000
 
 
 def test_a_transition_model_of_wide_data_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +61,7 @@ def test_a_transition_model_of_wide_data_is_as_good(monkeypatch: pytest.MonkeyPa
     losses, columns = [], []
     truth = np.where(test["period"] > 0, test["next_code"], len(STAGES)).astype(int)
     for most in (60, 10_000):
-        monkeypatch.setattr("models.fitting.feature_selection.MOST_COLUMNS", most)
+        monkeypatch.setattr("models.fitting.feature_selection.MAX_COLUMNS", most)
         part = fit_transition(
             train,
             contexts(train),
@@ -80,8 +82,8 @@ def test_a_transition_model_of_wide_data_is_as_good(monkeypatch: pytest.MonkeyPa
 
 
 def test_rows_are_thinned_by_whole_customers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiclass_trees, "MAX_ROWS", 500)
+    monkeypatch.setattr(multiclass_trees, "_MAX_ROWS", 500)
     frame = life(400, snapshots=3)
-    thin = multiclass_trees.thinned(frame)
+    thin = multiclass_trees.thin_customers(frame)
     assert 400 < len(thin) < 600
     assert (thin.groupby("customer_id").size() == 3).all()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,8 @@ import pandas as pd
 import pytest
 
 from models.fitting import uplift_learner
-from models.fitting.uplift_curves import compare_rankings, ranking_quality, share_better, true_qini
-from models.fitting.uplift_learner import Experiment, encoded, fit, folds
+from models.fitting.uplift_curves import compare_rankings, evaluate_ranking, share_better, true_qini
+from models.fitting.uplift_learner import Experiment, encode_covariates, fit_effect, person_folds
 from models.scorer.part import Part
 from models.scorer.uplift import uplift_effect
 
@@ -33,7 +34,7 @@ def experiment(n: int, seed: int, *, effect: float = 0.15) -> tuple[Experiment, 
 def test_the_model_finds_whom_the_message_moves_and_risk_does_not() -> None:
     train, _ = experiment(8000, 1)
     test, true = experiment(8000, 2)
-    part = fit(train, seed=3)
+    part = fit_effect(train, seed=3)
     found = uplift_effect(part, test.covariates)
     best = true_qini(true, true)
     assert true_qini(found, true) > 0.7 * best
@@ -49,13 +50,13 @@ def test_the_model_finds_whom_the_message_moves_and_risk_does_not() -> None:
 
 def test_no_effect_gives_everyone_about_the_same() -> None:
     data, _ = experiment(4000, 7, effect=0.0)
-    part = fit(data, seed=3)
+    part = fit_effect(data, seed=3)
     assert uplift_effect(part, data.covariates).std() < 0.02
 
 
 def test_the_stored_model_predicts_the_same_row_by_row(tmp_path: Path) -> None:
     data, _ = experiment(2000, 5)
-    part = fit(data, seed=3)
+    part = fit_effect(data, seed=3)
     part.save(tmp_path)
     rows = data.covariates.sample(50, random_state=1)
     again = uplift_effect(Part.load(tmp_path), rows[rows.columns[::-1]])
@@ -66,7 +67,7 @@ def test_the_stored_model_predicts_the_same_row_by_row(tmp_path: Path) -> None:
 
 def test_the_gain_of_everyone_is_the_mean_effect() -> None:
     data, _ = experiment(5000, 9)
-    found = ranking_quality(data.covariates["noise"].to_numpy(), data, seed=1, draws=10)
+    found = evaluate_ranking(data.covariates["noise"].to_numpy(), data, seed=1, draws=10)
     arm = data.treatment > 0.5
     naive = data.outcome[arm].mean() - data.outcome[~arm].mean()
     assert found.curve.gain[-1] == pytest.approx(naive, abs=0.002)
@@ -75,16 +76,18 @@ def test_the_gain_of_everyone_is_the_mean_effect() -> None:
 
 def test_people_are_never_in_two_folds() -> None:
     groups = np.repeat(np.arange(100), 3)
-    fold = folds(groups, seed=1)
+    fold = person_folds(groups, seed=1)
     assert all(len(set(fold[groups == person])) == 1 for person in range(100))
-    assert set(fold) == set(range(uplift_learner.FOLDS))
+    assert set(fold) == set(range(uplift_learner.UPLIFT_FOLDS))
 
 
 def test_texts_keep_their_codes_and_new_ones_are_missing() -> None:
     codes: dict[str, list[str]] = {}
-    first = encoded(pd.DataFrame({"a": ["x", "z", None], "b": [1, 2, 3]}), ["a", "b"], codes)
+    first = encode_covariates(
+        pd.DataFrame({"a": ["x", "z", None], "b": [1, 2, 3]}), ["a", "b"], codes
+    )
     assert first["a"].tolist()[:2] == [0.0, 1.0]
-    later = encoded(pd.DataFrame({"a": ["z", "new"], "b": [1, 2]}), ["a", "b"], codes)
+    later = encode_covariates(pd.DataFrame({"a": ["z", "new"], "b": [1, 2]}), ["a", "b"], codes)
     assert later["a"].iloc[0] == 1.0
     assert np.isnan(later["a"].iloc[1])
 
@@ -92,5 +95,4 @@ def test_texts_keep_their_codes_and_new_ones_are_missing() -> None:
 def test_an_empty_arm_is_refused() -> None:
     data, _ = experiment(100, 1)
     with pytest.raises(ValueError, match="both arms"):
-        fit(Experiment(data.covariates, np.ones(100), data.outcome, data.propensity, data.groups),
-            seed=1)  # fmt: skip
+        fit_effect(replace(data, treatment=np.ones(100)), seed=1)

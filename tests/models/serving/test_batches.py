@@ -19,7 +19,7 @@ def test_workers_and_batches_change_no_score(shop: Shop, monkeypatch: pytest.Mon
     frame = scoring_frame(archive, archive.builder.last_snapshot)
     whole, context = predicted(loaded, frame, threads=2)
     assert len(whole) == len(frame)
-    monkeypatch.setattr(batches, "BATCH", 7)
+    monkeypatch.setattr(batches, "_BATCH", 7)
     heard: list[tuple[str, int, int]] = []
     small, added = predicted(loaded, frame.head(66), threads=1, told=lambda *one: heard.append(one))
     assert heard == [
@@ -29,8 +29,8 @@ def test_workers_and_batches_change_no_score(shop: Shop, monkeypatch: pytest.Mon
     ]
     again = loaded.predict(frame.head(66), added)
     pd.testing.assert_frame_equal(small, again, check_exact=True)
-    monkeypatch.setattr(batches, "BATCH", 100)
-    monkeypatch.setattr(batches, "SIDE_BY_SIDE_FROM", 1)
+    monkeypatch.setattr(batches, "_BATCH", 100)
+    monkeypatch.setattr(batches, "_SIDE_BY_SIDE_FROM", 1)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # workers ask no registry
     heard.clear()
     split, of_split = predicted(loaded, frame, threads=2, told=lambda *one: heard.append(one))

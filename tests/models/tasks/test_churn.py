@@ -9,8 +9,8 @@ import pytest
 from models.baselines import churn_baselines
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
-    customer_folds,
     fit_logistic,
+    random_customer_folds,
     varying_columns,
 )
 from models.metrics import metrics
@@ -279,7 +279,7 @@ def test_constants_and_copies_are_no_inputs(training):
 
 def test_all_rows_of_a_customer_share_a_fold(training):
     frame = training[0]
-    fold = pd.Series(customer_folds(frame["customer_id"], 3, seed=4))
+    fold = pd.Series(random_customer_folds(frame["customer_id"], 3, seed=4))
     assert fold.groupby(frame["customer_id"]).nunique().max() == 1
     assert set(fold) == {0, 1, 2}
 

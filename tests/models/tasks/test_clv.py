@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from features.errors import UserError
 from models.baselines import clv_baselines
-from models.fitting.clv_distribution import Snapshot, tail_of
+from models.fitting.clv_distribution import BuyerSnapshot, clv_tail
 from models.metrics import metrics
 from models.scorer.clv import clv_context, clv_sums, clv_width, predict_clv
 from models.scorer.part import Part
@@ -214,15 +214,15 @@ def test_leads_get_the_chance_of_a_first_purchase_times_what_new_buyers_spend():
     assert metrics.auc(bought, out["p_first_purchase"][lead]) > 0.7
 
 
-def at(day: int, error: float) -> Snapshot:
+def at(day: int, error: float) -> BuyerSnapshot:
     """A snapshot whose actual total is exp(error) times BTYD's."""
     moment = START + pd.Timedelta(days=day)
     rows = pd.DataFrame({"spend": [np.exp(error)], "btyd__clv": [1.0], "btyd__T": [90.0]})
     rows["label_end_at"] = moment + pd.Timedelta(days=HORIZON)
-    return Snapshot(moment, {}, rows)
+    return BuyerSnapshot(moment, {}, rows)
 
 
-def correction(snapshots: list[Snapshot], day: int) -> float:
+def correction(snapshots: list[BuyerSnapshot], day: int) -> float:
     return level_correction(snapshots, START + pd.Timedelta(days=day), HORIZON)["correction"]
 
 
@@ -298,7 +298,7 @@ def test_the_largest_buyers_are_served_what_btyd_expects_of_them(frames, part):
 def test_a_tail_is_never_more_than_one_buyer_in_forty():
     def tail(count):
         rows = pd.DataFrame({"btyd__clv": np.arange(1.0, count + 1)})
-        return tail_of(Snapshot(START, {}, rows))
+        return clv_tail(BuyerSnapshot(START, {}, rows))
 
     assert tail(39) is None
     assert tail(400) == 391.0

@@ -9,7 +9,7 @@ import pytest
 
 from features.config.tasks import Tune
 from features.errors import UserError
-from models.fitting.multiclass_trees import TREES
+from models.fitting.multiclass_trees import MULTICLASS_SETTINGS
 from models.fitting.training_set import TrainingSet
 from models.tasks import tuning
 from models.tasks.tuning import Tuned, tune
@@ -38,7 +38,7 @@ def test_the_recipe_comes_first_and_the_best_is_kept(stage: Tuned) -> None:
     assert len(stage.trials) == BUDGET.trials
     first = stage.trials[0]
     assert {name: first.settings[name] for name in first.settings} == {
-        name: TREES[name] for name in first.settings
+        name: MULTICLASS_SETTINGS[name] for name in first.settings
     }
     assert stage.recipe_loss == first.loss
     losses = [trial.loss for trial in stage.trials if trial.loss is not None]
