@@ -152,11 +152,3 @@ def shown(url: URL) -> str:
         host = hosts if isinstance(hosts, str) else ",".join(hosts)
     port = f":{url.port}" if url.port is not None else ""
     return f"{url.drivername}://{host}{port}/{url.database or ''}"
-
-
-def without_login(address: str) -> str:
-    """An address for messages: what stands before the last @, and a query, stay out of it."""
-    scheme, sign, rest = address.partition("://")
-    if not sign:
-        return address if "@" not in address else "an address"
-    return f"{scheme}{sign}{re.split('[?#]', rest.rpartition('@')[2])[0]}"
