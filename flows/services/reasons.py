@@ -64,7 +64,11 @@ def reasons_of(space: Workspace, run_id: str, customers: Collection[str]) -> pd.
         space.config(),
     )
     words = Words.of(
-        stored_spec(space.output, config), loaded.scorer.head["stages"], config.sensitive
+        stored_spec(space.output, config),
+        loaded.scorer.head["stages"],
+        config.sensitive,
+        currency=config.currency,
+        period_days=config.transition.period_days,
     )
     at = day_number(pd.Timestamp(meta["snapshot_at"]).date())
     place = feature_file(space.output / FOLDER, at)

@@ -132,7 +132,7 @@ def test_where_there_are_contracts_churn_is_a_cancellation(report: ReportData) -
     told = render_page(contracts)
     assert "no purchase in" not in told
     assert "chance of a cancellation in" in told
-    assert "customers under contract likely to cancel" in told
+    assert "customers under contract expected to cancel" in told
 
 
 def test_what_was_tested_on_a_handful_is_not_told(report: ReportData) -> None:
@@ -142,10 +142,14 @@ def test_what_was_tested_on_a_handful_is_not_told(report: ReportData) -> None:
 
 
 def test_what_expected_values_rest_on_is_a_sentence(report: ReportData) -> None:
-    assert "Expected values rest on response, not uplift." in render_page(report)
+    assert (
+        "also of customers who would buy without a message (response, not uplift)."
+        in render_page(report)
+    )
     labels = ["no value set"] * (len(report.plan) - 1) + ["uplift"]
     mixed = dataclasses.replace(report, plan=report.plan.assign(value_label=labels))
-    assert "rest on uplift. Where no value is set, they are costs alone." in render_page(mixed)
+    text = "that a message causes (uplift). Where no value is set, they are costs only."
+    assert text in render_page(mixed)
     none = dataclasses.replace(report, plan=report.plan.assign(value_label="no value set"))
     assert "No campaign sets a value" in render_page(none)
 
@@ -174,7 +178,7 @@ def test_table_sums_add_up_to_the_customers(report: ReportData) -> None:
     assert quadrant["n"].sum() == len(report.scores)
     assert quadrant["clv"].sum() == pytest.approx(report.scores["clv"].sum())
     members = drawn["members"].table.frame(drawn["members"].data).groupby("arm")["n"].sum()
-    assert members["to address"] == report.plan["treatment"].sum()
+    assert members["to contact"] == report.plan["treatment"].sum()
     assert members.get("held out", 0) == report.plan["control"].sum()
 
 
