@@ -19,7 +19,7 @@ def check(
     experiments, disk, store, MLflow and Prefect. Of large tables the first rows are read.
     """
     from flows.checks.check import check as checked
-    from flows.services.console import deliver, table
+    from flows.services.console import deliver_result, print_table
     from flows.services.settings import apply_defaults
 
     apply_defaults()
@@ -32,11 +32,13 @@ def check(
                 "where": problem.where,
                 "found": str(problem.found),
                 "expected": problem.expected,
-                "hint": problem.mend,
+                "hint": problem.hint,
             }
             for problem in report.problems.errors
         ],
     }
     rows = [(finding.what, finding.state, finding.found) for finding in report.findings]
-    deliver(content, json_file, lambda: table("stagecast check", ["what", "state", "found"], rows))
+    deliver_result(
+        content, json_file, lambda: print_table("stagecast check", ["what", "state", "found"], rows)
+    )
     report.problems.refuse()

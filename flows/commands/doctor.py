@@ -46,7 +46,7 @@ class Finding:
     what: str
     state: State
     found: str
-    mend: str = ""
+    hint: str = ""
 
 
 def doctor(
@@ -59,22 +59,22 @@ def doctor(
 
     No result is changed.
     """
-    from flows.services.console import deliver, table
+    from flows.services.console import deliver_result, print_table
     from flows.services.settings import apply_defaults
 
     apply_defaults()
     findings = list(examine(output.absolute()))
-    rows = [(f.what, f.state, f.found, f.mend or None) for f in findings]
-    header = ["what", "state", "found", "to mend"]
-    deliver(
+    rows = [(f.what, f.state, f.found, f.hint or None) for f in findings]
+    header = ["what", "state", "found", "hint"]
+    deliver_result(
         [asdict(finding) for finding in findings],
         json_file,
-        lambda: table("stagecast doctor", header, rows),
+        lambda: print_table("stagecast doctor", header, rows),
     )
     for finding in findings:
         if finding.state == "bad":
             raise UserError(
-                finding.what, found=finding.found, expected="what a run needs", mend=finding.mend
+                finding.what, found=finding.found, expected="what a run needs", hint=finding.hint
             )
 
 
@@ -132,9 +132,9 @@ def _prefect() -> Finding:
     if address is None:
         return Finding("prefect server", "ok", "no server asked for: each run brings its own")
     try:
-        prefect_server.check_named()
+        prefect_server.require_named_server()
     except UserError as error:
-        return Finding("prefect server", "bad", str(error.found), error.mend)
+        return Finding("prefect server", "bad", str(error.found), error.hint)
     return Finding("prefect server", "ok", f"{without_password(address)} answers")
 
 
@@ -143,7 +143,7 @@ def _guarded(what: str, look: Callable[[Path], Finding], output: Path) -> Findin
     try:
         return look(output)
     except UserError as error:
-        return Finding(what, "bad", f"{error.where}: {error.found}", error.mend)
+        return Finding(what, "bad", f"{error.where}: {error.found}", error.hint)
     except Exception as error:
         return Finding(
             what, "bad", f"{type(error).__name__} in {output}", "restore it, or run anew"

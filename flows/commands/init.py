@@ -64,14 +64,14 @@ def init(
     apply_defaults()
     path = _target(output, data, force)
     drafted = draft(data, path, timezone, _given(column or []))
-    from flows.services.console import deliver
+    from flows.services.console import deliver_result
     from flows.setup.config_writer import config_text
     from flows.setup.draft_tables import content, print_draft
 
     text = config_text(drafted.mapping, drafted.assembly.sources, drafted.why)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    deliver(content(drafted), json_file, lambda: print_draft(drafted, path))
+    deliver_result(content(drafted), json_file, lambda: print_draft(drafted, path))
     if drafted.problem is not None:
         raise drafted.problem
 
@@ -131,7 +131,7 @@ def _lacking(found: Readiness) -> UserError | None:
             f"{need.prediction}: {need.what}",
             found=need.found,
             expected=f"at least {need.least}",
-            mend="bring more data; or name the column that holds it with --column",
+            hint="bring more data; or name the column that holds it with --column",
         )
     return None
 
@@ -145,7 +145,7 @@ def _target(output: Path | None, data: list[str], force: bool) -> Path:
             f"--output {path.name}",
             found="a file of that name",
             expected="a new file",
-            mend="give another --output, or --force to replace it",
+            hint="give another --output, or --force to replace it",
         )
     return path
 
@@ -195,7 +195,7 @@ def _location(name: str) -> Location:
             found=found,
             expected="'${NAME}' in its place, filled in from the environment: the config would "
             "hold the password for everyone to read",
-            mend="export NAME=..., and quote the URL with single quotes",
+            hint="export NAME=..., and quote the URL with single quotes",
         )
     return UrlTable(url=url, table=table)
 
@@ -210,7 +210,7 @@ def _mapping(
             "DATA",
             found=f"events of the roles {', '.join(sorted(there)) or 'none'}, and no purchases",
             expected="a table or an event type of orders: stages, churn and value are about them",
-            mend="bring the orders too, or name the columns: --column event_type=COLUMN, "
+            hint="bring the orders too, or name the columns: --column event_type=COLUMN, "
             "--column value=COLUMN",
         )
     currency = next((s.currency for s in sources if s.currency), "")
@@ -288,11 +288,13 @@ def _validated(mapping: dict[str, Any], path: Path) -> Config:
 
 def _tallied(config: Config) -> tuple[Tallies, list[ReadReport]]:
     from features.aggregates.daily_aggregates import tally
-    from flows.services.workspace import today
+    from flows.services.workspace import latest_event_day
 
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder)
-        return tally(config, latest=today(), quarantine=aside / "q", temporary=aside / "spill")
+        return tally(
+            config, latest=latest_event_day(), quarantine=aside / "q", temporary=aside / "spill"
+        )
 
 
 def _allowed(reports: list[ReadReport]) -> float:
@@ -316,7 +318,7 @@ def _too_bad(reports: list[ReadReport]) -> UserError | None:
                 report.source,
                 found=f"{sum(others.values())} bad rows of {report.rows} ({told})",
                 expected=f"at most {USUAL_SHARE:.0%} bad rows",
-                mend="mend the export, or name other columns with --column; "
+                hint="fix the export, or name other columns with --column; "
                 "`quarantine: {max_share: ...}` in the YAML lets more of them pass",
             )
     return None
