@@ -63,17 +63,12 @@ def score_reasons(space: Workspace, run_id: str, customers: Collection[str]) -> 
         registry.load(space.tracking(), version=int(run_meta["scorer_version"])),
         space.config(),
     )
-<<<<<<< HEAD
-    words = Words.of(
+    vocabulary = Words.of(
         stored_spec(space.output, config),
         loaded.scorer.head["stages"],
         config.sensitive,
         currency=config.currency,
         period_days=config.transition.period_days,
-=======
-    vocabulary = Words.of(
-        stored_spec(space.output, config), loaded.scorer.head["stages"], config.sensitive
->>>>>>> main
     )
     snapshot_day = day_number(pd.Timestamp(run_meta["snapshot_at"]).date())
     features_path = feature_file(space.output / FOLDER, snapshot_day)
