@@ -74,7 +74,7 @@ class ExportRun:
     consent_as_of
         When consents and suppressions were read: what was withdrawn up to then counts.
     guard
-        What the re-staging guard must remember (`campaigns.entrant_guard.GuardState.told`).
+        State of the entrant guard (`campaigns.entrant_guard.EntrantGuard.to_manifest`).
     """
 
     run_id: str
@@ -112,7 +112,7 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
         The audience files, then the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths, described = [], []
+    paths, descriptions = [], []
     for playbook in plan.playbooks:
         rows = plan.audience[plan.audience["campaign_id"] == playbook.campaign]
         file = csv_content(rows[list(FILE_COLUMNS)], decimals=4)
@@ -120,10 +120,10 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
         write_whole(path, file.content)
         paths.append(path)
         facts = plan.table[plan.table["campaign_id"] == playbook.campaign].iloc[0].to_dict()
-        about = _described(playbook, rows, facts, file.content)
-        described.append(about | {"escaped_cells": file.escaped})
+        description = _described(playbook, rows, facts, file.content)
+        descriptions.append(description | {"escaped_cells": file.escaped})
     manifest = folder / MANIFEST_FILE
-    text = json.dumps(_manifest(plan, run, described), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(_manifest(plan, run, descriptions), indent=2, ensure_ascii=False) + "\n"
     write_whole(manifest, text.encode("utf-8"))
     return [*paths, manifest]
 
@@ -164,7 +164,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _manifest(
-    plan: CampaignPlan, run: ExportRun, described: list[dict[str, Any]]
+    plan: CampaignPlan, run: ExportRun, descriptions: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
@@ -178,7 +178,7 @@ def _manifest(
         "consent_as_of": None if run.consent_as_of is None else run.consent_as_of.isoformat(),
         "value_label": ", ".join(sorted(set(plan.table["value_label"]))),
         "columns": list(FILE_COLUMNS),
-        "campaigns": described,
+        "campaigns": descriptions,
         "exclusions": plan.exclusions.to_dict("records"),
         "guard": run.guard,
     }

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 
 from features.sources.keys import INVISIBLE
 
-EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
+_EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
 # Digits at the end that a number keeps however it is written.
-TAIL = 7
+_TAIL_DIGITS = 7
 
 
 def email(text: str) -> str:
@@ -19,22 +19,24 @@ def email(text: str) -> str:
 
     `email-validator` is not used: it refuses the reserved domains of made-up data, and keeps case.
     """
-    found = _bare(text).removeprefix("mailto:")
-    if not EMAIL.match(found):
+    address = _bare(text).removeprefix("mailto:")
+    if not _EMAIL.match(address):
         return ""
-    local, _, domain = found.rpartition("@")
+    local_part, _, domain = address.rpartition("@")
     if not domain.isascii():
         try:
             domain = domain.encode("idna").decode("ascii")
         except UnicodeError:
             return ""
-    return f"{local}@{domain.rstrip('.')}"
+    return f"{local_part}@{domain.rstrip('.')}"
 
 
 def _bare(text: str) -> str:
-    """Lower case, without blanks around it, invisible signs, and two ways to write one letter."""
-    shown = "".join(sign for sign in text.strip(INVISIBLE) if sign == " " or sign not in INVISIBLE)
-    return unicodedata.normalize("NFKC", shown).lower()
+    """Lower case, without blanks at its ends, invisible signs, and two ways to write one letter."""
+    visible = "".join(
+        sign for sign in text.strip(INVISIBLE) if sign == " " or sign not in INVISIBLE
+    )
+    return unicodedata.normalize("NFKC", visible).lower()
 
 
 def phone(text: str, country: str = "") -> str:
@@ -62,22 +64,22 @@ def phone(text: str, country: str = "") -> str:
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
-def ending(text: str) -> str:
+def phone_tail(text: str) -> str:
     """The last digits of a phone number, by which numbers are first compared."""
-    return _digits(text)[-TAIL:]
+    return _digits(text)[-_TAIL_DIGITS:]
 
 
-def phone_digits_of(text: str) -> str:
+def national_digits(text: str) -> str:
     """Digits of a number without the zeros that are dialled before it at home."""
     return _digits(text).lstrip("0")
 
 
 def _digits(text: str) -> str:
-    number = re.split(r"(?i)\s*(?:ext|x|#|;|,)", _bare(text).removeprefix("tel:"))[0]
-    return re.sub(r"\D", "", number)
+    main_number = re.split(r"(?i)\s*(?:ext|x|#|;|,)", _bare(text).removeprefix("tel:"))[0]
+    return re.sub(r"\D", "", main_number)
 
 
-def address_text(kind: str, text: str, country: str = "") -> str:
+def comparable_address(kind: str, text: str, country: str = "") -> str:
     """A contact key in the one form by which addresses are compared; empty where there is none.
 
     As exports write it where it has that form, else as it stands without case and blanks.
@@ -86,7 +88,7 @@ def address_text(kind: str, text: str, country: str = "") -> str:
     if kind == "email":
         return email(plain_text) or _bare(plain_text)
     if kind == "phone":
-        return phone(plain_text, country) or phone_digits_of(plain_text)
+        return phone(plain_text, country) or national_digits(plain_text)
     return _bare(plain_text) if kind == "mobile_ad_id" else plain_text.strip(INVISIBLE)
 
 
@@ -107,8 +109,8 @@ def letters(text: str) -> str:
 
 def country(text: str) -> str:
     """Two-letter code in lower case; empty where it is something else."""
-    found = text.strip().lower()
-    return found if re.fullmatch("[a-z]{2}", found) else ""
+    code = text.strip().lower()
+    return code if re.fullmatch("[a-z]{2}", code) else ""
 
 
 def country_upper(text: str) -> str:
@@ -118,17 +120,17 @@ def country_upper(text: str) -> str:
 
 def postal_code(text: str) -> str:
     """Lower case without spaces; of a US code with an extension its first five digits."""
-    found = text.strip().lower().replace(" ", "")
-    return found[:5] if re.fullmatch(r"\d{5}-\d{4}", found) else found
+    code = text.strip().lower().replace(" ", "")
+    return code[:5] if re.fullmatch(r"\d{5}-\d{4}", code) else code
 
 
-def plain(text: str) -> str:
+def _trimmed(text: str) -> str:
     """Trimmed."""
     return text.strip()
 
 
 FORMS: Mapping[str, Callable[[str], str]] = {
-    "text": plain,
+    "text": _trimmed,
     "email": email,
     "phone": phone,
     "phone_digits": phone_digits,
@@ -141,6 +143,6 @@ FORMS: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def sha256(text: str) -> str:
+def sha256_of_text(text: str) -> str:
     """Hexadecimal SHA-256 of the UTF-8 text, as advertising tools ask for it; empty stays empty."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest() if text else ""

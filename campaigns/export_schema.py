@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from campaigns.contact_normalisation import FORMS
-from campaigns.rules import is_known
+from campaigns.rules import is_scored_column
 from features.config.customers import CONTACT_KEYS
 from features.config.types import Strict
 from features.config.yaml_loading import parse_yaml, problem
 from features.errors import Problems, UserError
 
 # What a row of an export knows of its campaign and membership.
-AUDIENCE = (
+AUDIENCE_FIELDS = (
     "campaign_id",
     "campaign_title",
     "customer_id",
@@ -30,7 +30,7 @@ AUDIENCE = (
     "snapshot_at",
 )
 # Columns of receiving tools that are theirs to fill, whatever a map says.
-FORBIDDEN = {
+_FORBIDDEN = {
     "klaviyo": ("predicted", "expected date of next order", "churn risk", "$consent"),
     "hubspot": ("lifecyclestage", "lifecycle stage", "hs_"),
 }
@@ -66,11 +66,13 @@ class MappedColumn(Strict):
         if self.form not in FORMS:
             raise ValueError(f"unknown form {self.form!r}; one of: {', '.join(FORMS)}")
         if self.source is not None and not (
-            self.source in CONTACT_KEYS or self.source in AUDIENCE or is_known(self.source)
+            self.source in CONTACT_KEYS
+            or self.source in AUDIENCE_FIELDS
+            or is_scored_column(self.source)
         ):
             raise ValueError(
                 f"unknown column {self.source!r}; a contact key ({', '.join(CONTACT_KEYS)}), "
-                f"an audience column ({', '.join(AUDIENCE)}), or a scored column"
+                f"an audience column ({', '.join(AUDIENCE_FIELDS)}), or a scored column"
             )
         return self
 
@@ -130,16 +132,20 @@ class TargetMap(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> TargetMap:
         names = [column.name for column in self.columns]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"column {twice!r} twice")
-        absent = next((name for name in self.needs if name not in names), None)
-        if absent is not None:
-            raise ValueError(f"`needs` names {absent!r}, which is no column")
-        theirs = FORBIDDEN.get(self.target, ())
-        taken = next((name for name in names if name.lower().startswith(theirs)), None)
-        if theirs and taken is not None:
-            raise ValueError(f"column {taken!r} is {self.title}'s own and must not be overwritten")
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"column {repeated!r} twice")
+        missing = next((name for name in self.needs if name not in names), None)
+        if missing is not None:
+            raise ValueError(f"`needs` names {missing!r}, which is no column")
+        reserved_prefixes = _FORBIDDEN.get(self.target, ())
+        reserved = next(
+            (name for name in names if name.lower().startswith(reserved_prefixes)), None
+        )
+        if reserved_prefixes and reserved is not None:
+            raise ValueError(
+                f"column {reserved!r} is {self.title}'s own and must not be overwritten"
+            )
         return self
 
     @property
@@ -173,18 +179,18 @@ def load_targets(paths: Iterable[Path], problems: Problems | None = None) -> lis
     UserError
         As `load_target`, and where two files describe one target.
     """
-    found: dict[str, TargetMap] = {}
-    kept = problems if problems is not None else Problems()
+    targets: dict[str, TargetMap] = {}
+    collector = problems if problems is not None else Problems()
     for path in paths:
-        with kept.collect():
+        with collector.collect():
             target = load_target(path)
-            if target.target in found:
+            if target.target in targets:
                 raise UserError(
                     f"{path}: target",
                     found=f"{target.target!r} twice",
-                    expected="one file a target",
+                    expected="one file per target",
                 )
-            found[target.target] = target
+            targets[target.target] = target
     if problems is None:
-        kept.refuse()
-    return [found[name] for name in sorted(found)]
+        collector.refuse()
+    return [targets[name] for name in sorted(targets)]

@@ -19,7 +19,7 @@ from features.storage.fault_injection import boundary
 from features.storage.row_files import Mask, joined_cells
 
 TABLE, TABLE_FILE = "stagecast_audience", "audience.sqlite"
-BATCH = 5_000
+_BATCH = 5_000
 
 
 def write_table(rows: pd.DataFrame, path: Path, *, url: str | None) -> None:
@@ -40,19 +40,19 @@ def write_table(rows: pd.DataFrame, path: Path, *, url: str | None) -> None:
         Where the database cannot be reached or written.
     """
     try:
-        place = sql.URL.create("sqlite", database=str(path)) if url is None else target_url(url)
-        engine = sql.create_engine(place)
+        database = sql.URL.create("sqlite", database=str(path)) if url is None else target_url(url)
+        engine = sql.create_engine(database)
         columns = [sql.Column(name, sql.Text) for name in rows.columns]
         table = sql.Table(TABLE, sql.MetaData(), *columns)
         with engine.begin() as connection:
             table.drop(connection, checkfirst=True)
             table.create(connection)
-            for start in range(0, len(rows), BATCH):
-                part = rows.iloc[start : start + BATCH]
-                connection.execute(table.insert(), part.to_dict("records"))
+            for first_row in range(0, len(rows), _BATCH):
+                batch = rows.iloc[first_row : first_row + _BATCH]
+                connection.execute(table.insert(), batch.to_dict("records"))
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        raise unreachable(error, "check `url` in the export map") from error
+        raise _unreachable(error, "check `url` in the export map") from error
 
 
 def target_url(url: str) -> sql.URL:
@@ -60,13 +60,13 @@ def target_url(url: str) -> sql.URL:
     return filled(url, where="exports: url")
 
 
-def unreachable(error: Exception, mend: str) -> UserError:
+def _unreachable(error: Exception, hint: str) -> UserError:
     """The message where the database of an export cannot be reached or written."""
     return UserError(
         "exports: table",
         found=type(error).__name__,
         expected="a database that can be reached and written, with its driver installed",
-        mend=mend,
+        hint=hint,
     )
 
 
@@ -107,11 +107,11 @@ class StoredTable:
         """What tells a row from another one."""
         return [joined_cells(row) for row in self.rows]
 
-    def cells(self, place: int) -> dict[str, Any]:
+    def cells(self, position: int) -> dict[str, Any]:
         """A row's cells by column."""
-        return dict(zip(self.columns, self.rows[place], strict=True))
+        return dict(zip(self.columns, self.rows[position], strict=True))
 
-    def delete(self, gone: Mask) -> None:
+    def delete(self, deleted: Mask) -> None:
         """Delete some rows, and what a SQLite file keeps of rows that were deleted.
 
         Of rows that are alike to the last cell, those that stay are written back: a table has no
@@ -122,17 +122,23 @@ class StoredTable:
         UserError
             Where the database cannot be reached or written.
         """
-        leaving = Counter(row for row, out in zip(self.rows, gone, strict=True) if out)
-        staying = Counter(row for row, out in zip(self.rows, gone, strict=True) if not out)
+        deleted_rows = Counter(
+            row for row, is_deleted in zip(self.rows, deleted, strict=True) if is_deleted
+        )
+        remaining_rows = Counter(
+            row for row, is_deleted in zip(self.rows, deleted, strict=True) if not is_deleted
+        )
         with _opened(self.url) as connection:
-            if leaving:
+            if deleted_rows:
                 table = sql.Table(TABLE, sql.MetaData(), autoload_with=connection)
-                for row in leaving:
-                    same = [column == cell for column, cell in zip(table.columns, row, strict=True)]
-                    connection.execute(table.delete().where(*same))
-                    if staying[row]:
+                for row in deleted_rows:
+                    is_same_row = [
+                        column == cell for column, cell in zip(table.columns, row, strict=True)
+                    ]
+                    connection.execute(table.delete().where(*is_same_row))
+                    if remaining_rows[row]:
                         cells = dict(zip(self.columns, row, strict=True))
-                        connection.execute(table.insert(), [cells] * staying[row])
+                        connection.execute(table.insert(), [cells] * remaining_rows[row])
                 connection.commit()
                 boundary("erase: table written")
             if connection.engine.dialect.name == "sqlite" and self.columns:
@@ -150,4 +156,4 @@ def _opened(url: str | sql.URL) -> Iterator[sql.Connection]:
         finally:
             engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        raise unreachable(error, "check `url` in the export map, and erase again") from error
+        raise _unreachable(error, "check `url` in the export map, and erase again") from error

@@ -8,18 +8,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from campaigns.rules import KNOWN_COLUMNS, Rule, RuleError, conditions, is_known, parse_rule
-from campaigns.stage_set import StageKind
-from campaigns.stage_set import StageSet as StageSet
+from campaigns.rules import (
+    KNOWN_COLUMNS,
+    AudienceRule,
+    RuleError,
+    is_scored_column,
+    parse_rule,
+    rule_conditions,
+)
+from campaigns.stage_set import StageKind, StageSet
 from features.config.types import Strict
 from features.config.yaml_loading import parse_yaml
 from features.errors import Problems, UserError
 
-OTHER = "other"
+OTHER_TAXONOMIES = "other"
 Share = Annotated[float, Field(ge=0, lt=1)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Line = Annotated[str, Field(min_length=1, max_length=2000)]
+_Line = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class Trigger(Strict):
@@ -74,7 +80,7 @@ class Offer(Strict):
         Share of the order value given away; 0 where the offer is no discount.
     """
 
-    text: Line
+    text: _Line
     discount: Share = 0.0
 
 
@@ -96,10 +102,10 @@ class Value(Strict):
     """
 
     product: Annotated[tuple[Name, ...], Field(min_length=1)]
-    means: Line
+    means: _Line
     margin: Annotated[float, Field(gt=0, le=1)] | None = None
     redeemed: tuple[Name, ...] | None = None
-    uplift: Line | None = None
+    uplift: _Line | None = None
 
 
 class Success(Strict):
@@ -116,7 +122,7 @@ class Success(Strict):
         Role of the event that counts as a response.
     """
 
-    metric: Line
+    metric: _Line
     within_days: Days
     base_rate: Name | None = None
     role: Literal["purchase", "lead", "intent", "advocacy", "redemption", "survey_csat"] = (
@@ -167,8 +173,8 @@ class Playbook(Strict):
     """
 
     campaign: Name
-    title: Line
-    description: Line
+    title: _Line
+    description: _Line
     kind: Literal["promotional", "service", "list", "site_rule"] = "promotional"
     stages: dict[Name, tuple[Name, ...] | StageKind]
     trigger: Annotated[tuple[Trigger, ...], Field(min_length=1)]
@@ -203,17 +209,19 @@ class Playbook(Strict):
             )
         if self.exclude is not None and self.kind != "list":
             raise ValueError("`exclude` belongs to campaigns of the kind list")
-        if OTHER not in self.stages:
-            raise ValueError(f"stages needs `{OTHER}`, for taxonomies that are not named")
+        if OTHER_TAXONOMIES not in self.stages:
+            raise ValueError(
+                f"stages needs `{OTHER_TAXONOMIES}`, for taxonomies that are not named"
+            )
         if self.kind == "service" and self.control_share > 0:
             raise ValueError("a service message is never held out: control_share must be 0")
         return self
 
     @property
-    def rules(self) -> tuple[Rule, ...]:
+    def rules(self) -> tuple[AudienceRule, ...]:
         """Its rules: the audience, what ends a membership, whom to leave out."""
-        found = (self.audience, self.exit_on, self.exclude)
-        return tuple(rule for rule in found if rule is not None)
+        optional_rules = (self.audience, self.exit_on, self.exclude)
+        return tuple(rule for rule in optional_rules if rule is not None)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -223,10 +231,12 @@ class Playbook(Strict):
     @property
     def fixed_columns(self) -> tuple[str, ...]:
         """Columns that rank customers and make up their value."""
-        value = self.value
-        asked = (*value.product, *(value.redeemed or ())) if value is not None else ()
-        base = (self.success.base_rate,) if self.success.base_rate is not None else ()
-        return (*self.rank_by, *asked, *base)
+        value_rule = self.value
+        value_columns = (
+            (*value_rule.product, *(value_rule.redeemed or ())) if value_rule is not None else ()
+        )
+        base_rate_column = (self.success.base_rate,) if self.success.base_rate is not None else ()
+        return (*self.rank_by, *value_columns, *base_rate_column)
 
     def addressed(self, taxonomy: StageSet) -> tuple[str, ...]:
         """Stages of a taxonomy that it addresses; none where the taxonomy has no such stage.
@@ -236,7 +246,7 @@ class Playbook(Strict):
         UserError
             Where the playbook names a stage for this very taxonomy that it lacks.
         """
-        listed = self.stages.get(taxonomy.name, self.stages[OTHER])
+        listed = self.stages.get(taxonomy.name, self.stages[OTHER_TAXONOMIES])
         if isinstance(listed, str):
             return taxonomy.kind(listed)
         unknown = [stage for stage in listed if stage not in taxonomy.stages]
@@ -261,11 +271,11 @@ def load_playbook(path: Path) -> Playbook:
     try:
         playbook = Playbook.model_validate(parse_yaml(path))
     except ValidationError as error:
-        for single in error.errors():
-            problems.add(_problem(single, path))
+        for detail in error.errors():
+            problems.add(_problem(detail, path))
         raise problems.joined() from error
     for key, column in _named_columns(playbook):
-        if not is_known(column):
+        if not is_scored_column(column):
             problems.add(
                 UserError(
                     f"{path}: {key}",
@@ -288,22 +298,22 @@ def load_playbooks(paths: Iterable[Path], problems: Problems | None = None) -> l
     UserError
         As `load_playbook`, and where two files describe the same campaign.
     """
-    seen: dict[str, Path] = {}
+    path_of_campaign: dict[str, Path] = {}
     playbooks = []
-    kept = problems if problems is not None else Problems()
+    collector = problems if problems is not None else Problems()
     for path in paths:
-        with kept.collect():
+        with collector.collect():
             playbook = load_playbook(path)
-            if playbook.campaign in seen:
+            if earlier_path := path_of_campaign.get(playbook.campaign):
                 raise UserError(
                     f"{path}: campaign",
-                    found=f"{playbook.campaign!r}, which {seen[playbook.campaign]} has too",
-                    expected="one file a campaign",
+                    found=f"{playbook.campaign!r}, which {earlier_path} has too",
+                    expected="one file per campaign",
                 )
-            seen[playbook.campaign] = path
+            path_of_campaign[playbook.campaign] = path
             playbooks.append(playbook)
     if problems is None:
-        kept.refuse()
+        collector.refuse()
     return by_priority(playbooks)
 
 
@@ -314,43 +324,51 @@ def by_priority(playbooks: Iterable[Playbook]) -> list[Playbook]:
 
 def _named_columns(playbook: Playbook) -> list[tuple[str, str]]:
     """Every scored column a playbook names, with its key."""
-    found = [("audience", each.column) for each in conditions(playbook.audience)]
+    named_columns = [
+        ("audience", condition.column) for condition in rule_conditions(playbook.audience)
+    ]
     for key in ("exit_on", "exclude"):
         rule = getattr(playbook, key)
-        found += [(key, each.column) for each in conditions(rule)] if rule is not None else []
-    found += [("rank_by", column) for column in playbook.rank_by]
+        named_columns += (
+            [(key, condition.column) for condition in rule_conditions(rule)]
+            if rule is not None
+            else []
+        )
+    named_columns += [("rank_by", column) for column in playbook.rank_by]
     if playbook.value is not None:
-        found += [("value.product", column) for column in playbook.value.product]
-        found += [("value.redeemed", column) for column in playbook.value.redeemed or ()]
+        named_columns += [("value.product", column) for column in playbook.value.product]
+        named_columns += [("value.redeemed", column) for column in playbook.value.redeemed or ()]
     if playbook.success.base_rate is not None:
-        found.append(("success.base_rate", playbook.success.base_rate))
-    return found
+        named_columns.append(("success.base_rate", playbook.success.base_rate))
+    return named_columns
 
 
-def _problem(first: Any, path: Path) -> UserError:
+def _problem(detail: Any, path: Path) -> UserError:
     """A problem of a validation as one message."""
-    loc: Sequence[int | str] = first["loc"]
-    key = ".".join(str(part) for part in loc)
-    cause = first.get("ctx", {}).get("error")
+    location: Sequence[int | str] = detail["loc"]
+    key_path = ".".join(str(part) for part in location)
+    cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, RuleError):
         return UserError(f"{path}: {cause.key}", found=cause.found, expected=cause.expected)
-    if first["type"] == "extra_forbidden":
+    if detail["type"] == "extra_forbidden":
         return UserError(
-            f"{path}: {key}",
+            f"{path}: {key_path}",
             found="an unknown key",
-            expected=f"one of {', '.join(_allowed(loc[:-1]))}",
-            mend="check the spelling, or remove the key",
+            expected=f"one of {', '.join(_allowed(location[:-1]))}",
+            hint="check the spelling, or remove the key",
         )
-    if first["type"] == "missing":
+    if detail["type"] == "missing":
         return UserError(
-            f"{path}: {key}", found="nothing", expected="this key", mend="add it to the file"
+            f"{path}: {key_path}", found="nothing", expected="this key", hint="add it to the file"
         )
-    found = "the keys together" if isinstance(first["input"], dict) else repr(first["input"])
-    expected = str(cause) if cause is not None else first["msg"]
-    return UserError(f"{path}: {key}".removesuffix(": "), found=found, expected=expected)
+    found_text = "the keys together" if isinstance(detail["input"], dict) else repr(detail["input"])
+    expected_text = str(cause) if cause is not None else detail["msg"]
+    return UserError(
+        f"{path}: {key_path}".removesuffix(": "), found=found_text, expected=expected_text
+    )
 
 
-def _allowed(loc: Sequence[int | str]) -> list[str]:
+def _allowed(location: Sequence[int | str]) -> list[str]:
     """Keys of the block at a place of the playbook."""
     blocks: dict[str, type[BaseModel]] = {
         "trigger": Trigger,
@@ -358,5 +376,5 @@ def _allowed(loc: Sequence[int | str]) -> list[str]:
         "value": Value,
         "success": Success,
     }
-    block = blocks.get(str(loc[0]), Playbook) if loc else Playbook
+    block = blocks.get(str(location[0]), Playbook) if location else Playbook
     return list(block.model_fields)

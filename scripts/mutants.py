@@ -230,7 +230,7 @@ class Runner:
         in_a_fork(lambda: clean_run(items, self.modules, told), seconds=1800)
         content = json.loads(told.read_text(encoding="utf-8"))
         if "failed" in content:
-            raise SystemExit(f"{content['failed']} fails without a change; mend it first")
+            raise SystemExit(f"{content['failed']} fails without a change; fix it first")
         return Clean(**content)
 
     def _module(self, module: str, items: list[pytest.Item], clean: Clean) -> None:

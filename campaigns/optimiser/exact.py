@@ -11,20 +11,20 @@ from dataclasses import replace
 import numpy as np
 from scipy import optimize
 
-from campaigns.optimiser.greedy import greedy, guided
-from campaigns.optimiser.lagrangian_bound import best_each
-from campaigns.optimiser.problem import LAST_DIGITS, Codes, Flags, Numbers, Problem, Solution
+from campaigns.optimiser.greedy import greedy_with_prices, solve_greedily
+from campaigns.optimiser.lagrangian_bound import best_per_customer
+from campaigns.optimiser.problem import LAST_DIGITS, Codes, Flags, FloatArray, Problem, Solution
 from campaigns.optimiser.shadow_prices import Prices, limit_rows
 
-EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS is asked
-EXACT_SECONDS = 20.0  # of each attempt at a core
-EXACT_GAP = 1e-5  # share of the value within which an optimum counts as proven
+_EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS is asked
+_EXACT_SECONDS = 20.0  # of each attempt at a core
+_EXACT_GAP = 1e-5  # share of the value within which an optimum counts as proven
 # Share of money that HiGHS is not given: none, and where its rounding exceeds a limit, a little.
-MONEY_SLACK = (0.0, 1e-7, 1e-6, 1e-5)
+_MONEY_SLACK = (0.0, 1e-7, 1e-6, 1e-5)
 CORES = (5_000, 20_000)  # pairs that HiGHS is given, first and last
 
 
-def solve(problem: Problem, *, seed: int, exact_pairs: int = EXACT_PAIRS) -> Solution:
+def solve_assignment(problem: Problem, *, seed: int, exact_pairs: int = _EXACT_PAIRS) -> Solution:
     """The best assignment: exactly where the case is small, else greedily with a bound.
 
     Parameters
@@ -42,11 +42,11 @@ def solve(problem: Problem, *, seed: int, exact_pairs: int = EXACT_PAIRS) -> Sol
         Never above a cap, a capacity or a budget.
     """
     if int(problem.open.sum()) <= exact_pairs:
-        return exact(problem, seed=seed)
-    return greedy(problem, seed=seed)
+        return solve_exactly(problem, seed=seed)
+    return solve_greedily(problem, seed=seed)
 
 
-def exact(problem: Problem, *, seed: int, seconds: float = EXACT_SECONDS) -> Solution:
+def solve_exactly(problem: Problem, *, seed: int, seconds: float = _EXACT_SECONDS) -> Solution:
     """The optimum, proven to within `EXACT_GAP`; the best found where that takes too long.
 
     Prices settle most pairs: HiGHS decides those that are worth about what they cost (the core),
@@ -63,104 +63,116 @@ def exact(problem: Problem, *, seed: int, seconds: float = EXACT_SECONDS) -> Sol
         That HiGHS may take for an attempt at a core: there are more where its rounding is refused.
     """
     usable = problem.open
-    found, prices = guided(problem, usable, seed)
-    for most in CORES:
-        if found.gap <= EXACT_GAP:
+    solution, prices = greedy_with_prices(problem, usable, seed)
+    for core_size in CORES:
+        if solution.gap <= _EXACT_GAP:
             break
-        doubt = _doubt(problem, usable, prices)
-        open_gap = found.bound - found.value + 1e-9 * max(1.0, abs(found.bound))
-        free = usable & (doubt <= open_gap)
-        complete = int(free.sum()) <= most
-        if not complete:
-            free = usable & (doubt <= np.partition(doubt[usable], most - 1)[most - 1])
-        inside = best_each(problem, prices.net(problem, usable)) & ~free
-        found = _decided(problem, found, inside, free, seconds, complete)
-    proven = found.gap <= EXACT_GAP
-    return replace(found, method="exact" if proven else "greedy")
+        switching_cost = _switching_cost(problem, usable, prices)
+        open_gap = solution.bound - solution.value + 1e-9 * max(1.0, abs(solution.bound))
+        undecided = usable & (switching_cost <= open_gap)
+        is_complete = int(undecided.sum()) <= core_size
+        if not is_complete:
+            undecided = usable & (
+                switching_cost <= np.partition(switching_cost[usable], core_size - 1)[core_size - 1]
+            )
+        decided = best_per_customer(problem, prices.net(problem, usable)) & ~undecided
+        solution = _solve_core(problem, solution, decided, undecided, seconds, is_complete)
+    is_proven = solution.gap <= _EXACT_GAP
+    return replace(solution, method="exact" if is_proven else "greedy")
 
 
-def _decided(
-    problem: Problem, found: Solution, inside: Flags, free: Flags, seconds: float, complete: bool
+def _solve_core(
+    problem: Problem,
+    solution: Solution,
+    decided: Flags,
+    undecided: Flags,
+    seconds: float,
+    is_complete: bool,
 ) -> Solution:
     """The better of a solution and of what HiGHS makes of the free pairs beside those inside."""
-    who, which = np.nonzero(free)
-    fixed = float(problem.value[inside].sum())
-    bound = found.bound
-    for slack in MONEY_SLACK:
+    customers, campaigns = np.nonzero(undecided)
+    decided_value = float(problem.value[decided].sum())
+    bound = solution.bound
+    for slack in _MONEY_SLACK:
         result = optimize.milp(
-            -problem.value[who, which],
-            constraints=_constraints(problem, inside, who, which, slack),
+            -problem.value[customers, campaigns],
+            constraints=_constraints(problem, decided, customers, campaigns, slack),
             bounds=optimize.Bounds(0, 1),
-            integrality=np.ones(len(who)),
+            integrality=np.ones(len(customers)),
             options={
                 "time_limit": seconds,
                 # The gap that counts is one of the whole value, not of the core's.
-                "mip_rel_gap": EXACT_GAP / 4 * found.bound / max(found.bound - fixed, 1e-9),
+                "mip_rel_gap": _EXACT_GAP
+                / 4
+                * solution.bound
+                / max(solution.bound - decided_value, 1e-9),
             },
         )
         if result.x is None:
             break
-        if complete and not slack:
-            bound = max(min(bound, fixed - float(result.mip_dual_bound)), found.value)
-        chosen = inside.copy()
-        taken = result.x > 0.5
-        chosen[who[taken], which[taken]] = True
-        if _paid(problem, chosen):
+        if is_complete and not slack:
+            bound = max(min(bound, decided_value - float(result.mip_dual_bound)), solution.value)
+        chosen = decided.copy()
+        is_taken = result.x > 0.5
+        chosen[customers[is_taken], campaigns[is_taken]] = True
+        if _within_budgets(problem, chosen):
             value = float(problem.value[chosen].sum())
-            if value >= found.value:
+            if value >= solution.value:
                 return Solution(chosen, value, max(value, bound), "greedy")
             break
-    return replace(found, bound=bound)
+    return replace(solution, bound=bound)
 
 
-def _paid(problem: Problem, chosen: Flags) -> bool:
+def _within_budgets(problem: Problem, chosen: Flags) -> bool:
     """Whether all money limits are kept, but for the last digits of a sum."""
     spent = (chosen * problem.cost).sum(axis=0)
-    used = np.append(spent, spent.sum())
+    money_used = np.append(spent, spent.sum())
     limits = np.append(problem.campaign_budget, problem.budget)
-    return bool((used <= limits * (1 + LAST_DIGITS)).all())
+    return bool((money_used <= limits * (1 + LAST_DIGITS)).all())
 
 
-def _doubt(problem: Problem, usable: Flags, prices: Prices) -> Numbers:
+def _switching_cost(problem: Problem, usable: Flags, prices: Prices) -> FloatArray:
     """What the opposite decision on each pair costs at least; the smaller, the less settled."""
-    net = prices.net(problem, usable)
-    chosen = best_each(problem, net)
-    full = chosen.sum(axis=1) >= problem.at_most
-    rows = np.arange(len(net))[:, None]
+    net_value = prices.net(problem, usable)
+    chosen = best_per_customer(problem, net_value)
+    is_full = chosen.sum(axis=1) >= problem.at_most
+    customer_rows = np.arange(len(net_value))[:, None]
     by_channel = problem.channel_left.copy()
-    who, which = np.nonzero(chosen)
-    np.subtract.at(by_channel, (who, problem.channel[who, which]), 1)
-    crowded = (by_channel <= 0)[rows, problem.channel] | full[:, None]
-    least = np.where(chosen, net, np.inf).min(axis=1)
-    least = np.where(np.isfinite(least), least, 0.0)
+    customers, campaigns = np.nonzero(chosen)
+    np.subtract.at(by_channel, (customers, problem.channel[customers, campaigns]), 1)
+    has_no_room = (by_channel <= 0)[customer_rows, problem.channel] | is_full[:, None]
+    lowest_chosen = np.where(chosen, net_value, np.inf).min(axis=1)
+    lowest_chosen = np.where(np.isfinite(lowest_chosen), lowest_chosen, 0.0)
     # To enter, a pair displaces at least the least of those taken where there is no room.
-    entering = np.where(crowded, least[:, None], 0.0) - net
-    next_best = np.maximum(np.where(chosen, -np.inf, net).max(axis=1), 0.0)
-    leaving = net - next_best[:, None]
-    doubt: Numbers = np.where(chosen, leaving, entering)
-    return doubt
+    entering = np.where(has_no_room, lowest_chosen[:, None], 0.0) - net_value
+    next_best = np.maximum(np.where(chosen, -np.inf, net_value).max(axis=1), 0.0)
+    leaving = net_value - next_best[:, None]
+    switching_cost: FloatArray = np.where(chosen, leaving, entering)
+    return switching_cost
 
 
 def _constraints(
-    problem: Problem, inside: Flags, who: Codes, which: Codes, slack: float
+    problem: Problem, decided: Flags, customers: Codes, campaigns: Codes, slack: float
 ) -> optimize.LinearConstraint:
     """Limits on the undecided pairs, once those inside have taken their share.
 
     Of money a share (`slack`) is held back.
     """
-    taken, by_channel = inside.sum(axis=1), problem.channel_left.copy()
-    rows, columns = np.nonzero(inside)
-    np.add.at(by_channel, (rows, problem.channel[rows, columns]), -1)
-    spent = (inside * problem.cost).sum(axis=0)
-    left = Problem(
+    campaigns_taken, by_channel = decided.sum(axis=1), problem.channel_left.copy()
+    decided_customers, decided_campaigns = np.nonzero(decided)
+    np.add.at(
+        by_channel, (decided_customers, problem.channel[decided_customers, decided_campaigns]), -1
+    )
+    spent = (decided * problem.cost).sum(axis=0)
+    remaining = Problem(
         problem.value,
         problem.cost,
         problem.channel,
-        problem.at_most - taken,
+        problem.at_most - campaigns_taken,
         by_channel,
-        problem.capacity - inside.sum(axis=0),
+        problem.capacity - decided.sum(axis=0),
         problem.campaign_budget * (1 - slack) - spent,
         problem.budget * (1 - slack) - float(spent.sum()),
     )
-    rows_ = limit_rows(left, who, which)
-    return optimize.LinearConstraint(rows_.matrix, ub=rows_.limits)
+    constraint_rows = limit_rows(remaining, customers, campaigns)
+    return optimize.LinearConstraint(constraint_rows.matrix, ub=constraint_rows.limits)

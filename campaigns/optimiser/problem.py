@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
-Method = Literal["exact", "greedy"]
+_Method = Literal["exact", "greedy"]
 # Share of a budget by which a sum of many costs may miss it in its last digits.
 LAST_DIGITS = 1e-9
 
@@ -38,13 +38,13 @@ class Problem:
         Money of all campaigns together; inf: no limit.
     """
 
-    value: Numbers
-    cost: Numbers
+    value: FloatArray
+    cost: FloatArray
     channel: Codes
     at_most: Codes
     channel_left: Codes
-    capacity: Numbers
-    campaign_budget: Numbers
+    capacity: FloatArray
+    campaign_budget: FloatArray
     budget: float = np.inf
 
     @property
@@ -52,17 +52,17 @@ class Problem:
         """Pairs that could bring something."""
         usable = self.value > 0
         usable &= self.at_most[:, None] > 0
-        rows = np.arange(len(self.value))[:, None]
-        return usable & (self.channel_left[rows, self.channel] > 0)
+        customer_rows = np.arange(len(self.value))[:, None]
+        return usable & (self.channel_left[customer_rows, self.channel] > 0)
 
-    def part(self, rows: Codes, share: float) -> Problem:
+    def part(self, customers: Codes, share: float) -> Problem:
         """Some of the customers, with that share of the places and the money."""
         return Problem(
-            self.value[rows],
-            self.cost[rows],
-            self.channel[rows],
-            self.at_most[rows],
-            self.channel_left[rows],
+            self.value[customers],
+            self.cost[customers],
+            self.channel[customers],
+            self.at_most[customers],
+            self.channel_left[customers],
             self.capacity * share,
             self.campaign_budget * share,
             self.budget * share,
@@ -88,7 +88,7 @@ class Solution:
     chosen: Flags
     value: float
     bound: float
-    method: Method
+    method: _Method
 
     @property
     def gap(self) -> float:

@@ -43,7 +43,7 @@ def read_spend(config: Config) -> pd.DataFrame | None:
             f"{where}.date",
             found="an instant",
             expected="a calendar date: spend is told by the day",
-            mend=f"write `date: {spec.column}`",
+            hint=f"write `date: {spec.column}`",
         )
     with reading(f"spend {describe(block.table)}"):
         table = open_table(connect(), block.table, block)
@@ -62,7 +62,7 @@ def read_spend(config: Config) -> pd.DataFrame | None:
             f"spend: {describe(block.table)}",
             found=f"{bad} of {len(rows)} rows without a readable date or amount",
             expected="a date and a number in every row",
-            mend="mend the export, or the `csv: {decimal: ...}` of the spend block",
+            hint="fix the export, or the `csv: {decimal: ...}` of the spend block",
         )
     rows["day"] = rows["day"].astype("int64")
     return rows if "channel" in rows else rows.assign(channel=None)

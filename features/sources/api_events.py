@@ -174,7 +174,7 @@ def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator
                 f"{where}: column {strange[0]!r}",
                 found="a column that this data set does not have",
                 expected=f"of: {', '.join(sorted(allowed))}",
-                mend=_mend(strange[0]),
+                hint=_hint(strange[0]),
             )
         texts = {name: _text(value, f"{where}: {name}") for name, value in row.items()}
         for name in NEEDED:
@@ -188,7 +188,7 @@ def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator
         yield {name: text for name, text in texts.items() if text and name in allowed}
 
 
-def _mend(name: str) -> str:
+def _hint(name: str) -> str:
     if name == "anonymous_id":
         return (
             "give the visitor's events the customer_id they are linked to, and as known_at the "
@@ -230,7 +230,7 @@ def _instant(text: str, config: Config, where: str) -> str:
             where,
             found="a time without its offset",
             expected="a time like 2024-05-01T14:30:00+02:00 (or ...Z), or a date alone",
-            mend="write the offset that the clock had",
+            hint="write the offset that the clock had",
         )
     try:
         moment = moment.astimezone(dt.UTC)

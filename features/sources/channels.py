@@ -62,7 +62,7 @@ def channel_names(
             where,
             found=f"{len(unknown)} rows of unknown channels: {shown[:200]}",
             expected=f"of: {', '.join(sorted(allowed))}; an empty cell means every channel",
-            mend="correct the names, or declare your own: channels: [fax]",
+            hint="correct the names, or declare your own: channels: [fax]",
         )
     return names.reindex(texts.index).astype(object).where(lambda found: found.notna(), None)
 

@@ -34,9 +34,9 @@ def require_whole(names: Iterable[str]) -> None:
             stat = Path(name).stat()
             problem = _problem(name, stat.st_size, stat.st_mtime_ns)
             if problem is not None:
-                found, expected, mend = problem
+                found, expected, hint = problem
                 raise UserError(
-                    f"sources: {Path(name).name}", found=found, expected=expected, mend=mend
+                    f"sources: {Path(name).name}", found=found, expected=expected, hint=hint
                 )
 
 

@@ -58,7 +58,7 @@ class Erased:
                 str(path),
                 found="a damaged list of erased customers",
                 expected="the file that `stagecast erase` keeps",
-                mend="put it back from a copy: without it the erased would be scored again",
+                hint="put it back from a copy: without it the erased would be scored again",
             ) from error
 
     def save(self, output: Path) -> None:

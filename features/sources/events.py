@@ -337,7 +337,7 @@ def inspected(
             f"sources: {name}",
             found="an empty table",
             expected="at least one event",
-            mend="check the export that writes it",
+            hint="check the export that writes it",
         )
     report = counted(staged, name, rows)
     refuse_if_rounded(report)

@@ -56,7 +56,7 @@ def unreadable(name: str, error: Exception) -> UserError:
         f"sources: {name}",
         found=said(error),
         expected="rows that can be read with the declared columns, encoding and delimiter",
-        mend="check the file for broken lines, quoting and mixed ends of line (Windows' beside "
+        hint="check the file for broken lines, quoting and mixed ends of line (Windows' beside "
         "Unix's), and the source's `csv:` block",
     )
 
@@ -94,7 +94,7 @@ def read_file(
             f"sources: {path.name}",
             found=f"a file ending in .{suffix}",
             expected=", ".join(sorted(readers)),
-            mend="convert the file, or name it after what it holds",
+            hint="convert the file, or name it after what it holds",
         )
     try:
         return readers[suffix]()
@@ -151,7 +151,7 @@ def there(location: str | tuple[str, ...]) -> list[str]:
             f"sources: {path}",
             found="a folder" if path.is_dir() else "no such file",
             expected="a csv, parquet or json lines file (or a glob of them)",
-            mend="check the path; relative paths start at the config's folder",
+            hint="check the path; relative paths start at the config's folder",
         )
     return files
 
@@ -206,7 +206,7 @@ def _refuse_endless_line(name: str) -> None:
             f"sources: {Path(name).name}",
             found=f"a line of more than {LONGEST_LINE:,} bytes",
             expected="lines of events",
-            mend="check the file for an open quote or lost line ends",
+            hint="check the file for an open quote or lost line ends",
         )
 
 
@@ -222,7 +222,7 @@ def _header(name: str, form: CsvFormat) -> tuple[str, ...]:
             where,
             found=f"a header that cannot be read ({error.__class__.__name__})",
             expected=f"a header line in {form.encoding}",
-            mend="check the file, and the source's `csv: {encoding: ...}`",
+            hint="check the file, and the source's `csv: {encoding: ...}`",
         ) from error
     header = tuple(cell.strip() or f"column{i}" for i, cell in enumerate(found))
     if not header:
@@ -234,7 +234,7 @@ def _header(name: str, form: CsvFormat) -> tuple[str, ...]:
             where,
             found="a column name with a NUL byte",
             expected=f"a header line in {form.encoding}",
-            mend="check the file, and the source's `csv: {encoding: ...}`",
+            hint="check the file, and the source's `csv: {encoding: ...}`",
         )
     if len(set(header)) < len(header):
         twice = next(cell for cell in header if header.count(cell) > 1)
@@ -262,7 +262,7 @@ def require(table: Any, column: str, where: str) -> Any:
             where,
             found=f"no column {column!r}",
             expected=f"one of: {', '.join(table.columns)}",
-            mend="set the source's `csv: {delimiter: ...}`"
+            hint="set the source's `csv: {delimiter: ...}`"
             if alone
             else "correct the column name in the config",
         )
@@ -290,7 +290,7 @@ def no_zone(where: str, column: str) -> UserError:
         where,
         found=f"instants without a zone in column {column!r}",
         expected="a zone for naive times, or offsets in the data",
-        mend=f"write {{column: {column}, zone: UTC}} (or the zone the clock was in), or "
+        hint=f"write {{column: {column}, zone: UTC}} (or the zone the clock was in), or "
         f"{{column: {column}, as: local_date}} where it is a calendar date",
     )
 
@@ -301,7 +301,7 @@ def wrong_type(where: str, column: str, kind: object, expected: str) -> UserErro
         where,
         found=f"column {column!r} of type {kind}",
         expected=expected,
-        mend=f"write {{column: {column}, as: local_date}}"
+        hint=f"write {{column: {column}, as: local_date}}"
         if str(kind) == "date"
         else "map another column, or convert this one",
     )

@@ -42,7 +42,7 @@ def refuse_old_tables(config: Config, moment: dt.datetime, *, events_through: dt
                 f"max_age.{key}",
                 found=f"{name}, {age.days} days old ({written:%Y-%m-%d})",
                 expected=f"data of the last {limit} days: whoever refused since would be addressed",
-                mend=f"deliver the table anew, or allow more days (`max_age: {{{key}: "
+                hint=f"deliver the table anew, or allow more days (`max_age: {{{key}: "
                 f"{age.days + 1}}}`); `stagecast target --dry-run` shows the plan without an "
                 "export",
             )

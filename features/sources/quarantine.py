@@ -99,17 +99,17 @@ def refuse_if_too_bad(report: ReadReport, config: Config, file: Path | None) -> 
     listed = "; ".join(
         f"{reason}: {n}" for reason, n in sorted(report.quarantined.items(), key=lambda r: -r[1])
     )
-    mend = "mend the export or the config's columns"
+    hint = "fix the export or the config's columns"
     if file is not None:
-        mend = f"look at them in {file}, {mend}"
+        hint = f"look at them in {file}, {hint}"
     if report.bad / 2 < report.quarantined.get(NO_CUSTOMER, 0) < report.rows:
         share = min(math.ceil(100 * report.bad / report.rows) / 100, 1)
-        mend += f"; where guests rightly have no customer: quarantine: {{max_share: {share:g}}}"
+        hint += f"; where guests rightly have no customer: quarantine: {{max_share: {share:g}}}"
     raise UserError(
         f"sources: {report.source}",
         found=f"{report.bad} bad rows of {report.rows} ({listed})",
         expected=f"at most {config.quarantine.max_share:.1%} bad rows (quarantine.max_share)",
-        mend=mend,
+        hint=hint,
     )
 
 
@@ -130,5 +130,5 @@ def refuse_unknown_types(staged: Any, config: Config, name: str) -> None:
             f"sources: {name}: event_type",
             found=f"unknown event types: {', '.join(map(repr, unknown[:10]))}",
             expected=f"types that `roles` maps, or: {', '.join(sorted(known))}",
-            mend="map them under `roles`, or list them under `ignored_event_types`",
+            hint="map them under `roles`, or list them under `ignored_event_types`",
         )

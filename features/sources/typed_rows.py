@@ -136,7 +136,7 @@ class TypedTable:
             found=f"{int(unread.sum())} of {len(unread)} values that are no dates, or dates that "
             "can be read in two ways",
             expected="dates that begin with the year, or a declared `format`",
-            mend=f"write {{column: {spec.column}, ..., format: '%d.%m.%Y'}} as the file has them",
+            hint=f"write {{column: {spec.column}, ..., format: '%d.%m.%Y'}} as the file has them",
         )
 
 

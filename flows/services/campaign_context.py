@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from campaigns.addresses import Addresses
-from campaigns.customer_context import Circumstances, asked_of_the_past, policy_rules
+from campaigns.customer_context import CustomerContext, policy_rules, rules_on_history
 from campaigns.playbook import Playbook
 from features.calendar import day_date
 from features.config.config import Config
@@ -22,13 +22,13 @@ from flows.services.workspace import Workspace
 
 def circumstances(
     space: Workspace, playbooks: Sequence[Playbook], at: int, *, people: CustomerFacts
-) -> tuple[Circumstances, dict[str, float]]:
+) -> tuple[CustomerContext, dict[str, float]]:
     """Consent, suppression, past and contacts at a date, and the parameters rules may name."""
     config = space.config()
     policy = config.contact_policy
-    rules = {**asked_of_the_past(playbooks), **policy_rules(policy)}
+    rules = {**rules_on_history(playbooks), **policy_rules(policy)}
     found = past(space.output, config, rules, at=at)
-    around = Circumstances(
+    around = CustomerContext(
         policy=policy,
         consent=people.consent if config.consent == "recorded" else None,
         suppressed=people.suppressed,

@@ -11,14 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from campaigns.addresses import KINDS
+from campaigns.addresses import ADDRESS_KINDS
 from campaigns.audience_files import MANIFEST_FILE, ExportRun
-from campaigns.candidates import with_exclusions
-from campaigns.customer_context import Circumstances
-from campaigns.entrant_guard import GuardState, held_before_planning, held_for_entrants
+from campaigns.candidates import with_exclusion_lists
+from campaigns.customer_context import CustomerContext
+from campaigns.entrant_guard import EntrantGuard, held_before_planning, held_for_many_entrants
 from campaigns.export_schema import TargetMap, load_targets
 from campaigns.planning import CampaignPlan, plan_campaigns
-from campaigns.playbook import Playbook, StageSet, load_playbooks
+from campaigns.playbook import Playbook, load_playbooks
+from campaigns.stage_set import StageSet
 from campaigns.target_exports import Delivery
 from features.calendar import day_number
 from features.config.config import Config
@@ -96,7 +97,7 @@ def planned_from(
     rules = load_taxonomy(config)
     taxonomy = StageSet.of(rules)
     taxonomy = replace(taxonomy, parameters={**taxonomy.parameters, **parameters})
-    names = [book.campaign for book in with_exclusions(playbooks, taxonomy)]
+    names = [book.campaign for book in with_exclusion_lists(playbooks, taxonomy)]
     confirmed = names if confirm is not None and ALL in confirm else confirm
     before = guard_before(space, run_id)
     held = held_before_planning(
@@ -109,7 +110,7 @@ def planned_from(
     plan = _guarded(
         scores, playbooks, config, replace(around, held=held), taxonomy, day, space, confirmed
     )
-    state = GuardState(
+    state = EntrantGuard(
         rules_mark(rules),
         str(meta["scorer_version"]),
         {row.campaign_id: row.held for row in plan.table.itertuples() if row.held},
@@ -121,7 +122,7 @@ def planned_from(
         model_versions=meta.get("part_versions", {}),
         written_at=moment,
         consent_as_of=moment,
-        guard=state.told(),
+        guard=state.to_manifest(),
     )
     return Planned(plan, run, _targets(config), _delivery(config, scores, facts, around, before))
 
@@ -130,7 +131,7 @@ def _guarded(
     scores: pd.DataFrame,
     playbooks: Sequence[Playbook],
     config: Config,
-    around: Circumstances,
+    around: CustomerContext,
     taxonomy: StageSet,
     day: dt.date,
     space: Workspace,
@@ -139,7 +140,7 @@ def _guarded(
     """The plan; made once more where some campaign has too many entrants to go out unseen."""
     previous = scores_store.previous_audience(space.output, before=day)
 
-    def planned(now: Circumstances) -> CampaignPlan:
+    def planned(now: CustomerContext) -> CampaignPlan:
         return plan_campaigns(
             scores,
             playbooks,
@@ -148,13 +149,13 @@ def _guarded(
             previous=previous,
             consent=config.consent,
             salt=f"{config.name}:{config.seed}",
-            around=now,
+            context=now,
             seed=config.seed,
         )
 
     plan = planned(around)
     added = dict(zip(plan.table["campaign_id"], plan.table["added"], strict=True))
-    many = held_for_entrants(
+    many = held_for_many_entrants(
         {name: int(n) for name, n in added.items() if name not in around.held},
         scores_store.entrants(space.output, before=day),
         confirmed=confirmed,
@@ -162,13 +163,13 @@ def _guarded(
     return planned(replace(around, held={**around.held, **many})) if many else plan
 
 
-def guard_before(space: Workspace, run_id: str) -> GuardState | None:
+def guard_before(space: Workspace, run_id: str) -> EntrantGuard | None:
     """What the guard of the last published run said; None where nothing was published."""
     runs = [run for run in scores_store.published_runs(space.output) if run.run_id != run_id]
     for run in sorted(runs, key=lambda run: run.sequence, reverse=True):
         manifest = run_folder(space.output, run.run_id) / "audiences" / MANIFEST_FILE
         if manifest.is_file():
-            return GuardState.of(json.loads(manifest.read_text(encoding="utf-8")))
+            return EntrantGuard.from_manifest(json.loads(manifest.read_text(encoding="utf-8")))
     return None
 
 
@@ -180,21 +181,21 @@ def _delivery(
     config: Config,
     scores: pd.DataFrame,
     facts: CustomerFacts,
-    around: Circumstances,
-    before: GuardState | None,
+    around: CustomerContext,
+    before: EntrantGuard | None,
 ) -> Delivery:
     ads = None
     if config.consent == "recorded" and facts.consent is not None:
         known = facts.consent.index
         ads = frozenset(known[around.consents(ADS, known)])
-    refused = around.refusing(ADS)
+    refused = around.refusers(ADS)
     return Delivery(
         scores=scores.set_index("customer_id"),
         contacts=facts.contacts,
         ads=ads,
         mode=config.export_mode,
-        anew=frozenset(before.held) if before is not None else frozenset(),
+        relisted=frozenset(before.held) if before is not None else frozenset(),
         addresses=around.addresses,
-        no_ads=frozenset(refused.union(around.addresses.others(refused, KINDS))),
-        kept_out={kind: frozenset(around.kept_out(kind)) for kind in KINDS},
+        no_ads=frozenset(refused.union(around.addresses.shared_with(refused, ADDRESS_KINDS))),
+        withheld={kind: frozenset(around.withheld_from_exports(kind)) for kind in ADDRESS_KINDS},
     )

@@ -10,10 +10,16 @@ from typing import Any
 import pandas as pd
 
 from campaigns.audience_files import MANIFEST_FILE
-from campaigns.candidates import with_exclusions
+from campaigns.candidates import with_exclusion_lists
 from campaigns.holdout import CONTROL, TREATMENT, in_global_holdout
-from campaigns.measurement import Waves, entered, not_yet, report
-from campaigns.playbook import Playbook, StageSet, load_playbooks
+from campaigns.measurement import (
+    CampaignEntries,
+    campaign_effects,
+    campaign_entries,
+    unmeasured_campaigns,
+)
+from campaigns.playbook import Playbook, load_playbooks
+from campaigns.stage_set import StageSet
 from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
@@ -43,10 +49,10 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             str(output),
             found="no published run",
             expected="campaigns that were planned and published",
-            mend="run `stagecast run` or `stagecast score` first",
+            hint="run `stagecast run` or `stagecast score` first",
         )
     taxonomy = StageSet.of(load_taxonomy(config))
-    playbooks = with_exclusions(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
+    playbooks = with_exclusion_lists(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
     measured = [book for book in playbooks if book.kind in ("promotional", "service")]
     through = pd.Timestamp(data_through(output, config))
     rows = pd.concat(
@@ -54,9 +60,9 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         ignore_index=True,
     )
     rows = _with_outcomes(output, config, rows, through)
-    waves = Waves(rows, through)
-    effects = report(waves)
-    waiting = not_yet(waves, [book.campaign for book in measured])
+    waves = CampaignEntries(rows, through)
+    effects = campaign_effects(waves)
+    waiting = unmeasured_campaigns(waves, [book.campaign for book in measured])
     folder = output / FOLDER
     folder.mkdir(exist_ok=True)
     write_csv(folder / "effects.csv", effects)
@@ -84,7 +90,7 @@ def entries(output: Path, runs: list[PublishedRun], playbooks: list[Playbook]) -
         audience.loc[released, "change"] = "added"
         waiting |= set(keys[held & (audience["change"] == "added")])
         waiting -= set(keys[~held])
-        mine = entered(audience[~held], {**terms, **_planned(told, terms)})
+        mine = campaign_entries(audience[~held], {**terms, **_planned(told, terms)})
         mine["stage"] = _stages(output, run).reindex(mine["customer_id"]).to_numpy()
         parts.append(mine)
     rows = pd.concat(parts, ignore_index=True)

@@ -17,15 +17,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaigns.erasure import (
-    Place,
+    PersonalRows,
+    count_unindexed_files,
+    export_identity,
     named_addresses,
     own_contacts,
-    person_in_exports,
-    place_in_table,
-    places_in_exports,
-    unindexed,
+    rows_in_exports,
+    rows_in_table,
 )
-from campaigns.export_index import FOLDER, ExportIndex, RowKeys
+from campaigns.export_index import INDEX_FOLDER, ExportIndex, RowKeys
 from campaigns.export_schema import TargetMap, load_targets
 from features.errors import UserError
 from features.sources.customer_attributes import customer_facts
@@ -111,10 +111,10 @@ def known(space: Workspace, customer: str, addresses: Sequence[str] = ()) -> Kno
             own, shared = own_contacts(table, key, addresses)
             warnings += [f"their {name} belongs to another customer too: rows of exports that only "
                          "an address tells apart stay" for name in sorted(shared)]  # fmt: skip
-    return Known(key, person_in_exports(key, own, _targets(space)), contacts, tuple(warnings))
+    return Known(key, export_identity(key, own, _targets(space)), contacts, tuple(warnings))
 
 
-def places(space: Workspace, person: Known) -> Iterator[Place]:
+def places(space: Workspace, person: Known) -> Iterator[PersonalRows]:
     """Where a person's rows are, each looked for when it is asked for.
 
     Exports come first: a killed run may have written a table and left the index that tells it.
@@ -122,17 +122,17 @@ def places(space: Workspace, person: Known) -> Iterator[Place]:
     keys = RowKeys.load(space.output)
     yield from _tables(space, person, keys)
     for run in _runs(space.output):
-        yield from places_in_exports(run, person.in_exports, keys, output=space.output)
+        yield from rows_in_exports(run, person.in_exports, keys, output=space.output)
     for path in personal_files(space.output):
         parts = path.relative_to(space.output).parts
         in_run = parts[0] == RUNS_FOLDER and len(parts) > 2
         kind = Path(parts[2]).stem if in_run else parts[0]
-        if parts[0] in WITHOUT_PEOPLE or (in_run and parts[2] in (EXPORTS, FOLDER)):
+        if parts[0] in WITHOUT_PEOPLE or (in_run and parts[2] in (EXPORTS, INDEX_FOLDER)):
             continue
         # What could not be used may have no id; its columns are those of the sources.
         who = person.in_exports if parts[0] == QUARANTINE else Person(person.customer)
         mask = mask_of(path, who)
-        yield Place(
+        yield PersonalRows(
             str(path.relative_to(space.output)),
             kind,
             int(mask.sum()),
@@ -284,16 +284,16 @@ def _runs(output: Path) -> list[Path]:
     return sorted(run for run in folder.iterdir() if run.is_dir()) if folder.is_dir() else []
 
 
-def _tables(space: Workspace, person: Known, keys: RowKeys | None) -> Iterator[Place]:
+def _tables(space: Workspace, person: Known, keys: RowKeys | None) -> Iterator[PersonalRows]:
     """The tables that exports write to in other databases; the last run wrote what is in there."""
     for target in _targets(space):
         if target.format == "table" and target.url is not None:
-            files = [run / FOLDER / f"{target.target}.parquet" for run in _runs(space.output)]
+            files = [run / INDEX_FOLDER / f"{target.target}.parquet" for run in _runs(space.output)]
             newest = sorted((file for file in files if file.is_file()),
                             key=lambda file: file.stat().st_mtime)  # fmt: skip
             index = ExportIndex.load(newest[-1], keys) if newest else None
             name = f"exports: {target.target}: table"
-            yield place_in_table(target.url, name, person.in_exports, index)
+            yield rows_in_table(target.url, name, person.in_exports, index)
 
 
 def _pages(output: Path) -> list[Path]:
@@ -321,7 +321,7 @@ def _warnings(space: Workspace, person: Known, *, matched: bool) -> list[str]:
                 "check the spelling"
             )
     keys = RowKeys.load(space.output)
-    if without := sum(unindexed(run, keys) for run in _runs(space.output)):
+    if without := sum(count_unindexed_files(run, keys) for run in _runs(space.output)):
         told.append(
             f"{without} export file(s) have no index of rows: there a row is found by its id or "
             "by the addresses known now; name earlier ones with --address"

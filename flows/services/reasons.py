@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from campaigns.membership_reasons import with_sentences
+from campaigns.membership_reasons import with_score_reasons
 from features import processes
 from features.calendar import day_number
 from features.errors import UserError
@@ -114,7 +114,7 @@ def add_reasons(space: Workspace, run_id: str, planned: Planned) -> Planned:
         write_parquet(path, pa.Table.from_pandas(rows, preserve_index=False))
     by_customer = _with_reasons(planned.delivery.scores.reset_index(), told)
     by_customer = by_customer.set_index("customer_id")
-    plan = dataclasses.replace(planned.plan, audience=with_sentences(audience, by_customer))
+    plan = dataclasses.replace(planned.plan, audience=with_score_reasons(audience, by_customer))
     delivery = dataclasses.replace(planned.delivery, scores=by_customer)
     return dataclasses.replace(planned, plan=plan, delivery=delivery)
 
@@ -147,7 +147,7 @@ def explained(output: Path, customer: str) -> dict[str, Any]:
             "customer",
             found="nobody of that id in the published scores",
             expected=f"one of the {len(current.scores):,} customers scored",
-            mend="check the id, capitals too; stagecast score brings scores up to date",
+            hint="check the id, capitals too; stagecast score brings scores up to date",
         )
     told = reasons_of(Workspace(output), current.run.run_id, [customer]).iloc[0]
     row = rows.iloc[0]

@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from campaigns.measurement import Lift, lift, sample_ratio
+from campaigns.measurement import Lift, mean_difference, sample_ratio_p_value
 from features.errors import UserError
 from features.sources.erasure_list import Erased
 from features.sources.experiments import ExperimentTable, load_experiment
@@ -64,7 +64,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
             f"experiment {table.spec.name}: covariates",
             found="none",
             expected="columns that were known before the send",
-            mend="name them; the scorer alone does without, from features of the day of the send",
+            hint="name them; the scorer alone does without, from features of the day of the send",
         )
     seed = table.spec.seed
     data, codes = experiment_data(table)
@@ -81,8 +81,8 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     report = UpliftReport(
         table.spec.name,
         len(data.outcome),
-        lift(data.outcome[arm], data.outcome[~arm]),
-        sample_ratio(int(arm.sum()), int((~arm).sum()), 1 - float(data.propensity.mean())),
+        mean_difference(data.outcome[arm], data.outcome[~arm]),
+        sample_ratio_p_value(int(arm.sum()), int((~arm).sum()), 1 - float(data.propensity.mean())),
         found,
         beats,
     )

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from campaigns.candidates import with_exclusions
+from campaigns.candidates import with_exclusion_lists
 from campaigns.holdout import TREATMENT
-from campaigns.measurement import MISMATCH, sample_ratio
-from campaigns.playbook import StageSet, load_playbooks
+from campaigns.measurement import SAMPLE_RATIO_ALARM, sample_ratio_p_value
+from campaigns.playbook import load_playbooks
+from campaigns.stage_set import StageSet
 from features.calendar import day_date, day_number
 from features.config.config import Config
 from features.lifecycle.taxonomy_parser import load_taxonomy
@@ -53,7 +54,7 @@ def _own_campaigns(space: Workspace, config: Config) -> list[Sent]:
     if not runs or not config.campaigns:
         return []
     taxonomy = StageSet.of(load_taxonomy(config))
-    playbooks = with_exclusions(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
+    playbooks = with_exclusion_lists(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
     drawn = [b for b in playbooks if b.kind == "promotional" and b.control_share > 0]
     rows = entries(space.output, runs, drawn)
     rows = rows[rows["matures_at"] <= pd.Timestamp(data_through(space.output, config))]
@@ -85,8 +86,8 @@ def _unusable(sent: Sent) -> str:
     if not 0 < treated < len(rows):
         return "one arm only"
     held_out = 1 - float(rows["propensity"].mean())
-    p = sample_ratio(treated, len(rows) - treated, held_out)
-    return "the arms' sizes contradict the draw" if p < MISMATCH else ""
+    p = sample_ratio_p_value(treated, len(rows) - treated, held_out)
+    return "the arms' sizes contradict the draw" if p < SAMPLE_RATIO_ALARM else ""
 
 
 def _with_features(sent: Sent, archive: Archive) -> History:

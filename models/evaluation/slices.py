@@ -59,7 +59,7 @@ def _declared(name: str, declared: Slice, rows: pd.DataFrame) -> dict[str, Array
             f"backtest.slices.{name}.column",
             found=declared.column,
             expected=f"a feature column{', such as ' + ', '.join(near) if near else ''}, or stage",
-            mend="`stagecast catalog` lists the columns",
+            hint="`stagecast catalog` lists the columns",
         )
     column = rows[declared.column]
     if declared.is_ is not None:

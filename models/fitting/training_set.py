@@ -128,7 +128,7 @@ def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
             f"{task}: training snapshots",
             found=f"none with a matured label by {day_date(origin)}",
             expected=f"at least one: history before it, {builder.horizon(task)} days after it",
-            mend="bring a longer history, an earlier `train.from`, or a shorter horizon",
+            hint="bring a longer history, an earlier `train.from`, or a shorter horizon",
         )
     return TrainingSet(
         task,

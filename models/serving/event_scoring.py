@@ -51,7 +51,7 @@ class EventScorer:
                 "scoring_context.json",
                 found="a scoring context of an earlier version, without the population's facts",
                 expected="one that `stagecast score` of this version stored",
-                mend="run `stagecast score` with this output folder again",
+                hint="run `stagecast score` with this output folder again",
             )
         if self.context[DEFINITION] != api_events.definition(self.config):
             raise UserError(
@@ -59,7 +59,7 @@ class EventScorer:
                 found="stages, roles, windows or columns that differ from those of the last "
                 "scoring run",
                 expected="the config that the published scores were made with",
-                mend="run `stagecast run` (or features, train, promote, score) with it first",
+                hint="run `stagecast run` (or features, train, promote, score) with it first",
             )
 
     def score(self, events: Iterable[Row], at: int, *, latest: int) -> pd.DataFrame:
@@ -106,12 +106,12 @@ class EventScorer:
         except UserError as error:
             # What it says of a file and of rows to look at there is about our own copy.
             where = error.where.replace(f"sources: {FILE}", "events").replace("sources", "events")
-            ours = str(folder) in error.mend
+            ours = str(folder) in error.hint
             raise UserError(
                 where,
                 found=error.found,
                 expected="events that can all be used" if ours else error.expected,
-                mend="mend or leave out those events" if ours else error.mend,
+                hint="fix or leave out those events" if ours else error.hint,
             ) from error
 
 

@@ -101,7 +101,7 @@ def fit_clv(
             "clv",
             found=f"no buyer with a matured label at {pd.Timestamp(validation_at).date()}",
             expected=f"a snapshot with purchases before it and {horizon_days} days after it",
-            mend="a shorter horizon, or a longer history",
+            hint="a shorter horizon, or a longer history",
         )
     shared = {
         "horizon_days": int(horizon_days),

@@ -100,7 +100,7 @@ def tune(
             "tune",
             found="no Optuna in this environment",
             expected="the extra that tuning needs",
-            mend="pip install 'stagecast[tune]', or leave `tune` out of the config",
+            hint="pip install 'stagecast[tune]', or leave `tune` out of the config",
         ) from error
     objective, recipe, space = _task(data, stages, seed, threads)
     if objective is None:

@@ -111,7 +111,7 @@ def test_a_role_that_is_no_text_is_refused(name: Any) -> None:
 
 @given(st.text())
 def test_a_message_shows_signs_that_cannot_be_seen(text: str) -> None:
-    message = str(UserError(text, found=text, expected=text, mend=text))
+    message = str(UserError(text, found=text, expected=text, hint=text))
     assert message.replace("\n", "").isprintable() or all(
         sign.isspace() or sign.isprintable() or ord(sign) > 0x2FF for sign in message
     )
@@ -120,7 +120,7 @@ def test_a_message_shows_signs_that_cannot_be_seen(text: str) -> None:
 
 
 def test_a_message_is_never_endless() -> None:
-    message = str(UserError("x" * 10**6, found="y" * 10**6, expected="z", mend=""))
+    message = str(UserError("x" * 10**6, found="y" * 10**6, expected="z", hint=""))
     assert len(message) < 2 * LONGEST_PART + 200
     assert "1,000,000 signs" in message
 

@@ -188,17 +188,17 @@ def test_declared_words_come_before_the_usual_ones(tmp_path: Path) -> None:
     assert consent["email"].tolist() == [True, True, False, False, True, True, True, False]
 
 
-def test_the_line_in_the_message_mends_the_config(tmp_path: Path) -> None:
+def test_the_line_in_the_message_fixes_the_config(tmp_path: Path) -> None:
     met = ["oui", "non", "on", "hm: well", "ture", "'so"]
     with pytest.raises(UserError) as caught:
         customer_facts(with_consents(tmp_path, met), AT)
-    line = re.search(r"`customers: (\{words: \{.*\}\})`", caught.value.mend)
+    line = re.search(r"`customers: (\{words: \{.*\}\})`", caught.value.hint)
     assert line is not None
     words = yaml.safe_load(line[1])["words"]
     consent = customer_facts(with_consents(tmp_path, met, words=words), AT).consent
     assert consent is not None
     assert consent["email"].tolist() == [True, False, True, False, True, False]
-    assert "'ture' is close to 'true'" in caught.value.mend
+    assert "'ture' is close to 'true'" in caught.value.hint
 
 
 @pytest.mark.parametrize("cell", ["anna@example.com", "0171 5552671", "x" * 60])

@@ -70,11 +70,11 @@ def test_the_window_of_a_leaf(leaf: Leaf, days: int | None) -> None:
 
 
 def told(value: Any, words: Vocabulary = WORDS) -> tuple[str, str, str, str]:
-    """Where, found, expected and mend of what a rule is refused with."""
+    """Where, found, expected and hint of what a rule is refused with."""
     with pytest.raises(UserError) as refused:
         read_rule(Spot(value, "rules"), words)
     error = refused.value
-    return error.where, str(error.found), error.expected, error.mend
+    return error.where, str(error.found), error.expected, error.hint
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_is_no_number_is_told_the_parameters(text: Any) -> None:
                 evaluate(Spot(text, "rules"), values)
             assert refused.value.found == repr(text)
             assert refused.value.expected == f"a number or a parameter: {names}"
-            assert refused.value.mend == (
+            assert refused.value.hint == (
                 "parameters may stand in one sum or product, as in 1.5 * period"
             )
     with pytest.raises(UserError):
@@ -228,11 +228,11 @@ def test_each_mistake_is_told_where_it_stands(rule: Any, said: tuple[str, ...]) 
 
 
 def test_an_unknown_role_is_told_the_roles_and_the_event_types() -> None:
-    where, found, expected, mend = told({"count": "buys", ">=": 1})
+    where, found, expected, hint = told({"count": "buys", ">=": 1})
     assert (where, found) == ("rules: count", "unknown role 'buys'")
     assert expected.startswith("one of the roles: touch, intent, lead, purchase, ")
     assert expected.endswith("; event types: click, open")
-    assert mend == "name a role, or an event type that the config maps to a role"
+    assert hint == "name a role, or an event type that the config maps to a role"
     plain = told({"count": "buys", ">=": 1}, Vocabulary({}))[2]
     assert plain == expected.removesuffix("; event types: click, open")
     many = Vocabulary({}, event_types=tuple(f"type_{n:03}" for n in range(99)))

@@ -51,7 +51,7 @@ def test_a_few_bad_rows_are_set_aside_with_their_reasons(tmp_path: Path) -> None
     aside = pd.read_parquet(tmp_path / "quarantine" / "source_0.parquet")
     assert len(aside) == 4
     assert set(aside["reason"]) == set(report.quarantined)
-    # The cells as the file has them, for whoever mends the export.
+    # The cells as the file has them, for whoever fixes the export.
     assert {"long ago", "nan"} <= set(aside["occurred_at_text"])
     assert "lots" in set(aside["value_text"])
 

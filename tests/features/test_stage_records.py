@@ -1,4 +1,4 @@
-"""The CRM's stage history as a user may bring it: mistakes end in one message with the mend."""
+"""The CRM's stage history as a user may bring it: mistakes end in one message with a hint."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_table_that_is_not_there_or_empty(tmp_path: Path) -> None:
         read(declared(crm(tmp_path)), tmp_path)
 
 
-def test_names_that_mean_nothing_are_refused_with_the_mend(tmp_path: Path) -> None:
+def test_names_that_mean_nothing_are_refused_with_a_hint(tmp_path: Path) -> None:
     told = [*FINE, Record("a", "2021-03-03 12:00", None, "VIP")]
     with pytest.raises(UserError, match=r"taxonomy does not have: 'VIP'(.|\n)*lapsed, loyalty"):
         recorded_builder(BOUGHT, told, tmp_path)

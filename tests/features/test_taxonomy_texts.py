@@ -237,8 +237,8 @@ def test_each_mistake_is_told_where_it_stands(
     with pytest.raises(UserError) as refused:
         taxonomy(content)
     error = refused.value
-    where, found, expected, mend = said
-    assert (error.where, error.mend) == (where, mend)
+    where, found, expected, hint = said
+    assert (error.where, error.hint) == (where, hint)
     # What is found or expected is given whole, or as its beginning where it lists more.
     assert str(error.found).startswith(found)
     assert found.endswith(": ") or str(error.found) == found

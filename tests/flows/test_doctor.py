@@ -1,4 +1,4 @@
-"""`stagecast doctor` finds what is broken, changes nothing, and says how to mend it."""
+"""`stagecast doctor` finds what is broken, changes nothing, and says how to fix it."""
 
 from __future__ import annotations
 

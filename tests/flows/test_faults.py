@@ -1,4 +1,4 @@
-"""A killed command, a full disk, a held database: what was published stays, the mend is told."""
+"""A killed command, a full disk, a held database: what was published stays, the fix is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`stagecast init` on odd input: one message that says what was found and how to mend it."""
+"""`stagecast init` on odd input: one message that says what was found and how to fix it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def sample(rows=4000, seed=0, shift=0.0):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_map_mends_a_shift_and_survives_json(kind):
+def test_a_map_corrects_a_shift_and_survives_json(kind):
     y, p = sample(shift=1.2)
     fitted = json.loads(json.dumps(fit_calibration(kind, y, p)))
     test_y, test_p = sample(seed=1, shift=1.2)

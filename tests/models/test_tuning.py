@@ -83,7 +83,7 @@ def test_bad_trials_are_pruned_and_time_ends_the_search(monkeypatch: pytest.Monk
     assert len(found.trials) < 10_000
 
 
-def test_without_optuna_the_mend_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_optuna_the_hint_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"stagecast\[tune\]"):
         tune(data("stage"), BUDGET, stages=STAGES, seed=1, threads=1)

@@ -27,7 +27,7 @@ def customers_and_process(archive: Archive, offset: int) -> tuple[int, int]:
 
 
 def refuse(archive: Archive) -> None:
-    raise UserError("here", found=archive.builder.config.name, expected="that", mend="so")
+    raise UserError("here", found=archive.builder.config.name, expected="that", hint="so")
 
 
 def test_workers_see_the_same_customers_in_processes_of_their_own(archive: Archive) -> None:
@@ -41,4 +41,4 @@ def test_workers_see_the_same_customers_in_processes_of_their_own(archive: Archi
 def test_a_user_error_arrives_whole(archive: Archive) -> None:
     with workers(archive, 1) as submit, pytest.raises(UserError) as error:
         submit(refuse).result()
-    assert str(error.value) == "here: found shop\n  expected: that\n  to mend:  so"
+    assert str(error.value) == "here: found shop\n  expected: that\n  hint:     so"
