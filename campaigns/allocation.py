@@ -20,9 +20,9 @@ from campaigns.optimiser.problem import LAST_DIGITS, Problem, Solution
 _Order = npt.NDArray[np.intp]
 
 
-_HELD_OUT = "address in a control arm under another id"
-_TAKEN = "address of another customer, who goes first"
-_UNPROFITABLE = "by uplift, the message would bring less than it costs"
+_HELD_OUT = "same address as a held-out customer"
+_TAKEN = "same address as a contacted customer"
+_UNPROFITABLE = "the message would earn less than it costs (by uplift)"
 
 
 class RemainingContacts:
@@ -259,7 +259,7 @@ def _by_value(
         not_entered = campaign.candidates
         elsewhere = _elsewhere(campaigns, not_entered)
         campaign.failure[not_entered] = np.where(
-            elsewhere == "", "no place, cap or money left", elsewhere
+            elsewhere == "", "no capacity, contact cap or budget left", elsewhere
         )
     return solution
 

@@ -32,7 +32,7 @@ from campaigns.rules import UPLIFT, BoolArray, RuleContext, TextArray, rule_cond
 from campaigns.stage_set import StageSet
 
 _EXCLUSION_SUFFIX = "_exclude"
-_SITE_RULE_REASON = "a rule for the site tool: its visitors have no names"
+_SITE_RULE_REASON = "a rule for the website tool: visitors have no customer id"
 
 
 @dataclass
@@ -94,7 +94,7 @@ def with_exclusion_lists(playbooks: Sequence[Playbook], taxonomy: StageSet) -> l
         if playbook.exclude is not None:
             changes = {
                 "campaign": playbook.campaign + _EXCLUSION_SUFFIX,
-                "title": f"{playbook.title}: leave these out",
+                "title": f"{playbook.title}: exclude these buyers",
                 "stages": {OTHER_TAXONOMIES: taxonomy.stages},
                 "audience": playbook.exclude,
                 "exclude": None,
