@@ -81,7 +81,9 @@ def _describe_past(rule: Condition) -> str:
         one = all(value == 1 for _, value in comparisons)
         events = event if one and kind == "count" else events
         noun = _COUNTED[kind].format(events=events, event=event, days="day" if one else "days")
-        return f"{' and '.join(f'{sign} {value}' for sign, value in comparisons)} {noun}{window}"
+        limits = " and ".join(f"{sign} {value}" for sign, value in comparisons)
+        limits = "no" if limits == "exactly 0" else limits
+        return f"{limits} {noun}{window}"
     if kind in _VALUED:
         limits = " and ".join(f"{sign} {value}" for sign, value in comparisons)
         return f"{_VALUED[kind].format(events=events, event=event)} {limits}{window}"

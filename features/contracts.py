@@ -82,7 +82,11 @@ _COLUMN_LABELS = {
 
 def column_label(column: str) -> str:
     """Return a score column's name in words."""
-    return _COLUMN_LABELS.get(column, column.replace("_", " "))
+    words = _COLUMN_LABELS.get(column, column.replace("_", " "))
+    for start, verb in (("interest ", "viewed"), ("preferred ", "bought")):
+        if words.startswith(start) and words.endswith(" share"):
+            return f"share of the most {verb} {words.removeprefix(start).removesuffix(' share')}"
+    return words
 
 
 NO_CHANGE = "no_change"
