@@ -114,10 +114,10 @@ def pack_customers(
     seed = builder.config.seed
     customers = choose_customers(scores, audience, seed=seed, most=_MOST_CUSTOMERS)
     while True:
-        text = json.dumps(
+        content = json.dumps(
             _search_content(builder, scores, audience, titles, customers, at), ensure_ascii=False
         )
-        packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
+        packed = base64.b64encode(gzip.compress(content.encode(), mtime=0)).decode("ascii")
         if len(packed) <= most_bytes or len(customers) <= 1:
             break
         customers = customers[: max(1, int(len(customers) * 0.92 * most_bytes / len(packed)))]
@@ -159,14 +159,16 @@ def _search_content(
         stage_codes,
         minor_units=builder.config.minor_units,
     )
-    columns = [name for name in _SCORE_COLUMNS if name in scored_rows]
+    columns = [column for column in _SCORE_COLUMNS if column in scored_rows]
     return {
         "ids": ids,
         "at": day_date(at).isoformat(),
         "stages": builder.taxonomy.names,
         "roles": roles,
         "columns": columns,
-        "scores": {name: [_compact(value) for value in scored_rows[name]] for name in columns},
+        "scores": {
+            column: [_compact(value) for value in scored_rows[column]] for column in columns
+        },
         "grid": [at - day for day in grid_days],
         "paths": _stage_letters(stage_paths(builder, positions, grid_days)),
         "events": _events(activity, roles, len(ids), at),
@@ -192,20 +194,20 @@ def _events(
     """List by customer and role: role number, days before the snapshot, counts, amounts."""
     by_customer: list[list[Any]] = [[] for _ in range(customers)]
     role_number = {role: at for at, role in enumerate(roles)}
-    for (customer, role), rows in activity.groupby(["customer", "role"], sort=True):
-        days_ago = (at - rows["day"]).astype(int).tolist()
-        counts = rows["count"].astype(int).tolist()
+    for (customer, role), days in activity.groupby(["customer", "role"], sort=True):
+        days_ago = (at - days["day"]).astype(int).tolist()
+        counts = days["count"].astype(int).tolist()
         values = (
             []
-            if rows["value"].isna().all()
-            else [round(float(value), 2) for value in rows["value"]]
+            if days["value"].isna().all()
+            else [round(float(value), 2) for value in days["value"]]
         )
         by_customer[int(customer)].append([role_number[role], days_ago, counts, values])
     return by_customer
 
 
 def _reasons(rows: pd.DataFrame) -> list[list[str]]:
-    columns = [name for name in _REASON_COLUMNS if name in rows]
+    columns = [column for column in _REASON_COLUMNS if column in rows]
     if not columns:
         return [[] for _ in range(len(rows))]
     return [
@@ -218,13 +220,17 @@ def _campaigns(
     audience: pd.DataFrame, titles: Mapping[str, str], customers: Sequence[str]
 ) -> list[list[Any]]:
     """List memberships by customer: title, arm, change, rank, expected value, reasons."""
-    positions = {name: at for at, name in enumerate(customers)}
+    positions = {customer: at for at, customer in enumerate(customers)}
     by_customer: list[list[Any]] = [[] for _ in customers]
     listed = audience[audience["customer_id"].astype(str).isin(positions)]
-    for row in listed.itertuples():
-        membership = [titles.get(str(row.campaign_id), str(row.campaign_id)), row.arm, row.change]
-        membership += [row.rank, row.expected_value, row.reasons]
-        by_customer[positions[str(row.customer_id)]].append(
+    for member in listed.itertuples():
+        membership = [
+            titles.get(str(member.campaign_id), str(member.campaign_id)),
+            member.arm,
+            member.change,
+        ]
+        membership += [member.rank, member.expected_value, member.reasons]
+        by_customer[positions[str(member.customer_id)]].append(
             [_compact(value) for value in membership]
         )
     return by_customer

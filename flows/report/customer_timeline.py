@@ -32,24 +32,26 @@ def daily_activity(builder: Builder, positions: Array, *, first: int, at: int) -
         orders), value (currency units; null for roles without money), sorted.
     """
     history = builder.history.take(positions).known_before(at)
-    scale, parts = 10.0**builder.config.minor_units, []
+    scale, role_frames = 10.0**builder.config.minor_units, []
     for role in (role for role in ROLES if role in history.roles):
-        rows = history.roles[role]
-        inside = (rows.day >= first) & (rows.day < at) & (rows.count > 0)
-        value = rows.value[inside] / scale
-        parts.append(
+        role_events = history.roles[role]
+        inside = (role_events.day >= first) & (role_events.day < at) & (role_events.count > 0)
+        value = role_events.value[inside] / scale
+        role_frames.append(
             pd.DataFrame(
                 {
-                    "customer": rows.customer[inside],
-                    "day": rows.day[inside],
+                    "customer": role_events.customer[inside],
+                    "day": role_events.day[inside],
                     "role": role,
-                    "count": rows.count[inside],
+                    "count": role_events.count[inside],
                     "value": value if role in MONEY_ROLES else np.full(len(value), np.nan),
                 }
             )
         )
     columns = ["customer", "day", "role", "count", "value"]
-    activity = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    activity = (
+        pd.concat(role_frames, ignore_index=True) if role_frames else pd.DataFrame(columns=columns)
+    )
     return activity.sort_values(["customer", "day", "role"], kind="stable", ignore_index=True)
 
 

@@ -43,12 +43,12 @@ class DataTable:
 
     def frame(self, data: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         """Return the table of all rows, unfiltered."""
-        rows = data[self.data]
-        names = [column.name for column in self.keys]
+        data_set = data[self.data]
+        key_names = [column.name for column in self.keys]
         if not self.sums:
-            return rows[names]
-        sums = [column.name for column in self.sums]
-        return rows.groupby(names, sort=False, observed=True)[sums].sum().reset_index()
+            return data_set[key_names]
+        sum_names = [column.name for column in self.sums]
+        return data_set.groupby(key_names, sort=False, observed=True)[sum_names].sum().reset_index()
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Figure:
 
 def json_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
     """Return the columns of a table as lists of JSON values."""
-    return {str(name): [json_value(value) for value in frame[name]] for name in frame.columns}
+    return {str(column): [json_value(value) for value in frame[column]] for column in frame.columns}
 
 
 def json_value(value: Any) -> Any:

@@ -69,9 +69,9 @@ def headline_sums(scores: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
             else np.nan,
         }
     )
-    sums = by_customer.groupby(["stage", "segment"]).sum().reset_index()
+    group_sums = by_customer.groupby(["stage", "segment"]).sum().reset_index()
     movers = expected.groupby(["stage", "segment"])["expected"].sum().rename("movers").reset_index()
-    return sums.merge(movers, on=["stage", "segment"], how="left").fillna({"movers": 0.0})
+    return group_sums.merge(movers, on=["stage", "segment"], how="left").fillna({"movers": 0.0})
 
 
 def headlines(report: ReportData) -> list[Headline]:
@@ -128,9 +128,12 @@ def _growth_sentence(sizes: pd.DataFrame, stages: Sequence[Stage]) -> str:
     highest = max(stages, key=lambda stage: stage.rank).name
     silent = [stage.name for stage in stages if stage.silent is not None]
     changes = [f"{highest} went from {before[highest]:,} to {current[highest]:,} customers"]
-    changes += [f"{name} from {before[name]:,} to {current[name]:,}" for name in silent[:1]]
-    improved = change[highest] > 0 and all(change[name] <= 0 for name in silent)
-    declined = change[highest] < 0 and any(change[name] > 0 for name in silent)
+    changes += [
+        f"{stage_name} from {before[stage_name]:,} to {current[stage_name]:,}"
+        for stage_name in silent[:1]
+    ]
+    improved = change[highest] > 0 and all(change[stage_name] <= 0 for stage_name in silent)
+    declined = change[highest] < 0 and any(change[stage_name] > 0 for stage_name in silent)
     verdict = "the picture is mixed"
     if improved or declined:
         verdict = f"the customer base is getting {'stronger' if improved else 'weaker'}"
@@ -183,15 +186,15 @@ def _leads_sentence(report: ReportData) -> str:
 
 
 def _campaigns_sentence(report: ReportData) -> str:
-    plan = report.plan
-    if plan.empty:
+    campaigns = report.plan
+    if campaigns.empty:
         return ""
-    waiting = int((plan["held"].fillna("").astype(str) != "").sum())
+    waiting = int((campaigns["held"].fillna("").astype(str) != "").sum())
     sentence = (
-        f"{len(plan):,} campaigns plan {int(plan['treatment'].sum()):,} contacts and hold out "
-        f"{int(plan['control'].sum()):,}; a customer can be in several campaigns."
+        f"{len(campaigns):,} campaigns plan {int(campaigns['treatment'].sum()):,} contacts and "
+        f"hold out {int(campaigns['control'].sum()):,}; a customer can be in several campaigns."
     )
-    if plan["plan_only"].any():
+    if campaigns["plan_only"].any():
         return f"{sentence} No consent is recorded in these data, so these are plans only."
     if waiting == 1:
         return f"{sentence} 1 export waits for a person to confirm it."

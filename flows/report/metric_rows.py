@@ -46,26 +46,28 @@ def metric_blocks(table: pd.DataFrame, currency: str) -> list[MetricBlock]:
     """Split a `features.metrics.metric_table` into blocks: all customers, then each stage."""
     if table.empty:
         return []
-    stages = [name for name in dict.fromkeys(table["stage"]) if isinstance(name, str)]
+    stages = [stage for stage in dict.fromkeys(table["stage"]) if isinstance(stage, str)]
     blocks = [_block("", table[table["stage"].isna()], currency)]
-    blocks += [_block(name, table[table["stage"] == name], currency) for name in stages]
+    blocks += [_block(stage, table[table["stage"] == stage], currency) for stage in stages]
     return [block for block in blocks if block.rows or block.missing]
 
 
 def _block(stage: str, table: pd.DataFrame, currency: str) -> MetricBlock:
-    rows, missing = [], []
+    metric_rows, missing = [], []
     for _, periods in table.groupby(["metric", "key", "source"], sort=False, dropna=False):
         measured = periods[periods["value"].notna()]
-        name = _name(periods.iloc[0])
+        metric_name = _name(periods.iloc[0])
         if measured.empty:
-            notes = sorted(set(periods["note"].astype(str)))
-            missing.append(f"{name}: {notes[0]}" if notes and notes[0] else name)
+            reasons = sorted(set(periods["note"].astype(str)))
+            missing.append(
+                f"{metric_name}: {reasons[0]}" if reasons and reasons[0] else metric_name
+            )
             continue
         latest = measured.iloc[-1]
         before = _metric_text(measured.iloc[-2], currency) if len(measured) > 1 else "–"
-        rows.append(
+        metric_rows.append(
             MetricRow(
-                metric=name,
+                metric=metric_name,
                 latest=_metric_text(latest, currency),
                 before=before,
                 n=f"{int(latest['n']):,}",
@@ -73,7 +75,7 @@ def _block(stage: str, table: pd.DataFrame, currency: str) -> MetricBlock:
                 line=sparkline_points([float(value) for value in measured["value"]]),
             )
         )
-    return MetricBlock(stage, tuple(rows), tuple(missing))
+    return MetricBlock(stage, tuple(metric_rows), tuple(missing))
 
 
 def _name(row: pd.Series) -> str:

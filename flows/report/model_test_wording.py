@@ -85,8 +85,8 @@ def method_name(method: str) -> str:
 
 def metric_meanings(metrics: Sequence[str]) -> str:
     """Explain some metrics in one sentence each."""
-    known = [_METRICS[metric] for metric in metrics if metric in _METRICS]
-    return " ".join(f"{name[:1].upper()}{name[1:]}: {meaning}." for name, meaning in known)
+    documented = [_METRICS[metric] for metric in metrics if metric in _METRICS]
+    return " ".join(f"{name[:1].upper()}{name[1:]}: {meaning}." for name, meaning in documented)
 
 
 def effect_text(effect: float | None) -> str:

@@ -67,10 +67,8 @@ def render_monitor_page(
         *_performance(observed),
         f"<details><summary>All {len(findings)} findings</summary>{_table(quiet)}</details>",
     ]
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
-    return (
-        f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(sections)}</body></html>\n"
-    )
+    head_html = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
+    return f"<!doctype html><html lang=en><head>{head_html}</head><body>{''.join(sections)}</body></html>\n"
 
 
 def write_monitor_page(path: Path, text: str) -> None:
@@ -84,7 +82,10 @@ def write_monitor_page(path: Path, text: str) -> None:
 def _types(observed: Observed) -> list[str]:
     """Return the 20 most frequent event types, most frequent first."""
     totals = observed.counts.groupby("event_type", observed=True)["count"].sum()
-    return [str(name) for name in totals.sort_values(ascending=False, kind="stable").index[:20]]
+    return [
+        str(event_type)
+        for event_type in totals.sort_values(ascending=False, kind="stable").index[:20]
+    ]
 
 
 def _shifted(alarms: Sequence[Finding], observed: Observed, reference: Reference) -> list[Figure]:
@@ -97,12 +98,14 @@ def _shifted(alarms: Sequence[Finding], observed: Observed, reference: Reference
     wanted = [(alarm.check, alarm.subject) for alarm in alarms if alarm.check in frames][:8]
     if not wanted:
         wanted = [
-            ("score", name) for name in ("stage", "p_churn", "clv") if name in observed.scores
+            ("score", subject)
+            for subject in ("stage", "p_churn", "clv")
+            if subject in observed.scores
         ]
     return [
-        monitoring_plots.shares_figure(profiles[check][name], frames[check])
-        for check, name in wanted
-        if name in profiles[check]
+        monitoring_plots.shares_figure(profiles[check][subject], frames[check])
+        for check, subject in wanted
+        if subject in profiles[check]
     ]
 
 
@@ -140,14 +143,14 @@ def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     # Omit the date, so that equal numbers give an equal file.
     figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    document = buffer.getvalue()
+    return document[document.index("<svg") :]
 
 
 def _table(findings: Sequence[Finding]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-    rows = "".join(_row(finding) for finding in findings)
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    head_cells = "".join(f"<th>{heading}</th>" for heading in _COLUMNS)
+    body_rows = "".join(_row(finding) for finding in findings)
+    return f"<table><tr>{head_cells}</tr>{body_rows}</table>"
 
 
 def _row(finding: Finding) -> str:

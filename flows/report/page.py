@@ -80,8 +80,8 @@ def draw_figures(report: ReportData) -> dict[str, Figure]:
         )
     if len(report.moves):
         dates = list(dict.fromkeys(report.moves["to_at"]))[-FLOW_DATES + 1 :]
-        recent = report.moves[report.moves["to_at"].isin(dates)].reset_index(drop=True)
-        charts.append(flow_figure(recent, colours, stage_order, NEWCOMERS))
+        recent_moves = report.moves[report.moves["to_at"].isin(dates)].reset_index(drop=True)
+        charts.append(flow_figure(recent_moves, colours, stage_order, NEWCOMERS))
         charts.append(migration_figure(report.moves, stage_order, NEWCOMERS))
     member_counts = members_data(report.audience, scores, report.plan)
     if len(member_counts):
@@ -95,18 +95,20 @@ def _test_figures(report: ReportData) -> list[Figure]:
     charts: list[Figure] = []
     churn_date, clv_date = _test_date(report, "churn"), _test_date(report, "clv")
     if "churn_reliability" in test_tables:
-        days = _first(report.scores, "churn_horizon_days")
+        horizon_days = _first(report.scores, "churn_horizon_days")
         bins = test_tables["churn_reliability"]
-        charts.append(reliability_figure(bins, tested_at=churn_date, days=days, churn=report.churn))
+        charts.append(
+            reliability_figure(bins, tested_at=churn_date, days=horizon_days, churn=report.churn)
+        )
     if "churn_gains" in test_tables:
         charts.append(gains_figure(test_tables["churn_gains"], tested_at=churn_date))
     if "clv_deciles" in test_tables:
-        days = _first(report.scores, "clv_horizon_days")
+        horizon_days = _first(report.scores, "clv_horizon_days")
         charts.append(
             deciles_figure(
                 test_tables["clv_deciles"],
                 tested_at=clv_date,
-                days=days,
+                days=horizon_days,
                 currency=report.currency,
             )
         )
@@ -167,9 +169,9 @@ def render_page(report: ReportData) -> str:
         metric_name=metric_name,
         metric_meanings=metric_meanings,
     )  # fmt: skip
-    size = len(document.encode("utf-8"))
-    if size > MOST_BYTES:
-        raise ValueError(f"the report would have {size:,} bytes, more than {MOST_BYTES:,}")
+    byte_count = len(document.encode("utf-8"))
+    if byte_count > MOST_BYTES:
+        raise ValueError(f"the report would have {byte_count:,} bytes, more than {MOST_BYTES:,}")
     return document
 
 
@@ -183,7 +185,7 @@ def _payload(
             "churn": _first(report.scores, "churn_horizon_days"),
             "value": _first(report.scores, "clv_horizon_days"),
         },
-        "labels": {name: column_label(name) for name in report.scores},
+        "labels": {data_name: column_label(data_name) for data_name in report.scores},
         "roles": {role: words[0] for role, words in ROLE_WORDS.items()},
         "cells": json_columns(numbers),
         "headlines": [
@@ -201,7 +203,7 @@ def _payload(
             {
                 "key": figure.key,
                 "spec": figure.spec(),
-                "data": {name: json_columns(rows) for name, rows in figure.data.items()},
+                "data": {data_name: json_columns(rows) for data_name, rows in figure.data.items()},
                 "filtered": figure.filtered,
                 "dimmed": figure.dimmed,
                 "choice": figure.choice[0] if figure.choice else None,
@@ -218,41 +220,47 @@ def _payload(
 
 def script_json(content: Any) -> Markup:
     """Return JSON that is safe in a script element: no text in it can end the element."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    encoded = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
+        encoded = encoded.replace(character, f"\\u{ord(character):04x}")
+    return Markup(encoded)
 
 
 def _data_table(figure: Figure, currency: str) -> dict[str, Any]:
     """Return columns and formatted cells of a figure's table."""
     columns_of = [*figure.table.keys, *figure.table.sums]
-    rows = [
+    formatted_rows = [
         [
             cell_text(value, column.kind, currency)
             for value, column in zip(row, columns_of, strict=True)
         ]
         for row in figure.table.frame(figure.data).itertuples(index=False)
     ]
-    return {"columns": columns_of, "rows": rows}
+    return {"columns": columns_of, "rows": formatted_rows}
 
 
 def _segment_rows(report: ReportData) -> list[dict[str, Any]]:
     groups = report.scores.groupby("segment", observed=True)
-    rows = []
+    segment_rows = []
     for segment in SEGMENTS:
         if segment.name not in groups.groups:
             continue
         members = groups.get_group(segment.name)
-        rows.append({"segment": segment, "n": len(members), "clv": float(members["clv"].sum()),
-                     "risk": float(members["p_churn"].mean())})  # fmt: skip
-    return rows
+        segment_rows.append(
+            {
+                "segment": segment,
+                "n": len(members),
+                "clv": float(members["clv"].sum()),
+                "risk": float(members["p_churn"].mean()),
+            }
+        )
+    return segment_rows
 
 
 def _plan_rows(report: ReportData) -> list[dict[str, Any]]:
-    plan = report.plan.astype(object).where(report.plan.notna(), None)
-    rows: list[dict[str, Any]] = plan.to_dict("records")
-    return rows
+    nullable_plan = report.plan.astype(object).where(report.plan.notna(), None)
+    campaigns: list[dict[str, Any]] = nullable_plan.to_dict("records")
+    return campaigns
 
 
 def _exclusion_rows(report: ReportData) -> list[dict[str, Any]]:
@@ -277,16 +285,16 @@ def _value_basis(plan: pd.DataFrame) -> str:
 
 
 def _driver_blocks(report: ReportData) -> list[dict[str, Any]]:
-    order = [name for name in ("churn", "clv", "transition", "stage") if name in report.drivers]
+    order = [model for model in ("churn", "clv", "transition", "stage") if model in report.drivers]
     return [
         {
-            "model": name,
-            "predicts": PREDICTS[name],
-            "rows": report.drivers[name].to_dict("records"),
-            "most": float(report.drivers[name]["gain"].max()),
+            "model": model,
+            "predicts": PREDICTS[model],
+            "rows": report.drivers[model].to_dict("records"),
+            "most": float(report.drivers[model]["gain"].max()),
         }
-        for name in order
-        if len(report.drivers[name])
+        for model in order
+        if len(report.drivers[model])
     ]
 
 
@@ -303,7 +311,7 @@ def _figure_rows(report: ReportData) -> list[dict[str, Any]]:
             continue
         values = {(record["method"], record["metric"]): record["value"] for record in records}
         methods = list(dict.fromkeys(record["method"] for record in records))
-        rows = [
+        method_rows = [
             [method, *(None if (value := values.get((method, metric))) is None else float(value)
                        for metric in metrics)]
             for method in methods
@@ -314,7 +322,7 @@ def _figure_rows(report: ReportData) -> list[dict[str, Any]]:
                 "tested_at": str(records[0]["snapshot_at"]),
                 "customers": max(record["n"] for record in records),
                 "metrics": metrics,
-                "rows": rows,
+                "rows": method_rows,
             }
         )
     return blocks

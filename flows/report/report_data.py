@@ -154,7 +154,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         figures=figures,
         test_tables=test_tables,
         drivers={
-            name: drivers(scorer_part, meanings) for name, scorer_part in scorer.parts.items()
+            model: drivers(scorer_part, meanings) for model, scorer_part in scorer.parts.items()
         },
         metrics=_metrics(space, archive, at),
         sources=archive.source_counts(),
@@ -169,8 +169,8 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
 
 def _exclusions(folder: Any) -> pd.DataFrame:
     path = folder / "audiences" / "exclusions.csv"
-    names = ["campaign_id", "reason", "customers"]
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=names)
+    column_names = ["campaign_id", "reason", "customers"]
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=column_names)
 
 
 def _expected(
@@ -199,9 +199,9 @@ def _tests(space: Workspace) -> tuple[str, list[dict[str, Any]], dict[str, pd.Da
         return "", [], {}
     training = space.read("training.json")
     tables = {
-        name: pd.read_csv(path)
-        for name in _TEST_TABLES
-        if (path := space.training / "figures" / f"{name}.csv").is_file()
+        table_name: pd.read_csv(path)
+        for table_name in _TEST_TABLES
+        if (path := space.training / "figures" / f"{table_name}.csv").is_file()
     }
     return str(training["scorer"]["version"]), list(training["figures"]), tables
 

@@ -48,15 +48,15 @@ def flow_data(
     blocks = [
         (
             date_number,
-            name,
+            stage,
             customers,
             date_number - _WIDTH / 2,
             date_number + _WIDTH / 2,
-            tops[date_number][name],
-            tops[date_number][name] - customers,
+            tops[date_number][stage],
+            tops[date_number][stage] - customers,
         )
         for date_number, sizes in enumerate(stocks)
-        for name, customers in sizes.items()
+        for stage, customers in sizes.items()
         if customers > 0
     ]
     ribbons: list[tuple[Any, ...]] = []
@@ -76,7 +76,7 @@ def _stock(
     sizes = arrived.groupby("to_stage")["n"].sum()
     if arrived.empty:
         sizes = leaving.groupby("from_stage")["n"].sum()
-    stock = {name: float(sizes.get(name, 0.0)) for name in names}
+    stock = {stage: float(sizes.get(stage, 0.0)) for stage in names}
     stock[newcomers] = float(leaving.loc[leaving["from_stage"] == newcomers, "n"].sum())
     return stock
 
@@ -84,8 +84,8 @@ def _stock(
 def _tops(sizes: Mapping[str, float], gap: float) -> dict[str, float]:
     """Return the upper edge of every block of a date; the first block starts at 0."""
     tops, edge = {}, 0.0
-    for name, customers in sizes.items():
-        tops[name] = edge
+    for stage, customers in sizes.items():
+        tops[stage] = edge
         edge -= customers + (gap if customers else 0.0)
     return tops
 
@@ -108,9 +108,9 @@ def _ribbons(
             if not customers:
                 continue
             upper_edge = left_edges[source] + (right_edges[target] - left_edges[source]) * bend
-            name = f"{date_number}:{source}:{target}"
+            ribbon = f"{date_number}:{source}:{target}"
             points += [
-                (name, source, target, customers, *point)
+                (ribbon, source, target, customers, *point)
                 for point in zip(positions, upper_edge, upper_edge - customers, strict=True)
             ]
             left_edges[source] -= customers

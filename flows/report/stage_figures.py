@@ -52,7 +52,7 @@ def sizes_figure(scores: pd.DataFrame, colours: Mapping[str, str], order: Sequen
     labels = stage_bars.mark_text(align="left", dx=6, color=INK).encode(text="label:N")
     room = room_for_labels(stage_bars, "n", 1.35)
     totals = stage_counts.groupby("stage", observed=True)["n"].sum().sort_values(ascending=False)
-    largest = ", ".join(f"{name} {customers:,}" for name, customers in totals.head(3).items())
+    largest = ", ".join(f"{stage} {customers:,}" for stage, customers in totals.head(3).items())
     return Figure(
         key="sizes",
         title="Where customers are now",
@@ -73,7 +73,7 @@ def trend_figure(
     """Draw `flows.report.stage_transitions.stage_sizes` as stacked areas over time."""
     stage_counts = sizes_by_date.copy()
     stage_counts["place"] = stage_counts["stage"].map(
-        {name: position for position, name in enumerate(order)}
+        {stage: position for position, stage in enumerate(order)}
     )
     chart = (
         alt.Chart(alt.NamedData("sizes"))

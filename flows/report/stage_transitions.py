@@ -47,25 +47,25 @@ def month_starts(first: int, last: int, *, most: int) -> list[int]:
     most
         Maximum number of dates.
     """
-    days, end = [last], day_date(last)
-    month = end.year * 12 + end.month - 1
-    while len(days) < most:
-        start = day_number(end.replace(year=month // 12, month=month % 12 + 1, day=1))
+    month_days, end_date = [last], day_date(last)
+    month = end_date.year * 12 + end_date.month - 1
+    while len(month_days) < most:
+        start = day_number(end_date.replace(year=month // 12, month=month % 12 + 1, day=1))
         if start <= first:
             break
-        if start < days[0]:
-            days.insert(0, start)
+        if start < month_days[0]:
+            month_days.insert(0, start)
         month -= 1
-    return days
+    return month_days
 
 
 def stages_over_time(builder: Builder, days: Sequence[int]) -> Movement:
     """Return the stages of all customers at ascending dates, each by what was known before it."""
     codes = np.full((len(days), len(builder.history.customers)), -1, dtype=np.int8)
-    for number, (_, positions, code) in enumerate(
+    for number, (_, positions, stage_codes) in enumerate(
         stage_path(builder.taxonomy, builder.history, days)
     ):
-        codes[number, positions] = code
+        codes[number, positions] = stage_codes
     return Movement(tuple(days), codes, tuple(builder.taxonomy.names))
 
 
@@ -77,15 +77,15 @@ def stage_sizes(movement: Movement) -> pd.DataFrame:
     DataFrame
         at (date), stage, n, share (of the customers at that date): one row per date and stage.
     """
-    rows = []
+    size_rows = []
     for day, codes in zip(movement.days, movement.codes, strict=True):
         counts = np.bincount(codes[codes >= 0], minlength=len(movement.names))
         total = max(int(counts.sum()), 1)
-        rows += [
-            (day_date(day), name, int(customers), float(customers) / total)
-            for name, customers in zip(movement.names, counts, strict=True)
+        size_rows += [
+            (day_date(day), stage, int(customers), float(customers) / total)
+            for stage, customers in zip(movement.names, counts, strict=True)
         ]
-    return pd.DataFrame(rows, columns=["at", "stage", "n", "share"])
+    return pd.DataFrame(size_rows, columns=["at", "stage", "n", "share"])
 
 
 def stage_moves(movement: Movement) -> pd.DataFrame:
@@ -98,23 +98,25 @@ def stage_moves(movement: Movement) -> pd.DataFrame:
         to_stage, n, share (of the customers in from_stage); only pairs that occur.
     """
     labels = [*movement.names, NEWCOMERS]
-    size, rows = len(labels), []
+    label_count, move_rows = len(labels), []
     for number in range(len(movement.days) - 1):
         before, after = (
             movement.codes[number].astype(np.int64),
             movement.codes[number + 1].astype(np.int64),
         )
         existing = after >= 0
-        before = np.where(before < 0, size - 1, before)
-        pairs = np.bincount(before[existing] * size + after[existing], minlength=size * size)
-        table = pairs.reshape(size, size)
+        before = np.where(before < 0, label_count - 1, before)
+        pairs = np.bincount(
+            before[existing] * label_count + after[existing], minlength=label_count * label_count
+        )
+        table = pairs.reshape(label_count, label_count)
         dates = (
             day_date(movement.days[number]),
             day_date(movement.days[number + 1]),
         )
         for from_code, to_code in zip(*np.nonzero(table), strict=True):
             customers = int(table[from_code, to_code])
-            rows.append(
+            move_rows.append(
                 (
                     *dates,
                     labels[from_code],
@@ -123,4 +125,6 @@ def stage_moves(movement: Movement) -> pd.DataFrame:
                     customers / int(table[from_code].sum()),
                 )
             )
-    return pd.DataFrame(rows, columns=["from_at", "to_at", "from_stage", "to_stage", "n", "share"])
+    return pd.DataFrame(
+        move_rows, columns=["from_at", "to_at", "from_stage", "to_stage", "n", "share"]
+    )

@@ -48,13 +48,13 @@ def write_summary(space: Workspace, run_id: str) -> Path:
         *_figures(space),
         *_data(space),
     ]
-    path = folder / "summary.md"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    report = folder / "report"
-    report.mkdir(exist_ok=True)
+    summary_path = folder / "summary.md"
+    summary_path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    plots_folder = folder / "report"
+    plots_folder.mkdir(exist_ok=True)
     for plot in sorted((space.training / "figures").glob("*.png")):
-        shutil.copyfile(plot, report / plot.name)
-    return path
+        shutil.copyfile(plot, plots_folder / plot.name)
+    return summary_path
 
 
 def _table(header: list[str], rows: list[list[object]]) -> list[str]:
@@ -73,7 +73,7 @@ def _text(cell: object) -> str:
 
 def _stages(scores: pd.DataFrame, currency: str) -> list[str]:
     groups = scores.groupby("stage", observed=True)
-    rows: list[list[object]] = [
+    stage_rows: list[list[object]] = [
         [
             stage,
             len(group),
@@ -85,7 +85,7 @@ def _stages(scores: pd.DataFrame, currency: str) -> list[str]:
     ]
     header = ["stage", "customers", "mean churn risk", "mean chance of a stage change"]
     header.append(f"mean expected spend in {_value_days(scores)} days")
-    return ["## Stages", "", *_table(header, rows)]
+    return ["## Stages", "", *_table(header, stage_rows)]
 
 
 def _value_days(scores: pd.DataFrame) -> int:
@@ -93,7 +93,7 @@ def _value_days(scores: pd.DataFrame) -> int:
 
 
 def _value(scores: pd.DataFrame, currency: str) -> list[str]:
-    rows: list[list[object]] = [
+    tier_rows: list[list[object]] = [
         [
             tier,
             len(group),
@@ -108,23 +108,23 @@ def _value(scores: pd.DataFrame, currency: str) -> list[str]:
         f"expected spend in {_value_days(scores)} days",
         "spent so far",
     ]
-    return ["## Value", "", *_table(header, rows)]
+    return ["## Value", "", *_table(header, tier_rows)]
 
 
 def _audiences(folder: Path, currency: str) -> list[str]:
-    plan = pd.read_csv(folder / "audiences" / "plan.csv")
-    if plan.empty:
+    campaigns = pd.read_csv(folder / "audiences" / "plan.csv")
+    if campaigns.empty:
         return ["## Audiences", "", "The config has no campaigns.", ""]
-    rows: list[list[object]] = [
+    campaign_rows: list[list[object]] = [
         [
-            row.title,
-            int(row.eligible),
-            int(row.treatment),
-            int(row.control),
-            cell_text(row.expected_value, "money", currency),
-            effect_text(row.smallest_detectable_effect),
+            campaign.title,
+            int(campaign.eligible),
+            int(campaign.treatment),
+            int(campaign.control),
+            cell_text(campaign.expected_value, "money", currency),
+            effect_text(campaign.smallest_detectable_effect),
         ]
-        for row in plan.itertuples()
+        for campaign in campaigns.itertuples()
     ]
     header = [
         "campaign",
@@ -134,17 +134,17 @@ def _audiences(folder: Path, currency: str) -> list[str]:
         "expected value",
         "detectable effect",
     ]
-    notes = sorted(set(plan["value_label"].astype(str)))
+    notes = sorted(set(campaigns["value_label"].astype(str)))
     lines = [
         "## Audiences",
         "",
-        *_table(header, rows),
+        *_table(header, campaign_rows),
         f"Basis of the expected values: {as_text('; '.join(notes))}. Detectable effect: the "
         "smallest difference between contacted and held-out customers that this hold-out can "
         "detect in 4 of 5 cases.",
         "",
     ]
-    if plan["plan_only"].any():
+    if campaigns["plan_only"].any():
         lines += [
             "No consent is recorded in these data: the audiences are plans only. "
             "Check consent before you send anything.",
@@ -167,14 +167,14 @@ def _figures(space: Workspace) -> list[str]:
             continue
         values = {(record["method"], record["metric"]): record["value"] for record in model_records}
         methods = list(dict.fromkeys(record["method"] for record in model_records))
-        rows: list[list[object]] = [
+        method_rows: list[list[object]] = [
             [method_name(method), *(values.get((method, metric)) for metric in metrics)]
             for method in methods
         ]
         lines += [
             f"### {MODEL_TITLES[model]}: tested at {model_records[0]['snapshot_at']}",
             "",
-            *_table(["method", *map(metric_name, metrics)], rows),
+            *_table(["method", *map(metric_name, metrics)], method_rows),
             metric_meanings(metrics),
             "",
         ]
@@ -183,9 +183,9 @@ def _figures(space: Workspace) -> list[str]:
 
 
 def _data(space: Workspace) -> list[str]:
-    rows: list[list[object]] = [
+    source_rows: list[list[object]] = [
         [count.source, count.rows, sum(count.quarantined.values()), sum(count.ignored.values())]
         for count in source_counts(space.output / FOLDER)
     ]
     header = ["source", "rows", "set aside", "left out by the config"]
-    return ["## Data", "", *_table(header, rows)]
+    return ["## Data", "", *_table(header, source_rows)]

@@ -71,7 +71,7 @@ def quadrant_figure(
         axis=numbers_axis(tickCount=6),
         title=f"expected spend in {horizons[1]} days{unit}",
     )
-    dots = (
+    customer_dots = (
         alt.Chart(alt.NamedData("points"))
         .mark_circle(size=26, opacity=0.55)
         .encode(
@@ -80,7 +80,7 @@ def quadrant_figure(
             color=alt.Color(
                 "segment:N",
                 scale=alt.Scale(
-                    domain=list(NAMES[:4]), range=[colours[name] for name in NAMES[:4]]
+                    domain=list(NAMES[:4]), range=[colours[segment] for segment in NAMES[:4]]
                 ),
                 legend=alt.Legend(title=None),
             ),
@@ -116,7 +116,7 @@ def quadrant_figure(
         f"belongs to the better half of buyers ({cell_text(cutoffs.value, 'money', currency)} or "
         "more). The lines change only with a new model version.",
         alt=f"Dots of churn risk against expected spend. {sentence}.",
-        chart=dots + risk_line + value_line,
+        chart=customer_dots + risk_line + value_line,
         data={
             "points": points,
             "limits": pd.DataFrame(
@@ -224,7 +224,7 @@ def reliability_figure(
     intervals = group_rows.mark_rule(color=ACCENT, opacity=0.7).encode(
         y=alt.Y("low:Q", scale=scale), y2="high:Q"
     )
-    dots = group_rows.mark_point(filled=True, size=60, color=ACCENT, opacity=1).encode(
+    group_dots = group_rows.mark_point(filled=True, size=60, color=ACCENT, opacity=1).encode(
         y=share_axis,
         tooltip=[
             alt.Tooltip("predicted:Q", title="predicted risk", format=".1%"),
@@ -246,7 +246,7 @@ def reliability_figure(
         alt=f"Predicted risk against actual share in {len(data)} groups of {customers:,} "
         f"customers, tested at {tested_at}. In {inside:.0%} of the groups the predicted risk lies "
         "within the 95 % interval.",
-        chart=diagonal + intervals + dots,
+        chart=diagonal + intervals + group_dots,
         data={"bins": data, "diagonal": pd.DataFrame({"x": [0.0, axis_end], "y": [0.0, axis_end]})},
         table=DataTable(
             "bins",

@@ -16,9 +16,9 @@ def write_report(space: Workspace, run_id: str) -> Path:
     from flows.report.page import render_page
     from flows.report.report_data import gather_report_data
 
-    path = run_folder(space.output, run_id) / REPORT_FILE
+    report_path = run_folder(space.output, run_id) / REPORT_FILE
     document = render_page(gather_report_data(space, run_id))
-    partial = path.with_name(f"{path.name}.tmp")
+    partial = report_path.with_name(f"{report_path.name}.tmp")
     partial.write_text(document, encoding="utf-8")
-    os.replace(partial, path)
-    return path
+    os.replace(partial, report_path)
+    return report_path
