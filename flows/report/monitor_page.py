@@ -68,7 +68,8 @@ def render_monitor_page(
         f"<details><summary>All {len(findings)} findings</summary>{_table(quiet)}</details>",
     ]
     head_html = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
-    return f"<!doctype html><html lang=en><head>{head_html}</head><body>{''.join(sections)}</body></html>\n"
+    head = f"<!doctype html><html lang=en><head>{head_html}</head>"
+    return f"{head}<body>{''.join(sections)}</body></html>\n"
 
 
 def write_monitor_page(path: Path, text: str) -> None:
