@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from campaigns.customer_context import Counts, CustomerContext, add_rule_answers, cap_channel
+from campaigns.customer_context import Counts, CustomerContext, add_rule_answers
 from campaigns.eligibility import (
     EligibilityGate,
     contact_gates,
@@ -30,6 +30,7 @@ from campaigns.membership_reasons import SCORE_REASON_COLUMNS
 from campaigns.playbook import OTHER_TAXONOMIES, Playbook, by_priority
 from campaigns.rules import UPLIFT, BoolArray, RuleContext, TextArray, rule_conditions, rule_holds
 from campaigns.stage_set import StageSet
+from features.sources.channels import consent_channel
 
 _EXCLUSION_SUFFIX = "_exclude"
 _SITE_RULE_REASON = "a rule for the website tool: visitors have no customer id"
@@ -182,6 +183,6 @@ def campaign_candidates(
 def capped_channels(playbooks: Sequence[Playbook]) -> list[str]:
     """Channels of all playbooks, by the names under which contacts are counted."""
     channel_names = {
-        cap_channel(channel) for playbook in playbooks for channel in playbook.channels
+        consent_channel(channel) for playbook in playbooks for channel in playbook.channels
     }
     return sorted(channel_names)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from campaigns.addresses import address_kinds
-from campaigns.customer_context import Counts, CustomerContext, cap_channel, event_trigger_rule
+from campaigns.customer_context import Counts, CustomerContext, event_trigger_rule
 from campaigns.holdout import in_global_holdout
 from campaigns.playbook import Playbook, Trigger
 from campaigns.rule_wording import describe_rule
@@ -25,6 +25,7 @@ from campaigns.rules import (
 from campaigns.stage_set import StageSet
 from features.config.customers import PROFILING
 from features.contracts import ROLE_WORDS, column_label
+from features.sources.channels import consent_channel
 
 # Causes of a stage change that may start a campaign.
 _MOVING_CAUSES = ("behaviour", "clock")
@@ -90,9 +91,8 @@ def first_failure(gates: Sequence[EligibilityGate], customer_count: int) -> Text
     reason = np.full(customer_count, "", dtype=object)
     for gate in gates:
         newly_failed = (reason == "") & ~gate.passes
-        reason[newly_failed] = (
-            gate.reason if isinstance(gate.reason, str) else gate.reason[newly_failed]
-        )
+        texts = gate.reason
+        reason[newly_failed] = texts if isinstance(texts, str) else texts[newly_failed]
     return reason
 
 
@@ -109,12 +109,11 @@ def contact_gates(
     A service message needs only the consent for its channel; a list needs the consent for ads.
     """
     customers = pd.Index(scores["customer_id"])
-    policy, customer_count = context.policy, len(scores)
+    policy = context.policy
     gates = [_unmarked(context.suppression_reasons(customers, None))]
     if policy.needs_profiling and context.records_consent(PROFILING):
-        gates.append(
-            EligibilityGate("no consent to profiling", context.consents(PROFILING, customers))
-        )
+        profiling = context.consents(PROFILING, customers)
+        gates.append(EligibilityGate("no consent to profiling", profiling))
         gates.append(_unmarked(context.address_reasons(customers, PROFILING)))
     if playbook.kind == "promotional":
         key_kinds = address_kinds(playbook.channels)
@@ -145,20 +144,16 @@ def contact_gates(
             )
     # One reason for all channels: a suppression or address reason if there is one, else the
     # missing consent.
-    reachable, channel_reason = (
-        np.zeros(customer_count, dtype=bool),
-        np.full(customer_count, "", dtype=object),
-    )
+    reachable = np.zeros(len(scores), dtype=bool)
+    channel_reason = np.full(len(scores), "", dtype=object)
     for channel in playbook.channels:
         is_open, barrier = _reach(channel, customers, context)
-        several = len(playbook.channels) > 1
-        own_reason = f"no consent for {channel}" if several else None
+        own_reason = f"no consent for {channel}" if len(playbook.channels) > 1 else None
         is_other_reason = (channel_reason == "") & (barrier != own_reason)
         channel_reason[is_other_reason] = barrier[is_other_reason]
         reachable |= is_open
-    channel_reason[(channel_reason == "") & ~reachable] = (
-        f"no consent for {' or '.join(playbook.channels)}"
-    )
+    no_consent = f"no consent for {' or '.join(playbook.channels)}"
+    channel_reason[(channel_reason == "") & ~reachable] = no_consent
     return [*gates, EligibilityGate(channel_reason, reachable)]
 
 
@@ -196,8 +191,8 @@ def contacts_left(
         cap_left = np.maximum(cap.contacts - context.contacts_made(number, customers), 0)
         if cap.channel is None:
             total_left = np.minimum(total_left, cap_left)
-        elif cap_channel(cap.channel) in channels:
-            column = list(channels).index(cap_channel(cap.channel))
+        elif consent_channel(cap.channel) in channels:
+            column = list(channels).index(consent_channel(cap.channel))
             by_channel[:, column] = np.minimum(by_channel[:, column], cap_left)
     return total_left, by_channel
 
@@ -214,7 +209,7 @@ def first_open_channel(
     for number, channel in enumerate(playbook.channels):
         is_open, _ = _reach(channel, customers, context)
         if playbook.kind == "promotional":
-            is_open = is_open & (by_channel[:, list(channels).index(cap_channel(channel))] > 0)
+            is_open = is_open & (by_channel[:, list(channels).index(consent_channel(channel))] > 0)
         first_open[(first_open < 0) & is_open] = number
     return np.maximum(first_open, 0)
 

@@ -78,4 +78,4 @@ def _affirmed(rule: AudienceRule) -> list[Condition]:
         return [rule]
     if rule.word == "not":
         return []
-    return [found for part in rule.parts for found in _affirmed(part)]
+    return [condition for part in rule.parts for condition in _affirmed(part)]
