@@ -148,10 +148,12 @@ class CustomerContext:
         if not len(self.addresses.rows):
             return reason
         refused = self.addresses.shared_with(self.refusers(purpose), kinds)
-        reason[customers.isin(refused)] = f"address refused {purpose} under another id"
+        reason[customers.isin(refused)] = f"same address as a customer who refused {purpose}"
         for list_reason, listed_rows in self._listed(purpose).groupby("reason", sort=True):
             sharing = self.addresses.shared_with(listed_rows["customer_id"], kinds)
-            reason[customers.isin(sharing) & (reason == "")] = f"address suppressed: {list_reason}"
+            reason[customers.isin(sharing) & (reason == "")] = (
+                f"same address as a suppressed customer: {list_reason}"
+            )
         return reason
 
     def _listed(self, purpose: str) -> pd.DataFrame:
