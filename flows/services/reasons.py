@@ -27,7 +27,7 @@ from flows.services.workspace import Workspace
 from models.explaining.reasons import CODES, SENTENCES, Words, reasons
 from models.registry import registry
 from models.scorer.part import Part
-from models.serving.batches import loaded_once
+from models.serving.batches import cached_scorer
 
 COLUMNS = [*CODES, *SENTENCES]
 SHOWN = (
@@ -79,7 +79,7 @@ def reasons_of(space: Workspace, run_id: str, customers: Collection[str]) -> pd.
 
 
 def _in_worker(file: Path, scorer: tuple[Path, int], **asked: Any) -> pd.DataFrame:
-    return _of_part(file, loaded_once(*scorer).scorer.parts, **asked)
+    return _of_part(file, cached_scorer(*scorer).scorer.parts, **asked)
 
 
 def _of_part(

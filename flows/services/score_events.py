@@ -18,7 +18,7 @@ from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from flows.services.workspace import Workspace, today
 from models.registry import registry
-from models.serving.event_scoring import EventScorer, as_records
+from models.serving.event_scoring import EventScorer, score_records
 
 STDIN = "-"
 
@@ -57,7 +57,7 @@ class Opened:
         scored = self.scorer.score(rows, day, latest=today())
         now = dt.datetime.now(dt.UTC)
         scored["scored_at"] = now.replace(tzinfo=None)
-        records = as_records(scored)
+        records = score_records(scored)
         there = {record["customer_id"] for record in records}
         named = {key for row in rows if (key := key_value(row["customer_id"])) is not None}
         return {

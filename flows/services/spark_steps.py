@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from features.spark.spark import Cluster
     from features.spark.spark_build import SparkArchive
     from models.registry.registry import Loaded
-    from models.serving.score import Before, Stamp
+    from models.serving.score import PublishedScores, ScoreStamp
 
 
 def started(space: Workspace, config: Config) -> Cluster:
@@ -80,12 +80,12 @@ def score(
     archive: SparkArchive,
     loaded: Loaded,
     at: int,
-    stamp: Stamp,
-    before: Before | None,
+    stamp: ScoreStamp,
+    before: PublishedScores | None,
 ) -> tuple[int, dict[str, Any]]:
     """Score everyone into a run's folder; the number of rows, and the context to store."""
     from models.registry import registry
-    from models.serving.event_scoring import facts_to_store
+    from models.serving.event_scoring import context_facts
     from models.serving.spark_scoring import score_on_spark
 
     version = loaded.version
@@ -96,7 +96,7 @@ def score(
         at,
         stamp,
         into=run_folder(space.output, stamp.run_id) / "scores",
-        before=before,
+        previous=before,
     )
-    facts = facts_to_store(scored.everybody, archive.builder.config)
+    facts = context_facts(scored.everybody, archive.builder.config)
     return scored.customers, {**scored.context, **facts}

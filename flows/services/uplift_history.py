@@ -23,7 +23,7 @@ from flows.services.sends import Sent, listed_experiments
 from flows.services.workspace import Workspace
 from models.fitting.uplift_learner import Experiment
 from models.scorer.part import Part
-from models.tasks.uplift import History, candidates, fit_uplift, too_few
+from models.tasks.uplift import SendHistory, effect_columns, fit_uplift, shortage
 
 MOST_WAVES = 26  # the latest days of entry that a campaign is learned from
 
@@ -40,7 +40,7 @@ def uplift_part(space: Workspace, *, threads: int = 1) -> Part | None:
             warn(f"uplift of {sent.name}: not learned ({reason})")
             continue
         history = _with_features(sent, archive)
-        if reason := too_few(history):
+        if reason := shortage(history):
             step(f"uplift of {sent.name}: not yet ({reason})")
         else:
             usable.append(history)
@@ -89,7 +89,7 @@ def _unusable(sent: Sent) -> str:
     return "the arms' sizes contradict the draw" if p < MISMATCH else ""
 
 
-def _with_features(sent: Sent, archive: Archive) -> History:
+def _with_features(sent: Sent, archive: Archive) -> SendHistory:
     """The rows with the features of their day; who did not exist then is left out."""
     parts, frames = [], []
     for day, mine in sent.rows.groupby("day", sort=True):
@@ -105,8 +105,8 @@ def _with_features(sent: Sent, archive: Archive) -> History:
         rows[name].to_numpy(dtype=float) for name in ("treatment", "response", "propensity")
     )
     people = np.unique(rows["customer_id"], return_inverse=True)[1]
-    inputs = frame[candidates(frame)].astype(float)
+    inputs = frame[effect_columns(frame)].astype(float)
     data = Experiment(inputs, treatment, response, propensity, people)
-    return History(
+    return SendHistory(
         sent.name, sent.campaigns, data, frame["stage__code"].to_numpy(dtype=float), sent.days
     )
