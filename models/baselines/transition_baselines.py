@@ -14,7 +14,7 @@ import pandas as pd
 
 from features.arrays import Array
 from models.scorer.stage import stage_codes
-from models.scorer.transition import timer_table_cells, transition_outputs, without_origin
+from models.scorer.transition import drop_own_stage, timer_table_cells, transition_outputs
 
 _SMOOTHING = 20.0  # weight of the stage-only frequencies, in customers
 _DURATION_EDGES = (1.0, 2.0, 4.0, 8.0, 13.0, 26.0)  # periods in stage
@@ -94,7 +94,7 @@ def _from_cells(
     totals = joint.sum(axis=2, keepdims=True)
     timing = np.where(totals > 0, joint / np.where(totals > 0, totals, 1.0), 1.0 / periods)
     destination_chances = np.column_stack([totals[:, :, 0], cell_chances[:, -1]])
-    return transition_outputs(without_origin(destination_chances, codes), timing, period_days)
+    return transition_outputs(drop_own_stage(destination_chances, codes), timing, period_days)
 
 
 def timer_table(

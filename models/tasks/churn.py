@@ -26,7 +26,7 @@ from models.fitting.cold_start import fit_back_off
 from models.fitting.multiclass_trees import steady_columns
 from models.fitting.rfm import CHURN_LABEL, RFM_COLUMNS, RFM_STRENGTH
 from models.metrics import metrics
-from models.scorer.churn import calibrated, churn_btyd_logit, churn_group, churn_lift
+from models.scorer.churn import apply_calibration, churn_btyd_logit, churn_group, churn_lift
 from models.scorer.derived_features import derive_each
 from models.scorer.linear_model import linear, matrix, sigmoid
 from models.scorer.part import Part
@@ -229,7 +229,7 @@ def fit_churn(
     if btyd_weight := parameters.get("btyd_weight", 0.0):
         btyd_logits = churn_btyd_logit(parameters["btyd"], all_rows, horizon_days)
         all_logits = (1 - btyd_weight) * all_logits + btyd_weight * btyd_logits
-    held_out_risk = calibrated(parameters["calibration"], sigmoid(all_logits))
+    held_out_risk = apply_calibration(parameters["calibration"], sigmoid(all_logits))
     parameters["back_off"] = fit_back_off(all_rows, target, held_out_risk) if with_trees else None
     return Part("churn", parameters, boosters)
 
@@ -240,7 +240,7 @@ def _fit_output_maps(
     """Fit calibration and bands on the predictions at the validation snapshot, and measure them."""
     target, raw_probability = rows[CHURN_LABEL].to_numpy(), sigmoid(logits)
     calibration = fit_calibration(recipe.calibration, target, raw_probability)
-    probability = calibrated(calibration, raw_probability)
+    probability = apply_calibration(calibration, raw_probability)
     return {
         "calibration": calibration,
         "bands": _fit_bands(rows, target, probability),
