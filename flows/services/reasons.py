@@ -64,7 +64,11 @@ def score_reasons(space: Workspace, run_id: str, customers: Collection[str]) -> 
         space.config(),
     )
     vocabulary = Words.of(
-        stored_spec(space.output, config), loaded.scorer.head["stages"], config.sensitive
+        stored_spec(space.output, config),
+        loaded.scorer.head["stages"],
+        config.sensitive,
+        currency=config.currency,
+        period_days=config.transition.period_days,
     )
     snapshot_day = day_number(pd.Timestamp(run_meta["snapshot_at"]).date())
     features_path = feature_file(space.output / FOLDER, snapshot_day)
