@@ -30,8 +30,8 @@ from flows.target import target_flow
 from models.registry import registry
 from models.registry.registry import Loaded
 from models.serving.block_scoring import score_by_blocks
-from models.serving.event_scoring import facts_to_store, stored_facts
-from models.serving.score import Before, Finish, Stamp, score
+from models.serving.event_scoring import context_facts, population_facts
+from models.serving.score import PublishedScores, RowFinisher, ScoreStamp, score_snapshot
 
 if TYPE_CHECKING:
     from features.spark.spark_build import SparkArchive
@@ -59,14 +59,14 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         f"scoring at {day_date(snapshot_day)} with stagecast-scorer version "
         f"{loaded.version.version}"
     )
-    folder, stamp = run_folder(space.output, run_id), Stamp(run_id, started)
+    folder, stamp = run_folder(space.output, run_id), ScoreStamp(run_id, started)
     (folder / "scores").mkdir(parents=True, exist_ok=True)
     before = _under_other_rules(space, taxonomy_mark, day_date(snapshot_day))
     if isinstance(archive, Archive | Blocks):
         margins = margin_shares(
             space.output, builder.config, at=snapshot_day, day=day_date(snapshot_day)
         )
-        finish = Finish.of(stamp, before, margins)
+        finish = RowFinisher.of(stamp, before, margins)
         customers, context = _scored(archive, loaded, snapshot_day, finish, folder / "scores")
     else:
         customers, context = spark_steps.score_run(
@@ -92,7 +92,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
 
 def _under_other_rules(
     space: Workspace, taxonomy_mark: str, snapshot_date: dt.date
-) -> Before | None:
+) -> PublishedScores | None:
     """The scores last published, where other rules made their stages."""
     runs = [
         run for run in scores_store.published_runs(space.output) if run.snapshot_at <= snapshot_date
@@ -106,7 +106,7 @@ def _under_other_rules(
             json.loads(meta_file.read_text(encoding="utf-8")).get("rules", taxonomy_mark)
             != taxonomy_mark
         ):
-            return Before(scores, run.snapshot_at)
+            return PublishedScores(scores, run.snapshot_at)
     return None
 
 
@@ -121,21 +121,21 @@ def open_archive_for_scoring(space: Workspace) -> Archive | Blocks | SparkArchiv
 
 
 def _scored(
-    archive: Archive | Blocks, loaded: Loaded, snapshot_day: int, finish: Finish, into: Path
+    archive: Archive | Blocks, loaded: Loaded, snapshot_day: int, finish: RowFinisher, into: Path
 ) -> tuple[int, dict[str, Any]]:
     """Score everyone into a folder; the number of rows, and the context to store."""
     with progress_bars() as update_bar:
         if isinstance(archive, Blocks):
             step(f"more than memory holds: {len(archive)} blocks of customers")
             blocks_result = score_by_blocks(
-                loaded, archive, snapshot_day, finish, into=into, told=update_bar
+                loaded, archive, snapshot_day, finish, into=into, progress=update_bar
             )
-            population_facts = facts_to_store(blocks_result.everybody, archive.builder.config)
-            return blocks_result.customers, {**blocks_result.context, **population_facts}
-        rows, context = score(loaded, archive, snapshot_day, finish, told=update_bar)
+            block_facts = context_facts(blocks_result.everybody, archive.builder.config)
+            return blocks_result.customers, {**blocks_result.context, **block_facts}
+        rows, context = score_snapshot(loaded, archive, snapshot_day, finish, progress=update_bar)
     scores_table = pa.Table.from_pandas(rows, preserve_index=False)
     write_parquet(into / "scores.parquet", scores_table)
-    return len(rows), context | stored_facts(archive.builder, snapshot_day)
+    return len(rows), context | population_facts(archive.builder, snapshot_day)
 
 
 @flow(name="score")

@@ -36,7 +36,7 @@ from models.registry.promotion import columns_hash, definitions, recipe_hash
 from models.registry.tracking import Run, Tracking
 from models.scorer.part import Part
 from models.serving.score import scorer_head
-from models.tasks.uplift import told
+from models.tasks.uplift import uplift_summary
 
 SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
 
@@ -103,7 +103,7 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
     archive, tracking = space.archive(), space.tracking()
     last_day = archive.builder.last_snapshot
     uplift_part.save(space.output / "training.new" / "parts" / uplift_part.name)
-    effects_table = told(uplift_part)
+    effects_table = uplift_summary(uplift_part)
     with tracking.run(uplift_part.name, parent=tracking.existing(parent_run_id)) as run:
         run.params({"models": len(effects_table), "people": int(effects_table["people"].sum())})
         run.metrics({f"{row.model}.qini": float(row.qini) for row in effects_table.itertuples()})

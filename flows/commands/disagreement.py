@@ -25,7 +25,7 @@ from flows.services.console import console, print_table, warn
 from flows.services.workspace import latest_event_day
 
 if TYPE_CHECKING:
-    from models.serving.crm_disagreement import Disagreement
+    from models.serving.crm_disagreement import CrmDisagreement
 
 _COLUMNS = [
     "status",
@@ -100,7 +100,7 @@ def check_date(archive: Archive, snapshot_day: int) -> None:
         )
 
 
-def print_disagreement(disagreement: Disagreement, row_limit: int) -> None:
+def print_disagreement(disagreement: CrmDisagreement, row_limit: int) -> None:
     """The surest disagreements, and what the unstaged seem to be."""
     listed = disagreement.disagree.head(row_limit)
     customer_rows = [
@@ -135,7 +135,7 @@ def print_disagreement(disagreement: Disagreement, row_limit: int) -> None:
         console.print(f"{disagreement.strangers:,} customers of the stage history have no events")
 
 
-def disagreement_content(disagreement: Disagreement) -> dict[str, Any]:
+def disagreement_content(disagreement: CrmDisagreement) -> dict[str, Any]:
     """Counts, and both lists as records."""
     return {
         "at": disagreement.at,
@@ -146,7 +146,7 @@ def disagreement_content(disagreement: Disagreement) -> dict[str, Any]:
     }
 
 
-def write_disagreement_csv(disagreement: Disagreement, file: Path) -> None:
+def write_disagreement_csv(disagreement: CrmDisagreement, file: Path) -> None:
     """Both lists in one table, by `status`: disagrees (surest first), then unstaged."""
     csv_rows = [{"status": "disagrees", **row} for row in _records(disagreement.disagree)]
     csv_rows += [{"status": "unstaged", **row} for row in _records(disagreement.unstaged)]
