@@ -38,45 +38,54 @@ def parsed(text: str) -> list[dict[str, Any]]:
     """
     begins = text.lstrip("\ufeff \t\r\n")[:1]
     if begins == "[":
-        return [_event(row, f"item {n}") for n, row in enumerate(_json(text, "the array"), 1)]
+        return [
+            _event(row, f"item {number}") for number, row in enumerate(_json(text, "the array"), 1)
+        ]
     if begins == "{":
-        lines = ((n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip())
-        return [_event(_json(line, f"line {n}"), f"line {n}") for n, line in lines]
+        numbered_lines = (
+            (number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
+        )
+        return [
+            _event(_json(line, f"line {number}"), f"line {number}")
+            for number, line in numbered_lines
+        ]
     return _csv_rows(text.removeprefix("\ufeff"))
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, event_place: str) -> Any:
     try:
         return json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{WHERE}: {where}",
+            f"{WHERE}: {event_place}",
             found=f"broken JSON ({str(error).split(':')[0]})",
             expected='one event a line: {"customer_id": ..., "event_type": ..., ...}',
         ) from error
 
 
-def _event(row: Any, where: str) -> dict[str, Any]:
+def _event(event: Any, event_place: str) -> dict[str, Any]:
     """One event of JSON, with what it nests under ``attributes`` beside the rest."""
-    if not isinstance(row, dict):
+    if not isinstance(event, dict):
         raise UserError(
-            f"{WHERE}: {where}", found=f"a {type(row).__name__}", expected="an object, one event"
+            f"{WHERE}: {event_place}",
+            found=f"a {type(event).__name__}",
+            expected="an object, one event",
         )
-    nested = row.get("attributes") or {}
+    nested = event.get("attributes") or {}
     if not isinstance(nested, dict):
         raise UserError(
-            f"{WHERE}: {where}: attributes",
+            f"{WHERE}: {event_place}: attributes",
             found=f"a {type(nested).__name__}",
             expected="an object of names and values",
         )
-    return {**{name: value for name, value in row.items() if name != "attributes"}, **nested}
+    return {**{key: value for key, value in event.items() if key != "attributes"}, **nested}
 
 
 def _csv_rows(text: str) -> list[dict[str, Any]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
-        rows = [(reader.line_num, cells) for cells in reader if cells]
+        header = [column.strip() for column in next(reader, [])]
+        numbered_rows = [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:
         raise UserError(
             f"{WHERE}: line {reader.line_num}",
@@ -85,14 +94,14 @@ def _csv_rows(text: str) -> list[dict[str, Any]]:
         ) from error
     if len(set(header)) < len(header):
         raise UserError(f"{WHERE}: header", found="a column twice", expected="unique names")
-    for number, cells in rows:
+    for number, cells in numbered_rows:
         if len(cells) != len(header):
             raise UserError(
                 f"{WHERE}: line {number}",
                 found=f"{len(cells)} cells",
                 expected=f"{len(header)} cells, as the header has",
             )
-    return [dict(zip(header, cells, strict=True)) for _, cells in rows]
+    return [dict(zip(header, cells, strict=True)) for _, cells in numbered_rows]
 
 
 def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
@@ -125,21 +134,23 @@ def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
     if not checked:
         raise UserError(WHERE, found="no events", expected="all events of a customer, one a line")
     # A purchase without an amount is refused where the sources have amounts, as in the batch.
-    there = {name for row in checked for name in row} | {"value"} & set(allowed)
+    used_columns = {column for event in checked for column in event} | {"value"} & set(allowed)
     # Parquet and not CSV: whatever stands in a cell comes back as it was.
-    schema = pa.schema([(name, pa.string()) for name in allowed if name in there])
+    schema = pa.schema([(column, pa.string()) for column in allowed if column in used_columns])
     pq.write_table(pa.Table.from_pylist(checked, schema=schema), path)
-    named = {name: name for name in allowed if name in there and name not in _OWN}
+    mapped_columns = {
+        column: column for column in allowed if column in used_columns and column not in _OWN
+    }
     columns = Columns(
         occurred_at=TimeColumn(column="occurred_at"),
         known_at=TimeColumn(column="known_at"),
-        **named,
+        **mapped_columns,
     )
     source = EventSource(
         events=str(path),
         columns=columns,
         event_type=ColumnRef(column="event_type"),
-        event_id="event_id" if "event_id" in there else None,
+        event_id="event_id" if "event_id" in used_columns else None,
     )
     strict = config.quarantine.model_copy(update={"max_share": 0.0})
     return config.model_copy(
@@ -155,41 +166,51 @@ _OWN = ("event_type", "occurred_at", "known_at", "event_id")
 def readable(config: Config) -> list[str]:
     """Columns of an event that scores of this data set can come to know."""
     mapped = {
-        name
+        column
         for source in config.sources
-        for name in OPTIONAL
-        if getattr(source.columns, name) is not None
+        for column in OPTIONAL
+        if getattr(source.columns, column) is not None
     } - set(config.sensitive)
-    return [*NEEDED, "known_at", "event_id", *(n for n in OPTIONAL if n in mapped),
+    return [*NEEDED, "known_at", "event_id", *(column_name for column_name in OPTIONAL if column_name in mapped),
             *config.attributes()]  # fmt: skip
 
 
 def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator[dict[str, str]]:
     # What the batch never reads of its sources is no mistake here, and is not read either.
-    unread = (set(EVENT_COLUMNS) | set(config.sensitive)) - allowed - {"anonymous_id"}
-    for number, row in enumerate(rows, 1):
-        where = f"{WHERE}: event {number}"
-        if strange := sorted(str(name) for name in set(row) - allowed - unread):
+    unread_columns = (set(EVENT_COLUMNS) | set(config.sensitive)) - allowed - {"anonymous_id"}
+    for number, event in enumerate(rows, 1):
+        event_place = f"{WHERE}: event {number}"
+        if unknown_columns := sorted(
+            str(column) for column in set(event) - allowed - unread_columns
+        ):
             raise UserError(
-                f"{where}: column {strange[0]!r}",
+                f"{event_place}: column {unknown_columns[0]!r}",
                 found="a column that this data set does not have",
                 expected=f"of: {', '.join(sorted(allowed))}",
-                mend=_mend(strange[0]),
+                mend=_mend(unknown_columns[0]),
             )
-        texts = {name: _text(value, f"{where}: {name}") for name, value in row.items()}
-        for name in NEEDED:
-            if not texts.get(name):
-                raise UserError(f"{where}: {name}", found="nothing", expected="a value")
-        for name in ("occurred_at", "known_at"):
-            if texts.get(name):
-                texts[name] = _instant(texts[name], config, f"{where}: {name}")
-        if not texts.get("known_at"):
-            texts["known_at"] = texts["occurred_at"]
-        yield {name: text for name, text in texts.items() if text and name in allowed}
+        event_cells = {
+            column: _text(value, f"{event_place}: {column}") for column, value in event.items()
+        }
+        for column in NEEDED:
+            if not event_cells.get(column):
+                raise UserError(f"{event_place}: {column}", found="nothing", expected="a value")
+        for column in ("occurred_at", "known_at"):
+            if event_cells.get(column):
+                event_cells[column] = _instant(
+                    event_cells[column], config, f"{event_place}: {column}"
+                )
+        if not event_cells.get("known_at"):
+            event_cells["known_at"] = event_cells["occurred_at"]
+        yield {
+            column: cell_text
+            for column, cell_text in event_cells.items()
+            if cell_text and column in allowed
+        }
 
 
-def _mend(name: str) -> str:
-    if name == "anonymous_id":
+def _mend(column: str) -> str:
+    if column == "anonymous_id":
         return (
             "give the visitor's events the customer_id they are linked to, and as known_at the "
             "later of their own moment and the link's"
@@ -197,7 +218,7 @@ def _mend(name: str) -> str:
     return "leave the column out, or map it in a source of the config and run again"
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: Any, cell_place: str) -> str:
     value = value.item() if hasattr(value, "item") else value  # a frame's own numbers
     if value is None or value != value:
         return ""
@@ -210,11 +231,11 @@ def _text(value: Any, where: str) -> str:
     if isinstance(value, str | int | float):
         return str(value).strip()
     raise UserError(
-        where, found=f"a {type(value).__name__}", expected="a text, a number, true or false"
+        cell_place, found=f"a {type(value).__name__}", expected="a text, a number, true or false"
     )
 
 
-def _instant(text: str, config: Config, where: str) -> str:
+def _instant(text: str, config: Config, cell_place: str) -> str:
     """ISO time in UTC; a date alone is a local calendar date of the config's zone."""
     try:
         if DATE.fullmatch(text):
@@ -223,11 +244,11 @@ def _instant(text: str, config: Config, where: str) -> str:
             moment = dt.datetime.fromisoformat(text)
     except ValueError:
         raise UserError(
-            where, found="no readable time", expected="a time like 2024-05-01T14:30:00+02:00"
+            cell_place, found="no readable time", expected="a time like 2024-05-01T14:30:00+02:00"
         ) from None
     if moment.tzinfo is None:
         raise UserError(
-            where,
+            cell_place,
             found="a time without its offset",
             expected="a time like 2024-05-01T14:30:00+02:00 (or ...Z), or a date alone",
             mend="write the offset that the clock had",
@@ -235,15 +256,15 @@ def _instant(text: str, config: Config, where: str) -> str:
     try:
         moment = moment.astimezone(dt.UTC)
     except OverflowError:
-        raise UserError(where, found="no usable time", expected="a time of our age") from None
+        raise UserError(cell_place, found="no usable time", expected="a time of our age") from None
     return f"{moment.replace(tzinfo=None).isoformat(' ', 'microseconds')}+00"
 
 
 def definition(config: Config) -> str:
     """Hash of what a config says of how events become features and facts."""
-    keys = {"timezone", "roles", "ignored_event_types", "sensitive", "refunds", "minor_units",
+    config_keys = {"timezone", "roles", "ignored_event_types", "sensitive", "refunds", "minor_units",
             "earliest", "activity_days", "windows", "stages"}  # fmt: skip
-    content = config.model_dump(mode="json", by_alias=True, include=keys)
+    content = config.model_dump(mode="json", by_alias=True, include=config_keys)
     content["periods"] = [config.transition.periods, config.transition.period_days]
     if isinstance(config.stages, StagesFile):
         content["taxonomy"] = Path(config.stages.file).read_text(encoding="utf-8")

@@ -34,7 +34,7 @@ def consent_channel(channel: str) -> str:
 
 
 def channel_names(
-    texts: pd.Series[Any], where: str, further: Collection[str] = ()
+    texts: pd.Series[Any], config_place: str, further: Collection[str] = ()
 ) -> pd.Series[Any]:
     """Channels and purposes of cells, whatever their case and blanks; None where a cell is empty.
 
@@ -42,7 +42,7 @@ def channel_names(
     ----------
     texts
         Cells.
-    where
+    config_place
         For the message.
     further
         Channels beside those that are built in.
@@ -52,22 +52,24 @@ def channel_names(
     UserError
         For a name that is no channel: a refusal in it would not be heard.
     """
-    names = texts.dropna().astype(str).map(_spelled)
-    names = names.where(names != "", None)
-    allowed = {*KNOWN, *further}
-    unknown = names.dropna()[~names.dropna().isin(allowed)]
-    if len(unknown):
-        shown = ", ".join(map(repr, sorted(set(unknown))[:5]))
+    spelled_names = texts.dropna().astype(str).map(_spelled)
+    spelled_names = spelled_names.where(spelled_names != "", None)
+    allowed_names = {*KNOWN, *further}
+    unknown_names = spelled_names.dropna()[~spelled_names.dropna().isin(allowed_names)]
+    if len(unknown_names):
+        examples = ", ".join(map(repr, sorted(set(unknown_names))[:5]))
         raise UserError(
-            where,
-            found=f"{len(unknown)} rows of unknown channels: {shown[:200]}",
-            expected=f"of: {', '.join(sorted(allowed))}; an empty cell means every channel",
+            config_place,
+            found=f"{len(unknown_names)} rows of unknown channels: {examples[:200]}",
+            expected=f"of: {', '.join(sorted(allowed_names))}; an empty cell means every channel",
             mend="correct the names, or declare your own: channels: [fax]",
         )
-    return names.reindex(texts.index).astype(object).where(lambda found: found.notna(), None)
+    return (
+        spelled_names.reindex(texts.index).astype(object).where(lambda found: found.notna(), None)
+    )
 
 
 def _spelled(text: str) -> str:
-    bare = re.sub(r"[\s_-]+", "_", text.strip(INVISIBLE).casefold())
-    name = SPELLINGS.get(bare, bare)
-    return consent_channel(name)
+    plain_text = re.sub(r"[\s_-]+", "_", text.strip(INVISIBLE).casefold())
+    channel = SPELLINGS.get(plain_text, plain_text)
+    return consent_channel(channel)

@@ -20,7 +20,7 @@ MOST_GROWTH = 300
 HARMLESS = 200_000_000  # bytes that any file may unpack to
 
 
-def require_whole(names: Iterable[str]) -> None:
+def require_whole(paths: Iterable[str]) -> None:
     """Read every gzip file among some paths to its end; once as long as it stays as it is.
 
     Raises
@@ -29,26 +29,26 @@ def require_whole(names: Iterable[str]) -> None:
         For a file that is cut off or damaged, and for one that unpacks to more than it can hold of
         any table.
     """
-    for name in names:
-        if name.lower().endswith(".gz"):
-            stat = Path(name).stat()
-            problem = _problem(name, stat.st_size, stat.st_mtime_ns)
+    for path in paths:
+        if path.lower().endswith(".gz"):
+            file_status = Path(path).stat()
+            problem = _problem(path, file_status.st_size, file_status.st_mtime_ns)
             if problem is not None:
                 found, expected, mend = problem
                 raise UserError(
-                    f"sources: {Path(name).name}", found=found, expected=expected, mend=mend
+                    f"sources: {Path(path).name}", found=found, expected=expected, mend=mend
                 )
 
 
 @lru_cache(maxsize=10_000)
-def _problem(name: str, size: int, _changed: int) -> tuple[str, str, str] | None:
+def _problem(path: str, size: int, _changed: int) -> tuple[str, str, str] | None:
     """What is wrong with a gzip file, what is expected, and the way out; None if it is whole."""
-    most, unpacked = max(HARMLESS, MOST_GROWTH * size), 0
+    max_unpacked, unpacked = max(HARMLESS, MOST_GROWTH * size), 0
     try:
-        with gzip.open(name, "rb") as file:
-            while chunk := file.read(CHUNK):
+        with gzip.open(path, "rb") as stream:
+            while chunk := stream.read(CHUNK):
                 unpacked += len(chunk)
-                if unpacked > most:
+                if unpacked > max_unpacked:
                     return (
                         f"a gzip file that grows more than {MOST_GROWTH}-fold",
                         "a compressed table",

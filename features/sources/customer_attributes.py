@@ -76,11 +76,11 @@ class _Moments:
     written: pd.Timestamp | None
 
     @classmethod
-    def of(cls, config: Config, at: dt.date, written_at: dt.datetime | None) -> _Moments:
+    def of(cls, config: Config, snapshot_date: dt.date, written_at: dt.datetime | None) -> _Moments:
         written = None
         if written_at is not None:
             written = pd.Timestamp(written_at).tz_convert(config.timezone).tz_localize(None)
-        return cls(pd.Timestamp(at), written)
+        return cls(pd.Timestamp(snapshot_date), written)
 
     def begun(self, times: pd.Series[Any]) -> pd.Series[Any]:
         """Which refusals have begun; one without a date has."""
@@ -126,46 +126,48 @@ def customer_facts(
     refused: list[pd.DataFrame] = []
     if config.customers is not None:
         with problems.collect():
-            keys, consent, said_no, marked = _customers(config.customers, config, moments)
-            contacts.append(keys)
-            refused.append(said_no)
-            suppressed += marked
+            contact_keys, consent, refusals, excluded = _customers(
+                config.customers, config, moments
+            )
+            contacts.append(contact_keys)
+            refused.append(refusals)
+            suppressed += excluded
     if config.consents is not None:
         with problems.collect():
-            consent, said_no = _consents(config.consents, config, moments)
-            refused.append(said_no)
-    for number, table in enumerate(config.suppressions):
+            consent, refusals = _consents(config.consents, config, moments)
+            refused.append(refusals)
+    for number, suppression_list in enumerate(config.suppressions):
         with problems.collect():
-            listed, keys = _listed(table, config, moments, number)
-            suppressed.append(listed)
-            contacts.append(keys)
+            excluded_rows, contact_keys = _listed(suppression_list, config, moments, number)
+            suppressed.append(excluded_rows)
+            contacts.append(contact_keys)
     problems.refuse()
     columns = ["customer_id", "channel", "reason"]
-    frame = pd.concat(suppressed, ignore_index=True) if suppressed else pd.DataFrame()
+    exclusions = pd.concat(suppressed, ignore_index=True) if suppressed else pd.DataFrame()
     return CustomerFacts(
         _stacked(contacts),
         without_refused(consent, refused),
-        frame.reindex(columns=columns).astype(object),
+        exclusions.reindex(columns=columns).astype(object),
         _any_of(refused),
     )
 
 
 def _stacked(contacts: list[pd.DataFrame]) -> pd.DataFrame:
-    empty = pd.DataFrame(index=pd.Index([], dtype=object, name="customer_id"))
-    known = [frame for frame in contacts if len(frame)]
-    return pd.concat(known) if known else empty
+    no_contacts = pd.DataFrame(index=pd.Index([], dtype=object, name="customer_id"))
+    filled_frames = [frame for frame in contacts if len(frame)]
+    return pd.concat(filled_frames) if filled_frames else no_contacts
 
 
 def _any_of(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """Who has said no in one of the tables."""
     if not frames:
         return pd.DataFrame(index=pd.Index([], dtype=object, name="customer_id"))
-    whole = frames[0]
+    combined = frames[0]
     for frame in frames[1:]:
-        index, columns = whole.index.union(frame.index), whole.columns.union(frame.columns)
-        place = {"index": index, "columns": columns, "fill_value": False}
-        whole = whole.reindex(**place) | frame.reindex(**place)
-    return whole
+        index, columns = combined.index.union(frame.index), combined.columns.union(frame.columns)
+        target_shape = {"index": index, "columns": columns, "fill_value": False}
+        combined = combined.reindex(**target_shape) | frame.reindex(**target_shape)
+    return combined
 
 
 def without_refused(
@@ -175,151 +177,193 @@ def without_refused(
     if consent is None:
         return None
     consent = consent.copy()
-    no = _any_of(refused).reindex(index=consent.index, fill_value=False)
+    refusals = _any_of(refused).reindex(index=consent.index, fill_value=False)
     for channel in consent.columns:
-        column = refusals_of(no, channel)
-        if column is not None:
-            consent[channel] &= ~column
+        channel_refused = refusals_of(refusals, channel)
+        if channel_refused is not None:
+            consent[channel] &= ~channel_refused
     return consent
 
 
 def refusals_of(refused: pd.DataFrame, channel: str) -> pd.Series[Any] | None:
     """Who refused a channel by its name or all of them; None where nobody is known to have."""
-    named = [refused[name] for name in dict.fromkeys((channel, ALL)) if name in refused]
-    if not named:
+    refusal_columns = [
+        refused[column_name]
+        for column_name in dict.fromkeys((channel, ALL))
+        if column_name in refused
+    ]
+    if not refusal_columns:
         return None
-    return named[0] | named[1] if len(named) > 1 else named[0]
+    return (
+        refusal_columns[0] | refusal_columns[1] if len(refusal_columns) > 1 else refusal_columns[0]
+    )
 
 
 def _customers(
     table: CustomersTable, config: Config, moments: _Moments
 ) -> tuple[pd.DataFrame, pd.DataFrame | None, pd.DataFrame, list[pd.DataFrame]]:
-    names = table.columns
-    given = {
-        name: column if isinstance(column, ConsentColumn) else ConsentColumn(granted=column)
-        for name, column in names.consent.items()
+    table_columns = table.columns
+    consent_columns = {
+        consent_name: column if isinstance(column, ConsentColumn) else ConsentColumn(granted=column)
+        for consent_name, column in table_columns.consent.items()
     }
-    times = [column.at for column in given.values() if column.at is not None]
-    texts = [*names.contact.values(), *names.suppress.values()]
-    texts += [column.granted for column in given.values()]
+    time_columns = [column.at for column in consent_columns.values() if column.at is not None]
+    text_columns = [*table_columns.contact.values(), *table_columns.suppress.values()]
+    text_columns += [column.granted for column in consent_columns.values()]
     source = TypedTable("customers", table.table, table.csv, config.timezone)
     problems = Problems()
-    rows, walls = source.rows(texts, times, keys=[names.customer_id], problems=problems)
-    if (again := rows[f"{WRITTEN}{names.customer_id}"].dropna().duplicated()).any():
+    rows, wall_clocks = source.rows(
+        text_columns, time_columns, keys=[table_columns.customer_id], problems=problems
+    )
+    if (repeated := rows[f"{WRITTEN}{table_columns.customer_id}"].dropna().duplicated()).any():
         problems.add(
             UserError(
                 source.where,
-                found=f"{int(again.sum())} customers more than once",
+                found=f"{int(repeated.sum())} customers more than once",
                 expected="one row a customer",
             )
         )
-    keys = rows[names.customer_id]
+    customer_keys = rows[table_columns.customer_id]
     # Spelled in two ways, as 17 and 17.0: which row is theirs nobody knows, so they are left out.
-    twice = keys.notna() & keys.duplicated(keep=False)
-    ids = _named(keys.mask(twice, None), "customers")
+    ambiguous = customer_keys.notna() & customer_keys.duplicated(keep=False)
+    customer_ids = _named(customer_keys.mask(ambiguous, None), "customers")
     contacts = pd.DataFrame(
-        {key: rows[column].to_numpy(dtype=object) for key, column in names.contact.items()},
-        index=ids,
+        {
+            contact_key: rows[column].to_numpy(dtype=object)
+            for contact_key, column in table_columns.contact.items()
+        },
+        index=customer_ids,
     )
     granted, refused = {}, {}
-    for name, column in given.items():
+    for consent_name, column in consent_columns.items():
         with problems.collect():
-            where = f"customers: columns.consent.{name}"
-            said = answers(rows[column.granted], where, table.words)
-            granted[name] = said.eq(True).to_numpy(dtype=bool)
-            refused[name] = said.eq(False).to_numpy(dtype=bool)
-        if column.at is not None and name in granted:
-            later = walls[column.at.column] >= moments.snapshot
-            granted[name] = granted[name] & ~later.to_numpy(dtype=bool)
-    doubtful = {"customer_id": keys[twice].unique(), "channel": None, "reason": TWICE}
-    marked = [pd.DataFrame(doubtful)]
-    for reason, text in names.suppress.items():
+            config_place = f"customers: columns.consent.{consent_name}"
+            consent_given = answers(rows[column.granted], config_place, table.words)
+            granted[consent_name] = consent_given.eq(True).to_numpy(dtype=bool)
+            refused[consent_name] = consent_given.eq(False).to_numpy(dtype=bool)
+        if column.at is not None and consent_name in granted:
+            after_snapshot = wall_clocks[column.at.column] >= moments.snapshot
+            granted[consent_name] = granted[consent_name] & ~after_snapshot.to_numpy(dtype=bool)
+    ambiguous_rows = {
+        "customer_id": customer_keys[ambiguous].unique(),
+        "channel": None,
+        "reason": TWICE,
+    }
+    exclusions = [pd.DataFrame(ambiguous_rows)]
+    for reason, mark_column in table_columns.suppress.items():
         with problems.collect():
-            hit = marks(rows[text], f"customers: columns.suppress.{reason}", table.words)
-            listed = {"customer_id": ids[hit], "channel": None, "reason": reason}
-            marked.append(pd.DataFrame(listed))
+            is_marked = marks(
+                rows[mark_column], f"customers: columns.suppress.{reason}", table.words
+            )
+            marked_rows = {
+                "customer_id": customer_ids[is_marked],
+                "channel": None,
+                "reason": reason,
+            }
+            exclusions.append(pd.DataFrame(marked_rows))
     problems.refuse()
-    consent = pd.DataFrame(granted, index=ids) if given else None
-    return contacts, consent, pd.DataFrame(refused, index=ids), marked
+    consent = pd.DataFrame(granted, index=customer_ids) if consent_columns else None
+    return contacts, consent, pd.DataFrame(refused, index=customer_ids), exclusions
 
 
 def _consents(
     table: ConsentsTable, config: Config, moments: _Moments
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Who has granted and who has refused by the last change that counts."""
-    names = table.columns
+    table_columns = table.columns
     source = TypedTable("consents", table.table, table.csv, config.timezone)
     problems = Problems()
-    rows, walls = source.rows(
-        [names.channel, names.granted],
-        [names.changed_at],
-        keys=[names.customer_id],
+    rows, wall_clocks = source.rows(
+        [table_columns.channel, table_columns.granted],
+        [table_columns.changed_at],
+        keys=[table_columns.customer_id],
         problems=problems,
     )
     with problems.collect():
-        said = answers(rows[names.granted], "consents: columns.granted", table.words)
+        consent_given = answers(
+            rows[table_columns.granted], "consents: columns.granted", table.words
+        )
     with problems.collect():
-        channels = _channels(rows[names.channel], source, config)
+        channels = _channels(rows[table_columns.channel], source, config)
     problems.refuse()
-    frame = pd.DataFrame(
+    changes = pd.DataFrame(
         {
-            "customer_id": rows[names.customer_id],
+            "customer_id": rows[table_columns.customer_id],
             "channel": channels,
             # In a record of changes an empty cell takes a consent back.
-            "granted": said.eq(True),
-            "at": walls[names.changed_at.column],
+            "granted": consent_given.eq(True),
+            "at": wall_clocks[table_columns.changed_at.column],
         }
     )
     # A consent for no channel in particular, or given nobody knows when, proves nothing.
-    proven = (frame["at"] < moments.snapshot) & frame["channel"].notna()
-    counts = proven.where(frame["granted"], moments.begun(frame["at"]))
-    frame = frame[frame["customer_id"].notna() & counts]
-    frame["channel"] = frame["channel"].fillna(ALL)
-    frame["at"] = frame["at"].fillna(pd.Timestamp.max.floor("us"))
-    whole = frame[frame["channel"] == ALL]
-    for name in frame["channel"].unique():
-        if name != ALL:
-            frame = pd.concat([frame, whole.assign(channel=name)])
-    frame = frame.sort_values(["at", "granted"], ascending=[True, False], kind="stable")
-    last = frame.drop_duplicates(["customer_id", "channel"], keep="last")
-    wide = last.pivot(index="customer_id", columns="channel", values="granted")
-    wide = wide.rename_axis(columns=None)
-    return wide.eq(True), wide.eq(False)
+    proven_grants = (changes["at"] < moments.snapshot) & changes["channel"].notna()
+    is_effective = proven_grants.where(changes["granted"], moments.begun(changes["at"]))
+    changes = changes[changes["customer_id"].notna() & is_effective]
+    changes["channel"] = changes["channel"].fillna(ALL)
+    changes["at"] = changes["at"].fillna(pd.Timestamp.max.floor("us"))
+    all_channel_rows = changes[changes["channel"] == ALL]
+    for channel_name in changes["channel"].unique():
+        if channel_name != ALL:
+            changes = pd.concat([changes, all_channel_rows.assign(channel=channel_name)])
+    changes = changes.sort_values(["at", "granted"], ascending=[True, False], kind="stable")
+    last_changes = changes.drop_duplicates(["customer_id", "channel"], keep="last")
+    by_channel = last_changes.pivot(index="customer_id", columns="channel", values="granted")
+    by_channel = by_channel.rename_axis(columns=None)
+    return by_channel.eq(True), by_channel.eq(False)
 
 
 def _listed(
     table: SuppressionList, config: Config, moments: _Moments, number: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of a suppression list that hold, and the addresses that it names."""
-    names = table.columns
-    optional = [name for name in (names.reason, names.channel, names.email, names.phone) if name]
-    times = [each for each in (names.from_, names.until) if each is not None]
-    keys = [names.customer_id] if names.customer_id else []
+    table_columns = table.columns
+    text_columns = [
+        column_name
+        for column_name in (
+            table_columns.reason,
+            table_columns.channel,
+            table_columns.email,
+            table_columns.phone,
+        )
+        if column_name
+    ]
+    time_columns = [
+        time_column
+        for time_column in (table_columns.from_, table_columns.until)
+        if time_column is not None
+    ]
+    key_columns = [table_columns.customer_id] if table_columns.customer_id else []
     source = TypedTable("suppressions", table.table, table.csv, config.timezone)
-    rows, walls = source.rows(optional, times, keys=keys)
-    holds = pd.Series(True, index=rows.index)
-    if names.from_ is not None:
-        holds &= moments.begun(walls[names.from_.column])
-    if names.until is not None:
-        holds &= ~moments.over(walls[names.until.column])
+    rows, wall_clocks = source.rows(text_columns, time_columns, keys=key_columns)
+    is_active = pd.Series(True, index=rows.index)
+    if table_columns.from_ is not None:
+        is_active &= moments.begun(wall_clocks[table_columns.from_.column])
+    if table_columns.until is not None:
+        is_active &= ~moments.over(wall_clocks[table_columns.until.column])
     listed = pd.DataFrame(index=rows.index)
-    listed["customer_id"] = rows[names.customer_id] if names.customer_id else None
-    listed["reason"] = rows[names.reason].fillna(table.reason) if names.reason else table.reason
+    listed["customer_id"] = rows[table_columns.customer_id] if table_columns.customer_id else None
+    listed["reason"] = (
+        rows[table_columns.reason].fillna(table.reason) if table_columns.reason else table.reason
+    )
     listed["channel"] = None
-    if names.channel:
-        channels = _channels(rows[names.channel], source, config)
+    if table_columns.channel:
+        channels = _channels(rows[table_columns.channel], source, config)
         listed["channel"] = channels.where(channels != ALL, None)
     contacts = pd.DataFrame(index=_named(pd.Series(None, index=rows.index), f"list {number}"))
-    for key in CONTACTS_OF_LISTS:
-        if column := getattr(names, key):
-            contacts[key] = rows[column].to_numpy(dtype=object)
-    named = contacts.notna().any(axis=1).to_numpy(dtype=bool)
-    by_address = listed.assign(customer_id=contacts.index.to_numpy())[named & holds.to_numpy()]
-    by_id = listed[holds & listed["customer_id"].notna()]
-    return pd.concat([by_id, by_address], ignore_index=True), contacts[named & holds.to_numpy()]
+    for contact_key in CONTACTS_OF_LISTS:
+        if column := getattr(table_columns, contact_key):
+            contacts[contact_key] = rows[column].to_numpy(dtype=object)
+    has_address = contacts.notna().any(axis=1).to_numpy(dtype=bool)
+    listed_addresses = listed.assign(customer_id=contacts.index.to_numpy())[
+        has_address & is_active.to_numpy()
+    ]
+    listed_ids = listed[is_active & listed["customer_id"].notna()]
+    return pd.concat([listed_ids, listed_addresses], ignore_index=True), contacts[
+        has_address & is_active.to_numpy()
+    ]
 
 
-def products(config: Config, at: dt.date) -> pd.DataFrame | None:
+def products(config: Config, snapshot_date: dt.date) -> pd.DataFrame | None:
     """The products as they stood before a date; None where the config declares none.
 
     Returns
@@ -331,27 +375,43 @@ def products(config: Config, at: dt.date) -> pd.DataFrame | None:
     table = config.products
     if table is None:
         return None
-    names = table.columns
-    texts = [*names.attributes.values(), *([names.margin] if names.margin else [])]
-    times = [names.restocked_at] if names.restocked_at else []
+    table_columns = table.columns
+    text_columns = [
+        *table_columns.attributes.values(),
+        *([table_columns.margin] if table_columns.margin else []),
+    ]
+    time_columns = [table_columns.restocked_at] if table_columns.restocked_at else []
     source = TypedTable("products", table.table, table.csv, config.timezone)
-    rows, walls = source.rows(texts, times, keys=[names.product_id])
-    found = pd.DataFrame({"product_id": rows[names.product_id]})
-    found["margin"] = pd.to_numeric(rows[names.margin], errors="coerce") if names.margin else np.nan
-    day = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[s]")
-    if names.restocked_at is not None:
-        day = walls[names.restocked_at.column].dt.normalize().astype("datetime64[s]")
-    found["restocked_at"] = day.where(day < pd.Timestamp(at))
-    for name, column in names.attributes.items():
-        if name not in config.sensitive:
-            found[name] = rows[column].to_numpy(dtype=object)
-    return found
+    rows, wall_clocks = source.rows(text_columns, time_columns, keys=[table_columns.product_id])
+    catalogue = pd.DataFrame({"product_id": rows[table_columns.product_id]})
+    catalogue["margin"] = (
+        pd.to_numeric(rows[table_columns.margin], errors="coerce")
+        if table_columns.margin
+        else np.nan
+    )
+    restock_day = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[s]")
+    if table_columns.restocked_at is not None:
+        restock_day = (
+            wall_clocks[table_columns.restocked_at.column].dt.normalize().astype("datetime64[s]")
+        )
+    catalogue["restocked_at"] = restock_day.where(restock_day < pd.Timestamp(snapshot_date))
+    for attribute, column in table_columns.attributes.items():
+        if attribute not in config.sensitive:
+            catalogue[attribute] = rows[column].to_numpy(dtype=object)
+    return catalogue
 
 
-def _named(ids: pd.Series[Any], table: str) -> pd.Series[Any]:
+def _named(customer_ids: pd.Series[Any], table_name: str) -> pd.Series[Any]:
     """Ids of a table's rows; who has none is told apart by the row."""
-    lacking = pd.Series([f"{NAMELESS}{table} {n}" for n in range(len(ids))], index=ids.index)
-    return ids.astype(object).where(ids.notna(), lacking).rename("customer_id")
+    placeholder_ids = pd.Series(
+        [f"{NAMELESS}{table_name} {row_number}" for row_number in range(len(customer_ids))],
+        index=customer_ids.index,
+    )
+    return (
+        customer_ids.astype(object)
+        .where(customer_ids.notna(), placeholder_ids)
+        .rename("customer_id")
+    )
 
 
 def _channels(texts: pd.Series[Any], source: TypedTable, config: Config) -> pd.Series[Any]:
@@ -368,21 +428,25 @@ def unreadable_words(config: Config, sampling: Sampling) -> None:
     UserError
         As `answers`, for all columns in one answer.
     """
-    columns: list[tuple[CustomersTable | ConsentsTable, str, str]] = []
+    word_columns: list[tuple[CustomersTable | ConsentsTable, str, str]] = []
     if config.customers is not None:
-        for name, column in config.customers.columns.consent.items():
+        for consent_name, column in config.customers.columns.consent.items():
             granted = column.granted if isinstance(column, ConsentColumn) else column
-            columns.append((config.customers, f"customers: columns.consent.{name}", granted))
-        for reason, mark in config.customers.columns.suppress.items():
-            columns.append((config.customers, f"customers: columns.suppress.{reason}", mark))
+            word_columns.append(
+                (config.customers, f"customers: columns.consent.{consent_name}", granted)
+            )
+        for reason, mark_column in config.customers.columns.suppress.items():
+            word_columns.append(
+                (config.customers, f"customers: columns.suppress.{reason}", mark_column)
+            )
     if config.consents is not None:
-        where = "consents: columns.granted"
-        columns.append((config.consents, where, config.consents.columns.granted))
+        config_place = "consents: columns.granted"
+        word_columns.append((config.consents, config_place, config.consents.columns.granted))
     problems = Problems()
-    for table, where, column in columns:
+    for table, config_place, column in word_columns:
         if describe(table.table) in sampling.cut and not isinstance(table.table, UrlTable):
             with problems.collect(), reading(describe(table.table)), whole_tables():
-                found = open_table(connect(), table.table, table)
-                words = found.select(word=key_column(found[column])).distinct()
-                answers(words.to_pyarrow().to_pandas()["word"], where, table.words)
+                opened = open_table(connect(), table.table, table)
+                distinct_words = opened.select(word=key_column(opened[column])).distinct()
+                answers(distinct_words.to_pyarrow().to_pandas()["word"], config_place, table.words)
     problems.refuse()

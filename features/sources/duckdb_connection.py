@@ -38,14 +38,16 @@ def connect(
         settings["memory_limit"] = f"{max(memory >> 20, LEAST_MEMORY_MB)}MiB"
     if threads is not None:
         settings["threads"] = threads
-    for key, value in settings.items():
-        connection.raw_sql(f"SET {key} = $value", parameters={"value": value})
+    for setting, value in settings.items():
+        connection.raw_sql(f"SET {setting} = $value", parameters={"value": value})
     _no_progress_bar(connection)
     return connection
 
 
 def _no_progress_bar(connection: Any) -> None:
     """Keep the engine's bar out of what a command prints; a notebook may refuse a change of it."""
-    ((shown,),) = connection.raw_sql("SELECT current_setting('enable_progress_bar')").fetchall()
-    if shown:
+    ((bar_enabled,),) = connection.raw_sql(
+        "SELECT current_setting('enable_progress_bar')"
+    ).fetchall()
+    if bar_enabled:
         connection.raw_sql("SET enable_progress_bar = false")

@@ -15,10 +15,10 @@ def without(events: Table, erased: Erased) -> Table:
     """
     if not erased:
         return events
-    there = events.select("customer_id").distinct().to_pyarrow()["customer_id"]
-    theirs = events.customer_id.isin(erased.among(there.to_pylist())).fill_null(False)
-    none = ibis.null("string")
+    customer_ids = events.select("customer_id").distinct().to_pyarrow()["customer_id"]
+    is_erased = events.customer_id.isin(erased.among(customer_ids.to_pylist())).fill_null(False)
+    no_reason = ibis.null("string")
     return events.mutate(
-        reason=theirs.ifelse(none, events.reason),
-        ignored=theirs.ifelse(ibis.literal(ON_REQUEST), events.ignored),
+        reason=is_erased.ifelse(no_reason, events.reason),
+        ignored=is_erased.ifelse(ibis.literal(ON_REQUEST), events.ignored),
     )

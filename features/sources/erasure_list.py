@@ -71,24 +71,27 @@ class Erased:
 
     def adding(self, customer: str, *, salt: str) -> Erased:
         """The list with one customer more; `salt` is taken by the first one."""
-        begun = self if self.salt else replace(self, salt=salt)
-        return replace(begun, hashes=begun.hashes | {begun.hashed(customer)})
+        salted_list = self if self.salt else replace(self, salt=salt)
+        return replace(salted_list, hashes=salted_list.hashes | {salted_list.hashed(customer)})
 
     def hashed(self, customer: str) -> str:
         """Hash of a customer id by this list's salt."""
-        key = bytes.fromhex(self.salt)
-        return hashlib.blake2b(customer.encode("utf-8"), key=key, digest_size=32).hexdigest()
+        salt_bytes = bytes.fromhex(self.salt)
+        return hashlib.blake2b(customer.encode("utf-8"), key=salt_bytes, digest_size=32).hexdigest()
 
     def among(self, customers: Iterable[str | None]) -> list[str]:
         """Which of some ids are on the list."""
         if not self:
             return []
-        return [c for c in customers if c is not None and self._has(c)]
+        return [customer for customer in customers if customer is not None and self._has(customer)]
 
     def _has(self, customer: str) -> bool:
         """Whether an id is on the list, as it is written or as keys are kept."""
-        key = key_value(customer)
-        return any(self.hashed(name) in self.hashes for name in {customer, key or customer})
+        canonical_key = key_value(customer)
+        return any(
+            self.hashed(spelling) in self.hashes
+            for spelling in {customer, canonical_key or customer}
+        )
 
 
 NOBODY = Erased()

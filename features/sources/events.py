@@ -76,13 +76,13 @@ def open_table(
         Where the file is missing, unreadable or of an unknown kind.
     """
     sampling = current()
-    most = None if sampling is None else sampling.rows
+    max_rows = None if sampling is None else sampling.rows
     if isinstance(location, DatasetTable):
-        arrow = datasets.table(location.dataset, location.table, most_rows=most)
+        arrow_table = datasets.table(location.dataset, location.table, most_rows=max_rows)
         name = f"{location.dataset}_{location.table}"
-        table = connection.create_table(name, arrow, temp=True, overwrite=True)
+        table = connection.create_table(name, arrow_table, temp=True, overwrite=True)
     elif isinstance(location, UrlTable):
-        table = copied(connection, location, columns, most_rows=most)
+        table = copied(connection, location, columns, most_rows=max_rows)
     else:
         table = read_file(connection, location, source.csv, keys=keys)
         if sampling is None or sampling.fits(matches(location)):
@@ -93,7 +93,7 @@ def open_table(
         return sampling.head(connection, table, describe(location))
 
 
-def joined(connection: Any, source: EventSource, rows: Table | None = None) -> Table:
+def joined(connection: Any, source: EventSource, source_rows: Table | None = None) -> Table:
     """A source's rows (default: all there are) with the columns of its lookups.
 
     Raises
@@ -102,7 +102,7 @@ def joined(connection: Any, source: EventSource, rows: Table | None = None) -> T
         Where the shared column is missing, holds ids that have lost digits, or a lookup has one
         twice (rows would multiply).
     """
-    table = rows
+    table = source_rows
     if table is None:
         table = open_table(connection, source.events, source, source.mapped(), keys=source.keys())
     problems = Problems()
@@ -115,28 +115,32 @@ def joined(connection: Any, source: EventSource, rows: Table | None = None) -> T
 
 def _looked_up(connection: Any, table: Table, lookup: Lookup, source: EventSource) -> Table:
     """A table with the columns of a lookup (see `joined`)."""
-    right = open_table(connection, lookup.table, source, keys=source.keys())
-    where = f"lookup {describe(lookup.table)}"
-    for side, columns in (("the source", table.columns), ("the lookup", right.columns)):
+    lookup_table = open_table(connection, lookup.table, source, keys=source.keys())
+    lookup_name = f"lookup {describe(lookup.table)}"
+    for side, columns in (("the source", table.columns), ("the lookup", lookup_table.columns)):
         if lookup.key not in columns:
             raise UserError(
-                where,
+                lookup_name,
                 found=f"no column {lookup.key!r} in {side}",
                 expected=f"one of: {', '.join(columns)}",
             )
-    if not (table[lookup.key].type().is_integer() and right[lookup.key].type().is_integer()):
+    if not (table[lookup.key].type().is_integer() and lookup_table[lookup.key].type().is_integer()):
         table = table.mutate(**{lookup.key: key_column(table[lookup.key])})
         with reading(describe(lookup.table)):
-            right = with_keys(right, [lookup.key], where)
-    right = right.filter(right[lookup.key].notnull())
+            lookup_table = with_keys(lookup_table, [lookup.key], lookup_name)
+    lookup_table = lookup_table.filter(lookup_table[lookup.key].notnull())
     with reading(describe(lookup.table)):
-        once = right.count().execute() == right[lookup.key].nunique().execute()
-    if not once:
+        keys_unique = lookup_table.count().execute() == lookup_table[lookup.key].nunique().execute()
+    if not keys_unique:
         raise UserError(
-            where, found=f"{lookup.key!r} more than once", expected="one row for every key"
+            lookup_name, found=f"{lookup.key!r} more than once", expected="one row for every key"
         )
-    fresh = [c for c in right.columns if c == lookup.key or c not in table.columns]
-    return table.left_join(right.select(fresh), lookup.key).drop(f"{lookup.key}_right")
+    new_columns = [
+        column
+        for column in lookup_table.columns
+        if column == lookup.key or column not in table.columns
+    ]
+    return table.left_join(lookup_table.select(new_columns), lookup.key).drop(f"{lookup.key}_right")
 
 
 def standardise(
@@ -159,67 +163,83 @@ def standardise(
     UserError
         For missing columns and wrong types: all of them in one answer.
     """
-    columns, where = source.columns, f"sources: {describe(source.events)}: columns"
-    kept = problems if problems is not None else Problems()
+    columns, config_place = source.columns, f"sources: {describe(source.events)}: columns"
+    collected = problems if problems is not None else Problems()
 
-    def moment(spec: TimeColumn, key: str) -> tuple[Value, Value]:
-        with kept.collect():
-            return as_moment(table, spec, config.timezone, f"{where}.{key}")
+    def moment(time_column: TimeColumn, config_key: str) -> tuple[Value, Value]:
+        with collected.collect():
+            return as_moment(table, time_column, config.timezone, f"{config_place}.{config_key}")
         return ibis.null("timestamp('UTC')"), ibis.null("timestamp")
 
-    def cells(name: str | None, key: str, kind: str, read: Callable[[Column], Value]) -> Value:
-        if name is not None:
-            with kept.collect():
-                return read(require(table, name, f"{where}.{key}"))
-        return ibis.null(kind)
+    def cells(
+        column_name: str | None, config_key: str, column_type: str, parse: Callable[[Column], Value]
+    ) -> Value:
+        if column_name is not None:
+            with collected.collect():
+                return parse(require(table, column_name, f"{config_place}.{config_key}"))
+        return ibis.null(column_type)
 
-    def optional(name: str | None, key: str) -> Value:
-        joins = key in KEYS
-        return cells(name, key, "string", key_column if joins else text_column)
+    def optional(column_name: str | None, config_key: str) -> Value:
+        is_key = config_key in KEYS
+        return cells(column_name, config_key, "string", key_column if is_key else text_column)
 
-    def number(name: str, key: str) -> Value:
-        at = f"{where}.{key}"
-        return cells(name, key, "float64", lambda _: as_number(table, name, source.csv, at))
+    def number(column_name: str, config_key: str) -> Value:
+        number_place = f"{config_place}.{config_key}"
+        return cells(
+            column_name,
+            config_key,
+            "float64",
+            lambda _: as_number(table, column_name, source.csv, number_place),
+        )
 
-    def text_of(name: str | None) -> Value:
-        return as_found(table, name if name in table.columns else None)
+    def text_of(column_name: str | None) -> Value:
+        return as_found(table, column_name if column_name in table.columns else None)
 
-    instant, wall = moment(columns.occurred_at, "occurred_at")
-    known = wall if columns.known_at is None else moment(columns.known_at, "known_at")[1]
+    instant, wall_clock = moment(columns.occurred_at, "occurred_at")
+    known_clock = (
+        wall_clock if columns.known_at is None else moment(columns.known_at, "known_at")[1]
+    )
     if isinstance(source.event_type, ColumnRef):
         event_type = optional(source.event_type.column, "event_type")
     else:
         event_type = ibis.literal(source.event_type)
     amount: Value = ibis.null("float64")
-    filled: Value = ibis.literal(False)
+    amount_filled: Value = ibis.literal(False)
     if columns.value is not None:
         amount = number(columns.value, "value")
-        filled = cells(columns.value, "value", "boolean", lambda column: column.notnull())
+        amount_filled = cells(columns.value, "value", "boolean", lambda column: column.notnull())
         if columns.value_times is not None:
             amount *= number(columns.value_times, "value_times")
-    machine = cells(columns.is_machine, "is_machine", "boolean", as_flag).fill_null(False)
-    named = {a: c for a, c in columns.attributes.items() if a not in config.sensitive}
+    machine_events = cells(columns.is_machine, "is_machine", "boolean", as_flag).fill_null(False)
+    attribute_columns = {
+        attribute: column_name
+        for attribute, column_name in columns.attributes.items()
+        if attribute not in config.sensitive
+    }
     if columns.channel is not None and "channel" not in config.sensitive:
-        named["channel"] = columns.channel
+        attribute_columns["channel"] = columns.channel
     standard = dict(
         anonymous_id=optional(columns.anonymous_id, "anonymous_id"),
         customer_id=optional(columns.customer_id, "customer_id"),
         event_type=event_type,
         at=instant,
-        day=wall.date().epoch_days().cast("int32"),
-        known_day=ibis.greatest(wall, known).date().epoch_days().cast("int32"),
-        known_missing=known.isnull(),
+        day=wall_clock.date().epoch_days().cast("int32"),
+        known_day=ibis.greatest(wall_clock, known_clock).date().epoch_days().cast("int32"),
+        known_missing=known_clock.isnull(),
         amount=amount,
-        amount_given=filled,
+        amount_given=amount_filled,
         order_id=optional(columns.order_id, "order_id"),
         session_id=optional(columns.session_id, "session_id"),
-        is_machine=machine,
+        is_machine=machine_events,
         event_key=optional(source.event_id, "event_id"),
         rounded=_rounded(table, source),
-        **{f"{ATTRIBUTE}{a}": optional(column, a) for a, column in named.items()},
+        **{
+            f"{ATTRIBUTE}{attribute}": optional(column, attribute)
+            for attribute, column in attribute_columns.items()
+        },
     )
     if problems is None:
-        kept.refuse()
+        collected.refuse()
     standard["occurred_at_text"] = text_of(columns.occurred_at.column)
     standard["known_at_text"] = text_of(columns.known_at.column if columns.known_at else None)
     standard["value_text"] = text_of(columns.value)
@@ -228,14 +248,21 @@ def standardise(
 
 def _rounded(table: Table, source: EventSource) -> Value:
     """Which column of a row holds an id that has lost digits (see `rounded_cells`); null: none."""
-    columns, none = source.columns, ibis.null("string")
-    named = [columns.customer_id, columns.anonymous_id, columns.order_id, columns.session_id,
+    columns, no_column = source.columns, ibis.null("string")
+    id_columns = [columns.customer_id, columns.anonymous_id, columns.order_id, columns.session_id,
              source.event_id, columns.attributes.get("product_id"),
              *(lookup.key for lookup in source.lookups)]  # fmt: skip
-    there = [name for name in dict.fromkeys(named) if name in table.columns]
-    asked = [name for name in there if may_round(table[name])]
-    cases = [(rounded_cells(table[name]), ibis.literal(name)) for name in asked]
-    return ibis.cases(*cases, else_=none) if cases else none
+    present_columns = [
+        column_name for column_name in dict.fromkeys(id_columns) if column_name in table.columns
+    ]
+    uncertain_columns = [
+        column_name for column_name in present_columns if may_round(table[column_name])
+    ]
+    branches = [
+        (rounded_cells(table[column_name]), ibis.literal(column_name))
+        for column_name in uncertain_columns
+    ]
+    return ibis.cases(*branches, else_=no_column) if branches else no_column
 
 
 def staged_name(number: int) -> str:
@@ -292,19 +319,23 @@ def read_source(
         where the share of bad rows exceeds ``quarantine.max_share``.
     """
     source = config.sources[number]
-    name = describe(source.events)
-    with reading(name):
-        rows = standardise(joined(connection, source), source, config)
-        raw = judged(rows, source, config, latest=latest, links=links, erased=erased)
-        file = staged / f"{staged_name(number)}.parquet"
-        raw.to_parquet(file, compression="lz4_raw")
-        lines = connection.read_parquet(file, table_name=staged_name(number))
-    report = inspected(lines, name, config, quarantine / f"source_{number}.parquet", _set_aside)
-    return usable(lines, source, config, links), report
+    source_name = describe(source.events)
+    with reading(source_name):
+        standard_rows = standardise(joined(connection, source), source, config)
+        judged_rows = judged(
+            standard_rows, source, config, latest=latest, links=links, erased=erased
+        )
+        staged_file = staged / f"{staged_name(number)}.parquet"
+        judged_rows.to_parquet(staged_file, compression="lz4_raw")
+        staged_rows = connection.read_parquet(staged_file, table_name=staged_name(number))
+    report = inspected(
+        staged_rows, source_name, config, quarantine / f"source_{number}.parquet", _set_aside
+    )
+    return usable(staged_rows, source, config, links), report
 
 
 def judged(
-    rows: Table,
+    standard_rows: Table,
     source: EventSource,
     config: Config,
     *,
@@ -314,15 +345,19 @@ def judged(
 ) -> Table:
     """Standard rows with why each is bad (`reason`) or left out (`ignored`); null: it counts."""
     # Without visitors nobody is to be linked: the engine would compare every row with every link.
-    raw = linked(rows, links if source.columns.anonymous_id is not None else None)
-    raw = raw.mutate(reason=bad_row_reason(raw, source, config, latest))
+    linked_rows = linked(standard_rows, links if source.columns.anonymous_id is not None else None)
+    linked_rows = linked_rows.mutate(reason=bad_row_reason(linked_rows, source, config, latest))
     if source.event_id is not None:
-        raw = copies_marked(raw)
-    return without(raw.mutate(ignored=left_out_reason(raw, config)), erased)
+        linked_rows = copies_marked(linked_rows)
+    return without(linked_rows.mutate(ignored=left_out_reason(linked_rows, config)), erased)
 
 
 def inspected(
-    staged: Table, name: str, config: Config, aside: Path, set_aside: Callable[[Table, Path], None]
+    staged: Table,
+    source_name: str,
+    config: Config,
+    quarantine_file: Path,
+    set_aside: Callable[[Table, Path], None],
 ) -> ReadReport:
     """Report of judged rows; the bad ones are set aside in a file.
 
@@ -331,35 +366,35 @@ def inspected(
     UserError
         As `read_source`.
     """
-    rows = int(staged.count().execute())
-    if rows == 0:
+    row_count = int(staged.count().execute())
+    if row_count == 0:
         raise UserError(
-            f"sources: {name}",
+            f"sources: {source_name}",
             found="an empty table",
             expected="at least one event",
             mend="check the export that writes it",
         )
-    report = counted(staged, name, rows)
+    report = counted(staged, source_name, row_count)
     refuse_if_rounded(report)
     if report.bad:
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        set_aside(staged.filter(staged.reason.notnull()), aside)
-    refuse_if_too_bad(report, config, aside)
-    refuse_unknown_types(staged, config, name)
+        quarantine_file.parent.mkdir(parents=True, exist_ok=True)
+        set_aside(staged.filter(staged.reason.notnull()), quarantine_file)
+    refuse_if_too_bad(report, config, quarantine_file)
+    refuse_unknown_types(staged, config, source_name)
     return report
 
 
-def _set_aside(bad: Table, aside: Path) -> None:
-    bad.to_parquet(aside)
+def _set_aside(bad_rows: Table, quarantine_file: Path) -> None:
+    bad_rows.to_parquet(quarantine_file)
 
 
 def usable(staged: Table, source: EventSource, config: Config, links: Table | None) -> Table:
     """The events that count among judged rows, as `read_source` gives them."""
-    good = staged.filter(staged.reason.isnull() & staged.ignored.isnull())
-    minor = (good.amount * 10**config.minor_units).round().cast("int64")
-    kept = ["customer_id", "event_type", "at", "day", "known_day", "order_id", "event_key"]
-    kept += [column for column in good.columns if column.startswith(ATTRIBUTE)]
-    events = good.mutate(value=minor).select([*kept, "value"])
+    usable_rows = staged.filter(staged.reason.isnull() & staged.ignored.isnull())
+    minor_units = (usable_rows.amount * 10**config.minor_units).round().cast("int64")
+    event_columns = ["customer_id", "event_type", "at", "day", "known_day", "order_id", "event_key"]
+    event_columns += [column for column in usable_rows.columns if column.startswith(ATTRIBUTE)]
+    events = usable_rows.mutate(value=minor_units).select([*event_columns, "value"])
     if links is not None and source.columns.anonymous_id is not None:
-        events = events.union(link_events(good).select(events.columns))
+        events = events.union(link_events(usable_rows).select(events.columns))
     return events

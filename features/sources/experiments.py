@@ -63,9 +63,11 @@ class ExperimentFile(Strict):
 
     @model_validator(mode="after")
     def _nothing_from_afterwards(self) -> ExperimentFile:
-        looked = {self.treatment, self.outcome} & set(self.covariates)
-        if looked:
-            raise ValueError(f"{min(looked)!r} cannot be a covariate: it was not known before")
+        later_columns = {self.treatment, self.outcome} & set(self.covariates)
+        if later_columns:
+            raise ValueError(
+                f"{min(later_columns)!r} cannot be a covariate: it was not known before"
+            )
         return self
 
 
@@ -109,27 +111,31 @@ def load_experiment(path: str, *, timezone: str = "UTC") -> ExperimentTable:
         For unknown keys or columns, treatment that is not yes or no, an outcome that is no number,
         or an empty arm.
     """
-    file = find(path)
-    content = parse_yaml(file)
+    yaml_path = find(path)
+    content = parse_yaml(yaml_path)
     try:
-        spec = ExperimentFile.model_validate(content)
+        declaration = ExperimentFile.model_validate(content)
     except ValidationError as error:
-        raise problem(error, file, content) from error
-    if isinstance(spec.table, str) and not Path(spec.table).is_absolute():
-        spec = spec.model_copy(update={"table": str(file.parent / spec.table)})
-    return _read(spec, timezone)
+        raise problem(error, yaml_path, content) from error
+    if isinstance(declaration.table, str) and not Path(declaration.table).is_absolute():
+        declaration = declaration.model_copy(
+            update={"table": str(yaml_path.parent / declaration.table)}
+        )
+    return _read(declaration, timezone)
 
 
 def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
     columns = [spec.treatment, spec.outcome, *spec.covariates, *spec.compare.values(), *spec.where]
     columns += [spec.propensity] if isinstance(spec.propensity, str) else []
-    keys = [spec.customer_id] if spec.customer_id is not None else []
-    times = [spec.sent_at] if spec.sent_at is not None else []
+    key_columns = [spec.customer_id] if spec.customer_id is not None else []
+    time_columns = [spec.sent_at] if spec.sent_at is not None else []
     source = TypedTable(f"experiment {spec.name}", spec.table, spec.csv, timezone)
-    rows, walls = source.rows([], times, keys=keys, plain=columns)
-    for column, value in spec.where.items():
-        rows = rows[rows[column].astype(str) == str(value)]
-    sent_on = None if spec.sent_at is None else _days(walls[spec.sent_at.column][rows.index], spec)
+    rows, wall_clocks = source.rows([], time_columns, keys=key_columns, plain=columns)
+    for column, wanted_value in spec.where.items():
+        rows = rows[rows[column].astype(str) == str(wanted_value)]
+    sent_on = (
+        None if spec.sent_at is None else _days(wall_clocks[spec.sent_at.column][rows.index], spec)
+    )
     rows = rows.reset_index(drop=True)
     treatment = _number(rows, spec.treatment)
     if set(treatment.tolist()) != {0.0, 1.0}:
@@ -138,11 +144,13 @@ def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
             found=f"{len(rows)} rows with values {sorted(set(treatment.tolist()))[:5]}",
             expected="0 and 1, both of them: somebody must have got the message, and somebody not",
         )
-    share = float(treatment.mean())
+    treated_share = float(treatment.mean())
     if isinstance(spec.propensity, str):
         propensity = _number(rows, spec.propensity)
     else:
-        propensity = np.full(len(rows), share if spec.propensity is None else spec.propensity)
+        propensity = np.full(
+            len(rows), treated_share if spec.propensity is None else spec.propensity
+        )
     if not ((propensity > 0) & (propensity < 1)).all():
         raise UserError(
             f"experiment {spec.name}: propensity",
@@ -151,17 +159,19 @@ def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
         )
     people = np.arange(len(rows))
     if spec.customer_id is not None:
-        codes, known = pd.factorize(rows[spec.customer_id])
+        person_codes, distinct_ids = pd.factorize(rows[spec.customer_id])
         # Whoever has no id is another person in every row.
-        people = np.where(codes < 0, len(known) + people, codes)
+        people = np.where(person_codes < 0, len(distinct_ids) + people, person_codes)
     return ExperimentTable(
         spec=spec,
-        covariates=pd.DataFrame({name: _covariate(rows[name]) for name in spec.covariates}),
+        covariates=pd.DataFrame(
+            {covariate: _covariate(rows[covariate]) for covariate in spec.covariates}
+        ),
         treatment=treatment,
         outcome=_number(rows, spec.outcome),
         propensity=propensity,
         people=np.asarray(people, dtype=np.int64),
-        rankings={name: _ranking(rows, column) for name, column in spec.compare.items()},
+        rankings={covariate: _ranking(rows, column) for covariate, column in spec.compare.items()},
         customers=None if spec.customer_id is None else _texts(rows[spec.customer_id]),
         sent_on=sent_on,
     )
@@ -172,32 +182,32 @@ def _texts(column: pd.Series[object]) -> np.ndarray[tuple[int], np.dtype[np.obje
 
 
 def _days(
-    walls: pd.Series[object], spec: ExperimentFile
+    wall_clocks: pd.Series[object], spec: ExperimentFile
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    if walls.isna().any():
+    if wall_clocks.isna().any():
         raise UserError(
             f"experiment {spec.name}: sent_at",
-            found=f"{int(walls.isna().sum())} rows without a day",
+            found=f"{int(wall_clocks.isna().sum())} rows without a day",
             expected="the day of the send in every row",
         )
-    return np.asarray(walls.to_numpy().astype("datetime64[D]").astype(np.int64))
+    return np.asarray(wall_clocks.to_numpy().astype("datetime64[D]").astype(np.int64))
 
 
 def _number(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    found = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    if np.isnan(found).any():
+    numbers = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if np.isnan(numbers).any():
         raise UserError(
             column,
-            found=f"{int(np.isnan(found).sum())} values that are no numbers",
+            found=f"{int(np.isnan(numbers).sum())} values that are no numbers",
             expected="a number in every row",
         )
-    return np.asarray(found)
+    return np.asarray(numbers)
 
 
 def _ranking(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Numbers to rank by; who has none comes last."""
-    found = pd.to_numeric(rows[column], errors="coerce")
-    return np.asarray(found.to_numpy(dtype=float, na_value=np.nan))
+    numbers = pd.to_numeric(rows[column], errors="coerce")
+    return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan))
 
 
 def _covariate(column: pd.Series[object]) -> pd.Series[object]:

@@ -28,26 +28,32 @@ def describe(location: Location) -> str:
     if isinstance(location, UrlTable):
         return f"{location.url.split('://', maxsplit=1)[0]}://... table {location.table}"
     if isinstance(location, tuple):
-        more = f" and {len(location) - 1} more" if len(location) > 1 else ""
-        return f"{_short_name(location[0])}{more}"
+        further_files = f" and {len(location) - 1} more" if len(location) > 1 else ""
+        return f"{_short_name(location[0])}{further_files}"
     return _short_name(location)
 
 
 def _short_name(location: str) -> str:
     """The file's name; of ``events/*.parquet`` with its folder, which alone tells what it is."""
     path = Path(location)
-    parts = path.parts[-2:] if path.stem == "*" else path.parts[-1:]
-    return "/".join(part for part in parts if part != path.anchor)
+    name_parts = path.parts[-2:] if path.stem == "*" else path.parts[-1:]
+    return "/".join(name_part for name_part in name_parts if name_part != path.anchor)
 
 
 def said(error: Exception) -> str:
     """What an engine's error says about a file, without the rows that it repeats."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if any(word in line for word in TOLD)]
-    short = "; ".join(told or lines[:1])[:300]
-    for noise in ("Invalid Input Error: ", "Conversion Error: ", "IO Error: "):
-        short = short.replace(noise, "")
-    return short
+    message_lines = [
+        message_line.strip() for message_line in str(error).splitlines() if message_line.strip()
+    ]
+    telling_lines = [
+        message_line
+        for message_line in message_lines
+        if any(phrase in message_line for phrase in TOLD)
+    ]
+    summary = "; ".join(telling_lines or message_lines[:1])[:300]
+    for error_class in ("Invalid Input Error: ", "Conversion Error: ", "IO Error: "):
+        summary = summary.replace(error_class, "")
+    return summary
 
 
 def unreadable(name: str, error: Exception) -> UserError:
@@ -64,7 +70,7 @@ def unreadable(name: str, error: Exception) -> UserError:
 def read_file(
     connection: Any,
     location: str | tuple[str, ...],
-    form: CsvFormat,
+    csv_format: CsvFormat,
     *,
     keys: Collection[str] = (),
 ) -> Any:
@@ -77,21 +83,26 @@ def read_file(
     UserError
         Where the file is missing, of an unknown kind, or unreadable.
     """
-    names, path = matches(location), Path(location if isinstance(location, str) else location[0])
-    suffix = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
-    require_whole(names)
+    file_names, first_path = (
+        matches(location),
+        Path(location if isinstance(location, str) else location[0]),
+    )
+    suffix = first_path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
+    require_whole(file_names)
     readers: dict[str, Callable[[], Any]] = {
-        "csv": lambda: _read_csv(connection, names, form),
-        "tsv": lambda: _read_csv(connection, names, form.model_copy(update={"delimiter": "\t"})),
-        "txt": lambda: _read_csv(connection, names, form),
-        "parquet": lambda: read_parquet(connection, names, keys),
-        "json": lambda: read_json(connection, names, keys, lines=False),
-        "jsonl": lambda: read_json(connection, names, keys, lines=True),
-        "ndjson": lambda: read_json(connection, names, keys, lines=True),
+        "csv": lambda: _read_csv(connection, file_names, csv_format),
+        "tsv": lambda: _read_csv(
+            connection, file_names, csv_format.model_copy(update={"delimiter": "\t"})
+        ),
+        "txt": lambda: _read_csv(connection, file_names, csv_format),
+        "parquet": lambda: read_parquet(connection, file_names, keys),
+        "json": lambda: read_json(connection, file_names, keys, lines=False),
+        "jsonl": lambda: read_json(connection, file_names, keys, lines=True),
+        "ndjson": lambda: read_json(connection, file_names, keys, lines=True),
     }
     if suffix not in readers:
         raise UserError(
-            f"sources: {path.name}",
+            f"sources: {first_path.name}",
             found=f"a file ending in .{suffix}",
             expected=", ".join(sorted(readers)),
             mend="convert the file, or name it after what it holds",
@@ -101,21 +112,23 @@ def read_file(
     except UserError:
         raise
     except Exception as error:
-        raise unreadable(path.name, error) from error
+        raise unreadable(first_path.name, error) from error
 
 
-def twins(names: Sequence[str]) -> dict[str, str]:
+def twins(file_names: Sequence[str]) -> dict[str, str]:
     """Files with the very content of another one, which was delivered twice; the first counts."""
     by_size: dict[int, list[str]] = {}
-    found: dict[str, str] = {}
-    for name in names:
-        alike = by_size.setdefault(os.path.getsize(name), [])
-        same = [other for other in alike if filecmp.cmp(name, other, shallow=False)]
-        if same:
-            found[name] = same[0]
+    first_copies: dict[str, str] = {}
+    for file_name in file_names:
+        same_size = by_size.setdefault(os.path.getsize(file_name), [])
+        same_content = [
+            earlier for earlier in same_size if filecmp.cmp(file_name, earlier, shallow=False)
+        ]
+        if same_content:
+            first_copies[file_name] = same_content[0]
         else:
-            alike.append(name)
-    return found
+            same_size.append(file_name)
+    return first_copies
 
 
 def matches(location: str | tuple[str, ...]) -> list[str]:
@@ -126,9 +139,9 @@ def matches(location: str | tuple[str, ...]) -> list[str]:
     UserError
         Where there is none.
     """
-    names = there(location)
-    again = twins(names)
-    return [name for name in names if name not in again]
+    file_names = there(location)
+    duplicates = twins(file_names)
+    return [file_name for file_name in file_names if file_name not in duplicates]
 
 
 def there(location: str | tuple[str, ...]) -> list[str]:
@@ -140,115 +153,119 @@ def there(location: str | tuple[str, ...]) -> list[str]:
         Where there is none.
     """
     if isinstance(location, tuple):
-        return list(dict.fromkeys(name for one in location for name in there(one)))
+        return list(dict.fromkeys(file_name for part in location for file_name in there(part)))
     path = Path(location)
     if path.is_file():
         return [str(path)]
-    found = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
-    files = [str(file) for file in found if file.is_file()]
-    if not files:
+    candidates = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
+    file_names = [str(file) for file in candidates if file.is_file()]
+    if not file_names:
         raise UserError(
             f"sources: {path}",
             found="a folder" if path.is_dir() else "no such file",
             expected="a csv, parquet or json lines file (or a glob of them)",
             mend="check the path; relative paths start at the config's folder",
         )
-    return files
+    return file_names
 
 
-def _read_csv(connection: Any, names: list[str], form: CsvFormat) -> Any:
+def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> Any:
     """Everything as text, nothing guessed.
 
     A guessed type would hide the rows that must be set aside, and a guessed dialect drops lines
     (those that start with a comment sign, or stand above the likeliest header).
     """
     by_header: dict[tuple[str, ...], list[str]] = {}
-    for name in names:
-        by_header.setdefault(_header(name, form), []).append(name)
-        _refuse_endless_line(name)
-    first = next(iter(by_header))
-    for header, files in by_header.items():
-        if set(header) != set(first):
+    for file_name in file_names:
+        by_header.setdefault(_header(file_name, csv_format), []).append(file_name)
+        _refuse_endless_line(file_name)
+    first_header = next(iter(by_header))
+    for header, same_header_files in by_header.items():
+        if set(header) != set(first_header):
             raise UserError(
-                f"sources: {Path(files[0]).name}",
+                f"sources: {Path(same_header_files[0]).name}",
                 found=f"columns {', '.join(header)}",
-                expected=f"the columns of {Path(names[0]).name}: {', '.join(first)}",
+                expected=f"the columns of {Path(file_names[0]).name}: {', '.join(first_header)}",
             )
     tables = [
         connection.read_csv(
-            [glob.escape(file) for file in files],
+            [glob.escape(file) for file in same_header_files],
             columns=dict.fromkeys(header, "VARCHAR"),
             auto_detect=False,
             header=True,
-            delim=form.delimiter,
+            delim=csv_format.delimiter,
             quote='"',
             escape='"',
             comment="",
-            encoding=form.encoding,
+            encoding=csv_format.encoding,
             nullstr="",
-        ).select(list(first))
-        for header, files in by_header.items()
+        ).select(list(first_header))
+        for header, same_header_files in by_header.items()
     ]
     return tables[0] if len(tables) == 1 else tables[0].union(*tables[1:])
 
 
-def _refuse_endless_line(name: str) -> None:
+def _refuse_endless_line(file_name: str) -> None:
     """Refuse a last line longer than the engine reads: it would drop the row without a word."""
-    with Path(name).open("rb") as file:
-        size = file.seek(0, 2)
-        if size <= LONGEST_LINE:
+    with Path(file_name).open("rb") as stream:
+        file_size = stream.seek(0, 2)
+        if file_size <= LONGEST_LINE:
             return
-        file.seek(size - LONGEST_LINE)
-        end = file.read()
+        stream.seek(file_size - LONGEST_LINE)
+        last_bytes = stream.read()
     # What is compressed has no lines here, and is not read side by side either.
-    if not name.lower().endswith(".gz") and b"\n" not in end[:-1]:
+    if not file_name.lower().endswith(".gz") and b"\n" not in last_bytes[:-1]:
         raise UserError(
-            f"sources: {Path(name).name}",
+            f"sources: {Path(file_name).name}",
             found=f"a line of more than {LONGEST_LINE:,} bytes",
             expected="lines of events",
             mend="check the file for an open quote or lost line ends",
         )
 
 
-def _header(name: str, form: CsvFormat) -> tuple[str, ...]:
+def _header(file_name: str, csv_format: CsvFormat) -> tuple[str, ...]:
     """Column names in the first line of a file."""
-    encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
-    where = f"sources: {Path(name).name}"
+    encoding = "utf-8-sig" if csv_format.encoding == "utf-8" else csv_format.encoding
+    config_place = f"sources: {Path(file_name).name}"
     try:
-        with _opened(name, encoding) as file:
-            found = next(csv.reader(file, delimiter=form.delimiter), [])
+        with _opened(file_name, encoding) as stream:
+            header_cells = next(csv.reader(stream, delimiter=csv_format.delimiter), [])
     except (UnicodeError, OSError, EOFError, csv.Error) as error:
         raise UserError(
-            where,
+            config_place,
             found=f"a header that cannot be read ({error.__class__.__name__})",
-            expected=f"a header line in {form.encoding}",
+            expected=f"a header line in {csv_format.encoding}",
             mend="check the file, and the source's `csv: {encoding: ...}`",
         ) from error
-    header = tuple(cell.strip() or f"column{i}" for i, cell in enumerate(found))
+    header = tuple(
+        cell.strip() or f"column{position}" for position, cell in enumerate(header_cells)
+    )
     if not header:
         raise UserError(
-            where, found="an empty file", expected="a header line and at least one event"
+            config_place, found="an empty file", expected="a header line and at least one event"
         )
     if any("\0" in cell for cell in header):
         raise UserError(
-            where,
+            config_place,
             found="a column name with a NUL byte",
-            expected=f"a header line in {form.encoding}",
+            expected=f"a header line in {csv_format.encoding}",
             mend="check the file, and the source's `csv: {encoding: ...}`",
         )
     if len(set(header)) < len(header):
-        twice = next(cell for cell in header if header.count(cell) > 1)
-        raise UserError(where, found=f"column {twice!r} twice", expected="unique column names")
+        repeated_name = next(cell for cell in header if header.count(cell) > 1)
+        raise UserError(
+            config_place, found=f"column {repeated_name!r} twice", expected="unique column names"
+        )
     return header
 
 
-def _opened(name: str, encoding: str) -> IO[str]:
-    if name.lower().endswith(".gz"):
-        return gzip.open(name, "rt", encoding=encoding, newline="")
-    return Path(name).open(encoding=encoding, newline="")
+def _opened(file_name: str, encoding: str) -> IO[str]:
+    if file_name.lower().endswith(".gz"):
+        return gzip.open(file_name, "rt", encoding=encoding, newline="")
+    return Path(file_name).open(encoding=encoding, newline="")
 
 
-def require(table: Any, column: str, where: str) -> Any:
+def require(table: Any, column: str, config_place: str) -> Any:
     """A column of a table.
 
     Raises
@@ -257,19 +274,19 @@ def require(table: Any, column: str, where: str) -> Any:
         Where there is no such column.
     """
     if column not in table.columns:
-        alone = len(table.columns) == 1
+        single_column = len(table.columns) == 1
         raise UserError(
-            where,
+            config_place,
             found=f"no column {column!r}",
             expected=f"one of: {', '.join(table.columns)}",
             mend="set the source's `csv: {delimiter: ...}`"
-            if alone
+            if single_column
             else "correct the column name in the config",
         )
     return table[column]
 
 
-def require_all(table: Any, columns: Iterable[str], where: str) -> None:
+def require_all(table: Any, columns: Iterable[str], config_place: str) -> None:
     """Refuse a table that lacks columns.
 
     Raises
@@ -280,14 +297,14 @@ def require_all(table: Any, columns: Iterable[str], where: str) -> None:
     problems = Problems()
     for column in dict.fromkeys(columns):
         with problems.collect():
-            require(table, column, where)
+            require(table, column, config_place)
     problems.refuse()
 
 
-def no_zone(where: str, column: str) -> UserError:
+def no_zone(config_place: str, column: str) -> UserError:
     """The message for clock times that could mean any instant."""
     return UserError(
-        where,
+        config_place,
         found=f"instants without a zone in column {column!r}",
         expected="a zone for naive times, or offsets in the data",
         mend=f"write {{column: {column}, zone: UTC}} (or the zone the clock was in), or "
@@ -295,13 +312,13 @@ def no_zone(where: str, column: str) -> UserError:
     )
 
 
-def wrong_type(where: str, column: str, kind: object, expected: str) -> UserError:
+def wrong_type(config_place: str, column: str, column_type: object, expected: str) -> UserError:
     """The message for a column that cannot hold what is asked of it."""
     return UserError(
-        where,
-        found=f"column {column!r} of type {kind}",
+        config_place,
+        found=f"column {column!r} of type {column_type}",
         expected=expected,
         mend=f"write {{column: {column}, as: local_date}}"
-        if str(kind) == "date"
+        if str(column_type) == "date"
         else "map another column, or convert this one",
     )

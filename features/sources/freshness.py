@@ -34,15 +34,15 @@ def refuse_old_tables(config: Config, moment: dt.datetime, *, events_through: dt
     UserError
         Naming the table, its age and the limit.
     """
-    for key, name, written in _written(config, events_through):
-        limit: int | None = getattr(config.max_age, key)
-        age = moment - written
-        if limit is not None and age > dt.timedelta(days=limit):
+    for table_kind, table_name, changed_at in _written(config, events_through):
+        max_age_days: int | None = getattr(config.max_age, table_kind)
+        age = moment - changed_at
+        if max_age_days is not None and age > dt.timedelta(days=max_age_days):
             raise UserError(
-                f"max_age.{key}",
-                found=f"{name}, {age.days} days old ({written:%Y-%m-%d})",
-                expected=f"data of the last {limit} days: whoever refused since would be addressed",
-                mend=f"deliver the table anew, or allow more days (`max_age: {{{key}: "
+                f"max_age.{table_kind}",
+                found=f"{table_name}, {age.days} days old ({changed_at:%Y-%m-%d})",
+                expected=f"data of the last {max_age_days} days: whoever refused since would be addressed",
+                mend=f"deliver the table anew, or allow more days (`max_age: {{{table_kind}: "
                 f"{age.days + 1}}}`); `stagecast target --dry-run` shows the plan without an "
                 "export",
             )
@@ -50,25 +50,29 @@ def refuse_old_tables(config: Config, moment: dt.datetime, *, events_through: dt
 
 def _written(config: Config, through: dt.date) -> Iterator[tuple[str, str, dt.datetime]]:
     """Key of `max_age`, name of the table, and when it was last changed."""
-    people = [each.table for each in (config.customers, config.consents) if each is not None]
-    for key, tables in (
-        ("consents", people),
-        ("suppressions", [each.table for each in config.suppressions]),
+    people_tables = [
+        table_block.table
+        for table_block in (config.customers, config.consents)
+        if table_block is not None
+    ]
+    for table_kind, tables in (
+        ("consents", people_tables),
+        ("suppressions", [table_block.table for table_block in config.suppressions]),
     ):
         for table in tables:
-            if files := _files([table]):
-                yield key, describe(table), max(map(_changed, files))
-    events = [source.events for source in config.sources]
-    moments = [_changed(file) for file in _files(events)]
-    if any(isinstance(table, UrlTable) for table in events):
-        moments.append(dt.datetime.combine(through, dt.time(), config.zone))
-    if moments:
-        yield "events", "the youngest source of events", max(moments)
+            if table_files := _files([table]):
+                yield table_kind, describe(table), max(map(_changed, table_files))
+    event_tables = [source.events for source in config.sources]
+    change_times = [_changed(file) for file in _files(event_tables)]
+    if any(isinstance(table, UrlTable) for table in event_tables):
+        change_times.append(dt.datetime.combine(through, dt.time(), config.zone))
+    if change_times:
+        yield "events", "the youngest source of events", max(change_times)
 
 
 def _files(tables: Iterable[Location]) -> list[str]:
-    named = [table for table in tables if not isinstance(table, UrlTable | DatasetTable)]
-    return [file for table in named for file in matches(table)]
+    file_tables = [table for table in tables if not isinstance(table, UrlTable | DatasetTable)]
+    return [file for table in file_tables for file in matches(table)]
 
 
 def _changed(file: str) -> dt.datetime:

@@ -33,24 +33,24 @@ def read_identities(
     UserError
         As `read_source`, and where a link leads to another anonymous id.
     """
-    block = config.identities
-    if block is None:
+    identities = config.identities
+    if identities is None:
         return None, []
-    what = describe(block.table)
-    with reading(what):
-        keys = (block.columns.anonymous_id, block.columns.customer_id)
-        table = open_table(connection, block.table, block, keys=keys)
-        rows = link_rows(table, block, config, latest)
+    table_name = describe(identities.table)
+    with reading(table_name):
+        key_names = (identities.columns.anonymous_id, identities.columns.customer_id)
+        table = open_table(connection, identities.table, identities, keys=key_names)
+        rows = link_rows(table, identities, config, latest)
         staged = connection.create_table(f"staged_{name}", rows, temp=True, overwrite=True)
-    held = dict(zip(keys, (staged.anonymous_id, staged.customer_id), strict=True))
-    refuse_rounded(staged, held, f"identities: {what}")
-    report = counted(staged, what, int(staged.count().execute()))
-    aside = None if quarantine is None else quarantine / "identities.parquet"
-    if report.bad and aside is not None:
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        staged.filter(staged.reason.notnull()).to_parquet(aside)
-    refuse_if_too_bad(report, config, aside)
-    good = staged.filter(staged.reason.isnull())
-    refuse_chains(good, what)
-    links = connection.create_table(name, spans(good), temp=True, overwrite=True)
+    key_columns = dict(zip(key_names, (staged.anonymous_id, staged.customer_id), strict=True))
+    refuse_rounded(staged, key_columns, f"identities: {table_name}")
+    report = counted(staged, table_name, int(staged.count().execute()))
+    quarantine_file = None if quarantine is None else quarantine / "identities.parquet"
+    if report.bad and quarantine_file is not None:
+        quarantine_file.parent.mkdir(parents=True, exist_ok=True)
+        staged.filter(staged.reason.notnull()).to_parquet(quarantine_file)
+    refuse_if_too_bad(report, config, quarantine_file)
+    usable_links = staged.filter(staged.reason.isnull())
+    refuse_chains(usable_links, table_name)
+    links = connection.create_table(name, spans(usable_links), temp=True, overwrite=True)
     return links, [report]

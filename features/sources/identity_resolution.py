@@ -33,13 +33,17 @@ def link_rows(table: Table, block: Identities, config: Config, latest: int) -> T
         anonymous_id, customer_id, linked_at (instant), link_day (local day number), reason,
         ignored (null); one row a row of the table.
     """
-    where, columns = f"identities: {describe(block.table)}: columns", block.columns
-    instant, wall = as_moment(table, columns.linked_at, config.timezone, f"{where}.linked_at")
+    config_place, columns = f"identities: {describe(block.table)}: columns", block.columns
+    instant, wall_clock = as_moment(
+        table, columns.linked_at, config.timezone, f"{config_place}.linked_at"
+    )
     rows = table.select(
-        anonymous_id=key_column(require(table, columns.anonymous_id, f"{where}.anonymous_id")),
-        customer_id=key_column(require(table, columns.customer_id, f"{where}.customer_id")),
+        anonymous_id=key_column(
+            require(table, columns.anonymous_id, f"{config_place}.anonymous_id")
+        ),
+        customer_id=key_column(require(table, columns.customer_id, f"{config_place}.customer_id")),
         linked_at=instant,
-        link_day=wall.date().epoch_days().cast("int32"),
+        link_day=wall_clock.date().epoch_days().cast("int32"),
     )
     reason = ibis.cases(
         (rows.anonymous_id.isnull(), "anonymous_id is empty"),
@@ -63,11 +67,11 @@ def refuse_chains(links: Table, name: str) -> None:
     chained = links.semi_join(
         links.select(customer_id="anonymous_id").distinct(), "customer_id"
     ).customer_id
-    found = chained.min().execute()
-    if found is not None and found == found:  # an empty column's minimum may be NaN
+    chained_id = chained.min().execute()
+    if chained_id is not None and chained_id == chained_id:  # an empty column's minimum may be NaN
         raise UserError(
             f"identities: {name}",
-            found=f"{found!r} both as an anonymous_id and as the customer_id of another link",
+            found=f"{chained_id!r} both as an anonymous_id and as the customer_id of another link",
             expected="links that lead to a customer at once, not to another anonymous id",
             mend="write the last customer_id of the chain into each of its rows; where the same "
             "number names a visitor and a customer by chance, put a letter before one of them",
@@ -87,19 +91,24 @@ def spans(links: Table) -> Table:
         anonymous_id, linked_to, link_day, from_at, to_at (half-open; `ALWAYS` and `FOREVER`
         where unbounded).
     """
-    once = links.group_by(["anonymous_id", "linked_at"]).agg(
+    distinct_links = links.group_by(["anonymous_id", "linked_at"]).agg(
         linked_to=links.customer_id.min(), link_day=links.link_day.min()
     )
-    order = ibis.window(group_by=once.anonymous_id, order_by=once.linked_at)
-    numbered = once.mutate(
-        number=ibis.row_number().over(order), to_at=once.linked_at.lead().over(order)
+    link_order = ibis.window(
+        group_by=distinct_links.anonymous_id, order_by=distinct_links.linked_at
     )
-    kind = once.linked_at.type()
-    first, last = (ibis.literal(moment).cast(kind) for moment in (ALWAYS, FOREVER))
+    numbered = distinct_links.mutate(
+        number=ibis.row_number().over(link_order),
+        to_at=distinct_links.linked_at.lead().over(link_order),
+    )
+    moment_type = distinct_links.linked_at.type()
+    beginning, end_of_time = (
+        ibis.literal(moment).cast(moment_type) for moment in (ALWAYS, FOREVER)
+    )
     # No nulls and plain comparisons: else the engine compares every event with every link.
     return numbered.mutate(
-        from_at=(numbered.number == 0).ifelse(first, numbered.linked_at),
-        to_at=numbered.to_at.fill_null(last),
+        from_at=(numbered.number == 0).ifelse(beginning, numbered.linked_at),
+        to_at=numbered.to_at.fill_null(end_of_time),
     ).select("anonymous_id", "linked_to", "link_day", "from_at", "to_at")
 
 
@@ -114,22 +123,24 @@ def linked(events: Table, links: Table | None) -> Table:
     """
     if links is None:
         return events.mutate(link_day=ibis.null("int32"))
-    wanted = events.mutate(visitor=events.customer_id.isnull().ifelse(events.anonymous_id, None))
-    right = links.rename(visitor="anonymous_id")
-    joined: Any = wanted.left_join(
-        right,
+    visitor_events = events.mutate(
+        visitor=events.customer_id.isnull().ifelse(events.anonymous_id, None)
+    )
+    visitor_links = links.rename(visitor="anonymous_id")
+    joined: Any = visitor_events.left_join(
+        visitor_links,
         [
-            wanted.visitor == right.visitor,
-            wanted["at"] >= right.from_at,
-            wanted["at"] < right.to_at,
+            visitor_events.visitor == visitor_links.visitor,
+            visitor_events["at"] >= visitor_links.from_at,
+            visitor_events["at"] < visitor_links.to_at,
         ],
     )
-    delayed = (joined.link_day > joined.known_day).fill_null(False)
+    known_later = (joined.link_day > joined.known_day).fill_null(False)
     # An unreadable moment belongs to no span: the row stays without a customer, and is set aside.
     return joined.mutate(
         customer_id=joined.customer_id.coalesce(joined.linked_to),
-        known_day=delayed.ifelse(joined.link_day, joined.known_day),
-        link_day=delayed.ifelse(joined.link_day, ibis.null("int32")),
+        known_day=known_later.ifelse(joined.link_day, joined.known_day),
+        link_day=known_later.ifelse(joined.link_day, ibis.null("int32")),
     ).select([*events.columns, "link_day"])
 
 
@@ -139,17 +150,17 @@ def link_events(events: Table) -> Table:
     They let the rule engine tell a stage change by such news from one by behaviour; no role holds
     them.
     """
-    made = events.filter(events.link_day.notnull())
-    nothing: dict[str, Any] = {
-        name: ibis.null(kind)
-        for name, kind in {**events.schema(), "value": "int64"}.items()
-        if name not in ("customer_id", "event_type", "at", "day", "known_day")
+    revealed_events = events.filter(events.link_day.notnull())
+    empty_columns: dict[str, Any] = {
+        column_name: ibis.null(column_type)
+        for column_name, column_type in {**events.schema(), "value": "int64"}.items()
+        if column_name not in ("customer_id", "event_type", "at", "day", "known_day")
     }
-    return made.select(
+    return revealed_events.select(
         "customer_id",
         "at",
         event_type=ibis.literal(LINK),
-        day=made.link_day,
-        known_day=made.link_day,
-        **nothing,
+        day=revealed_events.link_day,
+        known_day=revealed_events.link_day,
+        **empty_columns,
     )

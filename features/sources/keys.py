@@ -76,48 +76,50 @@ def key_column(column: Column) -> Value:
     every UUID is written in lower case with dashes. All else stays: case, leading zeros, 32 hex
     digits without dashes, and a number that was rounded, which `rounded_column` tells.
     """
-    kind = column.type()
-    if kind.is_integer():
+    column_type = column.type()
+    if column_type.is_integer():
         return column.cast("string")
-    if kind.is_decimal():
+    if column_type.is_decimal():
         return column.cast("string").re_replace("[.]0*$", "")  # exact, however long
-    if kind.is_floating():
+    if column_type.is_floating():
         return _float_key(column)
-    if kind.is_json():
+    if column_type.is_json():
         return _text_key(_json_text(column, "$"))
-    if kind.is_binary():
+    if column_type.is_binary():
         return _text_key(_decoded(column))
     return _text_key(column.cast("string"))
 
 
 def _float_key(column: Column) -> Value:
     """Floats as keys, null where they are no numbers; what a float cannot hold shows that it is."""
-    limit = EXACT[str(column.type()).removeprefix("!")]
-    small = limit < EXACT["float64"]
+    exact_limit = EXACT[str(column.type()).removeprefix("!")]
+    is_short_float = exact_limit < EXACT["float64"]
     return ibis.cases(
         (column.isnan() | column.isinf(), ibis.null("string")),
         (
-            (column.abs() < limit) & (column == column.round()),
+            (column.abs() < exact_limit) & (column == column.round()),
             column.try_cast("int64").cast("string"),
         ),
         (
-            column.abs() >= limit,
-            _printed("%.9e", column.cast("float64")) if small else column.cast("string"),
+            column.abs() >= exact_limit,
+            _printed("%.9e", column.cast("float64")) if is_short_float else column.cast("string"),
         ),
         else_=column.cast("string"),
     )
 
 
 def _text_key(text: Value) -> Value:
-    bare = text.re_search(_SIMPLE).ifelse(text, text.re_replace(_ENDS, ""))
-    whole = bare.re_search(_WHOLE) & (bare.try_cast("float64").abs() < EXACT["float64"])
-    canonical = bare.re_replace("^.*:|[(){}]", "").try_cast("uuid").cast("string")
-    key = ibis.cases(
-        (whole, bare.re_replace("[.]0*$", "")),
-        (bare.re_search(_UUID), canonical),
-        else_=bare.nullif(""),
+    trimmed = text.re_search(_SIMPLE).ifelse(text, text.re_replace(_ENDS, ""))
+    is_whole_number = trimmed.re_search(_WHOLE) & (
+        trimmed.try_cast("float64").abs() < EXACT["float64"]
     )
-    return text.re_search(_PLAIN).ifelse(text, key)
+    canonical_uuid = trimmed.re_replace("^.*:|[(){}]", "").try_cast("uuid").cast("string")
+    cleaned_key = ibis.cases(
+        (is_whole_number, trimmed.re_replace("[.]0*$", "")),
+        (trimmed.re_search(_UUID), canonical_uuid),
+        else_=trimmed.nullif(""),
+    )
+    return text.re_search(_PLAIN).ifelse(text, cleaned_key)
 
 
 def text_column(column: Column) -> Value:
@@ -137,21 +139,21 @@ def key_value(value: Any) -> str | None:
     text = _text_of(value)
     if text is None:
         return None
-    bare = text.strip(INVISIBLE)
+    trimmed = text.strip(INVISIBLE)
     if isinstance(value, decimal.Decimal):
-        return re.sub("[.]0*$", "", bare)
-    if re.fullmatch(_WHOLE, bare) and abs(float(bare)) < EXACT["float64"]:
-        return bare.split(".")[0]
-    if re.fullmatch(_UUID, bare):
-        return str(uuid.UUID(re.sub("^.*:|[(){}]", "", bare)))
-    return bare or None
+        return re.sub("[.]0*$", "", trimmed)
+    if re.fullmatch(_WHOLE, trimmed) and abs(float(trimmed)) < EXACT["float64"]:
+        return trimmed.split(".")[0]
+    if re.fullmatch(_UUID, trimmed):
+        return str(uuid.UUID(re.sub("^.*:|[(){}]", "", trimmed)))
+    return trimmed or None
 
 
 def _text_of(value: Any) -> str | None:
     """Text of a value as the engine writes it; None where it is missing."""
-    short, limit = str(value), EXACT["float64"]
+    default_text, exact_limit = str(value), EXACT["float64"]
     if isinstance(value, np.generic):
-        limit, value = EXACT.get(value.dtype.name, limit), value.item()
+        exact_limit, value = EXACT.get(value.dtype.name, exact_limit), value.item()
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bool):
@@ -159,9 +161,9 @@ def _text_of(value: Any) -> str | None:
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
-        if abs(value) < limit:
-            return str(int(value)) if value.is_integer() else short
-        return f"{value:.9e}" if limit < EXACT["float64"] else short
+        if abs(value) < exact_limit:
+            return str(int(value)) if value.is_integer() else default_text
+        return f"{value:.9e}" if exact_limit < EXACT["float64"] else default_text
     if isinstance(value, decimal.Decimal):
         return f"{value:f}" if value.is_finite() else None
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
@@ -170,8 +172,10 @@ def _text_of(value: Any) -> str | None:
 def key_values(values: pd.Series[Any]) -> pd.Series[Any]:
     """Keys of a series, as text; None where a cell is empty (see `key_value`)."""
     codes, distinct = pd.factorize(values, use_na_sentinel=True)
-    keys = np.array([*(key_value(each) for each in distinct), None], dtype=object)
-    return pd.Series(keys[codes], index=values.index, dtype=object, name=values.name)
+    distinct_keys = np.array(
+        [*(key_value(distinct_value) for distinct_value in distinct), None], dtype=object
+    )
+    return pd.Series(distinct_keys[codes], index=values.index, dtype=object, name=values.name)
 
 
 def is_rounded(key: str | None) -> bool:
@@ -181,14 +185,14 @@ def is_rounded(key: str | None) -> bool:
 
 def folded_column(key: Value) -> Value:
     """What two spellings of one id have in common: no case, and a UUID has no dashes."""
-    lower = key.lower()
-    return lower.re_search(f"^{_DASHED}$").ifelse(lower.replace("-", ""), lower)
+    lower_case = key.lower()
+    return lower_case.re_search(f"^{_DASHED}$").ifelse(lower_case.replace("-", ""), lower_case)
 
 
 def folded(key: str) -> str:
     """What two spellings of one id have in common (see `folded_column`)."""
-    lower = key.lower()
-    return lower.replace("-", "") if re.fullmatch(_DASHED, lower) else lower
+    lower_case = key.lower()
+    return lower_case.replace("-", "") if re.fullmatch(_DASHED, lower_case) else lower_case
 
 
 def rounded_column(key: Value) -> Value:
@@ -202,18 +206,18 @@ def rounded_column(key: Value) -> Value:
 
 def rounded_cells(column: Column) -> Value:
     """Which cells of a column hold a key that has lost digits (see `rounded_column`)."""
-    rounded = rounded_column(key_column(column))
+    is_rounded_key = rounded_column(key_column(column))
     if not column.type().is_string():
-        return rounded
+        return is_rounded_key
     # Most ids have none of these signs, and that is told faster than a pattern.
-    some = column.contains(".") | column.contains(",") | column.contains("+")
-    return some.fill_null(False).ifelse(rounded, False)
+    has_number_sign = column.contains(".") | column.contains(",") | column.contains("+")
+    return has_number_sign.fill_null(False).ifelse(is_rounded_key, False)
 
 
-def rounded_keys(where: str, count: int, column: str) -> UserError:
+def rounded_keys(config_place: str, count: int, column: str) -> UserError:
     """The message for a column whose keys have lost digits."""
     return UserError(
-        where,
+        config_place,
         found=f"{count} ids in column {column!r} that were rounded: written like 1.03E+19, or kept "
         "as a floating-point number too large to hold every digit",
         expected="ids with all their digits: different ids have become the same",
@@ -222,7 +226,7 @@ def rounded_keys(where: str, count: int, column: str) -> UserError:
     )
 
 
-def with_keys(table: Table, columns: Collection[str], where: str) -> Table:
+def with_keys(table: Table, columns: Collection[str], config_place: str) -> Table:
     """A table with keys in some of its columns; those it does not have are passed over.
 
     Raises
@@ -230,19 +234,31 @@ def with_keys(table: Table, columns: Collection[str], where: str) -> Table:
     UserError
         Where a column holds keys that have lost digits.
     """
-    named = [name for name in dict.fromkeys(columns) if name in table.columns]
-    keyed = table.mutate(**{name: key_column(table[name]) for name in named})
-    refuse_rounded(keyed, {name: keyed[name] for name in named if may_round(table[name])}, where)
-    return keyed
+    present_columns = [
+        column_name for column_name in dict.fromkeys(columns) if column_name in table.columns
+    ]
+    keyed_table = table.mutate(
+        **{column_name: key_column(table[column_name]) for column_name in present_columns}
+    )
+    refuse_rounded(
+        keyed_table,
+        {
+            column_name: keyed_table[column_name]
+            for column_name in present_columns
+            if may_round(table[column_name])
+        },
+        config_place,
+    )
+    return keyed_table
 
 
 def may_round(column: Column) -> bool:
     """Whether keys of a column of this type can have lost digits."""
-    kind = column.type()
-    return not (kind.is_integer() or kind.is_decimal() or kind.is_boolean())
+    column_type = column.type()
+    return not (column_type.is_integer() or column_type.is_decimal() or column_type.is_boolean())
 
 
-def refuse_rounded(table: Table, keys: Mapping[str, Value], where: str) -> None:
+def refuse_rounded(table: Table, keys: Mapping[str, Value], config_place: str) -> None:
     """Stop where keys of a table have lost digits.
 
     Parameters
@@ -251,7 +267,7 @@ def refuse_rounded(table: Table, keys: Mapping[str, Value], where: str) -> None:
         Rows.
     keys
         By the name of the source's column: keys of the table, as `key_column` gives them.
-    where
+    config_place
         What the message names.
 
     Raises
@@ -261,8 +277,11 @@ def refuse_rounded(table: Table, keys: Mapping[str, Value], where: str) -> None:
     """
     if not keys:
         return
-    counts = {f"rounded_{n}": rounded_column(key).sum() for n, key in enumerate(keys.values())}
-    (row,) = table.aggregate(**counts).to_pyarrow().to_pylist()
-    for name, count in zip(keys, row.values(), strict=True):
+    counts = {
+        f"rounded_{position}": rounded_column(key).sum()
+        for position, key in enumerate(keys.values())
+    }
+    (count_row,) = table.aggregate(**counts).to_pyarrow().to_pylist()
+    for column_name, count in zip(keys, count_row.values(), strict=True):
         if count:
-            raise rounded_keys(where, int(count), name)
+            raise rounded_keys(config_place, int(count), column_name)

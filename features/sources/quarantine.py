@@ -49,10 +49,12 @@ class ReadReport:
 def summed(source: str, reports: Sequence[ReadReport]) -> ReadReport:
     """Several reports of a source as one; counts may be changes, and what comes to 0 goes."""
 
-    def by_reason(each: Sequence[Mapping[str, int]]) -> dict[str, int]:
-        reasons = dict.fromkeys(reason for counts in each for reason in counts)
-        found = {reason: sum(counts.get(reason, 0) for counts in each) for reason in reasons}
-        return {reason: rows for reason, rows in found.items() if rows}
+    def by_reason(reports_counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+        reasons = dict.fromkeys(reason for counts in reports_counts for reason in counts)
+        totals = {
+            reason: sum(counts.get(reason, 0) for counts in reports_counts) for reason in reasons
+        }
+        return {reason: rows for reason, rows in totals.items() if rows}
 
     return ReadReport(
         source,
@@ -62,14 +64,19 @@ def summed(source: str, reports: Sequence[ReadReport]) -> ReadReport:
     )
 
 
-def counted(staged: Any, name: str, rows: int) -> ReadReport:
+def counted(staged: Any, source_name: str, rows: int) -> ReadReport:
     """Report of a staged source: its columns `reason` (bad) and `ignored` (left out) by value."""
 
     def by_value(column: str) -> dict[str, int]:
-        found = staged.filter(staged[column].notnull())[column].value_counts(name="n").execute()
-        return {str(v): int(n) for v, n in zip(found[column], found["n"], strict=True)}
+        reason_counts = (
+            staged.filter(staged[column].notnull())[column].value_counts(name="n").execute()
+        )
+        return {
+            str(reason): int(row_count)
+            for reason, row_count in zip(reason_counts[column], reason_counts["n"], strict=True)
+        }
 
-    return ReadReport(name, rows, by_value("reason"), by_value("ignored"))
+    return ReadReport(source_name, rows, by_value("reason"), by_value("ignored"))
 
 
 def refuse_if_rounded(report: ReadReport) -> None:
@@ -80,14 +87,14 @@ def refuse_if_rounded(report: ReadReport) -> None:
     UserError
         Naming the column.
     """
-    for reason, rows in report.quarantined.items():
+    for reason, row_count in report.quarantined.items():
         if reason.startswith(ROUNDED):
             column = reason.removeprefix(ROUNDED)
-            raise rounded_keys(f"sources: {report.source}", rows, column)
+            raise rounded_keys(f"sources: {report.source}", row_count, column)
 
 
-def refuse_if_too_bad(report: ReadReport, config: Config, file: Path | None) -> None:
-    """Stop where more rows are bad than the config allows; `file` holds them, where one does.
+def refuse_if_too_bad(report: ReadReport, config: Config, quarantine_file: Path | None) -> None:
+    """Stop where more rows are bad than the config allows; `quarantine_file` holds them, where one does.
 
     Raises
     ------
@@ -96,24 +103,25 @@ def refuse_if_too_bad(report: ReadReport, config: Config, file: Path | None) -> 
     """
     if report.bad <= most_bad(report.source, config.quarantine.max_share) * report.rows:
         return
-    listed = "; ".join(
-        f"{reason}: {n}" for reason, n in sorted(report.quarantined.items(), key=lambda r: -r[1])
+    reason_list = "; ".join(
+        f"{reason}: {row_count}"
+        for reason, row_count in sorted(report.quarantined.items(), key=lambda r: -r[1])
     )
-    mend = "mend the export or the config's columns"
-    if file is not None:
-        mend = f"look at them in {file}, {mend}"
+    hint = "mend the export or the config's columns"
+    if quarantine_file is not None:
+        hint = f"look at them in {quarantine_file}, {hint}"
     if report.bad / 2 < report.quarantined.get(NO_CUSTOMER, 0) < report.rows:
-        share = min(math.ceil(100 * report.bad / report.rows) / 100, 1)
-        mend += f"; where guests rightly have no customer: quarantine: {{max_share: {share:g}}}"
+        suggested_share = min(math.ceil(100 * report.bad / report.rows) / 100, 1)
+        hint += f"; where guests rightly have no customer: quarantine: {{max_share: {suggested_share:g}}}"
     raise UserError(
         f"sources: {report.source}",
-        found=f"{report.bad} bad rows of {report.rows} ({listed})",
+        found=f"{report.bad} bad rows of {report.rows} ({reason_list})",
         expected=f"at most {config.quarantine.max_share:.1%} bad rows (quarantine.max_share)",
-        mend=mend,
+        mend=hint,
     )
 
 
-def refuse_unknown_types(staged: Any, config: Config, name: str) -> None:
+def refuse_unknown_types(staged: Any, config: Config, source_name: str) -> None:
     """Stop where good rows hold event types of no role.
 
     Raises
@@ -121,14 +129,14 @@ def refuse_unknown_types(staged: Any, config: Config, name: str) -> None:
     UserError
         Naming the types.
     """
-    known = {t for types in config.role_types().values() for t in types}
-    known |= set(config.ignored_event_types)
-    there = staged.filter(staged.reason.isnull()).event_type.value_counts(name="n").execute()
-    unknown = sorted(set(there.event_type) - known)
-    if unknown:
+    known_types = {event_type for types in config.role_types().values() for event_type in types}
+    known_types |= set(config.ignored_event_types)
+    type_counts = staged.filter(staged.reason.isnull()).event_type.value_counts(name="n").execute()
+    unknown_types = sorted(set(type_counts.event_type) - known_types)
+    if unknown_types:
         raise UserError(
-            f"sources: {name}: event_type",
-            found=f"unknown event types: {', '.join(map(repr, unknown[:10]))}",
-            expected=f"types that `roles` maps, or: {', '.join(sorted(known))}",
+            f"sources: {source_name}: event_type",
+            found=f"unknown event types: {', '.join(map(repr, unknown_types[:10]))}",
+            expected=f"types that `roles` maps, or: {', '.join(sorted(known_types))}",
             mend="map them under `roles`, or list them under `ignored_event_types`",
         )

@@ -56,20 +56,24 @@ def remote_rows(location: UrlTable, columns: Collection[str] | None = None) -> I
     UserError
         Where the database or the table cannot be reached. It names neither user nor host.
     """
-    kind, arguments = connection_parts(location.url)
+    backend, arguments = connection_parts(location.url)
     try:
         remote = (
-            getattr(ibis, kind).connect(**arguments)
-            if kind
+            getattr(ibis, backend).connect(**arguments)
+            if backend
             else ibis.connect(arguments["resource"])
         )
     except Exception as error:
         raise _unreachable(location, error) from error
     try:
         table = remote.table(location.table)
-        kept = [name for name in table.columns if columns is None or name in columns]
+        selected = [
+            column_name
+            for column_name in table.columns
+            if columns is None or column_name in columns
+        ]
         # Where no mapped column is there, the message about it lists what is.
-        yield table.select(kept or table.columns)
+        yield table.select(selected or table.columns)
     except UserError:
         raise
     except Exception as error:
@@ -86,50 +90,56 @@ def connection_parts(url: str) -> tuple[str, dict[str, Any]]:
     UserError
         Where the URL cannot be read, or names a variable that is not set.
     """
-    whole = NAMED.fullmatch(url.strip())
-    if whole is not None:
-        url = environment_value(whole[1], _WHERE)
-    kind, _, rest = url.partition("://")
-    kind = kind.replace("postgresql", "postgres")
-    if kind in FILES:
-        path, _, query = rest.partition("?")
-        database = filled_text(path, _WHERE) if whole is None else path
-        if kind == "duckdb" and database.startswith(("md:", "motherduck:")):
-            place: Path | str = database
+    whole_variable = NAMED.fullmatch(url.strip())
+    if whole_variable is not None:
+        url = environment_value(whole_variable[1], _WHERE)
+    backend, _, url_rest = url.partition("://")
+    backend = backend.replace("postgresql", "postgres")
+    if backend in FILES:
+        file_path, _, query_string = url_rest.partition("?")
+        database = filled_text(file_path, _WHERE) if whole_variable is None else file_path
+        if backend == "duckdb" and database.startswith(("md:", "motherduck:")):
+            database_file: Path | str = database
         else:
-            place = Path(database).absolute() if database not in ("", ":memory:") else ":memory:"
+            database_file = (
+                Path(database).absolute() if database not in ("", ":memory:") else ":memory:"
+            )
         options = {
-            name: value if whole is not None else filled_text(value, _WHERE)
-            for name, value in parse_qsl(query)
+            option: value if whole_variable is not None else filled_text(value, _WHERE)
+            for option, value in parse_qsl(query_string)
         }
-        return kind, {"database": place, **_typed(options)}
-    if kind not in SERVERS:
+        return backend, {"database": database_file, **_typed(options)}
+    if backend not in SERVERS:
         # Nothing is known of its parts: what is filled in is encoded, as in any URL.
         def encoded(match: re.Match[str]) -> str:
             return quote(environment_value(match[1], _WHERE), safe="")
 
-        text = url if whole is not None else NAMED.sub(encoded, url)
-        return "", {"resource": text}
-    parts = taken_apart(url, where=_WHERE) if whole is not None else filled(url, where=_WHERE)
-    database, _, schema = (parts.database or "").partition("/")
-    user, password, host = SERVERS[kind]
+        resource = url if whole_variable is not None else NAMED.sub(encoded, url)
+        return "", {"resource": resource}
+    url_parts = (
+        taken_apart(url, where=_WHERE) if whole_variable is not None else filled(url, where=_WHERE)
+    )
+    database, _, schema = (url_parts.database or "").partition("/")
+    user_key, password_key, host_key = SERVERS[backend]
     arguments = {
-        user: parts.username,
-        password: None if parts.password is None else str(parts.password),
-        host: parts.host,
-        "port": parts.port,
+        user_key: url_parts.username,
+        password_key: None if url_parts.password is None else str(url_parts.password),
+        host_key: url_parts.host,
+        "port": url_parts.port,
         "database": database,
         "schema": schema,
     }
-    named = {name: value for name, value in arguments.items() if value not in (None, "")}
-    return kind, {**named, **_typed(dict(parts.query))}
+    filled_arguments = {
+        option: value for option, value in arguments.items() if value not in (None, "")
+    }
+    return backend, {**filled_arguments, **_typed(dict(url_parts.query))}
 
 
 def _typed(options: dict[str, Any]) -> dict[str, Any]:
     """Options of a URL, which are text, as the drivers want them: true and false are no text."""
     return {
-        name: value.lower() == "true" if str(value).lower() in ("true", "false") else value
-        for name, value in options.items()
+        option: value.lower() == "true" if str(value).lower() in ("true", "false") else value
+        for option, value in options.items()
     }
 
 
@@ -144,28 +154,28 @@ def copied(
 
     `most_rows` limits how many rows are asked for.
     """
-    name = f"remote_{uuid.uuid5(uuid.NAMESPACE_URL, f'{location.url} {location.table}').hex}"
-    with remote_rows(location, columns) as rows:
-        wanted = rows if most_rows is None else rows.limit(most_rows)
-        batches = wanted.to_pyarrow_batches(chunk_size=BATCH_ROWS)
-        incoming = f"{name}_incoming"
+    table_name = f"remote_{uuid.uuid5(uuid.NAMESPACE_URL, f'{location.url} {location.table}').hex}"
+    with remote_rows(location, columns) as remote_table:
+        limited = remote_table if most_rows is None else remote_rows_.limit(most_rows)
+        batches = limited.to_pyarrow_batches(chunk_size=BATCH_ROWS)
+        incoming = f"{table_name}_incoming"
         connection.con.register(incoming, batches)
         try:
             return connection.create_table(
-                name, connection.table(incoming), temp=True, overwrite=True
+                table_name, connection.table(incoming), temp=True, overwrite=True
             )
         finally:
             connection.con.unregister(incoming)
 
 
 def _unreachable(location: UrlTable, error: Exception) -> UserError:
-    kind = location.url.split("://", maxsplit=1)[0]
-    driver = isinstance(error, ImportError) and kind in DRIVERS
+    backend = location.url.split("://", maxsplit=1)[0]
+    driver_missing = isinstance(error, ImportError) and backend in DRIVERS
     return UserError(
         describe(location),
         found=f"{type(error).__name__}",
         expected="a reachable database and an existing table",
         mend="pip install 'stagecast[postgres]'"
-        if driver
+        if driver_missing
         else "check the URL, the table name, and that the driver is installed",
     )

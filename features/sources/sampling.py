@@ -46,11 +46,11 @@ class Sampling:
 
     def head(self, connection: Any, table: Any, name: str) -> Any:
         """The first rows of a table, read once; the table counts as cut if it has more."""
-        copy = f"sample_{uuid.uuid4().hex}"
-        head = connection.create_table(copy, table.limit(self.rows), temp=True)
-        if head.count().execute() >= self.rows:
+        copy_name = f"sample_{uuid.uuid4().hex}"
+        first_rows = connection.create_table(copy_name, table.limit(self.rows), temp=True)
+        if first_rows.count().execute() >= self.rows:
             self.cut.add(name)
-        return head
+        return first_rows
 
 
 _current: ContextVar[Sampling | None] = ContextVar("sampling", default=None)
@@ -85,10 +85,10 @@ def current() -> Sampling | None:
 def most_bad(name: str, max_share: float) -> float:
     """The share of bad rows that is tolerated; the first rows of a cut table may be odd ones."""
     sampling = current()
-    cut = sampling is not None and name in sampling.cut
-    return max(max_share, MOSTLY) if cut else max_share
+    was_cut = sampling is not None and name in sampling.cut
+    return max(max_share, MOSTLY) if was_cut else max_share
 
 
-def _size(file: str) -> int:
-    suffix = os.path.splitext(file)[1].lower()
-    return os.path.getsize(file) * _EXPANSION.get(suffix, 1)
+def _size(file_name: str) -> int:
+    suffix = os.path.splitext(file_name)[1].lower()
+    return os.path.getsize(file_name) * _EXPANSION.get(suffix, 1)

@@ -35,32 +35,32 @@ def check_source(config: Config, number: int, *, latest: int, types_known: bool 
         Whatever `read_source` would refuse in these rows, all in one answer.
     """
     source = config.sources[number]
-    name, connection, problems = describe(source.events), connect(), Problems()
-    with reading(name):
+    source_name, connection, problems = describe(source.events), connect(), Problems()
+    with reading(source_name):
         table = joined(connection, source)
         standard = standardise(table, source, config, problems)
-        rows = judged(standard, source, config, latest=latest, links=None)
-        staged = connection.create_table(f"tried_{number}", rows, temp=True)
-        total = int(staged.count().execute())
-        if total == 0:
+        judged_rows = judged(standard, source, config, latest=latest, links=None)
+        staged = connection.create_table(f"tried_{number}", judged_rows, temp=True)
+        row_count = int(staged.count().execute())
+        if row_count == 0:
             problems.add(
                 UserError(
-                    f"sources: {name}",
+                    f"sources: {source_name}",
                     found="an empty table",
                     expected="at least one event",
                     mend="check the export that writes it",
                 )
             )
-        broken = bool(problems.errors)
-        if not broken:
+        columns_broken = bool(problems.errors)
+        if not columns_broken:
             with problems.collect():
-                report = counted(staged, name, total)
+                report = counted(staged, source_name, row_count)
                 refuse_if_rounded(report)
                 refuse_if_too_bad(report, config, None)
         if types_known:
             # Where columns are missing every row is bad, and its type still says something.
-            lines = staged.mutate(reason=None) if broken else staged
+            typed_rows = staged.mutate(reason=None) if columns_broken else staged
             with problems.collect():
-                refuse_unknown_types(lines, config, name)
+                refuse_unknown_types(typed_rows, config, source_name)
     problems.refuse()
-    return total
+    return row_count

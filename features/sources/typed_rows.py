@@ -84,59 +84,71 @@ class TypedTable:
             For a missing table or column, and for a date that cannot be read for certain: a
             guessed day could make a refusal older than the consent it takes back.
         """
-        asked = list(dict.fromkeys([*keys, *texts, *plain, *(spec.column for spec in times)]))
-        texted = list(dict.fromkeys([*keys, *texts]))
-        kept = [column for column in dict.fromkeys(plain) if column not in texted]
-        others = {*plain, *(spec.column for spec in times)}
-        exact = [column for column in texted if column not in others]
-        kept_problems = Problems() if problems is None else problems
+        needed_columns = list(
+            dict.fromkeys([*keys, *texts, *plain, *(time_column.column for time_column in times)])
+        )
+        text_and_keys = list(dict.fromkeys([*keys, *texts]))
+        plain_columns = [column for column in dict.fromkeys(plain) if column not in text_and_keys]
+        untyped_columns = {*plain, *(time_column.column for time_column in times)}
+        key_like_columns = [column for column in text_and_keys if column not in untyped_columns]
+        collected = Problems() if problems is None else problems
         with reading(describe(self.table)):
-            opened = open_table(connect(), self.table, self, asked, keys=exact)
-            with kept_problems.collect():
-                require_all(opened, asked, self.where)
-            first = opened[opened.columns[0]]
-            nothing = (first.isnull() & first.notnull()).ifelse(first.cast("string"), None)
-            lacking = [column for column in asked if column not in opened.columns]
-            opened = opened.mutate(**dict.fromkeys(lacking, nothing))
-            written = {f"{WRITTEN}{column}": opened[column] for column in dict.fromkeys(keys)}
-            opened = with_keys(opened.mutate(**written), keys, self.where)
+            opened = open_table(connect(), self.table, self, needed_columns, keys=key_like_columns)
+            with collected.collect():
+                require_all(opened, needed_columns, self.where)
+            first_column = opened[opened.columns[0]]
+            null_text = (first_column.isnull() & first_column.notnull()).ifelse(
+                first_column.cast("string"), None
+            )
+            missing_columns = [column for column in needed_columns if column not in opened.columns]
+            opened = opened.mutate(**dict.fromkeys(missing_columns, null_text))
+            written_keys = {f"{WRITTEN}{column}": opened[column] for column in dict.fromkeys(keys)}
+            opened = with_keys(opened.mutate(**written_keys), keys, self.where)
             # Beside the columns as they are, since one may be read both as text and as a moment.
-            copies = {f"{COPY}{column}": key_column(opened[column]) for column in texted}
-            copies |= {f"{COPY}{column}": opened[column] for column in kept}
+            copies = {f"{COPY}{column}": key_column(opened[column]) for column in text_and_keys}
+            copies |= {f"{COPY}{column}": opened[column] for column in plain_columns}
             opened = opened.mutate(**copies)
-            opened = opened.mutate(**{spec.column: _dated(opened[spec.column]) for spec in times})
-            cells: dict[str, Any] = {name: opened[name] for name in [*copies, *written]}
-            for number, spec in enumerate(times):
-                if spec.column not in lacking:
-                    with kept_problems.collect():
-                        cells |= self._moment(opened, spec, number)
-            frame: pd.DataFrame = opened.select(**cells).to_pyarrow().to_pandas()
-        walls = {}
-        for number, spec in enumerate(times):
-            unknown = pd.Series(pd.NaT, index=frame.index)
-            wall = frame.get(f"wall{number}", unknown)
-            walls[spec.column] = wall.astype("datetime64[us]")
-            with kept_problems.collect():
-                self._refuse_unreadable(frame.get(f"unread{number}", unknown.notna()), spec)
+            opened = opened.mutate(
+                **{time_column.column: _dated(opened[time_column.column]) for time_column in times}
+            )
+            selected: dict[str, Any] = {
+                column_name: opened[column_name] for column_name in [*copies, *written_keys]
+            }
+            for number, time_column in enumerate(times):
+                if time_column.column not in missing_columns:
+                    with collected.collect():
+                        selected |= self._moment(opened, time_column, number)
+            selected_rows: pd.DataFrame = opened.select(**selected).to_pyarrow().to_pandas()
+        wall_clocks = {}
+        for number, time_column in enumerate(times):
+            no_moments = pd.Series(pd.NaT, index=selected_rows.index)
+            wall_clock = selected_rows.get(f"wall{number}", no_moments)
+            wall_clocks[time_column.column] = wall_clock.astype("datetime64[us]")
+            with collected.collect():
+                self._refuse_unreadable(
+                    selected_rows.get(f"unread{number}", no_moments.notna()), time_column
+                )
         if problems is None:
-            kept_problems.refuse()
-        rows = frame[[*copies, *written]].set_axis([*texted, *kept, *written], axis=1)
-        return rows.astype(dict.fromkeys(texted, object)), walls
+            collected.refuse()
+        rows = selected_rows[[*copies, *written_keys]].set_axis(
+            [*text_and_keys, *plain_columns, *written_keys], axis=1
+        )
+        return rows.astype(dict.fromkeys(text_and_keys, object)), wall_clocks
 
-    def _moment(self, opened: Any, spec: TimeColumn, number: int) -> dict[str, Any]:
-        _, wall = as_moment(opened, spec, self.timezone, self.where)
-        unread = opened[spec.column].notnull() & wall.isnull()
-        return {f"wall{number}": wall, f"unread{number}": unread}
+    def _moment(self, opened: Any, time_column: TimeColumn, number: int) -> dict[str, Any]:
+        _, wall_clock = as_moment(opened, time_column, self.timezone, self.where)
+        unreadable = opened[time_column.column].notnull() & wall_clock.isnull()
+        return {f"wall{number}": wall_clock, f"unread{number}": unreadable}
 
-    def _refuse_unreadable(self, unread: pd.Series[Any], spec: TimeColumn) -> None:
-        if not unread.any():
+    def _refuse_unreadable(self, unreadable: pd.Series[Any], time_column: TimeColumn) -> None:
+        if not unreadable.any():
             return
         raise UserError(
-            f"{self.where}: {spec.column}",
-            found=f"{int(unread.sum())} of {len(unread)} values that are no dates, or dates that "
+            f"{self.where}: {time_column.column}",
+            found=f"{int(unreadable.sum())} of {len(unreadable)} values that are no dates, or dates that "
             "can be read in two ways",
             expected="dates that begin with the year, or a declared `format`",
-            mend=f"write {{column: {spec.column}, ..., format: '%d.%m.%Y'}} as the file has them",
+            mend=f"write {{column: {time_column.column}, ..., format: '%d.%m.%Y'}} as the file has them",
         )
 
 
