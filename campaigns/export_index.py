@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.sources.personal_files import Person, is_theirs, places_near
+from features.sources.personal_files import Person, candidate_rows, is_person_row
 from features.storage.csv_files import write_whole
 from features.storage.row_files import Mask, RowFile
 
@@ -169,7 +169,7 @@ def owned_rows(rows: RowFile, person: Person, index: ExportIndex | None, file: s
     else:
         mask, places = index.owned(file, rows.records, person.customer)
         unknown = set(places)
-    for place in places_near(rows, person):
+    for place in candidate_rows(rows, person):
         if unknown is None or place in unknown:
-            mask[place] = is_theirs(rows, place, person)
+            mask[place] = is_person_row(rows, place, person)
     return mask

@@ -45,10 +45,10 @@ from features.config.sources import EventSource
 from features.errors import UserError
 from features.progress import Told, unheard
 from features.sources.duckdb_connection import connect
-from features.sources.erasure_list import NOBODY, Erased
-from features.sources.events import ATTRIBUTE, read_source, staged_name
+from features.sources.erasure_list import NO_ERASURES, ErasureList
+from features.sources.events import ATTRIBUTE, read_source, staged_table_name
 from features.sources.identity_links import read_identities
-from features.sources.quarantine import ReadReport, summed
+from features.sources.quarantine import ReadReport, sum_reports
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def tally_into(
     seen: Seen = NOTHING_SEEN,
     then: Then | None = None,
     told: Told = unheard,
-    erased: Erased = NOBODY,
+    erased: ErasureList = NO_ERASURES,
 ) -> list[ReadReport]:
     """Read every source of a config and tally it.
 
@@ -272,7 +272,7 @@ def tally_into(
                 events = together([events for events, _ in parts])
                 reads.append(_noted(engine, numbers, config, place, events, seen, keep))
             read_of_it = [report for _, report in parts]
-            reports.append(summed(read_of_it[0].source if parts else "", read_of_it))
+            reports.append(sum_reports(read_of_it[0].source if parts else "", read_of_it))
             told("sources read", place + 1, len(config.sources))
         numbers.rank()
         sessions = session_tally(engine, config) if earlier is None else earlier.sessions(config)
@@ -313,7 +313,7 @@ def _noted(
     """A source whose texts are noted, together with what is stored of its orders."""
     _refuse_seen(engine, events, seen, place)
     before, number = stored_orders(engine, events, seen, place), seen.number(place)
-    read = _Read(staged_name(place), events, before, number, config.sources[place])
+    read = _Read(staged_table_name(place), events, before, number, config.sources[place])
     _note(numbers, read, [*config.attributes(), "channel"])
     if read.orders_like("event_key"):
         keep.add("event_ids", _of_source(events.select("event_key").to_pyarrow(), number))

@@ -16,12 +16,12 @@ from features.aggregates.manifest import CannotExtend
 from features.aggregates.sessions import SCHEMA, as_stored, by_day, session_pages, staged_pages
 from features.config.config import Config
 from features.config.sources import EventSource
-from features.sources.erasure_list import NOBODY, Erased
-from features.sources.events import joined, judged, standardise, usable
-from features.sources.files import describe
+from features.sources.erasure_list import NO_ERASURES, ErasureList
+from features.sources.events import join_lookups, judge_rows, standardise, usable_events
+from features.sources.files import describe_location
 from features.sources.identity_links import read_identities
-from features.sources.identity_resolution import linked
-from features.sources.quarantine import ReadReport, counted, summed
+from features.sources.identity_resolution import apply_links
+from features.sources.quarantine import ReadReport, staged_report, sum_reports
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Earlier:
     connection: Any
     config: Config
     latest: int
-    erased: Erased = NOBODY
+    erased: ErasureList = NO_ERASURES
     before: Table | None = None
     links: Table | None = None
     visitors: Table | None = None
@@ -100,16 +100,16 @@ class Earlier:
             raise CannotExtend(f"{moved} events of linked visitors belong to others by new links")
         fresh = told.filter(told.was.isnull())
         unknown = fresh.mutate(customer_id=ibis.null("string"), known_day=fresh.own_known)
-        then = counted(
-            judged(unknown, source, self.config, latest=self.latest, links=None), "then", 0
+        then = staged_report(
+            judge_rows(unknown, source, self.config, latest=self.latest, links=None), "then", 0
         )
-        now = counted(fresh, describe(source.events), 0)
-        report = summed(now.source, [now, _negative(then)])
-        return usable(fresh, source, self.config, self.links), report
+        now = staged_report(fresh, describe_location(source.events), 0)
+        report = sum_reports(now.source, [now, _negative(then)])
+        return usable_events(fresh, source, self.config, self.links), report
 
     def _as_before(self, rows: Table) -> Table:
         """Rows of nobody, with whose they were by the links of then, and from which day on."""
-        then = linked(rows.mutate(own_known=rows.known_day), self.before)
+        then = apply_links(rows.mutate(own_known=rows.known_day), self.before)
         return then.mutate(
             was=then.customer_id,
             was_known=then.known_day,
@@ -141,7 +141,7 @@ class Earlier:
             if source.columns.session_id is not None:
                 rows = self._of_sessions(number, source, went_on)
                 now.append(session_pages(self._judged(rows, source), self.config))
-                before = judged(rows, source, self.config, latest=self.latest,
+                before = judge_rows(rows, source, self.config, latest=self.latest,
                                 links=self.before, erased=self.erased)  # fmt: skip
                 then.append(session_pages(before, self.config))
         gone = by_day(then)
@@ -172,10 +172,10 @@ class Earlier:
         return self._stored(f"sessions_of_{number}", rows.semi_join(ids, "session_id"))
 
     def _rows(self, source: EventSource) -> Table:
-        return standardise(joined(self.connection, source), source, self.config)
+        return standardise(join_lookups(self.connection, source), source, self.config)
 
     def _judged(self, rows: Table, source: EventSource) -> Table:
-        return judged(
+        return judge_rows(
             rows, source, self.config, latest=self.latest, links=self.links, erased=self.erased
         )
 
@@ -189,7 +189,7 @@ def open_earlier(
     links: Table | None,
     *,
     latest: int,
-    erased: Erased,
+    erased: ErasureList,
     temporary: Path,
 ) -> Earlier:
     """What was read before.

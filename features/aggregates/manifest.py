@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from features.config.config import Config
 from features.config.sources import EventSource, Location, UrlTable
-from features.sources.files import matches
-from features.sources.quarantine import ReadReport, summed
+from features.sources.files import distinct_files
+from features.sources.quarantine import ReadReport, sum_reports
 from features.storage.check_sums import has_sums
 
 MANIFEST = "manifest.json"
@@ -154,7 +154,7 @@ def _files(location: Location) -> dict[str, Stamp]:
     if not isinstance(location, str | tuple):
         return {}
     found = {}
-    for name in matches(location):
+    for name in distinct_files(location):
         stat = os.stat(name)
         found[name] = (stat.st_size, stat.st_mtime_ns)
     return found
@@ -241,5 +241,5 @@ def added(before: Sequence[ReadReport], new: Sequence[ReadReport], numbers: Sequ
     """Reports by source, with those of the new files added to their sources' own."""
     found = list(before)
     for number, report in zip(numbers, new, strict=True):
-        found[number] = summed(found[number].source, [found[number], report])
+        found[number] = sum_reports(found[number].source, [found[number], report])
     return tuple(found)

@@ -9,7 +9,7 @@ from ibis.expr.types import Table
 
 from features.aggregates.expressions import together
 from features.config.config import Config
-from features.sources.events import staged_name
+from features.sources.events import staged_table_name
 from features.sources.identity_resolution import UNLINKED
 
 SCHEMA = pa.schema(
@@ -66,7 +66,7 @@ def session_tally(connection: Any, config: Config) -> pa.Table | None:
 def staged_pages(connection: Any, config: Config) -> list[Table]:
     """Pages of the sessions of each source that was read and maps session_id."""
     return [
-        session_pages(connection.table(staged_name(number)), config)
+        session_pages(connection.table(staged_table_name(number)), config)
         for number, source in enumerate(config.sources)
         if source.columns.session_id is not None and source.events != ()
     ]

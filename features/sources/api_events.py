@@ -1,4 +1,4 @@
-"""Raw events of a few customers, in the contract's own column names, ready for the tally."""
+"""Raw events of a few customers from a request, in the contract's column names."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from features.contracts import EVENT_COLUMNS
 from features.errors import UserError
 
 Row = Mapping[str, Any]
-NEEDED = ("customer_id", "event_type", "occurred_at")
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-WHERE = "events"
-# Columns of an event that a data set need not have; the batch reads only those it maps.
-OPTIONAL = ("value", "order_id", "session_id", "channel", "is_machine")
+_REQUIRED = ("customer_id", "event_type", "occurred_at")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_PLACE = "events"
+# Columns that a data set may lack; only mapped ones are read.
+_OPTIONAL = ("value", "order_id", "session_id", "channel", "is_machine")
 
 
-def parsed(text: str) -> list[dict[str, Any]]:
-    """Rows of JSON lines, of one JSON array, or of CSV with a header; the text tells which.
+def parse_events(text: str) -> list[dict[str, Any]]:
+    """Parse JSON lines, one JSON array, or CSV with a header; the format is detected.
 
     Raises
     ------
     UserError
-        Naming the line, without repeating what stands there.
+        Naming the line, without repeating its content.
     """
     begins = text.lstrip("\ufeff \t\r\n")[:1]
     if begins == "[":
@@ -57,24 +57,24 @@ def _json(text: str, event_place: str) -> Any:
         return json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{WHERE}: {event_place}",
+            f"{_PLACE}: {event_place}",
             found=f"broken JSON ({str(error).split(':')[0]})",
             expected='one event a line: {"customer_id": ..., "event_type": ..., ...}',
         ) from error
 
 
 def _event(event: Any, event_place: str) -> dict[str, Any]:
-    """One event of JSON, with what it nests under ``attributes`` beside the rest."""
+    """Return one JSON event with its nested ``attributes`` flattened."""
     if not isinstance(event, dict):
         raise UserError(
-            f"{WHERE}: {event_place}",
+            f"{_PLACE}: {event_place}",
             found=f"a {type(event).__name__}",
             expected="an object, one event",
         )
     nested = event.get("attributes") or {}
     if not isinstance(nested, dict):
         raise UserError(
-            f"{WHERE}: {event_place}: attributes",
+            f"{_PLACE}: {event_place}: attributes",
             found=f"a {type(nested).__name__}",
             expected="an object of names and values",
         )
@@ -88,31 +88,31 @@ def _csv_rows(text: str) -> list[dict[str, Any]]:
         numbered_rows = [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:
         raise UserError(
-            f"{WHERE}: line {reader.line_num}",
+            f"{_PLACE}: line {reader.line_num}",
             found=f"broken CSV ({error})",
             expected="comma separated cells below a header line",
         ) from error
     if len(set(header)) < len(header):
-        raise UserError(f"{WHERE}: header", found="a column twice", expected="unique names")
+        raise UserError(f"{_PLACE}: header", found="a column twice", expected="unique names")
     for number, cells in numbered_rows:
         if len(cells) != len(header):
             raise UserError(
-                f"{WHERE}: line {number}",
+                f"{_PLACE}: line {number}",
                 found=f"{len(cells)} cells",
                 expected=f"{len(header)} cells, as the header has",
             )
     return [dict(zip(header, cells, strict=True)) for _, cells in numbered_rows]
 
 
-def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
-    """Write events as CSV, and give the config that reads them as the batch reads its sources.
+def write_events(rows: Iterable[Row], config: Config, path: Path) -> Config:
+    """Write events as parquet, and return a config that reads them like a batch source.
 
     Parameters
     ----------
     rows
         Events: customer_id, event_type, occurred_at (ISO time with its offset, or a local date),
-        and of known_at, value, order_id, session_id, channel, is_machine, event_id and the declared
-        attributes what there is. An empty text, null and a missing column mean the same.
+        and optionally known_at, value, order_id, session_id, channel, is_machine, event_id and the
+        declared attributes. An empty text, null and a missing column mean the same.
     config
         Of the data set.
     path
@@ -121,21 +121,21 @@ def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
     Returns
     -------
     Config
-        The same with this file as its only source, and without a share of bad rows to tolerate.
+        The config with this file as its only source and no tolerated bad rows.
 
     Raises
     ------
     UserError
         For no events, an unknown column, a missing cell, a time without an offset, or a cell that
-        is no text, number or truth value; it names the event and not what stands there.
+        is no text, number or boolean; it names the event without its content.
     """
-    allowed = readable(config)
+    allowed = readable_columns(config)
     checked = list(_checked(rows, config, set(allowed)))
     if not checked:
-        raise UserError(WHERE, found="no events", expected="all events of a customer, one a line")
-    # A purchase without an amount is refused where the sources have amounts, as in the batch.
+        raise UserError(_PLACE, found="no events", expected="all events of a customer, one a line")
+    # As in the batch, a purchase without an amount is refused if the sources have amounts.
     used_columns = {column for event in checked for column in event} | {"value"} & set(allowed)
-    # Parquet and not CSV: whatever stands in a cell comes back as it was.
+    # Parquet instead of CSV: every cell is read back unchanged.
     schema = pa.schema([(column, pa.string()) for column in allowed if column in used_columns])
     pq.write_table(pa.Table.from_pylist(checked, schema=schema), path)
     mapped_columns = {
@@ -154,7 +154,7 @@ def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
     )
     strict = config.quarantine.model_copy(update={"max_share": 0.0})
     return config.model_copy(
-        # Days after the snapshot are cut by the snapshot; a later one may ask for later days.
+        # The snapshot itself cuts later days, so `data_through` must not.
         update={"sources": (source,), "quarantine": strict, "identities": None,
                 "data_through": None}
     )  # fmt: skip
@@ -163,23 +163,23 @@ def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
 _OWN = ("event_type", "occurred_at", "known_at", "event_id")
 
 
-def readable(config: Config) -> list[str]:
-    """Columns of an event that scores of this data set can come to know."""
+def readable_columns(config: Config) -> list[str]:
+    """Return the event columns that this data set can use."""
     mapped = {
         column
         for source in config.sources
-        for column in OPTIONAL
+        for column in _OPTIONAL
         if getattr(source.columns, column) is not None
     } - set(config.sensitive)
-    return [*NEEDED, "known_at", "event_id", *(column_name for column_name in OPTIONAL if column_name in mapped),
-            *config.attributes()]  # fmt: skip
+    mapped_optional = (optional for optional in _OPTIONAL if optional in mapped)
+    return [*_REQUIRED, "known_at", "event_id", *mapped_optional, *config.attributes()]
 
 
 def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator[dict[str, str]]:
-    # What the batch never reads of its sources is no mistake here, and is not read either.
+    # Columns that the batch never reads are accepted and ignored.
     unread_columns = (set(EVENT_COLUMNS) | set(config.sensitive)) - allowed - {"anonymous_id"}
     for number, event in enumerate(rows, 1):
-        event_place = f"{WHERE}: event {number}"
+        event_place = f"{_PLACE}: event {number}"
         if unknown_columns := sorted(
             str(column) for column in set(event) - allowed - unread_columns
         ):
@@ -192,7 +192,7 @@ def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator
         event_cells = {
             column: _text(value, f"{event_place}: {column}") for column, value in event.items()
         }
-        for column in NEEDED:
+        for column in _REQUIRED:
             if not event_cells.get(column):
                 raise UserError(f"{event_place}: {column}", found="nothing", expected="a value")
         for column in ("occurred_at", "known_at"):
@@ -236,9 +236,9 @@ def _text(value: Any, cell_place: str) -> str:
 
 
 def _instant(text: str, config: Config, cell_place: str) -> str:
-    """ISO time in UTC; a date alone is a local calendar date of the config's zone."""
+    """Convert to an ISO time in UTC; a date alone is a local date of the config's zone."""
     try:
-        if DATE.fullmatch(text):
+        if _DATE.fullmatch(text):
             moment = dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), config.zone)
         else:
             moment = dt.datetime.fromisoformat(text)
@@ -260,14 +260,14 @@ def _instant(text: str, config: Config, cell_place: str) -> str:
     return f"{moment.replace(tzinfo=None).isoformat(' ', 'microseconds')}+00"
 
 
-def definition(config: Config) -> str:
-    """Hash of what a config says of how events become features and facts."""
-    config_keys = {"timezone", "roles", "ignored_event_types", "sensitive", "refunds", "minor_units",
-            "earliest", "activity_days", "windows", "stages"}  # fmt: skip
+def feature_definition_hash(config: Config) -> str:
+    """Return the hash of the config keys that define how events become features."""
+    config_keys = {"timezone", "roles", "ignored_event_types", "sensitive", "refunds",
+            "minor_units", "earliest", "activity_days", "windows", "stages"}  # fmt: skip
     content = config.model_dump(mode="json", by_alias=True, include=config_keys)
     content["periods"] = [config.transition.periods, config.transition.period_days]
     if isinstance(config.stages, StagesFile):
         content["taxonomy"] = Path(config.stages.file).read_text(encoding="utf-8")
         del content["stages"]["file"]
-    content["columns"] = readable(config)
+    content["columns"] = readable_columns(config)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Channels and purposes as tables name them -> one spelling of each."""
+"""Canonical names of channels and consent purposes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from features.config.customers import ADS, ALL, PROFILING
 from features.errors import UserError
 from features.sources.keys import INVISIBLE
 
-# Channels of playbooks -> the consent that covers them; others are asked for by their own name.
-CONSENT_FOR = {
+# Playbook channel -> the consent that covers it; other channels need consent of their own name.
+_CONSENT_FOR = {
     "mobile_push": "push",
     "web_push": "push",
     "text": "sms",
@@ -22,39 +22,39 @@ CONSENT_FOR = {
     "paid_social": ADS,
     "paid_search": ADS,
 }
-# The customer asks, or nobody is contacted.
+# The customer starts the contact, or no contact happens.
 NO_CONSENT_NEEDED = ("on_site", "support_task", "chat")
-KNOWN = ("email", "sms", "push", "call", "direct_mail", ADS, PROFILING, ALL, *NO_CONSENT_NEEDED)
-SPELLINGS = {"e_mail": "email", "text_message": "sms", "any": ALL, "every": ALL, "*": ALL}
+_KNOWN = ("email", "sms", "push", "call", "direct_mail", ADS, PROFILING, ALL, *NO_CONSENT_NEEDED)
+_SPELLINGS = {"e_mail": "email", "text_message": "sms", "any": ALL, "every": ALL, "*": ALL}
 
 
 def consent_channel(channel: str) -> str:
-    """The channel or purpose whose consent covers a channel."""
-    return CONSENT_FOR.get(channel, channel)
+    """Return the channel or purpose whose consent covers a channel."""
+    return _CONSENT_FOR.get(channel, channel)
 
 
 def channel_names(
     texts: pd.Series[Any], config_place: str, further: Collection[str] = ()
 ) -> pd.Series[Any]:
-    """Channels and purposes of cells, whatever their case and blanks; None where a cell is empty.
+    """Parse cells into channels and purposes, ignoring case and blanks; None if empty.
 
     Parameters
     ----------
     texts
         Cells.
     config_place
-        For the message.
+        Place of the column in the config, for the error.
     further
-        Channels beside those that are built in.
+        Channels in addition to the built-in ones.
 
     Raises
     ------
     UserError
-        For a name that is no channel: a refusal in it would not be heard.
+        For an unknown channel: a refusal of it would be ignored.
     """
     spelled_names = texts.dropna().astype(str).map(_spelled)
     spelled_names = spelled_names.where(spelled_names != "", None)
-    allowed_names = {*KNOWN, *further}
+    allowed_names = {*_KNOWN, *further}
     unknown_names = spelled_names.dropna()[~spelled_names.dropna().isin(allowed_names)]
     if len(unknown_names):
         examples = ", ".join(map(repr, sorted(set(unknown_names))[:5]))
@@ -71,5 +71,5 @@ def channel_names(
 
 def _spelled(text: str) -> str:
     plain_text = re.sub(r"[\s_-]+", "_", text.strip(INVISIBLE).casefold())
-    channel = SPELLINGS.get(plain_text, plain_text)
+    channel = _SPELLINGS.get(plain_text, plain_text)
     return consent_channel(channel)

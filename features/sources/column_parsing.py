@@ -1,4 +1,4 @@
-"""Cells of a source table -> instants, local dates, numbers and text; unreadable ones are null."""
+"""Parse cells of a source table into instants, local dates, numbers and text; null on failure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ibis.expr.types import Column, Table, Value
 
 from features.calendar import offsets
 from features.config.sources import EPOCH_UNITS, CsvFormat, TimeColumn
-from features.sources.files import no_zone, require, wrong_type
+from features.sources.files import require_column, wrong_type, zone_missing
 from features.sources.keys import key_column
 
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
 OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
-FURTHEST = 4_102_444_800  # 2100-01-01 in seconds; numbers beyond it are no moments
-YES = ("true", "t", "1", "yes", "y")
+_LATEST_SECOND = 4_102_444_800  # 2100-01-01 in seconds since 1970; larger numbers are not times
+_YES = ("true", "t", "1", "yes", "y")
 PLAIN_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})(?:[T ]\d.*)?$"
 
 
@@ -33,8 +33,8 @@ def _wall_clock(zone: str, at: dt.Timestamp("UTC")) -> dt.timestamp:  # type: ig
 
 
 @ibis.udf.scalar.builtin(name="try_strptime")  # type: ignore[untyped-decorator, unused-ignore]
-def _written(text: str, form: str) -> dt.timestamp:
-    """Wall-clock time of a text written in a format, null where it is not."""
+def _parsed_time(text: str, form: str) -> dt.timestamp:
+    """Wall-clock time of a text in a format; null if it does not match."""
 
 
 @ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator, unused-ignore]
@@ -58,12 +58,12 @@ def _at(us: dt.int64) -> dt.Timestamp("UTC"):  # type: ignore[valid-type]
 
 
 def _instant_in(zone_name: str, wall_clock: Value) -> Value:
-    """Instant of a wall-clock time; the engine's calendar is slow, and UTC needs none."""
+    """Return the instant of a wall-clock time; UTC skips the engine's slow calendar."""
     return _at(_plain_us(wall_clock)) if zone_name == "UTC" else _instant(zone_name, wall_clock)
 
 
 def _wall_in(zone_name: str, column: Column) -> Value:
-    """Wall-clock time of a stored instant: by the zone's few offsets in the span of the data."""
+    """Return the wall-clock time of an instant, from the zone's few offsets in the data's span."""
     instants = column.name("at").as_table()["at"]
     data_span = instants.as_table().aggregate(first=_us(instants.min()), last=_us(instants.max()))
     first_moment, last_moment = data_span.to_pyarrow().to_pylist()[0].values()
@@ -78,23 +78,23 @@ def _wall_in(zone_name: str, column: Column) -> Value:
     return _clock(microseconds + shift)
 
 
-def as_moment(
+def parse_moment(
     table: Table, spec: TimeColumn, zone_name: str, config_place: str
 ) -> tuple[Value, Value]:
-    """Instant (UTC) and wall-clock time in `zone_name` of a time column, null where unreadable."""
-    column = require(table, spec.column, config_place)
+    """Return instant (UTC) and wall-clock time in `zone_name` of a time column; null on failure."""
+    column = require_column(table, spec.column, config_place)
     column_type = column.type()
     if spec.as_ == "local_date":
-        wall_clock = as_date(column, spec, config_place).cast("timestamp")
+        wall_clock = parse_date(column, spec, config_place).cast("timestamp")
         return _instant_in(zone_name, wall_clock), wall_clock
     if spec.format in EPOCH_UNITS:
-        instant = _counted(column, spec, config_place)
+        instant = _epoch_instant(column, spec, config_place)
         return instant, _wall_clock(zone_name, instant)
     if column_type.is_timestamp() and column_type.timezone is not None:
         return column, _wall_in(zone_name, column)
     if column_type.is_timestamp():
         if spec.zone is None:
-            raise no_zone(config_place, spec.column)
+            raise zone_missing(config_place, spec.column)
         instant = _instant_in(spec.zone, column)
         if spec.zone == "UTC":
             return instant, _wall_in(zone_name, instant)
@@ -106,36 +106,36 @@ def as_moment(
 
 
 def _text_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
-    """Instants from text: by their own offset, else by the declared zone."""
+    """Parse instants from text, by their own offset or else the declared zone."""
     text = column.strip()
     if spec.format is not None:
         if spec.zone is None:
-            raise no_zone(config_place, spec.column)
-        return _instant(spec.zone, _written(text, spec.format))
+            raise zone_missing(config_place, spec.column)
+        return _instant(spec.zone, _parsed_time(text, spec.format))
     has_offset = text.re_search(OFFSET_TIME)
     wall_clock = text.re_search(PLAIN_TIME).ifelse(text.try_cast("timestamp"), None)
     if spec.zone is None and bool(wall_clock.notnull().sum().execute()):
-        raise no_zone(config_place, spec.column)
+        raise zone_missing(config_place, spec.column)
     uniform_offset = text.re_replace(r"\s*(?:[zZ]|UTC|GMT)$", "+00").re_replace(r"\s+([+-])", r"\1")
-    # The engine wants seconds before an offset.
+    # The engine requires seconds before an offset.
     with_seconds = uniform_offset.re_replace(r"^(\S+[T ]\d{1,2}:\d{2})([+-].*)$", r"\1:00\2")
     return has_offset.ifelse(
         with_seconds.try_cast(dt.Timestamp("UTC")), _instant(spec.zone or "UTC", wall_clock)
     )
 
 
-def _counted(column: Column, spec: TimeColumn, config_place: str) -> Value:
-    """Instants from numbers that count from 1970-01-01 UTC."""
+def _epoch_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
+    """Convert numbers that count from 1970-01-01 UTC to instants."""
     column_type = column.type()
     if not column_type.is_string() and not column_type.is_numeric():
         raise wrong_type(config_place, spec.column, column_type, f"{spec.format} since 1970-01-01")
     units_per_second = EPOCH_UNITS[str(spec.format)]
     number_text = column.cast("string").strip()
     number = number_text.try_cast("float64")
-    number_text = ((number >= 0) & (number <= FURTHEST * units_per_second)).ifelse(
+    number_text = ((number >= 0) & (number <= _LATEST_SECOND * units_per_second)).ifelse(
         number_text, ibis.null("string")
     )
-    # Whole numbers stay whole: a float would round microseconds.
+    # Integer arithmetic for whole numbers: a float would round microseconds.
     whole_microseconds = number_text.try_cast("int64") * (1_000_000 // units_per_second)
     fractional_microseconds = (
         (number_text.try_cast("float64") * (1_000_000 // units_per_second)).round().cast("int64")
@@ -144,8 +144,8 @@ def _counted(column: Column, spec: TimeColumn, config_place: str) -> Value:
     return _at(is_whole.ifelse(whole_microseconds, fractional_microseconds))
 
 
-def as_date(column: Column, spec: TimeColumn, config_place: str) -> Value:
-    """Calendar dates from a date, a timestamp, a number like 20170131 or text."""
+def parse_date(column: Column, spec: TimeColumn, config_place: str) -> Value:
+    """Parse calendar dates from dates, timestamps, numbers like 20170131 or text."""
     column_type = column.type()
     if column_type.is_date() or (column_type.is_timestamp() and column_type.timezone is None):
         return column.cast("date")
@@ -153,16 +153,16 @@ def as_date(column: Column, spec: TimeColumn, config_place: str) -> Value:
         raise wrong_type(config_place, spec.column, column_type, "a local date")
     date_text = column.cast("string").strip()
     if spec.format is not None:
-        return _written(date_text, spec.format).cast("date")
+        return _parsed_time(date_text, spec.format).cast("date")
     is_compact = date_text.re_search(r"^\d{8}$")
     dashed = date_text.substr(0, 4) + "-" + date_text.substr(4, 2) + "-" + date_text.substr(6, 2)
     separated = date_text.re_extract(PLAIN_DATE, 1).re_replace("[/.]", "-")
     return is_compact.ifelse(dashed, separated).try_cast("date")
 
 
-def as_number(table: Table, column_name: str, csv_format: CsvFormat, config_place: str) -> Value:
-    """Numbers of a column (float64), null where unreadable."""
-    column = require(table, column_name, config_place)
+def parse_number(table: Table, column_name: str, csv_format: CsvFormat, config_place: str) -> Value:
+    """Parse numbers of a column (float64); null on failure."""
+    column = require_column(table, column_name, config_place)
     column_type = column.type()
     if column_type.is_string():
         number_text = column.strip()
@@ -174,18 +174,18 @@ def as_number(table: Table, column_name: str, csv_format: CsvFormat, config_plac
     return column.cast("float64")
 
 
-def as_flag(column: Column) -> Value:
-    """Whether a cell says yes: true, t, 1, yes or y in any case; all else and empty is no."""
+def parse_flag(column: Column) -> Value:
+    """Return True where a cell is true, t, 1, yes or y in any case; False otherwise."""
     if column.type().is_boolean():
         return column.fill_null(False)
     cell_text = key_column(column).lower()
-    # Written out: the engine turns a list of values into a join, which takes longer.
-    says_yes: Any = functools.reduce(operator.or_, (cell_text == word for word in YES))
+    # Chained comparisons: the engine turns a list of values into a slower join.
+    says_yes: Any = functools.reduce(operator.or_, (cell_text == word for word in _YES))
     return says_yes.fill_null(False)
 
 
-def as_found(table: Table, column_name: str | None) -> Value:
-    """A cell as its file has it, for the quarantine; null where the column is typed."""
+def raw_text(table: Table, column_name: str | None) -> Value:
+    """Return cells as written in the file, for the quarantine; null if the column is typed."""
     if column_name is None or not table[column_name].type().is_string():
         return ibis.null("string")
     return table[column_name]

@@ -1,4 +1,4 @@
-"""What is known of customers beside their events: contact keys, consent, suppression; products."""
+"""Customer facts besides events: contact keys, consent and suppression."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from features.config.config import Config
@@ -17,41 +16,36 @@ from features.config.customers import (
     CustomersTable,
     SuppressionList,
 )
-from features.config.sources import UrlTable
 from features.errors import Problems, UserError
 from features.sources.channels import channel_names
-from features.sources.consent_words import answers, marks
-from features.sources.events import connect, open_table, reading
-from features.sources.files import describe
-from features.sources.keys import key_column
-from features.sources.sampling import Sampling, whole_tables
+from features.sources.consent_words import consent_answers, exclusion_marks
 from features.sources.typed_rows import WRITTEN, TypedTable
 
-# Customers of whom a table gives an address and no id; no id begins with this sign.
-NAMELESS = "\x00"
-TWICE = "several rows in the customers table"
-# How far ahead of the writer's clock a refusal may be dated: other clocks, other zones.
-AHEAD = pd.Timedelta(days=1)
-CONTACTS_OF_LISTS = ("email", "phone")
+# Prefix of placeholder ids for rows with an address but no id; no real id starts with it.
+_NO_ID = "\x00"
+_AMBIGUOUS = "several rows in the customers table"
+# A refusal may be dated this far in the future: clocks and zones differ.
+_CLOCK_TOLERANCE = pd.Timedelta(days=1)
+_LIST_CONTACTS = ("email", "phone")
 
 
 @dataclass(frozen=True)
 class CustomerFacts:
-    """What holds of customers; every frame is indexed by customer id (text).
+    """Contacts, consents and exclusions; every frame is indexed by customer id (text).
 
-    Ids that begin with `NAMELESS` stand for rows without an id whose address counts all the same.
+    Ids that start with `_NO_ID` stand for rows without an id whose address counts all the same.
 
     Attributes
     ----------
     contacts
-        Contact keys as the source writes them, null where unknown.
+        Contact keys as written in the source, null if unknown.
     consent
-        One column of bool a channel or purpose that the data record; None: nothing is recorded.
-        Customers who are not in it have consented to nothing.
+        One bool column per recorded channel or purpose; None: no consents are recorded.
+        Customers without a row have consented to nothing.
     suppressed
-        customer_id, channel (null: every channel), reason; several rows a customer may be.
+        customer_id, channel (null: every channel), reason; several rows per customer possible.
     refused
-        One column of bool a channel or purpose: who has said no, rather than nothing.
+        One bool column per channel or purpose: True for an explicit refusal.
     """
 
     contacts: pd.DataFrame
@@ -62,14 +56,14 @@ class CustomerFacts:
 
 @dataclass(frozen=True)
 class _Moments:
-    """What counts: grants before the snapshot, refusals until the export is written.
+    """Time limits: grants count before the snapshot, refusals until the export is written.
 
     Attributes
     ----------
     snapshot
         Local midnight of the scores.
     written
-        Wall-clock time at which the export is written; None: every recorded refusal counts.
+        Wall-clock time of the export; None: every recorded refusal counts.
     """
 
     snapshot: pd.Timestamp
@@ -83,24 +77,24 @@ class _Moments:
         return cls(pd.Timestamp(snapshot_date), written)
 
     def begun(self, times: pd.Series[Any]) -> pd.Series[Any]:
-        """Which refusals have begun; one without a date has."""
+        """Return True for refusals that have begun; those without a date have."""
         if self.written is None:
             return pd.Series(True, index=times.index)
-        return ~(times > self.written.normalize() + AHEAD)
+        return ~(times > self.written.normalize() + _CLOCK_TOLERANCE)
 
     def over(self, times: pd.Series[Any]) -> pd.Series[Any]:
-        """Which last days have passed for certain."""
+        """Return True for end dates that have certainly passed."""
         return times.dt.normalize() < (self.written or self.snapshot).normalize()
 
 
 def customer_facts(
     config: Config, at: dt.date, *, written_at: dt.datetime | None = None
 ) -> CustomerFacts:
-    """Contact keys, consent and suppression for an export of the scores of a date.
+    """Read contact keys, consent and suppression for an export of the scores of a date.
 
-    A consent counts where it was given before the date of the scores; a refusal where it was
-    given until the export is written, and where nobody knows when. Of a grant and a refusal at
-    the same moment the refusal counts.
+    A consent counts if it was granted before the date of the scores; a refusal if it was recorded
+    before the export, or has no date. Of a grant and a refusal at the same moment the refusal
+    counts.
 
     Parameters
     ----------
@@ -109,14 +103,13 @@ def customer_facts(
     at
         Date of the scores.
     written_at
-        Moment (with its zone) at which the export is written; None: every refusal counts that
-        is recorded at all.
+        Time of the export, with its zone; None: every recorded refusal counts.
 
     Raises
     ------
     UserError
-        Where a table or column is missing, a customer stands twice, a value is neither yes nor
-        no, or a date cannot be read for certain.
+        If a table or column is missing, a customer occurs twice, a value is neither yes nor no,
+        or a date is ambiguous.
     """
     moments = _Moments.of(config, at, written_at)
     problems = Problems()
@@ -138,28 +131,30 @@ def customer_facts(
             refused.append(refusals)
     for number, suppression_list in enumerate(config.suppressions):
         with problems.collect():
-            excluded_rows, contact_keys = _listed(suppression_list, config, moments, number)
+            excluded_rows, contact_keys = _suppression_list(
+                suppression_list, config, moments, number
+            )
             suppressed.append(excluded_rows)
             contacts.append(contact_keys)
     problems.refuse()
     columns = ["customer_id", "channel", "reason"]
     exclusions = pd.concat(suppressed, ignore_index=True) if suppressed else pd.DataFrame()
     return CustomerFacts(
-        _stacked(contacts),
-        without_refused(consent, refused),
+        _all_contacts(contacts),
+        remove_refused(consent, refused),
         exclusions.reindex(columns=columns).astype(object),
-        _any_of(refused),
+        _any_refusal(refused),
     )
 
 
-def _stacked(contacts: list[pd.DataFrame]) -> pd.DataFrame:
+def _all_contacts(contacts: list[pd.DataFrame]) -> pd.DataFrame:
     no_contacts = pd.DataFrame(index=pd.Index([], dtype=object, name="customer_id"))
     filled_frames = [frame for frame in contacts if len(frame)]
     return pd.concat(filled_frames) if filled_frames else no_contacts
 
 
-def _any_of(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Who has said no in one of the tables."""
+def _any_refusal(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Combine refusals of several tables: True if any of them holds one."""
     if not frames:
         return pd.DataFrame(index=pd.Index([], dtype=object, name="customer_id"))
     combined = frames[0]
@@ -170,23 +165,23 @@ def _any_of(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return combined
 
 
-def without_refused(
+def remove_refused(
     consent: pd.DataFrame | None, refused: list[pd.DataFrame]
 ) -> pd.DataFrame | None:
-    """The consents that no table takes back."""
+    """Return the consents that no refusal withdraws."""
     if consent is None:
         return None
     consent = consent.copy()
-    refusals = _any_of(refused).reindex(index=consent.index, fill_value=False)
+    refusals = _any_refusal(refused).reindex(index=consent.index, fill_value=False)
     for channel in consent.columns:
-        channel_refused = refusals_of(refusals, channel)
+        channel_refused = channel_refusals(refusals, channel)
         if channel_refused is not None:
             consent[channel] &= ~channel_refused
     return consent
 
 
-def refusals_of(refused: pd.DataFrame, channel: str) -> pd.Series[Any] | None:
-    """Who refused a channel by its name or all of them; None where nobody is known to have."""
+def channel_refusals(refused: pd.DataFrame, channel: str) -> pd.Series[Any] | None:
+    """Return who refused a channel by its name or all channels; None without such records."""
     refusal_columns = [
         refused[column_name]
         for column_name in dict.fromkeys((channel, ALL))
@@ -224,9 +219,9 @@ def _customers(
             )
         )
     customer_keys = rows[table_columns.customer_id]
-    # Spelled in two ways, as 17 and 17.0: which row is theirs nobody knows, so they are left out.
+    # One id in two spellings (17 and 17.0): the right row is unknown, so the customer is excluded.
     ambiguous = customer_keys.notna() & customer_keys.duplicated(keep=False)
-    customer_ids = _named(customer_keys.mask(ambiguous, None), "customers")
+    customer_ids = _row_ids(customer_keys.mask(ambiguous, None), "customers")
     contacts = pd.DataFrame(
         {
             contact_key: rows[column].to_numpy(dtype=object)
@@ -238,7 +233,7 @@ def _customers(
     for consent_name, column in consent_columns.items():
         with problems.collect():
             config_place = f"customers: columns.consent.{consent_name}"
-            consent_given = answers(rows[column.granted], config_place, table.words)
+            consent_given = consent_answers(rows[column.granted], config_place, table.words)
             granted[consent_name] = consent_given.eq(True).to_numpy(dtype=bool)
             refused[consent_name] = consent_given.eq(False).to_numpy(dtype=bool)
         if column.at is not None and consent_name in granted:
@@ -247,12 +242,12 @@ def _customers(
     ambiguous_rows = {
         "customer_id": customer_keys[ambiguous].unique(),
         "channel": None,
-        "reason": TWICE,
+        "reason": _AMBIGUOUS,
     }
     exclusions = [pd.DataFrame(ambiguous_rows)]
     for reason, mark_column in table_columns.suppress.items():
         with problems.collect():
-            is_marked = marks(
+            is_marked = exclusion_marks(
                 rows[mark_column], f"customers: columns.suppress.{reason}", table.words
             )
             marked_rows = {
@@ -269,7 +264,7 @@ def _customers(
 def _consents(
     table: ConsentsTable, config: Config, moments: _Moments
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Who has granted and who has refused by the last change that counts."""
+    """Return grants and refusals per customer and channel by the last change that counts."""
     table_columns = table.columns
     source = TypedTable("consents", table.table, table.csv, config.timezone)
     problems = Problems()
@@ -280,7 +275,7 @@ def _consents(
         problems=problems,
     )
     with problems.collect():
-        consent_given = answers(
+        consent_given = consent_answers(
             rows[table_columns.granted], "consents: columns.granted", table.words
         )
     with problems.collect():
@@ -290,12 +285,12 @@ def _consents(
         {
             "customer_id": rows[table_columns.customer_id],
             "channel": channels,
-            # In a record of changes an empty cell takes a consent back.
+            # In a log of changes an empty cell withdraws a consent.
             "granted": consent_given.eq(True),
             "at": wall_clocks[table_columns.changed_at.column],
         }
     )
-    # A consent for no channel in particular, or given nobody knows when, proves nothing.
+    # A consent without a channel or a date is no proof.
     proven_grants = (changes["at"] < moments.snapshot) & changes["channel"].notna()
     is_effective = proven_grants.where(changes["granted"], moments.begun(changes["at"]))
     changes = changes[changes["customer_id"].notna() & is_effective]
@@ -312,10 +307,10 @@ def _consents(
     return by_channel.eq(True), by_channel.eq(False)
 
 
-def _listed(
+def _suppression_list(
     table: SuppressionList, config: Config, moments: _Moments, number: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of a suppression list that hold, and the addresses that it names."""
+    """Return the active rows of a suppression list, and the addresses in it."""
     table_columns = table.columns
     text_columns = [
         column_name
@@ -349,8 +344,8 @@ def _listed(
     if table_columns.channel:
         channels = _channels(rows[table_columns.channel], source, config)
         listed["channel"] = channels.where(channels != ALL, None)
-    contacts = pd.DataFrame(index=_named(pd.Series(None, index=rows.index), f"list {number}"))
-    for contact_key in CONTACTS_OF_LISTS:
+    contacts = pd.DataFrame(index=_row_ids(pd.Series(None, index=rows.index), f"list {number}"))
+    for contact_key in _LIST_CONTACTS:
         if column := getattr(table_columns, contact_key):
             contacts[contact_key] = rows[column].to_numpy(dtype=object)
     has_address = contacts.notna().any(axis=1).to_numpy(dtype=bool)
@@ -363,48 +358,10 @@ def _listed(
     ]
 
 
-def products(config: Config, snapshot_date: dt.date) -> pd.DataFrame | None:
-    """The products as they stood before a date; None where the config declares none.
-
-    Returns
-    -------
-    DataFrame
-        product_id, margin (share of the price, null: unknown), restocked_at (date of the last
-        return to stock before the date, null: none), and the declared attributes.
-    """
-    table = config.products
-    if table is None:
-        return None
-    table_columns = table.columns
-    text_columns = [
-        *table_columns.attributes.values(),
-        *([table_columns.margin] if table_columns.margin else []),
-    ]
-    time_columns = [table_columns.restocked_at] if table_columns.restocked_at else []
-    source = TypedTable("products", table.table, table.csv, config.timezone)
-    rows, wall_clocks = source.rows(text_columns, time_columns, keys=[table_columns.product_id])
-    catalogue = pd.DataFrame({"product_id": rows[table_columns.product_id]})
-    catalogue["margin"] = (
-        pd.to_numeric(rows[table_columns.margin], errors="coerce")
-        if table_columns.margin
-        else np.nan
-    )
-    restock_day = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[s]")
-    if table_columns.restocked_at is not None:
-        restock_day = (
-            wall_clocks[table_columns.restocked_at.column].dt.normalize().astype("datetime64[s]")
-        )
-    catalogue["restocked_at"] = restock_day.where(restock_day < pd.Timestamp(snapshot_date))
-    for attribute, column in table_columns.attributes.items():
-        if attribute not in config.sensitive:
-            catalogue[attribute] = rows[column].to_numpy(dtype=object)
-    return catalogue
-
-
-def _named(customer_ids: pd.Series[Any], table_name: str) -> pd.Series[Any]:
-    """Ids of a table's rows; who has none is told apart by the row."""
+def _row_ids(customer_ids: pd.Series[Any], table_name: str) -> pd.Series[Any]:
+    """Return the ids of a table's rows, with a unique placeholder where there is none."""
     placeholder_ids = pd.Series(
-        [f"{NAMELESS}{table_name} {row_number}" for row_number in range(len(customer_ids))],
+        [f"{_NO_ID}{table_name} {row_number}" for row_number in range(len(customer_ids))],
         index=customer_ids.index,
     )
     return (
@@ -416,37 +373,3 @@ def _named(customer_ids: pd.Series[Any], table_name: str) -> pd.Series[Any]:
 
 def _channels(texts: pd.Series[Any], source: TypedTable, config: Config) -> pd.Series[Any]:
     return channel_names(texts, f"{source.where}: {texts.name}", config.channels)
-
-
-def unreadable_words(config: Config, sampling: Sampling) -> None:
-    """Refuse unknown words for yes and no in the tables that a check opened only in part.
-
-    A scan of one column is cheap, and a single odd word stops a run.
-
-    Raises
-    ------
-    UserError
-        As `answers`, for all columns in one answer.
-    """
-    word_columns: list[tuple[CustomersTable | ConsentsTable, str, str]] = []
-    if config.customers is not None:
-        for consent_name, column in config.customers.columns.consent.items():
-            granted = column.granted if isinstance(column, ConsentColumn) else column
-            word_columns.append(
-                (config.customers, f"customers: columns.consent.{consent_name}", granted)
-            )
-        for reason, mark_column in config.customers.columns.suppress.items():
-            word_columns.append(
-                (config.customers, f"customers: columns.suppress.{reason}", mark_column)
-            )
-    if config.consents is not None:
-        config_place = "consents: columns.granted"
-        word_columns.append((config.consents, config_place, config.consents.columns.granted))
-    problems = Problems()
-    for table, config_place, column in word_columns:
-        if describe(table.table) in sampling.cut and not isinstance(table.table, UrlTable):
-            with problems.collect(), reading(describe(table.table)), whole_tables():
-                opened = open_table(connect(), table.table, table)
-                distinct_words = opened.select(word=key_column(opened[column])).distinct()
-                answers(distinct_words.to_pyarrow().to_pandas()["word"], config_place, table.words)
-    problems.refuse()

@@ -1,4 +1,4 @@
-"""Single-send experiments: a table of people, who was drawn, and what they did, given by YAML."""
+"""Single-send experiments declared in YAML: people, treatment and outcome."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from features.sources.typed_rows import TypedTable
 
 
 class ExperimentFile(Strict):
-    """An experiment as declared.
+    """The declaration of an experiment.
 
     Attributes
     ----------
     name
-        Under which its uplift is stored; a playbook names it under ``value.uplift``.
+        Name of the stored uplift; playbooks refer to it under ``value.uplift``.
     table
-        File (csv, parquet, json lines, or a glob of them) or database table, one row a person and
-        send.
+        File (csv, parquet, json lines, or a glob of them) or database table; one row per person
+        and send.
     treatment, outcome
-        Columns: drawn for the message (yes or no), and what happened (0/1, orders, money).
+        Columns: received the message (0/1), and the outcome (0/1, orders, money).
     covariates
-        Columns known before the send. Others are not looked at. The scorer learns from the
-        features of the day of the send instead.
+        Columns known before the send; other columns are ignored. The scorer uses the features of
+        the day of the send instead.
     sent_at
-        Column of the day of the send; needed where the config lists the experiment.
+        Column of the day of the send; required if the config lists the experiment.
     campaigns
-        Playbooks that the scorer tells the effect for; default: the one of the experiment's name.
+        Playbooks whose effect the scorer predicts; default: the one with the experiment's name.
     customer_id
-        Column of the person; without it every row is another person.
+        Column of the person; without it every row counts as another person.
     propensity
-        Chance of treatment: a number, or a column of it; absent: the share treated.
+        Probability of treatment: a number or a column; default: the share treated.
     compare
         Name -> column of other rankings to measure on the same people (highest first), such as
         churn risk.
     where
-        Column -> value: only these rows.
+        Column -> value; selects these rows.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -73,7 +73,7 @@ class ExperimentFile(Strict):
 
 @dataclass(frozen=True)
 class ExperimentTable:
-    """Rows of an experiment, checked; every array has one entry a row.
+    """Checked rows of an experiment; every array has one entry per row.
 
     Attributes
     ----------
@@ -84,11 +84,11 @@ class ExperimentTable:
     treatment, outcome, propensity
         0 or 1; a number; between 0 and 1.
     people
-        Code of the person.
+        Integer code of the person.
     customers, sent_on
-        Customer id and local day (number) of the send of every row; None where no column is named.
+        Customer id and local day number of the send; None if no column is declared.
     rankings
-        Other rankings to compare.
+        Other rankings to compare, by name.
     """
 
     spec: ExperimentFile
@@ -103,7 +103,7 @@ class ExperimentTable:
 
 
 def load_experiment(path: str, *, timezone: str = "UTC") -> ExperimentTable:
-    """The experiment of a YAML file, with its rows; days are those of the time zone.
+    """Load the experiment of a YAML file with its rows; days follow the time zone.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
     people = np.arange(len(rows))
     if spec.customer_id is not None:
         person_codes, distinct_ids = pd.factorize(rows[spec.customer_id])
-        # Whoever has no id is another person in every row.
+        # Every row without an id counts as another person.
         people = np.where(person_codes < 0, len(distinct_ids) + people, person_codes)
     return ExperimentTable(
         spec=spec,
@@ -205,12 +205,12 @@ def _number(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[
 
 
 def _ranking(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Numbers to rank by; who has none comes last."""
+    """Return the numbers to rank by; NaN ranks last."""
     numbers = pd.to_numeric(rows[column], errors="coerce")
     return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan))
 
 
 def _covariate(column: pd.Series[object]) -> pd.Series[object]:
-    """Numbers where every filled value is one, else text."""
+    """Return numbers if every filled value is one, else the column as objects."""
     numbers = pd.to_numeric(column, errors="coerce")
     return numbers if numbers.notna().sum() == column.notna().sum() else column.astype(object)

@@ -1,4 +1,4 @@
-"""Files -> relational tables, lazily; what is broken is told once, without any row's content."""
+"""Open files as relational tables, lazily; errors never repeat a row's content."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from typing import IO, Any
 from features.config.sources import CsvFormat, DatasetTable, Location, UrlTable
 from features.errors import Problems, UserError
 from features.sources.compressed import require_whole
-from features.sources.typed_files import read_json, read_parquet
+from features.sources.typed_files import read_json_files, read_parquet_files
 
-# Where a file is broken, these lines of the engine's message say how; others repeat a row.
-TOLD = ("CSV Error on Line", "Expected Number", "Value with", "Invalid unicode", "The CSV Parser")
-LONGEST_LINE = 2_000_000  # bytes; the engine's own limit
+# Lines of the engine's message that explain a broken file; other lines repeat a row.
+_TELLING_PHRASES = (
+    "CSV Error on Line",
+    "Expected Number",
+    "Value with",
+    "Invalid unicode",
+    "The CSV Parser",
+)
+_MAX_LINE_BYTES = 2_000_000  # bytes; the engine's own limit
 
 
-def describe(location: Location) -> str:
-    """Name of a table for messages; a URL's user, password and query stay out of it."""
+def describe_location(location: Location) -> str:
+    """Return a table's name for messages, without a URL's user, password and query."""
     if isinstance(location, DatasetTable):
         return f"{location.dataset}.{location.table}"
     if isinstance(location, UrlTable):
@@ -34,21 +40,21 @@ def describe(location: Location) -> str:
 
 
 def _short_name(location: str) -> str:
-    """The file's name; of ``events/*.parquet`` with its folder, which alone tells what it is."""
+    """Return the file's name; for ``events/*.parquet`` with its folder."""
     path = Path(location)
     name_parts = path.parts[-2:] if path.stem == "*" else path.parts[-1:]
     return "/".join(name_part for name_part in name_parts if name_part != path.anchor)
 
 
-def said(error: Exception) -> str:
-    """What an engine's error says about a file, without the rows that it repeats."""
+def _engine_message(error: Exception) -> str:
+    """Shorten an engine's error about a file, without the rows that it repeats."""
     message_lines = [
         message_line.strip() for message_line in str(error).splitlines() if message_line.strip()
     ]
     telling_lines = [
         message_line
         for message_line in message_lines
-        if any(phrase in message_line for phrase in TOLD)
+        if any(phrase in message_line for phrase in _TELLING_PHRASES)
     ]
     summary = "; ".join(telling_lines or message_lines[:1])[:300]
     for error_class in ("Invalid Input Error: ", "Conversion Error: ", "IO Error: "):
@@ -56,11 +62,11 @@ def said(error: Exception) -> str:
     return summary
 
 
-def unreadable(name: str, error: Exception) -> UserError:
-    """The one message for a table that exists and cannot be read."""
+def unreadable_table(name: str, error: Exception) -> UserError:
+    """Return the error for a table that exists but cannot be read."""
     return UserError(
         f"sources: {name}",
-        found=said(error),
+        found=_engine_message(error),
         expected="rows that can be read with the declared columns, encoding and delimiter",
         mend="check the file for broken lines, quoting and mixed ends of line (Windows' beside "
         "Unix's), and the source's `csv:` block",
@@ -74,17 +80,17 @@ def read_file(
     *,
     keys: Collection[str] = (),
 ) -> Any:
-    """The table in a file, in all files that a pattern matches, or in several of either.
+    """Open one file, all files of a pattern, or several of either as one table.
 
-    Columns of `keys` keep every digit, whatever types the files give them.
+    Columns of `keys` keep every digit, whatever types the files declare.
 
     Raises
     ------
     UserError
-        Where the file is missing, of an unknown kind, or unreadable.
+        If a file is missing, of an unknown kind, or unreadable.
     """
     file_names, first_path = (
-        matches(location),
+        distinct_files(location),
         Path(location if isinstance(location, str) else location[0]),
     )
     suffix = first_path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
@@ -95,10 +101,10 @@ def read_file(
             connection, file_names, csv_format.model_copy(update={"delimiter": "\t"})
         ),
         "txt": lambda: _read_csv(connection, file_names, csv_format),
-        "parquet": lambda: read_parquet(connection, file_names, keys),
-        "json": lambda: read_json(connection, file_names, keys, lines=False),
-        "jsonl": lambda: read_json(connection, file_names, keys, lines=True),
-        "ndjson": lambda: read_json(connection, file_names, keys, lines=True),
+        "parquet": lambda: read_parquet_files(connection, file_names, keys),
+        "json": lambda: read_json_files(connection, file_names, keys, lines=False),
+        "jsonl": lambda: read_json_files(connection, file_names, keys, lines=True),
+        "ndjson": lambda: read_json_files(connection, file_names, keys, lines=True),
     }
     if suffix not in readers:
         raise UserError(
@@ -112,11 +118,11 @@ def read_file(
     except UserError:
         raise
     except Exception as error:
-        raise unreadable(first_path.name, error) from error
+        raise unreadable_table(first_path.name, error) from error
 
 
-def twins(file_names: Sequence[str]) -> dict[str, str]:
-    """Files with the very content of another one, which was delivered twice; the first counts."""
+def duplicate_files(file_names: Sequence[str]) -> dict[str, str]:
+    """Map files whose content was delivered twice to the first file with that content."""
     by_size: dict[int, list[str]] = {}
     first_copies: dict[str, str] = {}
     for file_name in file_names:
@@ -131,21 +137,21 @@ def twins(file_names: Sequence[str]) -> dict[str, str]:
     return first_copies
 
 
-def matches(location: str | tuple[str, ...]) -> list[str]:
-    """Paths of the files at a location, each content once.
+def distinct_files(location: str | tuple[str, ...]) -> list[str]:
+    """Return the paths of the files at a location, without files of identical content.
 
     Raises
     ------
     UserError
         Where there is none.
     """
-    file_names = there(location)
-    duplicates = twins(file_names)
+    file_names = existing_files(location)
+    duplicates = duplicate_files(file_names)
     return [file_name for file_name in file_names if file_name not in duplicates]
 
 
-def there(location: str | tuple[str, ...]) -> list[str]:
-    """Paths of all files at a location.
+def existing_files(location: str | tuple[str, ...]) -> list[str]:
+    """Return the paths of all files at a location.
 
     Raises
     ------
@@ -153,7 +159,9 @@ def there(location: str | tuple[str, ...]) -> list[str]:
         Where there is none.
     """
     if isinstance(location, tuple):
-        return list(dict.fromkeys(file_name for part in location for file_name in there(part)))
+        return list(
+            dict.fromkeys(file_name for part in location for file_name in existing_files(part))
+        )
     path = Path(location)
     if path.is_file():
         return [str(path)]
@@ -170,15 +178,15 @@ def there(location: str | tuple[str, ...]) -> list[str]:
 
 
 def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> Any:
-    """Everything as text, nothing guessed.
+    """Read CSV files as text, without type or dialect detection.
 
-    A guessed type would hide the rows that must be set aside, and a guessed dialect drops lines
-    (those that start with a comment sign, or stand above the likeliest header).
+    A detected type would hide rows for the quarantine, and a detected dialect drops lines (comment
+    signs, lines above the presumed header).
     """
     by_header: dict[tuple[str, ...], list[str]] = {}
     for file_name in file_names:
         by_header.setdefault(_header(file_name, csv_format), []).append(file_name)
-        _refuse_endless_line(file_name)
+        _refuse_long_line(file_name)
     first_header = next(iter(by_header))
     for header, same_header_files in by_header.items():
         if set(header) != set(first_header):
@@ -205,30 +213,30 @@ def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> 
     return tables[0] if len(tables) == 1 else tables[0].union(*tables[1:])
 
 
-def _refuse_endless_line(file_name: str) -> None:
-    """Refuse a last line longer than the engine reads: it would drop the row without a word."""
+def _refuse_long_line(file_name: str) -> None:
+    """Refuse a last line longer than the engine's limit: it would drop the row silently."""
     with Path(file_name).open("rb") as stream:
         file_size = stream.seek(0, 2)
-        if file_size <= LONGEST_LINE:
+        if file_size <= _MAX_LINE_BYTES:
             return
-        stream.seek(file_size - LONGEST_LINE)
+        stream.seek(file_size - _MAX_LINE_BYTES)
         last_bytes = stream.read()
-    # What is compressed has no lines here, and is not read side by side either.
+    # Compressed files have no visible lines here, and are not read in parallel.
     if not file_name.lower().endswith(".gz") and b"\n" not in last_bytes[:-1]:
         raise UserError(
             f"sources: {Path(file_name).name}",
-            found=f"a line of more than {LONGEST_LINE:,} bytes",
+            found=f"a line of more than {_MAX_LINE_BYTES:,} bytes",
             expected="lines of events",
             mend="check the file for an open quote or lost line ends",
         )
 
 
 def _header(file_name: str, csv_format: CsvFormat) -> tuple[str, ...]:
-    """Column names in the first line of a file."""
+    """Return the column names in the first line of a file."""
     encoding = "utf-8-sig" if csv_format.encoding == "utf-8" else csv_format.encoding
     config_place = f"sources: {Path(file_name).name}"
     try:
-        with _opened(file_name, encoding) as stream:
+        with _open_text(file_name, encoding) as stream:
             header_cells = next(csv.reader(stream, delimiter=csv_format.delimiter), [])
     except (UnicodeError, OSError, EOFError, csv.Error) as error:
         raise UserError(
@@ -259,14 +267,14 @@ def _header(file_name: str, csv_format: CsvFormat) -> tuple[str, ...]:
     return header
 
 
-def _opened(file_name: str, encoding: str) -> IO[str]:
+def _open_text(file_name: str, encoding: str) -> IO[str]:
     if file_name.lower().endswith(".gz"):
         return gzip.open(file_name, "rt", encoding=encoding, newline="")
     return Path(file_name).open(encoding=encoding, newline="")
 
 
-def require(table: Any, column: str, config_place: str) -> Any:
-    """A column of a table.
+def require_column(table: Any, column: str, config_place: str) -> Any:
+    """Return a column of a table.
 
     Raises
     ------
@@ -286,8 +294,8 @@ def require(table: Any, column: str, config_place: str) -> Any:
     return table[column]
 
 
-def require_all(table: Any, columns: Iterable[str], config_place: str) -> None:
-    """Refuse a table that lacks columns.
+def require_columns(table: Any, columns: Iterable[str], config_place: str) -> None:
+    """Stop if a table lacks columns.
 
     Raises
     ------
@@ -297,12 +305,12 @@ def require_all(table: Any, columns: Iterable[str], config_place: str) -> None:
     problems = Problems()
     for column in dict.fromkeys(columns):
         with problems.collect():
-            require(table, column, config_place)
+            require_column(table, column, config_place)
     problems.refuse()
 
 
-def no_zone(config_place: str, column: str) -> UserError:
-    """The message for clock times that could mean any instant."""
+def zone_missing(config_place: str, column: str) -> UserError:
+    """Return the error for clock times without a zone."""
     return UserError(
         config_place,
         found=f"instants without a zone in column {column!r}",
@@ -313,7 +321,7 @@ def no_zone(config_place: str, column: str) -> UserError:
 
 
 def wrong_type(config_place: str, column: str, column_type: object, expected: str) -> UserError:
-    """The message for a column that cannot hold what is asked of it."""
+    """Return the error for a column of an unusable type."""
     return UserError(
         config_place,
         found=f"column {column!r} of type {column_type}",

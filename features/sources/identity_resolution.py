@@ -1,4 +1,4 @@
-"""Who an unknown visitor turned out to be: links in time, and what each made known."""
+"""Identity resolution: apply links from anonymous visitors to customers, point in time."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from features.calendar import day_date
 from features.config.config import Config
 from features.config.sources import Identities
 from features.errors import UserError
-from features.sources.column_parsing import as_moment
-from features.sources.files import describe, require
+from features.sources.column_parsing import parse_moment
+from features.sources.files import describe_location, require_column
 from features.sources.keys import key_column
 
-# Why an event of nobody known is not tallied; it counts in traffic.
+# Reason why an event without a customer is not aggregated; it counts as traffic.
 UNLINKED = "visitor of no known customer"
-# An event type of our own: on this day a link made earlier events of the customer known.
+# Internal event type: on this day a link attributed earlier events to the customer.
 LINK = "identity_link"
-# Before and after every moment that can be read.
+# Before and after every instant that a source can hold.
 ALWAYS, FOREVER = dt.datetime(1, 1, 2, tzinfo=dt.UTC), dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
 
 
 def link_rows(table: Table, block: Identities, config: Config, latest: int) -> Table:
-    """Links as the table has them, each with the reason why it cannot be used (null: it can).
+    """Read the links of the table, each with the reason why it is bad (null: usable).
 
     Returns
     -------
     Table
         anonymous_id, customer_id, linked_at (instant), link_day (local day number), reason,
-        ignored (null); one row a row of the table.
+        ignored (null); one row per row of the table.
     """
-    config_place, columns = f"identities: {describe(block.table)}: columns", block.columns
-    instant, wall_clock = as_moment(
+    config_place, columns = f"identities: {describe_location(block.table)}: columns", block.columns
+    instant, wall_clock = parse_moment(
         table, columns.linked_at, config.timezone, f"{config_place}.linked_at"
     )
     rows = table.select(
         anonymous_id=key_column(
-            require(table, columns.anonymous_id, f"{config_place}.anonymous_id")
+            require_column(table, columns.anonymous_id, f"{config_place}.anonymous_id")
         ),
-        customer_id=key_column(require(table, columns.customer_id, f"{config_place}.customer_id")),
+        customer_id=key_column(
+            require_column(table, columns.customer_id, f"{config_place}.customer_id")
+        ),
         linked_at=instant,
         link_day=wall_clock.date().epoch_days().cast("int32"),
     )
@@ -57,7 +59,7 @@ def link_rows(table: Table, block: Identities, config: Config, latest: int) -> T
 
 
 def refuse_chains(links: Table, name: str) -> None:
-    """Stop where a link leads to an id that is itself anonymous: nobody could say to whom.
+    """Stop if a link leads to an id that is itself anonymous: the customer is ambiguous.
 
     Raises
     ------
@@ -72,18 +74,18 @@ def refuse_chains(links: Table, name: str) -> None:
         raise UserError(
             f"identities: {name}",
             found=f"{chained_id!r} both as an anonymous_id and as the customer_id of another link",
-            expected="links that lead to a customer at once, not to another anonymous id",
+            expected="links that lead directly to a customer, not to another anonymous id",
             mend="write the last customer_id of the chain into each of its rows; where the same "
             "number names a visitor and a customer by chance, put a letter before one of them",
         )
 
 
-def spans(links: Table) -> Table:
-    """Whose a visitor's events are, by the moment they occurred.
+def link_spans(links: Table) -> Table:
+    """Return the time spans in which a visitor's events belong to a customer.
 
-    The first link also takes what happened before it; each later one takes what happens from its
-    own moment on, so that nothing ever moves from one customer to another. Of links at the same
-    moment the first customer_id in order counts.
+    The first link also covers everything before it; each later link starts at its own moment, so
+    that no event ever moves between customers. Of links at the same moment the smallest
+    customer_id counts.
 
     Returns
     -------
@@ -112,14 +114,14 @@ def spans(links: Table) -> Table:
     ).select("anonymous_id", "linked_to", "link_day", "from_at", "to_at")
 
 
-def linked(events: Table, links: Table | None) -> Table:
-    """Standard events with the customers of linked visitors, known no earlier than the link.
+def apply_links(events: Table, links: Table | None) -> Table:
+    """Fill in the customers of linked visitors; their events are known from the link on.
 
     Returns
     -------
     Table
-        `customer_id` filled where a link says whose the event is; `known_day` at least the day of
-        the link; `link_day` that day where the link made an earlier event known, else null.
+        The events with `customer_id` filled by links, `known_day` not before the link's day, and
+        `link_day`: that day if the link made an earlier event known, else null.
     """
     if links is None:
         return events.mutate(link_day=ibis.null("int32"))
@@ -136,7 +138,7 @@ def linked(events: Table, links: Table | None) -> Table:
         ],
     )
     known_later = (joined.link_day > joined.known_day).fill_null(False)
-    # An unreadable moment belongs to no span: the row stays without a customer, and is set aside.
+    # An unreadable moment matches no span: the row keeps no customer and is quarantined.
     return joined.mutate(
         customer_id=joined.customer_id.coalesce(joined.linked_to),
         known_day=known_later.ifelse(joined.link_day, joined.known_day),
@@ -145,10 +147,10 @@ def linked(events: Table, links: Table | None) -> Table:
 
 
 def link_events(events: Table) -> Table:
-    """One event for each earlier event that a link made known, on the day of the link.
+    """Return one event per earlier event that a link made known, dated on the link's day.
 
-    They let the rule engine tell a stage change by such news from one by behaviour; no role holds
-    them.
+    They let the rule engine separate stage changes caused by links from those caused by
+    behaviour. No role contains their event type.
     """
     revealed_events = events.filter(events.link_day.notnull())
     empty_columns: dict[str, Any] = {

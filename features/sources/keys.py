@@ -1,7 +1,7 @@
-"""One way to read a key: customer ids and every other id that joins one table to another.
+"""Canonical keys: customer ids and every other id that joins tables.
 
-Each rule stands here twice: as an expression over a column of a table (`key_column`), and in plain
-Python (`key_value`) for what a command or a service is given. Tests hold the two equal.
+Every rule exists twice: as an expression over a table's column (`key_column`), and in plain Python
+(`key_value`) for commands and services. Tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ibis.expr.types import Column, Table, Value
 
 from features.errors import UserError
 
-# First whole number whose neighbour a float cannot hold: from here on ids are rounded.
-EXACT = {"float64": 2**53, "float32": 2**24, "float16": 2**11}
-# Signs that nobody sees (white space, control, format and filler signs), as ranges of code points.
+# First integer whose successor a float cannot represent: from here on ids are rounded.
+_EXACT = {"float64": 2**53, "float32": 2**24, "float16": 2**11}
+# Invisible characters (white space, control, format, filler), as ranges of code points.
 _INVISIBLE = (
     (0x00, 0x20), (0x7F, 0xA0), (0xAD, 0xAD), (0x34F, 0x34F), (0x600, 0x605), (0x61C, 0x61C),
     (0x6DD, 0x6DD), (0x70F, 0x70F), (0x890, 0x891), (0x8E2, 0x8E2), (0x115F, 0x1160),
@@ -37,17 +37,17 @@ INVISIBLE = "".join(chr(code) for first, last in _INVISIBLE for code in range(fi
 _BLANK = "[" + "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in _INVISIBLE) + "]+"
 _ENDS = f"^{_BLANK}|{_BLANK}$"
 _WHOLE = "^[+-]?[0-9]+[.]0*$"
-# What a key looks like that went through a float too large to hold it, or through a spreadsheet.
+# Keys that lost digits in a float or in a spreadsheet.
 _ROUNDED = (
     "^[+-]?[0-9]+(?:[.]0*|(?:[.,][0-9]+)?[eE][+][0-9]+|[.,][0-9]+[eE][0-9]+)$"
 )  # fmt: skip
 _PARTS = [f"[0-9A-Fa-f]{{{digits}}}" for digits in (8, 4, 4, 4, 12)]
 _DASHED = "-".join(_PARTS)
 _HEX = f"(?:{_DASHED}|{''.join(_PARTS)})"
-# 32 digits alone are no UUID: they are as likely an MD5 hash, which must leave as it came.
+# 32 hex digits alone are no UUID: they may be an MD5 hash, which must stay unchanged.
 _UUID = f"^(?:(?:[uU][rR][nN]:)?[uU][uU][iI][dD]:{_HEX}|{_DASHED}|[{{]{_HEX}[}}]|[(]{_HEX}[)])$"
 _SIMPLE = "^[0-9A-Za-z_-]+$"
-# What needs no look at its signs: most keys, and they are told quickly.
+# Most keys match this and need no cleaning.
 _PLAIN = (
     "^(?:[0-9A-Za-z_-]|[0-9A-Za-z_-][ -~]{0,29}[A-Za-z_-]|[0-9A-Za-z_-][ -,/-~-]{0,29}[0-9]"
     "|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
@@ -56,12 +56,12 @@ _PLAIN = (
 
 @ibis.udf.scalar.builtin(name="json_extract_string")  # type: ignore[untyped-decorator, unused-ignore]
 def _json_text(document: dt.json, path: str) -> str:  # type: ignore[empty-body]
-    """Text of a JSON value, without quotes where it is one."""
+    """Text of a JSON value, without quotes."""
 
 
 @ibis.udf.scalar.builtin(name="printf")  # type: ignore[untyped-decorator, unused-ignore]
 def _printed(form: str, number: dt.float64) -> str:  # type: ignore[empty-body]
-    """A number written in a form of C."""
+    """A number formatted with a C format."""
 
 
 @ibis.udf.scalar.builtin(name="decode")  # type: ignore[untyped-decorator, unused-ignore]
@@ -70,11 +70,11 @@ def _decoded(content: dt.binary) -> str:  # type: ignore[empty-body]
 
 
 def key_column(column: Column) -> Value:
-    """Keys of a column, whatever type its file gave it; null where a cell is empty.
+    """Convert a column of any type to canonical keys; null if a cell is empty.
 
-    Blanks and invisible signs at the ends are cut off, whole numbers lose their decimal point, and
-    every UUID is written in lower case with dashes. All else stays: case, leading zeros, 32 hex
-    digits without dashes, and a number that was rounded, which `rounded_column` tells.
+    Invisible characters at the ends are stripped, integers lose their decimal point, and UUIDs are
+    written in lower case with dashes. All else stays: case, leading zeros, 32 hex digits without
+    dashes, and rounded numbers, which `rounded_column` detects.
     """
     column_type = column.type()
     if column_type.is_integer():
@@ -91,9 +91,9 @@ def key_column(column: Column) -> Value:
 
 
 def _float_key(column: Column) -> Value:
-    """Floats as keys, null where they are no numbers; what a float cannot hold shows that it is."""
-    exact_limit = EXACT[str(column.type()).removeprefix("!")]
-    is_short_float = exact_limit < EXACT["float64"]
+    """Convert floats to keys; NaN is null, and a rounded number stays recognisable."""
+    exact_limit = _EXACT[str(column.type()).removeprefix("!")]
+    is_short_float = exact_limit < _EXACT["float64"]
     return ibis.cases(
         (column.isnan() | column.isinf(), ibis.null("string")),
         (
@@ -111,7 +111,7 @@ def _float_key(column: Column) -> Value:
 def _text_key(text: Value) -> Value:
     trimmed = text.re_search(_SIMPLE).ifelse(text, text.re_replace(_ENDS, ""))
     is_whole_number = trimmed.re_search(_WHOLE) & (
-        trimmed.try_cast("float64").abs() < EXACT["float64"]
+        trimmed.try_cast("float64").abs() < _EXACT["float64"]
     )
     canonical_uuid = trimmed.re_replace("^.*:|[(){}]", "").try_cast("uuid").cast("string")
     cleaned_key = ibis.cases(
@@ -123,15 +123,15 @@ def _text_key(text: Value) -> Value:
 
 
 def text_column(column: Column) -> Value:
-    """Text of a column that joins nothing (types, attributes): trimmed, null where empty.
+    """Return trimmed text of a column that joins nothing (types, attributes); null if empty.
 
-    Many columns are, and the engine trims a repeated text only once.
+    Cheaper than `key_column`: the engine trims a repeated text only once.
     """
     return column.strip().nullif("") if column.type().is_string() else key_column(column)
 
 
 def key_value(value: Any) -> str | None:
-    """The key in a single cell, argument or JSON value; None where it is empty (see `key_column`).
+    """Return the canonical key of one cell, argument or JSON value; None if empty.
 
     >>> key_value(" 101.0"), key_value("00123"), key_value("{550E8400-E29B-41D4-A716-446655440000}")
     ('101', '00123', '550e8400-e29b-41d4-a716-446655440000')
@@ -142,7 +142,7 @@ def key_value(value: Any) -> str | None:
     trimmed = text.strip(INVISIBLE)
     if isinstance(value, decimal.Decimal):
         return re.sub("[.]0*$", "", trimmed)
-    if re.fullmatch(_WHOLE, trimmed) and abs(float(trimmed)) < EXACT["float64"]:
+    if re.fullmatch(_WHOLE, trimmed) and abs(float(trimmed)) < _EXACT["float64"]:
         return trimmed.split(".")[0]
     if re.fullmatch(_UUID, trimmed):
         return str(uuid.UUID(re.sub("^.*:|[(){}]", "", trimmed)))
@@ -150,10 +150,10 @@ def key_value(value: Any) -> str | None:
 
 
 def _text_of(value: Any) -> str | None:
-    """Text of a value as the engine writes it; None where it is missing."""
-    default_text, exact_limit = str(value), EXACT["float64"]
+    """Return a value's text as the engine writes it; None if missing."""
+    default_text, exact_limit = str(value), _EXACT["float64"]
     if isinstance(value, np.generic):
-        exact_limit, value = EXACT.get(value.dtype.name, exact_limit), value.item()
+        exact_limit, value = _EXACT.get(value.dtype.name, exact_limit), value.item()
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bool):
@@ -163,14 +163,14 @@ def _text_of(value: Any) -> str | None:
             return None
         if abs(value) < exact_limit:
             return str(int(value)) if value.is_integer() else default_text
-        return f"{value:.9e}" if exact_limit < EXACT["float64"] else default_text
+        return f"{value:.9e}" if exact_limit < _EXACT["float64"] else default_text
     if isinstance(value, decimal.Decimal):
         return f"{value:f}" if value.is_finite() else None
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def key_values(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Keys of a series, as text; None where a cell is empty (see `key_value`)."""
+    """Convert a series to canonical keys; None if a cell is empty (see `key_value`)."""
     codes, distinct = pd.factorize(values, use_na_sentinel=True)
     distinct_keys = np.array(
         [*(key_value(distinct_value) for distinct_value in distinct), None], dtype=object
@@ -179,43 +179,43 @@ def key_values(values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def is_rounded(key: str | None) -> bool:
-    """Whether a key has lost digits in a float or a spreadsheet (see `rounded_column`)."""
+    """Return True if a key has lost digits in a float or spreadsheet (see `rounded_column`)."""
     return key is not None and re.fullmatch(_ROUNDED, key) is not None
 
 
 def folded_column(key: Value) -> Value:
-    """What two spellings of one id have in common: no case, and a UUID has no dashes."""
+    """Fold keys for comparison: lower case, UUIDs without dashes."""
     lower_case = key.lower()
     return lower_case.re_search(f"^{_DASHED}$").ifelse(lower_case.replace("-", ""), lower_case)
 
 
-def folded(key: str) -> str:
-    """What two spellings of one id have in common (see `folded_column`)."""
+def fold_key(key: str) -> str:
+    """Fold one key for comparison (see `folded_column`)."""
     lower_case = key.lower()
     return lower_case.replace("-", "") if re.fullmatch(_DASHED, lower_case) else lower_case
 
 
 def rounded_column(key: Value) -> Value:
-    """Which keys of `key_column` have lost digits: different customers would become one.
+    """Return True where a key of `key_column` has lost digits, so that customers may merge.
 
-    These are whole numbers that were held by a float too small for them (from 2^53 on), and
-    numbers as a spreadsheet writes them (``1.03E+19``).
+    These are integers that a float could not hold exactly (from 2^53 on), and numbers as a
+    spreadsheet writes them (``1.03E+19``).
     """
     return key.re_search(_ROUNDED).fill_null(False)
 
 
 def rounded_cells(column: Column) -> Value:
-    """Which cells of a column hold a key that has lost digits (see `rounded_column`)."""
+    """Return True where a cell holds a key that has lost digits (see `rounded_column`)."""
     is_rounded_key = rounded_column(key_column(column))
     if not column.type().is_string():
         return is_rounded_key
-    # Most ids have none of these signs, and that is told faster than a pattern.
+    # Most ids contain none of these characters; this test is faster than the pattern.
     has_number_sign = column.contains(".") | column.contains(",") | column.contains("+")
     return has_number_sign.fill_null(False).ifelse(is_rounded_key, False)
 
 
-def rounded_keys(config_place: str, count: int, column: str) -> UserError:
-    """The message for a column whose keys have lost digits."""
+def rounded_keys_error(config_place: str, count: int, column: str) -> UserError:
+    """Return the error for a column whose keys have lost digits."""
     return UserError(
         config_place,
         found=f"{count} ids in column {column!r} that were rounded: written like 1.03E+19, or kept "
@@ -227,12 +227,12 @@ def rounded_keys(config_place: str, count: int, column: str) -> UserError:
 
 
 def with_keys(table: Table, columns: Collection[str], config_place: str) -> Table:
-    """A table with keys in some of its columns; those it does not have are passed over.
+    """Convert some columns of a table to canonical keys; missing columns are skipped.
 
     Raises
     ------
     UserError
-        Where a column holds keys that have lost digits.
+        If a column holds keys that have lost digits.
     """
     present_columns = [
         column_name for column_name in dict.fromkeys(columns) if column_name in table.columns
@@ -253,22 +253,22 @@ def with_keys(table: Table, columns: Collection[str], config_place: str) -> Tabl
 
 
 def may_round(column: Column) -> bool:
-    """Whether keys of a column of this type can have lost digits."""
+    """Return True if keys of a column of this type can have lost digits."""
     column_type = column.type()
     return not (column_type.is_integer() or column_type.is_decimal() or column_type.is_boolean())
 
 
 def refuse_rounded(table: Table, keys: Mapping[str, Value], config_place: str) -> None:
-    """Stop where keys of a table have lost digits.
+    """Stop if keys of a table have lost digits.
 
     Parameters
     ----------
     table
         Rows.
     keys
-        By the name of the source's column: keys of the table, as `key_column` gives them.
+        Keys of the table from `key_column`, by the name of the source's column.
     config_place
-        What the message names.
+        Place for the message.
 
     Raises
     ------
@@ -284,4 +284,4 @@ def refuse_rounded(table: Table, keys: Mapping[str, Value], config_place: str) -
     (count_row,) = table.aggregate(**counts).to_pyarrow().to_pylist()
     for column_name, count in zip(keys, count_row.values(), strict=True):
         if count:
-            raise rounded_keys(config_place, int(count), column_name)
+            raise rounded_keys_error(config_place, int(count), column_name)

@@ -1,4 +1,4 @@
-"""Tables behind an Ibis URL: asked for the mapped columns only, and copied in batches."""
+"""Database tables behind an Ibis URL: only mapped columns are read, in batches."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from features.config.database_url import filled, taken_apart
 from features.config.secret_values import NAMED, environment_value, filled_text
 from features.config.sources import UrlTable
 from features.errors import UserError
-from features.sources.files import describe
+from features.sources.files import describe_location
 
-BATCH_ROWS = 100_000
-DRIVERS = ("postgres", "postgresql")
-FILES = ("duckdb", "sqlite")
-# What Ibis calls user, password and host of a database.
+_BATCH_ROWS = 100_000
+_DRIVERS = ("postgres", "postgresql")
+_FILES = ("duckdb", "sqlite")
+# Ibis's argument names for user, password and host of a database.
 _COMMON = ("user", "password", "host")
-SERVERS = {
+_SERVERS = {
     "clickhouse": _COMMON,
     "exasol": _COMMON,
     "impala": _COMMON,
@@ -41,20 +41,22 @@ _WHERE = "sources: url"
 
 
 @contextmanager
-def remote_rows(location: UrlTable, columns: Collection[str] | None = None) -> Iterator[Table]:
-    """The table as its own database has it, of some columns; nothing has been read yet.
+def open_remote_table(
+    location: UrlTable, columns: Collection[str] | None = None
+) -> Iterator[Table]:
+    """Open a table in its own database, lazily, with some of its columns.
 
     Parameters
     ----------
     location
         URL (``${NAME}`` comes from the environment) and table.
     columns
-        Names that are wanted where they are there; None for all.
+        Columns to select if present; None for all.
 
     Raises
     ------
     UserError
-        Where the database or the table cannot be reached. It names neither user nor host.
+        If the database or table cannot be reached. The message names neither user nor host.
     """
     backend, arguments = connection_parts(location.url)
     try:
@@ -72,7 +74,7 @@ def remote_rows(location: UrlTable, columns: Collection[str] | None = None) -> I
             for column_name in table.columns
             if columns is None or column_name in columns
         ]
-        # Where no mapped column is there, the message about it lists what is.
+        # If no mapped column exists, keep all columns: the error about it lists them.
         yield table.select(selected or table.columns)
     except UserError:
         raise
@@ -83,19 +85,19 @@ def remote_rows(location: UrlTable, columns: Collection[str] | None = None) -> I
 
 
 def connection_parts(url: str) -> tuple[str, dict[str, Any]]:
-    """Ibis's name of a database, and what it connects with: no text is made of a password.
+    """Return Ibis's backend name and connection arguments of a URL; passwords stay out of text.
 
     Raises
     ------
     UserError
-        Where the URL cannot be read, or names a variable that is not set.
+        If the URL cannot be parsed, or names a variable that is not set.
     """
     whole_variable = NAMED.fullmatch(url.strip())
     if whole_variable is not None:
         url = environment_value(whole_variable[1], _WHERE)
     backend, _, url_rest = url.partition("://")
     backend = backend.replace("postgresql", "postgres")
-    if backend in FILES:
+    if backend in _FILES:
         file_path, _, query_string = url_rest.partition("?")
         database = filled_text(file_path, _WHERE) if whole_variable is None else file_path
         if backend == "duckdb" and database.startswith(("md:", "motherduck:")):
@@ -108,9 +110,9 @@ def connection_parts(url: str) -> tuple[str, dict[str, Any]]:
             option: value if whole_variable is not None else filled_text(value, _WHERE)
             for option, value in parse_qsl(query_string)
         }
-        return backend, {"database": database_file, **_typed(options)}
-    if backend not in SERVERS:
-        # Nothing is known of its parts: what is filled in is encoded, as in any URL.
+        return backend, {"database": database_file, **_typed_options(options)}
+    if backend not in _SERVERS:
+        # The URL's parts are unknown: values from the environment are percent-encoded.
         def encoded(match: re.Match[str]) -> str:
             return quote(environment_value(match[1], _WHERE), safe="")
 
@@ -120,7 +122,7 @@ def connection_parts(url: str) -> tuple[str, dict[str, Any]]:
         taken_apart(url, where=_WHERE) if whole_variable is not None else filled(url, where=_WHERE)
     )
     database, _, schema = (url_parts.database or "").partition("/")
-    user_key, password_key, host_key = SERVERS[backend]
+    user_key, password_key, host_key = _SERVERS[backend]
     arguments = {
         user_key: url_parts.username,
         password_key: None if url_parts.password is None else str(url_parts.password),
@@ -132,32 +134,32 @@ def connection_parts(url: str) -> tuple[str, dict[str, Any]]:
     filled_arguments = {
         option: value for option, value in arguments.items() if value not in (None, "")
     }
-    return backend, {**filled_arguments, **_typed(dict(url_parts.query))}
+    return backend, {**filled_arguments, **_typed_options(dict(url_parts.query))}
 
 
-def _typed(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of a URL, which are text, as the drivers want them: true and false are no text."""
+def _typed_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Convert URL options to the drivers' types: "true" and "false" become bool."""
     return {
         option: value.lower() == "true" if str(value).lower() in ("true", "false") else value
         for option, value in options.items()
     }
 
 
-def copied(
+def copy_remote_table(
     connection: Any,
     location: UrlTable,
     columns: Collection[str] | None = None,
     *,
     most_rows: int | None = None,
 ) -> Table:
-    """A copy of the table in an embedded engine, made batch by batch (errors: `remote_rows`).
+    """Copy a table into the embedded engine, batch by batch (errors as `open_remote_table`).
 
-    `most_rows` limits how many rows are asked for.
+    `most_rows` limits the number of rows.
     """
     table_name = f"remote_{uuid.uuid5(uuid.NAMESPACE_URL, f'{location.url} {location.table}').hex}"
-    with remote_rows(location, columns) as remote_table:
-        limited = remote_table if most_rows is None else remote_rows_.limit(most_rows)
-        batches = limited.to_pyarrow_batches(chunk_size=BATCH_ROWS)
+    with open_remote_table(location, columns) as remote_table:
+        limited = remote_table if most_rows is None else remote_table.limit(most_rows)
+        batches = limited.to_pyarrow_batches(chunk_size=_BATCH_ROWS)
         incoming = f"{table_name}_incoming"
         connection.con.register(incoming, batches)
         try:
@@ -170,9 +172,9 @@ def copied(
 
 def _unreachable(location: UrlTable, error: Exception) -> UserError:
     backend = location.url.split("://", maxsplit=1)[0]
-    driver_missing = isinstance(error, ImportError) and backend in DRIVERS
+    driver_missing = isinstance(error, ImportError) and backend in _DRIVERS
     return UserError(
-        describe(location),
+        describe_location(location),
         found=f"{type(error).__name__}",
         expected="a reachable database and an existing table",
         mend="pip install 'stagecast[postgres]'"

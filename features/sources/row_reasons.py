@@ -1,4 +1,4 @@
-"""Why a row of a source does not count: set aside as bad, or left out on purpose."""
+"""Reasons why a row of a source does not count: bad, or left out on purpose."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from features.config.sources import EventSource
 from features.sources.identity_resolution import UNLINKED
 from features.sources.quarantine import NO_CUSTOMER, ROUNDED
 
-# Largest amount in minor units that a sum over a long history cannot overflow int64 with.
-LARGEST_MINOR = 10**14
+# Largest amount in minor units; sums over a long history stay within int64.
+_LARGEST_MINOR = 10**14
 
 
 def bad_row_reason(events: Table, source: EventSource, config: Config, latest: int) -> Value:
-    """Why a row cannot be used, null where it can; the first reason that holds is given."""
+    """Return the first reason why a row is bad; null if it is usable."""
     money_types = [
         event_type
         for role in ("purchase", "refund")
@@ -37,7 +37,7 @@ def bad_row_reason(events: Table, source: EventSource, config: Config, latest: i
         (e.known_day > latest, f"known_at after {day_date(latest)}"),
         (~finite, "amount is not finite"),
         (e.amount_given & e.amount.isnull(), "amount is not a number"),
-        ((e.amount.abs() * minor_per_major) > LARGEST_MINOR, "amount is out of range"),
+        ((e.amount.abs() * minor_per_major) > _LARGEST_MINOR, "amount is out of range"),
     ]
     if source.columns.value is not None:
         branches.append(
@@ -48,10 +48,10 @@ def bad_row_reason(events: Table, source: EventSource, config: Config, latest: i
     return ibis.cases(*branches, else_=ibis.null("string"))
 
 
-def copies_marked(events: Table) -> Table:
-    """Adds the reason "duplicate event_id" to every usable row but the first known of its id.
+def mark_duplicates(events: Table) -> Table:
+    """Add the reason "duplicate event_id" to every usable row but the first known of its id.
 
-    A row of nobody known gives way, or a link to come would decide which row counts today.
+    Rows without a customer come last; otherwise a future link would decide which row counts today.
     """
     first_known_order = [
         events.reason.notnull(),
@@ -72,7 +72,7 @@ def copies_marked(events: Table) -> Table:
 
 
 def left_out_reason(events: Table, config: Config) -> Value:
-    """Why a good row is left out on purpose, null where it counts."""
+    """Return why a good row is left out on purpose; null if it counts."""
     branches: list[tuple[Any, Any]] = [
         (events.reason.notnull(), ibis.null("string")),
         (events.is_machine, "machine event"),

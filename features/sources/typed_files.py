@@ -1,8 +1,7 @@
-"""Files that carry types (parquet, JSON): their keys are text before files come together.
+"""Typed files (parquet, JSON): keys become text before files are combined.
 
-One day's file may hold ids as whole numbers and the next, for one missing id, as floats. The
-engine gives both the type that holds either, a float, and long ids lose digits. So keys become
-text in each file by itself.
+One day's file may hold ids as integers and the next, because of one missing id, as floats. The
+engine would unify both to float, and long ids would lose digits. So keys become text file by file.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from ibis.expr.types import Table
 
 from features.sources.keys import key_column
 
-# Never matches: guessing dates in JSON would drop their offsets, so they stay text.
-NO_DATE = "~%Y~%m~%d~"
+# Matches no text: dates in JSON stay text, since the engine's detection drops their offsets.
+_NO_FORMAT = "~%Y~%m~%d~"
 
 
-def read_parquet(connection: Any, names: Sequence[str], keys: Collection[str]) -> Table:
-    """Parquet files as one table, columns by name; keys of changing types are text."""
+def read_parquet_files(connection: Any, names: Sequence[str], keys: Collection[str]) -> Table:
+    """Read parquet files as one table, by column name; keys whose types differ become text."""
     tables = [
         connection.read_parquet([glob.escape(name) for name in same_type_files], union_by_name=True)
-        for same_type_files in by_key_types(names, keys)
+        for same_type_files in _group_by_key_types(names, keys)
     ]
     if len(tables) == 1:
         return tables[0]
@@ -40,8 +39,8 @@ def read_parquet(connection: Any, names: Sequence[str], keys: Collection[str]) -
     return connection.sql(union_query)
 
 
-def by_key_types(names: Sequence[str], keys: Collection[str]) -> list[list[str]]:
-    """Files in groups whose keys are of the same types, in the order of the first of each."""
+def _group_by_key_types(names: Sequence[str], keys: Collection[str]) -> list[list[str]]:
+    """Group files by the types of their key columns, in order of first appearance."""
     if len(names) < 2 or not keys:
         return [list(names)]
     groups: dict[tuple[str, ...], list[str]] = {}
@@ -56,12 +55,12 @@ def by_key_types(names: Sequence[str], keys: Collection[str]) -> list[list[str]]
     return list(groups.values())
 
 
-def read_json(
+def read_json_files(
     connection: Any, names: Sequence[str], keys: Collection[str], *, lines: bool
 ) -> Table:
-    """JSON files as one table; keys are text as written, be it with quotes or without."""
+    """Read JSON files as one table; keys are text as written, with or without quotes."""
     escaped_names = [glob.escape(name) for name in names]
-    json_options: dict[str, Any] = {"dateformat": NO_DATE, "timestampformat": NO_DATE}
+    json_options: dict[str, Any] = {"dateformat": _NO_FORMAT, "timestampformat": _NO_FORMAT}
     if lines:
         json_options["format"] = "newline_delimited"
     table = connection.read_json(escaped_names, **json_options)

@@ -14,7 +14,7 @@ import pandas as pd
 from features.aggregates import segments
 from features.calendar import day_number
 from features.config.config import Config
-from features.sources.customer_attributes import products
+from features.sources.products import read_products
 from features.table.feature_store import FOLDER, TALLIES
 
 # Lines of an average customer that count beside one's own: few orders say little of the next.
@@ -40,7 +40,7 @@ class Margins:
     @classmethod
     def of(cls, config: Config, at: dt.date) -> Margins | None:
         """Margins as the products table has them; None where it has none that lines can name."""
-        table = products(config, at)
+        table = read_products(config, at)
         if table is None or table["margin"].isna().all():
             return None
         known_margins = table[table["margin"].notna()]

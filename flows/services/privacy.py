@@ -29,15 +29,15 @@ from campaigns.export_index import FOLDER, ExportIndex, RowKeys
 from campaigns.export_schema import TargetMap, load_targets
 from features.errors import UserError
 from features.sources.customer_attributes import customer_facts
-from features.sources.erasure_list import Erased
+from features.sources.erasure_list import ErasureList
 from features.sources.keys import key_value
 from features.sources.personal_files import (
     Person,
-    mask_of,
-    near_twins_in,
+    count_near_twins,
+    person_mask,
     personal_files,
-    shown,
-    take_out,
+    remove_rows,
+    rows_of,
 )
 from features.storage import scores_store
 from features.storage.fault_injection import boundary
@@ -131,13 +131,13 @@ def places(space: Workspace, person: Known) -> Iterator[Place]:
             continue
         # What could not be used may have no id; its columns are those of the sources.
         who = person.in_exports if parts[0] == QUARANTINE else Person(person.customer)
-        mask = mask_of(path, who)
+        mask = person_mask(path, who)
         yield Place(
             str(path.relative_to(space.output)),
             kind,
             int(mask.sum()),
-            partial(shown, path, mask),
-            partial(take_out, path, mask),
+            partial(rows_of, path, mask),
+            partial(remove_rows, path, mask),
         )
 
 
@@ -210,7 +210,7 @@ def erase(
     """
     person = known(space, customer, addresses)
     with exclusive(space.output, "erase"):
-        erased = Erased.load(space.output)
+        erased = ErasureList.load(space.output)
         erased.adding(person.customer, salt=secrets.token_hex(16)).save(space.output)
         boundary("erase: list written")
         counts = dict.fromkeys(("audiences", EXPORTS), 0)
@@ -251,7 +251,7 @@ def erase(
 
 def without_erased(output: Path, records: pa.Table) -> pa.Table:
     """A table with a column customer_id, without the rows of the erased."""
-    erased = Erased.load(output)
+    erased = ErasureList.load(output)
     theirs = erased.among(records["customer_id"].unique().to_pylist()) if erased else []
     if not theirs:
         return records
@@ -260,7 +260,7 @@ def without_erased(output: Path, records: pa.Table) -> pa.Table:
 
 def scrub_quarantine(output: Path) -> int:
     """Take all who were erased out of the rows that a reading has just set aside."""
-    erased = Erased.load(output)
+    erased = ErasureList.load(output)
     if not erased:
         return 0
     gone = 0
@@ -269,8 +269,8 @@ def scrub_quarantine(output: Path) -> int:
             continue
         there = pq.read_table(path, columns=["customer_id"])["customer_id"].unique().to_pylist()
         for customer in {key_value(name) for name in erased.among(there)} - {None}:
-            mask = mask_of(path, Person(str(customer)))
-            take_out(path, mask)
+            mask = person_mask(path, Person(str(customer)))
+            remove_rows(path, mask)
             gone += int(mask.sum())
     return gone
 
@@ -315,7 +315,7 @@ def _warnings(space: Workspace, person: Known, *, matched: bool) -> list[str]:
     told = list(person.warnings)
     if not matched:
         told.append("nothing is stored under this id")
-        if twins := near_twins_in(space.output / RUNS_FOLDER, person.customer):
+        if twins := count_near_twins(space.output / RUNS_FOLDER, person.customer):
             told.append(
                 f"{twins} stored id(s) differ from it only by case, quotes or blanks: "
                 "check the spelling"

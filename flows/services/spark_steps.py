@@ -9,7 +9,7 @@ from features.aggregates import segments
 from features.aggregates.manifest import Manifest
 from features.calendar import day_date
 from features.config.config import Config
-from features.sources.erasure_list import Erased
+from features.sources.erasure_list import ErasureList
 from features.sources.quarantine import ReadReport
 from features.storage.runs import run_folder
 from features.table.feature_store import TALLIES, source_counts
@@ -53,7 +53,7 @@ def tally(
         quarantine=space.output / "quarantine",
         temporary=space.output / "spill",
         into=place,
-        erased=Erased.load(space.output),
+        erased=ErasureList.load(space.output),
     )
     segments.note_segment(place)
     return stored.reports, stored.event_types

@@ -21,8 +21,8 @@ from features.lifecycle.crm_stage_history import (
     write_records,
 )
 from features.lifecycle.taxonomy_parser import load_taxonomy
-from features.sources.erasure_list import Erased
-from features.sources.files import there, twins
+from features.sources.erasure_list import ErasureList
+from features.sources.files import duplicate_files, existing_files
 from features.sources.quarantine import ReadReport
 from features.table import feature_store
 from features.table.build_fingerprint import drop_outdated
@@ -100,7 +100,7 @@ def _warn_of_copies(config: Config) -> None:
     """Name the files that came twice: their rows count once."""
     for source in config.sources:
         if isinstance(source.events, str | tuple):
-            for again, first in twins(there(source.events)).items():
+            for again, first in duplicate_files(existing_files(source.events)).items():
                 told = f"{Path(again).name} has the content of {Path(first).name}"
                 warn(f"{told}: delivered twice, counted once")
 
@@ -141,7 +141,7 @@ def _tally(
             quarantine=space.output / "quarantine",
             temporary=space.output / "spill",
             told=told,
-            erased=Erased.load(space.output),
+            erased=ErasureList.load(space.output),
         )
     return reports, tuple(sorted(writer.event_types))
 
@@ -166,7 +166,7 @@ def _extend(space: Workspace, stored: Manifest, now: Manifest, change: Change) -
             seen=segments.seen(folder, stored, change.numbers),
             then=Then(change.earlier, stored.latest),
             told=told,
-            erased=Erased.load(space.output),
+            erased=ErasureList.load(space.output),
         )
     scrub_quarantine(space.output)
     of_links, of_sources = reports[: -len(change.numbers)], reports[-len(change.numbers) :]

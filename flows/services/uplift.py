@@ -13,7 +13,7 @@ import pandas as pd
 
 from campaigns.measurement import Lift, lift, sample_ratio
 from features.errors import UserError
-from features.sources.erasure_list import Erased
+from features.sources.erasure_list import ErasureList
 from features.sources.experiments import ExperimentTable, load_experiment
 from features.storage.csv_files import write_csv
 from flows.services.console import step
@@ -58,7 +58,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     ``out_of_fold.csv`` (effect of every row by a model that never saw it), and the model in
     ``model/``.
     """
-    table = without_erased(load_experiment(experiment), Erased.load(output))
+    table = without_erased(load_experiment(experiment), ErasureList.load(output))
     if not table.spec.covariates:
         raise UserError(
             f"experiment {table.spec.name}: covariates",
@@ -92,7 +92,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     return report
 
 
-def without_erased(table: ExperimentTable, erased: Erased) -> ExperimentTable:
+def without_erased(table: ExperimentTable, erased: ErasureList) -> ExperimentTable:
     """An experiment without the rows of who asked to be erased."""
     if table.customers is None or not erased:
         return table

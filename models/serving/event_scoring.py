@@ -53,7 +53,7 @@ class EventScorer:
                 expected="one that `stagecast score` of this version stored",
                 mend="run `stagecast score` with this output folder again",
             )
-        if self.context[DEFINITION] != api_events.definition(self.config):
+        if self.context[DEFINITION] != api_events.feature_definition_hash(self.config):
             raise UserError(
                 "config.yaml",
                 found="stages, roles, windows or columns that differ from those of the last "
@@ -68,8 +68,8 @@ class EventScorer:
         Parameters
         ----------
         events
-            All events of each customer (see `features.sources.api_events.write`). What became known
-            at the snapshot or later counts for nothing.
+            All events of each customer (see `features.sources.api_events.write_events`). Events
+            that became known at the snapshot or later are ignored.
         at
             Day number of the snapshot.
         latest
@@ -100,7 +100,7 @@ class EventScorer:
         return rows
 
     def _tallied(self, events: Iterable[Row], folder: Path, latest: int) -> Tallies:
-        config = api_events.write(events, self.config, folder / FILE)
+        config = api_events.write_events(events, self.config, folder / FILE)
         try:
             return tally(config, latest=latest, quarantine=folder / "quarantine")[0]
         except UserError as error:
@@ -141,4 +141,4 @@ def stored_facts(builder: Builder, at: int) -> dict[str, Any]:
 
 def facts_to_store(everybody: Everybody, config: Config) -> dict[str, Any]:
     """Likewise, from the facts of everybody."""
-    return {EVERYBODY: everybody.as_json(), DEFINITION: api_events.definition(config)}
+    return {EVERYBODY: everybody.as_json(), DEFINITION: api_events.feature_definition_hash(config)}

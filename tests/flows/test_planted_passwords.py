@@ -19,7 +19,7 @@ from features.config.config import load
 from features.config.sources import UrlTable
 from features.config.store_location import CONFIG_FILE, VARIABLE
 from features.errors import UserError
-from features.sources.remote_tables import remote_rows
+from features.sources.remote_tables import open_remote_table
 from features.storage import fault_injection
 from features.storage.runs import run_folder, write_parquet
 from features.storage.scores_store import publish, published_runs
@@ -99,7 +99,7 @@ def test_a_real_server_lets_in_whom_it_knows_whatever_the_password(
     audience = write_parquet(folder / "a.parquet", audience_table(run, {}))
     publish(tmp_path, run, scores=[scores], audience=audience)
     assert [run.run_id for run in published_runs(tmp_path)] == ["r1"]
-    with remote_rows(UrlTable(url=SOURCE_LINE, table="orders")) as rows:
+    with open_remote_table(UrlTable(url=SOURCE_LINE, table="orders")) as rows:
         assert rows.to_pyarrow().to_pylist() == [{"customer": "a", "amount": 1.5}]
     monkeypatch.setenv("STORE_PASSWORD", f"{password}x")
     with pytest.raises(UserError, match="authentication failed") as told:
