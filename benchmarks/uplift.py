@@ -26,7 +26,7 @@ import pandas as pd
 from benchmarks.sends import COVARIATES, Send, sends
 from campaigns.measurement import Waves, report
 from models.fitting.uplift_curves import true_qini
-from models.fitting.uplift_learner import Experiment, fit
+from models.fitting.uplift_learner import Experiment, fit_effect
 from models.scorer.uplift import uplift_effect
 
 LAST = "C6-autumn-sale"
@@ -87,7 +87,7 @@ def one_seed(seed: int, customers: int, expected: lgb.Booster, threads: int) -> 
     past = [made[name].people for name in made if name != LAST]
     people = made[LAST].people
     data = experiment(pd.concat(past, ignore_index=True))
-    part = fit(data, seed=seed, threads=threads)
+    part = fit_effect(data, seed=seed, threads=threads)
     scores = {
         "uplift": uplift_effect(part, inputs(people)),
         "expected effect": np.asarray(expected.predict(inputs(people))),

@@ -60,13 +60,13 @@ def target_url(url: str) -> sql.URL:
     return filled(url, where="exports: url")
 
 
-def unreachable(error: Exception, mend: str) -> UserError:
+def unreachable(error: Exception, hint: str) -> UserError:
     """The message where the database of an export cannot be reached or written."""
     return UserError(
         "exports: table",
         found=type(error).__name__,
         expected="a database that can be reached and written, with its driver installed",
-        mend=mend,
+        hint=hint,
     )
 
 

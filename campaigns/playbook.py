@@ -339,11 +339,11 @@ def _problem(first: Any, path: Path) -> UserError:
             f"{path}: {key}",
             found="an unknown key",
             expected=f"one of {', '.join(_allowed(loc[:-1]))}",
-            mend="check the spelling, or remove the key",
+            hint="check the spelling, or remove the key",
         )
     if first["type"] == "missing":
         return UserError(
-            f"{path}: {key}", found="nothing", expected="this key", mend="add it to the file"
+            f"{path}: {key}", found="nothing", expected="this key", hint="add it to the file"
         )
     found = "the keys together" if isinstance(first["input"], dict) else repr(first["input"])
     expected = str(cause) if cause is not None else first["msg"]

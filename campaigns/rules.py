@@ -335,7 +335,7 @@ def numbers(scores: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
             column,
             found=f"a column of {scores[column].dtype}",
             expected="a column of numbers for <, <=, >, >= and ranking",
-            mend="use `in` or `is` for text, `within_days` for dates",
+            hint="use `in` or `is` for text, `within_days` for dates",
         ) from error
     return found
 

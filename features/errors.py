@@ -12,7 +12,7 @@ UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class UserError(Exception):
-    """An error the user can mend: shown as one message without a traceback, exit code 2.
+    """An error that the user can fix: shown as one message without a traceback, exit code 2.
 
     Parameters
     ----------
@@ -22,15 +22,15 @@ class UserError(Exception):
         What was there.
     expected
         What is allowed there.
-    mend
+    hint
         What to do about it.
     """
 
-    def __init__(self, where: str, *, found: object, expected: str, mend: str = "") -> None:
+    def __init__(self, where: str, *, found: object, expected: str, hint: str = "") -> None:
         self.where = where
         self.found = found
         self.expected = expected
-        self.mend = mend
+        self.hint = hint
         super().__init__(str(self))
 
     @property
@@ -40,13 +40,13 @@ class UserError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors travel from worker processes, and keyword arguments do not by themselves.
-        return _rebuilt, (self.where, str(self.found), self.expected, self.mend)
+        return _rebuilt, (self.where, str(self.found), self.expected, self.hint)
 
     def __str__(self) -> str:
         where, found = printable(self.where), printable(str(self.found))
         lines = [f"{where}: found {found}", f"  expected: {printable(self.expected)}"]
-        if self.mend:
-            lines.append(f"  to mend:  {printable(self.mend)}")
+        if self.hint:
+            lines.append(f"  hint:     {printable(self.hint)}")
         return "\n".join(lines)
 
 
@@ -60,8 +60,8 @@ def printable(text: str) -> str:
     )
 
 
-def _rebuilt(where: str, found: str, expected: str, mend: str) -> UserError:
-    return UserError(where, found=found, expected=expected, mend=mend)
+def _rebuilt(where: str, found: str, expected: str, hint: str) -> UserError:
+    return UserError(where, found=found, expected=expected, hint=hint)
 
 
 class UserErrors(UserError):
@@ -79,7 +79,7 @@ class UserErrors(UserError):
             f"{len(self._problems)} problems",
             found=", ".join(problem.where for problem in self._problems),
             expected="; ".join(problem.expected for problem in self._problems),
-            mend="; ".join(problem.mend for problem in self._problems if problem.mend),
+            hint="; ".join(problem.hint for problem in self._problems if problem.hint),
         )
 
     @property

@@ -117,7 +117,7 @@ def _version(
         f"{SCORER}@champion at {day}",
         found=f"the first champion began on {known[0][0]:%Y-%m-%d}" if known else "no champion",
         expected="a date at which some version was champion",
-        mend="name one with --version (stagecast models lists them)",
+        hint="name one with --version (stagecast models lists them)",
     )
 
 

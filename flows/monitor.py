@@ -143,7 +143,7 @@ def stored_reference(space: Workspace, loaded: Loaded) -> monitor.Reference:
             f"stagecast-scorer version {loaded.version.version}",
             found=f"no {name} among the artifacts of its run",
             expected="the reference that `stagecast train` keeps with every scorer",
-            mend="run `stagecast train` and `stagecast promote` with this output folder",
+            hint="run `stagecast train` and `stagecast promote` with this output folder",
         )
     return monitor.Reference.read(content)
 

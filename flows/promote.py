@@ -40,7 +40,7 @@ def _gated(tracking: Tracking, version: Version, folder: Path) -> dict[str, Part
             f"{version.name} version {version.version}",
             found=f"parts fitted before the gate that do not load: {error}",
             expected="complete artifacts as they were logged",
-            mend="train again (stagecast train); a damaged champion: stagecast rollback",
+            hint="train again (stagecast train); a damaged champion: stagecast rollback",
         ) from error
 
 

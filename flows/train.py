@@ -28,7 +28,7 @@ from models.evaluation.backtest import require_earned_calibration
 from models.evaluation.evaluate import Figure
 from models.evaluation.fit_and_test import Trained, train_one
 from models.evaluation.workers import workers
-from models.fitting.training_set import LearnedFrom
+from models.fitting.training_set import TrainingSummary
 from models.monitoring import monitor
 from models.plots import task_plots
 from models.registry import model_cards, registry
@@ -128,7 +128,7 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
     return {"version": version.version}
 
 
-def _tags(archive: Archive, data: LearnedFrom) -> dict[str, str]:
+def _tags(archive: Archive, data: TrainingSummary) -> dict[str, str]:
     return {
         "config": recipe_hash(archive.builder.config),
         "data": fingerprint(archive.builder.config)[:16],

@@ -58,7 +58,7 @@ def verdict(printed: str, complained: str) -> tuple[int, str]:
     if found:
         lines = [
             f"{package['name']} {package['version']}: {vuln['id']}, "
-            f"mended in {', '.join(vuln['fix_versions']) or 'no version yet'}"
+            f"fixed in {', '.join(vuln['fix_versions']) or 'no version yet'}"
             for package, vuln in found
         ]
         return 1, "\n".join([f"{len(found)} known vulnerabilities", *lines])

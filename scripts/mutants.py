@@ -33,14 +33,14 @@ SECONDS = 6.0  # that the tests of one mutant take at most, without a change
 RULES = (
     "tests/spec",
     "tests/oracles/test_plain_rules_oracle.py",
-    "tests/features/test_rule_language.py",
-    "tests/features/test_taxonomy_texts.py",
+    "tests/features/lifecycle/test_rule_language.py",
+    "tests/features/lifecycle/test_taxonomy_parser.py",
 )
 LOOPS = "tests/oracles/test_loops_oracle.py"
 SHARING = (
-    "tests/campaigns/test_greedy.py",
-    "tests/campaigns/test_solver.py",
-    "tests/campaigns/test_assignment.py",
+    "tests/campaigns/optimiser/test_greedy.py",
+    "tests/campaigns/optimiser/test_exact.py",
+    "tests/campaigns/test_planning.py",
 )
 # By area the modules, and the tests that own them: fast ones, no commands.
 AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -60,9 +60,9 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "tests/spec",
             LOOPS,
             "tests/oracles/test_plain_rules_oracle.py",
-            "tests/features/test_engine.py",
-            "tests/features/test_preferences.py",
-            "tests/features/test_windows.py",
+            "tests/features/history/test_grid_engine.py",
+            "tests/features/table/test_preferred_values.py",
+            "tests/features/history/test_history.py",
         ),
     ),
     "labels": (
@@ -74,16 +74,16 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "tests/spec",
             LOOPS,
-            "tests/features/test_outcomes.py",
-            "tests/features/test_timeline.py",
+            "tests/features/table/test_campaign_outcomes.py",
+            "tests/features/test_calendar.py",
         ),
     ),
     "metrics": (
         ("models/metrics/metrics.py", "models/evaluation/task_metrics.py"),
         (
-            "tests/models/test_metrics.py",
-            "tests/models/test_metric_edges.py",
-            "tests/models/test_measures.py",
+            "tests/models/metrics/test_metrics.py",
+            "tests/models/metrics/test_metric_edges.py",
+            "tests/models/evaluation/test_task_metrics.py",
         ),
     ),
     "assignment": (
@@ -95,7 +95,7 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "campaigns/optimiser/lagrangian_bound.py",
             "campaigns/optimiser/shadow_prices.py",
         ),
-        (*SHARING, "tests/campaigns/test_plan_rows.py", "tests/campaigns/test_governance.py"),
+        (*SHARING, "tests/campaigns/test_plan_rows.py", "tests/campaigns/test_eligibility.py"),
     ),
     "hold-outs": (
         ("campaigns/holdout.py",),
@@ -230,7 +230,7 @@ class Runner:
         in_a_fork(lambda: clean_run(items, self.modules, told), seconds=1800)
         content = json.loads(told.read_text(encoding="utf-8"))
         if "failed" in content:
-            raise SystemExit(f"{content['failed']} fails without a change; mend it first")
+            raise SystemExit(f"{content['failed']} fails without a change; fix it first")
         return Clean(**content)
 
     def _module(self, module: str, items: list[pytest.Item], clean: Clean) -> None:

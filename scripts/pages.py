@@ -72,7 +72,7 @@ your shell (bash, zsh, fish, PowerShell) the commands and options.
 |---|---|---|
 | 0 | done | |
 | 1 | a defect of ours, with its traceback | report it |
-| 2 | one message says where, what was found, what is expected, and how to mend it | mend it |
+| 2 | one message says where, what was found, what is expected, and how to fix it | fix it |
 | 3 | `stagecast monitor`: something raises an alarm | look at the page it names |
 
 """

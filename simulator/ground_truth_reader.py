@@ -53,7 +53,7 @@ class HiddenTruth:
                     "truth",
                     found=f"no {name}/*.parquet in {self.folder}",
                     expected="the folder truth/ that `stagecast simulate` writes",
-                    mend="simulate again, or remove `truth` from the config",
+                    hint="simulate again, or remove `truth` from the config",
                 )
 
     def _table(self, name: str) -> pd.DataFrame:

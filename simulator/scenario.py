@@ -309,5 +309,5 @@ def load(name: str) -> Scenario:
             f"{found}: {key}",
             found=repr(first.get("input"))[:80],
             expected=first["msg"],
-            mend="compare the file with configs/scenarios/reference.yaml or btyd.yaml",
+            hint="compare the file with configs/scenarios/reference.yaml or btyd.yaml",
         ) from error

@@ -23,12 +23,12 @@ LONG = (
     "test_processes_end",
     "test_init",
     "test_servers",
-    "test_alarm_events",
+    "test_alarm_event",
     "test_loading",
     "test_leads",
     "test_privacy_postgres",
     "test_backfill",
-    "test_deployments",
+    "test_schedule",
     "test_refused_at_once",
 )
 

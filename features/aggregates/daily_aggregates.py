@@ -328,7 +328,7 @@ def nothing_left(reports: list[ReadReport]) -> UserError:
         "sources",
         found=f"no usable events ({ignored})",
         expected="at least one event that counts",
-        mend="check `data_through`, `ignored_event_types` and the machine flag",
+        hint="check `data_through`, `ignored_event_types` and the machine flag",
     )
 
 

@@ -78,7 +78,7 @@ def signed(orders: Table, numbers: Numbers | Texts, config: Config) -> Table:
             "refunds",
             found=f"{n} purchases with a negative amount while the config says `reject`",
             expected="no negative amounts, or another setting",
-            mend="set `refunds: net` (they reduce spend) or `separate` (kept apart from spend)",
+            hint="set `refunds: net` (they reduce spend) or `separate` (kept apart from spend)",
         )
     value = back.ifelse(-orders.value.abs(), orders.value)
     return orders.mutate(

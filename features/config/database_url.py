@@ -96,7 +96,7 @@ def _parts(text: str, where: str) -> URL:
             found="a URL that cannot be read, or in more than one way",
             expected="KIND://USER:PASSWORD@HOST:PORT/DATABASE, in which / # ? @ [ ] % : of user "
             "and password are percent-encoded (@ is %40, / is %2F)",
-            mend="in a config write ${NAME} for the password: what the environment holds there is "
+            hint="in a config write ${NAME} for the password: what the environment holds there is "
             "taken as it is, and needs no encoding",
         )
     if url.drivername.startswith("postgres"):

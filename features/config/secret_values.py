@@ -149,7 +149,7 @@ def refuse_plain_secrets(content: Any, where: str) -> None:
                 found=kind,
                 expected="no secret in a file: ${NAME} in its place, which the environment variable"
                 " of that name fills in (with any signs, not encoded)",
-                mend="export NAME=... before the command; for the scores store STAGECAST_STORE_URL "
+                hint="export NAME=... before the command; for the scores store STAGECAST_STORE_URL "
                 "may hold the whole address. A sign @ that ends no login is written %40",
             )
 
@@ -197,14 +197,14 @@ def environment_value(name: str, where: str) -> str:
             where,
             found=f"${{{name}}}, which is not set",
             expected="an environment variable of that name",
-            mend=f"export {name}=... before the command",
+            hint=f"export {name}=... before the command",
         )
     if any("\ud800" <= sign <= "\udfff" for sign in value):
         raise UserError(
             where,
             found=f"${{{name}}}, which holds bytes that are no UTF-8",
             expected="an environment variable with text",
-            mend=f"export {name}=... anew in a UTF-8 terminal",
+            hint=f"export {name}=... anew in a UTF-8 terminal",
         )
     _filled_in.add(value)
     return value

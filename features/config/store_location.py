@@ -48,7 +48,7 @@ def store_url(output: Path) -> URL | None:
                 VARIABLE,
                 found="a URL of another kind",
                 expected=f"{SCHEMES[0]}://USER@HOST/DATABASE",
-                mend=f"set it anew, or unset it to use the file in {output}",
+                hint=f"set it anew, or unset it to use the file in {output}",
             )
         return taken_apart(given, where=VARIABLE)
     config = output / CONFIG_FILE

@@ -102,7 +102,7 @@ def find(name: str, *, beside: Path | None = None) -> Path:
         name,
         found="no such file",
         expected=f"a file, looked for at {', '.join(str(c) for c in candidates)}",
-        mend="check the path; relative paths start at the current folder or the config's folder",
+        hint="check the path; relative paths start at the current folder or the config's folder",
     )
 
 
@@ -195,7 +195,7 @@ def _refuse_bombs(text: str, where: str) -> None:
                 where,
                 found=f"lists or mappings more than {DEEPEST} deep within each other",
                 expected="a config",
-                mend="look for a bracket or an indentation that is never closed",
+                hint="look for a bracket or an indentation that is never closed",
             )
         aliases += isinstance(token, yaml.AliasToken)
         if aliases > MOST_ALIASES:
@@ -203,7 +203,7 @@ def _refuse_bombs(text: str, where: str) -> None:
                 where,
                 found=f"more than {MOST_ALIASES} aliases (*name)",
                 expected="a config that says most things once",
-                mend="write repeated parts out",
+                hint="write repeated parts out",
             )
 
 
@@ -306,13 +306,13 @@ def _described(errors: list[Any], path: Path, content: Mapping[str, Any]) -> lis
                 f"{path}: {key}",
                 found="an unknown key",
                 expected="only the documented keys",
-                mend="check the spelling against docs/config.md, or remove the key",
+                hint="check the spelling against docs/config.md, or remove the key",
             )
         ]
     if kind == "missing":
         return [
             UserError(
-                f"{path}: {key}", found="nothing", expected="this key", mend="add it to the file"
+                f"{path}: {key}", found="nothing", expected="this key", hint="add it to the file"
             )
         ]
     said = first["msg"].split(" or instance of ")[0]

@@ -60,9 +60,9 @@ class Spot:
         place = self.file if line is None else f"{self.file}, line {line}"
         return f"{place}: {path}" if path else place
 
-    def refuse(self, *, found: object, expected: str, mend: str = "") -> NoReturn:
-        """Raise the error that this place must be mended."""
-        raise UserError(self.where, found=found, expected=expected, mend=mend)
+    def refuse(self, *, found: object, expected: str, hint: str = "") -> NoReturn:
+        """Raise the error that this place must be fixed."""
+        raise UserError(self.where, found=found, expected=expected, hint=hint)
 
     def only(self, allowed: set[str]) -> dict[str, Any]:
         """The mapping that stands here; an error for anything else and for unknown keys."""

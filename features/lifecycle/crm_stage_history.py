@@ -49,7 +49,7 @@ def declared(config: Config) -> StageHistory:
             found="no such key",
             expected="the CRM's stage records: {table: FILE, columns: {customer_id: ..., "
             "occurred_at: ..., stage: ...}}",
-            mend="add the key to the config (see docs/config.md)",
+            hint="add the key to the config (see docs/config.md)",
         )
     return config.stage_history
 
@@ -91,7 +91,7 @@ def read_records(
                 f"sources: {name}",
                 found="an empty table",
                 expected="at least one stage record",
-                mend="check the export that writes it",
+                hint="check the export that writes it",
             )
         reason = _reasons(rows, latest)
         is_bad = reason.notna().to_numpy()
@@ -117,7 +117,7 @@ def _of_the_block(error: UserError) -> UserError:
     for single in error.problems:
         where = single.where.replace("sources:", f"{BLOCK}:", 1)
         problems.add(
-            UserError(where, found=single.found, expected=single.expected, mend=single.mend)
+            UserError(where, found=single.found, expected=single.expected, hint=single.hint)
         )
     return problems.joined()
 
@@ -251,7 +251,7 @@ def _codes(recorded: pd.Series, block: StageHistory, taxonomy: Taxonomy) -> Arra
             found="recorded stages that the taxonomy does not have: "
             f"{', '.join(map(repr, unknown_names[:10]))}",
             expected=f"stages of the taxonomy {taxonomy.name}: {', '.join(names)}",
-            mend=f"map them under `{BLOCK}: {{stages: {{NAME: STAGE}}}}`, or list them under "
+            hint=f"map them under `{BLOCK}: {{stages: {{NAME: STAGE}}}}`, or list them under "
             f"`{BLOCK}: {{ignored: [NAME]}}`",
         )
     return np.asarray(recorded.map(code_by_name), dtype=np.int64)

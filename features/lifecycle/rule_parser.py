@@ -66,7 +66,7 @@ def evaluate(spot: Spot, values: Mapping[str, Any]) -> float:
         spot.refuse(
             found=repr(spot.value),
             expected=f"a number or a parameter: {', '.join(values) or 'none declared'}",
-            mend="parameters may stand in one sum or product, as in 1.5 * period",
+            hint="parameters may stand in one sum or product, as in 1.5 * period",
         )
     return float(value)
 
@@ -94,7 +94,7 @@ def read_rule(spot: Spot, words: Vocabulary) -> Rule:
     Raises
     ------
     UserError
-        Naming line and mend, for anything that is not a rule.
+        Naming line and hint, for anything that is not a rule.
     """
     node = spot.value
     if not isinstance(node, dict) or not node:
@@ -158,7 +158,7 @@ def _window(spot: Spot, words: Vocabulary) -> int:
         window.refuse(
             found=f"{days:g}",
             expected="whole days, one or more",
-            mend="windows end at the reference date and look back; leave out `window` for lifetime",
+            hint="windows end at the reference date and look back; leave out `window` for lifetime",
         )
     return int(days)
 
@@ -172,7 +172,7 @@ def _name(spot: Spot, words: Vocabulary) -> str:
         spot.refuse(
             found=f"unknown role {name!r}",
             expected=f"one of the roles: {', '.join(ROLES)}{types[:300]}",
-            mend="name a role, or an event type that the config maps to a role",
+            hint="name a role, or an event type that the config maps to a role",
         )
     return str(name)
 
@@ -186,14 +186,14 @@ def _subject(spot: Spot, name: Spot, words: Vocabulary) -> Subject:
         where.refuse(
             found=repr(where.value),
             expected="one attribute and its values, as in {brand: [acme, apex]}",
-            mend="ask for a second attribute in a comparison of its own, under `all`",
+            hint="ask for a second attribute in a comparison of its own, under `all`",
         )
     attribute = next(iter(where.value))
     if not isinstance(attribute, str) or attribute not in words.attributes:
         where.at(attribute).refuse(
             found=f"attribute {attribute!r}, which the config does not declare",
             expected=f"a declared attribute: {', '.join(sorted(words.attributes)) or 'none'}",
-            mend=f"add `{attribute}: COLUMN` to the columns of the source, unless it is sensitive",
+            hint=f"add `{attribute}: COLUMN` to the columns of the source, unless it is sensitive",
         )
     choices = where.value[attribute]
     choices = choices if isinstance(choices, list) else [choices]
@@ -227,7 +227,7 @@ def _measure(spot: Spot, kind: str, words: Vocabulary) -> Measure:
             spot.at("window").refuse(
                 found=f"a window for {kind}",
                 expected="no window there",
-                mend="compare the days instead, as in {days_since_last: purchase, '<=': 30}",
+                hint="compare the days instead, as in {days_since_last: purchase, '<=': 30}",
             )
         window = _window(spot, words)
     per = _per(spot, kind)
@@ -249,7 +249,7 @@ def _measure(spot: Spot, kind: str, words: Vocabulary) -> Measure:
         spot.at("where").refuse(
             found=f"`where` with {kind}",
             expected="`where` with count, count_distinct_days or days_since_*",
-            mend="amounts are tallied by event type, not by attribute",
+            hint="amounts are tallied by event type, not by attribute",
         )
     if kind == "count" and per == "day":
         kind, per = "count_distinct_days", "order"

@@ -33,7 +33,7 @@ def load_taxonomy(config: Config) -> Taxonomy:
     ------
     UserError
         For unknown keys, roles, measures or parameters, a missing default, a stage that can
-        never be reached, and windows or constants that make no sense; with the line and the mend.
+        never be reached, and windows or constants that make no sense; with the line and a hint.
     """
     stages = config.stages
     attributes = {*config.attributes(), "channel"} - set(config.sensitive)
@@ -86,7 +86,7 @@ def parse(
             source.at("buying_stage").refuse(
                 found=repr(buying_stage),
                 expected=f"one of: {', '.join(names)}",
-                mend="name the stage that a first purchase leads to",
+                hint="name the stage that a first purchase leads to",
             )
     pick = content.get("pick", "first")
     if pick not in ("first", "furthest"):
@@ -167,7 +167,7 @@ def _check_order(names: list[str], stages: tuple[Stage, ...], entries: Spot) -> 
         (entries.at(defaults[1]) if defaults else entries).refuse(
             found=f"{len(defaults)} default stages",
             expected="exactly one stage with `default: true`",
-            mend="every customer needs a stage when no rule matches: end with {name: rest, "
+            hint="every customer needs a stage when no rule matches: end with {name: rest, "
             "default: true}",
         )
     if stages[-1].rule is not None:
@@ -175,7 +175,7 @@ def _check_order(names: list[str], stages: tuple[Stage, ...], entries: Spot) -> 
             found=f"{names[defaults[0] + 1]}, a stage that can never be reached: it stands after "
             "the default",
             expected="the default as the last stage",
-            mend=f"move {names[defaults[0]]} to the end",
+            hint=f"move {names[defaults[0]]} to the end",
         )
 
 
@@ -191,7 +191,7 @@ def _check_reach(taxonomy: Taxonomy, entries: Spot) -> None:
             spot.refuse(
                 found=f"{stage.name}, whose rule can never hold: {contradicting}",
                 expected="comparisons that can hold together",
-                mend="correct the comparison or the window, or put the parts under `any`",
+                hint="correct the comparison or the window, or put the parts under `any`",
             )
         covering_stage = next(
             (e for e in earlier_stages if e.rule and covers(e.rule, stage.rule)), None
@@ -201,7 +201,7 @@ def _check_reach(taxonomy: Taxonomy, entries: Spot) -> None:
                 found=f"{stage.name}, a stage that can never be reached: wherever its rule holds, "
                 f"that of {covering_stage.name} holds before it",
                 expected="the narrower rule first",
-                mend=f"move {stage.name} above {covering_stage.name}, or narrow the rule of "
+                hint=f"move {stage.name} above {covering_stage.name}, or narrow the rule of "
                 f"{covering_stage.name}",
             )
         earlier_stages.append(stage)

@@ -74,7 +74,7 @@ def periods(
             "--from, --to, --every",
             found=f"{start} to {to}",
             expected=f"room for one whole {period_words} (the day of --to is not within)",
-            mend="give an earlier --from, a later --to, or shorter periods: --every 7",
+            hint="give an earlier --from, a later --to, or shorter periods: --every 7",
         )
     return [Period(a, b) for a, b in pairwise(days)]
 

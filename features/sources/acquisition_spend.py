@@ -46,7 +46,7 @@ def read_spend(config: Config) -> pd.DataFrame | None:
             f"{config_place}.date",
             found="an instant",
             expected="a calendar date: spend is counted by day",
-            mend=f"write `date: {day_column.column}`",
+            hint=f"write `date: {day_column.column}`",
         )
     with engine_errors(f"spend {describe_location(spend_block.table)}"):
         table = open_table(connect(), spend_block.table, spend_block)
@@ -73,7 +73,7 @@ def read_spend(config: Config) -> pd.DataFrame | None:
             f"spend: {describe_location(spend_block.table)}",
             found=f"{unreadable_rows} of {len(spend)} rows without a readable date or amount",
             expected="a date and a number in every row",
-            mend="correct the export, or the `csv: {decimal: ...}` of the spend block",
+            hint="correct the export, or the `csv: {decimal: ...}` of the spend block",
         )
     spend["day"] = spend["day"].astype("int64")
     return spend if "channel" in spend else spend.assign(channel=None)

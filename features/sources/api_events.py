@@ -187,7 +187,7 @@ def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator
                 f"{event_place}: column {unknown_columns[0]!r}",
                 found="a column that this data set does not have",
                 expected=f"of: {', '.join(sorted(allowed))}",
-                mend=_mend(unknown_columns[0]),
+                hint=_hint(unknown_columns[0]),
             )
         event_cells = {
             column: _text(value, f"{event_place}: {column}") for column, value in event.items()
@@ -209,7 +209,7 @@ def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator
         }
 
 
-def _mend(column: str) -> str:
+def _hint(column: str) -> str:
     if column == "anonymous_id":
         return (
             "give the visitor's events the customer_id they are linked to, and as known_at the "
@@ -251,7 +251,7 @@ def _instant(text: str, config: Config, cell_place: str) -> str:
             cell_place,
             found="a time without its offset",
             expected="a time like 2024-05-01T14:30:00+02:00 (or ...Z), or a date alone",
-            mend="write the offset that the clock had",
+            hint="write the offset that the clock had",
         )
     try:
         moment = moment.astimezone(dt.UTC)

@@ -62,7 +62,7 @@ def channel_names(
             config_place,
             found=f"{len(unknown_names)} rows of unknown channels: {examples[:200]}",
             expected=f"of: {', '.join(sorted(allowed_names))}; an empty cell means every channel",
-            mend="correct the names, or declare your own: channels: [fax]",
+            hint="correct the names, or declare your own: channels: [fax]",
         )
     return (
         spelled_names.reindex(texts.index).astype(object).where(lambda found: found.notna(), None)

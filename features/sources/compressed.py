@@ -33,9 +33,9 @@ def require_whole(paths: Iterable[str]) -> None:
             file_status = Path(path).stat()
             problem = _problem(path, file_status.st_size, file_status.st_mtime_ns)
             if problem is not None:
-                found, expected, mend = problem
+                found, expected, hint = problem
                 raise UserError(
-                    f"sources: {Path(path).name}", found=found, expected=expected, mend=mend
+                    f"sources: {Path(path).name}", found=found, expected=expected, hint=hint
                 )
 
 

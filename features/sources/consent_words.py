@@ -199,7 +199,7 @@ def _unknown_words(config_place: str, words: Sequence[str], cells: int, *, block
             config_place,
             found=f"{cells} cells with {len(words)} different values that are neither yes nor no",
             expected=expected,
-            mend="check that the column is the right one: these values do not look like words "
+            hint="check that the column is the right one: these values do not look like words "
             f"for yes and no; words of your own are declared under `{block}: {{words: ...}}`",
         )
     meanings = {word: _likely_meaning(word) for word in words}
@@ -220,7 +220,7 @@ def _unknown_words(config_place: str, words: Sequence[str], cells: int, *, block
         config_place,
         found=f"{cells} cells that are neither yes nor no: {', '.join(map(repr, words))}",
         expected=expected,
-        mend="; ".join(advice),
+        hint="; ".join(advice),
     )
 
 

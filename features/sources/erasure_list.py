@@ -58,7 +58,7 @@ class ErasureList:
                 str(path),
                 found="a damaged list of erased customers",
                 expected="the file that `stagecast erase` writes",
-                mend="restore it from a backup: without it erased customers would be scored again",
+                hint="restore it from a backup: without it erased customers would be scored again",
             ) from error
 
     def save(self, output: Path) -> None:

@@ -375,7 +375,7 @@ def inspect_rows(
             f"sources: {source_name}",
             found="an empty table",
             expected="at least one event",
-            mend="check the export that writes it",
+            hint="check the export that writes it",
         )
     report = staged_report(staged, source_name, row_count)
     refuse_if_rounded(report)

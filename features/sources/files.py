@@ -68,7 +68,7 @@ def unreadable_table(name: str, error: Exception) -> UserError:
         f"sources: {name}",
         found=_engine_message(error),
         expected="rows that can be read with the declared columns, encoding and delimiter",
-        mend="check the file for broken lines, quoting and mixed ends of line (Windows' beside "
+        hint="check the file for broken lines, quoting and mixed ends of line (Windows' beside "
         "Unix's), and the source's `csv:` block",
     )
 
@@ -111,7 +111,7 @@ def read_file(
             f"sources: {first_path.name}",
             found=f"a file ending in .{suffix}",
             expected=", ".join(sorted(readers)),
-            mend="convert the file, or name it after what it holds",
+            hint="convert the file, or name it after what it holds",
         )
     try:
         return readers[suffix]()
@@ -172,7 +172,7 @@ def existing_files(location: str | tuple[str, ...]) -> list[str]:
             f"sources: {path}",
             found="a folder" if path.is_dir() else "no such file",
             expected="a csv, parquet or json lines file (or a glob of them)",
-            mend="check the path; relative paths start at the config's folder",
+            hint="check the path; relative paths start at the config's folder",
         )
     return file_names
 
@@ -227,7 +227,7 @@ def _refuse_long_line(file_name: str) -> None:
             f"sources: {Path(file_name).name}",
             found=f"a line of more than {_MAX_LINE_BYTES:,} bytes",
             expected="lines of events",
-            mend="check the file for an open quote or lost line ends",
+            hint="check the file for an open quote or lost line ends",
         )
 
 
@@ -243,7 +243,7 @@ def _header(file_name: str, csv_format: CsvFormat) -> tuple[str, ...]:
             config_place,
             found=f"a header that cannot be read ({error.__class__.__name__})",
             expected=f"a header line in {csv_format.encoding}",
-            mend="check the file, and the source's `csv: {encoding: ...}`",
+            hint="check the file, and the source's `csv: {encoding: ...}`",
         ) from error
     header = tuple(
         cell.strip() or f"column{position}" for position, cell in enumerate(header_cells)
@@ -257,7 +257,7 @@ def _header(file_name: str, csv_format: CsvFormat) -> tuple[str, ...]:
             config_place,
             found="a column name with a NUL byte",
             expected=f"a header line in {csv_format.encoding}",
-            mend="check the file, and the source's `csv: {encoding: ...}`",
+            hint="check the file, and the source's `csv: {encoding: ...}`",
         )
     if len(set(header)) < len(header):
         repeated_name = next(cell for cell in header if header.count(cell) > 1)
@@ -287,7 +287,7 @@ def require_column(table: Any, column: str, config_place: str) -> Any:
             config_place,
             found=f"no column {column!r}",
             expected=f"one of: {', '.join(table.columns)}",
-            mend="set the source's `csv: {delimiter: ...}`"
+            hint="set the source's `csv: {delimiter: ...}`"
             if single_column
             else "correct the column name in the config",
         )
@@ -315,7 +315,7 @@ def zone_missing(config_place: str, column: str) -> UserError:
         config_place,
         found=f"instants without a zone in column {column!r}",
         expected="a zone for naive times, or offsets in the data",
-        mend=f"write {{column: {column}, zone: UTC}} (or the zone the clock was in), or "
+        hint=f"write {{column: {column}, zone: UTC}} (or the zone the clock was in), or "
         f"{{column: {column}, as: local_date}} where it is a calendar date",
     )
 
@@ -326,7 +326,7 @@ def wrong_type(config_place: str, column: str, column_type: object, expected: st
         config_place,
         found=f"column {column!r} of type {column_type}",
         expected=expected,
-        mend=f"write {{column: {column}, as: local_date}}"
+        hint=f"write {{column: {column}, as: local_date}}"
         if str(column_type) == "date"
         else "map another column, or convert this one",
     )

@@ -41,7 +41,7 @@ def refuse_old_tables(config: Config, moment: dt.datetime, *, events_through: dt
                 f"max_age.{table_kind}",
                 found=f"{table_name}, {age.days} days old ({changed_at:%Y-%m-%d})",
                 expected=f"data of the last {max_age_days} days: newer refusals would be ignored",
-                mend=f"deliver the table anew, or allow more days (`max_age: {{{table_kind}: "
+                hint=f"deliver the table anew, or allow more days (`max_age: {{{table_kind}: "
                 f"{age.days + 1}}}`); `stagecast target --dry-run` shows the plan without an "
                 "export",
             )

@@ -75,7 +75,7 @@ def refuse_chains(links: Table, name: str) -> None:
             f"identities: {name}",
             found=f"{chained_id!r} both as an anonymous_id and as the customer_id of another link",
             expected="links that lead directly to a customer, not to another anonymous id",
-            mend="write the last customer_id of the chain into each of its rows; where the same "
+            hint="write the last customer_id of the chain into each of its rows; where the same "
             "number names a visitor and a customer by chance, put a letter before one of them",
         )
 

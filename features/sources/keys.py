@@ -221,7 +221,7 @@ def rounded_keys_error(config_place: str, count: int, column: str) -> UserError:
         found=f"{count} ids in column {column!r} that were rounded: written like 1.03E+19, or kept "
         "as a floating-point number too large to hold every digit",
         expected="ids with all their digits: different ids have become the same",
-        mend="export the column again as text (or as a whole number), and do not open the file in "
+        hint="export the column again as text (or as a whole number), and do not open the file in "
         "a spreadsheet in between",
     )
 

@@ -107,7 +107,7 @@ def refuse_if_too_bad(report: ReadReport, config: Config, quarantine_file: Path 
         f"{reason}: {row_count}"
         for reason, row_count in sorted(report.quarantined.items(), key=lambda r: -r[1])
     )
-    hint = "mend the export or the config's columns"
+    hint = "fix the export or the config's columns"
     if quarantine_file is not None:
         hint = f"look at them in {quarantine_file}, {hint}"
     if report.bad / 2 < report.quarantined.get(NO_CUSTOMER, 0) < report.rows:
@@ -118,7 +118,7 @@ def refuse_if_too_bad(report: ReadReport, config: Config, quarantine_file: Path 
         f"sources: {report.source}",
         found=f"{report.bad} bad rows of {report.rows} ({reason_list})",
         expected=f"at most {config.quarantine.max_share:.1%} bad rows (quarantine.max_share)",
-        mend=hint,
+        hint=hint,
     )
 
 
@@ -139,5 +139,5 @@ def refuse_unknown_types(staged: Any, config: Config, source_name: str) -> None:
             f"sources: {source_name}: event_type",
             found=f"unknown event types: {', '.join(map(repr, unknown_types[:10]))}",
             expected=f"types that `roles` maps, or: {', '.join(sorted(known_types))}",
-            mend="map them under `roles`, or list them under `ignored_event_types`",
+            hint="map them under `roles`, or list them under `ignored_event_types`",
         )

@@ -177,7 +177,7 @@ def _unreachable(location: UrlTable, error: Exception) -> UserError:
         describe_location(location),
         found=f"{type(error).__name__}",
         expected="a reachable database and an existing table",
-        mend="pip install 'stagecast[postgres]'"
+        hint="pip install 'stagecast[postgres]'"
         if driver_missing
         else "check the URL, the table name, and that the driver is installed",
     )

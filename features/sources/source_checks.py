@@ -53,7 +53,7 @@ def check_source(config: Config, number: int, *, latest: int, types_known: bool 
                     f"sources: {source_name}",
                     found="an empty table",
                     expected="at least one event",
-                    mend="check the export that writes it",
+                    hint="check the export that writes it",
                 )
             )
         columns_broken = bool(problems.errors)

@@ -148,7 +148,7 @@ class TypedTable:
             found=f"{int(unreadable.sum())} of {len(unreadable)} values that are no "
             "dates, or dates that can be read in two ways",
             expected="dates that begin with the year, or a declared `format`",
-            mend=f"write {{column: {time_column.column}, ..., format: '%d.%m.%Y'}} with the "
+            hint=f"write {{column: {time_column.column}, ..., format: '%d.%m.%Y'}} with the "
             "format of the file",
         )
 

@@ -25,7 +25,7 @@ from features.config.config import Config
 from features.config.secret_values import filled_text, hidden
 from features.errors import UserError
 
-# What an executor raises for the user to mend reaches the driver as text behind this.
+# What an executor raises for the user to fix reaches the driver as text behind this.
 MARK = "stagecast-user-error: "
 BATCH_ROWS = 200_000
 # The parallelism of local Spark; a cluster's own settings stand.
@@ -130,7 +130,7 @@ def cluster(config: Config, folder: Path) -> Cluster:
             "engine: spark",
             found="no Spark in this environment",
             expected="the packages of the extra `spark`",
-            mend="pip install 'stagecast[spark]'",
+            hint="pip install 'stagecast[spark]'",
         ) from error
     given = {key: filled_text(value, f"spark: {key}") for key, value in config.spark.items()}
     settings = {**_SETTINGS, **given}
@@ -151,7 +151,7 @@ def cluster(config: Config, folder: Path) -> Cluster:
             "engine: spark",
             found=f"a Spark that does not start: {hidden(str(error).splitlines()[0])[:200]}",
             expected="a reachable master and Java 17 or 21",
-            mend="look at the lines above; JAVA_HOME names the Java, `spark:` in the config the "
+            hint="look at the lines above; JAVA_HOME names the Java, `spark:` in the config the "
             "master",
         ) from error
     return Cluster(session, ibis.pyspark.connect(session))
@@ -237,7 +237,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        parts = [error.where, str(error.found), error.expected, error.mend]
+        parts = [error.where, str(error.found), error.expected, error.hint]
         raise RuntimeError(MARK + json.dumps(parts)) from None
 
 
@@ -260,8 +260,8 @@ def user_errors() -> Iterator[None]:
         found = re.search(re.escape(MARK) + r"(\[.*\])", str(error))
         if found is None:
             raise
-        where, was, expected, mend = json.loads(found.group(1))
-        raise UserError(where, found=was, expected=expected, mend=mend) from None
+        where, was, expected, hint = json.loads(found.group(1))
+        raise UserError(where, found=was, expected=expected, hint=hint) from None
 
 
 def shipped(name: str) -> Path:

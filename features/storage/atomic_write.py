@@ -1,4 +1,4 @@
-"""A folder replaced by another as good as at once: killed in between, the next look mends it."""
+"""A folder replaced by another as good as at once: killed in between, the next look fixes it."""
 
 from __future__ import annotations
 

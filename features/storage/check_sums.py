@@ -58,7 +58,7 @@ def refuse_changed(path: Path) -> None:
                 f"{file.parent.name}/{file.name}",
                 found="content that is not as it was stored" if noted else "no check sum",
                 expected="what stagecast has written, unchanged",
-                mend="check the disk, remove the folder `features` of the output folder, and run "
+                hint="check the disk, remove the folder `features` of the output folder, and run "
                 "`stagecast features` again",
             )
 

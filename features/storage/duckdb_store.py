@@ -177,7 +177,7 @@ class DuckDBStore:
                     str(path),
                     found=f"a store that cannot be opened: {str(error).splitlines()[0]}",
                     expected="a scores store that no other program holds open for writing",
-                    mend="close that program, or open the store read-only; if the file is damaged, "
+                    hint="close that program, or open the store read-only; if the file is damaged, "
                     "remove it: the next run rebuilds it from the published runs",
                 ) from error
             if version > SCHEMA_VERSION:
@@ -185,7 +185,7 @@ class DuckDBStore:
                     str(path),
                     found=f"a store of schema version {version}",
                     expected=f"version {SCHEMA_VERSION} or older",
-                    mend="use the newer stagecast that wrote it, or another --output",
+                    hint="use the newer stagecast that wrote it, or another --output",
                 )
             yield con
 

@@ -94,7 +94,7 @@ def _locked(path: Path, run_id: str) -> int:
             str(path.parent),
             found=f"another run writing there: {holder or 'unknown'}",
             expected="one run at a time for an output folder",
-            mend="wait until it has ended, or give another folder with --output",
+            hint="wait until it has ended, or give another folder with --output",
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps({"run_id": run_id, "pid": os.getpid()}).encode(), 0)

@@ -85,7 +85,7 @@ def fitted(con: Connection[Any], schema: str, table: str, columns: Mapping[str, 
                 f"store: column {name}",
                 found=f"{kind}, where earlier runs have {there[name]}",
                 expected="one type for a column in all runs",
-                mend="publish to another schema (?schema=NAME), or remove the old runs",
+                hint="publish to another schema (?schema=NAME), or remove the old runs",
             )
 
 

@@ -81,7 +81,7 @@ def migrated(con: Connection[Any], schema: str, *, to: int = VERSION) -> int:
             f"schema {schema}",
             found=f"a store of schema version {had}",
             expected=f"version {VERSION} or older",
-            mend="use the newer stagecast that wrote it, or another schema (?schema=NAME)",
+            hint="use the newer stagecast that wrote it, or another schema (?schema=NAME)",
         )
     for number, statements in enumerate(MIGRATIONS[had:to], start=had + 1):
         for statement in statements:

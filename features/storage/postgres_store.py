@@ -263,7 +263,7 @@ class PostgresStore:
                 self.name,
                 found="another run that is publishing there",
                 expected="one publication at a time",
-                mend="wait until it has ended, and run again; nothing was changed",
+                hint="wait until it has ended, and run again; nothing was changed",
             ) from error
         con.execute("SET LOCAL lock_timeout = DEFAULT")
 
@@ -312,7 +312,7 @@ class PostgresStore:
                 self.name,
                 found="no driver for PostgreSQL",
                 expected="the package psycopg",
-                mend="pip install 'stagecast[postgres]'",
+                hint="pip install 'stagecast[postgres]'",
             ) from error
         try:
             with psycopg.connect(
@@ -342,7 +342,7 @@ class PostgresStore:
             self.name,
             found=found,
             expected="a PostgreSQL server that can be reached, and a user who may write there",
-            mend="check the server, the URL and the user's rights; what was published before is "
+            hint="check the server, the URL and the user's rights; what was published before is "
             "unchanged, and running again is safe",
         )
 

@@ -196,7 +196,7 @@ def marked(output: Path) -> list[PublishedRun]:
                 str(marker),
                 found="a file that does not describe a published run",
                 expected="what stagecast wrote there",
-                mend="remove the file if the run may be forgotten",
+                hint="remove the file if the run may be forgotten",
             ) from error
         if run.run_id == marker.parent.name:
             found.append(run)

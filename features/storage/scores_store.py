@@ -174,7 +174,7 @@ def read_current(output: Path) -> Current:
             store.name,
             found="no scores store",
             expected="the store that a scoring run publishes",
-            mend="run `stagecast run`, or `stagecast score`, with this output folder",
+            hint="run `stagecast run`, or `stagecast score`, with this output folder",
         )
     run, scores, audience = store.current()
     return Current(run=run, scores=scores, audience=audience)
@@ -257,7 +257,7 @@ def _refuse_question_mark(output: Path) -> None:
             str(output),
             found="a question mark in the path",
             expected="a folder without one (DuckDB reads it as the start of options)",
-            mend="give another folder with --output",
+            hint="give another folder with --output",
         )
 
 
@@ -268,7 +268,7 @@ def _refuse_other_dataset(name: str, runs: Sequence[PublishedRun], dataset: str)
             name,
             found=f"results of the data set {others[0]!r}",
             expected=f"an empty store, or one with results of {dataset!r}",
-            mend="give another folder with --output, or another store",
+            hint="give another folder with --output, or another store",
         )
 
 

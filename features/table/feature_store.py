@@ -334,7 +334,7 @@ def required_manifest(output: Path) -> Manifest:
             str(output / FOLDER),
             found="no stored tallies of this version",
             expected="what `stagecast features` stores",
-            mend="run `stagecast features` (or `stagecast run`) with this output folder first",
+            hint="run `stagecast features` (or `stagecast run`) with this output folder first",
         )
     return manifest
 

@@ -193,7 +193,7 @@ class Builder:
                 found=requested,
                 expected=f"{day_date(latest_possible)} at the latest: the day after the data end "
                 f"({day_date(self.span.through)})",
-                mend="set an earlier date, or `data_through` where later days had no events",
+                hint="set an earlier date, or `data_through` where later days had no events",
             )
         return day_number(requested)
 
@@ -321,7 +321,7 @@ class Builder:
                 "stage.truth: history",
                 found="no stored stage records",
                 expected="what `stagecast features` stores with this truth",
-                mend="run `stagecast features` (or `stagecast run`) with this output folder again",
+                hint="run `stagecast features` (or `stagecast run`) with this output folder again",
             )
         return self.recorded
 

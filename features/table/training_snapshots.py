@@ -78,5 +78,5 @@ def require_history(span: Span, *, horizon_days: int, settle_days: int, task: st
             found=f"{days_available} days ({day_date(span.first)} to {day_date(span.through)})",
             expected=f"at least {needed} days: {MIN_HISTORY_DAYS} of history, one horizon of "
             f"{horizon_days} days to learn from and one to test on (plus settle_days)",
-            mend="bring a longer history, or shorten the horizon in the config",
+            hint="bring a longer history, or shorten the horizon in the config",
         )

@@ -45,7 +45,7 @@ def check_writable(output: Path) -> str:
             "--output",
             found=f"{folder}: {error.strerror}",
             expected="a folder that can be written to",
-            mend="give another --output, or the rights to write there",
+            hint="give another --output, or the rights to write there",
         ) from error
     return str(folder)
 
@@ -64,7 +64,7 @@ def existing(output: Path) -> Path:
             "--output",
             found=f"{folder}, which is a file",
             expected="a folder",
-            mend="give another --output",
+            hint="give another --output",
         )
     return folder
 
@@ -84,7 +84,7 @@ def check_disk(config: Config, output: Path) -> str:
             "disk",
             found=f"{_gigabytes(free)} free where {output} is",
             expected=f"about {_gigabytes(need)} for these event files",
-            mend="make room (old runs under runs/ may go), or give another --output",
+            hint="make room (old runs under runs/ may go), or give another --output",
         )
     return f"{_gigabytes(free)} free, about {_gigabytes(need)} needed"
 
@@ -212,5 +212,5 @@ def _unreachable(where: str, what: str, error: Exception) -> UserError:
         where,
         found=f"{what} that does not answer ({type(error).__name__}{code})",
         expected="a server or database that can be reached",
-        mend=f"start it, correct {where}, or unset it to use the output folder's own",
+        hint=f"start it, correct {where}, or unset it to use the output folder's own",
     )

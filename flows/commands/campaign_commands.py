@@ -275,7 +275,7 @@ def reason_of(plan: CampaignPlan, customer: str, campaign: str) -> str:
             "CUSTOMER",
             found=repr(customer),
             expected=f"one of the {len(plan.customers):,} scored customers",
-            mend="customers without events, and visitors without a name, are not scored",
+            hint="customers without events, and visitors without a name, are not scored",
         )
     held = dict(zip(plan.table["campaign_id"], plan.table["held"], strict=True))[campaign]
     rows = plan.audience

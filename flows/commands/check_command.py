@@ -32,7 +32,7 @@ def check(
                 "where": problem.where,
                 "found": str(problem.found),
                 "expected": problem.expected,
-                "hint": problem.mend,
+                "hint": problem.hint,
             }
             for problem in report.problems.errors
         ],

@@ -40,7 +40,7 @@ app = typer.Typer(
     "value, and turn the predictions into audiences that can be measured.\n\n"
     "Start with [bold]stagecast run[/]: it works at once, on an example data set. For your own "
     "data let [bold]stagecast init[/] write a YAML file, and give it with --config.\n\n"
-    "Exit codes: 0 done, 2 something for you to mend (one message says what), 1 a defect of ours, "
+    "Exit codes: 0 done, 2 something for you to fix (one message says what), 1 a defect of ours, "
     "3 stagecast monitor raises an alarm.",
 )
 

@@ -46,7 +46,7 @@ class Finding:
     what: str
     state: State
     found: str
-    mend: str = ""
+    hint: str = ""
 
 
 def doctor(
@@ -64,8 +64,8 @@ def doctor(
 
     apply_defaults()
     findings = list(examine(output.absolute()))
-    rows = [(f.what, f.state, f.found, f.mend or None) for f in findings]
-    header = ["what", "state", "found", "to mend"]
+    rows = [(f.what, f.state, f.found, f.hint or None) for f in findings]
+    header = ["what", "state", "found", "hint"]
     deliver(
         [asdict(finding) for finding in findings],
         json_file,
@@ -74,7 +74,7 @@ def doctor(
     for finding in findings:
         if finding.state == "bad":
             raise UserError(
-                finding.what, found=finding.found, expected="what a run needs", mend=finding.mend
+                finding.what, found=finding.found, expected="what a run needs", hint=finding.hint
             )
 
 
@@ -134,7 +134,7 @@ def _prefect() -> Finding:
     try:
         prefect_server.check_named()
     except UserError as error:
-        return Finding("prefect server", "bad", str(error.found), error.mend)
+        return Finding("prefect server", "bad", str(error.found), error.hint)
     return Finding("prefect server", "ok", f"{without_password(address)} answers")
 
 
@@ -143,7 +143,7 @@ def _guarded(what: str, look: Callable[[Path], Finding], output: Path) -> Findin
     try:
         return look(output)
     except UserError as error:
-        return Finding(what, "bad", f"{error.where}: {error.found}", error.mend)
+        return Finding(what, "bad", f"{error.where}: {error.found}", error.hint)
     except Exception as error:
         return Finding(
             what, "bad", f"{type(error).__name__} in {output}", "restore it, or run anew"

@@ -131,7 +131,7 @@ def _lacking(found: Readiness) -> UserError | None:
             f"{need.prediction}: {need.what}",
             found=need.found,
             expected=f"at least {need.least}",
-            mend="bring more data; or name the column that holds it with --column",
+            hint="bring more data; or name the column that holds it with --column",
         )
     return None
 
@@ -145,7 +145,7 @@ def _target(output: Path | None, data: list[str], force: bool) -> Path:
             f"--output {path.name}",
             found="a file of that name",
             expected="a new file",
-            mend="give another --output, or --force to replace it",
+            hint="give another --output, or --force to replace it",
         )
     return path
 
@@ -195,7 +195,7 @@ def _location(name: str) -> Location:
             found=found,
             expected="'${NAME}' in its place, filled in from the environment: the config would "
             "hold the password for everyone to read",
-            mend="export NAME=..., and quote the URL with single quotes",
+            hint="export NAME=..., and quote the URL with single quotes",
         )
     return UrlTable(url=url, table=table)
 
@@ -210,7 +210,7 @@ def _mapping(
             "DATA",
             found=f"events of the roles {', '.join(sorted(there)) or 'none'}, and no purchases",
             expected="a table or an event type of orders: stages, churn and value are about them",
-            mend="bring the orders too, or name the columns: --column event_type=COLUMN, "
+            hint="bring the orders too, or name the columns: --column event_type=COLUMN, "
             "--column value=COLUMN",
         )
     currency = next((s.currency for s in sources if s.currency), "")
@@ -316,7 +316,7 @@ def _too_bad(reports: list[ReadReport]) -> UserError | None:
                 report.source,
                 found=f"{sum(others.values())} bad rows of {report.rows} ({told})",
                 expected=f"at most {USUAL_SHARE:.0%} bad rows",
-                mend="mend the export, or name other columns with --column; "
+                hint="fix the export, or name other columns with --column; "
                 "`quarantine: {max_share: ...}` in the YAML lets more of them pass",
             )
     return None

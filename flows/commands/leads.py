@@ -63,7 +63,7 @@ def call_list(output: Path, *, bands: Sequence[str], top: int) -> dict[str, Any]
             found=f"{len(current.scores):,} customers, none of them with a chance of a first "
             "purchase",
             expected="customers who have not bought yet, now and in the training",
-            mend="bring visits, sign-ups or messages of people before their first purchase",
+            hint="bring visits, sign-ups or messages of people before their first purchase",
         )
     wanted = ranked(current.scores, bands=bands)
     listed = wanted.head(top)

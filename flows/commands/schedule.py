@@ -48,7 +48,7 @@ def schedule(
             str(output),
             found="a folder that nothing was run in",
             expected="the output folder of a run",
-            mend=f"first: stagecast run --config FILE --output {output}",
+            hint=f"first: stagecast run --config FILE --output {output}",
         )
     declared = read_deployments(file or deployments_file(), only)
     with _server(output.absolute()):

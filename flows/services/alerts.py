@@ -44,7 +44,7 @@ def send(variables: Sequence[str], *, title: str, text: str) -> list[str]:
                 f"monitoring.alert_urls: {name}",
                 found="an environment variable with a URL of no known kind",
                 expected="notification URLs of apprise, e.g. mailto://... or json://host/path",
-                mend=f"set {name} anew; see docs/monitoring.md",
+                hint=f"set {name} anew; see docs/monitoring.md",
             )
         if not target.notify(title=title, body=text):
             failed.append(name)
@@ -70,6 +70,6 @@ def _urls(name: str) -> str:
             f"monitoring.alert_urls: {name}",
             found="no such environment variable",
             expected="one that holds the URL to notify",
-            mend=f"set {name}, or take the name out of `monitoring.alert_urls`",
+            hint=f"set {name}, or take the name out of `monitoring.alert_urls`",
         )
     return urls

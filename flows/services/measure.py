@@ -43,7 +43,7 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             str(output),
             found="no published run",
             expected="campaigns that were planned and published",
-            mend="run `stagecast run` or `stagecast score` first",
+            hint="run `stagecast run` or `stagecast score` first",
         )
     taxonomy = StageSet.of(load_taxonomy(config))
     playbooks = with_exclusions(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)

@@ -43,5 +43,5 @@ def require_writable(output: Path, *, make: bool = True) -> None:
             "--output",
             found=f"{output}: {reason[0].lower()}{reason[1:]}",
             expected=f"a folder to write to, with room for more than {ROOM >> 20} MB",
-            mend="make room, allow it, or give another folder; published results are as they were",
+            hint="make room, allow it, or give another folder; published results are as they were",
         ) from error

@@ -65,7 +65,7 @@ class OwnServer:
             "Prefect server",
             found="no answer" if ended is None else f"it ended with {ended}",
             expected=f"a server that starts within {START_SECONDS} seconds",
-            mend=f"is another one using {database}? else set PREFECT_API_URL",
+            hint=f"is another one using {database}? else set PREFECT_API_URL",
         )
 
     def stop(self) -> None:
@@ -132,7 +132,7 @@ def check_named() -> None:
             "Prefect server",
             found=f"{without_password(address)}: {found}",
             expected="the API of a Prefect server, like http://127.0.0.1:4200/api",
-            mend="start it (prefect server start), or unset PREFECT_API_URL",
+            hint="start it (prefect server start), or unset PREFECT_API_URL",
         )
 
 

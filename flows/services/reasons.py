@@ -143,7 +143,7 @@ def explained(output: Path, customer: str) -> dict[str, Any]:
             "customer",
             found="nobody of that id in the published scores",
             expected=f"one of the {len(current.scores):,} customers scored",
-            mend="check the id, capitals too; stagecast score brings scores up to date",
+            hint="check the id, capitals too; stagecast score brings scores up to date",
         )
     told = reasons_of(Workspace(output), current.run.run_id, [customer]).iloc[0]
     row = rows.iloc[0]

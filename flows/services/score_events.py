@@ -104,7 +104,7 @@ def opened(output: Path, *, at: dt.date | None = None) -> Opened:
             str(path),
             found="no such file",
             expected="the scoring context that a scoring run stores",
-            mend="run `stagecast score` with this output folder",
+            hint="run `stagecast score` with this output folder",
         )
     context = json.loads(path.read_text(encoding="utf-8"))
     loaded = registry.load(space.tracking(), version=int(run.scorer_version))
@@ -123,7 +123,7 @@ def _run(output: Path, at: dt.date | None) -> PublishedRun:
             expected=f"{min(run.snapshot_at for run in usable)} or later: the first published run"
             if usable
             else "a date of a published run, and there is none yet",
-            mend="run `stagecast score` with this output folder first",
+            hint="run `stagecast score` with this output folder first",
         )
     return max(found, key=lambda run: run.snapshot_at)
 

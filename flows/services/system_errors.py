@@ -1,4 +1,4 @@
-"""Troubles of the machine, told as something to mend: its disks, databases and servers."""
+"""Troubles of the machine, told as something to fix: its disks, databases and servers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _full(error: BaseException) -> UserError | None:
         "disk",
         found="no space left to write to",
         expected="room for the results of a run beside those of the last one",
-        mend="make room (old runs under runs/ may go) and start again; published results "
+        hint="make room (old runs under runs/ may go) and start again; published results "
         "are as they were",
     )
 
@@ -55,7 +55,7 @@ def _read_only(error: BaseException) -> UserError | None:
         "disk",
         found=f"{name or 'a file'} cannot be read or written: {_reason(error)}",
         expected="files and folders that stagecast may use, on a disk that is not read-only",
-        mend="allow it, or give another folder with --output; published results are as they were",
+        hint="allow it, or give another folder with --output; published results are as they were",
     )
 
 
@@ -66,7 +66,7 @@ def _broken(error: BaseException) -> UserError | None:
         "disk",
         found=f"an error of the device: {_reason(error)}",
         expected="a disk, or a network drive, that reads and writes",
-        mend="look at the machine's log, or give another folder with --output",
+        hint="look at the machine's log, or give another folder with --output",
     )
 
 
@@ -77,7 +77,7 @@ def _locked(error: BaseException) -> UserError | None:
         "database",
         found="a database that another program holds",
         expected="mlflow.db and prefect.db for nobody but stagecast",
-        mend="close that program, or set MLFLOW_TRACKING_URI and PREFECT_API_URL to "
+        hint="close that program, or set MLFLOW_TRACKING_URI and PREFECT_API_URL to "
         "servers; then start again",
     )
 
@@ -106,7 +106,7 @@ def _server(where: str, found: str, variable: str) -> UserError:
         where,
         found=f"no use of it any more: {found}",
         expected="a server that answers until the command has ended",
-        mend=f"see that it runs and has room on its disk, or unset {variable}; then start again. "
+        hint=f"see that it runs and has room on its disk, or unset {variable}; then start again. "
         "Published results are as they were",
     )
 

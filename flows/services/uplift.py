@@ -18,7 +18,7 @@ from features.sources.experiments import ExperimentTable, load_experiment
 from features.storage.csv_files import write_csv
 from flows.services.console import step
 from models.fitting import uplift_learner
-from models.fitting.uplift_curves import Ranked, compared, share_better
+from models.fitting.uplift_curves import RankingQuality, compare_rankings, share_better
 from models.fitting.uplift_learner import Experiment
 from models.scorer.part import Part
 
@@ -47,7 +47,7 @@ class UpliftReport:
     people: int
     lift: Lift
     sample_ratio_p: float
-    rankings: dict[str, Ranked]
+    rankings: dict[str, RankingQuality]
     beats: dict[str, float]
 
 
@@ -64,14 +64,14 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
             f"experiment {table.spec.name}: covariates",
             found="none",
             expected="columns that were known before the send",
-            mend="name them; the scorer alone does without, from features of the day of the send",
+            hint="name them; the scorer alone does without, from features of the day of the send",
         )
     seed = table.spec.seed
     data, codes = experiment_data(table)
     step(f"{table.spec.name}: {len(data.outcome):,} rows, {data.treatment.mean():.0%} treated")
-    effect = uplift_learner.out_of_fold(data, seed=seed, threads=threads)
+    effect = uplift_learner.effects_out_of_fold(data, seed=seed, threads=threads)
     rankings = {"uplift": effect, **table.rankings}
-    found = compared(rankings, data, seed=seed)
+    found = compare_rankings(rankings, data, seed=seed)
     beats = {
         name: share_better(effect, other, data, seed=seed)
         for name, other in rankings.items()
@@ -86,7 +86,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
         found,
         beats,
     )
-    part = uplift_learner.fit(data, seed=seed, threads=threads)
+    part = uplift_learner.fit_effect(data, seed=seed, threads=threads)
     part.parameters["codes"] = codes
     _write(output / FOLDER / table.spec.name, report, part, table, effect)
     return report
@@ -111,7 +111,9 @@ def without_erased(table: ExperimentTable, erased: ErasureList) -> ExperimentTab
 def experiment_data(table: ExperimentTable) -> tuple[Experiment, dict[str, list[str]]]:
     """An experiment's rows as the models take them, and the codes of its text covariates."""
     codes: dict[str, list[str]] = {}
-    covariates = uplift_learner.encoded(table.covariates, list(table.covariates.columns), codes)
+    covariates = uplift_learner.encode_covariates(
+        table.covariates, list(table.covariates.columns), codes
+    )
     data = Experiment(covariates, table.treatment, table.outcome, table.propensity, table.people)
     return data, codes
 

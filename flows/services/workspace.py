@@ -98,7 +98,7 @@ class Workspace:
                 str(self.config_file),
                 found="no such file",
                 expected="the config that `stagecast run` or `stagecast features` writes there",
-                mend="give --config FILE, or the --output folder of an earlier run",
+                hint="give --config FILE, or the --output folder of an earlier run",
             )
         return configs.load(self.config_file)
 
@@ -128,7 +128,7 @@ class Workspace:
                 str(path),
                 found="no such file",
                 expected="what `stagecast train` leaves",
-                mend="run `stagecast train` with this output folder first",
+                hint="run `stagecast train` with this output folder first",
             )
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return content

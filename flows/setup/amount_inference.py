@@ -61,7 +61,7 @@ def propose_amount(
             found="the same amount on every line of an order: the order's total, which would count "
             "once a line",
             expected="a column with the amount of each line, or one row an order",
-            mend="add it to the export, or name it: --column value=COLUMN",
+            hint="add it to the export, or name it: --column value=COLUMN",
         )
     money = best(numbers, column_synonyms.VALUE) or value or prices
     if value is None and "value" not in found.columns:

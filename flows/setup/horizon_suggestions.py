@@ -59,7 +59,7 @@ class Spells:
                 "horizons",
                 found="no purchases",
                 expected="purchase days, whose gaps say how long a silence is usual",
-                mend="map the event type of orders under `roles: {purchase: [...]}`",
+                hint="map the event type of orders under `roles: {purchase: [...]}`",
             )
         closed = np.append(past.customer[1:] == past.customer[:-1], False)
         until = np.where(closed, np.append(past.day[1:], 0), end - 1)
@@ -203,14 +203,14 @@ def suggest(spells: Spells, history: History, end: int) -> Suggestion:
             found=f"{spells.history_days} days of purchases",
             expected=f"at least {needed}: {MIN_HISTORY_DAYS} to look back on, one horizon of "
             f"{NICE_DAYS[0]} days to learn from and one to test on",
-            mend="bring a longer history",
+            hint="bring a longer history",
         )
     if not len(spells.gaps):
         raise UserError(
             "horizons",
             found=f"{len(spells.days):,} customers, none with two purchase days",
             expected="customers who came back, whose gaps say how long a silence is usual",
-            mend="bring a longer history; or choose by what you know of the trade, e.g. "
+            hint="bring a longer history; or choose by what you know of the trade, e.g. "
             "`stages: {file: stages/omnisend.yaml, preset: durables}`",
         )
     by_return = _by_return(return_curve(spells))

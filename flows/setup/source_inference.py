@@ -112,7 +112,7 @@ def _who(found: SourceProposal, table: Inspected, said: Mapping[str, Column]) ->
             table.name,
             found=f"no column that names the customer (columns: {_names(table)})",
             expected="a column like customer_id, user_id or client_no",
-            mend="name it: --column customer_id=COLUMN",
+            hint="name it: --column customer_id=COLUMN",
         )
     found.columns["customer_id"] = column.name
     if rank(column.name, column_synonyms.EMAIL) is not None:
@@ -138,7 +138,7 @@ def _when(found: SourceProposal, table: Inspected, said: Mapping[str, Column], z
             found=f"no column that says when (columns: {_names(table)}){unread}",
             expected="dates like 2024-01-31 or 31.01.2024, times with or without an offset, or "
             "seconds since 1970",
-            mend="name it: --column occurred_at=COLUMN, or write its dates in one of these forms",
+            hint="name it: --column occurred_at=COLUMN, or write its dates in one of these forms",
         )
     found.columns["occurred_at"] = _moment(column, zone)
     found.notes["occurred_at"] = _doubts(column, zone)

@@ -115,7 +115,7 @@ def inspect(connection: Any, location: Location) -> Inspected:
         sample = table.limit(SAMPLE_ROWS).to_pandas()
     if not len(sample):
         raise UserError(
-            where, found="no rows", expected="a header line and at least one event", mend=""
+            where, found="no rows", expected="a header line and at least one event", hint=""
         )
     _refuse_data_as_header(where, list(sample.columns))
     if len(sample.columns) == 1:
@@ -123,7 +123,7 @@ def inspect(connection: Any, location: Location) -> Inspected:
             where,
             found=f"one column only: {sample.columns[0]!r}",
             expected="columns for who (customer) and when (date or time), at least",
-            mend="check the export; columns may be parted by comma, semicolon, tab or |",
+            hint="check the export; columns may be parted by comma, semicolon, tab or |",
         )
     if not isinstance(location, UrlTable) and _is_text(str(location)):
         form = form.model_copy(update={"decimal": _decimal(sample)})
@@ -201,7 +201,7 @@ def _refuse_data_as_header(where: str, names: Iterable[str]) -> None:
             where,
             found=f"a first line that looks like data: {', '.join(cells[:6])}",
             expected="column names in the first line",
-            mend="put a line of names above it",
+            hint="put a line of names above it",
         )
 
 

@@ -110,7 +110,7 @@ def _added(
             found=f"neither customers with times, nor a key of another table (columns: "
             f"{', '.join(list(part.columns)[:15])})",
             expected="events (who and when), or rows named by a column that an event table has too",
-            mend="leave the table out, or name columns: --column customer_id=..., "
+            hint="leave the table out, or name columns: --column customer_id=..., "
             "--column occurred_at=...",
         )
     return grown

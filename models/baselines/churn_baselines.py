@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from models.fitting.binary_ensemble import fit_logistic, one_class
+from features.arrays import Array
+from models.fitting.binary_ensemble import fit_logistic, has_one_class
 from models.fitting.btyd import fit_btyd
-from models.fitting.rfm import RFM, RFM_STRENGTH, TARGET
+from models.fitting.rfm import CHURN_LABEL, RFM_COLUMNS, RFM_STRENGTH
 from models.scorer.btyd import btyd_p_no_order
 from models.scorer.linear_model import linear, matrix, sigmoid
-from models.scorer.part import Array
 
-RECENCY = RFM[:1]
+_RECENCY = RFM_COLUMNS[:1]
 
 
 def _logistic(frame: pd.DataFrame, rows: pd.DataFrame, columns: list[str]) -> dict[str, Array]:
-    frame = frame[frame[TARGET].notna()]
-    y = frame[TARGET].to_numpy()
-    if one_class(y):
+    frame = frame[frame[CHURN_LABEL].notna()]
+    y = frame[CHURN_LABEL].to_numpy()
+    if has_one_class(y):
         return {"p_churn": np.full(len(rows), float(y.mean()))}
     columns = [name for name in columns if name in frame.columns and name in rows.columns]
     fitted = fit_logistic(frame, columns, y, strength=RFM_STRENGTH)
@@ -39,7 +39,7 @@ def recency_only(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
     -------
     ``p_churn``, one a row of `rows`. Where training has one class only it is its rate.
     """
-    return _logistic(frame, rows, RECENCY)
+    return _logistic(frame, rows, _RECENCY)
 
 
 def one_snapshot_rfm(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
@@ -48,7 +48,7 @@ def one_snapshot_rfm(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array
     The usual recipe of a marketing team: one matured snapshot, orders and spend over the lifetime.
     Parameters and result as in `recency_only`.
     """
-    return _logistic(frame[frame["snapshot_at"] == frame["snapshot_at"].max()], rows, RFM)
+    return _logistic(frame[frame["snapshot_at"] == frame["snapshot_at"].max()], rows, RFM_COLUMNS)
 
 
 def bg_nbd(

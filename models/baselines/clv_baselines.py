@@ -11,14 +11,15 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.fitting.clv_distribution import MAX_CELLS, MAX_ROWS, TREES
-from models.fitting.feature_selection import row_limit, strongest
+from features.arrays import Array
+from models.fitting.clv_distribution import MAX_SPEND_CELLS, MAX_SPEND_ROWS, TWEEDIE_SETTINGS
+from models.fitting.feature_selection import row_limit, strongest_columns
 from models.scorer.btyd import btyd_columns
 from models.scorer.derived_features import model_columns
 from models.scorer.linear_model import matrix
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 
-PLAIN_ROUNDS = 200
+_PLAIN_ROUNDS = 200
 
 
 def btyd_alone(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
@@ -68,13 +69,18 @@ def plain_gbm(
     spent anything.
     """
     columns = model_columns(frame)
-    frame = frame.iloc[:: -(-len(frame) // row_limit(len(columns), most=MAX_ROWS, cells=MAX_CELLS))]
+    frame = frame.iloc[
+        :: -(
+            -len(frame)
+            // row_limit(len(columns), max_rows=MAX_SPEND_ROWS, max_cells=MAX_SPEND_CELLS)
+        )
+    ]
     y = frame["spend"].to_numpy(dtype=np.float64)
     if y.sum() == 0:
         return None
     x = matrix(frame, columns)
-    kept = strongest(x, y, seed=seed, threads=threads, objective="tweedie")
+    kept = strongest_columns(x, y, seed=seed, threads=threads, objective="tweedie")
     columns = [columns[at] for at in kept]
-    settings = {**TREES, "seed": seed, "num_threads": threads}
-    booster = lgb.train(settings, lgb.Dataset(x[:, kept], y, params=settings), PLAIN_ROUNDS)
+    settings = {**TWEEDIE_SETTINGS, "seed": seed, "num_threads": threads}
+    booster = lgb.train(settings, lgb.Dataset(x[:, kept], y, params=settings), _PLAIN_ROUNDS)
     return {"clv": np.asarray(booster.predict(matrix(rows, columns)))}

@@ -12,25 +12,25 @@ from models.baselines import churn_baselines, clv_baselines, stage_baselines, tr
 from models.fitting.training_set import TrainingSet
 from models.scorer.part import Part
 
-Outputs = Mapping[str, np.ndarray[Any, Any]]
+_Outputs = Mapping[str, np.ndarray[Any, Any]]
 # What it learned from, the served part, the rows to predict and the context of their snapshot;
 # None where the data do not allow the baseline.
-Baseline = Callable[[TrainingSet, Part, pd.DataFrame, Mapping[str, Any]], Outputs | None]
+_Baseline = Callable[[TrainingSet, Part, pd.DataFrame, Mapping[str, Any]], _Outputs | None]
 
 
-def _stage(function: Callable[..., Outputs]) -> Baseline:
+def _stage(function: Callable[..., _Outputs]) -> _Baseline:
     def run(
         data: TrainingSet, part: Part, rows: pd.DataFrame, context: Mapping[str, Any]
-    ) -> Outputs:
+    ) -> _Outputs:
         return function(data.frame, rows, stages=len(part.parameters["stages"]))
 
     return run
 
 
-def _transition(function: Callable[..., Outputs]) -> Baseline:
+def _transition(function: Callable[..., _Outputs]) -> _Baseline:
     def run(
         data: TrainingSet, part: Part, rows: pd.DataFrame, context: Mapping[str, Any]
-    ) -> Outputs:
+    ) -> _Outputs:
         names, periods = part.parameters["stages"], part.parameters["periods"]
         return function(
             data.frame,
@@ -45,18 +45,18 @@ def _transition(function: Callable[..., Outputs]) -> Baseline:
 
 def _bg_nbd(
     data: TrainingSet, part: Part, rows: pd.DataFrame, context: Mapping[str, Any]
-) -> Outputs | None:
+) -> _Outputs | None:
     horizon = int(part.parameters["horizon_days"])
     return churn_baselines.bg_nbd(data.at_origin, rows, horizon_days=horizon)
 
 
 def _plain_gbm(
     data: TrainingSet, part: Part, rows: pd.DataFrame, context: Mapping[str, Any]
-) -> Outputs | None:
+) -> _Outputs | None:
     return clv_baselines.plain_gbm(data.frame, rows, seed=0, threads=1)
 
 
-BASELINES: dict[str, dict[str, Baseline]] = {
+BASELINES: dict[str, dict[str, _Baseline]] = {
     "stage": {
         "frequency_table": _stage(stage_baselines.frequency_table),
         "rule_only": _stage(stage_baselines.rule_only),

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.scorer.stage import stage_codes, stage_recency_bins
 
-Array = np.ndarray[Any, Any]
-SMOOTHING = 10.0  # customers that the stage-only frequencies weigh
-DECILES = 10
+_SMOOTHING = 10.0  # customers that the stage-only frequencies weigh
+_DECILES = 10
 
 
-def smoothed_frequencies(group: Array, code: Array, y: Array, shape: tuple[int, int, int]) -> Array:
+def _smoothed_frequencies(
+    group: Array, code: Array, y: Array, shape: tuple[int, int, int]
+) -> Array:
     """Class frequencies by stage and group, drawn to the stage-only ones.
 
     Parameters
@@ -38,7 +40,7 @@ def smoothed_frequencies(group: Array, code: Array, y: Array, shape: tuple[int, 
     total = by_stage.sum(axis=1, keepdims=True)
     prior = np.where(total > 0, by_stage / np.maximum(total, 1.0), overall)
     prior[-1] = overall
-    p = counts + SMOOTHING * prior[:, None, :]
+    p = counts + _SMOOTHING * prior[:, None, :]
     return np.asarray(p / p.sum(axis=2, keepdims=True))
 
 
@@ -57,11 +59,11 @@ def fit_frequency_table(frame: pd.DataFrame, stages: int) -> dict[str, Any]:
     edges: list[list[float]] = []
     for stage in range(stages):
         mine = recency[(code == stage) & ~np.isnan(recency)]
-        cuts = np.quantile(mine, np.arange(1, DECILES) / DECILES) if len(mine) else np.empty(0)
+        cuts = np.quantile(mine, np.arange(1, _DECILES) / _DECILES) if len(mine) else np.empty(0)
         edges.append(cuts.tolist())
     bins = stage_recency_bins(edges, frame, code)
     y = frame["truth_code"].to_numpy().astype(int)
-    p = smoothed_frequencies(bins, code, y, (stages + 1, DECILES + 1, stages))
+    p = _smoothed_frequencies(bins, code, y, (stages + 1, _DECILES + 1, stages))
     return {"edges": edges, "p": p.tolist()}
 
 
@@ -69,8 +71,8 @@ def _rank_bins(frame: pd.DataFrame) -> Array:
     """Recency decile among those of the same rule stage at the same snapshot; 10: never bought."""
     groups = [frame["snapshot_at"], frame["stage__code"]]
     rank = frame["purchase__recency_days"].groupby(groups).rank(pct=True).to_numpy()
-    bins = np.ceil(np.nan_to_num(rank, nan=1.0) * DECILES) - 1
-    return np.where(np.isnan(rank), DECILES, bins).astype(int)
+    bins = np.ceil(np.nan_to_num(rank, nan=1.0) * _DECILES) - 1
+    return np.where(np.isnan(rank), _DECILES, bins).astype(int)
 
 
 def frequency_table(train: pd.DataFrame, rows: pd.DataFrame, *, stages: int) -> dict[str, Array]:
@@ -94,8 +96,8 @@ def frequency_table(train: pd.DataFrame, rows: pd.DataFrame, *, stages: int) -> 
     """
     y = train["truth_code"].to_numpy().astype(int)
     code = stage_codes(train, stages)
-    shape = (stages + 1, DECILES + 1, stages)
-    p = smoothed_frequencies(_rank_bins(train), code, y, shape)
+    shape = (stages + 1, _DECILES + 1, stages)
+    p = _smoothed_frequencies(_rank_bins(train), code, y, shape)
     return {"probabilities": p[stage_codes(rows, stages), _rank_bins(rows)]}
 
 
@@ -108,6 +110,6 @@ def rule_only(train: pd.DataFrame, rows: pd.DataFrame, *, stages: int) -> dict[s
     """
     y = train["truth_code"].to_numpy().astype(int)
     code = stage_codes(train, stages)
-    p = smoothed_frequencies(np.zeros(len(y), int), code, y, (stages + 1, 1, stages))
+    p = _smoothed_frequencies(np.zeros(len(y), int), code, y, (stages + 1, 1, stages))
     now = stage_codes(rows, stages)
     return {"probabilities": p[now, 0], "code": np.minimum(now, stages - 1)}

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.scorer.stage import stage_codes
 from models.scorer.transition import timer_table_cells, transition_outputs, without_origin
 
-Array = np.ndarray[Any, Any]
-SMOOTHING = 20.0  # customers that the stage-only frequencies weigh
-DURATION_EDGES = (1.0, 2.0, 4.0, 8.0, 13.0, 26.0)  # periods in stage
+_SMOOTHING = 20.0  # customers that the stage-only frequencies weigh
+_DURATION_EDGES = (1.0, 2.0, 4.0, 8.0, 13.0, 26.0)  # periods in stage
 
 
 def cells(train: pd.DataFrame, *, stages: int, periods: int) -> Array:
@@ -72,11 +72,11 @@ def fit_timer_table(train: pd.DataFrame, *, stages: int, periods: int) -> dict[s
     total = by_stage.sum(axis=1, keepdims=True)
     prior = np.where(total > 0, by_stage / np.maximum(total, 1.0), overall)
     prior[-1] = overall
-    p = counts + SMOOTHING * prior[:, None, :]
+    p = counts + _SMOOTHING * prior[:, None, :]
     return {"p": (p / p.sum(axis=2, keepdims=True)).tolist()}
 
 
-def from_cells(
+def _from_cells(
     found: Array, code: Array, *, stages: int, periods: int, period_days: float
 ) -> dict[str, Array]:
     """Outputs of a transition model from probabilities of cells (rows x cells)."""
@@ -92,7 +92,7 @@ def timer_table(
 ) -> dict[str, Array]:
     """The timer table fitted on training rows, for test rows."""
     table = fit_timer_table(train, stages=stages, periods=periods)
-    return from_cells(
+    return _from_cells(
         timer_table_cells(table, rows, periods),
         stage_codes(rows, stages),
         stages=stages,
@@ -103,7 +103,7 @@ def timer_table(
 
 def _hazards(moves: Array, at_risk: Array, prior: Array) -> Array:
     """Chance of each destination in one period, drawn to `prior` with weight 20 periods."""
-    return np.asarray((moves + SMOOTHING * prior) / (at_risk[..., None] + SMOOTHING))
+    return np.asarray((moves + _SMOOTHING * prior) / (at_risk[..., None] + _SMOOTHING))
 
 
 def _incidence(hazard: Array) -> Array:
@@ -143,7 +143,7 @@ def markov(
     code = stage_codes(rows, stages)
     hazard = _stage_hazards(train, stages, periods)[code]
     found = _incidence(np.repeat(hazard[:, None, :], periods, axis=1))
-    return from_cells(found, code, stages=stages, periods=periods, period_days=period_days)
+    return _from_cells(found, code, stages=stages, periods=periods, period_days=period_days)
 
 
 def semi_markov(
@@ -153,10 +153,10 @@ def semi_markov(
 
     def duration(frame: pd.DataFrame, row: Array, k: Any) -> Array:
         spent = frame["stage__periods_in_stage"].to_numpy(dtype=np.float64, na_value=0.0)
-        return np.asarray(np.searchsorted(DURATION_EDGES, spent[row] + k - 1, side="right"))
+        return np.asarray(np.searchsorted(_DURATION_EDGES, spent[row] + k - 1, side="right"))
 
     row, k, moved = _followed(train, periods)
-    shape = (stages + 1, len(DURATION_EDGES) + 1)
+    shape = (stages + 1, len(_DURATION_EDGES) + 1)
     code, bins = stage_codes(train, stages)[row], duration(train, row, k)
     destination = train["next_code"].to_numpy().astype(int)[row]
     moves, at_risk = np.zeros((*shape, stages)), np.zeros(shape)
@@ -168,4 +168,4 @@ def semi_markov(
     grid = np.arange(1, periods + 1)
     spent = np.column_stack([duration(rows, np.arange(len(rows)), each) for each in grid])
     found = _incidence(hazard[now[:, None], spent])
-    return from_cells(found, now, stages=stages, periods=periods, period_days=period_days)
+    return _from_cells(found, now, stages=stages, periods=periods, period_days=period_days)

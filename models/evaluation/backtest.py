@@ -28,7 +28,7 @@ from models.evaluation.means_over_origins import (
     means,
 )
 from models.evaluation.workers import workers
-from models.fitting.calibration import RAW
+from models.fitting.calibration import NO_CALIBRATION
 from models.fitting.training_set import TrainingSet, training_set
 from models.tasks.training import fit
 
@@ -68,7 +68,7 @@ def check_origins(archive: Archive, origins: Sequence[int]) -> None:
                 "backtest origins",
                 found=day_date(origin),
                 expected=f"dates from {day_date(first)} to {day_date(span.last_snapshot)}",
-                mend="the history reaches no further; choose other origins",
+                hint="the history reaches no further; choose other origins",
             )
 
 
@@ -87,7 +87,7 @@ def refuse_leaks(archive: Archive, origins: Sequence[int]) -> None:
                 f"features at {day_date(origin)}",
                 found=f"{len(leaks)} columns that know what came later: {', '.join(leaks[:5])}",
                 expected="features of what was known before the day began",
-                mend="mend the family that makes them (docs/add-a-family.md), and run "
+                hint="fix the family that makes them (docs/add-a-family.md), and run "
                 "`stagecast features` again; figures with them would be worth nothing",
             )
 
@@ -156,7 +156,7 @@ def backtest_task(
     chances = None
     if task == "churn":
         y = test.rows["no_purchase"].to_numpy(dtype=np.float64)
-        raw = replace(part, parameters={**part.parameters, "calibration": RAW})
+        raw = replace(part, parameters={**part.parameters, "calibration": NO_CALIBRATION})
         chances = Chances(origin, y, predict(raw, test.rows, test.everyone)["p_churn"])
     beside = [] if bounds is None else bounds(archive, data, test, draws)
     return Tested(found.figures + rates + beside, chances)
@@ -211,7 +211,7 @@ def backtest(
             "backtest origins",
             found="; ".join(f"{s.task} {s.origin}: {s.reason}" for s in skipped[:4]),
             expected="at least one origin at which a task can be trained and tested",
-            mend="choose earlier or later origins, or shorter horizons",
+            hint="choose earlier or later origins, or shorter horizons",
         )
     choice = None
     if chances:
@@ -249,7 +249,7 @@ def require_earned_calibration(output: Path, asked: str) -> None:
             found=asked,
             expected="raw, or the map that won in the back-test of this folder "
             f"({adopted if file.is_file() else 'there is none yet'})",
-            mend="run `stagecast backtest` at origins that are at least a horizon apart, and see "
+            hint="run `stagecast backtest` at origins that are at least a horizon apart, and see "
             "backtest/summary.md; a map that has not won at three later origins usually hurts",
         )
 

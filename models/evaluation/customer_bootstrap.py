@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Array
 from models.metrics import metrics
 
-Array = np.ndarray[Any, Any]
 REPEATS = 200
 AT_ONCE = 3_000_000  # rows x draws held in memory at a time
 

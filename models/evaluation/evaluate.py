@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date
 from features.config.tasks import Slice
 from features.contracts import CUSTOMER
@@ -19,7 +20,7 @@ from models.baselines.registry import BASELINES
 from models.evaluation.customer_bootstrap import REPEATS, customer_draws, drawn
 from models.evaluation.slices import subsets
 from models.evaluation.task_metrics import Measure, lead_measures, measures
-from models.fitting.training_set import TrainingSet, labelled, population, with_channel
+from models.fitting.training_set import TrainingSet, add_channel, join_labels, snapshot_population
 from models.scorer.churn import predict_churn
 from models.scorer.clv import predict_clv
 from models.scorer.part import Part
@@ -28,7 +29,6 @@ from models.scorer.stage import predict_stage
 from models.scorer.transition import predict_transition
 from models.tasks.lead import leads_of, plain_share
 
-Array = np.ndarray[Any, Any]
 Outputs = Mapping[str, Array]
 CHAMPION = "champion"  # the served recipe, in figures
 BLOWN_UP = ("ece", "decile_error")  # by drawing rows more than once
@@ -128,8 +128,8 @@ def test_set(archive: Archive, task: Task, at: int) -> Test:
 
 def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Test:
     """As `test_set`, with features that know nothing of the last `delay` days."""
-    everyone = with_channel(archive, task, archive.delayed(at, delay), at)
-    rows = labelled(everyone, archive.builder.labels(task, at))
+    everyone = add_channel(archive, task, archive.delayed(at, delay), at)
+    rows = join_labels(everyone, archive.builder.labels(task, at))
     config, leads = archive.builder.config, None
     if task == "clv":
         leads = leads_of(rows)
@@ -189,7 +189,7 @@ def evaluate(
 ) -> Result:
     """Measure a part and every baseline of its task, all trained on the same snapshots."""
     outputs: dict[str, Outputs] = {CHAMPION: predict(part, test.rows, test.everyone)}
-    context = population(test.everyone)
+    context = snapshot_population(test.everyone)
     for name, baseline in BASELINES[test.task].items():
         found = baseline(data, part, test.rows, context)
         if found is not None:

@@ -17,7 +17,7 @@ from models.evaluation.evaluate import (
     test_set,
 )
 from models.evaluation.leakage import Suspect, suspects
-from models.fitting.training_set import LearnedFrom, TrainingSet, training_set
+from models.fitting.training_set import TrainingSet, TrainingSummary, training_set
 from models.scorer.part import Part
 from models.tasks.training import fit
 from models.tasks.tuning import TUNED, Tuned, tune
@@ -35,7 +35,7 @@ class Trained:
     gated: Part
     part: Part
     result: Result
-    learned: LearnedFrom
+    learned: TrainingSummary
     leaks: tuple[Suspect, ...] = ()
     tuned: Tuned | None = None
     recipe: tuple[Figure, ...] = ()
@@ -59,7 +59,7 @@ def train_one(archive: Archive, name: Task) -> Trained:
     data = training_set(archive, name, builder.last_snapshot)
     part = fit(data, config, stages, threads=1, settings=settings)
     leaks = tuple(suspects(data))
-    return Trained(gated, part, result, LearnedFrom.of(data), leaks, tuned, recipe)
+    return Trained(gated, part, result, TrainingSummary.of(data), leaks, tuned, recipe)
 
 
 def _tuned(data: TrainingSet, config: Config, stages: list[str]) -> Tuned | None:

@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Array
 from models.evaluation.evaluate import Figure, ends
-from models.fitting.calibration import KINDS, WINS_NEEDED, Trial, choose_calibration
-
-Array = np.ndarray[Any, Any]
+from models.fitting.calibration import (
+    CALIBRATION_KINDS,
+    WINS_NEEDED,
+    CalibrationTrial,
+    choose_calibration,
+)
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,6 @@ def calibration_choice(origins: Sequence[Chances], *, matures_after: int) -> Cal
     for served in ordered:
         known = [one for one in ordered if one.at + matures_after <= served.at]
         if known:
-            trials.append(Trial(known[-1].y, known[-1].p, served.y, served.p))
-    wins = {kind: sum(trial.gain(kind) > 0 for trial in trials) for kind in KINDS}
+            trials.append(CalibrationTrial(known[-1].y, known[-1].p, served.y, served.p))
+    wins = {kind: sum(trial.gain(kind) > 0 for trial in trials) for kind in CALIBRATION_KINDS}
     return CalibrationChoice(choose_calibration(trials), len(trials), wins)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.config.tasks import Slice
 from features.errors import UserError
 
-Array = np.ndarray[Any, Any]
 NEW_DAYS = 30  # customers first seen so few days before the snapshot are new
 MOST_VALUES = 20  # slices that one declaration by value may make
 # Chosen by what came later: a total within them is no forecast that could be right or wrong.
@@ -59,7 +58,7 @@ def _declared(name: str, declared: Slice, rows: pd.DataFrame) -> dict[str, Array
             f"backtest.slices.{name}.column",
             found=declared.column,
             expected=f"a feature column{', such as ' + ', '.join(near) if near else ''}, or stage",
-            mend="`stagecast catalog` lists the columns",
+            hint="`stagecast catalog` lists the columns",
         )
     column = rows[declared.column]
     if declared.is_ is not None:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.metrics import metrics
-
-Array = np.ndarray[Any, Any]
 
 # The figure shown for each model, beside its plainest baseline.
 HEADLINES = {

@@ -16,7 +16,7 @@ import lightgbm as lgb
 import numpy as np
 from scipy import sparse
 
-from models.scorer.part import Array
+from features.arrays import Array
 
 
 @dataclass(frozen=True)

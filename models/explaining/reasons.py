@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.table.families.feature import FeatureSpec
 from features.table.feature_columns import columns as catalogued
 from models.explaining.attribution import mean_additions
@@ -23,7 +24,7 @@ from models.scorer.churn import churn_btyd_logit, churn_eligible
 from models.scorer.clv import clv_with_btyd
 from models.scorer.derived_features import derive
 from models.scorer.linear_model import matrix, signed_log1p
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 
 MOST = 3
 LEAST_SHARE = 0.05  # of the moves in the same direction, below which a theme is no reason

@@ -1,9 +1,9 @@
-"""Two-class models: LightGBM and logistic regression, averaged in logits, with held-out customers.
+"""Two-class models: mean of the logits of LightGBM and logistic regression.
 
-Many rolling snapshots are pooled, so a customer appears in many rows whose labels overlap. Early
-stopping therefore holds out *customers*: with a held-out snapshot only, the same customers' nearly
-equal labels of a week before let LightGBM run ten times too long (completejourney, churn in 60
-days: AUC of the trees .843 instead of .885 at 2017-08-03).
+Many rolling snapshots are pooled, so a customer appears in many rows with overlapping labels. Early
+stopping therefore holds out *customers*. With a held-out snapshot instead, the nearly equal labels
+of the same customers a week before let LightGBM run ten times too long (completejourney, churn in
+60 days: AUC of the trees .843 instead of .885 at 2017-08-03).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from models.fitting.feature_selection import SAMPLE_ROWS, row_limit, strongest
+from features.arrays import Array
+from models.fitting.feature_selection import SELECTION_ROWS, row_limit, strongest_columns
 from models.scorer.derived_features import model_columns
 from models.scorer.linear_model import linear, matrix, signed_log1p
-from models.scorer.part import Array
 
-# Above it the linear half is fitted on a share of the customers; less where columns are many.
-LINEAR_ROWS, LINEAR_CELLS = 80_000, 8_800_000
+# Rows, and rows x columns, above which the regression is fitted on a sample of the customers.
+_LINEAR_ROWS, _LINEAR_CELLS = 80_000, 8_800_000
 
 
 @dataclass(frozen=True)
 class TwoClassRecipe:
-    """Settings; the defaults won for churn on earlier origins of the example data."""
+    """Settings of a two-class model; the defaults were best for churn on earlier origins."""
 
     learning_rate: float = 0.03
     leaves: int = 15
@@ -41,12 +41,12 @@ class TwoClassRecipe:
     max_rounds: int = 1500
     patience: int = 40
     refit_factor: float = 1.1
-    folds: int = 3  # customer folds, and as many seeds in the refit
+    folds: int = 3  # customer folds, and number of seeds in the refit
     strength: float = 0.03  # C of the logistic regression
     linear_weight: float = 0.5
     calibration: str = "raw"  # raw, platt, beta or isotonic: see models.fitting.calibration
-    max_rows: int = 200_000  # above it customers are sampled
-    max_cells: int = 22_000_000  # rows times columns, likewise
+    max_rows: int = 200_000  # with more rows customers are sampled
+    max_cells: int = 22_000_000  # likewise, rows x columns
 
     def lightgbm(self, *, rows: int, seed: int, threads: int) -> dict[str, Any]:
         """LightGBM parameters for this many training rows, deterministic for a seed."""
@@ -69,34 +69,34 @@ class TwoClassRecipe:
 
 
 def varying_columns(frame: pd.DataFrame) -> list[str]:
-    """Model inputs that take at least two values and repeat no earlier one.
+    """Model inputs that take at least two values and do not copy an earlier column.
 
     A constant cannot help and may drift later; a copy only costs time.
     """
-    seen: set[bytes] = set()
+    digests: set[bytes] = set()
     columns = []
     for name in model_columns(frame):
         values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        known = values[~np.isnan(values)]
-        mark = blake2b(values.tobytes()).digest()
-        if len(known) and known.min() < known.max() and mark not in seen:
+        observed = values[~np.isnan(values)]
+        digest = blake2b(values.tobytes()).digest()
+        if len(observed) and observed.min() < observed.max() and digest not in digests:
             columns.append(name)
-        seen.add(mark)
+        digests.add(digest)
     return columns
 
 
 def fit_logistic(
-    frame: pd.DataFrame, columns: list[str], y: Array, *, strength: float
+    frame: pd.DataFrame, columns: list[str], target: Array, *, strength: float
 ) -> dict[str, Any]:
     """Logistic regression on standardised signed-log1p columns, as `linear` reads it.
 
     Parameters
     ----------
     frame
-        Rows to fit on; missing values are set to the mean.
+        Rows to fit on; missing values are set to the column mean.
     columns
-        Inputs; without any the intercept is the base rate.
-    y
+        Inputs; with none the intercept alone gives the base rate.
+    target
         0/1 outcomes with both classes.
     strength
         Inverse of the L2 penalty (C of scikit-learn).
@@ -105,133 +105,153 @@ def fit_logistic(
     -------
     ``columns``, ``means``, ``scales``, ``coefficients`` and ``intercept``, JSON-able.
     """
-    most = row_limit(len(columns), most=LINEAR_ROWS, cells=LINEAR_CELLS)
-    if len(frame) > most:  # so few coefficients need no more, and it is the slow half
-        some = customer_folds(frame["customer_id"], -(-len(frame) // most), seed=0) == 0
-        if not one_class(y[some]):
-            frame, y = frame[some], y[some]
-    x = signed_log1p(matrix(frame, columns))
-    known = ~np.isnan(x)
-    means = np.nansum(x, axis=0) / np.maximum(known.sum(axis=0), 1)
-    scales = np.sqrt(np.nansum((x - means) ** 2, axis=0) / np.maximum(known.sum(axis=0), 1))
-    scales = np.where(scales > 1e-9, scales, 1.0)
-    rate = float(np.mean(y))
-    coefficients, intercept = np.zeros(len(columns)), float(np.log(rate / (1.0 - rate)))
+    max_rows = row_limit(len(columns), max_rows=_LINEAR_ROWS, max_cells=_LINEAR_CELLS)
+    if len(frame) > max_rows:  # the few coefficients need no more rows, and this fit is slow
+        subset = (
+            random_customer_folds(frame["customer_id"], -(-len(frame) // max_rows), seed=0) == 0
+        )
+        if not has_one_class(target[subset]):
+            frame, target = frame[subset], target[subset]
+    inputs = signed_log1p(matrix(frame, columns))
+    observed = ~np.isnan(inputs)
+    column_means = np.nansum(inputs, axis=0) / np.maximum(observed.sum(axis=0), 1)
+    column_scales = np.sqrt(
+        np.nansum((inputs - column_means) ** 2, axis=0) / np.maximum(observed.sum(axis=0), 1)
+    )
+    column_scales = np.where(column_scales > 1e-9, column_scales, 1.0)
+    base_rate = float(np.mean(target))
+    coefficients, intercept = np.zeros(len(columns)), float(np.log(base_rate / (1.0 - base_rate)))
     if columns:
-        z = np.clip(np.nan_to_num((x - means) / scales), -10.0, 10.0)
-        fitted = LogisticRegression(C=strength, max_iter=300).fit(z, y)
-        coefficients, intercept = fitted.coef_[0], float(fitted.intercept_[0])
+        standardised = np.clip(np.nan_to_num((inputs - column_means) / column_scales), -10.0, 10.0)
+        regression = LogisticRegression(C=strength, max_iter=300).fit(standardised, target)
+        coefficients, intercept = regression.coef_[0], float(regression.intercept_[0])
     return {
         "columns": list(columns),
-        "means": means.tolist(),
-        "scales": scales.tolist(),
+        "means": column_means.tolist(),
+        "scales": column_scales.tolist(),
         "coefficients": coefficients.tolist(),
         "intercept": intercept,
     }
 
 
-def customer_folds(customers: Any, folds: int, *, seed: int) -> Array:
-    """Fold number (0..folds-1) of every row, all rows of a customer in the same fold."""
-    distinct, code = np.unique(np.asarray(customers, dtype=str), return_inverse=True)
-    return np.asarray((np.random.default_rng(seed).permutation(len(distinct)) % folds)[code])
+def random_customer_folds(customers: Any, folds: int, *, seed: int) -> Array:
+    """Random fold (0 to folds - 1) of every row; all rows of a customer share a fold."""
+    distinct_customers, customer_codes = np.unique(
+        np.asarray(customers, dtype=str), return_inverse=True
+    )
+    return np.asarray(
+        (np.random.default_rng(seed).permutation(len(distinct_customers)) % folds)[customer_codes]
+    )
 
 
-def one_class(y: Array) -> bool:
-    """Whether 0/1 outcomes are all the same."""
-    return bool(y.min() == y.max())
+def has_one_class(target: Array) -> bool:
+    """True if 0/1 outcomes are all the same."""
+    return bool(target.min() == target.max())
 
 
-def sampled(frame: pd.DataFrame, recipe: TwoClassRecipe, *, seed: int) -> pd.DataFrame:
-    """At most about `row_limit` rows, whole customers kept."""
+def sample_customers(frame: pd.DataFrame, recipe: TwoClassRecipe, *, seed: int) -> pd.DataFrame:
+    """Sample whole customers, so that about `row_limit` rows remain."""
     columns = len(model_columns(frame))
-    most = row_limit(columns, most=recipe.max_rows, cells=recipe.max_cells)
-    if len(frame) <= most:
+    max_rows = row_limit(columns, max_rows=recipe.max_rows, max_cells=recipe.max_cells)
+    if len(frame) <= max_rows:
         return frame
-    parts = int(np.ceil(len(frame) / most * 100))
-    return frame[customer_folds(frame["customer_id"], parts, seed=seed) < 100]
+    hundredths = int(np.ceil(len(frame) / max_rows * 100))
+    return frame[random_customer_folds(frame["customer_id"], hundredths, seed=seed) < 100]
 
 
-def strong_columns(
-    frame: pd.DataFrame, columns: list[str], y: Array, *, seed: int, threads: int
+def select_binary_columns(
+    frame: pd.DataFrame, columns: list[str], target: Array, *, seed: int, threads: int
 ) -> list[str]:
-    """Columns worth learning from, where there are very many (see
-    `models.fitting.feature_selection`).
-    """
-    step = -(-len(frame) // SAMPLE_ROWS)
-    x = matrix(frame.iloc[::step], columns)
-    kept = strongest(x, y[::step], seed=seed, threads=threads, objective="binary")
-    return [columns[at] for at in kept]
+    """Strongest columns for a 0/1 outcome (see `models.fitting.feature_selection`)."""
+    row_step = -(-len(frame) // SELECTION_ROWS)
+    inputs = matrix(frame.iloc[::row_step], columns)
+    positions = strongest_columns(
+        inputs, target[::row_step], seed=seed, threads=threads, objective="binary"
+    )
+    return [columns[position] for position in positions]
 
 
 @dataclass(frozen=True)
-class OutOfFold:
-    """Predictions by models that saw none of the customer's rows, and the rounds they took."""
+class _OutOfFold:
+    """Log-odds by models that saw none of the customer's rows, and the rounds of each fold."""
 
     logit: Array
     rounds: list[int]
 
 
-def out_of_fold(
+def predict_out_of_fold(
     frame: pd.DataFrame,
     columns: list[str],
-    y: Array,
+    target: Array,
     recipe: TwoClassRecipe,
     *,
     seed: int,
     threads: int,
-) -> OutOfFold:
-    """Log-odds of 0/1 outcomes by models that held the customer out, and their rounds."""
-    logit, rounds = np.zeros(len(y)), []
-    for outside, found, best in fold_by_fold(frame, columns, y, recipe, seed=seed, threads=threads):
-        logit[outside] = found
-        rounds.append(best)
-    return OutOfFold(logit=logit, rounds=rounds)
+) -> _OutOfFold:
+    """Predict each customer's log-odds with a model that saw none of the customer's rows."""
+    logits, rounds_by_fold = np.zeros(len(target)), []
+    for outside, fold_logits, fold_rounds in predict_fold_by_fold(
+        frame, columns, target, recipe, seed=seed, threads=threads
+    ):
+        logits[outside] = fold_logits
+        rounds_by_fold.append(fold_rounds)
+    return _OutOfFold(logit=logits, rounds=rounds_by_fold)
 
 
-def fold_by_fold(
+def predict_fold_by_fold(
     frame: pd.DataFrame,
     columns: list[str],
-    y: Array,
+    target: Array,
     recipe: TwoClassRecipe,
     *,
     seed: int,
     threads: int,
 ) -> Iterator[tuple[Array, Array, int]]:
-    """Of each customer fold the positions of its rows, their log-odds, and the rounds it took."""
-    x = matrix(frame, columns)
-    fold = customer_folds(frame["customer_id"], recipe.folds, seed=seed)
-    settings = recipe.lightgbm(rows=len(y), seed=seed, threads=threads)
-    data = lgb.Dataset(x, y, params=settings, free_raw_data=False).construct()
-    for held in range(recipe.folds):
-        inside, outside = (np.flatnonzero(side) for side in (fold != held, fold == held))
+    """Yield row positions, log-odds and rounds of one customer fold after the other."""
+    inputs = matrix(frame, columns)
+    fold_numbers = random_customer_folds(frame["customer_id"], recipe.folds, seed=seed)
+    settings = recipe.lightgbm(rows=len(target), seed=seed, threads=threads)
+    dataset = lgb.Dataset(inputs, target, params=settings, free_raw_data=False).construct()
+    for held_out in range(recipe.folds):
+        inside, outside = (
+            np.flatnonzero(side) for side in (fold_numbers != held_out, fold_numbers == held_out)
+        )
         booster = lgb.train(
-            {**settings, "seed": seed + held},
-            data.subset(inside.tolist()),
+            {**settings, "seed": seed + held_out},
+            dataset.subset(inside.tolist()),
             recipe.max_rounds,
-            valid_sets=[data.subset(outside.tolist())],
+            valid_sets=[dataset.subset(outside.tolist())],
             callbacks=[lgb.early_stopping(recipe.patience, verbose=False)],
         )
-        best = max(1, booster.best_iteration)
-        straight = fit_logistic(frame.iloc[inside], columns, y[inside], strength=recipe.strength)
-        trees = np.asarray(booster.predict(x[outside], raw_score=True, num_iteration=best))
-        weight = recipe.linear_weight
-        yield outside, weight * linear(straight, x[outside]) + (1 - weight) * trees, best
+        best_rounds = max(1, booster.best_iteration)
+        regression = fit_logistic(
+            frame.iloc[inside], columns, target[inside], strength=recipe.strength
+        )
+        tree_logits = np.asarray(
+            booster.predict(inputs[outside], raw_score=True, num_iteration=best_rounds)
+        )
+        linear_weight = recipe.linear_weight
+        yield (
+            outside,
+            linear_weight * linear(regression, inputs[outside]) + (1 - linear_weight) * tree_logits,
+            best_rounds,
+        )
 
 
-def refit(
+def refit_trees(
     frame: pd.DataFrame,
     columns: list[str],
-    y: Array,
+    target: Array,
     recipe: TwoClassRecipe,
     *,
     rounds: int,
     seed: int,
     threads: int,
 ) -> dict[str, lgb.Booster]:
-    """One booster a seed on all rows."""
+    """Fit one booster per seed on all rows."""
     settings = recipe.lightgbm(rows=len(frame), seed=seed, threads=threads)
-    data = lgb.Dataset(matrix(frame, columns), y, params=settings, free_raw_data=False)
+    dataset = lgb.Dataset(matrix(frame, columns), target, params=settings, free_raw_data=False)
     return {
-        f"trees_{at}": lgb.train({**settings, "seed": seed + at}, data, rounds)
-        for at in range(recipe.folds)
+        f"trees_{number}": lgb.train({**settings, "seed": seed + number}, dataset, rounds)
+        for number in range(recipe.folds)
     }

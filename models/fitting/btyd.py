@@ -1,6 +1,6 @@
 """Buy-till-you-die models: BG/NBD, MBG/NBD and Gamma-Gamma by maximum likelihood.
 
-Fitting only; every prediction lives in `models.inference` and takes `to_parameters()`.
+Fitting only: predictions are made by `models.scorer.btyd` from `to_parameters()`.
 
 Sources: Fader, Hardie and Lee (2005), "Counting your customers" the easy way, Marketing Science 24
 (BG/NBD); Batislam, Denizel and Filiztekin (2007), Int. J. of Research in Marketing 24 (MBG/NBD);
@@ -18,43 +18,43 @@ from scipy.optimize import minimize
 from scipy.special import gammaln, psi
 from sklearn.base import BaseEstimator
 
+from features.arrays import Array
 from models.scorer.btyd import btyd_chances
 
-Array = np.ndarray[Any, Any]
-Objective = Callable[[Array], tuple[float, Array]]
+_Objective = Callable[[Array], tuple[float, Array]]
 
-# Bounds on the log parameters after scaling. Where a population has no spread in a rate or in the
-# drop-out, the likelihood rises for ever along a ridge; there the bound is as good as infinity.
-LOG_LOW, LOG_HIGH = np.log(1e-6), np.log(1e5)
-SUBSAMPLE = 5_000  # distinct rows on which starts are compared before the polish on all
+# Bounds on the log parameters after scaling. In a population without spread in purchase rates or
+# drop-out the likelihood rises along a ridge without end; the bound then stands for infinity.
+_LOG_LOW, _LOG_HIGH = np.log(1e-6), np.log(1e5)
+_SUBSAMPLE = 5_000  # distinct rows on which starts are compared before the polish on all
 
 
 def _minimise(
-    objective: Objective, starts: list[Array], bounds: list[tuple[float, float]], max_iter: int
+    objective: _Objective, starts: list[Array], bounds: list[tuple[float, float]], max_iter: int
 ) -> Any:
-    """Best of L-BFGS-B runs from several starts."""
+    """Best of L-BFGS-B runs from several starting points."""
     options = {"maxiter": max_iter, "ftol": 1e-14, "gtol": 1e-9, "maxcor": 20}
-    best = None
+    best_run = None
     for start in starts:
-        low, high = np.array(bounds).T
-        run = minimize(
+        lower, upper = np.array(bounds).T
+        attempt = minimize(
             objective,
-            np.clip(start, low, high),
+            np.clip(start, lower, upper),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
             options=options,
         )
-        if np.isfinite(run.fun) and (best is None or run.fun < best.fun):
-            best = run
-    return best
+        if np.isfinite(attempt.fun) and (best_run is None or attempt.fun < best_run.fun):
+            best_run = attempt
+    return best_run
 
 
-def _is_optimal(run: Any, bounds: list[tuple[float, float]]) -> bool:
-    """Whether the projected gradient vanishes, whatever the line search says of itself."""
-    low, high = np.array(bounds).T
-    step = np.clip(run.x - run.jac, low, high) - run.x
-    return bool(np.isfinite(run.fun) and np.abs(step).max() < 1e-4)
+def _is_optimal(minimum: Any, bounds: list[tuple[float, float]]) -> bool:
+    """True if the projected gradient vanishes, whatever status the optimiser reports."""
+    lower, upper = np.array(bounds).T
+    gradient_step = np.clip(minimum.x - minimum.jac, lower, upper) - minimum.x
+    return bool(np.isfinite(minimum.fun) and np.abs(gradient_step).max() < 1e-4)
 
 
 def _check(values: Array, names: str) -> Array:
@@ -69,7 +69,7 @@ def _check(values: Array, names: str) -> Array:
 
 
 class BGNBD(BaseEstimator):  # type: ignore[misc]
-    """Purchases by a gamma mixture of Poisson rates, drop-out by a beta mixture after a purchase.
+    """BG/NBD: gamma-distributed purchase rates, beta-distributed drop-out after each purchase.
 
     Parameters
     ----------
@@ -83,9 +83,9 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
     log_likelihood_
         Log likelihood of all customers, in the time unit of the data.
     converged_
-        Whether the projected gradient vanishes at a finite optimum or at the far end of a ridge.
+        True if the projected gradient vanishes at a finite optimum or at a bound.
     n_customers_
-        Customers fitted on.
+        Number of customers fitted on.
     """
 
     model = "bg_nbd"
@@ -105,57 +105,89 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
         values = _check(X, "x, t_x, T")
         if (values < 0).any() or (values[:, 1] > values[:, 2] + 1e-9).any():
             raise ValueError("x, t_x and T must satisfy x >= 0 and 0 <= t_x <= T")
-        frame = pd.DataFrame(values, columns=["x", "t_x", "T"])
-        unique = frame.groupby(["x", "t_x", "T"], sort=True).size().reset_index(name="n")
-        x, t_x, age, n = (unique[c].to_numpy(dtype=np.float64) for c in ("x", "t_x", "T", "n"))
-        scale = max(float(np.average(age, weights=n)), 1e-12)
-        rate = max(float((n * x).sum() / (n * np.maximum(age, 1e-12)).sum()) * scale, 1e-3)
-        bounds = [(LOG_LOW, LOG_HIGH)] * 4
+        customers = pd.DataFrame(values, columns=["x", "t_x", "T"])
+        patterns = customers.groupby(["x", "t_x", "T"], sort=True).size().reset_index(name="n")
+        x, t_x, age, counts = (
+            patterns[c].to_numpy(dtype=np.float64) for c in ("x", "t_x", "T", "n")
+        )
+        time_scale = max(float(np.average(age, weights=counts)), 1e-12)
+        purchase_rate = max(
+            float((counts * x).sum() / (counts * np.maximum(age, 1e-12)).sum()) * time_scale, 1e-3
+        )
+        bounds = [(_LOG_LOW, _LOG_HIGH)] * 4
         starts = [
-            np.log([r, r / rate, a, a * (1 - drop) / drop])
-            for r, a, drop in ((0.5, 0.5, 0.2), (2.0, 0.5, 0.03), (0.25, 2.0, 0.5))
+            np.log([r, r / purchase_rate, a, a * (1 - drop_out) / drop_out])
+            for r, a, drop_out in ((0.5, 0.5, 0.2), (2.0, 0.5, 0.03), (0.25, 2.0, 0.5))
         ]
-        if len(unique) > SUBSAMPLE:
-            pick = np.linspace(0, len(unique) - 1, SUBSAMPLE).astype(int)
-            small = self._objective(x[pick], t_x[pick] / scale, age[pick] / scale, n[pick])
-            starts = [_minimise(small, starts, bounds, self.max_iter).x]
-        objective = self._objective(x, t_x / scale, age / scale, n)
-        run = _minimise(objective, starts, bounds, self.max_iter)
-        self.r_, self.alpha_, self.a_, self.b_ = (float(v) for v in np.exp(run.x))
-        self.alpha_ *= scale
-        self.n_customers_ = int(n.sum())
-        self.log_likelihood_ = float(-run.fun * n.sum() - (n * x).sum() * np.log(scale))
-        self.converged_ = _is_optimal(run, bounds)
-        self.n_iter_ = int(run.nit)
+        if len(patterns) > _SUBSAMPLE:
+            subsample = np.linspace(0, len(patterns) - 1, _SUBSAMPLE).astype(int)
+            rough_objective = self._objective(
+                x[subsample],
+                t_x[subsample] / time_scale,
+                age[subsample] / time_scale,
+                counts[subsample],
+            )
+            starts = [_minimise(rough_objective, starts, bounds, self.max_iter).x]
+        objective = self._objective(x, t_x / time_scale, age / time_scale, counts)
+        best_run = _minimise(objective, starts, bounds, self.max_iter)
+        self.r_, self.alpha_, self.a_, self.b_ = (float(value) for value in np.exp(best_run.x))
+        self.alpha_ *= time_scale
+        self.n_customers_ = int(counts.sum())
+        self.log_likelihood_ = float(
+            -best_run.fun * counts.sum() - (counts * x).sum() * np.log(time_scale)
+        )
+        self.converged_ = _is_optimal(best_run, bounds)
+        self.n_iter_ = int(best_run.nit)
         return self
 
     def _chances(self, x: Array) -> Array:
         return btyd_chances({"model": self.model}, x)
 
-    def _objective(self, x: Array, t_x: Array, age: Array, n: Array) -> Objective:
+    def _objective(self, x: Array, t_x: Array, age: Array, counts: Array) -> _Objective:
         """Mean negative log likelihood and its gradient in log parameters."""
-        m = self._chances(x)
-        may_die = m > 0
-        before = np.maximum(m, 1.0) - 1.0
-        share = n / n.sum()
+        chances = self._chances(x)
+        may_die = chances > 0
+        earlier_chances = np.maximum(chances, 1.0) - 1.0
+        customer_weights = counts / counts.sum()
 
         def objective(theta: Array) -> tuple[float, Array]:
             r, alpha, a, b = np.exp(theta)
             log_age, log_last = np.log(alpha + age), np.log(alpha + t_x)
-            alive = -(r + x) * log_age
-            dead = np.where(may_die, np.log(a) - np.log(b + before) - (r + x) * log_last, -np.inf)
-            both = np.logaddexp(alive, dead)
-            w = np.exp(alive - both)
-            fixed = r * np.log(alpha) - gammaln(r) + gammaln(a + b) - gammaln(b)
-            value = fixed + gammaln(r + x) + gammaln(b + m) - gammaln(a + b + m) + both
-            d_r = psi(r + x) - psi(r) + np.log(alpha) - w * log_age - (1 - w) * log_last
-            d_alpha = r / alpha - (r + x) * (w / (alpha + age) + (1 - w) / (alpha + t_x))
-            common = psi(a + b) - psi(a + b + m)
-            d_a = common + (1 - w) / a
-            d_b = common + psi(b + m) - psi(b) - np.where(may_die, (1 - w) / (b + before), 0.0)
-            gradient = np.array([r * share @ d_r, alpha * share @ d_alpha])
-            gradient = np.append(gradient, [a * share @ d_a, b * share @ d_b])
-            return -float(share @ value), -gradient
+            log_alive = -(r + x) * log_age
+            log_dead = np.where(
+                may_die, np.log(a) - np.log(b + earlier_chances) - (r + x) * log_last, -np.inf
+            )
+            log_either = np.logaddexp(log_alive, log_dead)
+            alive_weight = np.exp(log_alive - log_either)
+            constant = r * np.log(alpha) - gammaln(r) + gammaln(a + b) - gammaln(b)
+            log_likelihood = (
+                constant
+                + gammaln(r + x)
+                + gammaln(b + chances)
+                - gammaln(a + b + chances)
+                + log_either
+            )
+            d_r = (
+                psi(r + x)
+                - psi(r)
+                + np.log(alpha)
+                - alive_weight * log_age
+                - (1 - alive_weight) * log_last
+            )
+            d_alpha = r / alpha - (r + x) * (
+                alive_weight / (alpha + age) + (1 - alive_weight) / (alpha + t_x)
+            )
+            shared_term = psi(a + b) - psi(a + b + chances)
+            d_a = shared_term + (1 - alive_weight) / a
+            d_b = (
+                shared_term
+                + psi(b + chances)
+                - psi(b)
+                - np.where(may_die, (1 - alive_weight) / (b + earlier_chances), 0.0)
+            )
+            gradient = np.array([r * customer_weights @ d_r, alpha * customer_weights @ d_alpha])
+            gradient = np.append(gradient, [a * customer_weights @ d_a, b * customer_weights @ d_b])
+            return -float(customer_weights @ log_likelihood), -gradient
 
         return objective
 
@@ -180,13 +212,13 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
 
 
 class MBGNBD(BGNBD):
-    """BG/NBD in which a customer may also drop out right after the first purchase."""
+    """MBG/NBD: as BG/NBD, but a customer may also drop out right after the first purchase."""
 
     model = "mbg_nbd"
 
 
 class GammaGamma(BaseEstimator):  # type: ignore[misc]
-    """Mean value of a purchase: gamma values around a customer mean, gamma mixture of the scale.
+    """Gamma-Gamma model of the mean value of a customer's purchases.
 
     q > 1, so that the population mean p v / (q - 1) exists.
 
@@ -215,51 +247,64 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
             n x 2: number of valued repeat purchase days (at least 1) and their mean value (above
             0).
         """
-        n, mean = _check(X, "n, mean").T
-        if (n < 1).any() or (mean <= 0).any():
+        counts, mean_values = _check(X, "n, mean").T
+        if (counts < 1).any() or (mean_values <= 0).any():
             raise ValueError("Gamma-Gamma takes customers with n >= 1 and a mean value above 0")
-        scale = float(np.exp(np.average(np.log(mean))))
+        value_scale = float(np.exp(np.average(np.log(mean_values))))
         bounds = [(np.log(1e-3), np.log(1e4)), (np.log(1e-4), np.log(1e4)), (-12.0, 12.0)]
         starts = [np.log([p, q - 1, (q - 1) / p]) for p, q in ((2.0, 4.0), (6.0, 3.0), (1.0, 8.0))]
-        pick = np.arange(len(n))
-        if len(n) > SUBSAMPLE:
-            pick = np.linspace(0, len(n) - 1, SUBSAMPLE).astype(int)
-            small = self._objective(n[pick], mean[pick] / scale)
-            starts = [_minimise(small, starts, bounds, self.max_iter).x]
-        run = _minimise(self._objective(n, mean / scale), starts, bounds, self.max_iter)
-        self.p_, over, v = (float(value) for value in np.exp(run.x))
-        self.q_, self.v_ = 1.0 + over, v * scale
-        self.n_customers_ = len(n)
-        self.log_likelihood_ = float(-run.fun * len(n) - len(n) * np.log(scale))
-        self.converged_ = _is_optimal(run, bounds)
-        self.n_iter_ = int(run.nit)
+        subsample = np.arange(len(counts))
+        if len(counts) > _SUBSAMPLE:
+            subsample = np.linspace(0, len(counts) - 1, _SUBSAMPLE).astype(int)
+            rough_objective = self._objective(
+                counts[subsample], mean_values[subsample] / value_scale
+            )
+            starts = [_minimise(rough_objective, starts, bounds, self.max_iter).x]
+        best_run = _minimise(
+            self._objective(counts, mean_values / value_scale), starts, bounds, self.max_iter
+        )
+        self.p_, excess, v = (float(value) for value in np.exp(best_run.x))
+        self.q_, self.v_ = 1.0 + excess, v * value_scale
+        self.n_customers_ = len(counts)
+        self.log_likelihood_ = float(
+            -best_run.fun * len(counts) - len(counts) * np.log(value_scale)
+        )
+        self.converged_ = _is_optimal(best_run, bounds)
+        self.n_iter_ = int(best_run.nit)
         return self
 
     @staticmethod
-    def _objective(n: Array, mean: Array) -> Objective:
+    def _objective(counts: Array, mean_values: Array) -> _Objective:
         """Mean negative log likelihood and its gradient in log p, log(q - 1), log v."""
-        log_mean, log_n = np.log(mean), np.log(n)
+        log_values, log_counts = np.log(mean_values), np.log(counts)
 
         def objective(theta: Array) -> tuple[float, Array]:
-            p, over, v = np.exp(theta)
-            q = 1.0 + over
-            shape = p * n
-            log_total = np.log(n * mean + v)
-            value = gammaln(shape + q) - gammaln(shape) - gammaln(q) + q * np.log(v)
-            value = value + (shape - 1) * log_mean + shape * log_n - (shape + q) * log_total
-            both = psi(shape + q)
-            d_p = n * (both - psi(shape) + log_mean + log_n - log_total)
-            d_q = both - psi(q) + np.log(v) - log_total
-            d_v = q / v - (shape + q) / (n * mean + v)
-            gradient = np.array([p * d_p.mean(), over * d_q.mean(), v * d_v.mean()])
-            return -float(value.mean()), -gradient
+            p, excess, v = np.exp(theta)
+            q = 1.0 + excess
+            total_shape = p * counts
+            log_total = np.log(counts * mean_values + v)
+            log_likelihood = (
+                gammaln(total_shape + q) - gammaln(total_shape) - gammaln(q) + q * np.log(v)
+            )
+            log_likelihood = (
+                log_likelihood
+                + (total_shape - 1) * log_values
+                + total_shape * log_counts
+                - (total_shape + q) * log_total
+            )
+            psi_total = psi(total_shape + q)
+            d_p = counts * (psi_total - psi(total_shape) + log_values + log_counts - log_total)
+            d_q = psi_total - psi(q) + np.log(v) - log_total
+            d_v = q / v - (total_shape + q) / (counts * mean_values + v)
+            gradient = np.array([p * d_p.mean(), excess * d_q.mean(), v * d_v.mean()])
+            return -float(log_likelihood.mean()), -gradient
 
         return objective
 
     def score(self, X: Any, y: None = None) -> float:
         """Mean log likelihood a customer."""
-        n, mean = _check(X, "n, mean").T
-        return -self._objective(n, mean)(np.log([self.p_, self.q_ - 1.0, self.v_]))[0]
+        counts, mean_values = _check(X, "n, mean").T
+        return -self._objective(counts, mean_values)(np.log([self.p_, self.q_ - 1.0, self.v_]))[0]
 
     def to_parameters(self) -> dict[str, Any]:
         """The fitted model as JSON for `models.inference`."""
@@ -274,43 +319,43 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
 
 
 def fit_btyd(frame: pd.DataFrame) -> dict[str, Any] | None:
-    """Fit both purchase models and Gamma-Gamma on one snapshot, the better likelihood kept.
+    """Fit BG/NBD, MBG/NBD and Gamma-Gamma on one snapshot; keep the likelier purchase model.
 
     Parameters
     ----------
     frame
         One snapshot of the feature frame, one row per customer: ``btyd__x``, ``btyd__t_x``,
-        ``btyd__T`` (days), ``btyd__mean_value`` (money), ``btyd__value_n``; NaN for those who
+        ``btyd__T`` (days), ``btyd__mean_value`` (money), ``btyd__value_n``; NaN for customers who
         never bought.
 
     Returns
     -------
-    Parameters for `models.inference` (time in days), or None where the data hold no repeat
-    purchase, too few customers, or no fit converged. ``value`` is None where amounts do not
-    identify Gamma-Gamma; its place is then taken by ``flat_value``, the mean repeat value.
+    Parameters for `models.scorer.btyd` (time in days), or None with fewer than 10 customers, fewer
+    than 5 repeat purchases, or if no fit converged. ``value`` is None if amounts do not identify
+    Gamma-Gamma; the scorer then uses ``flat_value``, the mean repeat value.
     """
-    inputs = frame[["btyd__x", "btyd__t_x", "btyd__T"]].to_numpy(dtype=np.float64)
-    inputs = inputs[~np.isnan(inputs).any(axis=1)]
-    inputs = inputs[inputs[:, 2] > 0]
-    if len(inputs) < 10 or inputs[:, 0].sum() < 5:
+    purchases = frame[["btyd__x", "btyd__t_x", "btyd__T"]].to_numpy(dtype=np.float64)
+    purchases = purchases[~np.isnan(purchases).any(axis=1)]
+    purchases = purchases[purchases[:, 2] > 0]
+    if len(purchases) < 10 or purchases[:, 0].sum() < 5:
         return None
-    fits = [model().fit(inputs) for model in (BGNBD, MBGNBD)]
-    fits = [fit for fit in fits if fit.converged_]
-    if not fits:
+    candidates = [model().fit(purchases) for model in (BGNBD, MBGNBD)]
+    candidates = [fit for fit in candidates if fit.converged_]
+    if not candidates:
         return None
-    best = max(fits, key=lambda fit: float(fit.log_likelihood_))
-    value, flat = _fit_value(frame)
-    return {**best.to_parameters(), "value": value, "flat_value": flat}
+    likeliest = max(candidates, key=lambda fit: float(fit.log_likelihood_))
+    value_model, mean_value = _fit_value(frame)
+    return {**likeliest.to_parameters(), "value": value_model, "flat_value": mean_value}
 
 
 def _fit_value(frame: pd.DataFrame) -> tuple[dict[str, Any] | None, float]:
     """Gamma-Gamma parameters or None, and the mean value of all repeat purchase days."""
-    values = frame[["btyd__value_n", "btyd__mean_value"]].to_numpy(dtype=np.float64)
-    values = values[(values[:, 0] >= 1) & (values[:, 1] > 0)]
-    if not len(values):
+    mean_values = frame[["btyd__value_n", "btyd__mean_value"]].to_numpy(dtype=np.float64)
+    mean_values = mean_values[(mean_values[:, 0] >= 1) & (mean_values[:, 1] > 0)]
+    if not len(mean_values):
         return None, 0.0
-    flat = float((values[:, 0] * values[:, 1]).sum() / values[:, 0].sum())
-    if len(values) < 10 or np.ptp(values[:, 1]) == 0:
-        return None, flat
-    fit = GammaGamma().fit(values)
-    return (fit.to_parameters() if fit.converged_ else None), flat
+    mean_value = float((mean_values[:, 0] * mean_values[:, 1]).sum() / mean_values[:, 0].sum())
+    if len(mean_values) < 10 or np.ptp(mean_values[:, 1]) == 0:
+        return None, mean_value
+    gamma_gamma = GammaGamma().fit(mean_values)
+    return (gamma_gamma.to_parameters() if gamma_gamma.converged_ else None), mean_value

@@ -1,7 +1,7 @@
-"""The shape of CLV: two normalised models of who spends more than whom, on many snapshots.
+"""The distribution of CLV over customers: two models of relative spend, on many snapshots.
 
-H is LightGBM on top of the BTYD expectation, H2 LightGBM on top of a Tweedie regression; both see
-spend over the mean of its snapshot, so that the level of a season teaches them nothing.
+H is LightGBM on top of the BTYD expectation, H2 LightGBM on top of a Tweedie regression. The target
+of both is spend divided by the mean of its snapshot, so they do not learn the level of a season.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import TweedieRegressor
 
+from features.arrays import Array
 from models.fitting import btyd as btyd_models
-from models.fitting.feature_selection import MOST_COLUMNS, row_limit, strongest
+from models.fitting.feature_selection import MAX_COLUMNS, row_limit, strongest_columns
 from models.scorer.btyd import btyd_columns
 from models.scorer.linear_model import linear, matrix, signed_log1p
-from models.scorer.part import Array
 
-POWER = 1.5  # Tweedie variance power: spend is a sum of a few skewed amounts
-TREES: dict[str, Any] = {
+TWEEDIE_POWER = 1.5  # Tweedie variance power: spend is a sum of a few skewed amounts
+TWEEDIE_SETTINGS: dict[str, Any] = {
     "objective": "tweedie",
-    "tweedie_variance_power": POWER,
+    "tweedie_variance_power": TWEEDIE_POWER,
     "metric": "tweedie",
     "learning_rate": 0.05,
     "num_leaves": 15,
@@ -37,14 +37,14 @@ TREES: dict[str, Any] = {
     "force_col_wise": True,  # half the time of row-wise, and the same trees
     "verbose": -1,
 }
-SEEDS = 3
-MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 400, 30, 1.1
+_SEEDS = 3
+_MAX_ROUNDS, _PATIENCE, _REFIT_FACTOR = 400, 30, 1.1
 # Rows the trees and the linear model see, drawn evenly over snapshots, and rows times columns.
-MAX_ROWS, MAX_CELLS = 100_000, 11_000_000
-TAIL_BUYERS, TAIL_SHARE = 60, 1 / 40  # largest buyers whose shape is BTYD's: so many, this share
-FLOOR = 1e-3  # of the mean BTYD CLV: the smallest starting value
+MAX_SPEND_ROWS, MAX_SPEND_CELLS = 100_000, 11_000_000
+_TAIL_BUYERS, _TAIL_SHARE = 60, 1 / 40  # largest buyers whose shape is BTYD's: so many, this share
+_FLOOR = 1e-3  # of the mean BTYD CLV: the smallest starting value
 BTYD_COLUMNS = ["btyd__p_alive", "btyd__expected_days", "btyd__expected_value", "btyd__clv"]
-GLM_COLUMNS = [
+_GLM_COLUMNS = [
     *BTYD_COLUMNS,
     "purchase__recency_days",
     "purchase__age_days",
@@ -62,7 +62,7 @@ GLM_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class BuyerSnapshot:
     """Buyers of one training snapshot with the BTYD fitted on events before it."""
 
     at: pd.Timestamp
@@ -82,10 +82,10 @@ class Snapshot:
 
 
 def fit_btyd_or_rate(frame: pd.DataFrame) -> dict[str, Any]:
-    """BTYD of one snapshot, or a shrunken purchase rate without drop-out where it does not fit.
+    """BTYD of one snapshot, or, if no fit converges, a shrunken purchase rate without drop-out.
 
-    The rate is a gamma prior of shape 1/2 centred on the population's: expected days in h are
-    (1/2 + x) h / (alpha + T). The artifact says so by ``fallback``.
+    The rate has a gamma prior of shape 1/2 centred on that of the population: expected purchase
+    days in h are (1/2 + x) h / (alpha + T). ``fallback`` is then true in the artifact.
     """
     fitted = btyd_models.fit_btyd(frame)
     if fitted is not None:
@@ -109,153 +109,173 @@ def fit_btyd_or_rate(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def with_btyd(frame: pd.DataFrame, btyd: dict[str, Any], horizon_days: int) -> pd.DataFrame:
+def add_btyd(frame: pd.DataFrame, btyd: dict[str, Any], horizon_days: int) -> pd.DataFrame:
     """Buyers of one snapshot with their BTYD expectations (`btyd_columns`)."""
     rows = frame[frame["btyd__x"].notna()]
-    added = btyd_columns(btyd, rows, horizon=float(horizon_days))
-    return rows.assign(**{name: added[name] for name in added.columns})
+    expectations = btyd_columns(btyd, rows, horizon=float(horizon_days))
+    return rows.assign(**{name: expectations[name] for name in expectations.columns})
 
 
-def by_snapshot(frame: pd.DataFrame, horizon_days: int) -> list[Snapshot]:
+def buyer_snapshots(frame: pd.DataFrame, horizon_days: int) -> list[BuyerSnapshot]:
     """Buyers of every snapshot, in time order, each with its own BTYD."""
-    found = []
-    for at, rows in frame.groupby("snapshot_at", sort=True):
+    snapshots = []
+    for snapshot_at, rows in frame.groupby("snapshot_at", sort=True):
         if rows["btyd__x"].notna().any():
             btyd = fit_btyd_or_rate(rows)
-            found.append(Snapshot(pd.Timestamp(at), btyd, with_btyd(rows, btyd, horizon_days)))
-    return found
+            snapshots.append(
+                BuyerSnapshot(pd.Timestamp(snapshot_at), btyd, add_btyd(rows, btyd, horizon_days))
+            )
+    return snapshots
 
 
-def floor_of(snapshot: Snapshot) -> float:
-    """Smallest starting value of a shape (money): a thousandth of the mean BTYD CLV."""
-    mean = float(snapshot.rows["btyd__clv"].mean()) if len(snapshot.rows) else 0.0
-    return FLOOR * mean if mean > 0 else FLOOR
+def clv_floor(snapshot: BuyerSnapshot) -> float:
+    """Smallest starting value of the trees (money): a thousandth of the mean BTYD CLV."""
+    mean_clv = float(snapshot.rows["btyd__clv"].mean()) if len(snapshot.rows) else 0.0
+    return _FLOOR * mean_clv if mean_clv > 0 else _FLOOR
 
 
-def tail_of(snapshot: Snapshot) -> float | None:
-    """BTYD CLV (money) above which there are too few buyers to learn a shape from; None for none.
+def clv_tail(snapshot: BuyerSnapshot) -> float | None:
+    """BTYD CLV (money) above which there are too few buyers for the trees; None with under 40.
 
-    It is that of the 60th largest: the same few buyers fill a leaf of the trees by themselves, in
-    one training snapshot after the other.
+    It is that of the 60th largest buyer, or of the largest 1/40 if these are fewer: the same few
+    buyers would fill a leaf on their own in every training snapshot.
     """
-    clv = np.sort(snapshot.rows["btyd__clv"].to_numpy(dtype=np.float64))
-    few = min(TAIL_BUYERS, int(TAIL_SHARE * len(clv)))
-    return float(clv[-few]) if few else None
+    sorted_clv = np.sort(snapshot.rows["btyd__clv"].to_numpy(dtype=np.float64))
+    tail_size = min(_TAIL_BUYERS, int(_TAIL_SHARE * len(sorted_clv)))
+    return float(sorted_clv[-tail_size]) if tail_size else None
 
 
-def _init(snapshot: Snapshot) -> Array:
+def _init(snapshot: BuyerSnapshot) -> Array:
     """Log of the normalised BTYD CLV: the level of the snapshot is matched to a mean of 1."""
-    clv = np.maximum(snapshot.rows["btyd__clv"].to_numpy(dtype=np.float64), floor_of(snapshot))
-    return np.asarray(np.log(clv / clv.mean()))
+    expected_clv = np.maximum(
+        snapshot.rows["btyd__clv"].to_numpy(dtype=np.float64), clv_floor(snapshot)
+    )
+    return np.asarray(np.log(expected_clv / expected_clv.mean()))
 
 
-def _target(snapshot: Snapshot) -> Array:
-    mean = float(snapshot.spend.mean())
-    return snapshot.spend / mean if mean > 0 else snapshot.spend
+def _target(snapshot: BuyerSnapshot) -> Array:
+    mean_spend = float(snapshot.spend.mean())
+    return snapshot.spend / mean_spend if mean_spend > 0 else snapshot.spend
 
 
-def _stack(snapshots: list[Snapshot], columns: list[str]) -> tuple[Array, Array, Array]:
+def _stack(snapshots: list[BuyerSnapshot], columns: list[str]) -> tuple[Array, Array, Array]:
     """Inputs, normalised spend and normalised log BTYD CLV of all snapshots.
 
-    Every k-th row where there are too many; a snapshot is ordered by customer, so this is a sample
-    of customers that shifts from snapshot to snapshot.
+    Every k-th row if there are too many. Snapshots are ordered by customer, so this samples
+    customers, others in each snapshot.
     """
-    used = [s for s in snapshots if s.spend.sum() > 0]
-    most = row_limit(len(columns), most=MAX_ROWS, cells=MAX_CELLS)
-    step = -(-sum(len(s.rows) for s in used) // most)
-    picks = [slice(number % step, None, step) for number in range(len(used))]
-    pairs = list(zip(used, picks, strict=True))
-    x = np.concatenate([matrix(s.rows.iloc[pick], columns) for s, pick in pairs])
-    y = np.concatenate([_target(s)[pick] for s, pick in pairs])
-    return x, y, np.concatenate([_init(s)[pick] for s, pick in pairs])
+    spending = [snapshot for snapshot in snapshots if snapshot.spend.sum() > 0]
+    max_rows = row_limit(len(columns), max_rows=MAX_SPEND_ROWS, max_cells=MAX_SPEND_CELLS)
+    row_step = -(-sum(len(snapshot.rows) for snapshot in spending) // max_rows)
+    row_slices = [slice(number % row_step, None, row_step) for number in range(len(spending))]
+    sampled = list(zip(spending, row_slices, strict=True))
+    inputs = np.concatenate(
+        [matrix(snapshot.rows.iloc[row_slice], columns) for snapshot, row_slice in sampled]
+    )
+    target = np.concatenate([_target(snapshot)[row_slice] for snapshot, row_slice in sampled])
+    return (
+        inputs,
+        target,
+        np.concatenate([_init(snapshot)[row_slice] for snapshot, row_slice in sampled]),
+    )
 
 
-def strong_columns(
-    fit: list[Snapshot], columns: list[str], *, seed: int, threads: int
+def select_spend_columns(
+    snapshots: list[BuyerSnapshot], columns: list[str], *, seed: int, threads: int
 ) -> list[str]:
-    """Columns worth learning from, where there are very many (see
-    `models.fitting.feature_selection`).
-
-    Those of the regression always stay.
-    """
-    if len(columns) <= MOST_COLUMNS or not sum(s.spend.sum() for s in fit):
+    """Strongest columns (see `models.fitting.feature_selection`), and those of the regression."""
+    if len(columns) <= MAX_COLUMNS or not sum(snapshot.spend.sum() for snapshot in snapshots):
         return columns
-    x, y, _ = _stack(fit, columns)
-    told = (np.fmax.reduce(x) > np.fmin.reduce(x)).sum()
-    if told <= MOST_COLUMNS:  # constants cost nothing
+    inputs, target, _ = _stack(snapshots, columns)
+    varying_count = (np.fmax.reduce(inputs) > np.fmin.reduce(inputs)).sum()
+    if varying_count <= MAX_COLUMNS:  # constant columns take no time
         return columns
-    kept = strongest(x, y, seed=seed, threads=threads, objective="tweedie")
-    strong = {columns[at] for at in kept} | set(GLM_COLUMNS)
-    return [name for name in columns if name in strong]
+    positions = strongest_columns(inputs, target, seed=seed, threads=threads, objective="tweedie")
+    selected = {columns[position] for position in positions} | set(_GLM_COLUMNS)
+    return [name for name in columns if name in selected]
 
 
-def standardised(x: Array) -> tuple[dict[str, list[float]], Array]:
+def _standardised(inputs: Array) -> tuple[dict[str, list[float]], Array]:
     """Means and scales of signed-log1p columns, and the columns as `linear` sees them."""
-    z = signed_log1p(x)
-    filled = np.where(np.isnan(z).all(axis=0), 0.0, z)
-    means, scales = np.nanmean(filled, axis=0), np.nanstd(filled, axis=0)
-    scales = np.where(scales > 1e-9, scales, 1.0)
-    unit = np.clip(np.nan_to_num((z - means) / scales, nan=0.0), -10.0, 10.0)
-    return {"means": means.tolist(), "scales": scales.tolist()}, unit
+    logged = signed_log1p(inputs)
+    filled = np.where(np.isnan(logged).all(axis=0), 0.0, logged)
+    column_means, column_scales = np.nanmean(filled, axis=0), np.nanstd(filled, axis=0)
+    column_scales = np.where(column_scales > 1e-9, column_scales, 1.0)
+    standard = np.clip(np.nan_to_num((logged - column_means) / column_scales, nan=0.0), -10.0, 10.0)
+    return {"means": column_means.tolist(), "scales": column_scales.tolist()}, standard
 
 
-def _fit_glm(x: Array, y: Array, names: list[str]) -> dict[str, Any]:
+def _fit_glm(inputs: Array, target: Array, names: list[str]) -> dict[str, Any]:
     """Tweedie regression with log link on standardised signed-log1p columns."""
-    scaling, unit = standardised(x)
-    model = TweedieRegressor(power=POWER, link="log", alpha=1e-3, solver="newton-cholesky")
-    model.fit(unit, y)
+    scaling, standard = _standardised(inputs)
+    regression = TweedieRegressor(
+        power=TWEEDIE_POWER, link="log", alpha=1e-3, solver="newton-cholesky"
+    )
+    regression.fit(standard, target)
     return {
         "columns": names,
         **scaling,
-        "coefficients": model.coef_.tolist(),
-        "intercept": float(model.intercept_),
+        "coefficients": regression.coef_.tolist(),
+        "intercept": float(regression.intercept_),
     }
 
 
-def _glm_of(x: Array, y: Array, columns: list[str]) -> tuple[dict[str, Any], list[int]]:
-    names = [name for name in GLM_COLUMNS if name in columns]
-    where = [columns.index(name) for name in names]
-    return _fit_glm(x[:, where], y, names), where
+def _glm_of(inputs: Array, target: Array, columns: list[str]) -> tuple[dict[str, Any], list[int]]:
+    glm_columns = [name for name in _GLM_COLUMNS if name in columns]
+    positions = [columns.index(name) for name in glm_columns]
+    return _fit_glm(inputs[:, positions], target, glm_columns), positions
 
 
-def _glm_score(glm: dict[str, Any], x: Array, where: list[int]) -> Array:
-    return linear(glm, x[:, where])
+def _glm_score(glm: dict[str, Any], inputs: Array, positions: list[int]) -> Array:
+    return linear(glm, inputs[:, positions])
 
 
-def _level_matched(score: Array, y: Array) -> Array:
-    """Log-scale start whose mean prediction equals the mean target of its snapshot."""
-    return np.asarray(score + np.log(max(float(y.mean()), 1e-9) / np.exp(score).mean()))
+def _level_matched(score: Array, target: Array) -> Array:
+    """Starting log scores shifted so that the mean prediction equals the mean target."""
+    return np.asarray(score + np.log(max(float(target.mean()), 1e-9) / np.exp(score).mean()))
 
 
 def fit_shapes(
-    fit: list[Snapshot], validation: Snapshot, columns: list[str], *, seed: int, threads: int
+    snapshots: list[BuyerSnapshot],
+    validation: BuyerSnapshot,
+    columns: list[str],
+    *,
+    seed: int,
+    threads: int,
 ) -> tuple[dict[str, Any], dict[str, lgb.Booster], dict[str, int]]:
-    """GLM, boosters of H and H2 stopped early on the validation snapshot, and their rounds."""
-    x, y, start = _stack(fit, columns)
-    glm, where = _glm_of(x, y, columns)
-    x_valid, y_valid = matrix(validation.rows, columns), _target(validation)
-    starts = {
-        "h": (start, _level_matched(_init(validation), y_valid)),
+    """Fit the GLM and the boosters of H and H2, stopped early on the validation snapshot.
+
+    Returns
+    -------
+    The GLM's parameters, boosters by name, and rounds by name.
+    """
+    inputs, target, start_scores = _stack(snapshots, columns)
+    glm, positions = _glm_of(inputs, target, columns)
+    valid_inputs, valid_target = matrix(validation.rows, columns), _target(validation)
+    starts_by_name = {
+        "h": (start_scores, _level_matched(_init(validation), valid_target)),
         "h2": (
-            _glm_score(glm, x, where),
-            _level_matched(_glm_score(glm, x_valid, where), y_valid),
+            _glm_score(glm, inputs, positions),
+            _level_matched(_glm_score(glm, valid_inputs, positions), valid_target),
         ),
     }
     boosters, rounds = {}, {}
-    for name, (init, init_valid) in starts.items():
-        train = lgb.Dataset(x, y, init_score=init, params=TREES, free_raw_data=False)
-        valid = train.create_valid(x_valid, y_valid, init_score=init_valid)
-        for number in range(SEEDS):
+    for name, (init_train, init_valid) in starts_by_name.items():
+        train_data = lgb.Dataset(
+            inputs, target, init_score=init_train, params=TWEEDIE_SETTINGS, free_raw_data=False
+        )
+        valid_data = train_data.create_valid(valid_inputs, valid_target, init_score=init_valid)
+        for number in range(_SEEDS):
             booster = lgb.train(
-                {**TREES, "seed": seed + number, "num_threads": threads},
-                train,
-                MAX_ROUNDS,
-                valid_sets=[valid],
-                callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
+                {**TWEEDIE_SETTINGS, "seed": seed + number, "num_threads": threads},
+                train_data,
+                _MAX_ROUNDS,
+                valid_sets=[valid_data],
+                callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)],
             )
-            best = max(booster.best_iteration, 1)
-            rounds[f"{name}_{number}"] = best
-            boosters[f"{name}_{number}"] = _trimmed(booster, best)
+            best_rounds = max(booster.best_iteration, 1)
+            rounds[f"{name}_{number}"] = best_rounds
+            boosters[f"{name}_{number}"] = _trimmed(booster, best_rounds)
     return glm, boosters, rounds
 
 
@@ -264,23 +284,25 @@ def _trimmed(booster: lgb.Booster, rounds: int) -> lgb.Booster:
 
 
 def refit_shapes(
-    snapshots: list[Snapshot],
+    snapshots: list[BuyerSnapshot],
     columns: list[str],
     rounds: dict[str, int],
     *,
     seed: int,
     threads: int,
 ) -> tuple[dict[str, Any], dict[str, lgb.Booster]]:
-    """The same shapes on all matured snapshots, a tenth more rounds."""
-    x, y, start = _stack(snapshots, columns)
-    glm, where = _glm_of(x, y, columns)
-    starts = {"h": start, "h2": _glm_score(glm, x, where)}
+    """Fit GLM and boosters again on all matured snapshots, with a tenth more rounds."""
+    inputs, target, start_scores = _stack(snapshots, columns)
+    glm, positions = _glm_of(inputs, target, columns)
+    starts_by_name = {"h": start_scores, "h2": _glm_score(glm, inputs, positions)}
     boosters = {}
-    for name, init in starts.items():
-        train = lgb.Dataset(x, y, init_score=init, params=TREES, free_raw_data=False)
-        mine = [count for key, count in rounds.items() if key.startswith(f"{name}_")]
-        count = max(round(float(np.mean(mine)) * REFIT_FACTOR), 1)
-        for number in range(SEEDS):
-            settings = {**TREES, "seed": seed + number, "num_threads": threads}
-            boosters[f"{name}_{number}"] = _trimmed(lgb.train(settings, train, count), count)
+    for name, init_score in starts_by_name.items():
+        train_data = lgb.Dataset(
+            inputs, target, init_score=init_score, params=TWEEDIE_SETTINGS, free_raw_data=False
+        )
+        stopped_rounds = [count for key, count in rounds.items() if key.startswith(f"{name}_")]
+        count = max(round(float(np.mean(stopped_rounds)) * _REFIT_FACTOR), 1)
+        for number in range(_SEEDS):
+            settings = {**TWEEDIE_SETTINGS, "seed": seed + number, "num_threads": threads}
+            boosters[f"{name}_{number}"] = _trimmed(lgb.train(settings, train_data, count), count)
     return glm, boosters

@@ -1,6 +1,6 @@
-"""Multiclass trees on many snapshots: which columns may be learned from, and the fit itself.
+"""Multiclass trees on many snapshots: choice of rows and columns, and the fit.
 
-Shared by the current-stage and the next-transition model.
+Used by the current-stage and the next-transition model.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.fitting.feature_selection import SAMPLE_ROWS, row_limit, strongest
+from features.arrays import Array
+from models.fitting.feature_selection import SELECTION_ROWS, row_limit, strongest_columns
 from models.scorer.derived_features import derive_each, model_columns
 from models.scorer.linear_model import matrix
 
-Array = np.ndarray[Any, Any]
-
-TREES: dict[str, Any] = {
+MULTICLASS_SETTINGS: dict[str, Any] = {
     "objective": "multiclass",
-    # Small leaves and few columns and rows a tree: snapshots of one customer repeat each other, and
-    # larger trees learn the calendar. Chosen on completejourney, origins 2017-09-02 and 10-01.
+    # Few leaves, and few columns and rows per tree: snapshots of one customer are alike, and larger
+    # trees learn the calendar. Chosen on completejourney, origins 2017-09-02 and 2017-10-01.
     "learning_rate": 0.1,
     "num_leaves": 5,
     "feature_fraction": 0.15,
@@ -36,19 +35,19 @@ TREES: dict[str, Any] = {
     "force_col_wise": True,  # half the time of row-wise on tens of thousands of rows
     "verbose": -1,
 }
-MIN_DATA = 80  # rows a leaf; fewer where the data are small
-MAX_ROUNDS, PATIENCE, REFIT_FACTOR = 500, 20, 1.1
-# Rows times columns up to which fits of two seeds differ by 1 % of log loss. On simulated data of
-# 83,000 rows and 209 columns two more fits took .16 % off, and doubled the time.
-FEW_CELLS = 14_000_000
-MIN_ROWS = 400  # fit rows below which trees are not tried
-MIN_CUSTOMERS = 100  # below it rows repeat so few customers that no snapshot can guard trees
-MIN_CLASS = 20  # fit rows of a class below which it is left to the table
-# Rows learned from, and rows times columns: more add time and nothing else.
-MAX_ROWS, MAX_CELLS = 200_000, 15_000_000
-THIRDS = 3  # parts of the customers of which one is held out to choose the rounds
-HELD_OUT = 5  # one customer in so many validates where there is one snapshot only
-SLACK_DAYS = 7
+_MIN_DATA = 80  # rows per leaf; fewer on small data
+_MAX_ROUNDS, _PATIENCE, _REFIT_FACTOR = 500, 20, 1.1
+# Rows x columns up to which fits of two seeds differ by 1 % of log loss. On simulated data of
+# 83,000 rows and 209 columns two more fits lowered it by .16 % and doubled the time.
+_FEW_CELLS = 14_000_000
+_MIN_ROWS = 400  # no trees with fewer fit rows
+MIN_CUSTOMERS = 100  # no trees with fewer customers: a snapshot of so few cannot validate them
+MIN_CLASS = 20  # trees do not learn a class with fewer fit rows
+# Limits on training rows and on rows x columns: more add time without accuracy.
+_MAX_ROWS, _MAX_CELLS = 200_000, 15_000_000
+_THIRDS = 3  # parts of the customers; one is held out to choose the rounds
+_HELD_OUT = 5  # with a single snapshot every fifth customer validates
+_SLACK_DAYS = 7
 
 _WINDOW = re.compile(r"__(?P<kind>.*)_(?P<days>\d+)d$")
 _LIFETIME = re.compile(
@@ -58,8 +57,8 @@ _LIFETIME = re.compile(
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Row positions of a training frame: what is fitted on, and what stops the fit."""
+class RowSplit:
+    """Row positions of a training frame: fit rows, and validation rows for early stopping."""
 
     fit: Array
     validation: Array
@@ -67,17 +66,17 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Trees:
+class MulticlassTrees:
     """A fitted multiclass model.
 
     Attributes
     ----------
     before, final
-        Booster fitted before the validation rows were added (for guards), and on all.
+        Booster fitted without the validation rows (for guards), and on all rows.
     rounds
         Rounds of `final`.
     more
-        Fits like `final` with other seeds, on few rows: their mean is steadier.
+        Fits like `final` with other seeds, on few rows: their mean varies less.
     """
 
     before: lgb.Booster
@@ -86,18 +85,20 @@ class Trees:
     more: tuple[lgb.Booster, ...] = ()
 
     def named(self, name: str) -> dict[str, lgb.Booster]:
-        """What is served, by the names that `models.scorer.stage.forest_classes` looks for."""
-        others = {f"{name}_{n}": booster for n, booster in enumerate(self.more, start=1)}
-        return {name: self.final, **others}
+        """Served boosters by the names that `models.scorer.stage.forest_classes` reads."""
+        more_boosters = {
+            f"{name}_{number}": booster for number, booster in enumerate(self.more, start=1)
+        }
+        return {name: self.final, **more_boosters}
 
 
 def steady_columns(frame: pd.DataFrame, columns: list[str]) -> list[str]:
-    """Columns that mean the same at every training snapshot, constant ones left out.
+    """Varying columns that mean the same at every training snapshot.
 
-    Where the history before the first snapshot is shorter than a window, that window's values
-    grow from snapshot to snapshot only because the record does, and trees learn the calendar.
-    The same holds for lifetime counts and ages where tenure moves with the calendar: on
-    completejourney such columns cost 4 % of log loss.
+    If the history before the first snapshot is shorter than a window, the values of that window
+    grow from snapshot to snapshot with the history, and trees learn the calendar. The same holds
+    for lifetime counts and ages if tenure grows with the calendar: on completejourney such columns
+    cost 4 % of log loss.
 
     Parameters
     ----------
@@ -106,13 +107,16 @@ def steady_columns(frame: pd.DataFrame, columns: list[str]) -> list[str]:
     columns
         Candidates, in order.
     """
-    at = frame["snapshot_at"]
+    snapshot_days = frame["snapshot_at"]
     tenure = frame["tenure__days"] if "tenure__days" in frame else pd.Series(np.inf, frame.index)
-    history = float(tenure[at == at.min()].max())
-    late = tenure[at == at.max()]
-    moving = at.min() < at.max() and float(late.quantile(0.9)) > history
+    history_days = float(tenure[snapshot_days == snapshot_days.min()].max())
+    latest_tenure = tenure[snapshot_days == snapshot_days.max()]
+    moving = (
+        snapshot_days.min() < snapshot_days.max()
+        and float(latest_tenure.quantile(0.9)) > history_days
+    )
     values = frame.loc[:, columns]
-    varied = (values.min() < values.max()) | (values.isna().any() & values.notna().any())
+    varying = (values.min() < values.max()) | (values.isna().any() & values.notna().any())
 
     def steady(name: str) -> bool:
         if _LIFETIME.search(name):
@@ -125,61 +129,69 @@ def steady_columns(frame: pd.DataFrame, columns: list[str]) -> list[str]:
             days = 364
         elif "prev" in window["kind"] or "trend" in window["kind"]:
             days *= 2
-        return not days > history + SLACK_DAYS
+        return not days > history_days + _SLACK_DAYS
 
-    return [name for name in columns if varied[name] and steady(name)]
-
-
-def customer_share(customers: pd.Series) -> Array:
-    """A number in [0, 1) a row that depends on the customer alone (CRC-32 of the id)."""
-    codes, ids = pd.factorize(customers.astype(str))
-    hashed = np.asarray([zlib.crc32(f"rows {one}".encode()) / 2**32 for one in ids])
-    return np.asarray(hashed[codes])
+    return [name for name in columns if varying[name] and steady(name)]
 
 
-def thinned(frame: pd.DataFrame) -> pd.DataFrame:
-    """At most about `row_limit` rows: whole customers are left out, the same ones everywhere."""
-    most = row_limit(len(model_columns(frame)), most=MAX_ROWS, cells=MAX_CELLS)
-    if len(frame) <= most:
+def customer_hash(customers: pd.Series) -> Array:
+    """Hash of each row's customer id in [0, 1), by CRC-32."""
+    codes, distinct_ids = pd.factorize(customers.astype(str))
+    fractions = np.asarray(
+        [zlib.crc32(f"rows {customer}".encode()) / 2**32 for customer in distinct_ids]
+    )
+    return np.asarray(fractions[codes])
+
+
+def thin_customers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Drop whole customers, by their hash, so that about `row_limit` rows remain."""
+    max_rows = row_limit(len(model_columns(frame)), max_rows=_MAX_ROWS, max_cells=_MAX_CELLS)
+    if len(frame) <= max_rows:
         return frame
-    kept = customer_share(frame["customer_id"]) < max(most / len(frame), 0.001)
-    return frame[kept].reset_index(drop=True)
+    selected = customer_hash(frame["customer_id"]) < max(max_rows / len(frame), 0.001)
+    return frame[selected].reset_index(drop=True)
 
 
-def split_rows(frame: pd.DataFrame, validation_at: pd.Timestamp) -> Rows:
-    """Fit rows before the validation snapshot, and its rows.
+def split_rows(frame: pd.DataFrame, validation_at: pd.Timestamp) -> RowSplit:
+    """Fit on the rows before the validation snapshot, validate on its rows.
 
     With a single snapshot a fifth of the customers validates.
 
     Raises
     ------
     ValueError
-        There is no row, or none at `validation_at`.
+        If there is no row, or none at `validation_at`.
     """
-    at = pd.Timestamp(validation_at)
+    validation_day = pd.Timestamp(validation_at)
     if frame.empty:
         raise ValueError("no training rows: no customer existed at a matured snapshot")
-    last = (frame["snapshot_at"] == at).to_numpy()
-    if not last.any():
+    is_validation = (frame["snapshot_at"] == validation_day).to_numpy()
+    if not is_validation.any():
         raise ValueError(
-            f"no training rows at the validation snapshot {at.date()}; the frame holds "
+            f"no training rows at the validation snapshot {validation_day.date()}; the frame holds "
             f"{frame['snapshot_at'].min().date()} to {frame['snapshot_at'].max().date()}"
         )
-    before = (frame["snapshot_at"] < at).to_numpy()
-    if before.any():
-        return Rows(np.flatnonzero(before), np.flatnonzero(last), "latest snapshot")
-    held = (customer_share(frame["customer_id"]) * 1000 % 1) < 1 / HELD_OUT
-    return Rows(np.flatnonzero(last & ~held), np.flatnonzero(last & held), "held-out fifth")
+    is_earlier = (frame["snapshot_at"] < validation_day).to_numpy()
+    if is_earlier.any():
+        return RowSplit(
+            np.flatnonzero(is_earlier), np.flatnonzero(is_validation), "latest snapshot"
+        )
+    is_held_out = (customer_hash(frame["customer_id"]) * 1000 % 1) < 1 / _HELD_OUT
+    return RowSplit(
+        np.flatnonzero(is_validation & ~is_held_out),
+        np.flatnonzero(is_validation & is_held_out),
+        "held-out fifth",
+    )
 
 
-def frequent(y: Array, classes: int) -> list[int]:
-    """Codes of the classes that have rows enough to be learned."""
-    return np.flatnonzero(np.bincount(y, minlength=classes) >= MIN_CLASS).tolist()
+def frequent_classes(target: Array, classes: int) -> list[int]:
+    """Codes of the classes with at least `MIN_CLASS` rows."""
+    return np.flatnonzero(np.bincount(target, minlength=classes) >= MIN_CLASS).tolist()
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What trees are fitted on: rows of learnable classes, their codes without gaps, settings."""
+class TreeInputs:
+    """Input of the trees: features, rows of learnable classes, their codes from 0, settings."""
 
     x: Array
     code: Array
@@ -189,129 +201,137 @@ class Inputs:
 
     @property
     def binning(self) -> dict[str, Any]:
-        """Settings of the data sets."""
+        """Settings of LightGBM's data sets."""
         return {"max_bin": self.settings["max_bin"], "verbose": -1}
 
     def before(self, *callbacks: Any) -> lgb.Booster:
-        """Booster fitted without the validation rows, which stop it early."""
+        """Booster fitted on the fit rows, stopped early by the validation rows."""
         return self._stopped(self.fit, self.validation, *callbacks)
 
-    def rounds(self, share: Array) -> int:
-        """Rounds that serve customers best who were held out, at the validation snapshot.
+    def rounds(self, hashes: Array) -> int:
+        """Number of rounds that is best for held-out customers at the validation snapshot.
 
         Parameters
         ----------
-        share
-            `customer_share` of all rows: thirds of it are held out in turn, on many rows one.
+        hashes
+            `customer_hash` of all rows: its thirds are held out in turn, on many rows only one.
         """
-        third = np.floor(share * THIRDS)
-        held = range(THIRDS if self.few(len(self.fit)) else 1)
-        found = []
-        for number in held:
-            fit, validation = self.fit[third[self.fit] != number], self.validation
-            validation = validation[third[validation] == number]
+        thirds = np.floor(hashes * _THIRDS)
+        held_out_thirds = range(_THIRDS if self.few(len(self.fit)) else 1)
+        stopped_rounds = []
+        for number in held_out_thirds:
+            fit, validation = self.fit[thirds[self.fit] != number], self.validation
+            validation = validation[thirds[validation] == number]
             if len(fit) and len(validation):
-                found.append(self._stopped(fit, validation).best_iteration)
-        return max(1, round(float(np.mean(found)))) if found else 1
+                stopped_rounds.append(self._stopped(fit, validation).best_iteration)
+        return max(1, round(float(np.mean(stopped_rounds)))) if stopped_rounds else 1
 
     def few(self, rows: int) -> bool:
-        """Whether that many rows are so few that single fits are noisy."""
-        return rows * self.x.shape[1] <= FEW_CELLS
+        """True if fits on that many rows depend noticeably on their seed."""
+        return rows * self.x.shape[1] <= _FEW_CELLS
 
     def grown(self, rows: Array, rounds: int, seeds: int = 1) -> list[lgb.Booster]:
-        """Boosters of so many rounds, which differ in their seed."""
-        data = lgb.Dataset(self.x[rows], self.code[rows], params=self.binning)
-        first = self.settings["seed"]
-        settings = [self.settings | {"seed": first + number} for number in range(seeds)]
-        return [lgb.train(each, data, rounds) for each in settings]
+        """Fit boosters of a fixed number of rounds, one per seed."""
+        dataset = lgb.Dataset(self.x[rows], self.code[rows], params=self.binning)
+        first_seed = self.settings["seed"]
+        settings_by_seed = [
+            self.settings | {"seed": first_seed + number} for number in range(seeds)
+        ]
+        return [lgb.train(seed_settings, dataset, rounds) for seed_settings in settings_by_seed]
 
     def _stopped(self, fit: Array, validation: Array, *callbacks: Any) -> lgb.Booster:
-        train = lgb.Dataset(self.x[fit], self.code[fit], params=self.binning)
-        held = self.x[validation], self.code[validation]
-        stop = lgb.early_stopping(PATIENCE, verbose=False)
+        train_data = lgb.Dataset(self.x[fit], self.code[fit], params=self.binning)
+        held_out = self.x[validation], self.code[validation]
+        early_stop = lgb.early_stopping(_PATIENCE, verbose=False)
         return lgb.train(
             dict(self.settings),
-            train,
-            MAX_ROUNDS,
-            valid_sets=[lgb.Dataset(*held, reference=train)],
-            callbacks=[stop, *callbacks],
+            train_data,
+            _MAX_ROUNDS,
+            valid_sets=[lgb.Dataset(*held_out, reference=train_data)],
+            callbacks=[early_stop, *callbacks],
         )
 
 
 def tree_inputs(
-    x: Array,
-    y: Array,
-    rows: Rows,
+    inputs: Array,
+    target: Array,
+    rows: RowSplit,
     *,
     classes: list[int],
     seed: int,
     threads: int,
     trees: Mapping[str, Any] | None = None,
-) -> Inputs | None:
-    """What `fit_trees` fits on (parameters as there); None where there is too little."""
-    position = np.full(int(y.max(initial=0)) + 1, -1)
-    position[classes] = np.arange(len(classes))
-    code = position[y]
-    fit, validation = (each[code[each] >= 0] for each in (rows.fit, rows.validation))
-    if len(classes) < 2 or len(fit) < MIN_ROWS or not len(validation):
+) -> TreeInputs | None:
+    """Input of `fit_trees` (same parameters), or None if there are too few rows or classes."""
+    class_positions = np.full(int(target.max(initial=0)) + 1, -1)
+    class_positions[classes] = np.arange(len(classes))
+    codes = class_positions[target]
+    fit, validation = (
+        positions[codes[positions] >= 0] for positions in (rows.fit, rows.validation)
+    )
+    if len(classes) < 2 or len(fit) < _MIN_ROWS or not len(validation):
         return None
-    settings = {**TREES, **(trees or {})} | {
+    settings = {**MULTICLASS_SETTINGS, **(trees or {})} | {
         "num_class": len(classes),
-        "min_data_in_leaf": max(5, min(MIN_DATA, len(fit) // 50)),
+        "min_data_in_leaf": max(5, min(_MIN_DATA, len(fit) // 50)),
         "seed": seed,
         "num_threads": threads,
     }
-    return Inputs(x, code, fit, validation, settings)
+    return TreeInputs(inputs, codes, fit, validation, settings)
 
 
 def fit_trees(
-    x: Array,
-    y: Array,
-    rows: Rows,
+    features: Array,
+    target: Array,
+    rows: RowSplit,
     *,
     classes: list[int],
     seed: int,
     threads: int,
     trees: Mapping[str, Any] | None = None,
     seeds: int = 1,
-    share: Array | None = None,
-) -> Trees | None:
-    """Fit on the fit rows with early stopping, then again on all; None where there is too little.
+    hashes: Array | None = None,
+) -> MulticlassTrees | None:
+    """Fit on the fit rows with early stopping, then again on all rows; None with too few rows.
 
     Parameters
     ----------
-    x
+    features
         Features, rows x columns, NaN where missing.
-    y
-        Class codes, one a row.
+    target
+        Class code of each row.
     rows
-        Which rows fit and validate; others are not used.
+        Fit and validation rows; others are not used.
     classes
         Codes to learn; rows of other classes are left out.
     seed, threads
-        LightGBM's seed and threads; results do not depend on the threads.
+        Seed and threads of LightGBM; results do not depend on the threads.
     trees
-        Settings in place of those of `TREES`.
+        Settings that replace those of `MULTICLASS_SETTINGS`.
     seeds
-        Final fits, where there are at most `FEW_CELLS` values; more need no second one.
-    share
-        `customer_share` of the rows: customers held out choose the rounds. Without it the
+        Number of final fits on at most `_FEW_CELLS` values; with more there is one.
+    hashes
+        `customer_hash` of the rows: customers held out choose the rounds. Without it the
         validation rows do, most of whose customers have been seen at an earlier snapshot.
     """
     settings: dict[str, Any] = {"seed": seed, "threads": threads, "trees": trees}
-    inputs = tree_inputs(x, y, rows, classes=classes, **settings)
+    inputs = tree_inputs(features, target, rows, classes=classes, **settings)
     if inputs is None:
         return None
-    if share is None:
-        before = inputs.before()
-        best = before.best_iteration
+    if hashes is None:
+        stopped = inputs.before()
+        best_rounds = stopped.best_iteration
     else:
-        best = inputs.rounds(share)
-        before = inputs.grown(inputs.fit, best)[0]
-    rounds = max(1, round(REFIT_FACTOR * best))
-    both = np.sort(np.concatenate([inputs.fit, inputs.validation]))
-    final, *more = inputs.grown(both, rounds, seeds if inputs.few(len(both)) else 1)
-    return Trees(before=before, final=final, rounds=rounds, more=tuple(more))
+        best_rounds = inputs.rounds(hashes)
+        stopped = inputs.grown(inputs.fit, best_rounds)[0]
+    rounds = max(1, round(_REFIT_FACTOR * best_rounds))
+    all_rows = np.sort(np.concatenate([inputs.fit, inputs.validation]))
+    final_booster, *more_boosters = inputs.grown(
+        all_rows, rounds, seeds if inputs.few(len(all_rows)) else 1
+    )
+    return MulticlassTrees(
+        before=stopped, final=final_booster, rounds=rounds, more=tuple(more_boosters)
+    )
 
 
 def derived_inputs(
@@ -324,26 +344,33 @@ def derived_inputs(
     return rows, steady_columns(rows, columns)
 
 
-def strong_columns(
+def select_class_columns(
     inputs: pd.DataFrame, columns: list[str], outcomes: list[tuple[Array, Array]], **settings: int
 ) -> list[str]:
-    """Columns worth learning from, where there are very many (see
-    `models.fitting.feature_selection`).
+    """Strongest columns for class outcomes (see `models.fitting.feature_selection`).
 
     Parameters
     ----------
     inputs, columns
         From `derived_inputs`.
     outcomes
-        Class codes of all rows and the positions of the fit rows, one pair a forest to be fitted;
-        a column that is strong for one of them is kept.
+        Class codes of all rows and positions of the fit rows, one pair per model to be fitted; a
+        column that is strong for one of them is kept.
     settings
         ``seed`` and ``threads``.
     """
-    kept: set[int] = set()
-    for y, fit in outcomes:
+    selected: set[int] = set()
+    for target, fit in outcomes:
         if len(fit):
-            some = fit[:: -(-len(fit) // SAMPLE_ROWS)]
-            x = matrix(inputs.iloc[some], columns)
-            kept |= set(strongest(x, y[some], objective="multiclass", **settings).tolist())
-    return [name for at, name in enumerate(columns) if at in kept] if kept else columns
+            sample = fit[:: -(-len(fit) // SELECTION_ROWS)]
+            matrix_sample = matrix(inputs.iloc[sample], columns)
+            selected |= set(
+                strongest_columns(
+                    matrix_sample, target[sample], objective="multiclass", **settings
+                ).tolist()
+            )
+    return (
+        [name for position, name in enumerate(columns) if position in selected]
+        if selected
+        else columns
+    )

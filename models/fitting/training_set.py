@@ -1,4 +1,4 @@
-"""What a task may learn from as of an origin: its matured snapshots with features and labels."""
+"""The training set of a task as of an origin: features and labels of its matured snapshots."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.scorer.derived_features import population_context, population_sums
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a task may learn from when it is used at an origin.
+    """Training rows of a task as of an origin, and what is known at the origin itself.
 
     Attributes
     ----------
@@ -31,11 +31,11 @@ class TrainingSet:
         Features joined with labels: one row a customer and training snapshot of the task's
         population.
     contexts
-        Scoring context of each snapshot, made from everyone who existed then.
+        Scoring context of each snapshot, from all customers who existed then.
     at_origin
         Feature frame of the origin itself, without labels.
     at_validation
-        Feature frame of everyone at the latest matured snapshot, without labels.
+        Feature frame of all customers at the latest matured snapshot, without labels.
     """
 
     task: Task
@@ -47,7 +47,7 @@ class TrainingSet:
 
     @property
     def validation_at(self) -> pd.Timestamp:
-        """The latest matured snapshot: early stopping, guard and interval look at it."""
+        """The latest matured snapshot: used for early stopping, the guard and intervals."""
         return pd.Timestamp(self.frame[SNAPSHOT].max())
 
     @property
@@ -57,17 +57,17 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
-class LearnedFrom:
-    """What a fit has seen, in numbers.
+class TrainingSummary:
+    """Size and dates of the data that a model was fitted on.
 
     Attributes
     ----------
     rows, snapshots
-        Rows, and how many snapshots they belong to.
+        Number of rows and of snapshots.
     first_at, validation_at
-        The earliest and the latest of them.
+        The earliest and the latest snapshot.
     origin
-        Day number as of which it was fitted.
+        Day number of the training date.
     """
 
     rows: int
@@ -77,34 +77,34 @@ class LearnedFrom:
     origin: int
 
     @classmethod
-    def of(cls, data: TrainingSet) -> LearnedFrom:
+    def of(cls, training: TrainingSet) -> TrainingSummary:
         """Summary of a training set."""
         return cls(
-            rows=len(data.frame),
-            snapshots=int(data.frame[SNAPSHOT].nunique()),
-            first_at=data.first_at,
-            validation_at=data.validation_at,
-            origin=data.origin,
+            rows=len(training.frame),
+            snapshots=int(training.frame[SNAPSHOT].nunique()),
+            first_at=training.first_at,
+            validation_at=training.validation_at,
+            origin=training.origin,
         )
 
 
-def labelled(features: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """Features of the customers that have a label, with it, in the order of the labels."""
-    extra = [c for c in labels.columns if c not in KEY]
-    rows = features.set_index(CUSTOMER).loc[labels[CUSTOMER]].reset_index()
-    return rows.assign(**{name: labels[name].to_numpy() for name in extra})
+def join_labels(features: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Features and labels of the customers that have a label, in the order of the labels."""
+    label_columns = [c for c in labels.columns if c not in KEY]
+    labelled_rows = features.set_index(CUSTOMER).loc[labels[CUSTOMER]].reset_index()
+    return labelled_rows.assign(**{name: labels[name].to_numpy() for name in label_columns})
 
 
-def with_channel(archive: Archive, task: Task, frame: pd.DataFrame, at: int) -> pd.DataFrame:
-    """Feature frame with ``preferred_channel``, for the tasks that back off to it.
+def add_channel(archive: Archive, task: Task, frame: pd.DataFrame, day: int) -> pd.DataFrame:
+    """Add ``preferred_channel`` to the feature frame of churn and CLV, which back off to it.
 
-    Data that know no channels, or call them sensitive, get no such column.
+    No column is added if the data have no channels or the config declares them sensitive.
     """
     config = archive.builder.config
-    known = any(source.columns.channel for source in config.sources)
-    if task not in ("churn", "clv") or not known or "channel" in config.sensitive:
+    has_channels = any(source.columns.channel for source in config.sources)
+    if task not in ("churn", "clv") or not has_channels or "channel" in config.sensitive:
         return frame
-    channels = archive.builder.channels(at)
+    channels = archive.builder.channels(day)
     return frame.assign(preferred_channel=channels.reindex(frame[CUSTOMER]).to_numpy())
 
 
@@ -114,32 +114,32 @@ def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
     Raises
     ------
     UserError
-        Where no label has matured by the origin.
+        If no label has matured by the origin.
     """
     builder = archive.builder
     frames, contexts = [], {}
-    for at in builder.training_days(task, origin):
-        features = with_channel(archive, task, archive.inputs(task, at), at)
-        contexts[snapshot_stamp(at)] = population(features)
-        frames.append(labelled(features, builder.labels(task, at)))
-    rows = sum(len(frame) for frame in frames)
-    if rows == 0:
+    for day in builder.training_days(task, origin):
+        features = add_channel(archive, task, archive.inputs(task, day), day)
+        contexts[snapshot_stamp(day)] = snapshot_population(features)
+        frames.append(join_labels(features, builder.labels(task, day)))
+    row_count = sum(len(frame) for frame in frames)
+    if row_count == 0:
         raise UserError(
             f"{task}: training snapshots",
             found=f"none with a matured label by {day_date(origin)}",
             expected=f"at least one: history before it, {builder.horizon(task)} days after it",
-            mend="bring a longer history, an earlier `train.from`, or a shorter horizon",
+            hint="bring a longer history, an earlier `train.from`, or a shorter horizon",
         )
     return TrainingSet(
         task,
         origin,
         pd.concat(frames, ignore_index=True),
         contexts,
-        at_origin=with_channel(archive, task, archive.inputs(task, origin), origin),
+        at_origin=add_channel(archive, task, archive.inputs(task, origin), origin),
         at_validation=features,
     )
 
 
-def population(features: pd.DataFrame) -> dict[str, Any]:
+def snapshot_population(features: pd.DataFrame) -> dict[str, Any]:
     """Population part of the scoring context of one snapshot."""
     return population_context(population_sums(features))

@@ -1,4 +1,4 @@
-"""How well a ranking finds whom a message moves: gain curves, Qini, AUUC, with intervals."""
+"""Quality of an uplift ranking: gain curve, Qini and AUUC with intervals."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from features.arrays import Array
 from models.fitting.uplift_learner import Experiment
-from models.scorer.part import Array
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Incremental outcome by share of people addressed, best first.
+class _Curve:
+    """Incremental outcome by share of people addressed, in ranking order.
 
     Attributes
     ----------
     share
-        Of people addressed, 0 to 1.
+        Share of people addressed, 0 to 1.
     gain
-        Outcome that the messages added, a person of the whole population.
+        Outcome that the messages added, per person of the whole population.
     """
 
     share: Array
@@ -28,110 +28,118 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """How well a ranking finds those whom the message moves.
+class RankingQuality:
+    """Qini, AUUC and gain curve of a ranking.
 
     Attributes
     ----------
     qini, auuc
-        Area between the curve and the random line; area under the curve (a person).
+        Area between the curve and the line of a random ranking; area under the curve. Both in
+        outcome per person.
     low, high
-        95 % interval of `qini`, people drawn again.
+        95 % bootstrap interval of `qini` (people resampled).
     curve
-        The curve itself.
+        The gain curve.
     at_shares
-        Share addressed -> gain a person.
+        Gain per person by share addressed.
     """
 
     qini: float
     auuc: float
     low: float
     high: float
-    curve: Curve
+    curve: _Curve
     at_shares: dict[float, float] = field(default_factory=dict)
 
 
-SHARES = (0.1, 0.2, 0.3, 0.5)
-GRID = 200
+_SHARES = (0.1, 0.2, 0.3, 0.5)
+_GRID = 200
 
 
-def ranked(
-    score: Array, data: Experiment, *, seed: int, draws: int = 200, grid: int = GRID
-) -> Ranked:
+def evaluate_ranking(
+    scores: Array, experiment: Experiment, *, seed: int, draws: int = 200, grid: int = _GRID
+) -> RankingQuality:
     """Qini and AUUC of a ranking on an experiment, with intervals.
 
-    The gain at a share is the difference between the arms' (inverse-propensity weighted) outcomes
-    among those addressed, so that random treatment of unequal chance does no harm. Ties are
-    broken at random.
+    The gain at a share is the difference of the inverse-propensity weighted outcomes of both arms
+    among the people addressed, so unequal chances of treatment do not bias it. Ties are broken at
+    random.
     """
-    rng = np.random.default_rng(seed)
-    order = np.lexsort([rng.random(len(score)), -np.nan_to_num(score, nan=-np.inf)])
-    effect = weighted_effect(data)[order]
-    ends = np.linspace(0, len(effect), grid + 1).round().astype(np.int64)
-    curve = _curve(effect, np.ones(len(effect)), ends)
-    drawn = np.empty(draws)
+    generator = np.random.default_rng(seed)
+    ranking = np.lexsort([generator.random(len(scores)), -np.nan_to_num(scores, nan=-np.inf)])
+    effect = weighted_effect(experiment)[ranking]
+    cut_rows = np.linspace(0, len(effect), grid + 1).round().astype(np.int64)
+    curve = _curve(effect, np.ones(len(effect)), cut_rows)
+    drawn_qini = np.empty(draws)
     for number in range(draws):
-        weight = rng.poisson(1.0, len(effect)).astype(np.float64)
-        drawn[number] = _areas(_curve(effect, weight, ends))[0]
-    low, high = np.quantile(drawn, [0.025, 0.975]) if draws else (np.nan, np.nan)
+        draw_weights = generator.poisson(1.0, len(effect)).astype(np.float64)
+        drawn_qini[number] = _areas(_curve(effect, draw_weights, cut_rows))[0]
+    lower, upper = np.quantile(drawn_qini, [0.025, 0.975]) if draws else (np.nan, np.nan)
     qini, auuc = _areas(curve)
-    gains = {share: float(np.interp(share, curve.share, curve.gain)) for share in SHARES}
-    return Ranked(qini, auuc, float(low), float(high), curve, gains)
+    gains = {share: float(np.interp(share, curve.share, curve.gain)) for share in _SHARES}
+    return RankingQuality(qini, auuc, float(lower), float(upper), curve, gains)
 
 
-def weighted_effect(data: Experiment) -> Array:
+def weighted_effect(experiment: Experiment) -> Array:
     """Unbiased, noisy effect of every person (Horvitz-Thompson about the mean outcome)."""
-    centre = data.outcome - data.outcome.mean()
+    centre = experiment.outcome - experiment.outcome.mean()
     return np.asarray(
-        centre * (data.treatment / data.propensity - (1 - data.treatment) / (1 - data.propensity))
+        centre
+        * (
+            experiment.treatment / experiment.propensity
+            - (1 - experiment.treatment) / (1 - experiment.propensity)
+        )
     )
 
 
-def _curve(effect: Array, weight: Array, ends: Array) -> Curve:
-    total = np.concatenate([[0.0], np.cumsum(effect * weight)])[ends]
-    counted = np.concatenate([[0.0], np.cumsum(weight)])[ends]
-    everyone = max(float(counted[-1]), 1e-12)
-    return Curve(counted / everyone, total / everyone)
+def _curve(effect: Array, weight: Array, cut_rows: Array) -> _Curve:
+    cumulative_effect = np.concatenate([[0.0], np.cumsum(effect * weight)])[cut_rows]
+    cumulative_weight = np.concatenate([[0.0], np.cumsum(weight)])[cut_rows]
+    total_weight = max(float(cumulative_weight[-1]), 1e-12)
+    return _Curve(cumulative_weight / total_weight, cumulative_effect / total_weight)
 
 
-def _areas(curve: Curve) -> tuple[float, float]:
+def _areas(curve: _Curve) -> tuple[float, float]:
     area = float(np.trapezoid(curve.gain, curve.share))
     return area - float(curve.gain[-1]) / 2, area
 
 
-def true_qini(score: Array, effect: Array, *, seed: int = 0) -> float:
-    """Qini of a ranking where every person's true effect is known (simulated data)."""
-    rng = np.random.default_rng(seed)
-    order = np.lexsort([rng.random(len(score)), -score])
-    ends = np.linspace(0, len(score), GRID + 1).round().astype(np.int64)
-    return _areas(_curve(effect[order], np.ones(len(score)), ends))[0]
+def true_qini(scores: Array, effect: Array, *, seed: int = 0) -> float:
+    """Qini of a ranking by the true effect of every person (simulated data)."""
+    generator = np.random.default_rng(seed)
+    ranking = np.lexsort([generator.random(len(scores)), -scores])
+    cut_rows = np.linspace(0, len(scores), _GRID + 1).round().astype(np.int64)
+    return _areas(_curve(effect[ranking], np.ones(len(scores)), cut_rows))[0]
 
 
-def compared(
-    rankings: Mapping[str, Array], data: Experiment, *, seed: int, draws: int = 200
-) -> dict[str, Ranked]:
-    """Several rankings of the same people, with a random one beside them."""
-    chance = np.random.default_rng(seed).random(len(data.outcome))
-    every = {**rankings, "random": chance}
-    return {name: ranked(score, data, seed=seed, draws=draws) for name, score in every.items()}
+def compare_rankings(
+    rankings: Mapping[str, Array], experiment: Experiment, *, seed: int, draws: int = 200
+) -> dict[str, RankingQuality]:
+    """Quality of several rankings of the same people and of a random one."""
+    random_scores = np.random.default_rng(seed).random(len(experiment.outcome))
+    all_rankings = {**rankings, "random": random_scores}
+    return {
+        name: evaluate_ranking(scores, experiment, seed=seed, draws=draws)
+        for name, scores in all_rankings.items()
+    }
 
 
 def share_better(
-    first: Array, second: Array, data: Experiment, *, seed: int, draws: int = 200
+    first: Array, second: Array, experiment: Experiment, *, seed: int, draws: int = 200
 ) -> float:
-    """Share of draws of people (in pairs) in which the first ranking has the greater Qini."""
-    rng = np.random.default_rng(seed)
-    effect, ends = weighted_effect(data), np.linspace(0, len(first), GRID + 1).round()
-    orders = [
-        np.lexsort([rng.random(len(score)), -np.nan_to_num(score, nan=-np.inf)])
-        for score in (first, second)
+    """Share of bootstrap draws of people in which the first ranking has the greater Qini."""
+    generator = np.random.default_rng(seed)
+    effect, cut_rows = weighted_effect(experiment), np.linspace(0, len(first), _GRID + 1).round()
+    rankings = [
+        np.lexsort([generator.random(len(scores)), -np.nan_to_num(scores, nan=-np.inf)])
+        for scores in (first, second)
     ]
-    better = 0
+    wins = 0
     for _ in range(draws):
-        weight = rng.poisson(1.0, len(effect)).astype(np.float64)
-        areas = [
-            _areas(_curve(effect[order], weight[order], ends.astype(np.int64)))[0]
-            for order in orders
+        draw_weights = generator.poisson(1.0, len(effect)).astype(np.float64)
+        draw_areas = [
+            _areas(_curve(effect[ranking], draw_weights[ranking], cut_rows.astype(np.int64)))[0]
+            for ranking in rankings
         ]
-        better += areas[0] > areas[1]
-    return better / draws
+        wins += draw_areas[0] > draw_areas[1]
+    return wins / draws

@@ -1,10 +1,10 @@
-"""Uplift: what a message changes, learned from a randomised single-send experiment.
+"""Uplift: the effect of a message, learned from a randomised single-send experiment.
 
-X-learner (Kuenzel et al. 2019): LightGBM says what to expect of either arm; what happened, less
-what was expected without (or with) the message, is each person's imputed effect; and a second
-model learns those. Effects are small beside the noise of single responses, so that model is a
-lasso on ranks and their products, chosen by cross-validation, and LightGBM learns only what the
-lasso leaves, with as many trees as predict people left out.
+X-learner (Kuenzel et al. 2019): LightGBM predicts the outcome of either arm; the difference between
+a person's outcome and that predicted for the other arm is the imputed effect; a second model learns
+the imputed effects. Effects are small compared with the noise of single responses, so the second
+model is a cross-validated lasso on ranks and their products. LightGBM learns its residuals, with
+the number of trees that predicts held-out people best.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from scipy.stats import rankdata
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV
 
+from features.arrays import Array
 from models.scorer.linear_model import matrix
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 from models.scorer.uplift import effect_basis, effect_terms, uplift_effect
 
-FOLDS = 5
-RESPONSE_ROUNDS = 60
-MOST_ROUNDS, STEP = 120, 20
-SEEDS = 3
-KNOTS = 101
-MOST_CROSSED = 40  # covariates up to which products are tried
-SCREENED = 20  # covariates kept where there are more than that
-PENALTIES = 40  # tried between none and all
+UPLIFT_FOLDS = 5
+_RESPONSE_ROUNDS = 60
+_MOST_ROUNDS, _STEP = 120, 20
+_SEEDS = 3
+_KNOTS = 101
+_MOST_CROSSED = 40  # with more covariates no products are tried
+_SCREENED = 20  # covariates kept if there are more than that
+_PENALTIES = 40  # penalties tried
 
 _RESPONSE = {
     "learning_rate": 0.04,
@@ -58,20 +59,20 @@ _EFFECT = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """A single send to people drawn at random.
+    """A single send with a random control group; all arrays have one value per row.
 
     Attributes
     ----------
     covariates
-        What was known of each person before the send; float64, NaN where unknown.
+        Facts about each person before the send; float64, NaN where unknown.
     treatment
-        1: got the message, 0: did not; shape (people,).
+        1: got the message, 0: did not.
     outcome
-        What happened afterwards: 0/1, orders or money.
+        Outcome after the send: 0/1, orders or money.
     propensity
-        Chance of treatment of each person.
+        Probability of treatment.
     groups
-        Code of the person: rows of one are never in two folds.
+        Code of the person: all rows of a person are in the same fold.
     """
 
     covariates: pd.DataFrame
@@ -81,7 +82,7 @@ class Experiment:
     groups: Array
 
     def take(self, rows: Array) -> Experiment:
-        """Some of the people."""
+        """The experiment restricted to some rows."""
         return Experiment(
             self.covariates.iloc[rows],
             self.treatment[rows],
@@ -92,117 +93,128 @@ class Experiment:
 
     @property
     def binary(self) -> bool:
-        """Whether the outcome is a yes or no."""
+        """True if every outcome is 0 or 1."""
         return bool(np.isin(self.outcome, (0.0, 1.0)).all())
 
 
-def folds(groups: Array, *, seed: int, count: int = FOLDS) -> Array:
-    """Fold of every row, people whole and at random."""
-    people, codes = np.unique(groups, return_inverse=True)
-    drawn = np.random.default_rng(seed).permutation(len(people)) % count
-    return np.asarray(drawn[codes])
+def person_folds(groups: Array, *, seed: int, count: int = UPLIFT_FOLDS) -> Array:
+    """Random fold of every row; all rows of a person share a fold."""
+    people, person_codes = np.unique(groups, return_inverse=True)
+    fold_of_person = np.random.default_rng(seed).permutation(len(people)) % count
+    return np.asarray(fold_of_person[person_codes])
 
 
-def fit(data: Experiment, *, seed: int, threads: int = 1) -> Part:
-    """X-learner of the effect.
+def fit_effect(experiment: Experiment, *, seed: int, threads: int = 1) -> Part:
+    """Fit the X-learner.
 
     Parameters
     ----------
-    data
-        The experiment; both arms must be there.
+    experiment
+        The experiment, with people in both arms.
     seed, threads
-        Of LightGBM and the folds.
+        Seed of LightGBM and the folds; threads of LightGBM.
 
     Returns
     -------
     Part
-        ``uplift``: boosters ``rest_N``, and parameters ``features`` (of more than `MOST_CROSSED`
-        the `SCREENED` that tell most), ``terms`` (the lasso),
-        ``rounds``, ``propensity``, ``mean_effect``, ``people``.
+        ``uplift``: boosters ``rest_N``, and parameters ``features`` (of more than `_MOST_CROSSED`
+        the `_SCREENED` strongest), ``terms`` (the lasso), ``rounds``, ``propensity``,
+        ``mean_effect``, ``people``.
 
     Raises
     ------
     ValueError
-        Where an arm is empty.
+        If an arm is empty.
     """
-    if not 0 < data.treatment.mean() < 1:
+    if not 0 < experiment.treatment.mean() < 1:
         raise ValueError("an experiment needs people in both arms")
-    features = list(data.covariates.columns)
-    x = matrix(data.covariates, features)
-    without, treated = _responses(data, x, seed=seed, threads=threads)
-    arm = data.treatment > 0.5
-    # Imputed effects: what happened against what is expected of the other arm.
-    effect = np.where(arm, data.outcome - without, treated - data.outcome)
-    weight = np.where(arm, 1 - data.propensity, data.propensity)
-    fold = folds(data.groups, seed=seed)
-    if len(features) > MOST_CROSSED:
-        kept = _screened(x, effect, weight)
-        features, x = [features[column] for column in kept], x[:, kept]
-    lasso = _lasso(x, effect, weight, fold)
-    rest = effect - effect_terms(lasso, x)
-    boosters, rounds = _trees(x, rest, weight, fold, seed=seed, threads=threads)
+    features = list(experiment.covariates.columns)
+    inputs = matrix(experiment.covariates, features)
+    expected_untreated, expected_treated = _responses(
+        experiment, inputs, seed=seed, threads=threads
+    )
+    is_treated = experiment.treatment > 0.5
+    # Imputed effects: the outcome against the prediction for the other arm.
+    effects = np.where(
+        is_treated, experiment.outcome - expected_untreated, expected_treated - experiment.outcome
+    )
+    weights = np.where(is_treated, 1 - experiment.propensity, experiment.propensity)
+    fold_numbers = person_folds(experiment.groups, seed=seed)
+    if len(features) > _MOST_CROSSED:
+        positions = _screened(inputs, effects, weights)
+        features, inputs = [features[column] for column in positions], inputs[:, positions]
+    lasso_terms = _lasso(inputs, effects, weights, fold_numbers)
+    residual = effects - effect_terms(lasso_terms, inputs)
+    boosters, rounds = _trees(inputs, residual, weights, fold_numbers, seed=seed, threads=threads)
     parameters: dict[str, Any] = {
         "features": features,
-        "terms": lasso,
+        "terms": lasso_terms,
         "rounds": rounds,
-        "propensity": float(data.propensity.mean()),
-        "mean_effect": float(np.average(effect, weights=weight)),
-        "people": len(data.outcome),
+        "propensity": float(experiment.propensity.mean()),
+        "mean_effect": float(np.average(effects, weights=weights)),
+        "people": len(experiment.outcome),
     }
     return Part("uplift", parameters, boosters)
 
 
-def _screened(x: Array, effect: Array, weight: Array) -> list[int]:
-    """Columns whose ranks go most with the imputed effects.
+def _screened(inputs: Array, effect: Array, weight: Array) -> list[int]:
+    """Columns whose ranks correlate most with the imputed effects.
 
-    Among hundreds of columns chance finds some: whoever reports how well the model does must leave
-    people out of this step too, as `out_of_fold` does.
+    Among hundreds of columns some correlate by chance: to measure the model, leave people out of
+    this step too, as `effects_out_of_fold` does.
     """
     centred = weight * (effect - np.average(effect, weights=weight))
-    together = np.zeros(x.shape[1])
-    for column, values in enumerate(x.T):
-        known = np.flatnonzero(~np.isnan(values))
-        if len(known) < len(values) / 2 or np.ptp(values[known]) == 0:
+    associations = np.zeros(inputs.shape[1])
+    for column, values in enumerate(inputs.T):
+        observed = np.flatnonzero(~np.isnan(values))
+        if len(observed) < len(values) / 2 or np.ptp(values[observed]) == 0:
             continue
-        ranks = rankdata(values[known])
+        ranks = rankdata(values[observed])
         ranks -= ranks.mean()
-        together[column] = abs(float(ranks @ centred[known])) / float(np.sqrt(ranks @ ranks))
-    best = np.argsort(-together, kind="stable")[:SCREENED]
-    return sorted(int(column) for column in best if together[column] > 0)
+        associations[column] = abs(float(ranks @ centred[observed])) / float(np.sqrt(ranks @ ranks))
+    ranked_columns = np.argsort(-associations, kind="stable")[:_SCREENED]
+    return sorted(int(column) for column in ranked_columns if associations[column] > 0)
 
 
-def _lasso(x: Array, effect: Array, weight: Array, fold: Array) -> dict[str, Any]:
-    """Lasso on ranks and their products; the penalty by cross-validation with people left out."""
-    grid = np.linspace(0, 1, KNOTS)
+def _lasso(inputs: Array, effect: Array, weight: Array, fold: Array) -> dict[str, Any]:
+    """Fit a lasso on ranks and their products, with the penalty by cross-validation."""
+    quantiles = np.linspace(0, 1, _KNOTS)
     knots = [
-        np.quantile(column[~np.isnan(column)], grid).tolist() if (~np.isnan(column)).any() else []
-        for column in x.T
+        np.quantile(column[~np.isnan(column)], quantiles).tolist()
+        if (~np.isnan(column)).any()
+        else []
+        for column in inputs.T
     ]
-    few = x.shape[1] <= MOST_CROSSED
-    pairs = list(combinations(range(x.shape[1]), 2)) if few else []
-    head = {"knots": knots, "pairs": [list(pair) for pair in pairs]}
-    terms = effect_basis(head, x)
-    means, scales = terms.mean(axis=0), terms.std(axis=0)
-    scales = np.where(scales > 1e-9, scales, 1.0)
-    z = (terms - means) / scales
-    parts = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in np.unique(fold)]
+    is_narrow = inputs.shape[1] <= _MOST_CROSSED
+    column_pairs = list(combinations(range(inputs.shape[1]), 2)) if is_narrow else []
+    basis = {"knots": knots, "pairs": [list(pair) for pair in column_pairs]}
+    terms = effect_basis(basis, inputs)
+    term_means, term_scales = terms.mean(axis=0), terms.std(axis=0)
+    term_scales = np.where(term_scales > 1e-9, term_scales, 1.0)
+    standardised = (terms - term_means) / term_scales
+    splits = [
+        (np.flatnonzero(fold != number), np.flatnonzero(fold == number))
+        for number in np.unique(fold)
+    ]
     with warnings.catch_warnings():
-        # On noise alone the smallest penalties do not settle; the largest one is taken then.
+        # On pure noise the smallest penalties do not converge; the largest is chosen then.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LassoCV(cv=parts, alphas=PENALTIES).fit(z, effect, sample_weight=weight)
+        regression = LassoCV(cv=splits, alphas=_PENALTIES).fit(
+            standardised, effect, sample_weight=weight
+        )
     return {
-        **head,
-        "means": means.tolist(),
-        "scales": scales.tolist(),
-        "coefficients": model.coef_.tolist(),
-        "intercept": float(model.intercept_),
+        **basis,
+        "means": term_means.tolist(),
+        "scales": term_scales.tolist(),
+        "coefficients": regression.coef_.tolist(),
+        "intercept": float(regression.intercept_),
     }
 
 
 def _trees(
-    x: Array, rest: Array, weight: Array, fold: Array, *, seed: int, threads: int
+    inputs: Array, rest: Array, weight: Array, fold: Array, *, seed: int, threads: int
 ) -> tuple[dict[str, lgb.Booster], int]:
-    """Shallow trees of what the lasso leaves; none where they do not help people left out."""
+    """Fit shallow trees on the residuals of the lasso; none if they do not help held-out people."""
     options = {
         **_EFFECT,
         "min_data_in_leaf": int(max(50, min(len(rest) // 60, 2000))),
@@ -210,98 +222,122 @@ def _trees(
         "deterministic": True,
         "verbosity": -1,
     }
-    rounds = _rounds(x, rest, weight, fold, options, seed)
+    rounds = _rounds(inputs, rest, weight, fold, options, seed)
     boosters = {
         f"rest_{number}": lgb.train(
             {**options, "seed": seed + number},
-            lgb.Dataset(x, rest, weight=weight, free_raw_data=False),
+            lgb.Dataset(inputs, rest, weight=weight, free_raw_data=False),
             rounds,
         )
-        for number in range(SEEDS if rounds else 0)
+        for number in range(_SEEDS if rounds else 0)
     }
     return boosters, rounds
 
 
-def _responses(data: Experiment, x: Array, *, seed: int, threads: int) -> tuple[Array, Array]:
-    """Expected outcome without and with the message, each from models that never saw the row."""
+def _responses(
+    experiment: Experiment, inputs: Array, *, seed: int, threads: int
+) -> tuple[Array, Array]:
+    """Expected outcome without and with the message, by models that never saw the row."""
     options = {
         **_RESPONSE,
-        "objective": "binary" if data.binary else "regression",
-        "min_data_in_leaf": int(max(20, min(len(data.outcome) // 200, 500))),
+        "objective": "binary" if experiment.binary else "regression",
+        "min_data_in_leaf": int(max(20, min(len(experiment.outcome) // 200, 500))),
         "num_threads": threads,
         "seed": seed,
         "deterministic": True,
         "verbosity": -1,
     }
-    fold = folds(data.groups, seed=seed + 1)
-    expected = np.zeros((2, len(data.outcome)))
-    for held in range(FOLDS):
-        rows = np.flatnonzero(fold == held)
+    fold_numbers = person_folds(experiment.groups, seed=seed + 1)
+    expected = np.zeros((2, len(experiment.outcome)))
+    for held_out in range(UPLIFT_FOLDS):
+        held_out_rows = np.flatnonzero(fold_numbers == held_out)
         for arm in (0, 1):
-            mine = np.flatnonzero((fold != held) & (data.treatment == arm))
-            model = lgb.train(options, lgb.Dataset(x[mine], data.outcome[mine]), RESPONSE_ROUNDS)
-            expected[arm, rows] = np.asarray(model.predict(x[rows]))
+            training_rows = np.flatnonzero(
+                (fold_numbers != held_out) & (experiment.treatment == arm)
+            )
+            booster = lgb.train(
+                options,
+                lgb.Dataset(inputs[training_rows], experiment.outcome[training_rows]),
+                _RESPONSE_ROUNDS,
+            )
+            expected[arm, held_out_rows] = np.asarray(booster.predict(inputs[held_out_rows]))
     return expected[0], expected[1]
 
 
 def _rounds(
-    x: Array, rest: Array, weight: Array, fold: Array, options: Mapping[str, Any], seed: int
+    inputs: Array, rest: Array, weight: Array, fold: Array, options: Mapping[str, Any], seed: int
 ) -> int:
-    """Number of trees that predicts people left out best; 0: none beats the mean.
+    """Number of trees that predicts held-out people best; 0 if none beats the mean.
 
-    The loss of every fold must agree, or a little luck would pass for structure.
+    All folds but one must improve, so that chance in one fold does not decide.
     """
-    gains = np.zeros((FOLDS, MOST_ROUNDS))
-    for held in range(FOLDS):
-        train, test = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
-        if not len(test) or not len(train):
+    gains = np.zeros((UPLIFT_FOLDS, _MOST_ROUNDS))
+    for held_out in range(UPLIFT_FOLDS):
+        train_rows, test_rows = np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)
+        if not len(test_rows) or not len(train_rows):
             continue
-        model = lgb.train(
+        booster = lgb.train(
             {**options, "seed": seed},
-            lgb.Dataset(x[train], rest[train], weight=weight[train]),
-            MOST_ROUNDS,
+            lgb.Dataset(inputs[train_rows], rest[train_rows], weight=weight[train_rows]),
+            _MOST_ROUNDS,
         )
-        mean = float(np.average(rest[train], weights=weight[train]))
-        base = float(np.average((rest[test] - mean) ** 2, weights=weight[test]))
-        for number in range(STEP, MOST_ROUNDS + 1, STEP):
-            predicted = np.asarray(model.predict(x[test], num_iteration=number))
-            loss = float(np.average((rest[test] - predicted) ** 2, weights=weight[test]))
-            gains[held, number - 1] = base - loss
-    ends = np.arange(STEP, MOST_ROUNDS + 1, STEP) - 1
-    total = gains[:, ends].mean(axis=0)
-    best = int(np.argmax(total))
-    agree = (gains[:, ends[best]] > 0).sum() >= FOLDS - 1
-    return int(ends[best] + 1) if total[best] > 0 and agree else 0
+        train_mean = float(np.average(rest[train_rows], weights=weight[train_rows]))
+        base_loss = float(
+            np.average((rest[test_rows] - train_mean) ** 2, weights=weight[test_rows])
+        )
+        for number in range(_STEP, _MOST_ROUNDS + 1, _STEP):
+            predicted = np.asarray(booster.predict(inputs[test_rows], num_iteration=number))
+            test_loss = float(
+                np.average((rest[test_rows] - predicted) ** 2, weights=weight[test_rows])
+            )
+            gains[held_out, number - 1] = base_loss - test_loss
+    round_positions = np.arange(_STEP, _MOST_ROUNDS + 1, _STEP) - 1
+    mean_gains = gains[:, round_positions].mean(axis=0)
+    best_position = int(np.argmax(mean_gains))
+    folds_agree = (gains[:, round_positions[best_position]] > 0).sum() >= UPLIFT_FOLDS - 1
+    return (
+        int(round_positions[best_position] + 1)
+        if mean_gains[best_position] > 0 and folds_agree
+        else 0
+    )
 
 
-def out_of_fold(data: Experiment, *, seed: int, threads: int = 1) -> Array:
-    """Effect of every person by a model that never saw them."""
-    fold = folds(data.groups, seed=seed + 2)
-    effect = np.zeros(len(data.outcome))
-    for held in range(FOLDS):
-        rows = np.flatnonzero(fold == held)
-        if len(rows):
-            part = fit(data.take(np.flatnonzero(fold != held)), seed=seed, threads=threads)
-            effect[rows] = uplift_effect(part, data.covariates.iloc[rows])
-    return effect
+def effects_out_of_fold(experiment: Experiment, *, seed: int, threads: int = 1) -> Array:
+    """Effect of every row by a model that never saw the person."""
+    fold_numbers = person_folds(experiment.groups, seed=seed + 2)
+    effects = np.zeros(len(experiment.outcome))
+    for held_out in range(UPLIFT_FOLDS):
+        held_out_rows = np.flatnonzero(fold_numbers == held_out)
+        if len(held_out_rows):
+            effect_model = fit_effect(
+                experiment.take(np.flatnonzero(fold_numbers != held_out)),
+                seed=seed,
+                threads=threads,
+            )
+            effects[held_out_rows] = uplift_effect(
+                effect_model, experiment.covariates.iloc[held_out_rows]
+            )
+    return effects
 
 
-def encoded(frame: pd.DataFrame, columns: Sequence[str], codes: dict[str, list[str]]) -> Any:
-    """Covariates as float64: numbers as they are, texts by their place in `codes` (filled here).
+def encode_covariates(
+    frame: pd.DataFrame, columns: Sequence[str], codes: dict[str, list[str]]
+) -> Any:
+    """Covariates as float64: numbers unchanged, texts as their position in `codes`.
 
-    Texts that `codes` does not know are missing.
+    Text columns that `codes` lacks are added to it; texts that a known column lacks become NaN.
     """
-    found: dict[str, Array] = {}
+    encoded: dict[str, Array] = {}
     for name in columns:
         column = frame[name]
-        numeric = pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
-        if name not in codes and numeric:
-            found[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        is_numeric = pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+        if name not in codes and is_numeric:
+            encoded[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
             continue
         if name not in codes:
             codes[name] = sorted({str(value) for value in column.dropna()})
-        places = {text: float(number) for number, text in enumerate(codes[name])}
+        text_codes = {text: float(number) for number, text in enumerate(codes[name])}
         texts = column.astype(object).where(column.notna(), None)
-        found[name] = np.array([places.get(str(t), np.nan) if t is not None else np.nan
+        encoded[name] = np.array([text_codes.get(str(t), np.nan) if t is not None else np.nan
                                 for t in texts])  # fmt: skip
-    return pd.DataFrame(found, index=frame.index)
+    return pd.DataFrame(encoded, index=frame.index)

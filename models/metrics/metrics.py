@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from features.arrays import Array
 from models.metrics.bootstrap import Interval as Interval
 from models.metrics.bootstrap import bootstrap as bootstrap
 from models.metrics.bootstrap import paired_difference as paired_difference
 
-Array = np.ndarray[Any, Any]
-
-BINARY_CLIP = 1e-6
-CLASS_CLIP = 1e-4
+_BINARY_CLIP = 1e-6
+_CLASS_CLIP = 1e-4
 BINS = 15
 RARE_CLASS = 20  # classes with fewer rows say nothing about macro-F1
 
@@ -68,7 +67,7 @@ def auc(y: Any, p: Any) -> float:
 def log_losses(y: Any, p: Any) -> Array:
     """Negative log-likelihood in nats of each row; probabilities are clipped at 1e-6."""
     y, p = _floats(y, p)
-    p = np.clip(p, BINARY_CLIP, 1 - BINARY_CLIP)
+    p = np.clip(p, _BINARY_CLIP, 1 - _BINARY_CLIP)
     return np.asarray(-(y * np.log(p) + (1 - y) * np.log1p(-p)))
 
 
@@ -106,14 +105,14 @@ def ece(y: Any, p: Any, *, bins: int = BINS) -> float:
 
 
 @dataclass(frozen=True)
-class NoiseFloor:
+class _NoiseFloor:
     """What a perfectly calibrated model would show as ECE: the mean and the 95th percentile."""
 
     mean: float
     high: float
 
 
-def ece_noise_floor(p: Any, *, seed: int, repeats: int = 200, bins: int = BINS) -> NoiseFloor:
+def ece_noise_floor(p: Any, *, seed: int, repeats: int = 200, bins: int = BINS) -> _NoiseFloor:
     """ECE of outcomes drawn from the predictions themselves: no gate may lie below it.
 
     Parameters
@@ -128,7 +127,7 @@ def ece_noise_floor(p: Any, *, seed: int, repeats: int = 200, bins: int = BINS) 
     (p,) = _floats(p)
     draws = np.random.default_rng(seed).random((repeats, len(p))) < p
     values = [ece(draw, p, bins=bins) for draw in draws]
-    return NoiseFloor(mean=float(np.mean(values)), high=float(np.quantile(values, 0.95)))
+    return _NoiseFloor(mean=float(np.mean(values)), high=float(np.quantile(values, 0.95)))
 
 
 def lift_10(y: Any, p: Any) -> float:
@@ -145,7 +144,7 @@ def lift_10(y: Any, p: Any) -> float:
 
 
 def _classes(p: Any) -> Array:
-    p = np.clip(np.asarray(p, dtype=np.float64), CLASS_CLIP, None)
+    p = np.clip(np.asarray(p, dtype=np.float64), _CLASS_CLIP, None)
     return np.asarray(p / p.sum(axis=1, keepdims=True))
 
 

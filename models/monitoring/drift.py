@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from features.arrays import Array
 from models.monitoring.findings import Finding
 
-Array = np.ndarray[Any, Any]
 BINS = 10
 OTHER = "(other)"
 MISSING = "(missing)"

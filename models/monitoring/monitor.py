@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date
 from features.config.monitoring import Monitoring
 from features.table.feature_store import Archive
@@ -16,7 +17,7 @@ from models.evaluation.evaluate import CHAMPION
 from models.monitoring.drift import Distribution, distributions, drift
 from models.monitoring.findings import Finding, test_level
 from models.monitoring.performance import BaseRate, Matured, base_rate, base_rate_drift, judged
-from models.monitoring.volume import WINDOWS, Array, buyers_rate, freshness, volume
+from models.monitoring.volume import WINDOWS, buyers_rate, freshness, volume
 from models.scorer.derived_features import model_columns
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores

@@ -12,13 +12,13 @@ import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from features.arrays import Array
 from features.calendar import day_date
 from features.contracts import CUSTOMER, NO_CHANGE
 from features.table.snapshot_builder import TASKS, Builder, Task
 from models.metrics import metrics
 from models.monitoring.findings import Finding
 
-Array = np.ndarray[Any, Any]
 FEWEST = 100  # customers below which a figure is shown and raises no alarm
 INTERVAL = 0.8  # what clv_low and clv_high promise
 COLUMNS = [

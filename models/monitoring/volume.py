@@ -7,15 +7,14 @@ is compared with earlier days as they stood then.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from features.arrays import Array
 from models.monitoring.findings import Finding
 
-Array = np.ndarray[Any, Any]
 WINDOWS = (1, 2, 7)  # days added up: short ones are quick, long ones see through noise
 WEEK = 7
 WEEKS = 8  # weeks before of which the median is what a weekday usually has

@@ -11,11 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from features.arrays import Array
 from models.metrics import metrics
 from models.plots.figure_style import COLOURS, INK, MAP, blank, percent
 from models.plots.stage_flow import flow_data, flow_figure
-
-Array = np.ndarray[Any, Any]
 
 _NORMAL_95 = 1.959964
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.table.snapshot_builder import Task
 from models.metrics import metrics
 from models.registry.comparison import Comparison
-from models.scorer.part import Array
 from models.scorer.stage import stage_codes
 
 RANKING, BIAS, CALIBRATION = 0.005, 0.02, 0.01  # absolute: AUC and Gini, share of the total, ECE

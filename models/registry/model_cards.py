@@ -12,7 +12,7 @@ from features.storage.markdown import as_text
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import CHAMPION, Result
 from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
-from models.fitting.training_set import LearnedFrom
+from models.fitting.training_set import TrainingSummary
 from models.scorer.part import Part
 
 TRUTHS = {
@@ -27,7 +27,7 @@ PREDICTS = {
 }
 
 
-def part_card(archive: Archive, result: Result, data: LearnedFrom, part: Part) -> str:
+def part_card(archive: Archive, result: Result, data: TrainingSummary, part: Part) -> str:
     """Card of one registered model (Markdown); no customer appears in it."""
     config = archive.builder.config
     lines = [

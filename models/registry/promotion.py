@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date
 from features.config.config import Config
 from features.table.build_fingerprint import column_names
@@ -25,7 +26,7 @@ from models.evaluation.leakage import leaking
 from models.metrics import metrics
 from models.registry.comparison import Comparison as Comparison
 from models.registry.guardrails import guards
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 from models.tasks.lead import MIN_FIRST
 
 # Config keys that say where the data lie or what is done with scores, and not how models learn.

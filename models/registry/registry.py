@@ -211,7 +211,7 @@ def away(tracking: Tracking, error: Exception) -> UserError:
         "MLflow registry",
         found=f"no answer: {told[:300]}",
         expected="a registry that answers, and a database that nobody else holds",
-        mend="start the server, or wait until the other program has ended; published scores stay "
+        hint="start the server, or wait until the other program has ended; published scores stay "
         "as they are",
     )
 
@@ -264,7 +264,7 @@ def roll_back(tracking: Tracking, name: str = SCORER, *, at: dt.datetime | None 
             f"{name}@{CHAMPION}",
             found="no champion" if now is None else f"version {now.version}, with none before it",
             expected="a champion that took over from another version",
-            mend="a newer version becomes champion by `stagecast promote`, where it earned it",
+            hint="a newer version becomes champion by `stagecast promote`, where it earned it",
         )
     _since(tracking, name, now.tags[_PREVIOUS], at)
     tracking.client.set_registered_model_alias(name, CHAMPION, now.tags[_PREVIOUS])
@@ -292,7 +292,7 @@ def load(tracking: Tracking, name: str = SCORER, *, version: int | None = None) 
             label,
             found=f"{len(rows)} versions, none of them it" if rows else "no such registered model",
             expected="a version in the registry",
-            mend="train and promote first: stagecast train, stagecast promote",
+            hint="train and promote first: stagecast train, stagecast promote",
         )
     row = wanted[0]
     if MANIFEST_TAG not in row.tags:
@@ -300,7 +300,7 @@ def load(tracking: Tracking, name: str = SCORER, *, version: int | None = None) 
             f"{name} version {row.version}",
             found="artifacts of an earlier version of stagecast, without check sums",
             expected="artifacts that this version has logged",
-            mend="train again: stagecast train, stagecast promote",
+            hint="train again: stagecast train, stagecast promote",
         )
     try:
         with _current(tracking):
@@ -310,7 +310,7 @@ def load(tracking: Tracking, name: str = SCORER, *, version: int | None = None) 
             f"{name} version {row.version}",
             found=f"artifacts that do not load: {hidden((str(error).splitlines() or [''])[0])}",
             expected="complete artifacts as they were logged",
-            mend="roll back to the version before (stagecast rollback), or train again",
+            hint="roll back to the version before (stagecast rollback), or train again",
         ) from error
 
 

@@ -198,7 +198,7 @@ def start(output: Path, *, experiment: str = "stagecast") -> Tracking:
             found=f"{without_login(uri)}, which does not open: "
             f"{hidden((str(error).splitlines() or [''])[0])}",
             expected="a reachable server, or a database that MLflow can read and write",
-            mend=f"check MLFLOW_TRACKING_URI, or unset it to use {output / DATABASE}",
+            hint=f"check MLFLOW_TRACKING_URI, or unset it to use {output / DATABASE}",
         ) from error
 
 

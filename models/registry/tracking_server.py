@@ -36,7 +36,7 @@ def check_tracking_server() -> None:
                 "MLflow server",
                 found=f"{shown}: {found}",
                 expected="a server that answers",
-                mend=f"start it, or unset {variable}",
+                hint=f"start it, or unset {variable}",
             )
 
 

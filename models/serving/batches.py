@@ -23,9 +23,9 @@ from models.registry.registry import Loaded
 from models.registry.version import Version
 from models.scorer.scoring_context import add_sums, scorer_context, scorer_sums
 
-BATCH = 50_000  # customers predicted at once: bounds memory, changes no score
+_BATCH = 50_000  # customers predicted at once: bounds memory, changes no score
 # Customers from which on worker processes gain more than they take to start.
-SIDE_BY_SIDE_FROM = 150_000
+_SIDE_BY_SIDE_FROM = 150_000
 
 
 def predicted(
@@ -44,7 +44,7 @@ def predicted(
     told
         Told of how many customers are counted for the context, and of how many are scored.
     """
-    workers = threads if len(frame) >= SIDE_BY_SIDE_FROM else 1
+    workers = threads if len(frame) >= _SIDE_BY_SIDE_FROM else 1
     with _batches(loaded, frame, workers) as each:
         counted = each(population_sums, done=_counting("customers counted", len(frame), told))
         context = context_of(loaded, counted)
@@ -59,7 +59,7 @@ def _counting(what: str, of: int, told: Told) -> Callable[[], None]:
 
     def one_more() -> None:
         nonlocal done
-        done = min(done + BATCH, of)
+        done = min(done + _BATCH, of)
         told(what, done, of)
 
     return one_more
@@ -75,8 +75,8 @@ def context_of(loaded: Loaded, sums: list[dict[str, float]]) -> dict[str, Any]:
 
 def pieces(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The batches of a frame."""
-    for start in range(0, len(frame), BATCH):
-        yield frame.iloc[start : start + BATCH]
+    for start in range(0, len(frame), _BATCH):
+        yield frame.iloc[start : start + _BATCH]
 
 
 def population_sums(loaded: Loaded, batch: pd.DataFrame) -> dict[str, float]:

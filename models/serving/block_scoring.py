@@ -29,7 +29,7 @@ from models.serving.score import Finish, late_days_of, scoring_frame, with_late
 
 
 @dataclass(frozen=True)
-class Scored:
+class _Scored:
     """What came of it: the number of rows, the scoring context, and the facts of everybody."""
 
     customers: int
@@ -61,7 +61,7 @@ def score_by_blocks(
     *,
     into: Path,
     told: Told = unheard,
-) -> Scored:
+) -> _Scored:
     """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives
     them.
 
@@ -107,7 +107,7 @@ def score_by_blocks(
             return everybody, context, finish.among(*blocks.ends(number)), into
 
         scored = each("blocks of customers scored", _scored, known)
-    return Scored(sum(scored), context, everybody)
+    return _Scored(sum(scored), context, everybody)
 
 
 def _built(

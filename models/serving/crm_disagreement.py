@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.calendar import day_date
 from features.contracts import CUSTOMER
 from features.lifecycle.crm_stage_history import UNSTAGED
@@ -16,8 +16,6 @@ from features.table.feature_store import Archive
 from models.evaluation.evaluate import predict
 from models.fitting.training_set import training_set
 from models.tasks.training import fit
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

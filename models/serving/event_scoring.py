@@ -22,8 +22,8 @@ from models.registry.registry import Loaded
 from models.serving.score import Unstored, late_days_of, scoring_frame
 
 # Keys that a scoring run stores with its scoring context, for who is scored alone later.
-EVERYBODY, DEFINITION = "everybody", "definition"
-FILE = "events.parquet"
+EVERYBODY, _DEFINITION = "everybody", "definition"
+_FILE = "events.parquet"
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class EventScorer:
                 "scoring_context.json",
                 found="a scoring context of an earlier version, without the population's facts",
                 expected="one that `stagecast score` of this version stored",
-                mend="run `stagecast score` with this output folder again",
+                hint="run `stagecast score` with this output folder again",
             )
-        if self.context[DEFINITION] != api_events.feature_definition_hash(self.config):
+        if self.context[_DEFINITION] != api_events.feature_definition_hash(self.config):
             raise UserError(
                 "config.yaml",
                 found="stages, roles, windows or columns that differ from those of the last "
                 "scoring run",
                 expected="the config that the published scores were made with",
-                mend="run `stagecast run` (or features, train, promote, score) with it first",
+                hint="run `stagecast run` (or features, train, promote, score) with it first",
             )
 
     def score(self, events: Iterable[Row], at: int, *, latest: int) -> pd.DataFrame:
@@ -94,24 +94,24 @@ class EventScorer:
         builder = Builder.of_some(self.config, tallies, everybody)
         late = late_days_of(self.loaded.scorer.parts)
         frame = scoring_frame(Unstored(builder), at, late_days=late)
-        context = {k: v for k, v in self.context.items() if k not in (EVERYBODY, DEFINITION)}
+        context = {k: v for k, v in self.context.items() if k not in (EVERYBODY, _DEFINITION)}
         rows = self.loaded.predict(frame, context)
         rows["scorer_version"] = str(self.loaded.version.version)
         return rows
 
     def _tallied(self, events: Iterable[Row], folder: Path, latest: int) -> Tallies:
-        config = api_events.write_events(events, self.config, folder / FILE)
+        config = api_events.write_events(events, self.config, folder / _FILE)
         try:
             return tally(config, latest=latest, quarantine=folder / "quarantine")[0]
         except UserError as error:
             # What it says of a file and of rows to look at there is about our own copy.
-            where = error.where.replace(f"sources: {FILE}", "events").replace("sources", "events")
-            ours = str(folder) in error.mend
+            where = error.where.replace(f"sources: {_FILE}", "events").replace("sources", "events")
+            ours = str(folder) in error.hint
             raise UserError(
                 where,
                 found=error.found,
                 expected="events that can all be used" if ours else error.expected,
-                mend="mend or leave out those events" if ours else error.mend,
+                hint="fix or leave out those events" if ours else error.hint,
             ) from error
 
 
@@ -141,4 +141,4 @@ def stored_facts(builder: Builder, at: int) -> dict[str, Any]:
 
 def facts_to_store(everybody: Everybody, config: Config) -> dict[str, Any]:
     """Likewise, from the facts of everybody."""
-    return {EVERYBODY: everybody.as_json(), DEFINITION: api_events.feature_definition_hash(config)}
+    return {EVERYBODY: everybody.as_json(), _DEFINITION: api_events.feature_definition_hash(config)}

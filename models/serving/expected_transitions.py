@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.scorer.part import Array, Part
+from features.arrays import Array
+from models.scorer.part import Part
 from models.scorer.transition import predict_transition
 
-BATCH = 50_000  # customers at once: bounds memory
+_BATCH = 50_000  # customers at once: bounds memory
 
 
 @dataclass(frozen=True)
-class ExpectedMoves:
+class _ExpectedMoves:
     """Chances of moving within some days.
 
     Attributes
@@ -33,7 +34,7 @@ class ExpectedMoves:
 
 def expected_moves(
     part: Part, frame: pd.DataFrame, context: Mapping[str, Any], *, within_days: int
-) -> ExpectedMoves:
+) -> _ExpectedMoves:
     """Chance of every customer of a snapshot to have moved to each stage within some days.
 
     Parameters
@@ -50,15 +51,15 @@ def expected_moves(
     length, most = float(part.parameters["period_days"]), int(part.parameters["periods"])
     period = int(np.clip(round(within_days / length), 1, most))
     rows = [
-        predict_transition(part, frame.iloc[start : start + BATCH], context)["cif"][
+        predict_transition(part, frame.iloc[start : start + _BATCH], context)["cif"][
             :, :, period - 1
         ]
-        for start in range(0, len(frame), BATCH)
+        for start in range(0, len(frame), _BATCH)
     ]
-    return ExpectedMoves(round(period * length), np.concatenate(rows))
+    return _ExpectedMoves(round(period * length), np.concatenate(rows))
 
 
-def summed(moves: ExpectedMoves, groups: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def summed(moves: _ExpectedMoves, groups: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Expected number of movers of every group to every stage.
 
     Parameters

@@ -28,7 +28,7 @@ from models.serving.batches import context_of, pieces, population_sums, predicte
 _DTYPES = {"O": "string", "U": "string", "f": "double", "b": "bool", "M": "date"}
 
 
-def lapsed_stage(taxonomy: Taxonomy) -> str | None:
+def _lapsed_stage(taxonomy: Taxonomy) -> str | None:
     """The stage that a buyer's silence leads to; None where the taxonomy has none."""
     names = [stage.name for stage in taxonomy.stages if stage.silent == "purchase"]
     return names[0] if names else None
@@ -59,7 +59,7 @@ def scorer_head(
     return {
         "dataset": builder.config.name,
         "stages": builder.taxonomy.names,
-        "lapsed_stage": lapsed_stage(builder.taxonomy),
+        "lapsed_stage": _lapsed_stage(builder.taxonomy),
         "features": [
             {
                 "name": name,
@@ -85,7 +85,7 @@ def late_days_of(parts: Mapping[str, Part]) -> int:
     return int(parts["stage"].parameters.get("late_days", 0)) if "stage" in parts else 0
 
 
-class Features(Protocol):
+class _Features(Protocol):
     """Whatever gives feature frames of snapshots, and the builder behind them."""
 
     @property
@@ -114,7 +114,7 @@ class Unstored:
         return self.builder.features(at, delay=delay)
 
 
-def with_late(archive: Features, features: pd.DataFrame, at: int, late_days: int) -> pd.DataFrame:
+def with_late(archive: _Features, features: pd.DataFrame, at: int, late_days: int) -> pd.DataFrame:
     """Features with those of a current-stage model of late data beside them, marked as such."""
     if late_days == 0:
         return features
@@ -214,7 +214,7 @@ def scoring_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
     return context_of(loaded, [population_sums(loaded, one) for one in pieces(features)])
 
 
-def scoring_frame(archive: Features, at: int, *, late_days: int = 0) -> pd.DataFrame:
+def scoring_frame(archive: _Features, at: int, *, late_days: int = 0) -> pd.DataFrame:
     """Input of the scorer at a snapshot: features and facts, one row an existing customer.
 
     A scorer whose current-stage model learned from late data (``late_days`` of its head) also

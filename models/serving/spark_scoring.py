@@ -29,8 +29,8 @@ from models.scorer.scored_row import scored_names
 from models.scorer.scoring_context import add_sums, scorer_context, scorer_sums
 from models.serving.score import Before, Stamp, Unstored, late_days_of, scoring_frame, stamped
 
-STAGE_BEFORE = "stage_before"
-TYPES = {
+_STAGE_BEFORE = "stage_before"
+_TYPES = {
     "string": pa.string(),
     "double": pa.float64(),
     "bool": pa.bool_(),
@@ -42,7 +42,7 @@ _STAMPED = {"scorer_version": "string", "run_id": "string", "scored_at": "timest
 
 
 @dataclass(frozen=True)
-class ScoredOnSpark:
+class _ScoredOnSpark:
     """What came of it: the number of rows, the scoring context, and the facts of everybody."""
 
     customers: int
@@ -59,7 +59,7 @@ def score_on_spark(
     *,
     into: Path,
     before: Before | None = None,
-) -> ScoredOnSpark:
+) -> _ScoredOnSpark:
     """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives
     them.
 
@@ -89,7 +89,7 @@ def score_on_spark(
     frame = archive.rows(inputs, schema, everybody=everybody).persist()
     try:
         with user_errors():
-            summed = cluster.mapped(frame, _sums(name, loaded.version), SUMS)
+            summed = cluster.mapped(frame, _sums(name, loaded.version), _SUMS)
             parts = [json.loads(row["sums"]) for row in collected(summed)]
             sums: Mapping[str, float] = functools.reduce(add_sums, parts, {})
             context = scorer_context(scorer.parts, sums)
@@ -100,10 +100,10 @@ def score_on_spark(
             customers = cluster.parquet([into]).count()
     finally:
         frame.unpersist()
-    return ScoredOnSpark(customers, context, everybody)
+    return _ScoredOnSpark(customers, context, everybody)
 
 
-SUMS = pa.schema([("sums", pa.string())])
+_SUMS = pa.schema([("sums", pa.string())])
 
 
 def _shipped_to_all(archive: SparkArchive, artifacts: Path) -> str:
@@ -150,7 +150,7 @@ def _predicted(
             loaded = _loaded(name, number)
             rows = stamped(loaded.predict(frame, context), loaded, stamp)
             if published is not None:
-                old = frame[[CUSTOMER, STAGE_BEFORE]].rename(columns={STAGE_BEFORE: "stage"})
+                old = frame[[CUSTOMER, _STAGE_BEFORE]].rename(columns={_STAGE_BEFORE: "stage"})
                 rows = caused_by_definition(rows, old, published)
             yield pa.Table.from_pandas(rows, preserve_index=False)
 
@@ -168,16 +168,16 @@ def _frames(batches: Batches) -> Iterator[pd.DataFrame]:
 def _with_stage_before(archive: SparkArchive, frame: Any, before: Before) -> Any:
     """Input rows with the stage that was published of each customer."""
     old = archive.cluster.parquet([before.folder]).select(CUSTOMER, "stage")
-    return frame.join(old.withColumnRenamed("stage", STAGE_BEFORE), CUSTOMER, "left")
+    return frame.join(old.withColumnRenamed("stage", _STAGE_BEFORE), CUSTOMER, "left")
 
 
 def _inputs_schema(head: Mapping[str, Any]) -> pa.Schema:
     """The columns that a scorer reads."""
-    facts = [(each["name"], TYPES[each["dtype"]]) for each in head["pass_through"]]
+    facts = [(each["name"], _TYPES[each["dtype"]]) for each in head["pass_through"]]
     numbers = [(each["name"], pa.float64()) for each in head["features"]]
-    return pa.schema([(CUSTOMER, pa.string()), (SNAPSHOT, TYPES["date"]), *numbers, *facts])
+    return pa.schema([(CUSTOMER, pa.string()), (SNAPSHOT, _TYPES["date"]), *numbers, *facts])
 
 
 def _scores_schema(scorer: Any) -> pa.Schema:
     names = {**scored_names(scorer.parts, scorer.head), **_STAMPED}
-    return pa.schema([(name, TYPES[dtype]) for name, dtype in names.items()])
+    return pa.schema([(name, _TYPES[dtype]) for name, dtype in names.items()])

@@ -9,40 +9,44 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     fit_logistic,
-    one_class,
-    out_of_fold,
-    refit,
-    sampled,
-    strong_columns,
+    has_one_class,
+    predict_out_of_fold,
+    refit_trees,
+    sample_customers,
+    select_binary_columns,
     varying_columns,
 )
-from models.fitting.btyd_blend import mixed_with_btyd
+from models.fitting.btyd_blend import blend_with_btyd
 from models.fitting.calibration import fit_calibration
 from models.fitting.cold_start import fit_back_off
 from models.fitting.multiclass_trees import steady_columns
-from models.fitting.rfm import RFM, RFM_STRENGTH, TARGET
+from models.fitting.rfm import CHURN_LABEL, RFM_COLUMNS, RFM_STRENGTH
 from models.metrics import metrics
 from models.scorer.churn import calibrated, churn_btyd_logit, churn_group, churn_lift
 from models.scorer.derived_features import derive_each
 from models.scorer.linear_model import linear, matrix, sigmoid
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 
-MIN_CLASS_FOR_TREES = 60  # customers of the rarer class below which only the linear half is fitted
+_MIN_CLASS_FOR_TREES = 60  # customers of the rarer class below which only the linear half is fitted
 # Share of a plain RFM regression where the training snapshots span less than so many horizons:
 # their labels are nearly the same then, and windows that outgrow the history tell the calendar.
-SHORT_SPANS = ((1.0, 2 / 3), (2.0, 1 / 4))
-FEW_SHARE = 0.8  # its share where there are too few customers for trees
-BASE_WEIGHT = 50.0  # rows of the overall rate that a peer group's base rate is smoothed with
-BAND_QUANTILES = (0.5, 0.85)  # of the lift at validation: low up to the first, high from the second
+_SHORT_SPANS = ((1.0, 2 / 3), (2.0, 1 / 4))
+_FEW_SHARE = 0.8  # its share where there are too few customers for trees
+_BASE_WEIGHT = 50.0  # rows of the overall rate that a peer group's base rate is smoothed with
+_BAND_QUANTILES = (
+    0.5,
+    0.85,
+)  # of the lift at validation: low up to the first, high from the second
 
 
 def simple_share(frame: pd.DataFrame, horizon_days: int) -> float:
     """Share of the RFM regression beside the recipe: 0 where the snapshots span two horizons."""
     span = (frame["snapshot_at"].max() - frame["snapshot_at"].min()).days
-    return next((share for most, share in SHORT_SPANS if span < most * horizon_days), 0.0)
+    return next((share for most, share in _SHORT_SPANS if span < most * horizon_days), 0.0)
 
 
 def _varying(columns: list[str], frame: pd.DataFrame) -> list[str]:
@@ -51,16 +55,16 @@ def _varying(columns: list[str], frame: pd.DataFrame) -> list[str]:
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
     """Labelled rows only; refuses what nothing can be learned from."""
-    if TARGET not in frame.columns:
-        raise ValueError(f"churn: the training frame has no label column {TARGET!r}")
-    frame = frame[frame[TARGET].notna()]
+    if CHURN_LABEL not in frame.columns:
+        raise ValueError(f"churn: the training frame has no label column {CHURN_LABEL!r}")
+    frame = frame[frame[CHURN_LABEL].notna()]
     if frame.empty:
         raise ValueError(
             "churn: no labelled customer: no snapshot whose horizon has ended has eligible "
             "customers (a longer history, a shorter horizon or more activity days are needed)"
         )
-    y = frame[TARGET].to_numpy()
-    if one_class(y):
+    y = frame[CHURN_LABEL].to_numpy()
+    if has_one_class(y):
         said = "nobody purchased" if y[0] == 1 else "everybody purchased"
         raise ValueError(
             f"churn: one class only: in all {len(frame)} training rows {said} within the horizon; "
@@ -69,7 +73,7 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def fit_bands(frame: pd.DataFrame, y: Array, p: Array) -> dict[str, Any]:
+def _fit_bands(frame: pd.DataFrame, y: Array, p: Array) -> dict[str, Any]:
     """Base rates of the peer groups and the cut-offs of the lift over them.
 
     Parameters
@@ -85,9 +89,9 @@ def fit_bands(frame: pd.DataFrame, y: Array, p: Array) -> dict[str, Any]:
     """
     group, overall = churn_group(frame), float(np.mean(y))
     table = pd.DataFrame({"group": group, "y": y}).groupby("group")["y"].agg(["sum", "count"])
-    base = (table["sum"] + BASE_WEIGHT * overall) / (table["count"] + BASE_WEIGHT)
+    base = (table["sum"] + _BASE_WEIGHT * overall) / (table["count"] + _BASE_WEIGHT)
     bands = {"base": base.to_dict(), "base_of_all": overall}
-    low, high = np.quantile(churn_lift(bands, group, p), BAND_QUANTILES)
+    low, high = np.quantile(churn_lift(bands, group, p), _BAND_QUANTILES)
     return {**bands, "low": float(low), "high": float(high)}
 
 
@@ -95,7 +99,7 @@ def _validation_figures(y: Array, p: Array, *, seed: int) -> dict[str, Any]:
     return {
         "rows": len(y),
         "rate": float(y.mean()),
-        "auc": None if one_class(y) else metrics.auc(y, p),
+        "auc": None if has_one_class(y) else metrics.auc(y, p),
         "log_loss": metrics.log_loss(y, p),
         "brier": metrics.brier(y, p),
         "ece": metrics.ece(y, p),
@@ -155,29 +159,29 @@ def fit_churn(
         Without labelled rows, or with one class only.
     """
     recipe = recipe or TwoClassRecipe()
-    frame = sampled(_checked(frame), recipe, seed=seed)
+    frame = sample_customers(_checked(frame), recipe, seed=seed)
     frame = derive_each(frame, contexts).reset_index(drop=True)
-    y = _checked(frame)[TARGET].to_numpy()
+    y = _checked(frame)[CHURN_LABEL].to_numpy()
     columns = varying_columns(frame)
     share = simple_share(frame, horizon_days)
     if share:
         columns = steady_columns(frame, columns)
-    columns = strong_columns(frame, columns, y, seed=seed, threads=threads)
+    columns = select_binary_columns(frame, columns, y, seed=seed, threads=threads)
     rarer = min(frame.loc[y == side, "customer_id"].nunique() for side in (0, 1))
-    with_trees = bool(columns) and rarer >= MIN_CLASS_FOR_TREES
+    with_trees = bool(columns) and rarer >= _MIN_CLASS_FOR_TREES
     if not with_trees:
-        share = max(share, FEW_SHARE)
+        share = max(share, _FEW_SHARE)
     straight = fit_logistic(frame, columns, y, strength=recipe.strength)
     boosters: dict[str, lgb.Booster] = {}
     rounds: list[int] = []
     if with_trees:
-        held = out_of_fold(frame, columns, y, recipe, seed=seed, threads=threads)
+        held = predict_out_of_fold(frame, columns, y, recipe, seed=seed, threads=threads)
         logit, rounds = held.logit, held.rounds
         again = max(1, round(recipe.refit_factor * float(np.mean(rounds))))
-        boosters = refit(frame, columns, y, recipe, rounds=again, seed=seed, threads=threads)
+        boosters = refit_trees(frame, columns, y, recipe, rounds=again, seed=seed, threads=threads)
     else:
         logit = linear(straight, matrix(frame, columns))
-    simple = fit_logistic(frame, _varying(RFM, frame), y, strength=RFM_STRENGTH)
+    simple = fit_logistic(frame, _varying(RFM_COLUMNS, frame), y, strength=RFM_STRENGTH)
     logit = (1 - share) * logit + share * linear(simple, matrix(frame, simple["columns"]))
     parameters: dict[str, Any] = {
         "columns": columns,
@@ -197,9 +201,9 @@ def fit_churn(
     everyone, held_out = frame, logit
     rows, logit = frame.iloc[at], logit[at]
     if at_validation is not None and at_origin is not None:
-        half, logit = mixed_with_btyd(
+        half, logit = blend_with_btyd(
             rows,
-            rows[TARGET].to_numpy(),
+            rows[CHURN_LABEL].to_numpy(),
             logit,
             horizon_days=horizon_days,
             at_validation=at_validation,
@@ -219,11 +223,11 @@ def _served(
     rows: pd.DataFrame, logit: Array, recipe: TwoClassRecipe, *, seed: int
 ) -> dict[str, Any]:
     """What is fitted on the predictions at the validation snapshot: calibration, bands, figures."""
-    y, raw = rows[TARGET].to_numpy(), sigmoid(logit)
+    y, raw = rows[CHURN_LABEL].to_numpy(), sigmoid(logit)
     calibration = fit_calibration(recipe.calibration, y, raw)
     p = calibrated(calibration, raw)
     return {
         "calibration": calibration,
-        "bands": fit_bands(rows, y, p),
+        "bands": _fit_bands(rows, y, p),
         "validation": _validation_figures(y, p, seed=seed),
     }

@@ -16,39 +16,43 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from features.errors import UserError
 from models.fitting.clv_distribution import (
     BTYD_COLUMNS,
-    POWER,
-    Snapshot,
-    by_snapshot,
+    TWEEDIE_POWER,
+    BuyerSnapshot,
+    add_btyd,
+    buyer_snapshots,
+    clv_floor,
+    clv_tail,
     fit_btyd_or_rate,
     fit_shapes,
-    floor_of,
     refit_shapes,
-    strong_columns,
-    tail_of,
-    with_btyd,
+    select_spend_columns,
 )
 from models.scorer.clv import clv_context, clv_group, clv_sums, clv_width, predict_clv
 from models.scorer.derived_features import model_columns
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 from models.tasks.lead import fit_leads, plain_leads
 
-MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
-COVERAGE = 0.8
-HYBRID_WEIGHTS = (1.0, 0.5)  # share of the hybrid beside BTYD, tried in this order
-CLEAR_GAIN, LARGE_GAIN = 2.0, 0.025  # its gain, in standard errors and relative, to serve it alone
-LARGE_SQUARES = 0.1  # gain in squared error that is as large
-MIN_END = 0.5  # multiples of the scale that an active buyer's interval has on either side
-MIN_GROUP = 50  # residuals a group of the interval needs of its own
-BELOW = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16)  # share left below the interval
-WHOLE = 1e9  # multiple of the scale that takes the lower end to 0
-TOP_SHARE, MID_SHARE = 0.2, 0.5  # of the buyers: value tiers top, and top or mid
-YEAR_DAYS, SEASON_DAYS = 364, 16
-SEASON_SHARE = 0.75  # BTYD has seen a season by the next year: less of its error comes back
-LEVEL_HALF_LIFE_DAYS = 180.0
-MAX_CORRECTION = np.log(1.5)
+_MIN_ROWS = 400  # buyers on fit snapshots below which trees are not tried
+_COVERAGE = 0.8
+_HYBRID_WEIGHTS = (1.0, 0.5)  # share of the hybrid beside BTYD, tried in this order
+_CLEAR_GAIN, _LARGE_GAIN = (
+    2.0,
+    0.025,
+)  # its gain, in standard errors and relative, to serve it alone
+_LARGE_SQUARES = 0.1  # gain in squared error that is as large
+_MIN_END = 0.5  # multiples of the scale that an active buyer's interval has on either side
+_MIN_GROUP = 50  # residuals a group of the interval needs of its own
+_BELOW = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16)  # share left below the interval
+_WHOLE = 1e9  # multiple of the scale that takes the lower end to 0
+_TOP_SHARE, _MID_SHARE = 0.2, 0.5  # of the buyers: value tiers top, and top or mid
+_YEAR_DAYS, _SEASON_DAYS = 364, 16
+_SEASON_SHARE = 0.75  # BTYD has seen a season by the next year: less of its error comes back
+_LEVEL_HALF_LIFE_DAYS = 180.0
+_MAX_CORRECTION = np.log(1.5)
 
 
 def fit_clv(
@@ -94,14 +98,14 @@ def fit_clv(
         When there is no matured row at `validation_at`, or nobody has ever bought.
     """
     del contexts
-    snapshots = by_snapshot(frame, horizon_days)
+    snapshots = buyer_snapshots(frame, horizon_days)
     validation = next((s for s in snapshots if s.at == pd.Timestamp(validation_at)), None)
     if validation is None:
         raise UserError(
             "clv",
             found=f"no buyer with a matured label at {pd.Timestamp(validation_at).date()}",
             expected=f"a snapshot with purchases before it and {horizon_days} days after it",
-            mend="a shorter horizon, or a longer history",
+            hint="a shorter horizon, or a longer history",
         )
     shared = {
         "horizon_days": int(horizon_days),
@@ -110,21 +114,21 @@ def fit_clv(
         "first_purchase": plain_leads(frame[frame["snapshot_at"] < validation.at], at_origin),
         "interval": {},
         "tiers": {"top": np.inf, "mid": np.inf},
-        "coverage": COVERAGE,
+        "coverage": _COVERAGE,
         "margin": margin,
     }
     gated, deviance, rounds = _gated(snapshots, validation, shared, seed=seed, threads=threads)
     at = pd.Timestamp(at_origin["snapshot_at"].iloc[0])
     origin_btyd = fit_btyd_or_rate(at_origin)
-    origin = Snapshot(at, origin_btyd, with_btyd(at_origin, origin_btyd, horizon_days))
+    origin = BuyerSnapshot(at, origin_btyd, add_btyd(at_origin, origin_btyd, horizon_days))
     level = level_correction(snapshots, at, horizon_days)
     parameters: dict[str, Any] = {
         **gated.parameters,
         "btyd": origin_btyd,
         "interval": _interval(gated, frame[frame["snapshot_at"] == validation.at]),
         "level_correction": level["correction"],
-        "floor": floor_of(origin),
-        "tail": tail_of(origin),
+        "floor": clv_floor(origin),
+        "tail": clv_tail(origin),
     }
     parameters["first_purchase"], boosters = fit_leads(frame, at_origin, seed=seed, threads=threads)
     if parameters["serve"] == "hybrid":
@@ -157,8 +161,8 @@ def predict(part: Part, frame: pd.DataFrame) -> dict[str, Array]:
 
 
 def _gated(
-    snapshots: list[Snapshot],
-    validation: Snapshot,
+    snapshots: list[BuyerSnapshot],
+    validation: BuyerSnapshot,
     shared: dict[str, Any],
     *,
     seed: int,
@@ -177,23 +181,23 @@ def _gated(
         **shared,
         "btyd": validation.btyd,
         "level_correction": level["correction"],
-        "floor": floor_of(validation),
-        "tail": tail_of(validation),
+        "floor": clv_floor(validation),
+        "tail": clv_tail(validation),
         "hybrid_weight": 1.0,
     }
     plain = Part("clv", {**head, "serve": "btyd", "glm": None})
     deviance = {"btyd": _deviance(plain, validation)}
-    enough = sum(len(s.rows) for s in earlier if s.spend.sum() > 0) >= MIN_ROWS
+    enough = sum(len(s.rows) for s in earlier if s.spend.sum() > 0) >= _MIN_ROWS
     if not enough or validation.spend.sum() == 0:
         return plain, deviance, {}
-    columns = strong_columns(earlier, shared["columns"], seed=seed, threads=threads)
+    columns = select_spend_columns(earlier, shared["columns"], seed=seed, threads=threads)
     head["columns"] = columns
     glm, boosters, rounds = fit_shapes(earlier, validation, columns, seed=seed, threads=threads)
     hybrid = Part("clv", {**head, "serve": "hybrid", "glm": glm}, boosters)
     gain = _losses(plain, validation) - _losses(hybrid, validation)
-    large = gain.mean() >= LARGE_GAIN * abs(deviance["btyd"])
-    clear = _errors(gain) >= CLEAR_GAIN and (large or _closer(plain, hybrid, validation))
-    for weight in HYBRID_WEIGHTS[0 if clear else 1 :]:
+    large = gain.mean() >= _LARGE_GAIN * abs(deviance["btyd"])
+    clear = _errors(gain) >= _CLEAR_GAIN and (large or _closer(plain, hybrid, validation))
+    for weight in _HYBRID_WEIGHTS[0 if clear else 1 :]:
         mixed = Part("clv", {**hybrid.parameters, "hybrid_weight": weight}, boosters)
         deviance["hybrid"] = _deviance(mixed, validation)
         worse = _squares(mixed, validation) - _squares(plain, validation)
@@ -202,26 +206,29 @@ def _gated(
     return plain, deviance, {}
 
 
-def _losses(part: Part, validation: Snapshot) -> Array:
+def _losses(part: Part, validation: BuyerSnapshot) -> Array:
     """Tweedie deviance of each validation row, up to what the truth alone fixes."""
     p = np.maximum(predict(part, validation.rows)["clv"], 1e-9)
     y = validation.spend
-    return np.asarray(-y * p ** (1 - POWER) / (1 - POWER) + p ** (2 - POWER) / (2 - POWER))
+    return np.asarray(
+        -y * p ** (1 - TWEEDIE_POWER) / (1 - TWEEDIE_POWER)
+        + p ** (2 - TWEEDIE_POWER) / (2 - TWEEDIE_POWER)
+    )
 
 
-def _deviance(part: Part, validation: Snapshot) -> float:
+def _deviance(part: Part, validation: BuyerSnapshot) -> float:
     return float(_losses(part, validation).mean())
 
 
-def _squares(part: Part, validation: Snapshot) -> Array:
+def _squares(part: Part, validation: BuyerSnapshot) -> Array:
     return np.asarray((predict(part, validation.rows)["clv"] - validation.spend) ** 2)
 
 
-def _closer(plain: Part, hybrid: Part, validation: Snapshot) -> bool:
+def _closer(plain: Part, hybrid: Part, validation: BuyerSnapshot) -> bool:
     """Whether the hybrid's squared error is smaller by much, and clearly."""
     squares = _squares(plain, validation)
     gain = squares - _squares(hybrid, validation)
-    return _errors(gain) >= CLEAR_GAIN and bool(gain.mean() >= LARGE_SQUARES * squares.mean())
+    return _errors(gain) >= _CLEAR_GAIN and bool(gain.mean() >= _LARGE_SQUARES * squares.mean())
 
 
 def _errors(difference: Array) -> float:
@@ -247,7 +254,7 @@ def _reason(deviance: dict[str, float], gated: Part) -> str:
 
 
 def level_correction(
-    snapshots: list[Snapshot], at: pd.Timestamp, horizon_days: int
+    snapshots: list[BuyerSnapshot], at: pd.Timestamp, horizon_days: int
 ) -> dict[str, Any]:
     """Log correction of BTYD's total at `at`, learned from labels that had matured by then.
 
@@ -263,19 +270,19 @@ def level_correction(
     known = [s for s in snapshots if s.rows["label_end_at"].max() <= at]
     history = [s for s in known if float(s.rows["btyd__T"].max()) >= horizon_days]
     for snapshot in reversed(history):
-        if abs((at - snapshot.at).days - YEAR_DAYS) <= SEASON_DAYS:
-            error = SEASON_SHARE * snapshot.log_error
+        if abs((at - snapshot.at).days - _YEAR_DAYS) <= _SEASON_DAYS:
+            error = _SEASON_SHARE * snapshot.log_error
             return _level(error, f"the season a year ago ({snapshot.at.date()})")
     if len(history) < 3 or (history[-1].at - history[0].at).days < horizon_days:
         return _level(0.0, "none: too little matured history")
     age = np.array([(at - s.at).days for s in history], dtype=np.float64)
     errors = np.array([s.log_error for s in history])
-    mean = float(np.average(errors, weights=0.5 ** (age / LEVEL_HALF_LIFE_DAYS)))
+    mean = float(np.average(errors, weights=0.5 ** (age / _LEVEL_HALF_LIFE_DAYS)))
     return _level(0.5 * mean + 0.25 * errors[-1], f"{len(history)} matured snapshots")
 
 
 def _level(correction: float, reason: str) -> dict[str, Any]:
-    clipped = float(np.clip(correction, -MAX_CORRECTION, MAX_CORRECTION))
+    clipped = float(np.clip(correction, -_MAX_CORRECTION, _MAX_CORRECTION))
     return {"correction": clipped, "from": reason}
 
 
@@ -296,10 +303,10 @@ def _interval(part: Part, matured: pd.DataFrame) -> dict[str, list[float]]:
     result = {}
     for name in ("active", "quiet", "never"):
         mine = group == name
-        mine = mine if mine.sum() >= MIN_GROUP else np.full(len(p), True)
+        mine = mine if mine.sum() >= _MIN_GROUP else np.full(len(p), True)
         below, above = conformal_ends(p[mine], y[mine], width[mine])
         # Equal amounts put the end right at the prediction: the least drift would leave it.
-        least = MIN_END if name == "active" else 0.0
+        least = _MIN_END if name == "active" else 0.0
         result[name] = [max(below, least), max(above, least)]
     return result
 
@@ -311,10 +318,10 @@ def conformal_ends(p: Array, y: Array, width: Array) -> tuple[float, float]:
     between the tails is chosen by mean width. The lower end is cut at 0 and the prediction always
     lies inside.
     """
-    need = min(int(np.ceil((len(p) + 1) * COVERAGE)), len(p))
-    best = (np.inf, WHOLE, 0.0)
-    for share in BELOW:
-        below = WHOLE if share == 0 else max(float(np.quantile((p - y) / width, 1 - share)), 0.0)
+    need = min(int(np.ceil((len(p) + 1) * _COVERAGE)), len(p))
+    best = (np.inf, _WHOLE, 0.0)
+    for share in _BELOW:
+        below = _WHOLE if share == 0 else max(float(np.quantile((p - y) / width, 1 - share)), 0.0)
         low = np.maximum(p - below * width, 0.0)
         excess = np.sort(np.where(y >= low, (y - p) / width, np.inf))
         above = max(float(excess[need - 1]), 0.0)
@@ -337,5 +344,5 @@ def _tiers(part: Part, at_origin: pd.DataFrame) -> dict[str, float]:
     """Cut-offs of the value tiers among buyers on the training date; above 0."""
     buyers = at_origin[at_origin["btyd__x"].notna()]
     clv = predict(part, buyers)["clv"]
-    top, mid = np.quantile(clv, [1 - TOP_SHARE, 1 - MID_SHARE])
+    top, mid = np.quantile(clv, [1 - _TOP_SHARE, 1 - _MID_SHARE])
     return {"top": float(max(top, 1e-9)), "mid": float(max(mid, 1e-9))}

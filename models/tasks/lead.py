@@ -12,31 +12,32 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     fit_logistic,
-    out_of_fold,
-    refit,
-    sampled,
-    strong_columns,
+    predict_out_of_fold,
+    refit_trees,
+    sample_customers,
+    select_binary_columns,
     varying_columns,
 )
 from models.fitting.cold_start import fit_back_off
 from models.metrics import metrics
 from models.scorer.clv import clv_first_purchase
 from models.scorer.linear_model import sigmoid
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 
 MIN_FIRST = 30  # leads who bought within a horizon, and who did not, to learn who does
-MIN_FOR_TREES = 100  # of the rarer, as customers, for trees beside the regression
+_MIN_FOR_TREES = 100  # of the rarer, as customers, for trees beside the regression
 # Faster than the churn recipe's and as good on simulated leads; the trees weigh more there.
-RECIPE = TwoClassRecipe(
+_RECIPE = TwoClassRecipe(
     learning_rate=0.05, max_bin=63, linear_weight=0.1, max_rows=50_000, max_rounds=600
 )
 # The score is the share of the training date's leads below: A is the best tenth, B the next
 # fifth, C the next three tenths.
-BANDS = (40.0, 70.0, 90.0)
-LEVELS = (*np.linspace(0.0, 0.98, 50), 0.985, 0.99, 0.995, 1.0)
+_BANDS = (40.0, 70.0, 90.0)
+_LEVELS = (*np.linspace(0.0, 0.98, 50), 0.985, 0.99, 0.995, 1.0)
 
 
 def leads_of(frame: pd.DataFrame) -> pd.DataFrame:
@@ -78,8 +79,8 @@ def plain_leads(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, Any]:
     enough = MIN_FIRST <= len(new) <= len(leads) - MIN_FIRST
     y = bought.astype(np.float64)
     columns = varying_columns(leads) if enough else []
-    columns = strong_columns(leads, columns, y, seed=0, threads=1) if columns else []
-    straight = fit_logistic(leads, columns, y, strength=RECIPE.strength) if columns else None
+    columns = select_binary_columns(leads, columns, y, seed=0, threads=1) if columns else []
+    straight = fit_logistic(leads, columns, y, strength=_RECIPE.strength) if columns else None
     return {
         "p": plain_share(leads) if len(leads) else None,
         "spend": spend,
@@ -117,19 +118,19 @@ def _trees(
     leads: pd.DataFrame, *, seed: int, threads: int
 ) -> tuple[dict[str, Any], dict[str, lgb.Booster]]:
     """Trees on whole customers' rows, and figures of predictions that held the customer out."""
-    leads = sampled(leads, RECIPE, seed=seed).reset_index(drop=True)
+    leads = sample_customers(leads, _RECIPE, seed=seed).reset_index(drop=True)
     y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
     rarer = min(leads.loc[y == side, "customer_id"].nunique() for side in (0.0, 1.0))
-    columns = strong_columns(leads, varying_columns(leads), y, seed=seed, threads=threads)
-    if rarer < MIN_FOR_TREES or not columns:
+    columns = select_binary_columns(leads, varying_columns(leads), y, seed=seed, threads=threads)
+    if rarer < _MIN_FOR_TREES or not columns:
         return {}, {}
-    held = out_of_fold(leads, columns, y, RECIPE, seed=seed, threads=threads)
-    rounds = max(1, round(RECIPE.refit_factor * float(np.mean(held.rounds))))
-    trees = refit(leads, columns, y, RECIPE, rounds=rounds, seed=seed, threads=threads)
+    held = predict_out_of_fold(leads, columns, y, _RECIPE, seed=seed, threads=threads)
+    rounds = max(1, round(_RECIPE.refit_factor * float(np.mean(held.rounds))))
+    trees = refit_trees(leads, columns, y, _RECIPE, rounds=rounds, seed=seed, threads=threads)
     p = sigmoid(held.logit)
     found = {
         "columns": columns,
-        "linear_weight": RECIPE.linear_weight,
+        "linear_weight": _RECIPE.linear_weight,
         "back_off": fit_back_off(leads, y, p),
         "report": {
             "rows": len(y),
@@ -154,7 +155,7 @@ def score_map(p: Array) -> dict[str, Any]:
     begin.
     """
     known = np.sort(p[~np.isnan(p)])
-    knots = np.unique(np.quantile(known, LEVELS, method="inverted_cdf")) if len(known) else known
+    knots = np.unique(np.quantile(known, _LEVELS, method="inverted_cdf")) if len(known) else known
     below, upto = (np.searchsorted(known, knots, side=side) for side in ("left", "right"))
     rank = 50.0 * (below + upto) / max(len(known), 1)
     inner = (knots > 0.0) & (knots < 1.0)
@@ -163,5 +164,5 @@ def score_map(p: Array) -> dict[str, Any]:
             "p": [0.0, *knots[inner].tolist(), 1.0],
             "score": [0.0, *rank[inner].tolist(), 100.0],
         },
-        "bands": list(BANDS),
+        "bands": list(_BANDS),
     }

@@ -13,28 +13,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.baselines.stage_baselines import fit_frequency_table
 from models.fitting.multiclass_trees import (
     MIN_CLASS,
     MIN_CUSTOMERS,
-    Rows,
-    Trees,
+    MulticlassTrees,
+    RowSplit,
     derived_inputs,
     fit_trees,
-    frequent,
+    frequent_classes,
+    select_class_columns,
     split_rows,
-    strong_columns,
-    thinned,
+    thin_customers,
 )
 from models.metrics import metrics
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.stage import predict_stage
 
-Array = np.ndarray[Any, Any]
-MULTIPLIERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
-MIN_F1_GAIN = 0.002  # below it all multipliers stay 1
-PASSES = 3
+_MULTIPLIERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
+_MIN_F1_GAIN = 0.002  # below it all multipliers stay 1
+_PASSES = 3
 
 
 def fit_stage(
@@ -75,13 +75,13 @@ def fit_stage(
     ValueError
         There are no rows, none at `validation_at`, or a truth code is not a stage.
     """
-    frame = thinned(frame)
+    frame = thin_customers(frame)
     rows = split_rows(frame, validation_at)
     y = label_codes(frame["truth_code"], len(stages))
     inputs, columns = derived_inputs(frame, contexts)
-    trees, classes = None, frequent(y[rows.fit], len(stages))
+    trees, classes = None, frequent_classes(y[rows.fit], len(stages))
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
-        columns = strong_columns(inputs, columns, [(y, rows.fit)], seed=seed, threads=threads)
+        columns = select_class_columns(inputs, columns, [(y, rows.fit)], seed=seed, threads=threads)
         x = matrix(inputs, columns)
         found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
         trees = fit_trees(x, y, rows, **found, trees=settings)
@@ -132,7 +132,10 @@ def label_codes(labels: pd.Series, stages: int) -> Array:
 
 
 def _gated(
-    parameters: Mapping[str, Any], trees: Trees | None, frame: pd.DataFrame, rows: Rows
+    parameters: Mapping[str, Any],
+    trees: MulticlassTrees | None,
+    frame: pd.DataFrame,
+    rows: RowSplit,
 ) -> Part:
     """The part as it is before the validation rows join, for guard and multipliers."""
     table = fit_frequency_table(frame.iloc[rows.fit], len(parameters["stages"]))
@@ -143,7 +146,7 @@ def _gated(
 def _at_validation(
     gated: Part,
     inputs: pd.DataFrame,
-    rows: Rows,
+    rows: RowSplit,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
 ) -> Array:
     checked = inputs.iloc[rows.validation]
@@ -155,7 +158,7 @@ def _validation_losses(
     gated: Part,
     inputs: pd.DataFrame,
     y: Array,
-    rows: Rows,
+    rows: RowSplit,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
 ) -> dict[str, float]:
     """Log loss on the validation rows of what was fitted without them; empty without rows."""
@@ -177,11 +180,11 @@ def tuned(p: Array, truth: Array) -> list[float]:
         return start
     best, multipliers = metrics.macro_f1(truth, p.argmax(axis=1)), np.ones(stages)
     first = best
-    for stage in np.tile(counted, PASSES):
-        for value in MULTIPLIERS:
+    for stage in np.tile(counted, _PASSES):
+        for value in _MULTIPLIERS:
             tried = multipliers.copy()
             tried[stage] = value
             found = metrics.macro_f1(truth, (p * tried).argmax(axis=1))
             if found > best + 1e-9:
                 best, multipliers = found, tried
-    return multipliers.tolist() if best - first >= MIN_F1_GAIN else start
+    return multipliers.tolist() if best - first >= _MIN_F1_GAIN else start

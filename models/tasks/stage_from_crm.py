@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.baselines.stage_baselines import fit_frequency_table
 from models.fitting.multiclass_trees import (
     MIN_CLASS,
     MIN_CUSTOMERS,
-    Rows,
-    Trees,
+    MulticlassTrees,
+    RowSplit,
     derived_inputs,
     fit_trees,
-    strong_columns,
-    thinned,
+    select_class_columns,
+    thin_customers,
 )
 from models.metrics import metrics
 from models.scorer.linear_model import matrix
@@ -30,7 +31,6 @@ from models.scorer.part import Part
 from models.scorer.stage import customer_folds, predict_stage
 from models.tasks.stage import label_codes, tuned
 
-Array = np.ndarray[Any, Any]
 FOLDS = 5
 
 
@@ -76,17 +76,17 @@ def fit_recorded_stage(
     """
     if frame.empty:
         raise ValueError("no training rows: no customer had a stage record at a matured snapshot")
-    frame = thinned(frame)
+    frame = thin_customers(frame)
     y = label_codes(frame["truth_code"], len(stages))
     inputs, columns = derived_inputs(frame, contexts)
     fold = customer_folds(frame["customer_id"], FOLDS, seed)
     splits = [_split(fold, number) for number in range(FOLDS)]
     classes = _learnable(y, splits, len(stages))
-    trees: list[Trees | None] = [None] * FOLDS
+    trees: list[MulticlassTrees | None] = [None] * FOLDS
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
         # One list for all folds: every label has had a small say in which columns are read.
         told = [(y, rows.fit) for rows in splits]
-        columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
+        columns = select_class_columns(inputs, columns, told, seed=seed, threads=threads)
         x = matrix(inputs, columns)
         found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
         trees = [fit_trees(x, y, rows, **found, trees=settings) for rows in splits]
@@ -111,17 +111,17 @@ def fit_recorded_stage(
     return _guarded(part, inputs, y, contexts, validation_at, fitted)
 
 
-def _split(fold: Array, number: int) -> Rows:
+def _split(fold: Array, number: int) -> RowSplit:
     """Rows that fit a fold's model, and those of the next fold's customers, which stop it."""
     held = fold == (number + 1) % FOLDS
-    return Rows(
+    return RowSplit(
         np.flatnonzero((fold != number) & ~held),
         np.flatnonzero(held),
         "the next fold's customers",
     )
 
 
-def _learnable(y: Array, splits: list[Rows], stages: int) -> list[int]:
+def _learnable(y: Array, splits: list[RowSplit], stages: int) -> list[int]:
     """Codes of the classes with rows enough in every fold."""
     counts = np.array([np.bincount(y[rows.fit], minlength=stages) for rows in splits])
     return np.flatnonzero(counts.min(axis=0) >= MIN_CLASS).tolist()
@@ -133,7 +133,7 @@ def _guarded(
     y: Array,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
     validation_at: pd.Timestamp,
-    fitted: list[Trees],
+    fitted: list[MulticlassTrees],
 ) -> Part:
     """The part that wins at the latest snapshot: every customer is predicted by the others."""
     last = np.flatnonzero(inputs["snapshot_at"] == pd.Timestamp(validation_at))

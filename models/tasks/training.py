@@ -55,7 +55,7 @@ def fit(
             f"{data.task}: training",
             found=str(error),
             expected="matured snapshots from which this model can learn",
-            mend="bring more history or customers, or change the task's horizon or grid",
+            hint="bring more history or customers, or change the task's horizon or grid",
         ) from error
 
 
@@ -122,5 +122,5 @@ def _require_two_classes(data: TrainingSet) -> None:
             found=f"one class only: all {len(data.frame)} eligible customers {what} within "
             "the horizon",
             expected="some customers who bought within churn.horizon_days and some who did not",
-            mend="change churn.horizon_days or activity_days, or bring more history",
+            hint="change churn.horizon_days or activity_days, or bring more history",
         )

@@ -16,31 +16,31 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from features.arrays import Array
 from models.baselines.transition_baselines import cells, fit_timer_table
 from models.fitting.multiclass_trees import (
     MIN_CUSTOMERS,
-    Rows,
-    Trees,
-    customer_share,
+    MulticlassTrees,
+    RowSplit,
+    customer_hash,
     derived_inputs,
     fit_trees,
-    frequent,
+    frequent_classes,
+    select_class_columns,
     split_rows,
-    strong_columns,
-    thinned,
+    thin_customers,
 )
 from models.metrics import metrics
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.transition import predict_transition
 
-Array = np.ndarray[Any, Any]
-HALF = 0.5  # share of the trees where they and the table are better together at validation
-MOSTLY = 0.75  # where they are nearly as good together: the mixture drifts less in a later season
-DESTINATION_NOISE = 1.02  # scores this close are nearly as good
-TIMING_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-USUAL_WEIGHT = 0.75
-TIMING_NOISE = 1.005  # scores this close say nothing about which weight is better
+_HALF = 0.5  # share of the trees where they and the table are better together at validation
+_MOSTLY = 0.75  # where they are nearly as good together: the mixture drifts less in a later season
+_DESTINATION_NOISE = 1.02  # scores this close are nearly as good
+_TIMING_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_USUAL_WEIGHT = 0.75
+_TIMING_NOISE = 1.005  # scores this close say nothing about which weight is better
 
 
 def fit_transition(
@@ -89,26 +89,26 @@ def fit_transition(
     ValueError
         There are no rows, none at `validation_at`, or a label lies outside stages and periods.
     """
-    frame = thinned(frame)
+    frame = thin_customers(frame)
     rows = split_rows(frame, validation_at)
     cell = cells(frame, stages=len(stages), periods=periods)
     moved = cell < len(stages) * periods
     destination = np.where(moved, cell // periods, len(stages))
     inputs, columns = derived_inputs(frame, contexts)
-    classes = frequent(destination[rows.fit], len(stages) + 1)
+    classes = frequent_classes(destination[rows.fit], len(stages) + 1)
     where = when = None
     timing_codes: list[int] = []
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
         movers = _movers(rows, moved)
         told = [(destination, rows.fit), (cell % periods, movers.fit)]
-        columns = strong_columns(inputs, columns, told, seed=seed, threads=threads)
+        columns = select_class_columns(inputs, columns, told, seed=seed, threads=threads)
         x = matrix(inputs, columns)
         found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
         # Unlike the timing, which rule clocks mostly tell, this runs on into single customers.
-        share = customer_share(frame["customer_id"])
-        where = fit_trees(x, destination, rows, **found, trees=settings, seeds=fits, share=share)
+        share = customer_hash(frame["customer_id"])
+        where = fit_trees(x, destination, rows, **found, trees=settings, seeds=fits, hashes=share)
         x = np.column_stack([x, destination])
-        timing_codes = frequent((cell % periods)[movers.fit], periods)
+        timing_codes = frequent_classes((cell % periods)[movers.fit], periods)
         found["classes"] = timing_codes
         when = fit_trees(x, cell % periods, movers, **found, seeds=fits)
     parameters: dict[str, Any] = {
@@ -132,17 +132,17 @@ def fit_transition(
     return Part("transition", parameters, boosters)
 
 
-def _movers(rows: Rows, moved: Array) -> Rows:
+def _movers(rows: RowSplit, moved: Array) -> RowSplit:
     """Only those who moved: the timing step learns from nobody else."""
-    return Rows(rows.fit[moved[rows.fit]], rows.validation[moved[rows.validation]], "movers")
+    return RowSplit(rows.fit[moved[rows.fit]], rows.validation[moved[rows.validation]], "movers")
 
 
 def _guarded(
     parameters: Mapping[str, Any],
-    where: Trees | None,
-    when: Trees | None,
+    where: MulticlassTrees | None,
+    when: MulticlassTrees | None,
     inputs: pd.DataFrame,
-    rows: Rows,
+    rows: RowSplit,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """How far trees are served: as far as they beat the timer table on the validation rows.
@@ -170,25 +170,25 @@ def _guarded(
         if where:
             learned = predicted("trees", 0.0)
             figures["trees"] = _figures(learned["probabilities"], learned["cif"], checked)
-            half = predicted("trees", 0.0, HALF)
+            half = predicted("trees", 0.0, _HALF)
             figures["half"] = _figures(half["probabilities"], half["cif"], checked)
             trees, mixed = figures["trees"]["log_loss"], figures["half"]["log_loss"]
             if min(trees, mixed) < figures["timer_table"]["log_loss"]:
                 kind, out = "trees", learned
                 if mixed < trees:
-                    share, out = HALF, half
-                elif mixed < DESTINATION_NOISE * trees:
-                    share, out = MOSTLY, predicted("trees", 0.0, MOSTLY)
+                    share, out = _HALF, half
+                elif mixed < _DESTINATION_NOISE * trees:
+                    share, out = _MOSTLY, predicted("trees", 0.0, _MOSTLY)
         if when:
             # Incidences are linear in the timing, so mixtures need no further prediction.
             full = predicted(kind, 1.0, share)["cif"]
-            mixtures = {w: w * full + (1.0 - w) * out["cif"] for w in TIMING_WEIGHTS}
+            mixtures = {w: w * full + (1.0 - w) * out["cif"] for w in _TIMING_WEIGHTS}
             scores = {
                 w: _figures(out["probabilities"], cif, checked)["integrated_brier"]
                 for w, cif in mixtures.items()
             }
-            good = [w for w in scores if scores[w] <= TIMING_NOISE * min(scores.values())]
-            weight = min(good, key=lambda w: abs(w - USUAL_WEIGHT))
+            good = [w for w in scores if scores[w] <= _TIMING_NOISE * min(scores.values())]
+            weight = min(good, key=lambda w: abs(w - _USUAL_WEIGHT))
             figures["served"] = _figures(out["probabilities"], mixtures[weight], checked)
     report = {
         "served": kind,

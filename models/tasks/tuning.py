@@ -17,17 +17,22 @@ import numpy as np
 from features.config.tasks import Tune
 from features.errors import UserError
 from models.baselines.transition_baselines import cells
-from models.fitting.binary_ensemble import TwoClassRecipe, fold_by_fold, sampled, varying_columns
-from models.fitting.binary_ensemble import strong_columns as strong_of_two
+from models.fitting.binary_ensemble import (
+    TwoClassRecipe,
+    predict_fold_by_fold,
+    sample_customers,
+    varying_columns,
+)
+from models.fitting.binary_ensemble import select_binary_columns as strong_of_two
 from models.fitting.multiclass_trees import (
     MIN_CUSTOMERS,
-    TREES,
-    Inputs,
+    MULTICLASS_SETTINGS,
+    TreeInputs,
     derived_inputs,
-    frequent,
+    frequent_classes,
+    select_class_columns,
     split_rows,
-    strong_columns,
-    thinned,
+    thin_customers,
     tree_inputs,
 )
 from models.fitting.training_set import TrainingSet
@@ -36,10 +41,10 @@ from models.scorer.derived_features import derive_each
 from models.scorer.linear_model import matrix, sigmoid
 from models.tasks.stage import label_codes
 
-STEP = 20  # rounds between two looks at a trial
+_STEP = 20  # rounds between two looks at a trial
 TUNED = ("churn", "stage", "transition")
 Report = Callable[[float, int], None]
-Objective = Callable[[Mapping[str, Any], Report], float]
+_Objective = Callable[[Mapping[str, Any], Report], float]
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def tune(
             "tune",
             found="no Optuna in this environment",
             expected="the extra that tuning needs",
-            mend="pip install 'stagecast[tune]', or leave `tune` out of the config",
+            hint="pip install 'stagecast[tune]', or leave `tune` out of the config",
         ) from error
     objective, recipe, space = _task(data, stages, seed, threads)
     if objective is None:
@@ -163,19 +168,19 @@ _MULTICLASS = {
 
 def _task(
     data: TrainingSet, stages: list[str], seed: int, threads: int
-) -> tuple[Objective | None, dict[str, Any], dict[str, tuple[float, float, str]]]:
+) -> tuple[_Objective | None, dict[str, Any], dict[str, tuple[float, float, str]]]:
     """Objective (None: nothing to tune), the recipe's settings, and the space searched."""
     if data.task == "churn":
         plain = TwoClassRecipe()
         return _churn(data, seed, threads), {n: getattr(plain, n) for n in _CHURN}, _CHURN
-    recipe = {name: TREES[name] for name in _MULTICLASS}
+    recipe = {name: MULTICLASS_SETTINGS[name] for name in _MULTICLASS}
     inputs = _multiclass(data, stages, seed, threads)
     return (None if inputs is None else _stopping(inputs)), recipe, _MULTICLASS
 
 
-def _churn(data: TrainingSet, seed: int, threads: int) -> Objective | None:
+def _churn(data: TrainingSet, seed: int, threads: int) -> _Objective | None:
     frame = data.frame[data.frame["no_purchase"].notna()]
-    frame = derive_each(sampled(frame, TwoClassRecipe(), seed=seed), data.contexts)
+    frame = derive_each(sample_customers(frame, TwoClassRecipe(), seed=seed), data.contexts)
     frame = frame.reset_index(drop=True)
     y = frame["no_purchase"].to_numpy(dtype=np.float64)
     columns = strong_of_two(frame, varying_columns(frame), y, seed=seed, threads=threads)
@@ -185,7 +190,7 @@ def _churn(data: TrainingSet, seed: int, threads: int) -> Objective | None:
     def objective(settings: Mapping[str, Any], report: Report) -> float:
         recipe = replace(TwoClassRecipe(), **settings)
         losses: list[float] = []
-        folds = fold_by_fold(frame, columns, y, recipe, seed=seed, threads=threads)
+        folds = predict_fold_by_fold(frame, columns, y, recipe, seed=seed, threads=threads)
         for number, (rows, logit, _) in enumerate(folds):
             losses.append(metrics.log_loss(y[rows], sigmoid(logit)))
             report(float(np.mean(losses)), number)
@@ -194,9 +199,9 @@ def _churn(data: TrainingSet, seed: int, threads: int) -> Objective | None:
     return objective
 
 
-def _multiclass(data: TrainingSet, stages: list[str], seed: int, threads: int) -> Inputs | None:
+def _multiclass(data: TrainingSet, stages: list[str], seed: int, threads: int) -> TreeInputs | None:
     """What the step under tuning is fitted on: the current stage, or where the next move goes."""
-    frame = thinned(data.frame)
+    frame = thin_customers(data.frame)
     rows = split_rows(frame, data.validation_at)
     if data.task == "stage":
         y, classes = label_codes(frame["truth_code"], len(stages)), len(stages)
@@ -208,17 +213,17 @@ def _multiclass(data: TrainingSet, stages: list[str], seed: int, threads: int) -
     if not columns or frame["customer_id"].nunique() < MIN_CUSTOMERS:
         return None
     shared: dict[str, Any] = {"seed": seed, "threads": threads}
-    columns = strong_columns(inputs, columns, [(y, rows.fit)], **shared)
+    columns = select_class_columns(inputs, columns, [(y, rows.fit)], **shared)
     x = matrix(inputs, columns)
-    return tree_inputs(x, y, rows, classes=frequent(y[rows.fit], classes), **shared)
+    return tree_inputs(x, y, rows, classes=frequent_classes(y[rows.fit], classes), **shared)
 
 
-def _stopping(inputs: Inputs) -> Objective:
-    """Log loss on the validation rows, where the fit stops; told every `STEP` rounds."""
+def _stopping(inputs: TreeInputs) -> _Objective:
+    """Log loss on the validation rows, where the fit stops; told every `_STEP` rounds."""
 
     def objective(settings: Mapping[str, Any], report: Report) -> float:
         def look(env: Any) -> None:
-            if env.iteration % STEP == STEP - 1:
+            if env.iteration % _STEP == _STEP - 1:
                 report(float(env.evaluation_result_list[0][2]), env.iteration)
 
         tried = replace(inputs, settings={**inputs.settings, **settings})

@@ -10,16 +10,17 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from models.fitting.uplift_curves import ranked, weighted_effect
-from models.fitting.uplift_learner import Experiment, fit, out_of_fold
+from features.arrays import Array
+from models.fitting.uplift_curves import evaluate_ranking, weighted_effect
+from models.fitting.uplift_learner import Experiment, effects_out_of_fold, fit_effect
 from models.scorer.derived_features import model_columns
-from models.scorer.part import Array, Part
+from models.scorer.part import Part
 
 # Fewer people teach nothing about effects, which are small beside the chance in single responses.
-FEWEST_AN_ARM = 500
-FEWEST_RESPONSES = 50
-COMMON = 0.01  # share of the people from which on a stage counts as known
-DRAWS = 200
+_FEWEST_AN_ARM = 500
+_FEWEST_RESPONSES = 50
+_COMMON = 0.01  # share of the people from which on a stage counts as known
+_DRAWS = 200
 # Comparisons with an earlier time: they tell what has just changed, and effects go with what
 # people are like; hundreds of candidates more would only let chance in.
 _CHANGES = ("_year_ago_", "_prev_", "__trend", "_trend_")
@@ -59,11 +60,11 @@ def too_few(history: History) -> str:
     """Why nothing can be learned of a history yet; empty where it can."""
     arm = history.experiment.treatment > 0.5
     people = (int(arm.sum()), int((~arm).sum()))
-    if min(people) < FEWEST_AN_ARM:
-        return f"{people[0]:,} treated, {people[1]:,} held out: {FEWEST_AN_ARM} of each are needed"
+    if min(people) < _FEWEST_AN_ARM:
+        return f"{people[0]:,} treated, {people[1]:,} held out: {_FEWEST_AN_ARM} of each are needed"
     responses = int(history.experiment.outcome.sum())
-    if not FEWEST_RESPONSES <= responses <= len(arm) - FEWEST_RESPONSES:
-        return f"{responses:,} responses: {FEWEST_RESPONSES} are needed, and as many without"
+    if not _FEWEST_RESPONSES <= responses <= len(arm) - _FEWEST_RESPONSES:
+        return f"{responses:,} responses: {_FEWEST_RESPONSES} are needed, and as many without"
     return ""
 
 
@@ -85,7 +86,7 @@ def fit_uplift(histories: Sequence[History], *, seed: int, threads: int = 1) -> 
     -------
     Part
         ``uplift``: parameters ``models`` by name, each with what
-        `models.fitting.uplift_learner.fit` gives and
+        `models.fitting.uplift_learner.fit_effect` gives and
         ``campaigns``, ``stages`` (codes; none where nothing is known), ``ranks`` (whether it tells
         people apart), ``mean_effect``, ``mean_low``, ``mean_high``, ``qini``, ``qini_low``,
         ``qini_high``; boosters ``NAME.rest_N``.
@@ -94,10 +95,12 @@ def fit_uplift(histories: Sequence[History], *, seed: int, threads: int = 1) -> 
     boosters: dict[str, lgb.Booster] = {}
     for history in histories:
         data = history.experiment
-        found = ranked(out_of_fold(data, seed=seed, threads=threads), data, seed=seed, draws=DRAWS)
-        fitted = fit(data, seed=seed, threads=threads)
+        found = evaluate_ranking(
+            effects_out_of_fold(data, seed=seed, threads=threads), data, seed=seed, draws=_DRAWS
+        )
+        fitted = fit_effect(data, seed=seed, threads=threads)
         codes, counts = np.unique(history.stage, return_counts=True)
-        known = codes[counts >= COMMON * len(history.stage)]
+        known = codes[counts >= _COMMON * len(history.stage)]
         mean, low, high = _mean_effect(data)
         ranks = found.low > 0
         models[history.name] = {

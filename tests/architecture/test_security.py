@@ -68,7 +68,7 @@ def test_an_audit_that_found_something_fails() -> None:
     package = {"name": "a", "version": "1", "vulns": [vuln]}
     code, text = verdict(json.dumps({"dependencies": [package]}), "")
     assert code == 1
-    assert "a 1: X-1, mended in 2" in text
+    assert "a 1: X-1, fixed in 2" in text
 
 
 def test_an_audit_that_nobody_answered_says_so() -> None:

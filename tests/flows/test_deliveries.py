@@ -125,7 +125,7 @@ def test_a_renamed_column_stops_the_run_and_leaves_what_is_stored(
         read(shop)
     pd.testing.assert_frame_equal(daily(shop), before)
     assert stored_manifest(shop.output) == named
-    deliver(tmp_path, "b", new())  # mended under the same name
+    deliver(tmp_path, "b", new())  # fixed under the same name
     assert path.is_file()
     read(shop)
     pd.testing.assert_frame_equal(daily(shop), expected(shop, tmp_path / "whole"))

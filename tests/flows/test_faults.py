@@ -1,4 +1,4 @@
-"""A killed command, a full disk, a held database: what was published stays, the mend is told."""
+"""A killed command, a full disk, a held database: what was published stays, the fix is named."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from features.storage.atomic_write import cleared, fresh_of, settled
 from features.table.feature_store import clear_partial
 from flows.services.system_errors import as_user_error
 from flows.services.workspace import prepare, settle_config
-from tests.features.test_store import publish_run, read_current, record
+from tests.features.storage.test_scores_store import publish_run, read_current, record
 from tests.flows.shop import write_shop
 
 ROOT = Path(__file__).parents[2]
@@ -162,7 +162,8 @@ FULL = """
     from pathlib import Path
     from features.storage.scores_store import publish
     from flows.services.system_errors import as_user_error
-    from tests.features.test_store import audience_table, record, run_folder, scores_table
+    from tests.features.storage.test_scores_store import audience_table, record, run_folder
+    from tests.features.storage.test_scores_store import scores_table
     from features.storage.runs import write_parquet
     output, limit = Path(sys.argv[1]), int(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

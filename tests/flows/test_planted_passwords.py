@@ -23,7 +23,7 @@ from features.sources.remote_tables import open_remote_table
 from features.storage import fault_injection
 from features.storage.runs import run_folder, write_parquet
 from features.storage.scores_store import publish, published_runs
-from tests.features.test_store import audience_table, record, scores_table
+from tests.features.storage.test_scores_store import audience_table, record, scores_table
 from tests.flows.shop import stagecast, write_shop
 from tests.postgres_server import postgres_server
 

@@ -296,7 +296,7 @@ def test_a_registry_in_trouble_is_told(shop: Shop, space: Workspace, kind: str) 
     version = registry.champion(tracking)
     assert version is not None
     folder = registry.artifacts(tracking, SCORER, version.version)
-    with harm(kind, shop, folder), pytest.raises(UserError, match="to mend:"):
+    with harm(kind, shop, folder), pytest.raises(UserError, match="hint:"):
         registry.load(space.tracking())
     assert registry.load(space.tracking()).version.version == version.version
 
@@ -317,7 +317,7 @@ def test_scoring_in_trouble_leaves_the_old_scores(shop: Shop, space: Workspace, 
         done = stagecast("score", "--output", shop.output)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert "to mend:" in done.stderr
+    assert "hint:" in done.stderr
     after = read_current(shop.output)
     assert after.run == before.run
     pd.testing.assert_frame_equal(after.scores, before.scores)

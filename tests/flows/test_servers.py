@@ -101,7 +101,7 @@ def test_a_server_that_goes_away_leaves_the_old_scores(served: Served) -> None:
     done = stagecast("score", "--output", served.output, env=served.environment)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert "to mend:" in done.stderr
+    assert "hint:" in done.stderr
     after = read_current(served.output)
     assert after.run == before.run
     pd.testing.assert_frame_equal(after.scores, before.scores)

@@ -19,7 +19,7 @@ from features.sources import api_events
 from tests.fuzz.inputs import CSV_SIGNS, JSON_SIGNS, NASTY, mangled
 from tests.fuzz.judge import LONGEST_MESSAGE, fuzzed, limits, outcome
 from tests.fuzz.test_fuzz_tables import plain, source_rows
-from tests.models.test_registry import FEATURES, expected, make_frame
+from tests.models.registry.test_registry import FEATURES, expected, make_frame
 from tests.oracles.orders import COLUMNS, shop
 
 SECRET = "ann@secret.example"

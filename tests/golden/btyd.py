@@ -3,7 +3,7 @@
 `PUBLISHED` comes from the papers and their notes (time in weeks, CDNOW 1/10 sample, repeat days of
 the first 39 weeks): Fader, Hardie and Lee (2005) for BG/NBD, Fader and Hardie (2013) for
 Gamma-Gamma. `MBG_NBD` was made by this file (python -m tests.golden.btyd) once its likelihood had
-been checked against a two-line one in tests/models/test_btyd.py.
+been checked against a two-line one in tests/models/fitting/test_btyd.py.
 """
 
 from __future__ import annotations

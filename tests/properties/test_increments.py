@@ -14,9 +14,8 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from features import families
 from features.config.config import Config
-from features.table import feature_store
+from features.table import families, feature_store
 from features.table.build_fingerprint import built_by
 from features.table.families.feature import Feature, FeatureSpec
 from features.table.feature_store import open_archive

@@ -145,7 +145,7 @@ stages:
         ("{count: purchase, '>=': L + M}", "a number or a parameter"),
     ],
 )  # fmt: skip
-def test_a_broken_rule_names_the_line_and_the_mend(rule: str, said: str, tmp_path: Path) -> None:
+def test_a_broken_rule_names_the_line_and_the_hint(rule: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
     text = TAXONOMY.replace("RULE", rule)
     file.write_text(text, encoding="utf-8")
@@ -154,7 +154,7 @@ def test_a_broken_rule_names_the_line_and_the_mend(rule: str, said: str, tmp_pat
     assert said in str(caught.value)
     line = int(caught.value.where.split("line ")[1].split(":")[0])
     assert 9 <= line <= 13
-    assert caught.value.mend or caught.value.expected
+    assert caught.value.hint or caught.value.expected
 
 
 def test_sub_stages_and_flags_stand_in_the_scored_row(tmp_path: Path) -> None:

@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.errors import UserError
+from models.baselines import clv_baselines
+from models.fitting.clv_distribution import BuyerSnapshot, clv_tail
+from models.metrics import metrics
+from models.scorer.clv import clv_context, clv_sums, clv_width, predict_clv
+from models.scorer.part import Part
+from models.scorer.score_columns import clv_columns
+from models.tasks.clv import conformal_ends, fit_clv, level_correction, predict
+from tests.purchase_frames import HORIZON, START, histories, rolling
+
+MONEY = ["clv", "clv_low", "clv_high", "expected_orders", "p_any_order", "average_order_value"]
+
+
+def fitted(train: pd.DataFrame, test: pd.DataFrame, *, seed: int = 5) -> Part:
+    return fit_clv(
+        train,
+        {},
+        at_origin=test.drop(columns=["spend", "orders", "label_end_at"]),
+        validation_at=train["snapshot_at"].max(),
+        horizon_days=HORIZON,
+        seed=seed,
+        threads=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return rolling(histories(11, n=600))
+
+
+@pytest.fixture(scope="module")
+def part(frames):
+    return fitted(*frames)
+
+
+def check_row(out: dict[str, np.ndarray]) -> None:
+    for name in MONEY:
+        assert np.isfinite(out[name]).all(), name
+    assert (out["clv_low"] >= 0).all()
+    assert (out["clv_low"] <= out["clv"] + 1e-9).all()
+    assert (out["clv"] <= out["clv_high"] + 1e-9).all()
+    assert ((out["p_any_order"] >= 0) & (out["p_any_order"] <= 1)).all()
+    assert set(out["value_tier"]) <= {"top", "mid", "low"}
+
+
+def test_it_forecasts_a_later_snapshot_better_than_the_naive_ways(frames, part):
+    train, test = frames
+    out = predict(part, test)
+    check_row(out)
+    y = test["spend"].to_numpy()
+    naive = [
+        clv_baselines.same_again(test, HORIZON),
+        clv_baselines.mean_spend(train, test),
+    ]
+    for other in naive:
+        assert metrics.rmse(y, out["clv"]) < metrics.rmse(y, other["clv"])
+    assert abs(metrics.bias_pct(y, out["clv"])) < 15
+    assert 0.7 <= metrics.coverage(y, out["clv_low"], out["clv_high"]) <= 0.9
+
+
+def test_the_baselines_are_complete(frames, part):
+    train, test = frames
+    for out in (
+        clv_baselines.btyd_alone(part, test),
+        clv_baselines.same_again(test, 45),
+        clv_baselines.plain_gbm(train, test, seed=1, threads=1),
+    ):
+        assert out["clv"].shape == (len(test),)
+        assert (out["clv"] >= 0).all()
+    assert clv_baselines.plain_gbm(train.assign(spend=0.0), test, seed=1) is None
+
+
+def test_the_total_is_the_level_that_btyd_expects(frames, part):
+    _, test = frames
+    buyers = test[test["btyd__x"].notna()]
+    level = clv_baselines.btyd_alone(part, buyers)["clv"].sum()
+    level *= np.exp(part.parameters["level_correction"])
+    assert predict(part, buyers)["clv"].sum() == pytest.approx(level, rel=1e-6)
+
+
+def test_prediction_is_row_wise_given_the_context(frames, part):
+    _, test = frames
+    sums = clv_sums(part, test)
+    pieces = [clv_sums(part, test.iloc[at : at + 97]) for at in range(0, len(test), 97)]
+    for name, total in sums.items():
+        assert sum(piece[name] for piece in pieces) == pytest.approx(total, rel=1e-12)
+    context = json.loads(json.dumps(clv_context(part, sums)))
+    whole = predict_clv(part, test, context)
+    for size in (1, 7):
+        rows = test.iloc[: 7 * size]
+        batches = [
+            predict_clv(part, rows.iloc[at : at + size], context)
+            for at in range(0, len(rows), size)
+        ]
+        for name, values in whole.items():
+            found = np.concatenate([batch[name] for batch in batches])
+            np.testing.assert_array_equal(found, values[: len(rows)])
+
+
+def test_the_part_is_json_and_boosters_and_repeatable(frames, part, tmp_path):
+    _, test = frames
+    part.save(tmp_path)
+    loaded = predict(Part.load(tmp_path), test)
+    again = predict(fitted(*frames), test)
+    for name, values in predict(part, test).items():
+        np.testing.assert_array_equal(loaded[name], values)
+        np.testing.assert_array_equal(again[name], values)
+
+
+def test_column_order_and_extra_columns_do_not_matter(frames, part):
+    _, test = frames
+    mixed = test[sorted(test.columns)].assign(other__thing=1.0)
+    np.testing.assert_array_equal(predict(part, mixed)["clv"], predict(part, test)["clv"])
+
+
+def test_tiers_hold_a_fifth_and_a_half_of_the_buyers_on_the_training_date(frames, part):
+    _, test = frames
+    buyers = test[test["btyd__x"].notna()]
+    tier = pd.Series(predict(part, buyers)["value_tier"])
+    assert (tier == "top").mean() == pytest.approx(0.2, abs=0.01)
+    assert (tier == "low").mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_guard_serves_btyd_where_the_past_misleads(frames):
+    train, test = frames
+    mislead = train.copy()
+    past = mislead["snapshot_at"] < mislead["snapshot_at"].max()
+    mislead.loc[past, "spend"] = np.where(mislead.loc[past, "purchase__sum_90d"] > 50, 0.0, 100.0)
+    found = fitted(mislead, test)
+    report = found.parameters["report"]
+    assert report["served"] == "btyd"
+    assert report["validation_deviance"]["hybrid"] >= report["validation_deviance"]["btyd"]
+    assert "does not beat" in report["why"]
+    assert not found.boosters
+    check_row(predict(found, test))
+
+
+def one_time(purchases):
+    return {name: known[:1] for name, known in purchases.items()}
+
+
+def free(purchases):
+    return {name: [(day, 0.0) for day, _ in known] for name, known in purchases.items()}
+
+
+def whale(purchases):
+    big = [(day, 1e7) for day in range(30, 480, 3)]
+    return {**purchases, "whale": big}
+
+
+def fixed_price(purchases):
+    return {name: [(day, 9.99) for day, _ in known] for name, known in purchases.items()}
+
+
+def few(purchases):
+    return {name: purchases[name] for name in sorted(purchases)[:6]}
+
+
+@pytest.mark.parametrize("change", [one_time, free, whale, fixed_price, few])
+@pytest.mark.parametrize("snapshots", [1, 4])
+def test_strange_histories_still_give_a_result(change, snapshots):
+    train, test = rolling(change(histories(3, n=200)), snapshots=snapshots)
+    found = fitted(train, test)
+    out = predict(found, test)
+    check_row(out)
+    assert json.loads(json.dumps(found.parameters, allow_nan=False)) == found.parameters
+    if snapshots == 1:
+        assert found.parameters["serve"] == "btyd"
+    if change is few:
+        assert found.parameters["btyd"]["fallback"]
+        assert "did not fit" in found.parameters["report"]["why"]
+
+
+def test_nobody_to_validate_on_is_the_users_error(frames):
+    train, test = frames
+    with pytest.raises(UserError, match="no buyer with a matured label"):
+        fit_clv(
+            train,
+            {},
+            at_origin=test,
+            validation_at=pd.Timestamp("2031-01-01"),
+            horizon_days=HORIZON,
+            seed=1,
+        )
+
+
+def test_leads_get_the_chance_of_a_first_purchase_times_what_new_buyers_spend():
+    purchases = histories(4, n=500)
+    purchases = {  # half of them buy for the first time within the year
+        name: [(day + 60 * (number % 8), amount) for day, amount in known]
+        for number, (name, known) in enumerate(purchases.items())
+    }
+    train, test = rolling(purchases)
+    found = fitted(train, test)
+    first = found.parameters["first_purchase"]
+    out = predict(found, test)
+    lead = test["btyd__x"].isna().to_numpy()
+    assert lead.sum() > 10
+    assert np.isfinite(out["p_first_purchase"][lead]).all()
+    assert np.isnan(out["p_first_purchase"][~lead]).all()
+    np.testing.assert_allclose(out["clv"][lead], out["p_first_purchase"][lead] * first["spend"])
+    assert first["linear"] is not None
+    bought = test["orders"].to_numpy()[lead] > 0
+    assert metrics.auc(bought, out["p_first_purchase"][lead]) > 0.7
+
+
+def at(day: int, error: float) -> BuyerSnapshot:
+    """A snapshot whose actual total is exp(error) times BTYD's."""
+    moment = START + pd.Timedelta(days=day)
+    rows = pd.DataFrame({"spend": [np.exp(error)], "btyd__clv": [1.0], "btyd__T": [90.0]})
+    rows["label_end_at"] = moment + pd.Timedelta(days=HORIZON)
+    return BuyerSnapshot(moment, {}, rows)
+
+
+def correction(snapshots: list[BuyerSnapshot], day: int) -> float:
+    return level_correction(snapshots, START + pd.Timedelta(days=day), HORIZON)["correction"]
+
+
+def test_the_level_is_corrected_only_by_what_had_matured():
+    steady = [at(day, 0.2) for day in (0, 30, 60)]
+    assert correction(steady[:2], 300) == 0
+    assert correction(steady, 119) == 0  # the third matures on day 120
+    assert correction(steady, 120) == pytest.approx(0.75 * 0.2)
+    assert correction([at(day, 3.0) for day in (0, 30, 60)], 300) == pytest.approx(np.log(1.5))
+
+
+def test_the_same_season_a_year_ago_comes_first():
+    history = [at(0, -0.3), *(at(day, 0.2) for day in (30, 60, 90, 290))]
+    assert correction(history, 366) == pytest.approx(0.75 * -0.3)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)), min_size=5, max_size=60),
+)
+def test_the_interval_covers_four_fifths_and_holds_the_prediction(pairs):
+    p, y = np.array(pairs).T
+    width = clv_width(p, 10.0)
+    below, above = conformal_ends(p, y, width)
+    low, high = np.maximum(p - below * width, 0), p + above * width
+    assert np.mean((y >= low - 1e-6) & (y <= high + 1e-6)) >= 0.8
+    assert ((low <= p) & (p <= high)).all()
+
+
+def test_a_next_order_beyond_three_horizons_has_no_date():
+    frame = pd.DataFrame({"snapshot_at": pd.to_datetime(["2021-01-01"] * 3)})
+    out = {
+        "next_order_days": np.array([10.0, 3 * 30 + 1, np.nan]),
+        "clv_horizon_days": np.full(3, 30.0),
+        "p_any_order": np.full(3, 0.5),
+    }
+    stage = np.array(["retention"] * 3, dtype=object)
+    columns = clv_columns(out, frame, stage, {"lapsed_stage": "lapsed"})
+    dates = columns["expected_next_order_at"]
+    assert dates.iloc[0] == pd.Timestamp("2021-01-11")
+    assert dates.iloc[1:].isna().all()
+
+
+def test_half_a_hybrid_is_the_mean_of_hybrid_and_btyd(frames, part):
+    _, test = frames
+
+    def clv(**changes):
+        return predict(Part("clv", {**part.parameters, **changes}, part.boosters), test)["clv"]
+
+    assert part.parameters["serve"] == "hybrid"
+    alone, none, half = clv(hybrid_weight=1.0), clv(hybrid_weight=0.0), clv(hybrid_weight=0.5)
+    np.testing.assert_allclose(half, (alone + none) / 2)
+    assert half.sum() == pytest.approx(none.sum(), rel=1e-6)
+
+
+def test_the_largest_buyers_are_served_what_btyd_expects_of_them(frames, part):
+    _, test = frames
+    buyers = test[test["btyd__x"].notna()]
+    plain = clv_baselines.btyd_alone(part, buyers)["clv"]
+    tail, order = float(np.quantile(plain, 0.8)), np.argsort(plain)
+    cut = Part("clv", {**part.parameters, "tail": tail}, part.boosters)
+    clv, free = predict(cut, buyers)["clv"], predict(part, buyers)["clv"]
+    assert clv.sum() == pytest.approx(free.sum(), rel=1e-6)
+    # Below the tail all keep their shape, up to what the total gives and takes.
+    small = plain <= tail
+    np.testing.assert_allclose(clv[small] / free[small], (clv / free)[small].mean(), rtol=0.05)
+    # Above it BTYD's share is 1 - tail / BTYD CLV: most of the largest buyers'.
+    top = order[-1]
+    share = 1 - tail / plain[top]
+    kept = (clv[top] - share * plain[top]) / (1 - share)
+    assert kept == pytest.approx(free[top] * (clv / free)[small].mean(), rel=0.05)
+
+
+def test_a_tail_is_never_more_than_one_buyer_in_forty():
+    def tail(count):
+        rows = pd.DataFrame({"btyd__clv": np.arange(1.0, count + 1)})
+        return clv_tail(BuyerSnapshot(START, {}, rows))
+
+    assert tail(39) is None
+    assert tail(400) == 391.0
+    assert tail(10_000) == 9941.0
+
+
+def test_equal_amounts_leave_room_on_both_sides_of_an_active_buyer(part):
+    assert min(part.parameters["interval"]["active"]) >= 0.5
