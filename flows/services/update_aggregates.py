@@ -140,7 +140,7 @@ def _tally(
             latest=now.latest,
             quarantine=space.output / "quarantine",
             temporary=space.output / "spill",
-            told=told,
+            progress=told,
             erased=ErasureList.load(space.output),
         )
     return reports, tuple(sorted(writer.event_types))

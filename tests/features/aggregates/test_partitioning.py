@@ -38,7 +38,7 @@ def test_shards_of_customers_change_no_tally(
             latest=LATEST,
             quarantine=tmp_path / "aside",
             temporary=tmp_path / "spill",
-            told=lambda *one: told.append(one),
+            progress=lambda *one: told.append(one),
         )
     shards = told[-1][2]
     assert told[-1] == ("shards of customers tallied", shards, shards)
