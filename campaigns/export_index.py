@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.sources.personal_files import Person, candidate_rows, is_person_row
-from features.storage.csv_files import write_whole
+from features.storage.csv_files import write_bytes_atomically
 from features.storage.row_files import Mask, RowFile
 
 FILE = "export_rows.key"
@@ -121,7 +121,7 @@ class ExportIndex:
         out = io.BytesIO()
         pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), out, compression="zstd")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, out.getvalue())
+        write_bytes_atomically(path, out.getvalue())
 
     def without(self, customer: str) -> ExportIndex:
         """The index of what is left once a customer's rows are gone."""

@@ -15,29 +15,29 @@ from typing import Any, Protocol
 import pyarrow as pa
 from ibis.expr.types import Table
 
-from features.aggregates.dictionary_encoding import Numbers
+from features.aggregates.dictionary_encoding import TextNumbers
 from features.aggregates.expressions import (
     ATTRIBUTE_KEYS,
     ATTRIBUTE_SCHEMA,
     DAILY_KEYS,
     attribute_tally,
     daily_tally,
-    together,
+    union_all,
 )
-from features.aggregates.incremental import Then, open_earlier
-from features.aggregates.manifest import CannotExtend, grows
-from features.aggregates.orders import NEGATIVE as NEGATIVE
+from features.aggregates.incremental import PreviousRead, open_earlier
+from features.aggregates.manifest import CannotExtend, can_grow
 from features.aggregates.orders import (
-    NOTHING_SEEN,
+    NEGATIVE_AMOUNT,
+    NO_STORED_ORDERS,
     ORDER_COLUMNS,
-    Seen,
-    counted_once,
-    orders_of,
+    StoredOrders,
+    combine_order_lines,
+    count_orders,
     refuse_earlier,
-    signed,
+    sign_amounts,
     stored_orders,
 )
-from features.aggregates.partitioning import Shard, dealt
+from features.aggregates.partitioning import Shard, partition_events
 from features.aggregates.sessions import session_tally
 from features.calendar import day_date
 from features.config.config import Config
@@ -81,7 +81,7 @@ class Tallies:
 
 
 @dataclass(frozen=True)
-class _Read:
+class _NotedSource:
     """One source, read and with its texts noted, before the tally.
 
     Attributes
@@ -110,13 +110,13 @@ class _Read:
             "order_id": self.source.columns.order_id,
             "event_key": self.source.event_id,
         }[name]
-        return column_names is not None and grows(self.source)
+        return column_names is not None and can_grow(self.source)
 
 
-def _note(numbers: Numbers, source: _Read, attributes: list[str]) -> None:
+def _note(numbers: TextNumbers, source: _NotedSource, attributes: list[str]) -> None:
     """Note all texts of a source."""
     numbers.note("customer", source.events.customer_id)
-    numbers.note("event_type", pa.array([NEGATIVE]), source.events.event_type)
+    numbers.note("event_type", pa.array([NEGATIVE_AMOUNT]), source.events.event_type)
     if source.before is not None:
         numbers.note("customer", source.before.customer)
     for attribute in attributes:
@@ -126,20 +126,20 @@ def _note(numbers: Numbers, source: _Read, attributes: list[str]) -> None:
             numbers.note("choice", source.events[column])
 
 
-def _in_numbers(numbers: Numbers, table: Table, name: str) -> Table:
+def _numbered(numbers: TextNumbers, table: Table, name: str) -> Table:
     """Replace customers and event types by their numbers."""
     renamed = table.rename({"customer": name}) if name != "customer" else table
     return numbers.put(numbers.put(renamed, "customer"), "event_type")
 
 
-class Keep(Protocol):
+class TallySink(Protocol):
     """Receiver of tally rows, in shards of ascending customers."""
 
     def add(self, table: str, rows: pa.Table) -> None:
         """Add rows to one of the tables of `Tallies`."""
 
 
-class _InMemory:
+class _TallyCollector:
     """Collects all rows in memory."""
 
     def __init__(self) -> None:
@@ -153,20 +153,20 @@ class _InMemory:
 
 
 def _tally_shard(
-    numbers: Numbers, shard: Shard, sources: list[_Read], config: Config, sink: Keep
+    numbers: TextNumbers, shard: Shard, sources: list[_NotedSource], config: Config, sink: TallySink
 ) -> int:
     """Tally one shard of customers over all sources; return the number of daily rows."""
     counted_orders = []
     for source, events in zip(sources, shard.events, strict=True):
-        orders, stored = signed(orders_of(events), numbers, config), source.before
+        orders, stored = sign_amounts(combine_order_lines(events), numbers, config), source.before
         if stored is not None:
-            stored = shard.customers(_in_numbers(numbers, stored, "customer"))
+            stored = shard.customers(_numbered(numbers, stored, "customer"))
             refuse_earlier(orders, stored)
-        counted_orders.append(counted_once(orders, stored))
+        counted_orders.append(count_orders(orders, stored))
         if source.orders_like("order_id"):
             named_orders = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
             order_texts = numbers.texts(named_orders, ("customer", "event_type")).to_pyarrow()
-            sink.add("orders", _of_source(order_texts, source.number))
+            sink.add("orders", _with_source(order_texts, source.number))
     day_rows = numbers.sorted(daily_tally(counted_orders), DAILY_KEYS)
     sink.add("daily", day_rows)
     choices = attribute_tally(list(shard.events), numbers, [*config.attributes(), "channel"])
@@ -176,17 +176,17 @@ def _tally_shard(
     return int(day_rows.num_rows)
 
 
-def _of_source(rows: pa.Table, number: int) -> pa.Table:
+def _with_source(rows: pa.Table, number: int) -> pa.Table:
     return rows.append_column("source", pa.repeat(pa.scalar(number, pa.int32()), rows.num_rows))
 
 
 def _shards(rows: int, config: Config) -> int:
     """Return how many shards of customers are needed to group and sort within memory."""
-    bytes_per_row = ROW_BYTES * (1 + len(config.attributes()) / 4)
+    bytes_per_row = _BYTES_PER_ROW * (1 + len(config.attributes()) / 4)
     return max(math.ceil(rows * bytes_per_row / config.memory_bytes), 1)
 
 
-def _refuse_seen(connection: Any, events: Table, stored: Seen, source: int) -> None:
+def _refuse_known_ids(connection: Any, events: Table, stored: StoredOrders, source: int) -> None:
     """Stop if new files repeat stored event ids: which copy counts depends on both."""
     if not stored.event_ids:
         return
@@ -199,20 +199,20 @@ def _refuse_seen(connection: Any, events: Table, stored: Seen, source: int) -> N
 
 def tally(config: Config, **options: Any) -> tuple[Tallies, list[ReadReport]]:
     """Read and tally every source of a config in memory (see `tally_into`)."""
-    collector = _InMemory()
+    collector = _TallyCollector()
     reports = tally_into(collector, config, **options)
     return collector.tallies(), reports
 
 
 def tally_into(
-    sink: Keep,
+    sink: TallySink,
     config: Config,
     *,
     latest: int,
     quarantine: Path,
     temporary: Path | None = None,
-    stored: Seen = NOTHING_SEEN,
-    previous: Then | None = None,
+    stored: StoredOrders = NO_STORED_ORDERS,
+    previous: PreviousRead | None = None,
     progress: Told = unheard,
     erased: ErasureList = NO_ERASURES,
 ) -> list[ReadReport]:
@@ -253,10 +253,10 @@ def tally_into(
         If stored rows would change.
     """
     refuse_future(config, latest)
-    with _room(temporary) as spill_folder:
+    with _spill_folder(temporary) as spill_folder:
         engine = connect(
             spill_folder,
-            memory=int(config.memory_bytes * ENGINE_SHARE),
+            memory=int(config.memory_bytes * _ENGINE_MEMORY_SHARE),
             threads=config.threads,
             ordered=False,
         )
@@ -266,7 +266,7 @@ def tally_into(
         if previous is not None:
             earlier_files = open_earlier(engine, previous, links, latest=latest, erased=erased,
                                    temporary=spill_folder)  # fmt: skip
-        numbers, noted_sources = Numbers(engine), []
+        numbers, noted_sources = TextNumbers(engine), []
         for position, source in enumerate(config.sources):
             event_parts = (
                 [read_one(position, config, staged=spill_folder, links=links)]
@@ -278,9 +278,9 @@ def tally_into(
             )
             event_parts += [] if relinked is None else [relinked]
             if event_parts:
-                events = together([events for events, _ in event_parts])
+                events = union_all([events for events, _ in event_parts])
                 noted_sources.append(
-                    _noted(engine, numbers, config, position, events, stored, sink)
+                    _noted_source(engine, numbers, config, position, events, stored, sink)
                 )
             part_reports = [report for _, report in event_parts]
             reports.append(sum_reports(part_reports[0].source if event_parts else "", part_reports))
@@ -294,58 +294,61 @@ def tally_into(
         if sessions is not None:
             sink.add("sessions", sessions)
         numbered_events = {
-            read_one.table: _in_numbers(numbers, read_one.events, "customer_id")
+            read_one.table: _numbered(numbers, read_one.events, "customer_id")
             for read_one in noted_sources
         }
         sink.add("attributes", ATTRIBUTE_SCHEMA.empty_table())
         day_count, shards = 0, _shards(sum(report.rows for report in reports), config)
-        shard_events = dealt(
+        shard_events = partition_events(
             engine, numbered_events, numbers.size("customer"), shards, spill_folder
         )
         for shard_number, shard in enumerate(shard_events, 1):
             day_count += _tally_shard(numbers, shard, noted_sources, config, sink)
             progress("shards of customers tallied", shard_number, shards)
     if day_count == 0:
-        raise nothing_left(reports)
+        raise no_events_error(reports)
     return reports
 
 
 @contextmanager
-def _room(temporary: Path | None) -> Iterator[Path]:
+def _spill_folder(temporary: Path | None) -> Iterator[Path]:
     """Create a folder to spill to, after removing those of killed runs."""
     if temporary is not None:
         temporary.mkdir(parents=True, exist_ok=True)
-        for leftover in temporary.glob(f"{ROOM}*"):
+        for leftover in temporary.glob(f"{_SPILL_PREFIX}*"):
             shutil.rmtree(leftover, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=ROOM, dir=temporary) as spill_folder:
+    with tempfile.TemporaryDirectory(prefix=_SPILL_PREFIX, dir=temporary) as spill_folder:
         yield Path(spill_folder)
 
 
-def _noted(
+def _noted_source(
     engine: Any,
-    numbers: Numbers,
+    numbers: TextNumbers,
     config: Config,
     position: int,
     events: Table,
-    stored: Seen,
-    sink: Keep,
-) -> _Read:
+    stored: StoredOrders,
+    sink: TallySink,
+) -> _NotedSource:
     """Note the texts of a source, and add the stored rows of its orders."""
-    _refuse_seen(engine, events, stored, position)
+    _refuse_known_ids(engine, events, stored, position)
     stored_rows, number = stored_orders(engine, events, stored, position), stored.number(position)
-    noted_source = _Read(
+    noted_source = _NotedSource(
         staged_table_name(position), events, stored_rows, number, config.sources[position]
     )
     _note(numbers, noted_source, [*config.attributes(), "channel"])
     if noted_source.orders_like("event_key"):
-        sink.add("event_ids", _of_source(events.select("event_key").to_pyarrow(), number))
+        sink.add("event_ids", _with_source(events.select("event_key").to_pyarrow(), number))
     return noted_source
 
 
-def nothing_left(reports: list[ReadReport]) -> UserError:
+def no_events_error(reports: list[ReadReport]) -> UserError:
     """Return the error for sources without any usable event."""
-    ignored = "; ".join(f"{report.source}: {reason}: {row_count}" for report in reports
-                        for reason, row_count in {**report.quarantined, **report.ignored}.items())  # fmt: skip
+    ignored = "; ".join(
+        f"{report.source}: {reason}: {row_count}"
+        for report in reports
+        for reason, row_count in {**report.quarantined, **report.ignored}.items()
+    )
     return UserError(
         "sources",
         found=f"no usable events ({ignored})",
@@ -364,6 +367,6 @@ def refuse_future(config: Config, latest: int) -> None:
         )
 
 
-ROOM = "tally-"
-ENGINE_SHARE = 0.5  # of the memory limit; the rest is for results outside the engine
-ROW_BYTES = 300  # per row while it is grouped and sorted
+_SPILL_PREFIX = "tally-"
+_ENGINE_MEMORY_SHARE = 0.5  # of the memory limit; the rest is for results outside the engine
+_BYTES_PER_ROW = 300  # per row while it is grouped and sorted

@@ -30,7 +30,7 @@ def daily_counts(tallies: Path, first: int) -> pd.DataFrame:
     DataFrame
         event_type, day, known_day (numbers), count (events; purchases: orders).
     """
-    return _added_up(_read(tallies, first), ["event_type", "day", "known_day"], "sum")
+    return _totals(_read(tallies, first), ["event_type", "day", "known_day"], "sum")
 
 
 def daily_buyers(tallies: Path, first: int, types: Sequence[str]) -> pd.DataFrame:
@@ -51,13 +51,13 @@ def daily_buyers(tallies: Path, first: int, types: Sequence[str]) -> pd.DataFram
         np.isin(tally_rows["event_type"].to_numpy(zero_copy_only=False), list(types))
         & (tally_rows["count"].to_numpy() > 0)
     )
-    return _added_up(tally_rows.filter(bought), ["day", "known_day"], "count")
+    return _totals(tally_rows.filter(bought), ["day", "known_day"], "count")
 
 
 def _read(tallies: Path, first: int) -> pa.Table:
     part_tables = [
         pq.read_table(path, columns=_COLUMNS, filters=[("day", ">=", first)])
-        for path in segments.files(tallies, "daily")
+        for path in segments.table_files(tallies, "daily")
     ]
     tally_rows = pa.concat_tables(
         [
@@ -68,7 +68,7 @@ def _read(tallies: Path, first: int) -> pa.Table:
     return tally_rows
 
 
-def _added_up(rows: pa.Table, keys: list[str], how: str) -> pd.DataFrame:
+def _totals(rows: pa.Table, keys: list[str], how: str) -> pd.DataFrame:
     aggregated = rows.group_by(keys).aggregate([("count", how)])
     totals = aggregated.rename_columns({f"count_{how}": "count"}).to_pandas()
     return totals[[*keys, "count"]].sort_values(keys, ignore_index=True)

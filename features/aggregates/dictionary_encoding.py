@@ -9,7 +9,7 @@ import pyarrow as pa
 from ibis.expr.types import Column, Table
 
 
-class Numbers:
+class TextNumbers:
     """Integer codes for repeated texts (customers, event types, attributes, choices).
 
     First note all texts of all sources, then `rank` them, then encode tables with `put`.
@@ -37,7 +37,7 @@ class Numbers:
                     new_texts.anti_join(numbered, "text"),
                     int(numbered.count().execute()),
                 )
-            new_numbers = self._stored(name, new_texts.mutate(number=_numbered(count)))
+            new_numbers = self._stored(name, new_texts.mutate(number=_row_numbers(count)))
             if numbered is None:
                 self.tables[name] = new_numbers
             elif int(new_numbers.count().execute()):
@@ -96,12 +96,12 @@ class Numbers:
         for column_name in (*keys, *(other for other in table.columns if other not in keys)):
             column = sorted_rows[column_name]
             if column_name in self.ranked:
-                column = _as_texts(column.combine_chunks(), self.ranked[column_name])
+                column = _dictionary_array(column.combine_chunks(), self.ranked[column_name])
             columns["customer_id" if column_name == "customer" else column_name] = column
         return pa.table(columns)
 
 
-def _as_texts(places: pa.Array, texts: pa.Array) -> pa.DictionaryArray:
+def _dictionary_array(places: pa.Array, texts: pa.Array) -> pa.DictionaryArray:
     """Build a dictionary array whose dictionary is only the range of texts in use."""
     if not len(places):
         return pa.DictionaryArray.from_arrays(places, texts.slice(0, 0))
@@ -110,7 +110,7 @@ def _as_texts(places: pa.Array, texts: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(offsets, texts.slice(smallest, largest - smallest + 1))
 
 
-class Texts:
+class PlainTexts:
     """Texts without encoding, for engines that would have to ship the codes between machines."""
 
     kind = "string"
@@ -132,5 +132,5 @@ class _Itself(dict[str, str]):
         return True
 
 
-def _numbered(size: int) -> Any:
+def _row_numbers(size: int) -> Any:
     return (ibis.row_number() + size).cast("int32")

@@ -6,19 +6,19 @@ import ibis
 import pyarrow as pa
 from ibis.expr.types import Table
 
-from features.aggregates.dictionary_encoding import Numbers, Texts
+from features.aggregates.dictionary_encoding import PlainTexts, TextNumbers
 from features.sources.events import ATTRIBUTE
 
-EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
-DAILY_KEYS = EVENT_KEYS
+_EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
+DAILY_KEYS = _EVENT_KEYS
 ATTRIBUTE_KEYS = ["customer", "event_type", "attribute", "choice", "day", "known_day"]
-TEXT = pa.dictionary(pa.int32(), pa.string())
+_TEXT = pa.dictionary(pa.int32(), pa.string())
 ATTRIBUTE_SCHEMA = pa.schema(
     [
-        ("customer_id", TEXT),
-        ("event_type", TEXT),
-        ("attribute", TEXT),
-        ("choice", TEXT),
+        ("customer_id", _TEXT),
+        ("event_type", _TEXT),
+        ("attribute", _TEXT),
+        ("choice", _TEXT),
         ("day", pa.int32()),
         ("known_day", pa.int32()),
         ("count", pa.int64()),
@@ -32,7 +32,7 @@ def daily_tally(counted: list[Table]) -> Table:
     If several events share the last moment of a day, `latest` is the largest value.
     """
     columns = [*DAILY_KEYS, "count", "value", "first_at", "last_at"]
-    order_rows = together([orders.select(columns) for orders in counted])
+    order_rows = union_all([orders.select(columns) for orders in counted])
     amount = order_rows.value.fill_null(0)
     return order_rows.group_by(DAILY_KEYS).agg(
         count=order_rows["count"].sum(),
@@ -47,7 +47,7 @@ def daily_tally(counted: list[Table]) -> Table:
 
 
 def attribute_tally(
-    sources: list[Table], numbers: Numbers | Texts, attributes: list[str]
+    sources: list[Table], numbers: TextNumbers | PlainTexts, attributes: list[str]
 ) -> Table | None:
     """Count each attribute's choices; None if no source declares an attribute."""
     declared = [
@@ -63,13 +63,13 @@ def attribute_tally(
     for events, attribute in declared:
         attribute_number = ibis.literal(attribute_numbers[attribute], numbers.kind)
         choices = events.select(
-            *EVENT_KEYS, attribute=attribute_number, choice=events[f"{ATTRIBUTE}{attribute}"]
+            *_EVENT_KEYS, attribute=attribute_number, choice=events[f"{ATTRIBUTE}{attribute}"]
         )
         choice_tables.append(choices.filter(choices.choice.notnull()))
-    choices = numbers.put(together(choice_tables), "choice")
+    choices = numbers.put(union_all(choice_tables), "choice")
     return choices.group_by(ATTRIBUTE_KEYS).agg(count=choices.count().cast("int64"))
 
 
-def together(parts: list[Table]) -> Table:
+def union_all(parts: list[Table]) -> Table:
     """Concatenate tables with the same columns."""
     return ibis.union(*parts, distinct=False) if len(parts) > 1 else parts[0]

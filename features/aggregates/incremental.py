@@ -11,9 +11,15 @@ import ibis
 import pyarrow as pa
 from ibis.expr.types import Table
 
-from features.aggregates.expressions import together
+from features.aggregates.expressions import union_all
 from features.aggregates.manifest import CannotExtend
-from features.aggregates.sessions import SCHEMA, as_stored, by_day, session_pages, staged_pages
+from features.aggregates.sessions import (
+    SESSION_SCHEMA,
+    session_pages,
+    sessions_by_day,
+    staged_pages,
+    stored_session_rows,
+)
 from features.config.config import Config
 from features.config.sources import EventSource
 from features.sources.erasure_list import NO_ERASURES, ErasureList
@@ -25,7 +31,7 @@ from features.sources.quarantine import ReadReport, staged_report, sum_reports
 
 
 @dataclass(frozen=True)
-class Then:
+class PreviousRead:
     """The inputs of the stored tallies.
 
     Attributes
@@ -41,7 +47,7 @@ class Then:
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierFiles:
     """The files behind the stored tallies, and the identity links of that time.
 
     Attributes
@@ -114,7 +120,7 @@ class Earlier:
             judge_rows(unlinked, source, self.config, latest=self.latest, links=None), "then", 0
         )
         report_now = staged_report(new_rows, describe_location(source.events), 0)
-        report = sum_reports(report_now.source, [report_now, _negative(report_before)])
+        report = sum_reports(report_now.source, [report_now, _negated(report_before)])
         return usable_events(new_rows, source, self.config, self.links), report
 
     def _as_before(self, rows: Table) -> Table:
@@ -144,8 +150,8 @@ class Earlier:
             return None
         pages_now, changed_ids = staged_pages(self.connection, config), list(self._ids(config))
         if not changed_ids:
-            return SCHEMA.empty_table()
-        changed_sessions = self._stored("sessions_that_went_on", together(changed_ids).distinct())
+            return SESSION_SCHEMA.empty_table()
+        changed_sessions = self._stored("sessions_that_went_on", union_all(changed_ids).distinct())
         pages_before = []
         for number, source in enumerate(self.config.sources):
             if source.columns.session_id is not None:
@@ -154,16 +160,16 @@ class Earlier:
                 judged_before = judge_rows(session_rows, source, self.config, latest=self.latest,
                                 links=self.before, erased=self.erased)  # fmt: skip
                 pages_before.append(session_pages(judged_before, self.config))
-        days_before = by_day(pages_before)
+        days_before = sessions_by_day(pages_before)
         days_before = days_before.mutate(
             **{count_name: -days_before[count_name] for count_name in _COUNTS}
         )
-        day_changes = by_day(pages_now).union(days_before.select("day", "named", *_COUNTS))
+        day_changes = sessions_by_day(pages_now).union(days_before.select("day", "named", *_COUNTS))
         days = day_changes.group_by(["day", "named"]).agg(
             **{count_name: day_changes[count_name].sum() for count_name in _COUNTS}
         )
         is_changed = [days[count_name] != 0 for count_name in _COUNTS]
-        return as_stored(days.filter(is_changed[0] | is_changed[1] | is_changed[2]))
+        return stored_session_rows(days.filter(is_changed[0] | is_changed[1] | is_changed[2]))
 
     def _ids(self, config: Config) -> Iterator[Table]:
         """Yield ids of sessions with new rows or with visitors whose links changed."""
@@ -199,19 +205,19 @@ class Earlier:
 
 def open_earlier(
     connection: Any,
-    previous: Then,
+    previous: PreviousRead,
     links: Table | None,
     *,
     latest: int,
     erased: ErasureList,
     temporary: Path,
-) -> Earlier:
+) -> EarlierFiles:
     """Open the files behind the stored tallies.
 
     Parameters
     ----------
     connection, latest, erased
-        As in `Earlier`.
+        As in `EarlierFiles`.
     previous
         The inputs of the stored tallies.
     links
@@ -235,10 +241,10 @@ def open_earlier(
         visitors = connection.create_table("visitors_linked_anew", new_links, temp=True)
         if not int(visitors.count().execute()):
             visitors = None
-    return Earlier(connection, previous.config, latest, erased, links_before, links, visitors)
+    return EarlierFiles(connection, previous.config, latest, erased, links_before, links, visitors)
 
 
-def _negative(report: ReadReport) -> ReadReport:
+def _negated(report: ReadReport) -> ReadReport:
     quarantined, ignored = (
         {reason: -row_count for reason, row_count in counts.items()}
         for counts in (report.quarantined, report.ignored)

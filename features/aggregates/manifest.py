@@ -20,10 +20,10 @@ from features.sources.quarantine import ReadReport, sum_reports
 from features.storage.check_sums import has_sums
 
 MANIFEST = "manifest.json"
-Stamp = tuple[int, int]  # size in bytes and modification time (ns) of a file
-PATTERN = "*?["
+_Stamp = tuple[int, int]  # size in bytes and modification time (ns) of a file
+_PATTERN = "*?["
 # Rows quarantined for these reasons may be usable on a later day.
-TOO_EARLY = ("occurred_at after", "known_at after")
+_TOO_EARLY = ("occurred_at after", "known_at after")
 
 
 class CannotExtend(Exception):
@@ -54,8 +54,8 @@ class Manifest:
 
     recipe: str
     latest: int
-    files: tuple[Mapping[str, Stamp], ...]
-    others: Mapping[str, Stamp]
+    files: tuple[Mapping[str, _Stamp], ...]
+    others: Mapping[str, _Stamp]
     segments: tuple[str, ...] = ()
     reports: tuple[ReadReport, ...] = ()
     event_types: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class Manifest:
             return None
 
 
-def _stamps(files: Mapping[str, Sequence[int]]) -> dict[str, Stamp]:
+def _stamps(files: Mapping[str, Sequence[int]]) -> dict[str, _Stamp]:
     return {path: (size, changed) for path, (size, changed) in files.items()}
 
 
@@ -125,7 +125,7 @@ class Change:
     earlier: Config | None = None
 
 
-def survey(config: Config, recipe: str, latest: int) -> Manifest:
+def current_manifest(config: Config, recipe: str, latest: int) -> Manifest:
     """Return a manifest of the current event files.
 
     Raises
@@ -134,13 +134,13 @@ def survey(config: Config, recipe: str, latest: int) -> Manifest:
         If a source has no file.
     """
     event_files = tuple(_files(source.events) for source in config.sources)
-    other_files: dict[str, Stamp] = {}
-    for location in _others(config):
+    other_files: dict[str, _Stamp] = {}
+    for location in _other_locations(config):
         other_files |= _files(location)
     return Manifest(recipe, latest, event_files, other_files)
 
 
-def _others(config: Config) -> list[Location]:
+def _other_locations(config: Config) -> list[Location]:
     """Return tables other than events that the stored tallies depend on."""
     locations = [lookup.table for source in config.sources for lookup in source.lookups]
     if config.identities is not None:
@@ -150,7 +150,7 @@ def _others(config: Config) -> list[Location]:
     return locations
 
 
-def _files(location: Location) -> dict[str, Stamp]:
+def _files(location: Location) -> dict[str, _Stamp]:
     if not isinstance(location, str | tuple):
         return {}
     stamps = {}
@@ -160,18 +160,18 @@ def _files(location: Location) -> dict[str, Stamp]:
     return stamps
 
 
-def grows(source: EventSource) -> bool:
+def can_grow(source: EventSource) -> bool:
     """Return True if a source can get additional files."""
     return _grows(source.events)
 
 
 def _grows(location: Location) -> bool:
     if isinstance(location, str):
-        return any(sign in location for sign in PATTERN)
+        return any(sign in location for sign in _PATTERN)
     return isinstance(location, tuple)
 
 
-def compare(config: Config, stored: Manifest | None, current: Manifest) -> Change:
+def compare_files(config: Config, stored: Manifest | None, current: Manifest) -> Change:
     """Compare the stored manifest with the current one, and say what to read."""
     if stored is None:
         return Change("rebuild", "nothing is stored yet")
@@ -184,7 +184,7 @@ def compare(config: Config, stored: Manifest | None, current: Manifest) -> Chang
         if file_path not in fresh_links
     } != dict(stored.others):
         return Change("rebuild", "a table beside the events has changed")
-    if any(isinstance(location, UrlTable) for location in _others(config)):
+    if any(isinstance(location, UrlTable) for location in _other_locations(config)):
         return Change("rebuild", "a database table is read anew each time")
     for source, stored_files, current_files in zip(
         config.sources, stored.files, current.files, strict=True
@@ -196,7 +196,7 @@ def compare(config: Config, stored: Manifest | None, current: Manifest) -> Chang
                 change = "has changed" if path in current_files else "is gone"
                 return Change("rebuild", f"{Path(path).name} {change}")
     has_early_rows = any(
-        reason.startswith(TOO_EARLY) for report in stored.reports for reason in report.quarantined
+        reason.startswith(_TOO_EARLY) for report in stored.reports for reason in report.quarantined
     )
     if has_early_rows and current.latest > stored.latest:
         return Change("rebuild", "rows that came before their day may count now")
@@ -238,7 +238,7 @@ def _fresh_links(config: Config, stored: Manifest, now: Manifest) -> set[str]:
 def _earlier(config: Config, stored: Manifest) -> Config:
     """Return the config with the files behind the stored tallies."""
     sources = tuple(
-        source.model_copy(update={"events": tuple(files)}) if grows(source) else source
+        source.model_copy(update={"events": tuple(files)}) if can_grow(source) else source
         for source, files in zip(config.sources, stored.files, strict=True)
     )
     links = config.identities
@@ -248,7 +248,7 @@ def _earlier(config: Config, stored: Manifest) -> Config:
     return config.model_copy(update={"sources": sources, "identities": links})
 
 
-def added(
+def add_reports(
     stored: Sequence[ReadReport], additions: Sequence[ReadReport], numbers: Sequence[int]
 ) -> Any:
     """Add the reports of new files to the stored reports by source."""

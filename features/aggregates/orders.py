@@ -8,13 +8,13 @@ from typing import Any
 import ibis
 from ibis.expr.types import Table
 
-from features.aggregates.dictionary_encoding import Numbers, Texts
+from features.aggregates.dictionary_encoding import PlainTexts, TextNumbers
 from features.aggregates.manifest import CannotExtend
 from features.config.config import Config
 from features.errors import UserError
 
 # Event type of an order with a negative total; always in the role `refund`.
-NEGATIVE = "negative_amount"
+NEGATIVE_AMOUNT = "negative_amount"
 ORDER_COLUMNS = (
     "customer",
     "event_type",
@@ -28,7 +28,7 @@ ORDER_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class StoredOrders:
     """Stored orders and event ids, needed to add new files of the same sources.
 
     Attributes
@@ -48,10 +48,10 @@ class Seen:
         return source if self.sources is None else self.sources[source]
 
 
-NOTHING_SEEN = Seen()
+NO_STORED_ORDERS = StoredOrders()
 
 
-def orders_of(events: Table) -> Table:
+def combine_order_lines(events: Table) -> Table:
     """Sum lines of the same customer, order and day into one purchase; keep other events."""
     facts = ("value", "first_at", "last_at")
     timed_events = events.mutate(first_at=events["at"], last_at=events["at"])
@@ -66,7 +66,7 @@ def orders_of(events: Table) -> Table:
     return ibis.union(grouped.select(*order_key, *facts), single_events, distinct=False)
 
 
-def signed(orders: Table, numbers: Numbers | Texts, config: Config) -> Table:
+def sign_amounts(orders: Table, numbers: TextNumbers | PlainTexts, config: Config) -> Table:
     """Turn negative purchase totals into refunds, and make all refund values negative."""
     type_numbers, roles = numbers.places("event_type"), config.role_types()
     purchases, refunds = (
@@ -84,20 +84,21 @@ def signed(orders: Table, numbers: Numbers | Texts, config: Config) -> Table:
         negative_count = int(is_negative.sum().execute())
         raise UserError(
             "refunds",
-            found=f"{negative_count} purchases with a negative amount while the config says `reject`",
+            found=f"{negative_count} purchases with a negative amount while the config says "
+            "`reject`",
             expected="no negative amounts, or another setting",
             hint="set `refunds: net` (they reduce spend) or `separate` (kept apart from spend)",
         )
     signed_value = is_refund.ifelse(-orders.value.abs(), orders.value)
     return orders.mutate(
         event_type=is_negative.ifelse(
-            ibis.literal(type_numbers[NEGATIVE], orders.event_type.type()), orders.event_type
+            ibis.literal(type_numbers[NEGATIVE_AMOUNT], orders.event_type.type()), orders.event_type
         ),
         value=signed_value,
     )
 
 
-def counted_once(orders: Table, stored: Table | None = None) -> Table:
+def count_orders(orders: Table, stored: Table | None = None) -> Table:
     """Add `count`: an order with lines on several days is one purchase on its first day.
 
     Lines become known one after the other. A later line adds its value to the order's day; a
@@ -144,7 +145,9 @@ def counted_once(orders: Table, stored: Table | None = None) -> Table:
     )
 
 
-def stored_orders(connection: Any, events: Table, previous: Seen, source: int) -> Table | None:
+def stored_orders(
+    connection: Any, events: Table, previous: StoredOrders, source: int
+) -> Table | None:
     """Return the stored rows of orders that have new lines; None if there are none."""
     if not previous.orders:
         return None

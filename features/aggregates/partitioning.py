@@ -14,7 +14,7 @@ from typing import Any
 import ibis
 from ibis.expr.types import Table
 
-SHARD = "shard"
+_SHARD = "shard"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Shard:
         return rows.filter((rows.customer >= self.first) & (rows.customer < self.end))
 
 
-def dealt(
+def partition_events(
     connection: Any,
     sources: Mapping[str, Table],
     customers: int,
@@ -63,7 +63,7 @@ def dealt(
         yield Shard(0, customers, tuple(sources.values()))
         return
     source_files = [
-        _written(connection, source_name, events, customers_per_shard, temporary)
+        _partition_source(connection, source_name, events, customers_per_shard, temporary)
         for source_name, events in sources.items()
     ]
     for number in range(math.ceil(customers / customers_per_shard)):
@@ -77,7 +77,7 @@ def dealt(
 
 
 @dataclass(frozen=True)
-class _Files:
+class _PartitionedFiles:
     """Files of a source by shard; `nobody` is the empty table of a shard without events."""
 
     connection: Any
@@ -85,14 +85,16 @@ class _Files:
     nobody: Table
 
     def of(self, number: int) -> Table:
-        files = sorted((self.folder / f"{SHARD}={number}").glob("*.parquet"))
-        return self.connection.read_parquet(files).drop(SHARD) if files else self.nobody
+        files = sorted((self.folder / f"{_SHARD}={number}").glob("*.parquet"))
+        return self.connection.read_parquet(files).drop(_SHARD) if files else self.nobody
 
 
-def _written(connection: Any, name: str, rows: Table, width: int, folder: Path) -> _Files:
+def _partition_source(
+    connection: Any, name: str, rows: Table, width: int, folder: Path
+) -> _PartitionedFiles:
     """Write the rows of a source, partitioned by shard."""
     nobody = ibis.memtable(rows.limit(0).to_pyarrow())
     target = folder / name
-    by_shard = rows.mutate(**{SHARD: (rows.customer // width).cast("int32")})
-    by_shard.to_parquet(target, partition_by=SHARD, compression="lz4_raw")
-    return _Files(connection, target, nobody)
+    by_shard = rows.mutate(**{_SHARD: (rows.customer // width).cast("int32")})
+    by_shard.to_parquet(target, partition_by=_SHARD, compression="lz4_raw")
+    return _PartitionedFiles(connection, target, nobody)

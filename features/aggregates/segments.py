@@ -20,26 +20,26 @@ import pyarrow.parquet as pq
 from features.aggregates.daily_aggregates import Tallies
 from features.aggregates.expressions import ATTRIBUTE_SCHEMA
 from features.aggregates.manifest import Manifest
-from features.aggregates.orders import Seen
-from features.storage.check_sums import note_sums, refuse_changed
+from features.aggregates.orders import StoredOrders
+from features.storage.check_sums import refuse_changed, write_sums
 from features.storage.fault_injection import boundary
 
-TABLES = ("daily", "attributes", "sessions", "orders", "event_ids")
-MOST = 64  # more segments than this are merged
+SEGMENT_TABLES = ("daily", "attributes", "sessions", "orders", "event_ids")
+MAX_SEGMENTS = 64  # more segments than this are merged
 
 
-def name_of(number: int) -> str:
+def segment_name(number: int) -> str:
     """Return the folder name of a segment."""
     return f"segment-{number:05d}"
 
 
-def next_name(manifest: Manifest) -> str:
+def next_segment_name(manifest: Manifest) -> str:
     """Return an unused segment name."""
     numbers = [int(name.rsplit("-", 1)[1]) for name in manifest.segments]
-    return name_of(max(numbers, default=-1) + 1)
+    return segment_name(max(numbers, default=-1) + 1)
 
 
-class Writer:
+class SegmentWriter:
     """Writes the tables of a segment batch by batch.
 
     Attributes
@@ -70,35 +70,35 @@ class Writer:
 
 
 @contextmanager
-def writing(folder: Path, name: str) -> Iterator[Writer]:
+def writing_segment(folder: Path, name: str) -> Iterator[SegmentWriter]:
     """Write a segment to a partial folder and rename it; an unlisted old one is replaced."""
     partial, target = folder / f"{name}.partial", folder / name
     for leftover in (partial, target):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir(parents=True)
-    with closing(Writer(partial)) as writer:
+    with closing(SegmentWriter(partial)) as writer:
         yield writer
-    note_segment(partial)
+    write_segment_sums(partial)
     boundary("segment aside")
     os.replace(partial, target)
 
 
-def note_segment(segment: Path) -> None:
+def write_segment_sums(segment: Path) -> None:
     """Write the check sums of a segment's tables."""
     for table in segment.glob("*.parquet"):
-        note_sums(table)
+        write_sums(table)
 
 
-def write(folder: Path, name: str, tallies: Tallies) -> None:
+def write_segment(folder: Path, name: str, tallies: Tallies) -> None:
     """Write tallies in memory as one segment."""
-    with writing(folder, name) as writer:
-        for table_name in TABLES:
+    with writing_segment(folder, name) as writer:
+        for table_name in SEGMENT_TABLES:
             table_rows: pa.Table | None = getattr(tallies, table_name)
             if table_rows is not None:
                 writer.add(table_name, table_rows)
 
 
-def read(folder: Path, names: Sequence[str]) -> Tallies:
+def read_segments(folder: Path, names: Sequence[str]) -> Tallies:
     """Read all segments, without the tables that only later files need."""
     daily, attributes = (_read(folder, names, table) for table in ("daily", "attributes"))
     with_sessions = [name for name in names if (folder / name / "sessions.parquet").exists()]
@@ -107,21 +107,21 @@ def read(folder: Path, names: Sequence[str]) -> Tallies:
     )
 
 
-def read_days(folder: Path, names: Sequence[str], event_types: Sequence[str]) -> Tallies:
+def read_event_types(folder: Path, names: Sequence[str], event_types: Sequence[str]) -> Tallies:
     """Read the daily rows of some event types, without attributes."""
     row_filter = pc.field("event_type").isin(list(event_types))
     return Tallies(_read(folder, names, "daily", row_filter), ATTRIBUTE_SCHEMA.empty_table())
 
 
-def read_some(folder: Path, names: Sequence[str], first: str, end: str | None) -> Tallies:
+def read_customers(folder: Path, names: Sequence[str], first: str, end: str | None) -> Tallies:
     """Read tallies of customers with `first` <= id < `end` (None: no upper bound)."""
     return Tallies(
         *(
-            _together(
+            _concatenated(
                 [
-                    _stretch(path, first, end)
+                    _customer_rows(path, first, end)
                     for name in names
-                    for path in parts(folder / name / f"{table}.parquet")
+                    for path in part_files(folder / name / f"{table}.parquet")
                 ]
             )
             for table in ("daily", "attributes")
@@ -129,12 +129,12 @@ def read_some(folder: Path, names: Sequence[str], first: str, end: str | None) -
     )
 
 
-def parts(path: Path) -> list[Path]:
+def part_files(path: Path) -> list[Path]:
     """Return the files of a segment's table: one, or several written by a cluster."""
     return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
 
 
-def _stretch(path: Path, first: str, end: str | None) -> pa.Table:
+def _customer_rows(path: Path, first: str, end: str | None) -> pa.Table:
     """Read rows of a range of customers from the row groups that may contain them."""
     refuse_changed(path)
     with pq.ParquetFile(path) as parquet:
@@ -153,7 +153,7 @@ def _stretch(path: Path, first: str, end: str | None) -> pa.Table:
     )
 
 
-def files(folder: Path, table: str) -> list[Path]:
+def table_files(folder: Path, table: str) -> list[Path]:
     """Return the checked files of a table in all listed segments."""
     manifest = Manifest.load(folder)
     segment_names = manifest.segments if manifest is not None else ()
@@ -167,19 +167,21 @@ def _read(folder: Path, names: Sequence[str], table: str, asked: Any = None) -> 
     paths = [folder / segment / f"{table}.parquet" for segment in names]
     for path in paths:
         refuse_changed(path)
-    return _together([pq.read_table(path, filters=asked) for path in paths])
+    return _concatenated([pq.read_table(path, filters=asked) for path in paths])
 
 
-def _together(parts: Sequence[pa.Table]) -> pa.Table:
-    return pa.concat_tables([part.cast(_like(part.schema, parts[0].schema)) for part in parts])
+def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(
+        [part.cast(_schema_like(part.schema, tables[0].schema)) for part in tables]
+    )
 
 
-def _like(schema: pa.Schema, first: pa.Schema) -> pa.Schema:
+def _schema_like(schema: pa.Schema, first: pa.Schema) -> pa.Schema:
     """Return the schema with the first segment's types: engines differ in dictionary encoding."""
     return pa.schema([first.field(name) for name in schema.names])
 
 
-def seen(folder: Path, manifest: Manifest, sources: tuple[int, ...]) -> Seen:
+def stored_orders_of(folder: Path, manifest: Manifest, sources: tuple[int, ...]) -> StoredOrders:
     """Return the stored orders and event ids of all segments."""
 
     def there(table: str) -> tuple[str, ...]:
@@ -189,25 +191,25 @@ def seen(folder: Path, manifest: Manifest, sources: tuple[int, ...]) -> Seen:
             refuse_changed(path)
         return tuple(map(str, stored))
 
-    return Seen(there("orders"), there("event_ids"), sources)
+    return StoredOrders(there("orders"), there("event_ids"), sources)
 
 
-def put_together(folder: Path, manifest: Manifest) -> str:
+def merge_segments(folder: Path, manifest: Manifest) -> str:
     """Merge all segments of a manifest into a new one; return its name."""
-    name = next_name(manifest)
+    name = next_segment_name(manifest)
     tables = {}
-    for table_name in TABLES:
+    for table_name in SEGMENT_TABLES:
         with_table = [
             segment
             for segment in manifest.segments
             if (folder / segment / f"{table_name}.parquet").exists()
         ]
         tables[table_name] = _read(folder, with_table, table_name) if with_table else None
-    write(folder, name, Tallies(**tables))
+    write_segment(folder, name, Tallies(**tables))
     return name
 
 
-def drop_unnamed(folder: Path, manifest: Manifest) -> None:
+def remove_unlisted(folder: Path, manifest: Manifest) -> None:
     """Remove segments that the manifest does not list: unfinished or merged ones."""
     for segment in folder.glob("segment-*"):
         if segment.name not in manifest.segments:

@@ -7,12 +7,12 @@ from typing import Any
 import pyarrow as pa
 from ibis.expr.types import Table
 
-from features.aggregates.expressions import together
+from features.aggregates.expressions import union_all
 from features.config.config import Config
 from features.sources.events import staged_table_name
 from features.sources.identity_resolution import UNLINKED
 
-SCHEMA = pa.schema(
+SESSION_SCHEMA = pa.schema(
     [
         ("day", pa.int32()),
         ("named", pa.bool_()),
@@ -61,7 +61,7 @@ def session_tally(connection: Any, config: Config) -> pa.Table | None:
         of one page), pages; one row per day and value of `named`, sorted by both.
     """
     session_parts = staged_pages(connection, config)
-    return as_stored(by_day(session_parts)) if session_parts else None
+    return stored_session_rows(sessions_by_day(session_parts)) if session_parts else None
 
 
 def staged_pages(connection: Any, config: Config) -> list[Table]:
@@ -73,9 +73,9 @@ def staged_pages(connection: Any, config: Config) -> list[Table]:
     ]
 
 
-def by_day(parts: list[Table]) -> Table:
+def sessions_by_day(parts: list[Table]) -> Table:
     """Count sessions by their first day, from their pages in several sources."""
-    session_rows = together(parts)
+    session_rows = union_all(parts)
     sessions = session_rows.group_by(["visitor", "session_id"]).agg(
         day=session_rows.day.min(), named=session_rows.named.max(), pages=session_rows.pages.sum()
     )
@@ -89,6 +89,11 @@ def by_day(parts: list[Table]) -> Table:
     )
 
 
-def as_stored(days: Table) -> pa.Table:
+def stored_session_rows(days: Table) -> pa.Table:
     """Return the rows sorted, with the columns of `SESSION_SCHEMA`."""
-    return days.order_by(["day", "named"]).to_pyarrow().select(SCHEMA.names).cast(SCHEMA)
+    return (
+        days.order_by(["day", "named"])
+        .to_pyarrow()
+        .select(SESSION_SCHEMA.names)
+        .cast(SESSION_SCHEMA)
+    )

@@ -28,7 +28,7 @@ from features.sources.quarantine import (
     refuse_if_rounded,
     refuse_if_too_bad,
 )
-from features.storage.check_sums import note_sums, refuse_changed
+from features.storage.check_sums import refuse_changed, write_sums
 
 BLOCK = "stage_history"
 UNSTAGED = -1
@@ -260,7 +260,7 @@ def _codes(recorded: pd.Series, block: StageHistory, taxonomy: Taxonomy) -> Arra
 def write_records(table: pa.Table, file: Path) -> None:
     """Keep records beside the tallies."""
     pq.write_table(table, file)
-    note_sums(file)
+    write_sums(file)
 
 
 def stored_records(file: Path) -> pa.Table | None:

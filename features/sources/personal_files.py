@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.sources.keys import INVISIBLE, key_value
-from features.storage.check_sums import has_sums, note_sum_of
-from features.storage.csv_files import write_whole
+from features.storage.check_sums import has_sums, write_sum_before_rename
+from features.storage.csv_files import write_bytes_atomically
 from features.storage.fault_injection import boundary
-from features.storage.row_files import KINDS, Mask, RowFile, row_file
+from features.storage.row_files import ROW_FILE_KINDS, Mask, RowFile, row_file
 
 # Column names under which the project writes customer ids.
 _ID_COLUMNS = ("customer_id", "customer")
@@ -93,7 +93,7 @@ class Person:
 def personal_files(folder: Path) -> Iterator[Path]:
     """Yield every file under a folder that may hold customer rows, in sorted order."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix in KINDS and path.is_file() and not path.is_symlink():
+        if path.suffix in ROW_FILE_KINDS and path.is_file() and not path.is_symlink():
             yield path
 
 
@@ -144,8 +144,8 @@ def remove_rows(path: Path, mask: Mask) -> None:
     if has_sums(path):
         unfinished = path.with_name(f"{path.name}.tmp")
         unfinished.write_bytes(kept_content)
-        note_sum_of(unfinished, path)
-    write_whole(path, kept_content)
+        write_sum_before_rename(unfinished, path)
+    write_bytes_atomically(path, kept_content)
     boundary("erase: rows taken out")
 
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
-from features.aggregates.daily_aggregates import nothing_left, refuse_future
-from features.aggregates.dictionary_encoding import Texts
+from features.aggregates.daily_aggregates import no_events_error, refuse_future
+from features.aggregates.dictionary_encoding import PlainTexts
 from features.aggregates.expressions import ATTRIBUTE_SCHEMA, attribute_tally, daily_tally
-from features.aggregates.orders import counted_once, orders_of, signed
+from features.aggregates.orders import combine_order_lines, count_orders, sign_amounts
 from features.aggregates.sessions import session_tally
 from features.config.config import Config
 from features.contracts import CUSTOMER
@@ -76,7 +76,7 @@ def tally_on_spark(
     refuse_future(config, latest)
     with user_errors():
         links, reports = _links(cluster, config, latest, quarantine, temporary)
-        texts, counted, sources, kept = Texts(), [], [], []
+        texts, counted, sources, kept = PlainTexts(), [], [], []
         for number in range(len(config.sources)):
             staged, report = _staged(cluster, number, config, latest, quarantine, links, erased)
             kept.append(staged)
@@ -84,7 +84,7 @@ def tally_on_spark(
             judged = cluster.backend.table(f"staged_{number}")
             usable = usable_events(judged, config.sources[number], config, links)
             events = usable.rename(customer="customer_id")
-            counted.append(counted_once(signed(orders_of(events), texts, config)))
+            counted.append(count_orders(sign_amounts(combine_order_lines(events), texts, config)))
             sources.append(events)
         into.mkdir(parents=True, exist_ok=True)
         _write(cluster, daily_tally(counted), into / "daily.parquet")
@@ -102,7 +102,7 @@ def tally_on_spark(
         types = cluster.parquet([into / "daily.parquet"]).select("event_type").distinct()
         found = sorted(row["event_type"] for row in collected(types))
     if not found:
-        raise nothing_left(reports)
+        raise no_events_error(reports)
     return Stored(reports, tuple(found))
 
 

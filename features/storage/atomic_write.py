@@ -9,7 +9,7 @@ from pathlib import Path
 from features.storage.fault_injection import boundary
 
 
-def fresh_of(place: Path) -> Path:
+def new_folder_of(place: Path) -> Path:
     """Return the folder in which the next content of `place` is written."""
     return place.with_name(f"{place.name}.new")
 
@@ -24,7 +24,7 @@ def replace_folder(place: Path, *, whole: str) -> None:
     whole
         File, relative to the folder, that is written last; it marks the new folder as complete.
     """
-    new_folder, old_folder = fresh_of(place), _old_of(place)
+    new_folder, old_folder = new_folder_of(place), _old_folder_of(place)
     if not (new_folder / whole).is_file():
         raise ValueError(f"{new_folder} has no {whole}")
     boundary(f"{place.name}: fresh is whole")
@@ -37,7 +37,7 @@ def replace_folder(place: Path, *, whole: str) -> None:
     shutil.rmtree(old_folder, ignore_errors=True)
 
 
-def remove(place: Path) -> None:
+def remove_path(place: Path) -> None:
     """Remove a file, a folder with its content, or a link; a missing path is ignored."""
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
@@ -45,22 +45,22 @@ def remove(place: Path) -> None:
         place.unlink(missing_ok=True)
 
 
-def _old_of(place: Path) -> Path:
+def _old_folder_of(place: Path) -> Path:
     return place.with_name(f"{place.name}.old")
 
 
-def settled(place: Path, *, whole: str) -> Path:
+def finish_replacement(place: Path, *, whole: str) -> Path:
     """Complete an interrupted `replace_folder`, and return the folder."""
-    new_folder = fresh_of(place)
+    new_folder = new_folder_of(place)
     if not place.exists() and (new_folder / whole).is_file():
         os.replace(new_folder, place)
     return place
 
 
-def cleared(place: Path, *, whole: str) -> Path:
-    """The folder as `settled` gives it, and nothing beside it; for the one who may write it."""
-    settled(place, whole=whole)
-    shutil.rmtree(fresh_of(place), ignore_errors=True)
+def remove_replacement_leftovers(place: Path, *, whole: str) -> Path:
+    """Complete an interrupted replacement, remove leftovers, and return the folder."""
+    finish_replacement(place, whole=whole)
+    shutil.rmtree(new_folder_of(place), ignore_errors=True)
     if place.exists():
-        shutil.rmtree(_old_of(place), ignore_errors=True)
+        shutil.rmtree(_old_folder_of(place), ignore_errors=True)
     return place

@@ -14,13 +14,13 @@ from pathlib import Path
 from features.errors import UserError
 
 
-def note_sums(path: Path) -> None:
+def write_sums(path: Path) -> None:
     """Write the check sum of a file, or of every parquet file in a folder, beside it."""
     for file in _files(path):
         _sum_file(file).write_text(_sum(file), encoding="ascii")
 
 
-def note_sum_of(content: Path, file: Path) -> None:
+def write_sum_before_rename(content: Path, file: Path) -> None:
     """Write the check sum for `file` from content that is about to be renamed to it."""
     sum_file = _sum_file(file)
     partial = sum_file.with_name(f"{content.name}.sum.partial")
@@ -34,7 +34,7 @@ def has_sums(path: Path) -> bool:
     return bool(files) and all(_sum_file(file).exists() for file in files)
 
 
-def forget_sums(file: Path) -> None:
+def remove_sums(file: Path) -> None:
     """Remove the check sum of a file that is about to be removed."""
     _sum_file(file).unlink(missing_ok=True)
 

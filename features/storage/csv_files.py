@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from features.storage.disk import sync
 
 # Every character that Unicode's NFKC maps to = + - @, and the minus sign.
-SIGNS = (
+FORMULA_SIGNS = (
     "=+\\-@"
     "\u207a\u207b\u207c\u208a\u208b\u208c\u2212\ufb29"
     "\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
@@ -34,10 +34,10 @@ _TRIMMED = (
     "'\"`\u00b4\u2018-\u201f\uff02\uff07"
 )
 # The same expressions work in Python and in Arrow (RE2).
-FORMULA = f"^[{_TRIMMED}]*[{SIGNS}]|^['\"]*[\\t\\r\\n]"
-NUMBER = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?\z"
-_FORMULA = re.compile(FORMULA)
-_NUMBER = re.compile(NUMBER.replace(r"\z", r"\Z"))
+_FORMULA_PATTERN = f"^[{_TRIMMED}]*[{FORMULA_SIGNS}]|^['\"]*[\\t\\r\\n]"
+_NUMBER_PATTERN = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?\z"
+_FORMULA = re.compile(_FORMULA_PATTERN)
+_NUMBER = re.compile(_NUMBER_PATTERN.replace(r"\z", r"\Z"))
 # Quotes, commas, and every character that some reader treats as a line end.
 _QUOTED = '[",\\n\\r\\x0b\\x0c\\x1c-\\x1e\\x85\u2028\u2029]'
 
@@ -87,12 +87,12 @@ def csv_content(frame: pd.DataFrame, *, decimals: int | None = None) -> CsvConte
         restore the exact number.
     """
     header = pa.array([str(name) for name in frame.columns], pa.string())
-    safe_names, escaped_cells = _safe(header)
+    safe_names, escaped_cells = _safe_texts(header)
     columns = []
     for position in range(frame.shape[1]):
-        cell_texts, is_free_text = column_texts(frame.iloc[:, position], decimals=decimals)
+        cell_texts, is_free_text = _column_texts(frame.iloc[:, position], decimals=decimals)
         if is_free_text:
-            cell_texts, count = _safe(cell_texts)
+            cell_texts, count = _safe_texts(cell_texts)
             cell_texts, escaped_cells = _quoted(cell_texts), escaped_cells + count
         columns.append(cell_texts)
     header_line = ",".join(_quoted(safe_names).to_pylist())
@@ -100,13 +100,15 @@ def csv_content(frame: pd.DataFrame, *, decimals: int | None = None) -> CsvConte
         columns = [pc.if_else(pc.equal(columns[0], ""), '""', columns[0])]
     if not columns or not len(frame):
         return CsvContent(f"{header_line}\n".encode(), escaped_cells)
-    lines = columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, _large(","))
-    return CsvContent(f"{header_line}\n".encode() + joined_lines(lines), escaped_cells)
+    lines = (
+        columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, _large_text(","))
+    )
+    return CsvContent(f"{header_line}\n".encode() + _joined_lines(lines), escaped_cells)
 
 
-def joined_lines(lines: pa.Array) -> bytes:
+def _joined_lines(lines: pa.Array) -> bytes:
     """Concatenate lines, each with a line feed, without a copy per line."""
-    ended_lines = pc.binary_join_element_wise(lines, _large("\n"), _large(""))
+    ended_lines = pc.binary_join_element_wise(lines, _large_text("\n"), _large_text(""))
     if isinstance(ended_lines, pa.ChunkedArray):
         return b"".join(_bytes(chunk) for chunk in ended_lines.chunks)
     return _bytes(ended_lines)
@@ -123,10 +125,10 @@ def _bytes(texts: pa.Array) -> bytes:
 def write_csv(path: Path, frame: pd.DataFrame, *, decimals: int | None = None) -> None:
     """Write a frame as `csv_content`, atomically; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, csv_content(frame, decimals=decimals).content)
+    write_bytes_atomically(path, csv_content(frame, decimals=decimals).content)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Write a file atomically."""
     unfinished = path.with_name(f"{path.name}.tmp")
     unfinished.write_bytes(content)
@@ -135,27 +137,27 @@ def write_whole(path: Path, content: bytes) -> None:
     sync(path.parent)
 
 
-def column_texts(
+def _column_texts(
     column: pd.Series[object], *, decimals: int | None = None
 ) -> tuple[pa.Array, bool]:
     """Convert a column to text (null: empty); also return True if it needs escaping."""
     column_type = column.dtype
     if isinstance(column_type, pd.CategoricalDtype):
-        cell_texts, is_free_text = column_texts(
+        cell_texts, is_free_text = _column_texts(
             pd.Series(column_type.categories), decimals=decimals
         )
-        return _placed(cell_texts, column.cat.codes.to_numpy()), is_free_text
+        return _decoded_texts(cell_texts, column.cat.codes.to_numpy()), is_free_text
     if pd.api.types.is_bool_dtype(column_type):
         words = column.map({True: "true", False: "false"})
-        return _filled(pa.array(words, pa.large_string(), from_pandas=True)), False
+        return _without_nulls(pa.array(words, pa.large_string(), from_pandas=True)), False
     if pd.api.types.is_integer_dtype(column_type):
-        return _filled(pa.array(column.array).cast(pa.large_string())), False
+        return _without_nulls(pa.array(column.array).cast(pa.large_string())), False
     if pd.api.types.is_float_dtype(column_type):
         return _numbers(column, decimals), False
     if pd.api.types.is_datetime64_any_dtype(column_type):
         return _moments(column), False
     if pd.api.types.is_string_dtype(column_type) and not pd.api.types.is_object_dtype(column_type):
-        return _filled(pa.array(column.array, pa.large_string())), True
+        return _without_nulls(pa.array(column.array, pa.large_string())), True
     cell_texts = [cell_text(value, decimals=decimals) for value in column]
     return pa.array(cell_texts, pa.large_string()), not _all_numbers(column)
 
@@ -189,12 +191,12 @@ def _moments(column: pd.Series[object]) -> pa.Array:
     codes, moments = pd.factorize(column)  # few distinct values, each formatted once
     whole_days = bool((moments.normalize() == moments).all())
     moment_texts = moments.strftime("%Y-%m-%d" if whole_days else "%Y-%m-%dT%H:%M:%S%z")
-    return _placed(pa.array(moment_texts, pa.large_string()), codes)
+    return _decoded_texts(pa.array(moment_texts, pa.large_string()), codes)
 
 
-def _placed(texts: pa.Array, codes: np.ndarray) -> pa.Array:
+def _decoded_texts(texts: pa.Array, codes: np.ndarray) -> pa.Array:
     """Decode codes into texts; negative codes are empty."""
-    return _filled(texts.take(pa.array(codes, mask=codes < 0)))
+    return _without_nulls(texts.take(pa.array(codes, mask=codes < 0)))
 
 
 def _all_numbers(column: Sequence[object] | pd.Series[object]) -> bool:
@@ -202,21 +204,21 @@ def _all_numbers(column: Sequence[object] | pd.Series[object]) -> bool:
     return all(isinstance(value, number_types) for value in column)
 
 
-def _filled(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+def _without_nulls(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     combined = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     return pc.fill_null(combined.cast(pa.large_string()), "")
 
 
-def _safe(texts: pa.Array) -> tuple[pa.Array, int]:
+def _safe_texts(texts: pa.Array) -> tuple[pa.Array, int]:
     """Escape texts that a spreadsheet would run; also return their number."""
     texts = texts.cast(pa.large_string())
-    is_formula = pc.match_substring_regex(texts, FORMULA)
+    is_formula = pc.match_substring_regex(texts, _FORMULA_PATTERN)
     if pc.any(is_formula).as_py():
-        is_formula = pc.and_not(is_formula, pc.match_substring_regex(texts, NUMBER))
+        is_formula = pc.and_not(is_formula, pc.match_substring_regex(texts, _NUMBER_PATTERN))
     count = int(pc.sum(is_formula).as_py() or 0)
     if not count:
         return texts, 0
-    marked = pc.binary_join_element_wise(_large("'"), texts, _large(""))
+    marked = pc.binary_join_element_wise(_large_text("'"), texts, _large_text(""))
     return pc.if_else(is_formula, marked, texts), count
 
 
@@ -226,9 +228,11 @@ def _quoted(texts: pa.Array) -> pa.Array:
     if not pc.any(needs_quotes).as_py():
         return texts
     doubled = pc.replace_substring(texts, '"', '""')
-    quoted = pc.binary_join_element_wise(_large('"'), doubled, _large('"'), _large(""))
+    quoted = pc.binary_join_element_wise(
+        _large_text('"'), doubled, _large_text('"'), _large_text("")
+    )
     return pc.if_else(needs_quotes, quoted, texts)
 
 
-def _large(text: str) -> pa.Scalar:
+def _large_text(text: str) -> pa.Scalar:
     return pa.scalar(text, pa.large_string())

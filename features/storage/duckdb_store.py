@@ -53,7 +53,7 @@ class DuckDBStore:
     def runs(self) -> list[PublishedRun]:
         """Return all runs in order of publication; from the marker files if the store is lost."""
         if not self.there():
-            return self.arranged(records.marked(self.output))
+            return self.arranged(records.runs_with_markers(self.output))
         with self._opened() as connection:
             rows = connection.table("store.runs").order("sequence").to_arrow_table().to_pylist()
         return [PublishedRun.model_validate(row) for row in rows]
@@ -68,7 +68,7 @@ class DuckDBStore:
 
     def arranged(self, runs: Sequence[PublishedRun]) -> list[PublishedRun]:
         """Return the runs with current status; a run without its files does not count."""
-        return records.arranged(self.output, runs)
+        return records.arrange_runs(self.output, runs)
 
     @contextmanager
     def alone(self, who: str) -> Iterator[DuckDBStore]:
@@ -107,7 +107,7 @@ class DuckDBStore:
         ]
         if not audience_files:
             return None
-        with connected() as connection:
+        with _connect() as connection:
             members = connection.read_parquet(audience_files, union_by_name=True)
             return _frame(
                 members.query(
@@ -125,7 +125,7 @@ class DuckDBStore:
     def entrants_before(self, day: dt.date) -> dict[dt.date, dict[str, int]]:
         """Count the customers added, by snapshot and campaign."""
         entrants: dict[dt.date, dict[str, int]] = {}
-        with connected() as connection:
+        with _connect() as connection:
             for run in self._published_before(day):
                 members = connection.read_parquet(str(self.output / run.audience_file))
                 added_counts = members.aggregate(
@@ -140,7 +140,7 @@ class DuckDBStore:
             return 0
         with self._opened() as connection:
             removed_rows = sum(
-                len(connection.table(f"store.{name}").filter(_is(customer)).fetchall())
+                len(connection.table(f"store.{name}").filter(_is_customer(customer)).fetchall())
                 for name in ("customer_scores", "audience_members")
             )
         self.publish(self.arranged(self.runs()), "erase")
@@ -172,7 +172,7 @@ class DuckDBStore:
             this=exp.alias_(exp.Literal.string(str(path)), "store"),
             expressions=[exp.AttachOption(this=exp.var("READ_ONLY"))],
         )
-        with connected() as connection:
+        with _connect() as connection:
             try:
                 connection.execute(attach.sql("duckdb"))
                 version = connection.table("store.schema_version").fetchall()[0][0]
@@ -194,18 +194,18 @@ class DuckDBStore:
             yield connection
 
 
-def _is(customer: str) -> duckdb.Expression:
+def _is_customer(customer: str) -> duckdb.Expression:
     return duckdb.ColumnExpression("customer_id") == duckdb.ConstantExpression(customer)
 
 
 @contextmanager
-def connected() -> Iterator[duckdb.DuckDBPyConnection]:
+def _connect() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an in-memory engine to read files."""
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         yield connection
 
 
-def checked(files: Sequence[Path], key: Sequence[str], snapshot_at: dt.date) -> int:
+def check_run_files(files: Sequence[Path], key: Sequence[str], snapshot_at: dt.date) -> int:
     """Check that parquet files keep the contract; return their number of rows.
 
     Raises
@@ -213,7 +213,7 @@ def checked(files: Sequence[Path], key: Sequence[str], snapshot_at: dt.date) -> 
     ValueError
         If a key is repeated, or rows belong to another snapshot.
     """
-    with connected() as connection:
+    with _connect() as connection:
         file_rows = connection.read_parquet([str(file) for file in files], union_by_name=True)
         columns = ", ".join(key)
         count, distinct_keys, first_snapshot, last_snapshot = file_rows.aggregate(
@@ -226,9 +226,9 @@ def checked(files: Sequence[Path], key: Sequence[str], snapshot_at: dt.date) -> 
     return int(count)
 
 
-def staying_members(file: Path) -> int:
+def count_members(file: Path) -> int:
     """Count the rows of an audience file that are not ``removed``."""
-    with connected() as connection:
+    with _connect() as connection:
         members = connection.read_parquet(str(file)).filter("change <> 'removed'")
         return int(members.count("*").fetchall()[0][0])
 

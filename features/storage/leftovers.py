@@ -10,7 +10,7 @@ from pathlib import Path
 # Names of unfinished files of this project, and of the engine's temporary files.
 _UNFINISHED = re.compile(r"\.(tmp|partial)(\.[a-z]+)?$|\.duckdb\.[^/]*\.tmp[^/]*$")
 _REPLACING = re.compile(r"\.(new|old)$")
-SPILL = "spill"  # folder for data that exceeds memory
+_SPILL = "spill"  # folder for data that exceeds memory
 # Files of other tools, or settings that a started command still needs.
 _KEPT = re.compile(r"^(mlartifacts|mlflow[.]db.*|prefect[.]db.*|config[.]yaml.*)$")
 
@@ -29,7 +29,7 @@ def _unfinished(folder: Path, *, top: bool = False) -> Iterator[Path]:
         if (top and _KEPT.match(path.name)) or path.is_symlink():
             continue
         replaced_name = _REPLACING.search(path.name)
-        if top and path.name == SPILL:
+        if top and path.name == _SPILL:
             yield from sorted(path.iterdir())
         elif _UNFINISHED.search(path.name) or (
             replaced_name and path.is_dir() and path.with_suffix("").exists()
@@ -39,7 +39,7 @@ def _unfinished(folder: Path, *, top: bool = False) -> Iterator[Path]:
             yield from _unfinished(path)
 
 
-def remove(place: Path) -> None:
+def remove_leftover(place: Path) -> None:
     """Remove a file or folder."""
     if place.is_dir():
         shutil.rmtree(place)

@@ -12,7 +12,7 @@ _FIRST = re.compile(r"^(?:[#+=\-:]|[0-9]+(?=[.)]))")
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 
 
-def as_text(text: object) -> str:
+def markdown_text(text: object) -> str:
     r"""Return one line of Markdown that shows a text literally.
 
     Direction marks and zero-width characters are removed: they could disguise the text.

@@ -53,7 +53,7 @@ def exclusive(output: Path, run_id: str, *, wait_seconds: float = 0) -> Iterator
     """
     path = output.resolve() / LOCK_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder_hold = _entered(path, run_id, time.monotonic() + wait_seconds)
+    folder_hold = _enter(path, run_id, time.monotonic() + wait_seconds)
     try:
         yield
     finally:
@@ -64,7 +64,7 @@ def exclusive(output: Path, run_id: str, *, wait_seconds: float = 0) -> Iterator
                 os.close(folder_hold.descriptor)
 
 
-def _entered(path: Path, run_id: str, deadline: float) -> _Hold:
+def _enter(path: Path, run_id: str, deadline: float) -> _Hold:
     while True:
         try:
             with _guard:
@@ -73,7 +73,7 @@ def _entered(path: Path, run_id: str, deadline: float) -> _Hold:
                 if folder_hold is not None and folder_hold.pid == os.getpid():
                     folder_hold.holders += 1
                 else:
-                    folder_hold = _held[path] = _Hold(_locked(path, run_id), os.getpid(), 1)
+                    folder_hold = _held[path] = _Hold(_lock_file(path, run_id), os.getpid(), 1)
                 return folder_hold
         except UserError:
             if time.monotonic() >= deadline:
@@ -81,7 +81,7 @@ def _entered(path: Path, run_id: str, deadline: float) -> _Hold:
         time.sleep(_EVERY_SECONDS)
 
 
-def _locked(path: Path, run_id: str) -> int:
+def _lock_file(path: Path, run_id: str) -> int:
     """Lock the file and write the run's name into it; return its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

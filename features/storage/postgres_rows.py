@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from psycopg import Connection
 
-BATCH = 50_000
+_BATCH_ROWS = 50_000
 # PostgreSQL type -> Arrow type.
 _ARROW = {
     "text": pa.string(),
@@ -64,7 +64,7 @@ def columns_of(connection: Connection[Any], schema: str, table: str) -> dict[str
     return dict(column_rows.fetchall())
 
 
-def fitted(
+def add_missing_columns(
     connection: Connection[Any], schema: str, table: str, columns: Mapping[str, str]
 ) -> None:
     """Add columns that a table lacks.
@@ -108,7 +108,7 @@ def _fits(new: str, present: str) -> bool:
     )
 
 
-def copied_in(
+def copy_rows_in(
     connection: Connection[Any], schema: str, table: str, rows: pq.ParquetFile, publication: int
 ) -> None:
     """Copy a parquet file into a table, batch by batch."""
@@ -121,7 +121,7 @@ def copied_in(
     )
     options = csv.WriteOptions(include_header=False)
     with connection.cursor().copy(statement) as copy:
-        for batch in rows.iter_batches(batch_size=BATCH):
+        for batch in rows.iter_batches(batch_size=_BATCH_ROWS):
             publication_column = pa.array([publication] * batch.num_rows, pa.int64())
             batch_table = pa.table(
                 [publication_column, *batch.columns], names=["publication", *column_names]
@@ -131,7 +131,7 @@ def copied_in(
             copy.write(csv_buffer.getvalue())
 
 
-def copied_out(
+def copy_rows_out(
     connection: Connection[Any],
     schema: str,
     view: str,

@@ -10,7 +10,7 @@ from features.storage.postgres_rows import columns_of
 if TYPE_CHECKING:
     from psycopg import Connection
 
-COLUMNS_OF_RUNS = {
+RUN_COLUMNS = {
     "sequence": "bigint PRIMARY KEY",
     "run_id": "text NOT NULL UNIQUE",
     "status": "text NOT NULL",
@@ -35,9 +35,9 @@ VIEWS = {
     "audience_members_history": ("audience_rows", "published"),
 }
 # Each migration is a list of statements; {s} is the schema. A released migration never changes.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        "CREATE TABLE {s}.runs (" + ", ".join(f"{n} {t}" for n, t in COLUMNS_OF_RUNS.items()) + ")",
+        "CREATE TABLE {s}.runs (" + ", ".join(f"{n} {t}" for n, t in RUN_COLUMNS.items()) + ")",
         "CREATE TABLE {s}.score_rows (publication bigint NOT NULL, customer_id text NOT NULL, "
         "snapshot_at timestamp NOT NULL)",
         "CREATE TABLE {s}.audience_rows (publication bigint NOT NULL, campaign_id text NOT NULL, "
@@ -52,10 +52,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX audience_rows_publication ON {s}.audience_rows (publication)",
     ),
 )
-VERSION = len(MIGRATIONS)
+LAYOUT_VERSION = len(_MIGRATIONS)
 
 
-def migrated(connection: Connection[Any], schema: str, *, to: int = VERSION) -> int:
+def migrate(connection: Connection[Any], schema: str, *, to: int = LAYOUT_VERSION) -> int:
     """Migrate the schema within the open transaction; return its previous version.
 
     Raises
@@ -76,14 +76,14 @@ def migrated(connection: Connection[Any], schema: str, *, to: int = VERSION) -> 
     query = sql.SQL("SELECT coalesce(max(version), 0) FROM {}.schema_version").format(schema_name)
     version_row = connection.execute(query).fetchone()
     old_version = int(version_row[0]) if version_row is not None else 0
-    if old_version > VERSION:
+    if old_version > LAYOUT_VERSION:
         raise UserError(
             f"schema {schema}",
             found=f"a store of schema version {old_version}",
-            expected=f"version {VERSION} or older",
+            expected=f"version {LAYOUT_VERSION} or older",
             hint="use the newer stagecast that wrote it, or another schema (?schema=NAME)",
         )
-    for number, statements in enumerate(MIGRATIONS[old_version:to], start=old_version + 1):
+    for number, statements in enumerate(_MIGRATIONS[old_version:to], start=old_version + 1):
         for statement in statements:
             connection.execute(sql.SQL(statement).format(s=schema_name))
         connection.execute(
@@ -93,7 +93,7 @@ def migrated(connection: Connection[Any], schema: str, *, to: int = VERSION) -> 
     return old_version
 
 
-def refreshed_views(connection: Connection[Any], schema: str) -> None:
+def refresh_views(connection: Connection[Any], schema: str) -> None:
     """Make the views show all columns; complete views stay untouched.
 
     Views are replaced, not dropped, so that grants persist.

@@ -22,15 +22,20 @@ from features.config.database_url import shown, taken_apart
 from features.config.secret_values import hidden
 from features.errors import UserError
 from features.storage import runs as records
-from features.storage.postgres_rows import copied_in, copied_out, data_columns, fitted
-from features.storage.postgres_schema import COLUMNS_OF_RUNS, VIEWS, migrated, refreshed_views
+from features.storage.postgres_rows import (
+    add_missing_columns,
+    copy_rows_in,
+    copy_rows_out,
+    data_columns,
+)
+from features.storage.postgres_schema import RUN_COLUMNS, VIEWS, migrate, refresh_views
 from features.storage.runs import PublishedRun
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from sqlalchemy import URL
 
-SCHEMA = "stagecast"
+_DEFAULT_SCHEMA = "stagecast"
 LOCK_WAIT = "10s"  # a writer waits this long for another one
 _NAME = re.compile(r"^[a-z_][a-z0-9_]{0,62}$")
 
@@ -53,7 +58,7 @@ class PostgresStore:
 
     output: Path
     url: URL = field(repr=False)
-    schema: str = SCHEMA
+    schema: str = _DEFAULT_SCHEMA
     writer: Connection[Any] | None = field(default=None, repr=False)
 
     @classmethod
@@ -66,7 +71,7 @@ class PostgresStore:
             If the URL cannot be parsed, or the schema's name is not plain.
         """
         url_parts = taken_apart(url, where="store") if isinstance(url, str) else url
-        schema = url_parts.query.get("schema", SCHEMA)
+        schema = url_parts.query.get("schema", _DEFAULT_SCHEMA)
         if not isinstance(schema, str) or not _NAME.fullmatch(schema):
             raise UserError(
                 "store: schema", found=repr(schema), expected="small letters, digits, underscores"
@@ -108,9 +113,9 @@ class PostgresStore:
         """Return the current run with its scores and audience, in one transaction."""
         with self._session() as connection:
             run = next(run for run in self._stored(connection) if run.is_current)
-            scores = copied_out(connection, self.schema, "customer_scores", ["customer_id"])
+            scores = copy_rows_out(connection, self.schema, "customer_scores", ["customer_id"])
             order = ["campaign_id", "rank", "customer_id"]
-            audience = copied_out(connection, self.schema, "audience_members", order)
+            audience = copy_rows_out(connection, self.schema, "audience_members", order)
         return run, _frame(scores), _frame(audience)
 
     def arranged(self, runs: Sequence[PublishedRun]) -> list[PublishedRun]:
@@ -119,7 +124,7 @@ class PostgresStore:
             stored_sequences = (
                 set(self._held(connection, "score_rows")) if self._has_tables(connection) else set()
             )
-        return records.arranged(self.output, runs, stored_sequences=stored_sequences)
+        return records.arrange_runs(self.output, runs, stored_sequences=stored_sequences)
 
     def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
         """Publish these runs in one transaction, after migrating older layouts."""
@@ -129,7 +134,7 @@ class PostgresStore:
             if published_run.status == "published" or published_run.is_current
         }
         with self._session(writes=True) as connection:
-            migrated(connection, self.schema)
+            migrate(connection, self.schema)
             for table in ("score_rows", "audience_rows"):
                 outdated = set(self._held(connection, table)) - kept_sequences
                 if outdated:
@@ -143,7 +148,7 @@ class PostgresStore:
             self._add(connection, new_run, "audience_rows", (new_run.audience_file,))
             records.boundary("audience written")
             self._replace_runs(connection, runs)
-            refreshed_views(connection, self.schema)
+            refresh_views(connection, self.schema)
             records.boundary("before commit")
 
     @contextmanager
@@ -167,7 +172,7 @@ class PostgresStore:
         with self._session() as connection:
             if not self._has_tables(connection) or not self._published_before(connection, day):
                 return None
-            members = copied_out(
+            members = copy_rows_out(
                 connection,
                 self.schema,
                 "audience_members_history",
@@ -293,14 +298,16 @@ class PostgresStore:
         )
         for file in files:
             parquet_file = pq.ParquetFile(self.output / file)
-            fitted(connection, self.schema, table, data_columns(parquet_file.schema_arrow))
-            copied_in(connection, self.schema, table, parquet_file, run.sequence)
+            add_missing_columns(
+                connection, self.schema, table, data_columns(parquet_file.schema_arrow)
+            )
+            copy_rows_in(connection, self.schema, table, parquet_file, run.sequence)
 
     def _replace_runs(self, connection: Connection[Any], runs: Sequence[PublishedRun]) -> None:
         from psycopg import sql
 
         connection.execute(self._sql("DELETE FROM {}.{}", "runs"))
-        column_names = list(COLUMNS_OF_RUNS)
+        column_names = list(RUN_COLUMNS)
         insert = sql.SQL("INSERT INTO {}.{} ({}) VALUES ({})").format(
             sql.Identifier(self.schema),
             sql.Identifier("runs"),

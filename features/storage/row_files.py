@@ -26,7 +26,7 @@ from features.storage.csv_files import original_cell
 Mask = npt.NDArray[np.bool_]
 # One CSV cell: quoted, with doubled quotes inside, or up to the next comma.
 _CELL = re.compile(r'"([^"]*(?:""[^"]*)*)"?([^,]*)|([^,]*)', re.DOTALL)
-_BETWEEN = "\x1f"
+_SEPARATOR = "\x1f"
 
 
 class RowFile(ABC):
@@ -53,7 +53,7 @@ class RowFile(ABC):
         return len(self.records)
 
 
-class TextRows(RowFile):
+class _TextRows(RowFile):
     """A file whose rows are pieces of text."""
 
     def __init__(self, pieces: list[bytes], head: bytes = b"") -> None:
@@ -94,11 +94,11 @@ class TextRows(RowFile):
         """Return the encoded forms of a text in the file."""
 
 
-class CsvRows(TextRows):
+class _CsvRows(_TextRows):
     """Comma separated values with a header."""
 
     @classmethod
-    def of(cls, content: bytes) -> CsvRows:
+    def of(cls, content: bytes) -> _CsvRows:
         """The rows of a file's bytes."""
         header, *rows = _split_rows(content) or [b""]
         return cls(rows, header)
@@ -124,11 +124,11 @@ class CsvRows(TextRows):
         return {_encoded(text), _encoded(text.replace('"', '""'))}
 
 
-class JsonRows(TextRows):
+class _JsonRows(_TextRows):
     """JSON lines: one object a line."""
 
     @classmethod
-    def of(cls, content: bytes) -> JsonRows:
+    def of(cls, content: bytes) -> _JsonRows:
         """Parse a file's bytes; empty lines are skipped."""
         return cls([line for line in _lines(content) if line.strip()])
 
@@ -146,14 +146,14 @@ class JsonRows(TextRows):
         return {_encoded(unescaped), json.dumps(text)[1:-1].encode("ascii")}
 
 
-class ParquetRows(RowFile):
+class _ParquetRows(RowFile):
     """A table of columns."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
 
     @classmethod
-    def of(cls, content: bytes) -> ParquetRows:
+    def of(cls, content: bytes) -> _ParquetRows:
         """The rows of a file's bytes."""
         return cls(pq.read_table(pa.BufferReader(content)))
 
@@ -190,17 +190,17 @@ class ParquetRows(RowFile):
         ]
 
 
-KINDS = {".csv": CsvRows.of, ".jsonl": JsonRows.of, ".parquet": ParquetRows.of}
+ROW_FILE_KINDS = {".csv": _CsvRows.of, ".jsonl": _JsonRows.of, ".parquet": _ParquetRows.of}
 
 
 def row_file(content: bytes, suffix: str) -> RowFile:
     """Open a file's bytes by the suffix of its name (see `ROW_FILE_KINDS`)."""
-    return KINDS[suffix](content)
+    return ROW_FILE_KINDS[suffix](content)
 
 
 def joined_cells(cells: Iterable[Any]) -> bytes:
     """Join a row's cells to one text that identifies it."""
-    return _encoded(_BETWEEN.join("" if cell is None else str(cell) for cell in cells))
+    return _encoded(_SEPARATOR.join("" if cell is None else str(cell) for cell in cells))
 
 
 def csv_cells(row: bytes) -> list[str]:

@@ -20,7 +20,7 @@ from features.storage.fault_injection import boundary as boundary
 
 RUNS_FOLDER = "runs"
 MARKER_FILE = "published.json"
-RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")
+_RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")
 
 RUNS_SCHEMA = pa.schema(
     [
@@ -76,7 +76,7 @@ class RunRecord(BaseModel):
     @field_validator("run_id")
     @classmethod
     def _safe_name(cls, run_id: str) -> str:
-        if not RUN_ID.match(run_id):
+        if not _RUN_ID.match(run_id):
             raise ValueError("a run id is letters, digits, dot, dash and underscore")
         return run_id
 
@@ -141,7 +141,7 @@ def next_sequence(runs: Sequence[PublishedRun]) -> int:
     return max((run.sequence for run in runs), default=0) + 1
 
 
-def arranged(
+def arrange_runs(
     output: Path, runs: Sequence[PublishedRun], *, stored_sequences: Collection[int] = ()
 ) -> list[PublishedRun]:
     """Return the runs with their current ``status`` and ``is_current``.
@@ -179,7 +179,7 @@ def _has_files(output: Path, run: PublishedRun) -> bool:
     return all((output / file).is_file() for file in (*run.score_files, run.audience_file))
 
 
-def mark(output: Path, run: PublishedRun) -> None:
+def write_marker(output: Path, run: PublishedRun) -> None:
     """Write a run's record into its folder, atomically."""
     folder = run_folder(output, run.run_id)
     content: dict[str, Any] = run.model_dump(mode="json", exclude={"status", "is_current"})
@@ -194,7 +194,7 @@ def mark(output: Path, run: PublishedRun) -> None:
     sync(folder)
 
 
-def marked(output: Path) -> list[PublishedRun]:
+def runs_with_markers(output: Path) -> list[PublishedRun]:
     """Return the runs with a marker file in their folder."""
     marked_runs = []
     for marker in sorted((output / RUNS_FOLDER).glob(f"*/{MARKER_FILE}")):

@@ -20,16 +20,16 @@ from pydantic import BaseModel, ConfigDict
 from features.config.store_location import store_url
 from features.errors import UserError
 from features.storage import runs as records
-from features.storage.atomic_write import remove
+from features.storage.atomic_write import remove_path
 from features.storage.duckdb_store import SCHEMA_VERSION as SCHEMA_VERSION
 from features.storage.duckdb_store import STORE_FILE as STORE_FILE
 from features.storage.duckdb_store import DuckDBStore as DuckDBStore
-from features.storage.duckdb_store import checked, staying_members
+from features.storage.duckdb_store import check_run_files, count_members
 from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_FOLDER, PublishedRun, RunRecord, run_folder, sync
 
 
-class Current(BaseModel):
+class CurrentRun(BaseModel):
     """The current run, its scores and its audience, as read together."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -39,7 +39,7 @@ class Current(BaseModel):
     audience: pd.DataFrame
 
 
-class Store(Protocol):
+class ScoresStore(Protocol):
     """Interface of the stores of published runs; both kinds hold the same tables."""
 
     @property
@@ -83,7 +83,7 @@ class Store(Protocol):
         """Remove runs from the history; their files must be removed first."""
 
 
-def store_of(output: Path) -> Store:
+def store_of(output: Path) -> ScoresStore:
     """Return the store of an output folder (see `features.config.store_location`)."""
     url = store_url(output)
     if url is None:
@@ -93,7 +93,7 @@ def store_of(output: Path) -> Store:
     return PostgresStore.of(output, url)
 
 
-def publish(
+def publish_run(
     output: Path, run: RunRecord, *, scores: Sequence[Path], audience: Path
 ) -> PublishedRun:
     """Publish a run as the result of its snapshot, atomically.
@@ -137,7 +137,9 @@ def publish(
             other_runs = [
                 stored_run for stored_run in stored_runs if stored_run.run_id != run.run_id
             ]
-            new_run = _inspected(output, run, scores, audience, records.next_sequence(other_runs))
+            new_run = _inspected_run(
+                output, run, scores, audience, records.next_sequence(other_runs)
+            )
             records.boundary("files inspected")
             for file in (*scores, audience):
                 sync(file)
@@ -146,7 +148,7 @@ def publish(
             runs = store.arranged([*other_runs, new_run])
             store.publish(runs, run.run_id)
         records.boundary("committed")
-        records.mark(output, new_run)
+        records.write_marker(output, new_run)
         records.boundary("marked")
     return next(published for published in runs if published.run_id == run.run_id)
 
@@ -162,7 +164,7 @@ def published_runs(output: Path) -> list[PublishedRun]:
     return store_of(output.absolute()).runs()
 
 
-def read_current(output: Path) -> Current:
+def read_current(output: Path) -> CurrentRun:
     """Return the current run with its scores and audience, all of one publication.
 
     Raises
@@ -179,7 +181,7 @@ def read_current(output: Path) -> Current:
             hint="run `stagecast run`, or `stagecast score`, with this output folder",
         )
     run, scores, audience = store.current()
-    return Current(run=run, scores=scores, audience=audience)
+    return CurrentRun(run=run, scores=scores, audience=audience)
 
 
 def previous_audience(output: Path, *, before: dt.date) -> pd.DataFrame | None:
@@ -195,7 +197,7 @@ def previous_audience(output: Path, *, before: dt.date) -> pd.DataFrame | None:
     return store_of(output.absolute()).members_before(before)
 
 
-def entrants(output: Path, *, before: dt.date) -> pd.DataFrame:
+def entrants_by_snapshot(output: Path, *, before: dt.date) -> pd.DataFrame:
     """Count the customers added per campaign at each published snapshot before a date.
 
     Returns
@@ -219,15 +221,17 @@ def clean_unpublished(output: Path, *, keep: Iterable[str] = ()) -> list[str]:
     keep = set(keep)
     removed = []
     with exclusive(output, "clean_unpublished"), store_of(output).alone("clean up") as store:
-        known_runs = {run.run_id: run for run in (*records.marked(output), *store.runs())}
+        known_runs = {
+            run.run_id: run for run in (*records.runs_with_markers(output), *store.runs())
+        }
         records.boundary("runs read")
         for run in known_runs.values():
             if run_folder(output, run.run_id).is_dir():
-                records.mark(output, run)
+                records.write_marker(output, run)
         folders = output / RUNS_FOLDER
         for folder in sorted(folders.iterdir()) if folders.is_dir() else []:
             if folder.is_dir() and folder.name not in known_runs and folder.name not in keep:
-                remove(folder)
+                remove_path(folder)
                 removed.append(f"{RUNS_FOLDER}/{folder.name}")
         removed += store.remove_unfinished()
     return removed
@@ -274,7 +278,7 @@ def _refuse_other_dataset(name: str, runs: Sequence[PublishedRun], dataset: str)
         )
 
 
-def _inspected(
+def _inspected_run(
     output: Path, run: RunRecord, scores: Sequence[Path], audience: Path, sequence: int
 ) -> PublishedRun:
     """Check a run's files, and return the run with its counts."""
@@ -284,13 +288,13 @@ def _inspected(
         if not file.absolute().is_relative_to(folder):
             raise ValueError(f"{file} lies outside the run's folder {folder}")
         relative_paths.append(str(file.absolute().relative_to(output)))
-    customers = checked(scores, ("customer_id",), run.snapshot_at)
-    checked([audience], ("campaign_id", "customer_id"), run.snapshot_at)
+    customers = check_run_files(scores, ("customer_id",), run.snapshot_at)
+    check_run_files([audience], ("campaign_id", "customer_id"), run.snapshot_at)
     return PublishedRun(
         **run.model_dump(),
         sequence=sequence,
         customers=customers,
-        members=staying_members(audience),
+        members=count_members(audience),
         score_files=tuple(relative_paths[:-1]),
         audience_file=relative_paths[-1],
     )

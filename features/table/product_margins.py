@@ -77,7 +77,7 @@ def bought(output: Path, config: Config, margins: Margins, *, before: int) -> pd
         ("day", "<", before),
     ]
     columns = ["customer_id", "choice", "day", "count"]
-    files = segments.files(output / FOLDER / TALLIES, "attributes")
+    files = segments.table_files(output / FOLDER / TALLIES, "attributes")
     parts = [pd.read_parquet(file, columns=columns, filters=filters) for file in files]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     share = rows["choice"].astype(str).map(margins.shares).to_numpy(dtype=float, na_value=np.nan)

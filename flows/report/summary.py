@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.storage.markdown import as_text
+from features.storage.markdown import markdown_text
 from features.storage.runs import run_folder
 from features.table.feature_store import FOLDER, source_counts
 from flows.report.write import REPORT_FILE
@@ -25,9 +25,9 @@ def write_summary(space: Workspace, run_id: str) -> Path:
     meta = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     config = space.config()
     lines = [
-        f"# {as_text(config.name)}: customers at {meta['snapshot_at']}",
+        f"# {markdown_text(config.name)}: customers at {meta['snapshot_at']}",
         "",
-        *([as_text(config.notice), ""] if config.notice else []),
+        *([markdown_text(config.notice), ""] if config.notice else []),
         f"The whole report, to be opened in a browser: [{REPORT_FILE}]({REPORT_FILE}). It tells of "
         "single customers.",
         "",
@@ -60,7 +60,7 @@ def _text(cell: object) -> str:
         return "-"
     if isinstance(cell, float):
         return f"{cell:,.3f}" if abs(cell) < 100 else f"{cell:,.0f}"
-    return f"{cell:,}" if isinstance(cell, int) else as_text(cell)
+    return f"{cell:,}" if isinstance(cell, int) else markdown_text(cell)
 
 
 def _stages(scores: pd.DataFrame) -> list[str]:
@@ -117,7 +117,7 @@ def _audiences(folder: Path) -> list[str]:
         "## Audiences",
         "",
         *_table(header, rows),
-        f"Values are {as_text(', '.join(notes))}.",
+        f"Values are {markdown_text(', '.join(notes))}.",
         "",
     ]
     if plan["plan_only"].any():
@@ -145,7 +145,7 @@ def _figures(space: Workspace) -> list[str]:
             "",
             *_table(["method", *metrics], rows),
         ]
-    told = [f"- Warning: {as_text(sentence)}." for sentence in concerns(records)]
+    told = [f"- Warning: {markdown_text(sentence)}." for sentence in concerns(records)]
     return [*lines, *told, ""] if told else lines
 
 

@@ -156,7 +156,7 @@ def _guarded(
     added = dict(zip(plan.table["campaign_id"], plan.table["added"], strict=True))
     many = held_for_entrants(
         {name: int(n) for name, n in added.items() if name not in around.held},
-        scores_store.entrants(space.output, before=day),
+        scores_store.entrants_by_snapshot(space.output, before=day),
         confirmed=confirmed,
     )
     return planned(replace(around, held={**around.held, **many})) if many else plan

@@ -41,7 +41,7 @@ from features.sources.personal_files import (
 )
 from features.storage import scores_store
 from features.storage.fault_injection import boundary
-from features.storage.leftovers import leftovers, remove
+from features.storage.leftovers import leftovers, remove_leftover
 from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_FOLDER
 from features.table import feature_store
@@ -306,7 +306,7 @@ def _cleared(space: Workspace) -> int:
     feature_store.clear_partial(space.output)
     count = len(scores_store.clean_unpublished(space.output))
     for place in leftovers(space.output):
-        remove(place)
+        remove_leftover(place)
         count += 1
     return count
 

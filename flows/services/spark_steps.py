@@ -45,7 +45,7 @@ def tally(
     """Tally all sources on Spark into a folder; the reports, and the types that have events."""
     from features.spark.spark_tally import tally_on_spark
 
-    place = folder / segments.name_of(0)
+    place = folder / segments.segment_name(0)
     stored = tally_on_spark(
         started(space, config),
         config,
@@ -55,7 +55,7 @@ def tally(
         into=place,
         erased=ErasureList.load(space.output),
     )
-    segments.note_segment(place)
+    segments.write_segment_sums(place)
     return stored.reports, stored.event_types
 
 
@@ -65,7 +65,7 @@ def told(space: Workspace) -> dict[str, Any]:
     from features.spark.spark import collected
 
     archive = opened(space)
-    files = segments.files(archive.folder / TALLIES, "daily")
+    files = segments.table_files(archive.folder / TALLIES, "daily")
     daily = archive.cluster.named("daily_ids", archive.cluster.parquet(files))
     frame = archive.cluster.frame(near_twins(daily.customer_id))
     warn_of_twins(int(collected(frame)[0]["twins"]))

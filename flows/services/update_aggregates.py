@@ -10,8 +10,15 @@ import numpy as np
 
 from features.aggregates import segments
 from features.aggregates.daily_aggregates import tally, tally_into
-from features.aggregates.incremental import Then
-from features.aggregates.manifest import CannotExtend, Change, Manifest, added, compare, survey
+from features.aggregates.incremental import PreviousRead
+from features.aggregates.manifest import (
+    CannotExtend,
+    Change,
+    Manifest,
+    add_reports,
+    compare_files,
+    current_manifest,
+)
 from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.crm_stage_history import (
@@ -65,8 +72,8 @@ def refresh(space: Workspace, config: Config) -> Read:
     _warn_of_copies(config)
     feature_store.clear_partial(space.output)
     stored = feature_store.stored_manifest(space.output)
-    now = survey(config, recipe(config), today())
-    change = compare(config, stored, now)
+    now = current_manifest(config, recipe(config), today())
+    change = compare_files(config, stored, now)
     read = None
     if stored is not None and change.kind == "none":
         step("no new event files: the stored tallies are kept")
@@ -133,7 +140,7 @@ def _tally(
     space: Workspace, config: Config, now: Manifest, folder: Path
 ) -> tuple[list[ReadReport], tuple[str, ...]]:
     """Tally all sources into a folder; the reports, and the types that have events."""
-    with segments.writing(folder, segments.name_of(0)) as writer, showing() as told:
+    with segments.writing_segment(folder, segments.segment_name(0)) as writer, showing() as told:
         reports = tally_into(
             writer,
             config,
@@ -156,21 +163,21 @@ def _extend(space: Workspace, stored: Manifest, now: Manifest, change: Change) -
     assert change.config is not None
     assert change.earlier is not None
     folder = space.output / feature_store.FOLDER / feature_store.TALLIES
-    name = segments.next_name(stored)
+    name = segments.next_segment_name(stored)
     with showing() as told:
         tallies, reports = tally(
             change.config,
             latest=now.latest,
             quarantine=space.output / "quarantine" / name,
             temporary=space.output / "spill",
-            seen=segments.seen(folder, stored, change.numbers),
-            then=Then(change.earlier, stored.latest),
+            seen=segments.stored_orders_of(folder, stored, change.numbers),
+            then=PreviousRead(change.earlier, stored.latest),
             told=told,
             erased=ErasureList.load(space.output),
         )
     scrub_quarantine(space.output)
     of_links, of_sources = reports[: -len(change.numbers)], reports[-len(change.numbers) :]
-    together = added(stored.reports, of_sources, change.numbers)
+    together = add_reports(stored.reports, of_sources, change.numbers)
     grown = replace(now, segments=stored.segments, event_types=stored.event_types, reports=together)
     _warn(reports, space.output / "quarantine" / name)
     counts = [SourceCount.of(report) for report in (*of_links, *together)]

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaigns.playbook import load_playbooks
-from features.aggregates.manifest import survey
+from features.aggregates.manifest import current_manifest
 from features.calendar import day_number
 from features.config import config as configs
 from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
-from features.storage.atomic_write import settled
+from features.storage.atomic_write import finish_replacement
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 
@@ -83,7 +83,7 @@ class Workspace:
     @property
     def training(self) -> Path:
         """What the training step leaves for promotion and the report."""
-        return settled(self.output / "training", whole=TRAINED)
+        return finish_replacement(self.output / "training", whole=TRAINED)
 
     def config(self) -> Config:
         """The resolved config of this folder.
@@ -245,7 +245,7 @@ def recipe(config: Config) -> str:
 
 def fingerprint(config: Config) -> str:
     """Hash of the config keys and source files that stored tallies and features depend on."""
-    now = survey(config, recipe(config), 0)
+    now = current_manifest(config, recipe(config), 0)
     text = json.dumps([now.recipe, now.files, now.others], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -77,8 +77,8 @@ def test_tallies_that_changed_are_refused_by_every_reader(
     readers = {
         "open": lambda: open_archive(output, config),
         "read": lambda: read_tallies(output),
-        "some": lambda: segments.read_some(folder, names, "", None),
-        "files": lambda: segments.files(folder, table),
+        "some": lambda: segments.read_customers(folder, names, "", None),
+        "files": lambda: segments.table_files(folder, table),
     }
     for reader in readers.values():
         with pytest.raises(UserError, match=f"{table}.parquet: found content that is not"):
