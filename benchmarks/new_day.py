@@ -117,7 +117,7 @@ def scored_part(output: Path, config: Any) -> tuple[float, float]:
 
 
 def main() -> None:
-    from flows.services.update_aggregates import refresh
+    from flows.services.update_aggregates import refresh_tallies
     from flows.services.workspace import Workspace
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -129,11 +129,11 @@ def main() -> None:
     rows = write_files(folder, arguments.customers)
     config, found = shop(folder), {**rows}
     grown, anew = Workspace(folder / "grown"), Workspace(folder / "anew")
-    refresh(grown, config)
+    refresh_tallies(grown, config)
     (folder / "aside-1.parquet").rename(folder / "events-1.parquet")
     for name, space in (("added", grown), ("anew", anew)):
         start = time.perf_counter()
-        read = refresh(space, config)
+        read = refresh_tallies(space, config)
         found[f"{name}_tally_seconds"] = time.perf_counter() - start
         found[f"{name}_bytes_read"] = read.bytes_read
         seconds, found[f"{name}_check"] = scored_part(space.output, config)

@@ -45,13 +45,13 @@ def step_of(name: str, output: Path, run_id: str) -> Callable[[], Any]:
 
     settings.apply_defaults()
     from flows.score import score_customers
-    from flows.services.update_aggregates import refresh
+    from flows.services.update_aggregates import refresh_tallies
     from flows.services.workspace import Workspace
     from flows.target import plan_audiences, publish_run
 
     space, folder = Workspace(output), str(output)
     steps: dict[str, Callable[[], Any]] = {
-        "read and tally": lambda: refresh(space, space.config()),
+        "read and tally": lambda: refresh_tallies(space, space.config()),
         "score": lambda: score_customers.fn(folder, run_id),
         "plan and export": lambda: plan_audiences.fn(folder, run_id),
         "publish": lambda: publish_run.fn(folder, run_id),
@@ -127,14 +127,14 @@ def champion(folder: Path) -> Path:
 
 def nights(folder: Path, customers: int, profile: Path | None) -> list[dict[str, Any]]:
     """Figures of each step of both nights for so many customers."""
-    from flows.services.workspace import prepare, settle_config
+    from flows.services.workspace import prepare_workspace, settle_config
 
     config = simulated(folder, customers) / "simulated.yaml"
     registry, output = champion(folder), folder / f"night-{customers}"
     shutil.rmtree(output, ignore_errors=True)
     for file in config.parent.glob(f"*/{NEW}"):
         file.unlink()
-    prepare(output, str(config), ())
+    prepare_workspace(output, str(config), ())
     settle_config(output, keep=True)
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{registry / 'mlflow.db'}"}
     rows = []

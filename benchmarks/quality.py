@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks import quality_btyd
 from benchmarks.quality_bars import BARS, Bar, Measured, measured
-from flows.services.oracle_bounds import COMPARED, gaps
+from flows.services.oracle_bounds import COMPARED_FIGURES, oracle_gaps
 from models.evaluation.backtest_gates import gates
 from models.evaluation.warnings import concerns
 
@@ -210,8 +210,8 @@ def plain_means(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _oracle(records: list[dict[str, Any]]) -> list[str]:
     lines = ["| model | date | metric | ours | best baseline | best possible | way reached |",
              "|---|---|---|---:|---|---:|---:|"]  # fmt: skip
-    for row in gaps(records):
-        if row["metric"] not in COMPARED[row["model"]]:
+    for row in oracle_gaps(records):
+        if row["metric"] not in COMPARED_FIGURES[row["model"]]:
             continue
         best = next((row[n] for n in ("posterior", "latent_truth", "sees_latents") if row[n]), None)
         reached = "" if row["reached"] is None else f"{row['reached']:.0%}"

@@ -16,11 +16,11 @@ from features.storage.output_lock import exclusive
 from features.table.snapshot_builder import TASKS
 from flows.features import tally_sources
 from flows.services.console import step, warn
-from flows.services.oracle_bounds import bounds, oracle_page
+from flows.services.oracle_bounds import oracle_figures, oracle_page
 from flows.services.prefect_summaries import show_figures
 from flows.services.progress_bars import progress
-from flows.services.update_aggregates import current_snapshots
-from flows.services.workspace import Workspace, fingerprint
+from flows.services.update_aggregates import drop_outdated_snapshots
+from flows.services.workspace import Workspace, tally_fingerprint
 from models.evaluation import backtest, origin_page
 from models.evaluation.backtest import Backtested
 from models.evaluation.evaluate import Figure
@@ -37,9 +37,9 @@ def tally_if_needed(output: str) -> None:
     """Read the sources unless the stored tallies were made from the same files and settings."""
     space = Workspace(Path(output))
     mark = space.output / "features" / "fingerprint"
-    if mark.is_file() and mark.read_text(encoding="utf-8") == fingerprint(space.config()):
+    if mark.is_file() and mark.read_text(encoding="utf-8") == tally_fingerprint(space.config()):
         step("using the stored tallies: sources and settings are unchanged")
-        current_snapshots(space, space.config())
+        drop_outdated_snapshots(space, space.config())
         return
     tally_sources(output)
 
@@ -54,7 +54,7 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     units = len(days) * len(tasks)
     with progress(f"{len(days)} origins x {len(tasks)} models", units) as advance:
         found = backtest.backtest(
-            archive, days, tasks=tasks, done=lambda *_: advance(), bounds=bounds
+            archive, days, tasks=tasks, done=lambda *_: advance(), bounds=oracle_figures
         )
     records = [figure.as_dict() for figure in found.figures]
     told = concerns(records)
@@ -112,7 +112,7 @@ def log_origins(space: Workspace, found: Backtested, told: Sequence[str]) -> Non
                 "origins": ", ".join(origins),
                 "models": ", ".join(sorted({figure.model for figure in found.figures})),
                 "recipe": recipe_hash(config),
-                "data": fingerprint(config)[:16],
+                "data": tally_fingerprint(config)[:16],
                 "seed": config.seed,
             }
         )

@@ -22,7 +22,7 @@ from flows.monitor import monitor_flow  # noqa: E402
 from flows.promote import promote_flow  # noqa: E402
 from flows.score import nightly_flow  # noqa: E402
 from flows.services import console  # noqa: E402
-from flows.services.workspace import prepare  # noqa: E402
+from flows.services.workspace import prepare_workspace  # noqa: E402
 from flows.train import train_flow  # noqa: E402
 
 WAIT_MINUTES = 360.0
@@ -40,7 +40,7 @@ def _unattended(
     output = Path(folder).absolute()
     console.listeners.append(logger.info)
     try:
-        prepare(output, None, ())  # refuses a folder that nothing was ever run in
+        prepare_workspace(output, None, ())  # refuses a folder that nothing was ever run in
         with exclusive(output, name, wait_seconds=60 * wait_minutes):
             if check:
                 refuse_problems(output)

@@ -16,7 +16,7 @@ from flows.services.console import step, warn
 from flows.services.data_warnings import warn_of_twins
 from flows.services.prefect_summaries import show_sources
 from flows.services.progress_bars import progress
-from flows.services.update_aggregates import refresh
+from flows.services.update_aggregates import refresh_tallies
 from flows.services.workspace import Workspace
 
 
@@ -26,9 +26,9 @@ def tally_sources(output: str) -> dict[str, Any]:
     config = space.config()
     if config.notice:
         step(f"[dim]{config.notice}[/]")
-    read = refresh(space, config)
+    read = refresh_tallies(space, config)
     if config.engine == "spark":
-        return spark_steps.told(space) | asdict(read)
+        return spark_steps.feature_counts(space) | asdict(read)
     archive = space.archive()
     builder = archive.builder
     for said in builder.taxonomy.not_observable(builder.history.there):
@@ -53,7 +53,11 @@ def read_and_tally(output: str) -> dict[str, Any]:
 def build_features(output: str) -> int:
     """Build and store the feature files of every snapshot that later steps ask for."""
     space = Workspace(Path(output))
-    archive = spark_steps.opened(space) if space.config().engine == "spark" else space.archive()
+    archive = (
+        spark_steps.open_spark_archive(space)
+        if space.config().engine == "spark"
+        else space.archive()
+    )
     days = archive.builder.needed_days()
     with progress(f"features at {len(days)} snapshots", len(days)) as advance:
         return archive.ensure(days, lambda _: advance())

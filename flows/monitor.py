@@ -155,7 +155,7 @@ def look(output: str) -> dict[str, Any]:
 
     space = Workspace(Path(output))
     config, tracking = space.config(), space.tracking()
-    alerts.check(config.monitoring.alert_urls)
+    alerts.require_alert_urls(config.monitoring.alert_urls)
     seen, about = monitored(space, dt.datetime.now(dt.UTC))
     reference = stored_reference(space, registry.load(tracking))
     findings = monitor.monitor(seen, reference, config.monitoring)
@@ -197,10 +197,10 @@ def tell(output: str, found: dict[str, Any]) -> list[str]:
     lines = [alarm.text for alarm in news]
     _keep(path, now)
     boundary("alarms kept")
-    alarm_event.emit(dataset, output, found, lines)
+    alarm_event.emit_alarm_event(dataset, output, found, lines)
     if news:
         title = f"stagecast {dataset}: {len(news)} alarm(s) at {at}"
-        failed = alerts.send(limits.alert_urls, title=title, text="\n".join(lines))
+        failed = alerts.send_alert(limits.alert_urls, title=title, text="\n".join(lines))
         if failed:
             warn(f"not told, and tried again the next time: {', '.join(failed)}")
         else:

@@ -23,8 +23,8 @@ from features.table.feature_store import Archive
 from features.table.product_margins import margin_shares
 from flows.services import spark_steps
 from flows.services.console import step
-from flows.services.progress_bars import showing
-from flows.services.update_aggregates import refresh
+from flows.services.progress_bars import progress_bars
+from flows.services.update_aggregates import refresh_tallies
 from flows.services.workspace import Workspace, new_run_id
 from flows.target import target_flow
 from models.registry import registry
@@ -64,7 +64,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         finish = Finish.of(stamp, before, margins)
         customers, context = _scored(archive, loaded, at, finish, folder / "scores")
     else:
-        customers, context = spark_steps.score(space, archive, loaded, at, stamp, before)
+        customers, context = spark_steps.score_run(space, archive, loaded, at, stamp, before)
     boundary("score file written")
     (folder / "scoring_context.json").write_text(json.dumps(context, indent=1), encoding="utf-8")
     meta = {
@@ -100,7 +100,7 @@ def opened(space: Workspace) -> Archive | Blocks | SparkArchive:
     """Stored tallies: in memory, by blocks of customers where they do not fit, or on Spark."""
     config = space.config()
     if config.engine == "spark":
-        return spark_steps.opened(space)
+        return spark_steps.open_spark_archive(space)
     if too_large(space.output, config):
         return open_blocks(space.output, config)
     return space.archive()
@@ -110,7 +110,7 @@ def _scored(
     archive: Archive | Blocks, loaded: Loaded, at: int, finish: Finish, into: Path
 ) -> tuple[int, dict[str, Any]]:
     """Score everyone into a folder; the number of rows, and the context to store."""
-    with showing() as told:
+    with progress_bars() as told:
         if isinstance(archive, Blocks):
             step(f"more than memory holds: {len(archive)} blocks of customers")
             found = score_by_blocks(loaded, archive, at, finish, into=into, told=told)
@@ -134,7 +134,7 @@ def score_flow(output: str, run_id: str) -> dict[str, Any]:
 def read_new(output: str) -> dict[str, Any]:
     """Bring stored tallies up to date: of files, only new ones are read."""
     space = Workspace(Path(output))
-    return asdict(refresh(space, space.config()))
+    return asdict(refresh_tallies(space, space.config()))
 
 
 @task(name="apply retention")

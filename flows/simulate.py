@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from features.config import config as configs
-from flows.services.console import step, typed
+from flows.services.console import command_text, step
 from flows.services.output_folder import require_writable
 from flows.services.progress_bars import progress
 from simulator import scenario as scenarios
@@ -62,7 +62,7 @@ def simulate(
             progress=lambda _: advance(),
         )
     config = write_config(output, scenario)
-    step(f"{rows['events']:,} events; next: {typed(f'stagecast run --config {config}')}")
+    step(f"{rows['events']:,} events; next: {command_text(f'stagecast run --config {config}')}")
     return rows
 
 

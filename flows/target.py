@@ -24,14 +24,14 @@ from features.storage.output_lock import exclusive
 from features.storage.runs import RunRecord, run_folder, write_parquet
 from features.table.customer_partitions import too_large
 from flows.report.summary import write_summary
-from flows.services.campaign_plan import Planned, planned_from, read_meta
+from flows.services.campaign_plan import PlannedRun, plan_run, read_run_meta
 from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_published
 from flows.services.reasons import add_reasons
 from flows.services.workspace import Workspace, keep_config, new_run_id
 
 
-def write_plan(space: Workspace, run_id: str, planned: Planned) -> dict[str, Any]:
+def write_plan(space: Workspace, run_id: str, planned: PlannedRun) -> dict[str, Any]:
     """Write the audience files and exports of a run's plan.
 
     Raises
@@ -82,7 +82,7 @@ def plan_audiences(
 ) -> dict[str, Any]:
     """Plan every campaign from a run's scores; writes its audience files and exports."""
     space = Workspace(Path(output))
-    planned = planned_from(space, run_id, confirm=confirm)
+    planned = plan_run(space, run_id, confirm=confirm)
     return write_plan(space, run_id, add_reasons(space, run_id, planned))
 
 
@@ -95,7 +95,7 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
     """Write the summary, then make the run's scores and audiences current in one act."""
     space = Workspace(Path(output))
     folder = run_folder(space.output, run_id)
-    meta = read_meta(folder)
+    meta = read_run_meta(folder)
     write_summary(space, run_id)
     boundary("summary written")
     record = RunRecord(
@@ -144,7 +144,7 @@ def take_over_scores(output: str, run_id: str) -> None:
     for file in current.score_files:
         os.link(space.output / file, new / "scores" / Path(file).name)
     boundary("scores taken over")
-    meta = {**read_meta(old), "run_id": run_id}
+    meta = {**read_run_meta(old), "run_id": run_id}
     (new / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     context = (old / "scoring_context.json").read_text(encoding="utf-8")
     (new / "scoring_context.json").write_text(context, encoding="utf-8")

@@ -20,14 +20,14 @@ from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
-from flows.services.code_version import commit
+from flows.services.code_version import code_commit
 from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_training
 from flows.services.progress_bars import progress
 from flows.services.tuning import log_tuning
-from flows.services.update_aggregates import current_snapshots
-from flows.services.uplift_history import uplift_part
-from flows.services.workspace import TRAINED, Workspace, fingerprint
+from flows.services.update_aggregates import drop_outdated_snapshots
+from flows.services.uplift_history import fit_uplift_part
+from flows.services.workspace import TRAINED_FILE, Workspace, tally_fingerprint
 from models.evaluation.backtest import require_earned_calibration
 from models.evaluation.evaluate import Figure
 from models.evaluation.fit_and_test import Trained, train_one
@@ -101,7 +101,7 @@ def _registered(
 def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
     """Fit, log and register the uplift part where randomised history allows; None where not."""
     space = Workspace(Path(output))
-    part = uplift_part(space, threads=space.config().threads)
+    part = fit_uplift_part(space, threads=space.config().threads)
     if part is None:
         return None
     archive, tracking = space.archive(), space.tracking()
@@ -119,9 +119,9 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
             head=scorer_head(archive, {part.name: part}, last, versions={}),
             description=model_cards.uplift_card(archive, found),
             tags={
-                "data": fingerprint(space.config())[:16],
+                "data": tally_fingerprint(space.config())[:16],
                 "trained_at": str(day_date(last)),
-                "commit": commit(),
+                "commit": code_commit(),
             },
         )
     for row in found.itertuples():
@@ -135,10 +135,10 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
 def _tags(archive: Archive, data: TrainingSummary) -> dict[str, str]:
     return {
         "config": recipe_hash(archive.builder.config),
-        "data": fingerprint(archive.builder.config)[:16],
+        "data": tally_fingerprint(archive.builder.config)[:16],
         "snapshots": f"{data.first_at.date()} to {data.validation_at.date()}",
         "trained_at": str(day_date(data.origin)),
-        "commit": commit(),
+        "commit": code_commit(),
     }
 
 
@@ -203,10 +203,10 @@ def register_scorer(
     tags = {
         "config": recipe_hash(config),
         "columns": columns_hash(config),
-        "data": fingerprint(config)[:16],
+        "data": tally_fingerprint(config)[:16],
         "snapshots": snapshots,
         "trained_at": str(day_date(last)),
-        "commit": commit(),
+        "commit": code_commit(),
         "definitions": json.dumps(definitions(parts, archive.builder.taxonomy.names)),
         **{f"part.{name}": version for name, version in versions.items()},
     }
@@ -231,10 +231,10 @@ def train_flow(output: str) -> dict[str, Any]:
     space = Workspace(Path(output))
     with exclusive(space.output, "train"):
         # What a killed run has finished and not renamed counts; the rest is begun anew.
-        place = remove_replacement_leftovers(space.training, whole=TRAINED)
+        place = remove_replacement_leftovers(space.training, whole=TRAINED_FILE)
         config = space.config()
         require_earned_calibration(space.output, config.churn.calibration)
-        current_snapshots(space, config)
+        drop_outdated_snapshots(space, config)
         tracking = space.tracking()
         with tracking.run(f"train {config.name}") as run:
             results = train_models(output, run.run_id)
@@ -247,8 +247,8 @@ def train_flow(output: str) -> dict[str, Any]:
         meta = {"scorer": scorer, "parts": versions, "figures": figures, "leaks": leaks}
         fresh = new_folder_of(place)
         boundary("scorer registered")
-        (fresh / TRAINED).write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        replace_folder(place, whole=TRAINED)
+        (fresh / TRAINED_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        replace_folder(place, whole=TRAINED_FILE)
         show_training(tracking, scorer, figures)
     step(f"registered stagecast-scorer version {scorer['version']}")
     return {"scorer": scorer, "parts": versions}

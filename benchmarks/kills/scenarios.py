@@ -17,7 +17,7 @@ import flows.target
 import flows.train
 from benchmarks.kills.stage import CHALLENGED, FRESH, TRAINED, Stage
 from features.table.snapshot_builder import TASKS
-from flows.services.workspace import prepare, settle_config
+from flows.services.workspace import prepare_workspace, settle_config
 
 ALL = ("scores", "history", "audiences", "tallies", "models", "figures", "findings", "told")
 
@@ -35,7 +35,7 @@ class Scenario:
 
 def _run(stage: Stage) -> None:
     """As the command line: with the config given anew."""
-    prepare(stage.output, str(stage.config), ())
+    prepare_workspace(stage.output, str(stage.config), ())
     flows.run.run_flow(str(stage.output))
     settle_config(stage.output, keep=True)
 

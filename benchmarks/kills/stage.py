@@ -116,7 +116,7 @@ def _elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
 
 def _first_run(stage: Stage) -> None:
     """`stagecast run` on all orders but the last month's, which then come in."""
-    from flows.services.workspace import prepare, settle_config
+    from flows.services.workspace import prepare_workspace, settle_config
 
     quiet()
     without_prefect()
@@ -130,7 +130,7 @@ def _first_run(stage: Stage) -> None:
     text = stage.config.read_text(encoding="utf-8").replace("orders.csv", "orders-*.csv")
     text += "monitoring: {max_age_days: 3}\n"  # made-up orders are old: there is an alarm to tell
     stage.config.write_text(text, encoding="utf-8")
-    prepare(stage.output, str(stage.config), ())
+    prepare_workspace(stage.output, str(stage.config), ())
     flows.run.run_flow(str(stage.output))
     settle_config(stage.output, keep=True)
     rows[late].to_csv(stage.config.parent / "orders-2.csv", index=False)

@@ -111,10 +111,10 @@ def check(
     if "campaigns" in groups:
         _check_campaigns(report, partial)
     if "learning" in groups and partial.config.experiments:
-        from flows.services.sends import listed_experiments
+        from flows.services.sends import configured_sends
 
         with only_samples(), report.look("experiments") as say:
-            say(f"{len(listed_experiments(partial.config))} sends")
+            say(f"{len(configured_sends(partial.config))} sends")
     if "machine" in groups:
         _check_machine(report, partial.config, output)
     return report
@@ -144,21 +144,21 @@ def prepare_checked(
     *,
     groups: Collection[Group] = ALL,
 ) -> Workspace:
-    """Prepare a workspace as `flows.services.workspace.prepare` does, once everything is checked.
+    """Check everything, then prepare a workspace as `prepare_workspace` does.
 
     Raises
     ------
     UserError
         All problems in one answer.
     """
-    from flows.services.workspace import prepare, settle_config
+    from flows.services.workspace import prepare_workspace, settle_config
 
     output = output.absolute()
     if config is not None:
         refuse_problems(output, config, settings, groups=groups)
-        return prepare(output, config, settings)
+        return prepare_workspace(output, config, settings)
     # The folder's own config may first have to be put back, where a step was killed.
-    space = prepare(output, None, settings)
+    space = prepare_workspace(output, None, settings)
     try:
         refuse_problems(output, groups=groups)
     except BaseException:
@@ -184,9 +184,9 @@ def _check_events(report: Report, partial: PartialConfig, sampling: Sampling) ->
     from features.sources.events import connect
     from features.sources.identity_links import read_identities
     from features.sources.source_checks import check_source
-    from flows.services.workspace import today
+    from flows.services.workspace import latest_event_day
 
-    config, latest = partial.config, today()
+    config, latest = partial.config, latest_event_day()
     types_known = not partial.broken & {"roles", "ignored_event_types"}
     for number, source in enumerate(config.sources):
         name = describe_location(source.events)

@@ -37,16 +37,16 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         Dates that have scores already are left alone: started again, it goes on where it was. The
         current scores and audiences stay as they are.
         """
-        settings.apply(output.absolute())
-        from flows.services.workspace import prepare
+        settings.apply_settings(output.absolute())
+        from flows.services.workspace import prepare_workspace
 
-        folder = str(prepare(output, None, ()).output)
-        prefect_server.check_named()
-        prefect_server.begin()
+        folder = str(prepare_workspace(output, None, ()).output)
+        prefect_server.require_named_server()
+        prefect_server.start_server()
         from flows.backfill import backfill_flow, grid
-        from flows.services.console import console, deliver
+        from flows.services.console import console, deliver_result
 
         days = [str(day) for day in grid(first.date(), last.date(), every)]
         done = run(backfill_flow, folder, days, version, workers)
         said = f"{done['scored']:,} dates scored, {done['rows']:,} rows of history"
-        deliver(done, json_file, lambda: console.print(said))
+        deliver_result(done, json_file, lambda: console.print(said))

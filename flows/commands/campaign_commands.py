@@ -36,7 +36,7 @@ def prepared(
     With `check` everything that planning reads is looked at first.
     """
     from flows.checks.check import PLANNING, prepare_checked
-    from flows.services.workspace import prepare
+    from flows.services.workspace import prepare_workspace
 
     given = list(overrides or ())
     if campaigns is not None:
@@ -48,7 +48,7 @@ def prepared(
         given.append(f"campaigns={json.dumps([str(file.absolute()) for file in files])}")
     if check:
         return str(prepare_checked(output, config, tuple(given), groups=PLANNING).output)
-    return str(prepare(output, config, tuple(given)).output)
+    return str(prepare_workspace(output, config, tuple(given)).output)
 
 
 def register(app: typer.Typer, run: Callable[..., Any]) -> None:
@@ -72,16 +72,16 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         overrides: Settings = None,
     ) -> None:
         """Plan the audiences anew from the current scores, e.g. after a playbook has changed."""
-        settings.apply(output.absolute())
+        settings.apply_settings(output.absolute())
         if not dry_run:
             check_tracking_server()
-            prefect_server.check_named()
+            prefect_server.require_named_server()
         folder = prepared(output, config, campaigns, overrides, check=True)
         confirm = tuple(campaign or ("*",)) if confirm_entrants else None
         if dry_run:
             show_plan(_current_plan(Path(folder), confirm), json_file)
             return
-        prefect_server.begin()
+        prefect_server.start_server()
         from flows.commands.result_tables import print_scores
         from flows.target import retarget_flow
 
@@ -99,24 +99,24 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         settings.apply_defaults()
         folder = prepared(output, None, None, None)
         from features.sources.keys import key_value
-        from flows.services.console import deliver
+        from flows.services.console import deliver_result
 
         customer = key_value(customer) or customer
         said = reason_of(_current_plan(Path(folder), None), customer, campaign)
         content = {"customer_id": customer, "campaign_id": campaign, "why": said}
-        deliver(content, json_file, lambda: typer.echo(said))
+        deliver_result(content, json_file, lambda: typer.echo(said))
 
     @app.command()
     def measure(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
         """What the campaigns changed: treatment against control, from what happened since."""
-        settings.apply(output.absolute())
+        settings.apply_settings(output.absolute())
         folder = prepared(output, None, None, None)
-        from flows.services.console import deliver, records
+        from flows.services.console import deliver_result, json_rows
         from flows.services.measure import measure as measured
 
         effects, waiting = measured(Path(folder))
-        deliver(
-            {"effects": records(effects), "not_yet_measurable": records(waiting)},
+        deliver_result(
+            {"effects": json_rows(effects), "not_yet_measurable": json_rows(waiting)},
             json_file,
             lambda: print_measurement(effects, waiting, folder=Path(folder)),
         )
@@ -129,18 +129,18 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         json_file: JsonFile = None,
     ) -> None:
         """Measure a randomised send, and learn whom the message changes."""
-        settings.apply(output.absolute())
-        from flows.services.console import deliver
-        from flows.services.uplift import FOLDER, run_uplift
+        settings.apply_settings(output.absolute())
+        from flows.services.console import deliver_result
+        from flows.services.uplift import UPLIFT_FOLDER, run_uplift
 
         report = run_uplift(experiment, output.absolute(), threads=threads)
-        folder = output / FOLDER / report.name
-        deliver(asdict(report), json_file, lambda: print_uplift(report, folder))
+        folder = output / UPLIFT_FOLDER / report.name
+        deliver_result(asdict(report), json_file, lambda: print_uplift(report, folder))
 
 
 def print_uplift(report: UpliftReport, folder: Path) -> None:
     """Effect of the message, then how well each ranking finds whom it moves."""
-    from flows.services.console import console, table
+    from flows.services.console import console, print_table
 
     found = report.lift
     console.print(
@@ -158,13 +158,13 @@ def print_uplift(report: UpliftReport, folder: Path) -> None:
     shares = next(iter(report.rankings.values())).at_shares
     header = ["ranking", "Qini", "95 % interval", "AUUC",
               *(f"gain at {share:.0%}" for share in shares), "uplift is better in"]  # fmt: skip
-    table(f"{report.name}: {report.people:,} people, models never saw them", header, rows)
+    print_table(f"{report.name}: {report.people:,} people, models never saw them", header, rows)
     console.print(f"model, curves and report: {folder}", soft_wrap=True)
 
 
 def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
     """Effects of whole campaigns as a table; groups are in the file."""
-    from flows.services.console import console, table
+    from flows.services.console import console, print_table
 
     header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
               "95 % interval", "incremental total", "note"]  # fmt: skip
@@ -177,35 +177,35 @@ def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: P
         )
         for row in whole.itertuples()
     ]  # fmt: skip
-    table("Effects (treatment minus control, a person, intention to treat)", header, rows)
+    print_table("Effects (treatment minus control, a person, intention to treat)", header, rows)
     open_ = [(r.campaign_id, r.people, str(r.measurable_from), r.reason)
              for r in waiting.itertuples()]  # fmt: skip
-    table("Not yet measurable", ["campaign", "people", "from", "why"], open_)
+    print_table("Not yet measurable", ["campaign", "people", "from", "why"], open_)
     console.print(f"by channel and stage: {folder / 'measurement' / 'effects.csv'}", soft_wrap=True)
 
 
 def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan:
     from features.storage import scores_store
-    from flows.services.campaign_plan import planned_from
+    from flows.services.campaign_plan import plan_run
     from flows.services.workspace import Workspace, settle_config
 
     try:
         current = scores_store.read_current(folder).run
-        return planned_from(Workspace(folder), current.run_id, confirm=confirm).plan
+        return plan_run(Workspace(folder), current.run_id, confirm=confirm).plan
     finally:
         settle_config(folder, keep=False)
 
 
 def show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
     """The plan as tables, or as JSON."""
-    from flows.services.console import deliver, records
+    from flows.services.console import deliver_result, json_rows
 
     content = {
         "snapshot_at": f"{plan.snapshot_at:%Y-%m-%d}",
-        "campaigns": records(plan.table),
-        "excluded": records(plan.exclusions),
+        "campaigns": json_rows(plan.table),
+        "excluded": json_rows(plan.exclusions),
     }
-    deliver(content, json_file, lambda: print_plan(plan))
+    deliver_result(content, json_file, lambda: print_plan(plan))
 
 
 def _whole(money: float) -> int | None:
@@ -215,7 +215,7 @@ def _whole(money: float) -> int | None:
 
 def print_plan(plan: CampaignPlan) -> None:
     """The plan as tables: sizes, value, detectable effect; then who is left out, and why."""
-    from flows.services.console import console, table
+    from flows.services.console import console, print_table
 
     header = [
         "campaign", "eligible", "barred", "overlap", "treatment", "control", "value", "cost",
@@ -238,7 +238,7 @@ def print_plan(plan: CampaignPlan) -> None:
         if name not in ("barred", "overlap") or any(row[number] for row in rows)
     ]
     shown = [[row[number] for number in said] for row in rows]
-    table(
+    print_table(
         f"Plan at {plan.snapshot_at:%Y-%m-%d} (nothing written)",
         [header[number] for number in said],
         shown,
@@ -249,7 +249,7 @@ def print_plan(plan: CampaignPlan) -> None:
             console.print(f"value is {label}: {campaigns}")
     console.print("detectable: the smallest difference of two rates that the hold-out can show")
     excluded = [(r.campaign_id, r.reason, r.customers) for r in plan.exclusions.itertuples()]
-    table("Left out, at the first reason", ["campaign", "reason", "customers"], excluded)
+    print_table("Left out, at the first reason", ["campaign", "reason", "customers"], excluded)
     if plan.solution is not None:
         found = plan.solution
         console.print(

@@ -8,7 +8,7 @@ from pathlib import Path
 from features.config import config as configs
 from features.errors import UserError
 from features.table.feature_columns import Column, columns, expected_spec
-from flows.services.console import console, deliver, step
+from flows.services.console import console, deliver_result, step
 from flows.services.workspace import Workspace
 
 
@@ -32,7 +32,7 @@ def catalog(
         spec = Workspace(output.absolute()).archive().builder.spec
         about = f"{output}: roles {', '.join(spec.roles)}"
     found = columns(spec)
-    deliver([asdict(column) for column in found], json_file, lambda: _print(found))
+    deliver_result([asdict(column) for column in found], json_file, lambda: _print(found))
     step(f"{len(found)} columns of {about}")
     return found
 

@@ -19,7 +19,7 @@ def check(
     experiments, disk, store, MLflow and Prefect. Of large tables the first rows are read.
     """
     from flows.checks.check import check as checked
-    from flows.services.console import deliver, table
+    from flows.services.console import deliver_result, print_table
     from flows.services.settings import apply_defaults
 
     apply_defaults()
@@ -38,5 +38,7 @@ def check(
         ],
     }
     rows = [(finding.what, finding.state, finding.found) for finding in report.findings]
-    deliver(content, json_file, lambda: table("stagecast check", ["what", "state", "found"], rows))
+    deliver_result(
+        content, json_file, lambda: print_table("stagecast check", ["what", "state", "found"], rows)
+    )
     report.problems.refuse()

@@ -75,7 +75,7 @@ def _everywhere(
 
         progress_console.quiet = True
     if verbose:
-        settings.speak()
+        settings.enable_prefect_logging()
 
 
 @app.command()
@@ -93,7 +93,7 @@ def run(
     from flows.services.console import step
 
     step(f"stagecast: {config} -> {output}")
-    settings.apply(output.absolute())
+    settings.apply_settings(output.absolute())
     folder = checked(output, config, overrides)
     from flows.commands.result_tables import print_run
     from flows.run import run_flow
@@ -106,7 +106,7 @@ def features(
     config: ConfigFile = None, output: Output = OUTPUTS, overrides: Settings = None
 ) -> None:
     """Read the sources and build point-in-time features (first step of run)."""
-    settings.apply(output.absolute())
+    settings.apply_settings(output.absolute())
     folder = prepared_for_flow(output, config, overrides, registry=False)
     from flows.features import features_flow
 
@@ -117,7 +117,7 @@ def features(
 @app.command()
 def train(output: Output = OUTPUTS, overrides: Settings = None) -> None:
     """Train the four models from stored features, test them, register them with the scorer."""
-    settings.apply(output.absolute())
+    settings.apply_settings(output.absolute())
     folder = checked(output, None, overrides)
     from flows.train import train_flow
 
@@ -134,7 +134,7 @@ def promote(
     json_file: JsonFile = None,
 ) -> None:
     """Compare the newest scorer with the champion; make it champion if it earned it."""
-    settings.apply(output.absolute())
+    settings.apply_settings(output.absolute())
     folder = prepared_for_flow(output, None, None)
     from flows.commands.result_tables import print_decision
     from flows.promote import dry_run_flow, promote_flow
@@ -147,7 +147,7 @@ def promote(
 @app.command()
 def score(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
     """Score everyone with the champion from the registry and publish scores and audiences."""
-    settings.apply(output.absolute())
+    settings.apply_settings(output.absolute())
     folder = checked(output, None, None)
     from flows.commands.result_tables import print_scores
     from flows.score import nightly_flow
@@ -175,10 +175,10 @@ def score_events(
 
     settings.apply_defaults()
     folder = Path(prepared(output, None, None))
-    from flows.services.score_events import date_of, opened, read_events
+    from flows.services.score_events import open_scorer, parse_date, read_events
 
-    rows, day = read_events(events), date_of(at)
-    result = opened(folder, at=day).score(rows, at=day)
+    rows, day = read_events(events), parse_date(at)
+    result = open_scorer(folder, at=day).score(rows, at=day)
     print(json.dumps(result, indent=1, ensure_ascii=False))
 
 
@@ -199,10 +199,10 @@ def leads(
     settings.apply_defaults()
     folder = prepared(output, None, None)
     from flows.commands.leads import call_list, print_list, write_csv
-    from flows.services.console import deliver
+    from flows.services.console import deliver_result
 
     found = call_list(Path(folder), bands=[b.upper() for b in band or []], top=top)
-    deliver(found, json_file, lambda: print_list(found))
+    deliver_result(found, json_file, lambda: print_list(found))
     if csv_file is not None:
         write_csv(found, csv_file)
 
@@ -216,11 +216,11 @@ def explain(
     """Why a customer's scores are what they are: the three strongest reasons, with values."""
     settings.apply_defaults()
     folder = prepared(output, None, None)
-    from flows.services.console import deliver
-    from flows.services.reasons import explained, print_explained
+    from flows.services.console import deliver_result
+    from flows.services.reasons import explain_customer, print_explanation
 
-    found = explained(Path(folder), customer)
-    deliver(found, json_file, lambda: print_explained(found))
+    found = explain_customer(Path(folder), customer)
+    deliver_result(found, json_file, lambda: print_explanation(found))
 
 
 @app.command()
@@ -243,7 +243,7 @@ def backtest(
     Every model and baseline is measured at every origin on labels that its training never saw, with
     intervals; means over origins, plots and warnings are in the folder backtest/ and in MLflow.
     """
-    settings.apply(output.absolute())
+    settings.apply_settings(output.absolute())
     folder = prepared_for_flow(output, config, overrides)
     from flows.backtest import backtest_flow
     from flows.commands.result_tables import print_backtest
@@ -257,7 +257,7 @@ def backtest(
 @app.command()
 def rollback(output: Output = OUTPUTS) -> None:
     """Give the champion alias back to the scorer version that had it before."""
-    settings.apply(output.absolute())
+    settings.apply_settings(output.absolute())
     folder = prepared(output, None, None)
     from flows.commands.result_tables import print_rollback
 
@@ -328,9 +328,9 @@ privacy_commands.register(app)
 
 
 def _next(command: str) -> None:
-    from flows.services.console import console, typed
+    from flows.services.console import command_text, console
 
-    console.print(f"next: [bold]{typed(command)}[/]")
+    console.print(f"next: [bold]{command_text(command)}[/]")
 
 
 def main() -> None:

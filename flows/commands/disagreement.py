@@ -21,8 +21,8 @@ from features.storage import csv_files
 from features.storage.output_lock import exclusive
 from features.table import feature_store
 from features.table.feature_store import Archive
-from flows.services.console import console, table, warn
-from flows.services.workspace import today
+from flows.services.console import console, print_table, warn
+from flows.services.workspace import latest_event_day
 
 if TYPE_CHECKING:
     from models.serving.crm_disagreement import Disagreement
@@ -64,7 +64,9 @@ def recorded_archive(
     config = config.model_copy(update={"stage": task})
     with ExitStack() as stack:
         aside = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        records, report = read_records(config, latest=today(), quarantine=aside / "quarantine")
+        records, report = read_records(
+            config, latest=latest_event_day(), quarantine=aside / "quarantine"
+        )
         for reason, rows in report.quarantined.items():
             warn(f"{report.source}: {rows} rows set aside: {reason}")
         if tallied is not None:
@@ -111,7 +113,7 @@ def print_disagreement(found: Disagreement, most: int) -> None:
     ]
     names = ["customer", "since", "recorded", "predicted", "P(recorded)", "P(predicted)"]
     share = len(found.disagree) / max(found.staged, 1)
-    table(
+    print_table(
         f"{len(found.disagree):,} of {found.staged:,} recorded stages on {found.at} disagree with "
         f"what other customers' records say ({share:.0%}); the first {len(listed)}",
         names,
@@ -120,7 +122,7 @@ def print_disagreement(found: Disagreement, most: int) -> None:
     counts = found.unstaged["predicted_stage"].value_counts()
     if len(counts):
         said = [(str(stage), int(n)) for stage, n in counts.items()]
-        table(
+        print_table(
             f"{len(found.unstaged):,} unstaged customers seem to be", ["stage", "customers"], said
         )
     if found.strangers:

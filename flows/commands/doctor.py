@@ -59,17 +59,17 @@ def doctor(
 
     No result is changed.
     """
-    from flows.services.console import deliver, table
+    from flows.services.console import deliver_result, print_table
     from flows.services.settings import apply_defaults
 
     apply_defaults()
     findings = list(examine(output.absolute()))
     rows = [(f.what, f.state, f.found, f.hint or None) for f in findings]
     header = ["what", "state", "found", "hint"]
-    deliver(
+    deliver_result(
         [asdict(finding) for finding in findings],
         json_file,
-        lambda: table("stagecast doctor", header, rows),
+        lambda: print_table("stagecast doctor", header, rows),
     )
     for finding in findings:
         if finding.state == "bad":
@@ -132,7 +132,7 @@ def _prefect() -> Finding:
     if address is None:
         return Finding("prefect server", "ok", "no server asked for: each run brings its own")
     try:
-        prefect_server.check_named()
+        prefect_server.require_named_server()
     except UserError as error:
         return Finding("prefect server", "bad", str(error.found), error.hint)
     return Finding("prefect server", "ok", f"{without_password(address)} answers")

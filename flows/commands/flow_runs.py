@@ -11,9 +11,9 @@ from models.registry.tracking_server import check_tracking_server
 
 def prepared(output: Path, config: str | None, overrides: list[str] | None) -> str:
     """Path of the output folder, once the config is in it."""
-    from flows.services.workspace import prepare
+    from flows.services.workspace import prepare_workspace
 
-    return str(prepare(output, config, tuple(overrides or ())).output)
+    return str(prepare_workspace(output, config, tuple(overrides or ())).output)
 
 
 def prepared_for_flow(
@@ -27,9 +27,9 @@ def prepared_for_flow(
 
     if registry:
         check_tracking_server()
-    prefect_server.check_named()
+    prefect_server.require_named_server()
     folder = prepared(output, config, overrides)
-    prefect_server.begin()
+    prefect_server.start_server()
     return folder
 
 
@@ -39,7 +39,7 @@ def checked(output: Path, config: str | None, overrides: list[str] | None) -> st
     from flows.services import prefect_server
 
     folder = str(prepare_checked(output, config, tuple(overrides or ())).output)
-    prefect_server.begin()
+    prefect_server.start_server()
     return folder
 
 
@@ -54,7 +54,7 @@ def execute_flow(flow: Callable[..., Any], *arguments: Any) -> Any:
     try:
         # The heartbeat thread costs every flow a second, and tells a local user nothing.
         quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-        with prefect_server.ready(Path(arguments[0])), quiet:
+        with prefect_server.server_ready(Path(arguments[0])), quiet:
             result = flow(*arguments)
         done = True
     finally:

@@ -25,7 +25,7 @@ def horizons(
     """Suggest windows, lapse and churn horizons from the gaps between orders; draws the curve."""
     import yaml
 
-    from flows.services.console import console, deliver
+    from flows.services.console import console, deliver_result
     from flows.setup.horizon_plots import return_figure
     from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest
 
@@ -46,22 +46,24 @@ def horizons(
         console.print("to paste in place of these keys of the config:")
         print(text, end="")  # as it is: no wrapping, no markup
 
-    deliver(_content(suggestion, quantiles, curve, pasted), json_file, show)
+    deliver_result(_content(suggestion, quantiles, curve, pasted), json_file, show)
 
 
 def _print(spells: Spells, suggestion: Suggestion, quantiles: Any, curve: Any) -> None:
     """Quantiles of the gaps, the curve at a dozen points, and what follows from them."""
-    from flows.services.console import console, table
+    from flows.services.console import console, print_table
 
     still_open = int((~spells.closed).sum())
-    table(
+    print_table(
         f"days between purchase days: {len(spells.gaps):,} gaps, {still_open:,} still open",
         ["of gaps, at most", "pooled", "every customer alike", "with the open ones"],
         [[f"{row.quantile:.0%}", *map(_days, row[2:])] for row in quantiles.itertuples()],
     )
     rows = [[int(r.days), f"{r.share:.1%}", int(r.n)] for r in _shown(curve).itertuples()]
     if rows:
-        table("of those silent for L days, buy in the next L", ["L", "share", "silences"], rows)
+        print_table(
+            "of those silent for L days, buy in the next L", ["L", "share", "silences"], rows
+        )
     console.print(f"L = {suggestion.lapse_days}: {suggestion.why}.")
     console.print(
         "Gaps of customers who are still silent are open: the last column and the shares count "

@@ -64,14 +64,14 @@ def init(
     apply_defaults()
     path = _target(output, data, force)
     drafted = draft(data, path, timezone, _given(column or []))
-    from flows.services.console import deliver
+    from flows.services.console import deliver_result
     from flows.setup.config_writer import config_text
     from flows.setup.draft_tables import content, print_draft
 
     text = config_text(drafted.mapping, drafted.assembly.sources, drafted.why)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    deliver(content(drafted), json_file, lambda: print_draft(drafted, path))
+    deliver_result(content(drafted), json_file, lambda: print_draft(drafted, path))
     if drafted.problem is not None:
         raise drafted.problem
 
@@ -288,11 +288,13 @@ def _validated(mapping: dict[str, Any], path: Path) -> Config:
 
 def _tallied(config: Config) -> tuple[Tallies, list[ReadReport]]:
     from features.aggregates.daily_aggregates import tally
-    from flows.services.workspace import today
+    from flows.services.workspace import latest_event_day
 
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder)
-        return tally(config, latest=today(), quarantine=aside / "q", temporary=aside / "spill")
+        return tally(
+            config, latest=latest_event_day(), quarantine=aside / "q", temporary=aside / "spill"
+        )
 
 
 def _allowed(reports: list[ReadReport]) -> float:

@@ -11,7 +11,7 @@ import pandas as pd
 from features.calendar import day_number
 from features.errors import UserError
 from features.storage import csv_files, scores_store
-from flows.services.console import console, step, table
+from flows.services.console import console, print_table, step
 from flows.services.workspace import Workspace
 from models.explaining.lead_reasons import Events, ranked, reasons
 from models.registry import registry
@@ -123,7 +123,7 @@ def print_list(found: dict[str, Any]) -> None:
         )
         for lead in found["leads"]
     ]
-    table(
+    print_table(
         f"{len(rows)} of {found['of']:,} leads at {found['snapshot_at']}: chance of a first "
         f"purchase within {found['horizon_days']} days",
         ["rank", "customer", "band", "score", "chance", "expected spend", "because of"],

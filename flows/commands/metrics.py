@@ -40,7 +40,7 @@ def metrics(
     from features.sources.acquisition_spend import read_spend
     from features.storage.csv_files import write_csv
     from features.table.feature_store import open_archive, read_tallies
-    from flows.services.console import deliver
+    from flows.services.console import deliver_result
     from flows.services.workspace import Workspace
 
     space = Workspace(output.absolute())
@@ -61,7 +61,7 @@ def metrics(
         sources=lead_sources(builder, tallies.attributes),
     )
     found = metric_table(inputs, over)
-    deliver(_content(found), json_file, lambda: _print(found, config.currency))
+    deliver_result(_content(found), json_file, lambda: _print(found, config.currency))
     if csv_file is not None:
         write_csv(csv_file, found)
 
@@ -94,7 +94,7 @@ def _content(found: pd.DataFrame) -> dict[str, Any]:
 
 def _print(found: pd.DataFrame, currency: str) -> None:
     """The latest four periods, one table a stage; everyone together comes last."""
-    from flows.services.console import console, table
+    from flows.services.console import console, print_table
 
     starts = list(dict.fromkeys(found["period_start"]))[-4:]
     shown = found[found["period_start"].isin(starts)]
@@ -111,7 +111,7 @@ def _print(found: pd.DataFrame, currency: str) -> None:
             rows.append([label, *(cells.get(start, "-") for start in starts)])
         title = "everyone" if stage is None else f"stage {stage}"
         if rows:
-            table(title, ["metric", *(f"from {start}" for start in starts)], rows)
+            print_table(title, ["metric", *(f"from {start}" for start in starts)], rows)
         elif absent:
             console.print(title)
         for said in absent:

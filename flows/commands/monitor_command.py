@@ -22,22 +22,22 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
 
         Exit code 3: something raises an alarm. A table and a page with plots lie under monitoring/.
         """
-        settings.apply(output.absolute())
-        prefect_server.check_named()
-        prefect_server.begin()
+        settings.apply_settings(output.absolute())
+        prefect_server.require_named_server()
+        prefect_server.start_server()
         from flows.monitor import monitor_flow
-        from flows.services.console import deliver
-        from flows.services.workspace import prepare
+        from flows.services.console import deliver_result
+        from flows.services.workspace import prepare_workspace
 
-        found = run(monitor_flow, str(prepare(output, None, ()).output))
-        deliver(found, json_file, lambda: print_findings(found))
+        found = run(monitor_flow, str(prepare_workspace(output, None, ()).output))
+        deliver_result(found, json_file, lambda: print_findings(found))
         if found["alarms"]:
             raise typer.Exit(ALARM_EXIT)
 
 
 def print_findings(found: dict[str, Any]) -> None:
     """Alarms, else what is closest to its limit, as a table."""
-    from flows.services.console import console, table
+    from flows.services.console import console, print_table
 
     rows = [row for row in found["findings"] if row["alarm"]]
     title = f"{len(rows)} alarm(s) at {found['snapshot_at']}"
@@ -46,5 +46,5 @@ def print_findings(found: dict[str, Any]) -> None:
         rows = sorted(rows, key=lambda row: -abs(row["value"] / row["limit"]))[:10]
         title = f"no alarm at {found['snapshot_at']}; closest to their limits"
     columns = ["check", "subject", "measure", "value", "expected", "limit", "p_value", "note"]
-    table(title, columns, [[row[name] for name in columns] for row in rows])
+    print_table(title, columns, [[row[name] for name in columns] for row in rows])
     console.print(f"page: [bold]{found['page']}[/]", soft_wrap=True)

@@ -39,26 +39,28 @@ def erase(
     too.
     """
     settings.apply_defaults()
-    from flows.services.console import console, deliver, table, warn
+    from flows.services.console import console, deliver_result, print_table, warn
     from flows.services.output_folder import require_writable
 
-    require_writable(output.absolute(), make=False)
-    from flows.services.privacy import erase as erased
-    from flows.services.privacy import planned_erasure
+    require_writable(output.absolute(), create=False)
+    from flows.services.privacy import erase_customer as erased
+    from flows.services.privacy import plan_erasure
     from flows.services.workspace import Workspace
 
     space = Workspace(output.absolute())
     space.config()
     if dry_run:
-        plan = planned_erasure(space, customer, address or ())
+        plan = plan_erasure(space, customer, address or ())
 
         def show_plan() -> None:
-            table("rows that would be removed", ["where", "rows"], list(plan["places"].items()))
+            print_table(
+                "rows that would be removed", ["where", "rows"], list(plan["places"].items())
+            )
             for name in plan["removed_whole"]:
                 console.print(f"would be removed whole: {name}", soft_wrap=True)
             console.print("nothing was changed")
 
-        deliver(plan, json_file, show_plan)
+        deliver_result(plan, json_file, show_plan)
         for sentence in plan["warnings"]:
             warn(sentence)
         return
@@ -70,12 +72,12 @@ def erase(
 
     def show() -> None:
         rows = list(receipt["rows_removed"].items())
-        table("rows removed", ["where", "rows"], rows)
+        print_table("rows removed", ["where", "rows"], rows)
         console.print(f"receipt: {path}", soft_wrap=True)
         console.print(f"reports removed: {receipt['reports_removed']} (stagecast report: anew)")
         console.print("not ours to erase: " + "; ".join(receipt["not_ours_to_erase"]))
 
-    deliver(receipt, json_file, show)
+    deliver_result(receipt, json_file, show)
     for sentence in receipt["warnings"]:
         warn(sentence)
 
@@ -90,10 +92,10 @@ def export_person(
     """Show everything stored of a person, as JSON: rows by file and table."""
     settings.apply_defaults()
     from flows.services.console import write_json
-    from flows.services.privacy import stored_of
+    from flows.services.privacy import export_customer
     from flows.services.workspace import Workspace
 
-    content = stored_of(Workspace(output.absolute()), customer)
+    content = export_customer(Workspace(output.absolute()), customer)
     write_json(content, json_file or Path("-"))
 
 

@@ -16,7 +16,7 @@ def report(
     from flows.services.settings import apply_defaults
 
     apply_defaults()
-    require_writable(output.absolute(), make=False)
+    require_writable(output.absolute(), create=False)
     from features.storage import scores_store
     from flows.report.write import write_report
     from flows.services.console import console, step

@@ -11,7 +11,7 @@ from typing import Any
 
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
-from flows.services.console import console, deliver, table, typed
+from flows.services.console import command_text, console, deliver_result, print_table
 from flows.services.workspace import Workspace
 from models.evaluation.task_metrics import HEADLINES
 from models.registry import registry
@@ -21,7 +21,7 @@ def print_scores(output: Path, json_file: Path | None = None) -> None:
     """Paths of the current run, and the next command."""
     run = scores_store.read_current(output).run
     places = _places(output, run)
-    deliver(_run_content(run, places), json_file, lambda: _print_places(output, run, places))
+    deliver_result(_run_content(run, places), json_file, lambda: _print_places(output, run, places))
 
 
 def _places(output: Path, run: PublishedRun) -> dict[str, str]:
@@ -43,7 +43,7 @@ def _run_content(run: PublishedRun, places: dict[str, str]) -> dict[str, Any]:
 
 
 def _print_places(output: Path, run: PublishedRun, places: dict[str, str]) -> None:
-    table(
+    print_table(
         f"Run {run.run_id}: {run.customers:,} customers at {run.snapshot_at}",
         ["what", "where"],
         list(places.items()),
@@ -52,7 +52,7 @@ def _print_places(output: Path, run: PublishedRun, places: dict[str, str]) -> No
     query = f"[bold]customer_scores[/] in {place.name}"
     if isinstance(place, scores_store.DuckDBStore) and shutil.which("duckdb"):
         query = f"[bold]duckdb {place.name} 'from customer_scores limit 5'[/]"
-    models = typed(f"stagecast models --output {output}")
+    models = command_text(f"stagecast models --output {output}")
     console.print(f"next: [bold]{models}[/], or query the scores: {query}", soft_wrap=True)
 
 
@@ -69,7 +69,7 @@ def print_run(output: Path, result: dict[str, Any], json_file: Path | None = Non
         _print_places(output, run, places)
 
     content = {**_run_content(run, places), "promotion": promotion, "figures": figures}
-    deliver(content, json_file, show)
+    deliver_result(content, json_file, show)
 
 
 def _print_promotion(output: Path, promotion: dict[str, Any]) -> None:
@@ -94,13 +94,13 @@ def print_figures(figures: list[dict[str, Any]]) -> None:
         methods = list(dict.fromkeys(method for method, _ in found))
         rows = [[method, *(found.get((method, m)) for m in metrics)] for method in methods]
         n = max(f["n"] for f in mine if f["snapshot_at"] == last)
-        table(f"{model}: tested at {last} on {n:,} customers", ["method", *metrics], rows)
+        print_table(f"{model}: tested at {last} on {n:,} customers", ["method", *metrics], rows)
 
 
 def print_backtest(result: dict[str, Any], json_file: Path | None = None) -> None:
     """Means over origins, and where the records are."""
     records = json.loads(Path(result["path"]).read_text(encoding="utf-8"))
-    deliver(records, json_file, lambda: _print_means(records, result["path"]))
+    deliver_result(records, json_file, lambda: _print_means(records, result["path"]))
 
 
 def _print_means(records: list[dict[str, Any]], path: str) -> None:
@@ -112,7 +112,7 @@ def _print_means(records: list[dict[str, Any]], path: str) -> None:
             [method, *(_mean(mine, method, metric) for metric in metrics)] for method in methods
         ]
         if rows:
-            table(f"{model}: mean of {len(origins)} origin(s)", ["method", *metrics], rows)
+            print_table(f"{model}: mean of {len(origins)} origin(s)", ["method", *metrics], rows)
     console.print(f"{len(records):,} figures: {path}", soft_wrap=True)
 
 
@@ -128,7 +128,7 @@ def _mean(records: list[dict[str, Any]], method: str, metric: str) -> float | No
 
 def print_decision(result: dict[str, Any], json_file: Path | None = None) -> None:
     """Figures of the challenger beside the champion's, and what they decide."""
-    deliver(result, json_file, lambda: _print_comparisons(result))
+    deliver_result(result, json_file, lambda: _print_comparisons(result))
 
 
 def _print_comparisons(result: dict[str, Any]) -> None:
@@ -144,7 +144,7 @@ def _print_comparisons(result: dict[str, Any]) -> None:
     ]
     if rows:
         columns = ["task", "metric", "challenger", "champion", "95 % of the difference"]
-        table(f"version {result['version']} on the gate (smaller is better)", columns, rows)
+        print_table(f"version {result['version']} on the gate (smaller is better)", columns, rows)
     verdict = "accepted" if result["accepted"] else "refused"
     console.print(f"version {result['version']}: {verdict}: {result['reason']}", soft_wrap=True)
 
@@ -167,7 +167,9 @@ def print_models(output: Path, json_file: Path | None = None) -> None:
     columns = ["version", "alias", "champion since", "trained at", "registered", "why"]
     content = [dict(zip(columns, row, strict=True)) for row in rows]
     shown = [tuple(map(_readable, row)) for row in rows]
-    deliver(content, json_file, lambda: table("stagecast-scorer (times are UTC)", columns, shown))
+    deliver_result(
+        content, json_file, lambda: print_table("stagecast-scorer (times are UTC)", columns, shown)
+    )
 
 
 def _readable(text: str) -> str:

@@ -42,7 +42,7 @@ def schedule(
     its database in the output folder.
     """
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "true")
-    settings.apply(output.absolute())
+    settings.apply_settings(output.absolute())
     if not (output / "config.yaml").is_file():
         raise UserError(
             str(output),
@@ -141,7 +141,7 @@ def _server(output: Path) -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if prefect_server.named_server() is not None:
-        prefect_server.check_named()
+        prefect_server.require_named_server()
         yield
         return
     server = prefect_server.OwnServer(module="prefect", arguments=("server", "start"), env=LEASES)

@@ -66,7 +66,7 @@ def _loaded(
 ) -> tuple[Config, Path | None]:
     """The config, and the output folder where its stored tallies are fresh."""
     from features.config import config as configs
-    from flows.services.workspace import Workspace, fingerprint
+    from flows.services.workspace import Workspace, tally_fingerprint
 
     if config is None and output is None:
         raise UserError("--config", found="nothing", expected="--config FILE or --output FOLDER")
@@ -77,7 +77,7 @@ def _loaded(
     loaded = configs.load(source, tuple(overrides or ()))
     mark = space.output / "features" / "fingerprint"
     fresh = output is not None and mark.is_file()
-    if fresh and mark.read_text(encoding="utf-8") == fingerprint(loaded):
+    if fresh and mark.read_text(encoding="utf-8") == tally_fingerprint(loaded):
         return loaded, space.output
     return loaded, None
 
@@ -86,13 +86,13 @@ def _tallied(config: Config) -> Tallies:
     """The sources read anew."""
     from features.aggregates.daily_aggregates import tally
     from flows.services.console import step, warn
-    from flows.services.workspace import today
+    from flows.services.workspace import latest_event_day
 
     step(f"reading {len(config.sources)} source(s) of {config.name}")
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder)
         tallies, reports = tally(
-            config, latest=today(), quarantine=aside / "q", temporary=aside / "spill"
+            config, latest=latest_event_day(), quarantine=aside / "q", temporary=aside / "spill"
         )
     for report in reports:
         for reason, rows in report.quarantined.items():
@@ -140,7 +140,7 @@ def show(
     """Customers per stage at a date, and how those same customers moved to a second one."""
     from features.lifecycle.sub_stages_and_flags import standing
     from flows.commands.stage_tables import counts_table, moves_table
-    from flows.services.console import console, deliver
+    from flows.services.console import console, deliver_result
 
     asked, second = _asked(at), None if to is None else day_of(to, "--to")
     builder = data_set(config, output, overrides)
@@ -155,7 +155,7 @@ def show(
             console.print(moves_table(found, date, to))
 
     content = {"counts": found.counts, "transitions": found.transitions}
-    deliver(content, json_file, show_tables)
+    deliver_result(content, json_file, show_tables)
 
 
 @app.command()
@@ -175,7 +175,7 @@ def explain(
     from features.lifecycle.sub_stages_and_flags import explain as reasons_of
     from features.sources.keys import key_value
     from flows.commands.stage_tables import reason_line
-    from flows.services.console import console, deliver
+    from flows.services.console import console, deliver_result
 
     asked = _asked(at)
     builder = data_set(config, output, overrides)
@@ -203,7 +203,9 @@ def explain(
             console.print(reason_line(reason))
 
     content = {"customer_id": customer, "at": date, "taxonomy": builder.taxonomy.name}
-    deliver(content | {"rules": [asdict(reason) for reason in found]}, json_file, show_reasons)
+    deliver_result(
+        content | {"rules": [asdict(reason) for reason in found]}, json_file, show_reasons
+    )
 
 
 @app.command()
@@ -251,7 +253,7 @@ def disagree(
     apply_defaults()
     from features.lifecycle.crm_stage_history import declared
     from flows.commands import disagreement as lists
-    from flows.services.console import deliver, step
+    from flows.services.console import deliver_result, step
 
     asked = _asked(at)
     loaded, fresh = _loaded(config, output, overrides)
@@ -264,6 +266,6 @@ def disagree(
         from models.serving.crm_disagreement import disagreement
 
         found = disagreement(archive, day, threads=loaded.threads)
-    deliver(lists.content(found), json_file, lambda: lists.print_disagreement(found, top))
+    deliver_result(lists.content(found), json_file, lambda: lists.print_disagreement(found, top))
     if csv_file is not None:
         lists.write_csv(found, csv_file)

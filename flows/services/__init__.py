@@ -1,5 +1,5 @@
-"""What flows are made of: the workspace, the console, Prefect, planning, privacy, measurement.
+"""Building blocks of the flows: workspace, console, Prefect, campaign plans, privacy, measurement.
 
-Begin with `workspace.py`, the output folder with its config and archive. A service imports other
-services, and neither a flow nor a command.
+A service imports `features`, `models`, `campaigns` and other services; never a flow, a check or a
+command. Begin with `workspace.py`: the output folder with its config and archive.
 """

@@ -1,4 +1,4 @@
-"""Alarms of the monitor as an event of Prefect's, on which automations can act."""
+"""Emit the monitor's alarms as a Prefect event that automations can react to."""
 
 from __future__ import annotations
 
@@ -8,67 +8,71 @@ from typing import Any
 from flows.services.console import warn
 from flows.services.prefect_artifacts import in_a_run
 
-EVENT = "stagecast.monitor.alarm"
-MOST = 100  # alarms written out in one event: Prefect limits its size
-FIGURES = (
+EVENT_NAME = "stagecast.monitor.alarm"
+_MOST_ALARMS = 100  # alarms listed in one event: Prefect limits its size
+ALARM_FIELDS = (
     "check", "subject", "measure", "value", "expected", "limit", "p_value", "note",
 )  # fmt: skip
-ABOUT = ("snapshot_at", "run_id", "scorer_version", "mlflow_run_id", "page", "summary")
+_RUN_FIELDS = ("snapshot_at", "run_id", "scorer_version", "mlflow_run_id", "page", "summary")
 
 
-def emit(dataset: str, output: str, found: Mapping[str, Any], told: Sequence[str]) -> None:
-    """Tell Prefect of the alarms of a monitor run; outside of a run, or without any, do nothing.
+def emit_alarm_event(
+    dataset: str, output: str, monitor_result: Mapping[str, Any], alarm_lines: Sequence[str]
+) -> None:
+    """Send the alarms of a monitor run to Prefect; do nothing outside a run or without alarms.
 
-    A server that is out of reach, or refuses, is a warning and never ends the run.
+    If the server is unreachable or refuses the event, warn and go on.
 
     Parameters
     ----------
     dataset
-        Name of the data set, of which the event's resource is named.
+        Name of the data set; part of the name of the event's resource.
     output
         The output folder.
-    found
-        What the monitor found: ``alarms``, ``findings`` and what they are about.
-    told
-        Lines of the alarms that are new, or are told again because they have lasted.
+    monitor_result
+        Result of the monitor flow: ``alarms`` (count), ``findings`` and the run they describe.
+    alarm_lines
+        One line per alarm that is new, or repeated as a reminder.
     """
-    if not found["alarms"] or not in_a_run():
+    if not monitor_result["alarms"] or not in_a_run():
         return
     from prefect.events import emit_event
 
     try:
         emit_event(
-            EVENT,
-            resource_of(dataset, found["alarms"], told),
-            payload=payload_of(output, found, told),
+            EVENT_NAME,
+            _event_resource(dataset, monitor_result["alarms"], alarm_lines),
+            payload=event_payload(output, monitor_result, alarm_lines),
         )
-    except Exception as error:  # whatever the server or the way to it has
-        warn(f"the alarm is no event in Prefect: {type(error).__name__}")
+    except Exception as error:  # any failure of the server or the network
+        warn(f"the alarm could not be sent to Prefect as an event: {type(error).__name__}")
 
 
-def resource_of(dataset: str, alarms: int, told: Sequence[str]) -> dict[str, str]:
-    """Labels by which an automation chooses: ``stagecast.news`` is yes where a person should hear.
+def _event_resource(dataset: str, alarms: int, alarm_lines: Sequence[str]) -> dict[str, str]:
+    """Labels for automations; ``stagecast.news`` is yes if a person should be notified.
 
     Returns
     -------
     dict
-        ``prefect.resource.id``, the same from day to day, and labels.
+        ``prefect.resource.id``, the same every day, and labels.
     """
     return {
         "prefect.resource.id": f"stagecast.monitor.{dataset}",
         "prefect.resource.name": f"monitor of {dataset}",
         "stagecast.alarms": str(alarms),
-        "stagecast.news": "yes" if told else "no",
+        "stagecast.news": "yes" if alarm_lines else "no",
     }
 
 
-def payload_of(output: str, found: Mapping[str, Any], told: Sequence[str]) -> dict[str, Any]:
-    """What the event says: the alarms with their figures, and nothing of any customer."""
-    rows = [row for row in found["findings"] if row["alarm"]]
+def event_payload(
+    output: str, monitor_result: Mapping[str, Any], alarm_lines: Sequence[str]
+) -> dict[str, Any]:
+    """Payload of the event: the alarms with their figures, without customer data."""
+    alarm_rows = [row for row in monitor_result["findings"] if row["alarm"]]
     return {
         "output": output,
-        **{name: found.get(name) for name in ABOUT},
-        "told": list(told[:MOST]),
-        "alarms": [{name: row[name] for name in FIGURES} for row in rows[:MOST]],
-        "alarms_in_all": found["alarms"],
+        **{name: monitor_result.get(name) for name in _RUN_FIELDS},
+        "told": list(alarm_lines[:_MOST_ALARMS]),
+        "alarms": [{name: row[name] for name in ALARM_FIELDS} for row in alarm_rows[:_MOST_ALARMS]],
+        "alarms_in_all": monitor_result["alarms"],
     }

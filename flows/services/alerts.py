@@ -1,4 +1,4 @@
-"""Telling a person: notification URLs stand in the environment, and only their names elsewhere."""
+"""Send notifications to URLs in environment variables; configs hold only the variables' names."""
 
 from __future__ import annotations
 
@@ -9,67 +9,67 @@ from collections.abc import Sequence
 from features.errors import UserError
 
 
-def send(variables: Sequence[str], *, title: str, text: str) -> list[str]:
-    """Send a message to the URLs that environment variables hold; gives who did not get it.
+def send_alert(variables: Sequence[str], *, title: str, text: str) -> list[str]:
+    """Send a message to the URLs in environment variables; return the variables that failed.
 
-    A variable may hold several URLs, apart by white space or commas, of any kind apprise knows
-    (mailto, slack, msteams, json, ...).
+    A variable may hold several URLs, separated by white space or commas, of any kind that apprise
+    supports (mailto, slack, msteams, json, ...).
 
     Parameters
     ----------
     variables
         Names of the variables.
     title, text
-        The message; it never holds anything of a single customer.
+        The message; it must not contain data of a single customer.
 
     Returns
     -------
     list of str
-        Names of the variables whose message did not arrive. URLs hold secrets and are not told.
+        Names of the variables to which sending failed. URLs contain secrets and are not returned.
 
     Raises
     ------
     UserError
-        Where a variable is not set, or holds what apprise does not know.
+        If a variable is not set, or holds a URL that apprise does not support.
     """
     import apprise
 
-    # It would log the URL, with the secrets in it, of what it cannot reach.
+    # Apprise logs unreachable URLs, including the secrets in them.
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
-    failed = []
-    for name in variables:
+    failed_variables = []
+    for variable in variables:
         target = apprise.Apprise()
-        if not target.add(_urls(name)) or not len(target):
+        if not target.add(_urls(variable)) or not len(target):
             raise UserError(
-                f"monitoring.alert_urls: {name}",
-                found="an environment variable with a URL of no known kind",
+                f"monitoring.alert_urls: {variable}",
+                found="an environment variable with a URL of an unknown kind",
                 expected="notification URLs of apprise, e.g. mailto://... or json://host/path",
-                hint=f"set {name} anew; see docs/monitoring.md",
+                hint=f"correct {variable}; see docs/monitoring.md",
             )
         if not target.notify(title=title, body=text):
-            failed.append(name)
-    return failed
+            failed_variables.append(variable)
+    return failed_variables
 
 
-def check(variables: Sequence[str]) -> None:
-    """Refuse names of variables that are not set, before anything has been computed.
+def require_alert_urls(variables: Sequence[str]) -> None:
+    """Raise for variables that are not set, before any computation.
 
     Raises
     ------
     UserError
         Naming the variable.
     """
-    for name in variables:
-        _urls(name)
+    for variable in variables:
+        _urls(variable)
 
 
-def _urls(name: str) -> str:
-    urls = os.environ.get(name, "").strip()
+def _urls(variable: str) -> str:
+    urls = os.environ.get(variable, "").strip()
     if not urls:
         raise UserError(
-            f"monitoring.alert_urls: {name}",
+            f"monitoring.alert_urls: {variable}",
             found="no such environment variable",
-            expected="one that holds the URL to notify",
-            hint=f"set {name}, or take the name out of `monitoring.alert_urls`",
+            expected="an environment variable with the URL to notify",
+            hint=f"set {variable}, or remove the name from `monitoring.alert_urls`",
         )
     return urls

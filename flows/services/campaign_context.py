@@ -1,4 +1,4 @@
-"""What campaigns need beside the scores, gathered from the sources and the stored tallies."""
+"""Collect what campaign planning needs besides the scores, from sources and stored tallies."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ from features.table.product_margins import margin_shares
 from flows.services.workspace import Workspace
 
 
-def circumstances(
-    space: Workspace, playbooks: Sequence[Playbook], at: int, *, people: CustomerFacts
+def campaign_context(
+    space: Workspace, playbooks: Sequence[Playbook], at: int, *, facts: CustomerFacts
 ) -> tuple[Circumstances, dict[str, float]]:
-    """Consent, suppression, past and contacts at a date, and the parameters rules may name."""
+    """Consent, suppressions, past rules and contacts at a date, and the parameters of rules."""
     config = space.config()
     policy = config.contact_policy
-    rules = {**asked_of_the_past(playbooks), **policy_rules(policy)}
-    found = past(space.output, config, rules, at=at)
-    around = Circumstances(
+    condition_rules = {**asked_of_the_past(playbooks), **policy_rules(policy)}
+    conditions = past(space.output, config, condition_rules, at=at)
+    context = Circumstances(
         policy=policy,
-        consent=people.consent if config.consent == "recorded" else None,
-        suppressed=people.suppressed,
-        refused=people.refused,
-        addresses=Addresses.of(people.contacts),
-        past=found.rules,
-        contacts=found.contacts,
-        sunset=found.sunset,
+        consent=facts.consent if config.consent == "recorded" else None,
+        suppressed=facts.suppressed,
+        refused=facts.refused,
+        addresses=Addresses.of(facts.contacts),
+        past=conditions.rules,
+        contacts=conditions.contacts,
+        sunset=conditions.sunset,
         previous_scores=_previous_scores(space, playbooks, at),
         products=read_products(config, day_date(at)),
         margins=margin_shares(space.output, config, at=at, day=day_date(at)),
     )
-    return around, dict(found.parameters)
+    return context, dict(conditions.parameters)
 
 
-def people(config: Config, at: int, *, written_at: dt.datetime) -> CustomerFacts:
-    """Contact keys, consent and suppression for an export of the scores of a date."""
+def load_customer_facts(config: Config, at: int, *, written_at: dt.datetime) -> CustomerFacts:
+    """Contact keys, consent and suppressions of all customers on a day."""
     return customer_facts(config, day_date(at), written_at=written_at)
 
 
 def _previous_scores(
     space: Workspace, playbooks: Sequence[Playbook], at: int
 ) -> pd.DataFrame | None:
-    """Columns that triggers on risen scores compare, from the latest snapshot before."""
+    """Previous scores that `score_risen` triggers compare with; None if none are needed."""
     columns = {
         trigger.column
         for playbook in playbooks
         for trigger in playbook.trigger
         if trigger.when == "score_risen" and trigger.column is not None
     }
-    earlier = [
+    earlier_runs = [
         run
         for run in scores_store.published_runs(space.output)
         if run.status == "published" and run.snapshot_at < day_date(at)
     ]
-    if not columns or not earlier:
+    if not columns or not earlier_runs:
         return None
-    last = max(earlier, key=lambda run: run.snapshot_at)
-    folder = run_folder(space.output, last.run_id) / "scores"
+    latest_run = max(earlier_runs, key=lambda run: run.snapshot_at)
+    folder = run_folder(space.output, latest_run.run_id) / "scores"
     if not folder.is_dir():
         return None
     scores = pd.read_parquet(folder)

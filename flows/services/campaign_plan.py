@@ -1,4 +1,4 @@
-"""A plan of all campaigns from a run's scores, with everything its files need."""
+"""Plan all campaigns from the scores of a run, with everything that the export files need."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ from features.sources.customer_attributes import CustomerFacts
 from features.sources.near_twins import with_refusals_of_twins
 from features.storage import scores_store
 from features.storage.runs import run_folder
-from flows.services.campaign_context import circumstances, people
+from flows.services.campaign_context import campaign_context, load_customer_facts
 from flows.services.console import warn
 from flows.services.workspace import Workspace
 
-ALL = "*"
+ALL_CAMPAIGNS = "*"
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A plan, and what its files say and need.
+class PlannedRun:
+    """A campaign plan, and what its export files contain.
 
     Attributes
     ----------
     plan
-        Who is in which campaign.
+        Members of every campaign.
     run
-        What the manifests say of the run.
+        Run metadata for the manifests.
     targets
         Column maps of the exports.
     delivery
-        Contact keys and scores for them.
+        Contact keys and scores for the exports.
     """
 
     plan: CampaignPlan
@@ -58,15 +58,15 @@ class Planned:
     delivery: Delivery
 
 
-def read_meta(folder: Path) -> dict[str, Any]:
-    """What the scoring step said of a run."""
+def read_run_meta(folder: Path) -> dict[str, Any]:
+    """Metadata that the scoring step wrote for a run."""
     content: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     return content
 
 
-def planned_from(
+def plan_run(
     space: Workspace, run_id: str, *, confirm: Collection[str] | None = None
-) -> Planned:
+) -> PlannedRun:
     """Plan every campaign of the config from the scores of a run.
 
     Parameters
@@ -74,98 +74,113 @@ def planned_from(
     space
         The output folder.
     run_id
-        Whose scores.
+        Run that holds the scores.
     confirm
-        Campaigns whose entrants a person has confirmed (`ALL`: all); None: nobody did.
+        Campaigns whose entrants a person has confirmed (`ALL_CAMPAIGNS`: all); None: none.
     """
     config, folder = space.config(), run_folder(space.output, run_id)
-    meta = read_meta(folder)
-    day = dt.date.fromisoformat(meta["snapshot_at"])
+    run_meta = read_run_meta(folder)
+    snapshot_day = dt.date.fromisoformat(run_meta["snapshot_at"])
     playbooks = load_playbooks([Path(path) for path in config.campaigns])
     scores = pd.read_parquet(folder / "scores")
-    moment = dt.datetime.now(dt.UTC)
-    facts, twins = with_refusals_of_twins(
-        people(config, day_number(day), written_at=moment), pd.Index(scores["customer_id"])
+    planned_at = dt.datetime.now(dt.UTC)
+    facts, twin_count = with_refusals_of_twins(
+        load_customer_facts(config, day_number(snapshot_day), written_at=planned_at),
+        pd.Index(scores["customer_id"]),
     )
-    if twins:
+    if twin_count:
         warn(
-            f"{twins} refused ids are no customer's, but for capitals and small letters: they "
-            "count for whom they resemble"
+            f"{twin_count} refused ids match a customer only if case is ignored: they "
+            "count for that customer"
         )
-    around, parameters = circumstances(space, playbooks, day_number(day), people=facts)
-    rules = load_taxonomy(config)
-    taxonomy = StageSet.of(rules)
-    taxonomy = replace(taxonomy, parameters={**taxonomy.parameters, **parameters})
-    names = [book.campaign for book in with_exclusions(playbooks, taxonomy)]
-    confirmed = names if confirm is not None and ALL in confirm else confirm
-    before = guard_before(space, run_id)
-    held = held_before_planning(
-        names,
-        before,
-        taxonomy=rules_mark(rules),
-        scorer_version=str(meta["scorer_version"]),
+    context, parameters = campaign_context(space, playbooks, day_number(snapshot_day), facts=facts)
+    lifecycle_taxonomy = load_taxonomy(config)
+    stage_set = StageSet.of(lifecycle_taxonomy)
+    stage_set = replace(stage_set, parameters={**stage_set.parameters, **parameters})
+    campaign_names = [book.campaign for book in with_exclusions(playbooks, stage_set)]
+    confirmed = campaign_names if confirm is not None and ALL_CAMPAIGNS in confirm else confirm
+    previous_guard = _previous_guard(space, run_id)
+    held_campaigns = held_before_planning(
+        campaign_names,
+        previous_guard,
+        taxonomy=rules_mark(lifecycle_taxonomy),
+        scorer_version=str(run_meta["scorer_version"]),
         confirmed=confirmed,
     )
     plan = _guarded(
-        scores, playbooks, config, replace(around, held=held), taxonomy, day, space, confirmed
+        scores,
+        playbooks,
+        config,
+        replace(context, held=held_campaigns),
+        stage_set,
+        snapshot_day,
+        space,
+        confirmed,
     )
-    state = GuardState(
-        rules_mark(rules),
-        str(meta["scorer_version"]),
+    guard_state = GuardState(
+        rules_mark(lifecycle_taxonomy),
+        str(run_meta["scorer_version"]),
         {row.campaign_id: row.held for row in plan.table.itertuples() if row.held},
         tuple(plan.table["campaign_id"]),
     )
-    run = ExportRun(
+    export_run = ExportRun(
         run_id=run_id,
-        scorer_version=str(meta["scorer_version"]),
-        model_versions=meta.get("part_versions", {}),
-        written_at=moment,
-        consent_as_of=moment,
-        guard=state.told(),
+        scorer_version=str(run_meta["scorer_version"]),
+        model_versions=run_meta.get("part_versions", {}),
+        written_at=planned_at,
+        consent_as_of=planned_at,
+        guard=guard_state.told(),
     )
-    return Planned(plan, run, _targets(config), _delivery(config, scores, facts, around, before))
+    return PlannedRun(
+        plan,
+        export_run,
+        _targets(config),
+        _delivery(config, scores, facts, context, previous_guard),
+    )
 
 
 def _guarded(
     scores: pd.DataFrame,
     playbooks: Sequence[Playbook],
     config: Config,
-    around: Circumstances,
-    taxonomy: StageSet,
-    day: dt.date,
+    context: Circumstances,
+    stage_set: StageSet,
+    snapshot_day: dt.date,
     space: Workspace,
     confirmed: Collection[str] | None,
 ) -> CampaignPlan:
-    """The plan; made once more where some campaign has too many entrants to go out unseen."""
-    previous = scores_store.previous_audience(space.output, before=day)
+    """Plan the campaigns; plan again if a campaign has too many entrants to go unconfirmed."""
+    previous_audience = scores_store.previous_audience(space.output, before=snapshot_day)
 
-    def planned(now: Circumstances) -> CampaignPlan:
+    def planned(current_context: Circumstances) -> CampaignPlan:
         return plan_campaigns(
             scores,
             playbooks,
-            snapshot_at=day,
-            taxonomy=taxonomy,
-            previous=previous,
+            snapshot_at=snapshot_day,
+            taxonomy=stage_set,
+            previous=previous_audience,
             consent=config.consent,
             salt=f"{config.name}:{config.seed}",
-            around=now,
+            around=current_context,
             seed=config.seed,
         )
 
-    plan = planned(around)
-    added = dict(zip(plan.table["campaign_id"], plan.table["added"], strict=True))
-    many = held_for_entrants(
-        {name: int(n) for name, n in added.items() if name not in around.held},
-        scores_store.entrants_by_snapshot(space.output, before=day),
+    plan = planned(context)
+    entrant_counts = dict(zip(plan.table["campaign_id"], plan.table["added"], strict=True))
+    newly_held = held_for_entrants(
+        {name: int(n) for name, n in entrant_counts.items() if name not in context.held},
+        scores_store.entrants_by_snapshot(space.output, before=snapshot_day),
         confirmed=confirmed,
     )
-    return planned(replace(around, held={**around.held, **many})) if many else plan
+    return planned(replace(context, held={**context.held, **newly_held})) if newly_held else plan
 
 
-def guard_before(space: Workspace, run_id: str) -> GuardState | None:
-    """What the guard of the last published run said; None where nothing was published."""
-    runs = [run for run in scores_store.published_runs(space.output) if run.run_id != run_id]
-    for run in sorted(runs, key=lambda run: run.sequence, reverse=True):
+def _previous_guard(space: Workspace, run_id: str) -> GuardState | None:
+    """Guard state of the last published run; None if nothing was published."""
+    earlier_runs = [
+        run for run in scores_store.published_runs(space.output) if run.run_id != run_id
+    ]
+    for run in sorted(earlier_runs, key=lambda run: run.sequence, reverse=True):
         manifest = run_folder(space.output, run.run_id) / "audiences" / MANIFEST_FILE
         if manifest.is_file():
             return GuardState.of(json.loads(manifest.read_text(encoding="utf-8")))
@@ -180,21 +195,21 @@ def _delivery(
     config: Config,
     scores: pd.DataFrame,
     facts: CustomerFacts,
-    around: Circumstances,
-    before: GuardState | None,
+    context: Circumstances,
+    previous_guard: GuardState | None,
 ) -> Delivery:
-    ads = None
+    consenting = None
     if config.consent == "recorded" and facts.consent is not None:
-        known = facts.consent.index
-        ads = frozenset(known[around.consents(ADS, known)])
-    refused = around.refusing(ADS)
+        customer_ids = facts.consent.index
+        consenting = frozenset(customer_ids[context.consents(ADS, customer_ids)])
+    refusing_ads = context.refusing(ADS)
     return Delivery(
         scores=scores.set_index("customer_id"),
         contacts=facts.contacts,
-        ads=ads,
+        ads=consenting,
         mode=config.export_mode,
-        anew=frozenset(before.held) if before is not None else frozenset(),
-        addresses=around.addresses,
-        no_ads=frozenset(refused.union(around.addresses.others(refused, KINDS))),
-        kept_out={kind: frozenset(around.kept_out(kind)) for kind in KINDS},
+        anew=frozenset(previous_guard.held) if previous_guard is not None else frozenset(),
+        addresses=context.addresses,
+        no_ads=frozenset(refusing_ads.union(context.addresses.others(refusing_ads, KINDS))),
+        kept_out={kind: frozenset(context.kept_out(kind)) for kind in KINDS},
     )

@@ -1,4 +1,4 @@
-"""Which code made something: the commit it was run from, or the version that is installed."""
+"""Version of the running code: the git commit, or the installed package version."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+_PROJECT = Path(__file__).resolve().parent.parent
 
 
 @cache
-def commit() -> str:
-    """Commit of this code, ``+changes`` where files differ from it; installed: its version."""
+def code_commit() -> str:
+    """Commit of this checkout (``+changes`` if files differ), or the installed version."""
     try:
-        head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        commit_hash = _git("rev-parse", "HEAD")
+        changed_files = _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return f"version {importlib.metadata.version('stagecast')}"
-    return f"{head}+changes" if changed else head
+    return f"{commit_hash}+changes" if changed_files else commit_hash
 
 
 def _git(*arguments: str) -> str:
-    # A checkout of something else that we are merely installed in does not count.
-    if not (PROJECT / ".git").exists():
-        raise FileNotFoundError(PROJECT / ".git")
-    done = subprocess.run(
-        ["git", "-C", str(PROJECT), *arguments],
+    # If the package is installed inside another project's checkout, that commit is not ours.
+    if not (_PROJECT / ".git").exists():
+        raise FileNotFoundError(_PROJECT / ".git")
+    completed = subprocess.run(
+        ["git", "-C", str(_PROJECT), *arguments],
         capture_output=True,
         text=True,
         timeout=20,
         check=True,
     )
-    return done.stdout.strip()
+    return completed.stdout.strip()

@@ -1,4 +1,4 @@
-"""What the user sees while a command runs: steps, progress, and tables at the end."""
+"""Console output of commands: steps, warnings, tables and JSON results."""
 
 from __future__ import annotations
 
@@ -16,76 +16,76 @@ from features.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-# Progress goes to stderr, so that what a command prints can be piped.
+# Progress goes to stderr, so that the output of a command can be piped.
 progress_console = Console(stderr=True)
 console = Console()
 
 
-# Who else is told of each line: a scheduled run's log.
+# Further receivers of every line, such as the log of a scheduled run.
 listeners: list[Callable[[str], None]] = []
 
 
 def step(text: str) -> None:
-    """One line that says what begins."""
-    _tell(text)
+    """Print a line of progress."""
+    _notify(text)
     progress_console.print(f"[bold cyan]›[/] {text}", highlight=False)
 
 
 def warn(text: str) -> None:
-    """One line of warning."""
-    _tell(f"warning: {text}")
+    """Print a warning."""
+    _notify(f"warning: {text}")
     progress_console.print(f"[bold yellow]![/] {text}", highlight=False)
 
 
-def _tell(text: str) -> None:
+def _notify(text: str) -> None:
     for listener in listeners:
         listener(text)
 
 
-SHORT = 28  # a name of so many signs is not broken
+_UNBROKEN_LENGTH = 28  # names up to this number of characters are not wrapped
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; numbers are aligned right."""
-    drawn = Table(title=title, title_justify="left", header_style="bold")
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table with right-aligned numbers."""
+    rich_table = Table(title=title, title_justify="left", header_style="bold")
     for number, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
-        # Names in the first column stay whole: a broken one cannot be copied.
-        short = number == 0 and all(len(_cell(row[0])) <= SHORT for row in rows)
-        drawn.add_column(
-            column, justify="right" if numeric else "left", overflow="fold", no_wrap=short
+        # Do not wrap names in the first column: a wrapped name cannot be copied.
+        unbroken = number == 0 and all(len(_cell(row[0])) <= _UNBROKEN_LENGTH for row in rows)
+        rich_table.add_column(
+            column, justify="right" if numeric else "left", overflow="fold", no_wrap=unbroken
         )
     for row in rows:
-        drawn.add_row(*(_cell(value) for value in row))
-    console.print(drawn)
+        rich_table.add_row(*(_cell(value) for value in row))
+    console.print(rich_table)
 
 
-def typed(command: str) -> str:
-    """A command of ours as the reader has to type it: by `uv run` where this one came that way."""
+def command_text(command: str) -> str:
+    """A stagecast command as the user types it: with `uv run` if this process ran under uv."""
     return f"uv run {command}" if "UV" in os.environ else command
 
 
-def deliver(content: Any, json_file: Path | None, show: Callable[[], object]) -> None:
-    """Show a result, and write it as JSON where a file is given; for ``-`` print the JSON alone."""
+def deliver_result(content: Any, json_file: Path | None, show: Callable[[], object]) -> None:
+    """Show a result, and write it as JSON if a file is given; for ``-`` print only the JSON."""
     if json_file is None or str(json_file) != "-":
         show()
     if json_file is not None:
         write_json(content, json_file)
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table as JSON has them; what is missing is null, dates are ISO texts."""
+def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as JSON records: missing values are null, dates are ISO strings."""
     rows: list[dict[str, Any]] = json.loads(frame.to_json(orient="records", date_format="iso"))
     return rows
 
 
 def write_json(content: Any, file: Path) -> None:
-    """Write what a command found as JSON; the file ``-`` is standard output.
+    """Write a result as JSON; the file ``-`` is standard output.
 
     Raises
     ------
     UserError
-        Where the file cannot be written.
+        If the file cannot be written.
     """
     text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
     if str(file) == "-":

@@ -6,9 +6,9 @@ from flows.services.console import warn
 
 
 def warn_of_twins(count: int) -> None:
-    """Warn of customer ids that equal another one but for case, or for the dashes of a UUID."""
+    """Warn of customer ids that differ from another one only by case or by dashes of a UUID."""
     if count:
         warn(
-            f"{count} customer ids equal another one but for capital letters or dashes; they "
+            f"{count} customer ids differ from another one only by capital letters or dashes; they "
             "stay different customers"
         )

@@ -1,4 +1,4 @@
-"""Measure flow: what the published campaigns changed, from the events that came afterwards."""
+"""Measure flow: effects of the published campaigns, from the events after their start."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ from features.storage.runs import PublishedRun, run_folder
 from features.table.campaign_outcomes import data_through, outcomes
 from flows.services.workspace import Workspace
 
-FOLDER = "measurement"
-GLOBAL_NAME = "global_holdout"
+MEASUREMENT_FOLDER = "measurement"
+_GLOBAL_NAME = "global_holdout"
 
 
 def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Effects of every campaign, and what cannot be measured yet; written under measurement/.
+    """Effects of every campaign, and campaigns that cannot be measured yet; stored as CSV.
+
+    The files lie in the folder ``measurement`` of the output folder.
 
     Raises
     ------
     UserError
-        Where nothing has been published.
+        If nothing has been published.
     """
     space = Workspace(output)
     config = space.config()
@@ -49,65 +51,72 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     playbooks = with_exclusions(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
     measured = [book for book in playbooks if book.kind in ("promotional", "service")]
     through = pd.Timestamp(data_through(output, config))
-    rows = pd.concat(
-        [entries(output, runs, measured), _global(output, runs, config, through)],
+    entry_rows = pd.concat(
+        [campaign_entries(output, runs, measured), _global(output, runs, config, through)],
         ignore_index=True,
     )
-    rows = _with_outcomes(output, config, rows, through)
-    waves = Waves(rows, through)
+    entry_rows = _with_outcomes(output, config, entry_rows, through)
+    waves = Waves(entry_rows, through)
     effects = report(waves)
-    waiting = not_yet(waves, [book.campaign for book in measured])
-    folder = output / FOLDER
+    unmeasurable = not_yet(waves, [book.campaign for book in measured])
+    folder = output / MEASUREMENT_FOLDER
     folder.mkdir(exist_ok=True)
     write_csv(folder / "effects.csv", effects)
-    write_csv(folder / "not_yet_measurable.csv", waiting)
-    return effects, waiting
+    write_csv(folder / "not_yet_measurable.csv", unmeasurable)
+    return effects, unmeasurable
 
 
-def entries(output: Path, runs: list[PublishedRun], playbooks: list[Playbook]) -> pd.DataFrame:
-    """Everyone who entered a campaign, with their stage at entry.
+def campaign_entries(
+    output: Path, runs: list[PublishedRun], playbooks: list[Playbook]
+) -> pd.DataFrame:
+    """One row per customer and entry into a campaign, with the stage at entry.
 
-    An export that waited reached nobody: its members enter on the day on which it was released.
+    While a campaign was held, its messages were not sent: its members enter on the day of release.
     """
-    terms = {b.campaign: (b.success.within_days, b.control_share) for b in playbooks}
-    roles = {b.campaign: b.success.role for b in playbooks}
-    waiting: set[tuple[str, str]] = set()
+    terms_by_campaign = {b.campaign: (b.success.within_days, b.control_share) for b in playbooks}
+    role_by_campaign = {b.campaign: b.success.role for b in playbooks}
+    held_members: set[tuple[str, str]] = set()
     parts = []
     for run in sorted(runs, key=lambda run: run.snapshot_at):
-        told = _manifest(output, run)
+        campaign_manifests = _manifest(output, run)
         audience = pd.read_parquet(output / run.audience_file)
         audience["entered_at"] = pd.to_datetime(audience["entered_at"])
-        held = audience["campaign_id"].isin([c for c, each in told.items() if each.get("held")])
-        keys = pd.MultiIndex.from_frame(audience[["campaign_id", "customer_id"]])
-        released = ~held & (audience["change"] == "kept") & keys.isin(waiting)
+        held_rows = audience["campaign_id"].isin(
+            [c for c, manifest in campaign_manifests.items() if manifest.get("held")]
+        )
+        member_keys = pd.MultiIndex.from_frame(audience[["campaign_id", "customer_id"]])
+        released = ~held_rows & (audience["change"] == "kept") & member_keys.isin(held_members)
         audience.loc[released, "entered_at"] = pd.Timestamp(run.snapshot_at)
         audience.loc[released, "change"] = "added"
-        waiting |= set(keys[held & (audience["change"] == "added")])
-        waiting -= set(keys[~held])
-        mine = entered(audience[~held], {**terms, **_planned(told, terms)})
-        mine["stage"] = _stages(output, run).reindex(mine["customer_id"]).to_numpy()
-        parts.append(mine)
+        held_members |= set(member_keys[held_rows & (audience["change"] == "added")])
+        held_members -= set(member_keys[~held_rows])
+        run_entries = entered(
+            audience[~held_rows],
+            {**terms_by_campaign, **_planned(campaign_manifests, terms_by_campaign)},
+        )
+        run_entries["stage"] = _stages(output, run).reindex(run_entries["customer_id"]).to_numpy()
+        parts.append(run_entries)
     rows = pd.concat(parts, ignore_index=True)
-    rows["role"] = [roles[name] for name in rows["campaign_id"]]
+    rows["role"] = [role_by_campaign[name] for name in rows["campaign_id"]]
     return rows
 
 
 def _manifest(output: Path, run: PublishedRun) -> dict[str, Any]:
-    """What the manifest of a run's audiences says, by campaign."""
+    """Manifest entries of a run's audiences, by campaign."""
     path = run_folder(output, run.run_id) / "audiences" / MANIFEST_FILE
     if not path.is_file():
         return {}
-    told = json.loads(path.read_text(encoding="utf-8"))["campaigns"]
-    return {each["campaign_id"]: each for each in told}
+    campaign_rows = json.loads(path.read_text(encoding="utf-8"))["campaigns"]
+    return {campaign["campaign_id"]: campaign for campaign in campaign_rows}
 
 
 def _planned(
-    told: Mapping[str, Any], terms: Mapping[str, tuple[int, float]]
+    manifests: Mapping[str, Any], terms: Mapping[str, tuple[int, float]]
 ) -> dict[str, tuple[int, float]]:
-    """Days of success and control share as they were planned: a playbook may have changed."""
+    """Planned days of success and control share: the playbook may have changed since."""
     return {
-        campaign: (int(each["success_within_days"]), float(each["control_share"]))
-        for campaign, each in told.items()
+        campaign: (int(manifest["success_within_days"]), float(manifest["control_share"]))
+        for campaign, manifest in manifests.items()
         if campaign in terms
     }
 
@@ -122,26 +131,28 @@ def _stages(output: Path, run: PublishedRun) -> pd.Series[str]:
 def _global(
     output: Path, runs: list[PublishedRun], config: Config, through: pd.Timestamp
 ) -> pd.DataFrame:
-    """Everyone scored when the global hold-out began, in its two arms."""
-    held = config.contact_policy.global_holdout
-    first = min(runs, key=lambda run: run.snapshot_at)
-    days = (min(through, pd.Timestamp(held.until)) - pd.Timestamp(first.snapshot_at)).days + 1 \
-        if held is not None else 0  # fmt: skip
-    if held is None or days < 1:
+    """All customers scored at the start of the global hold-out, with their arm."""
+    holdout = config.contact_policy.global_holdout
+    first_run = min(runs, key=lambda run: run.snapshot_at)
+    if holdout is None:
         return pd.DataFrame()
-    stage = _stages(output, first)
-    out = in_global_holdout(list(stage.index), held, salt=f"{config.name}:{config.seed}")
+    end, start = min(through, pd.Timestamp(holdout.until)), pd.Timestamp(first_run.snapshot_at)
+    days = (end - start).days + 1
+    if days < 1:
+        return pd.DataFrame()
+    stages = _stages(output, first_run)
+    held_out = in_global_holdout(list(stages.index), holdout, salt=f"{config.name}:{config.seed}")
     return pd.DataFrame(
         {
-            "campaign_id": GLOBAL_NAME,
-            "customer_id": stage.index,
-            "entered_at": pd.Timestamp(first.snapshot_at),
-            "arm": [CONTROL if each else TREATMENT for each in out],
+            "campaign_id": _GLOBAL_NAME,
+            "customer_id": stages.index,
+            "entered_at": start,
+            "arm": [CONTROL if is_held_out else TREATMENT for is_held_out in held_out],
             "channel": "all",
             "within_days": days,
-            "control_share": held.share,
-            "matures_at": min(through, pd.Timestamp(held.until)),
-            "stage": stage.to_numpy(),
+            "control_share": holdout.share,
+            "matures_at": end,
+            "stage": stages.to_numpy(),
             "role": "purchase",
         }
     )
@@ -151,5 +162,5 @@ def _with_outcomes(
     output: Path, config: Config, rows: pd.DataFrame, through: pd.Timestamp
 ) -> pd.DataFrame:
     matured = rows[pd.to_datetime(rows["matures_at"]) <= through]
-    found = outcomes(output, config, matured, margin=config.contact_policy.margin)
-    return rows.join(found)
+    outcome_columns = outcomes(output, config, matured, margin=config.contact_policy.margin)
+    return rows.join(outcome_columns)

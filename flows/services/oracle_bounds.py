@@ -1,10 +1,9 @@
-"""What the truth of a simulation allows: bounds that stand beside the models in back-tests.
+"""Bounds from the truth of a simulation, shown beside the models in back-tests.
 
-``latent_truth`` predicts with the expectation given the hidden state of every customer: a bound
-that nobody can reach. ``posterior`` predicts with the expectation given the history under the very
-model that made it: the best possible, where the scenario has a closed form. ``sees_latents`` is
-our own recipe with the hidden state and traits among its features, for tasks whose truth has no
-closed expectation.
+``latent_truth`` predicts the expectation given the hidden state of every customer; no model can
+reach it. ``posterior`` predicts the expectation given the history under the model that generated
+it: the best possible prediction, if the scenario has a closed form. ``sees_latents`` is our own
+recipe with the hidden state and traits as additional features, for tasks without a closed form.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from models.fitting.training_set import TrainingSet
 from models.tasks.training import fit
 from simulator.ground_truth_reader import HiddenTruth
 
-# By task: output of the model, and the truth's columns for it (latent, posterior).
-EXPECTED: dict[Task, tuple[str, str, str]] = {
+# By task: output column of the model, and the columns of the truth (latent, posterior).
+_EXPECTED: dict[Task, tuple[str, str, str]] = {
     "churn": ("p_churn", "p_no_purchase", "posterior_p_no_purchase"),
     "clv": ("clv", "expected_spend", "posterior_spend"),
 }
-BOUNDS = ("latent_truth", "posterior", "sees_latents")
-# The figure that the report compares by, and whether more of it is better.
-COMPARED = {
+_BOUNDS = ("latent_truth", "posterior", "sees_latents")
+# By task: metrics that the report compares, and whether higher is better.
+COMPARED_FIGURES = {
     "stage": {"log_loss": False, "macro_f1": True},
     "transition": {"log_loss": False, "integrated_brier": False},
     "churn": {"auc": True, "log_loss": False},
@@ -42,37 +41,37 @@ COMPARED = {
 }
 
 
-def bounds(
+def oracle_figures(
     archive: Archive, data: TrainingSet, test: Test, draws: Draws | None = None
 ) -> list[Figure]:
-    """Figures of every bound that exists for a task at a test snapshot; none without a truth."""
+    """Metrics of every bound of a task at a test snapshot; empty without a hidden truth."""
     config, horizon = archive.builder.config, archive.builder.horizon(test.task)
     if config.truth is None:
         return []
-    truth = HiddenTruth(Path(config.truth))
-    if test.task not in EXPECTED:
-        outputs = {"sees_latents": _sees_latents(archive, truth, data, test)}
+    hidden_truth = HiddenTruth(Path(config.truth))
+    if test.task not in _EXPECTED:
+        outputs = {"sees_latents": _sees_latents(archive, hidden_truth, data, test)}
         return figures_of(test, outputs, horizon, draws=draws)
-    rows = truth.expectations(test.at, horizon)
-    if rows is None:
+    expectations = hidden_truth.expectations(test.at, horizon)
+    if expectations is None:
         return []
-    output, *columns = EXPECTED[test.task]
-    known = {
-        name: {output: _of_customers(rows[column], test.rows[CUSTOMER])}
+    output, *columns = _EXPECTED[test.task]
+    predictions = {
+        name: {output: _of_customers(expectations[column], test.rows[CUSTOMER])}
         for name, column in zip(("latent_truth", "posterior"), columns, strict=True)
-        if column in rows
+        if column in expectations
     }
-    figures = figures_of(test, known, horizon, draws=draws)
-    if test.leads is not None and "p_first_purchase" in rows:
-        p = {"p": _of_customers(rows["p_first_purchase"], test.leads[CUSTOMER])}
+    figures = figures_of(test, predictions, horizon, draws=draws)
+    if test.leads is not None and "p_first_purchase" in expectations:
+        p = {"p": _of_customers(expectations["p_first_purchase"], test.leads[CUSTOMER])}
         figures += lead_figures(test, {"latent_truth": p}, horizon, draws=draws)
     return figures
 
 
 def _of_customers(values: pd.Series, customers: pd.Series) -> np.ndarray[Any, Any]:
-    """Values in the order of the customers; the mean for those the truth does not know."""
-    found = values.reindex(customers).to_numpy(dtype=np.float64)
-    return np.where(np.isnan(found), np.nanmean(found), found)
+    """Values in the order of the customers; customers without a value get the mean."""
+    ordered = values.reindex(customers).to_numpy(dtype=np.float64)
+    return np.where(np.isnan(ordered), np.nanmean(ordered), ordered)
 
 
 def _sees_latents(
@@ -92,39 +91,39 @@ def _with_latents(truth: HiddenTruth, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, pd.concat(parts).loc[frame.index]], axis=1)
 
 
-def gaps(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every compared figure of the served recipe beside its best baseline and the bounds.
+def oracle_gaps(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Compare every metric of the served recipe with its best baseline and the bounds.
 
     Parameters
     ----------
     records
-        Figures as they stand in ``backtest.json``.
+        Metrics as in ``backtest.json``.
 
     Returns
     -------
-    One record a model, date and metric: model, snapshot_at, metric, n, champion, baseline (its
-    name), baseline_value, latent_truth, posterior, sees_latents (null where there is none), and
-    `reached`: the share of the way from the best baseline to the best bound that the champion
-    goes (null where they do not differ; negative where the baseline is better).
+    One record per model, date and metric: model, snapshot_at, metric, n, champion, baseline (its
+    name), baseline_value, latent_truth, posterior, sees_latents (null if missing), and `reached`:
+    the champion's gain over the best baseline as a share of the best bound's gain (null if the
+    bound is no better; negative if the baseline beats the champion).
     """
-    found: dict[tuple[str, str, str], dict[str, float]] = {}
-    customers: dict[tuple[str, str, str], int] = {}
-    for one in records:
-        if one["subset"] == "all" and one["value"] is not None:
-            key = (str(one["model"]), str(one["snapshot_at"]), str(one["metric"]))
-            found.setdefault(key, {})[str(one["method"])] = float(one["value"])
-            customers[key] = int(one["n"])
+    values_by_key: dict[tuple[str, str, str], dict[str, float]] = {}
+    customer_counts: dict[tuple[str, str, str], int] = {}
+    for record in records:
+        if record["subset"] == "all" and record["value"] is not None:
+            key = (str(record["model"]), str(record["snapshot_at"]), str(record["metric"]))
+            values_by_key.setdefault(key, {})[str(record["method"])] = float(record["value"])
+            customer_counts[key] = int(record["n"])
     return [
         {
             "model": model,
             "snapshot_at": date,
             "metric": metric,
-            "n": customers[model, date, metric],
-            **_gap(found[model, date, metric], metric, higher=higher),
+            "n": customer_counts[model, date, metric],
+            **_gap(values_by_key[model, date, metric], metric, higher=higher),
         }
-        for (model, date, metric) in sorted(found)
-        if (higher := COMPARED.get(model, {}).get(metric)) is not None
-        and "champion" in found[model, date, metric]
+        for (model, date, metric) in sorted(values_by_key)
+        if (higher := COMPARED_FIGURES.get(model, {}).get(metric)) is not None
+        and "champion" in values_by_key[model, date, metric]
     ]
 
 
@@ -133,59 +132,59 @@ def _gap(values: Mapping[str, float], metric: str, *, higher: bool) -> dict[str,
         value = values[method]
         return -value if higher else abs(value) if metric == "bias_pct" else value
 
-    baselines = [m for m in values if m != "champion" and m not in BOUNDS]
-    # What could be reached at all comes first: the posterior, where there is one.
-    bounds = [m for m in ("posterior", "latent_truth", "sees_latents") if m in values]
-    best = min(baselines, key=loss, default=None)
+    baselines = [m for m in values if m != "champion" and m not in _BOUNDS]
+    # In this order: the posterior, if known, is the best that can be reached.
+    bound_methods = [m for m in ("posterior", "latent_truth", "sees_latents") if m in values]
+    best_baseline = min(baselines, key=loss, default=None)
     reached = None
-    if best is not None and bounds and loss(best) > loss(bounds[0]):
-        way = loss(best) - loss(bounds[0])
-        reached = (loss(best) - loss("champion")) / way
+    if best_baseline is not None and bound_methods and loss(best_baseline) > loss(bound_methods[0]):
+        possible_gain = loss(best_baseline) - loss(bound_methods[0])
+        reached = (loss(best_baseline) - loss("champion")) / possible_gain
     return {
         "champion": values["champion"],
-        "baseline": best,
-        "baseline_value": None if best is None else values[best],
-        **{name: values.get(name) for name in BOUNDS},
+        "baseline": best_baseline,
+        "baseline_value": None if best_baseline is None else values[best_baseline],
+        **{name: values.get(name) for name in _BOUNDS},
         "reached": reached,
     }
 
 
 def oracle_page(records: Iterable[Mapping[str, Any]]) -> str:
-    """The gaps as a Markdown page."""
-    head = (
+    """Markdown page with the gaps between champion, baselines and bounds."""
+    table_header = (
         "| model | date | metric | n | ours | best baseline | posterior | latent truth "
         "| ours, seeing the latents | way reached |"
     )
     lines = [
-        "# Beside the truth of the simulation",
+        "# Compared with the truth of the simulation",
         "",
-        "Simulated data: no row describes a real person. `latent truth` predicts with the hidden",
-        "state of every customer, which nobody can know; `posterior` with the history under the",
-        "very model that made it, the best anyone can do; the last column but one is our recipe",
-        "with the hidden state among its features. `way reached`: from the best baseline (0 %) to",
-        "the best possible (100 %).",
+        "Simulated data: no row describes a real person. `latent truth` predicts from the hidden",
+        "state of every customer, which cannot be observed; `posterior` from the history under",
+        "the model that generated it, the best possible prediction; the last column but one is",
+        "our recipe with the hidden state among its features. `way reached`: gain over the best",
+        "baseline (0 %) as a share of the best possible gain (100 %).",
         "",
-        head,
+        table_header,
         "|---" * 10 + "|",
     ]
-    for row in gaps(records):
+    for row in oracle_gaps(records):
         reached = "" if row["reached"] is None else f"{row['reached']:.0%}"
-        baseline = "" if row["baseline"] is None else f"{_said(row['baseline_value'])} "
+        baseline = "" if row["baseline"] is None else f"{_four_digits(row['baseline_value'])} "
         cells = (
             row["model"],
             row["snapshot_at"],
             row["metric"],
             f"{row['n']:,}",
-            _said(row["champion"]),
+            _four_digits(row["champion"]),
             f"{baseline}({row['baseline']})" if row["baseline"] else "",
-            _said(row["posterior"]),
-            _said(row["latent_truth"]),
-            _said(row["sees_latents"]),
+            _four_digits(row["posterior"]),
+            _four_digits(row["latent_truth"]),
+            _four_digits(row["sees_latents"]),
             reached,
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _said(value: float | None) -> str:
+def _four_digits(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""Whether an output folder can be written to: asked before the first second of work."""
+"""Check, before any work, that the output folder can be written to."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from pathlib import Path
 
 from features.errors import UserError
 
-ROOM = 4 << 20  # bytes: the databases of MLflow and Prefect alone take as much
+_PROBE_BYTES = 4 << 20  # about the size of the empty databases of MLflow and Prefect
 
 
-def require_writable(output: Path, *, make: bool = True) -> None:
-    """Make the folder, and write and remove a nameless file of a few megabytes in it.
+def require_writable(output: Path, *, create: bool = True) -> None:
+    """Create the folder, and write and remove an unnamed file of a few megabytes in it.
 
-    Only writing tells: the superuser passes every look at permissions, a quota shows in no count
-    of free space, and a mount may be read-only whatever the permissions say.
+    Only writing shows whether it works: the superuser passes every permission check, free space
+    does not include quotas, and a mount can be read-only whatever the permissions are.
 
     Parameters
     ----------
     output
         The folder.
-    make
-        Make it where it does not exist; else there is nothing to be asked then.
+    create
+        Create the folder if it does not exist; if False, a missing folder is not checked.
 
     Raises
     ------
     UserError
-        Where the folder cannot be made or written to, or is full.
+        If the folder cannot be created or written to, or is full.
     """
-    if not make and not output.is_dir():
+    if not create and not output.is_dir():
         return
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output, prefix=".stagecast-") as file:
-            file.write(bytes(ROOM))
+            file.write(bytes(_PROBE_BYTES))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -42,6 +42,7 @@ def require_writable(output: Path, *, make: bool = True) -> None:
         raise UserError(
             "--output",
             found=f"{output}: {reason[0].lower()}{reason[1:]}",
-            expected=f"a folder to write to, with room for more than {ROOM >> 20} MB",
-            hint="make room, allow it, or give another folder; published results are as they were",
+            expected=f"a writable folder with more than {_PROBE_BYTES >> 20} MB of free space",
+            hint="free space, allow writing, or give another folder; published results are "
+            "unchanged",
         ) from error

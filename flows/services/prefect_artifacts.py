@@ -1,7 +1,7 @@
-"""What a flow shows in Prefect: tables, pages, progress, and links to MLflow.
+"""Show results of a flow in Prefect: tables, pages, progress, and links to MLflow.
 
-Outside of a flow nothing is shown, and a server that is away never stops a run: what is shown
-here also stands in the output folder. Only sums go in, no rows of customers.
+Outside a flow nothing is shown, and an unreachable server never stops a run: the output folder
+holds the same content. Only aggregates are sent, no rows of customers.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from uuid import UUID
 if TYPE_CHECKING:
     from models.registry.tracking import Tracking
 
-_EVERY_SECONDS = 2.0  # at most so often is progress told
+_PROGRESS_SECONDS = 2.0  # shortest time between two progress updates
 
 
 def show_table(
     name: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, about: str
 ) -> None:
-    """Show a table of the run; the same `name` in a later run is its next version."""
+    """Show a table of the run; a later run with the same `name` adds a version."""
     if rows and in_a_run():
         from prefect.artifacts import create_table_artifact
 
-        told = [{c: _cell(v) for c, v in zip(columns, row, strict=True)} for row in rows]
-        _shown(lambda: create_table_artifact(told, key=_key(name), description=about))
+        cells_by_column = [{c: _cell(v) for c, v in zip(columns, row, strict=True)} for row in rows]
+        _shown(lambda: create_table_artifact(cells_by_column, key=_key(name), description=about))
 
 
 def show_page(name: str, markdown: str, *, about: str) -> None:
-    """Show a page in Markdown."""
+    """Show a Markdown page."""
     if in_a_run():
         from prefect.artifacts import create_markdown_artifact
 
@@ -40,43 +40,45 @@ def show_page(name: str, markdown: str, *, about: str) -> None:
 
 
 def link_to_mlflow(name: str, tracking: Tracking, run_id: str | None, *, about: str) -> None:
-    """Link to an MLflow run: on the server, or where `mlflow ui` shows it on this machine."""
+    """Link to an MLflow run on its server, or at the local address of `mlflow ui`."""
     if run_id and in_a_run():
         from prefect.artifacts import create_link_artifact
 
-        link, told = tracking.page(run_id)
-        said = f"{about} {told}".strip()
+        address, location = tracking.page(run_id)
+        description = f"{about} {location}".strip()
         _shown(
             lambda: create_link_artifact(
-                link, link_text=f"MLflow run {run_id}", key=_key(name), description=said
+                address, link_text=f"MLflow run {run_id}", key=_key(name), description=description
             )
         )
 
 
 @contextmanager
 def progress_shown(text: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a share that grows; call what it gives once for each unit done."""
+    """Show progress in Prefect; call the returned function once per finished unit."""
     if total == 0 or not in_a_run():
         yield lambda: None
         return
     from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-    made = _shown(lambda: create_progress_artifact(0.0, key=_key(text), description=text))
+    artifact_id = _shown(lambda: create_progress_artifact(0.0, key=_key(text), description=text))
     done, last = 0, time.monotonic()
 
     def advance() -> None:
         nonlocal done, last
         done += 1
-        if made is not None and (done >= total or time.monotonic() - last >= _EVERY_SECONDS):
+        if artifact_id is not None and (
+            done >= total or time.monotonic() - last >= _PROGRESS_SECONDS
+        ):
             last = time.monotonic()
             share = min(100.0 * done / total, 100.0)
-            _shown(lambda: update_progress_artifact(made, share))
+            _shown(lambda: update_progress_artifact(artifact_id, share))
 
     yield advance
 
 
 def _key(name: str) -> str:
-    """A key as Prefect wants it: small letters, digits and dashes; no numbers that vary."""
+    """A key in Prefect's format: lower case letters and dashes; digits, which vary, are dropped."""
     return re.sub(r"[^a-z]+", "-", name.lower()).strip("-")
 
 
@@ -87,7 +89,7 @@ def _cell(value: object) -> object:
 
 
 def in_a_run() -> bool:
-    """Whether a flow or task of Prefect's is running; where nobody imported it, none is."""
+    """Whether a Prefect flow or task is running; False without importing Prefect if not loaded."""
     if "prefect" not in sys.modules:
         return False
     from prefect.context import FlowRunContext, TaskRunContext
@@ -97,10 +99,10 @@ def in_a_run() -> bool:
 
 def _shown(create: Callable[[], Any]) -> UUID | None:
     try:
-        made = create()
-    except Exception as error:  # whatever the server or the way to it has
+        artifact_id = create()
+    except Exception as error:  # any failure of the server or the network
         from flows.services.console import warn
 
         warn(f"not shown in Prefect: {type(error).__name__}")
         return None
-    return made if isinstance(made, UUID) else None
+    return artifact_id if isinstance(artifact_id, UUID) else None

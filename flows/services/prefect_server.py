@@ -1,4 +1,4 @@
-"""The Prefect server of a command: its own, started beside it and ended with it, or a named one."""
+"""The Prefect server of a command: its own child process, or the one that settings name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from features.errors import UserError
 from features.servers import trouble, without_password
-from flows.services.ends_with_parent import command
+from flows.services.ends_with_parent import child_command
 
-START_SECONDS = 300
+_START_SECONDS = 300
 _EPHEMERAL = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
@@ -25,51 +25,51 @@ _EPHEMERAL = {
 
 
 class OwnServer:
-    """A server process on a free port of this machine, which ends with this process."""
+    """A server process on a free local port that ends with this process."""
 
     def __init__(self, *, module: str, arguments: tuple[str, ...], env: dict[str, str]) -> None:
-        """Start ``python -m MODULE ARGUMENTS --host 127.0.0.1 --port PORT``, and do not wait."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        place = ("--host", "127.0.0.1", "--port", str(self.port))
+        """Start ``python -m MODULE ARGUMENTS --host 127.0.0.1 --port PORT`` without waiting."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        binding = ("--host", "127.0.0.1", "--port", str(self.port))
         self.process = subprocess.Popen(
-            command(module, *arguments, *place),
+            child_command(module, *arguments, *binding),
             env={**os.environ, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the command: its flow ends first, then this
+            start_new_session=True,  # Ctrl-C reaches only the command: its flow ends first
         )
         atexit.register(self.stop)
 
     @property
     def api_url(self) -> str:
-        """Address for ``PREFECT_API_URL``."""
+        """Value for ``PREFECT_API_URL``."""
         return f"http://127.0.0.1:{self.port}/api"
 
     def wait(self, database: Path) -> None:
-        """Return once the server answers.
+        """Wait until the server answers.
 
         Raises
         ------
         UserError
-            Where it ends or does not answer in time; the message names its `database`.
+            If it ends or does not answer in time; the message names its `database`.
         """
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + _START_SECONDS
         while self.process.poll() is None and time.monotonic() < deadline:
             if self._answers():
                 return
             time.sleep(0.1)
-        ended = self.process.returncode
+        exit_code = self.process.returncode
         raise UserError(
             "Prefect server",
-            found="no answer" if ended is None else f"it ended with {ended}",
-            expected=f"a server that starts within {START_SECONDS} seconds",
-            hint=f"is another one using {database}? else set PREFECT_API_URL",
+            found="no answer" if exit_code is None else f"it ended with {exit_code}",
+            expected=f"a server that starts within {_START_SECONDS} seconds",
+            hint=f"end any other server that uses {database}, or set PREFECT_API_URL",
         )
 
     def stop(self) -> None:
-        """End the server, if it still runs."""
+        """End the server if it still runs."""
         atexit.unregister(self.stop)
         if self.process.poll() is None:
             self.process.terminate()
@@ -90,24 +90,24 @@ class OwnServer:
             connection.close()
 
 
-_started: list[OwnServer] = []  # at most one a process
+_started: list[OwnServer] = []  # at most one per process
 
 
-def begin() -> None:
-    """Start a server for the flow of this command, unless one is named; do not wait for it.
+def start_server() -> None:
+    """Start a server for the flow of this command without waiting, unless settings name one.
 
-    Meanwhile the command can import what the flow needs.
+    While it starts, the command can import what the flow needs.
     """
     if _started or named_server() is not None:
         return
     arguments = ("--factory", "prefect.server.api.server:create_app", "--lifespan", "on")
-    quiet = ("--log-level", "error")
-    server = OwnServer(module="uvicorn", arguments=(*arguments, *quiet), env=_EPHEMERAL)
+    log_options = ("--log-level", "error")
+    server = OwnServer(module="uvicorn", arguments=(*arguments, *log_options), env=_EPHEMERAL)
     _started.append(server)
 
 
 def named_server() -> str | None:
-    """Address of the Prefect server that the environment or the user's profile names, or None."""
+    """Address of the Prefect server in the environment or the user's profile; None if unset."""
     if address := os.environ.get("PREFECT_API_URL"):
         return address
     from prefect.settings import get_current_settings
@@ -115,41 +115,41 @@ def named_server() -> str | None:
     return get_current_settings().api.url
 
 
-def check_named() -> None:
-    """Do nothing where no server is named, or the one that is named answers.
+def require_named_server() -> None:
+    """Raise if the Prefect server that settings name does not answer; pass if none is named.
 
     Raises
     ------
     UserError
-        Where none answers at the address that is named.
+        If no server answers at its address.
     """
     address = named_server()
     if address is None:
         return
-    found = trouble(f"{address.rstrip('/')}/health", refused=range(404, 600))
-    if found is not None:
+    reason = trouble(f"{address.rstrip('/')}/health", refused=range(404, 600))
+    if reason is not None:
         raise UserError(
             "Prefect server",
-            found=f"{without_password(address)}: {found}",
+            found=f"{without_password(address)}: {reason}",
             expected="the API of a Prefect server, like http://127.0.0.1:4200/api",
             hint="start it (prefect server start), or unset PREFECT_API_URL",
         )
 
 
 @contextmanager
-def ready(output: Path) -> Iterator[None]:
-    """While the block runs, flows are recorded by the server that is named, or by our own.
+def server_ready(output: Path) -> Iterator[None]:
+    """Record the flows of the block on the server that settings name, or on our own.
 
     Raises
     ------
     UserError
-        Where it does not answer, or does not start.
+        If the server does not start or answer.
     """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    begin()
+    start_server()
     if not _started:
-        check_named()
+        require_named_server()
         yield
         return
     server = _started[0]

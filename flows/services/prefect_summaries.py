@@ -1,4 +1,4 @@
-"""What each flow shows of itself in Prefect, from the files that it leaves."""
+"""Summaries of flows shown in Prefect, made from the files that the flows write."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from models.registry.tracking import Tracking
 
 
 def show_sources(archive: Archive) -> None:
-    """Rows read, set aside and left out, one line a source."""
+    """Rows read, set aside and left out, one line per source."""
     rows = [
         (c.source, c.rows, sum(c.quarantined.values()), sum(c.ignored.values()))
         for c in archive.source_counts()
     ]
     columns = ("source", "rows", "set aside", "left out")
-    show_table("sources", columns, rows, about="What became of the rows of every source")
+    show_table("sources", columns, rows, about="Rows read, set aside and left out by source")
 
 
 def show_figures(name: str, figures: Sequence[dict[str, Any]]) -> None:
-    """The headline figures of every model and baseline, one line a method and figure."""
+    """Headline metrics of every model and baseline, one line per method and metric."""
     rows = [
         (f["model"], f["method"], f["snapshot_at"], f["metric"], f["value"], f["n"])
         for f in figures
@@ -39,7 +39,7 @@ def show_figures(name: str, figures: Sequence[dict[str, Any]]) -> None:
 def show_training(
     tracking: Tracking, scorer: dict[str, Any], figures: Sequence[dict[str, Any]]
 ) -> None:
-    """Figures of a training, and its MLflow run."""
+    """Metrics of a training and a link to its MLflow run."""
     show_figures("training", figures)
     link_to_mlflow(
         "training in mlflow",
@@ -50,7 +50,7 @@ def show_training(
 
 
 def show_decision(tracking: Tracking, run_id: str, version: int, decision: dict[str, Any]) -> None:
-    """Whether a version was promoted and why, with the figures that decided."""
+    """Whether a version was promoted and why, with the deciding metrics."""
     verdict = "champion" if decision["accepted"] else "not promoted"
     text = (
         f"# stagecast-scorer version {version}: {verdict}\n\n{markdown_text(decision['reason'])}\n"
@@ -65,7 +65,7 @@ def show_decision(tracking: Tracking, run_id: str, version: int, decision: dict[
 
 
 def show_published(tracking: Tracking, folder: Path, meta: dict[str, Any]) -> None:
-    """The summary of a published run, its campaigns, and the MLflow run of its scorer."""
+    """Summary of a published run, its campaigns, and a link to its scorer's MLflow run."""
     summary = (folder / "summary.md").read_text(encoding="utf-8")
     show_page("summary", summary, about=f"Published run {meta['run_id']}")
     plan = pd.read_csv(folder / "audiences" / "plan.csv")

@@ -1,4 +1,4 @@
-"""One person: everything that is stored of them, and their erasure with a receipt."""
+"""Privacy requests of one person: export of all stored data, and erasure with a receipt."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ from features.storage.runs import RUNS_FOLDER
 from features.table import feature_store
 from flows.services.workspace import Workspace
 
-RECEIPTS = "erasures"
-EXPORTS = "exports"
-QUARANTINE = "quarantine"
-# Their files hold no rows of customers: models, figures, records of runs.
-WITHOUT_PEOPLE = ("mlartifacts", "training", "monitoring", RECEIPTS)
+_RECEIPTS = "erasures"
+_EXPORTS = "exports"
+_QUARANTINE = "quarantine"
+# Folders without rows of customers: models, metrics, records of runs.
+_WITHOUT_PEOPLE = ("mlartifacts", "training", "monitoring", _RECEIPTS)
 
 
 @dataclass(frozen=True)
-class Known:
-    """By what a customer is known, here and in exports.
+class _CustomerIdentity:
+    """Keys of a customer, in the project and in exports.
 
     Attributes
     ----------
     customer
-        The id as the project keeps it (see `features.sources.keys`).
+        The normalised id (see `features.sources.keys`).
     in_exports
-        With their own addresses, where no index says whose a row is.
+        Id and addresses, to find rows of exports that have no index.
     contacts
-        What the customer table of the sources says of them now.
+        Current row of the source's customer table.
     warnings
-        What could not be found out, and what stays because it is shared; names nobody.
+        What could not be read, and what stays because it is shared; without personal data.
     """
 
     customer: str
@@ -76,62 +76,73 @@ class Known:
     warnings: tuple[str, ...]
 
 
-def known(space: Workspace, customer: str, addresses: Sequence[str] = ()) -> Known:
-    """By what a customer is known.
+def _identify_customer(
+    space: Workspace, customer: str, addresses: Sequence[str] = ()
+) -> _CustomerIdentity:
+    """Find the keys of a customer.
 
     Parameters
     ----------
     space
         The output folder.
     customer
-        Id, in any spelling of it.
+        Id, in any spelling.
     addresses
-        Earlier addresses of theirs, which the sources have no longer.
+        Earlier addresses that the sources no longer contain.
 
     Raises
     ------
     UserError
-        Where no id is given.
+        If the id is empty.
     """
-    key = key_value(customer)
-    if key is None:
+    customer_key = key_value(customer)
+    if customer_key is None:
         raise UserError("CUSTOMER", found="nothing", expected="the id of a customer")
     config, warnings, contacts = space.config(), [], {}
-    own = named_addresses(addresses)
+    own_addresses = named_addresses(addresses)
     if config.customers is not None:
         try:
             table = customer_facts(config, dt.datetime.now(config.zone).date()).contacts
-        except UserError as error:  # a request to be erased cannot wait for the sources
+        except UserError as error:  # an erasure must not fail because the sources cannot be read
             warnings.append(f"the customer table cannot be read ({error.where}): no address known")
         else:
             table = table.set_axis([key_value(name) for name in table.index])
-            if key in table.index:
-                row = table.loc[[key]].iloc[0]
-                contacts = {str(name): value for name, value in row.items() if value == value}
-            own, shared = own_contacts(table, key, addresses)
-            warnings += [f"their {name} belongs to another customer too: rows of exports that only "
-                         "an address tells apart stay" for name in sorted(shared)]  # fmt: skip
-    return Known(key, person_in_exports(key, own, _targets(space)), contacts, tuple(warnings))
+            if customer_key in table.index:
+                customer_row = table.loc[[customer_key]].iloc[0]
+                contacts = {
+                    str(name): value for name, value in customer_row.items() if value == value
+                }
+            own_addresses, shared = own_contacts(table, customer_key, addresses)
+            warnings += [f"another customer has the same {name}: rows of exports that only this "
+                         "address identifies stay" for name in sorted(shared)]  # fmt: skip
+    return _CustomerIdentity(
+        customer_key,
+        person_in_exports(customer_key, own_addresses, _targets(space)),
+        contacts,
+        tuple(warnings),
+    )
 
 
-def places(space: Workspace, person: Known) -> Iterator[Place]:
-    """Where a person's rows are, each looked for when it is asked for.
+def stored_places(space: Workspace, person: _CustomerIdentity) -> Iterator[Place]:
+    """Places with a person's rows, searched lazily.
 
-    Exports come first: a killed run may have written a table and left the index that tells it.
+    Exports come first: a killed run may have written a table before the file that lists it.
     """
-    keys = RowKeys.load(space.output)
-    yield from _tables(space, person, keys)
+    row_keys = RowKeys.load(space.output)
+    yield from _tables(space, person, row_keys)
     for run in _runs(space.output):
-        yield from places_in_exports(run, person.in_exports, keys, output=space.output)
+        yield from places_in_exports(run, person.in_exports, row_keys, output=space.output)
     for path in personal_files(space.output):
-        parts = path.relative_to(space.output).parts
-        in_run = parts[0] == RUNS_FOLDER and len(parts) > 2
-        kind = Path(parts[2]).stem if in_run else parts[0]
-        if parts[0] in WITHOUT_PEOPLE or (in_run and parts[2] in (EXPORTS, FOLDER)):
+        path_parts = path.relative_to(space.output).parts
+        in_run = path_parts[0] == RUNS_FOLDER and len(path_parts) > 2
+        kind = Path(path_parts[2]).stem if in_run else path_parts[0]
+        if path_parts[0] in _WITHOUT_PEOPLE or (in_run and path_parts[2] in (_EXPORTS, FOLDER)):
             continue
-        # What could not be used may have no id; its columns are those of the sources.
-        who = person.in_exports if parts[0] == QUARANTINE else Person(person.customer)
-        mask = person_mask(path, who)
+        # Quarantined rows keep the columns of the sources and may have no id.
+        searched_person = (
+            person.in_exports if path_parts[0] == _QUARANTINE else Person(person.customer)
+        )
+        mask = person_mask(path, searched_person)
         yield Place(
             str(path.relative_to(space.output)),
             kind,
@@ -141,23 +152,23 @@ def places(space: Workspace, person: Known) -> Iterator[Place]:
         )
 
 
-def stored_of(space: Workspace, customer: str) -> dict[str, Any]:
-    """Everything stored of a customer, by place; JSON-able.
+def export_customer(space: Workspace, customer: str) -> dict[str, Any]:
+    """Everything stored of a customer, by place, as JSON values.
 
     Returns
     -------
     dict
-        ``files``: rows by file, relative to the output folder. ``database``: rows by table, where
-        the store is PostgreSQL. ``contacts``: what the customer table of the sources says now.
-        ``warnings``: what could not be found out.
+        ``files``: rows by file, relative to the output folder. ``database``: rows by table, if
+        the store is PostgreSQL. ``contacts``: current row of the source's customer table.
+        ``warnings``: what could not be read.
     """
-    person = known(space, customer)
+    person = _identify_customer(space, customer)
     return {
         "customer_id": person.customer,
         "dataset": space.config().name,
         "files": {
             place.name: rows
-            for place in places(space, person)
+            for place in stored_places(space, person)
             if place.rows and (rows := place.shown())
         },
         "database": scores_store.store_of(space.output).rows_of(person.customer),
@@ -166,62 +177,66 @@ def stored_of(space: Workspace, customer: str) -> dict[str, Any]:
     }
 
 
-def planned_erasure(
-    space: Workspace, customer: str, addresses: Sequence[str] = ()
-) -> dict[str, Any]:
-    """What `erase` would take out, and what it could not; changes nothing.
+def plan_erasure(space: Workspace, customer: str, addresses: Sequence[str] = ()) -> dict[str, Any]:
+    """What `erase_customer` would remove, and what it could not; changes nothing.
 
     Returns
     -------
     dict
-        ``places``: rows by file and table. ``removed_whole``: files and folders that would go, as
-        reports and what killed runs left. ``warnings``: sentences; they name nobody.
+        ``places``: rows by file and table. ``removed_whole``: files and folders to be deleted:
+        reports and leftovers of killed runs. ``warnings``: sentences without personal data.
     """
-    person = known(space, customer, addresses)
+    person = _identify_customer(space, customer, addresses)
     with exclusive(space.output, "erase"):
-        rows = {place.name: place.rows for place in places(space, person) if place.rows}
+        rows_by_place = {
+            place.name: place.rows for place in stored_places(space, person) if place.rows
+        }
         database = scores_store.store_of(space.output).rows_of(person.customer)
-        rows |= {f"store: {name}": len(found) for name, found in database.items() if found}
-        whole = [str(path.relative_to(space.output))
+        rows_by_place |= {
+            f"store: {name}": len(stored_rows)
+            for name, stored_rows in database.items()
+            if stored_rows
+        }
+        removed_paths = [str(path.relative_to(space.output))
                  for path in [*_pages(space.output), *leftovers(space.output)]]  # fmt: skip
         return {
             "dataset": space.config().name,
-            "places": rows,
-            "rows": sum(rows.values()),
-            "removed_whole": whole,
-            "warnings": _warnings(space, person, matched=bool(rows)),
+            "places": rows_by_place,
+            "rows": sum(rows_by_place.values()),
+            "removed_whole": removed_paths,
+            "warnings": _warnings(space, person, matched=bool(rows_by_place)),
         }
 
 
-def erase(
+def erase_customer(
     space: Workspace, customer: str, *, now: dt.datetime, addresses: Sequence[str] = ()
 ) -> tuple[Path, dict[str, Any]]:
-    """Take a customer out of everything the project wrote, and keep them out of later runs.
+    """Remove a customer from all output of the project, and exclude them from later runs.
 
-    Killed in the middle it is finished by erasing again: first the list, then tables and files,
-    what killed runs left, the store, and last the receipt.
+    Order: erasure list, tables and files, leftovers of killed runs, store, receipt. An interrupted
+    erasure is completed by running it again.
 
     Returns
     -------
     Path
         The receipt.
     dict
-        Its content: when, and how many rows of each kind; nothing of the person.
+        Its content: time and number of rows of each kind; nothing about the person.
     """
-    person = known(space, customer, addresses)
+    person = _identify_customer(space, customer, addresses)
     with exclusive(space.output, "erase"):
         erased = ErasureList.load(space.output)
         erased.adding(person.customer, salt=secrets.token_hex(16)).save(space.output)
         boundary("erase: list written")
-        counts = dict.fromkeys(("audiences", EXPORTS), 0)
-        for place in places(space, person):
+        counts = dict.fromkeys(("audiences", _EXPORTS), 0)
+        for place in stored_places(space, person):
             place.erase()
             counts[place.kind] = counts.get(place.kind, 0) + place.rows
-        pages = _pages(space.output)
-        for page in pages:
+        report_pages = _pages(space.output)
+        for page in report_pages:
             page.unlink()
         boundary("erase: reports removed")
-        left = _cleared(space)
+        leftover_count = _cleared(space)
         boundary("erase: leftovers removed")
         counts["store"] = scores_store.forget_customer(space.output, person.customer)
         boundary("erase: store written")
@@ -231,8 +246,8 @@ def erase(
             "erased_at": now.astimezone(dt.UTC).isoformat(timespec="seconds"),
             "dataset": space.config().name,
             "rows_removed": dict(sorted(counts.items())),
-            "reports_removed": len(pages),
-            "leftovers_removed": left,
+            "reports_removed": len(report_pages),
+            "leftovers_removed": leftover_count,
             "kept_out_of_later_runs": True,
             "warnings": warnings,
             "not_ours_to_erase": [
@@ -240,7 +255,7 @@ def erase(
                 "copies of exports that were sent to other tools",
             ],
         }
-        path = space.output / RECEIPTS / f"{now:%Y%m%dT%H%M%SZ}-{content['receipt']}.json"
+        path = space.output / _RECEIPTS / f"{now:%Y%m%dT%H%M%SZ}-{content['receipt']}.json"
         path.parent.mkdir(exist_ok=True)
         unfinished = path.with_suffix(".tmp")
         unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -249,30 +264,34 @@ def erase(
     return path, content
 
 
-def without_erased(output: Path, records: pa.Table) -> pa.Table:
-    """A table with a column customer_id, without the rows of the erased."""
+def without_erased_records(output: Path, records: pa.Table) -> pa.Table:
+    """A table with a column customer_id, without the rows of erased customers."""
     erased = ErasureList.load(output)
-    theirs = erased.among(records["customer_id"].unique().to_pylist()) if erased else []
-    if not theirs:
+    erased_ids = erased.among(records["customer_id"].unique().to_pylist()) if erased else []
+    if not erased_ids:
         return records
-    return records.filter(pc.invert(pc.is_in(records["customer_id"], value_set=pa.array(theirs))))
+    return records.filter(
+        pc.invert(pc.is_in(records["customer_id"], value_set=pa.array(erased_ids)))
+    )
 
 
 def scrub_quarantine(output: Path) -> int:
-    """Take all who were erased out of the rows that a reading has just set aside."""
+    """Remove erased customers from newly quarantined rows; return the number of rows removed."""
     erased = ErasureList.load(output)
     if not erased:
         return 0
-    gone = 0
-    for path in personal_files(output / QUARANTINE):
+    removed_rows = 0
+    for path in personal_files(output / _QUARANTINE):
         if "customer_id" not in pq.read_schema(path).names:
             continue
-        there = pq.read_table(path, columns=["customer_id"])["customer_id"].unique().to_pylist()
-        for customer in {key_value(name) for name in erased.among(there)} - {None}:
+        quarantined_ids = (
+            pq.read_table(path, columns=["customer_id"])["customer_id"].unique().to_pylist()
+        )
+        for customer in {key_value(name) for name in erased.among(quarantined_ids)} - {None}:
             mask = person_mask(path, Person(str(customer)))
             remove_rows(path, mask)
-            gone += int(mask.sum())
-    return gone
+            removed_rows += int(mask.sum())
+    return removed_rows
 
 
 def _targets(space: Workspace) -> list[TargetMap]:
@@ -284,25 +303,27 @@ def _runs(output: Path) -> list[Path]:
     return sorted(run for run in folder.iterdir() if run.is_dir()) if folder.is_dir() else []
 
 
-def _tables(space: Workspace, person: Known, keys: RowKeys | None) -> Iterator[Place]:
-    """The tables that exports write to in other databases; the last run wrote what is in there."""
+def _tables(
+    space: Workspace, person: _CustomerIdentity, row_keys: RowKeys | None
+) -> Iterator[Place]:
+    """Tables that exports write to in other databases; they hold the rows of the last run."""
     for target in _targets(space):
         if target.format == "table" and target.url is not None:
-            files = [run / FOLDER / f"{target.target}.parquet" for run in _runs(space.output)]
-            newest = sorted((file for file in files if file.is_file()),
+            index_files = [run / FOLDER / f"{target.target}.parquet" for run in _runs(space.output)]
+            newest = sorted((file for file in index_files if file.is_file()),
                             key=lambda file: file.stat().st_mtime)  # fmt: skip
-            index = ExportIndex.load(newest[-1], keys) if newest else None
+            index = ExportIndex.load(newest[-1], row_keys) if newest else None
             name = f"exports: {target.target}: table"
             yield place_in_table(target.url, name, person.in_exports, index)
 
 
 def _pages(output: Path) -> list[Path]:
-    """The reports of all runs, which tell of customers; `stagecast report` writes one anew."""
+    """Reports of all runs, which show customers; `stagecast report` writes one again."""
     return sorted((output / RUNS_FOLDER).glob("*/*.html"))
 
 
 def _cleared(space: Workspace) -> int:
-    """Remove what killed runs left, which may hold anybody; how many files and folders."""
+    """Remove leftovers of killed runs, which may hold any customer; return their number."""
     feature_store.clear_partial(space.output)
     count = len(scores_store.clean_unpublished(space.output))
     for place in leftovers(space.output):
@@ -311,19 +332,19 @@ def _cleared(space: Workspace) -> int:
     return count
 
 
-def _warnings(space: Workspace, person: Known, *, matched: bool) -> list[str]:
-    told = list(person.warnings)
+def _warnings(space: Workspace, person: _CustomerIdentity, *, matched: bool) -> list[str]:
+    messages = list(person.warnings)
     if not matched:
-        told.append("nothing is stored under this id")
+        messages.append("nothing is stored under this id")
         if twins := count_near_twins(space.output / RUNS_FOLDER, person.customer):
-            told.append(
+            messages.append(
                 f"{twins} stored id(s) differ from it only by case, quotes or blanks: "
                 "check the spelling"
             )
-    keys = RowKeys.load(space.output)
-    if without := sum(unindexed(run, keys) for run in _runs(space.output)):
-        told.append(
-            f"{without} export file(s) have no index of rows: there a row is found by its id or "
-            "by the addresses known now; name earlier ones with --address"
+    row_keys = RowKeys.load(space.output)
+    if unindexed_count := sum(unindexed(run, row_keys) for run in _runs(space.output)):
+        messages.append(
+            f"{unindexed_count} export file(s) have no index of rows: their rows are found only by "
+            "id or current address; give earlier addresses with --address"
         )
-    return told
+    return messages

@@ -1,4 +1,4 @@
-"""Progress with the time left, on the terminal and in Prefect."""
+"""Progress bars with the remaining time, on the terminal and in Prefect."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from flows.services.prefect_artifacts import progress_shown
 
 @contextmanager
 def progress(text: str, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar with the time left; call what it gives once for each unit done."""
+    """A progress bar with the remaining time; call the returned function once per unit."""
     with (
         Progress(*_columns(), console=progress_console, transient=True) as bar,
         progress_shown(text, total) as shown,
     ):
-        task = bar.add_task(text, total=total)
+        task_id = bar.add_task(text, total=total)
 
         def advance() -> None:
-            bar.advance(task)
+            bar.advance(task_id)
             shown()
 
         yield advance
 
 
 @contextmanager
-def showing() -> Iterator[Told]:
-    """Progress bars with the time left, one for each thing that what it gives is told of."""
+def progress_bars() -> Iterator[Told]:
+    """Progress bars with the remaining time, one per activity reported to the callback."""
     with Progress(*_columns(), console=progress_console, transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
+        task_ids: dict[str, TaskID] = {}
 
-        def told(what: str, done: int, of: int, /) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=of)
-            bar.update(tasks[what], completed=done, total=of)
+        def update_bar(activity: str, completed: int, total: int, /) -> None:
+            if activity not in task_ids:
+                task_ids[activity] = bar.add_task(activity, total=total)
+            bar.update(task_ids[activity], completed=completed, total=total)
 
-        yield told
+        yield update_bar
 
 
 def _columns() -> tuple[ProgressColumn, ...]:

@@ -1,4 +1,4 @@
-"""Reasons of scores: for every member of an audience in a run, and for one customer on request."""
+"""Reasons of scores: for every audience member of a run, and for one customer on request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from features.storage import scores_store
 from features.storage.check_sums import has_sums
 from features.storage.runs import run_folder, write_parquet
 from features.table.feature_store import FOLDER, feature_file, read_features, stored_spec
-from flows.services.campaign_plan import Planned
+from flows.services.campaign_plan import PlannedRun
 from flows.services.console import console, step
 from flows.services.workspace import Workspace
 from models.explaining.reasons import CODES, SENTENCES, Words, reasons
@@ -29,8 +29,8 @@ from models.registry import registry
 from models.scorer.part import Part
 from models.serving.batches import loaded_once
 
-COLUMNS = [*CODES, *SENTENCES]
-SHOWN = (
+REASON_COLUMNS = [*CODES, *SENTENCES]
+_SHOWN_SCORES = (
     "stage",
     "next_stage",
     "p_move",
@@ -49,37 +49,37 @@ SHOWN = (
 )
 
 
-def reasons_of(space: Workspace, run_id: str, customers: Collection[str]) -> pd.DataFrame:
-    """Reasons of some customers' scores in a run, by the scorer and the context that made them.
+def score_reasons(space: Workspace, run_id: str, customers: Collection[str]) -> pd.DataFrame:
+    """Reasons of customers' scores in a run, from the scorer and context of that run.
 
     Returns
     -------
-    Columns `CODES` and `SENTENCES`, indexed by customer_id; one row a customer of the run.
+    Columns `CODES` and `SENTENCES`, indexed by customer_id; one row per customer of the run.
     """
     folder = run_folder(space.output, run_id)
-    meta = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    run_meta = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     context = json.loads((folder / "scoring_context.json").read_text(encoding="utf-8"))
     loaded, config = (
-        registry.load(space.tracking(), version=int(meta["scorer_version"])),
+        registry.load(space.tracking(), version=int(run_meta["scorer_version"])),
         space.config(),
     )
-    words = Words.of(
+    vocabulary = Words.of(
         stored_spec(space.output, config), loaded.scorer.head["stages"], config.sensitive
     )
-    at = day_number(pd.Timestamp(meta["snapshot_at"]).date())
-    place = feature_file(space.output / FOLDER, at)
-    if not has_sums(place):  # events that came late took it away: it is built anew
-        space.archive().features(at)
-    asked = {"customers": sorted(customers), "context": context, "words": words}
-    if not place.is_dir():
-        return _of_part(place, loaded.scorer.parts, **asked)
-    work = partial(_in_worker, scorer=(loaded.folder, loaded.version.version), **asked)
+    snapshot_day = day_number(pd.Timestamp(run_meta["snapshot_at"]).date())
+    features_path = feature_file(space.output / FOLDER, snapshot_day)
+    if not has_sums(features_path):  # removed because of late events: build it again
+        space.archive().features(snapshot_day)
+    arguments = {"customers": sorted(customers), "context": context, "words": vocabulary}
+    if not features_path.is_dir():
+        return _of_part(features_path, loaded.scorer.parts, **arguments)
+    explain_file = partial(_in_worker, scorer=(loaded.folder, loaded.version.version), **arguments)
     with processes.pool(config.threads) as pool:
-        return pd.concat(pool.map(work, sorted(place.glob("*.parquet"))))
+        return pd.concat(pool.map(explain_file, sorted(features_path.glob("*.parquet"))))
 
 
-def _in_worker(file: Path, scorer: tuple[Path, int], **asked: Any) -> pd.DataFrame:
-    return _of_part(file, loaded_once(*scorer).scorer.parts, **asked)
+def _in_worker(file: Path, scorer: tuple[Path, int], **arguments: Any) -> pd.DataFrame:
+    return _of_part(file, loaded_once(*scorer).scorer.parts, **arguments)
 
 
 def _of_part(
@@ -88,75 +88,81 @@ def _of_part(
     *,
     customers: Sequence[str],
     context: Mapping[str, Any],
-    words: Words,
+    vocabulary: Words,
 ) -> pd.DataFrame:
-    """Reasons of those of some customers whose features lie in a file."""
+    """Reasons of the given customers with features in one file."""
     frame = read_features(file, customers)
-    index = pd.Index(frame["customer_id"], name="customer_id")
-    return reasons(parts, frame, context, words).set_index(index)
+    customer_index = pd.Index(frame["customer_id"], name="customer_id")
+    return reasons(parts, frame, context, vocabulary).set_index(customer_index)
 
 
-def add_reasons(space: Workspace, run_id: str, planned: Planned) -> Planned:
-    """Reasons of all members, in the run's scored rows and in the audiences; null for others."""
+def add_reasons(space: Workspace, run_id: str, planned: PlannedRun) -> PlannedRun:
+    """Add reasons of all audience members to the scored rows and audiences; null for others."""
     audience = planned.plan.audience
     members = sorted(set(audience.loc[audience["change"] != "removed", "customer_id"]))
-    told = pd.DataFrame(None, index=pd.Index([], name="customer_id"), columns=COLUMNS)
+    member_reasons = pd.DataFrame(
+        None, index=pd.Index([], name="customer_id"), columns=REASON_COLUMNS
+    )
     if members:
-        told = reasons_of(space, run_id, members)
+        member_reasons = score_reasons(space, run_id, members)
         step(f"reasons of {len(members):,} audience members")
     for path in sorted((run_folder(space.output, run_id) / "scores").glob("*.parquet")):
-        rows = _with_reasons(pd.read_parquet(path), told)
-        # A new file takes the place: the old one may be shared with the run it was taken from.
+        rows = _with_reasons(pd.read_parquet(path), member_reasons)
+        # Replace the file, never change it: other runs may share it by a hard link.
         write_parquet(path, pa.Table.from_pandas(rows, preserve_index=False))
-    by_customer = _with_reasons(planned.delivery.scores.reset_index(), told)
+    by_customer = _with_reasons(planned.delivery.scores.reset_index(), member_reasons)
     by_customer = by_customer.set_index("customer_id")
     plan = dataclasses.replace(planned.plan, audience=with_sentences(audience, by_customer))
     delivery = dataclasses.replace(planned.delivery, scores=by_customer)
     return dataclasses.replace(planned, plan=plan, delivery=delivery)
 
 
-def _with_reasons(scores: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
-    found = told.reindex(scores["customer_id"])
-    texts = {name: pd.Series(found[name].to_numpy(dtype=object)) for name in COLUMNS}
+def _with_reasons(scores: pd.DataFrame, reasons_by_customer: pd.DataFrame) -> pd.DataFrame:
+    ordered = reasons_by_customer.reindex(scores["customer_id"])
+    texts = {name: pd.Series(ordered[name].to_numpy(dtype=object)) for name in REASON_COLUMNS}
     return scores.assign(**{name: text.astype("str").to_numpy() for name, text in texts.items()})
 
 
-def explained(output: Path, customer: str) -> dict[str, Any]:
-    """What the published scores say of a customer, and why.
+def explain_customer(output: Path, customer: str) -> dict[str, Any]:
+    """Published scores of a customer with their reasons.
 
     Returns
     -------
     dict
-        customer_id, snapshot_at, scorer_version, the scores that are known, and reasons: code and
-        sentence of each.
+        customer_id, snapshot_at, scorer_version, the scores that are not null, and reasons: code
+        and sentence of each.
 
     Raises
     ------
     UserError
-        Where nothing is published, or the customer was not scored.
+        If nothing is published, or the customer was not scored.
     """
-    current = scores_store.read_current(output)
+    published = scores_store.read_current(output)
     customer = key_value(customer) or customer
-    rows = current.scores[current.scores["customer_id"] == customer]
-    if rows.empty:
+    scored_rows = published.scores[published.scores["customer_id"] == customer]
+    if scored_rows.empty:
         raise UserError(
             "customer",
-            found="nobody of that id in the published scores",
-            expected=f"one of the {len(current.scores):,} customers scored",
-            hint="check the id, capitals too; stagecast score brings scores up to date",
+            found="an id that is not in the published scores",
+            expected=f"one of the {len(published.scores):,} scored customers",
+            hint="check the id and its capital letters; `stagecast score` updates the scores",
         )
-    told = reasons_of(Workspace(output), current.run.run_id, [customer]).iloc[0]
-    row = rows.iloc[0]
-    pairs = zip(CODES, SENTENCES, strict=True)
+    customer_reasons = score_reasons(Workspace(output), published.run.run_id, [customer]).iloc[0]
+    scored_row = scored_rows.iloc[0]
+    code_columns = zip(CODES, SENTENCES, strict=True)
     return {
         "customer_id": customer,
-        "snapshot_at": str(current.run.snapshot_at),
-        "scorer_version": current.run.scorer_version,
-        **{name: _plain(row[name]) for name in SHOWN if name in row and not pd.isna(row[name])},
+        "snapshot_at": str(published.run.snapshot_at),
+        "scorer_version": published.run.scorer_version,
+        **{
+            name: _plain(scored_row[name])
+            for name in _SHOWN_SCORES
+            if name in scored_row and not pd.isna(scored_row[name])
+        },
         "reasons": [
-            {"code": told[code], "sentence": told[sentence]}
-            for code, sentence in pairs
-            if isinstance(told[code], str)
+            {"code": customer_reasons[code], "sentence": customer_reasons[sentence]}
+            for code, sentence in code_columns
+            if isinstance(customer_reasons[code], str)
         ],
     }
 
@@ -167,18 +173,18 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def print_explained(found: dict[str, Any]) -> None:
-    """The answer of `explained`, line by line."""
+def print_explanation(explanation: dict[str, Any]) -> None:
+    """Print the result of `explain_customer`."""
     console.print(
-        f"[bold]{found['customer_id']}[/] at {found['snapshot_at']}, "
-        f"stagecast-scorer version {found['scorer_version']}"
+        f"[bold]{explanation['customer_id']}[/] at {explanation['snapshot_at']}, "
+        f"stagecast-scorer version {explanation['scorer_version']}"
     )
-    for name in SHOWN:
-        if name in found:
-            value = found[name]
+    for name in _SHOWN_SCORES:
+        if name in explanation:
+            value = explanation[name]
             text = f"{value:.3g}" if isinstance(value, float) else value
             console.print(f"  {name}: {text}")
-    for number, reason in enumerate(found["reasons"], start=1):
+    for number, reason in enumerate(explanation["reasons"], start=1):
         console.print(f"{number}. {reason['sentence']}  [dim]({reason['code']})[/]")
-    if not found["reasons"]:
-        console.print("no single sign stands out")
+    if not explanation["reasons"]:
+        console.print("no single reason stands out")

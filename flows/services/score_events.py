@@ -1,4 +1,4 @@
-"""Scores of single customers from their raw events, by what the last scoring run knows."""
+"""Score single customers from their raw events, with the context of a published run."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from features.sources.api_events import Row, parse_events
 from features.sources.keys import key_value
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
-from flows.services.workspace import Workspace, today
+from flows.services.workspace import Workspace, latest_event_day
 from models.registry import registry
 from models.serving.event_scoring import EventScorer, as_records
 
-STDIN = "-"
+_STDIN = "-"
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A scorer of raw events, and the published run whose population it knows."""
+class _OpenScorer:
+    """A scorer of raw events, and the published run that supplies its population."""
 
     scorer: EventScorer
     run: PublishedRun
 
     def score(self, events: Iterable[Row], *, at: dt.date | None = None) -> dict[str, Any]:
-        """Scored rows of the customers of some events, JSON-able.
+        """Scored rows of the events' customers, as JSON values.
 
         Parameters
         ----------
@@ -39,40 +39,42 @@ class Opened:
             All events of each customer, in the contract's column names
             (`features.sources.api_events.write_events`).
         at
-            Snapshot; default: that of the run. At a later one the population is still the run's.
+            Snapshot date; default: that of the run. The population is always that of the run.
 
         Returns
         -------
         dict
             snapshot_at, population_at, population_run_id, scorer_version, scored_at, scores (scored
-            rows by column; the run's own to the last bit where the two dates are one) and
-            not_scored (customers of whom nothing was known before the snapshot).
+            rows by column; identical to the run's scores if both dates are equal) and
+            not_scored (customers without an event before the snapshot).
 
         Raises
         ------
         UserError
-            For events that cannot be used, and dates that the run knows nothing of.
+            For events that cannot be used, and dates before the run or in the future.
         """
-        rows, day = list(events), self._day(at)
-        scored = self.scorer.score(rows, day, latest=today())
-        now = dt.datetime.now(dt.UTC)
-        scored["scored_at"] = now.replace(tzinfo=None)
+        event_rows, snapshot_day = list(events), self._day(at)
+        scored = self.scorer.score(event_rows, snapshot_day, latest=latest_event_day())
+        scored_at = dt.datetime.now(dt.UTC)
+        scored["scored_at"] = scored_at.replace(tzinfo=None)
         records = as_records(scored)
-        there = {record["customer_id"] for record in records}
-        named = {key for row in rows if (key := key_value(row["customer_id"])) is not None}
+        scored_ids = {record["customer_id"] for record in records}
+        requested_ids = {
+            key for row in event_rows if (key := key_value(row["customer_id"])) is not None
+        }
         return {
-            "snapshot_at": str(day_date(day)),
+            "snapshot_at": str(day_date(snapshot_day)),
             "population_at": str(self.run.snapshot_at),
             "population_run_id": self.run.run_id,
             "scorer_version": self.run.scorer_version,
-            "scored_at": now.isoformat(timespec="seconds"),
+            "scored_at": scored_at.isoformat(timespec="seconds"),
             "scores": records,
-            "not_scored": sorted(named - there),
+            "not_scored": sorted(requested_ids - scored_ids),
         }
 
     def _day(self, at: dt.date | None) -> int:
         day = day_number(self.run.snapshot_at if at is None else at)
-        if day < day_number(self.run.snapshot_at) or day > today() + 1:
+        if day < day_number(self.run.snapshot_at) or day > latest_event_day() + 1:
             raise UserError(
                 "--at",
                 found=str(at),
@@ -81,63 +83,63 @@ class Opened:
         return day
 
 
-def opened(output: Path, *, at: dt.date | None = None) -> Opened:
-    """Load what a published run scored with: its scorer version and its population.
+def open_scorer(output: Path, *, at: dt.date | None = None) -> _OpenScorer:
+    """Load the scorer version and the population of a published run.
 
     Parameters
     ----------
     output
         Folder of a published run.
     at
-        Snapshot to score at: the latest run up to it is taken. Default: the current run.
+        Snapshot to score at; the latest run up to it is used. Default: the current run.
 
     Raises
     ------
     UserError
-        Where no run has been published by then, its files are gone, or its scorer does not load.
+        If no run was published by then, its files are missing, or its scorer does not load.
     """
     space = Workspace(output)
     run = _run(output, at)
-    path = run_folder(output, run.run_id) / "scoring_context.json"
-    if not path.is_file():
+    context_file = run_folder(output, run.run_id) / "scoring_context.json"
+    if not context_file.is_file():
         raise UserError(
-            str(path),
+            str(context_file),
             found="no such file",
             expected="the scoring context that a scoring run stores",
             hint="run `stagecast score` with this output folder",
         )
-    context = json.loads(path.read_text(encoding="utf-8"))
+    context = json.loads(context_file.read_text(encoding="utf-8"))
     loaded = registry.load(space.tracking(), version=int(run.scorer_version))
-    return Opened(EventScorer(space.config(), loaded, context), run)
+    return _OpenScorer(EventScorer(space.config(), loaded, context), run)
 
 
 def _run(output: Path, at: dt.date | None) -> PublishedRun:
     if at is None:
         return scores_store.read_current(output).run
     usable = [run for run in scores_store.published_runs(output) if run.status == "published"]
-    found = [run for run in usable if run.snapshot_at <= at]
-    if not found:
+    usable_until = [run for run in usable if run.snapshot_at <= at]
+    if not usable_until:
         raise UserError(
             "--at",
             found=str(at),
             expected=f"{min(run.snapshot_at for run in usable)} or later: the first published run"
             if usable
-            else "a date of a published run, and there is none yet",
+            else "the date of a published run, but no run is published yet",
             hint="run `stagecast score` with this output folder first",
         )
-    return max(found, key=lambda run: run.snapshot_at)
+    return max(usable_until, key=lambda run: run.snapshot_at)
 
 
 def read_events(source: str) -> list[dict[str, Any]]:
-    """Events of a file, or of standard input where `source` is ``-``.
+    """Events of a file, or of standard input if `source` is ``-``.
 
     Raises
     ------
     UserError
-        Where it cannot be read as JSON lines, a JSON array or CSV.
+        If it cannot be read as JSON lines, a JSON array or CSV.
     """
     try:
-        if source == STDIN:
+        if source == _STDIN:
             text = sys.stdin.buffer.read().decode("utf-8")
         else:
             text = Path(source).read_text(encoding="utf-8")
@@ -151,13 +153,13 @@ def read_events(source: str) -> list[dict[str, Any]]:
     return parse_events(text)
 
 
-def date_of(text: str | None) -> dt.date | None:
-    """A date as the command line gives it.
+def parse_date(text: str | None) -> dt.date | None:
+    """Parse an ISO date of the command line.
 
     Raises
     ------
     UserError
-        Where it is none.
+        If the text is not a date.
     """
     try:
         return None if text is None else dt.date.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Randomised sends that a config lists as experiments, ready for the uplift part."""
+"""Randomised sends from the experiments of a config, as input of the uplift part."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from features.sources.experiments import ExperimentTable, load_experiment
 
 
 @dataclass(frozen=True)
-class Sent:
-    """Rows of a randomised history before their features are known: one a person and send.
+class RandomisedSends:
+    """Rows of a randomised history, still without features: one per person and send.
 
     Attributes
     ----------
     name, campaigns
-        The experiment or campaign, and the playbooks it speaks for.
+        The experiment or campaign, and the playbooks its effect applies to.
     rows
-        customer_id, day (number; the send), treatment, propensity (of treatment), response.
+        customer_id, day (day number of the send), treatment, propensity (of treatment), response.
     days
-        In which a response counted; None: not told.
+        Days after the send in which a response counts; None if unknown.
     """
 
     name: str
@@ -32,38 +32,40 @@ class Sent:
     days: int | None = None
 
 
-def listed_experiments(config: Config) -> list[Sent]:
-    """Sends that the config lists.
+def configured_sends(config: Config) -> list[RandomisedSends]:
+    """Load all experiments of the config.
 
     Raises
     ------
     UserError
-        The problems of all experiments in one answer.
+        The problems of all experiments in one error.
     """
-    problems, found = Problems(), []
+    problems, all_sends = Problems(), []
     for path in config.experiments:
         with problems.collect():
-            found.append(_experiment(load_experiment(path, timezone=config.timezone), path))
-    names = [sent.name for sent in found]
+            all_sends.append(_experiment(load_experiment(path, timezone=config.timezone), path))
+    names = [sent.name for sent in all_sends]
     if len(set(names)) < len(names):
-        problems.add(UserError("experiments", found="one name twice", expected="a name each"))
+        problems.add(
+            UserError("experiments", found="the same name twice", expected="different names")
+        )
     problems.refuse()
-    return found
+    return all_sends
 
 
-def _experiment(table: ExperimentTable, path: str) -> Sent:
-    spec = table.spec
+def _experiment(table: ExperimentTable, path: str) -> RandomisedSends:
+    experiment = table.spec
     if table.customers is None or table.sent_on is None:
         raise UserError(
             f"{path}: sent_at",
             found="no `customer_id` or no `sent_at`",
-            expected="both: the scorer learns from the features of the day of the send",
+            expected="both: the scorer learns from features of the day of the send",
         )
     if not np.isin(table.outcome, (0.0, 1.0)).all():
         raise UserError(
             f"{path}: outcome",
-            found="values beside 0 and 1",
-            expected="whether the person ordered: the scored row tells an added chance",
+            found="values other than 0 and 1",
+            expected="0 or 1, whether the person ordered: uplift is a difference of probabilities",
         )
     rows = pd.DataFrame(
         {
@@ -74,4 +76,4 @@ def _experiment(table: ExperimentTable, path: str) -> Sent:
             "response": table.outcome,
         }
     )
-    return Sent(spec.name, spec.campaigns or (spec.name,), rows)
+    return RandomisedSends(experiment.name, experiment.campaigns or (experiment.name,), rows)

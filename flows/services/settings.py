@@ -1,4 +1,4 @@
-"""Environment defaults, set before Prefect or MLflow is imported: local, quiet, no telemetry."""
+"""Set environment defaults before Prefect or MLflow is imported: local, quiet, no telemetry."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from urllib.parse import unquote
 
 from flows.services.output_folder import require_writable
 
-# Each is a default: what the user has set in the environment stays.
-DEFAULTS = {
+# Defaults only: variables that the user has set stay as they are.
+_DEFAULTS = {
     "DO_NOT_TRACK": "1",
-    # The linear algebra here is many tiny problems, on which more threads only wait for another:
-    # measured on two cores, eight times the processor time for the same result.
+    # The linear algebra here consists of many tiny problems, in which threads mostly wait for each
+    # other: measured on two cores, eight times the processor time for the same result.
     "OPENBLAS_NUM_THREADS": "1",
-    # LightGBM's threads otherwise spin while they wait, which on a shared machine costs more
-    # than it saves.
+    # LightGBM's threads spin while they wait by default, which costs more than it saves on a
+    # shared machine.
     "OMP_WAIT_POLICY": "passive",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A server that goes away in the middle is waited for a quarter of a minute, not for four.
+    # If a server disappears during a run, wait 15 seconds for it instead of four minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "PREFECT_CLIENT_MAX_RETRIES": "3",
-    # Where nobody refuses a connection and nobody answers, PostgreSQL's driver waits two minutes.
+    # If packets are dropped silently, PostgreSQL's driver waits two minutes by default.
     "PGCONNECT_TIMEOUT": "10",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
-    # Prefect would print the traceback of a user error (a defect keeps its own), and its server one
-    # when the process ends before the last batch of its records is written.
+    # Else Prefect prints the traceback of a user error (a defect still shows its own), and its
+    # server prints one if the process ends before the last batch of records is written.
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_CLI_PROMPT": "false",
-    # The recorder writes to SQLite; in batches it does not slow the tasks down.
+    # The recorder writes to SQLite; batches keep it from slowing the tasks down.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
@@ -41,22 +41,22 @@ DEFAULTS = {
 
 
 def apply_defaults() -> None:
-    """Set the defaults alone, for commands that fit without a flow."""
-    for name, value in DEFAULTS.items():
+    """Set the defaults only, for commands without an output folder to write to."""
+    for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    take_logins_out()
+    move_logins_to_variables()
 
 
-def take_logins_out() -> None:
-    """Give user and password of a server's address to the variables that are made for them.
+def move_logins_to_variables() -> None:
+    """Move user and password from server addresses to the variables made for them.
 
-    Whoever prints the address, in an error, a log or a record of a run, prints no password then.
+    Errors, logs and run records that print the address then contain no password.
     """
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        address, login = _without_login(os.environ.get(name, ""))
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        address, login = _without_login(os.environ.get(variable, ""))
         if login is not None:
             user, _, password = login.partition(":")
-            os.environ[name] = address
+            os.environ[variable] = address
             os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(user))
             os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(password))
     address, login = _without_login(os.environ.get("PREFECT_API_URL", ""))
@@ -66,29 +66,29 @@ def take_logins_out() -> None:
 
 
 def _without_login(address: str) -> tuple[str, str | None]:
-    """An http address without its login, and the login; None where there is none."""
-    scheme, sign, rest = address.strip().partition("://")
-    # All before the last @: a password that is not encoded may hold a slash.
-    login, at, place = rest.rpartition("@")
-    if scheme not in ("http", "https") or not at:
+    """An http address without its login, and the login (None without one)."""
+    scheme, separator, remainder = address.strip().partition("://")
+    # The login ends at the last @: a password that is not encoded may contain a slash.
+    login, at_sign, location = remainder.rpartition("@")
+    if scheme not in ("http", "https") or not at_sign:
         return address, None
-    return f"{scheme}{sign}{place}", login
+    return f"{scheme}{separator}{location}", login
 
 
-def speak() -> None:
-    """Let Prefect log what flows and tasks do; to be called before the defaults are set."""
+def enable_prefect_logging() -> None:
+    """Let Prefect log flows and tasks; call this before the defaults are set."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
 
 
-def apply(output: Path) -> None:
-    """Set the defaults, for commands that write into an output folder.
+def apply_settings(output: Path) -> None:
+    """Set the defaults for commands that write into an output folder.
 
-    Without a Prefect server, its database lies in there.
+    Unless a Prefect server is named, Prefect's database lies in that folder.
 
     Raises
     ------
     UserError
-        Where the folder cannot be written to.
+        If the folder cannot be written to.
     """
     apply_defaults()
     require_writable(output)

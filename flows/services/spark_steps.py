@@ -1,4 +1,4 @@
-"""Steps that run on Spark where the config says ``engine: spark``."""
+"""Steps that run on Spark if the config sets ``engine: spark``."""
 
 from __future__ import annotations
 
@@ -24,66 +24,66 @@ if TYPE_CHECKING:
     from models.serving.score import Before, Stamp
 
 
-def started(space: Workspace, config: Config) -> Cluster:
+def start_spark(space: Workspace, config: Config) -> Cluster:
     """The Spark session of this process."""
     from features.spark.spark import cluster
 
     return cluster(config, space.output / "spill" / "spark")
 
 
-def opened(space: Workspace) -> SparkArchive:
-    """Stored tallies and features that no single machine has to hold."""
+def open_spark_archive(space: Workspace) -> SparkArchive:
+    """Open stored tallies and features as distributed Spark tables."""
     from features.spark.spark_build import open_on_spark
 
     config = space.config()
-    return open_on_spark(started(space, config), space.output, config)
+    return open_on_spark(start_spark(space, config), space.output, config)
 
 
-def tally(
-    space: Workspace, config: Config, now: Manifest, folder: Path
+def tally_sources(
+    space: Workspace, config: Config, manifest: Manifest, folder: Path
 ) -> tuple[list[ReadReport], tuple[str, ...]]:
-    """Tally all sources on Spark into a folder; the reports, and the types that have events."""
+    """Tally all sources on Spark into a folder; return the reports and the event types present."""
     from features.spark.spark_tally import tally_on_spark
 
-    place = folder / segments.segment_name(0)
+    segment_folder = folder / segments.segment_name(0)
     stored = tally_on_spark(
-        started(space, config),
+        start_spark(space, config),
         config,
-        latest=now.latest,
+        latest=manifest.latest,
         quarantine=space.output / "quarantine",
         temporary=space.output / "spill",
-        into=place,
+        into=segment_folder,
         erased=ErasureList.load(space.output),
     )
-    segments.write_segment_sums(place)
+    segments.write_segment_sums(segment_folder)
     return stored.reports, stored.event_types
 
 
-def told(space: Workspace) -> dict[str, Any]:
-    """Counts of what is stored, as the features step tells them."""
+def feature_counts(space: Workspace) -> dict[str, Any]:
+    """Print and return the numbers of stored rows and customers."""
     from features.sources.near_twins import near_twins
     from features.spark.spark import collected
 
-    archive = opened(space)
+    archive = open_spark_archive(space)
     files = segments.table_files(archive.folder / TALLIES, "daily")
-    daily = archive.cluster.named("daily_ids", archive.cluster.parquet(files))
-    frame = archive.cluster.frame(near_twins(daily.customer_id))
+    daily_ids = archive.cluster.named("daily_ids", archive.cluster.parquet(files))
+    frame = archive.cluster.frame(near_twins(daily_ids.customer_id))
     warn_of_twins(int(collected(frame)[0]["twins"]))
-    rows = sum(count.rows for count in source_counts(archive.folder))
+    row_count = sum(count.rows for count in source_counts(archive.folder))
     through = day_date(archive.builder.span.through)
-    step(f"{rows:,} rows, {archive.customers:,} customers, to {through}, on Spark")
-    return {"rows": rows, "customers": archive.customers}
+    step(f"{row_count:,} rows, {archive.customers:,} customers, to {through}, on Spark")
+    return {"rows": row_count, "customers": archive.customers}
 
 
-def score(
+def score_run(
     space: Workspace,
     archive: SparkArchive,
     loaded: Loaded,
-    at: int,
+    snapshot_day: int,
     stamp: Stamp,
-    before: Before | None,
+    previous: Before | None,
 ) -> tuple[int, dict[str, Any]]:
-    """Score everyone into a run's folder; the number of rows, and the context to store."""
+    """Score all customers into a run's folder; return the row count and the context to store."""
     from models.registry import registry
     from models.serving.event_scoring import facts_to_store
     from models.serving.spark_scoring import score_on_spark
@@ -93,10 +93,10 @@ def score(
         loaded,
         registry.artifacts(space.tracking(), version.name, version.version),
         archive,
-        at,
+        snapshot_day,
         stamp,
         into=run_folder(space.output, stamp.run_id) / "scores",
-        before=before,
+        before=previous,
     )
     facts = facts_to_store(scored.everybody, archive.builder.config)
     return scored.customers, {**scored.context, **facts}

@@ -1,4 +1,4 @@
-"""Troubles of the machine, told as something to fix: its disks, databases and servers."""
+"""Turn failures of disks, databases and servers into user errors with a remedy."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _READ_ONLY_WORDS = (
 _BROKEN = {errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV}
 _BROKEN_WORDS = ("disk i/o error", "input/output error", "stale file handle")
 _LOCKED_WORDS = ("database is locked", "database table is locked")
-# Whose messages are read for these words; others may repeat a row of data.
+# Only messages of these libraries are searched for the words; others may repeat a row of data.
 _STORES = ("duckdb", "_duckdb", "sqlite3", "sqlalchemy", "pyarrow", "mlflow")
-# Errors on the way to a server, of the client of each.
+# HTTP client libraries of each server.
 _PREFECT_CLIENTS = ("httpx", "httpcore")
 _MLFLOW_CLIENTS = ("requests", "urllib3")
 
 
 def as_user_error(error: BaseException) -> UserError | None:
-    """The message for a trouble of the machine behind an error; None where it is a defect."""
+    """The user error for a machine failure behind an exception; None if it is a defect."""
     chain = list(_chain(error))
-    # In this order: a server, too, goes away when the disk that it shares with us is full.
-    for trouble in (_full, _read_only, _broken, _locked, _away):
-        for one in chain:
-            if (message := trouble(one)) is not None:
+    # Disks first: a server on this machine also fails if the disk is full.
+    for classify in (_full, _read_only, _broken, _locked, _away):
+        for cause in chain:
+            if (message := classify(cause)) is not None:
                 return message
     return None
 
@@ -40,10 +40,10 @@ def _full(error: BaseException) -> UserError | None:
         return None
     return UserError(
         "disk",
-        found="no space left to write to",
-        expected="room for the results of a run beside those of the last one",
-        hint="make room (old runs under runs/ may go) and start again; published results "
-        "are as they were",
+        found="no space left on the disk",
+        expected="space for the results of a run in addition to those of the last one",
+        hint="free space (old runs under runs/ can be deleted) and start again; published results "
+        "are unchanged",
     )
 
 
@@ -54,8 +54,8 @@ def _read_only(error: BaseException) -> UserError | None:
     return UserError(
         "disk",
         found=f"{name or 'a file'} cannot be read or written: {_reason(error)}",
-        expected="files and folders that stagecast may use, on a disk that is not read-only",
-        hint="allow it, or give another folder with --output; published results are as they were",
+        expected="files and folders that stagecast may read and write",
+        hint="allow access, or give another folder with --output; published results are unchanged",
     )
 
 
@@ -64,9 +64,9 @@ def _broken(error: BaseException) -> UserError | None:
         return None
     return UserError(
         "disk",
-        found=f"an error of the device: {_reason(error)}",
-        expected="a disk, or a network drive, that reads and writes",
-        hint="look at the machine's log, or give another folder with --output",
+        found=f"a device error: {_reason(error)}",
+        expected="a working disk or network drive",
+        hint="look into the machine's log, or give another folder with --output",
     )
 
 
@@ -75,25 +75,25 @@ def _locked(error: BaseException) -> UserError | None:
         return None
     return UserError(
         "database",
-        found="a database that another program holds",
-        expected="mlflow.db and prefect.db for nobody but stagecast",
+        found="a database that another program has locked",
+        expected="mlflow.db and prefect.db used only by stagecast",
         hint="close that program, or set MLFLOW_TRACKING_URI and PREFECT_API_URL to "
         "servers; then start again",
     )
 
 
 def _away(error: BaseException) -> UserError | None:
-    """Of servers the clients' own errors, and Prefect's and MLflow's answers that they failed."""
+    """Recognise client errors of servers, and failure answers of Prefect and MLflow."""
     kind = type(error)
     names = {base.__name__ for base in kind.__mro__}
     if kind.__module__.startswith(_PREFECT_CLIENTS) and "TransportError" in names:
         return _server("Prefect server", kind.__name__, "PREFECT_API_URL")
     if kind.__module__.startswith("prefect") and "HTTPStatusError" in names:
         status = error.response.status_code  # type: ignore[attr-defined]
-        # Other refusals are mistakes of ours.
+        # Other status codes are defects of ours.
         if status in (401, 403) or status >= 500:
             return _server("Prefect server", f"answer {status}", "PREFECT_API_URL")
-    # Requests makes all its errors OSErrors, also those about a URL or JSON: these are ours.
+    # All errors of requests are OSErrors; those about a URL or JSON are defects of ours.
     if kind.__module__.startswith(_MLFLOW_CLIENTS) and names & {
         "ConnectionError", "Timeout", "HTTPError", "RetryError", "TimeoutError"
     }:  # fmt: skip
@@ -101,22 +101,22 @@ def _away(error: BaseException) -> UserError | None:
     return None
 
 
-def _server(where: str, found: str, variable: str) -> UserError:
+def _server(where: str, reason: str, variable: str) -> UserError:
     return UserError(
         where,
-        found=f"no use of it any more: {found}",
-        expected="a server that answers until the command has ended",
-        hint=f"see that it runs and has room on its disk, or unset {variable}; then start again. "
-        "Published results are as they were",
+        found=f"the server failed during the command: {reason}",
+        expected="a server that answers until the command ends",
+        hint=f"check that it runs and has free disk space, or unset {variable}; then start again. "
+        "Published results are unchanged",
     )
 
 
 def _says(error: BaseException, numbers: set[int], words: tuple[str, ...]) -> bool:
-    """Whether an error of the system has one of these numbers, or one of a store these words."""
+    """Whether a system error has one of these numbers, or a storage error one of these words."""
     if isinstance(error, OSError) and error.errno in numbers:
         return True
-    heard = isinstance(error, OSError) or type(error).__module__.startswith(_STORES)
-    return heard and any(said in str(error).lower() for said in words)
+    readable = isinstance(error, OSError) or type(error).__module__.startswith(_STORES)
+    return readable and any(phrase in str(error).lower() for phrase in words)
 
 
 def _reason(error: BaseException) -> str:
@@ -125,15 +125,17 @@ def _reason(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came from."""
-    found: list[BaseException] = []
+    """An exception with its causes, contexts and group members."""
+    ordered: list[BaseException] = []
     waiting = [error]
     while waiting:
-        each = waiting.pop()
-        if each in found:
+        current = waiting.pop()
+        if current in ordered:
             continue
-        found.append(each)
-        waiting += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
-        if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
-    yield from found
+        ordered.append(current)
+        waiting += [
+            cause for cause in (current.__cause__, current.__context__) if cause is not None
+        ]
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
+    yield from ordered

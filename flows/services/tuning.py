@@ -1,4 +1,4 @@
-"""What optional tuning found, in MLflow and on the console: every trial a nested run."""
+"""Log results of optional tuning to MLflow (one nested run per trial) and the console."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from models.registry.tracking import Run, Tracking
 
 
 def log_tuning(tracking: Tracking, run: Run, name: str, trained: Trained) -> None:
-    """Log every trial under a task's run, and the gain: on inner validation, and at the gate.
+    """Log every trial under a task's run, and the gain on inner validation and at the gate.
 
-    The best of many trials flatters itself on the data that chose it; at the gate nothing was
-    chosen.
+    The gain on inner validation is optimistic, because the best of many trials was chosen there;
+    the gain at the gate is not.
     """
     tuned = trained.tuned
     if tuned is None:
         return
     for trial in tuned.trials:
-        marks = {"tuning": name, "pruned": trial.loss is None}
-        with tracking.run(f"{name} trial {trial.number}", parent=run, tags=marks) as nested:
+        tags = {"tuning": name, "pruned": trial.loss is None}
+        with tracking.run(f"{name} trial {trial.number}", parent=run, tags=tags) as nested:
             nested.params(trial.settings)
             if trial.loss is not None:
                 nested.metrics({"log_loss": trial.loss})
@@ -41,15 +41,15 @@ def log_tuning(tracking: Tracking, run: Run, name: str, trained: Trained) -> Non
     at_gate = gate_gain(trained)
     run.params({f"tuned.{key}": value for key, value in tuned.settings.items()})
     run.metrics({} if at_gate is None else {"tuning.gate_gain": at_gate})
-    told = "" if at_gate is None else f", at the gate {at_gate:+.4f}"
+    gate_text = "" if at_gate is None else f", at the gate {at_gate:+.4f}"
     step(
         f"{name}: best of {len(tuned.trials)} trials gains {gain:.4f} of log loss on inner "
-        f"validation{told}"
+        f"validation{gate_text}"
     )
 
 
 def gate_gain(trained: Trained) -> float | None:
-    """Log loss of the recipe at the gate less that of the tuned settings; None without one."""
+    """Log loss of the recipe at the gate minus that of the tuned settings; None if unknown."""
 
     def loss(figures: Sequence[Figure]) -> float | None:
         rows = [
@@ -59,5 +59,5 @@ def gate_gain(trained: Trained) -> float | None:
         ]
         return rows[0] if rows else None
 
-    before, now = loss(trained.recipe), loss(trained.result.figures)
-    return None if before is None or now is None else before - now
+    recipe_loss, tuned_loss = loss(trained.recipe), loss(trained.result.figures)
+    return None if recipe_loss is None or tuned_loss is None else recipe_loss - tuned_loss

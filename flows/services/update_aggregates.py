@@ -1,4 +1,4 @@
-"""Stored tallies brought up to date: new event files are added, anything else is read anew."""
+"""Update the stored tallies: add new event files, or read all sources again."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from features.table.build_fingerprint import drop_outdated
 from features.table.feature_store import SourceCount
 from flows.services import spark_steps
 from flows.services.console import step, warn
-from flows.services.privacy import scrub_quarantine, without_erased
-from flows.services.progress_bars import showing
-from flows.services.workspace import Workspace, fingerprint, recipe, today
+from flows.services.privacy import scrub_quarantine, without_erased_records
+from flows.services.progress_bars import progress_bars
+from flows.services.workspace import Workspace, latest_event_day, tally_fingerprint, tally_recipe
 
 
 @dataclass(frozen=True)
-class Read:
-    """What was read of the event files.
+class ReadCounts:
+    """Amount of data read from the event files.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Read:
     rows_read
         Rows of the files that were read.
     bytes_read, bytes_there
-        Size of the event files that were read, and of all there are; 0 where they are no files.
+        Size of the files that were read, and of all event files; 0 for sources without files.
     """
 
     how: str
@@ -61,8 +61,8 @@ class Read:
     bytes_there: int
 
 
-def refresh(space: Workspace, config: Config) -> Read:
-    """Bring the stored tallies up to date with the sources; says what it reads and why.
+def refresh_tallies(space: Workspace, config: Config) -> ReadCounts:
+    """Update the stored tallies from the sources; print what is read and why.
 
     Raises
     ------
@@ -72,121 +72,127 @@ def refresh(space: Workspace, config: Config) -> Read:
     _warn_of_copies(config)
     feature_store.clear_partial(space.output)
     stored = feature_store.stored_manifest(space.output)
-    now = current_manifest(config, recipe(config), today())
-    change = compare_files(config, stored, now)
-    read = None
+    current = current_manifest(config, tally_recipe(config), latest_event_day())
+    change = compare_files(config, stored, current)
+    read_counts = None
     if stored is not None and change.kind == "none":
-        step("no new event files: the stored tallies are kept")
-        read = Read("nothing", 0, 0, now.bytes)
+        step("no new event files: the stored tallies are up to date")
+        read_counts = ReadCounts("nothing", 0, 0, current.bytes)
     if change.kind == "added" and config.engine == "spark":
         change = replace(change, kind="rebuild", reason="Spark tallies new files with the old ones")
     if stored is not None and change.kind == "added":
         try:
-            read = _extend(space, stored, now, change)
-        except (CannotExtend, UserError) as why:
-            # Told, and then decided on all rows: what one new file breaks, all of them may not.
-            change = replace(change, reason=str(why).splitlines()[0])
-    if read is None:
+            read_counts = _extend(space, stored, current, change)
+        except (CannotExtend, UserError) as error:
+            # Read all files again: together they may be valid where the new file alone is not.
+            change = replace(change, reason=str(error).splitlines()[0])
+    if read_counts is None:
         if stored is not None:
-            step(f"reading everything anew: {change.reason}")
-        read = _rebuild(space, config, now)
-    current_snapshots(space, config)
-    mark = space.output / feature_store.FOLDER / "fingerprint"
-    mark.write_text(fingerprint(config), encoding="utf-8")
-    step(f"read {_size(read.bytes_read)} of {_size(read.bytes_there)} of event files")
-    return read
+            step(f"reading all sources again: {change.reason}")
+        read_counts = _rebuild(space, config, current)
+    drop_outdated_snapshots(space, config)
+    fingerprint_file = space.output / feature_store.FOLDER / "fingerprint"
+    fingerprint_file.write_text(tally_fingerprint(config), encoding="utf-8")
+    step(f"read {_size(read_counts.bytes_read)} of {_size(read_counts.bytes_there)} of event files")
+    return read_counts
 
 
-def current_snapshots(space: Workspace, config: Config) -> None:
-    """Leave no stored snapshot that other features or settings have built; says so."""
+def drop_outdated_snapshots(space: Workspace, config: Config) -> None:
+    """Delete stored snapshots that were built with other features or settings."""
     if dropped := drop_outdated(space.output, config):
-        step(f"{dropped} stored snapshots are of other features or settings: built anew")
+        step(f"{dropped} stored snapshots have other features or settings: they are built again")
 
 
 def _warn_of_copies(config: Config) -> None:
-    """Name the files that came twice: their rows count once."""
+    """Warn of files with equal content: their rows count once."""
     for source in config.sources:
         if isinstance(source.events, str | tuple):
-            for again, first in duplicate_files(existing_files(source.events)).items():
-                told = f"{Path(again).name} has the content of {Path(first).name}"
-                warn(f"{told}: delivered twice, counted once")
+            for copy, original in duplicate_files(existing_files(source.events)).items():
+                message = f"{Path(copy).name} has the content of {Path(original).name}"
+                warn(f"{message}: delivered twice, counted once")
 
 
-def _rebuild(space: Workspace, config: Config, now: Manifest) -> Read:
+def _rebuild(space: Workspace, config: Config, current: Manifest) -> ReadCounts:
     step(f"reading {len(config.sources)} source(s) of {config.name}")
-    aside, records, found = space.output / "quarantine", None, []
+    quarantine, records, record_reports = space.output / "quarantine", None, []
     if config.stage.truth == "history":
-        records, report = read_records(config, latest=now.latest, quarantine=aside)
-        found.append(report)
-        records = without_erased(space.output, records)
-    if records is not None:  # what is wrong with them must not cost what is stored
+        records, report = read_records(config, latest=current.latest, quarantine=quarantine)
+        record_reports.append(report)
+        records = without_erased_records(space.output, records)
+    if records is not None:  # raise for invalid records before stored tallies are replaced
         stage_records(records, declared(config), load_taxonomy(config), np.zeros(0, dtype=str))
-    with feature_store.replacing(space.output) as fresh:
-        tallied = spark_steps.tally if config.engine == "spark" else _tally
-        reports, types = tallied(space, config, now, fresh.folder)
+    with feature_store.replacing(space.output) as replacement:
+        tally_step = spark_steps.tally_sources if config.engine == "spark" else _tally
+        reports, types = tally_step(space, config, current, replacement.folder)
         if records is not None:
-            write_records(records, fresh.folder / feature_store.RECORDS)
-        # The report of the identities, where there is one, comes before those of the sources.
-        known = replace(now, reports=tuple(reports[-len(config.sources) :]), event_types=types)
-        fresh.counts = [SourceCount.of(report) for report in reports]
-        fresh.manifest = known
+            write_records(records, replacement.folder / feature_store.RECORDS)
+        # The report of identities, if any, comes before those of the sources.
+        source_reports = tuple(reports[-len(config.sources) :])
+        manifest = replace(current, reports=source_reports, event_types=types)
+        replacement.counts = [SourceCount.of(report) for report in reports]
+        replacement.manifest = manifest
     scrub_quarantine(space.output)
-    _warn([*reports, *found], aside)
-    rows = sum(report.rows for report in known.reports)
-    return Read("all", rows, now.bytes, now.bytes)
+    _warn([*reports, *record_reports], quarantine)
+    rows = sum(report.rows for report in manifest.reports)
+    return ReadCounts("all", rows, current.bytes, current.bytes)
 
 
 def _tally(
-    space: Workspace, config: Config, now: Manifest, folder: Path
+    space: Workspace, config: Config, current: Manifest, folder: Path
 ) -> tuple[list[ReadReport], tuple[str, ...]]:
-    """Tally all sources into a folder; the reports, and the types that have events."""
-    with segments.writing_segment(folder, segments.segment_name(0)) as writer, showing() as told:
+    """Tally all sources into a folder; return the reports and the event types present."""
+    with (
+        segments.writing_segment(folder, segments.segment_name(0)) as writer,
+        progress_bars() as update_bar,
+    ):
         reports = tally_into(
             writer,
             config,
-            latest=now.latest,
+            latest=current.latest,
             quarantine=space.output / "quarantine",
             temporary=space.output / "spill",
-            progress=told,
+            progress=update_bar,
             erased=ErasureList.load(space.output),
         )
     return reports, tuple(sorted(writer.event_types))
 
 
-def _warn(reports: Sequence[ReadReport], aside: Path) -> None:
+def _warn(reports: Sequence[ReadReport], quarantine: Path) -> None:
     for report in reports:
         for reason, rows in report.quarantined.items():
-            warn(f"{report.source}: {rows} rows set aside: {reason} (see {aside})")
+            warn(f"{report.source}: {rows} rows set aside: {reason} (see {quarantine})")
 
 
-def _extend(space: Workspace, stored: Manifest, now: Manifest, change: Change) -> Read:
+def _extend(space: Workspace, stored: Manifest, current: Manifest, change: Change) -> ReadCounts:
     assert change.config is not None
     assert change.earlier is not None
     folder = space.output / feature_store.FOLDER / feature_store.TALLIES
-    name = segments.next_segment_name(stored)
-    with showing() as told:
+    segment_name = segments.next_segment_name(stored)
+    with progress_bars() as update_bar:
         tallies, reports = tally(
             change.config,
-            latest=now.latest,
-            quarantine=space.output / "quarantine" / name,
+            latest=current.latest,
+            quarantine=space.output / "quarantine" / segment_name,
             temporary=space.output / "spill",
-            seen=segments.stored_orders_of(folder, stored, change.numbers),
-            then=PreviousRead(change.earlier, stored.latest),
-            told=told,
+            stored=segments.stored_orders_of(folder, stored, change.numbers),
+            previous=PreviousRead(change.earlier, stored.latest),
+            progress=update_bar,
             erased=ErasureList.load(space.output),
         )
     scrub_quarantine(space.output)
-    of_links, of_sources = reports[: -len(change.numbers)], reports[-len(change.numbers) :]
-    together = add_reports(stored.reports, of_sources, change.numbers)
-    grown = replace(now, segments=stored.segments, event_types=stored.event_types, reports=together)
-    _warn(reports, space.output / "quarantine" / name)
-    counts = [SourceCount.of(report) for report in (*of_links, *together)]
-    removed = feature_store.extend(space.output, tallies, grown, counts)
-    files = [file for source in change.config.sources for file in source.events]
-    step(f"added {len(files)} new event file(s); {removed} stored snapshots to be built anew")
-    size = sum(Path(str(file)).stat().st_size for file in files)
-    return Read("added", sum(report.rows for report in reports), size, now.bytes)
+    link_reports, source_reports = reports[: -len(change.numbers)], reports[-len(change.numbers) :]
+    merged_reports = add_reports(stored.reports, source_reports, change.numbers)
+    extended = replace(
+        current, segments=stored.segments, event_types=stored.event_types, reports=merged_reports
+    )
+    _warn(reports, space.output / "quarantine" / segment_name)
+    counts = [SourceCount.of(report) for report in (*link_reports, *merged_reports)]
+    removed = feature_store.extend(space.output, tallies, extended, counts)
+    event_files = [file for source in change.config.sources for file in source.events]
+    step(f"added {len(event_files)} new event file(s); {removed} stored snapshots are built again")
+    bytes_read = sum(Path(str(file)).stat().st_size for file in event_files)
+    return ReadCounts("added", sum(report.rows for report in reports), bytes_read, current.bytes)
 
 
-def _size(size: int) -> str:
-    return f"{size / 10**6:,.1f} MB"
+def _size(byte_count: int) -> str:
+    return f"{byte_count / 10**6:,.1f} MB"

@@ -1,4 +1,4 @@
-"""Uplift of an experiment: measured, learned, compared with other rankings, and stored."""
+"""Uplift of an experiment: measure, fit a model, compare rankings, and store the result."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from models.fitting.uplift_curves import RankingQuality, compare_rankings, share
 from models.fitting.uplift_learner import Experiment
 from models.scorer.part import Part
 
-FOLDER = "uplift"
+UPLIFT_FOLDER = "uplift"
 
 
 @dataclass(frozen=True)
 class UpliftReport:
-    """What an experiment says.
+    """Results of an experiment.
 
     Attributes
     ----------
     name, people
-        The experiment and its rows.
+        The experiment and its number of rows.
     lift
         Mean effect of the message.
     sample_ratio_p
-        Chance of arms at least as uneven under the declared propensity.
+        Probability of arms at least this uneven under the declared propensity.
     rankings
-        By name: by uplift (out of fold), the compared ones, and a random one.
+        By name: uplift (out of fold), the compared rankings, and a random one.
     beats
-        By name of another ranking: share of bootstrap draws in which uplift has the greater area.
+        By name of another ranking: share of bootstrap draws in which uplift has the larger area.
     """
 
     name: str
@@ -54,62 +54,65 @@ class UpliftReport:
 def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftReport:
     """Measure an experiment, train its uplift model, and write both under ``uplift/NAME``.
 
-    Written are ``report.json``, ``curves.csv`` and ``curves.png`` (gain by share addressed),
-    ``out_of_fold.csv`` (effect of every row by a model that never saw it), and the model in
+    Files: ``report.json``, ``curves.csv`` and ``curves.png`` (gain by share addressed),
+    ``out_of_fold.csv`` (effect of every row by a model trained without it), and the model in
     ``model/``.
     """
-    table = without_erased(load_experiment(experiment), ErasureList.load(output))
+    table = _without_erased(load_experiment(experiment), ErasureList.load(output))
     if not table.spec.covariates:
         raise UserError(
             f"experiment {table.spec.name}: covariates",
             found="none",
             expected="columns that were known before the send",
-            hint="name them; the scorer alone does without, from features of the day of the send",
+            hint="list them under `covariates`; only the scorer, which uses features of the day of "
+            "the send, does not need them",
         )
     seed = table.spec.seed
-    data, codes = experiment_data(table)
+    data, codes = _experiment_data(table)
     step(f"{table.spec.name}: {len(data.outcome):,} rows, {data.treatment.mean():.0%} treated")
     effect = uplift_learner.effects_out_of_fold(data, seed=seed, threads=threads)
     rankings = {"uplift": effect, **table.rankings}
-    found = compare_rankings(rankings, data, seed=seed)
+    compared_rankings = compare_rankings(rankings, data, seed=seed)
     beats = {
-        name: share_better(effect, other, data, seed=seed)
-        for name, other in rankings.items()
+        name: share_better(effect, other_scores, data, seed=seed)
+        for name, other_scores in rankings.items()
         if name != "uplift"
     }
-    arm = data.treatment > 0.5
+    treated = data.treatment > 0.5
     report = UpliftReport(
         table.spec.name,
         len(data.outcome),
-        lift(data.outcome[arm], data.outcome[~arm]),
-        sample_ratio(int(arm.sum()), int((~arm).sum()), 1 - float(data.propensity.mean())),
-        found,
+        lift(data.outcome[treated], data.outcome[~treated]),
+        sample_ratio(int(treated.sum()), int((~treated).sum()), 1 - float(data.propensity.mean())),
+        compared_rankings,
         beats,
     )
     part = uplift_learner.fit_effect(data, seed=seed, threads=threads)
     part.parameters["codes"] = codes
-    _write(output / FOLDER / table.spec.name, report, part, table, effect)
+    _write(output / UPLIFT_FOLDER / table.spec.name, report, part, table, effect)
     return report
 
 
-def without_erased(table: ExperimentTable, erased: ErasureList) -> ExperimentTable:
-    """An experiment without the rows of who asked to be erased."""
+def _without_erased(table: ExperimentTable, erased: ErasureList) -> ExperimentTable:
+    """An experiment without the rows of erased customers."""
     if table.customers is None or not erased:
         return table
-    stay = ~pd.Series(table.customers).isin(erased.among(pd.unique(table.customers))).to_numpy()
+    remaining = (
+        ~pd.Series(table.customers).isin(erased.among(pd.unique(table.customers))).to_numpy()
+    )
     names = ("treatment", "outcome", "propensity", "people", "customers")
-    arrays = {name: getattr(table, name)[stay] for name in names}
+    arrays = {name: getattr(table, name)[remaining] for name in names}
     return replace(
         table,
-        covariates=table.covariates[stay].reset_index(drop=True),
-        rankings={name: values[stay] for name, values in table.rankings.items()},
-        sent_on=None if table.sent_on is None else table.sent_on[stay],
+        covariates=table.covariates[remaining].reset_index(drop=True),
+        rankings={name: values[remaining] for name, values in table.rankings.items()},
+        sent_on=None if table.sent_on is None else table.sent_on[remaining],
         **arrays,
     )
 
 
-def experiment_data(table: ExperimentTable) -> tuple[Experiment, dict[str, list[str]]]:
-    """An experiment's rows as the models take them, and the codes of its text covariates."""
+def _experiment_data(table: ExperimentTable) -> tuple[Experiment, dict[str, list[str]]]:
+    """An experiment's rows as model input, and the codes of its text covariates."""
     codes: dict[str, list[str]] = {}
     covariates = uplift_learner.encode_covariates(
         table.covariates, list(table.covariates.columns), codes
@@ -127,7 +130,7 @@ def _write(
         name: {k: v for k, v in asdict(ranked).items() if k != "curve"}
         for name, ranked in report.rankings.items()
     }
-    told = {
+    content = {
         "experiment": report.name,
         "people": report.people,
         "lift": asdict(report.lift),
@@ -135,15 +138,15 @@ def _write(
         "rankings": rankings,
         "uplift_better_in_share_of_draws": report.beats,
     }
-    (folder / "report.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    write_csv(folder / "curves.csv", curves_frame(report))
+    (folder / "report.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_csv(folder / "curves.csv", _curves_frame(report))
     rows = pd.DataFrame({"person": table.people, "effect": effect})
     write_csv(folder / "out_of_fold.csv", rows)
-    draw_curves(report, folder / "curves.png")
+    _draw_curves(report, folder / "curves.png")
 
 
-def curves_frame(report: UpliftReport) -> pd.DataFrame:
-    """Gain a person by share addressed: ranking, share, gain; one row a point."""
+def _curves_frame(report: UpliftReport) -> pd.DataFrame:
+    """Gain per person by share addressed: ranking, share, gain; one row per point."""
     parts = [
         pd.DataFrame({"ranking": name, "share": r.curve.share, "gain": r.curve.gain})
         for name, r in report.rankings.items()
@@ -151,19 +154,19 @@ def curves_frame(report: UpliftReport) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def draw_curves(report: UpliftReport, path: Path) -> None:
-    """Gain by share addressed, one line a ranking, with the line of random addressing."""
+def _draw_curves(report: UpliftReport, path: Path) -> None:
+    """Plot gain by share addressed, one line per ranking, with the line of random addressing."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 4.2))
-    frame = curves_frame(report)
+    frame = _curves_frame(report)
     for name, rows in frame[frame["ranking"] != "random"].groupby("ranking", sort=False):
         axes.plot(rows["share"], rows["gain"], label=str(name))
-    whole = report.rankings["uplift"].curve.gain[-1]
-    axes.plot([0, 1], np.array([0, whole]), color="grey", linestyle=":", label="at random")
+    total_gain = report.rankings["uplift"].curve.gain[-1]
+    axes.plot([0, 1], np.array([0, total_gain]), color="grey", linestyle=":", label="at random")
     axes.set_xlabel("share of people addressed, best first")
-    axes.set_ylabel("outcome added, a person of all")
+    axes.set_ylabel("added outcome per person")
     axes.set_title(report.name)
     axes.legend(frameon=False)
     figure.tight_layout()

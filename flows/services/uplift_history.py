@@ -1,4 +1,4 @@
-"""Randomised history for the scorer: own campaigns with control arms, and configured sends."""
+"""Randomised history for the uplift part: campaigns with control arms, and experiments."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from features.storage import scores_store
 from features.table.campaign_outcomes import data_through, outcomes
 from features.table.feature_store import Archive
 from flows.services.console import step, warn
-from flows.services.measure import entries
-from flows.services.sends import Sent, listed_experiments
+from flows.services.measure import campaign_entries
+from flows.services.sends import RandomisedSends, configured_sends
 from flows.services.workspace import Workspace
 from models.fitting.uplift_learner import Experiment
 from models.scorer.part import Part
 from models.tasks.uplift import History, candidates, fit_uplift, too_few
 
-MOST_WAVES = 26  # the latest days of entry that a campaign is learned from
+_MOST_ENTRY_DAYS = 26  # number of latest entry days per campaign used for training
 
 
-def uplift_part(space: Workspace, *, threads: int = 1) -> Part | None:
-    """What the randomised history teaches; None where there is not enough of it.
+def fit_uplift_part(space: Workspace, *, threads: int = 1) -> Part | None:
+    """Fit the uplift part on the randomised history; None if there is too little of it.
 
-    What cannot be used is told, with the reason.
+    Unusable sends are reported with the reason.
     """
     config, archive = space.config(), space.archive()
     usable = []
-    for sent in [*listed_experiments(config), *_own_campaigns(space, config)]:
+    for sent in [*configured_sends(config), *_own_campaigns(space, config)]:
         if reason := _unusable(sent):
             warn(f"uplift of {sent.name}: not learned ({reason})")
             continue
@@ -47,66 +47,75 @@ def uplift_part(space: Workspace, *, threads: int = 1) -> Part | None:
     return fit_uplift(usable, seed=config.seed, threads=threads) if usable else None
 
 
-def _own_campaigns(space: Workspace, config: Config) -> list[Sent]:
-    """Campaigns of published runs whose time has passed; an order is the response to all."""
+def _own_campaigns(space: Workspace, config: Config) -> list[RandomisedSends]:
+    """Campaigns of published runs with a complete response window; the response is an order."""
     runs = [run for run in scores_store.published_runs(space.output) if run.status == "published"]
     if not runs or not config.campaigns:
         return []
     taxonomy = StageSet.of(load_taxonomy(config))
     playbooks = with_exclusions(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
-    drawn = [b for b in playbooks if b.kind == "promotional" and b.control_share > 0]
-    rows = entries(space.output, runs, drawn)
-    rows = rows[rows["matures_at"] <= pd.Timestamp(data_through(space.output, config))]
-    rows = rows.assign(role="purchase")
-    rows = rows.join(outcomes(space.output, config, rows, margin=1.0))
-    found = []
-    for campaign, mine in rows.groupby("campaign_id", sort=True):
-        days = mine["entered_at"].map(lambda at: day_number(pd.Timestamp(at).date()))
-        latest = sorted(days.unique())[-MOST_WAVES:]
-        sent = pd.DataFrame(
+    with_control_arms = [b for b in playbooks if b.kind == "promotional" and b.control_share > 0]
+    entry_rows = campaign_entries(space.output, runs, with_control_arms)
+    entry_rows = entry_rows[
+        entry_rows["matures_at"] <= pd.Timestamp(data_through(space.output, config))
+    ]
+    entry_rows = entry_rows.assign(role="purchase")
+    entry_rows = entry_rows.join(outcomes(space.output, config, entry_rows, margin=1.0))
+    campaign_sends = []
+    for campaign, campaign_rows in entry_rows.groupby("campaign_id", sort=True):
+        days = campaign_rows["entered_at"].map(lambda at: day_number(pd.Timestamp(at).date()))
+        latest_days = sorted(days.unique())[-_MOST_ENTRY_DAYS:]
+        send_rows = pd.DataFrame(
             {
-                "customer_id": mine["customer_id"].astype(str),
+                "customer_id": campaign_rows["customer_id"].astype(str),
                 "day": days.astype(np.int64),
-                "treatment": (mine["arm"] == TREATMENT).astype(float),
-                "propensity": 1 - mine["control_share"],
-                "response": mine["response"],
+                "treatment": (campaign_rows["arm"] == TREATMENT).astype(float),
+                "propensity": 1 - campaign_rows["control_share"],
+                "response": campaign_rows["response"],
             }
         )
-        kept = sent[sent["day"].isin(latest)].reset_index(drop=True)
+        recent_rows = send_rows[send_rows["day"].isin(latest_days)].reset_index(drop=True)
         name = str(campaign)
-        found.append(Sent(name, (name,), kept, int(mine["within_days"].iloc[-1])))
-    return found
+        campaign_sends.append(
+            RandomisedSends(name, (name,), recent_rows, int(campaign_rows["within_days"].iloc[-1]))
+        )
+    return campaign_sends
 
 
-def _unusable(sent: Sent) -> str:
-    """Why the arms are not what a draw makes; empty where they are."""
-    rows = sent.rows
-    treated = int(rows["treatment"].sum())
-    if not 0 < treated < len(rows):
+def _unusable(sent: RandomisedSends) -> str:
+    """Why the arms do not match a random draw; empty if they do."""
+    send_rows = sent.rows
+    treated = int(send_rows["treatment"].sum())
+    if not 0 < treated < len(send_rows):
         return "one arm only"
-    held_out = 1 - float(rows["propensity"].mean())
-    p = sample_ratio(treated, len(rows) - treated, held_out)
-    return "the arms' sizes contradict the draw" if p < MISMATCH else ""
+    held_out = 1 - float(send_rows["propensity"].mean())
+    sample_ratio_p = sample_ratio(treated, len(send_rows) - treated, held_out)
+    return (
+        "the sizes of the arms contradict the declared shares" if sample_ratio_p < MISMATCH else ""
+    )
 
 
-def _with_features(sent: Sent, archive: Archive) -> History:
-    """The rows with the features of their day; who did not exist then is left out."""
+def _with_features(sent: RandomisedSends, archive: Archive) -> History:
+    """Join the features of the send's day; drop people without events before it."""
     parts, frames = [], []
-    for day, mine in sent.rows.groupby("day", sort=True):
+    for day, day_rows in sent.rows.groupby("day", sort=True):
         features = archive.features(int(day)).set_index("customer_id")
-        mine = mine[mine["customer_id"].isin(features.index)]
-        parts.append(mine)
-        frames.append(features.loc[mine["customer_id"]])
+        day_rows = day_rows[day_rows["customer_id"].isin(features.index)]
+        parts.append(day_rows)
+        frames.append(features.loc[day_rows["customer_id"]])
     rows, frame = pd.concat(parts, ignore_index=True), pd.concat(frames, ignore_index=True)
-    if lost := len(sent.rows) - len(rows):
-        first = day_date(int(sent.rows["day"].min()))
-        step(f"uplift of {sent.name}: {lost:,} rows of people without events (from {first})")
+    if dropped_rows := len(sent.rows) - len(rows):
+        first_day = day_date(int(sent.rows["day"].min()))
+        step(
+            f"uplift of {sent.name}: {dropped_rows:,} rows of people without events "
+            f"(from {first_day}) are left out"
+        )
     treatment, response, propensity = (
         rows[name].to_numpy(dtype=float) for name in ("treatment", "response", "propensity")
     )
-    people = np.unique(rows["customer_id"], return_inverse=True)[1]
-    inputs = frame[candidates(frame)].astype(float)
-    data = Experiment(inputs, treatment, response, propensity, people)
+    person_codes = np.unique(rows["customer_id"], return_inverse=True)[1]
+    model_inputs = frame[candidates(frame)].astype(float)
+    data = Experiment(model_inputs, treatment, response, propensity, person_codes)
     return History(
         sent.name, sent.campaigns, data, frame["stage__code"].to_numpy(dtype=float), sent.days
     )

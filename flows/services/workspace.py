@@ -1,4 +1,4 @@
-"""An output folder and what lies where in it."""
+"""The output folder: its config, archive, tracking store and training files."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from features.table.feature_store import Archive
     from models.registry.tracking import Tracking
 
-TRAINED = "training.json"  # written last by the training step
-TALLY_FORMAT = 6  # raised when stored tallies of before can no longer be read
-# Config keys that change nothing of what the features step stores.
+TRAINED_FILE = "training.json"  # written last by the training step
+_TALLY_FORMAT = 6  # incremented when earlier stored tallies become unreadable
+# Config keys that do not affect what the features step stores.
 _NOT_IN_FEATURES = {
     "backtest",
     "campaigns",
@@ -77,13 +77,13 @@ class Workspace:
 
     @property
     def config_file(self) -> Path:
-        """The resolved config that every step reads."""
+        """The resolved config, read by every step."""
         return self.output / "config.yaml"
 
     @property
     def training(self) -> Path:
-        """What the training step leaves for promotion and the report."""
-        return finish_replacement(self.output / "training", whole=TRAINED)
+        """Folder that the training step writes for promotion and the report."""
+        return finish_replacement(self.output / "training", whole=TRAINED_FILE)
 
     def config(self) -> Config:
         """The resolved config of this folder.
@@ -91,7 +91,7 @@ class Workspace:
         Raises
         ------
         UserError
-            Where no step has run here yet.
+            If no step has run in this folder yet.
         """
         if not self.config_file.is_file():
             raise UserError(
@@ -115,27 +115,27 @@ class Workspace:
         return tracking.start(self.output, experiment=self.config().name)
 
     def read(self, name: str) -> dict[str, Any]:
-        """JSON that the training step left.
+        """Content of a JSON file of the training step.
 
         Raises
         ------
         UserError
-            Where it has not run.
+            If the training step has not run.
         """
         path = self.training / name
         if not path.is_file():
             raise UserError(
                 str(path),
                 found="no such file",
-                expected="what `stagecast train` leaves",
+                expected="a file that `stagecast train` writes",
                 hint="run `stagecast train` with this output folder first",
             )
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return content
 
 
-def prepare(output: Path, config: str | None, settings: tuple[str, ...]) -> Workspace:
-    """Resolve a config (given, else the folder's own) with overrides into ``OUTPUT/config.yaml``.
+def prepare_workspace(output: Path, config: str | None, settings: tuple[str, ...]) -> Workspace:
+    """Resolve a config (default: the folder's own) with overrides into ``OUTPUT/config.yaml``.
 
     Raises
     ------
@@ -152,40 +152,40 @@ def prepare(output: Path, config: str | None, settings: tuple[str, ...]) -> Work
         _undo_interrupted(space)
         space.config()
     resolved = configs.load(source, settings)
-    # Slips in the taxonomy or a playbook should show at once, not in the middle of a run.
+    # Raise for errors in the taxonomy or a playbook now, not in the middle of a run.
     load_taxonomy(resolved)
     load_playbooks([Path(path) for path in resolved.campaigns])
     try:
         space.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            "--output", found=f"{output}: {error.strerror}", expected="a folder to write to"
+            "--output", found=f"{output}: {error.strerror}", expected="a writable folder"
         ) from error
     _write_config(space, resolved)
     return space
 
 
-# The locks under which configs were written; held until the step that asked for it is over.
+# By output folder: the lock under which its config was written, held until the step ends.
 _writing: dict[Path, ExitStack] = {}
 
 
 def _write_config(space: Workspace, resolved: Config) -> None:
     """Replace the folder's config, and keep the one before until `settle_config`."""
-    with ExitStack() as held:
-        # A run that goes on must not find another config under its feet.
-        held.enter_context(exclusive(space.output, "settings"))
+    with ExitStack() as locks:
+        # The lock keeps the config of a running step from being replaced.
+        locks.enter_context(exclusive(space.output, "settings"))
         _undo_interrupted(space)
         partial = space.config_file.with_suffix(".yaml.tmp")
         configs.dump(resolved, partial)
         boundary("config written")
         if space.config_file.is_file():
-            kept = space.output / "config.yaml.before.tmp"
-            shutil.copyfile(space.config_file, kept)
-            os.replace(kept, _before(space))
+            previous_copy = space.output / "config.yaml.before.tmp"
+            shutil.copyfile(space.config_file, previous_copy)
+            os.replace(previous_copy, _before(space))
             boundary("config before kept")
         os.replace(partial, space.config_file)
         boundary("config replaced")
-        _writing[space.output] = held.pop_all()
+        _writing[space.output] = locks.pop_all()
 
 
 def _before(space: Workspace) -> Path:
@@ -193,7 +193,7 @@ def _before(space: Workspace) -> Path:
 
 
 def _undo_interrupted(space: Workspace) -> None:
-    """Put the config back that a killed step has replaced; not while a step still runs."""
+    """Restore the config that a killed step replaced, unless a step is running."""
     if not _before(space).is_file():
         return
     with suppress(UserError), exclusive(space.output, "settings"):
@@ -202,66 +202,66 @@ def _undo_interrupted(space: Workspace) -> None:
 
 
 def settle_config(output: Path, *, keep: bool) -> None:
-    """After a step: keep the config that `prepare` wrote, or put the one before it back."""
-    held, before = _writing.pop(output, None), _before(Workspace(output))
-    if held is None:
-        return  # another process may be at work with a config of its own
-    with held:
-        if before.is_file():
+    """After a step: keep the config that `prepare_workspace` wrote, or restore the previous one."""
+    locks, previous_config = _writing.pop(output, None), _before(Workspace(output))
+    if locks is None:
+        return  # the config belongs to another process
+    with locks:
+        if previous_config.is_file():
             if keep:
-                before.unlink()
+                previous_config.unlink()
             else:
-                os.replace(before, Workspace(output).config_file)
+                os.replace(previous_config, Workspace(output).config_file)
 
 
 def keep_config(output: Path) -> None:
-    """Once results are published, the config they were made with stays, whatever comes after."""
+    """Keep the config of published results, even if the step fails later."""
     if output in _writing:
         _before(Workspace(output)).unlink(missing_ok=True)
 
 
-def today() -> int:
-    """Day number of tomorrow in the easternmost zone: no genuine event can be later."""
+def latest_event_day() -> int:
+    """Day number of tomorrow in the easternmost time zone; later events are invalid."""
     return day_number((dt.datetime.now(dt.UTC) + dt.timedelta(hours=14)).date())
 
 
 def new_run_id(kind: str) -> str:
-    """A run's name: what it is, when it began (UTC), and a few random letters."""
+    """A run id: kind, UTC start time and six random hex digits."""
     return f"{kind}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def recipe(config: Config) -> str:
+def tally_recipe(config: Config) -> str:
     """Hash of the config keys that stored tallies and features depend on."""
     content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_FEATURES)
     if config.stage.truth != "history":
-        content.pop("stage_history")  # it is not read
+        content.pop("stage_history")  # not read by the features step
     stages = content["stages"]
-    rules = ""
+    taxonomy_text = ""
     if isinstance(stages, dict) and "file" in stages:
-        rules = Path(stages["file"]).read_text(encoding="utf-8")
-    text = json.dumps([TALLY_FORMAT, content, rules], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+        taxonomy_text = Path(stages["file"]).read_text(encoding="utf-8")
+    hashed_text = json.dumps([_TALLY_FORMAT, content, taxonomy_text], sort_keys=True)
+    return hashlib.sha256(hashed_text.encode()).hexdigest()
 
 
-def fingerprint(config: Config) -> str:
+def tally_fingerprint(config: Config) -> str:
     """Hash of the config keys and source files that stored tallies and features depend on."""
-    now = current_manifest(config, recipe(config), 0)
-    text = json.dumps([now.recipe, now.files, now.others], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    manifest = current_manifest(config, tally_recipe(config), 0)
+    hashed_text = json.dumps([manifest.recipe, manifest.files, manifest.others], sort_keys=True)
+    return hashlib.sha256(hashed_text.encode()).hexdigest()
 
 
-def backtest_origins(output: Path, given: str | None) -> list[str]:
-    """ISO dates of the back-test: as given (``DATE,DATE,...``), else the config's.
+def backtest_origins(output: Path, requested: str | None) -> list[str]:
+    """ISO dates of the back-test: as requested (``DATE,DATE,...``), else the config's.
 
     Raises
     ------
     UserError
-        Where a date cannot be read, or there are none.
+        If a date cannot be read, or there is none.
     """
-    if given is None:
+    if requested is None:
         dates = [str(day) for day in Workspace(output).config().backtest.origins]
     else:
-        dates = [text.strip() for text in given.split(",") if text.strip()]
+        dates = [text.strip() for text in requested.split(",") if text.strip()]
     for text in dates:
         try:
             dt.date.fromisoformat(text)
@@ -276,24 +276,24 @@ def backtest_origins(output: Path, given: str | None) -> list[str]:
     return dates
 
 
-def backtest_models(given: str | None) -> list[str]:
-    """Models of the back-test: as given (``NAME,NAME,...``), else all.
+def backtest_models(requested: str | None) -> list[str]:
+    """Models of the back-test: as requested (``NAME,NAME,...``), else all.
 
     Raises
     ------
     UserError
-        For a name that is no model.
+        For an unknown model name.
     """
     from features.table.snapshot_builder import TASKS
 
-    names: list[str] = list(TASKS)
-    if given is not None:
-        names = [text.strip() for text in given.split(",") if text.strip()]
-    unknown = [name for name in names if name not in TASKS]
-    if unknown or not names:
+    model_names: list[str] = list(TASKS)
+    if requested is not None:
+        model_names = [text.strip() for text in requested.split(",") if text.strip()]
+    unknown = [name for name in model_names if name not in TASKS]
+    if unknown or not model_names:
         raise UserError(
             "--models",
             found=unknown[0] if unknown else "none",
             expected=f"one or more of {','.join(TASKS)}",
         )
-    return names
+    return model_names

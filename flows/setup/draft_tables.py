@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.services.console import console, table, typed, warn
+from flows.services.console import command_text, console, print_table, warn
 
 if TYPE_CHECKING:
     from flows.setup.config_draft import ConfigDraft
@@ -34,18 +34,18 @@ def print_draft(drafted: ConfigDraft, path: Path) -> None:
         kind = source.event_type
         said = kind if isinstance(kind, str) else f"by {kind['column']}"
         rows.append(("event_type", said, source.notes.get("event_type")))
-        table(f"{source.table.name}", ["meaning", "column", "to know"], rows)
+        print_table(f"{source.table.name}", ["meaning", "column", "to know"], rows)
     for name, reason in drafted.assembly.left_out:
         warn(f"{name} is not used: {reason}")
     if drafted.readiness is not None:
-        table("what there is", ["what", "how much"], drafted.readiness.facts)
+        print_table("what there is", ["what", "how much"], drafted.readiness.facts)
         needs = [
             (n.prediction, n.what, n.least, n.usual, n.found, n.verdict)
             for n in drafted.readiness.needs
         ]
         columns = ["prediction", "needs", "at least", "better", "found", "verdict"]
-        table("what it suffices for", columns, needs)
+        print_table("what it suffices for", columns, needs)
     console.print(f"wrote {path}", soft_wrap=True)
     if drafted.problem is None:
-        command = typed(f"stagecast run --config {path} --output {path.with_suffix('')}")
+        command = command_text(f"stagecast run --config {path} --output {path.with_suffix('')}")
         console.print(f"next: [bold]{command}[/]", soft_wrap=True)

@@ -15,7 +15,7 @@ from features.calendar import day_date
 from features.storage import scores_store
 from features.storage.runs import RunRecord, run_folder, write_parquet
 from features.table import feature_store
-from flows.services.workspace import Workspace, prepare, today
+from flows.services.workspace import Workspace, latest_event_day, prepare_workspace
 from flows.simulate import write_config
 from simulator import simulate
 
@@ -28,8 +28,8 @@ def simulated_shop(folder: Path, *, customers: int = 600, seed: int = 4) -> Path
 
 def with_tallies(config: Path, output: Path, *settings: str) -> Workspace:
     """An output folder as `stagecast features` leaves it, without snapshots."""
-    space = prepare(output, str(config), settings)
-    tallies, _ = tally(space.config(), latest=today(), quarantine=output / "quarantine")
+    space = prepare_workspace(output, str(config), settings)
+    tallies, _ = tally(space.config(), latest=latest_event_day(), quarantine=output / "quarantine")
     feature_store.store(space.output, space.config(), tallies, [])
     return space
 

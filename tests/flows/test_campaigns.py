@@ -14,7 +14,7 @@ from features.errors import UserError
 from features.storage.runs import run_folder
 from features.table.campaign_conditions import past
 from flows.commands.campaign_commands import reason_of
-from flows.services.campaign_plan import ALL, planned_from
+from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.measure import measure
 from flows.services.workspace import Workspace
 from flows.target import write_plan
@@ -36,9 +36,9 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("campaigns")
     config = simulated_shop(folder / "shop", customers=1500)
     made = with_tallies(config, folder / "out")
-    for run_id, at, confirm in (("r1", FIRST, None), ("r2", SECOND, (ALL,))):
+    for run_id, at, confirm in (("r1", FIRST, None), ("r2", SECOND, (ALL_CAMPAIGNS,))):
         published(made, run_id, made_up_scores(made, at))
-        write_plan(made, run_id, planned_from(made, run_id, confirm=confirm))
+        write_plan(made, run_id, plan_run(made, run_id, confirm=confirm))
         publish(made, run_id)
     return made
 
@@ -89,7 +89,7 @@ def test_confirmed_exports_hold_the_treatment_arm_and_who_consented(space: Works
 
 
 def test_every_customer_is_accounted_for_in_every_campaign(space: Workspace) -> None:
-    plan = planned_from(space, "r2").plan
+    plan = plan_run(space, "r2").plan
     left = plan.exclusions.groupby("campaign_id")["customers"].sum()
     members = plan.table.set_index("campaign_id")["members"]
     assert (left.reindex(members.index, fill_value=0) + members == len(plan.customers)).all()
@@ -98,7 +98,7 @@ def test_every_customer_is_accounted_for_in_every_campaign(space: Workspace) -> 
 
 
 def test_why_gives_the_arm_or_the_first_reason(space: Workspace) -> None:
-    plan = planned_from(space, "r2", confirm=(ALL,)).plan
+    plan = plan_run(space, "r2", confirm=(ALL_CAMPAIGNS,)).plan
     rows = plan.audience[plan.audience["campaign_id"] == "win_back"].set_index("customer_id")
     treated = str(rows.index[rows["arm"] == "treatment"][0])
     assert reason_of(plan, treated, "win_back").startswith(f"{treated} is in win_back, treatment")
@@ -117,9 +117,9 @@ def test_why_gives_the_arm_or_the_first_reason(space: Workspace) -> None:
 
 def test_a_new_champion_holds_the_exports_again(space: Workspace) -> None:
     published(space, "r3", made_up_scores(space, last_day(space)), scorer_version="2")
-    held = planned_from(space, "r3").plan.table["held"]
+    held = plan_run(space, "r3").plan.table["held"]
     assert set(held) == {"a new champion scores"}
-    only = planned_from(space, "r3", confirm=("win_back",)).plan.table.set_index("campaign_id")
+    only = plan_run(space, "r3", confirm=("win_back",)).plan.table.set_index("campaign_id")
     assert only.loc["win_back", "held"] == ""
     assert (only["held"] != "").sum() == len(only) - 1
 

@@ -10,8 +10,8 @@ import pytest
 
 from features.errors import UserError
 from features.table.feature_store import read_tallies, stored_manifest
-from flows.services.update_aggregates import Read, refresh
-from flows.services.workspace import Workspace, prepare, settle_config
+from flows.services.update_aggregates import ReadCounts, refresh_tallies
+from flows.services.workspace import Workspace, prepare_workspace, settle_config
 from tests.flows.shop import orders, write_shop
 
 SPLIT = "2020-11-01"
@@ -24,9 +24,9 @@ def shop(tmp_path: Path) -> Workspace:
     (tmp_path / "orders.csv").unlink()
     config.write_text(config.read_text().replace("orders.csv", "orders-*.csv"))
     deliver(tmp_path, "a", rows().query("at < @SPLIT"))
-    space = prepare(tmp_path / "out", str(config), ())
+    space = prepare_workspace(tmp_path / "out", str(config), ())
     settle_config(space.output, keep=True)
-    refresh(space, space.config())
+    refresh_tallies(space, space.config())
     return space
 
 
@@ -44,8 +44,8 @@ def deliver(folder: Path, name: str, frame: pd.DataFrame) -> Path:
     return path
 
 
-def read(space: Workspace) -> Read:
-    return refresh(space, space.config())
+def read(space: Workspace) -> ReadCounts:
+    return refresh_tallies(space, space.config())
 
 
 def daily(space: Workspace) -> pd.DataFrame:
@@ -61,9 +61,9 @@ def expected(space: Workspace, folder: Path) -> pd.DataFrame:
     deliver(folder, "all", rows())
     text = (space.output.parent / "shop.yaml").read_text()
     (folder / "shop.yaml").write_text(text)
-    whole = prepare(folder / "out", str(folder / "shop.yaml"), ())
+    whole = prepare_workspace(folder / "out", str(folder / "shop.yaml"), ())
     settle_config(whole.output, keep=True)
-    refresh(whole, whole.config())
+    refresh_tallies(whole, whole.config())
     return daily(whole)
 
 

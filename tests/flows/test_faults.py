@@ -22,7 +22,7 @@ from features.storage.atomic_write import (
 )
 from features.table.feature_store import clear_partial
 from flows.services.system_errors import as_user_error
-from flows.services.workspace import prepare, settle_config
+from flows.services.workspace import prepare_workspace, settle_config
 from tests.features.storage.test_scores_store import publish_run, read_current, record
 from tests.flows.shop import write_shop
 
@@ -54,7 +54,7 @@ SET = """
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
     """A folder with a config, as a finished run leaves it."""
-    folder = prepare(tmp_path / "out", str(write_shop(tmp_path, customers=2)), ()).output
+    folder = prepare_workspace(tmp_path / "out", str(write_shop(tmp_path, customers=2)), ()).output
     settle_config(folder, keep=True)
     return folder
 
@@ -63,7 +63,7 @@ def output(tmp_path: Path) -> Path:
 def test_a_killed_command_leaves_the_config_of_the_last_whole_run(output: Path, point: str) -> None:
     before = (output / "config.yaml").read_text()
     assert python(SET, output, fault=point).returncode == KILLED
-    prepare(output, None, ())
+    prepare_workspace(output, None, ())
     assert (output / "config.yaml").read_text() == before
     assert not (output / "config.yaml.before").exists()
 
@@ -79,12 +79,12 @@ def test_a_second_command_leaves_the_config_of_a_running_one_alone(output: Path)
         running = (output / "config.yaml").read_text()
         assert "seed: 7" in running
         with pytest.raises(UserError, match="another run"):
-            prepare(output, None, ("seed=9",))
-        prepare(output, None, ())  # only looks
+            prepare_workspace(output, None, ("seed=9",))
+        prepare_workspace(output, None, ())  # only looks
         settle_config(output, keep=False)
         assert (output / "config.yaml").read_text() == running
         other.kill()
-    prepare(output, None, ())
+    prepare_workspace(output, None, ())
     assert "seed: 7" not in (output / "config.yaml").read_text()
 
 
@@ -210,7 +210,7 @@ def test_a_held_database_is_told(tmp_path: Path) -> None:
         wrapped.__cause__ = error.value
         told = as_user_error(wrapped)
     assert told is not None
-    assert "another program holds" in told.found
+    assert "another program has locked" in told.found
 
 
 def test_a_defect_is_not_taken_for_a_trouble_of_the_machine() -> None:

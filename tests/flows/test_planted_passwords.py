@@ -29,10 +29,12 @@ from tests.postgres_server import postgres_server
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
-STORE = "Zq7/xK9#s?t@[o]%41re:&=+ sup3rS3cret ü日"
-SOURCE = "Wv5@pL8/shop:[x]%2F ünd?#=&+sec0ndS3cret"
-# Pieces that stand nowhere by chance: a password that was cut or encoded shows one of them.
-PIECES = ("Zq7", "xK9", "sup3rS3cret", "Wv5", "pL8", "sec0ndS3cret")
+STORE = "Zq7planted/xK9planted#s?t@[o]%41re:&=+ sup3rS3cret ü日"
+SOURCE = "Wv5planted@pL8planted/shop:[x]%2F ünd?#=&+sec0ndS3cret"
+# None stands in an encoded picture by chance; a password that was cut or encoded shows one.
+PIECES = (
+    "Zq7planted", "xK9planted", "sup3rS3cret", "Wv5planted", "pL8planted", "sec0ndS3cret",
+)  # fmt: skip
 HOSTILE = [
     STORE, SOURCE, "/", "#", "?", "@", "[", "]", "%", ":", "&", "=", "+", " ", "%41", "${HOME}",
     "a b", "p@ss:w/rd?x=1#y", "\\'\"`;--", "pässwörd 日本", "tab\tnew\nline", "[::1]",
@@ -60,9 +62,9 @@ def guarded() -> Iterator[Guarded]:
             con.execute("CREATE ROLE shop LOGIN")
             con.execute("GRANT ALL ON DATABASE postgres TO shop")
             con.execute("GRANT ALL ON SCHEMA public TO shop")
-        rules = Path(server.pgdata) / "pg_hba.conf"
-        rules.write_text("local all shop scram-sha-256\n" + rules.read_text())
-        with psycopg.connect(uri) as con:
+            (place,) = con.execute("SHOW hba_file").fetchone() or ("",)
+            rules = Path(place)
+            rules.write_text("local all shop scram-sha-256\n" + rules.read_text())
             con.execute("SELECT pg_reload_conf()")
         yield Guarded(parse_qs(urlsplit(uri).query)["host"][0], uri)
 
@@ -154,7 +156,7 @@ def test_planted_passwords_are_in_no_byte_of_the_output_after_killed_runs_too(
         {"STORE_PASSWORD": f"{STORE}x"},
         {"SHOP_PASSWORD": SOURCE},
         {VARIABLE: f"postgresql://shop:{STORE}@127.0.0.1:1/postgres"},
-        {VARIABLE: "postgresql://shop:Zq7/xK9sup3rS3cret@127.0.0.1:1/postgres"},
+        {VARIABLE: "postgresql://shop:Zq7planted/xK9sup3rS3cret@127.0.0.1:1/postgres"},
     ):
         assert command("score", **changed) == 2, said[-1]
         assert "Traceback" not in said[-1]

@@ -12,7 +12,7 @@ import yaml
 from features.errors import UserError
 from features.storage.runs import run_folder
 from flows.commands.campaign_commands import reason_of
-from flows.services.campaign_plan import ALL, planned_from
+from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.workspace import Workspace
 from flows.target import write_plan
 from tests.campaigns.refusal_tables import Form, Shop, shop
@@ -76,7 +76,7 @@ def prepared(folder: Path, form: Form) -> tuple[Shop, Workspace]:
 )
 def test_a_run_exports_nobody_who_refused_under_any_id(tmp_path: Path, form: Form) -> None:
     made, space = prepared(tmp_path, form)
-    planned = planned_from(space, "r1", confirm=(ALL,))
+    planned = plan_run(space, "r1", confirm=(ALL_CAMPAIGNS,))
     write_plan(space, "r1", planned)
     folder = run_folder(space.output, "r1")
     files = [path for path in (folder / "exports").rglob("*") if path.is_file()]
@@ -102,7 +102,7 @@ def test_old_consents_stop_the_export_and_the_plan_is_still_shown(tmp_path: Path
     _, space = prepared(tmp_path, form)
     long_ago = (dt.datetime.now(dt.UTC) - dt.timedelta(days=31)).timestamp()
     os.utime(tmp_path / "history.csv", (long_ago, long_ago))
-    planned = planned_from(space, "r1", confirm=(ALL,))
+    planned = plan_run(space, "r1", confirm=(ALL_CAMPAIGNS,))
     assert planned.plan.table["members"].iloc[0] == WILLING
     with pytest.raises(UserError, match=r"max_age\.consents"):
         write_plan(space, "r1", planned)

@@ -20,7 +20,7 @@ from features.servers import NO_ADDRESS, trouble, without_password
 from flows.commands.cli import app
 from flows.services import prefect_server
 from flows.services.output_folder import require_writable
-from flows.services.workspace import prepare, settle_config
+from flows.services.workspace import prepare_workspace, settle_config
 from models.registry.tracking_server import check_tracking_server
 from tests.disks import Disk, small_disk
 from tests.flows.shop import stagecast, write_shop
@@ -35,7 +35,7 @@ WRITING: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 READING = {
     "score-events", "leads", "explain", "models", "catalog", "stages", "doctor", "why",
-    "export-person", "metrics", "horizons", "init",
+    "export-person", "metrics", "horizons", "init", "check",
 }  # fmt: skip
 
 
@@ -50,7 +50,9 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
     folder = tmp_path_factory.mktemp("machine")
     with small_disk(folder / "disk", megabytes=32) as small:
         output = small.folder / "out"
-        settle_config(prepare(output, str(write_shop(folder, customers=2)), ()).output, keep=True)
+        settle_config(
+            prepare_workspace(output, str(write_shop(folder, customers=2)), ()).output, keep=True
+        )
         small.read_only()
         yield small
 
@@ -80,7 +82,7 @@ def test_a_full_folder_is_refused_and_as_it_was(tmp_path: Path, command: str) ->
     with small_disk(tmp_path / "disk", megabytes=32) as small:
         output = small.folder / "out"
         config = write_shop(tmp_path, customers=2)
-        settle_config(prepare(output, str(config), ()).output, keep=True)
+        settle_config(prepare_workspace(output, str(config), ()).output, keep=True)
         small.fill(spare=1 << 20)
         before = sorted(path.name for path in output.iterdir())
         message = refused(command, *WRITING[command], "--output", output)
@@ -117,7 +119,7 @@ AWAY = {
 def test_a_server_that_is_away_is_told_before_the_work(
     tmp_path: Path, command: str, variable: str
 ) -> None:
-    output = prepare(tmp_path / "out", str(write_shop(tmp_path, customers=2)), ()).output
+    output = prepare_workspace(tmp_path / "out", str(write_shop(tmp_path, customers=2)), ()).output
     settle_config(output, keep=True)
     asked = ("--config", str(tmp_path / "shop.yaml")) if command == "run" else ()
     message = refused(
@@ -148,7 +150,7 @@ def test_no_address_breaks_the_question_or_shows_its_password(
         patch.setenv("PREFECT_API_URL", address)
         patch.setenv("MLFLOW_TRACKING_URI", address)
         with pytest.raises(UserError) as prefect:
-            prefect_server.check_named()
+            prefect_server.require_named_server()
         assert SECRET not in str(prefect.value)
         if not scheme.startswith(("http", "postgresql")):
             check_tracking_server()  # what MLflow takes for no server is not asked

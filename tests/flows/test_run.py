@@ -255,4 +255,4 @@ def test_audience_members_have_reasons_and_anyone_can_be_explained(shop: Shop) -
     assert said["reasons"][0]["sentence"]
     nobody = stagecast("explain", "nobody", "--output", shop.output)
     assert nobody.returncode == 2
-    assert "nobody of that id" in nobody.stderr
+    assert "not in the published scores" in nobody.stderr

@@ -11,7 +11,7 @@ from features.calendar import day_date
 from features.errors import UserError
 from features.table.snapshot_builder import TASKS
 from flows.features import read_and_tally
-from flows.services.workspace import prepare
+from flows.services.workspace import prepare_workspace
 from models.evaluation.backtest import Backtested, backtest_task, why_not
 from models.evaluation.backtest_gates import failed, gates
 from models.evaluation.means_over_origins import means
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.full
 
 def backtested(name: str, folder: Path) -> tuple[Backtested, dict[str, str]]:
     """Every model at the latest origin that all labels allow, and what was refused, by model."""
-    space = prepare(folder / "out", str(write(name, folder)), ())
+    space = prepare_workspace(folder / "out", str(write(name, folder)), ())
     read_and_tally.fn(str(space.output))
     archive = space.archive()
     builder = archive.builder

@@ -21,7 +21,7 @@ from features.table.families.feature import Feature, FeatureSpec
 from features.table.feature_store import open_archive
 from features.table.snapshot_builder import Builder
 from flows.services import update_aggregates
-from flows.services.update_aggregates import Read, refresh
+from flows.services.update_aggregates import ReadCounts, refresh_tallies
 from flows.services.workspace import Workspace
 from tests.oracles.histories import Event, config, local, shops, write
 
@@ -62,7 +62,7 @@ def merged(builder_folder: Path, shop: Config) -> tuple[pd.DataFrame, pd.DataFra
     return facts, chosen.groupby(CHOSEN, as_index=False)["count"].sum()
 
 
-def check(days: Sequence[Sequence[Event]], ask: Sequence[int] = (0, 3)) -> list[Read]:
+def check(days: Sequence[Sequence[Event]], ask: Sequence[int] = (0, 3)) -> list[ReadCounts]:
     """Add days one by one to one folder; after the last two compare with one made anew."""
     reads = []
     with tempfile.TemporaryDirectory() as name:
@@ -73,11 +73,11 @@ def check(days: Sequence[Sequence[Event]], ask: Sequence[int] = (0, 3)) -> list[
             write_day(folder, number, events)
             if not list(folder.glob("events-*.csv")):
                 continue
-            reads.append(refresh(grown, shop))
+            reads.append(refresh_tallies(grown, shop))
             if number < len(days) - 2:
                 continue
             anew = Workspace(folder / f"anew-{number}")
-            refresh(anew, shop)
+            refresh_tallies(anew, shop)
             for one, other in zip(
                 merged(grown.output, shop), merged(anew.output, shop), strict=True
             ):
@@ -141,14 +141,14 @@ def test_files_in_any_order_equal_a_rebuild(events: list[Event], parts: int) -> 
 def test_only_the_new_file_is_read_and_old_snapshots_stay(tmp_path: Path) -> None:
     shop, space = shop_of(tmp_path), Workspace(tmp_path / "out")
     write_day(tmp_path, 0, A_LINE_COMES_LATER[:2])
-    assert refresh(space, shop).how == "all"
+    assert refresh_tallies(space, shop).how == "all"
     archive = open_archive(space.output, shop)
     early, last = archive.builder.last_snapshot - 1, archive.builder.last_snapshot
     for at in (early, last):
         archive.features(at)
-    assert refresh(space, shop) == Read("nothing", 0, 0, size(tmp_path, 0))
+    assert refresh_tallies(space, shop) == ReadCounts("nothing", 0, 0, size(tmp_path, 0))
     write_day(tmp_path, 1, [replace(A_LINE_COMES_LATER[2], amount=400)])
-    read = refresh(space, shop)
+    read = refresh_tallies(space, shop)
     assert (read.how, read.rows_read) == ("added", 1)
     assert (read.bytes_read, read.bytes_there) == (size(tmp_path, 1), size(tmp_path, 0, 1))
     archive = open_archive(space.output, shop)
@@ -156,7 +156,7 @@ def test_only_the_new_file_is_read_and_old_snapshots_stay(tmp_path: Path) -> Non
     # What is learned late of an earlier day ends the snapshots that should have known it.
     late = replace(A_LINE_COMES_LATER[1], order="o9", at=local("2021-02-28"))
     write_day(tmp_path, 2, [late])
-    assert refresh(space, shop).how == "added"
+    assert refresh_tallies(space, shop).how == "added"
     assert open_archive(space.output, shop).stored() == []
 
 
@@ -172,11 +172,11 @@ def test_snapshots_of_other_features_or_settings_are_built_anew(
 ) -> None:
     shop, space = shop_of(tmp_path), Workspace(tmp_path / "out")
     write_day(tmp_path, 0, A_LINE_COMES_LATER[:2])
-    refresh(space, shop)
+    refresh_tallies(space, shop)
     archive = open_archive(space.output, shop)
     at = archive.builder.last_snapshot
     archive.features(at)
-    assert refresh(space, shop).how == "nothing"
+    assert refresh_tallies(space, shop).how == "nothing"
     assert archive.stored() == [at]
     capsys.readouterr()
     if change == "family":
@@ -184,7 +184,7 @@ def test_snapshots_of_other_features_or_settings_are_built_anew(
     if change == "setting":
         shop = shop_of(tmp_path, churn={"by": "cancel"})
     # The events are as they were: the tallies stay.
-    assert refresh(space, shop).how == "nothing"
+    assert refresh_tallies(space, shop).how == "nothing"
     assert "1 stored snapshots are of other features" in " ".join(capsys.readouterr().err.split())
     archive = open_archive(space.output, shop)
     assert archive.stored() == []
@@ -215,7 +215,7 @@ def test_what_cannot_be_added_is_read_anew_and_said(
     shop, space = shop_of(tmp_path), Workspace(tmp_path / "out")
     for number, event in enumerate(A_LINE_COMES_LATER[:2]):
         write_day(tmp_path, number, [event])
-    refresh(space, shop)
+    refresh_tallies(space, shop)
     said = {"corrected": "has changed", "gone": "is gone", "config": "config has changed"}[change]
     if change == "corrected":
         write_day(tmp_path, 1, [replace(A_LINE_COMES_LATER[1], amount=999)])
@@ -223,7 +223,7 @@ def test_what_cannot_be_added_is_read_anew_and_said(
         (tmp_path / "events-001.csv").unlink()
     if change == "config":
         shop = shop_of(tmp_path, minor_units=3)
-    assert refresh(space, shop).how == "all"
+    assert refresh_tallies(space, shop).how == "all"
     assert said in " ".join(capsys.readouterr().err.split())
     daily = merged(space.output, shop)[0]
     assert daily["value"].tolist() == {
@@ -236,7 +236,7 @@ def test_a_killed_addition_leaves_the_old_and_the_next_one_adds_again(
 ) -> None:
     shop, space = shop_of(tmp_path), Workspace(tmp_path / "out")
     write_day(tmp_path, 0, A_LINE_COMES_LATER[:2])
-    refresh(space, shop)
+    refresh_tallies(space, shop)
     before = merged(space.output, shop)[0]
     write_day(tmp_path, 1, A_LINE_COMES_LATER[2:3])
     with monkeypatch.context() as killed:
@@ -246,9 +246,9 @@ def test_a_killed_addition_leaves_the_old_and_the_next_one_adds_again(
 
         killed.setattr(feature_store.Manifest, "save", die)
         with pytest.raises(KeyboardInterrupt):
-            update_aggregates.refresh(space, shop)
+            update_aggregates.refresh_tallies(space, shop)
     pd.testing.assert_frame_equal(merged(space.output, shop)[0], before)
-    assert refresh(space, shop).how == "added"
+    assert refresh_tallies(space, shop).how == "added"
     assert merged(space.output, shop)[0]["value"].sum() == 1600
     assert len(list((space.output / "features" / "tallies").glob("segment-*"))) == 2
 
@@ -258,10 +258,10 @@ def test_event_ids_seen_before_are_decided_on_all_rows(tmp_path: Path) -> None:
     source = plain.sources[0].model_copy(update={"event_id": "order"})
     shop, space = plain.model_copy(update={"sources": (source,)}), Workspace(tmp_path / "out")
     write_day(tmp_path, 0, [bought("a", "2021-03-01", order="e1")])
-    refresh(space, shop)
+    refresh_tallies(space, shop)
     write_day(tmp_path, 1, [bought("a", "2021-03-02", order="e2")])
-    assert refresh(space, shop).how == "added"
+    assert refresh_tallies(space, shop).how == "added"
     copy, new = (bought("a", "2021-03-01", order="e1"), bought("b", "2021-03-03", order="e3"))
     write_day(tmp_path, 2, [copy, new])
-    assert refresh(space, shop).how == "all"
+    assert refresh_tallies(space, shop).how == "all"
     assert merged(space.output, shop)[0]["count"].sum() == 3

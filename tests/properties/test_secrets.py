@@ -29,7 +29,7 @@ from features.config.yaml_loading import parse_yaml
 from features.errors import UserError
 from features.sources.remote_tables import connection_parts, open_remote_table
 from features.storage.postgres_store import PostgresStore
-from flows.services.settings import take_logins_out
+from flows.services.settings import move_logins_to_variables
 
 NASTY = "/#?@[]%:&=+ ;,'\"\\$`{}|<>!*~^\t\n"
 # An environment variable holds no NUL, and text that is UTF-8.
@@ -277,7 +277,7 @@ def test_addresses_of_servers_lose_their_login_before_anybody_prints_them(passwo
     with environment(**dict.fromkeys(names, address), **dict.fromkeys(secret, "")):
         for name in secret:
             del os.environ[name]
-        take_logins_out()
+        move_logins_to_variables()
         assert [os.environ[name] for name in names] == ["https://host:5000/api"] * 3
         assert [os.environ[name] for name in secret] == ["me", password, f"me:{password}"]
     for login in (f"me:{written}", f"me:{password}"):

@@ -12,7 +12,7 @@ import pytest
 from features.config.config import Config
 from features.table import feature_store
 from features.table.feature_store import open_archive, read_tallies
-from flows.services.update_aggregates import refresh
+from flows.services.update_aggregates import refresh_tallies
 from flows.services.workspace import Workspace
 from tests.oracles.histories import TAXONOMY
 from tests.properties.test_increments import merged
@@ -122,7 +122,7 @@ def visits(output: Path) -> pd.DataFrame:
 def compare(space: Workspace, config: Config, anew: Path) -> None:
     """What is stored equals what reading all files gives."""
     whole = Workspace(anew)
-    assert refresh(whole, config).how == "all"
+    assert refresh_tallies(whole, config).how == "all"
     for one, other in zip(merged(space.output, config), merged(whole.output, config), strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
     pd.testing.assert_frame_equal(visits(space.output), visits(whole.output))
@@ -145,7 +145,7 @@ def test_nights_of_visitors_and_links_equal_reading_anew(seed: int, tmp_path: Pa
     config, space, how = shop(tmp_path), Workspace(tmp_path / "grown"), []
     for night in range(NIGHTS):
         deliver(tmp_path, night, events, links)
-        how.append(refresh(space, config).how)
+        how.append(refresh_tallies(space, config).how)
     compare(space, config, tmp_path / "anew")
     # Only an order of which a line comes late, or a link that takes events away, asks for more.
     assert how.count("added") >= 2
@@ -158,10 +158,10 @@ def test_a_link_that_moves_events_reads_everything_anew(
     config, space = shop(tmp_path), Workspace(tmp_path / "out")
     events["night"], links["night"] = 0, 0
     deliver(tmp_path, 0, events, links)
-    refresh(space, config)
+    refresh_tallies(space, config)
     first = links.iloc[[0]].assign(customer="z", at=links["at"].iloc[0] - pd.Timedelta(days=1))
     first.drop(columns="night").to_csv(tmp_path / "links-1.csv", index=False)
-    assert refresh(space, config).how == "all"
+    assert refresh_tallies(space, config).how == "all"
     assert "belong to others by new links" in " ".join(capsys.readouterr().err.split())
     compare(space, config, tmp_path / "anew")
 
@@ -170,9 +170,9 @@ def test_a_changed_file_of_links_reads_everything_anew(tmp_path: Path) -> None:
     events, links = history(1)
     config, space = shop(tmp_path), Workspace(tmp_path / "out")
     deliver(tmp_path, 0, events, links)
-    refresh(space, config)
+    refresh_tallies(space, config)
     deliver(tmp_path, 1, events, links)
     deliver(tmp_path, 0, events, links.assign(customer="b"))
-    assert refresh(space, config).how == "all"
+    assert refresh_tallies(space, config).how == "all"
     compare(space, config, tmp_path / "anew")
     assert feature_store.stored_manifest(space.output) is not None

@@ -22,7 +22,7 @@ from features.table import feature_store
 from features.table.families import catalogue
 from features.table.feature_store import Archive, open_archive
 from flows.services import spark_steps
-from flows.services.update_aggregates import refresh
+from flows.services.update_aggregates import refresh_tallies
 from flows.services.workspace import Workspace
 from tests.oracles.histories import LATEST, TYPES, Event, config, local, write
 
@@ -82,14 +82,14 @@ def both(
     """The same data stored by either engine."""
     folder = tmp_path_factory.mktemp("both")
     own, spark = Workspace(folder / "own"), Workspace(folder / "spark")
-    refresh(own, shop)
+    refresh_tallies(own, shop)
     beyond = shop.model_copy(update={"engine": "spark"})
     spark.output.mkdir()
-    read = refresh(spark, beyond)
+    read = refresh_tallies(spark, beyond)
     assert read.how == "all"
     from features.spark.spark_build import open_on_spark
 
-    running = spark_steps.started(spark, beyond)
+    running = spark_steps.start_spark(spark, beyond)
     yield open_archive(own.output, shop), spark, open_on_spark(running, spark.output, beyond)
     running.session.stop()
 
@@ -174,7 +174,7 @@ def test_what_an_executor_refuses_is_the_users_one_message(
         space = Workspace(tmp_path / engine)
         space.output.mkdir()
         with pytest.raises(UserError) as error:
-            refresh(space, broken.model_copy(update={"engine": engine}))
+            refresh_tallies(space, broken.model_copy(update={"engine": engine}))
         errors.append(str(error.value))
     assert errors[0] == errors[1]
     assert "zone" in errors[0]
@@ -210,7 +210,7 @@ def test_identities_and_event_ids_on_spark(
         own, reports = tally(shop, latest=LATEST, quarantine=tmp_path / "aside")
     space = Workspace(tmp_path / "spark")
     space.output.mkdir()
-    refresh(space, shop.model_copy(update={"engine": "spark"}))
+    refresh_tallies(space, shop.model_copy(update={"engine": "spark"}))
     daily = own.daily.to_pandas().astype({"customer_id": str, "event_type": str})
     found = stored(space.output, "daily", DAILY)
     pd.testing.assert_frame_equal(

@@ -30,8 +30,8 @@ from features.sources.sampling import only_samples
 from features.sources.source_checks import check_source, refuse_unknown_words
 from flows.checks.check import check, prepare_checked
 from flows.checks.machine import check_disk
-from flows.services.sends import listed_experiments
-from flows.services.workspace import prepare, today
+from flows.services.sends import configured_sends
+from flows.services.workspace import latest_event_day, prepare_workspace
 from tests.broken_shop import FAULTS, STAGE_FAULTS, Draft, Fault, draft
 from tests.flows.shop import stagecast
 
@@ -116,14 +116,14 @@ def refused_by_readers(path: Path) -> UserError | None:
         config = configs.load(path)
         quarantine, at = path.parent / "aside", dt.date(2024, 8, 1)
         for number in range(len(config.sources)):
-            read_source(connect(), number, config, latest=today(), quarantine=quarantine,
+            read_source(connect(), number, config, latest=latest_event_day(), quarantine=quarantine,
                         staged=path.parent)  # fmt: skip
-        read_identities(connect(), config, latest=today(), quarantine=quarantine)
-        read_records(config, latest=today(), quarantine=quarantine)
+        read_identities(connect(), config, latest=latest_event_day(), quarantine=quarantine)
+        read_records(config, latest=latest_event_day(), quarantine=quarantine)
         read_spend(config)
         customer_facts(config, at)
         read_products(config, at)
-        listed_experiments(config)
+        configured_sends(config)
         load_playbooks([Path(name) for name in config.campaigns])
         load_targets([Path(name) for name in config.exports])
     except UserError as error:
@@ -149,7 +149,7 @@ def test_a_sample_refuses_nothing_that_is_in_order(tmp_path: Path) -> None:
     path = draft().write(tmp_path)
     with only_samples(rows=7, whole_bytes=0) as sampling:
         config = configs.load(path)
-        assert check_source(config, 0, latest=today()) == 7
+        assert check_source(config, 0, latest=latest_event_day()) == 7
         customer_facts(config, dt.date(2024, 8, 1))
         refuse_unknown_words(config, sampling)
     assert "orders.csv" in sampling.cut
@@ -162,7 +162,7 @@ def test_an_odd_word_behind_the_sample_is_told(tmp_path: Path) -> None:
     config = configs.load(shop.write(tmp_path))
     with only_samples(rows=10, whole_bytes=0) as sampling:
         customer_facts(config, dt.date(2024, 8, 1))
-        with pytest.raises(UserError, match="peut-etre"):
+        with pytest.raises(UserError, match="peut_etre"):
             refuse_unknown_words(config, sampling)
 
 
@@ -214,7 +214,7 @@ def test_a_bad_consent_column_stops_a_run_before_anything_begins(tmp_path: Path)
 def test_a_step_that_is_refused_leaves_the_config_of_the_folder(tmp_path: Path) -> None:
     shop = draft()
     output = tmp_path / "out"
-    prepare(output, str(shop.write(tmp_path)), ())
+    prepare_workspace(output, str(shop.write(tmp_path)), ())
     before = (output / "config.yaml").read_text(encoding="utf-8")
     (tmp_path / "consents.csv").unlink()
     with pytest.raises(UserError, match=r"consents\.csv"):

@@ -24,10 +24,10 @@ def findings(output: Path) -> tuple[dict[str, dict[str, Any]], BaseException | N
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
     """An output folder in which nothing but the config was made."""
-    from flows.services.workspace import prepare
+    from flows.services.workspace import prepare_workspace
 
     config = write_shop(tmp_path, customers=3)
-    return prepare(tmp_path / "out", str(config), ()).output
+    return prepare_workspace(tmp_path / "out", str(config), ()).output
 
 
 def test_an_installation_in_order_is_fine_and_a_new_folder_is_no_fault(

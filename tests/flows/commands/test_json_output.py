@@ -9,7 +9,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from flows.commands.cli import app
-from flows.services.console import typed
+from flows.services.console import command_text
 from tests.flows.shop import write_shop
 
 # They write files (a page, a simulation, tallies, a model) or serve, and show no result of their
@@ -66,9 +66,9 @@ def test_a_dash_prints_json_alone(
 
 def test_a_command_is_told_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV", "uv")
-    assert typed("stagecast models") == "uv run stagecast models"
+    assert command_text("stagecast models") == "uv run stagecast models"
     monkeypatch.delenv("UV")
-    assert typed("stagecast models") == "stagecast models"
+    assert command_text("stagecast models") == "stagecast models"
 
 
 def test_a_file_that_cannot_be_written_is_told(config: Path, tmp_path: Path) -> None:

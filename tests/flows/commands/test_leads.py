@@ -19,7 +19,7 @@ import pytest
 from features.errors import UserError
 from features.storage.scores_store import read_current
 from flows.commands.leads import call_list
-from flows.services.score_events import opened, read_events
+from flows.services.score_events import open_scorer, read_events
 from models.serving.event_scoring import EventScorer, as_records
 from tests.flows.shop import Shop, orders, stagecast
 
@@ -157,7 +157,7 @@ def alike(row: dict[str, object]) -> dict[str, object]:
 
 def test_raw_events_of_a_few_customers_score_exactly_as_the_batch(clinic: Shop) -> None:
     events, published = raw_events(clinic.config.parent), read_current(clinic.output).scores
-    scorer = opened(clinic.output)
+    scorer = open_scorer(clinic.output)
     ids = sorted(events["customer_id"].unique())
     for group in (ids[:1], ids[-1:], ids[::40]):
         mine = events[events["customer_id"].isin(group)]
@@ -193,7 +193,7 @@ def test_score_events_reads_standard_input_and_files(clinic: Shop, tmp_path: Pat
     assert alike(told) == alike(batch)
     (tmp_path / "events.csv").write_text(mine.to_csv(index=False), encoding="utf-8")
     rows = read_events(str(tmp_path / "events.csv"))
-    assert opened(clinic.output).score(rows)["scores"][0]["clv"] == told["clv"]
+    assert open_scorer(clinic.output).score(rows)["scores"][0]["clv"] == told["clv"]
 
 
 @pytest.mark.parametrize(
@@ -213,15 +213,15 @@ def test_events_that_cannot_count_are_refused(
     good = {"customer_id": "c9", "event_type": "page_view", "occurred_at": "2020-05-01"}
     bought = {**good, "event_type": "purchase", "value": "1", "event_id": "7", **change}
     with pytest.raises(UserError, match="events") as caught:
-        opened(clinic.output).score([{**good, "event_id": "5"}, bought])
+        open_scorer(clinic.output).score([{**good, "event_id": "5"}, bought])
     assert told in str(caught.value)
     assert "stagecast-events-" not in str(caught.value)
 
 
 def test_a_run_scores_no_earlier_day_and_no_other_config(clinic: Shop) -> None:
     with pytest.raises(UserError, match="first published run"):
-        opened(clinic.output, at=dt.date(2019, 1, 1))
-    scorer = opened(clinic.output).scorer
+        open_scorer(clinic.output, at=dt.date(2019, 1, 1))
+    scorer = open_scorer(clinic.output).scorer
     other = scorer.config.model_copy(update={"windows": (7,)})
     with pytest.raises(UserError, match=r"config\.yaml"):
         EventScorer(other, scorer.loaded, scorer.context)

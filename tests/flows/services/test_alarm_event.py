@@ -23,7 +23,7 @@ def events(dataset: str) -> list[dict[str, Any]]:
     """Alarm events of a data set as the server has them, oldest first."""
     resource = {"id": [f"stagecast.monitor.{dataset}"]}
     found = ask(
-        "events/filter", filter={"event": {"name": [alarm_event.EVENT]}, "resource": resource}
+        "events/filter", filter={"event": {"name": [alarm_event.EVENT_NAME]}, "resource": resource}
     )
     return sorted(found["events"], key=lambda event: str(event["occurred"]))
 
@@ -49,7 +49,9 @@ def test_an_alarm_is_an_event_and_the_automation_of_the_docs_tells_a_person_once
     settle(output, max_age_days=3)
     url, received = inbox
     docs = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
-    (example,) = [t for t in re.findall(r"```yaml\n(.*?)```", docs, re.S) if alarm_event.EVENT in t]
+    (example,) = [
+        t for t in re.findall(r"```yaml\n(.*?)```", docs, re.S) if alarm_event.EVENT_NAME in t
+    ]
     text = example.replace(NO_BLOCK, webhook(url.replace("json://someone:secretword@", "http://")))
     assert text != example
     (tmp_path / "alarms.yaml").write_text(text, encoding="utf-8")
@@ -81,7 +83,8 @@ def test_an_alarm_is_an_event_and_the_automation_of_the_docs_tells_a_person_once
 FOUND = {
     "alarms": 1,
     "findings": [
-        {name: None for name in alarm_event.FIGURES} | {"alarm": alarm} for alarm in (True, False)
+        {name: None for name in alarm_event.ALARM_FIELDS} | {"alarm": alarm}
+        for alarm in (True, False)
     ],
 }
 
@@ -93,11 +96,11 @@ def test_outside_of_a_run_nothing_is_emitted_and_a_server_that_fails_ends_nothin
         raise OSError("no way to the server")
 
     monkeypatch.setattr("prefect.events.emit_event", away)
-    alarm_event.emit("shop", "out", FOUND, ["a"])
+    alarm_event.emit_alarm_event("shop", "out", FOUND, ["a"])
     assert not capsys.readouterr().err
     monkeypatch.setattr(alarm_event, "in_a_run", lambda: True)
-    alarm_event.emit("shop", "out", FOUND, ["a"])
-    assert "no event in Prefect: OSError" in capsys.readouterr().err
-    alarm_event.emit("shop", "out", {"alarms": 0, "findings": []}, [])
+    alarm_event.emit_alarm_event("shop", "out", FOUND, ["a"])
+    assert "as an event: OSError" in capsys.readouterr().err
+    alarm_event.emit_alarm_event("shop", "out", {"alarms": 0, "findings": []}, [])
     assert not capsys.readouterr().err
-    assert len(alarm_event.payload_of("out", FOUND, [])["alarms"]) == 1
+    assert len(alarm_event.event_payload("out", FOUND, [])["alarms"]) == 1

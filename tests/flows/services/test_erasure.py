@@ -32,8 +32,8 @@ from features.storage import fault_injection
 from features.storage.csv_files import write_csv
 from features.storage.row_files import joined_cells, row_file
 from features.storage.runs import run_folder
-from flows.services.privacy import erase, planned_erasure, stored_of
-from flows.services.workspace import Workspace, prepare, settle_config
+from flows.services.privacy import erase_customer, export_customer, plan_erasure
+from flows.services.workspace import Workspace, prepare_workspace, settle_config
 from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_run, record
 from tests.flows.shop import write_shop
 
@@ -87,7 +87,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "shop" / "shop.yaml").write_text(yaml.safe_dump(config))
     contacts_of(folder / "shop" / "customers.parquet", [])
-    space = prepare(folder / "out", str(folder / "shop" / "shop.yaml"), ())
+    space = prepare_workspace(folder / "out", str(folder / "shop" / "shop.yaml"), ())
     settle_config(space.output, keep=True)
     return space.output
 
@@ -227,13 +227,13 @@ def test_nothing_is_left_of_one_and_all_of_the_others(
         if gone:  # from the sources
             contacts_of(shop.parent / "shop" / "customers.parquet", others)
         before = those_that_stay(content_of(space.output))
-        planned = planned_erasure(space, one.customer)
+        planned = plan_erasure(space, one.customer)
         assert those_that_stay(content_of(space.output)) == before
-        shown = stored_of(space, one.customer)
+        shown = export_customer(space, one.customer)
         for rows in shown["files"].values():
             for row in rows:
                 assert not {other.customer for other in others} & set(map(str, row.values()))
-        content = erase(space, f" {one.customer}\u200b", now=NOW)[1]
+        content = erase_customer(space, f" {one.customer}\u200b", now=NOW)[1]
         after = content_of(space.output)
         assert those_that_stay(after) == without(before, {place})
         assert set(after) == set(those_that_stay(after)) | {n for n in after if f"/{FOLDER}/" in n}
@@ -250,7 +250,7 @@ def test_nothing_is_left_of_one_and_all_of_the_others(
                 file = manifest.with_name(listed["file"]).read_bytes()
                 assert listed["sha256"] == hashlib.sha256(file).hexdigest()
                 assert listed["rows_in_file"] == len(others)
-        again = erase(space, one.customer, now=NOW)[1]
+        again = erase_customer(space, one.customer, now=NOW)[1]
         assert not any(again["rows_removed"].values())
         assert those_that_stay(content_of(space.output)) == without(before, {place})
 
@@ -280,7 +280,7 @@ def test_ids_that_differ_by_a_quote_or_case_are_others(shop: Path, tmp_path: Pat
     for place, one in enumerate(PEOPLE):
         space = built(shop, tmp_path / str(place), PEOPLE)
         before = those_that_stay(content_of(space.output))
-        erase(space, one.customer, now=NOW)
+        erase_customer(space, one.customer, now=NOW)
         assert those_that_stay(content_of(space.output)) == without(before, {place})
 
 
@@ -288,13 +288,13 @@ def test_without_an_index_an_address_of_two_takes_nobody(shop: Path, tmp_path: P
     space = built(shop, tmp_path, PEOPLE)
     for index in space.output.rglob(f"{FOLDER}/*.parquet"):
         index.unlink()
-    content = erase(space, PEOPLE[1].customer, now=NOW)[1]
+    content = erase_customer(space, PEOPLE[1].customer, now=NOW)[1]
     assert content["rows_removed"]["exports"] == 0
-    assert any("belongs to another customer too" in told for told in content["warnings"])
+    assert any("another customer has the same" in told for told in content["warnings"])
     assert any("--address" in told for told in content["warnings"])
-    erase(space, PEOPLE[1].customer, now=NOW, addresses=["B@ex.org "])
+    erase_customer(space, PEOPLE[1].customer, now=NOW, addresses=["B@ex.org "])
     assert "b@ex.org" not in str(content_of(space.output))
-    assert erase(space, PEOPLE[0].customer, now=NOW)[1]["rows_removed"]["exports"] == 4
+    assert erase_customer(space, PEOPLE[0].customer, now=NOW)[1]["rows_removed"]["exports"] == 4
 
 
 def test_rows_alike_to_the_last_sign_are_taken_once(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_rows_alike_to_the_last_sign_are_taken_once(tmp_path: Path) -> None:
 
 def test_an_unknown_id_is_told_and_a_near_one_too(shop: Path, tmp_path: Path) -> None:
     space = built(shop, tmp_path, PEOPLE)
-    planned = planned_erasure(space, "Anna 77")
+    planned = plan_erasure(space, "Anna 77")
     assert planned["places"] == {}
     assert "nothing is stored under this id" in planned["warnings"]
     assert any(told.startswith("3 stored id(s)") for told in planned["warnings"])
@@ -323,7 +323,7 @@ def test_an_unknown_id_is_told_and_a_near_one_too(shop: Path, tmp_path: Path) ->
 def test_sources_that_cannot_be_read_stop_no_erasure(shop: Path, tmp_path: Path) -> None:
     space = built(shop, tmp_path, PEOPLE)
     (shop.parent / "shop" / "customers.parquet").write_bytes(b"damaged")
-    content = erase(space, PEOPLE[0].customer, now=NOW)[1]
+    content = erase_customer(space, PEOPLE[0].customer, now=NOW)[1]
     assert any("cannot be read" in told for told in content["warnings"])
     assert not left(space.output, PEOPLE[0], PEOPLE[1:])
 
@@ -338,7 +338,7 @@ def _killed_erase(output: Path, point: int) -> None:
             fault_injection.dying_at(name)(name)
 
     fault_injection.at_boundary = reached
-    erase(Workspace(output), PEOPLE[0].customer, now=NOW)
+    erase_customer(Workspace(output), PEOPLE[0].customer, now=NOW)
 
 
 @pytest.fixture(scope="module")
@@ -367,7 +367,7 @@ def test_killed_at_every_point_it_is_finished_by_erasing_again(
         output = tmp_path / str(point) / "out"
         shutil.copytree(whole.output, output)
         ended = apart(output, point)
-        erase(Workspace(output), PEOPLE[0].customer, now=NOW)
+        erase_customer(Workspace(output), PEOPLE[0].customer, now=NOW)
         assert those_that_stay(content_of(output)) == without(before, {0}), point
         assert not left(output, PEOPLE[0], PEOPLE[1:]), point
         shutil.rmtree(output)

@@ -11,7 +11,7 @@ import pytest
 
 from features.calendar import day_number
 from features.errors import UserError
-from flows.services.oracle_bounds import gaps, oracle_page
+from flows.services.oracle_bounds import oracle_gaps, oracle_page
 from simulator import simulate
 from simulator.ground_truth_reader import HiddenTruth
 
@@ -69,17 +69,17 @@ def record(method: str, value: float, metric: str = "auc") -> dict[str, object]:
 
 def test_the_way_reached_goes_from_the_best_baseline_to_the_best_possible() -> None:
     values = {"champion": 0.74, "rfm": 0.70, "recency": 0.60, "latent_truth": 0.90}
-    row = gaps([record(method, value) for method, value in values.items()])[0]
+    row = oracle_gaps([record(method, value) for method, value in values.items()])[0]
     assert (row["baseline"], row["n"]) == ("rfm", 50)
     assert row["reached"] == pytest.approx(0.2)
-    row = gaps([record(m, v) for m, v in {**values, "posterior": 0.75}.items()])[0]
+    row = oracle_gaps([record(m, v) for m, v in {**values, "posterior": 0.75}.items()])[0]
     assert row["reached"] == pytest.approx(0.8)
 
 
 def test_a_loss_is_better_when_smaller_and_no_bound_gives_no_way() -> None:
     losses = {"champion": 0.5, "rfm": 0.6, "latent_truth": 0.4}
-    row = gaps([record(method, value, "log_loss") for method, value in losses.items()])[0]
+    row = oracle_gaps([record(method, value, "log_loss") for method, value in losses.items()])[0]
     assert row["reached"] == pytest.approx(0.5)
-    row = gaps([record("champion", 0.5, "log_loss"), record("rfm", 0.6, "log_loss")])[0]
+    row = oracle_gaps([record("champion", 0.5, "log_loss"), record("rfm", 0.6, "log_loss")])[0]
     assert row["reached"] is None
     assert "0.5" in oracle_page([record("champion", 0.5, "log_loss")])

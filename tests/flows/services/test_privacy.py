@@ -27,8 +27,8 @@ from features.sources.erasure_list import ERASURE_FILE, ON_REQUEST, ErasureList
 from features.storage import scores_store
 from features.storage.scores_store import read_current
 from features.table.feature_store import open_archive, source_counts
-from flows.services.privacy import erase, stored_of
-from flows.services.update_aggregates import refresh
+from flows.services.privacy import erase_customer, export_customer
+from flows.services.update_aggregates import refresh_tallies
 from flows.services.workspace import Workspace
 from tests.flows.shop import Shop, stagecast, write_shop
 
@@ -94,13 +94,13 @@ def test_an_erased_customer_is_nowhere_and_the_others_are_where_they_were(
     aside = pa.table({"customer_id": [member, "other"], "reason": ["amount", "amount"]})
     pq.write_table(aside, space.output / "quarantine" / "source_0.parquet")
     before = read_current(space.output)
-    shown = stored_of(space, member)
+    shown = export_customer(space, member)
     kinds = {Path(name).parts[0] for name in shown["files"]}
     assert kinds == {"features", "runs", "quarantine"}
     assert set(texts(shown)) >= {member, str(before.audience.iloc[0]["campaign_id"])}
     assert set(places_with(space.output, member)) >= set(shown["files"])
 
-    receipt, content = erase(space, member, now=NOW)
+    receipt, content = erase_customer(space, member, now=NOW)
     assert places_with(space.output, member) == []
     assert json.loads(receipt.read_text()) == content
     rows = content["rows_removed"]
@@ -110,7 +110,7 @@ def test_an_erased_customer_is_nowhere_and_the_others_are_where_they_were(
     assert rows["audience"] >= 1
     assert rows["audiences"] >= 1
     assert rows["quarantine"] == 1
-    assert stored_of(space, member)["files"] == {}
+    assert export_customer(space, member)["files"] == {}
     after = read_current(space.output)
     others = before.scores[before.scores["customer_id"] != member].reset_index(drop=True)
     pd.testing.assert_frame_equal(after.scores, others)
@@ -119,7 +119,7 @@ def test_an_erased_customer_is_nowhere_and_the_others_are_where_they_were(
     # The source still holds the person; a reading of everything leaves them out and says so.
     orders = space.config().sources[0].events
     os.utime(str(orders))
-    assert refresh(space, space.config()).how == "all"
+    assert refresh_tallies(space, space.config()).how == "all"
     archive = open_archive(space.output, space.config())
     assert member not in set(archive.builder.history.customers)
     assert len(archive.builder.history.customers) == len(others)
@@ -131,15 +131,15 @@ def test_erasing_twice_and_erasing_a_stranger_leave_nothing_behind(
     shop: Shop, tmp_path: Path, member: str
 ) -> None:
     space = copied(shop, tmp_path)
-    erase(space, member, now=NOW)
-    again = erase(space, member, now=NOW)[1]
+    erase_customer(space, member, now=NOW)
+    again = erase_customer(space, member, now=NOW)[1]
     assert not any(again["rows_removed"].values())
-    erase(space, "nobody we know", now=NOW)
+    erase_customer(space, "nobody we know", now=NOW)
     erased = ErasureList.load(space.output)
     assert erased.among([member, "nobody we know", "c0000x", None]) == [member, "nobody we know"]
     assert (space.output / ERASURE_FILE).stat().st_mode & 0o077 == 0
     with pytest.raises(UserError, match="nothing"):
-        erase(space, " ", now=NOW)
+        erase_customer(space, " ", now=NOW)
 
 
 def test_a_damaged_list_stops_the_run(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from features.storage.postgres_store import PostgresStore
 from features.storage.retention import apply_retention
 from features.storage.runs import run_folder
 from features.storage.scores_store import published_runs, read_current
-from flows.services.privacy import erase, stored_of
-from flows.services.workspace import Workspace, prepare, settle_config
+from flows.services.privacy import erase_customer, export_customer
+from flows.services.workspace import Workspace, prepare_workspace, settle_config
 from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_run, record
 from tests.flows.shop import stagecast, write_shop
 from tests.postgres_server import postgres_server
@@ -47,7 +47,7 @@ def url(server: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 def space(tmp_path: Path, url: str) -> Workspace:
     """An output folder with two published snapshots of three customers, all in a campaign."""
     config = write_shop(tmp_path / "shop", customers=3)
-    space = prepare(tmp_path / "out", str(config), ())
+    space = prepare_workspace(tmp_path / "out", str(config), ())
     settle_config(space.output, keep=True)
     for number, day in enumerate((OCTOBER, NOVEMBER)):
         everyone = [PERSON, *OTHERS]
@@ -84,7 +84,7 @@ def test_an_erased_person_is_in_no_table_and_the_others_are_as_they_were(
     for name, held in (("customer_scores", 1), ("customer_scores_history", 2),
                        ("audience_members", 1), ("audience_members_history", 2)):  # fmt: skip
         assert len(of(PERSON, before[name])) == held
-    receipt, content = erase(space, PERSON, now=NOW)
+    receipt, content = erase_customer(space, PERSON, now=NOW)
     after = everything(space.output, url)
     for name, found in after.items():
         assert found == [row for row in before[name] if PERSON not in row], name
@@ -95,10 +95,10 @@ def test_an_erased_person_is_in_no_table_and_the_others_are_as_they_were(
     current = read_current(space.output)
     assert sorted(current.scores["customer_id"]) == sorted(OTHERS)
     assert sorted(current.audience["customer_id"]) == sorted(OTHERS)
-    again = erase(space, PERSON, now=NOW)[1]
+    again = erase_customer(space, PERSON, now=NOW)[1]
     assert not any(again["rows_removed"].values())
     # An id that looks like SQL is an id.
-    assert erase(space, OTHERS[1], now=NOW)[1]["rows_removed"]["store"] == 4
+    assert erase_customer(space, OTHERS[1], now=NOW)[1]["rows_removed"]["store"] == 4
     assert len(read_current(space.output).scores) == 1
 
 
@@ -109,7 +109,7 @@ def files(output: Path) -> list[Path]:
 def test_an_export_of_a_person_holds_their_rows_of_every_table_and_no_others(
     space: Workspace, url: str
 ) -> None:
-    shown = stored_of(space, PERSON)
+    shown = export_customer(space, PERSON)
     held = {name: len(found) for name, found in shown["database"].items()}
     assert held == {
         "customer_scores": 1,
@@ -122,8 +122,8 @@ def test_an_export_of_a_person_holds_their_rows_of_every_table_and_no_others(
     assert {row["clv"] for row in shown["database"]["customer_scores"]} == {1.5}
     text = json.dumps(shown, default=str)
     assert not any(other in text for other in OTHERS)
-    erase(space, PERSON, now=NOW)
-    assert not any(stored_of(space, PERSON)["database"].values())
+    erase_customer(space, PERSON, now=NOW)
+    assert not any(export_customer(space, PERSON)["database"].values())
 
 
 def test_the_commands_work_on_it_and_print_nothing_of_the_person(

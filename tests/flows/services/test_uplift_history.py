@@ -16,7 +16,7 @@ from features.table.campaign_outcomes import outcomes
 from features.table.feature_store import open_archive
 from features.table.product_margins import Margins, margin_shares
 from flows.services import uplift_history
-from flows.services.campaign_plan import ALL, planned_from
+from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.workspace import Workspace
 from flows.target import write_plan
 from models.tasks.uplift import too_few
@@ -33,7 +33,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     config = simulated_shop(folder / "shop", customers=500)
     made = with_tallies(config, folder / "out", "experiments=[]")
     published(made, "r1", made_up_scores(made, AT))
-    write_plan(made, "r1", planned_from(made, "r1", confirm=(ALL,)))
+    write_plan(made, "r1", plan_run(made, "r1", confirm=(ALL_CAMPAIGNS,)))
     publish(made, "r1")
     return made
 

@@ -17,7 +17,7 @@ from features.table.campaign_conditions import past
 from features.table.customer_partitions import Blocks, of_each, open_blocks, too_large
 from features.table.feature_store import FOLDER, feature_file, read_features
 from features.table.population_statistics import Everybody
-from flows.services.reasons import reasons_of
+from flows.services.reasons import score_reasons
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.serving.block_scoring import score_by_blocks
@@ -141,11 +141,11 @@ def test_reasons_of_parts_equal_reasons_of_one_file(
     archive = space.archive()
     run, customers = scores_store.read_current(space.output).run, archive.builder.history.customers
     asked = [*customers[::7].tolist(), "nobody"]
-    expected = reasons_of(space, run.run_id, asked)
+    expected = score_reasons(space, run.run_id, asked)
     finish = Finish(Stamp("here", AT))
     loaded, at = registry.load(space.tracking()), archive.builder.last_snapshot
     score_by_blocks(loaded, blocks, at, finish, into=tmp_path)
     assert feature_file(space.output / FOLDER, at).is_dir()
-    found = reasons_of(space, run.run_id, asked)
+    found = score_reasons(space, run.run_id, asked)
     assert len(expected) > 20
     pd.testing.assert_frame_equal(found, expected)
