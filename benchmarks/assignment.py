@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from campaigns.customer_context import Circumstances
-from campaigns.optimiser.exact import exact
-from campaigns.optimiser.greedy import greedy
+from campaigns.customer_context import CustomerContext
+from campaigns.optimiser.exact import solve_exactly
+from campaigns.optimiser.greedy import solve_greedily
 from campaigns.optimiser.problem import Problem, Solution
 from campaigns.planning import CampaignPlan, plan_campaigns
-from campaigns.playbook import Playbook, StageSet
+from campaigns.playbook import Playbook
+from campaigns.stage_set import StageSet
 from features.config.customers import ContactPolicy
 
 AT = dt.date(2024, 6, 3)
@@ -78,7 +79,9 @@ def compared(customers: int, campaigns: int, seed: int, seconds: float) -> list[
     for name in ("greedy", "exact"):
         start, wall = time.process_time(), time.perf_counter()
         found = (
-            greedy(case, seed=seed) if name == "greedy" else exact(case, seed=seed, seconds=seconds)
+            solve_greedily(case, seed=seed)
+            if name == "greedy"
+            else solve_exactly(case, seed=seed, seconds=seconds)
         )
         lines.append(
             {
@@ -158,7 +161,7 @@ def scored(customers: int, seed: int) -> pd.DataFrame:
     )
 
 
-def around(customers: pd.Series, seed: int, objective: str) -> Circumstances:
+def around(customers: pd.Series, seed: int, objective: str) -> CustomerContext:
     rng, n = np.random.default_rng(seed), len(customers)
     ids = pd.Index(customers)
     purposes = ("email", "sms", "push", "direct_mail", "profiling")
@@ -167,7 +170,7 @@ def around(customers: pd.Series, seed: int, objective: str) -> Circumstances:
     )
     asked = [f"suppress {reason}" for reason in policy.suppress]
     asked += [f"no_discount {reason}" for reason in policy.no_discount]
-    return Circumstances(
+    return CustomerContext(
         policy=policy,
         consent=pd.DataFrame({name: rng.random(n) < 0.8 for name in purposes}, index=ids),
         suppressed=pd.DataFrame({"customer_id": ids[::200], "channel": None, "reason": "staff"}),
@@ -197,7 +200,7 @@ def planned(customers: int, campaigns: int, seed: int, objective: str) -> list[d
             previous=previous,
             consent="recorded",
             salt="benchmark",
-            around=facts,
+            context=facts,
             seed=seed,
         )
         previous = made.audience

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.sends import COVARIATES, Send, sends
-from campaigns.measurement import Waves, report
+from campaigns.measurement import CampaignEntries, campaign_effects
 from models.fitting.uplift_curves import true_qini
 from models.fitting.uplift_learner import Experiment, fit_effect
 from models.scorer.uplift import uplift_effect
@@ -132,7 +132,7 @@ def covered(repetitions: int, customers: int) -> dict[str, Any]:
                 "margin": people["spend"] * MARGIN,
             }
         )
-        found = report(Waves(rows, pd.Timestamp("2024-12-31")))
+        found = campaign_effects(CampaignEntries(rows, pd.Timestamp("2024-12-31")))
         found = found[found["by"] == "all"].set_index("outcome")
         for outcome, true in truth.items():
             row = found.loc[outcome]

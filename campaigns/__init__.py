@@ -1,0 +1,10 @@
+"""Campaigns turn scores into audiences: who gets which message, who is held out, and why.
+
+A plan takes these steps: `playbook` and `rules` load and check the definition of a campaign,
+`customer_context` holds consent, suppression and contact history, `eligibility` gives the first
+reason against each customer, `candidates` combines them per campaign, `expected_value` values each
+contact, `allocation` distributes customers within caps and budgets (by value with `optimiser`),
+`holdout` draws the control arms. `audience_files`, `target_exports` and `export_*` write the
+results, `erasure` removes a person from them, `measurement` computes the effects. Begin with
+`planning.py`. Imports `features`, never `models` or `flows`.
+"""

@@ -1,4 +1,4 @@
-"""Addresses that several customers share: what one of them refused holds for the address."""
+"""Addresses that several customers share: a refusal of one customer applies to the address."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from campaigns.contact_normalisation import address_text, ending, phone_digits_of
+from campaigns.contact_normalisation import comparable_address, national_digits, phone_tail
 from campaigns.rules import BoolArray
 from features.config.customers import ADS
 from features.sources.channels import consent_channel
 
-# Contact keys that reach one person; names and places are shared by many.
-KINDS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")
-# Channel -> the keys by which its tools know a person; any other channel: all keys.
-REACHED_BY = {
+# Contact keys of one person; many persons share names and places.
+ADDRESS_KINDS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")
+# Channel -> contact keys that its tools use; other channels: all keys.
+_REACHED_BY = {
     "email": ("email", "external_id"),
     "sms": ("phone", "external_id"),
     "call": ("phone", "external_id"),
     "push": ("device_token", "external_id"),
 }
-# Contact key -> channels whose refusal also keeps it out of the exports of other channels.
+# Contact key -> channels; refusing one withholds the key from exports of other channels too.
 REFUSED_THROUGH = {
     "email": ("email",),
     "phone": ("sms", "call"),
@@ -32,71 +32,81 @@ REFUSED_THROUGH = {
 }
 
 
-def kinds_of(channels: Collection[str]) -> tuple[str, ...]:
-    """Contact keys by which a person is known in some channels."""
-    named = {kind for c in channels for kind in REACHED_BY.get(consent_channel(c), KINDS)}
-    return tuple(kind for kind in KINDS if kind in named)
+def address_kinds(channels: Collection[str]) -> tuple[str, ...]:
+    """Contact keys that the tools of some channels use."""
+    reaching_kinds = {
+        kind
+        for channel in channels
+        for kind in _REACHED_BY.get(consent_channel(channel), ADDRESS_KINDS)
+    }
+    return tuple(kind for kind in ADDRESS_KINDS if kind in reaching_kinds)
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Addresses that stand under two or more customer ids.
+    """Addresses with two or more customer ids.
 
     Attributes
     ----------
     rows
-        customer_id, kind (contact key), address (code); one row a customer and shared address.
+        Columns customer_id, kind (contact key), address (code); one row per customer and address.
     """
 
     rows: pd.DataFrame
 
     @classmethod
     def of(cls, contacts: pd.DataFrame) -> Addresses:
-        """Shared addresses of contact keys by customer id (index).
+        """Find shared addresses in contact keys by customer id (index).
 
-        An e-mail address is compared without case, a phone number in international form; where a
-        number has no country code, all numbers that end like it count as the same. A customer id
-        that is an e-mail address counts as one.
+        E-mail addresses are compared without case, phone numbers in international form. A number
+        without a country code equals every number that ends with its digits. A customer id that
+        is an e-mail address counts as an address.
         """
-        ids = contacts.index.to_numpy(dtype=object)
-        parts = [_ids_as_emails(ids)]
-        for kind in KINDS:
+        customer_ids = contacts.index.to_numpy(dtype=object)
+        parts = [_ids_as_emails(customer_ids)]
+        for kind in ADDRESS_KINDS:
             if kind in contacts:
                 filled = contacts[kind].notna().to_numpy(dtype=bool)
-                texts = contacts[kind].to_numpy(dtype=object)[filled]
+                key_texts = contacts[kind].to_numpy(dtype=object)[filled]
                 country = contacts.get("country", pd.Series(None, index=contacts.index))
                 countries = country.to_numpy(dtype=object)[filled]
-                parts.append(_addresses(ids[filled], kind, texts, countries))
+                parts.append(_addresses(customer_ids[filled], kind, key_texts, countries))
         rows = pd.concat(parts, ignore_index=True).drop_duplicates()
         rows = rows[rows.duplicated(["kind", "address"], keep=False)]
-        codes = rows.groupby(["kind", "address"], sort=False).ngroup()
-        return cls(rows.assign(address=codes.astype(np.int64)).reset_index(drop=True))
+        address_codes = rows.groupby(["kind", "address"], sort=False).ngroup()
+        return cls(rows.assign(address=address_codes.astype(np.int64)).reset_index(drop=True))
 
-    def others(self, customers: Collection[Any], kinds: Collection[str]) -> pd.Index:
-        """Who shares an address of some kinds with one of some customers, themselves aside."""
+    def shared_with(self, customers: Collection[Any], kinds: Collection[str]) -> pd.Index:
+        """Other customers with an address of the given customers, for some kinds of address."""
         if not len(self.rows) or not len(customers):
             return pd.Index([], dtype=object)
         rows = self.rows[self.rows["kind"].isin(kinds)]
-        mine = rows["customer_id"].isin(customers)
-        barred = rows[mine].groupby("address")["customer_id"].agg(["first", "nunique"])
-        found = rows.join(barred, on="address", how="inner")
-        # Alone on the list, a customer is no other of theirs.
-        other = (found["nunique"] > 1) | (found["first"] != found["customer_id"])
-        return pd.Index(found.loc[other, "customer_id"].unique())
+        is_given = rows["customer_id"].isin(customers)
+        given_by_address = (
+            rows[is_given].groupby("address")["customer_id"].agg(["first", "nunique"])
+        )
+        sharing = rows.join(given_by_address, on="address", how="inner")
+        # A given customer counts only if another given customer has the same address.
+        is_other = (sharing["nunique"] > 1) | (sharing["first"] != sharing["customer_id"])
+        return pd.Index(sharing.loc[is_other, "customer_id"].unique())
 
-    def sharing(self, chosen: BoolArray, customers: pd.Index, kinds: Collection[str]) -> BoolArray:
-        """Which customers share an address with another one that is chosen."""
-        return np.asarray(customers.isin(self.others(customers[chosen], kinds)))
+    def is_shared_with(
+        self, chosen: BoolArray, customers: pd.Index, kinds: Collection[str]
+    ) -> BoolArray:
+        """True for customers who share an address with another chosen customer."""
+        return np.asarray(customers.isin(self.shared_with(customers[chosen], kinds)))
 
-    def by_customer(self, customers: pd.Index, kinds: Collection[str]) -> dict[int, list[int]]:
+    def codes_by_customer(
+        self, customers: pd.Index, kinds: Collection[str]
+    ) -> dict[int, list[int]]:
         """Position of a customer -> codes of their shared addresses of some kinds."""
         rows = self.rows[self.rows["kind"].isin(kinds)]
         places = customers.get_indexer(rows["customer_id"])
-        found: dict[int, list[int]] = {}
-        for place, code in zip(places.tolist(), rows["address"].tolist(), strict=True):
-            if place >= 0:
-                found.setdefault(place, []).append(code)
-        return found
+        codes: dict[int, list[int]] = {}
+        for position, code in zip(places.tolist(), rows["address"].tolist(), strict=True):
+            if position >= 0:
+                codes.setdefault(position, []).append(code)
+        return codes
 
 
 NO_ADDRESSES = Addresses(
@@ -110,48 +120,61 @@ NO_ADDRESSES = Addresses(
 )
 
 
-def _ids_as_emails(ids: Any) -> pd.DataFrame:
-    named = np.array([each for each in ids if "@" in str(each)], dtype=object)
-    return _addresses(named, "email", named, np.full(len(named), None, dtype=object))
+def _ids_as_emails(customer_ids: Any) -> pd.DataFrame:
+    email_ids = np.array(
+        [customer_id for customer_id in customer_ids if "@" in str(customer_id)], dtype=object
+    )
+    return _addresses(email_ids, "email", email_ids, np.full(len(email_ids), None, dtype=object))
 
 
 def _addresses(ids: Any, kind: str, texts: Any, countries: Any) -> pd.DataFrame:
-    """Addresses of one kind as comparable text, empty ones left out."""
+    """Addresses of one kind in comparable form, without empty ones."""
     frame = pd.DataFrame({"customer_id": ids, "text": texts, "country": countries})
     if kind == "phone":
         return _phones(frame)
     distinct = frame["text"].drop_duplicates()
-    known = dict(zip(distinct, [address_text(kind, text) for text in distinct], strict=True))
-    found = frame.assign(kind=kind, address=frame["text"].map(known))
-    return found.loc[found["address"] != "", ["customer_id", "kind", "address"]]
+    address_of_text = dict(
+        zip(distinct, [comparable_address(kind, text) for text in distinct], strict=True)
+    )
+    addressed = frame.assign(kind=kind, address=frame["text"].map(address_of_text))
+    return addressed.loc[addressed["address"] != "", ["customer_id", "kind", "address"]]
 
 
 def _phones(frame: pd.DataFrame) -> pd.DataFrame:
-    """Phone numbers; only those whose last digits stand twice are looked at closely."""
-    tail = frame["text"].map(ending)
-    alike = frame[(tail != "") & tail.duplicated(keep=False)]
-    tail = tail[alike.index]
-    if not len(alike):
+    """Comparable phone numbers; only numbers with repeated last digits are parsed."""
+    last_digits = frame["text"].map(phone_tail)
+    candidates = frame[(last_digits != "") & last_digits.duplicated(keep=False)]
+    last_digits = last_digits[candidates.index]
+    if not len(candidates):
         return NO_ADDRESSES.rows
     address = [
-        address_text("phone", text, "" if country != country or country is None else country)
-        for text, country in zip(alike["text"], alike["country"], strict=True)
+        comparable_address("phone", text, "" if country != country or country is None else country)
+        for text, country in zip(candidates["text"], candidates["country"], strict=True)
     ]
-    alike = alike.assign(kind="phone", address=address, tail=tail)
-    whole = alike["address"].str.startswith("+")
-    bare = alike[~whole].assign(digits=lambda rows: rows["address"].map(phone_digits_of))
-    pairs = bare.merge(alike[whole][["tail", "address"]].drop_duplicates(), on="tail")
-    same = [
-        long.endswith(short)
-        for short, long in zip(pairs["digits"], pairs["address_y"], strict=True)
+    candidates = candidates.assign(kind="phone", address=address, tail=last_digits)
+    is_international = candidates["address"].str.startswith("+")
+    national_rows = candidates[~is_international].assign(
+        digits=lambda rows: rows["address"].map(national_digits)
+    )
+    pairs = national_rows.merge(
+        candidates[is_international][["tail", "address"]].drop_duplicates(), on="tail"
+    )
+    is_same_number = [
+        full_number.endswith(digits)
+        for digits, full_number in zip(pairs["digits"], pairs["address_y"], strict=True)
     ]
-    more = pairs[np.array(same, dtype=bool)].assign(address=lambda rows: rows["address_y"])
-    own = bare.assign(address=bare["digits"])
+    completed = pairs[np.array(is_same_number, dtype=bool)].assign(
+        address=lambda rows: rows["address_y"]
+    )
+    national = national_rows.assign(address=national_rows["digits"])
     columns = ["customer_id", "kind", "address"]
-    return pd.concat([alike[whole][columns], own[columns], more[columns]], ignore_index=True)
+    return pd.concat(
+        [candidates[is_international][columns], national[columns], completed[columns]],
+        ignore_index=True,
+    )
 
 
-def first_of_each(texts: Sequence[str]) -> BoolArray:
-    """Which texts stand for the first time; empty ones always do."""
+def first_occurrences(texts: Sequence[str]) -> BoolArray:
+    """True for the first occurrence of each text, and for every empty text."""
     column = pd.Series(list(texts), dtype=object)
     return np.asarray(((column == "") | ~column.duplicated()).to_numpy(dtype=bool))

@@ -1,4 +1,4 @@
-"""Who gets which campaign: by priority or by value, within caps, capacities and budgets."""
+"""Allocate customers to campaigns by priority or value, within caps, capacities and budgets."""
 
 from __future__ import annotations
 
@@ -8,231 +8,267 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from campaigns.addresses import Addresses, kinds_of
-from campaigns.candidates import Draft
-from campaigns.customer_context import Circumstances, Counts, cap_channel
-from campaigns.eligibility import cap_room
-from campaigns.expected_value import Numbers
+from campaigns.addresses import Addresses, address_kinds
+from campaigns.candidates import CampaignCandidates
+from campaigns.customer_context import Counts, CustomerContext, cap_channel
+from campaigns.eligibility import contacts_left
+from campaigns.expected_value import CustomerValues
 from campaigns.holdout import CONTROL, TREATMENT
-from campaigns.optimiser.exact import solve
+from campaigns.optimiser.exact import solve_assignment
 from campaigns.optimiser.problem import LAST_DIGITS, Problem, Solution
 
-Order = npt.NDArray[np.intp]
+_Order = npt.NDArray[np.intp]
 
 
-HELD_OUT = "address in a control arm under another id"
-TAKEN = "address of another customer, who goes first"
-NOT_WORTH_IT = "by uplift, the message would bring less than it costs"
+_HELD_OUT = "address in a control arm under another id"
+_TAKEN = "address of another customer, who goes first"
+_UNPROFITABLE = "by uplift, the message would bring less than it costs"
 
 
-class Room:
-    """Promotional campaigns and contacts that customers can still take.
+class RemainingContacts:
+    """Promotional campaigns and contacts that each customer may still receive.
 
     Attributes
     ----------
     total, by_channel
-        Contacts left: shape (customers,), and (customers, channels).
-    at_once
+        Contacts left, shapes (customers,) and (customers, channels).
+    campaigns_left
         Campaigns left, shape (customers,).
     channels
         Channels as contacts are counted.
     """
 
     def __init__(
-        self, customers: pd.Index[str], around: Circumstances, channels: Sequence[str]
+        self, customers: pd.Index[str], context: CustomerContext, channels: Sequence[str]
     ) -> None:
         self.channels = list(channels)
-        self.total, self.by_channel = cap_room(customers, around, channels)
-        self.at_once = np.full(len(customers), around.policy.campaigns_at_once, dtype=np.int64)
-
-    def column(self, draft: Draft) -> Counts:
-        """Channel (position in `channels`) through which a campaign would reach each customer."""
-        names = [self.channels.index(cap_channel(each)) for each in draft.playbook.channels]
-        return np.asarray(names, dtype=np.int64)[draft.channel]
-
-    def free(self, draft: Draft) -> npt.NDArray[np.bool_]:
-        """Whose caps allow one more contact by this campaign."""
-        rows = np.arange(len(self.total))
-        free: npt.NDArray[np.bool_] = (self.total > 0) & (
-            self.by_channel[rows, self.column(draft)] > 0
+        self.total, self.by_channel = contacts_left(customers, context, channels)
+        self.campaigns_left = np.full(
+            len(customers), context.policy.campaigns_at_once, dtype=np.int64
         )
-        return free
 
-    def take(self, draft: Draft, chosen: npt.NDArray[np.bool_]) -> None:
-        """Count the newcomers' contacts."""
-        who = np.flatnonzero(chosen)
-        self.total[who] -= 1
-        self.at_once[who] -= 1
-        self.by_channel[who, self.column(draft)[who]] -= 1
+    def channel_codes(self, campaign: CampaignCandidates) -> Counts:
+        """Position in `channels` of the channel by which a campaign reaches each customer."""
+        playbook_codes = [
+            self.channels.index(cap_channel(channel)) for channel in campaign.playbook.channels
+        ]
+        return np.asarray(playbook_codes, dtype=np.int64)[campaign.channel]
+
+    def allows(self, campaign: CampaignCandidates) -> npt.NDArray[np.bool_]:
+        """Customers whose caps allow one more contact by this campaign."""
+        customer_positions = np.arange(len(self.total))
+        has_room: npt.NDArray[np.bool_] = (self.total > 0) & (
+            self.by_channel[customer_positions, self.channel_codes(campaign)] > 0
+        )
+        return has_room
+
+    def take(self, campaign: CampaignCandidates, chosen: npt.NDArray[np.bool_]) -> None:
+        """Subtract the contacts of the chosen newcomers."""
+        newcomers = np.flatnonzero(chosen)
+        self.total[newcomers] -= 1
+        self.campaigns_left[newcomers] -= 1
+        self.by_channel[newcomers, self.channel_codes(campaign)[newcomers]] -= 1
 
 
-def claim_addresses(
-    drafts: Sequence[Draft], customers: pd.Index[str], addresses: Addresses
+def resolve_shared_addresses(
+    campaigns: Sequence[CampaignCandidates], customers: pd.Index[str], addresses: Addresses
 ) -> None:
-    """Leave one customer of every address, so that nobody is in both arms or written to twice.
+    """Keep one customer per shared address, so that no person is in both arms or contacted twice.
 
-    Of promotional campaigns together, and of each other campaign: a member of the control arm goes
-    first, then a member of the treatment arm, then the best in the order in which campaigns are
-    served. The others are left out.
+    Promotional campaigns are resolved together, every other campaign by itself. A member of the
+    control arm comes first, then a member of the treatment arm, then the best newcomer in the
+    order of the campaigns. The other customers of the address are excluded.
     """
     if not len(addresses.rows):
         return
-    for draft in drafts:
-        if not draft.promotional:
-            _claim([draft], customers, addresses, {})
-    _claim([draft for draft in drafts if draft.promotional], customers, addresses, {})
+    for campaign in campaigns:
+        if not campaign.promotional:
+            _claim([campaign], customers, addresses, {})
+    _claim([campaign for campaign in campaigns if campaign.promotional], customers, addresses, {})
 
 
 def _claim(
-    drafts: Sequence[Draft],
+    campaigns: Sequence[CampaignCandidates],
     customers: pd.Index[str],
     addresses: Addresses,
-    owner: dict[int, int],
+    owner_of_address: dict[int, int],
 ) -> None:
-    """Settle who stands for each address (`owner`: address -> customer) among some campaigns."""
-    known = [addresses.by_customer(customers, kinds_of(d.playbook.channels)) for d in drafts]
+    """Assign each address to one customer across campaigns; fills `owner_of_address`."""
+    address_codes = [
+        addresses.codes_by_customer(customers, address_kinds(d.playbook.channels))
+        for d in campaigns
+    ]
 
-    def settle(draft: Draft, mine: dict[int, list[int]], who: Order) -> None:
-        for place in who.tolist():
-            codes = mine.get(place, ())
-            others = [code for code in codes if owner.get(code, place) != place]
-            if others:
-                draft.failure[place] = TAKEN
-                draft.yielded[place] = owner[others[0]]
-                draft.standing.staying[place] = False
+    def settle(
+        campaign: CampaignCandidates, customer_codes: dict[int, list[int]], ordered: _Order
+    ) -> None:
+        for position in ordered.tolist():
+            addresses_held = customer_codes.get(position, ())
+            claimed = [
+                code for code in addresses_held if owner_of_address.get(code, position) != position
+            ]
+            if claimed:
+                campaign.failure[position] = _TAKEN
+                campaign.gave_way_to[position] = owner_of_address[claimed[0]]
+                campaign.earlier.staying[position] = False
             else:
-                owner.update(dict.fromkeys(codes, place))
+                owner_of_address.update(dict.fromkeys(addresses_held, position))
 
     for arm in (CONTROL, TREATMENT):
-        for draft, mine in zip(drafts, known, strict=True):
-            staying = draft.standing.staying & (draft.standing.arm == arm)
-            settle(draft, mine, np.flatnonzero(staying))
-    for draft, mine in zip(drafts, known, strict=True):
-        entering = np.flatnonzero(draft.candidates & ~draft.standing.staying)
-        entering = entering[[place in mine for place in entering.tolist()]]
-        settle(draft, mine, entering[best_first(draft.rank[entering])])
+        for campaign, customer_codes in zip(campaigns, address_codes, strict=True):
+            staying = campaign.earlier.staying & (campaign.earlier.arm == arm)
+            settle(campaign, customer_codes, np.flatnonzero(staying))
+    for campaign, customer_codes in zip(campaigns, address_codes, strict=True):
+        entering = np.flatnonzero(campaign.candidates & ~campaign.earlier.staying)
+        entering = entering[[position in customer_codes for position in entering.tolist()]]
+        settle(campaign, customer_codes, entering[best_first(campaign.rank[entering])])
 
 
-def say_who_is_held_out(
-    drafts: Sequence[Draft], audience: Sequence[pd.DataFrame], customers: pd.Index[str]
+def mark_held_out_addresses(
+    campaigns: Sequence[CampaignCandidates],
+    audience: Sequence[pd.DataFrame],
+    customers: pd.Index[str],
 ) -> None:
-    """Tell those who made way for a member of a control arm that this is why they are left out."""
-    control = [rows.loc[rows["arm"] == CONTROL, "customer_id"] for rows in audience]
-    held = set(customers.get_indexer(pd.concat(control))) if control else set()
-    for draft in drafts:
-        for place, owner in draft.yielded.items():
-            if owner in held and draft.failure[place] == TAKEN:
-                draft.failure[place] = HELD_OUT
+    """Replace the exclusion reason where the address belongs to a member of a control arm."""
+    control_members = [rows.loc[rows["arm"] == CONTROL, "customer_id"] for rows in audience]
+    in_control = (
+        set(customers.get_indexer(pd.concat(control_members))) if control_members else set()
+    )
+    for campaign in campaigns:
+        for position, owner in campaign.gave_way_to.items():
+            if owner in in_control and campaign.failure[position] == _TAKEN:
+                campaign.failure[position] = _HELD_OUT
 
 
-def keep(drafts: Sequence[Draft], room: Room) -> None:
-    """Let members stay, before anybody enters: a move between campaigns would spoil both."""
-    for draft in drafts:
-        draft.member = draft.standing.staying.copy()
-        if draft.promotional:
-            draft.member &= room.at_once > 0
-            room.at_once[draft.member] -= 1
-            draft.failure[draft.standing.staying & ~draft.member] = "in another campaign"
-        draft.failure[draft.member] = ""
+def keep_members(campaigns: Sequence[CampaignCandidates], room: RemainingContacts) -> None:
+    """Keep earlier members before newcomers enter: a move would spoil both measurements."""
+    for campaign in campaigns:
+        campaign.member = campaign.earlier.staying.copy()
+        if campaign.promotional:
+            campaign.member &= room.campaigns_left > 0
+            room.campaigns_left[campaign.member] -= 1
+            campaign.failure[campaign.earlier.staying & ~campaign.member] = "in another campaign"
+        campaign.failure[campaign.member] = ""
 
 
-def fill(drafts: Sequence[Draft], room: Room, around: Circumstances, *, seed: int) -> (
-    Solution | None
-):  # fmt: skip
-    """Give the places left to newcomers; what the solver says of the total, where it was asked."""
-    for draft in drafts:
-        if draft.promotional:
-            draft.failure[draft.candidates & draft.worth.worthless] = NOT_WORTH_IT
-            capped = draft.candidates & ~room.free(draft)
-            draft.failure[capped] = "contact cap reached"
+def admit_newcomers(
+    campaigns: Sequence[CampaignCandidates],
+    room: RemainingContacts,
+    context: CustomerContext,
+    *,
+    seed: int,
+) -> Solution | None:
+    """Give the free places to newcomers; return the solver's solution if the policy asks for it."""
+    for campaign in campaigns:
+        if campaign.promotional:
+            campaign.failure[campaign.candidates & campaign.contact_value.unprofitable] = (
+                _UNPROFITABLE
+            )
+            over_contact_cap = campaign.candidates & ~room.allows(campaign)
+            campaign.failure[over_contact_cap] = "contact cap reached"
         else:
-            _enter(draft, draft.candidates, np.inf)
-    promotional = [draft for draft in drafts if draft.promotional]
-    if around.policy.objective == "value" and promotional:
-        return _by_value(promotional, room, around, seed)
-    left = _budget(around.policy.budget) * (1 + LAST_DIGITS)
-    for draft in promotional:
-        full = draft.candidates & (room.at_once <= 0)
-        draft.failure[full] = _elsewhere(promotional, full)
-        draft.failure[draft.candidates & ~room.free(draft)] = "contact cap reached"
-        left -= _enter(draft, draft.candidates, left)
-        room.take(draft, draft.newcomer)
+            _enter(campaign, campaign.candidates, np.inf)
+    promotional = [campaign for campaign in campaigns if campaign.promotional]
+    if context.policy.objective == "value" and promotional:
+        return _by_value(promotional, room, context, seed)
+    money_left = _budget(context.policy.budget) * (1 + LAST_DIGITS)
+    for campaign in promotional:
+        without_place = campaign.candidates & (room.campaigns_left <= 0)
+        campaign.failure[without_place] = _elsewhere(promotional, without_place)
+        campaign.failure[campaign.candidates & ~room.allows(campaign)] = "contact cap reached"
+        money_left -= _enter(campaign, campaign.candidates, money_left)
+        room.take(campaign, campaign.newcomer)
     return None
 
 
-def _elsewhere(drafts: Sequence[Draft], who: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-    """Name of the campaign that has each of some customers already."""
-    names = np.full(int(who.sum()), "", dtype=object)
-    for draft in drafts:
-        names[draft.member[who] & (names == "")] = f"in campaign {draft.playbook.campaign}"
-    return names
+def _elsewhere(
+    campaigns: Sequence[CampaignCandidates], customers: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.object_]:
+    """Exclusion reason naming the campaign that each of the customers is in; empty: none."""
+    member_of = np.full(int(customers.sum()), "", dtype=object)
+    for campaign in campaigns:
+        member_of[campaign.member[customers] & (member_of == "")] = (
+            f"in campaign {campaign.playbook.campaign}"
+        )
+    return member_of
 
 
-def _enter(draft: Draft, candidates: npt.NDArray[np.bool_], budget: float) -> float:
-    """Newcomers by rank, as many as capacity and budget allow; returns the money spent."""
-    playbook = draft.playbook
+def _enter(campaign: CampaignCandidates, candidates: npt.NDArray[np.bool_], budget: float) -> float:
+    """Admit newcomers by rank within capacity and budget; return the money spent."""
+    playbook = campaign.playbook
     ordered = np.flatnonzero(candidates)
-    ordered = ordered[best_first(draft.rank[ordered])]
+    ordered = ordered[best_first(campaign.rank[ordered])]
     places = len(ordered)
     if playbook.capacity is not None:
-        places = max(0, playbook.capacity - int(draft.member.sum()))
-    draft.failure[ordered[places:]] = "capacity reached"
+        places = max(0, playbook.capacity - int(campaign.member.sum()))
+    campaign.failure[ordered[places:]] = "capacity reached"
     ordered = ordered[:places]
-    money = min(budget, _budget(playbook.budget) * (1 + LAST_DIGITS))
-    paid = np.cumsum(draft.worth.cost[ordered]) <= money
-    draft.failure[ordered[~paid]] = "budget spent"
-    taken = ordered[paid]
-    draft.newcomer[taken] = True
-    draft.member[taken] = True
-    return float(draft.worth.cost[taken].sum())
+    spendable = min(budget, _budget(playbook.budget) * (1 + LAST_DIGITS))
+    affordable = np.cumsum(campaign.contact_value.cost[ordered]) <= spendable
+    campaign.failure[ordered[~affordable]] = "budget spent"
+    entering = ordered[affordable]
+    campaign.newcomer[entering] = True
+    campaign.member[entering] = True
+    return float(campaign.contact_value.cost[entering].sum())
 
 
-def best_first(values: Numbers) -> Order:
-    """Order by falling value, unknown last, ties in the order of customer ids."""
-    return np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
+def best_first(ranking: CustomerValues) -> _Order:
+    """Positions by descending value, unknown last, ties in the order of customer ids."""
+    return np.argsort(-np.nan_to_num(ranking, nan=-np.inf), kind="stable")
 
 
 def _by_value(
-    drafts: Sequence[Draft], room: Room, around: Circumstances, seed: int
+    campaigns: Sequence[CampaignCandidates],
+    room: RemainingContacts,
+    context: CustomerContext,
+    seed: int,
 ) -> Solution | None:
-    """The assignment of the highest expected value."""
-    candidates = np.stack([draft.candidates for draft in drafts], axis=1)
-    some = np.flatnonzero(candidates.any(axis=1))
-    values = np.stack([draft.worth.expected[some] for draft in drafts], axis=1)
-    values = np.where(candidates[some], values, np.nan)
+    """Admit newcomers by the assignment with the highest total expected value."""
+    candidates = np.stack([campaign.candidates for campaign in campaigns], axis=1)
+    some_customers = np.flatnonzero(candidates.any(axis=1))
+    values = np.stack(
+        [campaign.contact_value.expected[some_customers] for campaign in campaigns], axis=1
+    )
+    values = np.where(candidates[some_customers], values, np.nan)
     problem = Problem(
         value=values,
-        cost=np.stack([draft.worth.cost[some] for draft in drafts], axis=1),
-        channel=np.stack([room.column(draft)[some] for draft in drafts], axis=1),
-        at_most=np.minimum(room.total, room.at_once)[some],
-        channel_left=np.maximum(room.by_channel[some], 0),
-        capacity=np.array([_places(draft) for draft in drafts]),
-        campaign_budget=np.array([_budget(draft.playbook.budget) for draft in drafts]),
-        budget=_budget(around.policy.budget),
+        cost=np.stack(
+            [campaign.contact_value.cost[some_customers] for campaign in campaigns], axis=1
+        ),
+        channel=np.stack(
+            [room.channel_codes(campaign)[some_customers] for campaign in campaigns], axis=1
+        ),
+        at_most=np.minimum(room.total, room.campaigns_left)[some_customers],
+        channel_left=np.maximum(room.by_channel[some_customers], 0),
+        capacity=np.array([_places(campaign) for campaign in campaigns]),
+        campaign_budget=np.array([_budget(campaign.playbook.budget) for campaign in campaigns]),
+        budget=_budget(context.policy.budget),
     )
-    solution = solve(problem, seed=seed)
-    for number, draft in enumerate(drafts):
-        draft.newcomer[some[solution.chosen[:, number]]] = True
-        draft.member |= draft.newcomer
-    for number, draft in enumerate(drafts):
-        left = draft.candidates
-        worthless = left.copy()
-        worthless[some] &= ~(values[:, number] > 0)
-        draft.failure[worthless] = "expected value not positive"
-        left = draft.candidates
-        full = left & (room.at_once <= 0)
-        draft.failure[full] = _elsewhere(drafts, full)
-        left = draft.candidates
-        other = _elsewhere(drafts, left)
-        draft.failure[left] = np.where(other == "", "no place, cap or money left", other)
+    solution = solve_assignment(problem, seed=seed)
+    for number, campaign in enumerate(campaigns):
+        campaign.newcomer[some_customers[solution.chosen[:, number]]] = True
+        campaign.member |= campaign.newcomer
+    for number, campaign in enumerate(campaigns):
+        not_entered = campaign.candidates
+        worthless = not_entered.copy()
+        worthless[some_customers] &= ~(values[:, number] > 0)
+        campaign.failure[worthless] = "expected value not positive"
+        not_entered = campaign.candidates
+        without_place = not_entered & (room.campaigns_left <= 0)
+        campaign.failure[without_place] = _elsewhere(campaigns, without_place)
+        not_entered = campaign.candidates
+        elsewhere = _elsewhere(campaigns, not_entered)
+        campaign.failure[not_entered] = np.where(
+            elsewhere == "", "no place, cap or money left", elsewhere
+        )
     return solution
 
 
-def _budget(given: float | None) -> float:
-    return float("inf") if given is None else float(given)
+def _budget(budget: float | None) -> float:
+    return float("inf") if budget is None else float(budget)
 
 
-def _places(draft: Draft) -> float:
-    if draft.playbook.capacity is None:
+def _places(campaign: CampaignCandidates) -> float:
+    if campaign.playbook.capacity is None:
         return float("inf")
-    return float(max(0, draft.playbook.capacity - int(draft.member.sum())))
+    return float(max(0, campaign.playbook.capacity - int(campaign.member.sum())))

@@ -1,4 +1,4 @@
-"""Exports: audience files that any tool can open safely, and a manifest that says what they are."""
+"""Audience files of a run, safe to open in any tool, and their manifest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from campaigns.planning import CampaignPlan
 from campaigns.playbook import Playbook
 from features.storage.csv_files import csv_content, write_bytes_atomically
 
-# Columns of an audience file; the date of the scores stands in the manifest.
+# Columns of an audience file; the manifest holds the date of the scores.
 FILE_COLUMNS = (
     "campaign_id",
     "customer_id",
@@ -63,18 +63,18 @@ CONSENT_NOTES = {
 
 @dataclass(frozen=True)
 class ExportRun:
-    """What a manifest says of the run that wrote it.
+    """Facts on a run for the manifest.
 
     Attributes
     ----------
     run_id, scorer_version, model_versions
-        The run, the champion, and the parts within it.
+        Run id, champion version, and versions of the models in it.
     written_at
-        When, given by the flow.
+        Time of writing, set by the flow.
     consent_as_of
-        When consents and suppressions were read: what was withdrawn up to then counts.
+        Time at which consents and suppressions were read; earlier withdrawals apply.
     guard
-        What the re-staging guard must remember (`campaigns.entrant_guard.GuardState.told`).
+        State of the entrant guard (`campaigns.entrant_guard.EntrantGuard.to_manifest`).
     """
 
     run_id: str
@@ -86,7 +86,7 @@ class ExportRun:
 
 
 def audience_table(plan: CampaignPlan) -> pa.Table:
-    """The plan's audience for the scores store: `AUDIENCE_SCHEMA`, dates as dates."""
+    """Audience of the plan in `AUDIENCE_SCHEMA`, for the scores store."""
     frame = plan.audience.assign(rank=plan.audience["rank"].astype("Int64"))
     return pa.Table.from_pandas(frame, schema=AUDIENCE_SCHEMA, preserve_index=False)
 
@@ -94,17 +94,17 @@ def audience_table(plan: CampaignPlan) -> pa.Table:
 def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list[Path]:
     """Write ``<campaign>.csv`` for every campaign (both arms), then ``manifest.json``.
 
-    CSV with a header, comma separated, UTF-8, members by rank and then the removed; dates as
-    YYYY-MM-DD; an empty cell is null. Each file appears whole or not at all.
+    CSV with a header, comma separated, UTF-8; members by rank, then removed customers; dates as
+    YYYY-MM-DD; null as an empty cell. Each file is written atomically.
 
     Parameters
     ----------
     plan
-        The campaigns' plan.
+        Campaign plan.
     folder
-        Where to write; made if absent.
+        Target folder; created if absent.
     run
-        The run's id and scorer version, for the manifest.
+        Facts on the run for the manifest.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
         The audience files, then the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths, described = [], []
+    paths, descriptions = [], []
     for playbook in plan.playbooks:
         rows = plan.audience[plan.audience["campaign_id"] == playbook.campaign]
         file = csv_content(rows[list(FILE_COLUMNS)], decimals=4)
@@ -120,10 +120,10 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
         write_bytes_atomically(path, file.content)
         paths.append(path)
         facts = plan.table[plan.table["campaign_id"] == playbook.campaign].iloc[0].to_dict()
-        about = _described(playbook, rows, facts, file.content)
-        described.append(about | {"escaped_cells": file.escaped})
+        description = _described(playbook, rows, facts, file.content)
+        descriptions.append(description | {"escaped_cells": file.escaped})
     manifest = folder / MANIFEST_FILE
-    text = json.dumps(_manifest(plan, run, described), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(_manifest(plan, run, descriptions), indent=2, ensure_ascii=False) + "\n"
     write_bytes_atomically(manifest, text.encode("utf-8"))
     return [*paths, manifest]
 
@@ -131,7 +131,7 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
 def _described(
     playbook: Playbook, rows: pd.DataFrame, facts: dict[str, Any], content: bytes
 ) -> dict[str, Any]:
-    """What the manifest says of one audience file."""
+    """Manifest entry of one audience file."""
     members = rows[rows["change"] != "removed"]
     return {
         "campaign_id": playbook.campaign,
@@ -164,7 +164,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _manifest(
-    plan: CampaignPlan, run: ExportRun, described: list[dict[str, Any]]
+    plan: CampaignPlan, run: ExportRun, descriptions: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
@@ -178,7 +178,7 @@ def _manifest(
         "consent_as_of": None if run.consent_as_of is None else run.consent_as_of.isoformat(),
         "value_label": ", ".join(sorted(set(plan.table["value_label"]))),
         "columns": list(FILE_COLUMNS),
-        "campaigns": described,
+        "campaigns": descriptions,
         "exclusions": plan.exclusions.to_dict("records"),
         "guard": run.guard,
     }

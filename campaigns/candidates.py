@@ -1,4 +1,4 @@
-"""Campaigns while they are being filled: who could enter, who stays, what each is worth."""
+"""Candidates of each campaign: who may enter, who stays, and the value of each contact."""
 
 from __future__ import annotations
 
@@ -8,163 +8,180 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from campaigns.customer_context import Circumstances, Counts, cap_channel, with_answers
+from campaigns.customer_context import Counts, CustomerContext, add_rule_answers, cap_channel
 from campaigns.eligibility import (
-    Gate,
-    chosen_channel,
+    EligibilityGate,
     contact_gates,
     first_failure,
+    first_open_channel,
     playbook_gates,
     trigger_gate,
 )
-from campaigns.expected_value import Numbers, Worth, product, uplift_name, worth
-from campaigns.membership import Standing, standing
-from campaigns.playbook import OTHER, Playbook, StageSet, by_priority
-from campaigns.rules import UPLIFT, BoolArray, Moment, Text, holds
+from campaigns.expected_value import (
+    ORDER_VALUE,
+    ContactValue,
+    CustomerValues,
+    column_product,
+    contact_value,
+    uplift_name,
+)
+from campaigns.membership import EarlierMembership, earlier_membership
+from campaigns.membership_reasons import SCORE_REASON_COLUMNS
+from campaigns.playbook import OTHER_TAXONOMIES, Playbook, by_priority
+from campaigns.rules import UPLIFT, BoolArray, RuleContext, TextArray, rule_conditions, rule_holds
+from campaigns.stage_set import StageSet
 
-EXCLUDE = "_exclude"
-SITE_RULE = "a rule for the site tool: its visitors have no names"
+_EXCLUSION_SUFFIX = "_exclude"
+_SITE_RULE_REASON = "a rule for the site tool: its visitors have no names"
 
 
 @dataclass
-class Draft:
-    """A campaign while it is being filled; all arrays are of shape (customers,).
+class CampaignCandidates:
+    """A campaign and its candidates during planning; all arrays have shape (customers,).
 
     Attributes
     ----------
     playbook
         The campaign.
     failure
-        First reason why each customer is not in it; empty for members and candidates.
-    standing
-        From the audience before.
+        First reason why each customer is not in the campaign; empty for members and candidates.
+    earlier
+        Membership in the previous audience.
     eligible
-        Meets stage and audience rule.
+        Customer meets the stage and the audience rule.
     barred
-        Meets them, and consent, suppression or the global hold-out shuts out.
+        Eligible, but excluded by consent, suppression or the global hold-out.
     rank
-        What orders the customers, highest first.
-    worth
-        Money of a contact.
+        Sort key of the customers, highest first.
+    contact_value
+        Expected money and cost of a contact.
     channel
-        Position in the playbook's channels through which each would be reached.
+        Position in the playbook's channels of the channel that reaches each customer.
     member, newcomer
-        In the campaign; in it for the first time.
-    yielded
-        Position of a customer -> of the one with the same address who goes first.
+        In the campaign; in it since this run.
+    gave_way_to
+        Position of a customer -> position of the preferred customer with the same address.
     """
 
     playbook: Playbook
-    failure: Text
-    standing: Standing
+    failure: TextArray
+    earlier: EarlierMembership
     eligible: BoolArray
     barred: BoolArray
-    rank: Numbers
-    worth: Worth
+    rank: CustomerValues
+    contact_value: ContactValue
     channel: Counts
     member: BoolArray
     newcomer: BoolArray
-    yielded: dict[int, int] = field(default_factory=dict)
+    gave_way_to: dict[int, int] = field(default_factory=dict)
 
     @property
     def promotional(self) -> bool:
-        """Whether it shares customers and caps with other campaigns."""
+        """True if the campaign competes with others for customers and contact caps."""
         return self.playbook.kind == "promotional"
 
     @property
     def candidates(self) -> BoolArray:
-        """Who may enter, as far as this campaign alone is concerned."""
+        """Customers who may enter by the rules of this campaign alone."""
         return ~self.member & (self.failure == "")
 
 
-def with_exclusions(playbooks: Sequence[Playbook], taxonomy: StageSet) -> list[Playbook]:
-    """The playbooks in the order served; a list's ``exclude`` becomes a second list."""
-    found = []
+def with_exclusion_lists(playbooks: Sequence[Playbook], taxonomy: StageSet) -> list[Playbook]:
+    """Playbooks by priority; the ``exclude`` rule of a list becomes a second list."""
+    expanded = []
     for playbook in playbooks:
-        found.append(playbook)
+        expanded.append(playbook)
         if playbook.exclude is not None:
             changes = {
-                "campaign": playbook.campaign + EXCLUDE,
+                "campaign": playbook.campaign + _EXCLUSION_SUFFIX,
                 "title": f"{playbook.title}: leave these out",
-                "stages": {OTHER: taxonomy.stages},
+                "stages": {OTHER_TAXONOMIES: taxonomy.stages},
                 "audience": playbook.exclude,
                 "exclude": None,
                 "exit_on": None,
             }
-            found.append(playbook.model_copy(update=changes))
-    return by_priority(found)
+            expanded.append(playbook.model_copy(update=changes))
+    return by_priority(expanded)
 
 
 def needed_columns(scores: pd.DataFrame, playbooks: Sequence[Playbook]) -> list[str]:
-    """Columns of the scored rows that planning reads."""
-    from campaigns.expected_value import ORDER_VALUE
-    from campaigns.membership_reasons import REASON_COLUMNS
-    from campaigns.rules import conditions
-
-    asked = {"customer_id", "stage", "stage_since", "stage_change_cause", "previous_stage"}
-    asked |= {"flags", "uplift", ORDER_VALUE, *REASON_COLUMNS}
+    """Scored columns that planning reads."""
+    wanted_columns = {"customer_id", "stage", "stage_since", "stage_change_cause", "previous_stage"}
+    wanted_columns |= {"flags", "uplift", ORDER_VALUE, *SCORE_REASON_COLUMNS}
     for playbook in playbooks:
-        asked |= set(playbook.fixed_columns)
-        asked |= {each.column for rule in playbook.rules for each in conditions(rule)}
-        asked |= {trigger.column for trigger in playbook.trigger if trigger.column is not None}
-        for rule in playbook.rules:
-            for each in conditions(rule):
-                for name in (each.node or {}).get("match", []):
-                    asked |= {f"preferred_{name}", f"interest_{name}"}
-    return [column for column in scores if column in asked]
+        wanted_columns |= set(playbook.fixed_columns)
+        wanted_columns |= {trigger.column for trigger in playbook.trigger if trigger.column}
+        for condition in (part for rule in playbook.rules for part in rule_conditions(rule)):
+            wanted_columns.add(condition.column)
+            for attribute in (condition.node or {}).get("match", []):
+                wanted_columns |= {f"preferred_{attribute}", f"interest_{attribute}"}
+    return [column for column in scores if column in wanted_columns]
 
 
-def drafted(
+def campaign_candidates(
     playbook: Playbook,
     rows: pd.DataFrame,
     previous: pd.DataFrame | None,
     *,
     taxonomy: StageSet,
-    moment: Moment,
-    around: Circumstances,
+    rule_context: RuleContext,
+    context: CustomerContext,
     salt: str,
-    room: tuple[Counts, Sequence[str]],
-    uplifts: Mapping[str, Numbers],
-) -> Draft:
-    """A campaign with its earlier members and everybody's first failure, nobody chosen yet."""
-    rows = with_answers(rows, [playbook], around, moment.snapshot_at)
+    channel_room: tuple[Counts, Sequence[str]],
+    uplifts: Mapping[str, CustomerValues],
+) -> CampaignCandidates:
+    """Evaluate all rules of one campaign, before any newcomer is chosen."""
+    rows = add_rule_answers(rows, [playbook], context, rule_context.snapshot_at)
     rows = rows.assign(**{UPLIFT: uplifts[uplift_name(playbook)]})
-    n, customers = len(rows), pd.Index(rows["customer_id"])
-    own = playbook_gates(playbook, rows, taxonomy=taxonomy, moment=moment)
+    customer_count, customers = len(rows), pd.Index(rows["customer_id"])
+    playbook_tests = playbook_gates(playbook, rows, taxonomy=taxonomy, rule_context=rule_context)
     if playbook.kind == "site_rule":
-        own = [Gate(SITE_RULE, np.zeros(n, dtype=bool))]
-    fit = first_failure(own, n)
-    contact = first_failure(contact_gates(playbook, rows, around, moment=moment, salt=salt), n)
-    failure = np.where(fit == "", contact, fit)
-    leaving = fit != ""
-    if playbook.exit_on is not None:
-        leaving = ~own[0].passes | holds(playbook.exit_on, rows, moment)
-    leaving = leaving | (contact != "")
-    found = standing(
-        playbook, rows["customer_id"], previous, failure=failure, leaving=leaving, moment=moment
+        playbook_tests = [EligibilityGate(_SITE_RULE_REASON, np.zeros(customer_count, dtype=bool))]
+    playbook_failure = first_failure(playbook_tests, customer_count)
+    contact_failure = first_failure(
+        contact_gates(playbook, rows, context, rule_context=rule_context, salt=salt), customer_count
     )
-    trigger = trigger_gate(playbook, rows, around, taxonomy=taxonomy, moment=moment)
-    quiet = (failure == "") & (found.bar == "") & ~found.staying & ~trigger.passes
-    late = np.where(found.staying, "", found.bar)
-    failure = np.where(late != "", late, failure)
-    failure[quiet] = trigger.reason if isinstance(trigger.reason, str) else trigger.reason[quiet]
-    by_channel, channels = room
-    money = worth(playbook, rows, margin=around.margin(customers))
-    return Draft(
+    failure = np.where(playbook_failure == "", contact_failure, playbook_failure)
+    leaving = playbook_failure != ""
+    if playbook.exit_on is not None:
+        leaving = ~playbook_tests[0].passes | rule_holds(playbook.exit_on, rows, rule_context)
+    leaving = leaving | (contact_failure != "")
+    earlier = earlier_membership(
+        playbook,
+        rows["customer_id"],
+        previous,
+        failure=failure,
+        leaving=leaving,
+        rule_context=rule_context,
+    )
+    trigger = trigger_gate(playbook, rows, context, taxonomy=taxonomy, rule_context=rule_context)
+    not_triggered = (
+        (failure == "") & (earlier.entry_barrier == "") & ~earlier.staying & ~trigger.passes
+    )
+    entry_barrier = np.where(earlier.staying, "", earlier.entry_barrier)
+    failure = np.where(entry_barrier != "", entry_barrier, failure)
+    failure[not_triggered] = (
+        trigger.reason if isinstance(trigger.reason, str) else trigger.reason[not_triggered]
+    )
+    by_channel, channels = channel_room
+    contact_values = contact_value(playbook, rows, margin=context.margin(customers))
+    return CampaignCandidates(
         playbook=playbook,
         failure=failure,
-        standing=replace(found, eligible=fit == ""),
-        eligible=fit == "",
-        barred=(fit == "") & (contact != ""),
-        rank=money.order(product(rows, playbook.rank_by)),
-        worth=money,
-        channel=chosen_channel(playbook, customers, around, by_channel, channels),
-        member=np.zeros(n, dtype=bool),
-        newcomer=np.zeros(n, dtype=bool),
+        earlier=replace(earlier, eligible=playbook_failure == ""),
+        eligible=playbook_failure == "",
+        barred=(playbook_failure == "") & (contact_failure != ""),
+        rank=contact_values.order(column_product(rows, playbook.rank_by)),
+        contact_value=contact_values,
+        channel=first_open_channel(playbook, customers, context, by_channel, channels),
+        member=np.zeros(customer_count, dtype=bool),
+        newcomer=np.zeros(customer_count, dtype=bool),
     )
 
 
-def counted_channels(playbooks: Sequence[Playbook]) -> list[str]:
-    """Channels under which contacts are counted, of all playbooks."""
-    names = {cap_channel(channel) for playbook in playbooks for channel in playbook.channels}
-    return sorted(names)
+def capped_channels(playbooks: Sequence[Playbook]) -> list[str]:
+    """Channels of all playbooks, by the names under which contacts are counted."""
+    channel_names = {
+        cap_channel(channel) for playbook in playbooks for channel in playbook.channels
+    }
+    return sorted(channel_names)

@@ -1,4 +1,4 @@
-"""Contact keys in the forms that receiving tools document: normalised, and hashed where asked."""
+"""Normalise and hash contact keys in the documented forms of receiving tools."""
 
 from __future__ import annotations
 
@@ -9,45 +9,47 @@ from collections.abc import Callable, Mapping
 
 from features.sources.keys import INVISIBLE
 
-EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
-# Digits at the end that a number keeps however it is written.
-TAIL = 7
+_EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
+# Last digits, which all notations of a number share.
+_TAIL_DIGITS = 7
 
 
 def email(text: str) -> str:
-    """Trimmed and lower case, the domain as mail servers know it; empty where it is no address.
+    """Trimmed lower-case address with an ASCII domain; empty if it is no address.
 
-    `email-validator` is not used: it refuses the reserved domains of made-up data, and keeps case.
+    `email-validator` does not fit: it refuses the reserved domains of test data, and keeps case.
     """
-    found = _bare(text).removeprefix("mailto:")
-    if not EMAIL.match(found):
+    address = _bare(text).removeprefix("mailto:")
+    if not _EMAIL.match(address):
         return ""
-    local, _, domain = found.rpartition("@")
+    local_part, _, domain = address.rpartition("@")
     if not domain.isascii():
         try:
             domain = domain.encode("idna").decode("ascii")
         except UnicodeError:
             return ""
-    return f"{local}@{domain.rstrip('.')}"
+    return f"{local_part}@{domain.rstrip('.')}"
 
 
 def _bare(text: str) -> str:
-    """Lower case, without blanks around it, invisible signs, and two ways to write one letter."""
-    shown = "".join(sign for sign in text.strip(INVISIBLE) if sign == " " or sign not in INVISIBLE)
-    return unicodedata.normalize("NFKC", shown).lower()
+    """Lower case in Unicode form NFKC, without outer blanks and invisible characters."""
+    visible = "".join(
+        sign for sign in text.strip(INVISIBLE) if sign == " " or sign not in INVISIBLE
+    )
+    return unicodedata.normalize("NFKC", visible).lower()
 
 
 def phone(text: str, country: str = "") -> str:
-    """International form ``+COUNTRYNUMBER``; empty where the country is unknown or it is no number.
+    """International form ``+COUNTRYNUMBER``; empty if the country or the number is unknown.
 
     Parameters
     ----------
     text
-        The number as a source writes it.
+        Number as written in a source.
     country
-        Two-letter code for numbers without a country code; empty: those are unknown.
+        Two-letter code for numbers without a country code; empty: they stay unknown.
     """
-    import phonenumbers  # takes a moment to load, and few commands need it
+    import phonenumbers  # slow to import, and few commands need it
 
     cleaned = _bare(text)
     if not country and cleaned.lstrip("( ").startswith("00"):
@@ -62,73 +64,73 @@ def phone(text: str, country: str = "") -> str:
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
-def ending(text: str) -> str:
-    """The last digits of a phone number, by which numbers are first compared."""
-    return _digits(text)[-TAIL:]
+def phone_tail(text: str) -> str:
+    """Last digits of a phone number, for a first comparison."""
+    return _digits(text)[-_TAIL_DIGITS:]
 
 
-def phone_digits_of(text: str) -> str:
-    """Digits of a number without the zeros that are dialled before it at home."""
+def national_digits(text: str) -> str:
+    """Digits of a number without leading zeros."""
     return _digits(text).lstrip("0")
 
 
 def _digits(text: str) -> str:
-    number = re.split(r"(?i)\s*(?:ext|x|#|;|,)", _bare(text).removeprefix("tel:"))[0]
-    return re.sub(r"\D", "", number)
+    main_number = re.split(r"(?i)\s*(?:ext|x|#|;|,)", _bare(text).removeprefix("tel:"))[0]
+    return re.sub(r"\D", "", main_number)
 
 
-def address_text(kind: str, text: str, country: str = "") -> str:
-    """A contact key in the one form by which addresses are compared; empty where there is none.
+def comparable_address(kind: str, text: str, country: str = "") -> str:
+    """Contact key in the form that addresses are compared in; empty if there is none.
 
-    As exports write it where it has that form, else as it stands without case and blanks.
+    The form of exports if the key has one, else the text in lower case without blanks.
     """
     plain_text = str(text)
     if kind == "email":
         return email(plain_text) or _bare(plain_text)
     if kind == "phone":
-        return phone(plain_text, country) or phone_digits_of(plain_text)
+        return phone(plain_text, country) or national_digits(plain_text)
     return _bare(plain_text) if kind == "mobile_ad_id" else plain_text.strip(INVISIBLE)
 
 
 def phone_digits(text: str) -> str:
-    """The international form without its sign."""
+    """International form without the plus sign."""
     return phone(text).removeprefix("+")
 
 
 def name(text: str) -> str:
-    """Trimmed, lower case, without inner spaces at the ends of hyphens."""
+    """Lower case, with single inner spaces."""
     return " ".join(text.strip().lower().split())
 
 
 def letters(text: str) -> str:
-    """Lower case letters and digits only, accents kept."""
+    """Lower-case letters and digits, with accents."""
     return "".join(sign for sign in text.strip().lower() if sign.isalnum())
 
 
 def country(text: str) -> str:
-    """Two-letter code in lower case; empty where it is something else."""
-    found = text.strip().lower()
-    return found if re.fullmatch("[a-z]{2}", found) else ""
+    """Two-letter code in lower case; empty for any other text."""
+    code = text.strip().lower()
+    return code if re.fullmatch("[a-z]{2}", code) else ""
 
 
 def country_upper(text: str) -> str:
-    """Two-letter code in upper case; empty where it is something else."""
+    """Two-letter code in upper case; empty for any other text."""
     return country(text).upper()
 
 
 def postal_code(text: str) -> str:
-    """Lower case without spaces; of a US code with an extension its first five digits."""
-    found = text.strip().lower().replace(" ", "")
-    return found[:5] if re.fullmatch(r"\d{5}-\d{4}", found) else found
+    """Lower case without spaces; the first five digits of a US code with an extension."""
+    code = text.strip().lower().replace(" ", "")
+    return code[:5] if re.fullmatch(r"\d{5}-\d{4}", code) else code
 
 
-def plain(text: str) -> str:
+def _trimmed(text: str) -> str:
     """Trimmed."""
     return text.strip()
 
 
 FORMS: Mapping[str, Callable[[str], str]] = {
-    "text": plain,
+    "text": _trimmed,
     "email": email,
     "phone": phone,
     "phone_digits": phone_digits,
@@ -141,6 +143,6 @@ FORMS: Mapping[str, Callable[[str], str]] = {
 }
 
 
-def sha256(text: str) -> str:
-    """Hexadecimal SHA-256 of the UTF-8 text, as advertising tools ask for it; empty stays empty."""
+def sha256_of_text(text: str) -> str:
+    """Hexadecimal SHA-256 of the UTF-8 text, as advertising tools expect; empty stays empty."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest() if text else ""

@@ -1,4 +1,4 @@
-"""What campaigns know of customers beside their scores, in the order of the scored rows."""
+"""Customer facts beside the scores: consent, suppression, contacts made, addresses, margins."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from campaigns.addresses import NO_ADDRESSES, REFUSED_THROUGH, Addresses, kinds_of
+from campaigns.addresses import NO_ADDRESSES, REFUSED_THROUGH, Addresses, address_kinds
 from campaigns.playbook import Playbook
-from campaigns.rules import PAST, RESTOCKED, BoolArray, Text, conditions
+from campaigns.rules import PAST, RESTOCKED, BoolArray, TextArray, rule_conditions
 from features.config.customers import ALL, ContactPolicy
 from features.sources.channels import NO_CONSENT_NEEDED, consent_channel
 from features.sources.customer_attributes import channel_refusals
@@ -21,40 +21,41 @@ Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Circumstances:
-    """What was true of customers at the snapshot, beside their scores.
+class CustomerContext:
+    """Facts on customers at the snapshot, beside their scores.
 
     Attributes
     ----------
     policy
-        The rules of contact.
+        Contact policy of the config.
     consent
-        Indexed by customer id, one column of bool a channel or purpose; None: not recorded here.
+        Indexed by customer id, one bool column per channel or purpose; None: not recorded here.
     suppressed
-        customer_id, channel (null: every one), reason.
+        Columns customer_id, channel (null: every channel), reason.
     refused
-        Indexed by customer id, one column of bool a channel or purpose: who has said no, also of
-        customers who are not scored.
+        Indexed by customer id, one bool column per channel or purpose: refusals, also of customers
+        without a score.
     addresses
-        Addresses that stand under several ids.
+        Addresses that several customer ids share.
     past
-        Indexed by customer id: answers to rules on the past by `campaigns.rules.past_name`, and to
-        the policy's suppressions by ``suppress REASON`` and ``no_discount REASON``.
+        Indexed by customer id: answers to rules on the history, columns by
+        `campaigns.rules.history_rule_column`, and to the policy's suppressions, columns
+        ``suppress REASON`` and ``no_discount REASON``.
     contacts
-        Indexed by customer id: contacts made in the span of each cap, columns by its number.
+        Indexed by customer id: contacts made in the period of each cap, columns by cap number.
     sunset
-        Indexed by customer id: whether the sunset holds.
+        Indexed by customer id: True if the sunset rule holds.
     previous_scores
-        Scored rows of the snapshot before, for triggers on risen scores; None: there are none.
+        Scored rows of the previous snapshot, for triggers on risen scores; None: there are none.
     products
-        product_id, restocked_at and attributes, for affinity to restocked goods; None: unknown.
+        Columns product_id, restocked_at and attributes, for restocked goods; None: unknown.
     margins
-        Indexed by customer id: share of what the customer pays that is earned, by what they buy;
-        None: the products' margins are unknown, and the policy's holds for all.
+        Indexed by customer id: margin (0 to 1) of the products the customer buys; None: unknown,
+        the policy's margin applies to all.
     held
-        Campaign -> why its export must wait for a confirmation (its triggers then let all pass).
-    known_marks, known_address_marks
-        Reasons found before, by channel, where everything is `aligned`.
+        Campaign -> why its export waits for a confirmation; its triggers then let all pass.
+    suppression_reason_cache, address_reason_cache
+        Computed reasons by channel; None before `aligned`.
     """
 
     policy: ContactPolicy = field(default_factory=ContactPolicy)
@@ -69,17 +70,17 @@ class Circumstances:
     products: pd.DataFrame | None = None
     margins: pd.Series[Any] | None = None
     held: Mapping[str, str] = field(default_factory=dict)
-    known_marks: dict[str | None, npt.NDArray[np.object_]] | None = None
-    known_address_marks: dict[str, Text] | None = None
+    suppression_reason_cache: dict[str | None, npt.NDArray[np.object_]] | None = None
+    address_reason_cache: dict[str, TextArray] | None = None
 
-    def aligned(self, customers: pd.Index[Any]) -> Circumstances:
-        """The same in the order of the scored rows, so that no campaign looks for people anew."""
+    def aligned(self, customers: pd.Index[Any]) -> CustomerContext:
+        """Reindex all tables to the order of the scored rows, once for all campaigns."""
 
-        def placed(found: Any, missing: Any) -> Any:
-            if found is None:
+        def placed(table: Any, missing: Any) -> Any:
+            if table is None:
                 return None
-            rows = found.reindex(customers, fill_value=missing)
-            return rows.set_axis(customers, axis=0)
+            reindexed = table.reindex(customers, fill_value=missing)
+            return reindexed.set_axis(customers, axis=0)
 
         return replace(
             self,
@@ -88,193 +89,218 @@ class Circumstances:
             contacts=placed(self.contacts, missing=0),
             sunset=placed(self.sunset, missing=False),
             margins=placed(self.margins, missing=np.nan),
-            known_marks={},
-            known_address_marks={},
+            suppression_reason_cache={},
+            address_reason_cache={},
         )
 
     def margin(self, customers: pd.Index[Any]) -> npt.NDArray[np.float64]:
-        """Share of each customer's spend that is earned."""
+        """Margin of each customer, a share of spend (0 to 1)."""
         if self.margins is None:
             return np.full(len(customers), self.policy.margin)
-        known = self.margins.reindex(customers).to_numpy(dtype=float, na_value=np.nan)
-        return np.where(np.isnan(known), self.policy.margin, known)
+        known_margins = self.margins.reindex(customers).to_numpy(dtype=float, na_value=np.nan)
+        return np.where(np.isnan(known_margins), self.policy.margin, known_margins)
 
-    def answers(self, name: str, customers: pd.Index[Any]) -> BoolArray:
-        """Answer to a rule on the past for every customer; unknown customers answer no."""
+    def rule_answers(self, name: str, customers: pd.Index[Any]) -> BoolArray:
+        """Answer to a rule on the history per customer; False for unknown customers."""
         if self.past is None or name not in self.past:
             return np.zeros(len(customers), dtype=bool)
         column = self.past[name].reindex(customers, fill_value=False)
         return np.asarray(column.to_numpy(dtype=bool))
 
-    def records(self, purpose: str) -> bool:
-        """Whether consent to a channel or purpose is recorded by its own name."""
+    def records_consent(self, purpose: str) -> bool:
+        """True if consent to this very channel or purpose is recorded."""
         return purpose in self.refused or (self.consent is not None and purpose in self.consent)
 
     def consents(self, purpose: str, customers: pd.Index[Any]) -> BoolArray:
-        """Who consents to a channel or purpose, or where that is not recorded here did not refuse.
+        """True for customers who consent; without recorded consents, for those who did not refuse.
 
-        A consent of every channel covers those that have none of their own.
+        A consent to all channels applies to channels without a column of their own.
         """
         agreed = np.ones(len(customers), dtype=bool)
         if purpose in NO_CONSENT_NEEDED:
             return agreed
-        key = consent_channel(purpose)
+        consent_name = consent_channel(purpose)
         if self.consent is not None:
-            column = self.consent.get(key, self.consent.get(ALL))
+            column = self.consent.get(consent_name, self.consent.get(ALL))
             if column is None:
                 return ~agreed
             agreed = column.reindex(customers, fill_value=False).to_numpy(dtype=bool)
-        return np.asarray(agreed & ~customers.isin(self.refusing(purpose)))
+        return np.asarray(agreed & ~customers.isin(self.refusers(purpose)))
 
-    def refusing(self, purpose: str) -> pd.Index[Any]:
-        """Ids of those who said no to a channel or purpose."""
+    def refusers(self, purpose: str) -> pd.Index[Any]:
+        """Ids of customers who refused a channel or purpose."""
         column = channel_refusals(self.refused, consent_channel(purpose))
         if column is None or purpose in NO_CONSENT_NEEDED:
             return pd.Index([], dtype=object)
         return column.index[column.to_numpy(dtype=bool)]
 
-    def address_marks(self, customers: pd.Index[Any], purpose: str) -> Text:
-        """Why another customer of the same address shuts a channel or purpose; empty: none does."""
-        if self.known_address_marks is None:
-            return self._address_marks(customers, purpose)
-        if purpose not in self.known_address_marks:
-            self.known_address_marks[purpose] = self._address_marks(customers, purpose)
-        return self.known_address_marks[purpose]
+    def address_reasons(self, customers: pd.Index[Any], purpose: str) -> TextArray:
+        """Why another customer of the same address blocks a channel or purpose; empty: none."""
+        if self.address_reason_cache is None:
+            return self._address_reasons(customers, purpose)
+        if purpose not in self.address_reason_cache:
+            self.address_reason_cache[purpose] = self._address_reasons(customers, purpose)
+        return self.address_reason_cache[purpose]
 
-    def _address_marks(self, customers: pd.Index[Any], purpose: str) -> Text:
+    def _address_reasons(self, customers: pd.Index[Any], purpose: str) -> TextArray:
         reason = np.full(len(customers), "", dtype=object)
-        kinds = kinds_of([purpose])
+        kinds = address_kinds([purpose])
         if not len(self.addresses.rows):
             return reason
-        refused = self.addresses.others(self.refusing(purpose), kinds)
+        refused = self.addresses.shared_with(self.refusers(purpose), kinds)
         reason[customers.isin(refused)] = f"address refused {purpose} under another id"
-        for text, rows in self._listed(purpose).groupby("reason", sort=True):
-            hit = customers.isin(self.addresses.others(rows["customer_id"], kinds))
-            reason[hit & (reason == "")] = f"address suppressed: {text}"
+        for list_reason, listed_rows in self._listed(purpose).groupby("reason", sort=True):
+            same_address = customers.isin(
+                self.addresses.shared_with(listed_rows["customer_id"], kinds)
+            )
+            reason[same_address & (reason == "")] = f"address suppressed: {list_reason}"
         return reason
 
     def _listed(self, purpose: str) -> pd.DataFrame:
-        """Rows of the suppression lists for every channel or this one."""
-        rows = self.suppressed
-        if rows is None or not len(rows):
+        """Suppressions for all channels or this one."""
+        suppressions = self.suppressed
+        if suppressions is None or not len(suppressions):
             return pd.DataFrame(columns=["customer_id", "channel", "reason"])
-        same = rows["channel"].map(consent_channel, na_action="ignore") == consent_channel(purpose)
-        return rows[rows["channel"].isna() | same]
+        same_channel = suppressions["channel"].map(
+            consent_channel, na_action="ignore"
+        ) == consent_channel(purpose)
+        return suppressions[suppressions["channel"].isna() | same_channel]
 
-    def kept_out(self, kind: str) -> pd.Index[Any]:
-        """Whose contact key of a kind is in no export, unless for a channel that it allows."""
-        shut: pd.Index[Any] = pd.Index([], dtype=object)
+    def withheld_from_exports(self, kind: str) -> pd.Index[Any]:
+        """Ids of customers whose contact key of a kind no other channel may export."""
+        withheld: pd.Index[Any] = pd.Index([], dtype=object)
         for channel in REFUSED_THROUGH.get(kind, ()):
-            shut = shut.union(self.refusing(channel)).union(self._listed(channel)["customer_id"])
-        return shut.union(self.addresses.others(shut, [kind]))
+            withheld = withheld.union(self.refusers(channel)).union(
+                self._listed(channel)["customer_id"]
+            )
+        return withheld.union(self.addresses.shared_with(withheld, [kind]))
 
-    def made(self, number: int, customers: pd.Index[Any]) -> Counts:
-        """Contacts already made in the span of a cap."""
+    def contacts_made(self, number: int, customers: pd.Index[Any]) -> Counts:
+        """Contacts made in the period of a cap."""
         if self.contacts is None or number not in self.contacts:
             return np.zeros(len(customers), dtype=np.int64)
         return np.asarray(
             self.contacts[number].reindex(customers).fillna(0).to_numpy(dtype=np.int64)
         )
 
-    def marks(self, customers: pd.Index[Any], channel: str | None) -> npt.NDArray[np.object_]:
-        """First reason on a suppression list, of every channel or of this one; empty: none."""
-        if self.known_marks is None:
-            return self._marks(customers, channel)
-        if channel not in self.known_marks:
-            self.known_marks[channel] = self._marks(customers, channel)
-        return self.known_marks[channel]
+    def suppression_reasons(
+        self, customers: pd.Index[Any], channel: str | None
+    ) -> npt.NDArray[np.object_]:
+        """First suppression reason for a channel (None: for all channels); empty: none."""
+        if self.suppression_reason_cache is None:
+            return self._suppression_reasons(customers, channel)
+        if channel not in self.suppression_reason_cache:
+            self.suppression_reason_cache[channel] = self._suppression_reasons(customers, channel)
+        return self.suppression_reason_cache[channel]
 
-    def _marks(self, customers: pd.Index[Any], channel: str | None) -> npt.NDArray[np.object_]:
+    def _suppression_reasons(
+        self, customers: pd.Index[Any], channel: str | None
+    ) -> npt.NDArray[np.object_]:
         reason = np.full(len(customers), "", dtype=object)
         if self.suppressed is None or not len(self.suppressed):
             return reason
-        rows = self.suppressed
-        everywhere = rows["channel"].isna()
-        rows = rows[everywhere] if channel is None else self._listed(channel)
-        first = rows.drop_duplicates("customer_id").set_index("customer_id")["reason"]
-        found = first.reindex(customers)
-        known = found.notna().to_numpy()
-        reason[known] = [f"suppressed: {text}" for text in found.to_numpy()[known]]
+        listed_rows = self.suppressed
+        everywhere = listed_rows["channel"].isna()
+        listed_rows = listed_rows[everywhere] if channel is None else self._listed(channel)
+        first_reasons = listed_rows.drop_duplicates("customer_id").set_index("customer_id")[
+            "reason"
+        ]
+        customer_reasons = first_reasons.reindex(customers)
+        is_listed = customer_reasons.notna().to_numpy()
+        reason[is_listed] = [
+            f"suppressed: {text}" for text in customer_reasons.to_numpy()[is_listed]
+        ]
         return reason
 
 
 def cap_channel(channel: str) -> str:
-    """Name of a channel as contacts are counted: all pushes are one, all calls are one."""
+    """Name under which contacts of a channel are counted: all pushes are one, all calls too."""
     return consent_channel(channel)
 
 
-def asked_of_the_past(playbooks: Sequence[Playbook]) -> dict[str, Mapping[str, Any]]:
-    """Rules on the past that some playbooks ask for: name -> rule, triggers included."""
-    found: dict[str, Mapping[str, Any]] = {}
+def rules_on_history(playbooks: Sequence[Playbook]) -> dict[str, Mapping[str, Any]]:
+    """Rules on the history in playbooks and their triggers: name -> rule."""
+    history_rules: dict[str, Mapping[str, Any]] = {}
     for playbook in playbooks:
         for rule in playbook.rules:
-            for each in conditions(rule):
-                if each.node is not None and each.column.startswith(PAST):
-                    found[each.column] = each.node
+            for condition in rule_conditions(rule):
+                if condition.node is not None and condition.column.startswith(PAST):
+                    history_rules[condition.column] = condition.node
         for trigger in playbook.trigger:
             if trigger.when == "event" and trigger.role is not None:
-                found |= {
-                    event_trigger(trigger.role, trigger.after_days, trigger.within_days)[0]: (
-                        event_trigger(trigger.role, trigger.after_days, trigger.within_days)[1]
+                history_rules |= {
+                    event_trigger_rule(trigger.role, trigger.after_days, trigger.within_days)[0]: (
+                        event_trigger_rule(trigger.role, trigger.after_days, trigger.within_days)[1]
                     )
                 }
-    return found
+    return history_rules
 
 
-def event_trigger(
+def event_trigger_rule(
     role: str, after_days: int, within_days: int | None
 ) -> tuple[str, Mapping[str, Any]]:
-    """Name and rule of: so many days have passed since the last event of a role."""
-    node: dict[str, Any] = {"days_since_last": role, ">=": max(after_days, 1)}
+    """Name and rule for a number of days since the last event of a role."""
+    rule_node: dict[str, Any] = {"days_since_last": role, ">=": max(after_days, 1)}
     if within_days is not None:
-        node["<="] = max(after_days, 1) + within_days - 1
-    return f"{PAST}trigger {role} {after_days} {within_days}", node
+        rule_node["<="] = max(after_days, 1) + within_days - 1
+    return f"{PAST}trigger {role} {after_days} {within_days}", rule_node
 
 
 def policy_rules(policy: ContactPolicy) -> dict[str, Mapping[str, Any]]:
-    """The policy's own rules on the past, by the name under which `Circumstances` looks."""
+    """The policy's rules on the history, by their column in `CustomerContext.past`."""
     return {
         **{f"suppress {reason}": node for reason, node in policy.suppress.items()},
         **{f"no_discount {reason}": node for reason, node in policy.no_discount.items()},
     }
 
 
-def with_answers(
-    scores: pd.DataFrame, playbooks: Sequence[Playbook], around: Circumstances, at: pd.Timestamp
+def add_rule_answers(
+    scores: pd.DataFrame,
+    playbooks: Sequence[Playbook],
+    context: CustomerContext,
+    snapshot_at: pd.Timestamp,
 ) -> pd.DataFrame:
-    """The scored rows with a column for every rule on the past and every restocked affinity."""
+    """Add a bool column for every rule on the history or on restocked goods."""
     customers = pd.Index(scores["customer_id"])
-    added: dict[str, BoolArray] = {}
+    answer_columns: dict[str, BoolArray] = {}
     for playbook in playbooks:
         for rule in playbook.rules:
-            for each in conditions(rule):
-                if each.column.startswith(PAST):
-                    added[each.column] = around.answers(each.column, customers)
-                if each.column.startswith(RESTOCKED) and each.node is not None:
-                    added[each.column] = _restocked(scores, around.products, each.node, at)
-    return scores.assign(**added) if added else scores
+            for condition in rule_conditions(rule):
+                if condition.column.startswith(PAST):
+                    answer_columns[condition.column] = context.rule_answers(
+                        condition.column, customers
+                    )
+                if condition.column.startswith(RESTOCKED) and condition.node is not None:
+                    answer_columns[condition.column] = _restocked(
+                        scores, context.products, condition.node, snapshot_at
+                    )
+    return scores.assign(**answer_columns) if answer_columns else scores
 
 
 def _restocked(
     scores: pd.DataFrame,
     products: pd.DataFrame | None,
-    node: Mapping[str, Any],
-    at: pd.Timestamp,
+    rule_node: Mapping[str, Any],
+    snapshot_at: pd.Timestamp,
 ) -> BoolArray:
-    """Whether what a customer mostly buys, or mostly looks at, has just come back to stock.
+    """True for customers whose preferred or viewed attributes match a restocked product.
 
-    All named attributes must be those of one and the same product.
+    One product must match all named attributes.
     """
-    found = np.zeros(len(scores), dtype=bool)
-    match: list[str] = node["match"]
-    if products is None or any(name not in products for name in match):
-        return found
-    days = (at - products["restocked_at"]).dt.days
-    back = products[(days >= 0) & (days <= node["within_days"])]
-    keys = pd.MultiIndex.from_frame(back[match].astype(str).drop_duplicates())
-    for kind in ("preferred", "interest"):
-        columns = [f"{kind}_{name}" for name in match]
-        if len(keys) and all(column in scores for column in columns):
-            mine = pd.MultiIndex.from_frame(scores[columns].astype(str))
-            found |= np.asarray(mine.isin(keys))
-    return found
+    restocked = np.zeros(len(scores), dtype=bool)
+    attributes: list[str] = rule_node["match"]
+    if products is None or any(name not in products for name in attributes):
+        return restocked
+    days_since_restock = (snapshot_at - products["restocked_at"]).dt.days
+    restocked_products = products[
+        (days_since_restock >= 0) & (days_since_restock <= rule_node["within_days"])
+    ]
+    attribute_keys = pd.MultiIndex.from_frame(
+        restocked_products[attributes].astype(str).drop_duplicates()
+    )
+    for affinity in ("preferred", "interest"):
+        columns = [f"{affinity}_{name}" for name in attributes]
+        if len(attribute_keys) and all(column in scores for column in columns):
+            customer_keys = pd.MultiIndex.from_frame(scores[columns].astype(str))
+            restocked |= np.asarray(customer_keys.isin(attribute_keys))
+    return restocked

@@ -1,4 +1,4 @@
-"""Eligibility: who may enter a campaign, and the first reason why anybody may not."""
+"""Eligibility: who may enter a campaign, and the first reason against each other customer."""
 
 from __future__ import annotations
 
@@ -8,227 +8,271 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from campaigns.addresses import kinds_of
-from campaigns.customer_context import Circumstances, Counts, cap_channel, event_trigger
+from campaigns.addresses import address_kinds
+from campaigns.customer_context import Counts, CustomerContext, cap_channel, event_trigger_rule
 from campaigns.holdout import in_global_holdout
-from campaigns.playbook import Playbook, StageSet, Trigger
-from campaigns.rules import BoolArray, Group, Moment, Rule, Text, describe, holds, numbers
+from campaigns.playbook import Playbook, Trigger
+from campaigns.rules import (
+    AudienceRule,
+    BoolArray,
+    RuleContext,
+    RuleGroup,
+    TextArray,
+    describe_rule,
+    numeric_column,
+    rule_holds,
+)
+from campaigns.stage_set import StageSet
 from features.config.customers import PROFILING
 
-# What moved a customer, where the move may start a campaign.
-MOVING_CAUSES = ("behaviour", "clock")
+# Causes of a stage change that may start a campaign.
+_MOVING_CAUSES = ("behaviour", "clock")
 
 
 @dataclass(frozen=True)
-class Gate:
-    """One test that every member must pass.
+class EligibilityGate:
+    """A test that every member must pass.
 
     Attributes
     ----------
     reason
-        What is said of those who fail it; one text for all, or one a customer.
+        Exclusion reason of those who fail; one text for all, or one per customer.
     passes
         Shape (customers,).
     """
 
-    reason: str | Text
+    reason: str | TextArray
     passes: BoolArray
 
 
 def playbook_gates(
-    playbook: Playbook, scores: pd.DataFrame, *, taxonomy: StageSet, moment: Moment
-) -> list[Gate]:
-    """The playbook's own tests: its stages, then each clause of its audience rule."""
+    playbook: Playbook, scores: pd.DataFrame, *, taxonomy: StageSet, rule_context: RuleContext
+) -> list[EligibilityGate]:
+    """Gates of the playbook: its stages, then each clause of its audience rule."""
     stages = playbook.addressed(taxonomy)
-    named = f"not in stage {' or '.join(stages)}" if stages else "no such stage in the taxonomy"
+    stage_reason = (
+        f"not in stage {' or '.join(stages)}" if stages else "no such stage in the taxonomy"
+    )
     in_stage: BoolArray = scores["stage"].isin(stages).to_numpy(dtype=bool)
-    return [Gate(named, in_stage), *rule_gates(playbook.audience, scores, moment)]
-
-
-def rule_gates(rule: Rule, scores: pd.DataFrame, moment: Moment) -> list[Gate]:
-    """A gate for each clause of an ``all``, else one for the whole rule."""
-    clauses = rule.parts if isinstance(rule, Group) and rule.word == "all" else (rule,)
     return [
-        Gate(f"rule not met: {describe(clause)}", holds(clause, scores, moment))
+        EligibilityGate(stage_reason, in_stage),
+        *_rule_gates(playbook.audience, scores, rule_context),
+    ]
+
+
+def _rule_gates(
+    rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleContext
+) -> list[EligibilityGate]:
+    """One gate per clause of an ``all`` rule, else one for the whole rule."""
+    clauses = rule.parts if isinstance(rule, RuleGroup) and rule.word == "all" else (rule,)
+    return [
+        EligibilityGate(
+            f"rule not met: {describe_rule(clause)}", rule_holds(clause, scores, rule_context)
+        )
         for clause in clauses
     ]
 
 
-def first_failure(gates: Sequence[Gate], n: int) -> Text:
+def first_failure(gates: Sequence[EligibilityGate], customer_count: int) -> TextArray:
     """Reason of the first gate that each customer fails.
 
     Returns
     -------
     ndarray of str, shape (n,)
-        Empty text for those who pass all gates.
+        Empty for customers who pass all gates.
     """
-    reason = np.full(n, "", dtype=object)
+    reason = np.full(customer_count, "", dtype=object)
     for gate in gates:
-        fails = (reason == "") & ~gate.passes
-        reason[fails] = gate.reason if isinstance(gate.reason, str) else gate.reason[fails]
+        newly_failed = (reason == "") & ~gate.passes
+        reason[newly_failed] = (
+            gate.reason if isinstance(gate.reason, str) else gate.reason[newly_failed]
+        )
     return reason
 
 
 def contact_gates(
-    playbook: Playbook, scores: pd.DataFrame, around: Circumstances, *, moment: Moment, salt: str
-) -> list[Gate]:
-    """What must be true of everyone in a campaign at any time: consent and no suppression.
+    playbook: Playbook,
+    scores: pd.DataFrame,
+    context: CustomerContext,
+    *,
+    rule_context: RuleContext,
+    salt: str,
+) -> list[EligibilityGate]:
+    """Gates on consent and suppression, which members must pass at any time.
 
-    A service message needs consent for its channel and nothing else; a list needs that for ads.
+    A service message needs only the consent for its channel; a list needs the consent for ads.
     """
     customers = pd.Index(scores["customer_id"])
-    policy, n = around.policy, len(scores)
-    gates = [_unmarked(around.marks(customers, None))]
-    if policy.needs_profiling and around.records(PROFILING):
-        gates.append(Gate("no consent to profiling", around.consents(PROFILING, customers)))
-        gates.append(_unmarked(around.address_marks(customers, PROFILING)))
+    policy, customer_count = context.policy, len(scores)
+    gates = [_unmarked(context.suppression_reasons(customers, None))]
+    if policy.needs_profiling and context.records_consent(PROFILING):
+        gates.append(
+            EligibilityGate("no consent to profiling", context.consents(PROFILING, customers))
+        )
+        gates.append(_unmarked(context.address_reasons(customers, PROFILING)))
     if playbook.kind == "promotional":
-        kinds = kinds_of(playbook.channels)
-        rules = dict.fromkeys(policy.suppress, "suppress")
+        key_kinds = address_kinds(playbook.channels)
+        suppression_rules = dict.fromkeys(policy.suppress, "suppress")
         if playbook.offer.discount > 0:
-            rules |= dict.fromkeys(policy.no_discount, "no_discount")
-        for reason, word in rules.items():
-            holds_back = around.answers(f"{word} {reason}", customers)
-            gates.append(Gate(reason, ~holds_back))
-            if word == "suppress":
-                alike = around.addresses.sharing(holds_back, customers, kinds)
-                gates.append(Gate(f"{reason}, under another id of the address", ~alike))
-        if around.sunset is not None:
-            over = around.sunset.reindex(customers, fill_value=False).to_numpy(dtype=bool)
-            gates.append(Gate("sunset: many messages, no sign of life", ~over))
-        held = policy.global_holdout
-        if held is not None and moment.snapshot_at.date() < held.until:
-            drawn = in_global_holdout(list(customers), held, salt=salt)
-            gates.append(Gate(f"global hold-out until {held.until}", ~drawn))
-            alike = around.addresses.sharing(drawn, customers, kinds)
-            gates.append(Gate("address in the global hold-out under another id", ~alike))
-    # One reason for all channels: what is known of the customer or the address, else that no
-    # channel is allowed; the channel's own where there is only one.
-    reachable, why = np.zeros(n, dtype=bool), np.full(n, "", dtype=object)
+            suppression_rules |= dict.fromkeys(policy.no_discount, "no_discount")
+        for reason, rule_type in suppression_rules.items():
+            holds_back = context.rule_answers(f"{rule_type} {reason}", customers)
+            gates.append(EligibilityGate(reason, ~holds_back))
+            if rule_type == "suppress":
+                same_address = context.addresses.is_shared_with(holds_back, customers, key_kinds)
+                gates.append(
+                    EligibilityGate(f"{reason}, under another id of the address", ~same_address)
+                )
+        if context.sunset is not None:
+            in_sunset = context.sunset.reindex(customers, fill_value=False).to_numpy(dtype=bool)
+            gates.append(EligibilityGate("sunset: many messages, no sign of life", ~in_sunset))
+        holdout = policy.global_holdout
+        if holdout is not None and rule_context.snapshot_at.date() < holdout.until:
+            held_out = in_global_holdout(list(customers), holdout, salt=salt)
+            gates.append(EligibilityGate(f"global hold-out until {holdout.until}", ~held_out))
+            same_address = context.addresses.is_shared_with(held_out, customers, key_kinds)
+            gates.append(
+                EligibilityGate("address in the global hold-out under another id", ~same_address)
+            )
+    # One reason for all channels: a suppression or address reason if there is one, else the
+    # missing consent.
+    reachable, channel_reason = (
+        np.zeros(customer_count, dtype=bool),
+        np.full(customer_count, "", dtype=object),
+    )
     for channel in playbook.channels:
-        open_, barrier = _reach(channel, customers, around)
+        is_open, barrier = _reach(channel, customers, context)
         several = len(playbook.channels) > 1
-        own = f"no consent for {channel}" if several else None
-        named = (why == "") & (barrier != own)
-        why[named] = barrier[named]
-        reachable |= open_
-    why[(why == "") & ~reachable] = f"no consent for {' or '.join(playbook.channels)}"
-    return [*gates, Gate(why, reachable)]
+        own_reason = f"no consent for {channel}" if several else None
+        is_other_reason = (channel_reason == "") & (barrier != own_reason)
+        channel_reason[is_other_reason] = barrier[is_other_reason]
+        reachable |= is_open
+    channel_reason[(channel_reason == "") & ~reachable] = (
+        f"no consent for {' or '.join(playbook.channels)}"
+    )
+    return [*gates, EligibilityGate(channel_reason, reachable)]
 
 
-def _unmarked(marks: Text) -> Gate:
-    return Gate(marks, marks == "")
+def _unmarked(reasons: TextArray) -> EligibilityGate:
+    return EligibilityGate(reasons, reasons == "")
 
 
-def _reach(channel: str, customers: pd.Index[str], around: Circumstances) -> tuple[BoolArray, Text]:
-    """Who may be reached through a channel, and why the others may not."""
+def _reach(
+    channel: str, customers: pd.Index[str], context: CustomerContext
+) -> tuple[BoolArray, TextArray]:
+    """Customers whom a channel may reach, and the reason against each other customer."""
     reason = np.full(len(customers), "", dtype=object)
-    reason[~around.consents(channel, customers)] = f"no consent for {channel}"
-    marks = around.marks(customers, channel)
-    for texts in (marks, around.address_marks(customers, channel)):
-        marked = (texts != "") & (reason == "")
-        reason[marked] = texts[marked]
+    reason[~context.consents(channel, customers)] = f"no consent for {channel}"
+    suppressions = context.suppression_reasons(customers, channel)
+    for barriers in (suppressions, context.address_reasons(customers, channel)):
+        newly_barred = (barriers != "") & (reason == "")
+        reason[newly_barred] = barriers[newly_barred]
     return reason == "", reason
 
 
-def cap_room(
-    customers: pd.Index[str], around: Circumstances, channels: Sequence[str]
+def contacts_left(
+    customers: pd.Index[str], context: CustomerContext, channels: Sequence[str]
 ) -> tuple[Counts, Counts]:
-    """Promotional contacts that each customer may still get: in all, and by channel.
+    """Promotional contacts left per customer: in total, and by channel.
 
     Returns
     -------
     ndarray of int, shape (customers,)
     ndarray of int, shape (customers, channels)
     """
-    many = np.iinfo(np.int32).max
-    total = np.full(len(customers), many, dtype=np.int64)
-    by_channel = np.full((len(customers), len(channels)), many, dtype=np.int64)
-    for number, cap in enumerate(around.policy.caps):
-        left = np.maximum(cap.contacts - around.made(number, customers), 0)
+    unlimited = np.iinfo(np.int32).max
+    total_left = np.full(len(customers), unlimited, dtype=np.int64)
+    by_channel = np.full((len(customers), len(channels)), unlimited, dtype=np.int64)
+    for number, cap in enumerate(context.policy.caps):
+        cap_left = np.maximum(cap.contacts - context.contacts_made(number, customers), 0)
         if cap.channel is None:
-            total = np.minimum(total, left)
+            total_left = np.minimum(total_left, cap_left)
         elif cap_channel(cap.channel) in channels:
             column = list(channels).index(cap_channel(cap.channel))
-            by_channel[:, column] = np.minimum(by_channel[:, column], left)
-    return total, by_channel
+            by_channel[:, column] = np.minimum(by_channel[:, column], cap_left)
+    return total_left, by_channel
 
 
-def chosen_channel(
+def first_open_channel(
     playbook: Playbook,
     customers: pd.Index[str],
-    around: Circumstances,
-    room: Counts,
+    context: CustomerContext,
+    by_channel: Counts,
     channels: Sequence[str],
 ) -> Counts:
-    """Position in the playbook's channels through which each customer would be reached.
-
-    The first that consent, suppression and caps allow; the first of all where none does.
-    """  # fmt: skip
-    found = np.full(len(customers), -1, dtype=np.int64)
+    """Position of the first channel that consent, suppression and caps allow; 0 if none does."""
+    first_open = np.full(len(customers), -1, dtype=np.int64)
     for number, channel in enumerate(playbook.channels):
-        open_, _ = _reach(channel, customers, around)
+        is_open, _ = _reach(channel, customers, context)
         if playbook.kind == "promotional":
-            open_ = open_ & (room[:, list(channels).index(cap_channel(channel))] > 0)
-        found[(found < 0) & open_] = number
-    return np.maximum(found, 0)
+            is_open = is_open & (by_channel[:, list(channels).index(cap_channel(channel))] > 0)
+        first_open[(first_open < 0) & is_open] = number
+    return np.maximum(first_open, 0)
 
 
 def trigger_gate(
     playbook: Playbook,
     scores: pd.DataFrame,
-    around: Circumstances,
+    context: CustomerContext,
     *,
     taxonomy: StageSet,
-    moment: Moment,
-) -> Gate:
-    """Whether one of the playbook's triggers has fired for a newcomer."""
-    n = len(scores)
-    if playbook.campaign in around.held:
-        return Gate("", np.ones(n, dtype=bool))
-    fired, why = np.zeros(n, dtype=bool), np.full(n, "", dtype=object)
+    rule_context: RuleContext,
+) -> EligibilityGate:
+    """Gate on the playbook's triggers: one of them must have fired for a newcomer."""
+    customer_count = len(scores)
+    if playbook.campaign in context.held:
+        return EligibilityGate("", np.ones(customer_count, dtype=bool))
+    has_fired, not_fired_reason = (
+        np.zeros(customer_count, dtype=bool),
+        np.full(customer_count, "", dtype=object),
+    )
     for trigger in playbook.trigger:
-        passes, reason = _fired(trigger, playbook, scores, around, taxonomy, moment)
-        fired |= passes
-        why[why == ""] = reason[why == ""]
-    return Gate(why, fired)
+        passes, reason = _fired(trigger, playbook, scores, context, taxonomy, rule_context)
+        has_fired |= passes
+        not_fired_reason[not_fired_reason == ""] = reason[not_fired_reason == ""]
+    return EligibilityGate(not_fired_reason, has_fired)
 
 
 def _fired(
     trigger: Trigger,
     playbook: Playbook,
     scores: pd.DataFrame,
-    around: Circumstances,
+    context: CustomerContext,
     taxonomy: StageSet,
-    moment: Moment,
-) -> tuple[BoolArray, Text]:
-    n = len(scores)
+    rule_context: RuleContext,
+) -> tuple[BoolArray, TextArray]:
+    customer_count = len(scores)
     if trigger.when == "stage_entered":
-        return _entered(trigger, playbook, scores, taxonomy, moment)
+        return _entered(trigger, playbook, scores, taxonomy, rule_context)
     if trigger.when == "event" and trigger.role is not None:
-        name, _ = event_trigger(trigger.role, trigger.after_days, trigger.within_days)
-        passes = around.answers(name, pd.Index(scores["customer_id"]))
-        told = f"no {trigger.role} {trigger.after_days} days ago"
+        answer_name, _ = event_trigger_rule(trigger.role, trigger.after_days, trigger.within_days)
+        passes = context.rule_answers(answer_name, pd.Index(scores["customer_id"]))
+        explanation = f"no {trigger.role} {trigger.after_days} days ago"
     elif trigger.when == "flag_raised":
-        passes = holds_flag(scores, trigger.flag or "")
-        told = f"flag {trigger.flag} not raised"
+        passes = _has_flag(scores, trigger.flag or "")
+        explanation = f"flag {trigger.flag} not raised"
     elif trigger.when == "score_risen":
-        passes = _risen(scores, around.previous_scores, trigger.column or "")
-        told = f"{trigger.column} has not risen"
+        passes = _risen(scores, context.previous_scores, trigger.column or "")
+        explanation = f"{trigger.column} has not risen"
     elif trigger.when == "date" and trigger.column in scores:
-        days = (moment.snapshot_at - pd.to_datetime(scores[trigger.column])).dt.days
-        most = np.inf if trigger.within_days is None else trigger.within_days - 1
-        passed = (days >= trigger.after_days) & (days <= trigger.after_days + most)
+        days_passed = (rule_context.snapshot_at - pd.to_datetime(scores[trigger.column])).dt.days
+        latest_day = np.inf if trigger.within_days is None else trigger.within_days - 1
+        passed = (days_passed >= trigger.after_days) & (
+            days_passed <= trigger.after_days + latest_day
+        )
         passes = passed.to_numpy(dtype=bool)
-        told = f"{trigger.column} not reached"
+        explanation = f"{trigger.column} not reached"
     else:
-        passes, told = np.full(n, trigger.when == "schedule"), f"{trigger.column} unknown"
-    reason = np.full(n, f"trigger has not fired: {told}", dtype=object)
+        passes, explanation = (
+            np.full(customer_count, trigger.when == "schedule"),
+            f"{trigger.column} unknown",
+        )
+    reason = np.full(customer_count, f"trigger has not fired: {explanation}", dtype=object)
     return passes, reason
 
 
-def holds_flag(scores: pd.DataFrame, flag: str) -> BoolArray:
-    """Whether a flag holds beside the stage."""
+def _has_flag(scores: pd.DataFrame, flag: str) -> BoolArray:
+    """True where the scored row has the flag."""
     if "flags" not in scores:
         return np.zeros(len(scores), dtype=bool)
     listed: BoolArray = (
@@ -242,49 +286,61 @@ def _entered(
     playbook: Playbook,
     scores: pd.DataFrame,
     taxonomy: StageSet,
-    moment: Moment,
-) -> tuple[BoolArray, Text]:
-    """Moves into the stage that may start the campaign.
+    rule_context: RuleContext,
+) -> tuple[BoolArray, TextArray]:
+    """Entries into the stage that may start the campaign, and the reason where there is none.
 
-    A step down by the clock (to a silent stage, or to one of lower rank) counts once the rule has
-    given the same stage on the day before too; what the customer did counts at once.
+    A step down by the clock (to a silent stage or a lower rank) counts from the second day in the
+    stage; a move by the customer's behaviour counts at once.
     """
     stages = (trigger.stage,) if trigger.stage in taxonomy.stages else playbook.addressed(taxonomy)
-    n = len(scores)
-    there: BoolArray = scores["stage"].isin(stages).to_numpy(dtype=bool)
-    told = f"stage {' or '.join(map(str, stages))} not entered"
-    reason = np.full(n, f"trigger has not fired: {told}", dtype=object)
+    customer_count = len(scores)
+    in_stage: BoolArray = scores["stage"].isin(stages).to_numpy(dtype=bool)
+    explanation = f"stage {' or '.join(map(str, stages))} not entered"
+    reason = np.full(customer_count, f"trigger has not fired: {explanation}", dtype=object)
     if "stage_change_cause" not in scores or "stage_since" not in scores:
-        return there, reason
-    cause = scores["stage_change_cause"].astype(object).to_numpy()
-    moved = np.isin(cause.astype(str), MOVING_CAUSES)
-    days = (moment.snapshot_at - pd.to_datetime(scores["stage_since"])).dt.days
-    since = days.to_numpy(dtype=float, na_value=np.nan)
-    waiting = (cause.astype(str) == "clock") & step_down(scores, taxonomy) & ~(since >= 1)
-    recent = np.ones(n, dtype=bool) if trigger.within_days is None else since < trigger.within_days
-    reason[there & ~moved] = "no move into the stage: " + cause[there & ~moved].astype(str)
-    reason[there & waiting] = "step down by the clock: waits for a second equal day"
-    return there & moved & recent & ~waiting, reason
+        return in_stage, reason
+    causes = scores["stage_change_cause"].astype(object).to_numpy()
+    has_moved = np.isin(causes.astype(str), _MOVING_CAUSES)
+    days_in_stage = (rule_context.snapshot_at - pd.to_datetime(scores["stage_since"])).dt.days
+    days_since_entry = days_in_stage.to_numpy(dtype=float, na_value=np.nan)
+    awaits_second_day = (
+        (causes.astype(str) == "clock") & _stepped_down(scores, taxonomy) & ~(days_since_entry >= 1)
+    )
+    is_recent = (
+        np.ones(customer_count, dtype=bool)
+        if trigger.within_days is None
+        else days_since_entry < trigger.within_days
+    )
+    reason[in_stage & ~has_moved] = "no move into the stage: " + causes[
+        in_stage & ~has_moved
+    ].astype(str)
+    reason[in_stage & awaits_second_day] = "step down by the clock: waits for a second equal day"
+    return in_stage & has_moved & is_recent & ~awaits_second_day, reason
 
 
-def step_down(scores: pd.DataFrame, taxonomy: StageSet) -> BoolArray:
-    """Whether the last move led to a silent stage, or to one of lower rank."""
-    to = scores["stage"].astype(object)
-    down = to.isin([*taxonomy.silent, "lapsed", "dormant"]).to_numpy(dtype=bool)
+def _stepped_down(scores: pd.DataFrame, taxonomy: StageSet) -> BoolArray:
+    """True where the last move led to a silent stage or to a lower rank."""
+    current_stage = scores["stage"].astype(object)
+    stepped_down = current_stage.isin([*taxonomy.silent, "lapsed", "dormant"]).to_numpy(dtype=bool)
     if "previous_stage" in scores and taxonomy.ranks:
-        ranks = pd.Series(dict(taxonomy.ranks), dtype=float)
-        was = scores["previous_stage"].astype(object).map(ranks).to_numpy(dtype=float)
-        down = down | (to.map(ranks).to_numpy(dtype=float) < was)
-    result: BoolArray = down
+        stage_ranks = pd.Series(dict(taxonomy.ranks), dtype=float)
+        previous_rank = (
+            scores["previous_stage"].astype(object).map(stage_ranks).to_numpy(dtype=float)
+        )
+        stepped_down = stepped_down | (
+            current_stage.map(stage_ranks).to_numpy(dtype=float) < previous_rank
+        )
+    result: BoolArray = stepped_down
     return result
 
 
-def _risen(scores: pd.DataFrame, before: pd.DataFrame | None, column: str) -> BoolArray:
-    """Whether a score is higher than at the snapshot before; those without one count as risen."""
-    now = numbers(scores, column)
-    if before is None or column not in before:
-        return ~np.isnan(now)
-    then = before.set_index("customer_id")[column].reindex(scores["customer_id"])
-    earlier = then.to_numpy(dtype=float, na_value=np.nan)
-    risen: BoolArray = ~np.isnan(now) & ~(now <= earlier)
+def _risen(scores: pd.DataFrame, previous_scores: pd.DataFrame | None, column: str) -> BoolArray:
+    """True where a score exceeds the one of the previous snapshot, or has none to exceed."""
+    current = numeric_column(scores, column)
+    if previous_scores is None or column not in previous_scores:
+        return ~np.isnan(current)
+    earlier_scores = previous_scores.set_index("customer_id")[column].reindex(scores["customer_id"])
+    earlier = earlier_scores.to_numpy(dtype=float, na_value=np.nan)
+    risen: BoolArray = ~np.isnan(current) & ~(current <= earlier)
     return risen

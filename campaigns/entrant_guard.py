@@ -1,4 +1,4 @@
-"""The re-staging guard: exports wait for a confirmation where a change of ours moved customers."""
+"""Entrant guard: hold exports for confirmation if a change of the system moves many customers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-SNAPSHOTS = 8  # the trailing median looks back so many snapshots
-ENOUGH = 3  # and says nothing of fewer
-MANY_TIMES = 3.0
-FEW = 10  # entrants that are never too many
+_TRAILING_SNAPSHOTS = 8  # snapshots in the trailing median
+_FEWEST_SNAPSHOTS = 3  # below this number there is no median
+_LARGEST_RATIO = 3.0
+_ALWAYS_ALLOWED = 10  # so many entrants never hold an export
 
 
 @dataclass(frozen=True)
-class GuardState:
-    """What stood when a run planned its campaigns; kept in the audience manifest.
+class EntrantGuard:
+    """State when a run planned its campaigns; stored in the audience manifest.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class GuardState:
     scorer_version
         Version of the champion.
     held
-        Campaign -> why its export waits.
+        Campaign -> reason why its export waits.
     campaigns
         All campaigns planned.
     """
@@ -37,20 +37,20 @@ class GuardState:
     campaigns: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any]) -> GuardState | None:
-        """The state that a manifest tells; None where it is from before there was a guard."""
-        found = manifest.get("guard")
-        if not isinstance(found, dict):
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> EntrantGuard | None:
+        """State stored in a manifest; None if the manifest has no guard."""
+        recorded = manifest.get("guard")
+        if not isinstance(recorded, dict):
             return None
         return cls(
-            str(found["taxonomy"]),
-            str(found["scorer_version"]),
-            dict(found["held"]),
-            tuple(found["campaigns"]),
+            str(recorded["taxonomy"]),
+            str(recorded["scorer_version"]),
+            dict(recorded["held"]),
+            tuple(recorded["campaigns"]),
         )
 
-    def told(self) -> dict[str, Any]:
-        """For the manifest."""
+    def to_manifest(self) -> dict[str, Any]:
+        """JSON form for the manifest."""
         return {
             "taxonomy": self.taxonomy,
             "scorer_version": self.scorer_version,
@@ -61,22 +61,22 @@ class GuardState:
 
 def held_before_planning(
     campaigns: Sequence[str],
-    before: GuardState | None,
+    before: EntrantGuard | None,
     *,
     taxonomy: str,
     scorer_version: str,
     confirmed: Collection[str] | None,
 ) -> dict[str, str]:
-    """Campaigns whose export must wait, as far as it is known before planning.
+    """Campaigns whose export must wait, as known before planning.
 
     Parameters
     ----------
     campaigns
         Campaigns to be planned.
     before
-        State of the last published run; None: nothing has been published.
+        State of the last published run; None: no published run.
     taxonomy, scorer_version
-        As they are now.
+        Current values.
     confirmed
         Campaigns whose entrants a person has just confirmed; None: nobody did.
 
@@ -85,43 +85,47 @@ def held_before_planning(
     dict
         Campaign -> reason.
     """
-    held: dict[str, str] = {}
+    held_campaigns: dict[str, str] = {}
     for campaign in campaigns:
         if confirmed is not None and campaign in confirmed:
             continue
         if before is None:
-            held[campaign] = "first load"
+            held_campaigns[campaign] = "first load"
         elif before.taxonomy != taxonomy:
-            held[campaign] = "the taxonomy has changed"
+            held_campaigns[campaign] = "the taxonomy has changed"
         elif before.scorer_version != scorer_version:
-            held[campaign] = "a new champion scores"
+            held_campaigns[campaign] = "a new champion scores"
         elif campaign in before.held:
-            held[campaign] = before.held[campaign]
+            held_campaigns[campaign] = before.held[campaign]
         elif campaign not in before.campaigns:
-            held[campaign] = "planned for the first time"
-    return held
+            held_campaigns[campaign] = "planned for the first time"
+    return held_campaigns
 
 
-def held_for_entrants(
+def held_for_many_entrants(
     entrants: Mapping[str, int], history: pd.DataFrame, *, confirmed: Collection[str] | None
 ) -> dict[str, str]:
-    """Campaigns with more than three times the trailing median of entrants.
+    """Campaigns with more entrants than three times the trailing median.
 
     Parameters
     ----------
     entrants
-        Campaign -> customers who entered now.
+        Campaign -> customers who enter in this run.
     history
-        Entrants of earlier snapshots, oldest first: one row a snapshot, one column a campaign.
+        Entrants of earlier snapshots, oldest first: one row per snapshot, one column per campaign.
     confirmed
         Campaigns whose entrants a person has just confirmed; None: nobody did.
     """
-    held: dict[str, str] = {}
-    for campaign, n in entrants.items():
+    held_campaigns: dict[str, str] = {}
+    for campaign, entered in entrants.items():
         if campaign not in history or (confirmed is not None and campaign in confirmed):
             continue
-        past = history[campaign].dropna().tail(SNAPSHOTS)
-        usual = float(np.median(past)) if len(past) >= ENOUGH else float("inf")
-        if n > max(MANY_TIMES * usual, FEW):
-            held[campaign] = f"{n:,} entrants, {usual:g} is usual"
-    return held
+        past_entrants = history[campaign].dropna().tail(_TRAILING_SNAPSHOTS)
+        usual_entrants = (
+            float(np.median(past_entrants))
+            if len(past_entrants) >= _FEWEST_SNAPSHOTS
+            else float("inf")
+        )
+        if entered > max(_LARGEST_RATIO * usual_entrants, _ALWAYS_ALLOWED):
+            held_campaigns[campaign] = f"{entered:,} entrants, {usual_entrants:g} is usual"
+    return held_campaigns

@@ -1,4 +1,4 @@
-"""A person in exports: by what receiving tools know them, and where their rows are."""
+"""Find and erase a person's rows in exports, by contact keys and row index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pandas as pd
 import sqlalchemy as sql
 
 from campaigns import export_index
-from campaigns.contact_normalisation import FORMS, address_text, phone, sha256
+from campaigns.contact_normalisation import FORMS, comparable_address, phone, sha256_of_text
 from campaigns.export_index import ExportIndex, RowKeys, owned_rows
 from campaigns.export_schema import TargetMap
 from campaigns.export_table import TABLE_FILE, StoredTable
@@ -24,28 +24,28 @@ from features.storage.csv_files import write_bytes_atomically
 from features.storage.fault_injection import boundary
 from features.storage.row_files import Mask, RowFile, row_file
 
-# Contact keys that name one person; names and places are shared by many.
-OWN_KEYS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")
-SHORTEST = 6  # a shorter key could be anything else
-UNMISTAKABLE = 12  # from here on a key is taken for one in whatever column it stands
+# Contact keys of one person; many persons share names and places.
+_OWN_KEYS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")
+_SHORTEST = 6  # characters; a shorter key matches too much
+_UNMISTAKABLE = 12  # characters; a key of this length counts in any column
 
 
 @dataclass(frozen=True)
-class Place:
-    """Rows of a person somewhere.
+class PersonalRows:
+    """Rows of a person in one place.
 
     Attributes
     ----------
     name
-        The file, relative to the output folder, or the table.
+        File, relative to the output folder, or table.
     kind
-        Under what a receipt counts it.
+        Category in the erasure receipt.
     rows
-        How many.
+        Number of rows.
     shown
-        Gives the rows.
+        Function that returns the rows.
     erase
-        Takes them out; taking out what is gone already changes nothing.
+        Function that removes them; calling it again changes nothing.
     """
 
     name: str
@@ -55,185 +55,201 @@ class Place:
     erase: Callable[[], None]
 
 
-def marks_of(contacts: Mapping[str, Any]) -> frozenset[str]:
-    """Every form in which an export may write a person's own contact keys.
+def _written_forms(contacts: Mapping[str, Any]) -> frozenset[str]:
+    """All forms in which exports may write a person's contact keys.
 
     Parameters
     ----------
     contacts
-        Contact keys of the person as the customer table has them.
+        Contact keys of the person in the customer table.
     """
-    found = set()
-    for key in OWN_KEYS:
-        value = contacts.get(key)
-        if value is None or value != value or len(str(value)) < SHORTEST:
+    written = set()
+    for key_name in _OWN_KEYS:
+        value = contacts.get(key_name)
+        if value is None or value != value or len(str(value)) < _SHORTEST:
             continue
-        texts = {form(str(value)) for form in FORMS.values()} | {str(value)}
-        found |= {text for text in texts if len(text) >= SHORTEST}
-        found |= {sha256(text) for text in texts if text}
-    return frozenset(found)
+        forms = {form(str(value)) for form in FORMS.values()} | {str(value)}
+        written |= {text for text in forms if len(text) >= _SHORTEST}
+        written |= {sha256_of_text(text) for text in forms if text}
+    return frozenset(written)
 
 
 def own_contacts(
-    contacts: pd.DataFrame, customer: str, more: Sequence[str] = ()
+    contacts: pd.DataFrame, customer: str, further_addresses: Sequence[str] = ()
 ) -> tuple[dict[str, str], set[str]]:
-    """Addresses of a customer that nobody else has, and the keys of those that another has too.
+    """Addresses of this customer alone, and the kinds of those shared with other customers.
 
     Parameters
     ----------
     contacts
-        Contact keys by customer id (index), as the customer table has them.
+        Contact keys by customer id (index), from the customer table.
     customer
-        Whose.
-    more
-        Addresses of theirs that the table has no longer.
+        Customer id.
+    further_addresses
+        Earlier addresses of the customer, which the table no longer holds.
     """
-    theirs = contacts.index == customer
-    mine = contacts[theirs].iloc[0].dropna() if theirs.any() else pd.Series(dtype=object)
-    country = str(mine.get("country", ""))
-    asked = {key: str(mine[key]) for key in OWN_KEYS if key in mine}
-    asked |= named_addresses(more)
-    own: dict[str, str] = {}
-    shared: set[str] = set()
-    for name, text in asked.items():
-        key = name.split(" ")[0]
-        if _has_another(contacts[~theirs], key, address_text(key, text, country)):
-            shared.add(key)
+    is_theirs = contacts.index == customer
+    contact_row = (
+        contacts[is_theirs].iloc[0].dropna() if is_theirs.any() else pd.Series(dtype=object)
+    )
+    country = str(contact_row.get("country", ""))
+    named_keys = {kind: str(contact_row[kind]) for kind in _OWN_KEYS if kind in contact_row}
+    named_keys |= named_addresses(further_addresses)
+    own_keys: dict[str, str] = {}
+    shared_kinds: set[str] = set()
+    for key_name, text in named_keys.items():
+        kind = key_name.split(" ")[0]
+        if _has_another(contacts[~is_theirs], kind, comparable_address(kind, text, country)):
+            shared_kinds.add(kind)
             continue
-        own[name] = text
-        if key == "phone" and (known := phone(text, country)):
-            own[f"{name} known"] = known  # as exports write it where the country is known
-    return own, shared
+        own_keys[key_name] = text
+        if kind == "phone" and (international := phone(text, country)):
+            own_keys[f"{key_name} known"] = (
+                international  # the form of exports if the country is known
+            )
+    return own_keys, shared_kinds
 
 
 def named_addresses(addresses: Sequence[str]) -> dict[str, str]:
-    """Addresses that a person names, by kind and number."""
+    """Addresses named by the person, by kind and number."""
     return {f"{'email' if '@' in text else 'phone'} {number}": text
             for number, text in enumerate(addresses)}  # fmt: skip
 
 
-def _has_another(others: pd.DataFrame, key: str, wanted: str) -> bool:
-    if key not in others:
+def _has_another(contacts: pd.DataFrame, kind: str, address: str) -> bool:
+    if kind not in contacts:
         return False
-    there = others[others[key].notna()]
-    countries = there["country"].fillna("") if "country" in there else [""] * len(there)
-    pairs = {(str(text), str(country)) for text, country in zip(there[key], countries, strict=True)}
-    return any(address_text(key, text, country) == wanted for text, country in pairs)
-
-
-def person_in_exports(
-    customer: str, own: Mapping[str, str], targets: Iterable[TargetMap]
-) -> Person:
-    """By what exports know a customer, from addresses as `own_contacts` gives them."""
-    marks = marks_of({})
-    for name, text in own.items():
-        marks |= marks_of({name.split(" ")[0]: text})
-    long = frozenset(mark for mark in marks if "@" in mark or len(mark) >= UNMISTAKABLE)
-    columns = [column for target in targets for column in target.columns]
-    return Person(
-        customer,
-        long,
-        marks - long,
-        (*Person("").id_columns, *(c.name for c in columns if c.source == "customer_id")),
-        frozenset(c.name for c in columns if c.source in OWN_KEYS),
+    filled_rows = contacts[contacts[kind].notna()]
+    countries = (
+        filled_rows["country"].fillna("") if "country" in filled_rows else [""] * len(filled_rows)
+    )
+    distinct_pairs = {
+        (str(text), str(country))
+        for text, country in zip(filled_rows[kind], countries, strict=True)
+    }
+    return any(
+        comparable_address(kind, text, country) == address for text, country in distinct_pairs
     )
 
 
-def places_in_exports(
+def export_identity(customer: str, own: Mapping[str, str], targets: Iterable[TargetMap]) -> Person:
+    """Identifiers of a customer in exports, from the addresses of `own_contacts`."""
+    written_forms = _written_forms({})
+    for key_name, address in own.items():
+        written_forms |= _written_forms({key_name.split(" ")[0]: address})
+    unmistakable = frozenset(
+        mark for mark in written_forms if "@" in mark or len(mark) >= _UNMISTAKABLE
+    )
+    columns = [column for target in targets for column in target.columns]
+    return Person(
+        customer,
+        unmistakable,
+        written_forms - unmistakable,
+        (*Person("").id_columns, *(c.name for c in columns if c.source == "customer_id")),
+        frozenset(c.name for c in columns if c.source in _OWN_KEYS),
+    )
+
+
+def rows_in_exports(
     run: Path, person: Person, keys: RowKeys | None, *, output: Path
-) -> Iterator[Place]:
-    """Where a person stands in the exports of a run, its index of rows last.
+) -> Iterator[PersonalRows]:
+    """Rows of a person in the exports of a run; the row index comes last.
 
     Parameters
     ----------
     run
-        The run's folder.
+        Folder of the run.
     person
-        By what exports know them, where the index does not.
+        Identifiers in exports, for rows without an index entry.
     keys
-        Secret of the index; None: there is none.
+        Secret of the row index; None: no index.
     output
-        The output folder, to which names are relative.
+        Output folder; names are relative to it.
     """
     exports = run / "exports"
-    for target in sorted({path.parent for path in _files(exports)}):
-        place = run / export_index.FOLDER / f"{target.name}.parquet"
-        index = ExportIndex.load(place, keys)
-        for path in [path for path in _files(exports) if path.parent == target]:
-            if path.name == TABLE_FILE:
-                url = sql.URL.create("sqlite", database=str(path))
-                yield place_in_table(url, str(path.relative_to(output)), person, index)
+    for target in sorted({export_path.parent for export_path in _files(exports)}):
+        index_path = run / export_index.INDEX_FOLDER / f"{target.name}.parquet"
+        index = ExportIndex.load(index_path, keys)
+        for export_path in [
+            export_path for export_path in _files(exports) if export_path.parent == target
+        ]:
+            if export_path.name == TABLE_FILE:
+                url = sql.URL.create("sqlite", database=str(export_path))
+                yield rows_in_table(url, str(export_path.relative_to(output)), person, index)
                 continue
-            rows = row_file(path.read_bytes(), path.suffix)
-            mask = owned_rows(rows, person, index, path.name)
-            yield Place(
-                str(path.relative_to(output)),
+            rows = row_file(export_path.read_bytes(), export_path.suffix)
+            mask = owned_rows(rows, person, index, export_path.name)
+            yield PersonalRows(
+                str(export_path.relative_to(output)),
                 "exports",
                 int(mask.sum()),
                 partial(_cells, rows, mask),
-                partial(take_out_of_listed, path, mask),
+                partial(_remove_listed_rows, export_path, mask),
             )
-    for place in sorted((run / export_index.FOLDER).glob("*.parquet")):
-        index = ExportIndex.load(place, keys)
+    for index_path in sorted((run / export_index.INDEX_FOLDER).glob("*.parquet")):
+        index = ExportIndex.load(index_path, keys)
         if index is not None and (count := index.count(person.customer)):
-            yield Place(
-                str(place.relative_to(output)),
-                export_index.FOLDER,
+            yield PersonalRows(
+                str(index_path.relative_to(output)),
+                export_index.INDEX_FOLDER,
                 count,
-                lambda: [],  # hashes, which say nothing to anybody
-                partial(_forget, index, place, person.customer),
+                lambda: [],  # keyed hashes, without personal data
+                partial(_forget, index, index_path, person.customer),
             )
 
 
 def _cells(rows: RowFile, mask: Mask) -> list[dict[str, Any]]:
-    return [rows.cells(int(place)) for place in np.flatnonzero(mask)]
+    return [rows.cells(int(position)) for position in np.flatnonzero(mask)]
 
 
 def _files(exports: Path) -> list[Path]:
     return sorted([*personal_files(exports), *exports.rglob(TABLE_FILE)])
 
 
-def _forget(index: ExportIndex, place: Path, customer: str) -> None:
-    index.without(customer).save(place)
+def _forget(index: ExportIndex, index_path: Path, customer: str) -> None:
+    index.without(customer).save(index_path)
     boundary("erase: index written")
 
 
-def unindexed(run: Path, keys: RowKeys | None) -> int:
-    """Export files of a run whose rows no index tells."""
+def count_unindexed_files(run: Path, keys: RowKeys | None) -> int:
+    """Number of export files of a run without an index of rows."""
     count = 0
     for path in _files(run / "exports"):
-        place = run / export_index.FOLDER / f"{path.parent.name}.parquet"
-        index = ExportIndex.load(place, keys)
+        index_path = run / export_index.INDEX_FOLDER / f"{path.parent.name}.parquet"
+        index = ExportIndex.load(index_path, keys)
         count += index is None or path.name not in index.entries
     return count
 
 
-def place_in_table(
+def rows_in_table(
     url: str | sql.URL, name: str, person: Person, index: ExportIndex | None
-) -> Place:
-    """Where a person stands in an export table.
+) -> PersonalRows:
+    """Rows of a person in an export table.
 
     Parameters
     ----------
     url
-        As the export map has it, with ``${NAME}``; or one that is whole.
+        URL of the export map, with ``${NAME}``, or a complete URL.
     person
-        Whose rows.
+        Identifiers of the person.
 
     Raises
     ------
     UserError
-        Where the database cannot be reached or read.
+        If the database cannot be reached or read.
     """
     table = StoredTable.read(url)
-    known = index is not None and TABLE_FILE in index.entries
-    if index is not None and known:
-        mask, places = index.owned(TABLE_FILE, table.records, person.customer)
+    is_indexed = index is not None and TABLE_FILE in index.entries
+    if index is not None and is_indexed:
+        mask, positions_to_read = index.owned(TABLE_FILE, table.records, person.customer)
     else:
-        mask, places = np.zeros(len(table.rows), dtype=bool), list(range(len(table.rows)))
-    for place in places:
-        mask[place] = person.owns(table.cells(place))
-    return Place(
+        mask, positions_to_read = (
+            np.zeros(len(table.rows), dtype=bool),
+            list(range(len(table.rows))),
+        )
+    for position in positions_to_read:
+        mask[position] = person.owns(table.cells(position))
+    return PersonalRows(
         name,
         "exports",
         int(mask.sum()),
@@ -242,35 +258,37 @@ def place_in_table(
     )
 
 
-def take_out_of_listed(path: Path, mask: Mask) -> None:
-    """Take rows out of a file that a manifest beside it lists, which then says so.
+def _remove_listed_rows(path: Path, mask: Mask) -> None:
+    """Remove rows of a file and update its entry in the manifest beside it.
 
-    The manifest is first: killed in between, erasing again finds the rows still there.
+    The manifest is written first: after an interruption, the next erasure still finds the rows.
     """
     if not mask.any():
         return
     content = row_file(path.read_bytes(), path.suffix).without(mask)
     manifest = path.with_name("manifest.json")
     if manifest.is_file():
-        told = json.loads(manifest.read_text(encoding="utf-8"))
-        about = {"sha256": hashlib.sha256(content).hexdigest(), "rows": int((~mask).sum())}
-        if _relisted(told, path.name, about):
-            told["changed_by_erasure"] = True
-            text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+        manifest_content = json.loads(manifest.read_text(encoding="utf-8"))
+        file_facts = {"sha256": hashlib.sha256(content).hexdigest(), "rows": int((~mask).sum())}
+        if _update_entries(manifest_content, path.name, file_facts):
+            manifest_content["changed_by_erasure"] = True
+            text = json.dumps(manifest_content, indent=2, ensure_ascii=False) + "\n"
             write_bytes_atomically(manifest, text.encode("utf-8"))
             boundary("erase: manifest written")
     write_bytes_atomically(path, content)
     boundary("erase: export written")
 
 
-def _relisted(told: dict[str, Any], file: str, about: Mapping[str, Any]) -> bool:
-    """Correct what a manifest says of a file; whether it says anything."""
-    listed = [each for each in [*told.get("files", []), *told.get("campaigns", [])]
-              if each.get("file") == file]  # fmt: skip
-    for each in listed:
-        each["sha256"] = about["sha256"]
-        # Of a file of all campaigns, each entry counts its own rows alone.
-        if len(listed) == 1:
-            name = "rows_in_file" if "rows_in_file" in each else "rows"
-            each.update({name: about["rows"]} if name in each else {})
-    return bool(listed)
+def _update_entries(
+    manifest_content: dict[str, Any], file: str, file_facts: Mapping[str, Any]
+) -> bool:
+    """Update the manifest's entries of a file; return False if there are none."""
+    listed = [*manifest_content.get("files", []), *manifest_content.get("campaigns", [])]
+    entries = [entry for entry in listed if entry.get("file") == file]
+    for entry in entries:
+        entry["sha256"] = file_facts["sha256"]
+        # In a file of all campaigns, each entry counts only its own rows.
+        if len(entries) == 1:
+            count_key = "rows_in_file" if "rows_in_file" in entry else "rows"
+            entry.update({count_key: file_facts["rows"]} if count_key in entry else {})
+    return bool(entries)

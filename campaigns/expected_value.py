@@ -1,4 +1,4 @@
-"""What a contact is worth: expected money, cost, and whether it is uplift or only response."""
+"""Expected value of a contact: money, cost, and whether it counts uplift or response."""
 
 from __future__ import annotations
 
@@ -11,126 +11,137 @@ import numpy.typing as npt
 import pandas as pd
 
 from campaigns.playbook import Playbook
-from campaigns.rules import UPLIFT, BoolArray, numbers
+from campaigns.rules import UPLIFT, BoolArray, numeric_column
 
-# Without randomised history the value says who responds, not whom the message changes.
+# Without a randomised experiment the value predicts response, not the effect of the message.
 RESPONSE_LABEL, UPLIFT_LABEL = "response, not uplift", "uplift"
-MIXED_LABEL = "uplift; response where it is unknown"
+_MIXED_LABEL = "uplift; response where it is unknown"
 ORDER_VALUE = "average_order_value"
-NO_ORDER = "p_churn"  # tells the chance of no order
+_NO_ORDER_COLUMN = "p_churn"  # probability of no order
 
-Numbers = npt.NDArray[np.float64]
+CustomerValues = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Worth:
-    """Money of one campaign, every array of shape (customers,).
+class ContactValue:
+    """Expected money per contact of one campaign; all arrays have shape (customers,).
 
     Attributes
     ----------
     expected
-        Money a contact is expected to bring, net of discount and contact cost; NaN: unknown.
+        Expected money, net of discount and contact cost; NaN: unknown.
     cost
-        Expected cost: the contact, and the discount given away.
+        Expected cost of the contact and the discount.
     incremental
-        Whether `expected` counts only what the contact changes.
+        True where `expected` counts only what the contact changes.
     """
 
-    expected: Numbers
-    cost: Numbers
+    expected: CustomerValues
+    cost: CustomerValues
     incremental: BoolArray
 
     def label(self, members: BoolArray) -> str:
-        """What the values of the members are (of everyone where there is none), for the plan."""
-        known = self.incremental[members] if members.any() else self.incremental
-        if not known.any():
+        """Label for the plan: what the members' values measure; of all customers if no members."""
+        is_uplift = self.incremental[members] if members.any() else self.incremental
+        if not is_uplift.any():
             return RESPONSE_LABEL
-        return UPLIFT_LABEL if known.all() or not members.any() else MIXED_LABEL
+        return UPLIFT_LABEL if is_uplift.all() or not members.any() else _MIXED_LABEL
 
     @property
-    def worthless(self) -> BoolArray:
-        """Whom a message is known to move too little to be worth it."""
+    def unprofitable(self) -> BoolArray:
+        """True where the uplift is known and does not cover the cost."""
         return self.incremental & (np.nan_to_num(self.expected) <= 0)
 
-    def order(self, rank: Numbers) -> Numbers:
-        """What orders the customers: money by uplift where that is known of some, else `rank`.
+    def order(self, rank: CustomerValues) -> CustomerValues:
+        """Sort key of the customers: expected money where any uplift is known, else `rank`.
 
-        The two cannot be compared, so whoever's uplift is unknown comes after the others.
+        The two have no common scale: customers without a known uplift come last.
         """
         if not self.incremental.any():
             return rank
-        known = np.where(self.incremental, self.expected, np.nan)
-        # Below all others, in their own order.
-        lowest = float(np.nanmin(known)) - 1.0
-        others = np.nan_to_num(rank, nan=0.0)
-        highest = float(others.max(initial=0.0)) + 1.0
-        behind = np.where(np.isnan(rank), np.nan, lowest + others - highest)
+        known_uplifts = np.where(self.incremental, self.expected, np.nan)
+        # Shift the ranks below the lowest expected money, in their own order.
+        lowest_uplift = float(np.nanmin(known_uplifts)) - 1.0
+        known_ranks = np.nan_to_num(rank, nan=0.0)
+        beyond_ranks = float(known_ranks.max(initial=0.0)) + 1.0
+        behind = np.where(np.isnan(rank), np.nan, lowest_uplift + known_ranks - beyond_ranks)
         return np.where(self.incremental, self.expected, behind)
 
 
-def product(rows: pd.DataFrame, columns: Sequence[str]) -> Numbers:
-    """Product of columns (NaN where one is missing)."""
-    found: Numbers = np.prod([numbers(rows, column) for column in columns], axis=0)
-    return found
+def column_product(rows: pd.DataFrame, columns: Sequence[str]) -> CustomerValues:
+    """Product of columns, NaN where one is missing."""
+    product: CustomerValues = np.prod([numeric_column(rows, column) for column in columns], axis=0)
+    return product
 
 
-def uplifts(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, Numbers]:
-    """Added chance of an order by campaign, out of the JSON column; NaN: unknown.
+def uplift_by_campaign(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, CustomerValues]:
+    """Uplift of the order probability by campaign, parsed from the JSON column; NaN: unknown.
 
-    Read once for all campaigns: a text a customer is slow to read twenty times.
+    Parsed once for all campaigns: parsing is slow.
     """
-    found = {name: np.full(len(rows), np.nan) for name in names}
+    uplifts = {campaign: np.full(len(rows), np.nan) for campaign in names}
     if "uplift" in rows:
         texts = rows["uplift"].to_numpy(dtype=object)
-        for row in np.flatnonzero(rows["uplift"].notna().to_numpy(dtype=bool)):
-            for name, value in json.loads(texts[row]).items():
-                if name in found and value is not None:
-                    found[name][row] = value
-    return found
+        for position in np.flatnonzero(rows["uplift"].notna().to_numpy(dtype=bool)):
+            for campaign, uplift in json.loads(texts[position]).items():
+                if campaign in uplifts and uplift is not None:
+                    uplifts[campaign][position] = uplift
+    return uplifts
 
 
 def uplift_name(playbook: Playbook) -> str:
-    """Under which name the scores carry the uplift of a campaign."""
-    value = playbook.value
-    return value.uplift if value is not None and value.uplift is not None else playbook.campaign
+    """Name of the campaign's uplift in the scores."""
+    value_rule = playbook.value
+    return (
+        value_rule.uplift
+        if value_rule is not None and value_rule.uplift is not None
+        else playbook.campaign
+    )
 
 
-def _order_value(rows: pd.DataFrame) -> Numbers:
-    """What an order is worth: the customer's own mean, of who has none that of all."""
-    own = numbers(rows, ORDER_VALUE)
-    return np.where(np.isnan(own), np.nanmean(own) if (~np.isnan(own)).any() else np.nan, own)
+def _order_value(rows: pd.DataFrame) -> CustomerValues:
+    """Average order value of each customer; the mean of all customers where it is unknown."""
+    own_values = numeric_column(rows, ORDER_VALUE)
+    return np.where(
+        np.isnan(own_values),
+        np.nanmean(own_values) if (~np.isnan(own_values)).any() else np.nan,
+        own_values,
+    )
 
 
-def worth(playbook: Playbook, rows: pd.DataFrame, *, margin: Numbers) -> Worth:
+def contact_value(
+    playbook: Playbook, rows: pd.DataFrame, *, margin: CustomerValues
+) -> ContactValue:
     """Margin x incremental spend - discount x P(redeem) x order value - contact cost.
 
-    Where no uplift is known, the spend of all who respond stands for the incremental one, and the
-    label says so. ``margin`` is each customer's, shape (customers,); a playbook's own holds for
-    all.
+    Without a known uplift, the expected spend replaces the incremental spend, and the label says
+    so. ``margin`` has shape (customers,); a playbook's own margin overrides it.
     """
-    n = len(rows)
+    customer_count = len(rows)
     if playbook.value is None:
-        cost = np.full(n, playbook.contact_cost)
-        return Worth(-cost, cost, np.zeros(n, dtype=bool))
-    value = playbook.value
-    spend = product(rows, value.product)
-    redeemed = spend if value.redeemed is None else product(rows, value.redeemed)
-    uplift = numbers(rows, UPLIFT)
-    known: BoolArray = ~np.isnan(uplift)
-    if known.any():
-        order = _order_value(rows)
-        base = np.full(n, np.nan)
+        cost = np.full(customer_count, playbook.contact_cost)
+        return ContactValue(-cost, cost, np.zeros(customer_count, dtype=bool))
+    value_rule = playbook.value
+    spend = column_product(rows, value_rule.product)
+    redeemed = spend if value_rule.redeemed is None else column_product(rows, value_rule.redeemed)
+    uplift = numeric_column(rows, UPLIFT)
+    uplift_known: BoolArray = ~np.isnan(uplift)
+    if uplift_known.any():
+        order_value = _order_value(rows)
+        base_rate = np.full(customer_count, np.nan)
         if playbook.success.base_rate is not None:
-            base = numbers(rows, playbook.success.base_rate)
-            base = 1 - base if playbook.success.base_rate == NO_ORDER else base
-        known &= ~np.isnan(order)
-        chance = np.clip(np.nan_to_num(base) + uplift, 0, 1)
-        spend = np.where(known, uplift * order, spend)
-        redeemed = np.where(known, chance * order, redeemed)
-    given = playbook.offer.discount * redeemed
-    earned = (margin if value.margin is None else value.margin) * spend
-    return Worth(
-        expected=earned - given - playbook.contact_cost,
-        cost=np.nan_to_num(given) + playbook.contact_cost,
-        incremental=known,
+            base_rate = numeric_column(rows, playbook.success.base_rate)
+            base_rate = (
+                1 - base_rate if playbook.success.base_rate == _NO_ORDER_COLUMN else base_rate
+            )
+        uplift_known &= ~np.isnan(order_value)
+        chance = np.clip(np.nan_to_num(base_rate) + uplift, 0, 1)
+        spend = np.where(uplift_known, uplift * order_value, spend)
+        redeemed = np.where(uplift_known, chance * order_value, redeemed)
+    discount_cost = playbook.offer.discount * redeemed
+    earned = (margin if value_rule.margin is None else value_rule.margin) * spend
+    return ContactValue(
+        expected=earned - discount_cost - playbook.contact_cost,
+        cost=np.nan_to_num(discount_cost) + playbook.contact_cost,
+        incremental=uplift_known,
     )

@@ -1,9 +1,8 @@
-"""Which customer each exported row was: an index beside the exports, without personal data.
+"""Index of exported rows by customer, stored beside the exports without personal data.
 
-An exported row may hold nothing but a hash of an address, and the address may change in the sources
-or leave them. The index says of each row of a file whose it was, as two keyed hashes: of the row's
-content and of the customer id. Without the key, which lies apart (`FILE`), neither can be tested
-against a guess, and an index alone tells nobody anything.
+An exported row may contain only the hash of an address, and the address may change in the sources
+or disappear. The index stores two keyed hashes per row: of its content and of the customer id.
+Without the key, stored separately (`_KEY_FILE`), no guess can be tested against the index.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from features.sources.personal_files import Person, candidate_rows, is_person_ro
 from features.storage.csv_files import write_bytes_atomically
 from features.storage.row_files import Mask, RowFile
 
-FILE = "export_rows.key"
-FOLDER = "export_rows"  # of a run, beside its exports
-SCHEMA = pa.schema(
+_KEY_FILE = "export_rows.key"
+INDEX_FOLDER = "export_rows"  # of a run, beside its exports
+_SCHEMA = pa.schema(
     [("file", pa.string()), ("row_key", pa.binary(16)), ("customer_key", pa.binary(16))]
 )
 
@@ -45,8 +44,8 @@ class RowKeys:
 
     @classmethod
     def load(cls, output: Path) -> RowKeys | None:
-        """The secret of an output folder; None where there is none, or no longer."""
-        path = output / FILE
+        """Secret of an output folder; None if it is absent or invalid."""
+        path = output / _KEY_FILE
         if not path.is_file():
             return None
         try:
@@ -56,13 +55,13 @@ class RowKeys:
         return cls(key) if len(key) == 32 else None
 
     def save(self, output: Path) -> None:
-        """Keep the secret, readable by its owner only."""
-        partial = output / f"{FILE}.tmp"
+        """Write the secret, readable only by its owner."""
+        partial = output / f"{_KEY_FILE}.tmp"
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(self.key.hex())
-        os.replace(partial, output / FILE)
+        os.replace(partial, output / _KEY_FILE)
 
     def customer(self, customer: str) -> bytes:
         """Hash of a customer id."""
@@ -78,14 +77,14 @@ class RowKeys:
 
 @dataclass
 class ExportIndex:
-    """Whose rows the files of one target are.
+    """Customers of the rows in the files of one target.
 
     Attributes
     ----------
     keys
-        The secret.
+        Secret of the index.
     entries
-        By file: row key and customer key of each row.
+        File -> row key and customer key per row.
     """
 
     keys: RowKeys
@@ -93,83 +92,93 @@ class ExportIndex:
 
     @classmethod
     def load(cls, path: Path, keys: RowKeys | None) -> ExportIndex | None:
-        """The index in a file; None where there is none that can be read."""
+        """Index of a file; None if it is absent or unreadable."""
         if keys is None or not path.is_file():
             return None
         try:
-            table = pq.read_table(path, schema=SCHEMA)
+            table = pq.read_table(path, schema=_SCHEMA)
         except (pa.ArrowInvalid, OSError):
             return None
         index = cls(keys, {})
-        for file, row, customer in zip(*(c.to_pylist() for c in table.columns), strict=True):
-            index.entries.setdefault(file, []).append((row, customer))
+        for file_name, row_key, customer_key in zip(
+            *(column.to_pylist() for column in table.columns), strict=True
+        ):
+            index.entries.setdefault(file_name, []).append((row_key, customer_key))
         return index
 
     def add(self, file: str, records: Iterable[bytes], customers: Iterable[str]) -> None:
-        """Note whose each row of a file is."""
-        hashed = self.keys.customer
+        """Store the customer of each row of a file."""
+        customer_hash = self.keys.customer
         self.entries[file] = [
-            (self.keys.row(record), hashed(customer))
+            (self.keys.row(record), customer_hash(customer))
             for record, customer in zip(records, customers, strict=True)
         ]
 
     def save(self, path: Path) -> None:
-        """Write the index whole or not at all."""
+        """Write the index atomically."""
         rows = [(file, *keys) for file, entries in self.entries.items() for keys in entries]
-        columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
-        arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]
-        out = io.BytesIO()
-        pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), out, compression="zstd")
+        columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
+        arrays = [
+            pa.array(values, field.type) for values, field in zip(columns, _SCHEMA, strict=True)
+        ]
+        buffer = io.BytesIO()
+        pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), buffer, compression="zstd")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomically(path, out.getvalue())
+        write_bytes_atomically(path, buffer.getvalue())
 
     def without(self, customer: str) -> ExportIndex:
-        """The index of what is left once a customer's rows are gone."""
-        theirs = self.keys.customer(customer)
-        kept = {
-            file: [entry for entry in entries if entry[1] != theirs]
+        """Index without the rows of a customer."""
+        customer_key = self.keys.customer(customer)
+        remaining = {
+            file: [entry for entry in entries if entry[1] != customer_key]
             for file, entries in self.entries.items()
         }
-        return ExportIndex(self.keys, kept)
+        return ExportIndex(self.keys, remaining)
 
     def count(self, customer: str) -> int:
-        """How many rows are a customer's."""
-        theirs = self.keys.customer(customer)
-        return sum(whose == theirs for entries in self.entries.values() for _, whose in entries)
+        """Number of rows of a customer."""
+        customer_key = self.keys.customer(customer)
+        return sum(
+            owner_key == customer_key
+            for entries in self.entries.values()
+            for _, owner_key in entries
+        )
 
     def owned(self, file: str, records: Sequence[bytes], customer: str) -> tuple[Mask, list[int]]:
-        """Which rows of a file are a customer's, and the places of those it does not know.
+        """Mask of a customer's rows in a file, and positions of rows without an index entry.
 
-        Rows of two customers may be alike to the last sign. As many stay as others have, so that
-        looking again after an erasure that was killed takes nobody else's.
+        Rows of two customers may be identical. As many stay as other customers have, so that a
+        repeated erasure after an interruption removes no row of another customer.
         """
-        theirs = self.keys.customer(customer)
+        customer_key = self.keys.customer(customer)
         entries = self.entries.get(file, [])
-        mine = Counter(row for row, whose in entries if whose == theirs)
-        others = Counter(row for row, whose in entries if whose != theirs)
+        own_rows = Counter(row_key for row_key, owner_key in entries if owner_key == customer_key)
+        foreign_rows = Counter(
+            row_key for row_key, owner_key in entries if owner_key != customer_key
+        )
         places: dict[bytes, list[int]] = {}
         unknown = []
-        for place, record in enumerate(records):
-            row = self.keys.row(record)
-            if row in mine:
-                places.setdefault(row, []).append(place)
-            elif row not in others:
-                unknown.append(place)
+        for position, record in enumerate(records):
+            row_key = self.keys.row(record)
+            if row_key in own_rows:
+                places.setdefault(row_key, []).append(position)
+            elif row_key not in foreign_rows:
+                unknown.append(position)
         mask = np.zeros(len(records), dtype=bool)
-        for row, found in places.items():
-            count = min(max(len(found) - others[row], 0), mine[row])
-            mask[found[len(found) - count :]] = True
+        for row_key, same_rows in places.items():
+            count = min(max(len(same_rows) - foreign_rows[row_key], 0), own_rows[row_key])
+            mask[same_rows[len(same_rows) - count :]] = True
         return mask, unknown
 
 
 def owned_rows(rows: RowFile, person: Person, index: ExportIndex | None, file: str) -> Mask:
-    """Which rows of an export are a person's: by the index, else by what stands in them."""
+    """Mask of a person's rows in an export: by the index, else by the content of the rows."""
     if index is None or file not in index.entries:
         mask, unknown = np.zeros(len(rows), dtype=bool), None
     else:
         mask, places = index.owned(file, rows.records, person.customer)
         unknown = set(places)
-    for place in candidate_rows(rows, person):
-        if unknown is None or place in unknown:
-            mask[place] = is_person_row(rows, place, person)
+    for position in candidate_rows(rows, person):
+        if unknown is None or position in unknown:
+            mask[position] = is_person_row(rows, position, person)
     return mask

@@ -1,4 +1,4 @@
-"""Column maps of export targets: one YAML a target, checked before anything is written."""
+"""Column maps of export targets: one YAML file per target, validated before any export."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from campaigns.contact_normalisation import FORMS
-from campaigns.rules import is_known
+from campaigns.rules import is_scored_column
 from features.config.customers import CONTACT_KEYS
 from features.config.types import Strict
 from features.config.yaml_loading import parse_yaml, problem
 from features.errors import Problems, UserError
 
-# What a row of an export knows of its campaign and membership.
-AUDIENCE = (
+# Fields of campaign and membership that a column map may use.
+AUDIENCE_FIELDS = (
     "campaign_id",
     "campaign_title",
     "customer_id",
@@ -29,28 +29,28 @@ AUDIENCE = (
     "offer",
     "snapshot_at",
 )
-# Columns of receiving tools that are theirs to fill, whatever a map says.
-FORBIDDEN = {
+# Column prefixes that belong to the receiving tool; no map may use them.
+_FORBIDDEN = {
     "klaviyo": ("predicted", "expected date of next order", "churn risk", "$consent"),
     "hubspot": ("lifecyclestage", "lifecycle stage", "hs_"),
 }
 
 
 class MappedColumn(Strict):
-    """A column of the exported file.
+    """Column of the exported file.
 
     Attributes
     ----------
     name
-        Header, as the target documents it.
+        Header documented by the target.
     source
         Contact key, audience column or scored column; YAML key ``from``.
     form
-        How the text is normalised; YAML key ``as``.
+        Normalisation of the text; YAML key ``as``.
     sha256
-        Whether the normalised text is hashed.
+        True: the normalised text is hashed.
     constant
-        The same text in every row, instead of `source`.
+        Text of every row, instead of `source`.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -66,22 +66,24 @@ class MappedColumn(Strict):
         if self.form not in FORMS:
             raise ValueError(f"unknown form {self.form!r}; one of: {', '.join(FORMS)}")
         if self.source is not None and not (
-            self.source in CONTACT_KEYS or self.source in AUDIENCE or is_known(self.source)
+            self.source in CONTACT_KEYS
+            or self.source in AUDIENCE_FIELDS
+            or is_scored_column(self.source)
         ):
             raise ValueError(
                 f"unknown column {self.source!r}; a contact key ({', '.join(CONTACT_KEYS)}), "
-                f"an audience column ({', '.join(AUDIENCE)}), or a scored column"
+                f"an audience column ({', '.join(AUDIENCE_FIELDS)}), or a scored column"
             )
         return self
 
     @property
     def is_contact(self) -> bool:
-        """Whether it says how a person can be reached."""
+        """True if the column is a contact key."""
         return self.source in CONTACT_KEYS
 
 
 class TargetMap(Strict):
-    """What one receiving tool is given.
+    """Column map of one receiving tool.
 
     Attributes
     ----------
@@ -90,23 +92,23 @@ class TargetMap(Strict):
     format
         ``table``: one database table of all campaigns.
     together
-        One file for all campaigns instead of one each.
+        True: one file for all campaigns instead of one per campaign.
     needs
-        Headers of which at least one must be filled; rows without are left out and counted.
+        Headers; at least one must be filled. Other rows are left out and counted.
     ads
-        Advertising: rows need the consent ``ads``, and stand in files of their own by it.
+        True: advertising; rows need the consent ``ads``.
     channels
-        Channels whose members are exported; null: all.
+        Exported channels; null: all.
     kinds
-        Kinds of campaigns exported.
+        Exported kinds of campaigns.
     removed
-        Whether the removed are listed too, so that the tool can take them out.
+        True: removed customers are listed too, so that the tool can remove them.
     lowest
-        Fewest rows worth sending (advertising tools refuse small lists); fewer give no file.
+        Fewest rows of a file (advertising tools refuse small lists); fewer rows give no file.
     url
         Database of a ``table`` (SQLAlchemy form); null: a SQLite file among the exports.
     about
-        What to do with the file in that tool, for the documentation.
+        How to use the file in the tool, for the documentation.
     """
 
     target: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
@@ -130,31 +132,35 @@ class TargetMap(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> TargetMap:
         names = [column.name for column in self.columns]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"column {twice!r} twice")
-        absent = next((name for name in self.needs if name not in names), None)
-        if absent is not None:
-            raise ValueError(f"`needs` names {absent!r}, which is no column")
-        theirs = FORBIDDEN.get(self.target, ())
-        taken = next((name for name in names if name.lower().startswith(theirs)), None)
-        if theirs and taken is not None:
-            raise ValueError(f"column {taken!r} is {self.title}'s own and must not be overwritten")
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"column {repeated!r} twice")
+        missing = next((name for name in self.needs if name not in names), None)
+        if missing is not None:
+            raise ValueError(f"`needs` names {missing!r}, which is no column")
+        reserved_prefixes = _FORBIDDEN.get(self.target, ())
+        reserved = next(
+            (name for name in names if name.lower().startswith(reserved_prefixes)), None
+        )
+        if reserved_prefixes and reserved is not None:
+            raise ValueError(
+                f"column {reserved!r} is {self.title}'s own and must not be overwritten"
+            )
         return self
 
     @property
     def contacts(self) -> list[str]:
-        """Contact keys it asks for."""
+        """Contact keys among the columns."""
         return [str(column.source) for column in self.columns if column.is_contact]
 
 
 def load_target(path: Path) -> TargetMap:
-    """Column map of a YAML file.
+    """Load the column map of a YAML file.
 
     Raises
     ------
     UserError
-        Naming the file, the key, what was found and what is allowed.
+        With the file, the key, the value and the allowed values.
     """
     content = parse_yaml(path)
     try:
@@ -166,25 +172,25 @@ def load_target(path: Path) -> TargetMap:
 def load_targets(paths: Iterable[Path], problems: Problems | None = None) -> list[TargetMap]:
     """Column maps by target name.
 
-    `problems` collects what is wrong with files, which then are left out; without it, it is raised.
+    With `problems`, errors are collected there and the files skipped; without, they are raised.
 
     Raises
     ------
     UserError
-        As `load_target`, and where two files describe one target.
+        As `load_target`, and if two files describe one target.
     """
-    found: dict[str, TargetMap] = {}
-    kept = problems if problems is not None else Problems()
+    targets: dict[str, TargetMap] = {}
+    collector = problems if problems is not None else Problems()
     for path in paths:
-        with kept.collect():
+        with collector.collect():
             target = load_target(path)
-            if target.target in found:
+            if target.target in targets:
                 raise UserError(
                     f"{path}: target",
                     found=f"{target.target!r} twice",
-                    expected="one file a target",
+                    expected="one file per target",
                 )
-            found[target.target] = target
+            targets[target.target] = target
     if problems is None:
-        kept.refuse()
-    return [found[name] for name in sorted(found)]
+        collector.refuse()
+    return [targets[name] for name in sorted(targets)]

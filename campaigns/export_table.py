@@ -1,4 +1,4 @@
-"""Exports as a database table: replaced in one transaction, read, and rows deleted from it."""
+"""Exports as a database table: replace it in one transaction, read it, delete rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from features.storage.fault_injection import boundary
 from features.storage.row_files import Mask, joined_cells
 
 TABLE, TABLE_FILE = "stagecast_audience", "audience.sqlite"
-BATCH = 5_000
+_BATCH = 5_000
 
 
 def write_table(rows: pd.DataFrame, path: Path, *, url: str | None) -> None:
@@ -28,11 +28,11 @@ def write_table(rows: pd.DataFrame, path: Path, *, url: str | None) -> None:
     Parameters
     ----------
     rows
-        Text, one row a campaign and customer.
+        Text columns, one row per campaign and customer.
     path
-        SQLite file, where no other database is named.
+        SQLite file, used without `url`.
     url
-        SQLAlchemy URL of another database; ``${NAME}`` is filled in from the environment.
+        SQLAlchemy URL of another database; ``${NAME}`` is replaced from the environment.
 
     Raises
     ------
@@ -40,28 +40,28 @@ def write_table(rows: pd.DataFrame, path: Path, *, url: str | None) -> None:
         Where the database cannot be reached or written.
     """
     try:
-        place = sql.URL.create("sqlite", database=str(path)) if url is None else target_url(url)
-        engine = sql.create_engine(place)
+        database = sql.URL.create("sqlite", database=str(path)) if url is None else target_url(url)
+        engine = sql.create_engine(database)
         columns = [sql.Column(name, sql.Text) for name in rows.columns]
         table = sql.Table(TABLE, sql.MetaData(), *columns)
         with engine.begin() as connection:
             table.drop(connection, checkfirst=True)
             table.create(connection)
-            for start in range(0, len(rows), BATCH):
-                part = rows.iloc[start : start + BATCH]
-                connection.execute(table.insert(), part.to_dict("records"))
+            for first_row in range(0, len(rows), _BATCH):
+                batch = rows.iloc[first_row : first_row + _BATCH]
+                connection.execute(table.insert(), batch.to_dict("records"))
         engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        raise unreachable(error, "check `url` in the export map") from error
+        raise _unreachable(error, "check `url` in the export map") from error
 
 
 def target_url(url: str) -> sql.URL:
-    """A target's `url` with what the environment fills in."""
+    """URL of a target with environment variables replaced."""
     return filled(url, where="exports: url")
 
 
-def unreachable(error: Exception, hint: str) -> UserError:
-    """The message where the database of an export cannot be reached or written."""
+def _unreachable(error: Exception, hint: str) -> UserError:
+    """Error for a database that cannot be reached or written."""
     return UserError(
         "exports: table",
         found=type(error).__name__,
@@ -72,14 +72,14 @@ def unreachable(error: Exception, hint: str) -> UserError:
 
 @dataclass(frozen=True)
 class StoredTable:
-    """The export table of a database as it stands.
+    """Content of the export table in a database.
 
     Attributes
     ----------
     url
-        As the export map has it, with ``${NAME}``; or one that is whole.
+        URL of the export map, with ``${NAME}``, or a complete URL.
     columns, rows
-        Names, and the cells of each row; none where the table is not there.
+        Column names, and the cells of each row; empty if there is no table.
     """
 
     url: str | sql.URL
@@ -88,7 +88,7 @@ class StoredTable:
 
     @classmethod
     def read(cls, url: str | sql.URL) -> StoredTable:
-        """All rows.
+        """Read all rows.
 
         Raises
         ------
@@ -104,39 +104,45 @@ class StoredTable:
 
     @property
     def records(self) -> list[bytes]:
-        """What tells a row from another one."""
+        """Cells of each row joined to bytes, to compare rows."""
         return [joined_cells(row) for row in self.rows]
 
-    def cells(self, place: int) -> dict[str, Any]:
-        """A row's cells by column."""
-        return dict(zip(self.columns, self.rows[place], strict=True))
+    def cells(self, position: int) -> dict[str, Any]:
+        """Cells of a row by column."""
+        return dict(zip(self.columns, self.rows[position], strict=True))
 
-    def delete(self, gone: Mask) -> None:
-        """Delete some rows, and what a SQLite file keeps of rows that were deleted.
+    def delete(self, deleted: Mask) -> None:
+        """Delete rows, and their remains in a SQLite file.
 
-        Of rows that are alike to the last cell, those that stay are written back: a table has no
-        other way to tell them apart.
+        Identical rows are all deleted, and those to keep are inserted again: the table has no
+        other way to distinguish them.
 
         Raises
         ------
         UserError
             Where the database cannot be reached or written.
         """
-        leaving = Counter(row for row, out in zip(self.rows, gone, strict=True) if out)
-        staying = Counter(row for row, out in zip(self.rows, gone, strict=True) if not out)
+        deleted_rows = Counter(
+            row for row, is_deleted in zip(self.rows, deleted, strict=True) if is_deleted
+        )
+        remaining_rows = Counter(
+            row for row, is_deleted in zip(self.rows, deleted, strict=True) if not is_deleted
+        )
         with _opened(self.url) as connection:
-            if leaving:
+            if deleted_rows:
                 table = sql.Table(TABLE, sql.MetaData(), autoload_with=connection)
-                for row in leaving:
-                    same = [column == cell for column, cell in zip(table.columns, row, strict=True)]
-                    connection.execute(table.delete().where(*same))
-                    if staying[row]:
+                for row in deleted_rows:
+                    is_same_row = [
+                        column == cell for column, cell in zip(table.columns, row, strict=True)
+                    ]
+                    connection.execute(table.delete().where(*is_same_row))
+                    if remaining_rows[row]:
                         cells = dict(zip(self.columns, row, strict=True))
-                        connection.execute(table.insert(), [cells] * staying[row])
+                        connection.execute(table.insert(), [cells] * remaining_rows[row])
                 connection.commit()
                 boundary("erase: table written")
             if connection.engine.dialect.name == "sqlite" and self.columns:
-                # Also where a killed erasure deleted the rows: their bytes are still there.
+                # Always: after an interrupted erasure the bytes of deleted rows are still there.
                 connection.execute(sql.text("VACUUM"))
 
 
@@ -150,4 +156,4 @@ def _opened(url: str | sql.URL) -> Iterator[sql.Connection]:
         finally:
             engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
-        raise unreachable(error, "check `url` in the export map, and erase again") from error
+        raise _unreachable(error, "check `url` in the export map, and erase again") from error

@@ -1,4 +1,4 @@
-"""Hold-outs: who gets no message, so that the campaign's effect can be told from chance."""
+"""Hold-outs: randomised customers without messages, to measure the effect of campaigns."""
 
 from __future__ import annotations
 
@@ -10,73 +10,75 @@ import numpy.typing as npt
 
 from features.config.customers import GlobalHoldout
 
-# Never a campaign's name: those begin with a letter.
-GLOBAL = "*global"
+# Distinct from campaign names, which begin with a letter.
+_GLOBAL = "*global"
 TREATMENT = "treatment"
 CONTROL = "control"
 
 # (z for 5 % two-sided + z for 80 % power) squared: (1.96 + .84) ** 2.
-POWER_FACTOR = 7.84
+_POWER_FACTOR = 7.84
 
 
-def draw(
+def uniform_draws(
     customers: Sequence[str], *, salt: str, campaign: str, wave: str
 ) -> npt.NDArray[np.float64]:
-    """A number in [0, 1) for each customer, always the same for the same names.
+    """Reproducible uniform number in [0, 1) per customer.
 
     Keyed BLAKE2b of campaign, wave and customer: independent between campaigns and waves, and
-    not to be guessed without the salt.
+    unpredictable without the salt.
 
     Parameters
     ----------
     customers
         Customer ids.
     salt
-        The project's own text; another salt draws anew.
+        Secret text of the project; another salt gives other draws.
     campaign, wave
-        Campaign id, and the wave in which the customers entered it.
+        Campaign id, and the wave in which the customers entered.
 
     Returns
     -------
     ndarray of float64, shape (customers,)
     """
     key = hashlib.blake2b(salt.encode("utf-8", "surrogatepass"), digest_size=32).digest()
-    # Lengths go first, so that no two different (campaign, wave) spell the same bytes.
-    head = f"{len(campaign)}:{campaign}{len(wave)}:{wave}".encode("utf-8", "surrogatepass")
-    start = hashlib.blake2b(head, key=key, digest_size=8)
-    drawn = np.empty(len(customers), dtype=np.uint64)
-    for row, customer in enumerate(customers):
-        digest = start.copy()
+    # Length prefixes keep the bytes of different (campaign, wave) pairs distinct.
+    name_prefix = f"{len(campaign)}:{campaign}{len(wave)}:{wave}".encode("utf-8", "surrogatepass")
+    prefix_hash = hashlib.blake2b(name_prefix, key=key, digest_size=8)
+    draws = np.empty(len(customers), dtype=np.uint64)
+    for position, customer in enumerate(customers):
+        digest = prefix_hash.copy()
         digest.update(customer.encode("utf-8", "surrogatepass"))
-        drawn[row] = int.from_bytes(digest.digest(), "big")
-    # The upper 53 bits: more would round up to 1.
-    return (drawn >> np.uint64(11)).astype(np.float64) / 2.0**53
+        draws[position] = int.from_bytes(digest.digest(), "big")
+    # Use the upper 53 bits: more bits could round up to 1.
+    return (draws >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
-def arms(
+def assign_arms(
     customers: Sequence[str], *, salt: str, campaign: str, wave: str, control_share: float
 ) -> npt.NDArray[np.object_]:
-    """Arm of each selected customer: ``control`` with the given probability, else ``treatment``."""
-    held_out = draw(customers, salt=salt, campaign=campaign, wave=wave) < control_share
+    """Arm per customer: ``control`` with probability `control_share`, else ``treatment``."""
+    held_out = uniform_draws(customers, salt=salt, campaign=campaign, wave=wave) < control_share
     return np.where(held_out, CONTROL, TREATMENT).astype(object)
 
 
 def in_global_holdout(
-    customers: Sequence[str], held: GlobalHoldout, *, salt: str
+    customers: Sequence[str], holdout: GlobalHoldout, *, salt: str
 ) -> npt.NDArray[np.bool_]:
-    """Whom no promotional campaign may reach until the global hold-out ends."""
-    drawn = draw(customers, salt=salt, campaign=GLOBAL, wave=held.wave)
-    return drawn < held.share
+    """True for customers in the global hold-out."""
+    draws = uniform_draws(customers, salt=salt, campaign=_GLOBAL, wave=holdout.wave)
+    return draws < holdout.share
 
 
-def smallest_detectable_effect(n: int, base_rate: float, control_share: float) -> float | None:
-    """Difference of two rates that a hold-out shows with 80 % power at 5 % (two-sided).
+def smallest_detectable_effect(
+    customers: int, base_rate: float, control_share: float
+) -> float | None:
+    """Difference of two rates that a hold-out detects with 80 % power at 5 % (two-sided).
 
     Solves N = 7.84 p(1-p) / (d^2 c(1-c)) for d, the normal approximation for two proportions.
 
     Parameters
     ----------
-    n
+    customers
         Customers in both arms.
     base_rate
         Expected rate p without the campaign, 0 to 1.
@@ -86,9 +88,9 @@ def smallest_detectable_effect(n: int, base_rate: float, control_share: float) -
     Returns
     -------
     float or None
-        In the unit of the rate; None where there is no one, no control or no rate.
+        In the unit of the rate; None without customers, control or rate.
     """
-    if n == 0 or not 0 < control_share < 1 or not 0 <= base_rate <= 1:
+    if customers == 0 or not 0 < control_share < 1 or not 0 <= base_rate <= 1:
         return None
     spread = base_rate * (1 - base_rate) / (control_share * (1 - control_share))
-    return float(np.sqrt(POWER_FACTOR * spread / n))
+    return float(np.sqrt(_POWER_FACTOR * spread / customers))

@@ -1,4 +1,4 @@
-"""Measurement: what the campaigns changed, treatment against control, intention to treat."""
+"""Measurement: effects of campaigns, treatment minus control, by intention to treat."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from scipy import stats
 
 from campaigns.holdout import CONTROL, TREATMENT
 
-Z = 1.959963984540054
-# Below this chance the arms are not what the draw should have made of them.
-MISMATCH = 0.001
-FEWEST = 30  # figures of fewer people in an arm are hidden
-OUTCOMES = ("response", "revenue", "margin")
+_Z = 1.959963984540054
+# Below this p-value the sizes of the arms contradict the randomisation.
+SAMPLE_RATIO_ALARM = 0.001
+_FEWEST_PEOPLE = 30  # results with fewer people in an arm are hidden
+_OUTCOMES = ("response", "revenue", "margin")
 
-Numbers = npt.NDArray[np.float64]
+_Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Lift:
     Attributes
     ----------
     treated, control
-        Mean a person of either arm.
+        Mean per person of each arm.
     difference, low, high
-        Treatment minus control, and its interval.
+        Treatment minus control, and its 95 % interval.
     p_value
-        Two-sided, of no difference.
+        Two-sided, for no difference.
     """
 
     treated: float
@@ -45,49 +45,70 @@ class Lift:
     p_value: float
 
 
-def lift(treated: Numbers, control: Numbers) -> Lift:
-    """Difference in means (Welch's interval: unequal spreads, unequal sizes).
+def mean_difference(treated: _Numbers, control: _Numbers) -> Lift:
+    """Difference in means with Welch's interval (unequal variances and sizes).
 
-    For shares it agrees with the interval of two proportions to the rounding of the degrees of
-    freedom. NaN where an arm has fewer than two people.
+    For shares it equals the interval of two proportions up to the degrees of freedom. NaN if an
+    arm has fewer than two people.
     """
-    n, m = len(treated), len(control)
-    if min(n, m) < 2:
-        nan = float("nan")
-        return Lift(_mean(treated), _mean(control), nan, nan, nan, nan)
-    a, b = float(np.mean(treated)), float(np.mean(control))
-    va, vb = float(np.var(treated, ddof=1)) / n, float(np.var(control, ddof=1)) / m
-    error = math.sqrt(va + vb)
-    if error == 0:
-        return Lift(a, b, a - b, a - b, a - b, 1.0 if a == b else 0.0)
-    freedom = (va + vb) ** 2 / (va**2 / (n - 1) + vb**2 / (m - 1))
-    reach = float(stats.t.ppf(0.975, freedom)) * error
-    p_value = float(2 * stats.t.sf(abs(a - b) / error, freedom))
-    return Lift(a, b, a - b, a - b - reach, a - b + reach, p_value)
+    treated_count, control_count = len(treated), len(control)
+    if min(treated_count, control_count) < 2:
+        not_known = float("nan")
+        return Lift(_mean(treated), _mean(control), not_known, not_known, not_known, not_known)
+    treated_mean, control_mean = float(np.mean(treated)), float(np.mean(control))
+    treated_variance, control_variance = (
+        float(np.var(treated, ddof=1)) / treated_count,
+        float(np.var(control, ddof=1)) / control_count,
+    )
+    standard_error = math.sqrt(treated_variance + control_variance)
+    if standard_error == 0:
+        return Lift(
+            treated_mean,
+            control_mean,
+            treated_mean - control_mean,
+            treated_mean - control_mean,
+            treated_mean - control_mean,
+            1.0 if treated_mean == control_mean else 0.0,
+        )
+    degrees_of_freedom = (treated_variance + control_variance) ** 2 / (
+        treated_variance**2 / (treated_count - 1) + control_variance**2 / (control_count - 1)
+    )
+    half_width = float(stats.t.ppf(0.975, degrees_of_freedom)) * standard_error
+    p_value = float(
+        2 * stats.t.sf(abs(treated_mean - control_mean) / standard_error, degrees_of_freedom)
+    )
+    return Lift(
+        treated_mean,
+        control_mean,
+        treated_mean - control_mean,
+        treated_mean - control_mean - half_width,
+        treated_mean - control_mean + half_width,
+        p_value,
+    )
 
 
-def _mean(values: Numbers) -> float:
+def _mean(values: _Numbers) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 
-def sample_ratio(treated: int, control: int, control_share: float) -> float:
-    """Chance of arms at least as uneven as these under the planned share (exact binomial)."""
+def sample_ratio_p_value(treated: int, control: int, control_share: float) -> float:
+    """P-value of the sizes of the arms under the planned share (exact binomial test)."""
     if treated + control == 0 or not 0 < control_share < 1:
         return float("nan")
     return float(stats.binomtest(control, treated + control, control_share).pvalue)
 
 
 @dataclass(frozen=True)
-class Waves:
-    """People who entered campaigns, and what they did within the campaign's time.
+class CampaignEntries:
+    """Entries into campaigns, and the outcomes within the measurement period.
 
     Attributes
     ----------
     rows
         One row per (campaign_id, customer_id, entered_at): ``arm, channel, stage, within_days,
-        control_share, matures_at``, and where matured ``response`` (0/1), ``revenue``, ``margin``.
+        control_share, matures_at``, and if matured ``response`` (0/1), ``revenue``, ``margin``.
     data_through
-        Last day known in full.
+        Last day with complete data.
     """
 
     rows: pd.DataFrame
@@ -95,19 +116,21 @@ class Waves:
 
     @property
     def matured(self) -> pd.DataFrame:
-        """Those whose time has passed."""
+        """Entries with a complete measurement period."""
         return self.rows[self.rows["matures_at"] <= self.data_through]
 
 
-def entered(audience: pd.DataFrame, terms: Mapping[str, tuple[int, float]]) -> pd.DataFrame:
-    """Everyone who ever entered a campaign, once an entry.
+def entries_from_audience(
+    audience: pd.DataFrame, terms: Mapping[str, tuple[int, float]]
+) -> pd.DataFrame:
+    """Entries into campaigns, one row per customer and entry.
 
     Parameters
     ----------
     audience
         Audience rows of all published snapshots.
     terms
-        Campaign -> days of success, control share; campaigns that are not in it are left out.
+        Campaign -> days of success, control share; other campaigns are left out.
 
     Returns
     -------
@@ -115,18 +138,18 @@ def entered(audience: pd.DataFrame, terms: Mapping[str, tuple[int, float]]) -> p
         campaign_id, customer_id, entered_at, arm, channel, within_days, control_share, matures_at
         (last day that must be known).
     """
-    rows = audience[audience["change"] == "added"]
-    rows = rows[rows["campaign_id"].isin(list(terms))]
+    entries = audience[audience["change"] == "added"]
+    entries = entries[entries["campaign_id"].isin(list(terms))]
     keys = ["campaign_id", "customer_id", "entered_at"]
-    rows = rows.drop_duplicates(keys)[[*keys, "arm", "channel"]].reset_index(drop=True)
-    rows["within_days"] = [terms[name][0] for name in rows["campaign_id"]]
-    rows["control_share"] = [terms[name][1] for name in rows["campaign_id"]]
-    days = pd.to_timedelta(rows["within_days"] - 1, unit="D")
-    rows["matures_at"] = pd.to_datetime(rows["entered_at"]) + days
-    return rows
+    entries = entries.drop_duplicates(keys)[[*keys, "arm", "channel"]].reset_index(drop=True)
+    entries["within_days"] = [terms[name][0] for name in entries["campaign_id"]]
+    entries["control_share"] = [terms[name][1] for name in entries["campaign_id"]]
+    last_day = pd.to_timedelta(entries["within_days"] - 1, unit="D")
+    entries["matures_at"] = pd.to_datetime(entries["entered_at"]) + last_day
+    return entries
 
 
-REPORT_COLUMNS = (
+_EFFECT_COLUMNS = (
     "campaign_id",
     "by",
     "group",
@@ -147,48 +170,65 @@ REPORT_COLUMNS = (
 )
 
 
-def report(waves: Waves) -> pd.DataFrame:
+def campaign_effects(entries: CampaignEntries) -> pd.DataFrame:
     """Effects by campaign, and within it by channel and stage.
 
-    Everyone drawn into an arm counts there, reached or not (intention to treat). ``difference`` is
-    a person; ``incremental_total`` is what the treated brought in addition. Arms under 30 people
-    show no figures. Where the arms' sizes contradict the draw, the note says so: then something
-    removed people after it, and the difference proves nothing.
+    Every customer counts in the assigned arm, reached or not (intention to treat). ``difference``
+    is per person; ``incremental_total`` is the sum over the treatment arm. Arms under 30 people
+    show no results. The note says if the sizes of the arms contradict the randomisation: customers
+    were then removed afterwards, and the difference is not valid.
 
     Returns
     -------
     DataFrame
-        Columns `REPORT_COLUMNS`; one row a campaign, group and outcome.
+        Columns `_EFFECT_COLUMNS`; one row per campaign, group and outcome.
     """
-    found: list[dict[str, Any]] = []
-    for campaign, rows in waves.matured.groupby("campaign_id", sort=True):
-        found += _measured(str(campaign), "all", "all", rows)
-        for by in ("channel", "stage"):
-            for group, part in rows.groupby(by, sort=True):
-                found += _measured(str(campaign), by, str(group), part)
-    return pd.DataFrame(found, columns=list(REPORT_COLUMNS))
+    effect_rows: list[dict[str, Any]] = []
+    for campaign, campaign_rows in entries.matured.groupby("campaign_id", sort=True):
+        effect_rows += _measured(str(campaign), "all", "all", campaign_rows)
+        for dimension in ("channel", "stage"):
+            for group, group_rows in campaign_rows.groupby(dimension, sort=True):
+                effect_rows += _measured(str(campaign), dimension, str(group), group_rows)
+    return pd.DataFrame(effect_rows, columns=list(_EFFECT_COLUMNS))
 
 
-def _measured(campaign: str, by: str, group: str, rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _measured(
+    campaign: str, dimension: str, group: str, rows: pd.DataFrame
+) -> list[dict[str, Any]]:
     arms = {arm: rows[rows["arm"] == arm] for arm in (TREATMENT, CONTROL)}
-    n, m = len(arms[TREATMENT]), len(arms[CONTROL])
-    ratio = sample_ratio(n, m, float(rows["control_share"].mean()))
-    head = {"campaign_id": campaign, "by": by, "group": group, "n_treatment": n, "n_control": m}
+    treated_count, control_count = len(arms[TREATMENT]), len(arms[CONTROL])
+    ratio_p_value = sample_ratio_p_value(
+        treated_count, control_count, float(rows["control_share"].mean())
+    )
+    shared_cells = {
+        "campaign_id": campaign,
+        "by": dimension,
+        "group": group,
+        "n_treatment": treated_count,
+        "n_control": control_count,
+    }
     note = ""
-    if ratio < MISMATCH:
+    if ratio_p_value < SAMPLE_RATIO_ALARM:
         note = "the arms' sizes contradict the draw: do not trust the difference"
-    if min(n, m) < FEWEST:
-        told = f"under {FEWEST} people in an arm"
-        return [{**head, "outcome": "response", "sample_ratio_p": ratio, "note": told}]
-    lines = []
-    for outcome in OUTCOMES:
-        values = {arm: part[outcome].to_numpy(dtype=float) for arm, part in arms.items()}
-        if any(np.isnan(v).all() for v in values.values()):
-            continue
-        effect = lift(values[TREATMENT], values[CONTROL])
-        lines.append(
+    if min(treated_count, control_count) < _FEWEST_PEOPLE:
+        hidden_note = f"under {_FEWEST_PEOPLE} people in an arm"
+        return [
             {
-                **head,
+                **shared_cells,
+                "outcome": "response",
+                "sample_ratio_p": ratio_p_value,
+                "note": hidden_note,
+            }
+        ]
+    effect_rows = []
+    for outcome in _OUTCOMES:
+        values = {arm: part[outcome].to_numpy(dtype=float) for arm, part in arms.items()}
+        if any(np.isnan(figures).all() for figures in values.values()):
+            continue
+        effect = mean_difference(values[TREATMENT], values[CONTROL])
+        effect_rows.append(
+            {
+                **shared_cells,
                 "outcome": outcome,
                 "treatment": effect.treated,
                 "control": effect.control,
@@ -196,33 +236,39 @@ def _measured(campaign: str, by: str, group: str, rows: pd.DataFrame) -> list[di
                 "low": effect.low,
                 "high": effect.high,
                 "p_value": effect.p_value,
-                "incremental_total": effect.difference * n,
-                "incremental_low": effect.low * n,
-                "incremental_high": effect.high * n,
-                "sample_ratio_p": ratio,
+                "incremental_total": effect.difference * treated_count,
+                "incremental_low": effect.low * treated_count,
+                "incremental_high": effect.high * treated_count,
+                "sample_ratio_p": ratio_p_value,
                 "note": note,
             }
         )
-    return lines
+    return effect_rows
 
 
-def not_yet(waves: Waves, campaigns: Sequence[str]) -> pd.DataFrame:
-    """What cannot be measured yet, and why.
+def unmeasured_campaigns(entries: CampaignEntries, campaigns: Sequence[str]) -> pd.DataFrame:
+    """Campaigns that cannot be measured yet, and the reason.
 
     Returns
     -------
     DataFrame
-        campaign_id, people, measurable_from (date; null where nobody entered), reason.
+        campaign_id, people, measurable_from (date; null without entries), reason.
     """
-    lines = []
+    open_rows = []
     for campaign in campaigns:
-        mine = waves.rows[waves.rows["campaign_id"] == campaign]
-        open_ = mine[mine["matures_at"] > waves.data_through]
-        if len(mine) == 0:
-            lines.append((campaign, 0, pd.NaT, "nobody has entered it"))
-        elif len(open_):
-            day = open_["matures_at"].min() + pd.Timedelta(days=1)
-            lines.append((campaign, len(open_), day, "its time has not passed"))
-        if len(mine) and not (mine["arm"] == CONTROL).any():
-            lines.append((campaign, len(mine), pd.NaT, "it has no control arm"))
-    return pd.DataFrame(lines, columns=["campaign_id", "people", "measurable_from", "reason"])
+        campaign_entries_rows = entries.rows[entries.rows["campaign_id"] == campaign]
+        not_matured = campaign_entries_rows[
+            campaign_entries_rows["matures_at"] > entries.data_through
+        ]
+        if len(campaign_entries_rows) == 0:
+            open_rows.append((campaign, 0, pd.NaT, "nobody has entered it"))
+        elif len(not_matured):
+            measurable_from = not_matured["matures_at"].min() + pd.Timedelta(days=1)
+            open_rows.append(
+                (campaign, len(not_matured), measurable_from, "its time has not passed")
+            )
+        if len(campaign_entries_rows) and not (campaign_entries_rows["arm"] == CONTROL).any():
+            open_rows.append(
+                (campaign, len(campaign_entries_rows), pd.NaT, "it has no control arm")
+            )
+    return pd.DataFrame(open_rows, columns=["campaign_id", "people", "measurable_from", "reason"])

@@ -1,4 +1,4 @@
-"""Membership over time: who was in a campaign before, who may stay, who may not enter yet."""
+"""Membership over time: earlier members, who stays, and who may not re-enter yet."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from campaigns.playbook import Playbook
-from campaigns.rules import BoolArray, Moment, Text
+from campaigns.rules import BoolArray, RuleContext, TextArray
 
-# One row per (campaign_id, customer_id); `rank` and `expected_value` are null for the removed.
+# One row per (campaign_id, customer_id); `rank` and `expected_value` are null if removed.
 AUDIENCE_COLUMNS: Mapping[str, str] = {
     "campaign_id": "str",
     "customer_id": "str",
@@ -28,50 +28,50 @@ AUDIENCE_COLUMNS: Mapping[str, str] = {
     "reasons": "str",
 }
 
-Dates = npt.NDArray[np.datetime64]
+_Dates = npt.NDArray[np.datetime64]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where each scored customer stands in a campaign; all of shape (customers,).
+class EarlierMembership:
+    """Earlier membership of each scored customer; all arrays have shape (customers,).
 
     Attributes
     ----------
     eligible
-        Meets stage and audience rule.
+        Customer meets the stage and the audience rule.
     staying
-        Was a member, and nothing ends the membership.
-    bar
-        Why an earlier member may not (re-)enter now; empty where nothing bars.
+        Earlier member whose membership continues.
+    entry_barrier
+        Why an earlier member may not re-enter now; empty if allowed.
     arm, entered_at, expires_at
-        Of the earlier membership; None and NaT where there was none.
+        Data of the earlier membership; None and NaT without one.
     """
 
     eligible: BoolArray
     staying: BoolArray
-    bar: Text
-    arm: Text
-    entered_at: Dates
-    expires_at: Dates
+    entry_barrier: TextArray
+    arm: TextArray
+    entered_at: _Dates
+    expires_at: _Dates
 
 
-def earlier_rows(campaign: str, previous: pd.DataFrame | None) -> pd.DataFrame:
-    """Last word on every customer of one campaign, indexed by customer."""
+def _earlier_rows(campaign: str, previous: pd.DataFrame | None) -> pd.DataFrame:
+    """Latest audience row of every customer of one campaign, indexed by customer."""
     if previous is None:
         return pd.DataFrame(columns=list(AUDIENCE_COLUMNS)).set_index("customer_id")
     return previous[previous["campaign_id"] == campaign].set_index("customer_id")
 
 
-def standing(
+def earlier_membership(
     playbook: Playbook,
     customers: pd.Series[Any],
     previous: pd.DataFrame | None,
     *,
-    failure: Text,
+    failure: TextArray,
     leaving: BoolArray,
-    moment: Moment,
-) -> Standing:
-    """Standing of the scored customers, from the last word on them.
+    rule_context: RuleContext,
+) -> EarlierMembership:
+    """Earlier membership of the scored customers in a campaign.
 
     Parameters
     ----------
@@ -85,48 +85,48 @@ def standing(
         First gate each customer fails, empty where none.
     leaving
         Whether stage or exit rule ends a membership.
-    moment
+    rule_context
         Date of the scores.
     """
     if previous is None or not (previous["campaign_id"] == playbook.campaign).any():
         return _nobody_before(failure)
-    rows = earlier_rows(playbook.campaign, previous).reindex(customers)
-    now = moment.snapshot_at.to_datetime64()
-    entered, expires, seen = (
-        pd.to_datetime(rows[name]).to_numpy(dtype="datetime64[s]")
+    earlier = _earlier_rows(playbook.campaign, previous).reindex(customers)
+    snapshot_at = rule_context.snapshot_at.to_datetime64()
+    entered_at, expires_at, last_recorded = (
+        pd.to_datetime(earlier[name]).to_numpy(dtype="datetime64[s]")
         for name in ("entered_at", "expires_at", "snapshot_at")
     )
-    known = rows["change"].notna().to_numpy(dtype=bool)
-    was_member = known & (rows["change"] != "removed").to_numpy(dtype=bool)
-    expired = was_member & (expires <= now)
-    rest = np.timedelta64(playbook.re_entry_days, "D")
-    resting = known & ~was_member & (seen + rest > now)
-    bar = np.full(len(rows), "", dtype=object)
-    fits = failure == ""
-    bar[was_member & leaving & fits] = "left: exit rule met"
-    bar[resting & fits] = f"left less than {playbook.re_entry_days} days ago"
-    bar[expired] = "left: membership expired"
-    return Standing(
-        eligible=fits,
-        staying=was_member & ~leaving & ~expired,
-        bar=bar,
-        arm=rows["arm"].to_numpy(dtype=object),
-        entered_at=entered,
-        expires_at=expires,
+    has_record = earlier["change"].notna().to_numpy(dtype=bool)
+    was_member = has_record & (earlier["change"] != "removed").to_numpy(dtype=bool)
+    has_expired = was_member & (expires_at <= snapshot_at)
+    rest_period = np.timedelta64(playbook.re_entry_days, "D")
+    resting = has_record & ~was_member & (last_recorded + rest_period > snapshot_at)
+    entry_barrier = np.full(len(earlier), "", dtype=object)
+    is_eligible = failure == ""
+    entry_barrier[was_member & leaving & is_eligible] = "left: exit rule met"
+    entry_barrier[resting & is_eligible] = f"left less than {playbook.re_entry_days} days ago"
+    entry_barrier[has_expired] = "left: membership expired"
+    return EarlierMembership(
+        eligible=is_eligible,
+        staying=was_member & ~leaving & ~has_expired,
+        entry_barrier=entry_barrier,
+        arm=earlier["arm"].to_numpy(dtype=object),
+        entered_at=entered_at,
+        expires_at=expires_at,
     )
 
 
-def _nobody_before(failure: Text) -> Standing:
-    """Standing where nobody has been in the campaign yet."""
-    n = len(failure)
-    never = np.full(n, np.datetime64("NaT"), dtype="datetime64[s]")
-    return Standing(
+def _nobody_before(failure: TextArray) -> EarlierMembership:
+    """Earlier membership for a campaign without earlier members."""
+    customer_count = len(failure)
+    no_dates = np.full(customer_count, np.datetime64("NaT"), dtype="datetime64[s]")
+    return EarlierMembership(
         eligible=failure == "",
-        staying=np.zeros(n, dtype=bool),
-        bar=np.full(n, "", dtype=object),
-        arm=np.full(n, None, dtype=object),
-        entered_at=never,
-        expires_at=never,
+        staying=np.zeros(customer_count, dtype=bool),
+        entry_barrier=np.full(customer_count, "", dtype=object),
+        arm=np.full(customer_count, None, dtype=object),
+        entered_at=no_dates,
+        expires_at=no_dates,
     )
 
 
@@ -135,10 +135,10 @@ def removed_rows(
     previous: pd.DataFrame | None,
     *,
     staying: pd.Series[Any],
-    why: Mapping[str, str],
-    moment: Moment,
+    removal_reasons: Mapping[str, str],
+    rule_context: RuleContext,
 ) -> pd.DataFrame:
-    """Audience rows of earlier members who are in the campaign no longer.
+    """Audience rows of earlier members who have left the campaign.
 
     Parameters
     ----------
@@ -148,15 +148,19 @@ def removed_rows(
         Last word on each campaign and customer, or None.
     staying
         Ids of the present members.
-    why
-        Customer -> reason; who is not in it is no longer scored.
-    moment
+    removal_reasons
+        Customer -> reason; customers without an entry are no longer scored.
+    rule_context
         Date of the scores.
     """
-    rows = earlier_rows(playbook.campaign, previous)
-    rows = rows[(rows["change"] != "removed") & ~rows.index.isin(staying)].sort_index()
-    gone = rows.reset_index().assign(
-        snapshot_at=moment.snapshot_at, rank=np.nan, expected_value=np.nan, change="removed"
+    former_members = _earlier_rows(playbook.campaign, previous)
+    former_members = former_members[
+        (former_members["change"] != "removed") & ~former_members.index.isin(staying)
+    ].sort_index()
+    removed = former_members.reset_index().assign(
+        snapshot_at=rule_context.snapshot_at, rank=np.nan, expected_value=np.nan, change="removed"
     )
-    gone["reasons"] = [why.get(customer, "no longer scored") for customer in gone["customer_id"]]
-    return gone[list(AUDIENCE_COLUMNS)]
+    removed["reasons"] = [
+        removal_reasons.get(customer, "no longer scored") for customer in removed["customer_id"]
+    ]
+    return removed[list(AUDIENCE_COLUMNS)]

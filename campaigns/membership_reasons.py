@@ -1,63 +1,76 @@
-"""Why each member fits: the sentence that stands beside them in the audience."""
+"""Reasons of membership: the text beside each member in the audience."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from campaigns.rules import Condition, Moment, Rule, Text, holds
+from campaigns.rules import AudienceRule, Condition, RuleContext, TextArray, rule_holds
 
-REASON_COLUMNS = ("reason_1", "reason_2", "reason_3")
+SCORE_REASON_COLUMNS = ("reason_1", "reason_2", "reason_3")
 
 
-def reasons(rule: Rule, scores: pd.DataFrame, moment: Moment) -> Text:
-    """Why each row fits: its stage and the affirmed conditions that hold, with its own values.
+def membership_reasons(
+    rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleContext
+) -> TextArray:
+    """Text per row: the stage and the conditions that hold, with the row's values.
 
-    The sentences ``reason_1..3`` of the scorer follow where the rows carry them.
+    The scorer's sentences ``reason_1..3`` follow if the rows have them.
 
     Returns
     -------
     ndarray of str, shape (rows,)
         Such as ``stage retention; churn_band high; p_churn 0.83``.
     """
-    lines: list[list[str]] = [[] for _ in range(len(scores))]
+    sentences: list[list[str]] = [[] for _ in range(len(scores))]
     always = Condition("stage", "missing", False)
     for condition in (always, *_affirmed(rule)):
         if condition.column in scores and condition.node is None:
-            hit = holds(condition, scores, moment) & scores[condition.column].notna().to_numpy(bool)
+            applies = rule_holds(condition, scores, rule_context) & scores[
+                condition.column
+            ].notna().to_numpy(bool)
             values = scores[condition.column].to_numpy(dtype=object)
-            for row in np.flatnonzero(hit):
-                lines[row].append(f"{condition.column} {_shown(values[row])}")
-    for name in REASON_COLUMNS:
-        if name in scores:
-            for line, text in zip(lines, scores[name], strict=True):
-                if isinstance(text, str) and text:
-                    line.append(text)
-    return np.array(["; ".join(dict.fromkeys(line)) for line in lines], dtype=object)
+            for position in np.flatnonzero(applies):
+                sentences[position].append(f"{condition.column} {_shown(values[position])}")
+    for column in SCORE_REASON_COLUMNS:
+        if column in scores:
+            for customer_sentences, sentence in zip(sentences, scores[column], strict=True):
+                if isinstance(sentence, str) and sentence:
+                    customer_sentences.append(sentence)
+    return np.array(
+        ["; ".join(dict.fromkeys(customer_sentences)) for customer_sentences in sentences],
+        dtype=object,
+    )
 
 
-def with_sentences(audience: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
-    """Audience rows whose members' reasons end with the sentences on their scores.
+def with_score_reasons(audience: pd.DataFrame, score_reasons: pd.DataFrame) -> pd.DataFrame:
+    """Append the sentences on the scores to the members' reasons.
 
     Parameters
     ----------
     audience
-        Rows of a plan; the removed stay as they are.
-    told
-        ``reason_1..3`` by customer_id; null where there is none.
+        Rows of a plan; removed customers keep their text.
+    score_reasons
+        ``reason_1..3`` by customer_id; null if there is none.
     """
-    lines = audience["reasons"].astype(object).to_numpy(copy=True)
-    member = (audience["change"] != "removed").to_numpy()
-    sentences = told.reindex(audience["customer_id"])[list(REASON_COLUMNS)].to_numpy(dtype=object)
-    for row in np.flatnonzero(member):
-        line = str(lines[row] or "")
-        more = [text for text in sentences[row] if isinstance(text, str) and text not in line]
-        lines[row] = "; ".join(filter(None, [line, *more]))
-    return audience.assign(reasons=pd.Series(lines, index=audience.index).astype("str"))
+    reason_texts = audience["reasons"].astype(object).to_numpy(copy=True)
+    is_member = (audience["change"] != "removed").to_numpy()
+    sentences = score_reasons.reindex(audience["customer_id"])[list(SCORE_REASON_COLUMNS)].to_numpy(
+        dtype=object
+    )
+    for position in np.flatnonzero(is_member):
+        reason_text = str(reason_texts[position] or "")
+        new_sentences = [
+            text
+            for text in sentences[position]
+            if isinstance(text, str) and text not in reason_text
+        ]
+        reason_texts[position] = "; ".join(filter(None, [reason_text, *new_sentences]))
+    return audience.assign(reasons=pd.Series(reason_texts, index=audience.index).astype("str"))
 
 
-def _affirmed(rule: Rule) -> list[Condition]:
-    """Conditions not under a ``not``."""
+def _affirmed(rule: AudienceRule) -> list[Condition]:
+    """Conditions outside any ``not``."""
     if isinstance(rule, Condition):
         return [rule]
     if rule.word == "not":

@@ -1,4 +1,4 @@
-"""Assignment: from scores and playbooks to the members of every campaign, with their arms."""
+"""Campaign planning: from scores and playbooks to the members of each campaign and their arms."""
 
 from __future__ import annotations
 
@@ -10,58 +10,70 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from campaigns.allocation import Room, best_first, claim_addresses, fill, keep, say_who_is_held_out
-from campaigns.candidates import Draft, counted_channels, drafted, needed_columns, with_exclusions
-from campaigns.customer_context import Circumstances
-from campaigns.expected_value import RESPONSE_LABEL as VALUE_LABEL
-from campaigns.expected_value import uplift_name, uplifts
-from campaigns.holdout import CONTROL, TREATMENT, arms, smallest_detectable_effect
+from campaigns.allocation import (
+    RemainingContacts,
+    admit_newcomers,
+    best_first,
+    keep_members,
+    mark_held_out_addresses,
+    resolve_shared_addresses,
+)
+from campaigns.candidates import (
+    CampaignCandidates,
+    campaign_candidates,
+    capped_channels,
+    needed_columns,
+    with_exclusion_lists,
+)
+from campaigns.customer_context import CustomerContext
+from campaigns.expected_value import uplift_by_campaign, uplift_name
+from campaigns.holdout import CONTROL, TREATMENT, assign_arms, smallest_detectable_effect
 from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
-from campaigns.membership_reasons import reasons
+from campaigns.membership_reasons import membership_reasons
 from campaigns.optimiser.problem import Solution
-from campaigns.playbook import Playbook, StageSet
-from campaigns.rules import Moment, numbers
+from campaigns.playbook import Playbook
+from campaigns.rules import RuleContext, numeric_column
+from campaigns.stage_set import StageSet
 
-__all__ = ["VALUE_LABEL", "CampaignPlan", "Consent", "plan_campaigns"]
-
-Consent = Literal["not_recorded", "managed_elsewhere", "recorded"]
+ConsentBasis = Literal["not_recorded", "managed_elsewhere", "recorded"]
 
 
 @dataclass(frozen=True)
 class CampaignPlan:
-    """Who is in which campaign, who is not and why, and what to expect.
+    """Members of each campaign, exclusions with reasons, and expected results.
 
     Attributes
     ----------
     audience
         One row per (campaign_id, customer_id), the columns of `AUDIENCE_COLUMNS`: members by rank,
-        then those ``removed`` since the previous audience.
+        then customers ``removed`` since the previous audience.
     exclusions
-        One row per (campaign_id, reason): ``customers`` counted once a campaign, at the first
-        reason. With the members they add up to all scored customers.
+        One row per (campaign_id, reason): ``customers``, each counted at the first reason.
+        Members and exclusions of a campaign add up to all scored customers.
     table
-        One row a campaign, columns `TABLE_COLUMNS`: ``eligible`` (meet stage and rule), ``barred``
-        (of those: no consent, suppressed, held out of everything), ``overlap`` (eligible for
-        another promotional campaign too), ``expected_value`` (treatment, net of discount and
-        contact cost), ``cost`` (of contacting it), ``smallest_detectable_effect`` (difference of
-        rates; null without control), ``held`` (why the export waits; empty: it does not).
+        One row per campaign, columns `TABLE_COLUMNS`: ``eligible`` (meet stage and rule),
+        ``barred`` (eligible, but without consent, suppressed or in the global hold-out),
+        ``overlap`` (also eligible for another promotional campaign), ``expected_value`` (sum over
+        the treatment arm, net of discount and contact cost), ``cost`` (of contacting that arm),
+        ``smallest_detectable_effect`` (difference of rates; null without control), ``held`` (why
+        the export waits; empty: it does not).
     why
         Campaign -> first reason of every scored customer; empty for members.
     customers
-        Ids of the scored customers, in the order of `why`.
+        Ids of the scored customers, in the order of the arrays in `why`.
     snapshot_at, consent
         Date of the scores; consent basis.
     playbooks
         The playbooks, in the order served.
     solution
-        Total, bound and method of an assignment by value; None where priority decided.
+        Total, bound and method of an assignment by value; None for one by priority.
     """
 
     audience: pd.DataFrame
     exclusions: pd.DataFrame
     table: pd.DataFrame
     snapshot_at: pd.Timestamp
-    consent: Consent
+    consent: ConsentBasis
     playbooks: tuple[Playbook, ...]
     why: Mapping[str, Any] = field(default_factory=dict)
     customers: pd.Index[Any] = field(default_factory=lambda: pd.Index([]))
@@ -69,7 +81,7 @@ class CampaignPlan:
 
     @property
     def plan_only(self) -> bool:
-        """Whether the audiences may only be looked at: nobody recorded consent."""
+        """True if no consent is recorded, so that audiences must not be contacted."""
         return self.consent == "not_recorded"
 
 
@@ -80,22 +92,22 @@ def plan_campaigns(
     snapshot_at: dt.date,
     taxonomy: StageSet,
     previous: pd.DataFrame | None,
-    consent: Consent,
+    consent: ConsentBasis,
     salt: str,
-    around: Circumstances | None = None,
+    context: CustomerContext | None = None,
     seed: int = 0,
 ) -> CampaignPlan:
-    """Members, arms and expectations of every campaign at one snapshot.
+    """Plan every campaign at one snapshot: members, arms and expected results.
 
     Members stay until they leave the playbook's stages, meet ``exit_on``, lose consent or expire,
-    and keep their arm. The places left go to newcomers, by priority and rank or by the highest
-    expected value in all, within caps, capacities and budgets. Selection comes before
-    randomisation, so that both arms are alike. The same inputs give the same plan.
+    and keep their arm. Newcomers get the free places, by priority and rank or by the highest
+    total expected value, within caps, capacities and budgets. Selection comes before
+    randomisation, so that both arms are comparable. The same inputs give the same plan.
 
     Parameters
     ----------
     scores
-        Scored rows of one snapshot, one a customer; ``customer_id`` and ``stage`` at least.
+        Scored rows of one snapshot, one per customer; at least ``customer_id`` and ``stage``.
     playbooks
         The campaigns.
     snapshot_at
@@ -103,69 +115,77 @@ def plan_campaigns(
     taxonomy
         Name, stages and parameters of the taxonomy in use.
     previous
-        Last word on each campaign and customer from snapshots before this one
+        Latest audience row per campaign and customer from earlier snapshots
         (`features.storage.scores_store.previous_audience`), or None.
     consent
         Consent basis of the config.
     salt
         Text that fixes the randomisation.
-    around
-        What is known of the customers beside their scores; default: nothing.
+    context
+        Customer facts beside the scores; default: none.
     seed
-        Of the solver's sample.
+        Random seed of the solver.
 
     Raises
     ------
     UserError
-        Where a playbook does not fit the taxonomy or the type of a scored column.
+        If a playbook does not fit the taxonomy or the type of a scored column.
     ValueError
-        Where a customer appears twice, or ``previous`` reaches the snapshot.
+        If a customer appears twice, or ``previous`` reaches the snapshot.
     """
-    around = around or Circumstances()
-    moment = Moment(pd.Timestamp(snapshot_at), taxonomy.parameters)
-    books = with_exclusions(playbooks, taxonomy)
-    rows = scores[needed_columns(scores, books)].sort_values("customer_id", ignore_index=True)
-    _check(rows, previous, moment)
+    context = context or CustomerContext()
+    rule_context = RuleContext(pd.Timestamp(snapshot_at), taxonomy.parameters)
+    expanded = with_exclusion_lists(playbooks, taxonomy)
+    rows = scores[needed_columns(scores, expanded)].sort_values("customer_id", ignore_index=True)
+    _check(rows, previous, rule_context)
     customers = pd.Index(rows["customer_id"])
-    around = around.aligned(customers)
-    room = Room(customers, around, counted_channels(books))
-    added = uplifts(rows, [uplift_name(book) for book in books])
-    drafts = [
-        drafted(
+    context = context.aligned(customers)
+    room = RemainingContacts(customers, context, capped_channels(expanded))
+    uplifts = uplift_by_campaign(rows, [uplift_name(book) for book in expanded])
+    campaigns = [
+        campaign_candidates(
             playbook,
             rows,
             previous,
             taxonomy=taxonomy,
-            moment=moment,
-            around=around,
+            rule_context=rule_context,
+            context=context,
             salt=salt,
-            room=(room.by_channel, room.channels),
-            uplifts=added,
+            channel_room=(room.by_channel, room.channels),
+            uplifts=uplifts,
         )
-        for playbook in books
+        for playbook in expanded
     ]
-    claim_addresses(drafts, customers, around.addresses)
-    keep(drafts, room)
-    solution = fill(drafts, room, around, seed=seed)
-    audience = [_members(draft, rows, moment=moment, salt=salt) for draft in drafts]
-    say_who_is_held_out(drafts, audience, customers)
-    gone = [
-        _gone(draft, previous, joined, customers, moment)
-        for draft, joined in zip(drafts, audience, strict=True)
+    resolve_shared_addresses(campaigns, customers, context.addresses)
+    keep_members(campaigns, room)
+    solution = admit_newcomers(campaigns, room, context, seed=seed)
+    audience = [_members(draft, rows, rule_context=rule_context, salt=salt) for draft in campaigns]
+    mark_held_out_addresses(campaigns, audience, customers)
+    removed = [
+        _gone(draft, previous, members, customers, rule_context)
+        for draft, members in zip(campaigns, audience, strict=True)
     ]
-    overlap = np.sum([d.eligible for d in drafts if d.promotional], axis=0)
+    overlap = np.sum([d.eligible for d in campaigns if d.promotional], axis=0)
     table = [
-        _summary(draft, rows, joined, left, consent=consent, around=around, overlap=overlap)
-        for draft, joined, left in zip(drafts, audience, gone, strict=True)
+        _summary(
+            draft, rows, members, removed_part, consent=consent, context=context, overlap=overlap
+        )
+        for draft, members, removed_part in zip(campaigns, audience, removed, strict=True)
     ]
     return CampaignPlan(
-        audience=_stacked([part for pair in zip(audience, gone, strict=True) for part in pair]),
-        exclusions=_counted(drafts),
+        audience=_stacked(
+            [
+                table_part
+                for pair_of_tables in zip(audience, removed, strict=True)
+                for table_part in pair_of_tables
+            ]
+        ),
+        exclusions=_counted(campaigns),
         table=pd.DataFrame(table, columns=list(TABLE_COLUMNS)),
-        snapshot_at=moment.snapshot_at,
+        snapshot_at=rule_context.snapshot_at,
         consent=consent,
-        playbooks=tuple(draft.playbook for draft in drafts),
-        why={draft.playbook.campaign: draft.failure for draft in drafts},
+        playbooks=tuple(draft.playbook for draft in campaigns),
+        why={draft.playbook.campaign: draft.failure for draft in campaigns},
         customers=customers,
         solution=solution,
     )
@@ -198,134 +218,148 @@ TABLE_COLUMNS = (
 )
 
 
-def _check(rows: pd.DataFrame, previous: pd.DataFrame | None, moment: Moment) -> None:
+def _check(rows: pd.DataFrame, previous: pd.DataFrame | None, rule_context: RuleContext) -> None:
     if rows["customer_id"].duplicated().any():
         raise ValueError("a customer appears twice in the scores")
     if previous is not None and len(previous):
         latest = pd.to_datetime(previous["snapshot_at"]).max()
-        if latest >= moment.snapshot_at:
-            raise ValueError(f"previous audience of {latest} for a snapshot {moment.snapshot_at}")
+        if latest >= rule_context.snapshot_at:
+            raise ValueError(
+                f"previous audience of {latest} for a snapshot {rule_context.snapshot_at}"
+            )
 
 
 def _gone(
-    draft: Draft,
+    campaign: CampaignCandidates,
     previous: pd.DataFrame | None,
-    joined: pd.DataFrame,
+    members: pd.DataFrame,
     customers: pd.Index[Any],
-    moment: Moment,
+    rule_context: RuleContext,
 ) -> pd.DataFrame:
-    """Audience rows of earlier members who are in the campaign no longer."""
-    if previous is None or not (previous["campaign_id"] == draft.playbook.campaign).any():
+    """Audience rows of earlier members who have left the campaign."""
+    if previous is None or not (previous["campaign_id"] == campaign.playbook.campaign).any():
         return pd.DataFrame(columns=list(AUDIENCE_COLUMNS))
     return removed_rows(
-        draft.playbook,
+        campaign.playbook,
         previous,
-        staying=joined["customer_id"],
-        why=dict(zip(customers, draft.failure, strict=True)),
-        moment=moment,
+        staying=members["customer_id"],
+        removal_reasons=dict(zip(customers, campaign.failure, strict=True)),
+        rule_context=rule_context,
     )
 
 
-def _members(draft: Draft, rows: pd.DataFrame, *, moment: Moment, salt: str) -> pd.DataFrame:
+def _members(
+    campaign: CampaignCandidates, rows: pd.DataFrame, *, rule_context: RuleContext, salt: str
+) -> pd.DataFrame:
     """Audience rows of the members, best first."""
-    playbook, earlier = draft.playbook, draft.standing
-    chosen = np.flatnonzero(draft.member)
-    chosen = chosen[best_first(draft.rank[chosen])]
-    kept = ~draft.newcomer[chosen]
+    playbook, earlier = campaign.playbook, campaign.earlier
+    chosen = np.flatnonzero(campaign.member)
+    chosen = chosen[best_first(campaign.rank[chosen])]
+    was_member = ~campaign.newcomer[chosen]
     customers = rows["customer_id"].to_numpy(dtype=object)[chosen]
-    arm = earlier.arm[chosen].copy()
-    # The wave is the day of entry: a later wave draws anew, a member never changes arm.
-    arm[~kept] = arms(
-        list(customers[~kept]),
+    arms_of_chosen = earlier.arm[chosen].copy()
+    # The wave is the day of entry: each wave is randomised anew, members keep their arm.
+    arms_of_chosen[~was_member] = assign_arms(
+        list(customers[~was_member]),
         salt=salt,
         campaign=playbook.campaign,
-        wave=moment.snapshot_at.date().isoformat(),
+        wave=rule_context.snapshot_at.date().isoformat(),
         control_share=playbook.control_share,
     )
     lifetime = np.timedelta64(playbook.expires_days, "D")
-    entered = np.where(kept, earlier.entered_at[chosen], moment.snapshot_at.to_datetime64())
-    expires = np.where(kept, earlier.expires_at[chosen], entered + lifetime)
+    entered_at = np.where(
+        was_member, earlier.entered_at[chosen], rule_context.snapshot_at.to_datetime64()
+    )
+    expires_at = np.where(was_member, earlier.expires_at[chosen], entered_at + lifetime)
     channels = np.array(playbook.channels, dtype=object)
     return pd.DataFrame(
         {
             "campaign_id": playbook.campaign,
             "customer_id": customers,
-            "snapshot_at": moment.snapshot_at,
-            "channel": channels[draft.channel[chosen]],
+            "snapshot_at": rule_context.snapshot_at,
+            "channel": channels[campaign.channel[chosen]],
             "rank": np.arange(1, len(chosen) + 1, dtype=float),
-            "expected_value": draft.worth.expected[chosen],
-            "arm": arm,
-            "change": np.where(kept, "kept", "added").astype(object),
-            "entered_at": entered.astype("datetime64[s]"),
-            "expires_at": expires.astype("datetime64[s]"),
-            "reasons": reasons(playbook.audience, rows.iloc[chosen], moment),
+            "expected_value": campaign.contact_value.expected[chosen],
+            "arm": arms_of_chosen,
+            "change": np.where(was_member, "kept", "added").astype(object),
+            "entered_at": entered_at.astype("datetime64[s]"),
+            "expires_at": expires_at.astype("datetime64[s]"),
+            "reasons": membership_reasons(playbook.audience, rows.iloc[chosen], rule_context),
         },
         columns=list(AUDIENCE_COLUMNS),
     )
 
 
 def _summary(
-    draft: Draft,
+    campaign: CampaignCandidates,
     rows: pd.DataFrame,
-    joined: pd.DataFrame,
-    left: pd.DataFrame,
+    members: pd.DataFrame,
+    removed: pd.DataFrame,
     *,
-    consent: Consent,
-    around: Circumstances,
+    consent: ConsentBasis,
+    context: CustomerContext,
     overlap: Any,
 ) -> dict[str, Any]:
-    """Row of the plan table."""
-    playbook = draft.playbook
-    treated = joined["arm"] == TREATMENT
-    rate = float("nan")
-    if playbook.success.base_rate is not None and len(joined):
-        known = numbers(rows, playbook.success.base_rate)[draft.member]
-        rate = float(np.mean(known[~np.isnan(known)])) if (~np.isnan(known)).any() else rate
-    shared = int((draft.eligible & (overlap > 1)).sum()) if draft.promotional else 0
+    """Row of the plan table for one campaign."""
+    playbook = campaign.playbook
+    in_treatment = members["arm"] == TREATMENT
+    base_rate = float("nan")
+    if playbook.success.base_rate is not None and len(members):
+        base_rates = numeric_column(rows, playbook.success.base_rate)[campaign.member]
+        base_rate = (
+            float(np.mean(base_rates[~np.isnan(base_rates)]))
+            if (~np.isnan(base_rates)).any()
+            else base_rate
+        )
+    overlapping = int((campaign.eligible & (overlap > 1)).sum()) if campaign.promotional else 0
     return {
         "campaign_id": playbook.campaign,
         "title": playbook.title,
         "kind": playbook.kind,
         "priority": playbook.priority,
         "channel": ", ".join(playbook.channels),
-        "eligible": int(draft.eligible.sum()),
-        "barred": int(draft.barred.sum()),
-        "overlap": shared,
-        "members": len(joined),
-        "treatment": int(treated.sum()),
-        "control": int((joined["arm"] == CONTROL).sum()),
-        "added": int((joined["change"] == "added").sum()),
-        "kept": int((joined["change"] == "kept").sum()),
-        "removed": len(left),
-        "expected_value": float(joined.loc[treated, "expected_value"].sum()),
-        "cost": int(treated.sum()) * playbook.contact_cost,
-        "base_rate": rate,
+        "eligible": int(campaign.eligible.sum()),
+        "barred": int(campaign.barred.sum()),
+        "overlap": overlapping,
+        "members": len(members),
+        "treatment": int(in_treatment.sum()),
+        "control": int((members["arm"] == CONTROL).sum()),
+        "added": int((members["change"] == "added").sum()),
+        "kept": int((members["change"] == "kept").sum()),
+        "removed": len(removed),
+        "expected_value": float(members.loc[in_treatment, "expected_value"].sum()),
+        "cost": int(in_treatment.sum()) * playbook.contact_cost,
+        "base_rate": base_rate,
         "smallest_detectable_effect": smallest_detectable_effect(
-            len(joined), rate, playbook.control_share
+            len(members), base_rate, playbook.control_share
         ),
-        "value_label": draft.worth.label(draft.member)
+        "value_label": campaign.contact_value.label(campaign.member)
         if playbook.value is not None
         else "no value set",
         "value_means": playbook.value.means if playbook.value is not None else "",
         "consent_basis": consent,
         "plan_only": consent == "not_recorded",
-        "held": around.held.get(playbook.campaign, ""),
+        "held": context.held.get(playbook.campaign, ""),
     }
 
 
-def _counted(drafts: Sequence[Draft]) -> pd.DataFrame:
-    """Exclusions per campaign and reason."""
-    counted = []
-    for draft in drafts:
-        codes, found = pd.factorize(draft.failure)
-        for reason, n in sorted(zip(found, np.bincount(codes), strict=True)):
+def _counted(campaigns: Sequence[CampaignCandidates]) -> pd.DataFrame:
+    """Number of excluded customers per campaign and reason."""
+    exclusion_rows = []
+    for campaign in campaigns:
+        reason_codes, distinct_reasons = pd.factorize(campaign.failure)
+        for reason, customer_count in sorted(
+            zip(distinct_reasons, np.bincount(reason_codes), strict=True)
+        ):
             if reason:
-                counted.append((draft.playbook.campaign, str(reason), int(n)))
-    return pd.DataFrame(counted, columns=["campaign_id", "reason", "customers"])
+                exclusion_rows.append(
+                    (campaign.playbook.campaign, str(reason), int(customer_count))
+                )
+    return pd.DataFrame(exclusion_rows, columns=["campaign_id", "reason", "customers"])
 
 
 def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    filled = [part for part in parts if len(part)]
-    if not filled:
+    non_empty = [part for part in parts if len(part)]
+    if not non_empty:
         return pd.DataFrame({c: pd.Series(dtype=t) for c, t in AUDIENCE_COLUMNS.items()})
-    return pd.concat(filled, ignore_index=True).astype(dict(AUDIENCE_COLUMNS))
+    return pd.concat(non_empty, ignore_index=True).astype(dict(AUDIENCE_COLUMNS))

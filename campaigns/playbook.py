@@ -1,4 +1,4 @@
-"""Playbooks: what a campaign is, whom it addresses, what it offers and how it is measured."""
+"""Playbooks: definition of a campaign, its audience, its offer and its measurement."""
 
 from __future__ import annotations
 
@@ -8,33 +8,39 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from campaigns.rules import KNOWN_COLUMNS, Rule, RuleError, conditions, is_known, parse_rule
-from campaigns.stage_set import StageKind
-from campaigns.stage_set import StageSet as StageSet
+from campaigns.rules import (
+    KNOWN_COLUMNS,
+    AudienceRule,
+    RuleError,
+    is_scored_column,
+    parse_rule,
+    rule_conditions,
+)
+from campaigns.stage_set import StageKind, StageSet
 from features.config.types import Strict
 from features.config.yaml_loading import parse_yaml
 from features.errors import Problems, UserError
 
-OTHER = "other"
+OTHER_TAXONOMIES = "other"
 Share = Annotated[float, Field(ge=0, lt=1)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Line = Annotated[str, Field(min_length=1, max_length=2000)]
+_Line = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class Trigger(Strict):
-    """What starts the campaign for a customer; one of a playbook's triggers must have fired.
+    """Trigger that starts the campaign for a customer; one of a playbook's must have fired.
 
     Attributes
     ----------
     when
         ``stage_entered``: the customer moved into the stage by behaviour or by the clock (a step
         down by the clock counts once two daily evaluations agree). ``flag_raised``: the flag
-        holds. ``score_risen``: the column is higher than in the scores before, or new. ``event``:
-        ``after_days`` have passed since the last event of the role. ``date``: that many days
-        since the date in the column. ``schedule``: at every planning.
+        holds. ``score_risen``: the column is higher than in the previous scores, or new.
+        ``event``: ``after_days`` have passed since the last event of the role. ``date``: that many
+        days since the date in the column. ``schedule``: at every planning.
     within_days
-        How long after that it may still start; null: as long as the audience rule holds.
+        Days after the trigger in which it may start; null: while the audience rule holds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,59 +70,59 @@ class Trigger(Strict):
 
 
 class Offer(Strict):
-    """What the customer is offered.
+    """Offer to the customer.
 
     Attributes
     ----------
     text
-        For the marketer who writes the message.
+        Description for the author of the message.
     discount
-        Share of the order value given away; 0 where the offer is no discount.
+        Discount as a share of the order value; 0 without a discount.
     """
 
-    text: Line
+    text: _Line
     discount: Share = 0.0
 
 
 class Value(Strict):
-    """What one contact may bring, in money.
+    """Expected money of one contact.
 
     Attributes
     ----------
     product
-        Scored columns whose product is the spend that may follow.
+        Scored columns; their product is the expected spend.
     means
-        That product in words.
+        The product in words.
     margin
-        Share of the spend that is earned; null: that of the contact policy.
+        Margin, a share of the spend; null: margin of the contact policy.
     redeemed
-        Columns whose product is the spend to which a discount would apply; null: `product`.
+        Columns; their product is the spend that a discount applies to; null: `product`.
     uplift
-        Experiment whose uplift the scores carry for this campaign; null: its own name.
+        Experiment that provides the campaign's uplift in the scores; null: the campaign's name.
     """
 
     product: Annotated[tuple[Name, ...], Field(min_length=1)]
-    means: Line
+    means: _Line
     margin: Annotated[float, Field(gt=0, le=1)] | None = None
     redeemed: tuple[Name, ...] | None = None
-    uplift: Line | None = None
+    uplift: _Line | None = None
 
 
 class Success(Strict):
-    """How the campaign will be judged, treatment minus control.
+    """Success of the campaign, as treatment minus control.
 
     Attributes
     ----------
     metric, within_days
-        What is counted, and for how long after the start.
+        Counted outcome, and days after the start in which it counts.
     base_rate
-        Scored probability whose mean stands for the rate without the campaign (or for its
-        complement: the smallest detectable effect is the same).
+        Scored probability; its mean estimates the rate without the campaign or the complement
+        (the smallest detectable effect is the same).
     role
         Role of the event that counts as a response.
     """
 
-    metric: Line
+    metric: _Line
     within_days: Days
     base_rate: Name | None = None
     role: Literal["purchase", "lead", "intent", "advocacy", "redemption", "survey_csat"] = (
@@ -130,45 +136,45 @@ class Playbook(Strict):
     Attributes
     ----------
     campaign, title, description
-        Identifier, and words for the marketer.
+        Identifier, and text for the marketer.
     kind
-        ``promotional``: at most one such campaign a customer and run, with a control group.
-        ``service``: never held out, may come beside another. ``list``: ids for an advertising
-        tool, nobody is written to. ``site_rule``: about visitors without a name, so it ends in a
-        rule for the site tool and no audience.
+        ``promotional``: few at once per customer (contact policy), with a control group.
+        ``service``: never held out, allowed beside other campaigns. ``list``: ids for an
+        advertising tool, without messages. ``site_rule``: a rule for the site tool about anonymous
+        visitors, without an audience.
     stages
-        Taxonomy name -> stages it addresses, with ``other`` for every taxonomy not named. Instead
-        of names: ``all``, ``silent_buyers``, or ``active``: the stages that no silence leads to.
+        Taxonomy name -> addressed stages, with ``other`` for all other taxonomies. Instead of
+        names: ``all``, ``silent_buyers``, or ``active`` (stages not entered by inactivity).
     trigger
-        What starts it; the first version lists everyone who fits the audience.
+        Triggers; one of them must have fired for a newcomer.
     audience
         Rule on scored columns that a newcomer must meet.
     exit_on
-        Rule that ends a membership; without it, no longer meeting ``audience`` does.
+        Rule that ends a membership; null: it ends when ``audience`` no longer holds.
     expires_days, re_entry_days, max_contacts
-        Days a membership lasts; days from leaving until the customer may enter again; messages
-        in one membership.
+        Days of a membership; days from leaving to the next entry; most messages in one
+        membership.
     rank_by
-        Columns whose product orders the customers, best first.
+        Columns; their product orders the customers, highest first.
     channel
-        One, or several of which each customer gets the first that consent and caps allow.
+        One channel, or several: each customer gets the first that consent and caps allow.
     value, contact_cost
         Expected value = margin x product - discount x redeemed - contact cost, in money.
     control_share
-        Share of the selected customers who get no message.
+        Share of the selected customers without a message, 0 to below 1.
     capacity
         Most customers in the campaign at once, both arms; null: no limit.
     budget
-        Most money for contacts and discounts of those who enter in one run; null: no limit.
+        Most money for contacts and discounts of one run's newcomers; null: no limit.
     exclude
-        Rule of a second list, of those an advertising tool must leave out (kind ``list``).
+        Rule of a second list: customers the advertising tool must exclude (kind ``list``).
     priority
         1 is served first.
     """
 
     campaign: Name
-    title: Line
-    description: Line
+    title: _Line
+    description: _Line
     kind: Literal["promotional", "service", "list", "site_rule"] = "promotional"
     stages: dict[Name, tuple[Name, ...] | StageKind]
     trigger: Annotated[tuple[Trigger, ...], Field(min_length=1)]
@@ -203,40 +209,44 @@ class Playbook(Strict):
             )
         if self.exclude is not None and self.kind != "list":
             raise ValueError("`exclude` belongs to campaigns of the kind list")
-        if OTHER not in self.stages:
-            raise ValueError(f"stages needs `{OTHER}`, for taxonomies that are not named")
+        if OTHER_TAXONOMIES not in self.stages:
+            raise ValueError(
+                f"stages needs `{OTHER_TAXONOMIES}`, for taxonomies that are not named"
+            )
         if self.kind == "service" and self.control_share > 0:
             raise ValueError("a service message is never held out: control_share must be 0")
         return self
 
     @property
-    def rules(self) -> tuple[Rule, ...]:
-        """Its rules: the audience, what ends a membership, whom to leave out."""
-        found = (self.audience, self.exit_on, self.exclude)
-        return tuple(rule for rule in found if rule is not None)
+    def rules(self) -> tuple[AudienceRule, ...]:
+        """Rules of the playbook: audience, exit and exclusion."""
+        optional_rules = (self.audience, self.exit_on, self.exclude)
+        return tuple(rule for rule in optional_rules if rule is not None)
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Its channels, the preferred one first."""
+        """Channels, the preferred one first."""
         return (self.channel,) if isinstance(self.channel, str) else self.channel
 
     @property
     def fixed_columns(self) -> tuple[str, ...]:
-        """Columns that rank customers and make up their value."""
-        value = self.value
-        asked = (*value.product, *(value.redeemed or ())) if value is not None else ()
-        base = (self.success.base_rate,) if self.success.base_rate is not None else ()
-        return (*self.rank_by, *asked, *base)
+        """Scored columns for rank, value and base rate."""
+        value_rule = self.value
+        value_columns = (
+            (*value_rule.product, *(value_rule.redeemed or ())) if value_rule is not None else ()
+        )
+        base_rate_column = (self.success.base_rate,) if self.success.base_rate is not None else ()
+        return (*self.rank_by, *value_columns, *base_rate_column)
 
     def addressed(self, taxonomy: StageSet) -> tuple[str, ...]:
-        """Stages of a taxonomy that it addresses; none where the taxonomy has no such stage.
+        """Stages of a taxonomy that the playbook addresses; empty if it has none of them.
 
         Raises
         ------
         UserError
-            Where the playbook names a stage for this very taxonomy that it lacks.
+            If the playbook names a stage for this taxonomy that the taxonomy lacks.
         """
-        listed = self.stages.get(taxonomy.name, self.stages[OTHER])
+        listed = self.stages.get(taxonomy.name, self.stages[OTHER_TAXONOMIES])
         if isinstance(listed, str):
             return taxonomy.kind(listed)
         unknown = [stage for stage in listed if stage not in taxonomy.stages]
@@ -255,17 +265,17 @@ def load_playbook(path: Path) -> Playbook:
     Raises
     ------
     UserError
-        Naming the file, every key at fault, what was found and what is allowed.
+        For every invalid key, with the file, the value and the allowed values.
     """
     problems = Problems()
     try:
         playbook = Playbook.model_validate(parse_yaml(path))
     except ValidationError as error:
-        for single in error.errors():
-            problems.add(_problem(single, path))
+        for detail in error.errors():
+            problems.add(_problem(detail, path))
         raise problems.joined() from error
     for key, column in _named_columns(playbook):
-        if not is_known(column):
+        if not is_scored_column(column):
             problems.add(
                 UserError(
                     f"{path}: {key}",
@@ -281,82 +291,90 @@ def load_playbook(path: Path) -> Playbook:
 def load_playbooks(paths: Iterable[Path], problems: Problems | None = None) -> list[Playbook]:
     """Playbooks in order of priority (equal ones by name).
 
-    `problems` collects what is wrong with files, which then are left out; without it, it is raised.
+    With `problems`, errors are collected there and the files skipped; without, they are raised.
 
     Raises
     ------
     UserError
-        As `load_playbook`, and where two files describe the same campaign.
+        As `load_playbook`, and if two files describe the same campaign.
     """
-    seen: dict[str, Path] = {}
+    path_of_campaign: dict[str, Path] = {}
     playbooks = []
-    kept = problems if problems is not None else Problems()
+    collector = problems if problems is not None else Problems()
     for path in paths:
-        with kept.collect():
+        with collector.collect():
             playbook = load_playbook(path)
-            if playbook.campaign in seen:
+            if earlier_path := path_of_campaign.get(playbook.campaign):
                 raise UserError(
                     f"{path}: campaign",
-                    found=f"{playbook.campaign!r}, which {seen[playbook.campaign]} has too",
-                    expected="one file a campaign",
+                    found=f"{playbook.campaign!r}, which {earlier_path} has too",
+                    expected="one file per campaign",
                 )
-            seen[playbook.campaign] = path
+            path_of_campaign[playbook.campaign] = path
             playbooks.append(playbook)
     if problems is None:
-        kept.refuse()
+        collector.refuse()
     return by_priority(playbooks)
 
 
 def by_priority(playbooks: Iterable[Playbook]) -> list[Playbook]:
-    """Playbooks in the order they are served."""
+    """Playbooks by priority, equal ones by name."""
     return sorted(playbooks, key=lambda playbook: (playbook.priority, playbook.campaign))
 
 
 def _named_columns(playbook: Playbook) -> list[tuple[str, str]]:
-    """Every scored column a playbook names, with its key."""
-    found = [("audience", each.column) for each in conditions(playbook.audience)]
+    """Key and column of every scored column in a playbook."""
+    named_columns = [
+        ("audience", condition.column) for condition in rule_conditions(playbook.audience)
+    ]
     for key in ("exit_on", "exclude"):
         rule = getattr(playbook, key)
-        found += [(key, each.column) for each in conditions(rule)] if rule is not None else []
-    found += [("rank_by", column) for column in playbook.rank_by]
+        named_columns += (
+            [(key, condition.column) for condition in rule_conditions(rule)]
+            if rule is not None
+            else []
+        )
+    named_columns += [("rank_by", column) for column in playbook.rank_by]
     if playbook.value is not None:
-        found += [("value.product", column) for column in playbook.value.product]
-        found += [("value.redeemed", column) for column in playbook.value.redeemed or ()]
+        named_columns += [("value.product", column) for column in playbook.value.product]
+        named_columns += [("value.redeemed", column) for column in playbook.value.redeemed or ()]
     if playbook.success.base_rate is not None:
-        found.append(("success.base_rate", playbook.success.base_rate))
-    return found
+        named_columns.append(("success.base_rate", playbook.success.base_rate))
+    return named_columns
 
 
-def _problem(first: Any, path: Path) -> UserError:
-    """A problem of a validation as one message."""
-    loc: Sequence[int | str] = first["loc"]
-    key = ".".join(str(part) for part in loc)
-    cause = first.get("ctx", {}).get("error")
+def _problem(detail: Any, path: Path) -> UserError:
+    """Convert a validation error of pydantic to a UserError."""
+    location: Sequence[int | str] = detail["loc"]
+    key_path = ".".join(str(part) for part in location)
+    cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, RuleError):
         return UserError(f"{path}: {cause.key}", found=cause.found, expected=cause.expected)
-    if first["type"] == "extra_forbidden":
+    if detail["type"] == "extra_forbidden":
         return UserError(
-            f"{path}: {key}",
+            f"{path}: {key_path}",
             found="an unknown key",
-            expected=f"one of {', '.join(_allowed(loc[:-1]))}",
+            expected=f"one of {', '.join(_allowed(location[:-1]))}",
             hint="check the spelling, or remove the key",
         )
-    if first["type"] == "missing":
+    if detail["type"] == "missing":
         return UserError(
-            f"{path}: {key}", found="nothing", expected="this key", hint="add it to the file"
+            f"{path}: {key_path}", found="nothing", expected="this key", hint="add it to the file"
         )
-    found = "the keys together" if isinstance(first["input"], dict) else repr(first["input"])
-    expected = str(cause) if cause is not None else first["msg"]
-    return UserError(f"{path}: {key}".removesuffix(": "), found=found, expected=expected)
+    found_text = "the keys together" if isinstance(detail["input"], dict) else repr(detail["input"])
+    expected_text = str(cause) if cause is not None else detail["msg"]
+    return UserError(
+        f"{path}: {key_path}".removesuffix(": "), found=found_text, expected=expected_text
+    )
 
 
-def _allowed(loc: Sequence[int | str]) -> list[str]:
-    """Keys of the block at a place of the playbook."""
+def _allowed(location: Sequence[int | str]) -> list[str]:
+    """Allowed keys of the block at a location in the playbook."""
     blocks: dict[str, type[BaseModel]] = {
         "trigger": Trigger,
         "offer": Offer,
         "value": Value,
         "success": Success,
     }
-    block = blocks.get(str(loc[0]), Playbook) if loc else Playbook
+    block = blocks.get(str(location[0]), Playbook) if location else Playbook
     return list(block.model_fields)

@@ -16,21 +16,21 @@ from features.errors import UserError
 from features.lifecycle.rule_language import MEASURES
 
 BoolArray = npt.NDArray[np.bool_]
-Text = npt.NDArray[np.object_]
+TextArray = npt.NDArray[np.object_]
 
 KNOWN_COLUMNS = tuple(column.name for column in SCORED_ROW)
-# Named after the attributes a business declares, hence open ended.
-OPEN_COLUMNS = ("preferred_", "interest_")
-# Columns that the plan adds to the scored rows: rules on the past, and affinity to restocked goods.
+# Prefixes of columns named after the attributes in the config.
+_OPEN_COLUMNS = ("preferred_", "interest_")
+# Prefixes of columns that planning adds: rules on the history, and affinity to restocked goods.
 PAST, RESTOCKED = "past ", "restocked "
-# The uplift of the very campaign, taken out of the column `uplift`.
+# Uplift of the campaign, from the JSON column `uplift`.
 UPLIFT = "campaign_uplift"
-COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
-OPERATORS = ("in", "is", *COMPARISONS, "has", "within_days", "due_within_days", "missing")
+_COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+_OPERATORS = ("in", "is", *_COMPARISONS, "has", "within_days", "due_within_days", "missing")
 
 
 class RuleError(ValueError):
-    """A rule that cannot be read: the key within it, what was found, what is allowed."""
+    """Invalid rule: key in the rule, value found, value expected."""
 
     def __init__(self, key: str, *, found: str, expected: str) -> None:
         self.key = key
@@ -40,8 +40,8 @@ class RuleError(ValueError):
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """A number taken from the taxonomy's parameters, times a factor, with a stand-in."""
+class _Parameter:
+    """A taxonomy parameter times a factor, with a default where the taxonomy lacks it."""
 
     name: str
     otherwise: float
@@ -50,7 +50,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Condition:
-    """One comparison of one scored column; with a missing value it is false."""
+    """One comparison of one scored column; False for a missing value."""
 
     column: str
     operator: str
@@ -59,41 +59,41 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Group:
-    """``all``, ``any`` or ``not`` of other rules (``not`` has one part)."""
+class RuleGroup:
+    """``all``, ``any`` or ``not`` of rules (``not`` has one part)."""
 
     word: str
-    parts: tuple[Rule, ...]
+    parts: tuple[AudienceRule, ...]
 
 
-Rule = Condition | Group
+AudienceRule = Condition | RuleGroup
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What a rule may refer to beside the row.
+class RuleContext:
+    """Values that a rule may use beside the row.
 
     Attributes
     ----------
     snapshot_at
-        The date of the scores.
+        Date of the scores.
     parameters
-        The taxonomy's parameters, such as ``L``, in days or counts.
+        Parameters of the taxonomy, such as ``L``, in days or counts.
     """
 
     snapshot_at: pd.Timestamp
     parameters: Mapping[str, float]
 
 
-def parse_rule(node: object, key: str = "audience") -> Rule:
-    """Rule from the YAML form.
+def parse_rule(node: object, key: str = "audience") -> AudienceRule:
+    """Parse a rule from its YAML form.
 
     Raises
     ------
     RuleError
-        Naming the place within the rule, what was found and what is allowed.
+        With the location in the rule, the value found and the allowed values.
     """
-    if isinstance(node, Condition | Group):
+    if isinstance(node, Condition | RuleGroup):
         return node
     if not isinstance(node, dict):
         raise RuleError(key, found=repr(node), expected="all, any, not, or a condition")
@@ -102,29 +102,31 @@ def parse_rule(node: object, key: str = "audience") -> Rule:
     if "restocked" in node:
         return _parse_restocked(node["restocked"], key)
     if "latest_of" in node or any(measure in node for measure in MEASURES):
-        return Condition(past_name(node), "is", True, node)
+        return Condition(history_rule_column(node), "is", True, node)
     if len(node) != 1 or next(iter(node)) not in ("all", "any", "not"):
         raise RuleError(
             key,
             found=", ".join(map(str, node)) or "nothing",
             expected="one of all, any, not, a condition with `column`, or a measure of the past",
         )
-    word, below = next(iter(node.items()))
-    if word == "not":
-        return Group("not", (parse_rule(below, f"{key}.not"),))
-    if not isinstance(below, list) or not below:
-        raise RuleError(f"{key}.{word}", found=repr(below), expected="a list of at least one rule")
-    parts = (parse_rule(part, f"{key}.{word}.{i}") for i, part in enumerate(below))
-    return Group(word, tuple(parts))
+    operator, operands = next(iter(node.items()))
+    if operator == "not":
+        return RuleGroup("not", (parse_rule(operands, f"{key}.not"),))
+    if not isinstance(operands, list) or not operands:
+        raise RuleError(
+            f"{key}.{operator}", found=repr(operands), expected="a list of at least one rule"
+        )
+    parts = (parse_rule(part, f"{key}.{operator}.{i}") for i, part in enumerate(operands))
+    return RuleGroup(operator, tuple(parts))
 
 
-def past_name(node: Mapping[str, Any]) -> str:
-    """Column under which the answer to a rule on the past stands."""
+def history_rule_column(node: Mapping[str, Any]) -> str:
+    """Name of the column with the answers to a rule on the history."""
     return PAST + json.dumps(node, sort_keys=True, default=str)
 
 
 def _parse_restocked(node: object, key: str) -> Condition:
-    fits = (
+    is_valid = (
         isinstance(node, dict)
         and set(node) == {"within_days", "match"}
         and isinstance(node["within_days"], int)
@@ -132,7 +134,7 @@ def _parse_restocked(node: object, key: str) -> Condition:
         and bool(node["match"])
         and all(isinstance(name, str) for name in node["match"])
     )
-    if not isinstance(node, dict) or not fits:
+    if not isinstance(node, dict) or not is_valid:
         raise RuleError(
             f"{key}.restocked",
             found=repr(node),
@@ -142,22 +144,24 @@ def _parse_restocked(node: object, key: str) -> Condition:
 
 
 def _parse_condition(node: dict[Any, Any], key: str) -> Condition:
-    operators = [name for name in node if name != "column"]
-    if len(operators) != 1 or operators[0] not in OPERATORS:
+    operators = [operator for operator in node if operator != "column"]
+    if len(operators) != 1 or operators[0] not in _OPERATORS:
         raise RuleError(
             key,
             found=", ".join(map(str, operators)) or "no comparison",
-            expected=f"one comparison beside `column`: {', '.join(OPERATORS)}",
+            expected=f"one comparison beside `column`: {', '.join(_OPERATORS)}",
         )
     if not isinstance(node["column"], str):
         raise RuleError(f"{key}.column", found=repr(node["column"]), expected="a column name")
-    name = operators[0]
-    return Condition(node["column"], name, _parse_value(name, node[name], f"{key}.{name}"))
+    operator = operators[0]
+    return Condition(
+        node["column"], operator, _parse_value(operator, node[operator], f"{key}.{operator}")
+    )
 
 
 def _parse_value(operator: str, value: object, key: str) -> Any:
     if operator == "in":
-        if isinstance(value, list) and value and all(_is_plain(each) for each in value):
+        if isinstance(value, list) and value and all(_is_plain(element) for element in value):
             return tuple(value)
         raise RuleError(key, found=repr(value), expected="a list of texts or numbers")
     if operator in ("is", "has"):
@@ -177,19 +181,19 @@ def _parse_value(operator: str, value: object, key: str) -> Any:
     )
 
 
-def _parse_parameter(value: dict[Any, Any], key: str) -> Parameter:
-    numbers = {name: value[name] for name in ("otherwise", "times") if name in value}
-    fits = (
+def _parse_parameter(value: dict[Any, Any], key: str) -> _Parameter:
+    numeric_column = {name: value[name] for name in ("otherwise", "times") if name in value}
+    is_valid = (
         set(value) <= {"param", "otherwise", "times"}
         and isinstance(value.get("param"), str)
         and "otherwise" in value
-        and all(_is_number(number) for number in numbers.values())
+        and all(_is_number(number) for number in numeric_column.values())
     )
-    if not fits:
+    if not is_valid:
         raise RuleError(
             key, found=repr(value), expected="{param: NAME, otherwise: NUMBER, times: NUMBER}"
         )
-    return Parameter(value["param"], **numbers)
+    return _Parameter(value["param"], **numeric_column)
 
 
 def _is_plain(value: object) -> bool:
@@ -200,27 +204,27 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
 
 
-def conditions(rule: Rule) -> list[Condition]:
-    """All comparisons of a rule, in order."""
+def rule_conditions(rule: AudienceRule) -> list[Condition]:
+    """All conditions of a rule, in order."""
     if isinstance(rule, Condition):
         return [rule]
-    return [found for part in rule.parts for found in conditions(part)]
+    return [condition for part in rule.parts for condition in rule_conditions(part)]
 
 
-def is_known(column: str) -> bool:
-    """Whether a scored row may have this column."""
-    known = column in KNOWN_COLUMNS or column == UPLIFT
-    return known or column.startswith((*OPEN_COLUMNS, PAST, RESTOCKED))
+def is_scored_column(column: str) -> bool:
+    """True if a scored row may have the column."""
+    documented = column in KNOWN_COLUMNS or column == UPLIFT
+    return documented or column.startswith((*_OPEN_COLUMNS, PAST, RESTOCKED))
 
 
-def describe(rule: Rule) -> str:
-    """The rule in words, for exclusion reasons."""
-    if isinstance(rule, Group):
+def describe_rule(rule: AudienceRule) -> str:
+    """Rule in words, for exclusion reasons."""
+    if isinstance(rule, RuleGroup):
         if rule.word == "not":
-            return f"not ({describe(rule.parts[0])})"
-        joined = " and " if rule.word == "all" else " or "
-        return joined.join(
-            f"({describe(part)})" if isinstance(part, Group) else describe(part)
+            return f"not ({describe_rule(rule.parts[0])})"
+        joiner = " and " if rule.word == "all" else " or "
+        return joiner.join(
+            f"({describe_rule(part)})" if isinstance(part, RuleGroup) else describe_rule(part)
             for part in rule.parts
         )
     value = rule.value
@@ -230,41 +234,41 @@ def describe(rule: Rule) -> str:
         return f"{rule.column} in {', '.join(map(str, value))}"
     if rule.operator == "missing":
         return f"{rule.column} {'missing' if value else 'known'}"
-    if isinstance(value, Parameter):
+    if isinstance(value, _Parameter):
         value = value.name if value.times == 1 else f"{value.times:g} {value.name}"
-    words = {"within_days": "in the last", "due_within_days": "in the next"}
-    if rule.operator in words:
-        return f"{rule.column} {words[rule.operator]} {value} days"
+    period_words = {"within_days": "in the last", "due_within_days": "in the next"}
+    if rule.operator in period_words:
+        return f"{rule.column} {period_words[rule.operator]} {value} days"
     return f"{rule.column} {rule.operator} {value}"
 
 
 def _asked(rule: Condition) -> str:
-    """A rule on the past in words."""
+    """Rule on the history in words."""
     node = rule.node or {}
     if rule.column.startswith(RESTOCKED):
         return f"{' and '.join(node['match'])} restocked in the last {node['within_days']} days"
-    words = []
-    for name, value in node.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-        if name in COMPARISONS or name == "==":
-            words.append(f"{name} {shown}")
-        elif name == "window":
-            words.append(f"in {shown} days")
+    phrases = []
+    for key, value in node.items():
+        value_text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if key in _COMPARISONS or key == "==":
+            phrases.append(f"{key} {value_text}")
+        elif key == "window":
+            phrases.append(f"in {value_text} days")
         else:
-            words.append(f"{name} {shown}".replace("_", " "))
-    return " ".join(words)
+            phrases.append(f"{key} {value_text}".replace("_", " "))
+    return " ".join(phrases)
 
 
-def holds(rule: Rule, scores: pd.DataFrame, moment: Moment) -> BoolArray:
-    """For whom a rule holds.
+def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
+    """True for rows that meet a rule.
 
     Parameters
     ----------
     rule
         The rule.
     scores
-        Scored rows; a documented column that the frame lacks counts as missing everywhere.
-    moment
+        Scored rows; an absent column counts as missing in all rows.
+    rule_context
         Date and taxonomy parameters.
 
     Returns
@@ -274,60 +278,64 @@ def holds(rule: Rule, scores: pd.DataFrame, moment: Moment) -> BoolArray:
     Raises
     ------
     UserError
-        Where a number is asked of a column of text, or a date of one that holds none.
+        If a comparison of numbers names a text column, or one of dates a column without dates.
     """
     if isinstance(rule, Condition):
-        return _holds(rule, scores, moment)
-    parts = [holds(part, scores, moment) for part in rule.parts]
+        return _holds(rule, scores, rule_context)
+    parts = [rule_holds(part, scores, rule_context) for part in rule.parts]
     if rule.word == "not":
         return ~parts[0]
     combined: BoolArray = (np.logical_and if rule.word == "all" else np.logical_or).reduce(parts)
     return combined
 
 
-def _holds(rule: Condition, scores: pd.DataFrame, moment: Moment) -> BoolArray:
+def _holds(rule: Condition, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
     if rule.column not in scores:
         absent = rule.operator == "missing" and rule.value
         return np.full(len(scores), absent, dtype=bool)
     column = scores[rule.column]
     missing = column.isna().to_numpy(dtype=bool)
     if rule.operator == "missing":
-        unknown: BoolArray = missing if rule.value else ~missing
-        return unknown
+        matches_missing: BoolArray = missing if rule.value else ~missing
+        return matches_missing
     if rule.operator in ("in", "is"):
         allowed = rule.value if rule.operator == "in" else (rule.value,)
-        found: BoolArray = column.isin(allowed).to_numpy(dtype=bool) & ~missing
-        return found
+        is_allowed: BoolArray = column.isin(allowed).to_numpy(dtype=bool) & ~missing
+        return is_allowed
     if rule.operator == "has":
         return _has(column, rule.value)
     value = rule.value
-    if isinstance(value, Parameter):
-        value = moment.parameters.get(value.name, value.otherwise) * value.times
-    if rule.operator in COMPARISONS:
+    if isinstance(value, _Parameter):
+        value = rule_context.parameters.get(value.name, value.otherwise) * value.times
+    if rule.operator in _COMPARISONS:
         with np.errstate(invalid="ignore"):
-            compared: BoolArray = COMPARISONS[rule.operator](numbers(scores, rule.column), value)
+            compared: BoolArray = _COMPARISONS[rule.operator](
+                numeric_column(scores, rule.column), value
+            )
         return compared
-    ago = (moment.snapshot_at - _dates(column)).dt.days.to_numpy(dtype=float, na_value=np.nan)
-    days = ago if rule.operator == "within_days" else -ago
+    days_ago = (rule_context.snapshot_at - _dates(column)).dt.days.to_numpy(
+        dtype=float, na_value=np.nan
+    )
+    distance = days_ago if rule.operator == "within_days" else -days_ago
     with np.errstate(invalid="ignore"):
-        near: BoolArray = (days >= 0) & (days <= value)
-    return near
+        is_near: BoolArray = (distance >= 0) & (distance <= value)
+    return is_near
 
 
-def numbers(scores: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
-    """A column as float64, NaN where missing or absent.
+def numeric_column(scores: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
+    """Column as float64, NaN where missing or absent.
 
     Raises
     ------
     UserError
-        Where the column holds text.
+        If the column holds text.
     """
     if column not in scores:
         return np.full(len(scores), np.nan)
     try:
         if pd.api.types.is_datetime64_any_dtype(scores[column]):
             raise TypeError("dates are no numbers")
-        found: npt.NDArray[np.float64] = pd.to_numeric(scores[column]).to_numpy(
+        numbers: npt.NDArray[np.float64] = pd.to_numeric(scores[column]).to_numpy(
             dtype=float, na_value=np.nan
         )
     except (ValueError, TypeError) as error:
@@ -337,7 +345,7 @@ def numbers(scores: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
             expected="a column of numbers for <, <=, >, >= and ranking",
             hint="use `in` or `is` for text, `within_days` for dates",
         ) from error
-    return found
+    return numbers
 
 
 def _dates(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -354,8 +362,8 @@ def _dates(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _has(column: pd.Series[Any], member: object) -> BoolArray:
-    """Whether the JSON list in a cell holds a member; each distinct text is read once."""
-    codes, texts = pd.factorize(column)
+    """True where the JSON list of a cell contains a member; each distinct text is parsed once."""
+    text_codes, texts = pd.factorize(column)
     holding = np.array([member in json.loads(text) for text in texts] + [False], dtype=bool)
-    found: BoolArray = holding[codes]
-    return found
+    contains: BoolArray = holding[text_codes]
+    return contains

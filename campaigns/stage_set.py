@@ -1,4 +1,4 @@
-"""What campaigns need to know of a taxonomy."""
+"""Stages of a taxonomy, as campaigns address them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ StageKind = Literal["silent_buyers", "active", "all"]
 
 @dataclass(frozen=True)
 class StageSet:
-    """What campaigns need to know of a taxonomy.
+    """Stages and parameters of a taxonomy, for campaigns.
 
     Attributes
     ----------
     name
-        The taxonomy's name; playbooks list their stages under it, or under ``other``.
+        Name of the taxonomy; playbooks list stages under it, or under ``other``.
     stages
-        All its stages.
+        All stages.
     parameters
-        Its parameters by name, such as ``L``; rules may refer to them.
+        Parameters by name, such as ``L``, for use in rules.
     silent
-        Stage -> role whose silence leads to it (``lapsed``: purchase).
+        Stage -> role without events in that stage (``lapsed``: purchase).
     ranks
-        Stage -> its rank in the life cycle; a move to a lower one is a step down.
+        Stage -> rank in the life cycle; a move to a lower rank is a step down.
     """
 
     name: str
@@ -37,7 +37,7 @@ class StageSet:
 
     @classmethod
     def of(cls, taxonomy: Taxonomy) -> StageSet:
-        """The same of a full taxonomy."""
+        """Stage set of a taxonomy."""
         return cls(
             taxonomy.name,
             tuple(taxonomy.names),
@@ -47,7 +47,7 @@ class StageSet:
         )
 
     def kind(self, kind: StageKind) -> tuple[str, ...]:
-        """Stages of a kind: ``all``, ``silent_buyers`` or ``active`` (no silence leads there)."""
+        """Stages of a kind: ``all``, ``silent_buyers`` or ``active`` (not by inactivity)."""
         if kind == "all":
             return self.stages
         if kind == "active":

@@ -1,4 +1,4 @@
-"""Exports to receiving tools: the treatment arm only, in each tool's documented form."""
+"""Exports to receiving tools: the treatment arm, in the documented form of each tool."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaigns.addresses import KINDS, NO_ADDRESSES, Addresses, first_of_each, kinds_of
+from campaigns.addresses import (
+    ADDRESS_KINDS,
+    NO_ADDRESSES,
+    Addresses,
+    address_kinds,
+    first_occurrences,
+)
 from campaigns.audience_files import CONSENT_NOTES, ExportRun
-from campaigns.contact_normalisation import FORMS, address_text, sha256
-from campaigns.export_index import FOLDER, ExportIndex, RowKeys
-from campaigns.export_schema import AUDIENCE, MappedColumn, TargetMap
+from campaigns.contact_normalisation import FORMS, comparable_address, sha256_of_text
+from campaigns.export_index import INDEX_FOLDER, ExportIndex, RowKeys
+from campaigns.export_schema import AUDIENCE_FIELDS, MappedColumn, TargetMap
 from campaigns.export_table import TABLE_FILE, write_table
 from campaigns.holdout import CONTROL, TREATMENT
 from campaigns.planning import CampaignPlan
@@ -29,14 +35,14 @@ from features.config.customers import ADS, CONTACT_KEYS
 from features.storage.csv_files import cell_text, csv_content, write_bytes_atomically
 from features.storage.row_files import joined_cells, row_file
 
-EXPORTS = "exports"
-EXTENSIONS = {"csv": "csv", "parquet": "parquet", "jsonl": "jsonl"}
-WITHOUT_CONSENT = "without_ads_consent"
+EXPORTS_FOLDER = "exports"
+_EXTENSIONS = {"csv": "csv", "parquet": "parquet", "jsonl": "jsonl"}
+_WITHOUT_CONSENT = "without_ads_consent"
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What exports need beside the plan.
+    """Inputs of exports beside the plan.
 
     Attributes
     ----------
@@ -45,39 +51,39 @@ class Delivery:
     contacts
         Contact keys by customer id (index).
     ads
-        Customers who agreed to advertising; None: not recorded here.
+        Customers who consent to advertising; None: not recorded here.
     mode
-        ``full``: everyone; ``delta``: only what has changed since the last export.
-    anew
-        Campaigns whose earlier export was held: a delta lists all of them as added.
+        ``full``: all rows; ``delta``: changes since the last export.
+    relisted
+        Campaigns whose last export was held: a delta lists all their members as added.
     row_keys
-        Secret under which is kept whose each row was, for erasures; None: it is not kept.
+        Secret of the row index, for erasures; None: no index is written.
     addresses
-        Addresses that stand under several ids.
+        Addresses that several customer ids share.
     no_ads
-        Customers who refused advertising, or share an address with one who did.
-    kept_out
-        Contact key -> customers whose key is written for no other channel than that they allow.
+        Customers who refused advertising, or share an address with a customer who did.
+    withheld
+        Contact key -> customers whose key other channels must not export.
     """
 
     scores: pd.DataFrame
     contacts: pd.DataFrame
     ads: Collection[str] | None = None
     mode: str = "full"
-    anew: Collection[str] = field(default_factory=frozenset)
+    relisted: Collection[str] = field(default_factory=frozenset)
     row_keys: RowKeys | None = None
     addresses: Addresses = NO_ADDRESSES
     no_ads: Collection[str] = field(default_factory=frozenset)
-    kept_out: Mapping[str, Collection[str]] = field(default_factory=dict)
+    withheld: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
-def export_rows(
+def _export_rows(
     plan: CampaignPlan, playbook: Playbook, target: TargetMap, delivery: Delivery
 ) -> pd.DataFrame:
-    """Rows of one campaign for one target, before they are mapped.
+    """Audience rows of one campaign for one target, before the column map.
 
-    The treatment arm only; ``removed`` are former members of that arm. In the order of rank, then
-    of customer ids.
+    Only the treatment arm; ``removed`` rows are former members of it. Sorted by rank, then by
+    customer id.
     """
     rows = plan.audience
     rows = rows[(rows["campaign_id"] == playbook.campaign) & (rows["arm"] == TREATMENT)]
@@ -85,7 +91,7 @@ def export_rows(
         rows = rows[rows["channel"].isin(target.channels)]
     if not target.removed:
         rows = rows[rows["change"] != "removed"]
-    if playbook.campaign in delivery.anew:
+    if playbook.campaign in delivery.relisted:
         rows = rows[rows["change"] != "removed"].assign(change="added")
     if delivery.mode == "delta":
         rows = rows[rows["change"] != "kept"]
@@ -93,14 +99,14 @@ def export_rows(
     return rows.assign(campaign_title=playbook.title, offer=playbook.offer.text)
 
 
-def contact_keys(
+def _contact_keys(
     plan: CampaignPlan, rows: pd.DataFrame, target: TargetMap, delivery: Delivery
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Contact keys of the rows of one file, and how many of them had to be left empty.
+    """Contact keys of the rows of one file, and the number of keys left empty.
 
-    Left empty is an address that refused, or is suppressed in, another channel than the row's; one
-    that sits in a control arm under another id; and one that stands in the file already. The keys
-    of the removed stay: by them the tool takes people out.
+    Left empty are addresses refused or suppressed in another channel than the row's, addresses in
+    a control arm under another id, and repeated addresses. Removed rows keep their keys: the tool
+    needs them to remove the customers.
 
     Returns
     -------
@@ -112,41 +118,49 @@ def contact_keys(
     customers = pd.Index(rows["customer_id"])
     keys = delivery.contacts.reindex(customers)
     counts = {"refused_keys": 0, "control_keys": 0, "repeated_keys": 0}
-    members, gone = plan.audience, (rows["change"] == "removed").to_numpy()
+    members, is_removed = plan.audience, (rows["change"] == "removed").to_numpy()
     promotional = [book.campaign for book in plan.playbooks if book.kind == "promotional"]
     control = members[
         (members["arm"] == CONTROL)
         & (members["change"] != "removed")
         & members["campaign_id"].isin(promotional)
     ]
-    own = {c: kinds_of([ADS] if target.ads else [c]) for c in rows["channel"].unique()}
-    for kind in (kind for kind in KINDS if kind in keys and kind in target.contacts):
-        elsewhere = np.array([kind not in own[channel] for channel in rows["channel"]], dtype=bool)
-        refused = elsewhere & customers.isin(delivery.kept_out.get(kind, ()))
-        held = customers.isin(delivery.addresses.others(control["customer_id"], [kind]))
-        texts = keys[kind].fillna("").astype(str)
+    own_kinds = {c: address_kinds([ADS] if target.ads else [c]) for c in rows["channel"].unique()}
+    for kind in (kind for kind in ADDRESS_KINDS if kind in keys and kind in target.contacts):
+        other_channel = np.array(
+            [kind not in own_kinds[channel] for channel in rows["channel"]], dtype=bool
+        )
+        is_refused = other_channel & customers.isin(delivery.withheld.get(kind, ()))
+        in_control = customers.isin(delivery.addresses.shared_with(control["customer_id"], [kind]))
+        key_texts = keys[kind].fillna("").astype(str)
         countries = keys["country"] if "country" in keys else pd.Series("", index=keys.index)
         addresses = [
-            address_text(kind, text, country) if text else ""
-            for text, country in zip(texts, countries.fillna("").astype(str), strict=True)
+            comparable_address(kind, text, country) if text else ""
+            for text, country in zip(key_texts, countries.fillna("").astype(str), strict=True)
         ]
-        alike = np.where(gone | refused | held, "", np.array(addresses, dtype=object))
-        repeated = ~first_of_each(list(alike))
-        filled = (texts != "").to_numpy() & ~gone
-        for name, hit in (
-            ("refused", refused),
-            ("control", held & ~refused),
-            ("repeated", repeated),
+        comparable = np.where(
+            is_removed | is_refused | in_control, "", np.array(addresses, dtype=object)
+        )
+        is_repeated = ~first_occurrences(list(comparable))
+        filled = (key_texts != "").to_numpy() & ~is_removed
+        for count_name, left_empty in (
+            ("refused", is_refused),
+            ("control", in_control & ~is_refused),
+            ("repeated", is_repeated),
         ):
-            counts[f"{name}_keys"] += int((filled & hit).sum())
-        keys[kind] = keys[kind].astype(object).mask((refused | held | repeated) & ~gone, None)
+            counts[f"{count_name}_keys"] += int((filled & left_empty).sum())
+        keys[kind] = (
+            keys[kind]
+            .astype(object)
+            .mask((is_refused | in_control | is_repeated) & ~is_removed, None)
+        )
     return keys, counts
 
 
-def mapped(rows: pd.DataFrame, target: TargetMap, delivery: Delivery, plan_only: bool) -> Any:
-    """Rows in the target's columns, as text, by customer id (index).
+def _mapped(rows: pd.DataFrame, target: TargetMap, delivery: Delivery, plan_only: bool) -> Any:
+    """Apply the column map: text columns by customer id (index).
 
-    Contact keys stay empty where the plan may only be looked at.
+    Contact keys stay empty in a plan without recorded consent.
     """
     columns = {column.name: _column(column, rows, delivery, plan_only) for column in target.columns}
     names = [column.name for column in target.columns]
@@ -158,21 +172,21 @@ def _column(
 ) -> list[str]:
     if column.constant is not None:
         return [column.constant] * len(rows)
-    name, customers = str(column.source), rows["customer_id"]
-    found: pd.Series[Any]
-    if name in AUDIENCE:
-        found = rows[name]
-    elif name in CONTACT_KEYS:
-        if plan_only or name not in delivery.contacts:
+    source, customers = str(column.source), rows["customer_id"]
+    values: pd.Series[Any]
+    if source in AUDIENCE_FIELDS:
+        values = rows[source]
+    elif source in CONTACT_KEYS:
+        if plan_only or source not in delivery.contacts:
             return [""] * len(rows)
-        found = delivery.contacts[name].reindex(customers)
-    elif name in delivery.scores:
-        found = delivery.scores[name].reindex(customers)
+        values = delivery.contacts[source].reindex(customers)
+    elif source in delivery.scores:
+        values = delivery.scores[source].reindex(customers)
     else:
         return [""] * len(rows)
     form = FORMS[column.form]
-    texts = [form(cell_text(value, decimals=4)) for value in found.astype(object)]
-    return [sha256(text) for text in texts] if column.sha256 else texts
+    cell_texts = [form(cell_text(value, decimals=4)) for value in values.astype(object)]
+    return [sha256_of_text(text) for text in cell_texts] if column.sha256 else cell_texts
 
 
 def write_exports(
@@ -183,19 +197,19 @@ def write_exports(
     run: ExportRun,
     delivery: Delivery,
 ) -> list[Path]:
-    """Write every target's files under ``folder/<target>/``, each with a ``manifest.json``.
+    """Write the files of every target to ``folder/<target>/``, with a ``manifest.json``.
 
-    A campaign that is held has no file; the manifest says why. CSV is comma separated UTF-8 with a
-    header, safe to open in a spreadsheet. Each file appears whole or not at all.
+    A held campaign has no file; the manifest gives the reason. CSV is comma-separated UTF-8 with a
+    header, safe to open in a spreadsheet. Each file is written atomically.
 
     Returns
     -------
     list of Path
         The manifests.
     """
-    held = dict(zip(plan.table["campaign_id"], plan.table["held"], strict=True))
+    held_campaigns = dict(zip(plan.table["campaign_id"], plan.table["held"], strict=True))
     return [
-        _write_target(plan, target, folder / target.target, run, delivery, held)
+        _write_target(plan, target, folder / target.target, run, delivery, held_campaigns)
         for target in targets
     ]
 
@@ -206,54 +220,58 @@ def _write_target(
     folder: Path,
     run: ExportRun,
     delivery: Delivery,
-    held: Mapping[str, str],
+    held_campaigns: Mapping[str, str],
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    described, waiting, parts = [], {}, []
+    descriptions, held_by_campaign, tables = [], {}, []
     index = None if delivery.row_keys is None else ExportIndex(delivery.row_keys, {})
     for playbook in plan.playbooks:
         if playbook.kind not in target.kinds:
             continue
-        if held.get(playbook.campaign):
-            waiting[playbook.campaign] = held[playbook.campaign]
+        if held_campaigns.get(playbook.campaign):
+            held_by_campaign[playbook.campaign] = held_campaigns[playbook.campaign]
             continue
-        rows = export_rows(plan, playbook, target, delivery)
+        rows = _export_rows(plan, playbook, target, delivery)
         rows = _not_taken_over(rows, delivery)
-        keys, left_empty = contact_keys(plan, rows, target, delivery)
-        table = mapped(rows, target, replace(delivery, contacts=keys), plan.plan_only)
+        keys, left_empty = _contact_keys(plan, rows, target, delivery)
+        table = _mapped(rows, target, replace(delivery, contacts=keys), plan.plan_only)
         usable = _usable(table, target, plan.plan_only)
-        about = {"campaign_id": playbook.campaign, "without_key": int((~usable).sum())}
+        description = {"campaign_id": playbook.campaign, "without_key": int((~usable).sum())}
         rows, table = rows[usable], table[usable]
-        allowed = _ads_allowed(rows, target, delivery)
-        about |= {WITHOUT_CONSENT: int((~allowed).sum())} | left_empty
-        rows, table = rows[allowed], table[allowed]
-        counts = {c: int((rows["change"] == c).sum()) for c in ("added", "kept", "removed")}
-        about |= {"rows": len(rows), "changes": counts}
+        ads_allowed = _ads_allowed(rows, target, delivery)
+        description |= {_WITHOUT_CONSENT: int((~ads_allowed).sum())} | left_empty
+        rows, table = rows[ads_allowed], table[ads_allowed]
+        counts = {
+            change: int((rows["change"] == change).sum()) for change in ("added", "kept", "removed")
+        }
+        description |= {"rows": len(rows), "changes": counts}
         if len(rows) < target.lowest:
-            described.append(about | {"file": None, "note": f"under {target.lowest} rows"})
+            descriptions.append(description | {"file": None, "note": f"under {target.lowest} rows"})
         elif target.together or target.format == "table":
-            parts.append(table)
-            described.append(about | {"file": _together(target)})
+            tables.append(table)
+            descriptions.append(description | {"file": _together(target)})
         else:
-            described += [
-                about | file
+            descriptions += [
+                description | file
                 for file in _by_change(playbook, rows, table, target, folder, delivery, index)
             ]
     if target.together or target.format == "table":
         columns = [column.name for column in target.columns]
-        whole = pd.concat(parts) if parts else pd.DataFrame(columns=columns)
-        hashed = ""
+        all_rows = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
+        file_hash = ""
         if target.format == "table":
-            if index is not None:  # before the database, which others read, holds the rows
-                index.add(TABLE_FILE, map(joined_cells, whole.to_numpy()), whole.index)
+            if index is not None:  # before the rows are in the database, which others read
+                index.add(TABLE_FILE, map(joined_cells, all_rows.to_numpy()), all_rows.index)
                 index.save(_index_file(folder))
-            write_table(whole, folder / TABLE_FILE, url=target.url)
+            write_table(all_rows, folder / TABLE_FILE, url=target.url)
         else:
-            hashed = _write_rows(whole, folder / _together(target), target, index)
-        described = [each | {"sha256": hashed} for each in described]
+            file_hash = _write_rows(all_rows, folder / _together(target), target, index)
+        descriptions = [
+            description_of_file | {"sha256": file_hash} for description_of_file in descriptions
+        ]
     if index is not None:
         index.save(_index_file(folder))
-    manifest = _manifest(plan, target, run, delivery, described, waiting)
+    manifest = _manifest(plan, target, run, delivery, descriptions, held_by_campaign)
     path = folder / "manifest.json"
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     write_bytes_atomically(path, text.encode("utf-8"))
@@ -261,12 +279,12 @@ def _write_target(
 
 
 def _index_file(folder: Path) -> Path:
-    """The index of a target's rows; not among the files that are handed out."""
-    return folder.parent.with_name(FOLDER) / f"{folder.name}.parquet"
+    """Path of a target's row index, outside the folder of delivered files."""
+    return folder.parent.with_name(INDEX_FOLDER) / f"{folder.name}.parquet"
 
 
 def _together(target: TargetMap) -> str:
-    return TABLE_FILE if target.format == "table" else f"all.{EXTENSIONS[target.format]}"
+    return TABLE_FILE if target.format == "table" else f"all.{_EXTENSIONS[target.format]}"
 
 
 def _by_change(
@@ -278,49 +296,51 @@ def _by_change(
     delivery: Delivery,
     index: ExportIndex | None,
 ) -> list[dict[str, Any]]:
-    """Files of one campaign: whom to address, and apart from them whom to take out."""
-    name, extension = playbook.campaign, EXTENSIONS[target.format]
-    unknown = "_consent_not_recorded" if target.ads and delivery.ads is None else ""
-    gone = (rows["change"] == "removed").to_numpy()
-    files = []
-    for part, suffix in ((table[~gone], ""), (table[gone], "_remove")):
-        if suffix == "" or len(part):
-            file = f"{name}{unknown}{suffix}.{extension}"
-            hashed = _write_rows(part, folder / file, target, index)
-            files.append({"file": file, "sha256": hashed, "rows_in_file": len(part)})
-    return files
+    """Write the files of one campaign: customers to contact, and customers to remove."""
+    name, extension = playbook.campaign, _EXTENSIONS[target.format]
+    consent_suffix = "_consent_not_recorded" if target.ads and delivery.ads is None else ""
+    is_removed = (rows["change"] == "removed").to_numpy()
+    written_files = []
+    for part_rows, suffix in ((table[~is_removed], ""), (table[is_removed], "_remove")):
+        if suffix == "" or len(part_rows):
+            file_name = f"{name}{consent_suffix}{suffix}.{extension}"
+            file_hash = _write_rows(part_rows, folder / file_name, target, index)
+            written_files.append(
+                {"file": file_name, "sha256": file_hash, "rows_in_file": len(part_rows)}
+            )
+    return written_files
 
 
 def _usable(table: pd.DataFrame, target: TargetMap, plan_only: bool) -> Any:
-    """Rows with a key by which the target can find the person."""
+    """True for rows with a key that the target needs."""
     if not target.needs or plan_only:
         return np.ones(len(table), dtype=bool)
     return (table[list(target.needs)] != "").any(axis=1).to_numpy()
 
 
 def _ads_allowed(rows: pd.DataFrame, target: TargetMap, delivery: Delivery) -> Any:
-    """Who agreed to advertising; those to be removed always may be."""
+    """True for rows with consent to advertising, and for removals."""
     if not target.ads:
         return np.ones(len(rows), dtype=bool)
-    agreed = ~rows["customer_id"].isin(set(delivery.no_ads))
+    has_agreed = ~rows["customer_id"].isin(set(delivery.no_ads))
     if delivery.ads is not None:
-        agreed &= rows["customer_id"].isin(set(delivery.ads))
-    return (agreed | (rows["change"] == "removed")).to_numpy()
+        has_agreed &= rows["customer_id"].isin(set(delivery.ads))
+    return (has_agreed | (rows["change"] == "removed")).to_numpy()
 
 
 def _not_taken_over(rows: pd.DataFrame, delivery: Delivery) -> pd.DataFrame:
-    """The rows without removals of people who stay under another id of the same address."""
-    gone = (rows["change"] == "removed").to_numpy()
-    if not gone.any():
+    """Drop removals of people who stay under another id with the same address."""
+    is_removed = (rows["change"] == "removed").to_numpy()
+    if not is_removed.any():
         return rows
-    staying = delivery.addresses.others(rows["customer_id"][~gone], KINDS)
-    return rows[~(gone & rows["customer_id"].isin(staying).to_numpy())]
+    staying = delivery.addresses.shared_with(rows["customer_id"][~is_removed], ADDRESS_KINDS)
+    return rows[~(is_removed & rows["customer_id"].isin(staying).to_numpy())]
 
 
 def _write_rows(
     table: pd.DataFrame, path: Path, target: TargetMap, index: ExportIndex | None
 ) -> str:
-    """Write one file, note whose its rows are, and return its SHA-256."""
+    """Write one file, index its rows, and return its SHA-256."""
     if target.format == "csv":
         content = csv_content(table).content
     elif target.format == "jsonl":
@@ -345,8 +365,8 @@ def _manifest(
     target: TargetMap,
     run: ExportRun,
     delivery: Delivery,
-    described: list[dict[str, Any]],
-    waiting: Mapping[str, str],
+    descriptions: list[dict[str, Any]],
+    held_campaigns: Mapping[str, str],
 ) -> dict[str, Any]:
     return {
         "target": target.target,
@@ -368,21 +388,21 @@ def _manifest(
         "note": CONSENT_NOTES[plan.consent],
         "consent_as_of": _iso(run.consent_as_of),
         "columns": [column.name for column in target.columns],
-        "files": described,
-        "held": dict(waiting),
+        "files": descriptions,
+        "held": dict(held_campaigns),
         "left_out_by_address": left_out_by_address(plan),
         "written_at": _iso(run.written_at),
     }
 
 
 def left_out_by_address(plan: CampaignPlan) -> dict[str, dict[str, int]]:
-    """Campaign -> reason -> customers whom the address of another one keeps out."""
-    rows = plan.exclusions
-    rows = rows[rows["reason"].astype(str).str.contains(r"\baddress\b")]
-    found: dict[str, dict[str, int]] = {}
-    for campaign, reason, n in rows.itertuples(index=False, name=None):
-        found.setdefault(campaign, {})[reason] = int(n)
-    return found
+    """Campaign -> reason -> number of customers excluded by the address of another customer."""
+    exclusions = plan.exclusions
+    exclusions = exclusions[exclusions["reason"].astype(str).str.contains(r"\baddress\b")]
+    counts: dict[str, dict[str, int]] = {}
+    for campaign, reason, customers in exclusions.itertuples(index=False, name=None):
+        counts.setdefault(campaign, {})[reason] = int(customers)
+    return counts
 
 
 def _iso(moment: dt.datetime | None) -> str | None:

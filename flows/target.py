@@ -15,7 +15,7 @@ from prefect import flow, task
 
 from campaigns.audience_files import audience_table, write_audiences
 from campaigns.export_index import RowKeys
-from campaigns.target_exports import EXPORTS, write_exports
+from campaigns.target_exports import EXPORTS_FOLDER, write_exports
 from features.sources.freshness import refuse_old_tables
 from features.storage import scores_store
 from features.storage.csv_files import write_csv
@@ -52,7 +52,7 @@ def write_plan(space: Workspace, run_id: str, planned: PlannedRun) -> dict[str, 
     write_csv(folder / "audiences" / "plan.csv", plan.table)
     if planned.targets:
         delivery = replace(planned.delivery, row_keys=row_keys(space.output))
-        write_exports(plan, planned.targets, folder / EXPORTS, run=run, delivery=delivery)
+        write_exports(plan, planned.targets, folder / EXPORTS_FOLDER, run=run, delivery=delivery)
         step(f"exports for {', '.join(target.target for target in planned.targets)}")
     boundary("exports written")
     waiting = plan.table[plan.table["held"] != ""]

@@ -1,7 +1,7 @@
-"""Who gets which campaign: the most value under caps, capacities and budgets.
+"""Assignment of campaigns with the highest value under caps, capacities and budgets.
 
-Up to a size the optimum is sought: prices settle most pairs, HiGHS decides the rest. Beyond, the
-greedy assignment is taken. Either way no assignment can be worth more than the bound.
+Up to a size the exact optimum: prices settle most pairs, HiGHS decides the rest. Above it, the
+greedy assignment. Both give an upper bound on the value of every assignment.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from dataclasses import replace
 import numpy as np
 from scipy import optimize
 
-from campaigns.optimiser.greedy import greedy, guided
-from campaigns.optimiser.lagrangian_bound import best_each
-from campaigns.optimiser.problem import LAST_DIGITS, Codes, Flags, Numbers, Problem, Solution
+from campaigns.optimiser.greedy import greedy_with_prices, solve_greedily
+from campaigns.optimiser.lagrangian_bound import best_per_customer
+from campaigns.optimiser.problem import LAST_DIGITS, Codes, Flags, FloatArray, Problem, Solution
 from campaigns.optimiser.shadow_prices import Prices, limit_rows
 
-EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS is asked
-EXACT_SECONDS = 20.0  # of each attempt at a core
-EXACT_GAP = 1e-5  # share of the value within which an optimum counts as proven
-# Share of money that HiGHS is not given: none, and where its rounding exceeds a limit, a little.
-MONEY_SLACK = (0.0, 1e-7, 1e-6, 1e-5)
-CORES = (5_000, 20_000)  # pairs that HiGHS is given, first and last
+_EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS runs
+_EXACT_SECONDS = 20.0  # per attempt at a core
+_EXACT_GAP = 1e-5  # relative gap at which an optimum counts as proven
+# Share of money withheld from HiGHS: none, then a little if its rounding exceeds a limit.
+_MONEY_SLACK = (0.0, 1e-7, 1e-6, 1e-5)
+CORES = (5_000, 20_000)  # number of pairs in the core, at the first and the last attempt
 
 
-def solve(problem: Problem, *, seed: int, exact_pairs: int = EXACT_PAIRS) -> Solution:
-    """The best assignment: exactly where the case is small, else greedily with a bound.
+def solve_assignment(problem: Problem, *, seed: int, exact_pairs: int = _EXACT_PAIRS) -> Solution:
+    """Best assignment: exact for small problems, else greedy with a bound.
 
     Parameters
     ----------
@@ -34,24 +34,24 @@ def solve(problem: Problem, *, seed: int, exact_pairs: int = EXACT_PAIRS) -> Sol
     seed
         Of the customers on whom prices are sought first.
     exact_pairs
-        Pairs with something to win up to which the exact solver is asked.
+        Pairs of positive value up to which the exact solver runs.
 
     Returns
     -------
     Solution
-        Never above a cap, a capacity or a budget.
+        Within all caps, capacities and budgets.
     """
     if int(problem.open.sum()) <= exact_pairs:
-        return exact(problem, seed=seed)
-    return greedy(problem, seed=seed)
+        return solve_exactly(problem, seed=seed)
+    return solve_greedily(problem, seed=seed)
 
 
-def exact(problem: Problem, *, seed: int, seconds: float = EXACT_SECONDS) -> Solution:
-    """The optimum, proven to within `EXACT_GAP`; the best found where that takes too long.
+def solve_exactly(problem: Problem, *, seed: int, seconds: float = _EXACT_SECONDS) -> Solution:
+    """Optimum proven to within `_EXACT_GAP`, or the best solution within the time limit.
 
-    Prices settle most pairs: HiGHS decides those that are worth about what they cost (the core),
-    and the bound of the prices says whether any other assignment could be better. Where only a few
-    pairs could still change the optimum, HiGHS gets all of them and its own bound holds.
+    Prices settle most pairs. HiGHS decides the pairs with a net value near 0 (the core); the bound
+    of the prices limits the value of all other assignments. If few pairs can still change the
+    optimum, HiGHS decides all of them, and its own bound applies.
 
     Parameters
     ----------
@@ -60,107 +60,117 @@ def exact(problem: Problem, *, seed: int, seconds: float = EXACT_SECONDS) -> Sol
     seed
         Of the customers on whom prices are sought first.
     seconds
-        That HiGHS may take for an attempt at a core: there are more where its rounding is refused.
+        Time limit of HiGHS per attempt at a core; rejected rounding needs further attempts.
     """
     usable = problem.open
-    found, prices = guided(problem, usable, seed)
-    for most in CORES:
-        if found.gap <= EXACT_GAP:
+    solution, prices = greedy_with_prices(problem, usable, seed)
+    for core_size in CORES:
+        if solution.gap <= _EXACT_GAP:
             break
-        doubt = _doubt(problem, usable, prices)
-        open_gap = found.bound - found.value + 1e-9 * max(1.0, abs(found.bound))
-        free = usable & (doubt <= open_gap)
-        complete = int(free.sum()) <= most
-        if not complete:
-            free = usable & (doubt <= np.partition(doubt[usable], most - 1)[most - 1])
-        inside = best_each(problem, prices.net(problem, usable)) & ~free
-        found = _decided(problem, found, inside, free, seconds, complete)
-    proven = found.gap <= EXACT_GAP
-    return replace(found, method="exact" if proven else "greedy")
+        switching_cost = _switching_cost(problem, usable, prices)
+        open_gap = solution.bound - solution.value + 1e-9 * max(1.0, abs(solution.bound))
+        undecided = usable & (switching_cost <= open_gap)
+        is_complete = int(undecided.sum()) <= core_size
+        if not is_complete:
+            undecided = usable & (
+                switching_cost <= np.partition(switching_cost[usable], core_size - 1)[core_size - 1]
+            )
+        decided = best_per_customer(problem, prices.net(problem, usable)) & ~undecided
+        solution = _solve_core(problem, solution, decided, undecided, seconds, is_complete)
+    is_proven = solution.gap <= _EXACT_GAP
+    return replace(solution, method="exact" if is_proven else "greedy")
 
 
-def _decided(
-    problem: Problem, found: Solution, inside: Flags, free: Flags, seconds: float, complete: bool
+def _solve_core(
+    problem: Problem,
+    solution: Solution,
+    decided: Flags,
+    undecided: Flags,
+    seconds: float,
+    is_complete: bool,
 ) -> Solution:
-    """The better of a solution and of what HiGHS makes of the free pairs beside those inside."""
-    who, which = np.nonzero(free)
-    fixed = float(problem.value[inside].sum())
-    bound = found.bound
-    for slack in MONEY_SLACK:
+    """Let HiGHS decide the open pairs beside the decided ones; return the better solution."""
+    customers, campaigns = np.nonzero(undecided)
+    decided_value = float(problem.value[decided].sum())
+    bound = solution.bound
+    for slack in _MONEY_SLACK:
         result = optimize.milp(
-            -problem.value[who, which],
-            constraints=_constraints(problem, inside, who, which, slack),
+            -problem.value[customers, campaigns],
+            constraints=_constraints(problem, decided, customers, campaigns, slack),
             bounds=optimize.Bounds(0, 1),
-            integrality=np.ones(len(who)),
+            integrality=np.ones(len(customers)),
             options={
                 "time_limit": seconds,
-                # The gap that counts is one of the whole value, not of the core's.
-                "mip_rel_gap": EXACT_GAP / 4 * found.bound / max(found.bound - fixed, 1e-9),
+                # The gap refers to the total value, not to the value of the core.
+                "mip_rel_gap": _EXACT_GAP
+                / 4
+                * solution.bound
+                / max(solution.bound - decided_value, 1e-9),
             },
         )
         if result.x is None:
             break
-        if complete and not slack:
-            bound = max(min(bound, fixed - float(result.mip_dual_bound)), found.value)
-        chosen = inside.copy()
-        taken = result.x > 0.5
-        chosen[who[taken], which[taken]] = True
-        if _paid(problem, chosen):
+        if is_complete and not slack:
+            bound = max(min(bound, decided_value - float(result.mip_dual_bound)), solution.value)
+        chosen = decided.copy()
+        is_taken = result.x > 0.5
+        chosen[customers[is_taken], campaigns[is_taken]] = True
+        if _within_budgets(problem, chosen):
             value = float(problem.value[chosen].sum())
-            if value >= found.value:
+            if value >= solution.value:
                 return Solution(chosen, value, max(value, bound), "greedy")
             break
-    return replace(found, bound=bound)
+    return replace(solution, bound=bound)
 
 
-def _paid(problem: Problem, chosen: Flags) -> bool:
-    """Whether all money limits are kept, but for the last digits of a sum."""
+def _within_budgets(problem: Problem, chosen: Flags) -> bool:
+    """True if all budgets hold, up to the rounding error of a sum."""
     spent = (chosen * problem.cost).sum(axis=0)
-    used = np.append(spent, spent.sum())
+    money_used = np.append(spent, spent.sum())
     limits = np.append(problem.campaign_budget, problem.budget)
-    return bool((used <= limits * (1 + LAST_DIGITS)).all())
+    return bool((money_used <= limits * (1 + LAST_DIGITS)).all())
 
 
-def _doubt(problem: Problem, usable: Flags, prices: Prices) -> Numbers:
-    """What the opposite decision on each pair costs at least; the smaller, the less settled."""
-    net = prices.net(problem, usable)
-    chosen = best_each(problem, net)
-    full = chosen.sum(axis=1) >= problem.at_most
-    rows = np.arange(len(net))[:, None]
+def _switching_cost(problem: Problem, usable: Flags, prices: Prices) -> FloatArray:
+    """Least loss from reversing the decision on each pair, shape (customers, campaigns)."""
+    net_value = prices.net(problem, usable)
+    chosen = best_per_customer(problem, net_value)
+    is_full = chosen.sum(axis=1) >= problem.at_most
+    customer_rows = np.arange(len(net_value))[:, None]
+    # Pairs without room: the customer or the channel has no contact left.
     by_channel = problem.channel_left.copy()
-    who, which = np.nonzero(chosen)
-    np.subtract.at(by_channel, (who, problem.channel[who, which]), 1)
-    crowded = (by_channel <= 0)[rows, problem.channel] | full[:, None]
-    least = np.where(chosen, net, np.inf).min(axis=1)
-    least = np.where(np.isfinite(least), least, 0.0)
-    # To enter, a pair displaces at least the least of those taken where there is no room.
-    entering = np.where(crowded, least[:, None], 0.0) - net
-    next_best = np.maximum(np.where(chosen, -np.inf, net).max(axis=1), 0.0)
-    leaving = net - next_best[:, None]
-    doubt: Numbers = np.where(chosen, leaving, entering)
-    return doubt
+    customers, campaigns = np.nonzero(chosen)
+    np.subtract.at(by_channel, (customers, problem.channel[customers, campaigns]), 1)
+    has_no_room = (by_channel <= 0)[customer_rows, problem.channel] | is_full[:, None]
+    lowest_chosen = np.where(chosen, net_value, np.inf).min(axis=1)
+    lowest_chosen = np.where(np.isfinite(lowest_chosen), lowest_chosen, 0.0)
+    # Without room, a new pair displaces at least the chosen pair of the lowest net value.
+    entering = np.where(has_no_room, lowest_chosen[:, None], 0.0) - net_value
+    next_best = np.maximum(np.where(chosen, -np.inf, net_value).max(axis=1), 0.0)
+    leaving = net_value - next_best[:, None]
+    switching_cost: FloatArray = np.where(chosen, leaving, entering)
+    return switching_cost
 
 
 def _constraints(
-    problem: Problem, inside: Flags, who: Codes, which: Codes, slack: float
+    problem: Problem, decided: Flags, customers: Codes, campaigns: Codes, slack: float
 ) -> optimize.LinearConstraint:
-    """Limits on the undecided pairs, once those inside have taken their share.
-
-    Of money a share (`slack`) is held back.
-    """
-    taken, by_channel = inside.sum(axis=1), problem.channel_left.copy()
-    rows, columns = np.nonzero(inside)
-    np.add.at(by_channel, (rows, problem.channel[rows, columns]), -1)
-    spent = (inside * problem.cost).sum(axis=0)
-    left = Problem(
+    """Limits on the undecided pairs after the decided ones; withholds a share `slack` of money."""
+    campaigns_taken, by_channel = decided.sum(axis=1), problem.channel_left.copy()
+    decided_customers, decided_campaigns = np.nonzero(decided)
+    np.add.at(
+        by_channel, (decided_customers, problem.channel[decided_customers, decided_campaigns]), -1
+    )
+    spent = (decided * problem.cost).sum(axis=0)
+    remaining = Problem(
         problem.value,
         problem.cost,
         problem.channel,
-        problem.at_most - taken,
+        problem.at_most - campaigns_taken,
         by_channel,
-        problem.capacity - inside.sum(axis=0),
+        problem.capacity - decided.sum(axis=0),
         problem.campaign_budget * (1 - slack) - spent,
         problem.budget * (1 - slack) - float(spent.sum()),
     )
-    rows_ = limit_rows(left, who, which)
-    return optimize.LinearConstraint(rows_.matrix, ub=rows_.limits)
+    constraint_rows = limit_rows(remaining, customers, campaigns)
+    return optimize.LinearConstraint(constraint_rows.matrix, ub=constraint_rows.limits)

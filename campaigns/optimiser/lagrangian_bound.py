@@ -1,8 +1,8 @@
-"""The bound that no assignment can exceed, and the prices at which it is lowest.
+"""Upper bound on the value of any assignment, and the prices that minimise it.
 
-Capacities, budgets and the common budget get prices; what is left falls apart into one small
-problem a customer (Lagrangian relaxation). The dual is convex and piecewise linear in few prices:
-cutting planes in a box that grows and shrinks find its minimum (Kelley 1960, Marsten et al. 1975).
+Prices replace capacities, budgets and the common budget, which leaves one small problem per
+customer (Lagrangian relaxation). The dual is convex and piecewise linear in few prices: cutting
+planes in a box that grows and shrinks find its minimum (Kelley 1960, Marsten et al. 1975).
 """
 
 from __future__ import annotations
@@ -10,66 +10,66 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from campaigns.optimiser.problem import Flags, Numbers, Problem
+from campaigns.optimiser.problem import Flags, FloatArray, Problem
 from campaigns.optimiser.shadow_prices import Prices
 
-STEPS = 150  # evaluations of the dual at most
-TOLERANCE = 1e-6  # share of the bound that is not worth another step
-SERIOUS = 0.3  # share of the promised decrease from which the box grows
+STEPS = 150  # most evaluations of the dual
+_TOLERANCE = 1e-6  # relative decrease of the bound that ends the search
+_SERIOUS_SHARE = 0.3  # share of the promised decrease above which the box grows
 WIDER, NARROWER = 2.0, 0.6
 
 
-def best_each(problem: Problem, net: Numbers) -> Flags:
-    """Each customer's best campaigns by net value, within their own caps.
+def best_per_customer(problem: Problem, net: FloatArray) -> Flags:
+    """Best campaigns of each customer by net value, within the customer's caps.
 
-    Caps by channel within a cap in all: for such nested caps, taking the best first is optimal.
+    Channel caps lie within a total cap: for such nested caps the greedy order is optimal.
     """
     chosen = np.zeros(net.shape, dtype=bool)
-    rows = np.arange(len(net))
-    left, by_channel = problem.at_most.copy(), problem.channel_left.copy()
+    all_customers = np.arange(len(net))
+    campaigns_left, by_channel = problem.at_most.copy(), problem.channel_left.copy()
     net = net.copy()
-    for _ in range(int(min(left.max(initial=0), net.shape[1]))):
-        which = np.argmax(net, axis=1)
-        gain = (net[rows, which] > 0) & (left > 0)
-        who = np.flatnonzero(gain)
-        if not len(who):
+    for _ in range(int(min(campaigns_left.max(initial=0), net.shape[1]))):
+        best_campaign = np.argmax(net, axis=1)
+        has_gain = (net[all_customers, best_campaign] > 0) & (campaigns_left > 0)
+        customers = np.flatnonzero(has_gain)
+        if not len(customers):
             break
-        taken = which[who]
-        chosen[who, taken] = True
-        net[who, taken] = -np.inf
-        left[who] -= 1
-        channel = problem.channel[who, taken]
-        by_channel[who, channel] -= 1
-        full = who[by_channel[who, channel] <= 0]
-        if len(full):
-            closed = by_channel[full[:, None], problem.channel[full]] <= 0
-            net[full] = np.where(closed, -np.inf, net[full])
+        campaigns = best_campaign[customers]
+        chosen[customers, campaigns] = True
+        net[customers, campaigns] = -np.inf
+        campaigns_left[customers] -= 1
+        channel = problem.channel[customers, campaigns]
+        by_channel[customers, channel] -= 1
+        full_customers = customers[by_channel[customers, channel] <= 0]
+        if len(full_customers):
+            is_closed = by_channel[full_customers[:, None], problem.channel[full_customers]] <= 0
+            net[full_customers] = np.where(is_closed, -np.inf, net[full_customers])
     return chosen
 
 
-def bound_at(problem: Problem, usable: Flags, prices: Prices) -> tuple[float, Numbers]:
-    """Bound at some prices, and what is then left of each limit (negative: asked for too much)."""
-    net = prices.net(problem, usable)
-    chosen = best_each(problem, net)
+def bound_at(problem: Problem, usable: Flags, prices: Prices) -> tuple[float, FloatArray]:
+    """Bound at the prices, and the slack of each limit (negative: exceeded)."""
+    net_value = prices.net(problem, usable)
+    chosen = best_per_customer(problem, net_value)
     limits = _limits(problem)
     finite = np.isfinite(limits)
     spent = (chosen * problem.cost).sum(axis=0)
-    used = np.concatenate([chosen.sum(axis=0), spent, [spent.sum()]])
-    bound = float(net[chosen].sum()) + float((_vector(prices)[finite] * limits[finite]).sum())
-    return bound, limits - used
+    amounts_used = np.concatenate([chosen.sum(axis=0), spent, [spent.sum()]])
+    bound = float(net_value[chosen].sum()) + float((_vector(prices)[finite] * limits[finite]).sum())
+    return bound, limits - amounts_used
 
 
-def lowest(problem: Problem, usable: Flags, start: Prices, width: float) -> Prices:
-    """Prices of the lowest bound found from some start, within `STEPS` evaluations.
+def minimise_bound(problem: Problem, usable: Flags, start: Prices, width: float) -> Prices:
+    """Prices of the lowest bound within `STEPS` evaluations of the dual.
 
     Parameters
     ----------
     problem, usable
-        The assignment, and the pairs that may be chosen.
+        The assignment problem, and the pairs that may be chosen.
     start
-        Prices to begin with; they are returned where nothing is lower.
+        First prices; returned if no others give a lower bound.
     width
-        Half of the first box, in mean values (places) and mean values per money (money).
+        Half the width of the first box, in mean values (places) and mean values per cost (money).
     """
     finite = np.isfinite(_limits(problem))
     if not finite.any() or not usable.any():
@@ -77,72 +77,72 @@ def lowest(problem: Problem, usable: Flags, start: Prices, width: float) -> Pric
     scale = _scale(problem, usable)[finite]
     center = np.where(np.isfinite(_vector(start)), _vector(start), 0.0)[finite] / scale
 
-    def dual(at: Numbers) -> tuple[float, Numbers]:
-        bound, left = bound_at(problem, usable, _prices(at * scale, finite))
-        return bound, left[finite] * scale
+    def dual(scaled_prices: FloatArray) -> tuple[float, FloatArray]:
+        bound, remaining = bound_at(problem, usable, _prices(scaled_prices * scale, finite))
+        return bound, remaining[finite] * scale
 
-    least, slope = dual(center)
-    slopes, offsets = [slope], [slope @ center - least]
+    lowest_bound, gradient = dual(center)
+    gradients, offsets = [gradient], [gradient @ center - lowest_bound]
     for _ in range(STEPS):
-        step = _model(slopes, offsets, center, width)
-        if step is None:
+        cut_minimum = _minimise_cuts(gradients, offsets, center, width)
+        if cut_minimum is None:
             break
-        at, promised = step
-        inside = bool(np.all(np.abs(at - center) < width * (1 - 1e-9)))
-        promised = least - promised
-        if promised <= TOLERANCE * least and inside:
+        point, promised_bound = cut_minimum
+        is_inside = bool(np.all(np.abs(point - center) < width * (1 - 1e-9)))
+        promised_bound = lowest_bound - promised_bound
+        if promised_bound <= _TOLERANCE * lowest_bound and is_inside:
             break
-        found, slope = dual(at)
-        slopes.append(slope)
-        offsets.append(slope @ at - found)
-        if least - found >= SERIOUS * promised:
-            width *= 1.0 if inside else WIDER
-        elif found >= least:
+        bound_here, gradient = dual(point)
+        gradients.append(gradient)
+        offsets.append(gradient @ point - bound_here)
+        if lowest_bound - bound_here >= _SERIOUS_SHARE * promised_bound:
+            width *= 1.0 if is_inside else WIDER
+        elif bound_here >= lowest_bound:
             width *= NARROWER
-        if found < least:
-            center, least = at, found
+        if bound_here < lowest_bound:
+            center, lowest_bound = point, bound_here
     return _prices(center * scale, finite)
 
 
-def _model(
-    slopes: list[Numbers], offsets: list[Numbers], center: Numbers, width: float
-) -> tuple[Numbers, float] | None:
-    """Where all cuts together promise the lowest bound within the box, and that bound."""
-    rows = np.column_stack([np.array(slopes), -np.ones(len(slopes))])
-    box = [(max(0.0, value - width), value + width) for value in center]
-    found = optimize.linprog(
+def _minimise_cuts(
+    gradients: list[FloatArray], offsets: list[FloatArray], center: FloatArray, width: float
+) -> tuple[FloatArray, float] | None:
+    """Point within the box where the cuts give the lowest bound, and that bound; None: failed."""
+    cut_rows = np.column_stack([np.array(gradients), -np.ones(len(gradients))])
+    bounds_of_box = [(max(0.0, value - width), value + width) for value in center]
+    result = optimize.linprog(
         np.append(np.zeros(len(center)), 1.0),
-        A_ub=rows,
+        A_ub=cut_rows,
         b_ub=np.array(offsets),
-        bounds=[*box, (None, None)],
+        bounds=[*bounds_of_box, (None, None)],
         method="highs",
     )
-    if found.status != 0:
+    if result.status != 0:
         return None
-    return np.maximum(0.0, found.x[:-1]), float(found.x[-1])
+    return np.maximum(0.0, result.x[:-1]), float(result.x[-1])
 
 
-def _limits(problem: Problem) -> Numbers:
+def _limits(problem: Problem) -> FloatArray:
     return np.concatenate([problem.capacity, problem.campaign_budget, [problem.budget]])
 
 
-def _vector(prices: Prices) -> Numbers:
+def _vector(prices: Prices) -> FloatArray:
     return np.concatenate([prices.place, prices.money, [prices.common]])
 
 
-def _prices(values: Numbers, finite: Flags) -> Prices:
-    """Prices of all limits; what is not limited costs nothing."""
-    everything = np.zeros(len(finite))
-    everything[finite] = values
+def _prices(values: FloatArray, finite: Flags) -> Prices:
+    """Prices of all limits; 0 where there is no limit."""
+    all_prices = np.zeros(len(finite))
+    all_prices[finite] = values
     campaigns = (len(finite) - 1) // 2
     return Prices(
-        everything[:campaigns], everything[campaigns : 2 * campaigns], float(everything[-1])
+        all_prices[:campaigns], all_prices[campaigns : 2 * campaigns], float(all_prices[-1])
     )
 
 
-def _scale(problem: Problem, usable: Flags) -> Numbers:
-    """What a price is like: the mean value of a pair, and the mean value per money."""
+def _scale(problem: Problem, usable: Flags) -> FloatArray:
+    """Scale of the prices: mean value of a pair (places), mean value per cost (money)."""
     campaigns = problem.value.shape[1]
-    value = float(np.mean(problem.value[usable]))
-    density = value / max(float(np.mean(problem.cost[usable])), 1e-9)
-    return np.concatenate([np.full(campaigns, value), np.full(campaigns + 1, density)])
+    mean_value = float(np.mean(problem.value[usable]))
+    value_per_money = mean_value / max(float(np.mean(problem.cost[usable])), 1e-9)
+    return np.concatenate([np.full(campaigns, mean_value), np.full(campaigns + 1, value_per_money)])

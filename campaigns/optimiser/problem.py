@@ -1,4 +1,4 @@
-"""An assignment problem, and what a solution of it says."""
+"""An assignment problem and its solution."""
 
 from __future__ import annotations
 
@@ -8,61 +8,61 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
-Method = Literal["exact", "greedy"]
-# Share of a budget by which a sum of many costs may miss it in its last digits.
+_Method = Literal["exact", "greedy"]
+# Relative rounding error of a sum of many costs.
 LAST_DIGITS = 1e-9
 
 
 @dataclass(frozen=True)
 class Problem:
-    """An assignment to be made.
+    """Customers, campaigns and limits of an assignment.
 
     Attributes
     ----------
     value
-        Money a pair brings, shape (customers, campaigns); NaN where the customer may not enter.
+        Money per pair, shape (customers, campaigns); NaN where the customer may not enter.
     cost
-        Money a pair costs against the budgets, same shape.
+        Cost per pair against the budgets, same shape.
     channel
-        Code of the channel through which each pair would be contacted, same shape.
+        Code of the contact channel per pair, same shape.
     at_most
-        Campaigns that each customer may still enter, shape (customers,).
+        Campaigns each customer may still enter, shape (customers,).
     channel_left
-        Contacts that each customer may still get by channel, shape (customers, channels).
+        Contacts each customer may still receive by channel, shape (customers, channels).
     capacity, campaign_budget
         Places and money of each campaign, shape (campaigns,); inf: no limit.
     budget
         Money of all campaigns together; inf: no limit.
     """
 
-    value: Numbers
-    cost: Numbers
+    value: FloatArray
+    cost: FloatArray
     channel: Codes
     at_most: Codes
     channel_left: Codes
-    capacity: Numbers
-    campaign_budget: Numbers
+    capacity: FloatArray
+    campaign_budget: FloatArray
     budget: float = np.inf
 
     @property
     def open(self) -> Flags:
-        """Pairs that could bring something."""
+        """True for pairs of positive value with a contact left."""
         usable = self.value > 0
         usable &= self.at_most[:, None] > 0
-        rows = np.arange(len(self.value))[:, None]
-        return usable & (self.channel_left[rows, self.channel] > 0)
+        customer_rows = np.arange(len(self.value))[:, None]
+        return usable & (self.channel_left[customer_rows, self.channel] > 0)
 
-    def part(self, rows: Codes, share: float) -> Problem:
-        """Some of the customers, with that share of the places and the money."""
+    def part(self, customers: Codes, share: float) -> Problem:
+        """Problem of some customers, with a share of the places and the money."""
         return Problem(
-            self.value[rows],
-            self.cost[rows],
-            self.channel[rows],
-            self.at_most[rows],
-            self.channel_left[rows],
+            self.value[customers],
+            self.cost[customers],
+            self.channel[customers],
+            self.at_most[customers],
+            self.channel_left[customers],
             self.capacity * share,
             self.campaign_budget * share,
             self.budget * share,
@@ -71,26 +71,26 @@ class Problem:
 
 @dataclass(frozen=True)
 class Solution:
-    """An assignment, and how good it is at least.
+    """An assignment with an upper bound on the best value.
 
     Attributes
     ----------
     chosen
         Shape (customers, campaigns).
     value
-        Its total.
+        Total value of the chosen pairs.
     bound
-        No assignment can be worth more.
+        Upper bound on the value of every assignment.
     method
-        ``exact`` (proven to within a hundred-thousandth) or ``greedy``.
+        ``exact`` (optimum proven to a relative gap of 1e-5) or ``greedy``.
     """
 
     chosen: Flags
     value: float
     bound: float
-    method: Method
+    method: _Method
 
     @property
     def gap(self) -> float:
-        """Share of the bound that is missing at most; 0 where nothing can be won."""
+        """Relative gap to the bound; 0 if the bound is not positive."""
         return max(0.0, 1 - self.value / self.bound) if self.bound > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Prices of scarce places and money, and the limits they come from as rows of a matrix."""
+"""Shadow prices of places and money, and the limits as rows of a sparse matrix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, sparse
 
-from campaigns.optimiser.problem import Codes, Flags, Numbers, Problem
+from campaigns.optimiser.problem import Codes, Flags, FloatArray, Problem
 
 # Blocks of `limit_rows`, in this order.
 PEOPLE, CHANNELS, PLACES, MONEY, COMMON = range(5)
@@ -15,92 +15,93 @@ PEOPLE, CHANNELS, PLACES, MONEY, COMMON = range(5)
 
 @dataclass(frozen=True)
 class Prices:
-    """What a place in each campaign, its own money, and the common money cost."""
+    """Shadow prices of a place per campaign, of its budget, and of the common budget."""
 
-    place: Numbers
-    money: Numbers
+    place: FloatArray
+    money: FloatArray
     common: float = 0.0
 
-    def net(self, problem: Problem, usable: Flags) -> Numbers:
-        """Value above price of every pair; -inf where not usable."""
-        net = problem.value - self.place - (self.money + self.common) * problem.cost
-        return np.where(usable, net, -np.inf)
+    def net(self, problem: Problem, usable: Flags) -> FloatArray:
+        """Value minus prices of every pair; -inf where not usable."""
+        net_value = problem.value - self.place - (self.money + self.common) * problem.cost
+        return np.where(usable, net_value, -np.inf)
 
 
 @dataclass(frozen=True)
-class LimitRows:
-    """Limits on some pairs; one row each that could be exceeded.
+class _LimitRows:
+    """Limits on some pairs: one row per limit that the pairs can exceed.
 
     Attributes
     ----------
     matrix, limits
-        Rows over the pairs, and their upper limits.
+        Coefficients, shape (limits, pairs), and the upper limits.
     block, number
-        Which limit a row is: one of the blocks above, and its position there.
+        Block of each row (see above), and its position in the block.
     """
 
     matrix: sparse.csr_array
-    limits: Numbers
+    limits: FloatArray
     block: Codes
     number: Codes
 
 
-def limit_rows(problem: Problem, who: Codes, which: Codes) -> LimitRows:
-    """All limits of a problem on the given pairs."""
-    n, m = problem.value.shape
-    pairs = np.arange(len(who))
-    one, cost = np.ones(len(who)), problem.cost[who, which]
+def limit_rows(problem: Problem, customers: Codes, campaigns: Codes) -> _LimitRows:
+    """Limits of a problem that the given pairs can exceed."""
+    customer_count, campaign_count = problem.value.shape
+    pairs = np.arange(len(customers))
+    unit, cost = np.ones(len(customers)), problem.cost[customers, campaigns]
     channels = problem.channel_left.shape[1]
-    by_channel = who * channels + problem.channel[who, which]
+    by_channel = customers * channels + problem.channel[customers, campaigns]
     blocks = [
-        (one, who, n, problem.at_most.astype(float)),
-        (one, by_channel, n * channels, problem.channel_left.astype(float).ravel()),
-        (one, which, m, problem.capacity),
-        (cost, which, m, problem.campaign_budget),
-        (cost, np.zeros(len(who), dtype=np.int64), 1, np.array([problem.budget])),
+        (unit, customers, customer_count, problem.at_most.astype(float)),
+        (unit, by_channel, customer_count * channels, problem.channel_left.astype(float).ravel()),
+        (unit, campaigns, campaign_count, problem.capacity),
+        (cost, campaigns, campaign_count, problem.campaign_budget),
+        (cost, np.zeros(len(customers), dtype=np.int64), 1, np.array([problem.budget])),
     ]
-    matrices, limits, numbers, codes = [], [], [], []
-    for code, (data, row, size, limit) in enumerate(blocks):
-        # Most customers have fewer pairs than a limit allows: such rows would only cost time.
-        most = np.bincount(row, weights=np.maximum(data, 0), minlength=size)
-        binding = np.flatnonzero(most > limit + 1e-12)
-        matrix = sparse.csr_array((data, (row, pairs)), shape=(size, len(who)))
-        matrices.append(matrix[binding])
-        limits.append(limit[binding])
-        numbers.append(binding)
-        codes.append(np.full(len(binding), code))
-    return LimitRows(
+    matrices, limits, positions, block_codes = [], [], [], []
+    for block, (weights, limit_number, limit_count, limit) in enumerate(blocks):
+        # Leave out limits that all pairs together cannot exceed: they only cost time.
+        highest_use = np.bincount(
+            limit_number, weights=np.maximum(weights, 0), minlength=limit_count
+        )
+        can_exceed = np.flatnonzero(highest_use > limit + 1e-12)
+        matrix = sparse.csr_array(
+            (weights, (limit_number, pairs)), shape=(limit_count, len(customers))
+        )
+        matrices.append(matrix[can_exceed])
+        limits.append(limit[can_exceed])
+        positions.append(can_exceed)
+        block_codes.append(np.full(len(can_exceed), block))
+    return _LimitRows(
         sparse.csr_array(sparse.vstack(matrices)),
         np.concatenate(limits),
-        np.concatenate(codes),
-        np.concatenate(numbers),
+        np.concatenate(block_codes),
+        np.concatenate(positions),
     )
 
 
-def relaxed(problem: Problem, usable: Flags) -> Prices | None:
-    """What places and money are worth at the margin where people could be divided.
-
-    None where the linear programme has no answer.
-    """
-    m = problem.value.shape[1]
-    who, which = np.nonzero(usable)
-    place, own = np.zeros(m), np.zeros(m)
-    if not len(who):
-        return Prices(place, own)
-    rows = limit_rows(problem, who, which)
+def linear_programme_prices(problem: Problem, usable: Flags) -> Prices | None:
+    """Shadow prices of the linear relaxation; None if it has no solution."""
+    campaign_count = problem.value.shape[1]
+    customers, campaigns = np.nonzero(usable)
+    places, money = np.zeros(campaign_count), np.zeros(campaign_count)
+    if not len(customers):
+        return Prices(places, money)
+    rows = limit_rows(problem, customers, campaigns)
     if not (rows.block >= PLACES).any():
-        return Prices(place, own)
-    found = optimize.linprog(
-        -problem.value[who, which],
+        return Prices(places, money)
+    result = optimize.linprog(
+        -problem.value[customers, campaigns],
         A_ub=rows.matrix,
         b_ub=rows.limits,
         bounds=(0, 1),
         method="highs",
     )
-    if found.status != 0:
+    if result.status != 0:
         return None
-    worth = np.maximum(0.0, -np.asarray(found.ineqlin.marginals))
-    for block, prices in ((PLACES, place), (MONEY, own)):
-        mine = rows.block == block
-        prices[rows.number[mine]] = worth[mine]
-    return Prices(place, own, float(worth[rows.block == COMMON].sum()))
+    duals = np.maximum(0.0, -np.asarray(result.ineqlin.marginals))
+    for block, prices in ((PLACES, places), (MONEY, money)):
+        in_block = rows.block == block
+        prices[rows.number[in_block]] = duals[in_block]
+    return Prices(places, money, float(duals[rows.block == COMMON].sum()))

@@ -247,9 +247,10 @@ def _check_stages(report: Report, partial: PartialConfig) -> None:
 
 
 def _check_campaigns(report: Report, partial: PartialConfig) -> None:
-    from campaigns.customer_context import asked_of_the_past, policy_rules
+    from campaigns.customer_context import policy_rules, rules_on_history
     from campaigns.export_schema import load_targets
-    from campaigns.playbook import StageSet, load_playbooks
+    from campaigns.playbook import load_playbooks
+    from campaigns.stage_set import StageSet
     from features.lifecycle.taxonomy_parser import load_taxonomy
     from features.table.campaign_conditions import read_rules
 
@@ -269,7 +270,7 @@ def _check_campaigns(report: Report, partial: PartialConfig) -> None:
                 with problems.collect():
                     playbook.addressed(StageSet.of(taxonomy))
             with problems.collect():
-                read_rules({**asked_of_the_past(playbooks), **policy_rules(config.contact_policy)},
+                read_rules({**rules_on_history(playbooks), **policy_rules(config.contact_policy)},
                            config)  # fmt: skip
         problems.refuse()
     with report.look("exports") as say:

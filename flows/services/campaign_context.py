@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from campaigns.addresses import Addresses
-from campaigns.customer_context import Circumstances, asked_of_the_past, policy_rules
+from campaigns.customer_context import CustomerContext, policy_rules, rules_on_history
 from campaigns.playbook import Playbook
 from features.calendar import day_date
 from features.config.config import Config
@@ -23,13 +23,13 @@ from flows.services.workspace import Workspace
 
 def campaign_context(
     space: Workspace, playbooks: Sequence[Playbook], at: int, *, facts: CustomerFacts
-) -> tuple[Circumstances, dict[str, float]]:
+) -> tuple[CustomerContext, dict[str, float]]:
     """Consent, suppressions, past rules and contacts at a date, and the parameters of rules."""
     config = space.config()
     policy = config.contact_policy
-    condition_rules = {**asked_of_the_past(playbooks), **policy_rules(policy)}
+    condition_rules = {**rules_on_history(playbooks), **policy_rules(policy)}
     conditions = past(space.output, config, condition_rules, at=at)
-    context = Circumstances(
+    context = CustomerContext(
         policy=policy,
         consent=facts.consent if config.consent == "recorded" else None,
         suppressed=facts.suppressed,

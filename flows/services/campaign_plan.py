@@ -11,14 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from campaigns.addresses import KINDS
+from campaigns.addresses import ADDRESS_KINDS
 from campaigns.audience_files import MANIFEST_FILE, ExportRun
-from campaigns.candidates import with_exclusions
-from campaigns.customer_context import Circumstances
-from campaigns.entrant_guard import GuardState, held_before_planning, held_for_entrants
+from campaigns.candidates import with_exclusion_lists
+from campaigns.customer_context import CustomerContext
+from campaigns.entrant_guard import EntrantGuard, held_before_planning, held_for_many_entrants
 from campaigns.export_schema import TargetMap, load_targets
 from campaigns.planning import CampaignPlan, plan_campaigns
-from campaigns.playbook import Playbook, StageSet, load_playbooks
+from campaigns.playbook import Playbook, load_playbooks
+from campaigns.stage_set import StageSet
 from campaigns.target_exports import Delivery
 from features.calendar import day_number
 from features.config.config import Config
@@ -97,7 +98,7 @@ def plan_run(
     lifecycle_taxonomy = load_taxonomy(config)
     stage_set = StageSet.of(lifecycle_taxonomy)
     stage_set = replace(stage_set, parameters={**stage_set.parameters, **parameters})
-    campaign_names = [book.campaign for book in with_exclusions(playbooks, stage_set)]
+    campaign_names = [book.campaign for book in with_exclusion_lists(playbooks, stage_set)]
     confirmed = campaign_names if confirm is not None and ALL_CAMPAIGNS in confirm else confirm
     previous_guard = _previous_guard(space, run_id)
     held_campaigns = held_before_planning(
@@ -117,7 +118,7 @@ def plan_run(
         space,
         confirmed,
     )
-    guard_state = GuardState(
+    guard_state = EntrantGuard(
         rules_mark(lifecycle_taxonomy),
         str(run_meta["scorer_version"]),
         {row.campaign_id: row.held for row in plan.table.itertuples() if row.held},
@@ -129,7 +130,7 @@ def plan_run(
         model_versions=run_meta.get("part_versions", {}),
         written_at=planned_at,
         consent_as_of=planned_at,
-        guard=guard_state.told(),
+        guard=guard_state.to_manifest(),
     )
     return PlannedRun(
         plan,
@@ -143,7 +144,7 @@ def _guarded(
     scores: pd.DataFrame,
     playbooks: Sequence[Playbook],
     config: Config,
-    context: Circumstances,
+    context: CustomerContext,
     stage_set: StageSet,
     snapshot_day: dt.date,
     space: Workspace,
@@ -152,7 +153,7 @@ def _guarded(
     """Plan the campaigns; plan again if a campaign has too many entrants to go unconfirmed."""
     previous_audience = scores_store.previous_audience(space.output, before=snapshot_day)
 
-    def planned(current_context: Circumstances) -> CampaignPlan:
+    def planned(current_context: CustomerContext) -> CampaignPlan:
         return plan_campaigns(
             scores,
             playbooks,
@@ -161,13 +162,13 @@ def _guarded(
             previous=previous_audience,
             consent=config.consent,
             salt=f"{config.name}:{config.seed}",
-            around=current_context,
+            context=current_context,
             seed=config.seed,
         )
 
     plan = planned(context)
     entrant_counts = dict(zip(plan.table["campaign_id"], plan.table["added"], strict=True))
-    newly_held = held_for_entrants(
+    newly_held = held_for_many_entrants(
         {name: int(n) for name, n in entrant_counts.items() if name not in context.held},
         scores_store.entrants_by_snapshot(space.output, before=snapshot_day),
         confirmed=confirmed,
@@ -175,7 +176,7 @@ def _guarded(
     return planned(replace(context, held={**context.held, **newly_held})) if newly_held else plan
 
 
-def _previous_guard(space: Workspace, run_id: str) -> GuardState | None:
+def _previous_guard(space: Workspace, run_id: str) -> EntrantGuard | None:
     """Guard state of the last published run; None if nothing was published."""
     earlier_runs = [
         run for run in scores_store.published_runs(space.output) if run.run_id != run_id
@@ -183,7 +184,7 @@ def _previous_guard(space: Workspace, run_id: str) -> GuardState | None:
     for run in sorted(earlier_runs, key=lambda run: run.sequence, reverse=True):
         manifest = run_folder(space.output, run.run_id) / "audiences" / MANIFEST_FILE
         if manifest.is_file():
-            return GuardState.of(json.loads(manifest.read_text(encoding="utf-8")))
+            return EntrantGuard.from_manifest(json.loads(manifest.read_text(encoding="utf-8")))
     return None
 
 
@@ -195,21 +196,23 @@ def _delivery(
     config: Config,
     scores: pd.DataFrame,
     facts: CustomerFacts,
-    context: Circumstances,
-    previous_guard: GuardState | None,
+    context: CustomerContext,
+    previous_guard: EntrantGuard | None,
 ) -> Delivery:
     consenting = None
     if config.consent == "recorded" and facts.consent is not None:
         customer_ids = facts.consent.index
         consenting = frozenset(customer_ids[context.consents(ADS, customer_ids)])
-    refusing_ads = context.refusing(ADS)
+    refusing_ads = context.refusers(ADS)
     return Delivery(
         scores=scores.set_index("customer_id"),
         contacts=facts.contacts,
         ads=consenting,
         mode=config.export_mode,
-        anew=frozenset(previous_guard.held) if previous_guard is not None else frozenset(),
+        relisted=frozenset(previous_guard.held) if previous_guard is not None else frozenset(),
         addresses=context.addresses,
-        no_ads=frozenset(refusing_ads.union(context.addresses.others(refusing_ads, KINDS))),
-        kept_out={kind: frozenset(context.kept_out(kind)) for kind in KINDS},
+        no_ads=frozenset(
+            refusing_ads.union(context.addresses.shared_with(refusing_ads, ADDRESS_KINDS))
+        ),
+        withheld={kind: frozenset(context.withheld_from_exports(kind)) for kind in ADDRESS_KINDS},
     )

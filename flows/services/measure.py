@@ -10,10 +10,16 @@ from typing import Any
 import pandas as pd
 
 from campaigns.audience_files import MANIFEST_FILE
-from campaigns.candidates import with_exclusions
+from campaigns.candidates import with_exclusion_lists
 from campaigns.holdout import CONTROL, TREATMENT, in_global_holdout
-from campaigns.measurement import Waves, entered, not_yet, report
-from campaigns.playbook import Playbook, StageSet, load_playbooks
+from campaigns.measurement import (
+    CampaignEntries,
+    campaign_effects,
+    entries_from_audience,
+    unmeasured_campaigns,
+)
+from campaigns.playbook import Playbook, load_playbooks
+from campaigns.stage_set import StageSet
 from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
@@ -48,7 +54,7 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             hint="run `stagecast run` or `stagecast score` first",
         )
     taxonomy = StageSet.of(load_taxonomy(config))
-    playbooks = with_exclusions(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
+    playbooks = with_exclusion_lists(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
     measured = [book for book in playbooks if book.kind in ("promotional", "service")]
     through = pd.Timestamp(data_through(output, config))
     entry_rows = pd.concat(
@@ -56,9 +62,9 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         ignore_index=True,
     )
     entry_rows = _with_outcomes(output, config, entry_rows, through)
-    waves = Waves(entry_rows, through)
-    effects = report(waves)
-    unmeasurable = not_yet(waves, [book.campaign for book in measured])
+    waves = CampaignEntries(entry_rows, through)
+    effects = campaign_effects(waves)
+    unmeasurable = unmeasured_campaigns(waves, [book.campaign for book in measured])
     folder = output / MEASUREMENT_FOLDER
     folder.mkdir(exist_ok=True)
     write_csv(folder / "effects.csv", effects)
@@ -90,7 +96,7 @@ def campaign_entries(
         audience.loc[released, "change"] = "added"
         held_members |= set(member_keys[held_rows & (audience["change"] == "added")])
         held_members -= set(member_keys[~held_rows])
-        run_entries = entered(
+        run_entries = entries_from_audience(
             audience[~held_rows],
             {**terms_by_campaign, **_planned(campaign_manifests, terms_by_campaign)},
         )

@@ -17,15 +17,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaigns.erasure import (
-    Place,
+    PersonalRows,
+    count_unindexed_files,
+    export_identity,
     named_addresses,
     own_contacts,
-    person_in_exports,
-    place_in_table,
-    places_in_exports,
-    unindexed,
+    rows_in_exports,
+    rows_in_table,
 )
-from campaigns.export_index import FOLDER, ExportIndex, RowKeys
+from campaigns.export_index import INDEX_FOLDER, ExportIndex, RowKeys
 from campaigns.export_schema import TargetMap, load_targets
 from features.errors import UserError
 from features.sources.customer_attributes import customer_facts
@@ -117,13 +117,13 @@ def _identify_customer(
                          "address identifies stay" for name in sorted(shared)]  # fmt: skip
     return _CustomerIdentity(
         customer_key,
-        person_in_exports(customer_key, own_addresses, _targets(space)),
+        export_identity(customer_key, own_addresses, _targets(space)),
         contacts,
         tuple(warnings),
     )
 
 
-def stored_places(space: Workspace, person: _CustomerIdentity) -> Iterator[Place]:
+def stored_places(space: Workspace, person: _CustomerIdentity) -> Iterator[PersonalRows]:
     """Places with a person's rows, searched lazily.
 
     Exports come first: a killed run may have written a table before the file that lists it.
@@ -131,19 +131,21 @@ def stored_places(space: Workspace, person: _CustomerIdentity) -> Iterator[Place
     row_keys = RowKeys.load(space.output)
     yield from _tables(space, person, row_keys)
     for run in _runs(space.output):
-        yield from places_in_exports(run, person.in_exports, row_keys, output=space.output)
+        yield from rows_in_exports(run, person.in_exports, row_keys, output=space.output)
     for path in personal_files(space.output):
         path_parts = path.relative_to(space.output).parts
         in_run = path_parts[0] == RUNS_FOLDER and len(path_parts) > 2
         kind = Path(path_parts[2]).stem if in_run else path_parts[0]
-        if path_parts[0] in _WITHOUT_PEOPLE or (in_run and path_parts[2] in (_EXPORTS, FOLDER)):
+        if path_parts[0] in _WITHOUT_PEOPLE or (
+            in_run and path_parts[2] in (_EXPORTS, INDEX_FOLDER)
+        ):
             continue
         # Quarantined rows keep the columns of the sources and may have no id.
         searched_person = (
             person.in_exports if path_parts[0] == _QUARANTINE else Person(person.customer)
         )
         mask = person_mask(path, searched_person)
-        yield Place(
+        yield PersonalRows(
             str(path.relative_to(space.output)),
             kind,
             int(mask.sum()),
@@ -305,16 +307,18 @@ def _runs(output: Path) -> list[Path]:
 
 def _tables(
     space: Workspace, person: _CustomerIdentity, row_keys: RowKeys | None
-) -> Iterator[Place]:
+) -> Iterator[PersonalRows]:
     """Tables that exports write to in other databases; they hold the rows of the last run."""
     for target in _targets(space):
         if target.format == "table" and target.url is not None:
-            index_files = [run / FOLDER / f"{target.target}.parquet" for run in _runs(space.output)]
+            index_files = [
+                run / INDEX_FOLDER / f"{target.target}.parquet" for run in _runs(space.output)
+            ]
             newest = sorted((file for file in index_files if file.is_file()),
                             key=lambda file: file.stat().st_mtime)  # fmt: skip
             index = ExportIndex.load(newest[-1], row_keys) if newest else None
             name = f"exports: {target.target}: table"
-            yield place_in_table(target.url, name, person.in_exports, index)
+            yield rows_in_table(target.url, name, person.in_exports, index)
 
 
 def _pages(output: Path) -> list[Path]:
@@ -342,7 +346,7 @@ def _warnings(space: Workspace, person: _CustomerIdentity, *, matched: bool) -> 
                 "check the spelling"
             )
     row_keys = RowKeys.load(space.output)
-    if unindexed_count := sum(unindexed(run, row_keys) for run in _runs(space.output)):
+    if unindexed_count := sum(count_unindexed_files(run, row_keys) for run in _runs(space.output)):
         messages.append(
             f"{unindexed_count} export file(s) have no index of rows: their rows are found only by "
             "id or current address; give earlier addresses with --address"

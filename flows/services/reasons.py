@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from campaigns.membership_reasons import with_sentences
+from campaigns.membership_reasons import with_score_reasons
 from features import processes
 from features.calendar import day_number
 from features.errors import UserError
@@ -112,7 +112,7 @@ def add_reasons(space: Workspace, run_id: str, planned: PlannedRun) -> PlannedRu
         write_parquet(path, pa.Table.from_pandas(rows, preserve_index=False))
     by_customer = _with_reasons(planned.delivery.scores.reset_index(), member_reasons)
     by_customer = by_customer.set_index("customer_id")
-    plan = dataclasses.replace(planned.plan, audience=with_sentences(audience, by_customer))
+    plan = dataclasses.replace(planned.plan, audience=with_score_reasons(audience, by_customer))
     delivery = dataclasses.replace(planned.delivery, scores=by_customer)
     return dataclasses.replace(planned, plan=plan, delivery=delivery)
 

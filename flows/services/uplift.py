@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from campaigns.measurement import Lift, lift, sample_ratio
+from campaigns.measurement import Lift, mean_difference, sample_ratio_p_value
 from features.errors import UserError
 from features.sources.erasure_list import ErasureList
 from features.sources.experiments import ExperimentTable, load_experiment
@@ -82,8 +82,10 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     report = UpliftReport(
         table.spec.name,
         len(data.outcome),
-        lift(data.outcome[treated], data.outcome[~treated]),
-        sample_ratio(int(treated.sum()), int((~treated).sum()), 1 - float(data.propensity.mean())),
+        mean_difference(data.outcome[treated], data.outcome[~treated]),
+        sample_ratio_p_value(
+            int(treated.sum()), int((~treated).sum()), 1 - float(data.propensity.mean())
+        ),
         compared_rankings,
         beats,
     )

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from campaigns.candidates import with_exclusions
+from campaigns.candidates import with_exclusion_lists
 from campaigns.holdout import TREATMENT
-from campaigns.measurement import MISMATCH, sample_ratio
-from campaigns.playbook import StageSet, load_playbooks
+from campaigns.measurement import SAMPLE_RATIO_ALARM, sample_ratio_p_value
+from campaigns.playbook import load_playbooks
+from campaigns.stage_set import StageSet
 from features.calendar import day_date, day_number
 from features.config.config import Config
 from features.lifecycle.taxonomy_parser import load_taxonomy
@@ -53,7 +54,7 @@ def _own_campaigns(space: Workspace, config: Config) -> list[RandomisedSends]:
     if not runs or not config.campaigns:
         return []
     taxonomy = StageSet.of(load_taxonomy(config))
-    playbooks = with_exclusions(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
+    playbooks = with_exclusion_lists(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
     with_control_arms = [b for b in playbooks if b.kind == "promotional" and b.control_share > 0]
     entry_rows = campaign_entries(space.output, runs, with_control_arms)
     entry_rows = entry_rows[
@@ -89,9 +90,11 @@ def _unusable(sent: RandomisedSends) -> str:
     if not 0 < treated < len(send_rows):
         return "one arm only"
     held_out = 1 - float(send_rows["propensity"].mean())
-    sample_ratio_p = sample_ratio(treated, len(send_rows) - treated, held_out)
+    sample_ratio_p = sample_ratio_p_value(treated, len(send_rows) - treated, held_out)
     return (
-        "the sizes of the arms contradict the declared shares" if sample_ratio_p < MISMATCH else ""
+        "the sizes of the arms contradict the declared shares"
+        if sample_ratio_p < SAMPLE_RATIO_ALARM
+        else ""
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from campaigns.optimiser.problem import Flags, Numbers, Problem, Solution
+from campaigns.optimiser.problem import Flags, FloatArray, Problem, Solution
 from campaigns.optimiser.shadow_prices import limit_rows
 
 
@@ -46,7 +46,7 @@ def assert_kept(problem: Problem, found: Solution) -> None:
     assert found.value <= found.bound * (1 + 1e-12) + 1e-12
 
 
-def roomy(value: list[list[float]] | Numbers, **limits: object) -> Problem:
+def roomy(value: list[list[float]] | FloatArray, **limits: object) -> Problem:
     """A case of one channel in which only the limits given are scarce."""
     values = np.array(value)
     n, m = values.shape
@@ -91,12 +91,12 @@ def by_linear_programme(problem: Problem) -> float:
     return -float(found.fun)
 
 
-def limits_by_hand(problem: Problem) -> tuple[Numbers, Numbers]:
+def limits_by_hand(problem: Problem) -> tuple[FloatArray, FloatArray]:
     """Every limit as a row over all pairs, whether or not it could be exceeded."""
     n, m = problem.value.shape
     rows, limits = [], []
 
-    def limit(weights: Numbers, most: float) -> None:
+    def limit(weights: FloatArray, most: float) -> None:
         if np.isfinite(most):
             rows.append(weights.ravel())
             limits.append(float(most))
@@ -129,7 +129,7 @@ def best_of_all(problem: Problem) -> float:
     return -float(found.fun)
 
 
-def by_value_in_turn(problem: Problem, worth: Numbers) -> float:
+def by_value_in_turn(problem: Problem, worth: FloatArray) -> float:
     """The total where pairs are taken in turn, those of most worth first, as far as they fit."""
     chosen = np.zeros(problem.value.shape, dtype=bool)
     for flat in np.argsort(-np.nan_to_num(worth, nan=-1.0), axis=None, kind="stable"):

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from campaigns.planning import CampaignPlan, plan_campaigns
-from campaigns.playbook import Playbook, StageSet
+from campaigns.playbook import Playbook
+from campaigns.stage_set import StageSet
 
 SNAPSHOT = dt.date(2018, 1, 1)
 TAXONOMY = StageSet(

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from campaigns.addresses import KINDS, Addresses, kinds_of
+from campaigns.addresses import ADDRESS_KINDS, Addresses, address_kinds
 from campaigns.audience_files import ExportRun
-from campaigns.customer_context import Circumstances
+from campaigns.customer_context import CustomerContext
 from campaigns.export_schema import load_targets
 from campaigns.planning import CampaignPlan
 from campaigns.target_exports import Delivery, write_exports
@@ -43,13 +43,15 @@ def why(made: CampaignPlan, campaign: str = "back") -> dict[str, str]:
     return dict(zip(made.customers, made.why[campaign], strict=True))
 
 
-def written(folder: Path, made: CampaignPlan, around: Circumstances, contacts: pd.DataFrame) -> Any:
+def written(
+    folder: Path, made: CampaignPlan, context: CustomerContext, contacts: pd.DataFrame
+) -> Any:
     """Rows of the plain CSV, and its manifest."""
     delivery = Delivery(
         scores=people(*made.customers).set_index("customer_id"),
         contacts=contacts,
-        addresses=around.addresses,
-        kept_out={kind: frozenset(around.kept_out(kind)) for kind in KINDS},
+        addresses=context.addresses,
+        withheld={kind: frozenset(context.withheld_from_exports(kind)) for kind in ADDRESS_KINDS},
     )
     targets = [target for target in load_targets(MAPS) if target.target == "csv"]
     write_exports(made, targets, folder, run=ExportRun("r", "1"), delivery=delivery)
@@ -76,12 +78,12 @@ def written(folder: Path, made: CampaignPlan, around: Circumstances, contacts: p
 )
 def test_spellings_of_an_address(kind: str, one: str, other: str, same: bool) -> None:
     found = Addresses.of(keys(**{kind: [one, other, "x"]}))
-    assert list(found.others(["a"], [kind])) == (["b"] if same else [])
+    assert list(found.shared_with(["a"], [kind])) == (["b"] if same else [])
 
 
 def test_a_number_without_its_country_is_that_of_the_customers_country() -> None:
     found = Addresses.of(keys(phone=["030 1234567", "+49301234567"], country=["DE", None]))
-    assert list(found.others(["b"], ["phone"])) == ["a"]
+    assert list(found.shared_with(["b"], ["phone"])) == ["a"]
 
 
 def test_an_id_that_is_an_address_counts_as_one() -> None:
@@ -89,49 +91,49 @@ def test_an_id_that_is_an_address_counts_as_one() -> None:
         {"email": ["ANNA@example.com"]}, index=pd.Index(["anna@example.com"], dtype=object)
     )
     contacts = pd.concat([contacts, keys(email=["anna@example.com"])])
-    assert list(Addresses.of(contacts).others(["anna@example.com"], ["email"])) == ["a"]
+    assert list(Addresses.of(contacts).shared_with(["anna@example.com"], ["email"])) == ["a"]
 
 
 @pytest.mark.parametrize("channel", ["email", "all"])
 def test_an_address_that_refused_under_any_id_is_addressed_under_none(channel: str) -> None:
-    around = Circumstances(
+    context = CustomerContext(
         refused=said_no(**{channel: [True, False, False]}),
         addresses=Addresses.of(keys(email=["x@y.de", "X@Y.de", "z@y.de"])),
     )
     # The one who refused is not even a customer of the shop.
-    made = plan(people("b", "c"), playbook(), around=around)
+    made = plan(people("b", "c"), playbook(), context=context)
     assert why(made) == {"b": "address refused email under another id", "c": ""}
     assert made.table["barred"].iloc[0] == 1
     text = playbook(channel="text")
-    assert why(plan(people("b"), text, around=around))["b"] == ""
+    assert why(plan(people("b"), text, context=context))["b"] == ""
 
 
 def test_a_list_that_names_one_id_holds_for_the_address() -> None:
     listed = pd.DataFrame({"customer_id": ["a"], "channel": [None], "reason": ["hard bounce"]})
-    around = Circumstances(
+    context = CustomerContext(
         suppressed=listed, addresses=Addresses.of(keys(email=["x@y.de", "x@y.de"]))
     )
-    made = plan(people("a", "b"), playbook(), around=around)
+    made = plan(people("a", "b"), playbook(), context=context)
     assert why(made) == {
         "a": "suppressed: hard bounce",
         "b": "address suppressed: hard bounce",
     }
-    several = plan(people("b"), playbook(channel=["email", "letter"]), around=around)
+    several = plan(people("b"), playbook(channel=["email", "letter"]), context=context)
     assert why(several)["b"] == "address suppressed: hard bounce"
 
 
 def test_complaints_and_the_global_hold_out_hold_for_the_address() -> None:
     alike = Addresses.of(keys(email=["x@y.de", "x@y.de"]))
     past = pd.DataFrame({"suppress open complaint": [True]}, index=pd.Index(["a"], dtype=object))
-    made = plan(people("a", "b"), playbook(), around=Circumstances(past=past, addresses=alike))
+    made = plan(people("a", "b"), playbook(), context=CustomerContext(past=past, addresses=alike))
     assert why(made)["b"] == "open complaint, under another id of the address"
     ids = [f"c{n:03d}" for n in range(60)]
     contacts = pd.DataFrame({"email": [f"p{n // 2}@y.de" for n in range(60)]}, index=ids)
     held = GlobalHoldout(share=0.5, until=dt.date(2018, 2, 1))
-    around = Circumstances(
+    context = CustomerContext(
         policy=ContactPolicy(global_holdout=held), addresses=Addresses.of(contacts)
     )
-    told = why(plan(people(*ids), playbook(control_share=0), around=around))
+    told = why(plan(people(*ids), playbook(control_share=0), context=context))
     outside = {ids[n] for n in range(60) if told[ids[n]].startswith("global hold-out")}
     for n, customer in enumerate(ids):
         if customer not in outside and ids[n ^ 1] in outside:
@@ -142,7 +144,7 @@ def test_an_address_is_in_one_arm_and_once_in_an_audience() -> None:
     ids = [f"c{n:03d}" for n in range(300)]
     rng = np.random.default_rng(3)
     contacts = pd.DataFrame({"email": [f"p{n // 3}@y.de" for n in range(300)]}, index=ids)
-    around = Circumstances(
+    context = CustomerContext(
         policy=ContactPolicy(campaigns_at_once=2), addresses=Addresses.of(contacts)
     )
     frame = people(*ids, p_reactivate=rng.uniform(0.2, 1, 300))
@@ -150,7 +152,7 @@ def test_an_address_is_in_one_arm_and_once_in_an_audience() -> None:
         playbook(campaign="one", priority=1, capacity=60, control_share=0.5),
         playbook(campaign="two", priority=2, control_share=0.5),
     ]
-    first = plan(frame, *books, around=around)
+    first = plan(frame, *books, context=context)
     rows = first.audience.assign(email=first.audience["customer_id"].map(contacts["email"]))
     # One id of each address in all promotions, the best in the campaign that is served first.
     assert (rows.groupby("email")["customer_id"].nunique() == 1).all()
@@ -167,7 +169,7 @@ def test_an_address_is_in_one_arm_and_once_in_an_audience() -> None:
     # Later, somebody in control keeps the address, even where others would now go first.
     again = frame.assign(p_reactivate=1.2 - frame["p_reactivate"])
     later = dt.date(2018, 1, 9)
-    second = plan(again, *books, at=later, previous=first.audience, around=around)
+    second = plan(again, *books, at=later, previous=first.audience, context=context)
     assert (second.audience["change"] == "kept").all()
 
 
@@ -179,7 +181,7 @@ def test_members_who_come_to_share_an_address_give_way_to_the_control_arm() -> N
     contacts = pd.DataFrame({"email": ["x@y.de", "x@y.de"]}, index=[control, treated])
     second = plan(
         frame, playbook(control_share=0.5), at=dt.date(2018, 1, 9), previous=first.audience,
-        around=Circumstances(addresses=Addresses.of(contacts)),
+        context=CustomerContext(addresses=Addresses.of(contacts)),
     )  # fmt: skip
     rows = second.audience.set_index("customer_id")
     assert rows.loc[control, "change"] == "kept"
@@ -195,12 +197,12 @@ def test_files_hold_an_address_once_and_none_of_another_channel_that_refused(
         phone=["+49 30 1000001", "+49 30 1000001", "+49 30 1000003", "+49 30 1000004"],
     )
     # c wants no text messages; of a and b, who share a phone, the second's cell stays empty.
-    around = Circumstances(
+    context = CustomerContext(
         refused=said_no(sms=[False, False, True, False]), addresses=Addresses.of(contacts)
     )
     frame = people("a", "b", "c", "d", p_reactivate=[0.9, 0.8, 0.7, 0.6])
-    made = plan(frame, playbook(control_share=0), consent="recorded", around=around)
-    rows, manifest = written(tmp_path, made, around, contacts)
+    made = plan(frame, playbook(control_share=0), consent="recorded", context=context)
+    rows, manifest = written(tmp_path, made, context, contacts)
     assert {customer: row["phone"] for customer, row in rows.items()} == {
         "a": "+49301000001", "b": "", "c": "", "d": "+49301000004",
     }  # fmt: skip
@@ -212,25 +214,32 @@ def test_files_hold_an_address_once_and_none_of_another_channel_that_refused(
 def test_a_removal_does_not_take_out_who_stays_under_another_id(tmp_path: Path) -> None:
     first = plan(people("a", "b"), playbook(control_share=0))
     contacts = keys(email=["x@y.de", "x@y.de"])
-    around = Circumstances(addresses=Addresses.of(contacts))
+    context = CustomerContext(addresses=Addresses.of(contacts))
     later = dt.date(2018, 1, 9)
     book = playbook(control_share=0)
     made = plan(
-        people("a", "b"), book, at=later, previous=first.audience, consent="recorded", around=around
+        people("a", "b"),
+        book,
+        at=later,
+        previous=first.audience,
+        consent="recorded",
+        context=context,
     )
     assert sorted(made.audience["change"]) == ["kept", "removed"]
-    rows, _ = written(tmp_path, made, around, contacts)
+    rows, _ = written(tmp_path, made, context, contacts)
     assert len(rows) == 1
     assert not (tmp_path / "csv" / "back_remove.csv").exists()
 
 
 def test_the_manifest_counts_who_is_left_out_by_address(tmp_path: Path) -> None:
     contacts = keys(email=["x@y.de", "x@y.de", "z@y.de"])
-    around = Circumstances(
+    context = CustomerContext(
         refused=said_no(email=[True, False, False]), addresses=Addresses.of(contacts)
     )
-    made = plan(people("a", "b", "c"), playbook(control_share=0), consent="recorded", around=around)
-    rows, manifest = written(tmp_path, made, around, contacts)
+    made = plan(
+        people("a", "b", "c"), playbook(control_share=0), consent="recorded", context=context
+    )
+    rows, manifest = written(tmp_path, made, context, contacts)
     assert set(rows) == {"c"}
     assert manifest["left_out_by_address"] == {
         "back": {"address refused email under another id": 1}
@@ -238,6 +247,6 @@ def test_the_manifest_counts_who_is_left_out_by_address(tmp_path: Path) -> None:
 
 
 def test_channels_reach_people_by_their_own_keys_and_by_that_of_the_tool() -> None:
-    assert kinds_of(["text"]) == ("phone", "external_id")
-    assert kinds_of(["email", "mobile_push"]) == ("email", "device_token", "external_id")
-    assert kinds_of(["paid_social"]) == kinds_of(["letter"]) == KINDS
+    assert address_kinds(["text"]) == ("phone", "external_id")
+    assert address_kinds(["email", "mobile_push"]) == ("email", "device_token", "external_id")
+    assert address_kinds(["paid_social"]) == address_kinds(["letter"]) == ADDRESS_KINDS

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from campaigns.customer_context import Circumstances
-from campaigns.entrant_guard import GuardState, held_before_planning, held_for_entrants
+from campaigns.customer_context import CustomerContext
+from campaigns.entrant_guard import EntrantGuard, held_before_planning, held_for_many_entrants
 from campaigns.holdout import in_global_holdout
 from campaigns.planning import CampaignPlan
-from campaigns.playbook import StageSet
+from campaigns.stage_set import StageSet
 from features.config.customers import Cap, ContactPolicy, GlobalHoldout
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook
 
@@ -35,7 +35,7 @@ def test_who_did_not_consent_to_the_channel_or_to_profiling_is_out() -> None:
     consent = pd.DataFrame(
         {"email": [True, True, False], "profiling": [True, False, True]}, index=index("a", "b", "c")
     )
-    made = plan(people("a", "b", "c", "d"), playbook(), around=Circumstances(consent=consent))
+    made = plan(people("a", "b", "c", "d"), playbook(), context=CustomerContext(consent=consent))
     assert why(made) == {
         "a": "",
         "b": "no consent to profiling",
@@ -51,7 +51,7 @@ def test_each_gets_the_first_channel_they_allow() -> None:
         {"push": [True, False, False], "email": [True, True, False]}, index=index("a", "b", "c")
     )
     book = playbook(channel=["mobile_push", "email"])
-    made = plan(people("a", "b", "c"), book, around=Circumstances(consent=consent))
+    made = plan(people("a", "b", "c"), book, context=CustomerContext(consent=consent))
     members = made.audience.set_index("customer_id")
     assert members["channel"].to_dict() == {"a": "mobile_push", "b": "email"}
     assert why(made)["c"] == "no consent for mobile_push or email"
@@ -65,15 +65,15 @@ def test_suppression_lists_hold_everywhere_or_for_a_channel() -> None:
             "reason": ["staff", "hard bounce", "stop"],
         }
     )
-    made = plan(people("a", "b", "c"), playbook(), around=Circumstances(suppressed=listed))
+    made = plan(people("a", "b", "c"), playbook(), context=CustomerContext(suppressed=listed))
     assert why(made) == {"a": "suppressed: staff", "b": "suppressed: hard bounce", "c": ""}
 
 
 def test_the_past_suppresses_promotions_and_not_service() -> None:
     past = pd.DataFrame({"suppress open complaint": [True, False]}, index=index("a", "b"))
-    around = Circumstances(past=past, sunset=pd.Series([False, True], index=index("a", "b")))
+    context = CustomerContext(past=past, sunset=pd.Series([False, True], index=index("a", "b")))
     care = playbook(campaign="care", kind="service", control_share=0)
-    made = plan(people("a", "b"), playbook(), care, around=around)
+    made = plan(people("a", "b"), playbook(), care, context=context)
     assert why(made) == {"a": "open complaint", "b": "sunset: many messages, no sign of life"}
     assert why(made, "care") == {"a": "", "b": ""}
 
@@ -82,7 +82,7 @@ def test_discounts_wait_after_a_full_price_order() -> None:
     reason = "full-price order in the last 14 days"
     past = pd.DataFrame({f"no_discount {reason}": [True]}, index=index("a"))
     plain = playbook(campaign="plain", offer={"text": "no discount", "discount": 0})
-    made = plan(people("a"), playbook(), plain, around=Circumstances(past=past))
+    made = plan(people("a"), playbook(), plain, context=CustomerContext(past=past))
     assert why(made)["a"] == reason
     assert why(made, "plain")["a"] == ""
 
@@ -92,12 +92,12 @@ def test_contacts_made_count_against_the_caps_of_all_channels_and_of_one() -> No
         caps=(Cap(contacts=3, days=7), Cap(contacts=1, days=7, channel="sms")), campaigns_at_once=3
     )
     contacts = pd.DataFrame({0: [3, 0, 0], 1: [0, 1, 0]}, index=index("a", "b", "c"))
-    around = Circumstances(policy=policy, contacts=contacts)
+    context = CustomerContext(policy=policy, contacts=contacts)
     texts = [playbook(campaign=name, channel="text", priority=i) for i, name in enumerate("xyz", 1)]
     mails = [
         playbook(campaign=name, channel="email", priority=i) for i, name in enumerate("uvw", 10)
     ]
-    made = plan(people("a", "b", "c"), *texts, *mails, around=around)
+    made = plan(people("a", "b", "c"), *texts, *mails, context=context)
     rows = made.audience
     counted = rows.groupby("customer_id").size().to_dict()
     assert counted == {"b": 3, "c": 3}
@@ -115,7 +115,7 @@ def test_capacity_and_budget_are_kept(objective: str) -> None:
         playbook(campaign="two", priority=2, contact_cost=2, budget=25),
     ]
     policy = ContactPolicy(objective=objective, budget=45)
-    made = plan(frame, *books, around=Circumstances(policy=policy), seed=3)
+    made = plan(frame, *books, context=CustomerContext(policy=policy), seed=3)
     sizes = made.audience.groupby("campaign_id").size()
     assert sizes["one"] <= 20
     assert not made.audience["customer_id"].duplicated().any()
@@ -150,8 +150,8 @@ def test_ranking_by_value_beats_serving_in_order() -> None:
     ]
     total = {}
     for objective in ("priority", "value"):
-        around = Circumstances(policy=ContactPolicy(objective=objective))
-        total[objective] = plan(frame, *books, around=around).audience["expected_value"].sum()
+        context = CustomerContext(policy=ContactPolicy(objective=objective))
+        total[objective] = plan(frame, *books, context=context).audience["expected_value"].sum()
     assert total["value"] > total["priority"]
 
 
@@ -161,7 +161,7 @@ def test_members_who_withdraw_consent_are_removed() -> None:
     later = dt.date(2018, 1, 9)
     made = plan(
         people("a", "b"), playbook(), at=later, previous=first.audience,
-        around=Circumstances(consent=consent),
+        context=CustomerContext(consent=consent),
     )  # fmt: skip
     rows = made.audience.set_index("customer_id")
     assert rows["change"].to_dict() == {"a": "kept", "b": "removed"}
@@ -171,14 +171,14 @@ def test_members_who_withdraw_consent_are_removed() -> None:
 def test_the_global_hold_out_reaches_every_promotion_until_it_ends() -> None:
     frame = people(*[f"c{i:04d}" for i in range(2000)])
     held = GlobalHoldout(share=0.1, until=dt.date(2018, 2, 1))
-    around = Circumstances(policy=ContactPolicy(global_holdout=held))
-    made = plan(frame, playbook(), around=around, salt="s")
+    context = CustomerContext(policy=ContactPolicy(global_holdout=held))
+    made = plan(frame, playbook(), context=context, salt="s")
     drawn = in_global_holdout(list(frame["customer_id"]), held, salt="s")
     out = set(frame.loc[drawn, "customer_id"])
     assert 140 < len(out) < 260
     assert not out & set(made.audience["customer_id"])
     assert set(why(made).values()) == {"", "global hold-out until 2018-02-01"}
-    after = plan(frame, playbook(), around=around, at=dt.date(2018, 2, 1), salt="s")
+    after = plan(frame, playbook(), context=context, at=dt.date(2018, 2, 1), salt="s")
     assert out <= set(after.audience["customer_id"])
 
 
@@ -219,7 +219,7 @@ def test_a_step_down_by_the_clock_waits_for_a_second_equal_day(
     made = plan(frame, book, taxonomy=RANKED)
     assert (len(made.audience) == 1) == fires
     # Held back, the plan lists everyone who matches.
-    open_ = plan(frame, book, taxonomy=RANKED, around=Circumstances(held={"back": "first load"}))
+    open_ = plan(frame, book, taxonomy=RANKED, context=CustomerContext(held={"back": "first load"}))
     assert len(open_.audience) == 1
     assert open_.table["held"].iloc[0] == "first load"
 
@@ -241,9 +241,9 @@ def test_triggers_on_risen_scores_dates_flags_and_events() -> None:
         ({"when": "event", "role": "lead", "after_days": 7}, "b"),
     ]
     past = pd.DataFrame({"past trigger lead 7 None": [False, True]}, index=index("a", "b"))
-    around = Circumstances(previous_scores=before, past=past)
+    context = CustomerContext(previous_scores=before, past=past)
     for trigger, fired in asked:
-        made = plan(frame, playbook(trigger=[trigger]), around=around)
+        made = plan(frame, playbook(trigger=[trigger]), context=context)
         assert sorted(made.audience["customer_id"]) == list(fired), trigger
 
 
@@ -287,31 +287,33 @@ def test_restocked_goods_find_those_who_like_that_type_and_brand_together() -> N
         interest_brand=[None, None, "south", "north"],
     )  # fmt: skip
     rule = {"restocked": {"within_days": 7, "match": ["product_type", "brand"]}}
-    made = plan(frame, playbook(audience=rule), around=Circumstances(products=products))
+    made = plan(frame, playbook(audience=rule), context=CustomerContext(products=products))
     assert sorted(made.audience["customer_id"]) == ["a", "c"]
     assert plan(frame, playbook(audience=rule)).audience.empty
 
 
 def test_the_guard_holds_exports_after_changes_of_ours() -> None:
-    def held(before: GuardState | None, **changes: Any) -> dict[str, str]:
+    def held(before: EntrantGuard | None, **changes: Any) -> dict[str, str]:
         given: dict[str, Any] = {"taxonomy": "t", "scorer_version": "1", "confirmed": None}
         return held_before_planning(["x", "y"], before, **{**given, **changes})
 
-    calm = GuardState("t", "1", {}, ("x", "y"))
+    calm = EntrantGuard("t", "1", {}, ("x", "y"))
     assert held(None) == {"x": "first load", "y": "first load"}
     assert held(calm) == {}
     assert set(held(calm, taxonomy="u")) == set(held(calm, scorer_version="2")) == {"x", "y"}
-    assert held(GuardState("t", "1", {}, ("x",))) == {"y": "planned for the first time"}
+    assert held(EntrantGuard("t", "1", {}, ("x",))) == {"y": "planned for the first time"}
     # It stays held until somebody has looked.
-    waiting = GuardState("t", "1", {"x": "first load"}, ("x", "y"))
+    waiting = EntrantGuard("t", "1", {"x": "first load"}, ("x", "y"))
     assert held(waiting) == {"x": "first load"}
     assert held(waiting, confirmed=["x"]) == {}
-    assert GuardState.of({"guard": waiting.told()}) == waiting
+    assert EntrantGuard.from_manifest({"guard": waiting.to_manifest()}) == waiting
 
 
 def test_three_times_the_usual_entrants_are_held() -> None:
     history = pd.DataFrame({"x": [20, 22, 18, 21], "y": [1, 1, 1, 1], "z": [None, None, 5, 5]})
     now = {"x": 62, "y": 9, "z": 1000, "new": 500}
-    assert held_for_entrants(now, history, confirmed=None) == {"x": "62 entrants, 20.5 is usual"}
-    assert held_for_entrants({**now, "x": 61}, history, confirmed=None) == {}
-    assert held_for_entrants(now, history, confirmed=["x"]) == {}
+    assert held_for_many_entrants(now, history, confirmed=None) == {
+        "x": "62 entrants, 20.5 is usual"
+    }
+    assert held_for_many_entrants({**now, "x": 61}, history, confirmed=None) == {}
+    assert held_for_many_entrants(now, history, confirmed=["x"]) == {}

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from campaigns.customer_context import Circumstances
-from campaigns.holdout import arms
-from campaigns.planning import TABLE_COLUMNS, VALUE_LABEL
+from campaigns.customer_context import CustomerContext
+from campaigns.expected_value import RESPONSE_LABEL
+from campaigns.holdout import assign_arms
+from campaigns.planning import TABLE_COLUMNS
 from tests.campaigns.campaign_examples import SNAPSHOT, plan, playbook
 
 FOUR = pd.DataFrame(
@@ -26,10 +27,10 @@ LATER = dt.date(2018, 1, 11)
 
 def test_every_cell_of_the_table() -> None:
     book = playbook(channel=["email", "letter"], control_share=0.5)
-    made = plan(FOUR, book, around=Circumstances(held={"back": "first load"}))
+    made = plan(FOUR, book, context=CustomerContext(held={"back": "first load"}))
     assert tuple(made.table.columns) == TABLE_COLUMNS
     (row,) = made.table.to_dict("records")
-    drawn = arms(["d", "a"], salt="s", campaign="back", wave="2018-01-01", control_share=0.5)
+    drawn = assign_arms(["d", "a"], salt="s", campaign="back", wave="2018-01-01", control_share=0.5)
     treated = drawn == "treatment"
     value = np.array([0.5 * 100, 0.25 * 40]) * 0.8 - 0.5
     effect = row.pop("smallest_detectable_effect")
@@ -51,7 +52,7 @@ def test_every_cell_of_the_table() -> None:
         "expected_value": pytest.approx(value[treated].sum()),
         "cost": 0.5 * treated.sum(),
         "base_rate": 0.375,
-        "value_label": VALUE_LABEL,
+        "value_label": RESPONSE_LABEL,
         "value_means": "an order",
         "consent_basis": "not_recorded",
         "plan_only": True,
@@ -72,7 +73,7 @@ def test_every_cell_of_the_table() -> None:
 def test_every_cell_of_an_audience_and_what_a_member_keeps() -> None:
     book = playbook(channel=["letter", "email"], control_share=0.5, expires_days=30)
     first = plan(FOUR, book).audience
-    drawn = arms(["d", "a"], salt="s", campaign="back", wave="2018-01-01", control_share=0.5)
+    drawn = assign_arms(["d", "a"], salt="s", campaign="back", wave="2018-01-01", control_share=0.5)
     told = {
         "campaign_id": "back",
         "snapshot_at": pd.Timestamp(SNAPSHOT),
@@ -96,7 +97,7 @@ def test_every_cell_of_an_audience_and_what_a_member_keeps() -> None:
         "eligible": 2, "members": 2, "added": 1, "kept": 1, "removed": 1,
     }  # fmt: skip
     rows = made.audience.set_index("customer_id")
-    new = arms(["b"], salt="s", campaign="back", wave="2018-01-11", control_share=0.5)[0]
+    new = assign_arms(["b"], salt="s", campaign="back", wave="2018-01-11", control_share=0.5)[0]
     assert rows.loc["d", ["change", "arm", "entered_at", "expires_at"]].tolist() == [
         "kept", drawn[0], pd.Timestamp(SNAPSHOT), pd.Timestamp("2018-01-31"),
     ]  # fmt: skip

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns.customer_context import Circumstances
+from campaigns.customer_context import CustomerContext
+from campaigns.expected_value import RESPONSE_LABEL
 from campaigns.membership import AUDIENCE_COLUMNS
-from campaigns.planning import VALUE_LABEL, CampaignPlan
+from campaigns.planning import CampaignPlan
 from campaigns.playbook import Playbook, load_playbooks
 from features.config.customers import Cap, ContactPolicy
 from features.errors import UserError
@@ -43,7 +44,7 @@ def test_the_shipped_playbooks_end_in_audiences_with_a_control_arm() -> None:
     table = made.table.set_index("campaign_id")
     assert (table[["treatment", "control"]] > 0).all(axis=None)
     assert (table["treatment"] + table["control"] == table["members"]).all()
-    assert (table["value_label"] == VALUE_LABEL).all()
+    assert (table["value_label"] == RESPONSE_LABEL).all()
     assert made.plan_only
     rows = scores(2000).set_index("customer_id")
     saved = rows.loc[members(made, "save_valuable_customers").index]
@@ -241,7 +242,7 @@ def test_where_uplift_is_known_it_ranks_and_who_is_not_moved_stays_out() -> None
         uplift=told(0.02, 0.10, -0.01, 0.05),
     )
     book = playbook(offer={"text": "come back"}, contact_cost=0.5)
-    made = plan(frame, book, around=Circumstances(policy=ContactPolicy(margin=0.4)))
+    made = plan(frame, book, context=CustomerContext(policy=ContactPolicy(margin=0.4)))
     found = members(made)
     # 0.4 x uplift x order value - 0.5; who never ordered is taken for the average.
     assert found["expected_value"].to_dict() == pytest.approx({"b": 3.5, "d": 1.5, "a": 0.3})
@@ -259,19 +260,19 @@ def test_where_it_is_known_of_some_the_others_follow_and_the_plan_says_so() -> N
     assert list(made.table["value_label"]) == ["uplift; response where it is unknown"]
     unknown = plan(frame.assign(uplift=told(None, None, None)), playbook())
     assert list(members(unknown).index) == ["b", "c", "a"]
-    assert list(unknown.table["value_label"]) == [VALUE_LABEL]
+    assert list(unknown.table["value_label"]) == [RESPONSE_LABEL]
 
 
 def test_each_customers_own_margin_counts_and_a_playbooks_own_holds_for_all() -> None:
     margins = pd.Series({"a": 0.5, "b": 0.1})
-    around = Circumstances(policy=ContactPolicy(margin=0.2), margins=margins)
+    context = CustomerContext(policy=ContactPolicy(margin=0.2), margins=margins)
     free = {"offer": {"text": "hello"}, "contact_cost": 0}
-    made = plan(lapsed("a", "b", "c"), playbook(**free), around=around)
+    made = plan(lapsed("a", "b", "c"), playbook(**free), context=context)
     assert members(made)["expected_value"].to_dict() == pytest.approx(
         {"a": 2.5, "b": 0.5, "c": 1.0}
     )
     value = {"product": ["p_reactivate", "clv"], "means": "spend", "margin": 0.6}
-    own = plan(lapsed("a", "b"), playbook(value=value, **free), around=around)
+    own = plan(lapsed("a", "b"), playbook(value=value, **free), context=context)
     assert set(members(own)["expected_value"]) == {3.0}
 
 
@@ -279,7 +280,7 @@ def test_the_last_contact_of_a_channel_may_be_used_and_no_more() -> None:
     frame = lapsed("a", "b")
     for contacts, expected in ((1, {"a", "b"}), (0, set())):
         policy = ContactPolicy(caps=(Cap(contacts=contacts, days=7, channel="sms"),))
-        made = plan(frame, playbook(channel="sms"), around=Circumstances(policy=policy))
+        made = plan(frame, playbook(channel="sms"), context=CustomerContext(policy=policy))
         assert set(members(made).index) == expected
 
 
@@ -289,11 +290,11 @@ def test_who_is_in_as_many_campaigns_as_allowed_stays_in_the_first(
 ) -> None:
     frame = lapsed("a", "b")
     books = (playbook(), playbook(campaign="next", priority=20))
-    two = Circumstances(policy=ContactPolicy(campaigns_at_once=2))
-    before = plan(frame, *books, around=two)
+    two = CustomerContext(policy=ContactPolicy(campaigns_at_once=2))
+    before = plan(frame, *books, context=two)
     assert set(members(before, "next").index) == {"a", "b"}
-    now = Circumstances(policy=ContactPolicy(campaigns_at_once=at_once))
-    made = plan(frame, *books, at=FEBRUARY, previous=before.audience, around=now)
+    now = CustomerContext(policy=ContactPolicy(campaigns_at_once=at_once))
+    made = plan(frame, *books, at=FEBRUARY, previous=before.audience, context=now)
     assert set(members(made).index) == {"a", "b"}
     assert set(members(made, "next").index) == second
 
@@ -303,7 +304,7 @@ def test_the_money_of_a_run_is_for_as_many_as_it_pays(objective: str) -> None:
     policy = ContactPolicy(objective=objective, budget=10.0)
     book = playbook(offer={"text": "hello"}, contact_cost=4)
     frame = lapsed("a", "b", "c").assign(clv=[100.0, 200.0, 300.0])
-    made = plan(frame, book, around=Circumstances(policy=policy))
+    made = plan(frame, book, context=CustomerContext(policy=policy))
     assert set(members(made).index) == {"b", "c"}
 
 
@@ -312,17 +313,17 @@ def test_money_that_pays_just_so_many_pays_all_of_them(objective: str) -> None:
     # 30 times 0.1 is more than 3 in the last digits of the sum.
     frame = lapsed(*(f"c{number:02d}" for number in range(40))).assign(clv=100.0)
     free = {"offer": {"text": "hello"}, "contact_cost": 0.1}
-    common = Circumstances(policy=ContactPolicy(objective=objective, budget=3.0))
-    assert len(members(plan(frame, playbook(**free), around=common))) == 30
-    own = Circumstances(policy=ContactPolicy(objective=objective))
-    assert len(members(plan(frame, playbook(**free, budget=3.0), around=own))) == 30
+    common = CustomerContext(policy=ContactPolicy(objective=objective, budget=3.0))
+    assert len(members(plan(frame, playbook(**free), context=common))) == 30
+    own = CustomerContext(policy=ContactPolicy(objective=objective))
+    assert len(members(plan(frame, playbook(**free, budget=3.0), context=own))) == 30
 
 
 def test_by_value_too_members_stay_and_hold_their_places() -> None:
-    around = Circumstances(policy=ContactPolicy(objective="value"))
+    context = CustomerContext(policy=ContactPolicy(objective="value"))
     book = playbook(capacity=2)
-    first = plan(lapsed("a"), book, around=around)
+    first = plan(lapsed("a"), book, context=context)
     now = lapsed("a", "b", "c").assign(clv=[1.0, 100.0, 1000.0])
-    made = plan(now, book, at=FEBRUARY, previous=last_word(first), around=around)
+    made = plan(now, book, at=FEBRUARY, previous=last_word(first), context=context)
     assert members(made)["change"].to_dict() == {"c": "added", "a": "kept"}
     assert list(made.exclusions["reason"]) == ["no place, cap or money left"]

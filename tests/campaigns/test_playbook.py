@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from campaigns.playbook import StageSet, load_playbook, load_playbooks
+from campaigns.playbook import load_playbook, load_playbooks
 from campaigns.rules import KNOWN_COLUMNS
+from campaigns.stage_set import StageSet
 from features.config.config import parse_yaml
 from features.config.yaml_with_lines import Spot
 from features.errors import UserError
@@ -135,5 +136,5 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 
 
 def test_two_files_of_one_campaign_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="one file a campaign"):
+    with pytest.raises(UserError, match="one file per campaign"):
         load_playbooks([SHIPPED[0], written(tmp_path)])

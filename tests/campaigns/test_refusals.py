@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from campaigns.addresses import KINDS, Addresses
+from campaigns.addresses import ADDRESS_KINDS, Addresses
 from campaigns.audience_files import ExportRun
-from campaigns.customer_context import Circumstances
+from campaigns.customer_context import CustomerContext
 from campaigns.export_schema import load_targets
 from campaigns.target_exports import Delivery, write_exports
 from features.config import config as configs
@@ -56,19 +56,19 @@ def exported(made: Shop, form: Form, folder: Path) -> dict[str, str]:
     """Contents of all files for every target, by name, as a run writes them."""
     config = configs.load(made.config)
     facts = customer_facts(config, SNAPSHOT, written_at=WRITTEN)
-    around = Circumstances(
+    context = CustomerContext(
         consent=facts.consent,
         suppressed=facts.suppressed,
         refused=facts.refused,
         addresses=Addresses.of(facts.contacts),
     )
     book = playbook(channel="email" if form.channel == "email" else "text", control_share=0)
-    planned = plan(made.scores, book, at=SNAPSHOT, consent="recorded", around=around)
+    planned = plan(made.scores, book, at=SNAPSHOT, consent="recorded", context=context)
     delivery = Delivery(
         scores=made.scores.set_index("customer_id"),
         contacts=facts.contacts,
-        addresses=around.addresses,
-        kept_out={kind: frozenset(around.kept_out(kind)) for kind in KINDS},
+        addresses=context.addresses,
+        withheld={kind: frozenset(context.withheld_from_exports(kind)) for kind in ADDRESS_KINDS},
     )
     run = ExportRun(run_id="r", scorer_version="1", written_at=WRITTEN, consent_as_of=WRITTEN)
     targets = [TARGETS["csv"], TARGETS[form.target]]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.membership_reasons import reasons
-from campaigns.rules import Moment, RuleError, describe, holds, parse_rule
+from campaigns.membership_reasons import membership_reasons
+from campaigns.rules import RuleContext, RuleError, describe_rule, parse_rule, rule_holds
 from features.errors import UserError
 
 FRAME = pd.DataFrame(
@@ -23,11 +23,11 @@ FRAME = pd.DataFrame(
         "churn_eligible": [True, True, False, True],
     }
 )
-MOMENT = Moment(pd.Timestamp("2018-01-01"), {"L": 1.0})
+MOMENT = RuleContext(pd.Timestamp("2018-01-01"), {"L": 1.0})
 
 
 def truth(rule: object) -> list[bool]:
-    return list(holds(parse_rule(rule), FRAME, MOMENT))
+    return list(rule_holds(parse_rule(rule), FRAME, MOMENT))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,11 @@ def test_dates_are_read_in_every_form_a_store_gives(dtype: str) -> None:
     if dtype == "str":
         column = pd.Series(["2018-01-01", "2017-12-01", None], dtype="str")
     rule = parse_rule({"column": "stage_since", "within_days": 1})
-    assert list(holds(rule, pd.DataFrame({"stage_since": column}), MOMENT)) == [True, False, False]
+    assert list(rule_holds(rule, pd.DataFrame({"stage_since": column}), MOMENT)) == [
+        True,
+        False,
+        False,
+    ]
 
 
 LEAVES = st.sampled_from(
@@ -141,9 +145,9 @@ def test_rules_obey_the_laws_of_logic_and_depend_on_their_row_alone(rule: Any) -
     assert truth({"not": {"not": rule}}) == whole
     assert truth({"not": {"all": [rule, rule]}}) == truth({"any": [{"not": rule}]})
     parsed = parse_rule(rule)
-    rowwise = [bool(holds(parsed, FRAME.iloc[[i]], MOMENT)[0]) for i in range(len(FRAME))]
+    rowwise = [bool(rule_holds(parsed, FRAME.iloc[[i]], MOMENT)[0]) for i in range(len(FRAME))]
     assert rowwise == whole
-    assert describe(parsed)
+    assert describe_rule(parsed)
 
 
 def test_reasons_name_what_was_affirmed_with_the_rows_own_values() -> None:
@@ -157,7 +161,7 @@ def test_reasons_name_what_was_affirmed_with_the_rows_own_values() -> None:
         }
     )
     frame = FRAME.assign(reason_1=["Orders less often", None, None, None])
-    assert list(reasons(rule, frame, MOMENT)) == [
+    assert list(membership_reasons(rule, frame, MOMENT)) == [
         "p_churn 0.5; churn_band high; Orders less often",
         "p_churn 0.49",
         "",

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from campaigns import contact_normalisation
 from campaigns.audience_files import ExportRun
-from campaigns.customer_context import Circumstances
+from campaigns.customer_context import CustomerContext
 from campaigns.export_schema import TargetMap, load_target, load_targets
 from campaigns.planning import CampaignPlan
 from campaigns.target_exports import Delivery, write_exports
@@ -148,7 +148,7 @@ def test_crm_imports_have_identifiers_and_custom_properties_only(tmp_path: Path,
     assert not any(THEIRS.search(header) for header in headers)
     assert len(headers) <= 200
     for row in rows:
-        assert contact_normalisation.EMAIL.match(row["Email"])
+        assert contact_normalisation._EMAIL.match(row["Email"])
         phone = next(row[key] for key in headers if key.startswith("Phone"))
         assert re.fullmatch(r"\+[1-9]\d{6,14}", phone)
         assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", row["stagecast_entered_at"])
@@ -236,7 +236,7 @@ def test_who_has_no_key_for_the_target_is_left_out_and_counted(tmp_path: Path) -
 
 
 def test_held_campaigns_have_no_file(tmp_path: Path) -> None:
-    made = made_plan(around=Circumstances(held={"back": "first load"}))
+    made = made_plan(context=CustomerContext(held={"back": "first load"}))
     folder = exported(tmp_path, "csv", made)
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "seed.csv"]
     said = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -260,7 +260,7 @@ def test_deltas_say_what_changed_and_removals_stand_apart(tmp_path: Path) -> Non
     before = set(treated(first, "back"))
     assert {row["customer_id"] for row in gone} == before - kept
     # After a hold the tool knows nobody yet.
-    anew = exported(tmp_path / "anew", "csv", second, mode="delta", anew={"back"})
+    anew = exported(tmp_path / "anew", "csv", second, mode="delta", relisted={"back"})
     assert {row["change"] for row in table(anew / "back.csv")} == {"added"}
     assert not (anew / "back_remove.csv").exists()
 
@@ -285,7 +285,7 @@ def test_no_excluded_or_control_customer_is_in_any_export(
     books = [playbook(capacity=15), SEED]
     made = plan(
         frame, *books, consent="recorded",
-        around=Circumstances(consent=consent, suppressed=listed),
+        context=CustomerContext(consent=consent, suppressed=listed),
     )  # fmt: skip
     rows = made.audience[made.audience["arm"] == "treatment"]
     written = set(rows.loc[rows["campaign_id"] == "back", "customer_id"])

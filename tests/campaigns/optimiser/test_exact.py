@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.optimiser import exact as solver
-from campaigns.optimiser.exact import CORES, exact, solve
-from campaigns.optimiser.greedy import greedy
-from campaigns.optimiser.lagrangian_bound import best_each, bound_at, lowest
+from campaigns.optimiser.exact import CORES, solve_assignment, solve_exactly
+from campaigns.optimiser.greedy import solve_greedily
+from campaigns.optimiser.lagrangian_bound import best_per_customer, bound_at, minimise_bound
 from campaigns.optimiser.problem import Problem
-from campaigns.optimiser.shadow_prices import PLACES, Prices, limit_rows, relaxed
+from campaigns.optimiser.shadow_prices import PLACES, Prices, limit_rows, linear_programme_prices
 from tests.campaigns.assignment_cases import (
     assert_kept,
     best_of_all,
@@ -29,11 +29,11 @@ from tests.campaigns.assignment_cases import (
 def test_the_exact_solution_is_the_best_of_all_assignments(seed: int) -> None:
     problem = case(4, 2, seed)
     best = by_trying(problem)
-    found = exact(problem, seed=1)
+    found = solve_exactly(problem, seed=1)
     assert_kept(problem, found)
     assert found.value == pytest.approx(best)
     assert found.method == "exact"
-    quick = greedy(problem, seed=1)
+    quick = solve_greedily(problem, seed=1)
     assert_kept(problem, quick)
     assert quick.value <= best + 1e-9
     assert quick.bound >= best - 1e-9
@@ -45,7 +45,7 @@ def test_no_limit_is_ever_exceeded_and_the_bound_holds(
     n: int, m: int, seed: int, money: bool
 ) -> None:
     problem = case(n, m, seed, money=money)
-    quick, best = greedy(problem, seed=2), exact(problem, seed=2, seconds=1)
+    quick, best = solve_greedily(problem, seed=2), solve_exactly(problem, seed=2, seconds=1)
     for found in (quick, best):
         assert_kept(problem, found)
     assert best.value >= quick.value - 1e-9
@@ -54,19 +54,19 @@ def test_no_limit_is_ever_exceeded_and_the_bound_holds(
 
 def test_beyond_the_limit_the_greedy_one_is_taken_and_its_gap_is_small() -> None:
     problem = case(3000, 8, 5)
-    found = solve(problem, seed=1, exact_pairs=100)
+    found = solve_assignment(problem, seed=1, exact_pairs=100)
     assert found.method == "greedy"
     assert_kept(problem, found)
     assert found.gap < 0.01
-    again = solve(problem, seed=1, exact_pairs=100)
+    again = solve_assignment(problem, seed=1, exact_pairs=100)
     assert (again.chosen == found.chosen).all()
 
 
 def test_a_case_of_just_so_many_pairs_is_solved_exactly() -> None:
     problem = case(20, 3, 5)
     pairs = int(problem.open.sum())
-    assert solve(problem, seed=1, exact_pairs=pairs).method == "exact"
-    assert solve(problem, seed=1, exact_pairs=pairs - 1).method == "greedy"
+    assert solve_assignment(problem, seed=1, exact_pairs=pairs).method == "exact"
+    assert solve_assignment(problem, seed=1, exact_pairs=pairs - 1).method == "greedy"
 
 
 @settings(max_examples=25, deadline=None)
@@ -75,7 +75,7 @@ def test_each_customers_best_is_the_best_of_all_their_choices(seed: int) -> None
     problem = case(8, 4, seed, at_most=3)
     worth = np.round(problem.value) - 2  # some are worth exactly nothing
     net = np.where(problem.open, worth, -np.inf)
-    chosen = best_each(problem, net)
+    chosen = best_per_customer(problem, net)
     assert (net[chosen] > 0).all()
     for row in range(8):
         totals = [0.0]
@@ -89,21 +89,24 @@ def test_each_customers_best_is_the_best_of_all_their_choices(seed: int) -> None
 
 def test_where_there_is_room_for_all_of_value_all_are_taken() -> None:
     worth = [[3.0, 1.0, 2.0], [1.0, np.nan, -1.0], [0.0, 4.0, 5.0]]
-    for chosen in (greedy(roomy(worth), seed=1).chosen, exact(roomy(worth), seed=1).chosen):
+    for chosen in (
+        solve_greedily(roomy(worth), seed=1).chosen,
+        solve_exactly(roomy(worth), seed=1).chosen,
+    ):
         assert chosen.tolist() == [[True, True, True], [True, False, False], [False, True, True]]
     # Room for all of them, and no more than that, in every limit.
     just = roomy(worth, capacity=np.array([2.0, 2.0, 2.0]), budget=6.0)
-    assert greedy(just, seed=1).chosen.sum() == 6
+    assert solve_greedily(just, seed=1).chosen.sum() == 6
     two = roomy([[3.0, 1.0, 2.0]], channel_left=np.array([[2]]))
-    assert greedy(two, seed=1).chosen.tolist() == [[True, False, True]]
+    assert solve_greedily(two, seed=1).chosen.tolist() == [[True, False, True]]
 
 
 def test_the_last_place_goes_to_whom_it_is_worth_most() -> None:
     short = roomy([[1.0], [3.0], [2.0]], capacity=np.array([2.0]))
-    assert greedy(short, seed=1).chosen[:, 0].tolist() == [False, True, True]
+    assert solve_greedily(short, seed=1).chosen[:, 0].tolist() == [False, True, True]
     paid = roomy([[4.0], [3.0], [2.0]], cost=np.array([[4.0], [1.0], [1.0]]), budget=2.0)
-    assert greedy(paid, seed=1).chosen[:, 0].tolist() == [False, True, True]
-    assert exact(paid, seed=1).value == 5.0
+    assert solve_greedily(paid, seed=1).chosen[:, 0].tolist() == [False, True, True]
+    assert solve_exactly(paid, seed=1).value == 5.0
 
 
 def test_nothing_to_win_gives_an_empty_assignment() -> None:
@@ -112,7 +115,7 @@ def test_nothing_to_win_gives_an_empty_assignment() -> None:
         np.full_like(problem.value, np.nan), problem.cost, problem.channel, problem.at_most,
         problem.channel_left, problem.capacity, problem.campaign_budget,
     )  # fmt: skip
-    found = solve(none, seed=1)
+    found = solve_assignment(none, seed=1)
     assert (found.value, found.gap, found.method) == (0.0, 0.0, "exact")
     assert not found.chosen.any()
 
@@ -126,7 +129,9 @@ def test_the_bound_is_that_of_the_linear_programme(seed: int) -> None:
         Prices(np.zeros(4), np.zeros(4)),
         Prices(np.full(4, 50.0), np.full(4, 20.0), 9.0),
     ):
-        bound = bound_at(problem, problem.open, lowest(problem, problem.open, prices, 0.1))[0]
+        bound = bound_at(problem, problem.open, minimise_bound(problem, problem.open, prices, 0.1))[
+            0
+        ]
         assert programme - 1e-6 <= bound <= programme * (1 + 1e-4) + 1e-6
 
 
@@ -134,7 +139,7 @@ def test_the_bound_is_that_of_the_linear_programme(seed: int) -> None:
 @given(seed=st.integers(0, 10_000), money=st.booleans())
 def test_the_prices_of_the_programme_are_the_best_there_are(seed: int, money: bool) -> None:
     problem = case(60, 4, seed, money=money)
-    prices = relaxed(problem, problem.open)
+    prices = linear_programme_prices(problem, problem.open)
     assert prices is not None
     bound = bound_at(problem, problem.open, prices)[0]
     assert bound == pytest.approx(by_linear_programme(problem), rel=1e-7)
@@ -142,7 +147,7 @@ def test_the_prices_of_the_programme_are_the_best_there_are(seed: int, money: bo
 
 def test_where_only_contacts_are_scarce_places_and_money_cost_nothing() -> None:
     problem = roomy([[3.0, 1.0], [2.0, 4.0]], at_most=np.array([1, 1]))
-    prices = relaxed(problem, problem.open)
+    prices = linear_programme_prices(problem, problem.open)
     assert prices is not None
     assert (prices.place.tolist(), prices.money.tolist()) == ([0.0, 0.0], [0.0, 0.0])
     # The row of a limit that everybody keeps is left out; one that can be broken is not.
@@ -152,7 +157,7 @@ def test_where_only_contacts_are_scarce_places_and_money_cost_nothing() -> None:
     rows = limit_rows(tight, np.array([0, 1]), np.array([0, 0]))
     assert rows.matrix.toarray().tolist() == [[1.0, 1.0]]
     assert (rows.block == PLACES).all()
-    found = relaxed(tight, tight.open)
+    found = linear_programme_prices(tight, tight.open)
     assert found is not None
     assert found.place.tolist() == [2.0]
 
@@ -176,7 +181,7 @@ def test_the_rows_of_limits_allow_what_the_limits_allow(seed: int) -> None:
 def test_a_core_that_is_not_the_whole_case_is_proven_by_the_bound_of_the_prices() -> None:
     problem = case(4_000, 6, 3)
     assert problem.open.sum() > CORES[0]
-    found = exact(problem, seed=1)
+    found = solve_exactly(problem, seed=1)
     assert_kept(problem, found)
     assert found.method == "exact"
     assert found.value >= by_linear_programme(problem) * (1 - 2e-5)
@@ -190,7 +195,7 @@ def test_whatever_the_core_the_bound_holds_and_what_is_called_exact_is(
     found, best = 0.0, 0.0
     for seed in range(8):
         problem = case(30, 4, seed, at_most=3)
-        made, most = exact(problem, seed=1), best_of_all(problem)
+        made, most = solve_exactly(problem, seed=1), best_of_all(problem)
         assert_kept(problem, made)
         assert made.bound >= most - 1e-6
         if made.method == "exact":
@@ -218,17 +223,17 @@ def test_what_would_break_the_budget_by_a_hair_is_not_taken_but_the_next_best(se
     # HiGHS takes a limit for kept that is exceeded by so little; we do not.
     problem, best, _ = knapsack(seed, cost * (1 - 2e-8))
     assert best < most
-    assert greedy(problem, seed=1).value < best * (1 - 1e-3)
-    found = exact(problem, seed=1)
+    assert solve_greedily(problem, seed=1).value < best * (1 - 1e-3)
+    found = solve_exactly(problem, seed=1)
     assert_kept(problem, found)
     assert found.value == pytest.approx(best)
 
 
 def test_where_there_is_no_time_the_greedy_one_remains() -> None:
     problem = case(60, 6, 4, at_most=3)
-    quick, best = greedy(problem, seed=1), exact(problem, seed=1)
+    quick, best = solve_greedily(problem, seed=1), solve_exactly(problem, seed=1)
     assert best.value > quick.value * (1 + 1e-4)
-    found = exact(problem, seed=1, seconds=0)
+    found = solve_exactly(problem, seed=1, seconds=0)
     assert_kept(problem, found)
     assert found.value >= quick.value
     assert found.method == "greedy"

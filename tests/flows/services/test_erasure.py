@@ -23,8 +23,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns.contact_normalisation import sha256
-from campaigns.export_index import FOLDER, ExportIndex, RowKeys
+from campaigns.contact_normalisation import sha256_of_text
+from campaigns.export_index import INDEX_FOLDER, ExportIndex, RowKeys
 from campaigns.export_schema import TargetMap
 from campaigns.export_table import TABLE, TABLE_FILE, write_table
 from campaigns.target_exports import _write_rows
@@ -138,7 +138,7 @@ def exports(run: Path, people: list[One], *, old: bool) -> None:
     """Files of every form, with their index, as the exports step writes them."""
     mails = [one.old if old else one.now for one in people]
     table = pd.DataFrame(
-        {"mail": mails, "mail_hash": [sha256(mail) for mail in mails],
+        {"mail": mails, "mail_hash": [sha256_of_text(mail) for mail in mails],
          "rank": [str(n) for n in range(len(people))], "note": [one.note for one in people]},
         index=[one.customer for one in people], dtype="str",
     )  # fmt: skip
@@ -154,7 +154,7 @@ def exports(run: Path, people: list[One], *, old: bool) -> None:
             file = f"win_back.{form}"
             hashed = _write_rows(table, folder / file, TargetMap.model_validate(content), index)
             listed = {"file": file, "sha256": hashed, "rows_in_file": len(people)}
-        index.save(run / FOLDER / f"{form}_tool.parquet")
+        index.save(run / INDEX_FOLDER / f"{form}_tool.parquet")
         (folder / "manifest.json").write_text(json.dumps({"files": [listed]}))
 
 
@@ -190,7 +190,7 @@ STAYS = ("runs/r", "quarantine/")
 
 def those_that_stay(found: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return {name: rows for name, rows in found.items()
-            if name.startswith(STAYS) and f"/{FOLDER}/" not in name}  # fmt: skip
+            if name.startswith(STAYS) and f"/{INDEX_FOLDER}/" not in name}  # fmt: skip
 
 
 @st.composite
@@ -236,12 +236,14 @@ def test_nothing_is_left_of_one_and_all_of_the_others(
         content = erase_customer(space, f" {one.customer}\u200b", now=NOW)[1]
         after = content_of(space.output)
         assert those_that_stay(after) == without(before, {place})
-        assert set(after) == set(those_that_stay(after)) | {n for n in after if f"/{FOLDER}/" in n}
+        assert set(after) == set(those_that_stay(after)) | {
+            n for n in after if f"/{INDEX_FOLDER}/" in n
+        }
         assert sum(n for kind, n in content["rows_removed"].items() if kind != "store") == sum(
             n for name, n in planned["places"].items()
         )
         assert not left(space.output, one, others)
-        for index in space.output.rglob(f"{FOLDER}/*.parquet"):
+        for index in space.output.rglob(f"{INDEX_FOLDER}/*.parquet"):
             whose = pq.read_table(index)["customer_key"].to_pylist()
             assert whose == [KEYS.customer(other.customer) for other in others]
         for manifest in space.output.rglob("manifest.json"):
@@ -258,7 +260,7 @@ def test_nothing_is_left_of_one_and_all_of_the_others(
 def left(output: Path, one: One, others: list[One]) -> list[str]:
     """Files in whose bytes anything of the person stands that is nobody else's."""
     texts = {one.customer, one.old, *({one.now} - {o.now for o in others})}
-    texts |= {sha256(text) for text in texts} | {json.dumps(one.customer)[1:-1]}
+    texts |= {sha256_of_text(text) for text in texts} | {json.dumps(one.customer)[1:-1]}
     theirs = "\n".join([o.customer for o in others] + [json.dumps(o.customer) for o in others])
     texts = {text for text in texts if text not in theirs}
     return [
@@ -286,7 +288,7 @@ def test_ids_that_differ_by_a_quote_or_case_are_others(shop: Path, tmp_path: Pat
 
 def test_without_an_index_an_address_of_two_takes_nobody(shop: Path, tmp_path: Path) -> None:
     space = built(shop, tmp_path, PEOPLE)
-    for index in space.output.rglob(f"{FOLDER}/*.parquet"):
+    for index in space.output.rglob(f"{INDEX_FOLDER}/*.parquet"):
         index.unlink()
     content = erase_customer(space, PEOPLE[1].customer, now=NOW)[1]
     assert content["rows_removed"]["exports"] == 0

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaigns.contact_normalisation import sha256
-from campaigns.erasure import own_contacts, person_in_exports, places_in_exports
+from campaigns.contact_normalisation import sha256_of_text
+from campaigns.erasure import export_identity, own_contacts, rows_in_exports
 from campaigns.export_schema import load_targets
 from campaigns.export_table import TABLE_FILE, write_table
 from features.errors import UserError
@@ -173,10 +173,10 @@ def test_exports_lose_the_person_by_whatever_key_they_hold(tmp_path: Path) -> No
     contacts = {"email": " Ann.Other@Example.org ", "phone": "+49 170 1234567", "country": "de"}
     targets = load_targets([EXPORTS / "csv.yaml", EXPORTS / "google_customer_match.yaml"])
     table = pd.DataFrame([contacts, {"email": "x@y.org"}], index=["7", "8"])
-    person = person_in_exports("7", own_contacts(table, "7")[0], targets)
+    person = export_identity("7", own_contacts(table, "7")[0], targets)
     folder = tmp_path / "exports"
     folder.mkdir()
-    hashed = sha256("ann.other@example.org")
+    hashed = sha256_of_text("ann.other@example.org")
     (folder / "a.csv").write_text(f"Email,Phone,Country\n{hashed},,de\n{'0' * 64},,de\n")
     (folder / "b.csv").write_text("phone,rank\n491701234567,7\n491709999999,7\n")
     (folder / "c.csv").write_text("customer_id,rank\n'7,1\n 7.0,1\n8,7\n")
@@ -189,7 +189,7 @@ def test_exports_lose_the_person_by_whatever_key_they_hold(tmp_path: Path) -> No
         json.dumps({"files": [{"file": "c.csv", "sha256": old, "rows": 3}]})
     )
     gone = 0
-    for place in places_in_exports(tmp_path, person, None, output=tmp_path):
+    for place in rows_in_exports(tmp_path, person, None, output=tmp_path):
         place.erase()
         gone += place.rows
     assert gone == 5
