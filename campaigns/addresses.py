@@ -82,9 +82,8 @@ class Addresses:
             return pd.Index([], dtype=object)
         rows = self.rows[self.rows["kind"].isin(kinds)]
         is_given = rows["customer_id"].isin(customers)
-        given_by_address = (
-            rows[is_given].groupby("address")["customer_id"].agg(["first", "nunique"])
-        )
+        by_address = rows[is_given].groupby("address")["customer_id"]
+        given_by_address = by_address.agg(["first", "nunique"])
         sharing = rows.join(given_by_address, on="address", how="inner")
         # A given customer counts only if another given customer has the same address.
         is_other = (sharing["nunique"] > 1) | (sharing["first"] != sharing["customer_id"])
@@ -132,10 +131,8 @@ def _addresses(ids: Any, kind: str, texts: Any, countries: Any) -> pd.DataFrame:
     frame = pd.DataFrame({"customer_id": ids, "text": texts, "country": countries})
     if kind == "phone":
         return _phones(frame)
-    distinct = frame["text"].drop_duplicates()
-    address_of_text = dict(
-        zip(distinct, [comparable_address(kind, text) for text in distinct], strict=True)
-    )
+    # Each distinct text is parsed once.
+    address_of_text = {text: comparable_address(kind, text) for text in frame["text"].unique()}
     addressed = frame.assign(kind=kind, address=frame["text"].map(address_of_text))
     return addressed.loc[addressed["address"] != "", ["customer_id", "kind", "address"]]
 
@@ -153,25 +150,19 @@ def _phones(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     candidates = candidates.assign(kind="phone", address=address, tail=last_digits)
     is_international = candidates["address"].str.startswith("+")
-    national_rows = candidates[~is_international].assign(
-        digits=lambda rows: rows["address"].map(national_digits)
-    )
-    pairs = national_rows.merge(
-        candidates[is_international][["tail", "address"]].drop_duplicates(), on="tail"
-    )
+    international, national = candidates[is_international], candidates[~is_international]
+    # A national number equals every international number that ends with its digits.
+    national = national.assign(digits=national["address"].map(national_digits))
+    pairs = national.merge(international[["tail", "address"]].drop_duplicates(), on="tail")
     is_same_number = [
         full_number.endswith(digits)
         for digits, full_number in zip(pairs["digits"], pairs["address_y"], strict=True)
     ]
-    completed = pairs[np.array(is_same_number, dtype=bool)].assign(
-        address=lambda rows: rows["address_y"]
-    )
-    national = national_rows.assign(address=national_rows["digits"])
+    completed = pairs[np.array(is_same_number, dtype=bool)]
+    completed = completed.assign(address=completed["address_y"])
+    parts = [international, national.assign(address=national["digits"]), completed]
     columns = ["customer_id", "kind", "address"]
-    return pd.concat(
-        [candidates[is_international][columns], national[columns], completed[columns]],
-        ignore_index=True,
-    )
+    return pd.concat([part[columns] for part in parts], ignore_index=True)
 
 
 def first_occurrences(texts: Sequence[str]) -> BoolArray:

@@ -10,19 +10,20 @@ import pandas as pd
 
 from campaigns.addresses import Addresses, address_kinds
 from campaigns.candidates import CampaignCandidates
-from campaigns.customer_context import Counts, CustomerContext, cap_channel
+from campaigns.customer_context import Counts, CustomerContext
 from campaigns.eligibility import contacts_left
 from campaigns.expected_value import CustomerValues
 from campaigns.holdout import CONTROL, TREATMENT
 from campaigns.optimiser.exact import solve_assignment
 from campaigns.optimiser.problem import LAST_DIGITS, Problem, Solution
+from features.sources.channels import consent_channel
 
 _Order = npt.NDArray[np.intp]
 
 
-_HELD_OUT = "address in a control arm under another id"
-_TAKEN = "address of another customer, who goes first"
-_UNPROFITABLE = "by uplift, the message would bring less than it costs"
+_HELD_OUT = "same address as a held-out customer"
+_TAKEN = "same address as a contacted customer"
+_UNPROFITABLE = "the message would earn less than it costs (by uplift)"
 
 
 class RemainingContacts:
@@ -50,7 +51,7 @@ class RemainingContacts:
     def channel_codes(self, campaign: CampaignCandidates) -> Counts:
         """Position in `channels` of the channel by which a campaign reaches each customer."""
         playbook_codes = [
-            self.channels.index(cap_channel(channel)) for channel in campaign.playbook.channels
+            self.channels.index(consent_channel(channel)) for channel in campaign.playbook.channels
         ]
         return np.asarray(playbook_codes, dtype=np.int64)[campaign.channel]
 
@@ -259,7 +260,7 @@ def _by_value(
         not_entered = campaign.candidates
         elsewhere = _elsewhere(campaigns, not_entered)
         campaign.failure[not_entered] = np.where(
-            elsewhere == "", "no place, cap or money left", elsewhere
+            elsewhere == "", "no capacity, contact cap or budget left", elsewhere
         )
     return solution
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from campaigns.customer_context import Counts, CustomerContext, add_rule_answers, cap_channel
+from campaigns.customer_context import Counts, CustomerContext, add_rule_answers
 from campaigns.eligibility import (
     EligibilityGate,
     contact_gates,
@@ -30,9 +30,10 @@ from campaigns.membership_reasons import SCORE_REASON_COLUMNS
 from campaigns.playbook import OTHER_TAXONOMIES, Playbook, by_priority
 from campaigns.rules import UPLIFT, BoolArray, RuleContext, TextArray, rule_conditions, rule_holds
 from campaigns.stage_set import StageSet
+from features.sources.channels import consent_channel
 
 _EXCLUSION_SUFFIX = "_exclude"
-_SITE_RULE_REASON = "a rule for the site tool: its visitors have no names"
+_SITE_RULE_REASON = "a rule for the website tool: visitors have no customer id"
 
 
 @dataclass
@@ -94,7 +95,7 @@ def with_exclusion_lists(playbooks: Sequence[Playbook], taxonomy: StageSet) -> l
         if playbook.exclude is not None:
             changes = {
                 "campaign": playbook.campaign + _EXCLUSION_SUFFIX,
-                "title": f"{playbook.title}: leave these out",
+                "title": f"{playbook.title}: exclude these buyers",
                 "stages": {OTHER_TAXONOMIES: taxonomy.stages},
                 "audience": playbook.exclude,
                 "exclude": None,
@@ -182,6 +183,6 @@ def campaign_candidates(
 def capped_channels(playbooks: Sequence[Playbook]) -> list[str]:
     """Channels of all playbooks, by the names under which contacts are counted."""
     channel_names = {
-        cap_channel(channel) for playbook in playbooks for channel in playbook.channels
+        consent_channel(channel) for playbook in playbooks for channel in playbook.channels
     }
     return sorted(channel_names)

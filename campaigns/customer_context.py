@@ -148,12 +148,12 @@ class CustomerContext:
         if not len(self.addresses.rows):
             return reason
         refused = self.addresses.shared_with(self.refusers(purpose), kinds)
-        reason[customers.isin(refused)] = f"address refused {purpose} under another id"
+        reason[customers.isin(refused)] = f"same address as a customer who refused {purpose}"
         for list_reason, listed_rows in self._listed(purpose).groupby("reason", sort=True):
-            same_address = customers.isin(
-                self.addresses.shared_with(listed_rows["customer_id"], kinds)
+            sharing = self.addresses.shared_with(listed_rows["customer_id"], kinds)
+            reason[customers.isin(sharing) & (reason == "")] = (
+                f"same address as a suppressed customer: {list_reason}"
             )
-            reason[same_address & (reason == "")] = f"address suppressed: {list_reason}"
         return reason
 
     def _listed(self, purpose: str) -> pd.DataFrame:
@@ -161,27 +161,23 @@ class CustomerContext:
         suppressions = self.suppressed
         if suppressions is None or not len(suppressions):
             return pd.DataFrame(columns=["customer_id", "channel", "reason"])
-        same_channel = suppressions["channel"].map(
-            consent_channel, na_action="ignore"
-        ) == consent_channel(purpose)
-        return suppressions[suppressions["channel"].isna() | same_channel]
+        channels = suppressions["channel"].map(consent_channel, na_action="ignore")
+        return suppressions[channels.isna() | (channels == consent_channel(purpose))]
 
     def withheld_from_exports(self, kind: str) -> pd.Index[Any]:
         """Ids of customers whose contact key of a kind no other channel may export."""
         withheld: pd.Index[Any] = pd.Index([], dtype=object)
         for channel in REFUSED_THROUGH.get(kind, ()):
-            withheld = withheld.union(self.refusers(channel)).union(
-                self._listed(channel)["customer_id"]
-            )
+            withheld = withheld.union(self.refusers(channel))
+            withheld = withheld.union(self._listed(channel)["customer_id"])
         return withheld.union(self.addresses.shared_with(withheld, [kind]))
 
     def contacts_made(self, number: int, customers: pd.Index[Any]) -> Counts:
         """Contacts made in the period of a cap."""
         if self.contacts is None or number not in self.contacts:
             return np.zeros(len(customers), dtype=np.int64)
-        return np.asarray(
-            self.contacts[number].reindex(customers).fillna(0).to_numpy(dtype=np.int64)
-        )
+        counts = self.contacts[number].reindex(customers).fillna(0)
+        return np.asarray(counts.to_numpy(dtype=np.int64))
 
     def suppression_reasons(
         self, customers: pd.Index[Any], channel: str | None
@@ -211,11 +207,6 @@ class CustomerContext:
             f"suppressed: {text}" for text in customer_reasons.to_numpy()[is_listed]
         ]
         return reason
-
-
-def cap_channel(channel: str) -> str:
-    """Name under which contacts of a channel are counted: all pushes are one, all calls too."""
-    return consent_channel(channel)
 
 
 def rules_on_history(playbooks: Sequence[Playbook]) -> dict[str, Mapping[str, Any]]:

@@ -51,40 +51,24 @@ def mean_difference(treated: _Numbers, control: _Numbers) -> Lift:
     For shares it equals the interval of two proportions up to the degrees of freedom. NaN if an
     arm has fewer than two people.
     """
-    treated_count, control_count = len(treated), len(control)
-    if min(treated_count, control_count) < 2:
-        not_known = float("nan")
-        return Lift(_mean(treated), _mean(control), not_known, not_known, not_known, not_known)
-    treated_mean, control_mean = float(np.mean(treated)), float(np.mean(control))
-    treated_variance, control_variance = (
-        float(np.var(treated, ddof=1)) / treated_count,
-        float(np.var(control, ddof=1)) / control_count,
+    treated_mean, control_mean = _mean(treated), _mean(control)
+    if min(len(treated), len(control)) < 2:
+        return Lift(treated_mean, control_mean, *[float("nan")] * 4)
+    difference = treated_mean - control_mean
+    # Squared standard errors of the two means, and Welch's degrees of freedom.
+    treated_square = float(np.var(treated, ddof=1)) / len(treated)
+    control_square = float(np.var(control, ddof=1)) / len(control)
+    error = math.sqrt(treated_square + control_square)
+    if error == 0:
+        p_value = 1.0 if treated_mean == control_mean else 0.0
+        return Lift(treated_mean, control_mean, difference, difference, difference, p_value)
+    freedom = (treated_square + control_square) ** 2 / (
+        treated_square**2 / (len(treated) - 1) + control_square**2 / (len(control) - 1)
     )
-    standard_error = math.sqrt(treated_variance + control_variance)
-    if standard_error == 0:
-        return Lift(
-            treated_mean,
-            control_mean,
-            treated_mean - control_mean,
-            treated_mean - control_mean,
-            treated_mean - control_mean,
-            1.0 if treated_mean == control_mean else 0.0,
-        )
-    degrees_of_freedom = (treated_variance + control_variance) ** 2 / (
-        treated_variance**2 / (treated_count - 1) + control_variance**2 / (control_count - 1)
-    )
-    half_width = float(stats.t.ppf(0.975, degrees_of_freedom)) * standard_error
-    p_value = float(
-        2 * stats.t.sf(abs(treated_mean - control_mean) / standard_error, degrees_of_freedom)
-    )
-    return Lift(
-        treated_mean,
-        control_mean,
-        treated_mean - control_mean,
-        treated_mean - control_mean - half_width,
-        treated_mean - control_mean + half_width,
-        p_value,
-    )
+    half_width = float(stats.t.ppf(0.975, freedom)) * error
+    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    low, high = difference - half_width, difference + half_width
+    return Lift(treated_mean, control_mean, difference, low, high, p_value)
 
 
 def _mean(values: _Numbers) -> float:
@@ -197,29 +181,22 @@ def _measured(
 ) -> list[dict[str, Any]]:
     arms = {arm: rows[rows["arm"] == arm] for arm in (TREATMENT, CONTROL)}
     treated_count, control_count = len(arms[TREATMENT]), len(arms[CONTROL])
-    ratio_p_value = sample_ratio_p_value(
-        treated_count, control_count, float(rows["control_share"].mean())
-    )
+    control_share = float(rows["control_share"].mean())
+    ratio_p_value = sample_ratio_p_value(treated_count, control_count, control_share)
     shared_cells = {
         "campaign_id": campaign,
         "by": dimension,
         "group": group,
         "n_treatment": treated_count,
         "n_control": control_count,
+        "sample_ratio_p": ratio_p_value,
     }
+    if min(treated_count, control_count) < _FEWEST_PEOPLE:
+        note = f"under {_FEWEST_PEOPLE} people in an arm"
+        return [{**shared_cells, "outcome": "response", "note": note}]
     note = ""
     if ratio_p_value < SAMPLE_RATIO_ALARM:
         note = "the arms' sizes contradict the draw: do not trust the difference"
-    if min(treated_count, control_count) < _FEWEST_PEOPLE:
-        hidden_note = f"under {_FEWEST_PEOPLE} people in an arm"
-        return [
-            {
-                **shared_cells,
-                "outcome": "response",
-                "sample_ratio_p": ratio_p_value,
-                "note": hidden_note,
-            }
-        ]
     effect_rows = []
     for outcome in _OUTCOMES:
         values = {arm: part[outcome].to_numpy(dtype=float) for arm, part in arms.items()}
@@ -239,7 +216,6 @@ def _measured(
                 "incremental_total": effect.difference * treated_count,
                 "incremental_low": effect.low * treated_count,
                 "incremental_high": effect.high * treated_count,
-                "sample_ratio_p": ratio_p_value,
                 "note": note,
             }
         )
@@ -256,19 +232,13 @@ def unmeasured_campaigns(entries: CampaignEntries, campaigns: Sequence[str]) -> 
     """
     open_rows = []
     for campaign in campaigns:
-        campaign_entries_rows = entries.rows[entries.rows["campaign_id"] == campaign]
-        not_matured = campaign_entries_rows[
-            campaign_entries_rows["matures_at"] > entries.data_through
-        ]
-        if len(campaign_entries_rows) == 0:
+        entered = entries.rows[entries.rows["campaign_id"] == campaign]
+        waiting = entered[entered["matures_at"] > entries.data_through]
+        if len(entered) == 0:
             open_rows.append((campaign, 0, pd.NaT, "nobody has entered it"))
-        elif len(not_matured):
-            measurable_from = not_matured["matures_at"].min() + pd.Timedelta(days=1)
-            open_rows.append(
-                (campaign, len(not_matured), measurable_from, "its time has not passed")
-            )
-        if len(campaign_entries_rows) and not (campaign_entries_rows["arm"] == CONTROL).any():
-            open_rows.append(
-                (campaign, len(campaign_entries_rows), pd.NaT, "it has no control arm")
-            )
+        elif len(waiting):
+            measurable_from = waiting["matures_at"].min() + pd.Timedelta(days=1)
+            open_rows.append((campaign, len(waiting), measurable_from, "its time has not passed"))
+        if len(entered) and not (entered["arm"] == CONTROL).any():
+            open_rows.append((campaign, len(entered), pd.NaT, "it has no control arm"))
     return pd.DataFrame(open_rows, columns=["campaign_id", "people", "measurable_from", "reason"])

@@ -35,7 +35,7 @@ from campaigns.playbook import Playbook
 from campaigns.rules import RuleContext, numeric_column
 from campaigns.stage_set import StageSet
 
-ConsentBasis = Literal["not_recorded", "managed_elsewhere", "recorded"]
+_ConsentBasis = Literal["not_recorded", "managed_elsewhere", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class CampaignPlan:
     exclusions: pd.DataFrame
     table: pd.DataFrame
     snapshot_at: pd.Timestamp
-    consent: ConsentBasis
+    consent: _ConsentBasis
     playbooks: tuple[Playbook, ...]
     why: Mapping[str, Any] = field(default_factory=dict)
     customers: pd.Index[Any] = field(default_factory=lambda: pd.Index([]))
@@ -92,7 +92,7 @@ def plan_campaigns(
     snapshot_at: dt.date,
     taxonomy: StageSet,
     previous: pd.DataFrame | None,
-    consent: ConsentBasis,
+    consent: _ConsentBasis,
     salt: str,
     context: CustomerContext | None = None,
     seed: int = 0,
@@ -296,7 +296,7 @@ def _summary(
     members: pd.DataFrame,
     removed: pd.DataFrame,
     *,
-    consent: ConsentBasis,
+    consent: _ConsentBasis,
     context: CustomerContext,
     overlap: Any,
 ) -> dict[str, Any]:

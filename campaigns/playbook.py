@@ -22,9 +22,9 @@ from features.config.yaml_loading import parse_yaml
 from features.errors import Problems, UserError
 
 OTHER_TAXONOMIES = "other"
-Share = Annotated[float, Field(ge=0, lt=1)]
-Days = Annotated[int, Field(ge=1, le=3650)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+_Share = Annotated[float, Field(ge=0, lt=1)]
+_Days = Annotated[int, Field(ge=1, le=3650)]
+CampaignName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 _Line = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
@@ -46,10 +46,10 @@ class Trigger(Strict):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     when: Literal["stage_entered", "flag_raised", "score_risen", "event", "date", "schedule"]
-    stage: Name | None = None
-    flag: Name | None = None
-    column: Name | None = None
-    role: Name | None = None
+    stage: CampaignName | None = None
+    flag: CampaignName | None = None
+    column: CampaignName | None = None
+    role: CampaignName | None = None
     every: Literal["day", "week", "month", "quarter"] | None = None
     after_days: Annotated[int, Field(ge=0, le=3650)] = 0
     within_days: Annotated[int, Field(ge=1, le=3650)] | None = None
@@ -81,7 +81,7 @@ class Offer(Strict):
     """
 
     text: _Line
-    discount: Share = 0.0
+    discount: _Share = 0.0
 
 
 class Value(Strict):
@@ -101,10 +101,10 @@ class Value(Strict):
         Experiment that provides the campaign's uplift in the scores; null: the campaign's name.
     """
 
-    product: Annotated[tuple[Name, ...], Field(min_length=1)]
+    product: Annotated[tuple[CampaignName, ...], Field(min_length=1)]
     means: _Line
     margin: Annotated[float, Field(gt=0, le=1)] | None = None
-    redeemed: tuple[Name, ...] | None = None
+    redeemed: tuple[CampaignName, ...] | None = None
     uplift: _Line | None = None
 
 
@@ -123,8 +123,8 @@ class Success(Strict):
     """
 
     metric: _Line
-    within_days: Days
-    base_rate: Name | None = None
+    within_days: _Days
+    base_rate: CampaignName | None = None
     role: Literal["purchase", "lead", "intent", "advocacy", "redemption", "survey_csat"] = (
         "purchase"
     )
@@ -172,25 +172,25 @@ class Playbook(Strict):
         1 is served first.
     """
 
-    campaign: Name
+    campaign: CampaignName
     title: _Line
     description: _Line
     kind: Literal["promotional", "service", "list", "site_rule"] = "promotional"
-    stages: dict[Name, tuple[Name, ...] | StageKind]
+    stages: dict[CampaignName, tuple[CampaignName, ...] | StageKind]
     trigger: Annotated[tuple[Trigger, ...], Field(min_length=1)]
     audience: Annotated[Any, BeforeValidator(lambda node: parse_rule(node, "audience"))]
     exit_on: Annotated[
         Any, BeforeValidator(lambda node: None if node is None else parse_rule(node, "exit_on"))
     ] = None
-    expires_days: Days
+    expires_days: _Days
     re_entry_days: Annotated[int, Field(ge=0, le=3650)] = 0
     max_contacts: Annotated[int, Field(ge=1, le=100)] | None = None
-    rank_by: Annotated[tuple[Name, ...], Field(min_length=1)]
+    rank_by: Annotated[tuple[CampaignName, ...], Field(min_length=1)]
     value: Value | None = None
-    channel: Name | Annotated[tuple[Name, ...], Field(min_length=1)]
+    channel: CampaignName | Annotated[tuple[CampaignName, ...], Field(min_length=1)]
     offer: Offer
     contact_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    control_share: Share
+    control_share: _Share
     success: Success
     priority: Annotated[int, Field(ge=1, le=1000)]
     capacity: Annotated[int, Field(ge=1)] | None = None

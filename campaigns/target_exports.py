@@ -36,8 +36,8 @@ from features.storage.csv_files import cell_text, csv_content, write_bytes_atomi
 from features.storage.row_files import joined_cells, row_file
 
 EXPORTS_FOLDER = "exports"
-_EXTENSIONS = {"csv": "csv", "parquet": "parquet", "jsonl": "jsonl"}
 _WITHOUT_CONSENT = "without_ads_consent"
+_CHANGES = ("added", "kept", "removed")
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,8 @@ def _contact_keys(
     ]
     own_kinds = {c: address_kinds([ADS] if target.ads else [c]) for c in rows["channel"].unique()}
     for kind in (kind for kind in ADDRESS_KINDS if kind in keys and kind in target.contacts):
-        other_channel = np.array(
-            [kind not in own_kinds[channel] for channel in rows["channel"]], dtype=bool
-        )
-        is_refused = other_channel & customers.isin(delivery.withheld.get(kind, ()))
+        foreign = np.array([kind not in own_kinds[name] for name in rows["channel"]], dtype=bool)
+        is_refused = foreign & customers.isin(delivery.withheld.get(kind, ()))
         in_control = customers.isin(delivery.addresses.shared_with(control["customer_id"], [kind]))
         key_texts = keys[kind].fillna("").astype(str)
         countries = keys["country"] if "country" in keys else pd.Series("", index=keys.index)
@@ -138,22 +136,15 @@ def _contact_keys(
             comparable_address(kind, text, country) if text else ""
             for text, country in zip(key_texts, countries.fillna("").astype(str), strict=True)
         ]
-        comparable = np.where(
-            is_removed | is_refused | in_control, "", np.array(addresses, dtype=object)
-        )
+        left_out = is_removed | is_refused | in_control
+        comparable = np.where(left_out, "", np.array(addresses, dtype=object))
         is_repeated = ~first_occurrences(list(comparable))
         filled = (key_texts != "").to_numpy() & ~is_removed
-        for count_name, left_empty in (
-            ("refused", is_refused),
-            ("control", in_control & ~is_refused),
-            ("repeated", is_repeated),
-        ):
-            counts[f"{count_name}_keys"] += int((filled & left_empty).sum())
-        keys[kind] = (
-            keys[kind]
-            .astype(object)
-            .mask((is_refused | in_control | is_repeated) & ~is_removed, None)
-        )
+        counts["refused_keys"] += int((filled & is_refused).sum())
+        counts["control_keys"] += int((filled & in_control & ~is_refused).sum())
+        counts["repeated_keys"] += int((filled & is_repeated).sum())
+        empty = (is_refused | in_control | is_repeated) & ~is_removed
+        keys[kind] = keys[kind].astype(object).mask(empty, None)
     return keys, counts
 
 
@@ -241,10 +232,8 @@ def _write_target(
         ads_allowed = _ads_allowed(rows, target, delivery)
         description |= {_WITHOUT_CONSENT: int((~ads_allowed).sum())} | left_empty
         rows, table = rows[ads_allowed], table[ads_allowed]
-        counts = {
-            change: int((rows["change"] == change).sum()) for change in ("added", "kept", "removed")
-        }
-        description |= {"rows": len(rows), "changes": counts}
+        changes = {name: int((rows["change"] == name).sum()) for name in _CHANGES}
+        description |= {"rows": len(rows), "changes": changes}
         if len(rows) < target.lowest:
             descriptions.append(description | {"file": None, "note": f"under {target.lowest} rows"})
         elif target.together or target.format == "table":
@@ -266,9 +255,7 @@ def _write_target(
             write_table(all_rows, folder / TABLE_FILE, url=target.url)
         else:
             file_hash = _write_rows(all_rows, folder / _together(target), target, index)
-        descriptions = [
-            description_of_file | {"sha256": file_hash} for description_of_file in descriptions
-        ]
+        descriptions = [entry | {"sha256": file_hash} for entry in descriptions]
     if index is not None:
         index.save(_index_file(folder))
     manifest = _manifest(plan, target, run, delivery, descriptions, held_by_campaign)
@@ -284,7 +271,7 @@ def _index_file(folder: Path) -> Path:
 
 
 def _together(target: TargetMap) -> str:
-    return TABLE_FILE if target.format == "table" else f"all.{_EXTENSIONS[target.format]}"
+    return TABLE_FILE if target.format == "table" else f"all.{target.format}"
 
 
 def _by_change(
@@ -297,18 +284,15 @@ def _by_change(
     index: ExportIndex | None,
 ) -> list[dict[str, Any]]:
     """Write the files of one campaign: customers to contact, and customers to remove."""
-    name, extension = playbook.campaign, _EXTENSIONS[target.format]
     consent_suffix = "_consent_not_recorded" if target.ads and delivery.ads is None else ""
     is_removed = (rows["change"] == "removed").to_numpy()
-    written_files = []
+    files = []
     for part_rows, suffix in ((table[~is_removed], ""), (table[is_removed], "_remove")):
         if suffix == "" or len(part_rows):
-            file_name = f"{name}{consent_suffix}{suffix}.{extension}"
+            file_name = f"{playbook.campaign}{consent_suffix}{suffix}.{target.format}"
             file_hash = _write_rows(part_rows, folder / file_name, target, index)
-            written_files.append(
-                {"file": file_name, "sha256": file_hash, "rows_in_file": len(part_rows)}
-            )
-    return written_files
+            files.append({"file": file_name, "sha256": file_hash, "rows_in_file": len(part_rows)})
+    return files
 
 
 def _usable(table: pd.DataFrame, target: TargetMap, plan_only: bool) -> Any:

@@ -40,7 +40,7 @@ from models.registry.promotion import columns_hash, definitions, recipe_hash
 from models.registry.tracking import Run, Tracking
 from models.scorer.part import Part
 from models.serving.score import scorer_head
-from models.tasks.uplift import told
+from models.tasks.uplift import uplift_summary
 
 SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
 
@@ -107,7 +107,7 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
     archive, tracking = space.archive(), space.tracking()
     last = archive.builder.last_snapshot
     part.save(space.output / "training.new" / "parts" / part.name)
-    found = told(part)
+    found = uplift_summary(part)
     with tracking.run(part.name, parent=tracking.existing(parent_run_id)) as run:
         run.params({"models": len(found), "people": int(found["people"].sum())})
         run.metrics({f"{row.model}.qini": float(row.qini) for row in found.itertuples()})
@@ -177,13 +177,13 @@ def _subset(figure: Figure) -> str:
 
 def _of_parts(tracking: Tracking, versions: Mapping[str, int]) -> str:
     """From the first to the last snapshot that any part learned from."""
-    told = [
+    spans = [
         row.tags["snapshots"].split(" to ")
         for name, number in versions.items()
         for row in registry.versions(tracking, f"stagecast-{name}")
         if row.version == number and "snapshots" in row.tags
     ]
-    return f"{min(first for first, _ in told)} to {max(last for _, last in told)}"
+    return f"{min(first for first, _ in spans)} to {max(last for _, last in spans)}"
 
 
 @task(name="register scorer")

@@ -13,7 +13,7 @@ from scipy import optimize
 from campaigns.optimiser.problem import Flags, FloatArray, Problem
 from campaigns.optimiser.shadow_prices import Prices
 
-STEPS = 150  # most evaluations of the dual
+DUAL_STEPS = 150  # most evaluations of the dual
 _TOLERANCE = 1e-6  # relative decrease of the bound that ends the search
 _SERIOUS_SHARE = 0.3  # share of the promised decrease above which the box grows
 WIDER, NARROWER = 2.0, 0.6
@@ -60,7 +60,7 @@ def bound_at(problem: Problem, usable: Flags, prices: Prices) -> tuple[float, Fl
 
 
 def minimise_bound(problem: Problem, usable: Flags, start: Prices, width: float) -> Prices:
-    """Prices of the lowest bound within `STEPS` evaluations of the dual.
+    """Prices of the lowest bound within `DUAL_STEPS` evaluations of the dual.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def minimise_bound(problem: Problem, usable: Flags, start: Prices, width: float)
 
     lowest_bound, gradient = dual(center)
     gradients, offsets = [gradient], [gradient @ center - lowest_bound]
-    for _ in range(STEPS):
+    for _ in range(DUAL_STEPS):
         cut_minimum = _minimise_cuts(gradients, offsets, center, width)
         if cut_minimum is None:
             break

@@ -18,7 +18,7 @@ from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from flows.services.workspace import Workspace, latest_event_day
 from models.registry import registry
-from models.serving.event_scoring import EventScorer, as_records
+from models.serving.event_scoring import EventScorer, score_records
 
 _STDIN = "-"
 
@@ -57,7 +57,7 @@ class _OpenScorer:
         scored = self.scorer.score(event_rows, snapshot_day, latest=latest_event_day())
         scored_at = dt.datetime.now(dt.UTC)
         scored["scored_at"] = scored_at.replace(tzinfo=None)
-        records = as_records(scored)
+        records = score_records(scored)
         scored_ids = {record["customer_id"] for record in records}
         requested_ids = {
             key for row in event_rows if (key := key_value(row["customer_id"])) is not None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from features.spark.spark import Cluster
     from features.spark.spark_build import SparkArchive
     from models.registry.registry import Loaded
-    from models.serving.score import Before, Stamp
+    from models.serving.score import PublishedScores, ScoreStamp
 
 
 def start_spark(space: Workspace, config: Config) -> Cluster:
@@ -80,12 +80,12 @@ def score_run(
     archive: SparkArchive,
     loaded: Loaded,
     snapshot_day: int,
-    stamp: Stamp,
-    previous: Before | None,
+    stamp: ScoreStamp,
+    previous: PublishedScores | None,
 ) -> tuple[int, dict[str, Any]]:
     """Score all customers into a run's folder; return the row count and the context to store."""
     from models.registry import registry
-    from models.serving.event_scoring import facts_to_store
+    from models.serving.event_scoring import context_facts
     from models.serving.spark_scoring import score_on_spark
 
     version = loaded.version
@@ -96,7 +96,7 @@ def score_run(
         snapshot_day,
         stamp,
         into=run_folder(space.output, stamp.run_id) / "scores",
-        before=previous,
+        previous=previous,
     )
-    facts = facts_to_store(scored.everybody, archive.builder.config)
+    facts = context_facts(scored.everybody, archive.builder.config)
     return scored.customers, {**scored.context, **facts}

@@ -85,7 +85,7 @@ def _rows(result: Result, model: str) -> list[str]:
 
 
 def uplift_card(archive: Archive, found: pd.DataFrame) -> str:
-    """Card of the uplift part (`models.tasks.uplift.told`)."""
+    """Card of the uplift part (`models.tasks.uplift.uplift_summary`)."""
     config = archive.builder.config
     rows = [
         f"| {markdown_text(row.model)} | {markdown_text(row.campaigns)} | {row.people:,} | "

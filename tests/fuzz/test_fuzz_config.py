@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from campaigns.export_schema import load_target
 from campaigns.playbook import load_playbook
-from campaigns.rules import describe_rule
+from campaigns.rule_wording import describe_rule
 from campaigns.stage_set import StageSet
 from features.config import config as configs
 from features.config.yaml_loading import override, parse_yaml
@@ -186,7 +186,7 @@ def test_a_playbook_loads_or_is_refused(text: str) -> None:
     if isinstance(playbook, UserError):
         return
     assert playbook.campaign == yaml.safe_load(text)["campaign"]
-    assert all(isinstance(describe_rule(rule), str) for rule in playbook.rules)
+    assert all(isinstance(describe_rule(rule, {}), str) for rule in playbook.rules)
     outcome(playbook.addressed, StageSet("omnisend", ("lapsed", "new")))
 
 

@@ -63,7 +63,7 @@ def test_prices_of_a_sample_hold_for_all(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_prices_of_a_few_are_nearly_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "DIVIDED", 100)
-    monkeypatch.setattr(lagrangian_bound, "STEPS", 0)  # they are not bettered on all
+    monkeypatch.setattr(lagrangian_bound, "DUAL_STEPS", 0)  # they are not bettered on all
     nothing = Prices(np.zeros(4), np.zeros(4))
     for seed in range(6):
         problem = case(400, 4, seed)
