@@ -15,7 +15,7 @@ from campaigns.playbook import Playbook
 from campaigns.rules import PAST, RESTOCKED, BoolArray, TextArray, rule_conditions
 from features.config.customers import ALL, ContactPolicy
 from features.sources.channels import NO_CONSENT_NEEDED, consent_channel
-from features.sources.customer_attributes import refusals_of
+from features.sources.customer_attributes import channel_refusals
 
 Counts = npt.NDArray[np.int64]
 
@@ -129,7 +129,7 @@ class CustomerContext:
 
     def refusers(self, purpose: str) -> pd.Index[Any]:
         """Ids of customers who refused a channel or purpose."""
-        column = refusals_of(self.refused, consent_channel(purpose))
+        column = channel_refusals(self.refused, consent_channel(purpose))
         if column is None or purpose in NO_CONSENT_NEEDED:
             return pd.Index([], dtype=object)
         return column.index[column.to_numpy(dtype=bool)]

@@ -170,7 +170,7 @@ def _publish(space: Workspace, archive: Archive, one: DueDates, stamp: ScoreStam
     record = RunRecord.model_validate(
         {**meta, "kind": "backfill", "finished_at": dt.datetime.now(dt.UTC)}
     )
-    scores_store.publish(
+    scores_store.publish_run(
         space.output, record, scores=[folder / "scores" / "scores.parquet"], audience=audience
     )
     boundary("date published")

@@ -11,7 +11,11 @@ from typing import Any
 from prefect import flow, task
 
 from features.calendar import day_date
-from features.storage.atomic_write import cleared, fresh_of, replace_folder
+from features.storage.atomic_write import (
+    new_folder_of,
+    remove_replacement_leftovers,
+    replace_folder,
+)
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.table.feature_store import Archive
@@ -227,7 +231,7 @@ def train_flow(output: str) -> dict[str, Any]:
     space = Workspace(Path(output))
     with exclusive(space.output, "train"):
         # What a killed run has finished and not renamed counts; the rest is begun anew.
-        training_folder = cleared(space.training, whole=TRAINED_FILE)
+        training_folder = remove_replacement_leftovers(space.training, whole=TRAINED_FILE)
         config = space.config()
         require_earned_calibration(space.output, config.churn.calibration)
         drop_outdated_snapshots(space, config)
@@ -241,7 +245,7 @@ def train_flow(output: str) -> dict[str, Any]:
             scorer = register_scorer(output, run.run_id, versions, figures)
         leaks = [suspect for result in results for suspect in result["leaks"]]
         training_record = {"scorer": scorer, "parts": versions, "figures": figures, "leaks": leaks}
-        new_folder = fresh_of(training_folder)
+        new_folder = new_folder_of(training_folder)
         boundary("scorer registered")
         (new_folder / TRAINED_FILE).write_text(
             json.dumps(training_record, indent=1), encoding="utf-8"

@@ -13,7 +13,7 @@ from features.config.config import Config
 from features.config.config import find as find_config
 from features.config.partial_config import PartialConfig, load_partly
 from features.errors import Problems, UserError
-from features.sources.files import describe
+from features.sources.files import describe_location
 from features.sources.sampling import Sampling, only_samples
 
 if TYPE_CHECKING:
@@ -191,24 +191,24 @@ def _check_events(report: CheckReport, partial: PartialConfig, sampling: Samplin
     config, latest = partial.config, latest_event_day()
     types_known = not partial.broken & {"roles", "ignored_event_types"}
     for number, source in enumerate(config.sources):
-        table_name = describe(source.events)
+        table_name = describe_location(source.events)
         with report.look(f"sources.{number}: {table_name}") as describe_finding:
             rows = check_source(config, number, latest=latest, types_known=types_known)
             describe_finding(_rows(table_name, rows, sampling))
     if config.identities is not None:
-        table_name = describe(config.identities.table)
+        table_name = describe_location(config.identities.table)
         with report.look(f"identities: {table_name}") as describe_finding:
             _, (identity_report,) = read_identities(
                 connect(), config, latest=latest, quarantine=None
             )
             describe_finding(_rows(table_name, identity_report.rows, sampling))
     if config.stage_history is not None and not partial.broken & {"stages", "roles"}:
-        table_name = describe(config.stage_history.table)
+        table_name = describe_location(config.stage_history.table)
         with report.look(f"stage_history: {table_name}") as describe_finding:
             _, records = read_records(config, latest=latest, quarantine=None)
             describe_finding(_rows(table_name, records.rows, sampling))
     if config.spend is not None:
-        table_name = describe(config.spend.table)
+        table_name = describe_location(config.spend.table)
         with report.look(f"spend: {table_name}") as describe_finding:
             spend_rows = read_spend(config)
             describe_finding(
@@ -221,7 +221,9 @@ def _rows(name: str, rows: int, sampling: Sampling) -> str:
 
 
 def _check_people(report: CheckReport, config: Config, sampling: Sampling) -> None:
-    from features.sources.customer_attributes import customer_facts, products, unreadable_words
+    from features.sources.customer_attributes import customer_facts
+    from features.sources.products import read_products
+    from features.sources.source_checks import refuse_unknown_words
 
     without_tables = {"customers": None, "consents": None, "suppressions": ()}
     tables = [table_name for table_name in without_tables if getattr(config, table_name)]
@@ -235,12 +237,13 @@ def _check_people(report: CheckReport, config: Config, sampling: Sampling) -> No
             people = facts.contacts if table_name == "customers" else facts.suppressed
             consent_words = "words for yes and no are known"
             describe_finding(consent_words if table_name == "consents" else f"{len(people):,} rows")
-            unreadable_words(single_table_config, sampling)
+            refuse_unknown_words(single_table_config, sampling)
     if config.products is not None:
         with report.look("products") as describe_finding:
-            product_rows = products(config, dt.datetime.now(config.zone).date())
-            describe_finding(_rows(describe(config.products.table), len(product_rows), sampling)
-                if product_rows is not None else "none")  # fmt: skip
+            product_rows = read_products(config, dt.datetime.now(config.zone).date())
+            name = describe_location(config.products.table)
+            count = 0 if product_rows is None else len(product_rows)
+            describe_finding("none" if product_rows is None else _rows(name, count, sampling))
 
 
 def _check_stages(report: CheckReport, partial: PartialConfig) -> None:

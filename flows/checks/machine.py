@@ -13,7 +13,7 @@ from features.config.config import Config
 from features.config.sources import DatasetTable, Location
 from features.errors import UserError
 from features.servers import without_login
-from features.sources.files import there
+from features.sources.files import existing_files
 from flows.services.output_folder import require_writable
 from flows.services.prefect_server import require_named_server
 from models.registry.tracking_server import (
@@ -97,7 +97,7 @@ def _bytes(location: Location) -> float:
     if not isinstance(location, str | tuple):
         return 0  # of a database nobody knows before it is read
     try:
-        files = there(location)
+        files = existing_files(location)
     except UserError:
         return 0  # told where the table is opened
     return sum(os.path.getsize(f) * _EXPANSION.get(Path(f).suffix.lower(), 1) for f in files)

@@ -9,7 +9,7 @@ from features.aggregates import segments
 from features.aggregates.manifest import Manifest
 from features.calendar import day_date
 from features.config.config import Config
-from features.sources.erasure_list import Erased
+from features.sources.erasure_list import ErasureList
 from features.sources.quarantine import ReadReport
 from features.storage.runs import run_folder
 from features.table.feature_store import TALLIES, source_counts
@@ -45,7 +45,7 @@ def tally_sources(
     """Tally all sources on Spark into a folder; return the reports and the event types present."""
     from features.spark.spark_tally import tally_on_spark
 
-    segment_folder = folder / segments.name_of(0)
+    segment_folder = folder / segments.segment_name(0)
     stored = tally_on_spark(
         start_spark(space, config),
         config,
@@ -53,9 +53,9 @@ def tally_sources(
         quarantine=space.output / "quarantine",
         temporary=space.output / "spill",
         into=segment_folder,
-        erased=Erased.load(space.output),
+        erased=ErasureList.load(space.output),
     )
-    segments.note_segment(segment_folder)
+    segments.write_segment_sums(segment_folder)
     return stored.reports, stored.event_types
 
 
@@ -65,7 +65,7 @@ def feature_counts(space: Workspace) -> dict[str, Any]:
     from features.spark.spark import collected
 
     archive = open_spark_archive(space)
-    files = segments.files(archive.folder / TALLIES, "daily")
+    files = segments.table_files(archive.folder / TALLIES, "daily")
     daily_ids = archive.cluster.named("daily_ids", archive.cluster.parquet(files))
     frame = archive.cluster.frame(near_twins(daily_ids.customer_id))
     warn_of_twins(int(collected(frame)[0]["twins"]))

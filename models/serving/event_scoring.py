@@ -53,7 +53,7 @@ class EventScorer:
                 expected="one that `stagecast score` of this version stored",
                 hint="run `stagecast score` with this output folder again",
             )
-        if self.context[_DEFINITION] != api_events.definition(self.config):
+        if self.context[_DEFINITION] != api_events.feature_definition_hash(self.config):
             raise UserError(
                 "config.yaml",
                 found="stages, roles, windows or columns that differ from those of the last "
@@ -103,7 +103,7 @@ class EventScorer:
         return rows
 
     def _tallied(self, events: Iterable[Row], folder: Path, latest: int) -> Tallies:
-        config = api_events.write(events, self.config, folder / _EVENTS_FILE)
+        config = api_events.write_events(events, self.config, folder / _EVENTS_FILE)
         try:
             return tally(config, latest=latest, quarantine=folder / "quarantine")[0]
         except UserError as error:
@@ -146,4 +146,7 @@ def population_facts(builder: Builder, day: int) -> dict[str, Any]:
 
 def context_facts(everybody: Everybody, config: Config) -> dict[str, Any]:
     """As `population_facts`, from population statistics that are already known."""
-    return {POPULATION_KEY: everybody.as_json(), _DEFINITION: api_events.definition(config)}
+    return {
+        POPULATION_KEY: everybody.as_json(),
+        _DEFINITION: api_events.feature_definition_hash(config),
+    }

@@ -43,7 +43,7 @@ def watched(shop: Shop, tmp_path: Path) -> Path:
         run_id="early", dataset="shop", snapshot_at=day_date(at), scorer_version="1",
         started_at=moment, finished_at=moment, kind="backfill",
     )  # fmt: skip
-    scores_store.publish(output, record, scores=[scores], audience=audience)
+    scores_store.publish_run(output, record, scores=[scores], audience=audience)
     return output
 
 
