@@ -19,15 +19,15 @@ def without_login(address: str) -> str:
     Other addresses with a login are reduced to their scheme.
     """
     try:
-        parts = urlsplit(address)
+        url_parts = urlsplit(address)
     except ValueError:
         return NO_ADDRESS
-    host = parts.netloc.rpartition("@")[2]
-    if parts.scheme not in ("", "http", "https"):
-        return f"{parts.scheme}://..." if "@" in address else address.partition("?")[0]
-    if parts.scheme not in ("http", "https") or "@" in parts.path + parts.query + parts.fragment:
+    host = url_parts.netloc.rpartition("@")[2]
+    if url_parts.scheme not in ("", "http", "https"):
+        return f"{url_parts.scheme}://..." if "@" in address else address.partition("?")[0]
+    if not url_parts.scheme or "@" in url_parts.path + url_parts.query + url_parts.fragment:
         return NO_ADDRESS
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return urlunsplit((url_parts.scheme, host, url_parts.path, "", ""))
 
 
 def trouble(address: str, *, refused: range = range(0)) -> str | None:
