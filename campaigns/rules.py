@@ -217,48 +217,6 @@ def is_scored_column(column: str) -> bool:
     return documented or column.startswith((*_OPEN_COLUMNS, PAST, RESTOCKED))
 
 
-def describe_rule(rule: AudienceRule) -> str:
-    """Rule in words, for exclusion reasons."""
-    if isinstance(rule, RuleGroup):
-        if rule.word == "not":
-            return f"not ({describe_rule(rule.parts[0])})"
-        joiner = " and " if rule.word == "all" else " or "
-        return joiner.join(
-            f"({describe_rule(part)})" if isinstance(part, RuleGroup) else describe_rule(part)
-            for part in rule.parts
-        )
-    value = rule.value
-    if rule.node is not None:
-        return _asked(rule)
-    if rule.operator == "in":
-        return f"{rule.column} in {', '.join(map(str, value))}"
-    if rule.operator == "missing":
-        return f"{rule.column} {'missing' if value else 'known'}"
-    if isinstance(value, _Parameter):
-        value = value.name if value.times == 1 else f"{value.times:g} {value.name}"
-    period_words = {"within_days": "in the last", "due_within_days": "in the next"}
-    if rule.operator in period_words:
-        return f"{rule.column} {period_words[rule.operator]} {value} days"
-    return f"{rule.column} {rule.operator} {value}"
-
-
-def _asked(rule: Condition) -> str:
-    """Rule on the history in words."""
-    node = rule.node or {}
-    if rule.column.startswith(RESTOCKED):
-        return f"{' and '.join(node['match'])} restocked in the last {node['within_days']} days"
-    phrases = []
-    for key, value in node.items():
-        value_text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        if key in _COMPARISONS or key == "==":
-            phrases.append(f"{key} {value_text}")
-        elif key == "window":
-            phrases.append(f"in {value_text} days")
-        else:
-            phrases.append(f"{key} {value_text}".replace("_", " "))
-    return " ".join(phrases)
-
-
 def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
     """True for rows that meet a rule.
 

@@ -27,7 +27,7 @@ from flows.services.workspace import Workspace
 from models.explaining.reasons import REASON_CODES, REASON_SENTENCES, ReasonWords, score_reasons
 from models.registry import registry
 from models.scorer.part import Part
-from models.serving.batches import loaded_once
+from models.serving.batches import cached_scorer
 
 REASON_COLUMNS = [*REASON_CODES, *REASON_SENTENCES]
 _SHOWN_SCORES = (
@@ -54,7 +54,7 @@ def reasons_in_run(space: Workspace, run_id: str, customers: Collection[str]) ->
 
     Returns
     -------
-    Columns `REASON_CODES` and `REASON_SENTENCES`, indexed by customer_id; one row per customer of the run.
+    Columns `CODES` and `SENTENCES`, indexed by customer_id; one row per customer of the run.
     """
     folder = run_folder(space.output, run_id)
     run_meta = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -64,7 +64,11 @@ def reasons_in_run(space: Workspace, run_id: str, customers: Collection[str]) ->
         space.config(),
     )
     vocabulary = ReasonWords.of(
-        stored_spec(space.output, config), loaded.scorer.head["stages"], config.sensitive
+        stored_spec(space.output, config),
+        loaded.scorer.head["stages"],
+        config.sensitive,
+        currency=config.currency,
+        period_days=config.transition.period_days,
     )
     snapshot_day = day_number(pd.Timestamp(run_meta["snapshot_at"]).date())
     features_path = feature_file(space.output / FOLDER, snapshot_day)
@@ -79,7 +83,7 @@ def reasons_in_run(space: Workspace, run_id: str, customers: Collection[str]) ->
 
 
 def _in_worker(file: Path, scorer: tuple[Path, int], **arguments: Any) -> pd.DataFrame:
-    return _of_part(file, loaded_once(*scorer).scorer.parts, **arguments)
+    return _of_part(file, cached_scorer(*scorer).scorer.parts, **arguments)
 
 
 def _of_part(

@@ -1,4 +1,4 @@
-"""Back-test: train at each origin on labels that had matured by then, test on later outcomes."""
+"""Back-test: train as of each origin on what had matured by then, test on what came after."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from models.evaluation.means_over_origins import (
 from models.evaluation.workers import worker_pool
 from models.fitting.calibration import NO_CALIBRATION
 from models.fitting.training_set import TrainingSet, training_set
-from models.tasks.training import fit
+from models.tasks.training import fit_task
 
-BACKTEST_FOLDER = "backtest"  # folder of means, calibration and summary
-_DRAWN_ROWS = 10_000_000  # most rows in all draws of one figure together
+BACKTEST_FOLDER = "backtest"  # of what the back-test writes beside its records
+_DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together
 _LEAST_REPEATS = 50
 
 
 @dataclass(frozen=True)
 class _SkippedTest:
-    """A task that could not be tested at an origin, and the reason."""
+    """A task that could not be tested at an origin, and why."""
 
     task: str
     origin: str
@@ -54,9 +54,15 @@ class _SkippedTest:
 
 
 def _check_origins(archive: Archive, origins: Sequence[int]) -> None:
-    """Raise UserError if an origin lies outside the data."""
+    """Refuse origins outside the data.
+
+    Raises
+    ------
+    UserError
+        Naming the origin and the dates allowed.
+    """
     span = archive.builder.span
-    first_allowed = span.first + MIN_HISTORY_DAYS
+    first = span.first + MIN_HISTORY_DAYS
     if not origins:
         raise UserError(
             "backtest.origins",
@@ -64,51 +70,56 @@ def _check_origins(archive: Archive, origins: Sequence[int]) -> None:
             expected="dates in the config, or --origins DATE,DATE,...",
         )
     for origin in origins:
-        if not first_allowed <= origin <= span.last_snapshot:
+        if not first <= origin <= span.last_snapshot:
             raise UserError(
                 "backtest origins",
                 found=day_date(origin),
-                expected=f"dates from {day_date(first_allowed)} to {day_date(span.last_snapshot)}",
-                hint="choose other origins, or import a longer history",
+                expected=f"dates from {day_date(first)} to {day_date(span.last_snapshot)}",
+                hint="the history reaches no further; choose other origins",
             )
 
 
 def refuse_leaks(archive: Archive, origins: Sequence[int]) -> None:
-    """Raise UserError if features of an origin change when all later data are removed."""
+    """Refuse features of an origin that differ when nothing after it is there to be seen.
+
+    Raises
+    ------
+    UserError
+        Naming the columns.
+    """
     for origin in origins:
         leaks = leaking(archive.builder, archive.features(origin), origin)
         if leaks:
             raise UserError(
                 f"features at {day_date(origin)}",
-                found=f"{len(leaks)} columns depend on later data: {', '.join(leaks[:5])}",
-                expected="features computed only from data known before the day began",
-                hint="correct the feature family that computes them (docs/add-a-family.md) and run "
-                "`stagecast features` again; figures computed with a leak are invalid",
+                found=f"{len(leaks)} columns that know what came later: {', '.join(leaks[:5])}",
+                expected="features of what was known before the day began",
+                hint="fix the family that makes them (docs/add-a-family.md), and run "
+                "`stagecast features` again; figures with them would be worth nothing",
             )
 
 
 def reason_untestable(archive: Archive, task: Task, origin: int) -> str | None:
-    """Reason why a task cannot be tested at an origin; None if it can be."""
+    """Why a task cannot be tested at an origin; None where it can."""
     builder = archive.builder
-    matured_at = origin + builder.horizon(task) + builder.config.settle_days
-    if matured_at > builder.span.last_snapshot:
-        through = day_date(builder.span.through)
-        return f"labels mature on {day_date(matured_at)}, the data end on {through}"
+    end = origin + builder.horizon(task) + builder.config.settle_days
+    if end > builder.span.last_snapshot:
+        return f"labels mature on {day_date(end)}, the data end on {day_date(builder.span.through)}"
     if not builder.training_days(task, origin):
         return f"no label of {builder.horizon(task)} days has matured by then"
     return None
 
 
 def _customer_draws(archive: Archive) -> Draws:
-    """Bootstrap draws of all customers; fewer repeats for larger data sets."""
-    all_customers = np.sort(np.asarray(archive.builder.history.customers).astype(str))
-    repeats = int(np.clip(_DRAWN_ROWS // max(len(all_customers), 1), _LEAST_REPEATS, REPEATS))
-    return Draws(all_customers, archive.builder.config.seed, repeats)
+    """The customers that every figure's interval draws from, fewer times the more they are."""
+    everyone = np.sort(np.asarray(archive.builder.history.customers).astype(str))
+    repeats = int(np.clip(_DRAWN_ROWS // max(len(everyone), 1), _LEAST_REPEATS, REPEATS))
+    return Draws(everyone, archive.builder.config.seed, repeats)
 
 
 @dataclass(frozen=True)
 class _TaskResult:
-    """Figures of one task at one origin; for churn also the raw forecasts, for calibration."""
+    """One task at one origin: its figures, and of churn what the calibration rule looks at."""
 
     figures: list[MetricFigure]
     chances: ChurnForecasts | None
@@ -116,16 +127,16 @@ class _TaskResult:
 
 @dataclass(frozen=True)
 class BacktestResult:
-    """Result of a back-test.
+    """What a back-test found.
 
     Attributes
     ----------
     figures
-        One a task, method, group, metric and origin.
+        Of every task, method, group and origin.
     skipped
-        Tasks and origins that could not be tested.
+        What could not be tested.
     calibration
-        Calibration map chosen for the churn model; None if churn was not tested.
+        What the rule makes of the churn model; None where churn was not tested.
     """
 
     figures: list[MetricFigure]
@@ -133,17 +144,17 @@ class BacktestResult:
     calibration: CalibrationChoice | None
 
 
-# Further figures of a tested model, such as the best possible ones given a simulation's truth.
+# Figures that stand beside a tested model, such as what a simulation's truth allows.
 _BoundFigures = Callable[[Archive, TrainingSet, LabelledTestSet, Draws], list[MetricFigure]]
 
 
 def backtest_task(
     archive: Archive, task: Task, origin: int, bounds: _BoundFigures | None = None
 ) -> _TaskResult:
-    """Train and test one task at one origin, in one thread because workers run in parallel."""
+    """Train and test one task at one origin; one thread, since workers run side by side."""
     config, horizon = archive.builder.config, archive.builder.horizon(task)
     data = training_set(archive, task, origin)
-    part = fit(data, config, archive.builder.taxonomy.names, threads=1)
+    part = fit_task(data, config, archive.builder.taxonomy.names, threads=1)
     test, draws = labelled_test_set(archive, task, origin), _customer_draws(archive)
     result = evaluate_part(part, data, test, horizon, slices=config.backtest.slices, draws=draws)
     rates = base_rate_figures(
@@ -165,10 +176,10 @@ def run_backtest(
     origins: Sequence[int],
     *,
     tasks: Sequence[Task] = TASKS,
-    on_tested: Callable[[Task, int], None] = lambda task, origin: None,
+    done: Callable[[Task, int], None] = lambda task, origin: None,
     bounds: _BoundFigures | None = None,
 ) -> BacktestResult:
-    """Compute the figures of every task, method and origin in worker processes.
+    """Figures of every task, method and origin.
 
     Parameters
     ----------
@@ -177,47 +188,33 @@ def run_backtest(
     origins
         Day numbers.
     tasks
-        Models to test.
-    on_tested
+        Which models to test.
+    done
         Called after each task and origin that is tested.
     bounds
-        Computes further figures of a tested task in a worker process; a module-level function.
-
-    Raises
-    ------
-    UserError
-        If an origin lies outside the data, a feature leaks, or no task could be tested.
+        Gives further figures of a tested task, in a worker process: a function of a module.
     """
     _check_origins(archive, origins)
-    task_origins = [(task, origin) for origin in sorted(set(origins)) for task in tasks]
-    reasons = {
-        task_origin: reason_untestable(archive, *task_origin) for task_origin in task_origins
-    }
+    wanted = [(task, origin) for origin in sorted(set(origins)) for task in tasks]
+    reasons = {each: reason_untestable(archive, *each) for each in wanted}
     skipped = [
         _SkippedTest(task, str(day_date(origin)), reason)
         for (task, origin), reason in reasons.items()
         if reason is not None
     ]
 
-    refuse_leaks(
-        archive,
-        sorted(
-            {origin for task_origin, origin in task_origins if not reasons[task_origin, origin]}
-        ),
-    )
+    refuse_leaks(archive, sorted({origin for each, origin in wanted if not reasons[each, origin]}))
     figures: list[MetricFigure] = []
-    churn_forecasts: list[ChurnForecasts] = []
+    chances: list[ChurnForecasts] = []
     with worker_pool(archive, archive.builder.config.threads) as submit:
-        submitted = [
-            (task_origin, submit(backtest_task, *task_origin, bounds))
-            for task_origin in task_origins
-            if reasons[task_origin] is None
+        running = [
+            (each, submit(backtest_task, *each, bounds)) for each in wanted if reasons[each] is None
         ]
-        for task_origin, future in submitted:
+        for each, future in running:
             tested: _TaskResult = future.result()
             figures += tested.figures
-            churn_forecasts += [] if tested.chances is None else [tested.chances]
-            on_tested(*task_origin)
+            chances += [] if tested.chances is None else [tested.chances]
+            done(*each)
     if not figures:
         raise UserError(
             "backtest origins",
@@ -226,26 +223,32 @@ def run_backtest(
             hint="choose earlier or later origins, or shorter horizons",
         )
     choice = None
-    if churn_forecasts:
+    if chances:
         config = archive.builder.config
-        matures_after = archive.builder.horizon("churn") + config.settle_days
-        choice = calibration_choice(churn_forecasts, matures_after=matures_after)
+        reach = archive.builder.horizon("churn") + config.settle_days
+        choice = calibration_choice(chances, matures_after=reach)
     return BacktestResult(figures, skipped, choice)
 
 
-def write_backtest(result: BacktestResult, output: Path) -> Path:
-    """Write ``backtest.json`` (one record a figure) and ``backtest/means.json``, atomically."""
-    _written([figure.as_dict() for figure in result.figures], output / "backtest.json")
+def write_backtest(found: BacktestResult, output: Path) -> Path:
+    """Write ``backtest.json``, a record a figure, and ``backtest/means.json``, each in one act."""
+    _written([figure.as_dict() for figure in found.figures], output / "backtest.json")
     folder = output / BACKTEST_FOLDER
     folder.mkdir(exist_ok=True)
-    _written([mean.as_dict() for mean in origin_means(result.figures)], folder / "means.json")
-    if result.calibration is not None:
-        _written(result.calibration.as_dict(), folder / "calibration.json")
+    _written([mean.as_dict() for mean in origin_means(found.figures)], folder / "means.json")
+    if found.calibration is not None:
+        _written(found.calibration.as_dict(), folder / "calibration.json")
     return output / "backtest.json"
 
 
 def require_earned_calibration(output: Path, wanted: str) -> None:
-    """Raise UserError if the back-test of an output folder did not choose this calibration map."""
+    """Refuse a calibration map that the back-test of an output folder does not adopt.
+
+    Raises
+    ------
+    UserError
+        With the map that it adopts, or that there is no back-test.
+    """
     file, adopted = output / BACKTEST_FOLDER / "calibration.json", "raw"
     if file.is_file():
         adopted = str(json.loads(file.read_text(encoding="utf-8"))["kind"])

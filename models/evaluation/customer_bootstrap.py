@@ -1,10 +1,10 @@
-"""Customer bootstrap of the metrics: all draws at once, from rows that are sorted once.
+"""Metrics of many draws of customers at once, from rows that are sorted once.
 
-A draw is a row of counts: how often each data row is taken. Each function here returns, for every
-draw, the value that the metric of the same name in `models.metrics.metrics` has on the rows
-repeated so often. Sorting once instead of once a draw makes intervals of all figures affordable:
-the metrics depend on sums within groups of equal predictions, and sums of repeated rows are
-weighted sums.
+A draw is how often each row is taken (a row of counts). Every function here gives, for each draw,
+what the metric of the same name in `models.metrics.metrics` gives on the rows so repeated;
+sorting once
+instead of once a draw makes intervals of every figure affordable. Metrics look at rows through
+sums within groups of equal predictions, and sums of repeated rows are weighted sums.
 """
 
 from __future__ import annotations
@@ -19,69 +19,66 @@ from features.arrays import Array
 from models.metrics import metrics
 
 REPEATS = 200
-CELLS_AT_ONCE = 3_000_000  # rows x draws in memory at a time
+CELLS_AT_ONCE = 3_000_000  # rows x draws held in memory at a time
 
 
 def customer_draws(
     customers: Any, all_customers: Any, *, seed: int, repeats: int = REPEATS
 ) -> Array:
-    """Counts of each row when customers are drawn with replacement.
+    """How often each row is taken when everyone is drawn again with replacement.
 
-    The draws are from `all_customers`, so that the same customers are drawn at every test date, for
-    every model and method: differences and means over dates are paired by customer.
+    The draws are of `all_customers`, so that the same customers are drawn at every test date, for
+    every model and every method: differences and means over dates are paired by customer.
 
     Parameters
     ----------
     customers
-        Customer of each row; all occur in `all_customers`.
+        Customer of each row, all among `all_customers`.
     all_customers
-        All customers of the data, sorted and unique.
+        All customers of the data, once each, sorted.
     seed, repeats
         Seed and number of the draws.
 
     Returns
     -------
-    Counts (uint8), draws x rows.
+    Counts, draws x rows.
     """
     all_customers = np.asarray(all_customers)
     positions = np.searchsorted(all_customers, np.asarray(customers))
     draw_counts = np.empty((repeats, len(positions)), dtype=np.uint8)
     for number in range(repeats):
-        drawn_customers = np.random.default_rng([seed, number]).integers(
+        metric_draws = np.random.default_rng([seed, number]).integers(
             0, len(all_customers), len(all_customers)
         )
-        draw_counts[number] = np.bincount(drawn_customers, minlength=len(all_customers))[positions]
+        draw_counts[number] = np.bincount(metric_draws, minlength=len(all_customers))[positions]
     return draw_counts
 
 
 def metric_draws(metric: Callable[..., float], counts: Array, *arguments: Any) -> Array:
-    """Value of a metric of `models.metrics.metrics` on every draw.
+    """A metric of `models.metrics.metrics` on every draw.
 
     Parameters
     ----------
     metric
-        A key of `METRICS_ON_DRAWS`.
+        One that `ON_DRAWS` knows.
     counts
         Draws x rows.
     arguments
-        Arguments of the metric, aligned with the rows.
+        Of the metric, aligned with the rows.
 
     Returns
     -------
-    One value a draw; NaN if the metric is not defined on it (or it has no rows).
+    One value a draw, NaN where the metric is not defined there (or nobody was drawn).
     """
-    metric_on_draws, draws_at_once = (
-        METRICS_ON_DRAWS[metric],
-        max(1, CELLS_AT_ONCE // max(counts.shape[1], 1)),
-    )
-    values = [np.asarray(argument) for argument in arguments]
+    on_draws, size = METRICS_ON_DRAWS[metric], max(1, CELLS_AT_ONCE // max(counts.shape[1], 1))
+    values = [np.asarray(each) for each in arguments]
     with np.errstate(invalid="ignore", divide="ignore"):
-        value_parts = [
-            metric_on_draws(counts[first : first + draws_at_once].astype(np.float64), *values)
-            for first in range(0, len(counts), draws_at_once)
+        parts = [
+            on_draws(counts[first : first + size].astype(np.float64), *values)
+            for first in range(0, len(counts), size)
         ]
-    draw_values = np.concatenate(value_parts)
-    return np.where(np.isfinite(draw_values), draw_values, np.nan)
+    found = np.concatenate(parts)
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 # ---------------------------------------------------------------------------------- means of rows
@@ -130,11 +127,11 @@ def _macro_f1(counts: Array, target: Array, predicted: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Ranked:
-    """Rows in ascending order of a score, with groups of equal scores."""
+    """Rows in rising order of a score, equal scores together."""
 
     order: Array
     starts: Array
-    group: Array  # group number of each row, in the original order
+    group: Array  # of each row, in the order of the rows
 
     @classmethod
     def of(cls, score: Array) -> _Ranked:
@@ -146,13 +143,13 @@ class _Ranked:
         return cls(order, starts, group)
 
     def sums(self, weighted: Array) -> Array:
-        """Sums of the groups: draws x groups."""
+        """Sum of every group, draws x groups."""
         return np.asarray(np.add.reduceat(weighted[:, self.order], self.starts, axis=1))
 
     def up_to(self, counts: Array, *weighted: Array) -> list[Array]:
-        """Cumulative row counts and sums up to the end of each group, with a leading 0.
+        """Rows drawn, and sums, up to the end of each group, a 0 before the first.
 
-        Between two ends they are linear, since rows of equal score share their mean.
+        Between two ends all are linear: rows of equal score share their mean.
         """
         return [
             np.pad(np.cumsum(self.sums(weights), axis=1), ((0, 0), (1, 0)))
@@ -170,11 +167,11 @@ def _auc(counts: Array, target: Array, probability: Array) -> Array:
 
 
 def _top(rows: Array, total: Array) -> tuple[Array, Array]:
-    """Sum over the tenth of the rows with the highest score, and its row count, of each draw."""
+    """Sum of the tenth of the rows with the highest score, and their number, of each draw."""
     top_count = np.maximum(1, np.round(rows[:, -1] / 10))
     below = [
         np.interp(rows[i, -1] - top_count[i], rows[i], total[i]) for i in range(len(rows))
-    ]  # draw by draw, because each has its own number of rows
+    ]  # one draw after the other: each has its own number of rows
     return total[:, -1] - np.asarray(below), top_count
 
 
@@ -195,7 +192,7 @@ def _top10(counts: Array, target: Array, prediction: Array) -> Array:
 
 
 def _bins(rows: Array, totals: list[Array], bins: int) -> list[list[Array]]:
-    """Sums of bins of equal count, of each draw: row counts first, then each total."""
+    """Sums of bins of equal count, of each draw: first the rows, then every total."""
     bin_sums = []
     for i in range(len(rows)):
         edges = metrics.bin_edges(int(rows[i, -1]), bins)
@@ -227,7 +224,7 @@ def _decile_error(counts: Array, target: Array, prediction: Array) -> Array:
     )
     errors = []
     for _, decile_predicted, decile_actual in _bins(cumulative_rows, [predicted, actual], 10):
-        has_spend = decile_actual > 1e-9  # differences of sums are not exactly 0
+        has_spend = decile_actual > 1e-9  # what is left of 0 by taking differences of sums
         relative_errors = (
             np.abs(decile_predicted - decile_actual)[has_spend] / decile_actual[has_spend]
         )
@@ -289,7 +286,7 @@ METRICS_ON_DRAWS: dict[Callable[..., float], Callable[..., Array]] = {
     metrics.multiclass_brier: _rows(metrics.multiclass_squares),
     metrics.macro_f1: _macro_f1,
     metrics.integrated_brier: _rows(metrics.integrated_squares),
-    metrics.top1_movers: _rows(metrics.movers_hits),
+    metrics.top1_movers: _rows(metrics.destination_hits),
     metrics.median_time_mae: _rows(metrics.median_time_errors),
     metrics.mae: _rows(lambda y, p: np.abs(p - y)),
     metrics.rmse: _rmse,

@@ -1,4 +1,4 @@
-"""Evaluate a part and its baselines on a later snapshot, outside all training labels."""
+"""Evaluation: a part and its baselines on a later snapshot that no training label touched."""
 
 from __future__ import annotations
 
@@ -19,12 +19,7 @@ from models.baselines.lead_points import lead_points
 from models.baselines.registry import BASELINES
 from models.evaluation.customer_bootstrap import REPEATS, customer_draws, metric_draws
 from models.evaluation.slices import subset_masks
-from models.evaluation.task_metrics import (
-    MethodOutputs,
-    MetricCall,
-    lead_metric_calls,
-    metric_calls,
-)
+from models.evaluation.task_metrics import MetricCall, lead_metric_calls, metric_calls
 from models.fitting.training_set import TrainingSet, add_channel, join_labels, snapshot_population
 from models.scorer.churn import predict_churn
 from models.scorer.clv import predict_clv
@@ -32,10 +27,11 @@ from models.scorer.part import Part
 from models.scorer.scoring_context import scorer_context, scorer_sums
 from models.scorer.stage import predict_stage
 from models.scorer.transition import predict_transition
-from models.tasks.lead import leads_of, plain_share
+from models.tasks.lead import lead_conversion_rate, select_leads
 
-CHAMPION_METHOD = "champion"  # method name of the served recipe in figures
-_INFLATED_ERRORS = ("ece", "decile_error")  # too large when rows are drawn more than once
+Outputs = Mapping[str, Array]
+CHAMPION_METHOD = "champion"  # the served recipe, in figures
+_INFLATED_ERRORS = ("ece", "decile_error")  # by drawing rows more than once
 
 
 @dataclass(frozen=True)
@@ -51,20 +47,20 @@ class MetricFigure:
     snapshot_at
         ISO date of the test snapshot.
     horizon_days
-        Horizon of the label in days.
+        Days the label looks ahead.
     subset
         ``all`` is the task's population.
     metric, value
-        Name and value; null if it is undefined on this subset.
+        Name and value; null where it is undefined there.
     n
-        Number of customers.
+        Customers it is computed on.
     low, high
-        95 % interval from resampled customers; null without draws.
+        95 % interval when customers are drawn again; null where nothing was drawn.
     difference, difference_low, difference_high
-        Only for baselines: the champion's figure minus this one, on the same drawn customers (for
-        biases the difference of absolute values); null for the champion.
+        Of a baseline: the champion's figure minus this one, on the same drawn customers (of biases
+        the difference of their sizes); null for the champion itself.
     sample
-        Value of each draw, for means over dates; not part of the record.
+        The value of every draw, for means over dates; not part of the record.
     """
 
     model: str
@@ -83,8 +79,8 @@ class MetricFigure:
     sample: Array | None = field(default=None, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Record of ``backtest.json``."""
-        return {column.name: getattr(self, column.name) for column in fields(self)[:-1]}
+        """The record as it stands in ``backtest.json``."""
+        return {each.name: getattr(self, each.name) for each in fields(self)[:-1]}
 
 
 @dataclass(frozen=True)
@@ -98,11 +94,13 @@ class LabelledTestSet:
     rows
         Features joined with labels, one row a customer.
     everyone
-        Feature frame of all customers, for population statistics.
+        Feature frame of all, from which population statistics are made.
     leads
-        Only for CLV: labelled rows of customers who never bought, with their ``points`` by the
-        points table; None if there are none.
+        Of CLV: labelled rows of those who never bought, with their ``points`` by the points
+        table; None where there are none.
     """
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
 
     task: Task
     at: int
@@ -113,28 +111,28 @@ class LabelledTestSet:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one task at one test snapshot, with the outputs they are computed from."""
+    """Figures of one task at one test snapshot, and the outputs they were computed from."""
 
     test: LabelledTestSet
     figures: list[MetricFigure]
-    outputs: dict[str, MethodOutputs]
+    outputs: dict[str, Outputs]
 
 
 def labelled_test_set(archive: Archive, task: Task, at: int) -> LabelledTestSet:
     """Labelled population of a task at a test snapshot.
 
-    For CLV: customers who bought within the horizon if the config limits activity, else all.
+    For CLV this is who bought within the horizon where the config limits activity, else everyone.
     """
     return delayed_test_set(archive, task, at, archive.builder.delay(task))
 
 
 def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> LabelledTestSet:
-    """As `labelled_test_set`, with features that exclude the last `delay` days."""
+    """As `test_set`, with features that know nothing of the last `delay` days."""
     everyone = add_channel(archive, task, archive.delayed(at, delay), at)
     rows = join_labels(everyone, archive.builder.labels(task, at))
     config, leads = archive.builder.config, None
     if task == "clv":
-        leads = leads_of(rows)
+        leads = select_leads(rows)
         leads = leads.assign(points=lead_points(archive, at, leads["customer_id"]))
         if config.activity_days is not None:
             is_recent = rows["purchase__recency_days"] <= config.clv.horizon_days
@@ -144,8 +142,11 @@ def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Label
     )
 
 
+labelled_test_set.__test__ = False  # type: ignore[attr-defined]
+
+
 def predict_part(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict[str, Array]:
-    """Outputs of a part for rows of a snapshot, with the population statistics of `everyone`."""
+    """A part's outputs for some rows of a snapshot, with the population statistics of all."""
     parts = {part.name: part}
     context = scorer_context(parts, scorer_sums(parts, everyone))
     functions: dict[str, Callable[..., dict[str, Array]]] = {
@@ -159,14 +160,14 @@ def predict_part(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict
 
 @dataclass(frozen=True)
 class Draws:
-    """Bootstrap draws of customers, the same for every model, method and date.
+    """How customers are drawn again: the same ones for every model, method and date.
 
     Attributes
     ----------
     everyone
         All customers of the data, sorted.
     seed, repeats
-        Random seed and number of draws.
+        Of the draws.
     """
 
     everyone: Array
@@ -174,7 +175,7 @@ class Draws:
     repeats: int = REPEATS
 
     def counts(self, customers: pd.Series) -> Array:
-        """How often each row's customer is drawn: draws x rows."""
+        """Draws x rows: how often each customer is taken."""
         customer_ids = np.asarray(customers).astype(str)
         return customer_draws(customer_ids, self.everyone, seed=self.seed, repeats=self.repeats)
 
@@ -188,15 +189,13 @@ def evaluate_part(
     slices: Mapping[str, Slice] | None = None,
     draws: Draws | None = None,
 ) -> Evaluation:
-    """Compute the figures of a part and its baselines, all trained on the same snapshots."""
-    outputs: dict[str, MethodOutputs] = {
-        CHAMPION_METHOD: predict_part(part, test.rows, test.everyone)
-    }
+    """Measure a part and every baseline of its task, all trained on the same snapshots."""
+    outputs: dict[str, Outputs] = {CHAMPION_METHOD: predict_part(part, test.rows, test.everyone)}
     context = snapshot_population(test.everyone)
     for name, baseline in BASELINES[test.task].items():
-        baseline_outputs = baseline(data, part, test.rows, context)
-        if baseline_outputs is not None:
-            outputs[name] = baseline_outputs
+        found = baseline(data, part, test.rows, context)
+        if found is not None:
+            outputs[name] = found
     figures = metric_figures(test, outputs, horizon_days, slices=slices, draws=draws)
     if test.leads is not None:
         figures += lead_figures(test, _lead_outputs(part, data, test), horizon_days, draws=draws)
@@ -205,33 +204,33 @@ def evaluate_part(
 
 def metric_figures(
     test: LabelledTestSet,
-    outputs: Mapping[str, MethodOutputs],
+    outputs: Mapping[str, Outputs],
     horizon_days: int,
     *,
     slices: Mapping[str, Slice] | None = None,
     draws: Draws | None = None,
 ) -> list[MetricFigure]:
-    """All metrics of all methods, on the whole test population and its subsets."""
+    """Every metric of every method's outputs, on the whole test population and its subsets."""
     counts = None if draws is None else draws.counts(test.rows[CUSTOMER])
-    date, figures = str(day_date(test.at)), []
+    on, found = str(day_date(test.at)), []
     for subset, mask in subset_masks(test.task, test.rows, slices or {}).items():
         measured = {
-            method: metric_calls(test.task, _cut(method_outputs, mask), test.rows[mask])
-            for method, method_outputs in outputs.items()
+            method: metric_calls(test.task, _cut(out, mask), test.rows[mask])
+            for method, out in outputs.items()
         }
-        figure_key = (test.task, date, horizon_days, subset, int(mask.sum()))
-        figures += _figures(figure_key, measured, None if counts is None else counts[:, mask])
-    return figures
+        head = (test.task, on, horizon_days, subset, int(mask.sum()))
+        found += _figures(head, measured, None if counts is None else counts[:, mask])
+    return found
 
 
 def lead_figures(
     test: LabelledTestSet,
-    outputs: Mapping[str, MethodOutputs],
+    outputs: Mapping[str, Outputs],
     horizon_days: int,
     *,
     draws: Draws | None = None,
 ) -> list[MetricFigure]:
-    """All metrics of all methods (outputs ``p`` or ``rank``) on the leads of a test set."""
+    """Every metric of every method's outputs on the leads of a test (``p`` or ``rank``)."""
     assert test.leads is not None
     counts = None if draws is None else draws.counts(test.leads[CUSTOMER])
     measured = {
@@ -242,18 +241,18 @@ def lead_figures(
     return _figures(figure_key, measured, counts)
 
 
-def _lead_outputs(part: Part, data: TrainingSet, test: LabelledTestSet) -> dict[str, MethodOutputs]:
-    """First-purchase probabilities of the CLV part and its baselines, for the leads of a test set.
+def _lead_outputs(part: Part, data: TrainingSet, test: LabelledTestSet) -> dict[str, Outputs]:
+    """The CLV part's chance of a first purchase, and its baselines, of the leads of a test.
 
-    ``points``: the points table, a ranking without probabilities; ``cohort``: the share of training
-    leads who bought, the same for all.
+    ``points``: the points table, which ranks and knows no chance; ``cohort``: the share of the
+    training's leads who bought, the same for all.
     """
     assert test.leads is not None
-    cohort_share = plain_share(data.frame)
+    share = lead_conversion_rate(data.frame)
     return {
         CHAMPION_METHOD: {"p": predict_part(part, test.leads, test.everyone)["p_first_purchase"]},
         "points": {"rank": test.leads["points"].to_numpy(dtype=np.float64)},
-        "cohort": {"p": np.full(len(test.leads), cohort_share)},
+        "cohort": {"p": np.full(len(test.leads), share)},
     }
 
 
@@ -262,42 +261,46 @@ def _figures(
     measured: Mapping[str, list[MetricCall]],
     counts: Array | None,
 ) -> list[MetricFigure]:
-    """Figures with intervals of all methods on one group of customers."""
+    """Figures with their intervals of the methods on one group of customers."""
     model, date, horizon_days, subset, row_count = figure_key
     champion_figures: dict[str, MetricFigure] = {}
     figures = []
-    for method, call in ((name, call) for name, calls in measured.items() for call in calls):
-        value = _finite(call.value)
+    for method, measure in (
+        (name, metric_call)
+        for name, method_calls in measured.items()
+        for metric_call in method_calls
+    ):
+        value = _finite(measure.value)
         sample = None
         if counts is not None and value is not None:
-            sample = _centred_sample(call, metric_draws(call.function, counts, *call.arguments))
+            sample = _centred_sample(
+                measure, metric_draws(measure.function, counts, *measure.arguments)
+            )
         low, high = interval_ends(sample)
         figure = MetricFigure(
-            model, method, date, horizon_days, subset, call.metric, value, row_count, low, high,
+            model, method, date, horizon_days, subset, measure.metric, value, row_count, low, high,
             sample=sample,
         )  # fmt: skip
         if method == CHAMPION_METHOD:
-            champion_figures[call.metric] = figure
-        figures.append(_with_difference(figure, champion_figures.get(call.metric)))
+            champion_figures[measure.metric] = figure
+        figures.append(_with_difference(figure, champion_figures.get(measure.metric)))
     return figures
 
 
 def _centred_sample(measure: MetricCall, sample: Array) -> Array:
-    """Drawn values; calibration errors are shifted so that their median equals the figure.
+    """Drawn values; of errors that repeated rows blow up, moved so that their middle is the figure.
 
-    A row drawn twice counts as two customers with the same outcome, so a calibration error on draws
-    is too large by about its own noise.
+    Rows drawn twice look like two customers who agree, so a calibration error measured on draws is
+    too large by about its own noise.
     """
     if measure.metric not in _INFLATED_ERRORS:
         return sample
-    defined = sample[np.isfinite(sample)]
-    return (
-        sample if not len(defined) else np.maximum(sample - np.median(defined) + measure.value, 0.0)
-    )
+    known = sample[np.isfinite(sample)]
+    return sample if not len(known) else np.maximum(sample - np.median(known) + measure.value, 0.0)
 
 
 def _with_difference(figure: MetricFigure, champion: MetricFigure | None) -> MetricFigure:
-    """Add the difference champion minus baseline to a baseline's figure."""
+    """A baseline's figure with the champion's minus it; others as they are."""
     if (
         champion is None
         or figure.method == CHAMPION_METHOD
@@ -313,13 +316,13 @@ def _with_difference(figure: MetricFigure, champion: MetricFigure | None) -> Met
 
 
 def interval_ends(sample: Array | None) -> tuple[float | None, float | None]:
-    """95 % interval of drawn values; None if half of the draws or more are undefined."""
+    """95 % interval of drawn values; none where most draws leave the figure undefined."""
     if sample is None:
         return None, None
-    defined = sample[np.isfinite(sample)]
-    if 2 * len(defined) <= len(sample):
+    known = sample[np.isfinite(sample)]
+    if 2 * len(known) <= len(sample):
         return None, None
-    low, high = np.quantile(defined, [0.025, 0.975])
+    low, high = np.quantile(known, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -327,7 +330,7 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _cut(method_outputs: MethodOutputs, mask: Array) -> dict[str, Array]:
+def _cut(method_outputs: Outputs, mask: Array) -> dict[str, Array]:
     return {
         name: np.asarray(values)[mask]
         for name, values in method_outputs.items()

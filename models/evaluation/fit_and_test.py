@@ -1,4 +1,4 @@
-"""Train a task for use: fit and test it before its gate, then refit it on all matured labels."""
+"""A task trained for use: tested before its gate, then refitted on all that has matured."""
 
 from __future__ import annotations
 
@@ -19,28 +19,17 @@ from models.evaluation.evaluate import (
 from models.evaluation.leakage import LeakSuspect, leak_suspects
 from models.fitting.training_set import TrainingSet, TrainingSummary, training_set
 from models.scorer.part import Part
-from models.tasks.training import fit
-from models.tasks.tuning import TUNED, Tuned, tune
+from models.tasks.training import fit_task
+from models.tasks.tuning import TUNABLE_TASKS, TuningResult, tune
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A task fitted twice: before its gate, where it is tested, and on all matured labels.
+    """A task fitted twice: before its gate, where it was tested, and on all that has matured.
 
-    Attributes
-    ----------
-    gated, part
-        Part fitted before the gate, and the served part.
-    result
-        Evaluation of `gated`.
-    learned
-        Summary of the training data of `part`.
-    leaks
-        Features that predict the outcome too well on their own.
-    tuned
-        Result of the optional tuning before the gate.
-    recipe
-        Figures of the default settings at the gate; empty without tuning.
+    `leaks` are the features that alone told the outcome of the training data too well.
+    `tuned` tells of the optional tuning before the gate, and `recipe` what the recipe's own
+    settings would have had at the gate; empty where they were kept.
     """
 
     gated: Part
@@ -48,27 +37,27 @@ class Trained:
     result: Evaluation
     learned: TrainingSummary
     leaks: tuple[LeakSuspect, ...] = ()
-    tuned: Tuned | None = None
+    tuned: TuningResult | None = None
     recipe: tuple[MetricFigure, ...] = ()
 
 
 def train_one(archive: Archive, name: Task) -> Trained:
-    """Fit one task before its gate, test it there, and refit it on all matured labels."""
+    """Fit one task before its gate, test it there, and refit it on all that has matured."""
     builder = archive.builder
     config, stages = builder.config, builder.taxonomy.names
     gated_data = training_set(archive, name, builder.gate(name))
     tuned = _tuned(gated_data, config, stages)
     settings = tuned.settings if tuned else {}
-    gated_part = fit(gated_data, config, stages, threads=1, settings=settings)
+    gated_part = fit_task(gated_data, config, stages, threads=1, settings=settings)
     test_rows = labelled_test_set(archive, name, builder.gate(name))
     evaluation = evaluate_part(gated_part, gated_data, test_rows, builder.horizon(name))
     untuned_figures: tuple[MetricFigure, ...] = ()
     if settings:
-        untuned_part = fit(gated_data, config, stages, threads=1)
+        untuned_part = fit_task(gated_data, config, stages, threads=1)
         outputs = {CHAMPION_METHOD: predict_part(untuned_part, test_rows.rows, test_rows.everyone)}
         untuned_figures = tuple(metric_figures(test_rows, outputs, builder.horizon(name)))
     training_data = training_set(archive, name, builder.last_snapshot)
-    served_part = fit(training_data, config, stages, threads=1, settings=settings)
+    served_part = fit_task(training_data, config, stages, threads=1, settings=settings)
     suspects = tuple(leak_suspects(training_data))
     return Trained(
         gated_part,
@@ -81,8 +70,8 @@ def train_one(archive: Archive, name: Task) -> Trained:
     )
 
 
-def _tuned(data: TrainingSet, config: Config, stages: list[str]) -> Tuned | None:
-    """Settings tuned on inner validation before the gate; None unless the config enables it."""
-    if config.tune is None or data.task not in TUNED:
+def _tuned(data: TrainingSet, config: Config, stages: list[str]) -> TuningResult | None:
+    """Settings tuned on inner validation before the gate, where the config asks for it."""
+    if config.tune is None or data.task not in TUNABLE_TASKS:
         return None
     return tune(data, config.tune, stages=stages, seed=config.seed, threads=1)

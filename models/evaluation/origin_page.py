@@ -1,10 +1,10 @@
-"""Summary page of a back-test: means over origins with intervals, groups, warnings."""
+"""The back-test on one page: means over origins with intervals, groups, warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from features.storage.markdown import as_text
+from features.storage.markdown import markdown_text
 from models.evaluation.backtest_gates import evaluate_gates
 from models.evaluation.means_over_origins import CalibrationChoice, OriginMean
 from models.evaluation.task_metrics import DESCRIPTIVE
@@ -37,33 +37,31 @@ def backtest_page(
     Parameters
     ----------
     name
-        Name of the data set.
+        Of the data set.
     means
-        From `models.evaluation.means_over_origins.origin_means`.
+        From `models.evaluation.means_over_origins.means`.
     warnings, skipped
-        Sentences about figures that were far off, and tests that were not possible.
+        Sentences: what was far off; what could not be tested.
     calibration
-        Choice of the churn calibration map; None if churn was not tested.
+        What the rule says of churn; None where churn was not tested.
     """
     lines = [
-        f"# {as_text(name)}: back-test",
+        f"# {markdown_text(name)}: back-test",
         "",
-        "At each origin every model was trained on labels that had matured by then, and tested on",
-        "later outcomes. In parentheses: the 95 % interval from resampled customers. The second",
-        "line of a baseline is the served recipe minus the baseline on the same customers,",
-        "**bold** if the interval excludes zero. Biases are means of absolute values.",
+        "Every model was trained as of each origin on labels that had matured by then, and tested",
+        "on what came after. Behind a value stands its 95 % interval when customers are drawn",
+        "again; a baseline's second line is the served recipe minus the baseline on the same drawn",
+        "customers, **bold** where the interval leaves out zero. Biases are means of their sizes.",
         "",
     ]
     for model, metrics in PAGE_METRICS.items():
         lines += _model(model, metrics, means)
     lines += _groups(means)
-    gate_lines = [
-        f"- {gate.sentence}" for gate in evaluate_gates(average.as_dict() for average in means)
-    ]
-    lines += ["## Generic gates", "", *gate_lines, ""] if gate_lines else []
-    warning_lines = [f"- {as_text(warning)}" for warning in warnings]
-    warning_lines += [f"- left out: {as_text(reason)}" for reason in skipped]
-    lines += ["## Warnings", "", *(warning_lines or ["None."]), ""]
+    held = [gate.sentence for gate in evaluate_gates(one.as_dict() for one in means)]
+    lines += ["## Generic gates", "", *(f"- {sentence}" for sentence in held), ""] if held else []
+    told = [*(f"- {markdown_text(each)}" for each in warnings)]
+    told += [f"- left out: {markdown_text(each)}" for each in skipped]
+    lines += ["## Warnings", "", *(told or ["None."]), ""]
     if calibration is not None:
         lines += ["## Calibration", "", f"{calibration.sentence}.", ""]
     return "\n".join(lines)
@@ -130,13 +128,13 @@ def _groups(means: Sequence[OriginMean]) -> list[str]:
         lines += ["|---" * (len(shown) + 1) + "|"]
         for subset in subsets:
             cells = [_cell(mean_of.get((subset, metric))) for metric in shown]
-            lines.append(f"| {as_text(subset)} | " + " | ".join(cells) + " |")
+            lines.append(f"| {markdown_text(subset)} | " + " | ".join(cells) + " |")
         lines.append("")
     return ["## Groups of customers", "", *lines] if lines else []
 
 
 def _format_figure(value: float) -> str:
-    """Format a figure: four decimals below 1, fewer above."""
+    """A figure with as many digits as it deserves."""
     if abs(value) < 1:
         return f"{value:.4f}"
     return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.1f}"

@@ -1,7 +1,7 @@
-"""Themes of feature columns, and sentences about a theme with a customer's values.
+"""Reasons in words: the theme of a feature column, and a sentence with the customer's values.
 
-Sentences are made from the catalogue's meanings, so that a new feature can be a reason without
-further text. Only recency, purchase rhythm, tenure and stage have their own sentences.
+Sentences are built from the meanings in the feature catalogue, so a new feature needs no new text.
+Recency, tenure, spend and stage have sentences of their own.
 """
 
 from __future__ import annotations
@@ -12,25 +12,9 @@ from functools import cache
 
 import numpy as np
 
-from features.contracts import ROLES
+from features.contracts import ROLE_WORDS, ROLES
 
-# Plain names of a role's events: plural and singular.
-ROLE_WORDS = {
-    "touch": ("visits, opens or clicks", "visit, open or click"),
-    "intent": ("carts or checkouts", "cart or checkout"),
-    "lead": ("sign-ups or forms", "sign-up or form"),
-    "purchase": ("purchases", "purchase"),
-    "refund": ("refunds", "refund"),
-    "redemption": ("redeemed offers", "redeemed offer"),
-    "advocacy": ("reviews or referrals", "review or referral"),
-    "support": ("support contacts", "support contact"),
-    "complaint": ("complaints", "complaint"),
-    "survey_nps": ("NPS answers", "NPS answer"),
-    "survey_csat": ("satisfaction answers", "satisfaction answer"),
-    "sent": ("messages sent", "message sent"),
-    "cancel": ("cancellations", "cancellation"),
-}
-# Column patterns, in order of precedence, with their themes.
+# Patterns of columns and their themes; the first match wins.
 _ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
 _THEMES = (
     (rf"^({_ROLE})__recency_days$", r"\1_recency"),
@@ -52,91 +36,113 @@ _MONEY_DIGITS = 2
 
 @cache
 def column_theme(column: str) -> str:
-    """Theme of a column; columns of one theme form one reason."""
+    """Return the theme of a column; columns of one theme form one reason."""
     for pattern, name in _THEMES:
-        match = re.match(pattern, column)
-        if match is not None:
-            return match.expand(name)
+        found = re.match(pattern, column)
+        if found is not None:
+            return found.expand(name)
     return column.split("__")[0]
 
 
 def is_sensitive_theme(name: str, sensitive: tuple[str, ...]) -> bool:
-    """True if a theme is about an attribute that the config lists as sensitive."""
+    """Return whether a theme is about an attribute that the config lists as sensitive."""
     return any(name == f"preference_{attribute}" for attribute in sensitive)
 
 
 def theme_sentence(
-    theme_name: str,
+    name: str,
     column: str,
     row: Mapping[str, float],
     meanings: Mapping[str, tuple[str, str]],
     *,
     stage: str | None = None,
+    currency: str = "",
+    period_days: int = 0,
 ) -> str:
-    """Sentence about a theme with one customer's values.
+    """Describe a theme of one customer in a phrase with values and units.
 
     Parameters
     ----------
-    theme_name
-        Name of the theme.
+    name
+        The theme.
     column
-        Column of the theme with the largest addition.
+        The column of the theme with the largest contribution.
     row
-        Features of the customer.
+        The customer's features.
     meanings
-        Unit and meaning of each column, from the catalogue.
+        Unit and meaning of every column, from the catalogue.
     stage
-        Name of the rule stage; None if unknown.
+        Name of the stage by the rules.
+    currency
+        Currency of amounts; empty: amounts without a unit.
+    period_days
+        Days of a period in ``stage__periods_in_stage``; 0: unknown.
     """
-    if theme_name == "stage":
-        return _stage(row, stage)
-    if theme_name.endswith("_recency"):
-        return _silence(theme_name.removesuffix("_recency"), row)
-    if theme_name == "purchase_rhythm" and _known(row, "cadence__gap_median"):
+    if name == "stage":
+        return _stage(row, stage, period_days)
+    if name.endswith("_recency"):
+        return _silence(name.removesuffix("_recency"), row)
+    if name == "purchase_rhythm" and _known(row, "cadence__gap_median"):
         return f"usual gap between purchases {_number(row['cadence__gap_median'])} days"
-    if theme_name == "tenure" and _known(row, "tenure__days"):
+    if name == "tenure" and _known(row, "tenure__days"):
         return f"a customer or lead for {_number(row['tenure__days'])} days"
-    if theme_name == "purchase_spend" and not _known(row, column):
+    if name == "purchase_spend" and not _known(row, column):
         column = "purchase__amount_mean"
-    unit_name, meaning = meanings.get(column, ("", column.replace("__", " ").replace("_", " ")))
+    unit, meaning = meanings.get(column, ("", column.replace("__", " ").replace("_", " ")))
     meaning = _plain(meaning)
     if not _known(row, column):
         return f"{meaning}: none yet"
-    number = row[column]
-    if unit_name in ("events", "days") and not meaning.startswith(("mean", "days from")):
-        return f"{_number(number)} {_singular(meaning) if number == 1 else meaning}"
-    if unit_name == "share":
-        return f"{meaning}: {100 * number:.0f} %"
-    decimals = _MONEY_DIGITS if unit_name == "money" else 1
-    return f"{meaning}: {_number(number, decimals)}{' times' if unit_name == 'ratio' else ''}"
+    value = row[column]
+    if unit in ("events", "days") and not meaning.startswith(("mean", "days from")):
+        return f"{_number(value)} {_singular(meaning) if value == 1 else meaning}"
+    if unit == "share":
+        return f"{meaning}: {100 * value:.0f} %"
+    digits = _MONEY_DIGITS if unit == "money" else 1
+    return f"{meaning}: {_number(value, digits)}{_suffix(unit, meaning, currency)}"
+
+
+def _suffix(unit: str, meaning: str, currency: str) -> str:
+    """Return what follows a number: a currency, a ratio's wording, or nothing."""
+    if unit == "money" and currency:
+        return f" {currency}"
+    if unit != "ratio" or " per " in meaning:
+        return ""
+    if " against " in meaning:
+        return f" times as {'much' if meaning.startswith('amount') else 'many'}"
+    return " times"
 
 
 def _silence(role: str, row: Mapping[str, float]) -> str:
-    """Days since the last event of a role; for purchases compared with the usual gap."""
+    """Describe the days since the last event; for purchases also the customer's usual gap."""
     event_word = ROLE_WORDS.get(role, (role, role))[1]
     if not _known(row, f"{role}__recency_days"):
         return f"no {event_word} so far"
     silent_days = row[f"{role}__recency_days"]
     usual_gap = row.get("cadence__gap_median", np.nan) if role == "purchase" else np.nan
-    gap_text = "" if np.isnan(usual_gap) else f", usual gap {_number(usual_gap)}"
+    gap_text = "" if np.isnan(usual_gap) else f", usual gap {_days(usual_gap)}"
     if silent_days <= (30.0 if np.isnan(usual_gap) else usual_gap):
         return f"last {event_word} {_days(silent_days)} ago{gap_text}"
     return f"no {event_word} for {_days(silent_days)}{gap_text}"
 
 
-def _stage(row: Mapping[str, float], stage: str | None) -> str:
+def _stage(row: Mapping[str, float], stage: str | None, period_days: int) -> str:
+    """Describe the stage and, in whole periods, how long the customer has been in it."""
     periods = row.get("stage__periods_in_stage", np.nan)
-    stage_text = f"stage {stage or 'unknown'} by the rules"
+    sentence = f"in stage {stage or 'unknown'}"
     if np.isnan(periods):
-        return stage_text
+        return sentence
+    if period_days:
+        if periods == 0:
+            return f"{sentence} for less than {_days(period_days)}"
+        return f"{sentence} for at least {_days(periods * period_days)}"
     if periods == 0:
-        return f"{stage_text} since this period"
-    return f"{stage_text} for {_number(periods)} whole period{'' if periods == 1 else 's'}"
+        return f"{sentence} since this period"
+    return f"{sentence} for {_number(periods)} whole period{'' if periods == 1 else 's'}"
 
 
 @cache
 def _plain(meaning: str) -> str:
-    """Replace role names in a meaning by their plain names."""
+    """Replace role names in a meaning by words."""
     for role_name, (plural, singular) in ROLE_WORDS.items():
         meaning = re.sub(rf"\b{role_name} events?\b(?<=events)", plural, meaning)
         meaning = re.sub(rf"\b{role_name} event\b", singular, meaning)
@@ -145,7 +151,7 @@ def _plain(meaning: str) -> str:
 
 
 def _singular(meaning: str) -> str:
-    """Singular of a meaning, for a count of one: 1 purchase, 1 day with a purchase."""
+    """Return the meaning of a count of one, such as ``day with a purchase``."""
     for plural, singular in (("days with", "day with"), *ROLE_WORDS.values()):
         if meaning.startswith(f"{plural} "):
             return singular + meaning.removeprefix(plural)

@@ -1,9 +1,9 @@
-"""Reason codes: the three themes with the largest effect on a customer's score, with values.
+"""Reason codes: the three themes that move a customer's score most, with the customer's values.
 
-One score a customer is explained, the one that campaigns use: churn risk of eligible customers,
-first-purchase probability of customers who never bought, expected spend of all other buyers.
-Additions of columns (`models.explaining.attribution`, and the terms of the linear models) are
-summed over themes, since windows of one role overlap.
+One score a customer is explained, the one that campaigns act on: the churn risk of those eligible,
+the chance of a first purchase of those who never bought, and the expected spend of all other
+buyers. Additions of columns (`models.explaining.attribution`, and the terms of the linear halves)
+are added up over themes, since windows of one role tell nearly the same.
 """
 
 from __future__ import annotations
@@ -27,14 +27,12 @@ from models.scorer.linear_model import matrix, signed_log1p
 from models.scorer.part import Part
 
 _MOST_REASONS = 3
-_LEAST_SHARE = (
-    0.05  # smallest share of all shifts in the same direction that makes a theme a reason
-)
+_LEAST_SHARE = 0.05  # of the moves in the same direction, below which a theme is no reason
 _BATCH_ROWS = 20_000
 REASON_CODES = tuple(f"reason_code_{n}" for n in range(1, _MOST_REASONS + 1))
 REASON_SENTENCES = tuple(f"reason_{n}" for n in range(1, _MOST_REASONS + 1))
 _DERIVED_MEANINGS = {
-    "cadence__gap_shrunk": ("days", "usual gap between purchases, as far as known"),
+    "cadence__gap_shrunk": ("days", "usual gap between purchases"),
     "cadence__recency_over_gap_shrunk": (
         "ratio",
         "days since the last purchase as a multiple of the usual gap",
@@ -44,46 +42,55 @@ _DERIVED_MEANINGS = {
 
 @dataclass(frozen=True)
 class ReasonWords:
-    """Texts that sentences are made from.
+    """What sentences are made of.
 
     Attributes
     ----------
     meanings
-        Unit and meaning of each column.
+        Unit and meaning of every column.
     stages
         Stage names by code.
     sensitive
-        Attributes that reasons must not name.
+        Attributes that no reason may name.
+    currency
+        Currency of amounts; empty: amounts without a unit.
+    period_days
+        Days of a period of the transition model; 0: unknown.
     """
 
     meanings: Mapping[str, tuple[str, str]]
     stages: Sequence[str]
     sensitive: tuple[str, ...]
+    currency: str = ""
+    period_days: int = 0
 
     @classmethod
-    def of(cls, spec: FeatureSpec, stages: Sequence[str], sensitive: Sequence[str]) -> ReasonWords:
-        """Texts of a data set's catalogue."""
+    def of(
+        cls,
+        spec: FeatureSpec,
+        stages: Sequence[str],
+        sensitive: Sequence[str],
+        *,
+        currency: str = "",
+        period_days: int = 0,
+    ) -> ReasonWords:
+        """Words of a data set's catalogue."""
         meanings = {column.name: (column.unit, column.meaning) for column in catalogued(spec)}
-        return cls({**meanings, **_DERIVED_MEANINGS}, stages, tuple(sensitive))
+        return cls(
+            {**meanings, **_DERIVED_MEANINGS}, stages, tuple(sensitive), currency, period_days
+        )
 
 
 def _linear_additions(parameters: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
-    """Additions of each column in a linear model, against a customer with the training means."""
-    standardised = signed_log1p(matrix(frame, parameters["columns"])) - np.asarray(
-        parameters["means"]
-    )
-    standardised = np.clip(
-        np.nan_to_num(standardised / np.asarray(parameters["scales"])), -10.0, 10.0
-    )
-    additions = standardised * np.asarray(parameters["coefficients"])
-    return pd.DataFrame(additions, index=frame.index, columns=parameters["columns"])
+    """What every column of a linear half adds, against a customer with the training's means."""
+    z = signed_log1p(matrix(frame, parameters["columns"])) - np.asarray(parameters["means"])
+    z = np.clip(np.nan_to_num(z / np.asarray(parameters["scales"])), -10.0, 10.0)
+    added = z * np.asarray(parameters["coefficients"])
+    return pd.DataFrame(added, index=frame.index, columns=parameters["columns"])
 
 
 def churn_additions(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
-    """Additions of each column to the log-odds of `p_churn` before calibration.
-
-    They are relative to an average customer.
-    """
+    """What each column adds to the log-odds of `p_churn` before calibration, a usual one apart."""
     parameters, frame = part.parameters, derive(frame, context)
     linear_weight = parameters["linear_weight"] if part.boosters else 1.0
     additions = linear_weight * _linear_additions(parameters["linear"], frame)
@@ -106,9 +113,9 @@ def churn_additions(part: Part, frame: pd.DataFrame, context: Mapping[str, Any])
 
 
 def lead_additions(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
-    """Additions of each column to the log-odds of a first purchase, relative to an average lead.
+    """What each column adds to the log-odds of a first purchase, a usual lead's apart.
 
-    No columns if the part gives all leads the same score.
+    No column where the part tells no leads apart.
     """
     first_purchase = part.parameters["first_purchase"]
     if first_purchase["linear"] is None:
@@ -125,9 +132,9 @@ def lead_additions(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def value_additions(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
-    """Additions of each column to the log of the expected spend, relative to an average buyer.
+    """What each column adds to the log of the expected spend, a usual buyer's apart.
 
-    The BTYD forecast contributes three columns: P(alive), the purchase rate while alive, and the
+    The half that starts from BTYD has three columns: P(alive), the rate of those alive, and the
     value of a purchase day.
     """
     parameters = part.parameters
@@ -177,40 +184,38 @@ def _sum(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 def additions_by_score(
     parts: Mapping[str, Part], frame: pd.DataFrame, context: Mapping[str, Any]
 ) -> dict[str, tuple[Array, pd.DataFrame]]:
-    """Row positions and additions of each explained score.
+    """Positions and additions of the rows that each score is explained for.
 
-    ``churn`` (eligible customers), ``lead`` (never bought) and ``value`` (all other buyers); a row
-    belongs to at most one of them.
+    ``churn`` (eligible), ``lead`` (never bought) and ``value`` (all other buyers); every row in
+    one of them at most.
     """
-    has_bought = frame["btyd__x"].notna().to_numpy()
+    bought = frame["btyd__x"].notna().to_numpy()
     at_risk = np.full(len(frame), False)
-    explained: dict[str, tuple[Array, pd.DataFrame]] = {}
+    found: dict[str, tuple[Array, pd.DataFrame]] = {}
     if "churn" in parts:
-        parameters = parts["churn"].parameters
-        at_risk = churn_eligible(
-            frame, parameters["activity_days"], by=parameters.get("by", "purchase")
-        )
+        head = parts["churn"].parameters
+        at_risk = churn_eligible(frame, head["activity_days"], by=head.get("by", "purchase"))
     if at_risk.any():
         rows = np.flatnonzero(at_risk)
-        explained["churn"] = rows, churn_additions(parts["churn"], frame.iloc[rows], context)
+        found["churn"] = rows, churn_additions(parts["churn"], frame.iloc[rows], context)
     if "clv" in parts:
-        for name, is_explained in (("lead", ~has_bought), ("value", has_bought & ~at_risk)):
-            if is_explained.any():
-                rows, part = np.flatnonzero(is_explained), parts["clv"]
-                chosen_rows = frame.iloc[rows]
-                additions_of = lead_additions if name == "lead" else value_additions
-                explained[name] = rows, additions_of(part, chosen_rows)
-    return explained
+        for name, mine in (("lead", ~bought), ("value", bought & ~at_risk)):
+            if mine.any():
+                rows, part = np.flatnonzero(mine), parts["clv"]
+                chosen = frame.iloc[rows]
+                of = lead_additions if name == "lead" else value_additions
+                found[name] = rows, of(part, chosen)
+    return found
 
 
 def score_reasons(
     parts: Mapping[str, Part], frame: pd.DataFrame, context: Mapping[str, Any], words: ReasonWords
 ) -> pd.DataFrame:
-    """Top three reasons of each row, as codes and sentences.
+    """Top three reasons of every row, as codes and sentences.
 
-    A code is ``<score>_<up|down>_<theme>``: the explained score (churn, lead, value), whether the
-    theme raises or lowers it, and the theme. All reasons of a row have the direction in which its
-    score differs from an average customer's; a theme below 5 % of that shift is left out.
+    A code is ``<score>_<up|down>_<theme>``: the score that is explained (churn, lead, value),
+    whether the theme raises or lowers it, and the theme. All reasons of a row go the way in which
+    its score departs from a usual customer's; a theme of under 5 % of that way is none.
 
     Parameters
     ----------
@@ -219,26 +224,19 @@ def score_reasons(
     frame
         Feature frame of one snapshot, as for `predict_scores`.
     context
-        Scoring context of the snapshot.
+        Its scoring context.
     words
-        Texts that sentences are made from.
+        What sentences are made of.
 
     Returns
     -------
-    ``reason_code_1..3`` and ``reason_1..3`` (null if there are fewer), on the index of `frame`.
+    ``reason_code_1..3`` and ``reason_1..3`` (null where there are fewer), on the index of `frame`.
     """
     cells = np.full((len(frame), 2 * _MOST_REASONS), None, dtype=object)
-    for first_row in range(0, len(frame), _BATCH_ROWS):
-        rows = frame.iloc[first_row : first_row + _BATCH_ROWS]
-        for subject, (positions, additions) in additions_by_score(parts, rows, context).items():
-            _tell(
-                cells[first_row : first_row + _BATCH_ROWS],
-                positions,
-                subject,
-                additions,
-                rows,
-                words,
-            )
+    for start in range(0, len(frame), _BATCH_ROWS):
+        rows = frame.iloc[start : start + _BATCH_ROWS]
+        for subject, (at, added) in additions_by_score(parts, rows, context).items():
+            _tell(cells[start : start + _BATCH_ROWS], at, subject, added, rows, words)
     return pd.DataFrame(
         cells, index=frame.index, columns=[*REASON_CODES, *REASON_SENTENCES], dtype=object
     )
@@ -252,7 +250,7 @@ def _tell(
     frame: pd.DataFrame,
     words: ReasonWords,
 ) -> None:
-    """Write codes and sentences of one score's rows into `cells`."""
+    """Fill in codes and sentences of one score's rows."""
     values, columns = additions.to_numpy(dtype=np.float64), list(additions.columns)
     themes = sorted({column_theme(name) for name in columns})
     themes = [
@@ -268,7 +266,6 @@ def _tell(
         ]
         for theme_name in themes
     ]
-    # Additions by theme, signed so that positive values have the direction of the row's score.
     by_theme = np.column_stack([values[:, theme_columns].sum(axis=1) for theme_columns in members])
     direction_sign = np.where(values.sum(axis=1) >= 0, 1.0, -1.0)
     shift = by_theme * direction_sign[:, None]
@@ -295,12 +292,18 @@ def _tell(
             direction = "up" if direction_sign[number] > 0 else "down"
             cells[row, reason_number] = f"{subject}_{direction}_{themes[theme_number]}"
             cells[row, _MOST_REASONS + reason_number] = theme_sentence(
-                themes[theme_number], strongest, customer_row, words.meanings, stage=stage_name
+                themes[theme_number],
+                strongest,
+                customer_row,
+                words.meanings,
+                stage=stage_name,
+                currency=words.currency,
+                period_days=words.period_days,
             )
 
 
 class _Row(Mapping[str, float]):
-    """Values of one row by column, without a copy."""
+    """One row's values by column, without a copy of them."""
 
     def __init__(self, places: Mapping[str, int], values: Array) -> None:
         self._places, self._values = places, values

@@ -1,4 +1,5 @@
-"""Metrics of predictions against outcomes, as functions of arrays, and the customer bootstrap.
+"""Metrics of predictions against outcomes, as functions of arrays.
 
-Begin with `metrics.py`. Imports only the array type of `features`.
+Begin with `metrics.py`; `bootstrap.py` gives intervals of any statistic, with customers resampled.
+Imports nothing of ours but the array type.
 """

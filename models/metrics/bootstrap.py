@@ -1,4 +1,4 @@
-"""Customer bootstrap: interval of any statistic, customers resampled with replacement."""
+"""Customer bootstrap: interval of any statistic, with customers resampled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from features.arrays import Array
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its customer-bootstrap interval."""
+    """A statistic with its customer-bootstrap interval."""
 
     value: float
     low: float
@@ -21,10 +21,10 @@ class Interval:
 
 
 def _customer_rows(customers: Any) -> list[Array]:
-    """Row numbers of each customer, customers sorted by id."""
-    _, customer_code = np.unique(np.asarray(customers), return_inverse=True)
-    order = np.argsort(customer_code, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(customer_code))[:-1])
+    """Row numbers of each customer, customers in order of their id."""
+    _, customer_codes = np.unique(np.asarray(customers), return_inverse=True)
+    order = np.argsort(customer_codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(customer_codes))[:-1])
 
 
 def bootstrap(
@@ -35,7 +35,7 @@ def bootstrap(
     repeats: int = 200,
     level: float = 0.95,
 ) -> Interval:
-    """Interval of a statistic, customers (not rows) resampled with replacement.
+    """Interval of a statistic, with customers (not rows) resampled with replacement.
 
     Parameters
     ----------
@@ -43,38 +43,38 @@ def bootstrap(
         Function of the arrays, for example `auc`; for a paired difference see
         `paired_difference`.
     customers
-        Customer of each row; all rows of a customer are drawn together.
+        Customer id of every row: all rows of a customer are drawn together.
     arrays
         Arguments of `statistic`, aligned with `customers`.
     seed, repeats, level
-        Random seed, number of draws, and coverage of the interval.
+        Seed and number of the draws, and the share of draws inside the interval.
     """
-    data = [np.asarray(array) for array in arrays]
-    rows_of_customer = _customer_rows(customers)
+    inputs = [np.asarray(array) for array in arrays]
+    customer_rows = _customer_rows(customers)
     single_rows = (
-        np.concatenate(rows_of_customer)
-        if all(len(rows) == 1 for rows in rows_of_customer)
+        np.concatenate(customer_rows)
+        if all(len(row_numbers) == 1 for row_numbers in customer_rows)
         else None
     )
     generator = np.random.default_rng(seed)
     values = []
     for _ in range(repeats):
-        drawn_customers = generator.integers(0, len(rows_of_customer), len(rows_of_customer))
+        drawn = generator.integers(0, len(customer_rows), len(customer_rows))
         drawn_rows = (
-            np.concatenate([rows_of_customer[i] for i in drawn_customers])
+            np.concatenate([customer_rows[customer] for customer in drawn])
             if single_rows is None
-            else single_rows[drawn_customers]
+            else single_rows[drawn]
         )
-        values.append(statistic(*(array[drawn_rows] for array in data)))
+        values.append(statistic(*(array[drawn_rows] for array in inputs)))
     tail_share = (1 - level) / 2
-    low, high = np.nanquantile(values, [tail_share, 1 - tail_share])
-    return Interval(value=statistic(*data), low=float(low), high=float(high))
+    lower, upper = np.nanquantile(values, [tail_share, 1 - tail_share])
+    return Interval(value=statistic(*inputs), low=float(lower), high=float(upper))
 
 
 def paired_difference(
     metric: Callable[[Any, Any], float],
     customers: Any,
-    target: Any,
+    y: Any,
     first: Any,
     second: Any,
     *,
@@ -82,11 +82,11 @@ def paired_difference(
     repeats: int = 200,
     level: float = 0.95,
 ) -> Interval:
-    """Interval of metric(target, first) - metric(target, second) on the same drawn customers."""
+    """Interval of metric(y, first) - metric(y, second) on the same resampled customers."""
     return bootstrap(
         lambda truth, one, two: metric(truth, one) - metric(truth, two),
         customers,
-        target,
+        y,
         first,
         second,
         seed=seed,

@@ -1,7 +1,7 @@
 """All metrics of the back-test.
 
-Arrays are aligned row by row. Metrics that cut a ranking (bins, deciles, the top 10 %) give rows
-with equal predictions their mean target, so that no figure depends on the order of the rows.
+Arrays are aligned row by row. If a metric cuts a ranking (bins, deciles, the top 10 %), rows with
+equal predictions share their mean truth, so no metric depends on the order of the rows.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from models.metrics.bootstrap import paired_difference as paired_difference
 _BINARY_CLIP = 1e-6
 _CLASS_CLIP = 1e-4
 CALIBRATION_BINS = 15
-RARE_CLASS = 20  # classes with fewer rows do not count in macro-F1
+RARE_CLASS = 20  # macro-F1 leaves out classes with fewer rows
 
 
 def _floats(*arrays: Any) -> list[Array]:
-    """Convert arrays to float64; raise ValueError if empty, of unequal length or not finite."""
-    result = [np.asarray(array, dtype=np.float64) for array in arrays]
-    if not result[0].size:
+    """Arrays as float64 of one length; refuse empty, unequal or non-finite input."""
+    converted = [np.asarray(array, dtype=np.float64) for array in arrays]
+    if not converted[0].size:
         raise ValueError("a metric needs at least one row")
-    if len({len(array) for array in result}) != 1:
-        raise ValueError(f"arrays differ in length: {[len(array) for array in result]}")
-    if not all(np.isfinite(array).all() for array in result):
+    if len({len(array) for array in converted}) != 1:
+        raise ValueError(f"arrays differ in length: {[len(array) for array in converted]}")
+    if not all(np.isfinite(array).all() for array in converted):
         raise ValueError("a metric is not defined for missing or infinite values")
-    return result
+    return converted
 
 
 def _tied(score: Array, target: Array) -> Array:
-    """Mean target of the rows with the same score, one value a row."""
-    _, group = np.unique(score, return_inverse=True)
-    return np.asarray((np.bincount(group, weights=target) / np.bincount(group))[group])
+    """Truth averaged over rows with the same score."""
+    _, groups = np.unique(score, return_inverse=True)
+    return np.asarray((np.bincount(groups, weights=target) / np.bincount(groups))[groups])
 
 
 def _tenth(rows: int) -> int:
@@ -46,7 +46,7 @@ def _tenth(rows: int) -> int:
 
 
 def mean(values: Any) -> float:
-    """Mean of the values, such as the rate of an outcome."""
+    """Mean of the rows, such as the rate of an outcome."""
     return float(_floats(values)[0].mean())
 
 
@@ -54,7 +54,7 @@ def mean(values: Any) -> float:
 
 
 def auc(target: Any, probability: Any) -> float:
-    """Area under the ROC curve, ties count half; NaN if `target` holds only one class."""
+    """Area under the ROC curve, ties counted half; NaN when `target` holds one class only."""
     target, probability = _floats(target, probability)
     positives = float(target.sum())
     negatives = len(target) - positives
@@ -73,9 +73,9 @@ def log_losses(target: Any, probability: Any) -> Array:
     return np.asarray(-(target * np.log(probability) + (1 - target) * np.log1p(-probability)))
 
 
-def log_loss(target: Any, probability: Any) -> float:
+def log_loss(target: Any, p: Any) -> float:
     """Mean negative log-likelihood in nats of probabilities clipped at 1e-6."""
-    return float(np.mean(log_losses(target, probability)))
+    return float(np.mean(log_losses(target, p)))
 
 
 def brier(target: Any, probability: Any) -> float:
@@ -85,7 +85,7 @@ def brier(target: Any, probability: Any) -> float:
 
 
 def bin_edges(rows: int, bins: int) -> Array:
-    """First row of each bin of equal count, and last the number of rows."""
+    """First row of every bin of equal count, and the number of rows."""
     return np.unique(np.linspace(0, rows, min(bins, rows) + 1).round().astype(int))
 
 
@@ -110,7 +110,7 @@ def ece(target: Any, probability: Any, *, bins: int = CALIBRATION_BINS) -> float
 
 @dataclass(frozen=True)
 class _NoiseFloor:
-    """ECE of a perfectly calibrated model: mean and 95th percentile."""
+    """Mean and 95th percentile of the ECE of a perfectly calibrated model."""
 
     mean: float
     high: float
@@ -119,7 +119,7 @@ class _NoiseFloor:
 def ece_noise_floor(
     probability: Any, *, seed: int, repeats: int = 200, bins: int = CALIBRATION_BINS
 ) -> _NoiseFloor:
-    """ECE of outcomes drawn from the predictions; no gate may demand less.
+    """ECE of outcomes simulated from the predictions: a gate below it cannot be passed.
 
     Parameters
     ----------
@@ -131,8 +131,8 @@ def ece_noise_floor(
         Number of simulated outcome vectors.
     """
     (probability,) = _floats(probability)
-    outcomes = np.random.default_rng(seed).random((repeats, len(probability))) < probability
-    values = [ece(draw, probability, bins=bins) for draw in outcomes]
+    draws = np.random.default_rng(seed).random((repeats, len(probability))) < probability
+    values = [ece(draw, probability, bins=bins) for draw in draws]
     return _NoiseFloor(mean=float(np.mean(values)), high=float(np.quantile(values, 0.95)))
 
 
@@ -158,43 +158,43 @@ def _classes(probability: Any) -> Array:
     return np.asarray(probability / probability.sum(axis=1, keepdims=True))
 
 
-def multiclass_log_losses(target: Any, probability: Any) -> Array:
+def multiclass_log_losses(truth: Any, probability: Any) -> Array:
     """Negative log probability of the true class of each row (see `multiclass_log_loss`)."""
-    target = np.asarray(target, dtype=int)
-    return np.asarray(-np.log(_classes(probability)[np.arange(len(target)), target]))
+    truth = np.asarray(truth, dtype=int)
+    return np.asarray(-np.log(_classes(probability)[np.arange(len(truth)), truth]))
 
 
-def multiclass_log_loss(target: Any, probability: Any) -> float:
+def multiclass_log_loss(truth: Any, probability: Any) -> float:
     """Mean negative log probability of the true class; clipped at 1e-4 and renormalised.
 
     Parameters
     ----------
-    target
+    truth
         Class codes, one a row, each a column of `probability`.
     probability
         Probabilities, rows x classes.
     """
-    return float(np.mean(multiclass_log_losses(target, probability)))
+    return float(np.mean(multiclass_log_losses(truth, probability)))
 
 
-def multiclass_squares(target: Any, probability: Any) -> Array:
+def multiclass_squares(truth: Any, probability: Any) -> Array:
     """Sum over classes of the squared difference to the one-hot truth, of each row."""
     probability = np.asarray(probability, dtype=np.float64)
-    one_hot = np.asarray(target, dtype=int)[:, None] == np.arange(probability.shape[1])
-    return np.asarray(np.sum((probability - one_hot) ** 2, axis=1))
+    is_class = np.asarray(truth, dtype=int)[:, None] == np.arange(probability.shape[1])
+    return np.asarray(np.sum((probability - is_class) ** 2, axis=1))
 
 
-def multiclass_brier(target: Any, probability: Any) -> float:
+def multiclass_brier(truth: Any, probability: Any) -> float:
     """Sum over classes of the squared difference to the one-hot truth, averaged over rows."""
-    return float(np.mean(multiclass_squares(target, probability)))
+    return float(np.mean(multiclass_squares(truth, probability)))
 
 
-def macro_f1(target: Any, predicted: Any, *, min_count: int = RARE_CLASS) -> float:
+def macro_f1(truth: Any, predicted: Any, *, min_count: int = RARE_CLASS) -> float:
     """Mean F1 over the classes with at least `min_count` true rows; NaN when there is none."""
-    target, predicted = np.asarray(target), np.asarray(predicted)
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
     scores = []
-    for code in np.unique(target):
-        is_true, is_predicted = target == code, predicted == code
+    for code in np.unique(truth):
+        is_true, is_predicted = truth == code, predicted == code
         if is_true.sum() >= min_count:
             scores.append(2 * (is_true & is_predicted).sum() / (is_true.sum() + is_predicted.sum()))
     return float(np.mean(scores)) if scores else float("nan")
@@ -207,10 +207,12 @@ def integrated_squares(cif: Any, destination: Any, period: Any) -> Array:
     """Squared error of the cumulative incidences of each row (see `integrated_brier`)."""
     cif = np.asarray(cif, dtype=np.float64)
     period = np.asarray(period)[:, None]
-    moved = (period > 0) & (period <= np.arange(1, cif.shape[1] + 1))
-    reached = np.asarray(destination)[:, None] == np.arange(cif.shape[2])
-    error = np.sum((cif - (moved[:, :, None] & reached[:, None, :])) ** 2, axis=2)
-    return np.asarray(np.mean(error + ((1 - cif.sum(axis=2)) - ~moved) ** 2, axis=1))
+    has_moved = (period > 0) & (period <= np.arange(1, cif.shape[1] + 1))
+    is_destination = np.asarray(destination)[:, None] == np.arange(cif.shape[2])
+    squared_error = np.sum(
+        (cif - (has_moved[:, :, None] & is_destination[:, None, :])) ** 2, axis=2
+    )
+    return np.asarray(np.mean(squared_error + ((1 - cif.sum(axis=2)) - ~has_moved) ** 2, axis=1))
 
 
 def integrated_brier(cif: Any, destination: Any, period: Any) -> float:
@@ -225,33 +227,33 @@ def integrated_brier(cif: Any, destination: Any, period: Any) -> float:
         Probability of having moved to each destination by each period,
         rows x periods x destinations; the rest up to 1 is "no change".
     destination
-        Code of the destination reached; any value for rows without a move.
+        Code of the destination reached, any value where nobody moved.
     period
         Period of the move, 1..K, and 0 for no move.
     """
     return float(np.mean(integrated_squares(cif, destination, period)))
 
 
-def movers_hits(probability: Any, destination: Any, period: Any) -> Array:
-    """1 if the most likely destination was reached, else 0, of each row; NaN without a move."""
+def destination_hits(probability: Any, destination: Any, period: Any) -> Array:
+    """1 for each row that moved to its likeliest destination, else 0; NaN without a move."""
     is_hit = np.asarray(probability).argmax(axis=1) == np.asarray(destination)
     return np.where(np.asarray(period) > 0, is_hit, np.nan)
 
 
 def top1_movers(probability: Any, destination: Any, period: Any) -> float:
-    """Share of movers who reached their most likely destination ("no change" left out).
+    """Share of movers who went to their likeliest destination ("no change" left out).
 
     `probability` is rows x destinations at the horizon, `period` 0 for no move; NaN without movers.
     """
-    return _mean_of_known(movers_hits(probability, destination, period))
+    return _mean_of_known(destination_hits(probability, destination, period))
 
 
 def median_time_errors(moved_by: Any, period: Any) -> Array:
-    """Absolute error of the median time of each row; NaN without a move (see below)."""
+    """Absolute error of the median time of each row (see `median_time_mae`); NaN without a move."""
     period, moved_by = np.asarray(period), np.asarray(moved_by, dtype=np.float64)
-    # The tolerance keeps rounding from missing a share of exactly one half.
-    median = 1 + np.argmax(moved_by >= 0.5 * moved_by[:, -1:] - 1e-12, axis=1)
-    return np.where(period > 0, np.abs(median - period), np.nan)
+    # The tolerance keeps a share of exactly one half on the right side of rounding errors.
+    median_period = 1 + np.argmax(moved_by >= 0.5 * moved_by[:, -1:] - 1e-12, axis=1)
+    return np.where(period > 0, np.abs(median_period - period), np.nan)
 
 
 def median_time_mae(moved_by: Any, period: Any) -> float:
@@ -270,82 +272,82 @@ def median_time_mae(moved_by: Any, period: Any) -> float:
 
 
 def _mean_of_known(values: Array) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
+    observed = values[~np.isnan(values)]
+    return float(observed.mean()) if len(observed) else float("nan")
 
 
 # --------------------------------------------------------------------------------------- money
 
 
-def mae(target: Any, prediction: Any) -> float:
-    """Mean absolute error; on data with many zeros read it only together with `bias_pct`."""
-    target, prediction = _floats(target, prediction)
-    return float(np.mean(np.abs(prediction - target)))
+def mae(target: Any, predicted: Any) -> float:
+    """Mean absolute error. With many zeros it rewards low predictions: see `bias_pct` too."""
+    target, predicted = _floats(target, predicted)
+    return float(np.mean(np.abs(predicted - target)))
 
 
-def rmse(target: Any, prediction: Any) -> float:
+def rmse(target: Any, predicted: Any) -> float:
     """Root of the mean squared error."""
-    target, prediction = _floats(target, prediction)
-    return float(np.sqrt(np.mean((prediction - target) ** 2)))
+    target, predicted = _floats(target, predicted)
+    return float(np.sqrt(np.mean((predicted - target) ** 2)))
 
 
-def bias_pct(target: Any, prediction: Any) -> float:
+def bias_pct(target: Any, predicted: Any) -> float:
     """Predicted total over actual total, minus one, in percent; NaN for an actual total of 0."""
-    target, prediction = _floats(target, prediction)
-    return float(100 * (prediction.sum() / target.sum() - 1)) if target.sum() else float("nan")
+    target, predicted = _floats(target, predicted)
+    return float(100 * (predicted.sum() / target.sum() - 1)) if target.sum() else float("nan")
 
 
-def spearman(target: Any, prediction: Any) -> float:
-    """Spearman rank correlation, mean ranks for ties; NaN if either array is constant."""
-    target, prediction = (rankdata(array) for array in _floats(target, prediction))
-    if np.ptp(target) == 0 or np.ptp(prediction) == 0:
+def spearman(target: Any, predicted: Any) -> float:
+    """Rank correlation, mean ranks for ties; NaN when either side is constant."""
+    target, predicted = (rankdata(array) for array in _floats(target, predicted))
+    if np.ptp(target) == 0 or np.ptp(predicted) == 0:
         return float("nan")
-    return float(np.corrcoef(target, prediction)[0, 1])
+    return float(np.corrcoef(target, predicted)[0, 1])
 
 
 def _lorenz_area(target: Array, order_by: Array) -> float:
     """Area between the gains curve of `target`, best first, and the diagonal."""
-    ranked = _tied(order_by, target)[np.argsort(-order_by, kind="stable")]
-    row_count = len(target)
+    ordered_truth = _tied(order_by, target)[np.argsort(-order_by, kind="stable")]
+    rows = len(target)
     return float(
-        np.cumsum(ranked).sum() / ranked.sum() / row_count - (row_count + 1) / (2 * row_count)
+        np.cumsum(ordered_truth).sum() / ordered_truth.sum() / rows - (rows + 1) / (2 * rows)
     )
 
 
-def gini(target: Any, prediction: Any) -> float:
-    """Gini of actual spend ordered by prediction, over that of the perfect order.
+def gini(target: Any, predicted: Any) -> float:
+    """Gini of actual spend ordered by prediction over the same ordered by itself.
 
-    NaN if actual spend is zero or the same for all rows.
+    NaN if actual spend is zero or the same for all customers.
     """
-    target, prediction = _floats(target, prediction)
+    target, predicted = _floats(target, predicted)
     if np.ptp(target) == 0 or target.sum() == 0:
         return float("nan")
-    return _lorenz_area(target, prediction) / _lorenz_area(target, target)
+    return _lorenz_area(target, predicted) / _lorenz_area(target, target)
 
 
-def top10(target: Any, prediction: Any) -> float:
-    """Share of the actual top 10 % of customers who are in the predicted top 10 %."""
-    target, prediction = _floats(target, prediction)
-    is_best = np.zeros(len(target))
-    is_best[np.argsort(-target, kind="stable")[: _tenth(len(target))]] = 1
-    predicted_best = np.argsort(-prediction, kind="stable")[: _tenth(len(target))]
-    return float(_tied(prediction, is_best)[predicted_best].sum() / is_best.sum())
+def top10(target: Any, predicted: Any) -> float:
+    """Share of the actual top 10 % of customers that are in the predicted top 10 %."""
+    target, predicted = _floats(target, predicted)
+    is_top = np.zeros(len(target))
+    is_top[np.argsort(-target, kind="stable")[: _tenth(len(target))]] = 1
+    top_predicted = np.argsort(-predicted, kind="stable")[: _tenth(len(target))]
+    return float(_tied(predicted, is_top)[top_predicted].sum() / is_top.sum())
 
 
-def decile_totals(target: Any, prediction: Any) -> tuple[Array, Array]:
-    """Predicted and actual total of each decile of the prediction, lowest decile first."""
-    target, prediction = _floats(target, prediction)
-    order = np.argsort(prediction, kind="stable")
-    edges = bin_edges(len(prediction), 10)[:-1]
-    return np.add.reduceat(prediction[order], edges), np.add.reduceat(
-        _tied(prediction, target)[order], edges
+def decile_totals(target: Any, predicted: Any) -> tuple[Array, Array]:
+    """Predicted and actual total of each decile of the prediction, lowest first."""
+    target, predicted = _floats(target, predicted)
+    order = np.argsort(predicted, kind="stable")
+    edges = bin_edges(len(predicted), 10)[:-1]
+    return np.add.reduceat(predicted[order], edges), np.add.reduceat(
+        _tied(predicted, target)[order], edges
     )
 
 
 def decile_error(target: Any, prediction: Any) -> float:
     """Mean over predicted deciles of |sum p - sum y| / sum y, a fraction.
 
-    Deciles without actual spend are left out; NaN if no decile has any.
+    Deciles without actual spend are left out; NaN if all are.
     """
     predicted, actual = decile_totals(target, prediction)
     has_spend = actual > 0
@@ -354,13 +356,13 @@ def decile_error(target: Any, prediction: Any) -> float:
     return float(np.mean(np.abs(predicted - actual)[has_spend] / actual[has_spend]))
 
 
-def coverage(target: Any, low: Any, high: Any) -> float:
-    """Share of actual values within the interval, bounds included."""
-    target, low, high = _floats(target, low, high)
-    return float(np.mean((low <= target) & (target <= high)))
+def coverage(target: Any, lower: Any, upper: Any) -> float:
+    """Share of actual values within the interval, ends included."""
+    target, lower, upper = _floats(target, lower, upper)
+    return float(np.mean((lower <= target) & (target <= upper)))
 
 
-def width_ratio(target: Any, low: Any, high: Any) -> float:
+def width_ratio(target: Any, lower: Any, upper: Any) -> float:
     """Mean width of the interval over mean actual value; NaN for a mean of 0."""
-    target, low, high = _floats(target, low, high)
-    return float(np.mean(high - low) / target.mean()) if target.mean() else float("nan")
+    target, lower, upper = _floats(target, lower, upper)
+    return float(np.mean(upper - lower) / target.mean()) if target.mean() else float("nan")

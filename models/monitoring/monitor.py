@@ -1,4 +1,4 @@
-"""The monitor: compare each day with a reference that is stored with the scorer."""
+"""The monitor: a reference kept with every scorer, and what is compared with it day by day."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ from models.monitoring.volume import (
 from models.scorer.derived_features import model_columns
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores
-from models.serving.score import late_days_of, scoring_frame
+from models.serving.score import scoring_frame, stage_late_days
 
 _REFERENCE_VERSION = 1
-REFERENCE_PATH = "monitoring/reference.json"  # artifact of the training run
-_SAMPLED = 100_000  # most customers in the reference of scores, an even sample
-_EARLIER_SNAPSHOTS = 6  # earlier training snapshots that define the usual drift
+REFERENCE_PATH = (
+    "monitoring/reference.json"  # among the artifacts of the run that trained the scorer
+)
+_SAMPLED = 100_000  # customers whose scores make the reference of scores, evenly taken
+_EARLIER_SNAPSHOTS = 6  # snapshots before the training's last that tell what is usual
 _WATCHED_SCORES = (
     "stage", "stage_predicted", "stage_confidence", "next_stage", "p_move", "p_churn",
     "churn_band", "p_first_purchase", "lead_band", "p_reactivate", "p_any_order", "expected_orders",
@@ -47,16 +49,16 @@ _WATCHED_SCORES = (
 
 @dataclass(frozen=True)
 class Reference:
-    """Population and labels of the training, as distributions without customer rows.
+    """What the training's population and labels looked like; no row of a customer.
 
     Attributes
     ----------
     trained_at
         Day number of the training date.
     inputs, scores
-        Distributions of the features and of the scores.
+        Distributions of the features, and of what the scorer said of them.
     base_rates
-        Share of positive labels at each training snapshot.
+        How often each label was true at the training's snapshots.
     at_gate
         ``task.metric``: figures of the served recipe on the gate.
     """
@@ -91,12 +93,12 @@ class Reference:
 
 
 def watched_inputs(features: pd.DataFrame) -> pd.DataFrame:
-    """Columns of a feature frame that models read."""
+    """The columns of a feature frame that models read."""
     return features[model_columns(features)]
 
 
 def watched_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Columns of scored rows that are monitored."""
+    """The columns of scored rows whose distribution is watched."""
     return scores[[name for name in _WATCHED_SCORES if name in scores.columns]]
 
 
@@ -106,41 +108,38 @@ def training_reference(
     head: Mapping[str, Any],
     figures: Sequence[Mapping[str, Any]],
 ) -> Reference:
-    """Compute the reference of a newly trained scorer.
+    """Reference of a scorer that was just trained.
 
     Parameters
     ----------
     archive
         The data set.
     parts, head
-        Parts and manifest of the scorer.
+        What the scorer is made of.
     figures
-        Its evaluation on the gate (`models.evaluation.evaluate.MetricFigure` as dicts).
+        Its evaluation on the gate (`models.evaluation.evaluate.Figure` as dicts).
     """
     builder = archive.builder
-    last_day = builder.last_snapshot
-    features = archive.features(last_day)
-    snapshot_days = builder.training_days("churn", last_day)
-    earlier = {
-        last_day - snapshot_day: watched_inputs(archive.features(snapshot_day))
-        for snapshot_day in snapshot_days[-_EARLIER_SNAPSHOTS:]
-    }
-    frame = scoring_frame(archive, last_day, late_days=late_days_of(parts))
-    row_step = max(len(frame) // _SAMPLED, 1)
+    last = builder.last_snapshot
+    features = archive.features(last)
+    days = builder.training_days("churn", last)
+    earlier = {last - at: watched_inputs(archive.features(at)) for at in days[-_EARLIER_SNAPSHOTS:]}
+    frame = scoring_frame(archive, last, late_days=stage_late_days(parts))
+    every = max(len(frame) // _SAMPLED, 1)
     scored = predict_scores(
-        parts, frame.iloc[::row_step].reset_index(drop=True), head["training_context"], head
+        parts, frame.iloc[::every].reset_index(drop=True), head["training_context"], head
     )
-    base_rates = [
+    rates = [
         rate
         for task in TASKS
-        for snapshot_day in builder.training_days(task, last_day)
-        if (rate := base_rate(builder, task, snapshot_day)) is not None
+        for at in builder.training_days(task, last)
+        if (rate := base_rate(builder, task, at)) is not None
     ]
     return Reference(
-        trained_at=last_day,
+        trained_at=last,
         inputs=tuple(column_distributions(watched_inputs(features), earlier)),
         scores=tuple(column_distributions(watched_scores(scored))),
-        base_rates=tuple(base_rates),
+        base_rates=tuple(rates),
         at_gate={
             f"{figure['model']}.{figure['metric']}": figure["value"]
             for figure in figures
@@ -153,7 +152,7 @@ def training_reference(
 
 @dataclass(frozen=True)
 class DayObservation:
-    """Data of one day that the monitor compares with the reference.
+    """What the monitor sees on one day.
 
     Attributes
     ----------
@@ -162,15 +161,15 @@ class DayObservation:
     through
         Day number of the last day of events.
     inputs, scores
-        Features and scored rows of all customers; only monitored columns are used.
+        Features and scored rows of everyone; only the watched columns are looked at.
     counts
         event_type, day, known_day, count of the last weeks.
     buyers
         day, known_day, count of customers who bought.
     customers
-        Number of existing customers on each day up to `through`, oldest first.
+        How many existed on each day up to `through`, oldest first.
     base_rates
-        Base rates of the latest matured snapshot.
+        Of the latest matured snapshot.
     matured
         Figures of past runs.
     age_days
@@ -190,58 +189,36 @@ class DayObservation:
 
 
 def monitor_findings(
-    observed: DayObservation, reference: Reference, limits: Monitoring
+    seen: DayObservation, reference: Reference, limits: Monitoring
 ) -> list[MonitorFinding]:
-    """All findings of a day.
+    """Everything the monitor has to say of a day.
 
-    The allowed probability of a false alarm is divided into quarters: columns, counts of events and
-    buyers, matured base rates, matured performance.
+    The chance of a false alarm is shared: a quarter each for columns, for counts of events and
+    buyers, for matured base rates, and for matured performance.
     """
     chance = limits.false_alarm_chance / 4
-    column_level = level_per_test(chance, len(reference.inputs) + len(reference.scores))
-    count_level = level_per_test(
-        chance, len(WINDOW_DAYS) * (observed.counts["event_type"].nunique() + 1)
-    )
-    days_since = max(observed.at - reference.trained_at, 0)
-    rate_limit = limits.base_rate_change
+    columns = level_per_test(chance, len(reference.inputs) + len(reference.scores))
+    counts = level_per_test(chance, len(WINDOW_DAYS) * (seen.counts["event_type"].nunique() + 1))
+    days = max(seen.at - reference.trained_at, 0)
+    rate = limits.base_rate_change
     return [
         *drift_findings(
-            "input",
-            reference.inputs,
-            observed.inputs,
-            days=days_since,
-            limit=limits.psi,
-            level=column_level,
+            "input", reference.inputs, seen.inputs, days=days, limit=limits.psi, level=columns
         ),
         *drift_findings(
-            "score",
-            reference.scores,
-            observed.scores,
-            days=days_since,
-            limit=limits.psi,
-            level=column_level,
+            "score", reference.scores, seen.scores, days=days, limit=limits.psi, level=columns
         ),
-        *volume_findings(
-            observed.counts, observed.through, limit=limits.volume_change, level=count_level
-        ),
-        *buyers_rate_findings(
-            observed.buyers,
-            observed.customers,
-            observed.through,
-            limit=rate_limit,
-            level=count_level,
-        ),
+        *volume_findings(seen.counts, seen.through, limit=limits.volume_change, level=counts),
+        *buyers_rate_findings(seen.buyers, seen.customers, seen.through, limit=rate, level=counts),
         *freshness_findings(
-            observed.counts,
-            observed.through,
-            age_days=observed.age_days,
+            seen.counts,
+            seen.through,
+            age_days=seen.age_days,
             max_age_days=limits.max_age_days,
         ),
-        *base_rate_findings(
-            observed.base_rates, reference.base_rates, limit=rate_limit, chance=chance
-        ),
+        *base_rate_findings(seen.base_rates, reference.base_rates, limit=rate, chance=chance),
         *performance_findings(
-            observed.matured,
+            seen.matured,
             reference.at_gate,
             auc_drop=limits.auc_drop,
             bias_pct=limits.bias_pct,
@@ -252,16 +229,16 @@ def monitor_findings(
 
 
 def finding_figures(findings: Sequence[MonitorFinding]) -> dict[str, float]:
-    """Findings as figures for MLflow, with names that it accepts."""
-    figure_of = {
+    """The findings as figures for MLflow, by a name it accepts."""
+    named = {
         _metric_name(f"{finding.check}.{finding.subject}.{finding.measure}"): finding.value
         for finding in findings
         if finding.value is not None
     }
-    psi_values = [f.value for f in findings if f.check == "input" and f.value is not None]
-    figure_of["input.largest_psi"] = max(psi_values, default=0.0)
-    figure_of["alarms"] = sum(finding.alarm for finding in findings)
-    return {name: float(value) for name, value in figure_of.items() if value is not None}
+    psi = [f.value for f in findings if f.check == "input" and f.value is not None]
+    named["input.largest_psi"] = max(psi, default=0.0)
+    named["alarms"] = sum(finding.alarm for finding in findings)
+    return {name: float(value) for name, value in named.items() if value is not None}
 
 
 def _metric_name(text: str) -> str:
@@ -269,11 +246,11 @@ def _metric_name(text: str) -> str:
 
 
 def summary_line(at: int, findings: Sequence[MonitorFinding]) -> str:
-    """One line with the number of checks and alarms."""
+    """One line that says how things are."""
     alarms = [finding for finding in findings if finding.alarm]
     if not alarms:
-        return f"{day_date(at)}: {len(findings)} checks, no alarm"
+        return f"{day_date(at)}: {len(findings)} things looked at, no alarm"
     checks = sorted({finding.check for finding in alarms})
-    return f"{day_date(at)}: {len(alarms)} of {len(findings)} checks raise an alarm: " + ", ".join(
+    return f"{day_date(at)}: {len(alarms)} of {len(findings)} things raise an alarm: " + ", ".join(
         f"{check} ({sum(f.check == check for f in alarms)})" for check in checks
     )

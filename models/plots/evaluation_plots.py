@@ -1,4 +1,4 @@
-"""Plots of the evaluation; each `plot_*` draws the table of the function `*_data`."""
+"""Figures of the evaluation, each drawn from the numbers that its data twin returns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NORMAL_95 = 1.959964
 def reliability_data(
     target: Any, probability: Any, *, bins: int = metrics.CALIBRATION_BINS
 ) -> pd.DataFrame:
-    """Predicted probability against observed share, in bins of equal count.
+    """Predicted against observed in bins of equal count.
 
     Parameters
     ----------
@@ -56,27 +56,18 @@ def reliability_data(
 
 
 def plot_reliability(
-    target: Any,
-    probability: Any,
-    *,
-    bins: int = metrics.CALIBRATION_BINS,
-    title: str = "Reliability",
+    y: Any, p: Any, *, bins: int = metrics.CALIBRATION_BINS, title: str = "Reliability"
 ) -> Figure:
-    """Draw `reliability_data`; points on the diagonal are perfectly calibrated."""
-    plot_data = reliability_data(target, probability, bins=bins)
+    """Draw `reliability_data`: on the diagonal, a probability means what it says."""
+    plot_data = reliability_data(y, p, bins=bins)
     figure, axes = blank_figure(5.2, 5.0, title)
-    axis_end = float(max(plot_data["high"].max(), plot_data["predicted"].max())) * 1.05
-    axes.plot(
-        [0, axis_end], [0, axis_end], color=TEXT_COLOUR, lw=1, ls="--", label="perfectly calibrated"
-    )
-    below, above = (
-        plot_data["observed"] - plot_data["low"],
-        plot_data["high"] - plot_data["observed"],
-    )
+    end = float(max(plot_data["high"].max(), plot_data["predicted"].max())) * 1.05
+    axes.plot([0, end], [0, end], color=TEXT_COLOUR, lw=1, ls="--", label="perfectly calibrated")
+    low, high = plot_data["observed"] - plot_data["low"], plot_data["high"] - plot_data["observed"]
     axes.errorbar(
         plot_data["predicted"],
         plot_data["observed"],
-        yerr=np.maximum([below, above], 0.0),
+        yerr=np.maximum([low, high], 0.0),
         fmt="o-",
         color=COLOURS[0],
         ms=5,
@@ -85,17 +76,12 @@ def plot_reliability(
         capsize=2,
         label="observed, with 95 % interval",
     )
-    axes.set(
-        xlim=(0, axis_end),
-        ylim=(0, axis_end),
-        xlabel="predicted probability",
-        ylabel="observed share",
-    )
+    axes.set(xlim=(0, end), ylim=(0, end), xlabel="predicted probability", ylabel="observed share")
     show_percent(axes)
     axes.set_aspect("equal")
-    caption = f"{int(plot_data['n'].sum()):,} customers in {len(plot_data)} bins of equal count"
+    n = f"{int(plot_data['n'].sum()):,} customers in {len(plot_data)} bins of equal count"
     axes.annotate(
-        caption, (0.98, 0.03), xycoords="axes fraction", ha="right", color=TEXT_COLOUR, fontsize=8
+        n, (0.98, 0.03), xycoords="axes fraction", ha="right", color=TEXT_COLOUR, fontsize=8
     )
     axes.legend(frameon=False, loc="upper left")
     return figure
@@ -105,14 +91,14 @@ def plot_reliability(
 
 
 def gains_data(target: Any, scores: Any, *, points: int = 100) -> pd.DataFrame:
-    """Share of all outcomes (or of all spend) among the highest-ranked customers.
+    """Share of all outcomes (or of all spend) among the customers ranked highest.
 
     Parameters
     ----------
     target
         Outcome 0 or 1, or an amount of at least 0, one a row.
     scores
-        Scores, one a row; or method name -> scores, the main method first.
+        Scores, one a row; or several methods' scores by name, the one to stress first.
     points
         Number of steps of the curve.
 
@@ -147,21 +133,19 @@ def gains_data(target: Any, scores: Any, *, points: int = 100) -> pd.DataFrame:
     return pd.concat(method_tables, ignore_index=True)
 
 
-def plot_gains(
-    target: Any, scores: Any, *, title: str = "Gains", outcome: str = "outcomes"
-) -> Figure:
-    """Draw `gains_data`; a steeper start is a better ranking."""
-    plot_data = gains_data(target, scores)
+def plot_gains(y: Any, scores: Any, *, title: str = "Gains", outcome: str = "outcomes") -> Figure:
+    """Draw `gains_data`: the steeper at the left, the better the ranking."""
+    plot_data = gains_data(y, scores)
     figure, axes = blank_figure(6.0, 4.8, title)
     axes.plot([0, 1], [0, 1], color=TEXT_COLOUR, lw=1, ls="--", label="at random")
     styles = ("-", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))
-    for number, (method, method_rows) in enumerate(plot_data.groupby("method", sort=False)):
+    for at, (method, method_rows) in enumerate(plot_data.groupby("method", sort=False)):
         axes.plot(
             method_rows["contacted"],
             method_rows["captured"],
-            color=COLOURS[number % len(COLOURS)],
-            ls=styles[number % len(styles)],
-            lw=2.2 if number == 0 else 1.4,
+            color=COLOURS[at % len(COLOURS)],
+            ls=styles[at % len(styles)],
+            lw=2.2 if at == 0 else 1.4,
             label=str(method),
         )
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
@@ -180,7 +164,7 @@ def clv_deciles_data(spend: Any, clv: Any, low: Any, high: Any) -> pd.DataFrame:
     Parameters
     ----------
     spend, clv, low, high
-        Actual spend, its prediction and the bounds of its interval, one a customer (money).
+        Actual spend, its prediction and the ends of its interval, one a customer (money).
 
     Returns
     -------
@@ -209,17 +193,17 @@ def clv_deciles_data(spend: Any, clv: Any, low: Any, high: Any) -> pd.DataFrame:
 def plot_clv_deciles(
     spend: Any, clv: Any, low: Any, high: Any, *, title: str = "CLV by decile", currency: str = ""
 ) -> Figure:
-    """Draw `clv_deciles_data`: bars are actual spend, points the prediction with its interval."""
+    """Draw `clv_deciles_data`: bars are what came, dots what was expected with its interval."""
     plot_data = clv_deciles_data(spend, clv, low, high)
     figure, axes = blank_figure(7.0, 4.6, title)
-    decile = plot_data["decile"].to_numpy()
-    axes.bar(decile, plot_data["actual"], width=0.72, color=COLOURS[4], label="actual spend")
+    at = plot_data["decile"].to_numpy()
+    axes.bar(at, plot_data["actual"], width=0.72, color=COLOURS[4], label="actual spend")
     below, above = (
         plot_data["predicted"] - plot_data["low"],
         plot_data["high"] - plot_data["predicted"],
     )
     axes.errorbar(
-        decile,
+        at,
         plot_data["predicted"],
         yerr=np.maximum([below, above], 0.0),
         fmt="D",
@@ -229,11 +213,9 @@ def plot_clv_deciles(
         capsize=3,
         label="predicted, with the mean interval of a customer",
     )
-    axes.set_xticks(decile)
-    unit_text = f", {currency}" if currency else ""
-    axes.set(
-        xlabel="decile of predicted CLV (1: highest)", ylabel=f"mean spend a customer{unit_text}"
-    )
+    axes.set_xticks(at)
+    unit = f", {currency}" if currency else ""
+    axes.set(xlabel="decile of predicted CLV (1: highest)", ylabel=f"mean spend a customer{unit}")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, loc="upper right")
@@ -256,7 +238,7 @@ def confusion_data(target: Any, predicted: Any, names: Sequence[str]) -> pd.Data
     Returns
     -------
     DataFrame
-        One row a pair: truth, predicted, n, share (of the customers with that true stage; null if
+        One row a pair: truth, predicted, n, share (of the customers with that truth; null where
         there are none).
     """
     counts = np.zeros((len(names), len(names)))
@@ -265,14 +247,14 @@ def confusion_data(target: Any, predicted: Any, names: Sequence[str]) -> pd.Data
 
 
 def plot_confusion(
-    target: Any,
+    truth: Any,
     predicted: Any,
     names: Sequence[str],
     *,
     title: str = "Stage: truth and prediction",
 ) -> Figure:
-    """Draw `confusion_data`; the shares of each row (a true stage) sum to 100 %."""
-    plot_data = confusion_data(target, predicted, names)
+    """Draw `confusion_data`: every row is a true stage, and its shares sum to 100 %."""
+    plot_data = confusion_data(truth, predicted, names)
     figure, axes = blank_figure(6.0, 5.0, title)
     _heat(axes, plot_data, "truth", "predicted")
     axes.set(xlabel="predicted stage", ylabel="true stage")
@@ -280,7 +262,7 @@ def plot_confusion(
 
 
 def transition_matrix_data(before: Any, after: Any, names: Sequence[str]) -> pd.DataFrame:
-    """Counts of moves between stages, including no move.
+    """Counts of moves between stages, staying among them.
 
     Parameters
     ----------
@@ -292,8 +274,8 @@ def transition_matrix_data(before: Any, after: Any, names: Sequence[str]) -> pd.
     Returns
     -------
     DataFrame
-        One row a pair: from, to, n, share (of the customers who start in that stage; null if there
-        are none).
+        One row a pair: from, to, n, share (of the customers at the start in that stage; null
+        where there are none).
     """
     return confusion_data(before, after, names).rename(columns={"truth": "from", "predicted": "to"})
 
@@ -301,7 +283,7 @@ def transition_matrix_data(before: Any, after: Any, names: Sequence[str]) -> pd.
 def plot_transition_matrix(
     before: Any, after: Any, names: Sequence[str], *, title: str = "Stage transitions"
 ) -> Figure:
-    """Draw `transition_matrix_data`; the diagonal shows customers without a move."""
+    """Draw `transition_matrix_data`: on the diagonal are those who stayed."""
     plot_data = transition_matrix_data(before, after, names)
     figure, axes = blank_figure(6.0, 5.0, title)
     _heat(axes, plot_data, "from", "to")
@@ -348,7 +330,7 @@ def _heat(axes: Axes, data: pd.DataFrame, row: str, column: str) -> None:
 
 
 def stage_flow_data(before: Any, after: Any, names: Sequence[str]) -> pd.DataFrame:
-    """Stage flow between two dates, as from `models.plots.stage_flow.flow_data`."""
+    """Numbers of `stage_flow`, as `models.plots.stage_flow.flow_data` gives them for two dates."""
     codes = {"before": before, "after": after}
     stage_names = np.asarray(names, dtype=object)
     stage_tables = [
@@ -367,5 +349,5 @@ def stage_flow_data(before: Any, after: Any, names: Sequence[str]) -> pd.DataFra
 def plot_stage_flow(
     before: Any, after: Any, names: Sequence[str], *, title: str = "Stage flow"
 ) -> Figure:
-    """Draw the moves of customers between stages from one date to another, as ribbons."""
+    """Draw who went from which stage to which between two dates, as ribbons."""
     return flow_figure(stage_flow_data(before, after, names), names, title=title)

@@ -1,4 +1,4 @@
-"""Model cards of registered versions: purpose, training data, figures, limits."""
+"""Model cards: what a registered version is, what it learned from, how good it is, its limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from features.calendar import day_date
-from features.storage.markdown import as_text
+from features.storage.markdown import markdown_text
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import CHAMPION_METHOD, Evaluation
 from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
@@ -16,41 +16,41 @@ from models.fitting.training_set import TrainingSummary
 from models.scorer.part import Part
 
 _STAGE_TRUTHS = {
-    "history": "the life-cycle stage that the CRM would record, learned from its other customers",
-    "late": "the rule stage on the day, from data that arrive some days late",
+    "history": "the life-cycle stage that the CRM would record, judged by its other customers",
+    "late": "the rule stage on the day, from data that run some days behind",
 }
 PART_DESCRIPTIONS = {
-    "stage": "the true life-cycle stage of a customer, known in hindsight from data around the day",
-    "transition": "the next change of stage and its time, within the horizon",
+    "stage": "the life-cycle stage a customer is truly in, told with hindsight from around the day",
+    "transition": "the next change of stage, which it is and when, within the horizon",
     "churn": "the probability of no purchase within the horizon, for recently active customers",
     "clv": "expected net spend within the horizon, with an 80 % interval",
 }
 
 
 def part_card(archive: Archive, result: Evaluation, data: TrainingSummary, part: Part) -> str:
-    """Card of one registered model (Markdown), without customer data."""
+    """Card of one registered model (Markdown); no customer appears in it."""
     config = archive.builder.config
     lines = [
         f"# stagecast {part.name}",
         "",
         f"Predicts {_predicts(archive, part)}.",
         "",
-        f"- data: {as_text(': '.join(filter(None, (config.name, config.description))))}",
+        f"- data: {markdown_text(': '.join(filter(None, (config.name, config.description))))}",
         f"- horizon: {archive.builder.horizon(result.test.task)} days",
         f"- trained on {data.snapshots} snapshots from "
         f"{data.first_at.date()} to {data.validation_at.date()}, {data.rows:,} rows",
-        f"- tested at {day_date(result.test.at)} by a fit on labels matured before that day",
+        f"- tested at {day_date(result.test.at)} by a fit on what had matured before that day",
         "",
         "| metric | this recipe | best baseline |",
         "|---|---|---|",
         *_rows(result, result.test.task),
         "",
         *_lead_rows(result),
-        "Limits: the model uses only events of past seasons. It is not causal: it predicts what "
-        "customers do, not whether a message changes it.",
+        "Limits: it knows only what the events say, learned from past seasons, and is not "
+        "causal: it says who, and not whether a message changes what they do.",
     ]
     if config.notice:
-        lines += ["", as_text(config.notice)]
+        lines += ["", markdown_text(config.notice)]
     return "\n".join(lines)
 
 
@@ -64,9 +64,7 @@ def _lead_rows(result: Evaluation) -> list[str]:
     if not rows:
         return []
     header = ["| metric | this recipe | best baseline |", "|---|---|---|"]
-    introduction = (
-        "Customers who never bought: the probability of a first purchase within the horizon."
-    )
+    introduction = "Those who never bought: the probability of a first purchase within the horizon."
     return [introduction, "", *header, *rows, ""]
 
 
@@ -93,11 +91,11 @@ def _rows(result: Evaluation, model: str) -> list[str]:
 
 
 def uplift_card(archive: Archive, results: pd.DataFrame) -> str:
-    """Card of the uplift part (`models.tasks.uplift.told`)."""
+    """Card of the uplift part (`models.tasks.uplift.uplift_summary`)."""
     config = archive.builder.config
     table_lines = [
-        f"| {as_text(history.model)} | {as_text(history.campaigns)} | {history.people:,} | "
-        f"{history.mean_effect:+.4f} | "
+        f"| {markdown_text(history.model)} | {markdown_text(history.campaigns)} | "
+        f"{history.people:,} | {history.mean_effect:+.4f} | "
         f"{history.qini:.5f} ({history.qini_low:.5f} to {history.qini_high:.5f}) | "
         f"{_ranking(bool(history.ranks), bool(history.known))} |"
         for history in results.itertuples()
@@ -106,26 +104,25 @@ def uplift_card(archive: Archive, results: pd.DataFrame) -> str:
         [
             "# stagecast uplift",
             "",
-            "Predicts the increase of a customer's order probability by a campaign's message, "
-            "learned from randomised campaigns (X-learner).",
+            "Predicts what a campaign's message adds to a customer's chance of an order, learned "
+            "from people who were drawn at random to get it or not (X-learner).",
             "",
-            f"- data: {as_text(config.name)}",
+            f"- data: {markdown_text(config.name)}",
             "",
-            "| history | campaigns | people | mean effect | Qini, cross-validated (95 %) | "
-            "ranks people |",
+            "| history | campaigns | people | mean effect | Qini, people left out (95 %) | "
+            "tells people apart |",
             "|---|---|---|---|---|---|",
             *table_lines,
             "",
-            "Limits: valid only for customers in the stages of the experiments, and for similar "
-            "messages.",
+            "Limits: it speaks of people in the stages it has seen, and of messages like those.",
         ]
     )
 
 
 def _ranking(ranks: bool, is_known: bool) -> str:
     if not is_known:
-        return "no, and the mean effect is not significant: no effect is reported"
-    return "yes" if ranks else "no: all customers get the mean effect"
+        return "no, and no effect is shown: nobody is told one"
+    return "yes" if ranks else "no: everyone gets the mean"
 
 
 def _best(metric: str, baselines: list[tuple[float, str]]) -> str:
@@ -140,7 +137,7 @@ def _best(metric: str, baselines: list[tuple[float, str]]) -> str:
     return f"{value:.4f} ({method})"
 
 
-# Figures of each model on the scorer's card; the models' own cards list all figures.
+# What of each model's figures the scorer's card repeats; the models' own cards hold all of them.
 _CARD_METRICS = {
     "stage": ("log_loss", "brier"),
     "transition": ("log_loss", "integrated_brier"),
@@ -149,17 +146,17 @@ _CARD_METRICS = {
     "lead": ("auc", "log_loss"),
 }
 _SCORER_LIMITS = (
-    "Limits: the models use only events of past seasons. They are not causal: they predict what "
-    "customers do, not whether a message changes it. Totals are biased in seasons that the history "
-    "does not contain. Customers with one or two purchase days are marked thin, those known for "
-    "less than 30 days cold."
+    "Limits: it knows only what the events say, learned from past seasons, and is not causal: it "
+    "says who, and not whether a message changes what they do. Totals drift with seasons that the "
+    "history does not hold. Customers with one or two purchase days are marked thin, those known "
+    "for less than 30 days cold."
 )
 
 
 def scorer_card(
     archive: Archive, head: Mapping[str, Any], figures: list[dict[str, Any]], snapshots: str
 ) -> str:
-    """Card of the scorer that contains all parts (Markdown), without customer data.
+    """Card of the scorer that holds all parts (Markdown); no customer appears in it.
 
     Parameters
     ----------
@@ -168,9 +165,10 @@ def scorer_card(
     head
         Content of ``scorer.json``.
     figures
-        Figures of the models on their gates, from `MetricFigure.as_dict`.
+        The models' figures on their gates, as `models.evaluation.evaluate.Figure.as_dict` gives
+        them.
     snapshots
-        First and last training snapshot of any part.
+        First and last snapshot that any part learned from.
     """
     config = archive.builder.config
     versions = ", ".join(f"{name} {version}" for name, version in head["part_versions"].items())
@@ -178,26 +176,26 @@ def scorer_card(
         [
             "# stagecast scorer",
             "",
-            "Returns all scored columns of a customer from one `predict` call on feature rows.",
+            "The whole scored row of a customer from one `predict` call on feature rows.",
             "",
-            f"- data: {as_text(config.name)}, trained at {head['trained_at']}",
+            f"- data: {markdown_text(config.name)}, trained at {head['trained_at']}",
             f"- parts: {versions}",
-            f"- stages: {as_text(', '.join(head['stages']))}",
+            f"- stages: {markdown_text(', '.join(head['stages']))}",
             f"- inputs: customer_id, snapshot_at, {len(head['features'])} features (float64; "
-            "missing values allowed), and columns that are passed through",
+            "missing values allowed), and facts that are passed through",
             "- parameter `scoring_context`: JSON of population statistics at the snapshot; "
             "without it those of the training date are used",
             f"- learned from snapshots {snapshots}",
             "",
-            "Tested on the gate, the latest snapshot with a known outcome, by fits on earlier "
-            "data:",
+            "Tested on the gate, the latest snapshot with a known outcome, by fits that had not "
+            "seen it:",
             "",
             "| model | metric | value |",
             "|---|---|---|",
             *_main_rows(figures),
             "",
             _SCORER_LIMITS,
-            *(["", as_text(config.notice)] if config.notice else []),
+            *(["", markdown_text(config.notice)] if config.notice else []),
         ]
     )
 

@@ -1,7 +1,7 @@
-"""Promotion: a challenger becomes champion after a comparison of both on the gate snapshot.
+"""Promotion: a challenger becomes champion only after both were compared on the gate snapshot.
 
-The gate is the latest matured snapshot. Each scorer stores, besides its served parts, parts fitted
-before its gate. The comparison uses these, since their training data exclude the gate.
+The gate is the latest matured snapshot. Every scorer keeps, beside what it serves, the parts
+fitted before its own gate; those have never seen the gate, so that comparing them is fair.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ from features.config.config import Config
 from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS, Task
-from models.evaluation.evaluate import LabelledTestSet, delayed_test_set, predict_part
+from models.evaluation.evaluate import LabelledTestSet, Outputs, delayed_test_set, predict_part
 from models.evaluation.leakage import leaking
-from models.evaluation.task_metrics import MethodOutputs
 from models.metrics import metrics
 from models.registry.comparison import Comparison as Comparison
 from models.registry.guardrails import guard_comparisons
 from models.scorer.part import Part
-from models.tasks.lead import MIN_FIRST
+from models.tasks.lead import MIN_NEW_BUYERS
 
-# Config keys about data locations or the use of scores, which do not affect training.
+# Config keys that say where the data lie or what is done with scores, and not how models learn.
 _NOT_RECIPE_KEYS = {
     "name",
     "description",
@@ -59,7 +58,7 @@ _NOT_RECIPE_KEYS = {
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a challenger is promoted, with reason and comparisons."""
+    """Whether a challenger is promoted, and why."""
 
     accepted: bool
     reason: str
@@ -71,33 +70,33 @@ class Decision:
 
 
 def recipe_hash(config: Config) -> str:
-    """Hash of all config keys that affect training."""
+    """Hash of everything in a config that decides how models learn."""
     content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_RECIPE_KEYS)
     records = content.pop("stage_history")
     if config.stage.truth == "history":
-        # The meaning of recorded stages affects the labels; their location does not.
+        # What the recorded names mean is part of the truth; where they lie is not.
         content["stage_history"] = {key: records[key] for key in ("stages", "ignored")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def columns_hash(config: Config) -> str:
-    """Hash of the names of all feature columns of a config."""
+    """Hash of the names of all feature columns that a config asks for."""
     return hashlib.sha256(json.dumps(column_names(config)).encode()).hexdigest()[:16]
 
 
 def same_recipe(champion: Mapping[str, str], challenger: Mapping[str, str]) -> bool:
-    """True if two scorers have equal version tags ``config`` and ``columns``.
+    """Whether two scorers learned alike, by the tags ``config`` and ``columns`` of their versions.
 
-    Champions of earlier releases have no tag ``columns``; it counts as equal.
+    Champions of before have no tag ``columns``; they count as having the same.
     """
     same_columns = champion.get("columns") in (None, challenger.get("columns"))
     return same_columns and champion.get("config") == challenger.get("config")
 
 
 def prediction_definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:
-    """Stages and horizons of the predictions; models that differ here cannot be compared.
+    """What predictions mean: stages and horizons; models that differ here cannot be compared.
 
-    The uplift part is optional and evaluated by its own cross-validation, so it is left out.
+    The uplift part is judged by its own people left out, and is there or not.
     """
     horizons = {
         name: {
@@ -111,7 +110,12 @@ def prediction_definitions(parts: Mapping[str, Part], stages: list[str]) -> dict
     return {"stages": stages, "horizons": horizons}
 
 
-def _losses(task: Task, outputs: MethodOutputs, rows: pd.DataFrame) -> tuple[Array, str]:
+def loss(task: Task, part: Part, test: LabelledTestSet) -> tuple[Array, str]:
+    """Loss of every test row (its mean is the metric compared), and the metric's name."""
+    return _losses(task, predict_part(part, test.rows, test.everyone), test.rows)
+
+
+def _losses(task: Task, outputs: Outputs, rows: pd.DataFrame) -> tuple[Array, str]:
     if task == "clv":
         return (rows["spend"].to_numpy() - outputs["clv"]) ** 2, "mean squared error"
     if task == "churn":
@@ -127,19 +131,19 @@ def _losses(task: Task, outputs: MethodOutputs, rows: pd.DataFrame) -> tuple[Arr
 
 
 def _late_days(part: Part) -> int:
-    """Days before a snapshot that a part's features exclude, if its labels come from late data."""
+    """Days before a snapshot of which a part knows nothing: those of a truth from late data."""
     return int(part.parameters.get("late_days", 0))
 
 
 def lead_log_losses(part: Part, test: LabelledTestSet) -> Array | None:
-    """Log loss of each lead of a CLV test; None if too few bought, or a probability is null."""
+    """Log loss of every lead of a CLV test; None where too few bought, or the part knows none."""
     leads = test.leads
     if leads is None:
         return None
-    target = (leads["orders"] > 0).to_numpy(dtype=np.float64)
-    probability = predict_part(part, leads, test.everyone)["p_first_purchase"]
-    too_few = not MIN_FIRST <= target.sum() <= len(target) - MIN_FIRST
-    return None if too_few or np.isnan(probability).any() else _log_losses(target, probability)
+    y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
+    p = predict_part(part, leads, test.everyone)["p_first_purchase"]
+    few = not MIN_NEW_BUYERS <= y.sum() <= len(y) - MIN_NEW_BUYERS
+    return None if few or np.isnan(p).any() else _log_losses(y, p)
 
 
 def _log_losses(target: Array, probability: Array) -> Array:
@@ -148,21 +152,20 @@ def _log_losses(target: Array, probability: Array) -> Array:
 
 
 class UnableChampionError(Exception):
-    """The champion cannot predict from the current features."""
+    """The champion cannot predict on the features of today."""
 
 
 def refusal_reason(archive: Archive, challenger: Mapping[str, Part]) -> str | None:
-    """Reason to refuse a challenger without a comparison; None if it can be compared.
+    """Why a challenger may not even be compared; None where it may.
 
-    Its inputs must be among the features of each gate, and these must not change when all later
-    data are removed: a leaking feature would win any comparison.
+    Its inputs must be among the features of every gate, and those must be the same when nothing
+    after the gate can be seen: a feature that knows what comes later would win any comparison.
     """
-    for gate_day in sorted({archive.builder.gate(task) for task in TASKS}):
-        features = archive.features(gate_day)
-        if leaks := leaking(archive.builder, features, gate_day):
-            first_leaks = ", ".join(leaks[:5])
-            gate_text = f"{len(leaks)} columns at the gate {day_date(gate_day)}"
-            return f"{gate_text} depend on later data: {first_leaks}"
+    for at in sorted({archive.builder.gate(task) for task in TASKS}):
+        features = archive.features(at)
+        if leaks := leaking(archive.builder, features, at):
+            shown = ", ".join(leaks[:5])
+            return f"{len(leaks)} columns at the gate {day_date(at)} know what came later: {shown}"
     for task in TASKS:
         try:
             test = delayed_test_set(
@@ -170,60 +173,42 @@ def refusal_reason(archive: Archive, challenger: Mapping[str, Part]) -> str | No
             )
             predict_part(challenger[task], test.rows.head(1), test.everyone)
         except (ValueError, KeyError) as error:
-            return f"{task} needs features that the snapshots lack: {error}"
+            return f"{task} asks for what no snapshot has: {error}"
     return None
 
 
 def compare_parts(
     archive: Archive, challenger: Mapping[str, Part], champion: Mapping[str, Part], *, seed: int
 ) -> list[Comparison]:
-    """Compare both sets of gated parts on each task's gate; the CLV part also on its leads.
+    """Both sets of gated parts on each task's gate snapshot; the CLV part also on its leads.
 
     Raises
     ------
     UnableChampionError
-        If the champion needs features that no longer exist.
+        Where the champion asks for features that there are no more.
     """
-    comparisons, stages = [], archive.builder.taxonomy.names
+    found, stages = [], archive.builder.taxonomy.names
     for task in TASKS:
         gate = archive.builder.gate(task)
         test = delayed_test_set(archive, task, gate, _late_days(challenger[task]))
-        challenger_outputs = predict_part(challenger[task], test.rows, test.everyone)
-        # Same labels; each part gets the inputs it would have in production.
-        champion_test = delayed_test_set(archive, task, gate, _late_days(champion[task]))
+        new_out = predict_part(challenger[task], test.rows, test.everyone)
+        # The labels are the same; each reads the inputs it would be served with.
+        same = delayed_test_set(archive, task, gate, _late_days(champion[task]))
         try:
-            champion_outputs = predict_part(
-                champion[task], champion_test.rows, champion_test.everyone
-            )
+            old_out = predict_part(champion[task], same.rows, same.everyone)
         except (ValueError, KeyError) as error:
             raise UnableChampionError(str(error)) from error
         rows = test.rows
-        challenger_losses, metric = _losses(task, challenger_outputs, rows)
-        champion_losses, _ = _losses(task, champion_outputs, rows)
+        (new, metric), (old, _) = _losses(task, new_out, rows), _losses(task, old_out, rows)
         customers = rows["customer_id"].to_numpy()
-        comparisons.append(
-            _comparison(task, metric, customers, challenger_losses, champion_losses, seed=seed)
-        )
-        comparisons += guard_comparisons(
-            task,
-            rows,
-            (challenger_outputs, champion_outputs),
-            (challenger_losses, champion_losses),
-            stages,
-            seed=seed,
-        )
+        found.append(_comparison(task, metric, customers, new, old, seed=seed))
+        found += guard_comparisons(task, rows, (new_out, old_out), (new, old), stages, seed=seed)
         if task == "clv" and test.leads is not None:
-            challenger_lead, champion_lead = (
-                lead_log_losses(parts[task], test) for parts in (challenger, champion)
-            )
-            if challenger_lead is not None and champion_lead is not None:
-                customer_ids = test.leads["customer_id"].to_numpy()
-                comparisons.append(
-                    _comparison(
-                        "lead", "log_loss", customer_ids, challenger_lead, champion_lead, seed=seed
-                    )
-                )
-    return comparisons
+            new_lead, old_lead = (lead_log_losses(p[task], test) for p in (challenger, champion))
+            if new_lead is not None and old_lead is not None:
+                ids = test.leads["customer_id"].to_numpy()
+                found.append(_comparison("lead", "log_loss", ids, new_lead, old_lead, seed=seed))
+    return found
 
 
 def _comparison(
@@ -238,25 +223,19 @@ def _comparison(
 
 
 def decide_promotion(comparisons: list[Comparison], *, same_recipe: bool) -> Decision:
-    """Accept a challenger that is not worse; a different recipe must also be better in a task."""
-    worse_comparisons = [comparison for comparison in comparisons if not comparison.not_worse]
-    all_comparisons = tuple(comparisons)
-    if worse_comparisons:
+    """Same recipe on newer data: accepted if not worse. Another recipe: if better somewhere too."""
+    worse = [c for c in comparisons if not c.not_worse]
+    told = tuple(comparisons)
+    if worse:
         listed = "; ".join(
-            f"{worse.task} {worse.metric} {worse.challenger:.4f} against {worse.champion:.4f} "
-            f"(95 % from {worse.low:+.4f} to {worse.high:+.4f})"
-            for worse in worse_comparisons
+            f"{c.task} {c.metric} {c.challenger:.4f} against {c.champion:.4f} "
+            f"(95 % from {c.low:+.4f} to {c.high:+.4f})"
+            for c in worse
         )
-        return Decision(False, f"worse than the champion on the gate: {listed}", all_comparisons)
+        return Decision(False, f"worse than the champion on the gate: {listed}", told)
     if same_recipe:
-        return Decision(
-            True, "same recipe, not worse than the champion on the gate", all_comparisons
-        )
-    better_tasks = [comparison.task for comparison in comparisons if comparison.better]
-    if better_tasks:
-        return Decision(
-            True,
-            f"another recipe, better on the gate at {', '.join(better_tasks)}",
-            all_comparisons,
-        )
-    return Decision(False, "another recipe that is not better on the gate", all_comparisons)
+        return Decision(True, "same recipe, not worse than the champion on the gate", told)
+    better = [c.task for c in comparisons if c.better]
+    if better:
+        return Decision(True, f"another recipe, better on the gate at {', '.join(better)}", told)
+    return Decision(False, "another recipe that is not better on the gate", told)

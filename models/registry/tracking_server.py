@@ -1,11 +1,11 @@
-"""Check that the MLflow server or database named by the environment answers."""
+"""Whether the MLflow server or database that the environment names answers."""
 
 from __future__ import annotations
 
 import os
 
 from features.errors import UserError
-from features.servers import trouble, without_password
+from features.servers import trouble, without_login
 
 _VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 _SERVERS = ("http:", "https:")
@@ -13,21 +13,21 @@ _DATABASES = ("postgresql", "mysql", "mssql")
 
 
 def check_tracking_server() -> None:
-    """Check the server or database of MLflow's environment variables, if one is set.
+    """Do nothing where no server or database is named, or the one that is named answers.
 
-    It is tried once, without importing MLflow: MLflow itself retries a server for minutes and a
-    database for an hour before it reports a failure.
+    Asked once, and without importing MLflow: MLflow itself asks again and again, of a server for
+    minutes and of a database for an hour, before it says that nobody answers.
 
     Raises
     ------
     UserError
-        If a server or database is named and does not answer.
+        Where a server or a database server is named, and none answers.
     """
     for variable in _VARIABLES:
         address = os.environ.get(variable, "")
         if address.startswith(_SERVERS):
             shown_address, problem = (
-                without_password(address),
+                without_login(address),
                 trouble(address, refused=range(500, 600)),
             )
         elif address.startswith(_DATABASES):
@@ -36,7 +36,7 @@ def check_tracking_server() -> None:
             continue
         if problem is not None:
             raise UserError(
-                "MLflow server",
+                variable,
                 found=f"{shown_address}: {problem}",
                 expected="a server that answers",
                 hint=f"start it, or unset {variable}",
@@ -44,7 +44,7 @@ def check_tracking_server() -> None:
 
 
 def _check_database(address: str) -> tuple[str, str | None]:
-    """Address to show, and the reason why the database does not answer; None if it does."""
+    """The address to be shown, and why no database answers there."""
     from sqlalchemy import create_engine
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -54,21 +54,21 @@ def _check_database(address: str) -> tuple[str, str | None]:
         url = make_url(address)
     except (SQLAlchemyError, ValueError):
         return hidden, "no address of a database"
-    location = f"{url.host or ''}/{url.database or ''}"
-    # Host or database name may be the second half of a password that contains a slash.
-    is_plain = not set(location) & set("@:?#%")
-    shown_address = f"{url.drivername}://{location}" if is_plain else hidden
+    parts = f"{url.host or ''}/{url.database or ''}"
+    # What looks like a host or a name may be the second half of a password with a slash.
+    plain = not set(parts) & set("@:?#%")
+    shown = f"{url.drivername}://{parts}" if plain else hidden
     try:
         engine = create_engine(url)
         with engine.connect():
             pass
         engine.dispose()
     except ImportError as error:
-        return shown_address, f"no driver: {error.name} is not installed"
+        return shown, f"no driver: {error.name} is not installed"
     except DBAPIError as error:
-        # The first line is the driver's reason; the rest repeats the address.
+        # The first line is the driver's own, and says why; the rest repeats the address.
         reason = str(error.orig).strip().partition("\n")[0]
-        return shown_address, reason if is_plain else type(error).__name__
+        return shown, reason if plain else type(error).__name__
     except SQLAlchemyError as error:
-        return shown_address, type(error).__name__
-    return shown_address, None
+        return shown, type(error).__name__
+    return shown, None

@@ -13,7 +13,7 @@ import pytest
 from features.errors import UserError
 from features.storage.runs import run_folder
 from features.table.campaign_conditions import past
-from flows.commands.campaign_commands import reason_of
+from flows.commands.campaign_commands import membership_reason
 from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.measure import measure
 from flows.services.workspace import Workspace
@@ -51,7 +51,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_the_first_load_is_planned_in_full_and_not_exported(space: Workspace) -> None:
     folder = run_folder(space.output, "r1")
     plan = pd.read_csv(folder / "audiences" / "plan.csv").set_index("campaign_id")
-    assert (plan["held"] == "first load").all()
+    assert (plan["held"] == "first run").all()
     assert plan.loc["win_back", "members"] > 0
     assert rows_of(folder / "audiences" / "win_back.csv")
     assert [path.name for path in (folder / "exports" / "klaviyo").iterdir()] == ["manifest.json"]
@@ -101,24 +101,29 @@ def test_why_gives_the_arm_or_the_first_reason(space: Workspace) -> None:
     plan = plan_run(space, "r2", confirm=(ALL_CAMPAIGNS,)).plan
     rows = plan.audience[plan.audience["campaign_id"] == "win_back"].set_index("customer_id")
     treated = str(rows.index[rows["arm"] == "treatment"][0])
-    assert reason_of(plan, treated, "win_back").startswith(f"{treated} is in win_back, treatment")
+    assert membership_reason(plan, treated, "win_back").startswith(
+        f"{treated} is in win_back, treatment"
+    )
     control = str(rows.index[rows["arm"] == "control"][0])
-    assert "in no export" in reason_of(plan, control, "win_back")
+    assert "in no export" in membership_reason(plan, control, "win_back")
     other = next(
         str(customer)
         for customer, said in zip(plan.customers, plan.why["win_back"], strict=True)
         if said == "not in stage lapsed"
     )
-    assert reason_of(plan, other, "win_back") == f"{other} is not in win_back: not in stage lapsed"
+    assert (
+        membership_reason(plan, other, "win_back")
+        == f"{other} is not in win_back: not in stage lapsed"
+    )
     for customer, campaign in ((treated, "nothing"), ("nobody", "win_back")):
         with pytest.raises(UserError):
-            reason_of(plan, customer, campaign)
+            membership_reason(plan, customer, campaign)
 
 
 def test_a_new_champion_holds_the_exports_again(space: Workspace) -> None:
     published(space, "r3", made_up_scores(space, last_day(space)), scorer_version="2")
     held = plan_run(space, "r3").plan.table["held"]
-    assert set(held) == {"a new champion scores"}
+    assert set(held) == {"a new model version"}
     only = plan_run(space, "r3", confirm=("win_back",)).plan.table.set_index("campaign_id")
     assert only.loc["win_back", "held"] == ""
     assert (only["held"] != "").sum() == len(only) - 1

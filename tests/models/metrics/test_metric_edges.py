@@ -126,7 +126,7 @@ def test_integrated_squares_know_when_somebody_moved() -> None:
 
 
 def test_hits_count_movers_only() -> None:
-    hits = metrics.movers_hits([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], [1, 1, 1], [1, 2, 0])
+    hits = metrics.destination_hits([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], [1, 1, 1], [1, 2, 0])
     assert hits[:2].tolist() == [1.0, 0.0]
     assert np.isnan(hits[2])
 
