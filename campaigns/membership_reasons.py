@@ -24,14 +24,14 @@ def membership_reasons(
     """
     sentences: list[list[str]] = [[] for _ in range(len(scores))]
     always = Condition("stage", "missing", False)
-    for condition in (always, *_affirmed(rule)):
+    for condition in (always, *_affirmed_conditions(rule)):
         if condition.column in scores and condition.node is None:
             applies = rule_holds(condition, scores, rule_context) & scores[
                 condition.column
             ].notna().to_numpy(bool)
             values = scores[condition.column].to_numpy(dtype=object)
             for position in np.flatnonzero(applies):
-                sentences[position].append(f"{condition.column} {_shown(values[position])}")
+                sentences[position].append(f"{condition.column} {_value_text(values[position])}")
     for column in SCORE_REASON_COLUMNS:
         if column in scores:
             for customer_sentences, sentence in zip(sentences, scores[column], strict=True):
@@ -69,16 +69,16 @@ def with_score_reasons(audience: pd.DataFrame, score_reasons: pd.DataFrame) -> p
     return audience.assign(reasons=pd.Series(reason_texts, index=audience.index).astype("str"))
 
 
-def _affirmed(rule: AudienceRule) -> list[Condition]:
+def _affirmed_conditions(rule: AudienceRule) -> list[Condition]:
     """Conditions outside any ``not``."""
     if isinstance(rule, Condition):
         return [rule]
     if rule.word == "not":
         return []
-    return [condition for part in rule.parts for condition in _affirmed(part)]
+    return [condition for part in rule.parts for condition in _affirmed_conditions(part)]
 
 
-def _shown(value: object) -> str:
+def _value_text(value: object) -> str:
     if isinstance(value, float | np.floating):
         return f"{value:.3g}"
     if hasattr(value, "strftime"):

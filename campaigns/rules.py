@@ -229,7 +229,7 @@ def describe_rule(rule: AudienceRule) -> str:
         )
     value = rule.value
     if rule.node is not None:
-        return _asked(rule)
+        return _describe_history_rule(rule)
     if rule.operator == "in":
         return f"{rule.column} in {', '.join(map(str, value))}"
     if rule.operator == "missing":
@@ -242,7 +242,7 @@ def describe_rule(rule: AudienceRule) -> str:
     return f"{rule.column} {rule.operator} {value}"
 
 
-def _asked(rule: Condition) -> str:
+def _describe_history_rule(rule: Condition) -> str:
     """Rule on the history in words."""
     node = rule.node or {}
     if rule.column.startswith(RESTOCKED):
@@ -281,7 +281,7 @@ def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleConte
         If a comparison of numbers names a text column, or one of dates a column without dates.
     """
     if isinstance(rule, Condition):
-        return _holds(rule, scores, rule_context)
+        return _condition_holds(rule, scores, rule_context)
     parts = [rule_holds(part, scores, rule_context) for part in rule.parts]
     if rule.word == "not":
         return ~parts[0]
@@ -289,7 +289,7 @@ def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleConte
     return combined
 
 
-def _holds(rule: Condition, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
+def _condition_holds(rule: Condition, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
     if rule.column not in scores:
         absent = rule.operator == "missing" and rule.value
         return np.full(len(scores), absent, dtype=bool)
@@ -303,7 +303,7 @@ def _holds(rule: Condition, scores: pd.DataFrame, rule_context: RuleContext) -> 
         is_allowed: BoolArray = column.isin(allowed).to_numpy(dtype=bool) & ~missing
         return is_allowed
     if rule.operator == "has":
-        return _has(column, rule.value)
+        return _list_contains(column, rule.value)
     value = rule.value
     if isinstance(value, _Parameter):
         value = rule_context.parameters.get(value.name, value.otherwise) * value.times
@@ -361,7 +361,7 @@ def _dates(column: pd.Series[Any]) -> pd.Series[Any]:
         ) from error
 
 
-def _has(column: pd.Series[Any], member: object) -> BoolArray:
+def _list_contains(column: pd.Series[Any], member: object) -> BoolArray:
     """True where the JSON list of a cell contains a member; each distinct text is parsed once."""
     text_codes, texts = pd.factorize(column)
     holding = np.array([member in json.loads(text) for text in texts] + [False], dtype=bool)
