@@ -21,9 +21,9 @@ from features.sources.channels import consent_channel
 _Order = npt.NDArray[np.intp]
 
 
-_HELD_OUT = "address in a control arm under another id"
-_TAKEN = "address of another customer, who goes first"
-_UNPROFITABLE = "by uplift, the message would bring less than it costs"
+_HELD_OUT = "same address as a held-out customer"
+_TAKEN = "same address as a contacted customer"
+_UNPROFITABLE = "the message would earn less than it costs (by uplift)"
 
 
 class RemainingContacts:
@@ -264,7 +264,7 @@ def _admit_by_value(
         not_entered = campaign.candidates
         elsewhere = _other_campaign_reasons(campaigns, not_entered)
         campaign.failure[not_entered] = np.where(
-            elsewhere == "", "no place, cap or money left", elsewhere
+            elsewhere == "", "no capacity, contact cap or budget left", elsewhere
         )
     return solution
 

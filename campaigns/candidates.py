@@ -33,7 +33,7 @@ from campaigns.stage_set import StageSet
 from features.sources.channels import consent_channel
 
 _EXCLUSION_SUFFIX = "_exclude"
-_SITE_RULE_REASON = "a rule for the site tool: its visitors have no names"
+_SITE_RULE_REASON = "a rule for the website tool: visitors have no customer id"
 
 
 @dataclass
@@ -95,7 +95,7 @@ def with_exclusion_lists(playbooks: Sequence[Playbook], taxonomy: StageSet) -> l
         if playbook.exclude is not None:
             changes = {
                 "campaign": playbook.campaign + _EXCLUSION_SUFFIX,
-                "title": f"{playbook.title}: leave these out",
+                "title": f"{playbook.title}: exclude these buyers",
                 "stages": {OTHER_TAXONOMIES: taxonomy.stages},
                 "audience": playbook.exclude,
                 "exclude": None,

@@ -15,7 +15,7 @@ from campaigns.playbook import Playbook
 from campaigns.rules import PAST, RESTOCKED, BoolArray, TextArray, rule_conditions
 from features.config.customers import ALL, ContactPolicy
 from features.sources.channels import NO_CONSENT_NEEDED, consent_channel
-from features.sources.customer_attributes import refusals_of
+from features.sources.customer_attributes import channel_refusals
 
 Counts = npt.NDArray[np.int64]
 
@@ -128,7 +128,7 @@ class CustomerContext:
 
     def refusers(self, purpose: str) -> pd.Index[Any]:
         """Ids of customers who refused a channel or purpose."""
-        column = refusals_of(self.refused, consent_channel(purpose))
+        column = channel_refusals(self.refused, consent_channel(purpose))
         if column is None or purpose in NO_CONSENT_NEEDED:
             return pd.Index([], dtype=object)
         return column.index[column.to_numpy(dtype=bool)]
@@ -147,10 +147,12 @@ class CustomerContext:
         if not len(self.addresses.rows):
             return reason
         refused = self.addresses.shared_with(self.refusers(purpose), kinds)
-        reason[customers.isin(refused)] = f"address refused {purpose} under another id"
+        reason[customers.isin(refused)] = f"same address as a customer who refused {purpose}"
         for list_reason, listed_rows in self._listed(purpose).groupby("reason", sort=True):
             sharing = self.addresses.shared_with(listed_rows["customer_id"], kinds)
-            reason[customers.isin(sharing) & (reason == "")] = f"address suppressed: {list_reason}"
+            reason[customers.isin(sharing) & (reason == "")] = (
+                f"same address as a suppressed customer: {list_reason}"
+            )
         return reason
 
     def _listed(self, purpose: str) -> pd.DataFrame:

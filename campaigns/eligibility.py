@@ -12,18 +12,19 @@ from campaigns.addresses import address_kinds
 from campaigns.customer_context import Counts, CustomerContext, event_trigger_rule
 from campaigns.holdout import in_global_holdout
 from campaigns.playbook import Playbook, Trigger
+from campaigns.rule_wording import describe_rule
 from campaigns.rules import (
     AudienceRule,
     BoolArray,
     RuleContext,
     RuleGroup,
     TextArray,
-    describe_rule,
     numeric_column,
     rule_holds,
 )
 from campaigns.stage_set import StageSet
 from features.config.customers import PROFILING
+from features.contracts import ROLE_WORDS, column_label
 from features.sources.channels import consent_channel
 
 # Causes of a stage change that may start a campaign.
@@ -51,9 +52,7 @@ def playbook_gates(
 ) -> list[EligibilityGate]:
     """Gates of the playbook: its stages, then each clause of its audience rule."""
     stages = playbook.addressed(taxonomy)
-    stage_reason = (
-        f"not in stage {' or '.join(stages)}" if stages else "no such stage in the taxonomy"
-    )
+    stage_reason = f"not in stage {' or '.join(stages)}" if stages else "none of its stages exists"
     in_stage: BoolArray = scores["stage"].isin(stages).to_numpy(dtype=bool)
     return [
         EligibilityGate(stage_reason, in_stage),
@@ -68,10 +67,17 @@ def _rule_gates(
     clauses = rule.parts if isinstance(rule, RuleGroup) and rule.word == "all" else (rule,)
     return [
         EligibilityGate(
-            f"rule not met: {describe_rule(clause)}", rule_holds(clause, scores, rule_context)
+            _rule_reason(clause, rule_context), rule_holds(clause, scores, rule_context)
         )
         for clause in clauses
     ]
+
+
+def _rule_reason(clause: AudienceRule, rule_context: RuleContext) -> str:
+    """Exclusion reason of customers who fail a clause; of a ``not``, what excludes them."""
+    if isinstance(clause, RuleGroup) and clause.word == "not":
+        return f"excluded: {describe_rule(clause.parts[0], rule_context.parameters)}"
+    return f"rule not met: {describe_rule(clause, rule_context.parameters)}"
 
 
 def first_failure(gates: Sequence[EligibilityGate], customer_count: int) -> TextArray:
@@ -120,18 +126,21 @@ def contact_gates(
             if rule_type == "suppress":
                 same_address = context.addresses.is_shared_with(holds_back, customers, key_kinds)
                 gates.append(
-                    EligibilityGate(f"{reason}, under another id of the address", ~same_address)
+                    EligibilityGate(f"{reason} (customer with the same address)", ~same_address)
                 )
         if context.sunset is not None:
             in_sunset = context.sunset.reindex(customers, fill_value=False).to_numpy(dtype=bool)
-            gates.append(EligibilityGate("sunset: many messages, no sign of life", ~in_sunset))
+            gates.append(EligibilityGate("sunset: many messages, no response", ~in_sunset))
         holdout = policy.global_holdout
         if holdout is not None and rule_context.snapshot_at.date() < holdout.until:
             held_out = in_global_holdout(list(customers), holdout, salt=salt)
             gates.append(EligibilityGate(f"global hold-out until {holdout.until}", ~held_out))
             same_address = context.addresses.is_shared_with(held_out, customers, key_kinds)
             gates.append(
-                EligibilityGate("address in the global hold-out under another id", ~same_address)
+                EligibilityGate(
+                    "same address as a customer in the global hold-out",
+                    ~same_address,
+                )
             )
     # One reason for all channels: a suppression or address reason if there is one, else the
     # missing consent.
@@ -242,13 +251,18 @@ def _trigger_fired(
     if trigger.when == "event" and trigger.role is not None:
         answer_name, _ = event_trigger_rule(trigger.role, trigger.after_days, trigger.within_days)
         passes = context.rule_answers(answer_name, pd.Index(scores["customer_id"]))
-        explanation = f"no {trigger.role} {trigger.after_days} days ago"
+        explanation = _event_explanation(trigger)
     elif trigger.when == "flag_raised":
         passes = _has_flag(scores, trigger.flag or "")
-        explanation = f"flag {trigger.flag} not raised"
+        explanation = f"flag {trigger.flag} is not set"
     elif trigger.when == "score_risen":
+<<<<<<< HEAD
         passes = _score_risen(scores, context.previous_scores, trigger.column or "")
         explanation = f"{trigger.column} has not risen"
+=======
+        passes = _risen(scores, context.previous_scores, trigger.column or "")
+        explanation = f"{column_label(trigger.column or '')} has not risen"
+>>>>>>> main
     elif trigger.when == "date" and trigger.column in scores:
         days_passed = (rule_context.snapshot_at - pd.to_datetime(scores[trigger.column])).dt.days
         latest_day = np.inf if trigger.within_days is None else trigger.within_days - 1
@@ -256,14 +270,25 @@ def _trigger_fired(
             days_passed <= trigger.after_days + latest_day
         )
         passes = passed.to_numpy(dtype=bool)
-        explanation = f"{trigger.column} not reached"
+        explanation = f"date in {trigger.column} is not reached"
     else:
         passes, explanation = (
             np.full(customer_count, trigger.when == "schedule"),
-            f"{trigger.column} unknown",
+            f"{trigger.column} is unknown",
         )
     reason = np.full(customer_count, f"trigger has not fired: {explanation}", dtype=object)
     return passes, reason
+
+
+def _event_explanation(trigger: Trigger) -> str:
+    """Say which days the last event of the trigger's role has to lie in."""
+    event = ROLE_WORDS[str(trigger.role)][1]
+    first = max(trigger.after_days, 1)
+    if trigger.within_days is None:
+        return f"last {event} not at least {first} day{'s' * (first > 1)} ago"
+    last = first + trigger.within_days - 1
+    span = f"{first} to {last} days" if last > first else f"{first} day{'s' * (first > 1)}"
+    return f"last {event} not {span} ago"
 
 
 def _has_flag(scores: pd.DataFrame, flag: str) -> BoolArray:
@@ -307,10 +332,12 @@ def _stage_entered(
         if trigger.within_days is None
         else days_since_entry < trigger.within_days
     )
-    reason[in_stage & ~has_moved] = "no move into the stage: " + causes[
+    reason[in_stage & ~has_moved] = "stage not entered by the customer: " + causes[
         in_stage & ~has_moved
     ].astype(str)
-    reason[in_stage & awaits_second_day] = "step down by the clock: waits for a second equal day"
+    reason[in_stage & awaits_second_day] = (
+        "stage change without activity: counts from the second day"
+    )
     return in_stage & has_moved & is_recent & ~awaits_second_day, reason
 
 

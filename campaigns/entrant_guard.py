@@ -90,15 +90,15 @@ def held_before_planning(
         if confirmed is not None and campaign in confirmed:
             continue
         if before is None:
-            held_campaigns[campaign] = "first load"
+            held_campaigns[campaign] = "first run"
         elif before.taxonomy != taxonomy:
-            held_campaigns[campaign] = "the taxonomy has changed"
+            held_campaigns[campaign] = "the stage rules have changed"
         elif before.scorer_version != scorer_version:
-            held_campaigns[campaign] = "a new champion scores"
+            held_campaigns[campaign] = "a new model version"
         elif campaign in before.held:
             held_campaigns[campaign] = before.held[campaign]
         elif campaign not in before.campaigns:
-            held_campaigns[campaign] = "planned for the first time"
+            held_campaigns[campaign] = "new campaign"
     return held_campaigns
 
 

@@ -15,7 +15,7 @@ from campaigns.rules import UPLIFT, BoolArray, numeric_column
 
 # Without a randomised experiment the value predicts response, not the effect of the message.
 RESPONSE_LABEL, UPLIFT_LABEL = "response, not uplift", "uplift"
-_MIXED_LABEL = "uplift; response where it is unknown"
+MIXED_LABEL = "uplift; response where it is unknown"
 ORDER_VALUE = "average_order_value"
 _NO_ORDER_COLUMN = "p_churn"  # probability of no order
 
@@ -45,7 +45,7 @@ class ContactValue:
         is_uplift = self.incremental[members] if members.any() else self.incremental
         if not is_uplift.any():
             return RESPONSE_LABEL
-        return UPLIFT_LABEL if is_uplift.all() or not members.any() else _MIXED_LABEL
+        return UPLIFT_LABEL if is_uplift.all() or not members.any() else MIXED_LABEL
 
     @property
     def unprofitable(self) -> BoolArray:

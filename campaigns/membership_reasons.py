@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from campaigns.rule_wording import value_text
 from campaigns.rules import AudienceRule, Condition, RuleContext, TextArray, rule_holds
+from features.contracts import column_label
 
 SCORE_REASON_COLUMNS = ("reason_1", "reason_2", "reason_3")
 
@@ -20,7 +22,7 @@ def membership_reasons(
     Returns
     -------
     ndarray of str, shape (rows,)
-        Such as ``stage retention; churn_band high; p_churn 0.83``.
+        Such as ``stage retention; churn band high; churn risk 83 %``.
     """
     sentences: list[list[str]] = [[] for _ in range(len(scores))]
     always = Condition("stage", "missing", False)
@@ -31,7 +33,12 @@ def membership_reasons(
             ].notna().to_numpy(bool)
             values = scores[condition.column].to_numpy(dtype=object)
             for position in np.flatnonzero(applies):
+<<<<<<< HEAD
                 sentences[position].append(f"{condition.column} {_value_text(values[position])}")
+=======
+                text = value_text(condition.column, values[position])
+                sentences[position].append(f"{column_label(condition.column)} {text}")
+>>>>>>> main
     for column in SCORE_REASON_COLUMNS:
         if column in scores:
             for customer_sentences, sentence in zip(sentences, scores[column], strict=True):
@@ -75,6 +82,7 @@ def _affirmed_conditions(rule: AudienceRule) -> list[Condition]:
         return [rule]
     if rule.word == "not":
         return []
+<<<<<<< HEAD
     return [condition for part in rule.parts for condition in _affirmed_conditions(part)]
 
 
@@ -84,3 +92,6 @@ def _value_text(value: object) -> str:
     if hasattr(value, "strftime"):
         return str(value.strftime("%Y-%m-%d"))
     return str(value)
+=======
+    return [condition for part in rule.parts for condition in _affirmed(part)]
+>>>>>>> main

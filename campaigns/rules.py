@@ -217,6 +217,7 @@ def is_scored_column(column: str) -> bool:
     return documented or column.startswith((*_OPEN_COLUMNS, PAST, RESTOCKED))
 
 
+<<<<<<< HEAD
 def describe_rule(rule: AudienceRule) -> str:
     """Rule in words, for exclusion reasons."""
     if isinstance(rule, RuleGroup):
@@ -259,6 +260,8 @@ def _describe_history_rule(rule: Condition) -> str:
     return " ".join(phrases)
 
 
+=======
+>>>>>>> main
 def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
     """True for rows that meet a rule.
 

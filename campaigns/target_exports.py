@@ -32,7 +32,7 @@ from campaigns.holdout import CONTROL, TREATMENT
 from campaigns.planning import CampaignPlan
 from campaigns.playbook import Playbook
 from features.config.customers import ADS, CONTACT_KEYS
-from features.storage.csv_files import cell_text, csv_content, write_whole
+from features.storage.csv_files import cell_text, csv_content, write_bytes_atomically
 from features.storage.row_files import joined_cells, row_file
 
 EXPORTS_FOLDER = "exports"
@@ -263,7 +263,7 @@ def _write_target(
     manifest = _manifest(plan, target, run, delivery, descriptions, held_by_campaign)
     path = folder / "manifest.json"
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, text.encode("utf-8"))
+    write_bytes_atomically(path, text.encode("utf-8"))
     return path
 
 
@@ -340,7 +340,7 @@ def _write_rows(
         schema = pa.schema([(name, pa.string()) for name in table.columns])
         pq.write_table(pa.Table.from_pandas(table, schema=schema, preserve_index=False), buffer)
         content = buffer.getvalue()
-    write_whole(path, content)
+    write_bytes_atomically(path, content)
     if index is not None:
         index.add(path.name, row_file(content, path.suffix).records, table.index)
     return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""Words shared by every room: roles, key columns, and the shape of the scored row."""
+"""Vocabulary shared by all packages: roles, key columns, and the scored row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ CUSTOMER = "customer_id"
 SNAPSHOT = "snapshot_at"
 KEY = [CUSTOMER, SNAPSHOT]
 
-# What an event type can mean to the business. Rules, features and reports speak of roles.
+# Business meanings of event types. Rules, features and reports use roles.
 ROLES = (
     "touch",
     "intent",
@@ -26,10 +26,10 @@ ROLES = (
 )
 # Roles whose events carry an amount of money.
 MONEY_ROLES = ("purchase", "refund")
-# Outbound or administrative: never a sign of life of the customer.
+# Outbound or administrative events; they do not count as customer activity.
 LIFELESS_ROLES = ("sent", "cancel", "refund")
 
-# Standard columns of an event; everything else mapped in a source is a declared attribute.
+# Standard columns of an event; any other mapped column is an attribute.
 EVENT_COLUMNS = (
     "anonymous_id",
     "customer_id",
@@ -41,6 +41,53 @@ EVENT_COLUMNS = (
     "channel",
     "is_machine",
 )
+
+# Words for the events of a role: several, and one.
+ROLE_WORDS = {
+    "touch": ("visits, opens or clicks", "visit, open or click"),
+    "intent": ("carts or checkouts", "cart or checkout"),
+    "lead": ("sign-ups or forms", "sign-up or form"),
+    "purchase": ("purchases", "purchase"),
+    "refund": ("refunds", "refund"),
+    "redemption": ("redeemed offers", "redeemed offer"),
+    "advocacy": ("reviews or referrals", "review or referral"),
+    "support": ("support contacts", "support contact"),
+    "complaint": ("complaints", "complaint"),
+    "survey_nps": ("NPS answers", "NPS answer"),
+    "survey_csat": ("satisfaction answers", "satisfaction answer"),
+    "sent": ("messages sent", "message sent"),
+    "cancel": ("cancellations", "cancellation"),
+}
+# Words for score columns whose names do not read as words.
+_COLUMN_LABELS = {
+    "stage_since": "start of the stage",
+    "stage_change_cause": "cause of the stage change",
+    "p_move": "chance of a stage change",
+    "expected_transition_at": "expected date of a stage change",
+    "lapses_at_if_silent": "lapse date without activity",
+    "p_churn": "churn risk",
+    "p_first_purchase": "chance of a first purchase",
+    "p_reactivate": "chance of coming back",
+    "p_any_order": "chance of an order",
+    "expected_orders": "expected days with an order",
+    "expected_next_order_at": "expected date of the next order",
+    "historic_clv": "spent so far",
+    "clv": "expected spend",
+    "clv_low": "expected spend, low end",
+    "clv_high": "expected spend, high end",
+    "score_quality": "amount of data",
+    "campaign_uplift": "additional chance of an order by this campaign",
+}
+
+
+def column_label(column: str) -> str:
+    """Return a score column's name in words."""
+    words = _COLUMN_LABELS.get(column, column.replace("_", " "))
+    for start, verb in (("interest ", "viewed"), ("preferred ", "bought")):
+        if words.startswith(start) and words.endswith(" share"):
+            return f"share of the most {verb} {words.removeprefix(start).removesuffix(' share')}"
+    return words
+
 
 NO_CHANGE = "no_change"
 
@@ -54,9 +101,9 @@ class ScoredColumn:
     name, dtype
         Column name and its type: string, double, int64, date, bool or timestamp.
     meaning
-        One sentence a marketer understands, with the unit.
+        Explanation in plain words, with the unit.
     null
-        What an empty cell means; empty where the column is never null.
+        When the cell is null; empty if the column is never null.
     """
 
     name: str
@@ -66,131 +113,197 @@ class ScoredColumn:
 
 
 SCORED_ROW: tuple[ScoredColumn, ...] = (
-    ScoredColumn("customer_id", "string", "The customer, as the source names them."),
-    ScoredColumn("snapshot_at", "date", "The score uses what was known before this day began."),
-    ScoredColumn("data_through", "date", "The last day of events that the score has seen."),
-    ScoredColumn("stage", "string", "Life-cycle stage by the taxonomy's rules: a fact."),
-    ScoredColumn("sub_stage", "string", "Finer stage by rule.", "the stage has no sub-stages"),
-    ScoredColumn("stage_since", "date", "First day of the present stay in the stage."),
-    ScoredColumn("previous_stage", "string", "Stage before that.", "never in another stage"),
+    ScoredColumn("customer_id", "string", "Customer id from the source."),
+    ScoredColumn(
+        "snapshot_at", "date", "Date of the scores; they use what was known before this day began."
+    ),
+    ScoredColumn("data_through", "date", "Last day of the events used by the score."),
+    ScoredColumn("stage", "string", "Life-cycle stage by the rules of the taxonomy."),
+    ScoredColumn("sub_stage", "string", "Sub-stage by the rules.", "the stage has no sub-stages"),
+    ScoredColumn("stage_since", "date", "First day of the current stay in the stage."),
+    ScoredColumn(
+        "previous_stage",
+        "string",
+        "Stage before the current one.",
+        "the customer was never in another stage",
+    ),
     ScoredColumn(
         "stage_change_cause",
         "string",
-        "What moved the customer: behaviour, clock, first_load, definition or identity.",
+        "Cause of the last stage change: behaviour (an event), clock (time without activity), "
+        "first_load (no earlier run), definition (changed rules) or identity (merged ids).",
     ),
-    ScoredColumn("stage_predicted", "string", "The stage the customer is likely in by now."),
-    ScoredColumn("stage_confidence", "double", "Probability of stage_predicted, 0 to 1."),
-    ScoredColumn("stage_probabilities", "string", "JSON: probability of every stage; sums to 1."),
+    ScoredColumn("stage_predicted", "string", "Most likely current stage, by the model."),
+    ScoredColumn("stage_confidence", "double", "Probability of `stage_predicted`, 0 to 1."),
+    ScoredColumn(
+        "stage_probabilities", "string", "JSON: probability of every stage, 0 to 1; sums to 1."
+    ),
     ScoredColumn(
         "next_stage",
         "string",
-        "Likeliest next stage should the customer move.",
-        "the model knows no other stage to move to",
+        "Most likely next stage if the customer changes stage.",
+        "the model has no other stage to predict",
     ),
     ScoredColumn(
         "next_stage_probabilities",
         "string",
-        "JSON: probability of moving to each stage within the horizon, and no_change; sums to 1.",
+        "JSON: probability of moving to each stage within the horizon, and of `no_change`; "
+        "sums to 1.",
     ),
-    ScoredColumn("p_move", "double", "Probability of any stage change within the horizon."),
+    ScoredColumn("p_move", "double", "Probability of a stage change within the horizon, 0 to 1."),
     ScoredColumn(
         "expected_transition_at",
         "date",
-        "Day by which a move is as likely to have happened as not, given that it happens.",
-        "p_move is below one half",
+        "Day by which half of such customers have changed stage, among those who change.",
+        "`p_move` is below 0.5",
     ),
     ScoredColumn(
         "lapses_at_if_silent",
         "date",
-        "The clock: the day the rules call the customer lapsed if nothing more happens.",
-        "already lapsed, or never bought",
+        "Day on which the customer lapses by the rules if no further event happens.",
+        "the customer has lapsed already or never bought",
     ),
-    ScoredColumn("churn_eligible", "bool", "Bought recently enough for a churn risk."),
+    ScoredColumn(
+        "churn_eligible",
+        "bool",
+        "Whether the customer bought recently enough to have a churn risk.",
+    ),
     ScoredColumn(
         "p_churn",
         "double",
-        "Probability of no purchase (where churn is by cancel events: of cancelling) within "
-        "churn_horizon_days.",
-        "not eligible",
+        "Probability of no purchase within `churn_horizon_days`, 0 to 1; with churn by cancel "
+        "events, of a cancellation.",
+        "`churn_eligible` is false",
     ),
-    ScoredColumn("churn_horizon_days", "int64", "Horizon of p_churn in days."),
+    ScoredColumn("churn_horizon_days", "int64", "Horizon of `p_churn`, days."),
     ScoredColumn(
         "churn_band",
         "string",
-        "high, medium or low, against customers of the same stage and order count.",
-        "not eligible",
+        "high, medium or low churn risk, compared with customers of the same stage and order "
+        "count.",
+        "`churn_eligible` is false",
     ),
     ScoredColumn(
         "p_first_purchase",
         "double",
-        "Probability of a first purchase within clv_horizon_days.",
-        "has bought before, or no such history to learn from",
+        "Probability of a first purchase within `clv_horizon_days`, 0 to 1.",
+        "the customer has bought before, or the training data had no leads",
     ),
     ScoredColumn(
         "lead_score",
         "double",
-        "Share of the training date's leads with a smaller p_first_purchase, 0-100.",
-        "p_first_purchase is",
+        "Percentage of leads at the training date with a lower `p_first_purchase`, 0 to 100.",
+        "`p_first_purchase` is null",
     ),
     ScoredColumn(
         "lead_band",
         "string",
-        "By lead_score: A from 90, B from 70, C from 40, else D; cut-offs stay with the model.",
-        "p_first_purchase is",
+        "Band by `lead_score`: A from 90, B from 70, C from 40, else D.",
+        "`p_first_purchase` is null",
     ),
     ScoredColumn(
         "p_reactivate",
         "double",
-        "Probability that a lapsed customer orders within clv_horizon_days.",
-        "not lapsed",
+        "Probability that a lapsed customer orders within `clv_horizon_days`, 0 to 1.",
+        "the customer has not lapsed",
     ),
-    ScoredColumn("p_any_order", "double", "Probability of an order within clv_horizon_days."),
-    ScoredColumn("expected_orders", "double", "Expected order days within clv_horizon_days."),
+    ScoredColumn(
+        "p_any_order", "double", "Probability of an order within `clv_horizon_days`, 0 to 1."
+    ),
+    ScoredColumn(
+        "expected_orders", "double", "Expected days with an order within `clv_horizon_days`."
+    ),
     ScoredColumn(
         "expected_next_order_at",
         "date",
-        "Day by which the next order is as likely to have come as not.",
-        "less than one half likely within three horizons",
+        "Day by which the next order has come with a probability of one half.",
+        "an order within three times `clv_horizon_days` has a probability below 0.5",
     ),
     ScoredColumn(
-        "average_order_value", "double", "Mean spend of an order day so far.", "never bought"
+        "average_order_value",
+        "double",
+        "Mean spend per day with an order so far, currency units.",
+        "the customer never bought",
     ),
     ScoredColumn(
-        "average_days_between_orders", "double", "Mean gap of order days.", "under two order days"
+        "average_days_between_orders",
+        "double",
+        "Mean gap between days with an order, days.",
+        "the customer ordered on fewer than two days",
     ),
-    ScoredColumn("historic_clv", "double", "Net spend so far."),
-    ScoredColumn("clv", "double", "Expected net spend within clv_horizon_days."),
-    ScoredColumn("clv_low", "double", "Lower end of the 80 % interval of that spend."),
+    ScoredColumn("historic_clv", "double", "Net spend so far, currency units."),
+    ScoredColumn("clv", "double", "Expected net spend within `clv_horizon_days`, currency units."),
+    ScoredColumn(
+        "clv_low",
+        "double",
+        "Lower end of the 80 % interval of that spend (8 of 10 customers fall within it).",
+    ),
     ScoredColumn("clv_high", "double", "Upper end of the 80 % interval of that spend."),
-    ScoredColumn("clv_horizon_days", "int64", "Horizon of clv in days."),
-    ScoredColumn("value_tier", "string", "top, mid or low by clv; cut-offs stay with the model."),
+    ScoredColumn("clv_horizon_days", "int64", "Horizon of `clv`, days."),
+    ScoredColumn(
+        "value_tier",
+        "string",
+        "top, mid or low by `clv`; cut-offs change only with the model version.",
+    ),
     ScoredColumn(
         "preferred_channel",
         "string",
-        "Channel with the most answers to each message; without answers, of most touches, or of "
-        "most purchases.",
-        "no channel known",
+        "Channel with the most responses per message; without responses, the channel with the "
+        "most touches, or with the most purchases.",
+        "no channel is known",
     ),
-    ScoredColumn("flags", "string", "JSON list of flags that hold beside the stage."),
+    ScoredColumn("flags", "string", "JSON list of the flags that apply in addition to the stage."),
     ScoredColumn(
         "uplift",
         "string",
-        "JSON by campaign: chance of an order that its message adds.",
-        "no randomised history says",
+        "JSON by campaign: how much its message adds to the probability of an order.",
+        "no randomised campaign has measured it",
     ),
-    ScoredColumn("clv_margin", "double", "The margin within clv.", "no margin is known"),
-    ScoredColumn("reason_code_1", "string", "First reason, as a code.", "in no audience, or none"),
-    ScoredColumn("reason_code_2", "string", "Second reason, as a code.", "in no audience, or none"),
-    ScoredColumn("reason_code_3", "string", "Third reason, as a code.", "in no audience, or none"),
-    ScoredColumn("reason_1", "string", "First reason, as a sentence.", "in no audience, or none"),
-    ScoredColumn("reason_2", "string", "Second reason, as a sentence.", "in no audience, or none"),
-    ScoredColumn("reason_3", "string", "Third reason, as a sentence.", "in no audience, or none"),
+    ScoredColumn(
+        "clv_margin", "double", "Margin within `clv`, currency units.", "no margin is known"
+    ),
+    ScoredColumn(
+        "reason_code_1",
+        "string",
+        "First reason, as a code.",
+        "the customer is in no audience, or has fewer reasons",
+    ),
+    ScoredColumn(
+        "reason_code_2",
+        "string",
+        "Second reason, as a code.",
+        "the customer is in no audience, or has fewer reasons",
+    ),
+    ScoredColumn(
+        "reason_code_3",
+        "string",
+        "Third reason, as a code.",
+        "the customer is in no audience, or has fewer reasons",
+    ),
+    ScoredColumn(
+        "reason_1",
+        "string",
+        "First reason, as a sentence.",
+        "the customer is in no audience, or has fewer reasons",
+    ),
+    ScoredColumn(
+        "reason_2",
+        "string",
+        "Second reason, as a sentence.",
+        "the customer is in no audience, or has fewer reasons",
+    ),
+    ScoredColumn(
+        "reason_3",
+        "string",
+        "Third reason, as a sentence.",
+        "the customer is in no audience, or has fewer reasons",
+    ),
     ScoredColumn(
         "score_quality",
         "string",
-        "ok; thin: a purchase or two to go by; cold: under 30 days of history.",
+        "ok, thin (at most two days with a purchase) or cold (less than 30 days of history).",
     ),
     ScoredColumn("scorer_version", "string", "Version of the registered scorer."),
-    ScoredColumn("run_id", "string", "The run that wrote the row."),
-    ScoredColumn("scored_at", "timestamp", "When that run scored, UTC."),
+    ScoredColumn("run_id", "string", "Id of the run that wrote the row."),
+    ScoredColumn("scored_at", "timestamp", "Time of scoring, UTC."),
 )

@@ -32,7 +32,7 @@ from models.registry.champion_history import champion_at, reigns
 from models.registry.registry import SCORER
 from models.registry.version import Version
 from models.serving.backfill import score_day
-from models.serving.score import Stamp
+from models.serving.score import ScoreStamp
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def score_past(output: str, days: list[str], version: int | None, count: int) ->
         running = {}
         for one in todo:
             folder, at = run_folder(space.output, one.run_id), day_number(one.day)
-            stamp = Stamp(one.run_id, dt.datetime.now(dt.UTC))
+            stamp = ScoreStamp(one.run_id, dt.datetime.now(dt.UTC))
             future = submit(score_day, tracking, one.version.version, at, stamp, folder)
             running[future] = (one, stamp)
         for future in as_completed(running):
@@ -154,7 +154,7 @@ def score_past(output: str, days: list[str], version: int | None, count: int) ->
     return {"dates": len(days), "scored": len(rows), "rows": sum(row[2] for row in rows)}
 
 
-def _publish(space: Workspace, archive: Archive, one: Due, stamp: Stamp) -> None:
+def _publish(space: Workspace, archive: Archive, one: Due, stamp: ScoreStamp) -> None:
     folder = run_folder(space.output, one.run_id)
     audience = write_parquet(folder / "audience.parquet", AUDIENCE_SCHEMA.empty_table())
     meta = {
@@ -170,7 +170,7 @@ def _publish(space: Workspace, archive: Archive, one: Due, stamp: Stamp) -> None
     record = RunRecord.model_validate(
         {**meta, "kind": "backfill", "finished_at": dt.datetime.now(dt.UTC)}
     )
-    scores_store.publish(
+    scores_store.publish_run(
         space.output, record, scores=[folder / "scores" / "scores.parquet"], audience=audience
     )
     boundary("date published")

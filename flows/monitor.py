@@ -151,7 +151,7 @@ def stored_reference(space: Workspace, loaded: Loaded) -> monitor.Reference:
 @task(name="look at everything")
 def look(output: str) -> dict[str, Any]:
     """Compare, write table and page, log figures; nothing is told yet."""
-    from flows.report.monitor_page import page, write_page
+    from flows.report.monitor_page import render_monitor_page, write_monitor_page
 
     space = Workspace(Path(output))
     config, tracking = space.config(), space.tracking()
@@ -168,7 +168,10 @@ def look(output: str) -> dict[str, Any]:
         "alarms": sum(finding.alarm for finding in findings),
         "findings": [finding.as_dict() for finding in findings],
     }
-    write_page(folder / "index.html", page(f"{config.name}: monitor", findings, seen, reference))
+    write_monitor_page(
+        folder / "index.html",
+        render_monitor_page(f"{config.name}: monitor", findings, seen, reference),
+    )
     boundary("page written")
     _write(folder / "findings.json", content)
     boundary("findings written")

@@ -30,8 +30,8 @@ from flows.target import target_flow
 from models.registry import registry
 from models.registry.registry import Loaded
 from models.serving.block_scoring import score_by_blocks
-from models.serving.event_scoring import facts_to_store, stored_facts
-from models.serving.score import Before, Finish, Stamp, score
+from models.serving.event_scoring import context_facts, population_facts
+from models.serving.score import PublishedScores, RowFinisher, ScoreStamp, score_snapshot
 
 if TYPE_CHECKING:
     from features.spark.spark_build import SparkArchive
@@ -56,12 +56,12 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     builder = archive.builder
     at, rules = builder.last_snapshot, rules_mark(builder.taxonomy)
     step(f"scoring at {day_date(at)} with stagecast-scorer version {loaded.version.version}")
-    folder, stamp = run_folder(space.output, run_id), Stamp(run_id, started)
+    folder, stamp = run_folder(space.output, run_id), ScoreStamp(run_id, started)
     (folder / "scores").mkdir(parents=True, exist_ok=True)
     before = _under_other_rules(space, rules, day_date(at))
     if isinstance(archive, Archive | Blocks):
         margins = margin_shares(space.output, builder.config, at=at, day=day_date(at))
-        finish = Finish.of(stamp, before, margins)
+        finish = RowFinisher.of(stamp, before, margins)
         customers, context = _scored(archive, loaded, at, finish, folder / "scores")
     else:
         customers, context = spark_steps.score_run(space, archive, loaded, at, stamp, before)
@@ -83,7 +83,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     return {**meta, "customers": customers}
 
 
-def _under_other_rules(space: Workspace, rules: str, day: dt.date) -> Before | None:
+def _under_other_rules(space: Workspace, rules: str, day: dt.date) -> PublishedScores | None:
     """The scores last published, where other rules made their stages."""
     runs = [run for run in scores_store.published_runs(space.output) if run.snapshot_at <= day]
     for run in sorted(runs, key=lambda run: (run.snapshot_at, run.sequence), reverse=True):
@@ -92,7 +92,7 @@ def _under_other_rules(space: Workspace, rules: str, day: dt.date) -> Before | N
         if not about.is_file() or not scores.is_dir():
             continue
         if json.loads(about.read_text(encoding="utf-8")).get("rules", rules) != rules:
-            return Before(scores, run.snapshot_at)
+            return PublishedScores(scores, run.snapshot_at)
     return None
 
 
@@ -107,19 +107,19 @@ def opened(space: Workspace) -> Archive | Blocks | SparkArchive:
 
 
 def _scored(
-    archive: Archive | Blocks, loaded: Loaded, at: int, finish: Finish, into: Path
+    archive: Archive | Blocks, loaded: Loaded, at: int, finish: RowFinisher, into: Path
 ) -> tuple[int, dict[str, Any]]:
     """Score everyone into a folder; the number of rows, and the context to store."""
     with progress_bars() as told:
         if isinstance(archive, Blocks):
             step(f"more than memory holds: {len(archive)} blocks of customers")
-            found = score_by_blocks(loaded, archive, at, finish, into=into, told=told)
-            facts = facts_to_store(found.everybody, archive.builder.config)
+            found = score_by_blocks(loaded, archive, at, finish, into=into, progress=told)
+            facts = context_facts(found.everybody, archive.builder.config)
             return found.customers, {**found.context, **facts}
-        rows, context = score(loaded, archive, at, finish, told=told)
+        rows, context = score_snapshot(loaded, archive, at, finish, progress=told)
     made = pa.Table.from_pandas(rows, preserve_index=False)
     write_parquet(into / "scores.parquet", made)
-    return len(rows), context | stored_facts(archive.builder, at)
+    return len(rows), context | population_facts(archive.builder, at)
 
 
 @flow(name="score")

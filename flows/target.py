@@ -107,7 +107,7 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
         started_at=dt.datetime.fromisoformat(meta["started_at"]),
         finished_at=dt.datetime.now(dt.UTC),
     )
-    published = scores_store.publish(
+    published = scores_store.publish_run(
         space.output,
         record,
         scores=sorted((folder / "scores").glob("*.parquet")),

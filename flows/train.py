@@ -11,7 +11,11 @@ from typing import Any
 from prefect import flow, task
 
 from features.calendar import day_date
-from features.storage.atomic_write import cleared, fresh_of, replace_folder
+from features.storage.atomic_write import (
+    new_folder_of,
+    remove_replacement_leftovers,
+    replace_folder,
+)
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.table.feature_store import Archive
@@ -36,7 +40,7 @@ from models.registry.promotion import columns_hash, definitions, recipe_hash
 from models.registry.tracking import Run, Tracking
 from models.scorer.part import Part
 from models.serving.score import scorer_head
-from models.tasks.uplift import told
+from models.tasks.uplift import uplift_summary
 
 SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
 
@@ -103,7 +107,7 @@ def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
     archive, tracking = space.archive(), space.tracking()
     last = archive.builder.last_snapshot
     part.save(space.output / "training.new" / "parts" / part.name)
-    found = told(part)
+    found = uplift_summary(part)
     with tracking.run(part.name, parent=tracking.existing(parent_run_id)) as run:
         run.params({"models": len(found), "people": int(found["people"].sum())})
         run.metrics({f"{row.model}.qini": float(row.qini) for row in found.itertuples()})
@@ -173,13 +177,13 @@ def _subset(figure: Figure) -> str:
 
 def _of_parts(tracking: Tracking, versions: Mapping[str, int]) -> str:
     """From the first to the last snapshot that any part learned from."""
-    told = [
+    spans = [
         row.tags["snapshots"].split(" to ")
         for name, number in versions.items()
         for row in registry.versions(tracking, f"stagecast-{name}")
         if row.version == number and "snapshots" in row.tags
     ]
-    return f"{min(first for first, _ in told)} to {max(last for _, last in told)}"
+    return f"{min(first for first, _ in spans)} to {max(last for _, last in spans)}"
 
 
 @task(name="register scorer")
@@ -227,7 +231,7 @@ def train_flow(output: str) -> dict[str, Any]:
     space = Workspace(Path(output))
     with exclusive(space.output, "train"):
         # What a killed run has finished and not renamed counts; the rest is begun anew.
-        place = cleared(space.training, whole=TRAINED_FILE)
+        place = remove_replacement_leftovers(space.training, whole=TRAINED_FILE)
         config = space.config()
         require_earned_calibration(space.output, config.churn.calibration)
         drop_outdated_snapshots(space, config)
@@ -241,7 +245,7 @@ def train_flow(output: str) -> dict[str, Any]:
             scorer = register_scorer(output, run.run_id, versions, figures)
         leaks = [suspect for result in results for suspect in result["leaks"]]
         meta = {"scorer": scorer, "parts": versions, "figures": figures, "leaks": leaks}
-        fresh = fresh_of(place)
+        fresh = new_folder_of(place)
         boundary("scorer registered")
         (fresh / TRAINED_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
         replace_folder(place, whole=TRAINED_FILE)

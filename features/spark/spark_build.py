@@ -20,8 +20,8 @@ from features.calendar import day_date
 from features.config.config import Config
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.spark.spark import Cluster, collected, user_errors, write
-from features.storage.atomic_write import remove
-from features.storage.check_sums import has_sums, note_sums
+from features.storage.atomic_write import remove_path
+from features.storage.check_sums import has_sums, write_sums
 from features.table.families import catalogue
 from features.table.families.feature import View
 from features.table.feature_store import FOLDER, TALLIES, feature_file, outlined, required_manifest
@@ -84,8 +84,8 @@ class SparkArchive:
         for at in days:
             place, made = feature_file(self.folder, at), aside / f"{DAY}={day_date(at)}"
             place.parent.mkdir(parents=True, exist_ok=True)
-            note_sums(made)
-            remove(place)  # one of an earlier version, without check sums
+            write_sums(made)
+            remove_path(place)  # one of an earlier version, without check sums
             os.replace(made, place)
         shutil.rmtree(aside)
 
@@ -119,7 +119,8 @@ class SparkArchive:
             return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
 
         tables = tuple(
-            self.cluster.parquet(segments.files(self.folder / TALLIES, name)) for name in _ORDER
+            self.cluster.parquet(segments.table_files(self.folder / TALLIES, name))
+            for name in _ORDER
         )
         shards = max(math.ceil(self.customers / SHARD_CUSTOMERS), least_shards, self._parallel())
         return self.cluster.by_shard(
@@ -143,7 +144,7 @@ def open_on_spark(cluster: Cluster, output: Path, config: Config) -> SparkArchiv
     """
     manifest, folder = required_manifest(output), output / FOLDER
     daily = cluster.named(
-        "stored_daily", cluster.parquet(segments.files(folder / TALLIES, "daily"))
+        "stored_daily", cluster.parquet(segments.table_files(folder / TALLIES, "daily"))
     )
     builder = outlined(config, manifest, daily, lambda row: collected(cluster.frame(row))[0])
     (counted,) = collected(cluster.frame(daily.agg(customers=daily.customer_id.nunique())))

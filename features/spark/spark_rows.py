@@ -13,9 +13,9 @@ from ibis.expr.types import Table
 from features.config.config import Config
 from features.config.sources import DatasetTable, EventSource, UrlTable
 from features.sources.duckdb_connection import connect
-from features.sources.events import ATTRIBUTE, joined, open_table, standardise
-from features.sources.files import matches
-from features.sources.typed_files import by_key_types
+from features.sources.events import ATTRIBUTE, join_lookups, open_table, standardise
+from features.sources.files import distinct_files
+from features.sources.typed_files import _group_by_key_types
 from features.spark.spark import BATCH_ROWS, Batches, Cluster
 
 FILE = "file"
@@ -32,7 +32,7 @@ def source_rows(cluster: Cluster, source: EventSource, config: Config) -> Any:
         table = open_table(connect(), source.events, source, source.mapped())
         raw = cluster.rows(table.to_pyarrow())
         return cluster.mapped(raw, _of_batches(source, config), schema)
-    names = matches(source.events)
+    names = distinct_files(source.events)
     if Path(names[0]).name.lower().endswith(".parquet"):
         parts = [
             cluster.mapped(raw, _of_batches(source, config), schema)
@@ -47,7 +47,7 @@ def _parquet(cluster: Cluster, names: list[str], source: EventSource) -> list[An
     """Mapped columns of parquet files, a frame for all whose keys are of the same types."""
     from pyspark.sql import functions
 
-    frames = [cluster.parquet(files) for files in by_key_types(names, source.keys())]
+    frames = [cluster.parquet(files) for files in _group_by_key_types(names, source.keys())]
     kinds = {f.name: f.dataType for frame in reversed(frames) for f in frame.schema.fields}
     needed = [name for name in kinds if name in source.mapped()]
 
@@ -65,7 +65,7 @@ def _of_batches(source: EventSource, config: Config) -> Callable[[Batches], Iter
             rows = pa.Table.from_batches([batch])
             if rows.num_rows:
                 table = connection.create_table("batch", rows, temp=True, overwrite=True)
-                found = standardise(joined(connection, source, table), source, config)
+                found = standardise(join_lookups(connection, source, table), source, config)
                 yield found.to_pyarrow()
 
     return read
@@ -77,7 +77,7 @@ def _of_files(source: EventSource, config: Config) -> Callable[[Batches], Iterat
             for name in batch.column(FILE).to_pylist():
                 connection = connect(threads=1)
                 one = source.model_copy(update={"events": (name,)})
-                found: Table = standardise(joined(connection, one), one, config)
+                found: Table = standardise(join_lookups(connection, one), one, config)
                 for rows in found.to_pyarrow_batches(chunk_size=BATCH_ROWS):
                     yield pa.Table.from_batches([rows])
 

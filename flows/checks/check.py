@@ -13,7 +13,7 @@ from features.config.config import Config
 from features.config.config import find as find_config
 from features.config.partial_config import PartialConfig, load_partly
 from features.errors import Problems, UserError
-from features.sources.files import describe
+from features.sources.files import describe_location
 from features.sources.sampling import Sampling, only_samples
 
 if TYPE_CHECKING:
@@ -189,22 +189,22 @@ def _check_events(report: Report, partial: PartialConfig, sampling: Sampling) ->
     config, latest = partial.config, latest_event_day()
     types_known = not partial.broken & {"roles", "ignored_event_types"}
     for number, source in enumerate(config.sources):
-        name = describe(source.events)
+        name = describe_location(source.events)
         with report.look(f"sources.{number}: {name}") as say:
             rows = check_source(config, number, latest=latest, types_known=types_known)
             say(_rows(name, rows, sampling))
     if config.identities is not None:
-        name = describe(config.identities.table)
+        name = describe_location(config.identities.table)
         with report.look(f"identities: {name}") as say:
             _, (told,) = read_identities(connect(), config, latest=latest, quarantine=None)
             say(_rows(name, told.rows, sampling))
     if config.stage_history is not None and not partial.broken & {"stages", "roles"}:
-        name = describe(config.stage_history.table)
+        name = describe_location(config.stage_history.table)
         with report.look(f"stage_history: {name}") as say:
             _, records = read_records(config, latest=latest, quarantine=None)
             say(_rows(name, records.rows, sampling))
     if config.spend is not None:
-        name = describe(config.spend.table)
+        name = describe_location(config.spend.table)
         with report.look(f"spend: {name}") as say:
             spent = read_spend(config)
             say(_rows(name, 0 if spent is None else len(spent), sampling))
@@ -215,7 +215,9 @@ def _rows(name: str, rows: int, sampling: Sampling) -> str:
 
 
 def _check_people(report: Report, config: Config, sampling: Sampling) -> None:
-    from features.sources.customer_attributes import customer_facts, products, unreadable_words
+    from features.sources.customer_attributes import customer_facts
+    from features.sources.products import read_products
+    from features.sources.source_checks import refuse_unknown_words
 
     alone = {"customers": None, "consents": None, "suppressions": ()}
     tables = [name for name in alone if getattr(config, name)]
@@ -226,11 +228,11 @@ def _check_people(report: Report, config: Config, sampling: Sampling) -> None:
             facts = customer_facts(only, dt.datetime.now(config.zone).date())
             say(f"{len(facts.contacts if name == 'customers' else facts.suppressed):,} rows"
                 if name != "consents" else "words for yes and no are known")  # fmt: skip
-            unreadable_words(only, sampling)
+            refuse_unknown_words(only, sampling)
     if config.products is not None:
         with report.look("products") as say:
-            found = products(config, dt.datetime.now(config.zone).date())
-            say(_rows(describe(config.products.table), len(found), sampling)
+            found = read_products(config, dt.datetime.now(config.zone).date())
+            say(_rows(describe_location(config.products.table), len(found), sampling)
                 if found is not None else "none")  # fmt: skip
 
 

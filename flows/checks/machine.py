@@ -15,7 +15,7 @@ from features.config import config as configs
 from features.config.config import Config
 from features.config.sources import DatasetTable, Location
 from features.errors import UserError
-from features.sources.files import there
+from features.sources.files import existing_files
 
 WAIT_SECONDS = 5
 # What a run writes, from runs of the example data sets: tallies and features about as large as the
@@ -95,7 +95,7 @@ def _bytes(location: Location) -> float:
     if not isinstance(location, str | tuple):
         return 0  # of a database nobody knows before it is read
     try:
-        files = there(location)
+        files = existing_files(location)
     except UserError:
         return 0  # told where the table is opened
     return sum(os.path.getsize(f) * _EXPANSION.get(Path(f).suffix.lower(), 1) for f in files)

@@ -25,7 +25,7 @@ from flows.services.console import console, print_table, warn
 from flows.services.workspace import latest_event_day
 
 if TYPE_CHECKING:
-    from models.serving.crm_disagreement import Disagreement
+    from models.serving.crm_disagreement import CrmDisagreement
 
 COLUMNS = [
     "status",
@@ -97,7 +97,7 @@ def check_date(archive: Archive, at: int) -> None:
         )
 
 
-def print_disagreement(found: Disagreement, most: int) -> None:
+def print_disagreement(found: CrmDisagreement, most: int) -> None:
     """The surest disagreements, and what the unstaged seem to be."""
     listed = found.disagree.head(most)
     rows = [
@@ -129,7 +129,7 @@ def print_disagreement(found: Disagreement, most: int) -> None:
         console.print(f"{found.strangers:,} customers of the stage history have no events")
 
 
-def content(found: Disagreement) -> dict[str, Any]:
+def content(found: CrmDisagreement) -> dict[str, Any]:
     """Counts, and both lists as records."""
     return {
         "at": found.at,
@@ -140,7 +140,7 @@ def content(found: Disagreement) -> dict[str, Any]:
     }
 
 
-def write_csv(found: Disagreement, file: Path) -> None:
+def write_csv(found: CrmDisagreement, file: Path) -> None:
     """Both lists in one table, by `status`: disagrees (surest first), then unstaged."""
     rows = [{"status": "disagrees", **row} for row in _records(found.disagree)]
     rows += [{"status": "unstaged", **row} for row in _records(found.unstaged)]

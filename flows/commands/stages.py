@@ -263,9 +263,9 @@ def disagree(
         day, date = _dated(asked, archive.builder)
         lists.check_date(archive, day)
         step(f"fitting on the records known on {date}, cross-fitted by customer")
-        from models.serving.crm_disagreement import disagreement
+        from models.serving.crm_disagreement import compare_with_crm
 
-        found = disagreement(archive, day, threads=loaded.threads)
+        found = compare_with_crm(archive, day, threads=loaded.threads)
     deliver_result(lists.content(found), json_file, lambda: lists.print_disagreement(found, top))
     if csv_file is not None:
         lists.write_csv(found, csv_file)

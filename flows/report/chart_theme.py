@@ -1,4 +1,4 @@
-"""How the report's charts look: colours of stages and segments, fonts, axes."""
+"""Appearance of the report's charts: colours of stages and segments, fonts, axes."""
 
 from __future__ import annotations
 
@@ -10,49 +10,65 @@ import altair as alt
 from features.lifecycle.taxonomy import Stage
 from models.explaining.segments import NAMES
 
-# Told apart by colour-blind readers, and on white as on near-black paper.
-LADDER = ("#7A5BB5", "#2F7FC1", "#1E9A8A", "#C48A12", "#D0653F", "#B5508A", "#5F8F3E", "#4C6FA8")
-SILENT = "#878E99"
-DORMANT = "#B0A79B"
-NEW = "#C9CED6"
-SEGMENT_COLOURS = ("#D0653F", "#1E9A8A", "#2F7FC1", "#C48A12", "#878E99", "#B5508A")
+# Distinct for colour-blind readers, on white and on near-black backgrounds.
+_STAGE_PALETTE = (
+    "#7A5BB5",
+    "#2F7FC1",
+    "#1E9A8A",
+    "#C48A12",
+    "#D0653F",
+    "#B5508A",
+    "#5F8F3E",
+    "#4C6FA8",
+)
+_SILENT = "#878E99"
+_DORMANT = "#B0A79B"
+NEWCOMER_COLOUR = "#C9CED6"
+_SEGMENT_PALETTE = ("#D0653F", "#1E9A8A", "#2F7FC1", "#C48A12", "#878E99", "#B5508A")
 ACCENT, SECOND, REFERENCE = "#2F7FC1", "#D0653F", "#878E99"
-INK = "currentColor"  # follows the page, in the dark and on paper
+INK = "currentColor"  # the text colour of the page: light, dark or print
 
 
 def stage_colours(stages: Sequence[Stage]) -> dict[str, str]:
-    """A colour a stage: the higher its rank the earlier in the ladder; silence is grey."""
-    loud = [s for s in stages if s.silent is None and s.name != "dormant"]
-    climbing = sorted(loud, key=lambda s: -s.rank)
-    colours = {s.name: LADDER[at % len(LADDER)] for at, s in enumerate(climbing)}
+    """Map stages to colours: active stages by rank along the palette, silent ones in grey."""
+    active = [
+        candidate
+        for candidate in stages
+        if candidate.silent is None and candidate.name != "dormant"
+    ]
+    climbing = sorted(active, key=lambda s: -s.rank)
+    colours = {
+        candidate.name: _STAGE_PALETTE[position % len(_STAGE_PALETTE)]
+        for position, candidate in enumerate(climbing)
+    }
     for stage in stages:
-        colours.setdefault(stage.name, DORMANT if stage.name == "dormant" else SILENT)
+        colours.setdefault(stage.name, _DORMANT if stage.name == "dormant" else _SILENT)
     return colours
 
 
-def by_rank(stages: Sequence[Stage]) -> list[str]:
-    """Stage names, the highest rank first."""
-    return [s.name for s in sorted(stages, key=lambda s: (-s.rank, s.name))]
+def stages_by_rank(stages: Sequence[Stage]) -> list[str]:
+    """Return the stage names, the highest rank first."""
+    return [stage.name for stage in sorted(stages, key=lambda s: (-s.rank, s.name))]
 
 
 def segment_colours() -> dict[str, str]:
-    """A colour a segment."""
-    return dict(zip(NAMES, SEGMENT_COLOURS, strict=True))
+    """Map segments to colours."""
+    return dict(zip(NAMES, _SEGMENT_PALETTE, strict=True))
 
 
-def numbers_axis(**more: Any) -> alt.Axis:
-    """An axis of counts or amounts: whole numbers as people write them, millions in short."""
-    told = "abs(datum.value) < 1e6 ? format(datum.value, ',') : format(datum.value, '.3~s')"
-    return alt.Axis(labelExpr=told, **more)
+def numbers_axis(**options: Any) -> alt.Axis:
+    """Return an axis of counts or amounts: 12,000 in full, millions abbreviated."""
+    expression = "abs(datum.value) < 1e6 ? format(datum.value, ',') : format(datum.value, '.3~s')"
+    return alt.Axis(labelExpr=expression, **options)
 
 
-def config() -> dict[str, Any]:
-    """Vega-Lite config of every chart; the page's style sheet colours texts and lines."""
+def chart_config() -> dict[str, Any]:
+    """Return the Vega-Lite config of every chart; the page's style sheet sets the text colour."""
     return {
         "background": None,
         "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif",
         "view": {"stroke": None},
-        "aria": False,  # the page describes every chart in a sentence, and repeats it as a table
+        "aria": False,  # the page has a description and a table for every chart
         "axis": {
             "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
             "domain": False, "ticks": False, "labelPadding": 6, "titlePadding": 10,

@@ -1,4 +1,4 @@
-"""What the report calls churn: silence in a shop, a cancellation where there are contracts."""
+"""Words for churn in the report: no purchase in a shop, a cancellation under contracts."""
 
 from __future__ import annotations
 
@@ -8,25 +8,37 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ChurnWords:
-    """Parts of sentences: what is likely, who may do it, and what those who did it have done."""
+    """Phrases about churn that fit into the report's sentences.
 
-    chance: str
-    of: str
-    likely: str
-    did: str
+    Attributes
+    ----------
+    event
+        What a churn risk is the chance of.
+    population
+        The customers who have a churn risk.
+    at_risk
+        Description of the expected leavers.
+    happened
+        What leavers did, in the past tense.
+    """
+
+    event: str
+    population: str
+    at_risk: str
+    happened: str
 
 
-WORDS: dict[Literal["purchase", "cancel"], ChurnWords] = {
+CHURN_WORDS: dict[Literal["purchase", "cancel"], ChurnWords] = {
     "purchase": ChurnWords(
-        chance="no purchase",
-        of="active customers",
-        likely="active customers likely not to buy in that time",
-        did="made no purchase",
+        event="no purchase",
+        population="active customers",
+        at_risk="active customers expected to make no purchase in that time",
+        happened="made no purchase",
     ),
     "cancel": ChurnWords(
-        chance="a cancellation",
-        of="customers under contract",
-        likely="customers under contract likely to cancel in that time",
-        did="cancelled",
+        event="a cancellation",
+        population="customers under contract",
+        at_risk="customers under contract expected to cancel in that time",
+        happened="cancelled",
     ),
 }

@@ -1,4 +1,4 @@
-"""What single customers did, day by day, and the stages they were in: to be looked at."""
+"""Daily activity and stage history of individual customers."""
 
 from __future__ import annotations
 
@@ -13,53 +13,55 @@ from features.lifecycle.stage_engine import stage_at
 from features.table.snapshot_builder import Builder
 
 
-def timelines(builder: Builder, positions: Array, *, first: int, at: int) -> pd.DataFrame:
-    """Events of some customers in ``[first, at)`` that were known before `at`.
+def daily_activity(builder: Builder, positions: Array, *, first: int, at: int) -> pd.DataFrame:
+    """Count the events of some customers in ``[first, at)`` that were known before `at`.
 
     Parameters
     ----------
     builder
         The data set.
     positions
-        Places of the customers in the history, rising.
+        Positions of the customers in the history, ascending.
     first, at
         Day numbers.
 
     Returns
     -------
     DataFrame
-        customer (place within `positions`), day (number), role, count (events; purchases:
-        orders), value (major units; null for roles without money); by customer, day and role.
+        customer (index into `positions`), day (number), role, count (events; for purchases:
+        orders), value (currency units; null for roles without money), sorted.
     """
-    known = builder.history.take(positions).known_before(at)
-    scale, parts = 10.0**builder.config.minor_units, []
-    for role in (role for role in ROLES if role in known.roles):
-        rows = known.roles[role]
-        inside = (rows.day >= first) & (rows.day < at) & (rows.count > 0)
-        value = rows.value[inside] / scale
-        parts.append(
+    history = builder.history.take(positions).known_before(at)
+    scale, role_frames = 10.0**builder.config.minor_units, []
+    for role in (role for role in ROLES if role in history.roles):
+        role_events = history.roles[role]
+        inside = (role_events.day >= first) & (role_events.day < at) & (role_events.count > 0)
+        value = role_events.value[inside] / scale
+        role_frames.append(
             pd.DataFrame(
                 {
-                    "customer": rows.customer[inside],
-                    "day": rows.day[inside],
+                    "customer": role_events.customer[inside],
+                    "day": role_events.day[inside],
                     "role": role,
-                    "count": rows.count[inside],
+                    "count": role_events.count[inside],
                     "value": value if role in MONEY_ROLES else np.full(len(value), np.nan),
                 }
             )
         )
     columns = ["customer", "day", "role", "count", "value"]
-    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    return found.sort_values(["customer", "day", "role"], kind="stable", ignore_index=True)
+    activity = (
+        pd.concat(role_frames, ignore_index=True) if role_frames else pd.DataFrame(columns=columns)
+    )
+    return activity.sort_values(["customer", "day", "role"], kind="stable", ignore_index=True)
 
 
-def paths(builder: Builder, positions: Array, days: Sequence[int]) -> Array:
-    """Stage codes of some customers, customers x dates; -1 for who did not exist yet."""
+def stage_paths(builder: Builder, positions: Array, days: Sequence[int]) -> Array:
+    """Return stage codes, customers x days; -1 before a customer's first event."""
     history = builder.history
-    some = history.only(builder.taxonomy.stage_subjects()).take(positions)
-    exists = history.exists_from[positions]
+    histories = history.only(builder.taxonomy.stage_subjects()).take(positions)
+    first_days = history.exists_from[positions]
     codes = np.full((len(positions), len(days)), -1, dtype=np.int64)
     for column, day in enumerate(days):
-        there = exists <= day
-        codes[there, column] = stage_at(builder.taxonomy, some, day)[there]
+        existing = first_days <= day
+        codes[existing, column] = stage_at(builder.taxonomy, histories, day)[existing]
     return codes

@@ -1,4 +1,4 @@
-"""What a figure of the report is: a chart, the numbers it draws, and words around it."""
+"""A figure of the report: a chart, its caption, and a table of the numbers it draws."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from flows.report.chart_theme import config
+from flows.report.chart_theme import chart_config
 
-Kind = Literal["text", "int", "money", "percent", "decimal", "date"]
+CellKind = Literal["text", "int", "money", "percent", "decimal", "date"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table beside a chart."""
+    """A column of a figure's table."""
 
     name: str
     label: str
-    kind: Kind = "text"
+    kind: CellKind = "text"
 
 
 @dataclass(frozen=True)
-class Twin:
-    """The table beside a chart: the numbers it draws.
+class DataTable:
+    """The numbers that a chart draws, as a table.
 
     Attributes
     ----------
     data
-        Name of the data set it is made of.
+        Name of the data set that the table shows.
     keys, sums
-        What rows are grouped by, and what is added up; no sums: the rows as they are.
+        Columns to group by, and columns to add up. Without sums the rows stay as they are.
     """
 
     data: str
@@ -42,13 +42,13 @@ class Twin:
     sums: tuple[Column, ...] = ()
 
     def frame(self, data: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-        """The table of all rows, no filter set."""
-        rows = data[self.data]
-        names = [column.name for column in self.keys]
+        """Return the table of all rows, unfiltered."""
+        data_set = data[self.data]
+        key_names = [column.name for column in self.keys]
         if not self.sums:
-            return rows[names]
-        sums = [column.name for column in self.sums]
-        return rows.groupby(names, sort=False, observed=True)[sums].sum().reset_index()
+            return data_set[key_names]
+        sum_names = [column.name for column in self.sums]
+        return data_set.groupby(key_names, sort=False, observed=True)[sum_names].sum().reset_index()
 
 
 @dataclass(frozen=True)
@@ -58,34 +58,34 @@ class Figure:
     Attributes
     ----------
     key
-        Its name in the page.
+        Identifier in the page.
     title
-        What it shows, as a heading.
-    says
-        How to read it, and what to do with it.
+        Heading.
+    caption
+        How to read the chart and how to act on it.
     alt
-        What somebody who does not see it should know, in a sentence with numbers.
+        Text alternative: what the chart shows, in a sentence with numbers.
     chart
-        The chart, whose data sets are named as in `data`.
+        The Altair chart; its data sets are named as in `data`.
     data
-        Every data set it draws.
-    twin
-        The table beside it.
+        Data sets of the chart by name.
+    table
+        The numbers as a table.
     filtered
-        Data sets of which the page's filter leaves the rows of chosen stages and segments.
+        Data sets that the page's filter restricts to the chosen stages and segments.
     dimmed
-        Data sets whose rows fade (column ``on``) unless a chosen stage is among them.
+        Data sets whose rows fade (column ``on`` is 0) unless they belong to a chosen stage.
     choice
-        A column, and the name of a list that chooses one of its values (the last, at first).
+        A column and the label of a list to choose one of its values; initially the last one.
     """
 
     key: str
     title: str
-    says: str
+    caption: str
     alt: str
     chart: Any
     data: Mapping[str, pd.DataFrame]
-    twin: Twin
+    table: DataTable
     filtered: tuple[str, ...] = ()
     dimmed: tuple[str, ...] = ()
     choice: tuple[str, str] | None = None
@@ -94,30 +94,30 @@ class Figure:
     notes: Sequence[str] = field(default=())
 
     def spec(self) -> dict[str, Any]:
-        """The Vega-Lite chart without its data."""
+        """Return the Vega-Lite specification without its data."""
         chart = self.chart.properties(
             width="container", height=self.height, autosize=alt.AutoSizeParams(
                 type="fit-x", contains="padding", resize=True)
         )  # fmt: skip
-        drawn: dict[str, Any] = chart.to_dict()
-        drawn.pop("$schema", None)
-        drawn["config"] = config()
-        return drawn
+        specification: dict[str, Any] = chart.to_dict()
+        specification.pop("$schema", None)
+        specification["config"] = chart_config()
+        return specification
 
     def choices(self) -> list[str]:
-        """Values to choose from, in the order of the data."""
+        """Return the values to choose from, in the order of the data."""
         if self.choice is None:
             return []
-        return list(dict.fromkeys(self.data[self.twin.data][self.choice[0]].astype(str)))
+        return list(dict.fromkeys(self.data[self.table.data][self.choice[0]].astype(str)))
 
 
-def columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """A table as lists by column that JSON can hold; null where empty, dates as text."""
-    return {str(name): [plain(value) for value in frame[name]] for name in frame.columns}
+def json_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """Return the columns of a table as lists of JSON values."""
+    return {str(column): [json_value(value) for value in frame[column]] for column in frame.columns}
 
 
-def plain(value: Any) -> Any:
-    """A cell as JSON holds it: numbers with six figures, dates as text, null where empty."""
+def json_value(value: Any) -> Any:
+    """Convert a cell for JSON: floats to six significant digits, dates to text, NaN to null."""
     if value is None or value is pd.NaT:
         return None
     if isinstance(value, bool | np.bool_):
@@ -133,14 +133,14 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def short(day: dt.date) -> str:
-    """A date as people read it: 1 Dec 2017."""
+def date_text(day: dt.date) -> str:
+    """Format a date, such as 1 Dec 2017."""
     return f"{day.day} {day:%b %Y}"
 
 
-def shown(value: Any, kind: Kind, currency: str = "") -> str:
-    """A cell as people read it."""
-    value = plain(value)
+def cell_text(value: Any, kind: CellKind, currency: str = "") -> str:
+    """Format a cell for the page; null is a dash."""
+    value = json_value(value)
     if value is None:
         return "–"
     if kind == "int":

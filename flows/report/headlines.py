@@ -1,4 +1,4 @@
-"""The first screen: headline numbers that follow the filter, and sentences on what to do."""
+"""The first screen: headline numbers that follow the filter, and sentences on what stands out."""
 
 from __future__ import annotations
 
@@ -10,91 +10,97 @@ import numpy as np
 import pandas as pd
 
 from features.lifecycle.taxonomy import Stage
-from flows.report.figure import Kind, short, shown
-from flows.report.report_data import Material
+from flows.report.figure import CellKind, cell_text, date_text
+from flows.report.report_data import ReportData
 from models.explaining.segments import NAMES
 
 
 @dataclass(frozen=True)
 class Headline:
-    """A headline number: a sum over the cells, or a quotient of two sums.
+    """A headline number: a sum over stages and segments, or a quotient of two sums.
 
     Attributes
     ----------
     key, label, kind
-        Name, words, and how it is shown.
-    top, bottom
-        Columns of `cells` whose sums are divided; no bottom: the sum itself.
+        Identifier, label, and format.
+    numerator, denominator
+        Columns of `headline_sums` whose sums are divided; no denominator: the sum itself.
     hint
-        A sentence below the number.
+        Explanation below the number.
     """
 
     key: str
     label: str
-    kind: Kind
-    top: str
-    bottom: str = ""
+    kind: CellKind
+    numerator: str
+    denominator: str = ""
     hint: str = ""
 
     def value(self, cells: pd.DataFrame) -> float | None:
-        """The number over some cells; null where there is nothing to divide by."""
-        top = float(cells[self.top].sum())
-        if not self.bottom:
-            return top
-        whole = float(cells[self.bottom].sum())
-        return top / whole if whole else None
+        """Return the number over some stages and segments; None if the denominator is 0."""
+        numerator = float(cells[self.numerator].sum())
+        if not self.denominator:
+            return numerator
+        denominator = float(cells[self.denominator].sum())
+        return numerator / denominator if denominator else None
 
 
-def cells(scores: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
-    """What headline numbers are sums of, by stage and segment.
+def headline_sums(scores: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
+    """Sum the parts of the headline numbers by stage and segment.
 
     Returns
     -------
     DataFrame
-        stage, segment, n, clv, spent (so far), eligible (for a churn risk), leavers (expected),
-        orders (expected), movers (expected within the month).
+        stage, segment, n, clv, spent (so far), eligible (customers with a churn risk), leavers
+        (expected), orders (expected), movers (expected within the month).
     """
-    p = scores["p_churn"].astype(float)
-    told = pd.DataFrame(
+    churn_risk = scores["p_churn"].astype(float)
+    by_customer = pd.DataFrame(
         {
             "stage": scores["stage"].astype(str),
             "segment": scores["segment"].astype(str),
             "n": 1,
             "clv": scores["clv"].astype(float),
             "spent": scores["historic_clv"].astype(float),
-            "eligible": p.notna().astype(int),
-            "leavers": p.fillna(0.0),
+            "eligible": churn_risk.notna().astype(int),
+            "leavers": churn_risk.fillna(0.0),
             "orders": scores["expected_orders"].astype(float)
             if "expected_orders" in scores
             else np.nan,
         }
     )
-    sums = told.groupby(["stage", "segment"]).sum().reset_index()
-    moved = expected.groupby(["stage", "segment"])["expected"].sum().rename("movers").reset_index()
-    return sums.merge(moved, on=["stage", "segment"], how="left").fillna({"movers": 0.0})
+    group_sums = by_customer.groupby(["stage", "segment"]).sum().reset_index()
+    movers = expected.groupby(["stage", "segment"])["expected"].sum().rename("movers").reset_index()
+    return group_sums.merge(movers, on=["stage", "segment"], how="left").fillna({"movers": 0.0})
 
 
-def headlines(material: Material) -> list[Headline]:
-    """The headline numbers of a run."""
-    scores = material.scores
-    churn, value = _horizon(scores, "churn_horizon_days"), _horizon(scores, "clv_horizon_days")
-    month = material.expected_days
+def headlines(report: ReportData) -> list[Headline]:
+    """Return the headline numbers of a run."""
+    scores = report.scores
+    churn_days = _horizon(scores, "churn_horizon_days")
+    value_days = _horizon(scores, "clv_horizon_days")
+    move_days = report.expected_days
     return [
-        Headline("customers", "Customers", "int", "n", hint="everyone known of, scored"),
-        Headline("clv", f"Expected spend, {value} days", "money", "clv", hint="the sum of all CLV"),
+        Headline("customers", "Customers", "int", "n", hint="all customers with a score"),
         Headline(
-            "mean", "Expected spend a customer", "money", "clv", "n", hint=f"mean over {value} days"
+            "clv", f"Expected spend, {value_days} days", "money", "clv",
+            hint="sum over all customers",
         ),
         Headline(
-            "risk", f"Churn risk, {churn} days", "percent", "leavers", "eligible",
-            hint=f"mean chance of {material.churn.chance}, of {material.churn.of}",
+            "mean", "Expected spend per customer", "money", "clv", "n",
+            hint=f"average over {value_days} days",
         ),
         Headline(
-            "leavers", "Expected leavers", "int", "leavers",
-            hint=material.churn.likely,
+            "risk", f"Churn risk, {churn_days} days", "percent", "leavers", "eligible",
+            hint=f"average chance of {report.churn.event}, {report.churn.population}",
         ),
         Headline(
-            "movers", f"Expected movers, {month} days", "int", "movers", hint="to another stage"
+            "leavers", f"Expected leavers, {churn_days} days", "int", "leavers",
+            hint=report.churn.at_risk,
+        ),
+        Headline(
+            "movers", f"Expected stage changes, {move_days} days", "int", "movers",
+            hint="customers expected to change stage",
         ),
     ]  # fmt: skip
 
@@ -103,110 +109,126 @@ def _horizon(scores: pd.DataFrame, column: str) -> int:
     return int(scores[column].iloc[0]) if len(scores) else 0
 
 
-def takeaways(material: Material) -> list[str]:
-    """Three to six sentences on what stands out, each with its numbers and what to do."""
-    found = [_grown(material.sizes, material.stages), _worth_saving(material)]
-    found += [_falling(material), _leads(material), _campaigns(material), _trust(material)]
-    return [sentence for sentence in found if sentence]
+def takeaways(report: ReportData) -> list[str]:
+    """Return up to six sentences on what stands out, with numbers and what to do."""
+    sentences = [_growth_sentence(report.sizes, report.stages), _at_risk_sentence(report)]
+    sentences += [_silence_sentence(report), _leads_sentence(report)]
+    sentences += [_campaigns_sentence(report), _trust_sentence(report)]
+    return [sentence for sentence in sentences if sentence]
 
 
-def _grown(sizes: pd.DataFrame, stages: Sequence[Stage]) -> str:
-    dates = list(dict.fromkeys(sizes["at"]))
-    if len(dates) < 2:
+def _growth_sentence(sizes: pd.DataFrame, stages: Sequence[Stage]) -> str:
+    snapshots = list(dict.fromkeys(sizes["at"]))
+    if len(snapshots) < 2:
         return ""
-    before, now = (sizes[sizes["at"] == date].set_index("stage")["n"] for date in dates[-2:])
-    change = (now - before).astype(int)
-    top = max(stages, key=lambda s: s.rank).name
-    silent = [s.name for s in stages if s.silent is not None]
-    parts = [f"{top} went from {before[top]:,} to {now[top]:,}"]
-    parts += [f"{name} from {before[name]:,} to {now[name]:,}" for name in silent[:1]]
-    better = change[top] > 0 and all(change[name] <= 0 for name in silent)
-    worse = change[top] < 0 and any(change[name] > 0 for name in silent)
-    verdict = "the base gets stronger" if better else "the base gets weaker" if worse else "mixed"
-    return f"Since {short(dates[-2])}, {' and '.join(parts)}: {verdict}."
+    before, current = (
+        sizes[sizes["at"] == date].set_index("stage")["n"] for date in snapshots[-2:]
+    )
+    change = (current - before).astype(int)
+    highest = max(stages, key=lambda stage: stage.rank).name
+    silent = [stage.name for stage in stages if stage.silent is not None]
+    changes = [f"{highest} went from {before[highest]:,} to {current[highest]:,} customers"]
+    changes += [
+        f"{stage_name} from {before[stage_name]:,} to {current[stage_name]:,}"
+        for stage_name in silent[:1]
+    ]
+    improved = change[highest] > 0 and all(change[stage_name] <= 0 for stage_name in silent)
+    declined = change[highest] < 0 and any(change[stage_name] > 0 for stage_name in silent)
+    verdict = "the picture is mixed"
+    if improved or declined:
+        verdict = f"the customer base is getting {'stronger' if improved else 'weaker'}"
+    return f"Since {date_text(snapshots[-2])}, {' and '.join(changes)}: {verdict}."
 
 
-def _worth_saving(material: Material) -> str:
-    mine = material.scores[material.scores["segment"] == NAMES[0]]
-    if mine.empty:
+def _at_risk_sentence(report: ReportData) -> str:
+    at_risk = report.scores[report.scores["segment"] == NAMES[0]]
+    if at_risk.empty:
         return ""
-    active = material.scores[material.scores["p_churn"].notna()]
-    share = mine["clv"].sum() / max(float(active["clv"].sum()), 1e-9)
-    there = material.audience[material.audience["change"] != "removed"]
-    treated = set(there.loc[there["arm"] == "treatment", "customer_id"])
-    reached = int(mine["customer_id"].isin(treated).sum())
-    money = shown(mine["clv"].sum(), "money", material.currency)
+    active = report.scores[report.scores["p_churn"].notna()]
+    share = at_risk["clv"].sum() / max(float(active["clv"].sum()), 1e-9)
+    present = report.audience[report.audience["change"] != "removed"]
+    contacted = set(present.loc[present["arm"] == "treatment", "customer_id"])
+    reached = int(at_risk["customer_id"].isin(contacted).sum())
+    at_stake = cell_text(at_risk["clv"].sum(), "money", report.currency)
     return (
-        f"{len(mine):,} customers are worth much and likelier than most to leave (segment "
-        f"{NAMES[0]}): {money} of expected spend, {share:.0%} of that of all {material.churn.of}. "
-        f"The campaigns of this run address {reached:,} of them."
+        f"{len(at_risk):,} customers have a high expected spend and an above-average risk of "
+        f"leaving (segment {NAMES[0]}). Their expected spend is {at_stake}, {share:.0%} of the "
+        f"total of all {report.churn.population}. The campaigns of this run contact {reached:,} "
+        "of them."
     )
 
 
-def _falling(material: Material) -> str:
-    rows = material.expected
-    silent = {s.name for s in material.stages if s.silent is not None}
-    if rows.empty or not silent:
+def _silence_sentence(report: ReportData) -> str:
+    expected = report.expected_moves
+    silent = {stage.name for stage in report.stages if stage.silent is not None}
+    if expected.empty or not silent:
         return ""
-    before, after = rows["stage"].isin(silent), rows["to_stage"].isin(silent)
-    falls = rows.loc[~before & after, "expected"].sum()
-    returns = rows.loc[before & ~after, "expected"].sum()
-    names = " or ".join(sorted(silent))
+    was_silent, gets_silent = expected["stage"].isin(silent), expected["to_stage"].isin(silent)
+    leaving = expected.loc[~was_silent & gets_silent, "expected"].sum()
+    returning = expected.loc[was_silent & ~gets_silent, "expected"].sum()
+    silent_stages = " or ".join(sorted(silent))
     return (
-        f"Within {material.expected_days} days about {falls:,.0f} customers are expected to fall "
-        f"to {names}, and {returns:,.0f} to come back."
+        f"Within {report.expected_days} days about {leaving:,.0f} customers are expected to become "
+        f"{silent_stages}, and {returning:,.0f} to become active again."
     )
 
 
-def _leads(material: Material) -> str:
-    scores = material.scores
+def _leads_sentence(report: ReportData) -> str:
+    scores = report.scores
     if "lead_band" not in scores or not (scores["lead_band"] == "A").any():
         return ""
-    best = scores[scores["lead_band"] == "A"]
+    band_a = scores[scores["lead_band"] == "A"]
     return (
-        f"{len(best):,} leads are in band A, with a {best['p_first_purchase'].mean():.0%} mean "
-        "chance of a first purchase: call them first (stagecast leads)."
+        f"{len(band_a):,} leads are in band A, the best one. Their average chance of a first "
+        f"purchase within {_horizon(scores, 'clv_horizon_days')} days is "
+        f"{band_a['p_first_purchase'].mean():.0%}: call them first (stagecast leads)."
     )
 
 
-def _campaigns(material: Material) -> str:
-    plan = material.plan
-    if plan.empty:
+def _campaigns_sentence(report: ReportData) -> str:
+    campaigns = report.plan
+    if campaigns.empty:
         return ""
-    held = plan["held"].fillna("").astype(str) != ""
-    said = (
-        f"{len(plan):,} campaigns would address {int(plan['treatment'].sum()):,} customers and "
-        f"hold out {int(plan['control'].sum()):,}"
+    waiting = int((campaigns["held"].fillna("").astype(str) != "").sum())
+    sentence = (
+        f"{len(campaigns):,} campaigns plan {int(campaigns['treatment'].sum()):,} contacts and "
+        f"hold out {int(campaigns['control'].sum()):,}; a customer can be in several campaigns."
     )
-    if plan["plan_only"].any():
-        return said + "; no consent is recorded in these data, so they are plans only."
-    if held.any():
-        return said + f"; {int(held.sum()):,} exports wait for somebody to confirm them."
-    return said + "."
+    if campaigns["plan_only"].any():
+        return f"{sentence} No consent is recorded in these data, so these are plans only."
+    if waiting == 1:
+        return f"{sentence} 1 export waits for a person to confirm it."
+    if waiting:
+        return f"{sentence} {waiting:,} exports wait for a person to confirm them."
+    return sentence
 
 
-def _trust(material: Material) -> str:
-    if not material.figures:
+def _trust_sentence(report: ReportData) -> str:
+    if not report.figures:
         return ""
-    count = len(material.worries)
+    count = len(report.model_warnings)
     if not count:
-        return "No warning was raised about the models on the dates they were tested at."
+        return "The tests of the models raised no warning."
     return (
         f"{count:,} warning{'s' * (count > 1)} about the models: read them under Trust before "
-        "using amounts for budgets; the order of customers is what they touch least."
+        "you use amounts for budgets. The ranking of customers is affected least."
     )
 
 
-def quality_rows(material: Material) -> list[dict[str, Any]]:
-    """One row a source: rows read, set aside with reasons, and left out on purpose."""
+def quality_rows(report: ReportData) -> list[dict[str, Any]]:
+    """Return one row per source: rows read, set aside and left out, with reasons."""
     return [
         {
-            "source": count.source,
-            "rows": count.rows,
-            "aside": sum(count.quarantined.values()),
-            "reasons": ", ".join(f"{reason} ({n:,})" for reason, n in count.quarantined.items()),
-            "ignored": sum(count.ignored.values()),
-            "ignored_reasons": ", ".join(f"{why} ({n:,})" for why, n in count.ignored.items()),
+            "source": source.source,
+            "rows": source.rows,
+            "aside": sum(source.quarantined.values()),
+            "reasons": ", ".join(
+                f"{reason} ({rows:,})" for reason, rows in source.quarantined.items()
+            ),
+            "ignored": sum(source.ignored.values()),
+            "ignored_reasons": ", ".join(
+                f"{why} ({rows:,})" for why, rows in source.ignored.items()
+            ),
         }
-        for count in material.sources
+        for source in report.sources
     ]

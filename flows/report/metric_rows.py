@@ -1,4 +1,4 @@
-"""Stage metrics as rows of the page: the latest figure, the one before, and a small line."""
+"""Stage metrics as table rows: the latest value, the previous one, and a sparkline."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from flows.report.figure import shown
+from flows.report.figure import cell_text
 
-WIDE, HIGH = 120.0, 26.0
+_WIDTH, SPARKLINE_HEIGHT = 120.0, 26.0
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class MetricRow:
     Attributes
     ----------
     metric
-        As the taxonomy calls it; ours are marked with a star.
+        Name in the stage model; metrics added by stagecast have a star.
     latest, before, n, period
-        The latest figure, that of the period before, what it counts, and its month.
+        The latest value, the previous one, the count it is based on, and its month.
     line
-        Points of the small line, oldest first; empty under two figures.
+        Points of the sparkline, oldest first; empty if there are fewer than two values.
     """
 
     metric: str
@@ -35,7 +35,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class MetricBlock:
-    """The metrics of a stage (everyone: an empty name), and what the others lack."""
+    """Metrics of a stage (empty name: all customers), and why others are missing."""
 
     stage: str
     rows: tuple[MetricRow, ...]
@@ -43,37 +43,39 @@ class MetricBlock:
 
 
 def metric_blocks(table: pd.DataFrame, currency: str) -> list[MetricBlock]:
-    """Blocks of `features.metrics.metric_table`: everyone first, then stage by stage."""
+    """Split a `features.metrics.metric_table` into blocks: all customers, then each stage."""
     if table.empty:
         return []
-    names = [name for name in dict.fromkeys(table["stage"]) if isinstance(name, str)]
+    stages = [stage for stage in dict.fromkeys(table["stage"]) if isinstance(stage, str)]
     blocks = [_block("", table[table["stage"].isna()], currency)]
-    blocks += [_block(name, table[table["stage"] == name], currency) for name in names]
+    blocks += [_block(stage, table[table["stage"] == stage], currency) for stage in stages]
     return [block for block in blocks if block.rows or block.missing]
 
 
 def _block(stage: str, table: pd.DataFrame, currency: str) -> MetricBlock:
-    rows, missing = [], []
-    for _, line in table.groupby(["metric", "key", "source"], sort=False, dropna=False):
-        there = line[line["value"].notna()]
-        name = _name(line.iloc[0])
-        if there.empty:
-            notes = sorted(set(line["note"].astype(str)))
-            missing.append(f"{name}: {notes[0]}" if notes and notes[0] else name)
+    metric_rows, missing = [], []
+    for _, periods in table.groupby(["metric", "key", "source"], sort=False, dropna=False):
+        measured = periods[periods["value"].notna()]
+        metric_name = _name(periods.iloc[0])
+        if measured.empty:
+            reasons = sorted(set(periods["note"].astype(str)))
+            missing.append(
+                f"{metric_name}: {reasons[0]}" if reasons and reasons[0] else metric_name
+            )
             continue
-        last = there.iloc[-1]
-        before = shown_metric(there.iloc[-2], currency) if len(there) > 1 else "–"
-        rows.append(
+        latest = measured.iloc[-1]
+        before = _metric_text(measured.iloc[-2], currency) if len(measured) > 1 else "–"
+        metric_rows.append(
             MetricRow(
-                metric=name,
-                latest=shown_metric(last, currency),
+                metric=metric_name,
+                latest=_metric_text(latest, currency),
                 before=before,
-                n=f"{int(last['n']):,}",
-                period=f"{last['period_start']:%b %Y}",
-                line=spark([float(v) for v in there["value"]]),
+                n=f"{int(latest['n']):,}",
+                period=f"{latest['period_start']:%b %Y}",
+                line=sparkline_points([float(value) for value in measured["value"]]),
             )
         )
-    return MetricBlock(stage, tuple(rows), tuple(missing))
+    return MetricBlock(stage, tuple(metric_rows), tuple(missing))
 
 
 def _name(row: pd.Series) -> str:
@@ -85,13 +87,13 @@ def _name(row: pd.Series) -> str:
     return f"{label} *" if row["ours"] else label
 
 
-def shown_metric(row: pd.Series, currency: str) -> str:
-    """A metric's value as people read it."""
+def _metric_text(row: pd.Series, currency: str) -> str:
+    """Format a metric's value with its unit."""
     value, unit = float(row["value"]), row["unit"]
     if unit == "share":
-        return shown(value, "percent")
+        return cell_text(value, "percent")
     if unit == "money":
-        return shown(value, "money", currency)
+        return cell_text(value, "money", currency)
     if unit == "points":
         return f"{value:+.0f}"
     if unit == "days":
@@ -99,14 +101,14 @@ def shown_metric(row: pd.Series, currency: str) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
-def spark(values: list[float]) -> str:
-    """Points of a small line in a box of `WIDE` by `HIGH`."""
+def sparkline_points(values: list[float]) -> str:
+    """Return SVG points of a sparkline in a box of `_WIDTH` by `SPARKLINE_HEIGHT`."""
     if len(values) < 2:
         return ""
-    low, high = min(values), max(values)
-    reach = (high - low) or 1.0
+    lowest, highest = min(values), max(values)
+    value_range = (highest - lowest) or 1.0
     return " ".join(
-        f"{2 + (WIDE - 4) * at / (len(values) - 1):.1f},"
-        f"{HIGH - 3 - (HIGH - 6) * (value - low) / reach:.1f}"
-        for at, value in enumerate(values)
+        f"{2 + (_WIDTH - 4) * position / (len(values) - 1):.1f},"
+        f"{SPARKLINE_HEIGHT - 3 - (SPARKLINE_HEIGHT - 6) * (value - lowest) / value_range:.1f}"
+        for position, value in enumerate(values)
     )

@@ -1,4 +1,4 @@
-"""The monitor's page: one HTML file with the table of findings and plots, to open anywhere."""
+"""The monitor's page: one self-contained HTML file with findings and plots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.monitoring.findings import Finding
 from models.monitoring.monitor import Observed, Reference, summary
 from models.plots import monitoring_plots
 
-STYLE = """
+_STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 0 auto; max-width: 1080px;
   padding: 1.5rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
@@ -26,72 +26,97 @@ tr.alarm td { background: #fde8e4; }
 .plots { display: flex; flex-wrap: wrap; gap: 12px; } .plots svg { max-width: 100%; height: auto; }
 details { margin-top: .7rem; } summary { cursor: pointer; }
 """
-COLUMNS = ("check", "what", "measure", "value", "usual", "limit", "p", "")
+_COLUMNS = (
+    "Check",
+    "Subject",
+    "Measure",
+    "Value",
+    "Usual value",
+    "Limit",
+    "Probability by chance",
+    "Note",
+)
 
 
-def page(
+def render_monitor_page(
     title: str,
     findings: Sequence[Finding],
-    seen: Observed,
+    observed: Observed,
     reference: Reference,
 ) -> str:
-    """The page as HTML without scripts and without anything from elsewhere."""
+    """Return the page as HTML without scripts and without external files."""
     alarms = [finding for finding in findings if finding.alarm]
-    others = [finding for finding in findings if not finding.alarm]
-    state = "alarm" if alarms else "quiet"
-    parts = [
+    quiet = [finding for finding in findings if not finding.alarm]
+    status = "alarm" if alarms else "quiet"
+    sections = [
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="state {state}">{html.escape(summary(seen.at, findings))}</p>',
+        f'<p class="state {status}">{html.escape(summary(observed.at, findings))}</p>',
         *(["<h2>Alarms</h2>", _table(alarms)] if alarms else []),
         "<h2>Features and scores</h2>",
-        _plots([monitoring_plots.psi_figure(findings, check=c) for c in ("input", "score")]),
-        _plots(_shifted(alarms, seen, reference)),
+        _plots(
+            [monitoring_plots.psi_figure(findings, check=check) for check in ("input", "score")]
+        ),
+        _plots(_shifted(alarms, observed, reference)),
         "<h2>Events</h2>",
         _plots(
-            [monitoring_plots.volume_figure(seen.counts, t, seen.through) for t in _types(seen)]
+            [
+                monitoring_plots.volume_figure(observed.counts, event_type, observed.through)
+                for event_type in _types(observed)
+            ]
         ),
-        *_performance(seen),
-        f"<details><summary>All {len(findings)} findings</summary>{_table(others)}</details>",
+        *_performance(observed),
+        f"<details><summary>All {len(findings)} findings</summary>{_table(quiet)}</details>",
     ]
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+    head_html = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
+    head = f"<!doctype html><html lang=en><head>{head_html}</head>"
+    return f"{head}<body>{''.join(sections)}</body></html>\n"
 
 
-def write_page(path: Path, text: str) -> None:
-    """Write it, whole or not at all."""
+def write_monitor_page(path: Path, text: str) -> None:
+    """Write the page atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 
-def _types(seen: Observed) -> list[str]:
-    """Event types by how many there are, the most frequent first."""
-    totals = seen.counts.groupby("event_type", observed=True)["count"].sum()
-    return [str(name) for name in totals.sort_values(ascending=False, kind="stable").index[:20]]
-
-
-def _shifted(alarms: Sequence[Finding], seen: Observed, reference: Reference) -> list[Figure]:
-    """Shares then and now of what has shifted, else of the first scores."""
-    frames = {"input": seen.inputs, "score": seen.scores}
-    known = {
-        "input": {each.name: each for each in reference.inputs},
-        "score": {each.name: each for each in reference.scores},
-    }
-    wanted = [(a.check, a.subject) for a in alarms if a.check in frames][:8]
-    if not wanted:
-        wanted = [("score", name) for name in ("stage", "p_churn", "clv") if name in seen.scores]
+def _types(observed: Observed) -> list[str]:
+    """Return the 20 most frequent event types, most frequent first."""
+    totals = observed.counts.groupby("event_type", observed=True)["count"].sum()
     return [
-        monitoring_plots.shares_figure(known[check][name], frames[check])
-        for check, name in wanted
-        if name in known[check]
+        str(event_type)
+        for event_type in totals.sort_values(ascending=False, kind="stable").index[:20]
     ]
 
 
-def _performance(seen: Observed) -> list[str]:
-    if not seen.matured:
-        return ["<h2>Matured performance</h2><p>No earlier run has matured yet.</p>"]
-    shown = [
+def _shifted(alarms: Sequence[Finding], observed: Observed, reference: Reference) -> list[Figure]:
+    """Plot the shares of columns with alarms, before and now; without alarms the main scores."""
+    frames = {"input": observed.inputs, "score": observed.scores}
+    profiles = {
+        "input": {profile.name: profile for profile in reference.inputs},
+        "score": {profile.name: profile for profile in reference.scores},
+    }
+    wanted = [(alarm.check, alarm.subject) for alarm in alarms if alarm.check in frames][:8]
+    if not wanted:
+        wanted = [
+            ("score", subject)
+            for subject in ("stage", "p_churn", "clv")
+            if subject in observed.scores
+        ]
+    return [
+        monitoring_plots.shares_figure(profiles[check][subject], frames[check])
+        for check, subject in wanted
+        if subject in profiles[check]
+    ]
+
+
+def _performance(observed: Observed) -> list[str]:
+    if not observed.matured:
+        return [
+            "<h2>Performance of earlier scores</h2>"
+            "<p>The outcome of no earlier run is known yet.</p>"
+        ]
+    wanted = [
         ("churn", "auc"),
         ("churn", "bias_pct"),
         ("clv", "bias_pct"),
@@ -100,13 +125,15 @@ def _performance(seen: Observed) -> list[str]:
         ("transition", "auc"),
         ("lead", "auc"),
     ]
-    there = {(figure.task, figure.metric) for figure in seen.matured if figure.value is not None}
+    measured = {
+        (figure.task, figure.metric) for figure in observed.matured if figure.value is not None
+    }
     figures = [
-        monitoring_plots.performance_figure(seen.matured, task=task, metric=metric)
-        for task, metric in shown
-        if (task, metric) in there
+        monitoring_plots.performance_figure(observed.matured, task=task, metric=metric)
+        for task, metric in wanted
+        if (task, metric) in measured
     ]
-    return ["<h2>Matured performance</h2>", _plots(figures)]
+    return ["<h2>Performance of earlier scores</h2>", _plots(figures)]
 
 
 def _plots(figures: Sequence[Figure]) -> str:
@@ -114,17 +141,17 @@ def _plots(figures: Sequence[Figure]) -> str:
 
 
 def _svg(figure: Figure) -> str:
-    out = io.StringIO()
-    # Without a date and with one salt, the same numbers give the same file.
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]
+    buffer = io.StringIO()
+    # Omit the date, so that equal numbers give an equal file.
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    document = buffer.getvalue()
+    return document[document.index("<svg") :]
 
 
 def _table(findings: Sequence[Finding]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
-    rows = "".join(_row(finding) for finding in findings)
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    head_cells = "".join(f"<th>{heading}</th>" for heading in _COLUMNS)
+    body_rows = "".join(_row(finding) for finding in findings)
+    return f"<table><tr>{head_cells}</tr>{body_rows}</table>"
 
 
 def _row(finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""The page: figures, tables and words put into one HTML file that needs nothing else."""
+"""Render the report: figures, tables and texts in one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -11,207 +11,261 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from flows.report.campaign_figures import members, members_data
+from campaigns.expected_value import MIXED_LABEL, RESPONSE_LABEL, UPLIFT_LABEL
+from features.contracts import ROLE_WORDS, column_label
+from flows.report.campaign_figures import members_data, members_figure
 from flows.report.chart_script import chart_script
-from flows.report.chart_theme import by_rank, segment_colours, stage_colours
-from flows.report.figure import Figure, columns, shown
-from flows.report.headlines import cells, headlines, quality_rows, takeaways
+from flows.report.chart_theme import segment_colours, stage_colours, stages_by_rank
+from flows.report.figure import Figure, cell_text, json_columns
+from flows.report.headlines import headline_sums, headlines, quality_rows, takeaways
 from flows.report.metric_rows import metric_blocks
-from flows.report.report_data import FLOW_DATES, Material
-from flows.report.sankey import sankey
-from flows.report.stage_figures import migration, movers, sizes, trend
+from flows.report.model_test_wording import (
+    MODEL_TITLES,
+    effect_text,
+    method_name,
+    metric_meanings,
+    metric_name,
+)
+from flows.report.report_data import FLOW_DATES, ReportData
+from flows.report.sankey import flow_figure
+from flows.report.stage_figures import (
+    expected_moves_figure,
+    migration_figure,
+    sizes_figure,
+    trend_figure,
+)
 from flows.report.stage_transitions import NEWCOMERS
-from flows.report.value_figures import deciles, gains, quadrant, reliability
+from flows.report.value_figures import (
+    deciles_figure,
+    gains_figure,
+    quadrant_figure,
+    reliability_figure,
+)
 from models.evaluation.task_metrics import HEADLINES
 from models.explaining.segments import SEGMENTS
 from models.registry.model_cards import PREDICTS
 
 MOST_BYTES = 5_000_000
-FEWEST = 30  # customers tested, under which a figure says nothing
-NO_VALUE = "no value set"  # the plan's label of campaigns without one
-TITLES = {
-    "churn": "Churn risk",
-    "clv": "Lifetime value (CLV)",
-    "transition": "Next transition",
-    "stage": "Current stage",
-    "lead": "Lead score",
+_FEWEST = 30  # tested customers; results of fewer are not shown
+_NO_VALUE = "no value set"  # the plan's label of campaigns without a value
+_VALUE_MEANINGS = {
+    RESPONSE_LABEL: "Expected values count all expected spend, also of customers who would buy "
+    "without a message (response, not uplift).",
+    UPLIFT_LABEL: "Expected values count only the additional spend that a message causes (uplift).",
+    MIXED_LABEL: "Expected values count only the additional spend that a message causes (uplift); "
+    "where that is unknown, all expected spend.",
 }
 
 
-def figures(material: Material) -> dict[str, Figure]:
-    """Every figure that the material allows, by key."""
-    colours, order = stage_colours(material.stages), by_rank(material.stages)
-    scores = material.scores
-    drawn = [
-        sizes(scores, colours, order),
-        trend(material.sizes, colours, order),
-        quadrant(
+def draw_figures(report: ReportData) -> dict[str, Figure]:
+    """Draw every figure for which the report has data; figures by key."""
+    colours, stage_order = stage_colours(report.stages), stages_by_rank(report.stages)
+    scores = report.scores
+    charts = [
+        sizes_figure(scores, colours, stage_order),
+        trend_figure(report.sizes, colours, stage_order),
+        quadrant_figure(
             scores,
-            material.cut,
+            report.cutoffs,
             segment_colours(),
             horizons=(_first(scores, "churn_horizon_days"), _first(scores, "clv_horizon_days")),
-            currency=material.currency,
-            seed=material.seed,
-            churn=material.churn,
+            currency=report.currency,
+            seed=report.seed,
+            churn=report.churn,
         ),
     ]
-    if len(material.expected):
-        drawn.append(movers(material.expected, colours, days=material.expected_days))
-    if len(material.moves):
-        dates = list(dict.fromkeys(material.moves["to_at"]))[-FLOW_DATES + 1 :]
-        recent = material.moves[material.moves["to_at"].isin(dates)].reset_index(drop=True)
-        drawn.append(sankey(recent, colours, order, NEWCOMERS))
-        drawn.append(migration(material.moves, order, NEWCOMERS))
-    there = members_data(material.audience, scores, material.plan)
-    if len(there):
-        drawn.append(members(there))
-    return {figure.key: figure for figure in [*drawn, *_tested(material)]}
-
-
-def _tested(material: Material) -> list[Figure]:
-    """Figures of what the training measured."""
-    found = material.tests
-    drawn: list[Figure] = []
-    churn, clv = _test_date(material, "churn"), _test_date(material, "clv")
-    if "churn_reliability" in found:
-        days = _first(material.scores, "churn_horizon_days")
-        told = found["churn_reliability"]
-        drawn.append(reliability(told, tested_at=churn, days=days, churn=material.churn))
-    if "churn_gains" in found:
-        drawn.append(gains(found["churn_gains"], tested_at=churn))
-    if "clv_deciles" in found:
-        days = _first(material.scores, "clv_horizon_days")
-        drawn.append(
-            deciles(found["clv_deciles"], tested_at=clv, days=days, currency=material.currency)
+    if len(report.expected_moves):
+        charts.append(
+            expected_moves_figure(report.expected_moves, colours, days=report.expected_days)
         )
-    return drawn
+    if len(report.moves):
+        dates = list(dict.fromkeys(report.moves["to_at"]))[-FLOW_DATES + 1 :]
+        recent_moves = report.moves[report.moves["to_at"].isin(dates)].reset_index(drop=True)
+        charts.append(flow_figure(recent_moves, colours, stage_order, NEWCOMERS))
+        charts.append(migration_figure(report.moves, stage_order, NEWCOMERS))
+    member_counts = members_data(report.audience, scores, report.plan)
+    if len(member_counts):
+        charts.append(members_figure(member_counts))
+    return {figure.key: figure for figure in [*charts, *_test_figures(report)]}
+
+
+def _test_figures(report: ReportData) -> list[Figure]:
+    """Draw the test results of the training."""
+    test_tables = report.test_tables
+    charts: list[Figure] = []
+    churn_date, clv_date = _test_date(report, "churn"), _test_date(report, "clv")
+    if "churn_reliability" in test_tables:
+        horizon_days = _first(report.scores, "churn_horizon_days")
+        bins = test_tables["churn_reliability"]
+        charts.append(
+            reliability_figure(bins, tested_at=churn_date, days=horizon_days, churn=report.churn)
+        )
+    if "churn_gains" in test_tables:
+        charts.append(gains_figure(test_tables["churn_gains"], tested_at=churn_date))
+    if "clv_deciles" in test_tables:
+        horizon_days = _first(report.scores, "clv_horizon_days")
+        charts.append(
+            deciles_figure(
+                test_tables["clv_deciles"],
+                tested_at=clv_date,
+                days=horizon_days,
+                currency=report.currency,
+            )
+        )
+    return charts
 
 
 def _first(scores: pd.DataFrame, column: str) -> int:
     return int(scores[column].iloc[0]) if len(scores) else 0
 
 
-def _test_date(material: Material, model: str) -> str:
-    dates = [str(f["snapshot_at"]) for f in material.figures if f["model"] == model]
+def _test_date(report: ReportData, model: str) -> str:
+    dates = [str(record["snapshot_at"]) for record in report.figures if record["model"] == model]
     return max(dates, default="")
 
 
-def page(material: Material) -> str:
-    """The whole report as one HTML text.
+def render_page(report: ReportData) -> str:
+    """Return the report as one HTML document.
 
     Raises
     ------
     ValueError
-        Where it would be larger than `MOST_BYTES`.
+        If the document is larger than `MOST_BYTES`.
     """
-    drawn = figures(material)
-    numbers = cells(material.scores, material.expected)
-    colours = stage_colours(material.stages)
-    order = by_rank(material.stages)
-    told = _template().render(
-        m=material,
-        figures=drawn,
-        tables={key: _twin(figure, material.currency) for key, figure in drawn.items()},
-        headlines=[(h, shown(h.value(numbers), h.kind, material.currency))
-                   for h in headlines(material)],
-        takeaways=takeaways(material),
-        stages=sorted(material.stages, key=lambda s: order.index(s.name)),
+    charts = draw_figures(report)
+    numbers = headline_sums(report.scores, report.expected_moves)
+    colours = stage_colours(report.stages)
+    stage_order = stages_by_rank(report.stages)
+    document = _template().render(
+        report=report,
+        figures=charts,
+        tables={key: _data_table(figure, report.currency) for key, figure in charts.items()},
+        headlines=[(headline, cell_text(headline.value(numbers), headline.kind, report.currency))
+                   for headline in headlines(report)],
+        takeaways=takeaways(report),
+        stages=sorted(report.stages, key=lambda s: stage_order.index(s.name)),
         stage_colours=colours,
         segments=SEGMENTS,
         segment_colours=segment_colours(),
-        segment_rows=_segment_rows(material),
-        plan=_plan_rows(material),
-        exclusions=_exclusion_rows(material),
-        metric_blocks=metric_blocks(material.metrics, material.currency),
-        driver_blocks=_driver_blocks(material),
-        titles=TITLES,
-        values_are=_values_are(material.plan),
-        figure_rows=_figure_rows(material),
-        quality=quality_rows(material),
-        score_quality=material.scores["score_quality"].value_counts().to_dict()
-        if "score_quality" in material.scores else {},
+        segment_rows=_segment_rows(report),
+        plan=_plan_rows(report),
+        exclusions=_exclusion_rows(report),
+        metric_blocks=metric_blocks(report.metrics, report.currency),
+        driver_blocks=_driver_blocks(report),
+        titles=MODEL_TITLES,
+        value_basis=_value_basis(report.plan),
+        figure_rows=_figure_rows(report),
+        quality=quality_rows(report),
+        score_quality=report.scores["score_quality"].value_counts().to_dict()
+        if "score_quality" in report.scores else {},
         style=Markup(_file("page.css")),
         script=Markup(_file("page.js")),
-        vega=Markup(chart_script()),  # once for all charts of a page
-        payload=in_script(_payload(material, drawn, numbers)),
-        packed=Markup(material.people.packed),  # base64: letters, digits, + / =
-        shown=shown,
+        chart_library=Markup(chart_script()),  # shared by all charts
+        payload=script_json(_payload(report, charts, numbers)),
+        packed=Markup(report.searchable.packed),  # base64: letters, digits, + / =
+        cell_text=cell_text,
+        effect_text=effect_text,
+        method_name=method_name,
+        metric_name=metric_name,
+        metric_meanings=metric_meanings,
     )  # fmt: skip
-    size = len(told.encode("utf-8"))
-    if size > MOST_BYTES:
-        raise ValueError(f"the report would have {size:,} bytes, more than {MOST_BYTES:,}")
-    return told
+    byte_count = len(document.encode("utf-8"))
+    if byte_count > MOST_BYTES:
+        raise ValueError(f"the report would have {byte_count:,} bytes, more than {MOST_BYTES:,}")
+    return document
 
 
-def _payload(material: Material, drawn: dict[str, Figure], numbers: pd.DataFrame) -> dict[str, Any]:
-    """What the page's script reads."""
+def _payload(
+    report: ReportData, charts: dict[str, Figure], numbers: pd.DataFrame
+) -> dict[str, Any]:
+    """Return the data that the page's script reads."""
     return {
-        "currency": material.currency,
-        "cells": columns(numbers),
+        "currency": report.currency,
+        "days": {
+            "churn": _first(report.scores, "churn_horizon_days"),
+            "value": _first(report.scores, "clv_horizon_days"),
+        },
+        "labels": {data_name: column_label(data_name) for data_name in report.scores},
+        "roles": {role: words[0] for role, words in ROLE_WORDS.items()},
+        "cells": json_columns(numbers),
         "headlines": [
-            {"key": h.key, "kind": h.kind, "top": h.top, "bottom": h.bottom}
-            for h in headlines(material)
+            {
+                "key": headline.key,
+                "kind": headline.kind,
+                "numerator": headline.numerator,
+                "denominator": headline.denominator,
+            }
+            for headline in headlines(report)
         ],
-        "colours": stage_colours(material.stages),
-        "order": by_rank(material.stages),
+        "colours": stage_colours(report.stages),
+        "order": stages_by_rank(report.stages),
         "figures": [
             {
                 "key": figure.key,
                 "spec": figure.spec(),
-                "data": {name: columns(rows) for name, rows in figure.data.items()},
+                "data": {data_name: json_columns(rows) for data_name, rows in figure.data.items()},
                 "filtered": figure.filtered,
                 "dimmed": figure.dimmed,
                 "choice": figure.choice[0] if figure.choice else None,
-                "twin": {
-                    "data": figure.twin.data,
-                    "keys": [[c.name, c.kind] for c in figure.twin.keys],
-                    "sums": [[c.name, c.kind] for c in figure.twin.sums],
+                "table": {
+                    "data": figure.table.data,
+                    "keys": [[column.name, column.kind] for column in figure.table.keys],
+                    "sums": [[column.name, column.kind] for column in figure.table.sums],
                 },
             }
-            for figure in drawn.values()
+            for figure in charts.values()
         ],
     }
 
 
-def in_script(content: Any) -> Markup:
-    """JSON that may stand in a script element: no text in it can end the element."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)
+def script_json(content: Any) -> Markup:
+    """Return JSON that is safe in a script element: no text in it can end the element."""
+    encoded = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        encoded = encoded.replace(character, f"\\u{ord(character):04x}")
+    return Markup(encoded)
 
 
-def _twin(figure: Figure, currency: str) -> dict[str, Any]:
-    """Head and cells of the table beside a chart."""
-    columns_of = [*figure.twin.keys, *figure.twin.sums]
-    rows = [
-        [shown(value, column.kind, currency) for value, column in zip(row, columns_of, strict=True)]
-        for row in figure.twin.frame(figure.data).itertuples(index=False)
+def _data_table(figure: Figure, currency: str) -> dict[str, Any]:
+    """Return columns and formatted cells of a figure's table."""
+    columns_of = [*figure.table.keys, *figure.table.sums]
+    formatted_rows = [
+        [
+            cell_text(value, column.kind, currency)
+            for value, column in zip(row, columns_of, strict=True)
+        ]
+        for row in figure.table.frame(figure.data).itertuples(index=False)
     ]
-    return {"columns": columns_of, "rows": rows}
+    return {"columns": columns_of, "rows": formatted_rows}
 
 
-def _segment_rows(material: Material) -> list[dict[str, Any]]:
-    groups = material.scores.groupby("segment", observed=True)
-    rows = []
+def _segment_rows(report: ReportData) -> list[dict[str, Any]]:
+    groups = report.scores.groupby("segment", observed=True)
+    segment_rows = []
     for segment in SEGMENTS:
         if segment.name not in groups.groups:
             continue
-        mine = groups.get_group(segment.name)
-        rows.append({"segment": segment, "n": len(mine), "clv": float(mine["clv"].sum()),
-                     "risk": float(mine["p_churn"].mean())})  # fmt: skip
-    return rows
+        members = groups.get_group(segment.name)
+        segment_rows.append(
+            {
+                "segment": segment,
+                "n": len(members),
+                "clv": float(members["clv"].sum()),
+                "risk": float(members["p_churn"].mean()),
+            }
+        )
+    return segment_rows
 
 
-def _plan_rows(material: Material) -> list[dict[str, Any]]:
-    plan = material.plan.astype(object).where(material.plan.notna(), None)
-    rows: list[dict[str, Any]] = plan.to_dict("records")
-    return rows
+def _plan_rows(report: ReportData) -> list[dict[str, Any]]:
+    nullable_plan = report.plan.astype(object).where(report.plan.notna(), None)
+    campaigns: list[dict[str, Any]] = nullable_plan.to_dict("records")
+    return campaigns
 
 
-def _exclusion_rows(material: Material) -> list[dict[str, Any]]:
-    titles = dict(zip(material.plan["campaign_id"], material.plan["title"], strict=True))
-    frame = material.exclusions[material.exclusions["customers"] > 0]
+def _exclusion_rows(report: ReportData) -> list[dict[str, Any]]:
+    titles = dict(zip(report.plan["campaign_id"], report.plan["title"], strict=True))
+    frame = report.exclusions[report.exclusions["customers"] > 0]
     return [
         {"title": titles.get(row.campaign_id, row.campaign_id), "reason": row.reason,
          "customers": int(row.customers)}
@@ -219,50 +273,58 @@ def _exclusion_rows(material: Material) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _values_are(plan: pd.DataFrame) -> str:
-    """What the expected values of the plan rest on, in a sentence."""
+def _value_basis(plan: pd.DataFrame) -> str:
+    """Explain in a sentence what the expected values of the plan count."""
     labels = set(plan["value_label"]) if len(plan) else set()
-    known = sorted(labels - {NO_VALUE})
-    if not known:
-        return "No campaign sets a value, so expected values are costs alone."
-    told = f"Expected values rest on {' or '.join(known)}."
-    return (
-        told if NO_VALUE not in labels else f"{told} Where no value is set, they are costs alone."
-    )
+    sentences = [text for label, text in _VALUE_MEANINGS.items() if label in labels]
+    if not sentences:
+        return "No campaign sets a value, so expected values are costs only."
+    if _NO_VALUE in labels:
+        sentences.append("Where no value is set, they are costs only.")
+    return " ".join(sentences)
 
 
-def _driver_blocks(material: Material) -> list[dict[str, Any]]:
-    order = [name for name in ("churn", "clv", "transition", "stage") if name in material.drivers]
+def _driver_blocks(report: ReportData) -> list[dict[str, Any]]:
+    order = [model for model in ("churn", "clv", "transition", "stage") if model in report.drivers]
     return [
         {
-            "model": name,
-            "predicts": PREDICTS[name],
-            "rows": material.drivers[name].to_dict("records"),
-            "most": float(material.drivers[name]["gain"].max()),
+            "model": model,
+            "predicts": PREDICTS[model],
+            "rows": report.drivers[model].to_dict("records"),
+            "most": float(report.drivers[model]["gain"].max()),
         }
-        for name in order
-        if len(material.drivers[name])
+        for model in order
+        if len(report.drivers[model])
     ]
 
 
-def _figure_rows(material: Material) -> list[dict[str, Any]]:
-    """The tested figures of every model, this recipe beside its baselines."""
+def _figure_rows(report: ReportData) -> list[dict[str, Any]]:
+    """Return the test results of every model and its baselines."""
     blocks = []
     for model, metrics in HEADLINES.items():
-        mine = [f for f in material.figures if f["model"] == model and f["subset"] == "all"]
-        if max((f["n"] for f in mine), default=0) < FEWEST:
+        records = [
+            record
+            for record in report.figures
+            if record["model"] == model and record["subset"] == "all"
+        ]
+        if max((record["n"] for record in records), default=0) < _FEWEST:
             continue
-        found = {(f["method"], f["metric"]): f["value"] for f in mine}
-        methods = list(dict.fromkeys(f["method"] for f in mine))
-        rows = [
-            [method, *(None if (v := found.get((method, m))) is None else float(v)
-                       for m in metrics)]
+        values = {(record["method"], record["metric"]): record["value"] for record in records}
+        methods = list(dict.fromkeys(record["method"] for record in records))
+        method_rows = [
+            [method, *(None if (value := values.get((method, metric))) is None else float(value)
+                       for metric in metrics)]
             for method in methods
         ]  # fmt: skip
         blocks.append(
-            {"model": model, "at": str(mine[0]["snapshot_at"]), "n": max(f["n"] for f in mine),
-             "metrics": metrics, "rows": rows}
-        )  # fmt: skip
+            {
+                "model": model,
+                "tested_at": str(records[0]["snapshot_at"]),
+                "customers": max(record["n"] for record in records),
+                "metrics": metrics,
+                "rows": method_rows,
+            }
+        )
     return blocks
 
 

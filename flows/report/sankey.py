@@ -1,4 +1,4 @@
-"""The flow between stages as ribbons: its geometry, and the chart."""
+"""The flow between stages as a Sankey diagram: geometry and chart."""
 
 from __future__ import annotations
 
@@ -10,124 +10,146 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from flows.report.chart_theme import INK, NEW
-from flows.report.figure import Column, Figure, Twin, short
+from flows.report.chart_theme import INK, NEWCOMER_COLOUR
+from flows.report.figure import Column, DataTable, Figure, date_text
 
-WIDTH = 0.05  # of a block, in distances between two dates
-STEPS = 17  # points along a ribbon
-BEFORE = 0.12  # room at the left, in distances between two dates
-LETTER = 7  # pixels of a letter of a label, on average
+_WIDTH = 0.05  # of a block; 1 is the distance between two dates
+RIBBON_POINTS = 17  # points along a ribbon
+_BEFORE = 0.12  # margin at the left; 1 is the distance between two dates
+_LETTER_PIXELS = 7  # average width of a letter in a label
 
 
-def sankey_data(
+def flow_data(
     moves: pd.DataFrame, order: Sequence[str], newcomers: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Blocks and ribbons of a flow.
+    """Compute blocks and ribbons of the flow between stages.
 
     Parameters
     ----------
     moves
-        From `flows.report.stage_transitions.stage_moves`, dates rising.
+        From `flows.report.stage_transitions.stage_moves`, dates ascending.
     order
-        Stage names from the top to the bottom; newcomers come last.
+        Stage names from top to bottom; newcomers come last.
     newcomers
-        Name of those who did not exist at the date before.
+        Name of the block of customers who did not exist at the previous date.
 
     Returns
     -------
     blocks
-        at (number of the date), stage, n, x, x2, y, y2, middle: one row a date and stage.
+        at (number of the date), stage, n, x, x2, y, y2, middle: one row per date and stage.
     ribbons
-        ribbon, from_stage, to_stage, n, x, y, y2: some points of each.
+        ribbon, from_stage, to_stage, n, x, y, y2: `RIBBON_POINTS` rows per ribbon.
     """
     dates = list(dict.fromkeys([*moves["from_at"], *moves["to_at"]]))
     names = [*order, newcomers]
-    stock = [_stock(moves, date, names, newcomers) for date in dates]
-    gap = 0.02 * max((sum(s.values()) for s in stock), default=1.0)
-    tops = [_tops(sizes, gap) for sizes in stock]
+    stocks = [_stock(moves, date, names, newcomers) for date in dates]
+    gap = 0.02 * max((sum(sizes_at_date.values()) for sizes_at_date in stocks), default=1.0)
+    tops = [_tops(sizes, gap) for sizes in stocks]
     blocks = [
-        (at, name, n, at - WIDTH / 2, at + WIDTH / 2, tops[at][name], tops[at][name] - n)
-        for at, sizes in enumerate(stock)
-        for name, n in sizes.items()
-        if n > 0
+        (
+            date_number,
+            stage,
+            customers,
+            date_number - _WIDTH / 2,
+            date_number + _WIDTH / 2,
+            tops[date_number][stage],
+            tops[date_number][stage] - customers,
+        )
+        for date_number, sizes in enumerate(stocks)
+        for stage, customers in sizes.items()
+        if customers > 0
     ]
     ribbons: list[tuple[Any, ...]] = []
-    for at in range(len(dates) - 1):
-        ribbons += _ribbons(moves[moves["from_at"] == dates[at]], at, names, tops)
-    frame = pd.DataFrame(blocks, columns=["at", "stage", "n", "x", "x2", "y", "y2"])
-    frame["middle"] = (frame["y"] + frame["y2"]) / 2
+    for date_number in range(len(dates) - 1):
+        ribbons += _ribbons(moves[moves["from_at"] == dates[date_number]], date_number, names, tops)
+    block_frame = pd.DataFrame(blocks, columns=["at", "stage", "n", "x", "x2", "y", "y2"])
+    block_frame["middle"] = (block_frame["y"] + block_frame["y2"]) / 2
     columns = ["ribbon", "from_stage", "to_stage", "n", "x", "y", "y2"]
-    return frame, pd.DataFrame(ribbons, columns=columns)
+    return block_frame, pd.DataFrame(ribbons, columns=columns)
 
 
 def _stock(
     moves: pd.DataFrame, date: Any, names: Sequence[str], newcomers: str
 ) -> dict[str, float]:
-    """Customers by stage at a date, and those who come before the next one."""
+    """Count customers by stage at a date, and newcomers until the next date."""
     arrived, leaving = moves[moves["to_at"] == date], moves[moves["from_at"] == date]
     sizes = arrived.groupby("to_stage")["n"].sum()
     if arrived.empty:
         sizes = leaving.groupby("from_stage")["n"].sum()
-    stock = {name: float(sizes.get(name, 0.0)) for name in names}
+    stock = {stage: float(sizes.get(stage, 0.0)) for stage in names}
     stock[newcomers] = float(leaving.loc[leaving["from_stage"] == newcomers, "n"].sum())
     return stock
 
 
 def _tops(sizes: Mapping[str, float], gap: float) -> dict[str, float]:
-    """Upper edge of every block of a date; the first stands highest, at 0."""
-    tops, at = {}, 0.0
-    for name, n in sizes.items():
-        tops[name] = at
-        at -= n + (gap if n else 0.0)
+    """Return the upper edge of every block of a date; the first block starts at 0."""
+    tops, edge = {}, 0.0
+    for stage, customers in sizes.items():
+        tops[stage] = edge
+        edge -= customers + (gap if customers else 0.0)
     return tops
 
 
 def _ribbons(
-    rows: pd.DataFrame, at: int, names: Sequence[str], tops: Sequence[Mapping[str, float]]
+    rows: pd.DataFrame, date_number: int, names: Sequence[str], tops: Sequence[Mapping[str, float]]
 ) -> list[tuple[Any, ...]]:
-    left, right = dict(tops[at]), dict(tops[at + 1])
-    counts = {(a, b): float(n) for a, b, n in rows[["from_stage", "to_stage", "n"]].to_numpy()}
-    share = np.linspace(0.0, 1.0, STEPS)
+    left_edges, right_edges = dict(tops[date_number]), dict(tops[date_number + 1])
+    counts = {
+        (from_stage, to_stage): float(customers)
+        for from_stage, to_stage, customers in rows[["from_stage", "to_stage", "n"]].to_numpy()
+    }
+    share = np.linspace(0.0, 1.0, RIBBON_POINTS)
     bend = share * share * (3 - 2 * share)
-    x = at + WIDTH / 2 + share * (1 - WIDTH)
+    positions = date_number + _WIDTH / 2 + share * (1 - _WIDTH)
     points: list[tuple[Any, ...]] = []
     for source in names:
         for target in names:
-            n = counts.get((source, target), 0.0)
-            if not n:
+            customers = counts.get((source, target), 0.0)
+            if not customers:
                 continue
-            y = left[source] + (right[target] - left[source]) * bend
-            name = f"{at}:{source}:{target}"
-            points += [(name, source, target, n, *p) for p in zip(x, y, y - n, strict=True)]
-            left[source] -= n
-            right[target] -= n
+            upper_edge = left_edges[source] + (right_edges[target] - left_edges[source]) * bend
+            ribbon = f"{date_number}:{source}:{target}"
+            points += [
+                (ribbon, source, target, customers, *point)
+                for point in zip(positions, upper_edge, upper_edge - customers, strict=True)
+            ]
+            left_edges[source] -= customers
+            right_edges[target] -= customers
     return points
 
 
-def sankey(
+def flow_figure(
     moves: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str], newcomers: str
 ) -> Figure:
-    """Draw `sankey_data`: columns are dates, ribbons the customers between them."""
-    blocks, ribbons = sankey_data(moves, order, newcomers)
+    """Draw `flow_data`: blocks are stages at a date, ribbons the moves between two dates."""
+    blocks, ribbons = flow_data(moves, order, newcomers)
     dates = list(dict.fromkeys([*moves["from_at"], *moves["to_at"]]))
-    scale = alt.Scale(domain=[*colours, newcomers], range=[*colours.values(), NEW])
-    # In two lines, so that neighbours do not touch on a narrow screen.
-    names = " : ".join(
-        f"datum.value == {i} ? {json.dumps(short(d).rsplit(' ', 1))}" for i, d in enumerate(dates)
+    scale = alt.Scale(domain=[*colours, newcomers], range=[*colours.values(), NEWCOMER_COLOUR])
+    # Two lines per date, so that labels do not touch on a narrow screen.
+    date_labels = " : ".join(
+        f"datum.value == {number} ? {json.dumps(date_text(date).rsplit(' ', 1))}"
+        for number, date in enumerate(dates)
     )
     axis = alt.Axis(
         values=list(range(len(dates))),
-        labelExpr=f"{names} : ''",
+        labelExpr=f"{date_labels} : ''",
         grid=False,
         orient="top",
         labelPadding=21,
     )
-    last = len(dates) - 1
-    blocks["told"] = [f"{s}  {n:,.0f}" for s, n in zip(blocks["stage"], blocks["n"], strict=True)]
-    room = LETTER * int(blocks.loc[blocks["at"] == last, "told"].str.len().max()) + 16
-    # The names to the right need as many pixels on a narrow screen as on a wide one.
-    end = alt.ExprRef(f"{last} + {room} * {last + BEFORE} / max(width - {room}, 80)")
-    x_scale = alt.Scale(domainMin=-BEFORE, domainMax=end, nice=False)
+    last_date = len(dates) - 1
+    blocks["label"] = [
+        f"{stage}  {customers:,.0f}"
+        for stage, customers in zip(blocks["stage"], blocks["n"], strict=True)
+    ]
+    label_width = (
+        _LETTER_PIXELS * int(blocks.loc[blocks["at"] == last_date, "label"].str.len().max()) + 16
+    )
+    # The stage names at the right need the same number of pixels on every screen width.
+    axis_end = alt.ExprRef(
+        f"{last_date} + {label_width} * {last_date + _BEFORE} / max(width - {label_width}, 80)"
+    )
+    x_scale = alt.Scale(domainMin=-_BEFORE, domainMax=axis_end, nice=False)
     y_scale = alt.Scale(nice=False, zero=False)
     y_axis = alt.Y("y:Q", axis=None, scale=y_scale)
     bands = (
@@ -157,30 +179,35 @@ def sankey(
         tooltip=[alt.Tooltip("stage:N"), alt.Tooltip("n:Q", title="customers", format=",.0f")],
     )
     labels = (
-        boxes.transform_filter(f"datum.at == {last}")
+        boxes.transform_filter(f"datum.at == {last_date}")
         .mark_text(align="left", dx=8, color=INK)
         .encode(
             x=alt.X("x2:Q", axis=axis, scale=x_scale, title=None),
             y=alt.Y("middle:Q", axis=None, scale=y_scale),
-            text="told:N",
+            text="label:N",
         )
     )
-    rows = moves[moves["from_stage"] != moves["to_stage"]]
-    top = rows[rows["from_stage"] != newcomers].sort_values("n", ascending=False).head(2)
-    said = "; ".join(f"{r.from_stage} to {r.to_stage} {r.n:,}" for r in top.itertuples())
+    changes = moves[moves["from_stage"] != moves["to_stage"]]
+    largest = changes[changes["from_stage"] != newcomers].sort_values("n", ascending=False).head(2)
+    largest_text = "; ".join(
+        f"{move.from_stage} to {move.to_stage} {move.n:,}" for move in largest.itertuples()
+    )
     return Figure(
         key="flow",
         title="Flows between stages",
-        says="Follow a colour from left to right: ribbons that stay level stayed, and those that "
-        "fall to a silent stage are what retention campaigns are for. Choose stages in the filter "
-        "to follow them alone."
+        caption="Follow a colour from left to right. Level ribbons are customers who stayed; "
+        "ribbons that fall to a silent stage are customers for retention campaigns. Choose stages "
+        "in the filter to highlight them."
         + (
-            " Pale blocks at the bottom are newcomers." if newcomers in set(blocks["stage"]) else ""
+            " Pale blocks at the bottom are customers new since the previous date."
+            if newcomers in set(blocks["stage"])
+            else ""
         ),
-        alt=f"Ribbons of customers between stages at {len(dates)} dates. Largest moves: {said}.",
+        alt=f"Ribbons of customers between stages at {len(dates)} dates. "
+        f"Largest moves: {largest_text}.",
         chart=bands + rects + labels,
         data={"ribbons": ribbons, "blocks": blocks, "flows": moves},
-        twin=Twin(
+        table=DataTable(
             "flows",
             (
                 Column("from_at", "From date", "date"),

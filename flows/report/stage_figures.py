@@ -1,4 +1,4 @@
-"""Figures of the stages: how large they are, how they grew, who moved, and who will."""
+"""Figures of the stages: sizes now and over time, moves of the past and expected moves."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import altair as alt
 import pandas as pd
 
 from flows.report.chart_theme import INK, numbers_axis
-from flows.report.figure import Column, Figure, Twin, short, shown
+from flows.report.figure import Column, DataTable, Figure, cell_text, date_text
 
-CELL = [Column("stage", "Stage"), Column("segment", "Segment")]
-N = Column("n", "Customers", "int")
+_CELL = [Column("stage", "Stage"), Column("segment", "Segment")]
+_CUSTOMERS = Column("n", "Customers", "int")
 
 
 def _scale(colours: Mapping[str, str]) -> alt.Scale:
@@ -19,58 +19,62 @@ def _scale(colours: Mapping[str, str]) -> alt.Scale:
 
 
 def room_for_labels(base: alt.Chart, column: str, factor: float) -> alt.Chart:
-    """An unseen mark that makes the axis longer than the longest bar, for the label beside it."""
+    """Return an invisible mark that extends the axis beyond the longest bar, for its label."""
     longer = base.transform_calculate(room=f"datum.{column} * {factor}")
     return longer.mark_point(opacity=0, size=1).encode(x="room:Q", tooltip=alt.value(None))
 
 
-def sizes_data(scores: pd.DataFrame) -> pd.DataFrame:
-    """Customers by stage and segment: stage, segment, n."""
+def _sizes_data(scores: pd.DataFrame) -> pd.DataFrame:
+    """Count customers by stage and segment: stage, segment, n."""
     groups = scores.groupby(["stage", "segment"], observed=True)
     return groups.size().rename("n").reset_index()
 
 
-def sizes(scores: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]) -> Figure:
+def sizes_figure(scores: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]) -> Figure:
     """Draw `sizes_data` as one bar a stage."""
-    data = sizes_data(scores)
-    base = (
+    stage_counts = _sizes_data(scores)
+    stage_bars = (
         alt.Chart(alt.NamedData("cells"))
         .transform_aggregate(n="sum(n)", groupby=["stage"])
         .transform_joinaggregate(whole="sum(n)")
         .transform_calculate(
-            told="format(datum.n, ',') + '  (' + format(datum.n / datum.whole, '.0%') + ')'"
+            label="format(datum.n, ',') + '  (' + format(datum.n / datum.whole, '.0%') + ')'"
         )
         .encode(
             y=alt.Y("stage:N", sort=list(order), title=None),
             x=alt.X("n:Q", title="customers", axis=numbers_axis(tickCount=5)),
         )
     )
-    bars = base.mark_bar(height={"band": 0.62}).encode(
+    bars = stage_bars.mark_bar(height={"band": 0.62}).encode(
         color=alt.Color("stage:N", scale=_scale(colours), legend=None),
         tooltip=[alt.Tooltip("stage:N"), alt.Tooltip("n:Q", title="customers", format=",")],
     )
-    texts = base.mark_text(align="left", dx=6, color=INK).encode(text="told:N")
-    room = room_for_labels(base, "n", 1.35)
-    totals = data.groupby("stage", observed=True)["n"].sum().sort_values(ascending=False)
-    largest = ", ".join(f"{name} {n:,}" for name, n in totals.head(3).items())
+    labels = stage_bars.mark_text(align="left", dx=6, color=INK).encode(text="label:N")
+    room = room_for_labels(stage_bars, "n", 1.35)
+    totals = stage_counts.groupby("stage", observed=True)["n"].sum().sort_values(ascending=False)
+    largest = ", ".join(f"{stage} {customers:,}" for stage, customers in totals.head(3).items())
     return Figure(
         key="sizes",
         title="Where customers are now",
-        says="The stage is a fact: rules put every customer in exactly one. Plan messages stage by "
-        "stage, and mind how many people each would reach.",
+        caption="Rules put every customer in exactly one stage. Plan messages for each stage, and "
+        "check how many people each message would reach.",
         alt=f"Bars of the number of customers in each stage. Largest: {largest}.",
-        chart=bars + texts + room,
-        data={"cells": data},
-        twin=Twin("cells", (CELL[0],), (N,)),
+        chart=bars + labels + room,
+        data={"cells": stage_counts},
+        table=DataTable("cells", (_CELL[0],), (_CUSTOMERS,)),
         filtered=("cells",),
         height=300,
     )
 
 
-def trend(sizes_by_date: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]) -> Figure:
+def trend_figure(
+    sizes_by_date: pd.DataFrame, colours: Mapping[str, str], order: Sequence[str]
+) -> Figure:
     """Draw `flows.report.stage_transitions.stage_sizes` as stacked areas over time."""
-    data = sizes_by_date.copy()
-    data["place"] = data["stage"].map({name: at for at, name in enumerate(order)})
+    stage_counts = sizes_by_date.copy()
+    stage_counts["place"] = stage_counts["stage"].map(
+        {stage: position for position, stage in enumerate(order)}
+    )
     chart = (
         alt.Chart(alt.NamedData("sizes"))
         .mark_area(interpolate="monotone", opacity=0.92, line=False)
@@ -91,45 +95,56 @@ def trend(sizes_by_date: pd.DataFrame, colours: Mapping[str, str], order: Sequen
             order=alt.Order("place:Q", sort="descending"),
             tooltip=[
                 alt.Tooltip("stage:N"),
-                alt.Tooltip("at:N", title="at"),
+                alt.Tooltip("at:N", title="date"),
                 alt.Tooltip("n:Q", title="customers", format=","),
-                alt.Tooltip("share:Q", format=".1%"),
+                alt.Tooltip("share:Q", title="share of all", format=".1%"),
             ],
         )
     )
-    dates = list(dict.fromkeys(data["at"]))
-    first, last = (data[data["at"] == d].set_index("stage")["n"] for d in (dates[0], dates[-1]))
-    grown = (last - first).sort_values()
-    said = f"{grown.index[-1]} {grown.iloc[-1]:+,}, {grown.index[0]} {grown.iloc[0]:+,}"
+    dates = list(dict.fromkeys(stage_counts["at"]))
+    first, last = (
+        stage_counts[stage_counts["at"] == date].set_index("stage")["n"]
+        for date in (dates[0], dates[-1])
+    )
+    growth = (last - first).sort_values()
+    largest_text = f"{growth.index[-1]} {growth.iloc[-1]:+,}, {growth.index[0]} {growth.iloc[0]:+,}"
     return Figure(
         key="trend",
-        title="How the stages grew",
-        says="A stage that swells at the bottom while the upper ones shrink is the earliest sign "
-        "of trouble. Of a young business, the growth of all stages is mostly newcomers.",
-        alt=f"Stacked areas of customers by stage from {dates[0]} to {dates[-1]}. Largest changes: "
-        f"{said}.",
+        title="Stage sizes over time",
+        caption="If a silent stage grows while the upper stages shrink, that is the earliest sign "
+        "of trouble. In a young business most growth comes from new customers.",
+        alt=f"Stacked areas of customers by stage from {dates[0]} to {dates[-1]}. "
+        f"Largest changes: {largest_text}.",
         chart=chart,
-        data={"sizes": data},
-        twin=Twin(
+        data={"sizes": stage_counts},
+        table=DataTable(
             "sizes",
-            (Column("at", "Date", "date"), CELL[0], N, Column("share", "Share", "percent")),
+            (
+                Column("at", "Date", "date"),
+                _CELL[0],
+                _CUSTOMERS,
+                Column("share", "Share", "percent"),
+            ),
         ),
         filtered=("sizes",),
         height=300,
     )
 
 
-def migration(
+def migration_figure(
     moves: pd.DataFrame, order: Sequence[str], newcomers: str, *, months: int = 12
 ) -> Figure:
     """Draw `flows.report.stage_transitions.stage_moves` month by month as a matrix."""
-    data = moves.copy()
-    starts = list(dict.fromkeys(data["from_at"]))[-months:]
-    data = data[data["from_at"].isin(starts)]
-    data["month"] = [f"{short(a)} to {short(b)}" for a, b in data[["from_at", "to_at"]].values]
-    rows = [*order, newcomers]
-    base = alt.Chart(alt.NamedData("moves")).encode(
-        y=alt.Y("from_stage:N", sort=rows, title="stage at the start"),
+    month_moves = moves.copy()
+    starts = list(dict.fromkeys(month_moves["from_at"]))[-months:]
+    month_moves = month_moves[month_moves["from_at"].isin(starts)]
+    month_moves["month"] = [
+        f"{date_text(from_date)} to {date_text(to_date)}"
+        for from_date, to_date in month_moves[["from_at", "to_at"]].values
+    ]
+    row_order = [*order, newcomers]
+    stage_pairs = alt.Chart(alt.NamedData("moves")).encode(
+        y=alt.Y("from_stage:N", sort=row_order, title="stage at the start"),
         x=alt.X(
             "to_stage:N",
             sort=list(order),
@@ -137,7 +152,7 @@ def migration(
             axis=alt.Axis(orient="top", labelAngle=-25),
         ),
     )
-    cells = base.mark_rect(cornerRadius=3).encode(
+    cells = stage_pairs.mark_rect(cornerRadius=3).encode(
         color=alt.Color(
             "share:Q",
             scale=alt.Scale(domain=[0, 1], range=["#DCE8F4", "#1D5A94"]),
@@ -147,45 +162,52 @@ def migration(
             alt.Tooltip("from_stage:N", title="from"),
             alt.Tooltip("to_stage:N", title="to"),
             alt.Tooltip("n:Q", title="customers", format=","),
-            alt.Tooltip("share:Q", title="of that stage", format=".1%"),
+            alt.Tooltip("share:Q", title="share of that stage", format=".1%"),
         ],
     )
-    texts = base.mark_text().encode(
+    labels = stage_pairs.mark_text().encode(
         text=alt.Text("share:Q", format=".0%"),
         color=alt.condition("datum.share > 0.5", alt.value("white"), alt.value("#14324E")),
     )
-    last = data[data["to_at"] == data["to_at"].max()]
-    movers = last[(last["from_stage"] != last["to_stage"]) & (last["from_stage"] != newcomers)]
-    kept = last[last["from_stage"] != newcomers]["n"].sum()
-    share = movers["n"].sum() / max(int(kept), 1)
+    latest = month_moves[month_moves["to_at"] == month_moves["to_at"].max()]
+    movers = latest[
+        (latest["from_stage"] != latest["to_stage"]) & (latest["from_stage"] != newcomers)
+    ]
+    customers = latest[latest["from_stage"] != newcomers]["n"].sum()
+    share = movers["n"].sum() / max(int(customers), 1)
     return Figure(
         key="migration",
-        title="Monthly stage migration",
-        says="Each row is a stage at the start and adds up to 100 %; the diagonal stayed. A row "
-        "whose share into a silent stage rises from month to month leaks: look there first.",
-        alt=f"A matrix of moves between stages. In the latest period {shown(share, 'percent')} of "
-        f"customers ended in another stage than they began in.",
-        chart=cells + texts,
-        data={"moves": data[["month", "from_stage", "to_stage", "n", "share"]]},
-        twin=Twin(
+        title="Monthly stage changes",
+        caption="Each row is a stage at the start of the month and adds up to 100 %; the diagonal "
+        "shows customers who stayed. If the share that moves to a silent stage rises from month to "
+        "month, look there first.",
+        alt="A matrix of moves between stages. In the latest period "
+        f"{cell_text(share, 'percent')} of customers ended in a different stage.",
+        chart=cells + labels,
+        data={"moves": month_moves[["month", "from_stage", "to_stage", "n", "share"]]},
+        table=DataTable(
             "moves",
             (
                 Column("month", "Period"),
                 Column("from_stage", "From"),
                 Column("to_stage", "To"),
-                N,
+                _CUSTOMERS,
                 Column("share", "Share of the stage", "percent"),
             ),
         ),
         choice=("month", "Period"),
-        height=56 * len(rows),
+        height=56 * len(row_order),
     )
 
 
-def movers(expected: pd.DataFrame, colours: Mapping[str, str], *, days: int) -> Figure:
+def expected_moves_figure(
+    expected: pd.DataFrame, colours: Mapping[str, str], *, days: int
+) -> Figure:
     """Draw the expected moves (stage, segment, to_stage, expected) as bars, the largest first."""
-    data = expected.assign(move=expected["stage"].astype(str) + "  →  " + expected["to_stage"])
-    base = (
+    expected_moves = expected.assign(
+        move=expected["stage"].astype(str) + "  →  " + expected["to_stage"]
+    )
+    move_bars = (
         alt.Chart(alt.NamedData("expected"))
         .transform_aggregate(expected="sum(expected)", groupby=["move", "to_stage"])
         .transform_window(rank="rank()", sort=[alt.SortField("expected", order="descending")])
@@ -200,27 +222,28 @@ def movers(expected: pd.DataFrame, colours: Mapping[str, str], *, days: int) -> 
                     axis=alt.Axis(tickCount=5)),
         )
     )  # fmt: skip
-    bars = base.mark_bar(height={"band": 0.7}).encode(
+    bars = move_bars.mark_bar(height={"band": 0.7}).encode(
         color=alt.Color("to_stage:N", scale=_scale(colours), legend=alt.Legend(title="moves to")),
         tooltip=[
             alt.Tooltip("move:N"),
             alt.Tooltip("expected:Q", title="expected customers", format=",.0f"),
         ],
     )
-    texts = base.mark_text(align="left", dx=6, color=INK).encode(
+    labels = move_bars.mark_text(align="left", dx=6, color=INK).encode(
         text=alt.Text("expected:Q", format=",.0f")
     )
-    top = data.groupby("move")["expected"].sum().sort_values(ascending=False).head(3)
-    said = ", ".join(f"{move} {n:,.0f}" for move, n in top.items())
+    largest = expected_moves.groupby("move")["expected"].sum().sort_values(ascending=False).head(3)
+    largest_text = ", ".join(f"{move} {customers:,.0f}" for move, customers in largest.items())
     return Figure(
         key="movers",
-        title=f"Expected movers in the next {days} days",
-        says="Sums of every customer's chance, so they are right on average though nobody knows "
-        "which customers it will be. Compare with what came next month to see how far to trust it.",
-        alt=f"Bars of expected moves between stages. Most: {said}.",
-        chart=bars + texts + room_for_labels(base, "expected", 1.12),
-        data={"expected": data},
-        twin=Twin(
+        title=f"Expected stage changes in the next {days} days",
+        caption="The sum of every customer's probability: reliable on average, although it does "
+        "not say which customers will move. Compare it with the actual moves next month to see how "
+        "well it works.",
+        alt=f"Bars of expected moves between stages. Most: {largest_text}.",
+        chart=bars + labels + room_for_labels(move_bars, "expected", 1.12),
+        data={"expected": expected_moves},
+        table=DataTable(
             "expected",
             (Column("stage", "From"), Column("to_stage", "To")),
             (Column("expected", "Expected customers", "decimal"),),

@@ -1,4 +1,4 @@
-"""The short page of a run: what was scored, by which model, how good it is, whom to address."""
+"""The short summary of a run: scores, audiences, model tests and data as Markdown."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from features.storage.markdown import as_text
+from features.storage.markdown import markdown_text
 from features.storage.runs import run_folder
 from features.table.feature_store import FOLDER, source_counts
+from flows.report.figure import cell_text
+from flows.report.model_test_wording import (
+    MODEL_TITLES,
+    effect_text,
+    method_name,
+    metric_meanings,
+    metric_name,
+)
 from flows.report.write import REPORT_FILE
 from flows.services.workspace import Workspace
 from models.evaluation.task_metrics import HEADLINES
@@ -22,37 +30,37 @@ def write_summary(space: Workspace, run_id: str) -> Path:
     """Write ``summary.md`` and copy the plots of the training into ``report/``."""
     folder = run_folder(space.output, run_id)
     scores = pd.read_parquet(folder / "scores")
-    meta = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    run_facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     config = space.config()
     lines = [
-        f"# {as_text(config.name)}: customers at {meta['snapshot_at']}",
+        f"# {markdown_text(config.name)}: customers at {run_facts['snapshot_at']}",
         "",
-        *([as_text(config.notice), ""] if config.notice else []),
-        f"The whole report, to be opened in a browser: [{REPORT_FILE}]({REPORT_FILE}). It tells of "
-        "single customers.",
+        *([markdown_text(config.notice), ""] if config.notice else []),
+        f"Full report (open it in a browser): [{REPORT_FILE}]({REPORT_FILE}). It contains data "
+        "about individual customers.",
         "",
-        f"{len(scores):,} customers scored by stagecast-scorer version {meta['scorer_version']} "
-        f"(run `{run_id}`).",
+        f"{len(scores):,} customers scored by stagecast-scorer version "
+        f"{run_facts['scorer_version']} (run `{run_id}`).",
         "",
-        *_stages(scores),
-        *_value(scores),
-        *_audiences(folder),
+        *_stages(scores, config.currency),
+        *_value(scores, config.currency),
+        *_audiences(folder, config.currency),
         *_figures(space),
         *_data(space),
     ]
-    path = folder / "summary.md"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    report = folder / "report"
-    report.mkdir(exist_ok=True)
+    summary_path = folder / "summary.md"
+    summary_path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    plots_folder = folder / "report"
+    plots_folder.mkdir(exist_ok=True)
     for plot in sorted((space.training / "figures").glob("*.png")):
-        shutil.copyfile(plot, report / plot.name)
-    return path
+        shutil.copyfile(plot, plots_folder / plot.name)
+    return summary_path
 
 
 def _table(header: list[str], rows: list[list[object]]) -> list[str]:
-    drawn = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    drawn += ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in rows]
-    return [*drawn, ""]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in rows]
+    return [*lines, ""]
 
 
 def _text(cell: object) -> str:
@@ -60,68 +68,88 @@ def _text(cell: object) -> str:
         return "-"
     if isinstance(cell, float):
         return f"{cell:,.3f}" if abs(cell) < 100 else f"{cell:,.0f}"
-    return f"{cell:,}" if isinstance(cell, int) else as_text(cell)
+    return f"{cell:,}" if isinstance(cell, int) else markdown_text(cell)
 
 
-def _stages(scores: pd.DataFrame) -> list[str]:
+def _stages(scores: pd.DataFrame, currency: str) -> list[str]:
     groups = scores.groupby("stage", observed=True)
-    rows: list[list[object]] = [
+    stage_rows: list[list[object]] = [
         [
             stage,
             len(group),
-            float(group["p_churn"].mean()),
-            float(group["p_move"].mean()),
-            float(group["clv"].mean()),
+            cell_text(group["p_churn"].mean(), "percent"),
+            cell_text(group["p_move"].mean(), "percent"),
+            cell_text(group["clv"].mean(), "money", currency),
         ]
         for stage, group in groups
     ]
-    header = ["stage", "customers", "mean churn risk", "mean p(move)", "mean expected spend"]
-    return ["## Stages", "", *_table(header, rows)]
+    header = ["stage", "customers", "mean churn risk", "mean chance of a stage change"]
+    header.append(f"mean expected spend in {_value_days(scores)} days")
+    return ["## Stages", "", *_table(header, stage_rows)]
 
 
-def _value(scores: pd.DataFrame) -> list[str]:
-    horizon = int(scores["clv_horizon_days"].iloc[0]) if len(scores) else 0
-    rows: list[list[object]] = [
-        [tier, len(group), float(group["clv"].sum()), float(group["historic_clv"].sum())]
+def _value_days(scores: pd.DataFrame) -> int:
+    return int(scores["clv_horizon_days"].iloc[0]) if len(scores) else 0
+
+
+def _value(scores: pd.DataFrame, currency: str) -> list[str]:
+    tier_rows: list[list[object]] = [
+        [
+            tier,
+            len(group),
+            cell_text(group["clv"].sum(), "money", currency),
+            cell_text(group["historic_clv"].sum(), "money", currency),
+        ]
         for tier, group in scores.groupby("value_tier", observed=True)
     ]
-    header = ["value tier", "customers", f"expected spend in {horizon} days", "spent so far"]
-    return ["## Value", "", *_table(header, rows)]
+    header = [
+        "value tier",
+        "customers",
+        f"expected spend in {_value_days(scores)} days",
+        "spent so far",
+    ]
+    return ["## Value", "", *_table(header, tier_rows)]
 
 
-def _audiences(folder: Path) -> list[str]:
-    plan = pd.read_csv(folder / "audiences" / "plan.csv")
-    if plan.empty:
-        return ["## Audiences", "", "No campaigns are declared.", ""]
-    rows: list[list[object]] = [
+def _audiences(folder: Path, currency: str) -> list[str]:
+    campaigns = pd.read_csv(folder / "audiences" / "plan.csv")
+    if campaigns.empty:
+        return ["## Audiences", "", "The config has no campaigns.", ""]
+    campaign_rows: list[list[object]] = [
         [
-            row.title,
-            int(row.eligible),
-            int(row.treatment),
-            int(row.control),
-            float(row.expected_value),
-            float(row.smallest_detectable_effect),
+            campaign.title,
+            int(campaign.eligible),
+            int(campaign.treatment),
+            int(campaign.control),
+            cell_text(campaign.expected_value, "money", currency),
+            effect_text(campaign.smallest_detectable_effect),
         ]
-        for row in plan.itertuples()
+        for campaign in campaigns.itertuples()
     ]
     header = [
         "campaign",
         "eligible",
-        "to address",
+        "to contact",
         "held out",
         "expected value",
-        "smallest detectable effect",
+        "detectable effect",
     ]
-    notes = sorted(set(plan["value_label"].astype(str)))
+    notes = sorted(set(campaigns["value_label"].astype(str)))
     lines = [
         "## Audiences",
         "",
-        *_table(header, rows),
-        f"Values are {as_text(', '.join(notes))}.",
+        *_table(header, campaign_rows),
+        f"Basis of the expected values: {markdown_text('; '.join(notes))}. Detectable effect: the "
+        "smallest difference between contacted and held-out customers that this hold-out can "
+        "detect in 4 of 5 cases.",
         "",
     ]
-    if plan["plan_only"].any():
-        lines += ["No consent is recorded in these data: the audiences are plans only.", ""]
+    if campaigns["plan_only"].any():
+        lines += [
+            "No consent is recorded in these data: the audiences are plans only. "
+            "Check consent before you send anything.",
+            "",
+        ]
     return lines
 
 
@@ -130,29 +158,34 @@ def _figures(space: Workspace) -> list[str]:
         return []
     records: list[dict[str, Any]] = space.read("training.json")["figures"]
     lines = ["## How good the models are", ""]
-    lines += ["Measured on a later snapshot that the tested fit never saw.", ""]
+    lines += ["Measured on a later date that the tested models had not seen in training.", ""]
     for model, metrics in HEADLINES.items():
-        mine = [r for r in records if r["model"] == model and r["subset"] == "all"]
-        if not mine:  # e.g. no leads in data of purchases alone
+        model_records = [
+            record for record in records if record["model"] == model and record["subset"] == "all"
+        ]
+        if not model_records:  # such as leads in data with purchases only
             continue
-        found = {(r["method"], r["metric"]): r["value"] for r in mine}
-        methods = list(dict.fromkeys(r["method"] for r in mine))
-        rows: list[list[object]] = [
-            [method, *(found.get((method, metric)) for metric in metrics)] for method in methods
+        values = {(record["method"], record["metric"]): record["value"] for record in model_records}
+        methods = list(dict.fromkeys(record["method"] for record in model_records))
+        method_rows: list[list[object]] = [
+            [method_name(method), *(values.get((method, metric)) for metric in metrics)]
+            for method in methods
         ]
         lines += [
-            f"### {model} ({mine[0]['snapshot_at']})",
+            f"### {MODEL_TITLES[model]}: tested at {model_records[0]['snapshot_at']}",
             "",
-            *_table(["method", *metrics], rows),
+            *_table(["method", *map(metric_name, metrics)], method_rows),
+            metric_meanings(metrics),
+            "",
         ]
-    told = [f"- Warning: {as_text(sentence)}." for sentence in concerns(records)]
-    return [*lines, *told, ""] if told else lines
+    warnings = [f"- Warning: {markdown_text(sentence)}." for sentence in concerns(records)]
+    return [*lines, *warnings, ""] if warnings else lines
 
 
 def _data(space: Workspace) -> list[str]:
-    rows: list[list[object]] = [
-        [c.source, c.rows, sum(c.quarantined.values()), sum(c.ignored.values())]
-        for c in source_counts(space.output / FOLDER)
+    source_rows: list[list[object]] = [
+        [count.source, count.rows, sum(count.quarantined.values()), sum(count.ignored.values())]
+        for count in source_counts(space.output / FOLDER)
     ]
-    header = ["source", "rows", "set aside", "left out on purpose"]
-    return ["## Data", "", *_table(header, rows)]
+    header = ["source", "rows", "set aside", "left out by the config"]
+    return ["## Data", "", *_table(header, source_rows)]

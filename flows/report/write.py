@@ -1,4 +1,4 @@
-"""Writing the report of a run into its folder."""
+"""Write the report of a run into its folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ REPORT_FILE = "report.html"
 
 
 def write_report(space: Workspace, run_id: str) -> Path:
-    """Write ``report.html`` of a run, whole or not at all; it never goes to MLflow."""
-    from flows.report.page import page
-    from flows.report.report_data import gather
+    """Write ``report.html`` of a run atomically. It holds personal data: never log it to MLflow."""
+    from flows.report.page import render_page
+    from flows.report.report_data import gather_report_data
 
-    path = run_folder(space.output, run_id) / REPORT_FILE
-    text = page(gather(space, run_id))
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
-    return path
+    report_path = run_folder(space.output, run_id) / REPORT_FILE
+    document = render_page(gather_report_data(space, run_id))
+    partial = report_path.with_name(f"{report_path.name}.tmp")
+    partial.write_text(document, encoding="utf-8")
+    os.replace(partial, report_path)
+    return report_path

@@ -15,8 +15,8 @@ import pandas as pd
 
 from features.config.sources import CsvFormat, EventSource, Location, UrlTable
 from features.errors import UserError
-from features.sources.events import open_table, reading
-from features.sources.files import describe
+from features.sources.events import engine_errors, open_table
+from features.sources.files import describe_location
 from flows.setup.column_synonyms import EVENT_TYPE, rank
 from flows.setup.datetime_formats import TimeForm, form_of_numbers, form_of_text
 
@@ -89,7 +89,7 @@ class Inspected:
     @property
     def name(self) -> str:
         """For messages."""
-        return describe(self.location)
+        return describe_location(self.location)
 
 
 def inspect(connection: Any, location: Location) -> Inspected:
@@ -100,7 +100,7 @@ def inspect(connection: Any, location: Location) -> Inspected:
     UserError
         Where it is missing, unreadable, empty, or has no header.
     """
-    where = describe(location)
+    where = describe_location(location)
     form = CsvFormat() if isinstance(location, UrlTable) else sniffed(str(location))
     source = EventSource.model_validate(
         {
@@ -111,7 +111,7 @@ def inspect(connection: Any, location: Location) -> Inspected:
         }
     )
     table = open_table(connection, location, source)
-    with reading(where):
+    with engine_errors(where):
         sample = table.limit(SAMPLE_ROWS).to_pandas()
     if not len(sample):
         raise UserError(
@@ -133,7 +133,7 @@ def inspect(connection: Any, location: Location) -> Inspected:
     }
     for name, column in columns.items():
         if column.kind == "text" and rank(name, EVENT_TYPE) is not None and column.distinct <= 200:
-            with reading(where):
+            with engine_errors(where):
                 columns[name] = replace(column, types=_all_values(table[name]))
     return Inspected(location, form, columns, len(sample))
 

@@ -9,19 +9,19 @@ import pandas as pd
 from models.scorer.part import Part
 
 CLOCKS = {
-    "stage__code": "the stage by rule",
-    "stage__periods_in_stage": "how long in the present stage",
-    "stage__silent_code": "the stage that silence would lead to",
-    "stage__silent_period": "when silence would lead to another stage",
-    "stage__after_purchase_code": "the stage after one more purchase",
+    "stage__code": "stage by the rules",
+    "stage__periods_in_stage": "time in the current stage",
+    "stage__silent_code": "next stage if no event happens",
+    "stage__silent_period": "time until the stage changes if no event happens",
+    "stage__after_purchase_code": "stage after one more purchase",
     "stage__purchases_needed": "purchases needed for the next stage",
-    "stage__days_to_lapse": "days until the rules call them lapsed",
-    "cadence__gap_shrunk": "usual days between purchases, drawn toward everybody's",
-    "cadence__recency_over_gap_shrunk": "silence as a multiple of the usual gap",
-    "btyd__p_alive": "chance of still being a customer (BTYD)",
-    "btyd__expected_days": "purchase days to come (BTYD)",
-    "btyd__expected_value": "money a purchase day (BTYD)",
-    "btyd__clv": "spend to come (BTYD)",
+    "stage__days_to_lapse": "days until the customer lapses by the rules",
+    "cadence__gap_shrunk": "usual days between purchases, adjusted toward the average",
+    "cadence__recency_over_gap_shrunk": "days since the last purchase, in usual gaps",
+    "btyd__p_alive": "chance of still being a customer (purchase model)",
+    "btyd__expected_days": "expected days with a purchase (purchase model)",
+    "btyd__expected_value": "expected spend per day with a purchase (purchase model)",
+    "btyd__clv": "expected spend (purchase model)",
 }
 
 OTHERS = "lead_"  # boosters of other customers than the part's own: who never bought

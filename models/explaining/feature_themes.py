@@ -1,7 +1,7 @@
-"""Reasons in words: the theme a feature column belongs to, and a sentence with the row's values.
+"""Reasons in words: the theme of a feature column, and a sentence with the customer's values.
 
-Sentences come from the catalogue's meanings, so that a new feature can be a reason without more
-words; only what marketers ask for first (silence against one's own rhythm) has its own.
+Sentences are built from the meanings in the feature catalogue, so a new feature needs no new text.
+Recency, tenure, spend and stage have sentences of their own.
 """
 
 from __future__ import annotations
@@ -12,25 +12,9 @@ from functools import cache
 
 import numpy as np
 
-from features.contracts import ROLES
+from features.contracts import ROLE_WORDS, ROLES
 
-# What a role's events are to a marketer: several of them, and one.
-WORDS = {
-    "touch": ("visits, opens or clicks", "visit, open or click"),
-    "intent": ("carts or checkouts", "cart or checkout"),
-    "lead": ("sign-ups or forms", "sign-up or form"),
-    "purchase": ("purchases", "purchase"),
-    "refund": ("refunds", "refund"),
-    "redemption": ("redeemed offers", "redeemed offer"),
-    "advocacy": ("reviews or referrals", "review or referral"),
-    "support": ("support contacts", "support contact"),
-    "complaint": ("complaints", "complaint"),
-    "survey_nps": ("NPS answers", "NPS answer"),
-    "survey_csat": ("satisfaction answers", "satisfaction answer"),
-    "sent": ("messages sent", "message sent"),
-    "cancel": ("cancellations", "cancellation"),
-}
-# Patterns of columns, in order, and the theme they tell of.
+# Patterns of columns and their themes; the first match wins.
 _ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
 _THEMES = (
     (rf"^({_ROLE})__recency_days$", r"\1_recency"),
@@ -52,7 +36,7 @@ _MONEY_DIGITS = 2
 
 @cache
 def theme(column: str) -> str:
-    """What a column tells of: columns of one theme are one reason."""
+    """Return the theme of a column; columns of one theme form one reason."""
     for pattern, name in _THEMES:
         found = re.match(pattern, column)
         if found is not None:
@@ -61,7 +45,7 @@ def theme(column: str) -> str:
 
 
 def sensitive_theme(name: str, sensitive: tuple[str, ...]) -> bool:
-    """Whether a theme tells of an attribute that the config calls sensitive."""
+    """Return whether a theme is about an attribute that the config lists as sensitive."""
     return any(name == f"preference_{attribute}" for attribute in sensitive)
 
 
@@ -72,24 +56,30 @@ def said(
     meanings: Mapping[str, tuple[str, str]],
     *,
     stage: str | None = None,
+    currency: str = "",
+    period_days: int = 0,
 ) -> str:
-    """A sentence on a theme of one customer, with values.
+    """Describe a theme of one customer in a phrase with values and units.
 
     Parameters
     ----------
     name
         The theme.
     column
-        Its column that weighs most.
+        The column of the theme with the largest contribution.
     row
         The customer's features.
     meanings
         Unit and meaning of every column, from the catalogue.
     stage
-        Name of the rule stage.
+        Name of the stage by the rules.
+    currency
+        Currency of amounts; empty: amounts without a unit.
+    period_days
+        Days of a period in ``stage__periods_in_stage``; 0: unknown.
     """
     if name == "stage":
-        return _stage(row, stage)
+        return _stage(row, stage, period_days)
     if name.endswith("_recency"):
         return _silence(name.removesuffix("_recency"), row)
     if name == "purchase_rhythm" and _known(row, "cadence__gap_median"):
@@ -108,36 +98,52 @@ def said(
     if unit == "share":
         return f"{meaning}: {100 * value:.0f} %"
     digits = _MONEY_DIGITS if unit == "money" else 1
-    return f"{meaning}: {_number(value, digits)}{' times' if unit == 'ratio' else ''}"
+    return f"{meaning}: {_number(value, digits)}{_suffix(unit, meaning, currency)}"
+
+
+def _suffix(unit: str, meaning: str, currency: str) -> str:
+    """Return what follows a number: a currency, a ratio's wording, or nothing."""
+    if unit == "money" and currency:
+        return f" {currency}"
+    if unit != "ratio" or " per " in meaning:
+        return ""
+    if " against " in meaning:
+        return f" times as {'much' if meaning.startswith('amount') else 'many'}"
+    return " times"
 
 
 def _silence(role: str, row: Mapping[str, float]) -> str:
-    """How long ago, against the customer's own usual gap where purchases have one."""
-    one = WORDS.get(role, (role, role))[1]
+    """Describe the days since the last event; for purchases also the customer's usual gap."""
+    one = ROLE_WORDS.get(role, (role, role))[1]
     if not _known(row, f"{role}__recency_days"):
         return f"no {one} so far"
     days = row[f"{role}__recency_days"]
     usual = row.get("cadence__gap_median", np.nan) if role == "purchase" else np.nan
-    than = "" if np.isnan(usual) else f", usual gap {_number(usual)}"
+    than = "" if np.isnan(usual) else f", usual gap {_days(usual)}"
     if days <= (30.0 if np.isnan(usual) else usual):
         return f"last {one} {_days(days)} ago{than}"
     return f"no {one} for {_days(days)}{than}"
 
 
-def _stage(row: Mapping[str, float], stage: str | None) -> str:
+def _stage(row: Mapping[str, float], stage: str | None, period_days: int) -> str:
+    """Describe the stage and, in whole periods, how long the customer has been in it."""
     periods = row.get("stage__periods_in_stage", np.nan)
-    named = f"stage {stage or 'unknown'} by the rules"
+    sentence = f"in stage {stage or 'unknown'}"
     if np.isnan(periods):
-        return named
+        return sentence
+    if period_days:
+        if periods == 0:
+            return f"{sentence} for less than {_days(period_days)}"
+        return f"{sentence} for at least {_days(periods * period_days)}"
     if periods == 0:
-        return f"{named} since this period"
-    return f"{named} for {_number(periods)} whole period{'' if periods == 1 else 's'}"
+        return f"{sentence} since this period"
+    return f"{sentence} for {_number(periods)} whole period{'' if periods == 1 else 's'}"
 
 
 @cache
 def _plain(meaning: str) -> str:
-    """A meaning with roles in a marketer's words."""
-    for role, (many, one) in WORDS.items():
+    """Replace role names in a meaning by words."""
+    for role, (many, one) in ROLE_WORDS.items():
         meaning = re.sub(rf"\b{role} events?\b(?<=events)", many, meaning)
         meaning = re.sub(rf"\b{role} event\b", one, meaning)
         meaning = re.sub(rf"\bamount of {role}\b", f"amount of {many}", meaning)
@@ -145,8 +151,8 @@ def _plain(meaning: str) -> str:
 
 
 def _singular(meaning: str) -> str:
-    """Of a count of one: 1 purchase, 1 day with a purchase."""
-    for many, one in (("days with", "day with"), *WORDS.values()):
+    """Return the meaning of a count of one, such as ``day with a purchase``."""
+    for many, one in (("days with", "day with"), *ROLE_WORDS.values()):
         if meaning.startswith(f"{many} "):
             return one + meaning.removeprefix(many)
     return meaning

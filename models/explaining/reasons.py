@@ -32,7 +32,7 @@ BATCH = 20_000
 CODES = tuple(f"reason_code_{n}" for n in range(1, MOST + 1))
 SENTENCES = tuple(f"reason_{n}" for n in range(1, MOST + 1))
 DERIVED = {
-    "cadence__gap_shrunk": ("days", "usual gap between purchases, as far as known"),
+    "cadence__gap_shrunk": ("days", "usual gap between purchases"),
     "cadence__recency_over_gap_shrunk": (
         "ratio",
         "days since the last purchase as a multiple of the usual gap",
@@ -52,17 +52,31 @@ class Words:
         Stage names by code.
     sensitive
         Attributes that no reason may name.
+    currency
+        Currency of amounts; empty: amounts without a unit.
+    period_days
+        Days of a period of the transition model; 0: unknown.
     """
 
     meanings: Mapping[str, tuple[str, str]]
     stages: Sequence[str]
     sensitive: tuple[str, ...]
+    currency: str = ""
+    period_days: int = 0
 
     @classmethod
-    def of(cls, spec: FeatureSpec, stages: Sequence[str], sensitive: Sequence[str]) -> Words:
+    def of(
+        cls,
+        spec: FeatureSpec,
+        stages: Sequence[str],
+        sensitive: Sequence[str],
+        *,
+        currency: str = "",
+        period_days: int = 0,
+    ) -> Words:
         """Words of a data set's catalogue."""
         meanings = {column.name: (column.unit, column.meaning) for column in catalogued(spec)}
-        return cls({**meanings, **DERIVED}, stages, tuple(sensitive))
+        return cls({**meanings, **DERIVED}, stages, tuple(sensitive), currency, period_days)
 
 
 def linear_additions(parameters: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
@@ -244,7 +258,13 @@ def _tell(
             direction = "up" if way[number] > 0 else "down"
             cells[row, place] = f"{subject}_{direction}_{themes[picked]}"
             cells[row, MOST + place] = said(
-                themes[picked], strongest, facts, words.meanings, stage=named
+                themes[picked],
+                strongest,
+                facts,
+                words.meanings,
+                stage=named,
+                currency=words.currency,
+                period_days=words.period_days,
             )
 
 

@@ -13,7 +13,7 @@ from models.scorer.part import Part
 
 @dataclass(frozen=True)
 class Segment:
-    """A named segment: who is in it, and what to do with them."""
+    """A named segment: its customers, and what to do."""
 
     name: str
     who: str
@@ -21,17 +21,17 @@ class Segment:
 
 
 SEGMENTS = (
-    Segment("Save now", "worth much, and likelier than most to leave",
-            "Address first and in person; service before discounts."),
-    Segment("Look after", "worth much, and likely to stay",
-            "Keep the service good; ask for reviews and referrals; no discounts needed."),
-    Segment("Grow", "worth less so far, and likely to stay",
+    Segment("Save now", "high expected spend, above-average risk of leaving",
+            "Contact first and in person; offer service before discounts."),
+    Segment("Look after", "high expected spend, low risk of leaving",
+            "Keep up the service; ask for reviews and referrals. No discounts needed."),
+    Segment("Grow", "lower expected spend so far, low risk of leaving",
             "Show related products; make the next order easy."),
-    Segment("Automate", "worth less, and likelier than most to leave",
-            "Cheap automatic messages only; learn from those who answer."),
-    Segment("Win back", "bought once, and not active any more: silent for too long, or cancelled",
-            "One or two win-back messages, then let them rest."),
-    Segment("Leads", "never bought", "Welcome, teach, and call the best of them."),
+    Segment("Automate", "lower expected spend, above-average risk of leaving",
+            "Low-cost automatic messages only; learn from the replies."),
+    Segment("Win back", "former buyers, no longer active: no purchase for too long, or cancelled",
+            "One or two win-back messages, then stop."),
+    Segment("Leads", "never bought", "Welcome them, inform them, and call the best of them."),
 )  # fmt: skip
 NAMES = tuple(segment.name for segment in SEGMENTS)
 

@@ -102,7 +102,7 @@ def test_an_address_that_refused_under_any_id_is_addressed_under_none(channel: s
     )
     # The one who refused is not even a customer of the shop.
     made = plan(people("b", "c"), playbook(), context=context)
-    assert why(made) == {"b": "address refused email under another id", "c": ""}
+    assert why(made) == {"b": "same address as a customer who refused email", "c": ""}
     assert made.table["barred"].iloc[0] == 1
     text = playbook(channel="text")
     assert why(plan(people("b"), text, context=context))["b"] == ""
@@ -116,17 +116,17 @@ def test_a_list_that_names_one_id_holds_for_the_address() -> None:
     made = plan(people("a", "b"), playbook(), context=context)
     assert why(made) == {
         "a": "suppressed: hard bounce",
-        "b": "address suppressed: hard bounce",
+        "b": "same address as a suppressed customer: hard bounce",
     }
     several = plan(people("b"), playbook(channel=["email", "letter"]), context=context)
-    assert why(several)["b"] == "address suppressed: hard bounce"
+    assert why(several)["b"] == "same address as a suppressed customer: hard bounce"
 
 
 def test_complaints_and_the_global_hold_out_hold_for_the_address() -> None:
     alike = Addresses.of(keys(email=["x@y.de", "x@y.de"]))
     past = pd.DataFrame({"suppress open complaint": [True]}, index=pd.Index(["a"], dtype=object))
     made = plan(people("a", "b"), playbook(), context=CustomerContext(past=past, addresses=alike))
-    assert why(made)["b"] == "open complaint, under another id of the address"
+    assert why(made)["b"] == "open complaint (customer with the same address)"
     ids = [f"c{n:03d}" for n in range(60)]
     contacts = pd.DataFrame({"email": [f"p{n // 2}@y.de" for n in range(60)]}, index=ids)
     held = GlobalHoldout(share=0.5, until=dt.date(2018, 2, 1))
@@ -137,7 +137,7 @@ def test_complaints_and_the_global_hold_out_hold_for_the_address() -> None:
     outside = {ids[n] for n in range(60) if told[ids[n]].startswith("global hold-out")}
     for n, customer in enumerate(ids):
         if customer not in outside and ids[n ^ 1] in outside:
-            assert told[customer] == "address in the global hold-out under another id"
+            assert told[customer] == "same address as a customer in the global hold-out"
 
 
 def test_an_address_is_in_one_arm_and_once_in_an_audience() -> None:
@@ -162,8 +162,8 @@ def test_an_address_is_in_one_arm_and_once_in_an_audience() -> None:
         best.drop_duplicates("email", keep="last")["customer_id"]
     )
     reasons = set(first.exclusions["reason"])
-    assert "address in a control arm under another id" in reasons
-    assert "address of another customer, who goes first" in reasons
+    assert "same address as a held-out customer" in reasons
+    assert "same address as a contacted customer" in reasons
     left = first.exclusions.groupby("campaign_id")["customers"].sum()
     assert (left + first.audience.groupby("campaign_id").size() == 300).all()
     # Later, somebody in control keeps the address, even where others would now go first.
@@ -186,7 +186,7 @@ def test_members_who_come_to_share_an_address_give_way_to_the_control_arm() -> N
     rows = second.audience.set_index("customer_id")
     assert rows.loc[control, "change"] == "kept"
     assert rows.loc[treated, "change"] == "removed"
-    assert rows.loc[treated, "reasons"] == "address in a control arm under another id"
+    assert rows.loc[treated, "reasons"] == "same address as a held-out customer"
 
 
 def test_files_hold_an_address_once_and_none_of_another_channel_that_refused(
@@ -242,7 +242,7 @@ def test_the_manifest_counts_who_is_left_out_by_address(tmp_path: Path) -> None:
     rows, manifest = written(tmp_path, made, context, contacts)
     assert set(rows) == {"c"}
     assert manifest["left_out_by_address"] == {
-        "back": {"address refused email under another id": 1}
+        "back": {"same address as a customer who refused email": 1}
     }
 
 

@@ -74,7 +74,10 @@ def test_the_past_suppresses_promotions_and_not_service() -> None:
     context = CustomerContext(past=past, sunset=pd.Series([False, True], index=index("a", "b")))
     care = playbook(campaign="care", kind="service", control_share=0)
     made = plan(people("a", "b"), playbook(), care, context=context)
-    assert why(made) == {"a": "open complaint", "b": "sunset: many messages, no sign of life"}
+    assert why(made) == {
+        "a": "open complaint",
+        "b": "sunset: many messages, no response",
+    }
     assert why(made, "care") == {"a": "", "b": ""}
 
 
@@ -219,9 +222,14 @@ def test_a_step_down_by_the_clock_waits_for_a_second_equal_day(
     made = plan(frame, book, taxonomy=RANKED)
     assert (len(made.audience) == 1) == fires
     # Held back, the plan lists everyone who matches.
-    open_ = plan(frame, book, taxonomy=RANKED, context=CustomerContext(held={"back": "first load"}))
+    open_ = plan(
+        frame,
+        book,
+        taxonomy=RANKED,
+        context=CustomerContext(held={"back": "first run"}),
+    )
     assert len(open_.audience) == 1
-    assert open_.table["held"].iloc[0] == "first load"
+    assert open_.table["held"].iloc[0] == "first run"
 
 
 def test_triggers_on_risen_scores_dates_flags_and_events() -> None:
@@ -298,13 +306,16 @@ def test_the_guard_holds_exports_after_changes_of_ours() -> None:
         return held_before_planning(["x", "y"], before, **{**given, **changes})
 
     calm = EntrantGuard("t", "1", {}, ("x", "y"))
-    assert held(None) == {"x": "first load", "y": "first load"}
+    assert held(None) == {
+        "x": "first run",
+        "y": "first run",
+    }
     assert held(calm) == {}
     assert set(held(calm, taxonomy="u")) == set(held(calm, scorer_version="2")) == {"x", "y"}
-    assert held(EntrantGuard("t", "1", {}, ("x",))) == {"y": "planned for the first time"}
+    assert held(EntrantGuard("t", "1", {}, ("x",))) == {"y": "new campaign"}
     # It stays held until somebody has looked.
-    waiting = EntrantGuard("t", "1", {"x": "first load"}, ("x", "y"))
-    assert held(waiting) == {"x": "first load"}
+    waiting = EntrantGuard("t", "1", {"x": "first run"}, ("x", "y"))
+    assert held(waiting) == {"x": "first run"}
     assert held(waiting, confirmed=["x"]) == {}
     assert EntrantGuard.from_manifest({"guard": waiting.to_manifest()}) == waiting
 

@@ -27,7 +27,7 @@ LATER = dt.date(2018, 1, 11)
 
 def test_every_cell_of_the_table() -> None:
     book = playbook(channel=["email", "letter"], control_share=0.5)
-    made = plan(FOUR, book, context=CustomerContext(held={"back": "first load"}))
+    made = plan(FOUR, book, context=CustomerContext(held={"back": "first run"}))
     assert tuple(made.table.columns) == TABLE_COLUMNS
     (row,) = made.table.to_dict("records")
     drawn = assign_arms(["d", "a"], salt="s", campaign="back", wave="2018-01-01", control_share=0.5)
@@ -56,16 +56,20 @@ def test_every_cell_of_the_table() -> None:
         "value_means": "an order",
         "consent_basis": "not_recorded",
         "plan_only": True,
-        "held": "first load",
+        "held": "first run",
     }
     assert effect == pytest.approx(np.sqrt(7.84 * 0.375 * 0.625 / (2 * 0.25)))
     assert made.exclusions.to_dict("records") == [
         {"campaign_id": "back", "reason": "not in stage lapsed", "customers": 1},
-        {"campaign_id": "back", "reason": "rule not met: p_reactivate >= 0.1", "customers": 1},
+        {
+            "campaign_id": "back",
+            "reason": "rule not met: chance of coming back is at least 10 %",
+            "customers": 1,
+        },
     ]
     assert list(made.customers) == ["a", "b", "c", "d"]
     assert list(made.why["back"]) == [
-        "", "rule not met: p_reactivate >= 0.1", "not in stage lapsed", "",
+        "", "rule not met: chance of coming back is at least 10 %", "not in stage lapsed", "",
     ]  # fmt: skip
     assert (made.snapshot_at, made.playbooks) == (pd.Timestamp(SNAPSHOT), (book,))
 
@@ -84,9 +88,9 @@ def test_every_cell_of_an_audience_and_what_a_member_keeps() -> None:
     }
     assert first.to_dict("records") == [
         told | {"customer_id": "d", "rank": 1.0, "expected_value": 39.5, "arm": drawn[0],
-                "reasons": "stage lapsed; p_reactivate 0.5"},
+                "reasons": "stage lapsed; chance of coming back 50 %"},
         told | {"customer_id": "a", "rank": 2.0, "expected_value": 7.5, "arm": drawn[1],
-                "reasons": "stage lapsed; p_reactivate 0.25"},
+                "reasons": "stage lapsed; chance of coming back 25 %"},
     ]  # fmt: skip
     # Ten days later: one stays as they came, one has come back, one is new in a wave of its own.
     now = FOUR.assign(stage=["lapsed", "retention", "retention", "lapsed"], p_reactivate=1.0)

@@ -216,7 +216,9 @@ def test_nobody_eligible_gives_an_empty_typed_audience() -> None:
 
 def test_missing_scores_shut_nobody_out_in_silence() -> None:
     made = plan(lapsed("a", "b").drop(columns="p_reactivate"), playbook())
-    assert list(made.exclusions["reason"]) == ["rule not met: p_reactivate >= 0.1"]
+    assert list(made.exclusions["reason"]) == [
+        "rule not met: chance of coming back is at least 10 %"
+    ]
     assert list(made.exclusions["customers"]) == [2]
 
 
@@ -247,7 +249,7 @@ def test_where_uplift_is_known_it_ranks_and_who_is_not_moved_stays_out() -> None
     # 0.4 x uplift x order value - 0.5; who never ordered is taken for the average.
     assert found["expected_value"].to_dict() == pytest.approx({"b": 3.5, "d": 1.5, "a": 0.3})
     assert list(found.index) == ["b", "d", "a"]
-    assert made.why["back"][2] == "by uplift, the message would bring less than it costs"
+    assert made.why["back"][2] == "the message would earn less than it costs (by uplift)"
     assert list(made.table["value_label"]) == ["uplift"]
 
 
@@ -326,4 +328,4 @@ def test_by_value_too_members_stay_and_hold_their_places() -> None:
     now = lapsed("a", "b", "c").assign(clv=[1.0, 100.0, 1000.0])
     made = plan(now, book, at=FEBRUARY, previous=last_word(first), context=context)
     assert members(made)["change"].to_dict() == {"c": "added", "a": "kept"}
-    assert list(made.exclusions["reason"]) == ["no place, cap or money left"]
+    assert list(made.exclusions["reason"]) == ["no capacity, contact cap or budget left"]

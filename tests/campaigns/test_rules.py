@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.membership_reasons import membership_reasons
-from campaigns.rules import RuleContext, RuleError, describe_rule, parse_rule, rule_holds
+from campaigns.rule_wording import describe_rule
+from campaigns.rules import RuleContext, RuleError, parse_rule, rule_holds
 from features.errors import UserError
 
 FRAME = pd.DataFrame(
@@ -147,7 +148,7 @@ def test_rules_obey_the_laws_of_logic_and_depend_on_their_row_alone(rule: Any) -
     parsed = parse_rule(rule)
     rowwise = [bool(rule_holds(parsed, FRAME.iloc[[i]], MOMENT)[0]) for i in range(len(FRAME))]
     assert rowwise == whole
-    assert describe_rule(parsed)
+    assert describe_rule(parsed, MOMENT.parameters)
 
 
 def test_reasons_name_what_was_affirmed_with_the_rows_own_values() -> None:
@@ -162,8 +163,8 @@ def test_reasons_name_what_was_affirmed_with_the_rows_own_values() -> None:
     )
     frame = FRAME.assign(reason_1=["Orders less often", None, None, None])
     assert list(membership_reasons(rule, frame, MOMENT)) == [
-        "p_churn 0.5; churn_band high; Orders less often",
-        "p_churn 0.49",
+        "churn risk 50 %; churn band high; Orders less often",
+        "churn risk 49 %",
         "",
-        "p_churn 0.9",
+        "churn risk 90 %",
     ]

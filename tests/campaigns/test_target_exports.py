@@ -236,11 +236,11 @@ def test_who_has_no_key_for_the_target_is_left_out_and_counted(tmp_path: Path) -
 
 
 def test_held_campaigns_have_no_file(tmp_path: Path) -> None:
-    made = made_plan(context=CustomerContext(held={"back": "first load"}))
+    made = made_plan(context=CustomerContext(held={"back": "first run"}))
     folder = exported(tmp_path, "csv", made)
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "seed.csv"]
     said = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    assert said["held"] == {"back": "first load"}
+    assert said["held"] == {"back": "first run"}
 
 
 def test_deltas_say_what_changed_and_removals_stand_apart(tmp_path: Path) -> None:

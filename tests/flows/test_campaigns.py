@@ -51,7 +51,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_the_first_load_is_planned_in_full_and_not_exported(space: Workspace) -> None:
     folder = run_folder(space.output, "r1")
     plan = pd.read_csv(folder / "audiences" / "plan.csv").set_index("campaign_id")
-    assert (plan["held"] == "first load").all()
+    assert (plan["held"] == "first run").all()
     assert plan.loc["win_back", "members"] > 0
     assert rows_of(folder / "audiences" / "win_back.csv")
     assert [path.name for path in (folder / "exports" / "klaviyo").iterdir()] == ["manifest.json"]
@@ -118,7 +118,7 @@ def test_why_gives_the_arm_or_the_first_reason(space: Workspace) -> None:
 def test_a_new_champion_holds_the_exports_again(space: Workspace) -> None:
     published(space, "r3", made_up_scores(space, last_day(space)), scorer_version="2")
     held = plan_run(space, "r3").plan.table["held"]
-    assert set(held) == {"a new champion scores"}
+    assert set(held) == {"a new model version"}
     only = plan_run(space, "r3", confirm=("win_back",)).plan.table.set_index("campaign_id")
     assert only.loc["win_back", "held"] == ""
     assert (only["held"] != "").sum() == len(only) - 1

@@ -15,7 +15,11 @@ import pytest
 
 from features.errors import UserError
 from features.storage import fault_injection
-from features.storage.atomic_write import cleared, fresh_of, settled
+from features.storage.atomic_write import (
+    finish_replacement,
+    new_folder_of,
+    remove_replacement_leftovers,
+)
 from features.table.feature_store import clear_partial
 from flows.services.system_errors import as_user_error
 from flows.services.workspace import prepare_workspace, settle_config
@@ -107,13 +111,13 @@ SWAP = """
 @pytest.mark.parametrize("point", ["fresh is whole", "old is aside", "fresh is in place"])
 def test_a_folder_is_the_old_one_or_the_new_one_whole(tmp_path: Path, point: str) -> None:
     place = tmp_path / "training"
-    for folder, content in ((place, "old"), (fresh_of(place), "new")):
+    for folder, content in ((place, "old"), (new_folder_of(place), "new")):
         folder.mkdir()
         (folder / "last").write_text(content)
     assert python(SWAP, place, fault=f"training: {point}").returncode == KILLED
-    found = (settled(place, whole="last") / "last").read_text()
+    found = (finish_replacement(place, whole="last") / "last").read_text()
     assert found == ("old" if point == "fresh is whole" else "new")
-    cleared(place, whole="last")
+    remove_replacement_leftovers(place, whole="last")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["training"]
     assert (place / "last").read_text() == found
 

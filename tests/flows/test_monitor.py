@@ -18,7 +18,7 @@ from features.storage.runs import RunRecord, run_folder, write_parquet
 from flows import monitor
 from flows.services.workspace import Workspace
 from models.registry import registry
-from models.serving.score import Finish, Stamp, score
+from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
 from tests.flows.shop import Shop, settle, stagecast
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def watched(shop: Shop, tmp_path: Path) -> Path:
     space = Workspace(output)
     archive, loaded = space.archive(), registry.load(space.tracking())
     at, moment = archive.builder.last_snapshot - 60, dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
-    rows, _ = score(loaded, archive, at, Finish(Stamp("early", moment)))
+    rows, _ = score_snapshot(loaded, archive, at, RowFinisher(ScoreStamp("early", moment)))
     folder = run_folder(output, "early")
     scores = write_parquet(folder / "scores" / "s.parquet", pa.Table.from_pandas(rows))
     empty = pd.read_parquet(next(shop.output.glob("runs/*/audience.parquet"))).iloc[:0]
@@ -43,7 +43,7 @@ def watched(shop: Shop, tmp_path: Path) -> Path:
         run_id="early", dataset="shop", snapshot_at=day_date(at), scorer_version="1",
         started_at=moment, finished_at=moment, kind="backfill",
     )  # fmt: skip
-    scores_store.publish(output, record, scores=[scores], audience=audience)
+    scores_store.publish_run(output, record, scores=[scores], audience=audience)
     return output
 
 

@@ -27,7 +27,7 @@ from features.config.secret_values import hidden, is_secret, plain_secret
 from features.config.store_location import VARIABLE, store_url
 from features.config.yaml_loading import parse_yaml
 from features.errors import UserError
-from features.sources.remote_tables import connection_parts, remote_rows
+from features.sources.remote_tables import connection_parts, open_remote_table
 from features.storage.postgres_store import PostgresStore
 from flows.services.settings import move_logins_to_variables
 
@@ -154,7 +154,7 @@ def test_nothing_is_told_of_servers_that_are_out_of_reach(
         )
         for attempt in (
             lambda: PostgresStore.of(output, url).runs(),
-            lambda: remote_rows(location).__enter__(),  # type: ignore[arg-type]
+            lambda: open_remote_table(location).__enter__(),  # type: ignore[arg-type]
         ):
             with pytest.raises(UserError) as told:
                 attempt()

@@ -21,7 +21,7 @@ from features.config.retention import Retention
 from features.config.yaml_loading import override, parse_yaml
 from features.errors import UserError
 from features.sources.experiments import ExperimentFile
-from features.storage.atomic_write import remove
+from features.storage.atomic_write import remove_path
 from features.storage.duckdb_store import STORE_FILE
 from features.storage.retention import apply_retention
 from features.storage.scores_store import RunRecord, read_current, run_folder
@@ -119,8 +119,8 @@ def test_what_is_removed_in_the_output_folder_never_follows_a_link(
 
 def test_a_link_to_nowhere_is_removed_too(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    remove(tmp_path / "link")
-    remove(tmp_path / "link")
+    remove_path(tmp_path / "link")
+    remove_path(tmp_path / "link")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.report.monitor_page import page
+from flows.report.monitor_page import render_monitor_page
 from models.monitoring.findings import Finding
 from models.monitoring.monitor import Observed, Reference
 
@@ -31,7 +31,7 @@ def test_no_text_of_the_data_breaks_out_of_the_monitors_page(text: str) -> None:
         Finding("volume", text, "change over 7 days", 0.1, 1.0, 0.5, 0.001, True, text),
         Finding("freshness", text, text, None, None, 2.0, None, False, text),
     ]
-    written = page(text, findings, observed(text), Reference(19_000, (), (), (), {}))
+    written = render_monitor_page(text, findings, observed(text), Reference(19_000, (), (), (), {}))
     written = re.sub("<!--.*?-->", "", written, flags=re.DOTALL)
     tags = set(re.findall(r"<\s*([a-zA-Z]+)", written))
     assert not tags & {"img", "script", "b", "iframe"}

@@ -18,13 +18,13 @@ import vl_convert
 from features.calendar import day_date, day_number
 from features.storage.scores_store import read_current
 from flows.report.chart_script import VEGA_LITE, chart_script
-from flows.report.churn_wording import WORDS
-from flows.report.customer_search import choose, people
-from flows.report.headlines import cells, headlines
-from flows.report.metric_rows import HIGH, spark
-from flows.report.page import MOST_BYTES, figures, in_script, page
-from flows.report.report_data import Material, gather
-from flows.report.sankey import STEPS, sankey_data
+from flows.report.churn_wording import CHURN_WORDS
+from flows.report.customer_search import choose_customers, pack_customers
+from flows.report.headlines import headline_sums, headlines
+from flows.report.metric_rows import SPARKLINE_HEIGHT, sparkline_points
+from flows.report.page import MOST_BYTES, draw_figures, render_page, script_json
+from flows.report.report_data import ReportData, gather_report_data
+from flows.report.sankey import RIBBON_POINTS, flow_data
 from flows.report.stage_transitions import NEWCOMERS, month_starts
 from flows.report.value_figures import quadrant_data
 from flows.services.workspace import Workspace
@@ -35,8 +35,8 @@ EVIL = "</script><img src=x onerror=alert(1)>\u2028"
 
 
 @pytest.fixture(scope="module")
-def material(shop: Shop) -> Material:
-    return gather(Workspace(shop.output), read_current(shop.output).run.run_id)
+def report(shop: Shop) -> ReportData:
+    return gather_report_data(Workspace(shop.output), read_current(shop.output).run.run_id)
 
 
 @pytest.fixture(scope="module")
@@ -101,57 +101,61 @@ def test_without_a_run_the_command_says_what_to_do(tmp_path: Path) -> None:
     assert "stagecast run" in done.stderr
 
 
-def test_stage_sizes_flows_and_scores_agree(material: Material) -> None:
-    last = material.sizes[material.sizes["at"] == material.sizes["at"].max()]
-    counted = material.scores["stage"].value_counts()
+def test_stage_sizes_flows_and_scores_agree(report: ReportData) -> None:
+    last = report.sizes[report.sizes["at"] == report.sizes["at"].max()]
+    counted = report.scores["stage"].value_counts()
     for row in last.itertuples():
         assert row.n == counted.get(row.stage, 0)
-    for (_, to), moves in material.moves.groupby(["from_at", "to_at"]):
+    for (_, to), moves in report.moves.groupby(["from_at", "to_at"]):
         arrived = moves.groupby("to_stage")["n"].sum()
-        there = material.sizes[material.sizes["at"] == to].set_index("stage")["n"]
+        there = report.sizes[report.sizes["at"] == to].set_index("stage")["n"]
         assert {s: n for s, n in there.items() if n} == arrived.to_dict()
         shares = moves.groupby("from_stage")["share"].sum()
         assert np.allclose(shares, 1.0)
 
 
-def test_headline_numbers_are_those_of_the_scores(material: Material) -> None:
-    scores, numbers = material.scores, cells(material.scores, material.expected)
-    found = {h.key: h.value(numbers) for h in headlines(material)}
+def test_headline_numbers_are_those_of_the_scores(report: ReportData) -> None:
+    scores, numbers = report.scores, headline_sums(report.scores, report.expected_moves)
+    found = {h.key: h.value(numbers) for h in headlines(report)}
     assert found["customers"] == len(scores)
     assert found["clv"] == pytest.approx(scores["clv"].sum())
     assert found["risk"] == pytest.approx(scores["p_churn"].mean())
     assert found["leavers"] == pytest.approx(scores["p_churn"].sum())
-    assert found["movers"] == pytest.approx(material.expected["expected"].sum())
+    assert found["movers"] == pytest.approx(report.expected_moves["expected"].sum())
     # Within a month no more than within the whole horizon.
     assert 0 < found["movers"] <= scores["p_move"].sum() + 1e-6
 
 
-def test_where_there_are_contracts_churn_is_a_cancellation(material: Material) -> None:
-    shop, contracts = (dataclasses.replace(material, churn=words) for words in WORDS.values())
-    assert "chance of no purchase" in page(shop)
-    told = page(contracts)
+def test_where_there_are_contracts_churn_is_a_cancellation(report: ReportData) -> None:
+    shop, contracts = (dataclasses.replace(report, churn=words) for words in CHURN_WORDS.values())
+    assert "chance of no purchase" in render_page(shop)
+    told = render_page(contracts)
     assert "no purchase in" not in told
     assert "chance of a cancellation in" in told
-    assert "customers under contract likely to cancel" in told
+    assert "customers under contract expected to cancel" in told
 
 
-def test_what_was_tested_on_a_handful_is_not_told(material: Material) -> None:
-    few = [{**f, "n": 1} if f["model"] == "churn" else f for f in material.figures]
-    assert "Churn risk: tested at" in page(material)
-    assert "Churn risk: tested at" not in page(dataclasses.replace(material, figures=few))
+def test_what_was_tested_on_a_handful_is_not_told(report: ReportData) -> None:
+    few = [{**f, "n": 1} if f["model"] == "churn" else f for f in report.figures]
+    assert "Churn risk: tested at" in render_page(report)
+    assert "Churn risk: tested at" not in render_page(dataclasses.replace(report, figures=few))
 
 
-def test_what_expected_values_rest_on_is_a_sentence(material: Material) -> None:
-    assert "Expected values rest on response, not uplift." in page(material)
-    labels = ["no value set"] * (len(material.plan) - 1) + ["uplift"]
-    mixed = dataclasses.replace(material, plan=material.plan.assign(value_label=labels))
-    assert "rest on uplift. Where no value is set, they are costs alone." in page(mixed)
-    none = dataclasses.replace(material, plan=material.plan.assign(value_label="no value set"))
-    assert "No campaign sets a value" in page(none)
+def test_what_expected_values_rest_on_is_a_sentence(report: ReportData) -> None:
+    assert (
+        "also of customers who would buy without a message (response, not uplift)."
+        in render_page(report)
+    )
+    labels = ["no value set"] * (len(report.plan) - 1) + ["uplift"]
+    mixed = dataclasses.replace(report, plan=report.plan.assign(value_label=labels))
+    text = "that a message causes (uplift). Where no value is set, they are costs only."
+    assert text in render_page(mixed)
+    none = dataclasses.replace(report, plan=report.plan.assign(value_label="no value set"))
+    assert "No campaign sets a value" in render_page(none)
 
 
-def test_every_figure_draws_the_numbers_of_its_table(material: Material) -> None:
-    drawn = figures(material)
+def test_every_figure_draws_the_numbers_of_its_table(report: ReportData) -> None:
+    drawn = draw_figures(report)
     assert set(drawn) >= {
         "sizes", "trend", "flow", "movers", "migration", "quadrant", "members", "reliability",
         "gains", "deciles",
@@ -160,27 +164,27 @@ def test_every_figure_draws_the_numbers_of_its_table(material: Material) -> None
         text = json.dumps(figure.spec())
         named = set(re.findall(r'"name": "(\w+)"', text))
         assert named & set(figure.data), figure.key
-        assert figure.twin.data in figure.data
-        assert len(figure.twin.frame(figure.data)), figure.key
+        assert figure.table.data in figure.data
+        assert len(figure.table.frame(figure.data)), figure.key
         assert re.search(r"\d", figure.alt), figure.key
-        assert figure.says.endswith((".", "?"))
+        assert figure.caption.endswith((".", "?"))
 
 
-def test_twin_sums_add_up_to_the_customers(material: Material) -> None:
-    drawn = figures(material)
-    sizes = drawn["sizes"].twin.frame(drawn["sizes"].data)
-    assert sizes["n"].sum() == len(material.scores)
-    quadrant = drawn["quadrant"].twin.frame(drawn["quadrant"].data)
-    assert quadrant["n"].sum() == len(material.scores)
-    assert quadrant["clv"].sum() == pytest.approx(material.scores["clv"].sum())
-    members = drawn["members"].twin.frame(drawn["members"].data).groupby("arm")["n"].sum()
-    assert members["to address"] == material.plan["treatment"].sum()
-    assert members.get("held out", 0) == material.plan["control"].sum()
+def test_table_sums_add_up_to_the_customers(report: ReportData) -> None:
+    drawn = draw_figures(report)
+    sizes = drawn["sizes"].table.frame(drawn["sizes"].data)
+    assert sizes["n"].sum() == len(report.scores)
+    quadrant = drawn["quadrant"].table.frame(drawn["quadrant"].data)
+    assert quadrant["n"].sum() == len(report.scores)
+    assert quadrant["clv"].sum() == pytest.approx(report.scores["clv"].sum())
+    members = drawn["members"].table.frame(drawn["members"].data).groupby("arm")["n"].sum()
+    assert members["to contact"] == report.plan["treatment"].sum()
+    assert members.get("held out", 0) == report.plan["control"].sum()
 
 
-def test_searchable_customers_are_told_as_scored(material: Material, written: str) -> None:
+def test_searchable_customers_are_told_as_scored(report: ReportData, written: str) -> None:
     told = packed(written)
-    scores = material.scores.set_index("customer_id")
+    scores = report.scores.set_index("customer_id")
     assert told["ids"] == sorted(scores.index)  # so few that all are searchable
     for place in range(0, len(told["ids"]), 37):
         name = told["ids"][place]
@@ -207,14 +211,14 @@ def test_timelines_count_the_orders_of_the_year(shop: Shop, written: str) -> Non
         assert counted == inside.get(name, 0)
 
 
-def test_a_page_with_little_room_says_whom_it_holds(shop: Shop, material: Material) -> None:
+def test_a_page_with_little_room_says_whom_it_holds(shop: Shop, report: ReportData) -> None:
     builder = Workspace(shop.output).archive().builder
-    at = day_number(pd.Timestamp(material.meta["snapshot_at"]).date())
-    found = people(builder, material.scores, material.audience, {}, at=at, most_bytes=9_000)
+    at = day_number(pd.Timestamp(report.run["snapshot_at"]).date())
+    found = pack_customers(builder, report.scores, report.audience, {}, at=at, most_bytes=9_000)
     assert len(found.packed) <= 9_000
-    assert 0 < found.n < found.of == len(material.scores)
-    assert f"{found.n:,} of {found.of:,}" in found.chosen
-    assert "drawn at random" in found.chosen
+    assert 0 < found.count < found.total == len(report.scores)
+    assert f"{found.count:,} of {found.total:,}" in found.selection
+    assert "drawn at random" in found.selection
 
 
 def test_the_choice_of_searchable_customers_is_repeatable_and_fair() -> None:
@@ -226,30 +230,30 @@ def test_the_choice_of_searchable_customers_is_repeatable_and_fair() -> None:
             "expected_value": [1.0, 5.0, 9.0],
         }
     )
-    first = choose(scores, audience, seed=1, most=20)
-    assert first == choose(scores, audience, seed=1, most=20)
-    assert first != choose(scores, audience, seed=2, most=20)
+    first = choose_customers(scores, audience, seed=1, most=20)
+    assert first == choose_customers(scores, audience, seed=1, most=20)
+    assert first != choose_customers(scores, audience, seed=2, most=20)
     assert len(first) == len(set(first)) == 20
     assert first[0] == "c008"  # the member of the highest value leads
-    assert set(choose(scores, audience, seed=1, most=500)) == set(scores["customer_id"])
+    assert set(choose_customers(scores, audience, seed=1, most=500)) == set(scores["customer_id"])
 
 
-def test_no_text_of_the_data_breaks_out(material: Material) -> None:
-    scores = material.scores.copy()
+def test_no_text_of_the_data_breaks_out(report: ReportData) -> None:
+    scores = report.scores.copy()
     scores.loc[scores.index[0], "stage"] = EVIL
-    plan = material.plan.assign(title=EVIL, held=EVIL)
+    plan = report.plan.assign(title=EVIL, held=EVIL)
     evil = dataclasses.replace(
-        material,
+        report,
         scores=scores,
         plan=plan,
         notice=EVIL,
         description=EVIL,
-        unseen=[EVIL],
-        worries=[EVIL],
-        meta={**material.meta, "dataset": EVIL},
+        unobservable=[EVIL],
+        model_warnings=[EVIL],
+        run={**report.run, "dataset": EVIL},
         drivers={"churn": pd.DataFrame({"feature": [EVIL], "meaning": [EVIL], "gain": [1.0]})},
     )
-    text = page(evil)
+    text = render_page(evil)
     assert "<img src=x" not in text
     ends = len(re.findall("</script", text))
     assert ends == len(re.findall("<script", re.sub(r"<script[^>]*>.*?</script>", "<script", text,
@@ -261,7 +265,7 @@ def test_no_text_of_the_data_breaks_out(material: Material) -> None:
 
 @pytest.mark.parametrize("text", [EVIL, "<!--<script>", "a&b", "\u2029", "'\"`"])
 def test_json_in_a_script_is_what_went_in(text: str) -> None:
-    told = in_script({"k": text})
+    told = script_json({"k": text})
     assert not set("<>&\u2028\u2029") & set(told)
     assert json.loads(told) == {"k": text}
 
@@ -300,14 +304,14 @@ def test_ribbons_keep_their_width_and_fill_their_blocks() -> None:
         ],
         columns=["from_at", "to_at", "from_stage", "to_stage", "n"],
     )  # fmt: skip
-    blocks, ribbons = sankey_data(moves, ["high", "low"], NEWCOMERS)
+    blocks, ribbons = flow_data(moves, ["high", "low"], NEWCOMERS)
     sizes = blocks.set_index(["at", "stage"])["n"].to_dict()
     assert sizes == {
         (0, "high"): 10, (0, "low"): 10, (0, NEWCOMERS): 3, (1, "high"): 6, (1, "low"): 17,
         (2, "high"): 13, (2, "low"): 10,
     }  # fmt: skip
     assert np.allclose(ribbons["y"] - ribbons["y2"], ribbons["n"])
-    assert (ribbons.groupby("ribbon").size() == STEPS).all()
+    assert (ribbons.groupby("ribbon").size() == RIBBON_POINTS).all()
     # Ribbons that leave a block lie side by side within it.
     start = ribbons[ribbons["ribbon"].str.startswith("0:high")].groupby("ribbon").first()
     block = blocks[(blocks["at"] == 0) & (blocks["stage"] == "high")].iloc[0]
@@ -326,8 +330,8 @@ def test_many_dots_are_drawn_by_a_seed() -> None:
 
 
 def test_small_lines_stay_in_their_box() -> None:
-    points = [tuple(map(float, p.split(","))) for p in spark([1.0, 5.0, 3.0]).split()]
+    points = [tuple(map(float, p.split(","))) for p in sparkline_points([1.0, 5.0, 3.0]).split()]
     assert len(points) == 3
-    assert all(0 <= y <= HIGH for _, y in points)
+    assert all(0 <= y <= SPARKLINE_HEIGHT for _, y in points)
     assert points[1][1] < points[0][1]  # higher is up
-    assert spark([1.0]) == ""
+    assert sparkline_points([1.0]) == ""

@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 
 from features.storage.scores_store import read_current
-from flows.report.page import page
-from flows.report.report_data import Material, gather
+from flows.report.page import render_page
+from flows.report.report_data import ReportData, gather_report_data
 from flows.services.workspace import Workspace
 from tests.flows.report.test_report import EVIL
 
@@ -39,15 +39,15 @@ OUTPUT = os.environ.get("STAGECAST_REPORT_OUTPUT")
 
 
 @pytest.fixture(scope="module")
-def material(request: pytest.FixtureRequest) -> Material:
+def report(request: pytest.FixtureRequest) -> ReportData:
     output = Path(OUTPUT) if OUTPUT else request.getfixturevalue("shop").output
-    return gather(Workspace(output), read_current(output).run.run_id)
+    return gather_report_data(Workspace(output), read_current(output).run.run_id)
 
 
 @pytest.fixture(scope="module")
-def file(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(report: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(page(material), encoding="utf-8")
+    path.write_text(render_page(report), encoding="utf-8")
     return path
 
 
@@ -134,9 +134,9 @@ def test_the_first_words_come_before_the_charts(browser: Any, file: Path) -> Non
 
 
 def test_a_stage_chosen_changes_numbers_charts_and_tables(
-    opened: Opened, material: Material
+    opened: Opened, report: ReportData
 ) -> None:
-    page, scores = opened.page, material.scores
+    page, scores = opened.page, report.scores
     stage = str(scores["stage"].value_counts().index[0])
     page.check(f'#filter input[value="{stage}"]')
     mine = scores[scores["stage"] == stage]
@@ -144,9 +144,9 @@ def test_a_stage_chosen_changes_numbers_charts_and_tables(
         "n => document.getElementById('n-customers').textContent === n", arg=f"{len(mine):,}"
     )
     assert f"{len(mine):,} customers" in page.inner_text("#state")
-    page.wait_for_function("document.querySelectorAll('#twin-sizes tbody tr').length === 1")
-    assert opened.rows("twin-sizes") == [[stage, f"{len(mine):,}"]]
-    quadrant = opened.rows("twin-quadrant")
+    page.wait_for_function("document.querySelectorAll('#table-sizes tbody tr').length === 1")
+    assert opened.rows("table-sizes") == [[stage, f"{len(mine):,}"]]
+    quadrant = opened.rows("table-quadrant")
     assert sum(number(row[1]) for row in quadrant) == len(mine)
     assert page.locator("#plot-sizes .role-axis-label text", has_text=stage).count() == 1
     page.wait_for_function(
@@ -158,8 +158,8 @@ def test_a_stage_chosen_changes_numbers_charts_and_tables(
     )
 
 
-def test_stage_and_segment_hold_together(opened: Opened, material: Material) -> None:
-    page, scores = opened.page, material.scores
+def test_stage_and_segment_hold_together(opened: Opened, report: ReportData) -> None:
+    page, scores = opened.page, report.scores
     pair = scores.groupby(["stage", "segment"], observed=True).size().idxmax()
     for value in pair:
         page.check(f'#filter input[value="{value}"]')
@@ -180,9 +180,9 @@ def test_another_month_of_the_migration_is_drawn(opened: Opened) -> None:
     page.wait_for_function(f"before => {shown} !== before", arg=before)
 
 
-def test_a_customer_is_found_and_told(opened: Opened, material: Material) -> None:
+def test_a_customer_is_found_and_told(opened: Opened, report: ReportData) -> None:
     page = opened.page
-    row = material.scores[material.scores["p_churn"].notna()].iloc[3]
+    row = report.scores[report.scores["p_churn"].notna()].iloc[3]
     page.fill("#who", str(row["customer_id"]))
     page.press("#who", "Enter")
     page.wait_for_selector(f'#person[data-shown="{row["customer_id"]}"]')
@@ -199,9 +199,9 @@ def test_a_customer_is_found_and_told(opened: Opened, material: Material) -> Non
     )
 
 
-def test_the_button_shows_somebody_of_the_filter(opened: Opened, material: Material) -> None:
+def test_the_button_shows_somebody_of_the_filter(opened: Opened, report: ReportData) -> None:
     page = opened.page
-    stage = str(material.scores["stage"].value_counts().index[-1])
+    stage = str(report.scores["stage"].value_counts().index[-1])
     page.check(f'#filter input[value="{stage}"]')
     page.click("#any")
     page.wait_for_function(
@@ -308,13 +308,13 @@ def test_counts_are_written_as_people_write_them(opened: Opened) -> None:
 
 
 def test_somebody_without_events_has_a_timeline_all_the_same(
-    browser: Any, material: Material, tmp_path: Path
+    browser: Any, report: ReportData, tmp_path: Path
 ) -> None:
     path = tmp_path / "quiet.html"
-    quiet = _changed(material, lambda told: told["events"].__setitem__(0, []))
-    path.write_text(page(dataclasses.replace(material, people=quiet)), encoding="utf-8")
+    quiet = _changed(report, lambda told: told["events"].__setitem__(0, []))
+    path.write_text(render_page(dataclasses.replace(report, searchable=quiet)), encoding="utf-8")
     found = Opened(browser, path)
-    found.page.fill("#who", material.scores["customer_id"].astype(str).min())
+    found.page.fill("#who", report.scores["customer_id"].astype(str).min())
     found.page.press("#who", "Enter")
     found.page.wait_for_selector("#person[data-shown]")
     assert found.page.locator("#plot-person svg").count() == 1
@@ -342,20 +342,20 @@ def test_on_paper_nothing_is_wider_than_its_card(opened: Opened) -> None:
     assert bare == []  # what opens on a screen says nothing on paper
 
 
-def test_evil_names_are_only_shown(browser: Any, material: Material, tmp_path: Path) -> None:
-    scores = material.scores.copy()
+def test_evil_names_are_only_shown(browser: Any, report: ReportData, tmp_path: Path) -> None:
+    scores = report.scores.copy()
     first = scores["stage"].iloc[0]
     scores["stage"] = scores["stage"].where(scores["stage"] != first, EVIL)
     evil = dataclasses.replace(
-        material,
+        report,
         scores=scores,
-        expected=material.expected.replace(first, EVIL),
-        plan=material.plan.assign(title=EVIL),
+        expected_moves=report.expected_moves.replace(first, EVIL),
+        plan=report.plan.assign(title=EVIL),
         notice=EVIL,
-        people=_renamed(material),
+        searchable=_renamed(report),
     )
     path = tmp_path / "evil.html"
-    path.write_text(page(evil), encoding="utf-8")
+    path.write_text(render_page(evil), encoding="utf-8")
     found = Opened(browser, path)
     found.page.fill("#who", "<img")
     found.page.press("#who", "Enter")
@@ -366,26 +366,26 @@ def test_evil_names_are_only_shown(browser: Any, material: Material, tmp_path: P
     found.context.close()
 
 
-def _renamed(material: Material) -> Any:
+def _renamed(report: ReportData) -> Any:
     """The searchable customers, the first of them under an evil name."""
 
     def rename(told: dict[str, Any]) -> None:
         told["ids"][0] = EVIL
         told["why"][0] = EVIL
 
-    return _changed(material, rename)
+    return _changed(report, rename)
 
 
-def _changed(material: Material, change: Callable[[dict[str, Any]], object]) -> Any:
+def _changed(report: ReportData, change: Callable[[dict[str, Any]], object]) -> Any:
     """The searchable customers after a change of what is told of them."""
-    told = json.loads(gzip.decompress(base64.b64decode(material.people.packed)))
+    told = json.loads(gzip.decompress(base64.b64decode(report.searchable.packed)))
     change(told)
     buffer = io.BytesIO(gzip.compress(json.dumps(told).encode(), mtime=0))
     text = base64.b64encode(buffer.getvalue()).decode()
-    return dataclasses.replace(material.people, packed=text)
+    return dataclasses.replace(report.searchable, packed=text)
 
 
-def test_the_shown_stages_are_those_of_the_data(opened: Opened, material: Material) -> None:
-    rows = pd.DataFrame(opened.rows("twin-sizes"), columns=["stage", "n"])
-    counted = material.scores["stage"].value_counts()
+def test_the_shown_stages_are_those_of_the_data(opened: Opened, report: ReportData) -> None:
+    rows = pd.DataFrame(opened.rows("table-sizes"), columns=["stage", "n"])
+    counted = report.scores["stage"].value_counts()
     assert dict(zip(rows["stage"], rows["n"].map(number), strict=True)) == counted.to_dict()

@@ -137,7 +137,7 @@ def test_reasons_name_what_raises_or_lowers_with_the_customers_values(churn: Par
     assert first[low].str.startswith("churn_down_").all()
     row = frame.index[high & (first == "churn_up_purchase_recency").to_numpy()][0]
     days, gap = frame.loc[row, ["purchase__recency_days", "cadence__gap_median"]]
-    assert told.loc[row, "reason_1"] == f"no purchase for {days:.0f} days, usual gap {gap:.0f}"
+    assert told.loc[row, "reason_1"] == f"no purchase for {days:.0f} days, usual gap {gap:.0f} days"
     # As many sentences as codes, the strongest first, none twice.
     for code, sentence in zip(CODES, SENTENCES, strict=True):
         assert (told[code].notna() == told[sentence].notna()).all()

@@ -1,0 +1,96 @@
+"""Names and meanings of the model tests' metrics and methods, for readers without statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MODEL_TITLES = {
+    "churn": "Churn risk",
+    "clv": "Customer lifetime value (CLV)",
+    "transition": "Next stage",
+    "stage": "Current stage",
+    "lead": "Lead score",
+}
+# Name and meaning of every metric of `models.evaluation.task_metrics.HEADLINES`.
+_METRICS = {
+    "auc": (
+        "AUC",
+        "how often a customer with the outcome is ranked above one without it; 0.5 is guessing, "
+        "1 is perfect",
+    ),
+    "log_loss": ("log loss", "error of the predicted probabilities; lower is better"),
+    "brier": ("Brier score", "mean squared error of the probabilities; lower is better"),
+    "integrated_brier": (
+        "Brier score over time",
+        "the Brier score, averaged over the periods ahead; lower is better",
+    ),
+    "top1_movers": (
+        "next stage right",
+        "share of the customers who moved whose likeliest next stage was right; higher is better",
+    ),
+    "ece": (
+        "calibration error",
+        "average gap between predicted and actual share; lower is better",
+    ),
+    "lift_10": (
+        "lift at 10 %",
+        "how many times more buyers the best 10 % contain than a random 10 %; higher is better",
+    ),
+    "mae": ("mean error", "average error per customer, in money; lower is better"),
+    "rmse": (
+        "root mean squared error",
+        "error per customer in money, where large errors count more; lower is better",
+    ),
+    "bias_pct": (
+        "error of the total, %",
+        "predicted total compared with the actual total; 0 is best",
+    ),
+    "gini": (
+        "Gini",
+        "quality of the ranking by spend; 0 is random, 1 is perfect; higher is better",
+    ),
+    "coverage": (
+        "in the 80 % interval",
+        "share of customers whose spend lies in their interval; 0.8 is intended",
+    ),
+}
+_METHODS = {
+    "champion": "this model",
+    "rfm": "recency, frequency and spend only",
+    "recency": "days since the last purchase only",
+    "bg_nbd": "BG/NBD purchase model",
+    "btyd": "purchase model without features (BTYD)",
+    "gbm": "boosted trees only",
+    "same_again": "same spend as in the last period",
+    "mean": "average of all customers",
+    "points": "points table",
+    "cohort": "average of the cohort",
+    "timer_table": "table by time in the stage",
+    "semi_markov": "table by stage and time (semi-Markov)",
+    "markov": "table by stage (Markov)",
+    "frequency_table": "frequency table",
+    "rule_only": "stage by rule only",
+}
+
+
+def metric_name(metric: str) -> str:
+    """Return the readable name of a metric."""
+    return _METRICS[metric][0] if metric in _METRICS else metric.replace("_", " ")
+
+
+def method_name(method: str) -> str:
+    """Return the readable name of a tested method."""
+    return _METHODS.get(method, method.replace("_", " "))
+
+
+def metric_meanings(metrics: Sequence[str]) -> str:
+    """Explain some metrics in one sentence each."""
+    documented = [_METRICS[metric] for metric in metrics if metric in _METRICS]
+    return " ".join(f"{name[:1].upper()}{name[1:]}: {meaning}." for name, meaning in documented)
+
+
+def effect_text(effect: float | None) -> str:
+    """Format the smallest detectable difference between two shares, in percentage points."""
+    if effect is None or effect != effect:
+        return "no hold-out"
+    return "too few customers" if effect >= 1 else f"{100 * effect:.1f} percentage points"
