@@ -19,13 +19,16 @@ def without_password(address: str) -> str:
     path may be the second half of a password.
     """
     try:
-        parts = urlsplit(address)
+        url_parts = urlsplit(address)
     except ValueError:
         return NO_ADDRESS
-    host = parts.netloc.rpartition("@")[2]
-    if parts.scheme not in ("http", "https") or "@" in parts.path + parts.query + parts.fragment:
+    host = url_parts.netloc.rpartition("@")[2]
+    if (
+        url_parts.scheme not in ("http", "https")
+        or "@" in url_parts.path + url_parts.query + url_parts.fragment
+    ):
         return NO_ADDRESS
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return urlunsplit((url_parts.scheme, host, url_parts.path, "", ""))
 
 
 def trouble(address: str, *, refused: range = range(0)) -> str | None:
