@@ -256,13 +256,8 @@ def _trigger_fired(
         passes = _has_flag(scores, trigger.flag or "")
         explanation = f"flag {trigger.flag} is not set"
     elif trigger.when == "score_risen":
-<<<<<<< HEAD
         passes = _score_risen(scores, context.previous_scores, trigger.column or "")
-        explanation = f"{trigger.column} has not risen"
-=======
-        passes = _risen(scores, context.previous_scores, trigger.column or "")
         explanation = f"{column_label(trigger.column or '')} has not risen"
->>>>>>> main
     elif trigger.when == "date" and trigger.column in scores:
         days_passed = (rule_context.snapshot_at - pd.to_datetime(scores[trigger.column])).dt.days
         latest_day = np.inf if trigger.within_days is None else trigger.within_days - 1

@@ -33,12 +33,8 @@ def membership_reasons(
             ].notna().to_numpy(bool)
             values = scores[condition.column].to_numpy(dtype=object)
             for position in np.flatnonzero(applies):
-<<<<<<< HEAD
-                sentences[position].append(f"{condition.column} {_value_text(values[position])}")
-=======
                 text = value_text(condition.column, values[position])
                 sentences[position].append(f"{column_label(condition.column)} {text}")
->>>>>>> main
     for column in SCORE_REASON_COLUMNS:
         if column in scores:
             for customer_sentences, sentence in zip(sentences, scores[column], strict=True):
@@ -82,16 +78,4 @@ def _affirmed_conditions(rule: AudienceRule) -> list[Condition]:
         return [rule]
     if rule.word == "not":
         return []
-<<<<<<< HEAD
     return [condition for part in rule.parts for condition in _affirmed_conditions(part)]
-
-
-def _value_text(value: object) -> str:
-    if isinstance(value, float | np.floating):
-        return f"{value:.3g}"
-    if hasattr(value, "strftime"):
-        return str(value.strftime("%Y-%m-%d"))
-    return str(value)
-=======
-    return [condition for part in rule.parts for condition in _affirmed(part)]
->>>>>>> main

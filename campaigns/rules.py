@@ -182,18 +182,18 @@ def _parse_value(operator: str, value: object, key: str) -> Any:
 
 
 def _parse_parameter(value: dict[Any, Any], key: str) -> _Parameter:
-    numeric_column = {name: value[name] for name in ("otherwise", "times") if name in value}
+    factors = {name: value[name] for name in ("otherwise", "times") if name in value}
     is_valid = (
         set(value) <= {"param", "otherwise", "times"}
         and isinstance(value.get("param"), str)
         and "otherwise" in value
-        and all(_is_number(number) for number in numeric_column.values())
+        and all(_is_number(number) for number in factors.values())
     )
     if not is_valid:
         raise RuleError(
             key, found=repr(value), expected="{param: NAME, otherwise: NUMBER, times: NUMBER}"
         )
-    return _Parameter(value["param"], **numeric_column)
+    return _Parameter(value["param"], **factors)
 
 
 def _is_plain(value: object) -> bool:
@@ -217,51 +217,6 @@ def is_scored_column(column: str) -> bool:
     return documented or column.startswith((*_OPEN_COLUMNS, PAST, RESTOCKED))
 
 
-<<<<<<< HEAD
-def describe_rule(rule: AudienceRule) -> str:
-    """Rule in words, for exclusion reasons."""
-    if isinstance(rule, RuleGroup):
-        if rule.word == "not":
-            return f"not ({describe_rule(rule.parts[0])})"
-        joiner = " and " if rule.word == "all" else " or "
-        return joiner.join(
-            f"({describe_rule(part)})" if isinstance(part, RuleGroup) else describe_rule(part)
-            for part in rule.parts
-        )
-    value = rule.value
-    if rule.node is not None:
-        return _describe_history_rule(rule)
-    if rule.operator == "in":
-        return f"{rule.column} in {', '.join(map(str, value))}"
-    if rule.operator == "missing":
-        return f"{rule.column} {'missing' if value else 'known'}"
-    if isinstance(value, _Parameter):
-        value = value.name if value.times == 1 else f"{value.times:g} {value.name}"
-    period_words = {"within_days": "in the last", "due_within_days": "in the next"}
-    if rule.operator in period_words:
-        return f"{rule.column} {period_words[rule.operator]} {value} days"
-    return f"{rule.column} {rule.operator} {value}"
-
-
-def _describe_history_rule(rule: Condition) -> str:
-    """Rule on the history in words."""
-    node = rule.node or {}
-    if rule.column.startswith(RESTOCKED):
-        return f"{' and '.join(node['match'])} restocked in the last {node['within_days']} days"
-    phrases = []
-    for key, value in node.items():
-        value_text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        if key in _COMPARISONS or key == "==":
-            phrases.append(f"{key} {value_text}")
-        elif key == "window":
-            phrases.append(f"in {value_text} days")
-        else:
-            phrases.append(f"{key} {value_text}".replace("_", " "))
-    return " ".join(phrases)
-
-
-=======
->>>>>>> main
 def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
     """True for rows that meet a rule.
 
