@@ -149,7 +149,7 @@ def _log_origin(run: Run, figures: Sequence[Figure]) -> None:
 
 
 def _lines(figures: Sequence[Figure]) -> dict[str, float]:
-    """The served recipe's figures on everybody: a line over the origins in the parent run."""
+    """The served recipe's figures for all customers: a line over the origins in the parent run."""
     return {
         f"{one.model}.{one.metric}": one.value
         for one in figures
