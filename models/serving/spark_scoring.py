@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.lifecycle.definition_changes import caused_by_definition
-from features.spark.spark import Batches, collected, shipped, user_errors, write
+from features.spark.spark import Batches, collected, shipped_folder, user_errors, write_frame
 from features.spark.spark_build import SparkArchive
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
@@ -102,7 +102,7 @@ def score_on_spark(
             rows = frame if previous is None else _add_stage_before(archive, frame, previous)
             published = None if previous is None else previous.snapshot_at
             predicted = _predictor(artifact_name, loaded.version, scoring_context, stamp, published)
-            write(cluster.mapped(rows, predicted, _scores_schema(scorer)), into)
+            write_frame(cluster.mapped(rows, predicted, _scores_schema(scorer)), into)
             customers = cluster.parquet([into]).count()
     finally:
         frame.unpersist()
@@ -126,7 +126,7 @@ def _ship_to_executors(archive: SparkArchive, artifacts: Path) -> str:
 def _loaded(name: str, number: int) -> Loaded:
     """The scorer, loaded once per worker process."""
     version = Version(registry.SCORER, number, "", (), {}, "", 0)
-    return registry.load_folder(shipped(name), version)
+    return registry.load_folder(shipped_folder(name), version)
 
 
 def _summer(name: str, version: Version) -> Callable[[Batches], Iterator[pa.Table]]:
