@@ -152,11 +152,3 @@ def shown(url: URL) -> str:
         host = host_option if isinstance(host_option, str) else ",".join(host_option)
     port = f":{url.port}" if url.port is not None else ""
     return f"{url.drivername}://{host}{port}/{url.database or ''}"
-
-
-def without_login(address: str) -> str:
-    """An address for messages: what stands before the last @, and a query, stay out of it."""
-    scheme, sign, address_rest = address.partition("://")
-    if not sign:
-        return address if "@" not in address else "an address"
-    return f"{scheme}{sign}{re.split('[?#]', address_rest.rpartition('@')[2])[0]}"

@@ -20,7 +20,7 @@ from features.errors import UserError
 from features.storage import fault_injection
 from features.storage.scores_store import published_runs, read_current
 from features.table.feature_store import open_archive
-from flows.backfill import due, grid
+from flows.backfill import date_grid, due_dates
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import SCORER
@@ -86,9 +86,9 @@ def test_a_backfill_fills_the_history_once_and_goes_on_after_a_kill(
 
 
 def test_the_dates_of_a_grid_and_one_that_runs_backwards() -> None:
-    assert grid(dt.date(2020, 10, 5), dt.date(2020, 12, 20), 30) == DATES
+    assert date_grid(dt.date(2020, 10, 5), dt.date(2020, 12, 20), 30) == DATES
     with pytest.raises(UserError, match="--from"):
-        grid(dt.date(2020, 10, 5), dt.date(2020, 10, 4), 1)
+        date_grid(dt.date(2020, 10, 5), dt.date(2020, 10, 4), 1)
 
 
 @pytest.mark.services
@@ -98,13 +98,13 @@ def test_dates_that_were_scored_at_the_time_are_left_alone(shop: Shop) -> None:
     there = published_runs(shop.output)
     scored = there[-1].snapshot_at
     days = [DATES[0], scored]
-    found = due(space.archive(), versions, days, given=1, published=there)
+    found = due_dates(space.archive(), versions, days, given=1, published=there)
     assert [one.day for one in found] == DATES[:1]
     with pytest.raises(UserError, match="--version"):
-        due(space.archive(), versions, days, given=99, published=there)
+        due_dates(space.archive(), versions, days, given=99, published=there)
     for day in (dt.date(2010, 1, 1), dt.date(2030, 1, 1)):
         with pytest.raises(UserError, match="first event"):
-            due(space.archive(), versions, [day], given=1, published=there)
+            due_dates(space.archive(), versions, [day], given=1, published=there)
 
 
 @pytest.mark.services

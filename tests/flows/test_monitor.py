@@ -77,8 +77,8 @@ def test_stale_data_reach_a_person_once_and_the_secret_goes_nowhere(
     settle(watched, max_age_days=3, alert_urls=[NAME])
     monkeypatch.setenv(NAME, url)
     for _ in range(2):
-        found = monitor.look.fn(str(watched))
-        monitor.tell.fn(str(watched), found)
+        found = monitor.run_monitoring.fn(str(watched))
+        monitor.notify_alarms.fn(str(watched), found)
     assert found["alarms"] == 1
     assert len(received) == 1
     assert "freshness: all events" in received[0]["message"]
@@ -97,11 +97,11 @@ def test_a_message_that_does_not_arrive_is_sent_again(
     url, received = inbox
     settle(watched, max_age_days=3, alert_urls=[NAME])
     monkeypatch.setenv(NAME, "json://127.0.0.1:9/")  # nobody listens there
-    found = monitor.look.fn(str(watched))
-    assert monitor.tell.fn(str(watched), found)
+    found = monitor.run_monitoring.fn(str(watched))
+    assert monitor.notify_alarms.fn(str(watched), found)
     assert not received
     monkeypatch.setenv(NAME, url)
-    assert monitor.tell.fn(str(watched), found)
+    assert monitor.notify_alarms.fn(str(watched), found)
     assert len(received) == 1
 
 
@@ -112,4 +112,4 @@ def test_an_alarm_is_exit_code_3_and_a_missing_variable_2(watched: Path) -> None
     assert "all events" in done.stdout
     settle(watched, alert_urls=[NAME])
     with pytest.raises(UserError, match=NAME):
-        monitor.look.fn(str(watched))
+        monitor.run_monitoring.fn(str(watched))

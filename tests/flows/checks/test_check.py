@@ -28,7 +28,7 @@ from features.sources.identity_links import read_identities
 from features.sources.products import read_products
 from features.sources.sampling import only_samples
 from features.sources.source_checks import check_source, refuse_unknown_words
-from flows.checks.check import check, prepare_checked
+from flows.checks.check import check_config, prepare_checked
 from flows.checks.machine import check_disk
 from flows.services.sends import configured_sends
 from flows.services.workspace import latest_event_day, prepare_workspace
@@ -39,7 +39,7 @@ from tests.flows.shop import stagecast
 def problems(shop: Draft, folder: Path, *, groups: Any = None) -> list[UserError]:
     path = shop.write(folder)
     given_groups = {} if groups is None else {"groups": groups}
-    return check(folder / "out", str(path), **given_groups).problems.errors
+    return check_config(folder / "out", str(path), **given_groups).problems.errors
 
 
 def test_the_shop_is_in_order(tmp_path: Path) -> None:
