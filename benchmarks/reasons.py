@@ -17,7 +17,7 @@ import numpy as np
 from flows.services.workspace import Workspace
 from models.explaining.reasons import Words, reasons
 from models.registry import registry
-from models.serving.score import late_days_of, scoring_context, scoring_frame
+from models.serving.score import scoring_frame, snapshot_context, stage_late_days
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -35,12 +35,12 @@ def main() -> None:
     space = Workspace(given.output.absolute())
     archive, loaded = space.archive(), registry.load(space.tracking())
     scorer, at = loaded.scorer, archive.builder.last_snapshot
-    frame = scoring_frame(archive, at, late_days=late_days_of(scorer.parts))
+    frame = scoring_frame(archive, at, late_days=stage_late_days(scorer.parts))
     rows = frame.iloc[np.arange(given.rows) % len(frame)].reset_index(drop=True)
     words = Words.of(archive.builder.spec, scorer.head["stages"], space.config().sensitive)
-    context = scoring_context(loaded, rows)
+    context = snapshot_context(loaded, rows)
     reasons(scorer.parts, rows.head(100), context, words)  # what is made once is made
-    scored = seconds(lambda: loaded.predict(rows, scoring_context(loaded, rows)))
+    scored = seconds(lambda: loaded.predict(rows, snapshot_context(loaded, rows)))
     told = seconds(lambda: reasons(scorer.parts, rows, context, words))
     print(f"| rows | scoring, s | reasons of all, s | ratio |\n|{'---:|' * 4}")
     print(f"| {len(rows):,} | {scored:.2f} | {told:.2f} | {told / scored:.2f} |")

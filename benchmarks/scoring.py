@@ -30,8 +30,8 @@ from models.registry import registry
 from models.registry.registry import Loaded
 from models.scorer.derived_features import derive, model_columns
 from models.scorer.linear_model import matrix
-from models.serving.batches import predicted
-from models.serving.score import late_days_of, scoring_frame
+from models.serving.batches import predict_batches
+from models.serving.score import scoring_frame, stage_late_days
 
 PLAIN = 10_000  # customers whose trees LightGBM walks
 
@@ -75,7 +75,7 @@ def scored(loaded: Loaded, file: Path, threads: int) -> dict[str, Any]:
         with timed(found, "read"):
             frame = pd.read_parquet(file)
         with timed(found, "predict"):
-            rows, _ = predicted(loaded, frame, threads=threads)
+            rows, _ = predict_batches(loaded, frame, threads=threads)
         with timed(found, "write"):
             target = file.with_name("scores.parquet")
             write_parquet(target, pa.Table.from_pandas(rows, preserve_index=False))
@@ -135,7 +135,7 @@ def main() -> None:
     asked = parser.parse_args()
     space = Workspace(asked.output.absolute())
     archive, loaded = space.archive(), registry.load(space.tracking())
-    late = late_days_of(loaded.scorer.parts)
+    late = stage_late_days(loaded.scorer.parts)
     base = scoring_frame(archive, archive.builder.last_snapshot, late_days=late)
     sample = enlarged(base, PLAIN)
     result = {"difference": equal(loaded, sample), **plain(loaded, sample)}

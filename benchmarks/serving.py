@@ -28,7 +28,7 @@ import pandas as pd
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import SCORER
-from models.serving.score import late_days_of, scoring_frame
+from models.serving.score import scoring_frame, stage_late_days
 from tests.local_servers import local_server
 
 
@@ -103,7 +103,7 @@ def main() -> None:
     space = Workspace(given.output.absolute())
     store, archive = space.tracking(), space.archive()
     loaded = registry.load(store)
-    late = late_days_of(loaded.scorer.parts)
+    late = stage_late_days(loaded.scorer.parts)
     frame = scoring_frame(archive, archive.builder.last_snapshot, late_days=late)
     known = set(loaded.model.metadata.signature.inputs.input_names())
     frame = frame[[name for name in frame.columns if name in known]]

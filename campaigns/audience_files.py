@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from campaigns.planning import CampaignPlan
 from campaigns.playbook import Playbook
-from features.storage.csv_files import csv_content, write_whole
+from features.storage.csv_files import csv_content, write_bytes_atomically
 
 # Columns of an audience file; the manifest holds the date of the scores.
 FILE_COLUMNS = (
@@ -117,18 +117,18 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
         rows = plan.audience[plan.audience["campaign_id"] == playbook.campaign]
         file = csv_content(rows[list(FILE_COLUMNS)], decimals=4)
         path = folder / f"{playbook.campaign}.csv"
-        write_whole(path, file.content)
+        write_bytes_atomically(path, file.content)
         paths.append(path)
         facts = plan.table[plan.table["campaign_id"] == playbook.campaign].iloc[0].to_dict()
-        description = _described(playbook, rows, facts, file.content)
+        description = _file_entry(playbook, rows, facts, file.content)
         descriptions.append(description | {"escaped_cells": file.escaped})
     manifest = folder / MANIFEST_FILE
     text = json.dumps(_manifest(plan, run, descriptions), indent=2, ensure_ascii=False) + "\n"
-    write_whole(manifest, text.encode("utf-8"))
+    write_bytes_atomically(manifest, text.encode("utf-8"))
     return [*paths, manifest]
 
 
-def _described(
+def _file_entry(
     playbook: Playbook, rows: pd.DataFrame, facts: dict[str, Any], content: bytes
 ) -> dict[str, Any]:
     """Manifest entry of one audience file."""

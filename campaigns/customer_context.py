@@ -15,7 +15,7 @@ from campaigns.playbook import Playbook
 from campaigns.rules import PAST, RESTOCKED, BoolArray, TextArray, rule_conditions
 from features.config.customers import ALL, ContactPolicy
 from features.sources.channels import NO_CONSENT_NEEDED, consent_channel
-from features.sources.customer_attributes import refusals_of
+from features.sources.customer_attributes import channel_refusals
 
 Counts = npt.NDArray[np.int64]
 
@@ -76,19 +76,18 @@ class CustomerContext:
     def aligned(self, customers: pd.Index[Any]) -> CustomerContext:
         """Reindex all tables to the order of the scored rows, once for all campaigns."""
 
-        def placed(table: Any, missing: Any) -> Any:
+        def reindexed(table: Any, missing: Any) -> Any:
             if table is None:
                 return None
-            reindexed = table.reindex(customers, fill_value=missing)
-            return reindexed.set_axis(customers, axis=0)
+            return table.reindex(customers, fill_value=missing).set_axis(customers, axis=0)
 
         return replace(
             self,
-            consent=placed(self.consent, missing=False),
-            past=placed(self.past, missing=False),
-            contacts=placed(self.contacts, missing=0),
-            sunset=placed(self.sunset, missing=False),
-            margins=placed(self.margins, missing=np.nan),
+            consent=reindexed(self.consent, missing=False),
+            past=reindexed(self.past, missing=False),
+            contacts=reindexed(self.contacts, missing=0),
+            sunset=reindexed(self.sunset, missing=False),
+            margins=reindexed(self.margins, missing=np.nan),
             suppression_reason_cache={},
             address_reason_cache={},
         )
@@ -129,7 +128,7 @@ class CustomerContext:
 
     def refusers(self, purpose: str) -> pd.Index[Any]:
         """Ids of customers who refused a channel or purpose."""
-        column = refusals_of(self.refused, consent_channel(purpose))
+        column = channel_refusals(self.refused, consent_channel(purpose))
         if column is None or purpose in NO_CONSENT_NEEDED:
             return pd.Index([], dtype=object)
         return column.index[column.to_numpy(dtype=bool)]

@@ -20,7 +20,7 @@ from campaigns.export_index import ExportIndex, RowKeys, owned_rows
 from campaigns.export_schema import TargetMap
 from campaigns.export_table import TABLE_FILE, StoredTable
 from features.sources.personal_files import Person, personal_files
-from features.storage.csv_files import write_whole
+from features.storage.csv_files import write_bytes_atomically
 from features.storage.fault_injection import boundary
 from features.storage.row_files import Mask, RowFile, row_file
 
@@ -273,9 +273,9 @@ def _remove_listed_rows(path: Path, mask: Mask) -> None:
         if _update_entries(manifest_content, path.name, file_facts):
             manifest_content["changed_by_erasure"] = True
             text = json.dumps(manifest_content, indent=2, ensure_ascii=False) + "\n"
-            write_whole(manifest, text.encode("utf-8"))
+            write_bytes_atomically(manifest, text.encode("utf-8"))
             boundary("erase: manifest written")
-    write_whole(path, content)
+    write_bytes_atomically(path, content)
     boundary("erase: export written")
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.sources.personal_files import Person, is_theirs, places_near
-from features.storage.csv_files import write_whole
+from features.sources.personal_files import Person, candidate_rows, is_person_row
+from features.storage.csv_files import write_bytes_atomically
 from features.storage.row_files import Mask, RowFile
 
 _KEY_FILE = "export_rows.key"
@@ -124,7 +124,7 @@ class ExportIndex:
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), buffer, compression="zstd")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, buffer.getvalue())
+        write_bytes_atomically(path, buffer.getvalue())
 
     def without(self, customer: str) -> ExportIndex:
         """Index without the rows of a customer."""
@@ -178,7 +178,7 @@ def owned_rows(rows: RowFile, person: Person, index: ExportIndex | None, file: s
     else:
         mask, places = index.owned(file, rows.records, person.customer)
         unknown = set(places)
-    for position in places_near(rows, person):
+    for position in candidate_rows(rows, person):
         if unknown is None or position in unknown:
-            mask[position] = is_theirs(rows, position, person)
+            mask[position] = is_person_row(rows, position, person)
     return mask

@@ -9,17 +9,17 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-EPOCH = dt.date(1970, 1, 1)
+_EPOCH = dt.date(1970, 1, 1)
 
 
 def day_number(date: dt.date) -> int:
     """Whole days since 1970-01-01."""
-    return (date - EPOCH).days
+    return (date - _EPOCH).days
 
 
 def day_date(number: int) -> dt.date:
     """The calendar date of a day number."""
-    return EPOCH + dt.timedelta(days=int(number))
+    return _EPOCH + dt.timedelta(days=int(number))
 
 
 # Between 1900 and 2100 clocks are followed (microseconds); beyond, the nearest offset holds.
@@ -35,26 +35,28 @@ def offsets(zone: str, first: int, last: int) -> list[tuple[int, int]]:
         The instant from which each offset holds, and the offset; rising, the first at or before
         `first`.
     """
-    zone_info, step = ZoneInfo(zone), 6 * 3_600
+    zone_info, step_seconds = ZoneInfo(zone), 6 * 3_600
     # A damaged cell may say any moment, which no calendar knows, and the walk to it would not end.
     first, last = (min(max(moment, EARLIEST_CLOCK), LATEST_CLOCK) for moment in (first, last))
 
     def offset(second: int) -> int:
-        at = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=second)
-        utc_offset = at.astimezone(zone_info).utcoffset()
+        moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=second)
+        utc_offset = moment.astimezone(zone_info).utcoffset()
         return 0 if utc_offset is None else int(utc_offset.total_seconds())
 
     first_second, last_second = first // 1_000_000 - 1, last // 1_000_000 + 1
     offset_changes = [(first_second, offset(first_second))]
-    for low in range(first_second, last_second, step):
-        high = min(low + step, last_second)
-        if offset(high) != offset_changes[-1][1]:
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (
-                    (middle, high) if offset(middle) == offset_changes[-1][1] else (low, middle)
+    for low_second in range(first_second, last_second, step_seconds):
+        high_second = min(low_second + step_seconds, last_second)
+        if offset(high_second) != offset_changes[-1][1]:
+            while high_second - low_second > 1:
+                middle = (low_second + high_second) // 2
+                low_second, high_second = (
+                    (middle, high_second)
+                    if offset(middle) == offset_changes[-1][1]
+                    else (low_second, middle)
                 )
-            offset_changes.append((high, offset(high)))
+            offset_changes.append((high_second, offset(high_second)))
     return [(second * 1_000_000, shift * 1_000_000) for second, shift in offset_changes]
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 LONGEST_PART = 1_500  # signs; what somebody typed or a file holds may be far longer
 # Signs that a terminal obeys, that nothing can write, or that turn or hide the text around them.
-UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class UserError(Exception):
@@ -40,14 +40,14 @@ class UserError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors travel from worker processes, and keyword arguments do not by themselves.
-        return _rebuilt, (self.where, str(self.found), self.expected, self.hint)
+        return _rebuild, (self.where, str(self.found), self.expected, self.hint)
 
     def __str__(self) -> str:
-        where, found = printable(self.where), printable(str(self.found))
-        lines = [f"{where}: found {found}", f"  expected: {printable(self.expected)}"]
+        place, actual = printable(self.where), printable(str(self.found))
+        message_lines = [f"{place}: found {actual}", f"  expected: {printable(self.expected)}"]
         if self.hint:
-            lines.append(f"  hint:     {printable(self.hint)}")
-        return "\n".join(lines)
+            message_lines.append(f"  hint:     {printable(self.hint)}")
+        return "\n".join(message_lines)
 
 
 def printable(text: str) -> str:
@@ -55,12 +55,12 @@ def printable(text: str) -> str:
     if len(text) > LONGEST_PART:
         text = f"{text[:LONGEST_PART]}... ({len(text):,} signs)"
     return "".join(
-        ascii(sign)[1:-1] if sign != "\n" and unicodedata.category(sign) in UNSEEN else sign
+        ascii(sign)[1:-1] if sign != "\n" and unicodedata.category(sign) in _UNSEEN else sign
         for sign in text
     )
 
 
-def _rebuilt(where: str, found: str, expected: str, hint: str) -> UserError:
+def _rebuild(where: str, found: str, expected: str, hint: str) -> UserError:
     return UserError(where, found=found, expected=expected, hint=hint)
 
 
@@ -103,8 +103,8 @@ class Problems:
 
     def add(self, error: UserError) -> None:
         """Keep an error; the same problem is kept once."""
-        known = {str(kept) for kept in self.errors}
-        self.errors += [single for single in error.problems if str(single) not in known]
+        known_messages = {str(kept_error) for kept_error in self.errors}
+        self.errors += [single for single in error.problems if str(single) not in known_messages]
 
     @contextmanager
     def collect(self) -> Iterator[None]:

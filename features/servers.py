@@ -1,4 +1,4 @@
-"""Whether a server that a setting names answers: asked once and shortly, before the work."""
+"""Check, with one short request, whether a server that a setting names answers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ NO_ADDRESS = "(no address of a server)"
 _SECONDS = 8  # one that is up answers within, also a busy one
 
 
-def without_password(address: str) -> str:
-    """An address without user, password and query, to be shown to people and to be asked.
+def without_login(address: str) -> str:
+    """An address without user, password, query and fragment, for messages and requests.
 
-    One that can be read in two ways, or is none of HTTP, is not shown at all: what looks like its
-    path may be the second half of a password.
+    An ambiguous HTTP address is not shown at all: its apparent path may be part of a password.
+    Other addresses with a login are reduced to their scheme.
     """
     try:
-        parts = urlsplit(address)
+        url_parts = urlsplit(address)
     except ValueError:
         return NO_ADDRESS
-    host = parts.netloc.rpartition("@")[2]
-    if parts.scheme not in ("http", "https") or "@" in parts.path + parts.query + parts.fragment:
+    host = url_parts.netloc.rpartition("@")[2]
+    if url_parts.scheme not in ("", "http", "https"):
+        return f"{url_parts.scheme}://..." if "@" in address else address.partition("?")[0]
+    if not url_parts.scheme or "@" in url_parts.path + url_parts.query + url_parts.fragment:
         return NO_ADDRESS
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return urlunsplit((url_parts.scheme, host, url_parts.path, "", ""))
 
 
 def trouble(address: str, *, refused: range = range(0)) -> str | None:
@@ -45,7 +47,7 @@ def trouble(address: str, *, refused: range = range(0)) -> str | None:
         has a certificate that is not known here is there: its own client knows how to go on.
     """
     try:
-        with urllib.request.urlopen(without_password(address), timeout=_SECONDS):
+        with urllib.request.urlopen(without_login(address), timeout=_SECONDS):
             return None
     except urllib.error.HTTPError as error:
         return f"answer {error.code}" if error.code in refused else None

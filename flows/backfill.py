@@ -32,11 +32,11 @@ from models.registry.champion_history import champion_at, reigns
 from models.registry.registry import SCORER
 from models.registry.version import Version
 from models.serving.backfill import score_day
-from models.serving.score import Stamp
+from models.serving.score import ScoreStamp
 
 
 @dataclass(frozen=True)
-class Due:
+class DueDates:
     """A date to be scored, and by which version."""
 
     day: dt.date
@@ -44,7 +44,7 @@ class Due:
     run_id: str
 
 
-def grid(first: dt.date, last: dt.date, every_days: int) -> list[dt.date]:
+def date_grid(first: dt.date, last: dt.date, every_days: int) -> list[dt.date]:
     """Dates from the first on, every so many days, to the last.
 
     Raises
@@ -57,14 +57,14 @@ def grid(first: dt.date, last: dt.date, every_days: int) -> list[dt.date]:
     return [first + dt.timedelta(n) for n in range(0, (last - first).days + 1, every_days)]
 
 
-def due(
+def due_dates(
     archive: Archive,
     versions: Sequence[Version],
     days: Sequence[dt.date],
     *,
     given: int | None,
     published: Sequence[PublishedRun],
-) -> list[Due]:
+) -> list[DueDates]:
     """Dates that are still to be scored, each with its version.
 
     A date with scores that a run published at the time is left as it is, and so is one that the
@@ -84,7 +84,7 @@ def due(
         if before is None or (
             before.kind == "backfill" and before.scorer_version != str(version.version)
         ):
-            found.append(Due(day, version, new_run_id("backfill")))
+            found.append(DueDates(day, version, new_run_id("backfill")))
     return found
 
 
@@ -126,7 +126,7 @@ def score_past(output: str, days: list[str], version: int | None, count: int) ->
     """Score each date that is due in worker processes, and publish each as soon as it is whole."""
     space = Workspace(Path(output))
     archive, tracking = space.archive(), space.tracking()
-    todo = due(
+    todo = due_dates(
         archive,
         registry.versions(tracking, SCORER),
         [dt.date.fromisoformat(day) for day in days],
@@ -140,7 +140,7 @@ def score_past(output: str, days: list[str], version: int | None, count: int) ->
         running = {}
         for one in todo:
             folder, at = run_folder(space.output, one.run_id), day_number(one.day)
-            stamp = Stamp(one.run_id, dt.datetime.now(dt.UTC))
+            stamp = ScoreStamp(one.run_id, dt.datetime.now(dt.UTC))
             future = submit(score_day, tracking, one.version.version, at, stamp, folder)
             running[future] = (one, stamp)
         for future in as_completed(running):
@@ -154,7 +154,7 @@ def score_past(output: str, days: list[str], version: int | None, count: int) ->
     return {"dates": len(days), "scored": len(rows), "rows": sum(row[2] for row in rows)}
 
 
-def _publish(space: Workspace, archive: Archive, one: Due, stamp: Stamp) -> None:
+def _publish(space: Workspace, archive: Archive, one: DueDates, stamp: ScoreStamp) -> None:
     folder = run_folder(space.output, one.run_id)
     audience = write_parquet(folder / "audience.parquet", AUDIENCE_SCHEMA.empty_table())
     meta = {
@@ -170,13 +170,13 @@ def _publish(space: Workspace, archive: Archive, one: Due, stamp: Stamp) -> None
     record = RunRecord.model_validate(
         {**meta, "kind": "backfill", "finished_at": dt.datetime.now(dt.UTC)}
     )
-    scores_store.publish(
+    scores_store.publish_run(
         space.output, record, scores=[folder / "scores" / "scores.parquet"], audience=audience
     )
     boundary("date published")
 
 
-def _warn_of_hindsight(todo: Sequence[Due]) -> None:
+def _warn_of_hindsight(todo: Sequence[DueDates]) -> None:
     """Say where a version scores dates that it has learned from."""
     early = [one.day for one in todo if one.version.tags.get("trained_at", "") > str(one.day)]
     if early:

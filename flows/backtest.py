@@ -36,8 +36,10 @@ from models.registry.tracking import Run
 def tally_if_needed(output: str) -> None:
     """Read the sources unless the stored tallies were made from the same files and settings."""
     space = Workspace(Path(output))
-    mark = space.output / "features" / "fingerprint"
-    if mark.is_file() and mark.read_text(encoding="utf-8") == tally_fingerprint(space.config()):
+    fingerprint_file = space.output / "features" / "fingerprint"
+    if fingerprint_file.is_file() and fingerprint_file.read_text(
+        encoding="utf-8"
+    ) == tally_fingerprint(space.config()):
         step("using the stored tallies: sources and settings are unchanged")
         drop_outdated_snapshots(space, space.config())
         return
@@ -49,68 +51,74 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     """Train and test the models at every origin; writes ``backtest.json`` and ``backtest/``."""
     space = Workspace(Path(output))
     archive = space.archive()
-    days = [day_number(dt.date.fromisoformat(origin)) for origin in origins]
-    tasks = [name for name in TASKS if name in models]
-    units = len(days) * len(tasks)
-    with progress(f"{len(days)} origins x {len(tasks)} models", units) as advance:
-        found = backtest.backtest(
-            archive, days, tasks=tasks, done=lambda *_: advance(), bounds=oracle_figures
+    origin_days = [day_number(dt.date.fromisoformat(origin)) for origin in origins]
+    task_names = [name for name in TASKS if name in models]
+    fit_count = len(origin_days) * len(task_names)
+    with progress(f"{len(origin_days)} origins x {len(task_names)} models", fit_count) as advance:
+        backtested = backtest.backtest(
+            archive, origin_days, tasks=task_names, done=lambda *_: advance(), bounds=oracle_figures
         )
-    records = [figure.as_dict() for figure in found.figures]
-    told = concerns(records)
-    skipped = [f"{each.task} at {each.origin}: {each.reason}" for each in found.skipped]
+    records = [figure.as_dict() for figure in backtested.figures]
+    origin_concerns = concerns(records)
+    skipped = [f"{each.task} at {each.origin}: {each.reason}" for each in backtested.skipped]
     for sentence in skipped:
         warn(f"left out: {sentence}")
-    for sentence in told:
+    for sentence in origin_concerns:
         warn(sentence)
     folder = space.output / backtest.FOLDER
     shutil.rmtree(folder, ignore_errors=True)
-    path = backtest.write(found, space.output)
+    backtest_file = backtest.write(backtested, space.output)
     show_figures("backtest", records)
-    save_figures(plots(records), folder)
-    text = origin_page.page(
+    save_figures(origin_figures(records), folder)
+    page_text = origin_page.page(
         archive.builder.config.name,
-        means(found.figures),
-        warnings=told,
+        means(backtested.figures),
+        warnings=origin_concerns,
         skipped=skipped,
-        calibration=found.calibration,
+        calibration=backtested.calibration,
     )
-    (folder / "summary.md").write_text(text, encoding="utf-8")
+    (folder / "summary.md").write_text(page_text, encoding="utf-8")
     step(f"means with intervals, groups, warnings: {folder / 'summary.md'}")
     if archive.builder.config.truth is not None:
-        page = space.output / "oracle.md"
-        page.write_text(oracle_page(records), encoding="utf-8")
-        step(f"beside the truth of the simulation: {page}")
-    log_origins(space, found, told)
-    return {"path": str(path), "figures": len(found.figures), "skipped": len(found.skipped)}
+        oracle_file = space.output / "oracle.md"
+        oracle_file.write_text(oracle_page(records), encoding="utf-8")
+        step(f"beside the truth of the simulation: {oracle_file}")
+    log_origins(space, backtested, origin_concerns)
+    return {
+        "path": str(backtest_file),
+        "figures": len(backtested.figures),
+        "skipped": len(backtested.skipped),
+    }
 
 
-def plots(records: Sequence[dict[str, Any]]) -> dict[str, Drawn]:
+def origin_figures(records: Sequence[dict[str, Any]]) -> dict[str, Drawn]:
     """Figures over origins by name, with the numbers they draw."""
-    found = {}
-    there = {str(record["model"]) for record in records}
+    figures = {}
+    tested_models = {str(record["model"]) for record in records}
     for model, metrics in origin_page.SHOWN.items():
-        if model in there:
-            shown = [name for name in metrics if name not in ("mae", "spearman", "width_ratio")]
-            figure: Plot = origin_plots.over_origins(records, model, shown)
-            data = origin_plots.over_origins_data(records, model, shown)
-            found[f"{model}_over_origins"] = Drawn(figure, data)
-    rated = [model for model in ("churn", "transition", "clv") if model in there]
-    if rated:
-        data = origin_plots.drift_tables(records, rated)
-        found["base_rates"] = Drawn(origin_plots.drift(records, rated), data)
-    return found
+        if model in tested_models:
+            shown_metrics = [
+                name for name in metrics if name not in ("mae", "spearman", "width_ratio")
+            ]
+            figure: Plot = origin_plots.over_origins(records, model, shown_metrics)
+            drift_data = origin_plots.over_origins_data(records, model, shown_metrics)
+            figures[f"{model}_over_origins"] = Drawn(figure, drift_data)
+    drift_models = [model for model in ("churn", "transition", "clv") if model in tested_models]
+    if drift_models:
+        drift_data = origin_plots.drift_tables(records, drift_models)
+        figures["base_rates"] = Drawn(origin_plots.drift(records, drift_models), drift_data)
+    return figures
 
 
-def log_origins(space: Workspace, found: Backtested, told: Sequence[str]) -> None:
+def log_origins(space: Workspace, backtested: Backtested, origin_concerns: Sequence[str]) -> None:
     """A parent run with means, plots and records; below it a run an origin."""
     config, tracking = space.config(), space.tracking()
-    origins = sorted({figure.snapshot_at for figure in found.figures})
+    origins = sorted({figure.snapshot_at for figure in backtested.figures})
     with tracking.run(f"back-test {config.name}", tags={"kind": "backtest"}) as parent:
         parent.params(
             {
                 "origins": ", ".join(origins),
-                "models": ", ".join(sorted({figure.model for figure in found.figures})),
+                "models": ", ".join(sorted({figure.model for figure in backtested.figures})),
                 "recipe": recipe_hash(config),
                 "data": tally_fingerprint(config)[:16],
                 "seed": config.seed,
@@ -119,37 +127,39 @@ def log_origins(space: Workspace, found: Backtested, told: Sequence[str]) -> Non
         parent.metrics(
             {
                 f"mean.{one.model}.{one.method}.{_named(one.subset)}.{one.metric}": one.value
-                for one in means(found.figures)
+                for one in means(backtested.figures)
                 if one.subset == "all" or one.method == "champion"
             }
         )
         for number, origin in enumerate(origins):
-            mine = [figure for figure in found.figures if figure.snapshot_at == origin]
-            parent.metrics(_lines(mine), step=number)
-            with tracking.run(origin, parent=parent, tags={"origin": origin}) as run:
-                _log_origin(run, mine)
-        parent.table(figures_table(found.figures), "figures")
-        parent.text("\n".join(told) or "none", "warnings.txt")
+            origin_metrics = [
+                figure for figure in backtested.figures if figure.snapshot_at == origin
+            ]
+            parent.metrics(_lines(origin_metrics), step=number)
+            with tracking.run(origin, parent=parent, tags={"origin": origin}) as origin_run:
+                _log_origin(origin_run, origin_metrics)
+        parent.table(figures_table(backtested.figures), "figures")
+        parent.text("\n".join(origin_concerns) or "none", "warnings.txt")
         parent.folder(space.output / backtest.FOLDER, "backtest")
 
 
 def _log_origin(run: Run, figures: Sequence[Figure]) -> None:
     """Every figure of one origin, of the served recipe also its interval."""
     values = {}
-    for one in figures:
-        if one.value is None or (one.subset != "all" and one.method != "champion"):
+    for figure in figures:
+        if figure.value is None or (figure.subset != "all" and figure.method != "champion"):
             continue
-        name = f"{one.model}.{one.method}.{_named(one.subset)}.{one.metric}"
-        values[name] = one.value
-        if one.low is not None and one.high is not None and one.method == "champion":
-            values |= {f"{name}.low": one.low, f"{name}.high": one.high}
-    run.params({"horizon_days": {one.model: one.horizon_days for one in figures}})
+        metric_name = f"{figure.model}.{figure.method}.{_named(figure.subset)}.{figure.metric}"
+        values[metric_name] = figure.value
+        if figure.low is not None and figure.high is not None and figure.method == "champion":
+            values |= {f"{metric_name}.low": figure.low, f"{metric_name}.high": figure.high}
+    run.params({"horizon_days": {figure.model: figure.horizon_days for figure in figures}})
     run.metrics(values)
     run.table(figures_table(figures), "figures")
 
 
 def _lines(figures: Sequence[Figure]) -> dict[str, float]:
-    """The served recipe's figures on everybody: a line over the origins in the parent run."""
+    """The served recipe's figures for all customers: a line over the origins in the parent run."""
     return {
         f"{one.model}.{one.metric}": one.value
         for one in figures
@@ -165,9 +175,11 @@ def _named(subset: str) -> str:
 def rolling_origins(output: str, count: int, *, every_days: int = 30) -> list[str]:
     """ISO dates of the latest origins whose labels of every task have matured, oldest first."""
     builder = (archive := Workspace(Path(output)).archive()).builder
-    last = min(builder.gate(task) for task in TASKS)
-    days = [last - every_days * number for number in range(count)]
-    usable = [day for day in days if any(backtest.why_not(archive, t, day) is None for t in TASKS)]
+    last_gate = min(builder.gate(task) for task in TASKS)
+    origin_days = [last_gate - every_days * number for number in range(count)]
+    usable = [
+        day for day in origin_days if any(backtest.why_not(archive, t, day) is None for t in TASKS)
+    ]
     return [str(day_date(day)) for day in sorted(usable)]
 
 

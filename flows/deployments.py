@@ -25,7 +25,7 @@ from flows.services import console  # noqa: E402
 from flows.services.workspace import prepare_workspace  # noqa: E402
 from flows.train import train_flow  # noqa: E402
 
-WAIT_MINUTES = 360.0
+_WAIT_MINUTES = 360.0
 
 
 @contextmanager
@@ -50,14 +50,14 @@ def _unattended(
 
 
 @flow(name="nightly scoring")
-def nightly_scoring(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[str, Any]:
+def nightly_scoring(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[str, Any]:
     """Read what is new, score everyone, plan the audiences, publish both in one act."""
     with _unattended(folder, "nightly scoring", wait_minutes, check=True) as output:
         return nightly_flow(output)
 
 
 @flow(name="weekly training")
-def weekly_training(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[str, Any]:
+def weekly_training(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[str, Any]:
     """Bring features up to date, train, and promote what has earned it."""
     with _unattended(folder, "weekly training", wait_minutes, check=True) as output:
         counts = features_flow(output)
@@ -65,16 +65,16 @@ def weekly_training(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[str
 
 
 @flow(name="daily monitoring")
-def daily_monitoring(folder: str, wait_minutes: float = WAIT_MINUTES) -> dict[str, Any]:
+def daily_monitoring(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[str, Any]:
     """Look at what was published; tell what has changed for the worse, also as an event."""
     with _unattended(folder, "daily monitoring", wait_minutes) as output:
-        found = monitor_flow(output)
-        return {name: found[name] for name in ("snapshot_at", "summary", "alarms", "told")}
+        monitor_result = monitor_flow(output)
+        return {name: monitor_result[name] for name in ("snapshot_at", "summary", "alarms", "told")}
 
 
 @flow(name="monthly back-test")
 def monthly_backtest(
-    folder: str, wait_minutes: float = WAIT_MINUTES, origins: int = 3
+    folder: str, wait_minutes: float = _WAIT_MINUTES, origins: int = 3
 ) -> dict[str, Any]:
     """Measure every model and baseline at the latest `origins` dates whose labels have matured."""
     with _unattended(folder, "monthly back-test", wait_minutes) as output:

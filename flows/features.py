@@ -26,21 +26,23 @@ def tally_sources(output: str) -> dict[str, Any]:
     config = space.config()
     if config.notice:
         step(f"[dim]{config.notice}[/]")
-    read = refresh_tallies(space, config)
+    read_counts = refresh_tallies(space, config)
     if config.engine == "spark":
-        return spark_steps.feature_counts(space) | asdict(read)
+        return spark_steps.feature_counts(space) | asdict(read_counts)
     archive = space.archive()
     builder = archive.builder
-    for said in builder.taxonomy.not_observable(builder.history.there):
-        warn(f"stages: {said}")
+    for limitation in builder.taxonomy.not_observable(builder.history.there):
+        warn(f"stages: {limitation}")
     warn_of_twins(near_twins_among(builder.history.customers))
     if builder.recorded is not None:
         step(f"stage history: {len(builder.recorded.code):,} records")
     show_sources(archive)
-    rows = sum(count.rows for count in archive.source_counts())
+    row_count = sum(count.rows for count in archive.source_counts())
     customers = len(archive.builder.history.customers)
-    step(f"{rows:,} rows, {customers:,} customers, to {day_date(archive.builder.span.through)}")
-    return {"rows": rows, "customers": customers, **asdict(read)}
+    step(
+        f"{row_count:,} rows, {customers:,} customers, to {day_date(archive.builder.span.through)}"
+    )
+    return {"rows": row_count, "customers": customers, **asdict(read_counts)}
 
 
 @task(name="read and tally", retries=0)
@@ -58,9 +60,9 @@ def build_features(output: str) -> int:
         if space.config().engine == "spark"
         else space.archive()
     )
-    days = archive.builder.needed_days()
-    with progress(f"features at {len(days)} snapshots", len(days)) as advance:
-        return archive.ensure(days, lambda _: advance())
+    snapshot_days = archive.builder.needed_days()
+    with progress(f"features at {len(snapshot_days)} snapshots", len(snapshot_days)) as advance:
+        return archive.ensure(snapshot_days, lambda _: advance())
 
 
 @flow(name="features")

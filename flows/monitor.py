@@ -35,36 +35,36 @@ if TYPE_CHECKING:
 
     from models.registry.registry import Loaded
 
-PLACE = "monitoring"
-ALARMS = "alarms.json"
-MATURED = "matured.json"
-MOST_RUNS = 31  # past runs measured at once: of more, the rest comes the next time
+_FOLDER = "monitoring"
+_ALARMS_FILE = "alarms.json"
+_MATURED_FILE = "matured.json"
+_MOST_RUNS = 31  # past runs measured at once: of more, the rest comes the next time
 
 
-def monitored(space: Workspace, now: dt.datetime) -> tuple[monitor.Observed, dict[str, Any]]:
+def _observe(space: Workspace, now: dt.datetime) -> tuple[monitor.Observed, dict[str, Any]]:
     """What there is to see at the last published run, and which run that is."""
     config, archive = space.config(), space.archive()
     current = scores_store.read_current(space.output)
-    at = day_number(current.run.snapshot_at)
+    snapshot_day = day_number(current.run.snapshot_at)
     builder = archive.builder
-    through = min(builder.span.through, at - 1)
-    first = max(builder.span.first, through - HISTORY_DAYS)
+    through = min(builder.span.through, snapshot_day - 1)
+    first_day = max(builder.span.first, through - HISTORY_DAYS)
     tallies = space.output / FOLDER / TALLIES
-    types = config.role_types().get("purchase", ("purchase",))
-    seen = monitor.Observed(
-        at=at,
+    purchase_types = config.role_types().get("purchase", ("purchase",))
+    observed = monitor.Observed(
+        at=snapshot_day,
         through=through,
-        inputs=monitor.watched_inputs(archive.features(at)),
+        inputs=monitor.watched_inputs(archive.features(snapshot_day)),
         scores=monitor.watched_scores(current.scores),
-        counts=_until(daily_counts(tallies, first), through),
-        buyers=_until(daily_buyers(tallies, first, types), through),
-        customers=customers_by_day(builder.history, first, through),
-        base_rates=_base_rates(archive, at),
+        counts=_until(daily_counts(tallies, first_day), through),
+        buyers=_until(daily_buyers(tallies, first_day, purchase_types), through),
+        customers=customers_by_day(builder.history, first_day, through),
+        base_rates=_base_rates(archive, snapshot_day),
         matured=_matured(space, archive),
         age_days=(now.astimezone(config.zone).date() - day_date(through)).days,
     )
-    about = {"run_id": current.run.run_id, "scorer_version": current.run.scorer_version}
-    return seen, about
+    run_metadata = {"run_id": current.run.run_id, "scorer_version": current.run.scorer_version}
+    return observed, run_metadata
 
 
 def _until(counts: pd.DataFrame, through: int) -> pd.DataFrame:
@@ -72,42 +72,46 @@ def _until(counts: pd.DataFrame, through: int) -> pd.DataFrame:
     return counts[inside].reset_index(drop=True)
 
 
-def _base_rates(archive: Archive, at: int) -> list[performance.BaseRate]:
-    """Of each label at the latest snapshot that has matured by `at`."""
-    builder, found = archive.builder, []
-    for name in TASKS:
-        then = at - builder.horizon(name) - builder.config.settle_days
-        rate = performance.base_rate(builder, name, then) if then > builder.span.first else None
-        found += [] if rate is None else [rate]
-    return found
+def _base_rates(archive: Archive, snapshot_day: int) -> list[performance.BaseRate]:
+    """Base rate of each label at its latest snapshot matured by `snapshot_day`."""
+    builder, base_rates = archive.builder, []
+    for task_name in TASKS:
+        matured_day = snapshot_day - builder.horizon(task_name) - builder.config.settle_days
+        rate = (
+            performance.base_rate(builder, task_name, matured_day)
+            if matured_day > builder.span.first
+            else None
+        )
+        base_rates += [] if rate is None else [rate]
+    return base_rates
 
 
 def _matured(space: Workspace, archive: Archive) -> list[performance.Matured]:
     """Figures of past runs: those kept, and those that have matured since."""
-    path = space.output / PLACE / MATURED
-    kept: dict[str, list[dict[str, Any]]] = {}
-    if path.is_file():
-        kept = json.loads(path.read_text(encoding="utf-8"))
+    matured_file = space.output / _FOLDER / _MATURED_FILE
+    figures_by_run: dict[str, list[dict[str, Any]]] = {}
+    if matured_file.is_file():
+        figures_by_run = json.loads(matured_file.read_text(encoding="utf-8"))
     runs = [run for run in scores_store.published_runs(space.output) if run.status == "published"]
-    open_ = [
+    pending = [
         (run, name)
         for run in sorted(runs, key=lambda run: run.snapshot_at, reverse=True)
         for name in performance.tasks_matured(archive.builder, day_number(run.snapshot_at))
-        if f"{run.run_id} {name}" not in kept
+        if f"{run.run_id} {name}" not in figures_by_run
     ]
-    for run, name in open_[: MOST_RUNS * len(TASKS)]:
+    for run, name in pending[: _MOST_RUNS * len(TASKS)]:
         figures = _figures_of(space, archive, run, name)
-        kept[f"{run.run_id} {name}"] = [figure.as_dict() for figure in figures]
-    if open_:
-        step(f"matured since the last time: {len(open_)} predictions of past runs")
-    _write(path, kept)
+        figures_by_run[f"{run.run_id} {name}"] = [figure.as_dict() for figure in figures]
+    if pending:
+        step(f"matured since the last time: {len(pending)} predictions of past runs")
+    _write(matured_file, figures_by_run)
     boundary("matured kept")
-    there = {run.run_id for run in runs}
+    published_ids = {run.run_id for run in runs}
     return [
         performance.Matured(**figure)
-        for key, figures in sorted(kept.items())
+        for key, figures in sorted(figures_by_run.items())
         for figure in figures
-        if key.split(" ")[0] in there
+        if key.split(" ")[0] in published_ids
     ]
 
 
@@ -116,15 +120,15 @@ def _figures_of(
 ) -> list[performance.Matured]:
     import pandas as pd
 
-    files = [space.output / file for file in run.score_files]
-    scores = pd.concat([pd.read_parquet(f, columns=performance.COLUMNS) for f in files])
-    about = {
+    score_files = [space.output / file for file in run.score_files]
+    scores = pd.concat([pd.read_parquet(f, columns=performance.COLUMNS) for f in score_files])
+    run_metadata = {
         "run_id": run.run_id,
         "version": run.scorer_version,
         "snapshot_at": str(run.snapshot_at),
     }
     return performance.performance(
-        archive.builder, about, scores, name, day_number(run.snapshot_at)
+        archive.builder, run_metadata, scores, name, day_number(run.snapshot_at)
     )
 
 
@@ -149,28 +153,28 @@ def stored_reference(space: Workspace, loaded: Loaded) -> monitor.Reference:
 
 
 @task(name="look at everything")
-def look(output: str) -> dict[str, Any]:
+def run_monitoring(output: str) -> dict[str, Any]:
     """Compare, write table and page, log figures; nothing is told yet."""
     from flows.report.monitor_page import render_monitor_page, write_monitor_page
 
     space = Workspace(Path(output))
     config, tracking = space.config(), space.tracking()
     alerts.require_alert_urls(config.monitoring.alert_urls)
-    seen, about = monitored(space, dt.datetime.now(dt.UTC))
+    observed, run_metadata = _observe(space, dt.datetime.now(dt.UTC))
     reference = stored_reference(space, registry.load(tracking))
-    findings = monitor.monitor(seen, reference, config.monitoring)
-    folder = space.output / PLACE / str(day_date(seen.at))
-    text = monitor.summary(seen.at, findings)
+    findings = monitor.monitor(observed, reference, config.monitoring)
+    folder = space.output / _FOLDER / str(day_date(observed.at))
+    summary = monitor.summary(observed.at, findings)
     content = {
-        "snapshot_at": str(day_date(seen.at)),
-        **about,
-        "summary": text,
+        "snapshot_at": str(day_date(observed.at)),
+        **run_metadata,
+        "summary": summary,
         "alarms": sum(finding.alarm for finding in findings),
         "findings": [finding.as_dict() for finding in findings],
     }
     write_monitor_page(
         folder / "index.html",
-        render_monitor_page(f"{config.name}: monitor", findings, seen, reference),
+        render_monitor_page(f"{config.name}: monitor", findings, observed, reference),
     )
     boundary("page written")
     _write(folder / "findings.json", content)
@@ -180,37 +184,41 @@ def look(output: str) -> dict[str, Any]:
         run.mapping(content, "monitoring/findings.json")
         run.text((folder / "index.html").read_text(encoding="utf-8"), "monitoring/index.html")
     boundary("findings logged")
-    step(text)
+    step(summary)
     return {**content, "page": str(folder / "index.html"), "mlflow_run_id": run.run_id}
 
 
 @task(name="tell alarms")
-def tell(output: str, found: dict[str, Any]) -> list[str]:
+def notify_alarms(output: str, found: dict[str, Any]) -> list[str]:
     """Tell a person what is new, or has lasted, and Prefect all alarms; gives the lines told."""
     space = Workspace(Path(output))
     dataset, limits = space.config().name, space.config().monitoring
-    at = dt.date.fromisoformat(found["snapshot_at"])
-    path = space.output / PLACE / ALARMS
-    before = []
-    if path.is_file():
-        before = [Alarm.read(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+    snapshot_date = dt.date.fromisoformat(found["snapshot_at"])
+    alarms_file = space.output / _FOLDER / _ALARMS_FILE
+    earlier_alarms = []
+    if alarms_file.is_file():
+        earlier_alarms = [
+            Alarm.read(row) for row in json.loads(alarms_file.read_text(encoding="utf-8"))
+        ]
     findings = [Finding(**row) for row in found["findings"]]
-    now = followed(before, findings, at, remind_days=limits.remind_days)
-    news = to_tell(now, at, remind_days=limits.remind_days)
-    lines = [alarm.text for alarm in news]
-    _keep(path, now)
+    current_alarms = followed(
+        earlier_alarms, findings, snapshot_date, remind_days=limits.remind_days
+    )
+    new_alarms = to_tell(current_alarms, snapshot_date, remind_days=limits.remind_days)
+    alarm_lines = [alarm.text for alarm in new_alarms]
+    _keep(alarms_file, current_alarms)
     boundary("alarms kept")
-    alarm_event.emit_alarm_event(dataset, output, found, lines)
-    if news:
-        title = f"stagecast {dataset}: {len(news)} alarm(s) at {at}"
-        failed = alerts.send_alert(limits.alert_urls, title=title, text="\n".join(lines))
+    alarm_event.emit_alarm_event(dataset, output, found, alarm_lines)
+    if new_alarms:
+        title = f"stagecast {dataset}: {len(new_alarms)} alarm(s) at {snapshot_date}"
+        failed = alerts.send_alert(limits.alert_urls, title=title, text="\n".join(alarm_lines))
         if failed:
             warn(f"not told, and tried again the next time: {', '.join(failed)}")
         else:
             boundary("alarms told")
-            _keep(path, marked_told(now, news, at))
+            _keep(alarms_file, marked_told(current_alarms, new_alarms, snapshot_date))
             boundary("alarms marked as told")
-    return lines
+    return alarm_lines
 
 
 def _keep(path: Path, alarms: Sequence[Alarm]) -> None:
@@ -232,5 +240,5 @@ def monitor_flow(output: str) -> dict[str, Any]:
     The result's ``alarms`` says how many things raise an alarm; ``told`` are the new ones.
     """
     with exclusive(Path(output), "monitor"):
-        found = look(output)
-        return {**found, "told": tell(output, found)}
+        monitor_result = run_monitoring(output)
+        return {**monitor_result, "told": notify_alarms(output, monitor_result)}

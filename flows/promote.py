@@ -32,9 +32,9 @@ from models.scorer.part import ForeignFormat, Part
 
 def _gated(tracking: Tracking, version: Version, folder: Path) -> dict[str, Part]:
     """The parts a scorer's training fitted before its gate."""
-    path = tracking.download(version.run_id, "gated", folder / str(version.version))
+    gated_folder = tracking.download(version.run_id, "gated", folder / str(version.version))
     try:
-        return {task: Part.load(path / task) for task in TASKS}
+        return {task: Part.load(gated_folder / task) for task in TASKS}
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{version.name} version {version.version}",
@@ -49,23 +49,23 @@ def compare_versions(output: str, challenger: int) -> dict[str, Any]:
     """Decide whether a scorer version may become champion."""
     space = Workspace(Path(output))
     tracking = space.tracking()
-    rows = registry.versions(tracking, registry.SCORER)
-    new = next(row for row in rows if row.version == challenger)
-    old = registry.champion(tracking, registry.SCORER)
-    if old is not None and old.version == new.version:
+    versions = registry.versions(tracking, registry.SCORER)
+    challenger_version = next(row for row in versions if row.version == challenger)
+    champion_version = registry.champion(tracking, registry.SCORER)
+    if champion_version is not None and champion_version.version == challenger_version.version:
         return Decision(True, "it is the champion already").as_dict()
     archive = space.archive()
     folder = space.training / "compared"
-    challenger_parts = _gated(tracking, new, folder)
+    challenger_parts = _gated(tracking, challenger_version, folder)
     if reason := refused_at_once(archive, challenger_parts):
         return Decision(False, reason).as_dict()
-    if old is None:
+    if champion_version is None:
         return Decision(True, "the first scorer: there is no champion to compare with").as_dict()
-    if old.tags.get("definitions") != new.tags.get("definitions"):
+    if champion_version.tags.get("definitions") != challenger_version.tags.get("definitions"):
         reason = "stages or horizons were redefined: the champion predicts something else"
         return Decision(True, reason).as_dict()
     try:
-        champion_parts = _gated(tracking, old, folder)
+        champion_parts = _gated(tracking, champion_version, folder)
     except UserError as error:
         if not isinstance(error.__cause__, ForeignFormat):
             raise
@@ -79,15 +79,17 @@ def compare_versions(output: str, challenger: int) -> dict[str, Any]:
     except UnableChampionError as error:
         reason = f"the champion cannot predict on today's features ({error})"
         return Decision(True, reason).as_dict()
-    return decide(comparisons, same_recipe=same_recipe(old.tags, new.tags)).as_dict()
+    return decide(
+        comparisons, same_recipe=same_recipe(champion_version.tags, challenger_version.tags)
+    ).as_dict()
 
 
 @task(name="move the alias")
 def move_alias(output: str, version: int, decision: dict[str, Any]) -> None:
     """Log a decision, and point the champion alias at the version where it was accepted."""
     tracking = Workspace(Path(output)).tracking()
-    rows = registry.versions(tracking, registry.SCORER)
-    run_id = next(row.run_id for row in rows if row.version == version)
+    versions = registry.versions(tracking, registry.SCORER)
+    run_id = next(row.run_id for row in versions if row.version == version)
     tracking.existing(run_id).text(json.dumps(decision, indent=1), "promotion.json")
     show_decision(tracking, run_id, version, decision)
     boundary("decision logged")

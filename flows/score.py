@@ -30,8 +30,8 @@ from flows.target import target_flow
 from models.registry import registry
 from models.registry.registry import Loaded
 from models.serving.block_scoring import score_by_blocks
-from models.serving.event_scoring import facts_to_store, stored_facts
-from models.serving.score import Before, Finish, Stamp, score
+from models.serving.event_scoring import context_facts, population_facts
+from models.serving.score import PublishedScores, RowFinisher, ScoreStamp, score_snapshot
 
 if TYPE_CHECKING:
     from features.spark.spark_build import SparkArchive
@@ -51,52 +51,66 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
     """Score everyone with ``stagecast-scorer@champion``; writes the run's parquet files."""
     space = Workspace(Path(output))
     started = dt.datetime.now(dt.UTC)
-    archive = opened(space)
+    archive = open_archive_for_scoring(space)
     loaded = registry.load(space.tracking())
     builder = archive.builder
-    at, rules = builder.last_snapshot, rules_mark(builder.taxonomy)
-    step(f"scoring at {day_date(at)} with stagecast-scorer version {loaded.version.version}")
-    folder, stamp = run_folder(space.output, run_id), Stamp(run_id, started)
+    snapshot_day, taxonomy_mark = builder.last_snapshot, rules_mark(builder.taxonomy)
+    step(
+        f"scoring at {day_date(snapshot_day)} with stagecast-scorer version "
+        f"{loaded.version.version}"
+    )
+    folder, stamp = run_folder(space.output, run_id), ScoreStamp(run_id, started)
     (folder / "scores").mkdir(parents=True, exist_ok=True)
-    before = _under_other_rules(space, rules, day_date(at))
+    before = _under_other_rules(space, taxonomy_mark, day_date(snapshot_day))
     if isinstance(archive, Archive | Blocks):
-        margins = margin_shares(space.output, builder.config, at=at, day=day_date(at))
-        finish = Finish.of(stamp, before, margins)
-        customers, context = _scored(archive, loaded, at, finish, folder / "scores")
+        margins = margin_shares(
+            space.output, builder.config, at=snapshot_day, day=day_date(snapshot_day)
+        )
+        finish = RowFinisher.of(stamp, before, margins)
+        customers, context = _scored(archive, loaded, snapshot_day, finish, folder / "scores")
     else:
-        customers, context = spark_steps.score_run(space, archive, loaded, at, stamp, before)
+        customers, context = spark_steps.score_run(
+            space, archive, loaded, snapshot_day, stamp, before
+        )
     boundary("score file written")
     (folder / "scoring_context.json").write_text(json.dumps(context, indent=1), encoding="utf-8")
-    meta = {
+    run_meta = {
         "run_id": run_id,
         "dataset": builder.config.name,
-        "snapshot_at": str(day_date(at)),
+        "snapshot_at": str(day_date(snapshot_day)),
         "scorer_version": str(loaded.version.version),
         "part_versions": dict(loaded.scorer.head["part_versions"]),
         "mlflow_run_id": loaded.version.run_id,
-        "rules": rules,
+        "rules": taxonomy_mark,
         "started_at": started.isoformat(),
     }
-    (folder / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    (folder / "run.json").write_text(json.dumps(run_meta, indent=1), encoding="utf-8")
     boundary("run described")
     step(f"scored {customers:,} customers")
-    return {**meta, "customers": customers}
+    return {**run_meta, "customers": customers}
 
 
-def _under_other_rules(space: Workspace, rules: str, day: dt.date) -> Before | None:
+def _under_other_rules(
+    space: Workspace, taxonomy_mark: str, snapshot_date: dt.date
+) -> PublishedScores | None:
     """The scores last published, where other rules made their stages."""
-    runs = [run for run in scores_store.published_runs(space.output) if run.snapshot_at <= day]
+    runs = [
+        run for run in scores_store.published_runs(space.output) if run.snapshot_at <= snapshot_date
+    ]
     for run in sorted(runs, key=lambda run: (run.snapshot_at, run.sequence), reverse=True):
         folder = run_folder(space.output, run.run_id)
-        about, scores = folder / "run.json", folder / "scores"
-        if not about.is_file() or not scores.is_dir():
+        meta_file, scores = folder / "run.json", folder / "scores"
+        if not meta_file.is_file() or not scores.is_dir():
             continue
-        if json.loads(about.read_text(encoding="utf-8")).get("rules", rules) != rules:
-            return Before(scores, run.snapshot_at)
+        if (
+            json.loads(meta_file.read_text(encoding="utf-8")).get("rules", taxonomy_mark)
+            != taxonomy_mark
+        ):
+            return PublishedScores(scores, run.snapshot_at)
     return None
 
 
-def opened(space: Workspace) -> Archive | Blocks | SparkArchive:
+def open_archive_for_scoring(space: Workspace) -> Archive | Blocks | SparkArchive:
     """Stored tallies: in memory, by blocks of customers where they do not fit, or on Spark."""
     config = space.config()
     if config.engine == "spark":
@@ -107,19 +121,21 @@ def opened(space: Workspace) -> Archive | Blocks | SparkArchive:
 
 
 def _scored(
-    archive: Archive | Blocks, loaded: Loaded, at: int, finish: Finish, into: Path
+    archive: Archive | Blocks, loaded: Loaded, snapshot_day: int, finish: RowFinisher, into: Path
 ) -> tuple[int, dict[str, Any]]:
     """Score everyone into a folder; the number of rows, and the context to store."""
-    with progress_bars() as told:
+    with progress_bars() as update_bar:
         if isinstance(archive, Blocks):
             step(f"more than memory holds: {len(archive)} blocks of customers")
-            found = score_by_blocks(loaded, archive, at, finish, into=into, told=told)
-            facts = facts_to_store(found.everybody, archive.builder.config)
-            return found.customers, {**found.context, **facts}
-        rows, context = score(loaded, archive, at, finish, told=told)
-    made = pa.Table.from_pandas(rows, preserve_index=False)
-    write_parquet(into / "scores.parquet", made)
-    return len(rows), context | stored_facts(archive.builder, at)
+            blocks_result = score_by_blocks(
+                loaded, archive, snapshot_day, finish, into=into, progress=update_bar
+            )
+            block_facts = context_facts(blocks_result.everybody, archive.builder.config)
+            return blocks_result.customers, {**blocks_result.context, **block_facts}
+        rows, context = score_snapshot(loaded, archive, snapshot_day, finish, progress=update_bar)
+    scores_table = pa.Table.from_pandas(rows, preserve_index=False)
+    write_parquet(into / "scores.parquet", scores_table)
+    return len(rows), context | population_facts(archive.builder, snapshot_day)
 
 
 @flow(name="score")
@@ -153,5 +169,5 @@ def nightly_flow(output: str) -> dict[str, Any]:
     run_id = new_run_id("score")
     with exclusive(Path(output), run_id):
         read_new(output)
-        found = score_flow(output, run_id) | target_flow(output, run_id)
-        return found | {"retention": retain(output)}
+        result = score_flow(output, run_id) | target_flow(output, run_id)
+        return result | {"retention": retain(output)}

@@ -14,11 +14,11 @@ from simulator import scenario as scenarios
 from simulator import simulate as simulated
 
 # By kind of scenario: the shipped config that reads its tables.
-CONFIGS = {"lifecycle": "simulated.yaml", "btyd": "simulated_btyd.yaml"}
-CONFIG = "simulated.yaml"
-SENDS = "experiments/simulated_sends.yaml"
+_CONFIGS = {"lifecycle": "simulated.yaml", "btyd": "simulated_btyd.yaml"}
+_CONFIG = "simulated.yaml"
+_SENDS = "experiments/simulated_sends.yaml"
 # Where the shipped config expects the data; its copy beside the data needs no folder.
-FOLDER = "outputs-simulated/"
+SIMULATED_FOLDER = "outputs-simulated/"
 
 
 def simulate(
@@ -51,9 +51,9 @@ def simulate(
     """
     require_writable(output)
     step(f"simulating {customers:,} customers ({scenario}, seed {seed}) -> {output}")
-    parts = len(simulated.block_ranges(customers))
-    with progress("parts", parts) as advance:
-        rows = simulated.simulate(
+    part_count = len(simulated.block_ranges(customers))
+    with progress("parts", part_count) as advance:
+        event_rows = simulated.simulate(
             scenario,
             customers=customers,
             seed=seed,
@@ -62,20 +62,28 @@ def simulate(
             progress=lambda _: advance(),
         )
     config = write_config(output, scenario)
-    step(f"{rows['events']:,} events; next: {command_text(f'stagecast run --config {config}')}")
-    return rows
+    step(
+        f"{event_rows['events']:,} events; next: {command_text(f'stagecast run --config {config}')}"
+    )
+    return event_rows
 
 
 def write_config(output: Path, scenario: str) -> Path:
     """Copy of the shipped config that reads a simulation of this scenario; returns its path."""
-    about = json.loads((output / simulated.MANIFEST).read_text(encoding="utf-8"))
-    shipped = CONFIGS[scenarios.load(scenario).kind]
-    text = configs.find(shipped).read_text(encoding="utf-8").replace(FOLDER, "")
-    text = re.sub(r"^data_through: .*$", f"data_through: {about['last_day']}", text, flags=re.M)
-    path = output / CONFIG
-    path.write_text(text, encoding="utf-8")
-    if SENDS in text:
-        sends = configs.find(SENDS).read_text(encoding="utf-8").replace(f"../../{FOLDER}", "../")
-        (output / SENDS).parent.mkdir(exist_ok=True)
-        (output / SENDS).write_text(sends, encoding="utf-8")
-    return path
+    manifest = json.loads((output / simulated.MANIFEST).read_text(encoding="utf-8"))
+    shipped = _CONFIGS[scenarios.load(scenario).kind]
+    config_text = configs.find(shipped).read_text(encoding="utf-8").replace(SIMULATED_FOLDER, "")
+    config_text = re.sub(
+        r"^data_through: .*$", f"data_through: {manifest['last_day']}", config_text, flags=re.M
+    )
+    config_file = output / _CONFIG
+    config_file.write_text(config_text, encoding="utf-8")
+    if _SENDS in config_text:
+        sends_text = (
+            configs.find(_SENDS)
+            .read_text(encoding="utf-8")
+            .replace(f"../../{SIMULATED_FOLDER}", "../")
+        )
+        (output / _SENDS).parent.mkdir(exist_ok=True)
+        (output / _SENDS).write_text(sends_text, encoding="utf-8")
+    return config_file

@@ -69,11 +69,11 @@ def write_plan(space: Workspace, run_id: str, planned: PlannedRun) -> dict[str, 
 
 def row_keys(output: Path) -> RowKeys:
     """Secret of the index of exported rows; the first export makes it."""
-    found = RowKeys.load(output)
-    if found is None:
-        found = RowKeys(secrets.token_bytes(32))
-        found.save(output)
-    return found
+    existing_keys = RowKeys.load(output)
+    if existing_keys is None:
+        existing_keys = RowKeys(secrets.token_bytes(32))
+        existing_keys.save(output)
+    return existing_keys
 
 
 @task(name="plan audiences")
@@ -95,26 +95,26 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
     """Write the summary, then make the run's scores and audiences current in one act."""
     space = Workspace(Path(output))
     folder = run_folder(space.output, run_id)
-    meta = read_run_meta(folder)
+    run_meta = read_run_meta(folder)
     write_summary(space, run_id)
     boundary("summary written")
     record = RunRecord(
         run_id=run_id,
-        dataset=meta["dataset"],
-        snapshot_at=dt.date.fromisoformat(meta["snapshot_at"]),
-        scorer_version=meta["scorer_version"],
-        mlflow_run_id=meta["mlflow_run_id"],
-        started_at=dt.datetime.fromisoformat(meta["started_at"]),
+        dataset=run_meta["dataset"],
+        snapshot_at=dt.date.fromisoformat(run_meta["snapshot_at"]),
+        scorer_version=run_meta["scorer_version"],
+        mlflow_run_id=run_meta["mlflow_run_id"],
+        started_at=dt.datetime.fromisoformat(run_meta["started_at"]),
         finished_at=dt.datetime.now(dt.UTC),
     )
-    published = scores_store.publish(
+    published = scores_store.publish_run(
         space.output,
         record,
         scores=sorted((folder / "scores").glob("*.parquet")),
         audience=folder / "audience.parquet",
     )
     keep_config(space.output)
-    show_published(space.tracking(), folder, meta)
+    show_published(space.tracking(), folder, run_meta)
     step(f"published {published.customers:,} scores and {published.members:,} audience members")
     return {"customers": published.customers, "members": published.members}
 
@@ -139,23 +139,26 @@ def take_over_scores(output: str, run_id: str) -> None:
     """Link the current run's scores into a new run, which will plan audiences from them."""
     space = Workspace(Path(output))
     current = scores_store.read_current(space.output).run
-    old, new = run_folder(space.output, current.run_id), run_folder(space.output, run_id)
-    (new / "scores").mkdir(parents=True)
+    source_folder, target_folder = (
+        run_folder(space.output, current.run_id),
+        run_folder(space.output, run_id),
+    )
+    (target_folder / "scores").mkdir(parents=True)
     for file in current.score_files:
-        os.link(space.output / file, new / "scores" / Path(file).name)
+        os.link(space.output / file, target_folder / "scores" / Path(file).name)
     boundary("scores taken over")
-    meta = {**read_run_meta(old), "run_id": run_id}
-    (new / "run.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-    context = (old / "scoring_context.json").read_text(encoding="utf-8")
-    (new / "scoring_context.json").write_text(context, encoding="utf-8")
+    run_meta = {**read_run_meta(source_folder), "run_id": run_id}
+    (target_folder / "run.json").write_text(json.dumps(run_meta, indent=1), encoding="utf-8")
+    context = (source_folder / "scoring_context.json").read_text(encoding="utf-8")
+    (target_folder / "scoring_context.json").write_text(context, encoding="utf-8")
 
 
 @flow(name="target")
 def target_flow(output: str, run_id: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
     """Plan the audiences of a run's scores, publish both in one act, and write the report."""
     with exclusive(Path(output), run_id):
-        done = plan_audiences(output, run_id, confirm) | publish_run(output, run_id)
-        return done | report_run(output, run_id)
+        result = plan_audiences(output, run_id, confirm) | publish_run(output, run_id)
+        return result | report_run(output, run_id)
 
 
 @flow(name="retarget")

@@ -11,7 +11,11 @@ from typing import Any
 from prefect import flow, task
 
 from features.calendar import day_date
-from features.storage.atomic_write import cleared, fresh_of, replace_folder
+from features.storage.atomic_write import (
+    new_folder_of,
+    remove_replacement_leftovers,
+    replace_folder,
+)
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.table.feature_store import Archive
@@ -36,7 +40,7 @@ from models.registry.promotion import columns_hash, definitions, recipe_hash
 from models.registry.tracking import Run, Tracking
 from models.scorer.part import Part
 from models.serving.score import scorer_head
-from models.tasks.uplift import told
+from models.tasks.uplift import uplift_summary
 
 SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
 
@@ -49,14 +53,14 @@ def train_models(output: str, parent_run_id: str) -> list[dict[str, Any]]:
     with workers(archive, min(builder.config.threads, len(TASKS))) as submit:
         futures = {name: submit(train_one, name) for name in SLOWEST_FIRST}
         for name in futures:
-            gate, last = day_date(builder.gate(name)), day_date(builder.last_snapshot)
-            step(f"{name}: training, testing at {gate}, refitting at {last}")
+            gate_date, last_date = day_date(builder.gate(name)), day_date(builder.last_snapshot)
+            step(f"{name}: training, testing at {gate_date}, refitting at {last_date}")
         with progress("models trained", len(futures)) as advance:
-            found = []
+            summaries = []
             for name, future in futures.items():
-                found.append(_registered(output, archive, name, future.result(), parent_run_id))
+                summaries.append(_registered(output, archive, name, future.result(), parent_run_id))
                 advance()
-    return found
+    return summaries
 
 
 def _registered(
@@ -67,27 +71,27 @@ def _registered(
     tracking, folder = space.tracking(), space.output / "training.new"
     trained.gated.save(folder / "gated" / name)
     trained.part.save(folder / "parts" / name)
-    last = archive.builder.last_snapshot
+    last_day = archive.builder.last_snapshot
     with tracking.run(name, parent=tracking.existing(parent_run_id)) as run:
-        drawn = task_plots.task_figures(trained.result, archive.builder.taxonomy.names)
-        _log(run, archive, trained, drawn)
+        task_figures = task_plots.task_figures(trained.result, archive.builder.taxonomy.names)
+        _log(run, archive, trained, task_figures)
         for suspect in trained.leaks:
             warn(str(suspect))
         run.tags({"leaks": ", ".join(each.name for each in trained.leaks) or "none"})
         log_tuning(tracking, run, name, trained)
-        head = scorer_head(archive, {name: trained.part}, last, versions={})
+        scorer_header = scorer_head(archive, {name: trained.part}, last_day, versions={})
         version = registry.log_version(
             run,
             f"stagecast-{name}",
             {name: trained.part},
-            head=head,
+            head=scorer_header,
             description=model_cards.part_card(
                 archive, trained.result, trained.learned, trained.part
             ),
             tags=_tags(archive, trained.learned),
         )
     boundary("model registered")
-    task_plots.save_figures(drawn, folder)
+    task_plots.save_figures(task_figures, folder)
     figures = [figure.as_dict() for figure in trained.result.figures]
     leaks = [asdict(suspect) for suspect in trained.leaks]
     return {"task": name, "version": version.version, "figures": figures, "leaks": leaks}
@@ -97,30 +101,30 @@ def _registered(
 def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
     """Fit, log and register the uplift part where randomised history allows; None where not."""
     space = Workspace(Path(output))
-    part = fit_uplift_part(space, threads=space.config().threads)
-    if part is None:
+    uplift_part = fit_uplift_part(space, threads=space.config().threads)
+    if uplift_part is None:
         return None
     archive, tracking = space.archive(), space.tracking()
-    last = archive.builder.last_snapshot
-    part.save(space.output / "training.new" / "parts" / part.name)
-    found = told(part)
-    with tracking.run(part.name, parent=tracking.existing(parent_run_id)) as run:
-        run.params({"models": len(found), "people": int(found["people"].sum())})
-        run.metrics({f"{row.model}.qini": float(row.qini) for row in found.itertuples()})
-        run.table(found, "uplift")
+    last_day = archive.builder.last_snapshot
+    uplift_part.save(space.output / "training.new" / "parts" / uplift_part.name)
+    effects_table = uplift_summary(uplift_part)
+    with tracking.run(uplift_part.name, parent=tracking.existing(parent_run_id)) as run:
+        run.params({"models": len(effects_table), "people": int(effects_table["people"].sum())})
+        run.metrics({f"{row.model}.qini": float(row.qini) for row in effects_table.itertuples()})
+        run.table(effects_table, "uplift")
         version = registry.log_version(
             run,
             "stagecast-uplift",
-            {part.name: part},
-            head=scorer_head(archive, {part.name: part}, last, versions={}),
-            description=model_cards.uplift_card(archive, found),
+            {uplift_part.name: uplift_part},
+            head=scorer_head(archive, {uplift_part.name: uplift_part}, last_day, versions={}),
+            description=model_cards.uplift_card(archive, effects_table),
             tags={
                 "data": tally_fingerprint(space.config())[:16],
-                "trained_at": str(day_date(last)),
+                "trained_at": str(day_date(last_day)),
                 "commit": code_commit(),
             },
         )
-    for row in found.itertuples():
+    for row in effects_table.itertuples():
         ranking = "not told from zero"
         if row.known:
             ranking = "tells people apart" if row.ranks else "gives everyone the mean effect"
@@ -161,9 +165,9 @@ def _log(
         }
     )
     run.table(task_plots.figures_table(figures), "figures")
-    for name, each in drawn.items():
-        run.figure(each.figure, name)
-        run.table(each.data, name)
+    for figure_name, drawn_figure in drawn.items():
+        run.figure(drawn_figure.figure, figure_name)
+        run.table(drawn_figure.data, figure_name)
 
 
 def _subset(figure: Figure) -> str:
@@ -173,13 +177,13 @@ def _subset(figure: Figure) -> str:
 
 def _of_parts(tracking: Tracking, versions: Mapping[str, int]) -> str:
     """From the first to the last snapshot that any part learned from."""
-    told = [
+    part_rows = [
         row.tags["snapshots"].split(" to ")
         for name, number in versions.items()
         for row in registry.versions(tracking, f"stagecast-{name}")
         if row.version == number and "snapshots" in row.tags
     ]
-    return f"{min(first for first, _ in told)} to {max(last for _, last in told)}"
+    return f"{min(first for first, _ in part_rows)} to {max(last for _, last in part_rows)}"
 
 
 @task(name="register scorer")
@@ -189,10 +193,10 @@ def register_scorer(
     """Log and register the scorer that holds all the parts; it is not champion yet."""
     space = Workspace(Path(output))
     archive, tracking = space.archive(), space.tracking()
-    last = archive.builder.last_snapshot
+    last_day = archive.builder.last_snapshot
     folder = space.output / "training.new"
-    parts: dict[str, Part] = {name: Part.load(folder / "parts" / name) for name in versions}
-    head = scorer_head(archive, parts, last, versions=versions)
+    loaded_parts: dict[str, Part] = {name: Part.load(folder / "parts" / name) for name in versions}
+    scorer_header = scorer_head(archive, loaded_parts, last_day, versions=versions)
     run = tracking.existing(parent_run_id)
     config = archive.builder.config
     snapshots = _of_parts(tracking, versions)
@@ -201,22 +205,22 @@ def register_scorer(
         "columns": columns_hash(config),
         "data": tally_fingerprint(config)[:16],
         "snapshots": snapshots,
-        "trained_at": str(day_date(last)),
+        "trained_at": str(day_date(last_day)),
         "commit": code_commit(),
-        "definitions": json.dumps(definitions(parts, archive.builder.taxonomy.names)),
+        "definitions": json.dumps(definitions(loaded_parts, archive.builder.taxonomy.names)),
         **{f"part.{name}": version for name, version in versions.items()},
     }
     version = registry.log_version(
         run,
         registry.SCORER,
-        parts,
-        head=head,
-        description=model_cards.scorer_card(archive, head, figures, snapshots),
+        loaded_parts,
+        head=scorer_header,
+        description=model_cards.scorer_card(archive, scorer_header, figures, snapshots),
         tags=tags,
     )
     run.folder(folder / "gated", "gated")
     run.mapping(json.loads(config.model_dump_json(by_alias=True)), "config.json")
-    reference = monitor.reference_of(archive, parts, head, figures)
+    reference = monitor.reference_of(archive, loaded_parts, scorer_header, figures)
     run.mapping(reference.as_dict(), monitor.REFERENCE)
     return {"version": version.version, "run_id": version.run_id}
 
@@ -227,7 +231,7 @@ def train_flow(output: str) -> dict[str, Any]:
     space = Workspace(Path(output))
     with exclusive(space.output, "train"):
         # What a killed run has finished and not renamed counts; the rest is begun anew.
-        place = cleared(space.training, whole=TRAINED_FILE)
+        training_folder = remove_replacement_leftovers(space.training, whole=TRAINED_FILE)
         config = space.config()
         require_earned_calibration(space.output, config.churn.calibration)
         drop_outdated_snapshots(space, config)
@@ -240,11 +244,13 @@ def train_flow(output: str) -> dict[str, Any]:
             figures = [figure for result in results for figure in result["figures"]]
             scorer = register_scorer(output, run.run_id, versions, figures)
         leaks = [suspect for result in results for suspect in result["leaks"]]
-        meta = {"scorer": scorer, "parts": versions, "figures": figures, "leaks": leaks}
-        fresh = fresh_of(place)
+        training_record = {"scorer": scorer, "parts": versions, "figures": figures, "leaks": leaks}
+        new_folder = new_folder_of(training_folder)
         boundary("scorer registered")
-        (fresh / TRAINED_FILE).write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        replace_folder(place, whole=TRAINED_FILE)
+        (new_folder / TRAINED_FILE).write_text(
+            json.dumps(training_record, indent=1), encoding="utf-8"
+        )
+        replace_folder(training_folder, whole=TRAINED_FILE)
         show_training(tracking, scorer, figures)
     step(f"registered stagecast-scorer version {scorer['version']}")
     return {"scorer": scorer, "parts": versions}

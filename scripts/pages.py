@@ -27,60 +27,63 @@ from scripts.worked_example import worked_example
 
 SCORED_HEAD = """# The scored row
 
-One row a customer in `customer_scores`. Beside these columns stand, for every declared
-attribute, `preferred_<attribute>` (bought) and `interest_<attribute>` (viewed or clicked): the
-value the customer most likely chooses, each with `_share` (how often, 0 to 1) and `_n` (lines known
-of the customer); empty where `_n` is 0. The share is drawn toward everybody's, the more so the less
-is known of the customer, by a weight learned from how alike the choices of one customer are. So
-after one purchase the likeliest value is mostly their own, but may be everybody's favourite.
+`customer_scores` has one row per customer. In addition to the columns below, every declared
+attribute has `preferred_<attribute>` (bought) and `interest_<attribute>` (viewed or clicked): the
+value that the customer most likely chooses. Each has `_share` (probability, 0 to 1) and `_n`
+(number of known lines); both values are null if `_n` is 0. The share is shrunk toward that of all
+customers, more strongly for customers with few lines. The weight is learned from how similar the
+choices of one customer are. After one purchase, the preferred value is therefore usually the
+customer's own, but may be the most frequent value of all customers.
 
-| column | type | meaning | empty means |
+| column | type | meaning | null means |
 |---|---|---|---|
 """
 
 FEATURES_HEAD = """# The features
 
-Every column that the models may read, for an example with the roles purchase and sent, the windows
-30 and 90 days, and the attribute brand. Other roles, windows and attributes add columns of the same
-form. All are float64. Windows are whole local days before the snapshot. Beside these stand the
-rule engine's clocks (`stage__*`, see [architecture](architecture.md)).
+Every column that the models may read, for an example with the roles purchase and sent, the
+windows 30 and 90 days, and the attribute brand. Other roles, windows and attributes add columns
+of the same form. All are float64. Windows are whole local days before the snapshot. The models
+also read the timers of the rule engine (`stage__*`, see [architecture](architecture.md)).
 
 | column | unit | meaning | missing means |
 |---|---|---|---|
 """
 METRICS_HEAD = """# The metrics of the life cycle
 
-What `stagecast metrics` measures. A taxonomy names the metrics of each stage (`metrics`, and
-`our_metrics` for those that its source does not name); any of the names below will do. In a
-stage, a metric looks at the customers who were in it when the period began (*end*: when it ended;
-*all*: it knows no stages). Periods are half-open and made of whole local days. Reports look back:
-all that is known now counts, but a customer's stage at a date is what was known before it. A
-figure with n under 30 is hidden, one whose data are not there says what it needs.
+These are the metrics of `stagecast metrics`. A taxonomy names the metrics of each stage
+(`metrics`, and `our_metrics` for those that its source does not name), by any of the names below.
+For a stage, a metric covers the customers who were in it when the period began (*end*: when it
+ended; *all*: all customers, without stages). Periods are half-open and consist of whole local
+days. Metrics use everything that is known now, but a customer's stage at a date is what was known
+before that date. A figure with n under 30 is hidden. A figure without data says which data it
+needs.
 
-| metric | in files | unit | looks at | meaning |
+| metric | in files | unit | customers | meaning |
 |---|---|---|---|---|
 """
 CLI_HEAD = """# The command line
 
-`stagecast COMMAND --help` says the same. From a clone put `uv run` before it, or activate the
-environment once (`source .venv/bin/activate`). `--quiet` and `--verbose` stand before the command:
-`stagecast --quiet score`. Steps, progress and warnings go to standard error, results to standard
-output, so that `stagecast doctor --json -` can be piped. `stagecast --install-completion` teaches
-your shell (bash, zsh, fish, PowerShell) the commands and options.
+`stagecast COMMAND --help` prints the same text. From a clone put `uv run` before it, or activate
+the environment once (`source .venv/bin/activate`). Put `--quiet` and `--verbose` before the
+command: `stagecast --quiet score`. Steps, progress and warnings go to standard error, results to
+standard output, so that you can pipe `stagecast doctor --json -`.
+`stagecast --install-completion` adds completion of commands and options to your shell (bash, zsh,
+fish, PowerShell).
 
-| exit code | means | to do |
+| exit code | meaning | what to do |
 |---|---|---|
-| 0 | done | |
-| 1 | a defect of ours, with its traceback | report it |
-| 2 | one message says where, what was found, what is expected, and how to fix it | fix it |
-| 3 | `stagecast monitor`: something raises an alarm | look at the page it names |
+| 0 | success | |
+| 1 | a bug in stagecast, with its traceback | report it |
+| 2 | a problem in your input; one message says where, what is expected, and a fix | fix it |
+| 3 | `stagecast monitor`: there is an alarm | look at the page that it names |
 
 """
 CONFIG_HEAD = """# All config keys
 
-Every key that a config file may hold, with its type and default, from the models that check it.
-What they mean, with examples: [the config file](config.md). `[]` stands for each entry of a list,
-`<name>` for names of your own. *required*: where its block is given, so is the key.
+Every key of the config file with its type and default, generated from the models that check it.
+Their meaning, with examples: [the config file](config.md). `[]` means each entry of a list,
+`<name>` a name of your own. *required*: the block is invalid without the key.
 
 | key | type | default |
 |---|---|---|

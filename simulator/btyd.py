@@ -163,7 +163,7 @@ def _buys(scenario: Btyd, x: Array, age: Array, horizon: float) -> Array:
 
 
 def _odds_gone(spec: PurchaseParameters, x: Array, t_x: Array, age: Array) -> Array:
-    """Odds of having left, given the history; nobody leaves before a repeat purchase."""
+    """Odds of having left, given the history; no customer leaves before a repeat purchase."""
     ratio = (spec.alpha + age) / (spec.alpha + t_x)
     odds = spec.a / (spec.b + np.maximum(x, 1) - 1) * ratio ** (spec.r + x)
     return np.where(x > 0, odds, 0.0)

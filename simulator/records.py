@@ -83,7 +83,7 @@ def identities(ids: pa.Array, anonymous: pa.Array, first: Array, known: Array) -
 def customers(
     plan: Plan, person: People, ids: pa.Array, known: Array, rng: np.random.Generator
 ) -> pa.Table:
-    """Customers: static attributes, contact keys that reach nobody, consent as of the last day.
+    """Customers: static attributes, invalid contact keys, consent as of the last day.
 
     One row a customer. `consent_<channel>_at` is the day of the last change.
     """

@@ -135,7 +135,7 @@ def _left_over(output: Path) -> list[str]:
         for path in output.glob(sign)
     ]
     found += [str(p.relative_to(output)) for p in (output / "monitoring").rglob("*.tmp")]
-    published = {run.run_id for run in runs.marked(output)}
+    published = {run.run_id for run in runs.runs_with_markers(output)}
     folders = output / runs.RUNS_FOLDER
     there = {p.name for p in folders.iterdir()} if folders.is_dir() else set()
     return sorted(found + [f"runs/{name}" for name in there - published])

@@ -1,4 +1,4 @@
-"""Events -> tallies: one row a customer, day and event type, written once in Ibis."""
+"""Build the tallies: one row per customer, day and event type."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from typing import Any, Protocol
 import pyarrow as pa
 from ibis.expr.types import Table
 
-from features.aggregates.dictionary_encoding import Numbers
+from features.aggregates.dictionary_encoding import TextNumbers
 from features.aggregates.expressions import (
     ATTRIBUTE_KEYS,
     ATTRIBUTE_SCHEMA,
     DAILY_KEYS,
     attribute_tally,
     daily_tally,
-    together,
+    union_all,
 )
-from features.aggregates.incremental import Then, open_earlier
-from features.aggregates.manifest import CannotExtend, grows
-from features.aggregates.orders import NEGATIVE as NEGATIVE
+from features.aggregates.incremental import PreviousRead, open_earlier
+from features.aggregates.manifest import CannotExtend, can_grow
 from features.aggregates.orders import (
-    NOTHING_SEEN,
+    NEGATIVE_AMOUNT,
+    NO_STORED_ORDERS,
     ORDER_COLUMNS,
-    Seen,
-    counted_once,
-    orders_of,
+    StoredOrders,
+    combine_order_lines,
+    count_orders,
     refuse_earlier,
-    signed,
+    sign_amounts,
     stored_orders,
 )
-from features.aggregates.partitioning import Shard, dealt
+from features.aggregates.partitioning import Shard, partition_events
 from features.aggregates.sessions import session_tally
 from features.calendar import day_date
 from features.config.config import Config
@@ -45,15 +45,15 @@ from features.config.sources import EventSource
 from features.errors import UserError
 from features.progress import Told, unheard
 from features.sources.duckdb_connection import connect
-from features.sources.erasure_list import NOBODY, Erased
-from features.sources.events import ATTRIBUTE, read_source, staged_name
+from features.sources.erasure_list import NO_ERASURES, ErasureList
+from features.sources.events import ATTRIBUTE, read_source, staged_table_name
 from features.sources.identity_links import read_identities
-from features.sources.quarantine import ReadReport, summed
+from features.sources.quarantine import ReadReport, sum_reports
 
 
 @dataclass(frozen=True)
 class Tallies:
-    """Mergeable facts of all customers; the only input of features, stages and labels.
+    """Mergeable daily counts of all customers; the only input of features, stages and labels.
 
     Attributes
     ----------
@@ -61,16 +61,16 @@ class Tallies:
         Sorted by customer_id, event_type, day: customer_id, event_type, day, known_day,
         count (purchases: orders), value (sum, integer minor units), largest (value of one
         event), latest (value of the last event), first_at, last_at. ``known_day > day`` marks
-        what was learned late; an order learned in parts has its parts as events.
+        late knowledge; an order that became known in parts has one row per part.
     attributes
-        Sorted alike: customer_id, event_type, attribute, choice, day, known_day, count (lines).
+        Same order: customer_id, event_type, attribute, choice, day, known_day, count (lines).
     sessions
-        See `features.aggregates.sessions.session_tally`; nothing but traffic is measured by it.
+        See `features.aggregates.sessions.session_tally`; used only by traffic metrics.
     orders
-        Of sources that grow by new files, what is known of every named order: source, and the
-        columns of `ORDER_COLUMNS`; a line that comes later needs it.
+        Every order with an id from sources that grow by new files: source, and the columns of
+        `ORDER_COLUMNS`; needed for later lines.
     event_ids
-        Likewise source and event_key, where the source declares an event id.
+        Likewise source and event_key, if the source declares an event id.
     """
 
     daily: pa.Table
@@ -81,17 +81,17 @@ class Tallies:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """One source, read and noted, and not tallied yet.
+class _NotedSource:
+    """One source, read and with its texts noted, before the tally.
 
     Attributes
     ----------
     table
-        What the engine calls the table of its rows.
+        The engine's name for its table.
     events
         Its events, from `features.sources.events.read_source`.
     before
-        What is stored of the orders that have new lines; None where of none.
+        Stored rows of the orders that have new lines; None if there are none.
     number
         Position in the whole config.
     source
@@ -105,39 +105,42 @@ class _Read:
     source: EventSource
 
     def orders_like(self, name: str) -> bool:
-        """Whether later files will need what this source has in a column."""
-        has = {"order_id": self.source.columns.order_id, "event_key": self.source.event_id}[name]
-        return has is not None and grows(self.source)
+        """Return True if later files will need this source's values of a column."""
+        column_names = {
+            "order_id": self.source.columns.order_id,
+            "event_key": self.source.event_id,
+        }[name]
+        return column_names is not None and can_grow(self.source)
 
 
-def _note(numbers: Numbers, read: _Read, attributes: list[str]) -> None:
+def _note(numbers: TextNumbers, source: _NotedSource, attributes: list[str]) -> None:
     """Note all texts of a source."""
-    numbers.note("customer", read.events.customer_id)
-    numbers.note("event_type", pa.array([NEGATIVE]), read.events.event_type)
-    if read.before is not None:
-        numbers.note("customer", read.before.customer)
+    numbers.note("customer", source.events.customer_id)
+    numbers.note("event_type", pa.array([NEGATIVE_AMOUNT]), source.events.event_type)
+    if source.before is not None:
+        numbers.note("customer", source.before.customer)
     for attribute in attributes:
         column = f"{ATTRIBUTE}{attribute}"
-        if column in read.events.columns:
+        if column in source.events.columns:
             numbers.note("attribute", pa.array([attribute]))
-            numbers.note("choice", read.events[column])
+            numbers.note("choice", source.events[column])
 
 
-def _in_numbers(numbers: Numbers, table: Table, name: str) -> Table:
-    """The rows with numbers in place of the texts of customers and event types."""
+def _numbered(numbers: TextNumbers, table: Table, name: str) -> Table:
+    """Replace customers and event types by their numbers."""
     renamed = table.rename({"customer": name}) if name != "customer" else table
     return numbers.put(numbers.put(renamed, "customer"), "event_type")
 
 
-class Keep(Protocol):
-    """Takes what the tallying makes, shard by shard of rising customers."""
+class TallySink(Protocol):
+    """Receiver of tally rows, in shards of ascending customers."""
 
     def add(self, table: str, rows: pa.Table) -> None:
-        """Some rows of one of the tables of `Tallies`."""
+        """Add rows to one of the tables of `Tallies`."""
 
 
-class _InMemory:
-    """Keeps all rows, to give them as tallies."""
+class _TallyCollector:
+    """Collects all rows in memory."""
 
     def __init__(self) -> None:
         self.parts: dict[str, list[pa.Table]] = {}
@@ -150,180 +153,202 @@ class _InMemory:
 
 
 def _tally_shard(
-    numbers: Numbers, shard: Shard, reads: list[_Read], config: Config, keep: Keep
+    numbers: TextNumbers, shard: Shard, sources: list[_NotedSource], config: Config, sink: TallySink
 ) -> int:
-    """Tally the customers of a shard, of all sources; the number of days that have any."""
-    counted = []
-    for read, events in zip(reads, shard.events, strict=True):
-        orders, before = signed(orders_of(events), numbers, config), read.before
-        if before is not None:
-            before = shard.customers(_in_numbers(numbers, before, "customer"))
-            refuse_earlier(orders, before)
-        counted.append(counted_once(orders, before))
-        if read.orders_like("order_id"):
-            named = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
-            kept = numbers.texts(named, ("customer", "event_type")).to_pyarrow()
-            keep.add("orders", _of_source(kept, read.number))
-    days = numbers.sorted(daily_tally(counted), DAILY_KEYS)
-    keep.add("daily", days)
-    chosen = attribute_tally(list(shard.events), numbers, [*config.attributes(), "channel"])
-    if chosen is not None:
-        found = numbers.sorted(chosen, ATTRIBUTE_KEYS)
-        keep.add("attributes", found.cast(ATTRIBUTE_SCHEMA))
-    return int(days.num_rows)
+    """Tally one shard of customers over all sources; return the number of daily rows."""
+    counted_orders = []
+    for source, events in zip(sources, shard.events, strict=True):
+        orders, stored = sign_amounts(combine_order_lines(events), numbers, config), source.before
+        if stored is not None:
+            stored = shard.customers(_numbered(numbers, stored, "customer"))
+            refuse_earlier(orders, stored)
+        counted_orders.append(count_orders(orders, stored))
+        if source.orders_like("order_id"):
+            named_orders = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
+            order_texts = numbers.texts(named_orders, ("customer", "event_type")).to_pyarrow()
+            sink.add("orders", _with_source(order_texts, source.number))
+    day_rows = numbers.sorted(daily_tally(counted_orders), DAILY_KEYS)
+    sink.add("daily", day_rows)
+    choices = attribute_tally(list(shard.events), numbers, [*config.attributes(), "channel"])
+    if choices is not None:
+        choice_rows = numbers.sorted(choices, ATTRIBUTE_KEYS)
+        sink.add("attributes", choice_rows.cast(ATTRIBUTE_SCHEMA))
+    return int(day_rows.num_rows)
 
 
-def _of_source(rows: pa.Table, number: int) -> pa.Table:
+def _with_source(rows: pa.Table, number: int) -> pa.Table:
     return rows.append_column("source", pa.repeat(pa.scalar(number, pa.int32()), rows.num_rows))
 
 
 def _shards(rows: int, config: Config) -> int:
-    """Shards of customers, so many that what is grouped and sorted fits in memory."""
-    each = ROW_BYTES * (1 + len(config.attributes()) / 4)
-    return max(math.ceil(rows * each / config.memory_bytes), 1)
+    """Return how many shards of customers are needed to group and sort within memory."""
+    bytes_per_row = _BYTES_PER_ROW * (1 + len(config.attributes()) / 4)
+    return max(math.ceil(rows * bytes_per_row / config.memory_bytes), 1)
 
 
-def _refuse_seen(connection: Any, events: Table, seen: Seen, source: int) -> None:
-    """Stop where new files hold event ids of old ones: which copy counts depends on both."""
-    if not seen.event_ids:
+def _refuse_known_ids(connection: Any, events: Table, stored: StoredOrders, source: int) -> None:
+    """Stop if new files repeat stored event ids: which copy counts depends on both."""
+    if not stored.event_ids:
         return
-    ids = connection.read_parquet(list(seen.event_ids))
-    ids = ids.filter(ids.source == seen.number(source))
-    again = int(events.semi_join(ids, "event_key").count().execute())
-    if again:
-        raise CannotExtend(f"{again} event ids of the new files were there before")
+    stored_ids = connection.read_parquet(list(stored.event_ids))
+    stored_ids = stored_ids.filter(stored_ids.source == stored.number(source))
+    repeated = int(events.semi_join(stored_ids, "event_key").count().execute())
+    if repeated:
+        raise CannotExtend(f"{repeated} event ids of the new files were there before")
 
 
-def tally(config: Config, **how: Any) -> tuple[Tallies, list[ReadReport]]:
-    """Read every source of a config and tally it, all in memory (see `tally_into`)."""
-    made = _InMemory()
-    reports = tally_into(made, config, **how)
-    return made.tallies(), reports
+def tally(config: Config, **options: Any) -> tuple[Tallies, list[ReadReport]]:
+    """Read and tally every source of a config in memory (see `tally_into`)."""
+    collector = _TallyCollector()
+    reports = tally_into(collector, config, **options)
+    return collector.tallies(), reports
 
 
 def tally_into(
-    keep: Keep,
+    sink: TallySink,
     config: Config,
     *,
     latest: int,
     quarantine: Path,
     temporary: Path | None = None,
-    seen: Seen = NOTHING_SEEN,
-    then: Then | None = None,
-    told: Told = unheard,
-    erased: Erased = NOBODY,
+    stored: StoredOrders = NO_STORED_ORDERS,
+    previous: PreviousRead | None = None,
+    progress: Told = unheard,
+    erased: ErasureList = NO_ERASURES,
 ) -> list[ReadReport]:
-    """Read every source of a config and tally it.
+    """Read and tally every source of a config.
 
     Parameters
     ----------
-    keep
-        Takes the tallies of all sources together.
+    sink
+        Receives the tallies of all sources.
     config
         The data set.
     latest
         Day number after which no event can be genuine.
     quarantine
-        Folder for the rows set aside.
+        Folder for bad rows.
     temporary
         Folder to spill to.
-    seen
-        What was stored of earlier files of the same sources, to which these are added.
-    then
-        What it was made from; null where all files are read.
-    told
-        Told how far it has come: what is counted, how many are done, and of how many.
+    stored
+        Stored orders and event ids of earlier files of the same sources.
+    previous
+        Inputs of the stored tallies; None if all files are read now.
+    progress
+        Progress callback: name of the step, steps done, total steps.
     erased
         Who asked to be erased.
 
     Returns
     -------
     list of ReadReport
-        Of the identities where there are any, and one a source.
+        One for the identities, if declared, and one per source.
 
     Raises
     ------
     UserError
         As `read_source`, for negative amounts under ``refunds: reject``, for a ``data_through``
-        in the future, and where no event is left to tally.
+        in the future, and if no usable event remains.
     CannotExtend
-        Where what is stored would change.
+        If stored rows would change.
     """
     refuse_future(config, latest)
-    with _room(temporary) as room:
+    with _spill_folder(temporary) as spill_folder:
         engine = connect(
-            room,
-            memory=int(config.memory_bytes * ENGINE_SHARE),
+            spill_folder,
+            memory=int(config.memory_bytes * _ENGINE_MEMORY_SHARE),
             threads=config.threads,
             ordered=False,
         )
-        read = partial(read_source, engine, latest=latest, quarantine=quarantine, erased=erased)
+        read_one = partial(read_source, engine, latest=latest, quarantine=quarantine, erased=erased)
         links, reports = read_identities(engine, config, latest=latest, quarantine=quarantine)
-        earlier = None
-        if then is not None:
-            earlier = open_earlier(engine, then, links, latest=latest, erased=erased,
-                                   temporary=room)  # fmt: skip
-        numbers, reads = Numbers(engine), []
-        for place, source in enumerate(config.sources):
-            parts = [read(place, config, staged=room, links=links)] if source.events != () else []
-            relinked = None if earlier is None else earlier.relinked(seen.number(place))
-            parts += [] if relinked is None else [relinked]
-            if parts:
-                events = together([events for events, _ in parts])
-                reads.append(_noted(engine, numbers, config, place, events, seen, keep))
-            read_of_it = [report for _, report in parts]
-            reports.append(summed(read_of_it[0].source if parts else "", read_of_it))
-            told("sources read", place + 1, len(config.sources))
+        earlier_files = None
+        if previous is not None:
+            earlier_files = open_earlier(engine, previous, links, latest=latest, erased=erased,
+                                   temporary=spill_folder)  # fmt: skip
+        numbers, noted_sources = TextNumbers(engine), []
+        for position, source in enumerate(config.sources):
+            event_parts = (
+                [read_one(position, config, staged=spill_folder, links=links)]
+                if source.events != ()
+                else []
+            )
+            relinked = (
+                None if earlier_files is None else earlier_files.relinked(stored.number(position))
+            )
+            event_parts += [] if relinked is None else [relinked]
+            if event_parts:
+                events = union_all([events for events, _ in event_parts])
+                noted_sources.append(
+                    _noted_source(engine, numbers, config, position, events, stored, sink)
+                )
+            part_reports = [report for _, report in event_parts]
+            reports.append(sum_reports(part_reports[0].source if event_parts else "", part_reports))
+            progress("sources read", position + 1, len(config.sources))
         numbers.rank()
-        sessions = session_tally(engine, config) if earlier is None else earlier.sessions(config)
+        sessions = (
+            session_tally(engine, config)
+            if earlier_files is None
+            else earlier_files.sessions(config)
+        )
         if sessions is not None:
-            keep.add("sessions", sessions)
-        counted = {read.table: _in_numbers(numbers, read.events, "customer_id") for read in reads}
-        keep.add("attributes", ATTRIBUTE_SCHEMA.empty_table())
-        days, shards = 0, _shards(sum(report.rows for report in reports), config)
-        dealing = dealt(engine, counted, numbers.size("customer"), shards, room)
-        for number, shard in enumerate(dealing, 1):
-            days += _tally_shard(numbers, shard, reads, config, keep)
-            told("shards of customers tallied", number, shards)
-    if days == 0:
-        raise nothing_left(reports)
+            sink.add("sessions", sessions)
+        numbered_events = {
+            read_one.table: _numbered(numbers, read_one.events, "customer_id")
+            for read_one in noted_sources
+        }
+        sink.add("attributes", ATTRIBUTE_SCHEMA.empty_table())
+        day_count, shards = 0, _shards(sum(report.rows for report in reports), config)
+        shard_events = partition_events(
+            engine, numbered_events, numbers.size("customer"), shards, spill_folder
+        )
+        for shard_number, shard in enumerate(shard_events, 1):
+            day_count += _tally_shard(numbers, shard, noted_sources, config, sink)
+            progress("shards of customers tallied", shard_number, shards)
+    if day_count == 0:
+        raise no_events_error(reports)
     return reports
 
 
 @contextmanager
-def _room(temporary: Path | None) -> Iterator[Path]:
-    """A folder for what does not fit in memory; what a killed run left there goes first."""
+def _spill_folder(temporary: Path | None) -> Iterator[Path]:
+    """Create a folder to spill to, after removing those of killed runs."""
     if temporary is not None:
         temporary.mkdir(parents=True, exist_ok=True)
-        for left in temporary.glob(f"{ROOM}*"):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=ROOM, dir=temporary) as room:
-        yield Path(room)
+        for leftover in temporary.glob(f"{_SPILL_PREFIX}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_SPILL_PREFIX, dir=temporary) as spill_folder:
+        yield Path(spill_folder)
 
 
-def _noted(
+def _noted_source(
     engine: Any,
-    numbers: Numbers,
+    numbers: TextNumbers,
     config: Config,
-    place: int,
+    position: int,
     events: Table,
-    seen: Seen,
-    keep: Keep,
-) -> _Read:
-    """A source whose texts are noted, together with what is stored of its orders."""
-    _refuse_seen(engine, events, seen, place)
-    before, number = stored_orders(engine, events, seen, place), seen.number(place)
-    read = _Read(staged_name(place), events, before, number, config.sources[place])
-    _note(numbers, read, [*config.attributes(), "channel"])
-    if read.orders_like("event_key"):
-        keep.add("event_ids", _of_source(events.select("event_key").to_pyarrow(), number))
-    return read
+    stored: StoredOrders,
+    sink: TallySink,
+) -> _NotedSource:
+    """Note the texts of a source, and add the stored rows of its orders."""
+    _refuse_known_ids(engine, events, stored, position)
+    stored_rows, number = stored_orders(engine, events, stored, position), stored.number(position)
+    noted_source = _NotedSource(
+        staged_table_name(position), events, stored_rows, number, config.sources[position]
+    )
+    _note(numbers, noted_source, [*config.attributes(), "channel"])
+    if noted_source.orders_like("event_key"):
+        sink.add("event_ids", _with_source(events.select("event_key").to_pyarrow(), number))
+    return noted_source
 
 
-def nothing_left(reports: list[ReadReport]) -> UserError:
-    """The message where no event of any source counts."""
-    ignored = "; ".join(f"{r.source}: {reason}: {n}" for r in reports
-                        for reason, n in {**r.quarantined, **r.ignored}.items())  # fmt: skip
+def no_events_error(reports: list[ReadReport]) -> UserError:
+    """Return the error for sources without any usable event."""
+    ignored = "; ".join(
+        f"{report.source}: {reason}: {row_count}"
+        for report in reports
+        for reason, row_count in {**report.quarantined, **report.ignored}.items()
+    )
     return UserError(
         "sources",
         found=f"no usable events ({ignored})",
@@ -333,7 +358,7 @@ def nothing_left(reports: list[ReadReport]) -> UserError:
 
 
 def refuse_future(config: Config, latest: int) -> None:
-    """Stop where the config says that days are known in full which have not been yet."""
+    """Stop if the config's ``data_through`` lies in the future."""
     if config.data_through is not None and config.data_through > day_date(latest):
         raise UserError(
             "data_through",
@@ -342,6 +367,6 @@ def refuse_future(config: Config, latest: int) -> None:
         )
 
 
-ROOM = "tally-"
-ENGINE_SHARE = 0.5  # of the memory; the rest is for what comes out of the engine
-ROW_BYTES = 300  # that a row may need while it is grouped and sorted
+_SPILL_PREFIX = "tally-"
+_ENGINE_MEMORY_SHARE = 0.5  # of the memory limit; the rest is for results outside the engine
+_BYTES_PER_ROW = 300  # per row while it is grouped and sorted

@@ -1,4 +1,4 @@
-"""Events and buyers of each day, counted from stored tallies: what the monitor watches."""
+"""Events and buyers per day from the stored tallies, for the monitor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLUMNS = ["event_type", "day", "known_day", "count"]
 
 
 def daily_counts(tallies: Path, first: int) -> pd.DataFrame:
-    """Events of every type by day and by the day they became known.
+    """Count events of every type by day and known day.
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ def daily_counts(tallies: Path, first: int) -> pd.DataFrame:
     DataFrame
         event_type, day, known_day (numbers), count (events; purchases: orders).
     """
-    return _added_up(_read(tallies, first), ["event_type", "day", "known_day"], "sum")
+    return _totals(_read(tallies, first), ["event_type", "day", "known_day"], "sum")
 
 
 def daily_buyers(tallies: Path, first: int, types: Sequence[str]) -> pd.DataFrame:
-    """Customers who bought on each day, by the day that became known.
+    """Count the customers who bought on each day, by known day.
 
     Parameters
     ----------
@@ -46,26 +46,29 @@ def daily_buyers(tallies: Path, first: int, types: Sequence[str]) -> pd.DataFram
     DataFrame
         day, known_day (numbers), count (customers).
     """
-    rows = _read(tallies, first)
+    tally_rows = _read(tallies, first)
     bought = pa.array(
-        np.isin(rows["event_type"].to_numpy(zero_copy_only=False), list(types))
-        & (rows["count"].to_numpy() > 0)
+        np.isin(tally_rows["event_type"].to_numpy(zero_copy_only=False), list(types))
+        & (tally_rows["count"].to_numpy() > 0)
     )
-    return _added_up(rows.filter(bought), ["day", "known_day"], "count")
+    return _totals(tally_rows.filter(bought), ["day", "known_day"], "count")
 
 
 def _read(tallies: Path, first: int) -> pa.Table:
-    parts = [
+    part_tables = [
         pq.read_table(path, columns=_COLUMNS, filters=[("day", ">=", first)])
-        for path in segments.files(tallies, "daily")
+        for path in segments.table_files(tallies, "daily")
     ]
-    rows = pa.concat_tables(
-        [part.set_column(0, "event_type", part["event_type"].cast(pa.string())) for part in parts]
+    tally_rows = pa.concat_tables(
+        [
+            part.set_column(0, "event_type", part["event_type"].cast(pa.string()))
+            for part in part_tables
+        ]
     )
-    return rows
+    return tally_rows
 
 
-def _added_up(rows: pa.Table, keys: list[str], how: str) -> pd.DataFrame:
-    counted = rows.group_by(keys).aggregate([("count", how)])
-    frame = counted.rename_columns({f"count_{how}": "count"}).to_pandas()
-    return frame[[*keys, "count"]].sort_values(keys, ignore_index=True)
+def _totals(rows: pa.Table, keys: list[str], how: str) -> pd.DataFrame:
+    aggregated = rows.group_by(keys).aggregate([("count", how)])
+    totals = aggregated.rename_columns({f"count_{how}": "count"}).to_pandas()
+    return totals[[*keys, "count"]].sort_values(keys, ignore_index=True)

@@ -1,4 +1,4 @@
-"""What tallies are made of, as expressions of the engine: days, choices, and sources together."""
+"""Ibis expressions of the tallies: by day, and by choice of an attribute."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import ibis
 import pyarrow as pa
 from ibis.expr.types import Table
 
-from features.aggregates.dictionary_encoding import Numbers, Texts
+from features.aggregates.dictionary_encoding import PlainTexts, TextNumbers
 from features.sources.events import ATTRIBUTE
 
-EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
-DAILY_KEYS = EVENT_KEYS
+_EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
+DAILY_KEYS = _EVENT_KEYS
 ATTRIBUTE_KEYS = ["customer", "event_type", "attribute", "choice", "day", "known_day"]
-TEXT = pa.dictionary(pa.int32(), pa.string())
+_TEXT = pa.dictionary(pa.int32(), pa.string())
 ATTRIBUTE_SCHEMA = pa.schema(
     [
-        ("customer_id", TEXT),
-        ("event_type", TEXT),
-        ("attribute", TEXT),
-        ("choice", TEXT),
+        ("customer_id", _TEXT),
+        ("event_type", _TEXT),
+        ("attribute", _TEXT),
+        ("choice", _TEXT),
         ("day", pa.int32()),
         ("known_day", pa.int32()),
         ("count", pa.int64()),
@@ -27,45 +27,49 @@ ATTRIBUTE_SCHEMA = pa.schema(
 
 
 def daily_tally(counted: list[Table]) -> Table:
-    """Tally of the counted orders of all sources by customer, type, day and day they became known.
+    """Aggregate counted orders by customer, event type, day and known day.
 
-    Of several values at the last moment of a day the largest is the latest.
+    If several events share the last moment of a day, `latest` is the largest value.
     """
     columns = [*DAILY_KEYS, "count", "value", "first_at", "last_at"]
-    rows = together([each.select(columns) for each in counted])
-    amount = rows.value.fill_null(0)
-    return rows.group_by(DAILY_KEYS).agg(
-        count=rows["count"].sum(),
+    order_rows = union_all([orders.select(columns) for orders in counted])
+    amount = order_rows.value.fill_null(0)
+    return order_rows.group_by(DAILY_KEYS).agg(
+        count=order_rows["count"].sum(),
         value=amount.sum().cast("int64"),
-        largest=rows.value.max().fill_null(0).cast("int64"),
-        latest=amount.argmax(ibis.struct({"at": rows.last_at, "amount": amount})).cast("int64"),
-        first_at=rows.first_at.min(),
-        last_at=rows.last_at.max(),
+        largest=order_rows.value.max().fill_null(0).cast("int64"),
+        latest=amount.argmax(ibis.struct({"at": order_rows.last_at, "amount": amount})).cast(
+            "int64"
+        ),
+        first_at=order_rows.first_at.min(),
+        last_at=order_rows.last_at.max(),
     )
 
 
 def attribute_tally(
-    sources: list[Table], numbers: Numbers | Texts, attributes: list[str]
+    sources: list[Table], numbers: TextNumbers | PlainTexts, attributes: list[str]
 ) -> Table | None:
-    """Tally of each declared attribute's choices; None where no source declares any."""
-    found = [
-        (events, name)
+    """Count each attribute's choices; None if no source declares an attribute."""
+    declared = [
+        (events, attribute)
         for events in sources
-        for name in attributes
-        if f"{ATTRIBUTE}{name}" in events.columns
+        for attribute in attributes
+        if f"{ATTRIBUTE}{attribute}" in events.columns
     ]
-    if not found:
+    if not declared:
         return None
-    # One GROUP BY over all attributes, on numbers: texts would be hashed and copied ten times.
-    places, parts = numbers.places("attribute"), []
-    for events, name in found:
-        place = ibis.literal(places[name], numbers.kind)
-        lines = events.select(*EVENT_KEYS, attribute=place, choice=events[f"{ATTRIBUTE}{name}"])
-        parts.append(lines.filter(lines.choice.notnull()))
-    lines = numbers.put(together(parts), "choice")
-    return lines.group_by(ATTRIBUTE_KEYS).agg(count=lines.count().cast("int64"))
+    # One GROUP BY over all attributes on integers: texts would be hashed and copied ten times.
+    attribute_numbers, choice_tables = numbers.places("attribute"), []
+    for events, attribute in declared:
+        attribute_number = ibis.literal(attribute_numbers[attribute], numbers.kind)
+        choices = events.select(
+            *_EVENT_KEYS, attribute=attribute_number, choice=events[f"{ATTRIBUTE}{attribute}"]
+        )
+        choice_tables.append(choices.filter(choices.choice.notnull()))
+    choices = numbers.put(union_all(choice_tables), "choice")
+    return choices.group_by(ATTRIBUTE_KEYS).agg(count=choices.count().cast("int64"))
 
 
-def together(parts: list[Table]) -> Table:
-    """Rows of several tables with the same columns."""
+def union_all(parts: list[Table]) -> Table:
+    """Concatenate tables with the same columns."""
     return ibis.union(*parts, distinct=False) if len(parts) > 1 else parts[0]

@@ -1,4 +1,4 @@
-"""What new files change in what was read before: visitors that got a name, visits that went on."""
+"""Effects of new files on earlier ones: newly linked visitors and continued sessions."""
 
 from __future__ import annotations
 
@@ -11,29 +11,35 @@ import ibis
 import pyarrow as pa
 from ibis.expr.types import Table
 
-from features.aggregates.expressions import together
+from features.aggregates.expressions import union_all
 from features.aggregates.manifest import CannotExtend
-from features.aggregates.sessions import SCHEMA, as_stored, by_day, session_pages, staged_pages
+from features.aggregates.sessions import (
+    SESSION_SCHEMA,
+    session_pages,
+    sessions_by_day,
+    staged_pages,
+    stored_session_rows,
+)
 from features.config.config import Config
 from features.config.sources import EventSource
-from features.sources.erasure_list import NOBODY, Erased
-from features.sources.events import joined, judged, standardise, usable
-from features.sources.files import describe
+from features.sources.erasure_list import NO_ERASURES, ErasureList
+from features.sources.events import join_lookups, judge_rows, standardise, usable_events
+from features.sources.files import describe_location
 from features.sources.identity_links import read_identities
-from features.sources.identity_resolution import linked
-from features.sources.quarantine import ReadReport, counted, summed
+from features.sources.identity_resolution import apply_links
+from features.sources.quarantine import ReadReport, staged_report, sum_reports
 
 
 @dataclass(frozen=True)
-class Then:
-    """What stored tallies were made from.
+class PreviousRead:
+    """The inputs of the stored tallies.
 
     Attributes
     ----------
     config
-        The config with the files there were.
+        The config with the files of that time.
     latest
-        Day number after which nothing counted as genuine.
+        Day number after which events were refused.
     """
 
     config: Config
@@ -41,8 +47,8 @@ class Then:
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """The files that stored tallies were made from, and the links as they were then.
+class EarlierFiles:
+    """The files behind the stored tallies, and the identity links of that time.
 
     Attributes
     ----------
@@ -51,25 +57,25 @@ class Earlier:
     config
         The config with those files only.
     latest
-        Day number after which no event can be genuine.
+        Day number after which events are refused.
     erased
-        Who asked to be erased.
+        Erased customers.
     before, links
-        The links then, and now; null where the config names no identities.
+        The links then and now; None if the config declares no identities.
     visitors
-        Anonymous ids whose links have changed; null where none has.
+        Anonymous ids whose links have changed; None if none has.
     """
 
     connection: Any
     config: Config
     latest: int
-    erased: Erased = NOBODY
+    erased: ErasureList = NO_ERASURES
     before: Table | None = None
     links: Table | None = None
     visitors: Table | None = None
 
     def relinked(self, number: int) -> tuple[Table, ReadReport] | None:
-        """Events of a source that count now since links told whose they are.
+        """Return events of a source that count now because a new link names their customer.
 
         Parameters
         ----------
@@ -81,49 +87,59 @@ class Earlier:
         Table
             As `features.sources.events.read_source`.
         ReadReport
-            By how many the counts of the source change; no rows.
+            Changes of the source's counts; its number of rows is 0.
 
         Raises
         ------
         CannotExtend
-            Where an event that was somebody's is now another's, or known on another day.
+            If an event moves to another customer, or becomes known on another day.
         """
         source = self.config.sources[number]
         if self.visitors is None or source.columns.anonymous_id is None:
             return None
-        rows = self._rows(source)
-        theirs = rows.filter(rows.customer_id.isnull()).semi_join(self.visitors, "anonymous_id")
-        told = self._stored(f"relinked_{number}", self._judged(self._as_before(theirs), source))
-        changed = (told.was != told.customer_id) | (told.was_known != told.known_day)
-        moved = int(told.filter(told.was.notnull() & changed).count().execute())
-        if moved:
-            raise CannotExtend(f"{moved} events of linked visitors belong to others by new links")
-        fresh = told.filter(told.was.isnull())
-        unknown = fresh.mutate(customer_id=ibis.null("string"), known_day=fresh.own_known)
-        then = counted(
-            judged(unknown, source, self.config, latest=self.latest, links=None), "then", 0
+        source_rows = self._rows(source)
+        visitor_rows = source_rows.filter(source_rows.customer_id.isnull()).semi_join(
+            self.visitors, "anonymous_id"
         )
-        now = counted(fresh, describe(source.events), 0)
-        report = summed(now.source, [now, _negative(then)])
-        return usable(fresh, source, self.config, self.links), report
+        relinked_rows = self._stored(
+            f"relinked_{number}", self._judged(self._as_before(visitor_rows), source)
+        )
+        is_changed = (relinked_rows.was != relinked_rows.customer_id) | (
+            relinked_rows.was_known != relinked_rows.known_day
+        )
+        moved_count = int(
+            relinked_rows.filter(relinked_rows.was.notnull() & is_changed).count().execute()
+        )
+        if moved_count:
+            raise CannotExtend(
+                f"{moved_count} events of linked visitors belong to others by new links"
+            )
+        new_rows = relinked_rows.filter(relinked_rows.was.isnull())
+        unlinked = new_rows.mutate(customer_id=ibis.null("string"), known_day=new_rows.own_known)
+        report_before = staged_report(
+            judge_rows(unlinked, source, self.config, latest=self.latest, links=None), "then", 0
+        )
+        report_now = staged_report(new_rows, describe_location(source.events), 0)
+        report = sum_reports(report_now.source, [report_now, _negated(report_before)])
+        return usable_events(new_rows, source, self.config, self.links), report
 
     def _as_before(self, rows: Table) -> Table:
-        """Rows of nobody, with whose they were by the links of then, and from which day on."""
-        then = linked(rows.mutate(own_known=rows.known_day), self.before)
-        return then.mutate(
-            was=then.customer_id,
-            was_known=then.known_day,
+        """Add the customer (`was`) and known day (`was_known`) by the earlier links."""
+        linked_before = apply_links(rows.mutate(own_known=rows.known_day), self.before)
+        return linked_before.mutate(
+            was=linked_before.customer_id,
+            was_known=linked_before.known_day,
             customer_id=ibis.null("string"),
-            known_day=then.own_known,
+            known_day=linked_before.own_known,
         ).drop("link_day")
 
     def sessions(self, config: Config) -> pa.Table | None:
-        """By how much the stored tally of sessions changes; null where no source maps session_id.
+        """Return the changes of the stored session tally; None if no source maps session_id.
 
         Parameters
         ----------
         config
-            The config with the new files only, which were read into the connection.
+            The config with only the new files, which the connection has read.
 
         Returns
         -------
@@ -132,27 +148,31 @@ class Earlier:
         """
         if all(source.columns.session_id is None for source in self.config.sources):
             return None
-        now, ids = staged_pages(self.connection, config), list(self._ids(config))
-        if not ids:
-            return SCHEMA.empty_table()
-        went_on = self._stored("sessions_that_went_on", together(ids).distinct())
-        then = []
+        pages_now, changed_ids = staged_pages(self.connection, config), list(self._ids(config))
+        if not changed_ids:
+            return SESSION_SCHEMA.empty_table()
+        changed_sessions = self._stored("sessions_that_went_on", union_all(changed_ids).distinct())
+        pages_before = []
         for number, source in enumerate(self.config.sources):
             if source.columns.session_id is not None:
-                rows = self._of_sessions(number, source, went_on)
-                now.append(session_pages(self._judged(rows, source), self.config))
-                before = judged(rows, source, self.config, latest=self.latest,
+                session_rows = self._of_sessions(number, source, changed_sessions)
+                pages_now.append(session_pages(self._judged(session_rows, source), self.config))
+                judged_before = judge_rows(session_rows, source, self.config, latest=self.latest,
                                 links=self.before, erased=self.erased)  # fmt: skip
-                then.append(session_pages(before, self.config))
-        gone = by_day(then)
-        gone = gone.mutate(**{name: -gone[name] for name in _COUNTS})
-        both = by_day(now).union(gone.select("day", "named", *_COUNTS))
-        days = both.group_by(["day", "named"]).agg(**{name: both[name].sum() for name in _COUNTS})
-        changed = [days[name] != 0 for name in _COUNTS]
-        return as_stored(days.filter(changed[0] | changed[1] | changed[2]))
+                pages_before.append(session_pages(judged_before, self.config))
+        days_before = sessions_by_day(pages_before)
+        days_before = days_before.mutate(
+            **{count_name: -days_before[count_name] for count_name in _COUNTS}
+        )
+        day_changes = sessions_by_day(pages_now).union(days_before.select("day", "named", *_COUNTS))
+        days = day_changes.group_by(["day", "named"]).agg(
+            **{count_name: day_changes[count_name].sum() for count_name in _COUNTS}
+        )
+        is_changed = [days[count_name] != 0 for count_name in _COUNTS]
+        return stored_session_rows(days.filter(is_changed[0] | is_changed[1] | is_changed[2]))
 
     def _ids(self, config: Config) -> Iterator[Table]:
-        """The sessions that new rows, or visitors with other links, have pages of."""
+        """Yield ids of sessions with new rows or with visitors whose links changed."""
         for pages in staged_pages(self.connection, config):
             yield pages.select("session_id")
         if self.visitors is None:
@@ -160,22 +180,22 @@ class Earlier:
         for source in self.config.sources:
             columns = source.columns
             if columns.session_id is not None and columns.anonymous_id is not None:
-                rows = self._rows(source)
-                theirs = rows.filter(rows.session_id.notnull())
-                yield theirs.semi_join(self.visitors, "anonymous_id").select("session_id")
+                source_rows = self._rows(source)
+                session_rows = source_rows.filter(source_rows.session_id.notnull())
+                yield session_rows.semi_join(self.visitors, "anonymous_id").select("session_id")
 
     def _of_sessions(self, number: int, source: EventSource, ids: Table) -> Table:
-        """Rows of some sessions, and with them all that may be copies of each other."""
-        rows = self._rows(source)
+        """Return rows of some sessions; all rows if an event id may mark duplicates among them."""
+        source_rows = self._rows(source)
         if source.event_id is not None:
-            return rows
-        return self._stored(f"sessions_of_{number}", rows.semi_join(ids, "session_id"))
+            return source_rows
+        return self._stored(f"sessions_of_{number}", source_rows.semi_join(ids, "session_id"))
 
     def _rows(self, source: EventSource) -> Table:
-        return standardise(joined(self.connection, source), source, self.config)
+        return standardise(join_lookups(self.connection, source), source, self.config)
 
     def _judged(self, rows: Table, source: EventSource) -> Table:
-        return judged(
+        return judge_rows(
             rows, source, self.config, latest=self.latest, links=self.links, erased=self.erased
         )
 
@@ -185,46 +205,48 @@ class Earlier:
 
 def open_earlier(
     connection: Any,
-    then: Then,
+    previous: PreviousRead,
     links: Table | None,
     *,
     latest: int,
-    erased: Erased,
+    erased: ErasureList,
     temporary: Path,
-) -> Earlier:
-    """What was read before.
+) -> EarlierFiles:
+    """Open the files behind the stored tallies.
 
     Parameters
     ----------
     connection, latest, erased
-        As in `Earlier`.
-    then
-        What the stored tallies were made from.
+        As in `EarlierFiles`.
+    previous
+        The inputs of the stored tallies.
     links
-        All links there are now.
+        All current links.
     temporary
-        Folder for bad links, which the reading of all of them sets aside as well.
+        Folder for bad links, which are quarantined a second time here.
     """
-    before, visitors = None, None
+    links_before, visitors = None, None
     if links is not None:
-        before, _ = read_identities(
+        links_before, _ = read_identities(
             connection,
-            then.config,
-            latest=then.latest,
+            previous.config,
+            latest=previous.latest,
             quarantine=temporary / "links",
             name="links_then",
         )
-        assert before is not None
-        other = links.anti_join(before, list(links.columns)).select("anonymous_id").distinct()
-        visitors = connection.create_table("visitors_linked_anew", other, temp=True)
+        assert links_before is not None
+        new_links = (
+            links.anti_join(links_before, list(links.columns)).select("anonymous_id").distinct()
+        )
+        visitors = connection.create_table("visitors_linked_anew", new_links, temp=True)
         if not int(visitors.count().execute()):
             visitors = None
-    return Earlier(connection, then.config, latest, erased, before, links, visitors)
+    return EarlierFiles(connection, previous.config, latest, erased, links_before, links, visitors)
 
 
-def _negative(report: ReadReport) -> ReadReport:
+def _negated(report: ReadReport) -> ReadReport:
     quarantined, ignored = (
-        {reason: -rows for reason, rows in counts.items()}
+        {reason: -row_count for reason, row_count in counts.items()}
         for counts in (report.quarantined, report.ignored)
     )
     return ReadReport(report.source, -report.rows, quarantined, ignored)

@@ -1,7 +1,7 @@
-"""Which event files the stored tallies were made from, and whether new ones can be added to them.
+"""Manifest of the stored tallies: their event files, and whether new files can be added.
 
-A source that is a pattern or a list of files grows by new files: only those are read. Everything
-else (a file that changed or went, another config, a lookup with new content) asks for a rebuild.
+A source that is a pattern or a list of files can grow: only its new files are read. Any other
+change (a changed or missing file, another config, a changed lookup) requires a rebuild.
 """
 
 from __future__ import annotations
@@ -15,72 +15,72 @@ from typing import Any, Literal
 
 from features.config.config import Config
 from features.config.sources import EventSource, Location, UrlTable
-from features.sources.files import matches
-from features.sources.quarantine import ReadReport, summed
+from features.sources.files import distinct_files
+from features.sources.quarantine import ReadReport, sum_reports
 from features.storage.check_sums import has_sums
 
 MANIFEST = "manifest.json"
-Stamp = tuple[int, int]  # bytes and time of change of a file
-PATTERN = "*?["
-# Rows set aside for these reasons may be good on a later day.
-TOO_EARLY = ("occurred_at after", "known_at after")
+_Stamp = tuple[int, int]  # size in bytes and modification time (ns) of a file
+_PATTERN = "*?["
+# Rows quarantined for these reasons may be usable on a later day.
+_TOO_EARLY = ("occurred_at after", "known_at after")
 
 
 class CannotExtend(Exception):
-    """New files change what is stored, so that it must be built anew; says why."""
+    """New files would change stored rows, so that a rebuild is needed; holds the reason."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the stored tallies hold.
+    """Contents of the stored tallies.
 
     Attributes
     ----------
     recipe
         Hash of the config keys that the tallies depend on.
     latest
-        Day number after which no event counted as genuine.
+        Day number after which events were refused.
     files
-        By source, the event files read: path, and its stamp.
+        Event files read, by source: path -> stamp.
     others
-        Files that every row may depend on (lookups, identities, stage history): path, and stamp.
+        Files that affect every row (lookups, identities, stage history): path -> stamp.
     segments
         Names of the stored segments, oldest first.
     reports
-        By source, what became of its rows, all segments together.
+        Row counts by source over all segments.
     event_types
-        Those with events, rising.
+        Event types that occur, sorted.
     """
 
     recipe: str
     latest: int
-    files: tuple[Mapping[str, Stamp], ...]
-    others: Mapping[str, Stamp]
+    files: tuple[Mapping[str, _Stamp], ...]
+    others: Mapping[str, _Stamp]
     segments: tuple[str, ...] = ()
     reports: tuple[ReadReport, ...] = ()
     event_types: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
-        """Size of all event files."""
+        """Total size of all event files in bytes."""
         return sum(size for files in self.files for size, _ in files.values())
 
     def save(self, folder: Path) -> None:
-        """Write it in one act: from then on the segments it names count."""
+        """Write atomically; from then on the listed segments count."""
         partial = folder / f"{MANIFEST}.partial"
         partial.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
         os.replace(partial, folder / MANIFEST)
 
     @classmethod
     def load(cls, folder: Path) -> Manifest | None:
-        """The manifest of a folder of tallies; None where there is none that can be read.
+        """Load the manifest of a folder of tallies; None if missing or unreadable.
 
-        None also where the tallies are of an earlier version, which stored no check sums.
+        Also None for tallies of an earlier version without check sums.
         """
         try:
             content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            tables = [folder / name / "daily.parquet" for name in content["segments"]]
-            if not all(has_sums(table) for table in tables if table.exists()):
+            daily_files = [folder / name / "daily.parquet" for name in content["segments"]]
+            if not all(has_sums(daily_file) for daily_file in daily_files if daily_file.exists()):
                 return None
             return cls(
                 recipe=content["recipe"],
@@ -95,27 +95,27 @@ class Manifest:
             return None
 
 
-def _stamps(files: Mapping[str, Sequence[int]]) -> dict[str, Stamp]:
+def _stamps(files: Mapping[str, Sequence[int]]) -> dict[str, _Stamp]:
     return {path: (size, changed) for path, (size, changed) in files.items()}
 
 
 @dataclass(frozen=True)
 class Change:
-    """What has to be read, now that the files are as they are.
+    """The files to read after comparing the stored manifest with the current files.
 
     Attributes
     ----------
     kind
         ``none`` (nothing new), ``added`` (new files only) or ``rebuild``.
     reason
-        Why a rebuild.
+        Why a rebuild is needed.
     config
-        The config with the new files as the only ones of its sources; sources without are left
-        out, but for those of visitors where there are identities, which then have no files.
+        The config with only the new files; sources without new files are left out, except those
+        with anonymous ids if there are identities, which then have no files.
     numbers
         Positions of those sources in the whole config.
     earlier
-        The config with the files that were read before.
+        The config with the files read before.
     """
 
     kind: Literal["none", "added", "rebuild"]
@@ -125,121 +125,134 @@ class Change:
     earlier: Config | None = None
 
 
-def survey(config: Config, recipe: str, latest: int) -> Manifest:
-    """The event files as they are now.
+def current_manifest(config: Config, recipe: str, latest: int) -> Manifest:
+    """Return a manifest of the current event files.
 
     Raises
     ------
     UserError
-        Where a source has no file.
+        If a source has no file.
     """
-    files = tuple(_files(source.events) for source in config.sources)
-    others: dict[str, Stamp] = {}
-    for location in _others(config):
-        others |= _files(location)
-    return Manifest(recipe, latest, files, others)
+    event_files = tuple(_files(source.events) for source in config.sources)
+    other_files: dict[str, _Stamp] = {}
+    for location in _other_locations(config):
+        other_files |= _files(location)
+    return Manifest(recipe, latest, event_files, other_files)
 
 
-def _others(config: Config) -> list[Location]:
-    """Tables beside the events on which what is stored depends."""
-    found = [lookup.table for source in config.sources for lookup in source.lookups]
+def _other_locations(config: Config) -> list[Location]:
+    """Return tables other than events that the stored tallies depend on."""
+    locations = [lookup.table for source in config.sources for lookup in source.lookups]
     if config.identities is not None:
-        found.append(config.identities.table)
+        locations.append(config.identities.table)
     if config.stage.truth == "history" and config.stage_history is not None:
-        found.append(config.stage_history.table)
-    return found
+        locations.append(config.stage_history.table)
+    return locations
 
 
-def _files(location: Location) -> dict[str, Stamp]:
+def _files(location: Location) -> dict[str, _Stamp]:
     if not isinstance(location, str | tuple):
         return {}
-    found = {}
-    for name in matches(location):
-        stat = os.stat(name)
-        found[name] = (stat.st_size, stat.st_mtime_ns)
-    return found
+    stamps = {}
+    for file_name in distinct_files(location):
+        status = os.stat(file_name)
+        stamps[file_name] = (status.st_size, status.st_mtime_ns)
+    return stamps
 
 
-def grows(source: EventSource) -> bool:
-    """Whether a source may get new files beside those it has."""
+def can_grow(source: EventSource) -> bool:
+    """Return True if a source can get additional files."""
     return _grows(source.events)
 
 
 def _grows(location: Location) -> bool:
     if isinstance(location, str):
-        return any(sign in location for sign in PATTERN)
+        return any(sign in location for sign in _PATTERN)
     return isinstance(location, tuple)
 
 
-def compare(config: Config, stored: Manifest | None, now: Manifest) -> Change:
-    """What has changed since the stored tallies were made."""
+def compare_files(config: Config, stored: Manifest | None, current: Manifest) -> Change:
+    """Compare the stored manifest with the current one, and say what to read."""
     if stored is None:
         return Change("rebuild", "nothing is stored yet")
-    if stored.recipe != now.recipe:
+    if stored.recipe != current.recipe:
         return Change("rebuild", "the config has changed")
-    fresh_links = _fresh_links(config, stored, now)
-    if {p: s for p, s in now.others.items() if p not in fresh_links} != dict(stored.others):
+    fresh_links = _fresh_links(config, stored, current)
+    if {
+        file_path: file_stamp
+        for file_path, file_stamp in current.others.items()
+        if file_path not in fresh_links
+    } != dict(stored.others):
         return Change("rebuild", "a table beside the events has changed")
-    if any(isinstance(location, UrlTable) for location in _others(config)):
+    if any(isinstance(location, UrlTable) for location in _other_locations(config)):
         return Change("rebuild", "a database table is read anew each time")
-    for source, before, after in zip(config.sources, stored.files, now.files, strict=True):
+    for source, stored_files, current_files in zip(
+        config.sources, stored.files, current.files, strict=True
+    ):
         if isinstance(source.events, UrlTable):
             return Change("rebuild", "a database table is read anew each time")
-        for path, stamp in before.items():
-            if after.get(path) != stamp:
-                said = "has changed" if path in after else "is gone"
-                return Change("rebuild", f"{Path(path).name} {said}")
-    waiting = any(
-        reason.startswith(TOO_EARLY) for report in stored.reports for reason in report.quarantined
+        for path, stamp in stored_files.items():
+            if current_files.get(path) != stamp:
+                change = "has changed" if path in current_files else "is gone"
+                return Change("rebuild", f"{Path(path).name} {change}")
+    has_early_rows = any(
+        reason.startswith(_TOO_EARLY) for report in stored.reports for reason in report.quarantined
     )
-    if waiting and now.latest > stored.latest:
+    if has_early_rows and current.latest > stored.latest:
         return Change("rebuild", "rows that came before their day may count now")
-    fresh = [
-        sorted(after.keys() - before.keys())
-        for before, after in zip(stored.files, now.files, strict=True)
+    new_files = [
+        sorted(current_files.keys() - stored_files.keys())
+        for stored_files, current_files in zip(stored.files, current.files, strict=True)
     ]
-    if not any(fresh) and not fresh_links:
+    if not any(new_files) and not fresh_links:
         return Change("none")
     visitors = {
-        n
-        for n, source in enumerate(config.sources)
+        position
+        for position, source in enumerate(config.sources)
         if config.identities is not None and source.columns.anonymous_id is not None
     }
-    if any(config.sources[n].event_id is not None for n in visitors):
+    if any(config.sources[position].event_id is not None for position in visitors):
         return Change("rebuild", "a visitor's copy of an event may count by now")
-    numbers = tuple(n for n, files in enumerate(fresh) if files or n in visitors)
+    numbers = tuple(
+        position for position, files in enumerate(new_files) if files or position in visitors
+    )
     if not numbers:
         return Change("none")
     sources = tuple(
-        config.sources[n].model_copy(update={"events": tuple(fresh[n])}) for n in numbers
+        config.sources[position].model_copy(update={"events": tuple(new_files[position])})
+        for position in numbers
     )
-    grown = config.model_copy(update={"sources": sources})
-    return Change("added", config=grown, numbers=numbers, earlier=_earlier(config, stored))
+    extended_config = config.model_copy(update={"sources": sources})
+    return Change(
+        "added", config=extended_config, numbers=numbers, earlier=_earlier(config, stored)
+    )
 
 
 def _fresh_links(config: Config, stored: Manifest, now: Manifest) -> set[str]:
-    """Files of identities that have come beside those there were."""
+    """Return the new files of the identities table."""
     if config.identities is None or not _grows(config.identities.table):
         return set()
     return set(_files(config.identities.table)) & (now.others.keys() - stored.others.keys())
 
 
 def _earlier(config: Config, stored: Manifest) -> Config:
-    """The config with the files that the stored tallies were made from."""
+    """Return the config with the files behind the stored tallies."""
     sources = tuple(
-        source.model_copy(update={"events": tuple(files)}) if grows(source) else source
+        source.model_copy(update={"events": tuple(files)}) if can_grow(source) else source
         for source, files in zip(config.sources, stored.files, strict=True)
     )
     links = config.identities
     if links is not None and _grows(links.table):
-        there = tuple(path for path in _files(links.table) if path in stored.others)
-        links = links.model_copy(update={"table": there})
+        stored_paths = tuple(path for path in _files(links.table) if path in stored.others)
+        links = links.model_copy(update={"table": stored_paths})
     return config.model_copy(update={"sources": sources, "identities": links})
 
 
-def added(before: Sequence[ReadReport], new: Sequence[ReadReport], numbers: Sequence[int]) -> Any:
-    """Reports by source, with those of the new files added to their sources' own."""
-    found = list(before)
-    for number, report in zip(numbers, new, strict=True):
-        found[number] = summed(found[number].source, [found[number], report])
-    return tuple(found)
+def add_reports(
+    stored: Sequence[ReadReport], additions: Sequence[ReadReport], numbers: Sequence[int]
+) -> Any:
+    """Add the reports of new files to the stored reports by source."""
+    totals = list(stored)
+    for number, report in zip(numbers, additions, strict=True):
+        totals[number] = sum_reports(totals[number].source, [totals[number], report])
+    return tuple(totals)

@@ -1,4 +1,4 @@
-"""Lines -> orders: one purchase each, however many lines, days and files it comes in."""
+"""Combine order lines into orders: one purchase each, over lines, days and files."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import ibis
 from ibis.expr.types import Table
 
-from features.aggregates.dictionary_encoding import Numbers, Texts
+from features.aggregates.dictionary_encoding import PlainTexts, TextNumbers
 from features.aggregates.manifest import CannotExtend
 from features.config.config import Config
 from features.errors import UserError
 
-# What an order with a negative total becomes; always of the role `refund`.
-NEGATIVE = "negative_amount"
+# Event type of an order with a negative total; always in the role `refund`.
+NEGATIVE_AMOUNT = "negative_amount"
 ORDER_COLUMNS = (
     "customer",
     "event_type",
@@ -28,15 +28,15 @@ ORDER_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What stored segments know of orders and event ids, for new files of the same sources.
+class StoredOrders:
+    """Stored orders and event ids, needed to add new files of the same sources.
 
     Attributes
     ----------
     orders, event_ids
         Parquet files.
     sources
-        Position in the whole config of each source that is read now.
+        Position in the whole config of each source read now.
     """
 
     orders: tuple[str, ...] = ()
@@ -44,117 +44,135 @@ class Seen:
     sources: tuple[int, ...] | None = None
 
     def number(self, source: int) -> int:
-        """Position in the whole config."""
+        """Return a source's position in the whole config."""
         return source if self.sources is None else self.sources[source]
 
 
-NOTHING_SEEN = Seen()
+NO_STORED_ORDERS = StoredOrders()
 
 
-def orders_of(events: Table) -> Table:
-    """Lines that share customer, order and day are one purchase; other events stay single."""
+def combine_order_lines(events: Table) -> Table:
+    """Sum lines of the same customer, order and day into one purchase; keep other events."""
     facts = ("value", "first_at", "last_at")
-    moments = events.mutate(first_at=events["at"], last_at=events["at"])
-    key = ["customer", "event_type", "order_id", "day", "known_day"]
-    named = moments.filter(moments.order_id.notnull())
-    together = named.group_by(key).agg(
-        value=named.value.sum(), first_at=named.first_at.min(), last_at=named.last_at.max()
+    timed_events = events.mutate(first_at=events["at"], last_at=events["at"])
+    order_key = ["customer", "event_type", "order_id", "day", "known_day"]
+    order_lines = timed_events.filter(timed_events.order_id.notnull())
+    grouped = order_lines.group_by(order_key).agg(
+        value=order_lines.value.sum(),
+        first_at=order_lines.first_at.min(),
+        last_at=order_lines.last_at.max(),
     )
-    single = moments.filter(moments.order_id.isnull()).select(*key, *facts)
-    return ibis.union(together.select(*key, *facts), single, distinct=False)
+    single_events = timed_events.filter(timed_events.order_id.isnull()).select(*order_key, *facts)
+    return ibis.union(grouped.select(*order_key, *facts), single_events, distinct=False)
 
 
-def signed(orders: Table, numbers: Numbers | Texts, config: Config) -> Table:
-    """Negative purchase totals become refunds; refunds count against spend whatever their sign."""
-    places, roles = numbers.places("event_type"), config.role_types()
+def sign_amounts(orders: Table, numbers: TextNumbers | PlainTexts, config: Config) -> Table:
+    """Turn negative purchase totals into refunds, and make all refund values negative."""
+    type_numbers, roles = numbers.places("event_type"), config.role_types()
     purchases, refunds = (
-        orders.event_type.isin([places[t] for t in roles.get(role, ()) if t in places])
+        orders.event_type.isin(
+            [
+                type_numbers[event_type]
+                for event_type in roles.get(role, ())
+                if event_type in type_numbers
+            ]
+        )
         for role in ("purchase", "refund")
     )
-    negative, back = purchases & (orders.value < 0), refunds
-    if config.refunds == "reject" and bool(negative.any().execute()):
-        n = int(negative.sum().execute())
+    is_negative, is_refund = purchases & (orders.value < 0), refunds
+    if config.refunds == "reject" and bool(is_negative.any().execute()):
+        negative_count = int(is_negative.sum().execute())
         raise UserError(
             "refunds",
-            found=f"{n} purchases with a negative amount while the config says `reject`",
+            found=f"{negative_count} purchases with a negative amount while the config says "
+            "`reject`",
             expected="no negative amounts, or another setting",
             hint="set `refunds: net` (they reduce spend) or `separate` (kept apart from spend)",
         )
-    value = back.ifelse(-orders.value.abs(), orders.value)
+    signed_value = is_refund.ifelse(-orders.value.abs(), orders.value)
     return orders.mutate(
-        event_type=negative.ifelse(
-            ibis.literal(places[NEGATIVE], orders.event_type.type()), orders.event_type
+        event_type=is_negative.ifelse(
+            ibis.literal(type_numbers[NEGATIVE_AMOUNT], orders.event_type.type()), orders.event_type
         ),
-        value=value,
+        value=signed_value,
     )
 
 
-def counted_once(orders: Table, before: Table | None = None) -> Table:
-    """Adds `count`: an order whose lines lie on several days is one purchase on its first day.
+def count_orders(orders: Table, stored: Table | None = None) -> Table:
+    """Add `count`: an order with lines on several days is one purchase on its first day.
 
-    What is known grows line by line. A later line adds its value to the day that holds the order;
-    a line that turns up late but lies earlier moves the order there, with all of its value so
-    far. Every such change carries the day it became known, so that any past day can be rebuilt.
-    So what is stored of an order stands, and only the lines after it (`before`) make new rows.
+    Lines become known one after the other. A later line adds its value to the order's day; a
+    late-known line with an earlier day moves the order there, with its whole value so far. Every
+    change carries its known day, so that any past state can be rebuilt. Rows already stored of an
+    order (`stored`) never change; only newer lines add rows.
     """
-    one = ibis.literal(1, "int64")
-    key = ["customer", "event_type", "order_id"]
-    named = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
-    named = named.mutate(stored=False)
-    if before is not None:
-        named = ibis.union(named, before.select(*ORDER_COLUMNS).mutate(stored=True))
-    several = named.group_by(key).agg(n=named.count())
-    several = several.filter(several.n > 1)
-    if int(several.count().execute()) == 0:
-        return orders.mutate(count=one)
-    parts = named.semi_join(several, key)
-    rest = orders.anti_join(several, key).mutate(count=one)
-    earlier = ibis.window(
-        group_by=[parts[k] for k in key],
-        order_by=[parts.known_day, parts.day],
+    one_count = ibis.literal(1, "int64")
+    order_key = ["customer", "event_type", "order_id"]
+    order_lines = orders.filter(orders.order_id.notnull()).select(*ORDER_COLUMNS)
+    order_lines = order_lines.mutate(stored=False)
+    if stored is not None:
+        order_lines = ibis.union(order_lines, stored.select(*ORDER_COLUMNS).mutate(stored=True))
+    split_orders = order_lines.group_by(order_key).agg(n=order_lines.count())
+    split_orders = split_orders.filter(split_orders.n > 1)
+    if int(split_orders.count().execute()) == 0:
+        return orders.mutate(count=one_count)
+    order_parts = order_lines.semi_join(split_orders, order_key)
+    whole_orders = orders.anti_join(split_orders, order_key).mutate(count=one_count)
+    earlier_parts = ibis.window(
+        group_by=[order_parts[column] for column in order_key],
+        order_by=[order_parts.known_day, order_parts.day],
         preceding=(None, 1),
     )
-    parts = parts.mutate(
-        held=parts.day.min().over(earlier), so_far=parts.value.sum().over(earlier).fill_null(0)
+    order_parts = order_parts.mutate(
+        held=order_parts.day.min().over(earlier_parts),
+        so_far=order_parts.value.sum().over(earlier_parts).fill_null(0),
     )
-    parts = parts.filter(~parts.stored)
-    moves = parts.held.notnull() & (parts.day < parts.held)
-    starts = parts.held.isnull() | moves
-    arrived = parts.mutate(
-        count=starts.ifelse(1, 0).cast("int64"),
-        day=starts.ifelse(parts.day, parts.held),
-        value=moves.ifelse(parts.value + parts.so_far, parts.value),
+    order_parts = order_parts.filter(~order_parts.stored)
+    moves_earlier = order_parts.held.notnull() & (order_parts.day < order_parts.held)
+    starts_order = order_parts.held.isnull() | moves_earlier
+    arrived = order_parts.mutate(
+        count=starts_order.ifelse(1, 0).cast("int64"),
+        day=starts_order.ifelse(order_parts.day, order_parts.held),
+        value=moves_earlier.ifelse(order_parts.value + order_parts.so_far, order_parts.value),
     )
-    moved = parts.filter(moves)
-    withdrawn = moved.mutate(day=moved.held, value=-moved.so_far, count=-one)
-    columns = list(rest.columns)
-    return ibis.union(rest, arrived.select(columns), withdrawn.select(columns), distinct=False)
+    moved_parts = order_parts.filter(moves_earlier)
+    withdrawn = moved_parts.mutate(
+        day=moved_parts.held, value=-moved_parts.so_far, count=-one_count
+    )
+    columns = list(whole_orders.columns)
+    return ibis.union(
+        whole_orders, arrived.select(columns), withdrawn.select(columns), distinct=False
+    )
 
 
-def stored_orders(connection: Any, events: Table, seen: Seen, source: int) -> Table | None:
-    """What is stored of the orders that have new lines; None where of none."""
-    if not seen.orders:
+def stored_orders(
+    connection: Any, events: Table, previous: StoredOrders, source: int
+) -> Table | None:
+    """Return the stored rows of orders that have new lines; None if there are none."""
+    if not previous.orders:
         return None
-    kept = connection.read_parquet(list(seen.orders))
-    kept = kept.filter(kept.source == seen.number(source)).drop("source")
-    kept = kept.semi_join(events.filter(events.order_id.notnull()), "order_id")
-    kept = connection.create_table(f"kept_{source}", kept, temp=True)
-    return kept if int(kept.count().execute()) else None
+    stored = connection.read_parquet(list(previous.orders))
+    stored = stored.filter(stored.source == previous.number(source)).drop("source")
+    stored = stored.semi_join(events.filter(events.order_id.notnull()), "order_id")
+    stored = connection.create_table(f"kept_{source}", stored, temp=True)
+    return stored if int(stored.count().execute()) else None
 
 
 def refuse_earlier(orders: Table, before: Table) -> None:
-    """Stop where a line was known before, or with, what is stored of its order.
+    """Stop if a line was known no later than the stored rows of its order.
 
     Raises
     ------
     CannotExtend
-        Since rows that are stored would change.
+        Because stored rows would change.
     """
-    key = ["customer", "event_type", "order_id"]
-    old = before.group_by(key).agg(
+    order_key = ["customer", "event_type", "order_id"]
+    last_stored = before.group_by(order_key).agg(
         last=ibis.struct({"known": before.known_day, "day": before.day}).max()
     )
-    met = orders.inner_join(old, key)
-    again = met.filter(ibis.struct({"known": met.known_day, "day": met.day}) <= met["last"])
-    if int(again.count().execute()):
+    matched = orders.inner_join(last_stored, order_key)
+    too_early = matched.filter(
+        ibis.struct({"known": matched.known_day, "day": matched.day}) <= matched["last"]
+    )
+    if int(too_early.count().execute()):
         raise CannotExtend("a line came earlier than what was stored of its order")

@@ -1,6 +1,6 @@
-"""Events dealt out to files of a shard of customers each, where not all can be tallied at once.
+"""Partition events into files by shards of customers, if memory cannot hold all at once.
 
-The events of a shard are then read once; a filter would go through all of them for every shard.
+Each shard's events are then read once; filtering would scan all events for every shard.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 import ibis
 from ibis.expr.types import Table
 
-SHARD = "shard"
+_SHARD = "shard"
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Customers whose numbers lie in a range.
+    """Customers in a range of numbers, with their events.
 
     Attributes
     ----------
     first, end
         Their numbers, from `first` to before `end`.
     events
-        Their events, one table a source.
+        Their events, one table per source.
     """
 
     first: int
@@ -34,18 +34,18 @@ class Shard:
     events: tuple[Table, ...]
 
     def customers(self, rows: Table) -> Table:
-        """Rows of these customers only."""
+        """Select the rows of these customers."""
         return rows.filter((rows.customer >= self.first) & (rows.customer < self.end))
 
 
-def dealt(
+def partition_events(
     connection: Any,
     sources: Mapping[str, Table],
     customers: int,
     shards: int,
     temporary: Path,
 ) -> Iterator[Shard]:
-    """The events of every source, by shards of customers.
+    """Yield the events of every source by shards of customers.
 
     Parameters
     ----------
@@ -54,37 +54,47 @@ def dealt(
     sources
         Events by name: ``customer`` is a number from 0 to before `customers`.
     customers, shards
-        How many there are.
+        Number of customers and of shards.
     temporary
-        Folder for the files, which must stay as long as a shard is used.
+        Folder for the files; it must exist as long as a shard is used.
     """
-    width = max(math.ceil(customers / shards), 1)
-    if width >= customers:
+    customers_per_shard = max(math.ceil(customers / shards), 1)
+    if customers_per_shard >= customers:
         yield Shard(0, customers, tuple(sources.values()))
         return
-    files = [_written(connection, name, rows, width, temporary) for name, rows in sources.items()]
-    for number in range(math.ceil(customers / width)):
-        first, end = number * width, min((number + 1) * width, customers)
-        yield Shard(first, end, tuple(each.of(number) for each in files))
+    source_files = [
+        _partition_source(connection, source_name, events, customers_per_shard, temporary)
+        for source_name, events in sources.items()
+    ]
+    for number in range(math.ceil(customers / customers_per_shard)):
+        first_number, end_number = (
+            number * customers_per_shard,
+            min((number + 1) * customers_per_shard, customers),
+        )
+        yield Shard(
+            first_number, end_number, tuple(file_set.of(number) for file_set in source_files)
+        )
 
 
 @dataclass(frozen=True)
-class _Files:
-    """Files of a source by shard; `nobody` is the table of a shard without events."""
+class _PartitionedFiles:
+    """Files of a source by shard; `nobody` is the empty table of a shard without events."""
 
     connection: Any
     folder: Path
     nobody: Table
 
     def of(self, number: int) -> Table:
-        files = sorted((self.folder / f"{SHARD}={number}").glob("*.parquet"))
-        return self.connection.read_parquet(files).drop(SHARD) if files else self.nobody
+        files = sorted((self.folder / f"{_SHARD}={number}").glob("*.parquet"))
+        return self.connection.read_parquet(files).drop(_SHARD) if files else self.nobody
 
 
-def _written(connection: Any, name: str, rows: Table, width: int, folder: Path) -> _Files:
-    """Write the rows of a source by shard."""
+def _partition_source(
+    connection: Any, name: str, rows: Table, width: int, folder: Path
+) -> _PartitionedFiles:
+    """Write the rows of a source, partitioned by shard."""
     nobody = ibis.memtable(rows.limit(0).to_pyarrow())
-    place = folder / name
-    by_shard = rows.mutate(**{SHARD: (rows.customer // width).cast("int32")})
-    by_shard.to_parquet(place, partition_by=SHARD, compression="lz4_raw")
-    return _Files(connection, place, nobody)
+    target = folder / name
+    by_shard = rows.mutate(**{_SHARD: (rows.customer // width).cast("int32")})
+    by_shard.to_parquet(target, partition_by=_SHARD, compression="lz4_raw")
+    return _PartitionedFiles(connection, target, nobody)

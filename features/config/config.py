@@ -49,14 +49,14 @@ class StagesFile(Strict):
     params: dict[str, int | float] = Field(default={})
 
 
-def _kind_of_stages(value: Any) -> str:
-    named = isinstance(value, StagesFile) or (isinstance(value, dict) and "file" in value)
-    return "StagesFile" if named else "inline"
+def _stages_tag(value: Any) -> str:
+    is_file = isinstance(value, StagesFile) or (isinstance(value, dict) and "file" in value)
+    return "StagesFile" if is_file else "inline"
 
 
 Stages = Annotated[
     Annotated[StagesFile, Tag("StagesFile")] | Annotated[PlainMapping, Tag("inline")],
-    Discriminator(_kind_of_stages),
+    Discriminator(_stages_tag),
 ]
 
 
@@ -127,9 +127,9 @@ class Config(CustomerData):
     @field_validator("store")
     @classmethod
     def _store_without_secrets(cls, url: str | None) -> str | None:
-        said = None if url is None else refused(url)
-        if said is not None:
-            raise ValueError(said)
+        objection = None if url is None else refused(url)
+        if objection is not None:
+            raise ValueError(objection)
         return url
 
     @field_validator("roles")
@@ -147,16 +147,16 @@ class Config(CustomerData):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        if said := list(self._disagreements()):
-            raise ValueError("\n".join(said))
+        if disagreements := list(self._disagreements()):
+            raise ValueError("\n".join(disagreements))
         return self
 
     def _disagreements(self) -> Iterator[str]:
         """What the keys say against each other, one line each."""
         yield from self._consent_disagreements()
-        both = set(self.roles.get("purchase", ())) & set(self.roles.get("refund", ()))
-        if both:
-            yield f"event type {min(both)!r} as both purchase and refund"
+        both_roles = set(self.roles.get("purchase", ())) & set(self.roles.get("refund", ()))
+        if both_roles:
+            yield f"event type {min(both_roles)!r} as both purchase and refund"
         if self.stage.truth == "history" and self.stage_history is None:
             yield (
                 "stage.truth `history` without `stage_history`; say where the CRM's stage records "
@@ -164,23 +164,25 @@ class Config(CustomerData):
             )
         if self.identities and not any(s.columns.anonymous_id for s in self.sources):
             yield "`identities`, while no source maps `anonymous_id` under its `columns`"
-        there = {name for source in self.sources for name in source.columns.attributes}
-        for name in sorted(set(self.sensitive) - there - {"channel"}):
+        attributes = {
+            listed_name for source in self.sources for listed_name in source.columns.attributes
+        }
+        for listed_name in sorted(set(self.sensitive) - attributes - {"channel"}):
             yield (
-                f"`sensitive` names {name!r}, which no source declares as an attribute "
-                f"(declared: {', '.join(sorted(there)) or 'none'})"
+                f"`sensitive` names {listed_name!r}, which no source declares as an attribute "
+                f"(declared: {', '.join(sorted(attributes)) or 'none'})"
             )
-        known = {t for types in self.role_types().values() for t in types}
-        for name in sorted(set(self.lead.points) - known):
+        mapped_types = {event_type for types in self.role_types().values() for event_type in types}
+        for listed_name in sorted(set(self.lead.points) - mapped_types):
             yield (
-                f"`lead.points` names {name!r}, which no role maps "
-                f"(event types: {', '.join(sorted(known))})"
+                f"`lead.points` names {listed_name!r}, which no role maps "
+                f"(event types: {', '.join(sorted(mapped_types))})"
             )
-        cancels = self.role_types().get("cancel", ())
-        for name in sorted(set(self.churn.involuntary) - set(cancels)):
+        cancel_types = self.role_types().get("cancel", ())
+        for listed_name in sorted(set(self.churn.involuntary) - set(cancel_types)):
             yield (
-                f"`churn.involuntary` names {name!r}, which is no event type of the role "
-                f"cancel (roles: {{cancel: {list(cancels)}}})"
+                f"`churn.involuntary` names {listed_name!r}, which is no event type of the role "
+                f"cancel (roles: {{cancel: {list(cancel_types)}}})"
             )
         if self.churn.involuntary and self.churn.by != "cancel":
             yield "`churn.involuntary` without `churn.by: cancel`"
@@ -197,14 +199,21 @@ class Config(CustomerData):
 
     def role_types(self) -> dict[str, tuple[str, ...]]:
         """Event types of every role; a type named like a role belongs to it without saying so."""
-        mapped = {t for types in self.roles.values() for t in types}
-        named = {role: (role,) for role in ROLES if role not in mapped}
-        return {**{r: t for r, t in named.items() if r not in self.roles}, **self.roles}
+        mapped = {event_type for types in self.roles.values() for event_type in types}
+        default_types = {role: (role,) for role in ROLES if role not in mapped}
+        return {
+            **{
+                role_name: event_type
+                for role_name, event_type in default_types.items()
+                if role_name not in self.roles
+            },
+            **self.roles,
+        }
 
     def attributes(self) -> tuple[str, ...]:
         """Declared attributes of all sources that are not sensitive, in a stable order."""
-        names = {name for source in self.sources for name in source.columns.attributes}
-        return tuple(sorted(names - set(self.sensitive) - set(EVENT_COLUMNS)))
+        attribute_names = {name for source in self.sources for name in source.columns.attributes}
+        return tuple(sorted(attribute_names - set(self.sensitive) - set(EVENT_COLUMNS)))
 
 
 def load(path: Path, settings: tuple[str, ...] = ()) -> Config:
@@ -262,59 +271,61 @@ def resolve(config: Config, path: Path, problems: Problems | None = None) -> Con
         "spend": config.spend,
         "stage_history": config.stage_history,
     }
-    beside = {
-        name: block.model_copy(update={"table": _absolute(block.table, path)})
-        for name, block in tables.items()
+    table_blocks = {
+        config_key: block.model_copy(update={"table": _absolute(block.table, path)})
+        for config_key, block in tables.items()
         if block is not None
     }
     stages = config.stages
     if isinstance(stages, StagesFile):
         with missing.collect():
-            file = str(find(stages.file, beside=path).resolve())
-            stages = stages.model_copy(update={"file": file})
-    truth = None if config.truth is None else str(_absolute(config.truth, path))
-    found: dict[str, Any] = {"sources": sources, "stages": stages, "truth": truth}
-    for name in ("campaigns", "exports", "experiments"):
-        found[name] = _files(getattr(config, name), path, missing)
+            stages_file = str(find(stages.file, beside=path).resolve())
+            stages = stages.model_copy(update={"file": stages_file})
+    truth_file = None if config.truth is None else str(_absolute(config.truth, path))
+    resolved: dict[str, Any] = {"sources": sources, "stages": stages, "truth": truth_file}
+    for config_key in ("campaigns", "exports", "experiments"):
+        resolved[config_key] = _files(getattr(config, config_key), path, missing)
     if problems is None:
         missing.refuse()
-    return config.model_copy(update={**found, **beside, **_about_customers(config, path)})
+    return config.model_copy(update={**resolved, **table_blocks, **_about_customers(config, path)})
 
 
 def _files(names: tuple[str, ...], path: Path, missing: Problems) -> tuple[str, ...]:
     """Absolute names of files that lie beside the config or ship with us."""
-    files = []
-    for name in names:
+    absolute_names = []
+    for file_name in names:
         with missing.collect():
-            files.append(str(find(name, beside=path).resolve()))
-    return tuple(files)
+            absolute_names.append(str(find(file_name, beside=path).resolve()))
+    return tuple(absolute_names)
 
 
 def _about_customers(config: Config, path: Path) -> dict[str, Any]:
     """The tables beside events with absolute file names."""
-    found: dict[str, Any] = {
+    resolved: dict[str, Any] = {
         "suppressions": tuple(
-            each.model_copy(update={"table": _absolute(each.table, path)})
-            for each in config.suppressions
+            suppression_list.model_copy(update={"table": _absolute(suppression_list.table, path)})
+            for suppression_list in config.suppressions
         ),
     }
-    for name in ("customers", "consents", "products"):
-        table = getattr(config, name)
-        if table is not None:
-            found[name] = table.model_copy(update={"table": _absolute(table.table, path)})
-    return found
+    for config_key in ("customers", "consents", "products"):
+        table_block = getattr(config, config_key)
+        if table_block is not None:
+            resolved[config_key] = table_block.model_copy(
+                update={"table": _absolute(table_block.table, path)}
+            )
+    return resolved
 
 
 def _absolute(location: Location, path: Path) -> Location:
     if isinstance(location, tuple):
-        return tuple(str(_absolute(one, path)) for one in location)
+        return tuple(str(_absolute(part, path)) for part in location)
     if not isinstance(location, str) or Path(location).is_absolute():
         return location
     beside = path.parent / location
     if not any(sign in location for sign in "*?["):
         return str((Path(location) if _only_here(location, beside) else beside).absolute())
-    here = any(Path().glob(location)) and not any(path.parent.glob(location))
-    return str((Path(location) if here else beside).absolute())
+    in_current_folder = any(Path().glob(location)) and not any(path.parent.glob(location))
+    return str((Path(location) if in_current_folder else beside).absolute())
 
 
 def _only_here(location: str, beside: Path) -> bool:

@@ -33,10 +33,10 @@ class StageHistory(Strict):
 
     @model_validator(mode="after")
     def _one_meaning(self) -> StageHistory:
-        both = sorted(set(self.stages) & set(self.ignored))
-        if both:
+        ambiguous = sorted(set(self.stages) & set(self.ignored))
+        if ambiguous:
             raise ValueError(
-                f"each name under `stages` or `ignored`, and {both[0]!r} is under both"
+                f"each name under `stages` or `ignored`, and {ambiguous[0]!r} is under both"
             )
         return self
 
@@ -47,5 +47,7 @@ class StageHistory(Strict):
             occurred_at=self.columns.occurred_at,
             known_at=self.columns.known_at,
         )
-        named = ColumnRef(column=self.columns.stage)
-        return EventSource(events=self.table, columns=columns, event_type=named, csv=self.csv)
+        stage_column = ColumnRef(column=self.columns.stage)
+        return EventSource(
+            events=self.table, columns=columns, event_type=stage_column, csv=self.csv
+        )

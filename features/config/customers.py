@@ -56,12 +56,12 @@ def _words(value: Any) -> Any:
     """Words as texts in small letters, the meaning as yes or no."""
     if not isinstance(value, dict):
         return value
-    found: dict[str, Any] = {}
+    meanings: dict[str, Any] = {}
     for word, meaning in value.items():
-        texts = _BARE[word] if isinstance(word, bool) else (str(word).strip().lower(),)
-        said = {"yes": True, "no": False}.get(str(meaning).strip().lower(), meaning)
-        found |= dict.fromkeys(texts, said)
-    return found
+        spellings = _BARE[word] if isinstance(word, bool) else (str(word).strip().lower(),)
+        parsed_meaning = {"yes": True, "no": False}.get(str(meaning).strip().lower(), meaning)
+        meanings |= dict.fromkeys(spellings, parsed_meaning)
+    return meanings
 
 
 # The data's own words for consent and refusal, such as {ja: yes, nein: no}.
@@ -151,7 +151,7 @@ class SuppressionColumns(Strict):
 
 
 class SuppressionList(Strict):
-    """Customers nobody may write to: hard bounces, spam complaints, legal requests."""
+    """Customers who must not be contacted: hard bounces, spam complaints, legal requests."""
 
     table: Location
     columns: SuppressionColumns

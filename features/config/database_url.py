@@ -35,23 +35,23 @@ def filled(url: str, *, where: str = "sources: url") -> URL:
     UserError
         Where a variable is not set, or the URL cannot be read; it repeats no part of it.
     """
-    whole = NAMED.fullmatch(url.strip())
-    if whole is not None:
-        return taken_apart(environment_value(whole[1], where), where=where)
-    names = list(dict.fromkeys(NAMED.findall(url)))
-    values = {name: environment_value(name, where) for name in names}
-    tokens = _tokens(url, len(names))
-    by_name = dict(zip(names, tokens, strict=True))
+    whole_variable = NAMED.fullmatch(url.strip())
+    if whole_variable is not None:
+        return taken_apart(environment_value(whole_variable[1], where), where=where)
+    variable_names = list(dict.fromkeys(NAMED.findall(url)))
+    values = {name: environment_value(name, where) for name in variable_names}
+    tokens = _tokens(url, len(variable_names))
+    by_name = dict(zip(variable_names, tokens, strict=True))
     by_token = {token: values[name] for name, token in by_name.items()}
-    parts = _parts(NAMED.sub(lambda match: by_name[match[1]], url), where)
+    url_parts = _parts(NAMED.sub(lambda match: by_name[match[1]], url), where)
     if not by_token:
-        return parts
+        return url_parts
     tokens_in = re.compile("|".join(by_token))
 
     def fill(text: str | None) -> str | None:
         return text and tokens_in.sub(lambda match: by_token[match[0]], text)
 
-    return _each_part(parts, fill, where)
+    return _each_part(url_parts, fill, where)
 
 
 def taken_apart(url: str, *, where: str) -> URL:
@@ -62,12 +62,12 @@ def taken_apart(url: str, *, where: str) -> URL:
     UserError
         Where it cannot be read, or could be read in more than one way.
     """
-    parts = _parts(url.strip(), where)
-    remember(parts.password)
-    for name, value in parts.query.items():
-        if "pass" in name.lower():
+    url_parts = _parts(url.strip(), where)
+    remember(url_parts.password)
+    for option, value in url_parts.query.items():
+        if "pass" in option.lower():
             remember(value if isinstance(value, str) else value[0])
-    return parts
+    return url_parts
 
 
 def _tokens(url: str, number: int) -> list[str]:
@@ -147,16 +147,8 @@ def _each_part(url: URL, fill: Callable[[str | None], str | None], where: str) -
 def shown(url: URL) -> str:
     """Where a URL leads, for messages: no login, no query."""
     host = url.host or ""
-    hosts = url.query.get("host")
-    if not host and hosts:
-        host = hosts if isinstance(hosts, str) else ",".join(hosts)
+    host_option = url.query.get("host")
+    if not host and host_option:
+        host = host_option if isinstance(host_option, str) else ",".join(host_option)
     port = f":{url.port}" if url.port is not None else ""
     return f"{url.drivername}://{host}{port}/{url.database or ''}"
-
-
-def without_login(address: str) -> str:
-    """An address for messages: what stands before the last @, and a query, stay out of it."""
-    scheme, sign, rest = address.partition("://")
-    if not sign:
-        return address if "@" not in address else "an address"
-    return f"{scheme}{sign}{re.split('[?#]', rest.rpartition('@')[2])[0]}"

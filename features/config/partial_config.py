@@ -63,31 +63,39 @@ def load_partly(path: Path, settings: tuple[str, ...] = ()) -> PartialConfig:
 
 def _without(content: dict[str, Any], places: list[list[str]]) -> dict[str, Any]:
     """A copy of the content without its broken parts: whole keys, or entries of a list."""
-    kept = copy.deepcopy(content)
+    valid_content = copy.deepcopy(content)
     entries: dict[str, set[int]] = {}
     for place in places:
         if not place:
             continue
-        key, value = place[0], kept.get(place[0])
+        config_key, value = place[0], valid_content.get(place[0])
         if isinstance(value, list) and len(place) > 1:
-            entries.setdefault(key, set()).add(int(place[1]))
+            entries.setdefault(config_key, set()).add(int(place[1]))
         else:
-            kept.pop(key, None)
-    for key, numbers in entries.items():
-        if key in kept:
-            kept[key] = [entry for n, entry in enumerate(kept[key]) if n not in numbers]
-    return kept
+            valid_content.pop(config_key, None)
+    for config_key, positions in entries.items():
+        if config_key in valid_content:
+            valid_content[config_key] = [
+                entry
+                for position, entry in enumerate(valid_content[config_key])
+                if position not in positions
+            ]
+    return valid_content
 
 
 def _valid_parts(content: dict[str, Any]) -> Config:
     """A config of keys that are valid one by one, though they may disagree with each other."""
     fields: dict[str, Any] = {
-        name: (field.annotation, field)
-        for name, field in Config.model_fields.items()
-        if name in content and not (name == "sources" and not content[name])
+        config_key: (field.annotation, field)
+        for config_key, field in Config.model_fields.items()
+        if config_key in content and not (config_key == "sources" and not content[config_key])
     }
-    loose = create_model("Loose", __base__=Strict, **fields)
-    given = loose.model_validate({name: content[name] for name in fields})
-    values = {name: getattr(given, name) for name in fields}
-    required = {name: value for name, value in _REQUIRED.items() if name not in values}
+    loose_model = create_model("Loose", __base__=Strict, **fields)
+    validated = loose_model.model_validate(
+        {config_key: content[config_key] for config_key in fields}
+    )
+    values = {config_key: getattr(validated, config_key) for config_key in fields}
+    required = {
+        config_key: value for config_key, value in _REQUIRED.items() if config_key not in values
+    }
     return Config.model_construct(**{**values, **required})

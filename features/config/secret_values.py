@@ -78,14 +78,14 @@ _filled_in: set[str] = set()
 
 def is_secret(name: str) -> bool:
     """Whether a setting of this name holds a password, a key or a token."""
-    lower = unquote_plus(name).lower()
-    words = [word for word in re.split(r"[\W_]+", lower) if word]
+    lower_name = unquote_plus(name).lower()
+    words = [word for word in re.split(r"[\W_]+", lower_name) if word]
     joined = "".join(words)
     if joined.endswith(_PASSFILE):
         return True
     if not words or joined.endswith(_HARMLESS_ENDS):
         return False
-    if any(part in f".{lower}." for part in _HARMLESS_PARTS):
+    if any(part in f".{lower_name}." for part in _HARMLESS_PARTS):
         return False
     return words[-1] in _SECRET_ENDS or any(word in joined for word in _SECRET_WORDS)
 
@@ -100,13 +100,13 @@ def plain_secret(text: str, *, prose: bool = False) -> str | None:
     prose
         Whether people read it: an address in it ends at the first blank.
     """
-    for said in dict.fromkeys((text, unquote(text))):
-        if _plain_login(said, prose=prose):
+    for decoded in dict.fromkeys((text, unquote(text))):
+        if _plain_login(decoded, prose=prose):
             return "a password in an address"
         for setting in (_SETTING, _CLAUSE):
-            for name, value in setting.findall(said):
-                if is_secret(name) and not _ONLY_NAMED.fullmatch(value.strip("\"'")):
-                    return f"a secret in plain text ({name.strip('-')[:40]})"
+            for setting_name, value in setting.findall(decoded):
+                if is_secret(setting_name) and not _ONLY_NAMED.fullmatch(value.strip("\"'")):
+                    return f"a secret in plain text ({setting_name.strip('-')[:40]})"
     return None
 
 
@@ -124,8 +124,8 @@ def _plain_login(text: str, *, prose: bool) -> bool:
         user, colon, password = login.partition(":")
         if colon and password and not _ONLY_NAMED.fullmatch(password):
             return True
-        key = user and not colon and "/" not in user and not _ONLY_NAMED.fullmatch(user)
-        if key and not any(name in kind for name in _USER_ALONE):
+        user_is_key = user and not colon and "/" not in user and not _ONLY_NAMED.fullmatch(user)
+        if user_is_key and not any(name in kind for name in _USER_ALONE):
             return True
     return False
 
@@ -139,14 +139,14 @@ def refuse_plain_secrets(content: Any, where: str) -> None:
         Naming the key; the message never repeats the value.
     """
     for path, value in _leaves(content):
-        key = ".".join(path) or "the file"
-        kind = plain_secret(value, prose=bool(path) and path[-1] in _PROSE)
-        if kind is None and _named_secret(path) and not _ONLY_NAMED.fullmatch(value.strip()):
-            kind = "a secret in plain text" if value.strip() else None
-        if kind is not None:
+        config_key = ".".join(path) or "the file"
+        secret_kind = plain_secret(value, prose=bool(path) and path[-1] in _PROSE)
+        if secret_kind is None and _named_secret(path) and not _ONLY_NAMED.fullmatch(value.strip()):
+            secret_kind = "a secret in plain text" if value.strip() else None
+        if secret_kind is not None:
             raise UserError(
-                f"{where}: {_short(key)}",
-                found=kind,
+                f"{where}: {_short(config_key)}",
+                found=secret_kind,
                 expected="no secret in a file: ${NAME} in its place, which the environment variable"
                 " of that name fills in (with any signs, not encoded)",
                 hint="export NAME=... before the command; for the scores store STAGECAST_STORE_URL "
@@ -167,12 +167,12 @@ def _leaves(content: Any) -> Iterator[tuple[tuple[str, ...], str]]:
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, Mapping):
-            for key, below in value.items():
+            for key, nested in value.items():
                 if plain_secret(str(key)) is not None:
                     yield path, str(key)
-                waiting.append(((*path, str(key)), below))
+                waiting.append(((*path, str(key)), nested))
         elif isinstance(value, list | tuple):
-            waiting += [((*path, str(number)), below) for number, below in enumerate(value)]
+            waiting += [((*path, str(number)), nested) for number, nested in enumerate(value)]
         elif isinstance(value, str):
             yield path, value
         elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -230,12 +230,12 @@ def remember(secret: str | None) -> None:
 def hidden(text: str) -> str:
     """A text of somebody else without any secret that was filled in, and without logins of URLs."""
     secrets = _filled_in | {value for name, value in os.environ.items() if is_secret(name)}
-    forms = {
-        form
+    secret_forms = {
+        secret_form
         for value in secrets
         if len(value) >= _SHORTEST
-        for form in (value, quote(value, safe=""), quote_plus(value), repr(value)[1:-1])
+        for secret_form in (value, quote(value, safe=""), quote_plus(value), repr(value)[1:-1])
     }
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, "***")
+    for secret_form in sorted(secret_forms, key=len, reverse=True):
+        text = text.replace(secret_form, "***")
     return _LOGIN_WITHIN.sub(r"\1://***@", text)

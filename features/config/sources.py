@@ -116,14 +116,16 @@ class Columns(BaseModel):
 
     @model_validator(mode="after")
     def _attributes_are_names(self) -> Columns:
-        for name, column in (self.__pydantic_extra__ or {}).items():
-            if name in ("event_type", "event_id"):
-                raise ValueError(f"{name!r} stands beside `columns`, not within")
+        for attribute, column in (self.__pydantic_extra__ or {}).items():
+            if attribute in ("event_type", "event_id"):
+                raise ValueError(f"{attribute!r} stands beside `columns`, not within")
             if not isinstance(column, str):
-                raise ValueError(f"attribute {name!r} must name a source column, got {column!r}")
-            if not ATTRIBUTE_NAME.fullmatch(name):
                 raise ValueError(
-                    f"attribute {name!r} must be lower case letters, digits and underscores"
+                    f"attribute {attribute!r} must name a source column, got {column!r}"
+                )
+            if not ATTRIBUTE_NAME.fullmatch(attribute):
+                raise ValueError(
+                    f"attribute {attribute!r} must be lower case letters, digits and underscores"
                 )
         return self
 
@@ -134,11 +136,17 @@ class Columns(BaseModel):
 
     def only(self, attributes: Collection[str]) -> Columns:
         """The same columns with some of the attributes, and without the sessions."""
-        kept = {k: v for k, v in self.attributes.items() if k in attributes}
-        plain = {k: v for k, v in self if k not in self.attributes and k != "session_id"}
+        attributes_kept = {
+            key: column for key, column in self.attributes.items() if key in attributes
+        }
+        plain_columns = {
+            key: column
+            for key, column in self
+            if key not in self.attributes and key != "session_id"
+        }
         if "channel" not in attributes:
-            plain.pop("channel")
-        return Columns.model_validate({**plain, **kept})
+            plain_columns.pop("channel")
+        return Columns.model_validate({**plain_columns, **attributes_kept})
 
 
 class ColumnRef(Strict):
@@ -176,8 +184,12 @@ class EventSource(Strict):
     def mapped(self) -> set[str]:
         """Names of the table's columns that are read, or that lookups are joined on."""
         columns = self.columns
-        times = [time for time in (columns.occurred_at, columns.known_at) if time is not None]
-        plain = (
+        time_columns = [
+            time_column
+            for time_column in (columns.occurred_at, columns.known_at)
+            if time_column is not None
+        ]
+        plain_columns = (
             columns.customer_id,
             columns.anonymous_id,
             columns.value,
@@ -189,8 +201,10 @@ class EventSource(Strict):
             self.event_id,
             self.event_type.column if isinstance(self.event_type, ColumnRef) else None,
         )
-        names = {time.column for time in times} | {name for name in plain if name is not None}
-        return names | set(columns.attributes.values()) | {each.key for each in self.lookups}
+        column_names = {time_column.column for time_column in time_columns} | {
+            column_name for column_name in plain_columns if column_name is not None
+        }
+        return column_names | set(columns.attributes.values()) | {each.key for each in self.lookups}
 
     def keys(self) -> set[str]:
         """Names of the columns that are read as keys or as plain text, never as numbers or times.
@@ -198,10 +212,14 @@ class EventSource(Strict):
         They keep every digit, whatever types the files of the table give them.
         """
         columns = self.columns
-        times = [time for time in (columns.occurred_at, columns.known_at) if time is not None]
-        others = {time.column for time in times}
-        others |= {columns.value or "", columns.value_times or "", columns.is_machine or ""}
-        return self.mapped() - others
+        time_columns = [
+            time_column
+            for time_column in (columns.occurred_at, columns.known_at)
+            if time_column is not None
+        ]
+        time_names = {time_column.column for time_column in time_columns}
+        time_names |= {columns.value or "", columns.value_times or "", columns.is_machine or ""}
+        return self.mapped() - time_names
 
 
 class IdentityColumns(Strict):

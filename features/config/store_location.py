@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 VARIABLE = "STAGECAST_STORE_URL"
 CONFIG_FILE = "config.yaml"
-SCHEMES = ("postgresql", "postgres")
+_SCHEMES = ("postgresql", "postgres")
 
 
 def refused(url: str) -> str | None:
     """Why a URL may not stand in a config; None where it may."""
     if not _is_postgres(url):
-        return f"a URL that begins with {SCHEMES[0]}://, or no `store` for the DuckDB file"
+        return f"a URL that begins with {_SCHEMES[0]}://, or no `store` for the DuckDB file"
     if plain_secret(url) is not None:
         return (
             "no password in a file: write ${NAME} in its place, and set that environment "
@@ -41,22 +41,22 @@ def store_url(output: Path) -> URL | None:
     UserError
         Where it is no PostgreSQL URL, cannot be read, or names a variable that is not set.
     """
-    given = os.environ.get(VARIABLE, "").strip()
-    if given:
-        if not _is_postgres(given):
+    environment_url = os.environ.get(VARIABLE, "").strip()
+    if environment_url:
+        if not _is_postgres(environment_url):
             raise UserError(
                 VARIABLE,
                 found="a URL of another kind",
-                expected=f"{SCHEMES[0]}://USER@HOST/DATABASE",
+                expected=f"{_SCHEMES[0]}://USER@HOST/DATABASE",
                 hint=f"set it anew, or unset it to use the file in {output}",
             )
-        return taken_apart(given, where=VARIABLE)
-    config = output / CONFIG_FILE
-    if not config.is_file():
+        return taken_apart(environment_url, where=VARIABLE)
+    config_file = output / CONFIG_FILE
+    if not config_file.is_file():
         return None
-    url = parse_yaml(config).get("store")
+    url = parse_yaml(config_file).get("store")
     return None if url is None else filled(str(url), where="store")
 
 
 def _is_postgres(url: str) -> bool:
-    return url.partition("://")[0] in SCHEMES
+    return url.partition("://")[0] in _SCHEMES

@@ -130,7 +130,7 @@ class Backtest(Strict):
 
     @model_validator(mode="after")
     def _own_names(self) -> Backtest:
-        taken = sorted({"all", "rule_active", "movers", "new_customers"} & set(self.slices))
-        if taken:
-            raise ValueError(f"a slice named {taken[0]!r}, which every back-test tells anyway")
+        reserved = sorted({"all", "rule_active", "movers", "new_customers"} & set(self.slices))
+        if reserved:
+            raise ValueError(f"a slice named {reserved[0]!r}, which every back-test tells anyway")
         return self

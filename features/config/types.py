@@ -20,17 +20,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-MEMORY_UNITS = {"MB": 10**6, "MIB": 2**20, "GB": 10**9, "GIB": 2**30}
+_MEMORY_UNITS = {"MB": 10**6, "MIB": 2**20, "GB": 10**9, "GIB": 2**30}
 MemorySize = Annotated[str, Field(pattern=r"^[1-9]\d{0,5}(\.\d+)? ?(?i:MB|MiB|GB|GiB)$")]
 
 
 def memory_bytes(size: str) -> int:
     """Bytes of a size like 4GB or 900 MiB."""
     number, unit = re.fullmatch(r"([\d.]+) ?([A-Za-z]+)", size).groups()  # type: ignore[union-attr]
-    return int(float(number) * MEMORY_UNITS[unit.upper()])
+    return int(float(number) * _MEMORY_UNITS[unit.upper()])
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """A value of a rule: texts, finite numbers, yes or no, lists and mappings; dates become texts.
 
     What YAML can say beyond that (bytes, sets, keys that are no texts, infinity) would not be the
@@ -45,9 +45,9 @@ def plain(value: Any) -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise ValueError(f"keys that are texts, and not {key!r}: write it in quotes")
-        return {key: plain(below) for key, below in value.items()}
+        return {key: _plain(nested) for key, nested in value.items()}
     if isinstance(value, list):
-        return [plain(below) for below in value]
+        return [_plain(nested) for nested in value]
     if isinstance(value, dt.date):
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -57,4 +57,4 @@ def plain(value: Any) -> Any:
     return value
 
 
-PlainMapping = Annotated[dict[str, Any], AfterValidator(plain)]
+PlainMapping = Annotated[dict[str, Any], AfterValidator(_plain)]

@@ -14,7 +14,7 @@ from features.config.secret_values import refuse_plain_secrets
 from features.errors import Problems, UserError
 
 # What pydantic says -> what an owner of a YAML file understands.
-WORDS = (
+_WORDS = (
     ("Value error, ", ""),
     ("Input should be ", ""),
     ("a valid tuple", "a list"),
@@ -27,33 +27,33 @@ WORDS = (
 )
 _NAME = re.compile(r"'(?!tag:yaml\.org,2002:python/)[^']*'")
 _MARKED = re.compile("alias|anchor|tag|constructor")
-WHOLE = ("string_type", "dict_type", "model_type", "model_attributes_type", "tuple_type")
+_WHOLE = ("string_type", "dict_type", "model_type", "model_attributes_type", "tuple_type")
 
 
 # What the YAML package raises beside its own errors: for texts that look like a date, a number or
 # bytes and are none (0000-00-00, !!int x, !!binary é), and for what is not UTF-8.
-NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-LARGEST = 1_000_000  # signs of a config file
-MOST_ALIASES = 50
-DEEPEST = 50  # lists and mappings within each other
-MOST_DIGITS = 40  # of one number; longer ones cannot be converted, or only to infinity
-OPENING = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
+_NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+_MAX_CHARACTERS = 1_000_000  # signs of a config file
+_MAX_ALIASES = 50
+_MAX_DEPTH = 50  # lists and mappings within each other
+_MAX_DIGITS = 40  # of one number; longer ones cannot be converted, or only to infinity
+_OPENING = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
            yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)  # fmt: skip
-CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
 class _OnceEach(yaml.SafeLoader):
     """Refuses a key that stands twice in a mapping: one of its values would be lost."""
 
 
-def _once_each(loader: _OnceEach, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen = set()
+def _unique_keys(loader: _OnceEach, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen_keys = set()
     for key in (loader.construct_object(key, deep=True) for key, _ in node.value):
         if not isinstance(key, Hashable):
             continue  # refused below, with its line
-        known = key in seen
-        seen.add(key)
-        if known:
+        is_repeated = key in seen_keys
+        seen_keys.add(key)
+        if is_repeated:
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {key!r} twice", node.start_mark
             )
@@ -62,22 +62,22 @@ def _once_each(loader: _OnceEach, node: yaml.MappingNode) -> dict[Any, Any]:
 
 def _number(kind: str) -> Callable[[_OnceEach, yaml.ScalarNode], Any]:
     """Constructor of numbers of a kind that refuses what has too many digits to be meant."""
-    plain = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")
+    plain_constructor = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")
 
     def construct(loader: _OnceEach, node: yaml.ScalarNode) -> Any:
-        if len(node.value) > MOST_DIGITS:
-            said = f"a number of {len(node.value):,} digits, while {MOST_DIGITS} are allowed"
-            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        if len(node.value) > _MAX_DIGITS:
+            refusal = f"a number of {len(node.value):,} digits, while {_MAX_DIGITS} are allowed"
+            raise yaml.constructor.ConstructorError(None, None, refusal, node.start_mark)
         try:
-            return plain(loader, node)
+            return plain_constructor(loader, node)
         except ValueError as error:
-            said = f"{node.value!r}, which is no number or date"
-            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
+            refusal = f"{node.value!r}, which is no number or date"
+            raise yaml.constructor.ConstructorError(None, None, refusal, node.start_mark) from error
 
     return construct
 
 
-_OnceEach.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _once_each)
+_OnceEach.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_keys)
 for _kind in ("int", "float", "timestamp"):
     _OnceEach.add_constructor(f"tag:yaml.org,2002:{_kind}", _number(_kind))
 
@@ -91,8 +91,8 @@ def find(name: str, *, beside: Path | None = None) -> Path:
         Where no such file exists.
     """
     shipped = Path(__file__).resolve().parents[2]
-    plain = Path(name)
-    candidates = [plain, shipped / name, shipped / "configs" / name]
+    plain_path = Path(name)
+    candidates = [plain_path, shipped / name, shipped / "configs" / name]
     if beside is not None:
         candidates.insert(0, beside.parent / name)
     for candidate in candidates:
@@ -126,8 +126,8 @@ def parse_yaml(path: Path) -> dict[str, Any]:
             str(path), found=_complaint(error), expected="a YAML file in UTF-8"
         ) from None
     if not isinstance(content, dict):
-        found = "an empty file" if content is None else type(content).__name__
-        raise UserError(str(path), found=found, expected="a mapping of keys")
+        description = "an empty file" if content is None else type(content).__name__
+        raise UserError(str(path), found=description, expected="a mapping of keys")
     refuse_plain_secrets(content, str(path))
     return content
 
@@ -143,20 +143,22 @@ def parse_text(text: str, where: str) -> Any:
     try:
         _refuse_bombs(text, where)
         return yaml.load(text, _OnceEach)
-    except (yaml.YAMLError, *NO_VALUE) as error:
+    except (yaml.YAMLError, *_NO_VALUE) as error:
         raise UserError(where, found=_complaint(error), expected="YAML in UTF-8") from None
 
 
 def _complaint(error: Exception) -> str:
     """What the YAML package complains of, and where, without the text: it may hold a password."""
     if isinstance(error, yaml.MarkedYAMLError):
-        parts = [str(part) for part in (error.context, error.problem) if part]
+        message_parts = [str(part) for part in (error.context, error.problem) if part]
         mark = error.problem_mark or error.context_mark
         # Names of aliases, anchors and tags are what stands behind a sign * & or !, which a
         # password may begin with.
-        plain = [_NAME.sub("", part) if _MARKED.search(part) else part for part in parts]
-        line = [] if mark is None else [f"line {mark.line + 1}, column {mark.column + 1}"]
-        return " ".join(", ".join([*plain, *line]).split())
+        safe_parts = [
+            _NAME.sub("", part) if _MARKED.search(part) else part for part in message_parts
+        ]
+        position = [] if mark is None else [f"line {mark.line + 1}, column {mark.column + 1}"]
+        return " ".join(", ".join([*safe_parts, *position]).split())
     if isinstance(error, yaml.YAMLError | UnicodeDecodeError):
         # The rest of the message repeats signs of the file.
         first_line = str(error).split(" in position")[0].splitlines()[0]
@@ -169,8 +171,8 @@ class _AsItIs(yaml.SafeDumper):
 
 
 def _text_as_it_is(dumper: _AsItIs, text: str) -> yaml.ScalarNode:
-    style = '"' if any(sign in text for sign in "\x85\u2028\u2029\ufeff") else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    quote_style = '"' if any(sign in text for sign in "\x85\u2028\u2029\ufeff") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quote_style)
 
 
 _AsItIs.add_representer(str, _text_as_it_is)
@@ -183,25 +185,25 @@ def yaml_text(content: Mapping[str, Any]) -> str:
 
 def _refuse_bombs(text: str, where: str) -> None:
     """Stop before a small file grows: aliases of aliases multiply, depth costs its square."""
-    if len(text) > LARGEST:
+    if len(text) > _MAX_CHARACTERS:
         raise UserError(
-            where, found=f"{len(text):,} signs", expected=f"a config of at most {LARGEST:,}"
+            where, found=f"{len(text):,} signs", expected=f"a config of at most {_MAX_CHARACTERS:,}"
         )
     aliases = depth = 0
-    for token in yaml.scan(text):
-        depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
-        if depth > DEEPEST:
+    for yaml_token in yaml.scan(text):
+        depth += isinstance(yaml_token, _OPENING) - isinstance(yaml_token, _CLOSING)
+        if depth > _MAX_DEPTH:
             raise UserError(
                 where,
-                found=f"lists or mappings more than {DEEPEST} deep within each other",
+                found=f"lists or mappings more than {_MAX_DEPTH} deep within each other",
                 expected="a config",
                 hint="look for a bracket or an indentation that is never closed",
             )
-        aliases += isinstance(token, yaml.AliasToken)
-        if aliases > MOST_ALIASES:
+        aliases += isinstance(yaml_token, yaml.AliasToken)
+        if aliases > _MAX_ALIASES:
             raise UserError(
                 where,
-                found=f"more than {MOST_ALIASES} aliases (*name)",
+                found=f"more than {_MAX_ALIASES} aliases (*name)",
                 expected="a config that says most things once",
                 hint="write repeated parts out",
             )
@@ -218,18 +220,20 @@ def override(content: dict[str, Any], setting: str) -> dict[str, Any]:
         Where there is no ``=``, the value is not YAML, or a list is not that long.
     """
     key, sign, text = setting.partition("=")
-    where = f"--set {_short(key)}{sign}"  # not the value, which may be a secret
+    setting_place = f"--set {_short(key)}{sign}"  # not the value, which may be a secret
     if not sign or not key:
-        raise UserError(where, found="no `=`", expected="KEY=VALUE, e.g. churn.horizon_days=30")
-    parts = key.split(".")
-    if len(parts) > DEEPEST:
         raise UserError(
-            where,
-            found=f"a key of {len(parts):,} parts",
-            expected=f"at most {DEEPEST} names joined by dots",
+            setting_place, found="no `=`", expected="KEY=VALUE, e.g. churn.horizon_days=30"
         )
-    changed = dict(_replaced(content, parts, parse_text(text, where), where))
-    refuse_plain_secrets(changed, where)
+    key_parts = key.split(".")
+    if len(key_parts) > _MAX_DEPTH:
+        raise UserError(
+            setting_place,
+            found=f"a key of {len(key_parts):,} parts",
+            expected=f"at most {_MAX_DEPTH} names joined by dots",
+        )
+    changed = dict(_replaced(content, key_parts, parse_text(text, setting_place), setting_place))
+    refuse_plain_secrets(changed, setting_place)
     return changed
 
 
@@ -243,17 +247,17 @@ def _short(key: str) -> str:
 def _replaced(level: Any, parts: list[str], value: Any, where: str) -> Any:
     if not parts:
         return value
-    part, *rest = parts
+    first_part, *other_parts = parts
     if isinstance(level, list):
-        if not part.isdigit() or int(part) >= len(level):
+        if not first_part.isdigit() or int(first_part) >= len(level):
             raise UserError(
-                where, found=f"no entry {part!r}", expected=f"a number below {len(level)}"
+                where, found=f"no entry {first_part!r}", expected=f"a number below {len(level)}"
             )
-        copy = list(level)
-        copy[int(part)] = _replaced(level[int(part)], rest, value, where)
-        return copy
-    below = level if isinstance(level, dict) else {}
-    return {**below, part: _replaced(below.get(part), rest, value, where)}
+        changed_list = list(level)
+        changed_list[int(first_part)] = _replaced(level[int(first_part)], other_parts, value, where)
+        return changed_list
+    mapping = level if isinstance(level, dict) else {}
+    return {**mapping, first_part: _replaced(mapping.get(first_part), other_parts, value, where)}
 
 
 def problem(error: ValidationError, path: Path, content: Mapping[str, Any]) -> UserError:
@@ -268,7 +272,8 @@ def problem(error: ValidationError, path: Path, content: Mapping[str, Any]) -> U
 def faulty_keys(error: ValidationError, content: Mapping[str, Any]) -> list[list[str]]:
     """The place of every problem of a validation, as the keys that lead to it."""
     return [
-        _real(place[0]["loc"], content, place[0]["type"]) for place in _by_place(error, content)
+        _real_keys(place[0]["loc"], content, place[0]["type"])
+        for place in _by_place(error, content)
     ]
 
 
@@ -276,86 +281,94 @@ def _by_place(error: ValidationError, content: Mapping[str, Any]) -> list[list[A
     """The errors of a validation by their place; all alternatives of one value are one place."""
     places: list[tuple[list[str], list[Any]]] = []
     for single in error.errors():
-        keys = _real(single["loc"], content, single["type"])
-        for known, errors in places:
-            first = errors[0]
-            whole = first["type"] in WHOLE and isinstance(first["input"], dict)
+        key_path = _real_keys(single["loc"], content, single["type"])
+        for known_place, errors in places:
+            first_error = errors[0]
+            is_whole = first_error["type"] in _WHOLE and isinstance(first_error["input"], dict)
             # A mapping that fits no alternative: what each of them misses stands below it.
-            if keys == known or (whole and known and keys[: len(known)] == known):
+            if key_path == known_place or (
+                is_whole and known_place and key_path[: len(known_place)] == known_place
+            ):
                 errors.append(single)
                 break
         else:
-            places.append((keys, [single]))
+            places.append((key_path, [single]))
     # A list all of whose entries are refused counts as empty, which is no problem of its own.
     return [
         errors
-        for keys, errors in places
+        for key_path, errors in places
         if errors[0]["type"] != "too_short"
-        or not any(other[: len(keys)] == keys and other != keys for other, _ in places)
+        or not any(other[: len(key_path)] == key_path and other != key_path for other, _ in places)
     ]
 
 
 def _described(errors: list[Any], path: Path, content: Mapping[str, Any]) -> list[UserError]:
     """The errors of one place in the words of an owner of a YAML file."""
-    first = _telling(errors, content)
-    key = ".".join(_real(first["loc"], content, first["type"])) or "the file"
-    kind, found = first["type"], first.get("input")
-    if kind == "extra_forbidden":
+    best_error = _best_error(errors, content)
+    config_key = ".".join(_real_keys(best_error["loc"], content, best_error["type"])) or "the file"
+    error_kind, actual = best_error["type"], best_error.get("input")
+    if error_kind == "extra_forbidden":
         return [
             UserError(
-                f"{path}: {key}",
+                f"{path}: {config_key}",
                 found="an unknown key",
                 expected="only the documented keys",
                 hint="check the spelling against docs/config.md, or remove the key",
             )
         ]
-    if kind == "missing":
+    if error_kind == "missing":
         return [
             UserError(
-                f"{path}: {key}", found="nothing", expected="this key", hint="add it to the file"
+                f"{path}: {config_key}",
+                found="nothing",
+                expected="this key",
+                hint="add it to the file",
             )
         ]
-    said = first["msg"].split(" or instance of ")[0]
-    for word, plain in WORDS:
-        said = said.replace(word, plain)
-    if not first["loc"]:
+    allowed = best_error["msg"].split(" or instance of ")[0]
+    for word, plain_words in _WORDS:
+        allowed = allowed.replace(word, plain_words)
+    if not best_error["loc"]:
         # A model that checks how its keys agree reports one line for each disagreement.
         return [
             UserError(str(path), found=line, expected="keys that agree with each other")
-            for line in said.splitlines()
+            for line in allowed.splitlines()
         ]
-    return [UserError(f"{path}: {key}", found=_shown(found), expected=said)]
+    return [UserError(f"{path}: {config_key}", found=_shown(actual), expected=allowed)]
 
 
-def _telling(errors: list[Any], content: Mapping[str, Any]) -> Any:
+def _best_error(errors: list[Any], content: Mapping[str, Any]) -> Any:
     """The error that helps most: of alternatives, that of the one which fits best."""
-    first = errors[0]
-    base = len(_real(first["loc"], content, first["type"]))
-    if first["type"] not in WHOLE or not isinstance(first["input"], dict):
-        return first
+    first_error = errors[0]
+    base_length = len(_real_keys(first_error["loc"], content, first_error["type"]))
+    if first_error["type"] not in _WHOLE or not isinstance(first_error["input"], dict):
+        return first_error
     branches: dict[Any, list[Any]] = {}
-    for other in errors:
-        if other["loc"][:base] == first["loc"][:base] and len(other["loc"]) > base + 1:
-            branches.setdefault(other["loc"][base], []).append(other)
-    return min(branches.values(), key=len)[0] if branches else first
+    for alternative in errors:
+        if (
+            alternative["loc"][:base_length] == first_error["loc"][:base_length]
+            and len(alternative["loc"]) > base_length + 1
+        ):
+            branches.setdefault(alternative["loc"][base_length], []).append(alternative)
+    return min(branches.values(), key=len)[0] if branches else first_error
 
 
-def _real(loc: tuple[Any, ...], content: Any, kind: str) -> list[str]:
+def _real_keys(loc: tuple[Any, ...], content: Any, kind: str) -> list[str]:
     """The parts of a location that stand in the file; names of alternatives do not."""
-    found, level = [], content
+    key_parts, level = [], content
     for number, part in enumerate(loc):
         inside = isinstance(level, dict) and part in level
         inside |= isinstance(level, list) and isinstance(part, int) and part < len(level)
         if inside:
             level = level[part]
         if inside or (kind == "missing" and number == len(loc) - 1):
-            found.append(str(part))
-    return found
+            key_parts.append(str(part))
+    return key_parts
 
 
 def _shown(value: Any) -> str:
     """A value for a message: short, and never an address that may hold a password."""
     if isinstance(value, dict):
         return f"a mapping of {', '.join(map(str, value))}" if value else "an empty mapping"
-    text = repr(value)
-    return "an address" if re.search(r"://|:.*@", text) else text[:80]
+    short_text = repr(value)
+    return "an address" if re.search(r"://|:.*@", short_text) else short_text[:80]

@@ -12,7 +12,7 @@ import yaml
 from features.config.yaml_loading import parse_yaml
 from features.errors import UserError
 
-Steps = tuple[str | int, ...]
+_Steps = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Spot:
 
     value: Any
     file: str
-    steps: Steps = ()
-    lines: Mapping[Steps, int] = field(default_factory=dict)
+    steps: _Steps = ()
+    lines: Mapping[_Steps, int] = field(default_factory=dict)
 
     def at(self, key: str | int) -> Spot:
         """What stands under a key or position; None where nothing does."""
-        there = isinstance(self.value, dict) and key in self.value
-        there |= isinstance(self.value, list) and isinstance(key, int)
-        value = self.value[key] if there else None
+        exists = isinstance(self.value, dict) and key in self.value
+        exists |= isinstance(self.value, list) and isinstance(key, int)
+        value = self.value[key] if exists else None
         return Spot(value, self.file, (*self.steps, key), self.lines)
 
     def each(self) -> list[Spot]:
@@ -56,9 +56,11 @@ class Spot:
             if not steps:
                 break
             steps = steps[:-1]
-        path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in self.steps).lstrip(".")
-        place = self.file if line is None else f"{self.file}, line {line}"
-        return f"{place}: {path}" if path else place
+        path = "".join(
+            f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.steps
+        ).lstrip(".")
+        file_place = self.file if line is None else f"{self.file}, line {line}"
+        return f"{file_place}: {path}" if path else file_place
 
     def refuse(self, *, found: object, expected: str, hint: str = "") -> NoReturn:
         """Raise the error that this place must be fixed."""
@@ -86,18 +88,18 @@ class Spot:
 def read(path: Path) -> Spot:
     """A YAML file as a spot (errors as `features.config.yaml_loading.parse_yaml`)."""
     content = parse_yaml(path)
-    lines: dict[Steps, int] = {}
+    lines: dict[_Steps, int] = {}
     _walk(yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), (), lines)
     return Spot(content, path.name, (), lines)
 
 
-def _walk(node: yaml.Node | None, steps: Steps, lines: dict[Steps, int]) -> None:
+def _walk(node: yaml.Node | None, steps: _Steps, lines: dict[_Steps, int]) -> None:
     if isinstance(node, yaml.MappingNode):
-        for key, below in node.value:
-            name = (*steps, str(key.value))
-            lines[name] = key.start_mark.line + 1
-            _walk(below, name, lines)
+        for key, child in node.value:
+            child_steps = (*steps, str(key.value))
+            lines[child_steps] = key.start_mark.line + 1
+            _walk(child, child_steps, lines)
     elif isinstance(node, yaml.SequenceNode):
-        for i, below in enumerate(node.value):
-            lines[*steps, i] = below.start_mark.line + 1
-            _walk(below, (*steps, i), lines)
+        for position, child in enumerate(node.value):
+            lines[*steps, position] = child.start_mark.line + 1
+            _walk(child, (*steps, position), lines)

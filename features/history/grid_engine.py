@@ -32,7 +32,7 @@ from features.errors import UserError
 from features.history.grid import Grid, Rows, Windowed
 from features.history.shards import Deal, Held, Plan
 from features.sources.duckdb_connection import connect
-from features.sources.files import require, unreadable
+from features.sources.files import require_column, unreadable_table
 
 GIB = 1 << 30
 DAY_US = 86_400_000_000
@@ -197,8 +197,8 @@ def _opened(connection: Any, events: EventFiles) -> Table:
     try:
         table = connection.read_parquet([str(file) for file in events.files], union_by_name=True)
     except duckdb.Error as error:
-        raise unreadable(Path(events.files[0]).name, error) from error
-    return table.select(*(require(table, column, "events") for column in wanted))
+        raise unreadable_table(Path(events.files[0]).name, error) from error
+    return table.select(*(require_column(table, column, "events") for column in wanted))
 
 
 def _customers(connection: Any, events: EventFiles) -> tuple[pa.Array, int]:

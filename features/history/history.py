@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.aggregates.daily_aggregates import NEGATIVE, Tallies
+from features.aggregates.daily_aggregates import Tallies
+from features.aggregates.orders import NEGATIVE_AMOUNT
 from features.arrays import Array
 from features.contracts import ROLES
 from features.history.day_rows import DAYS, SUMMED, TOPPED, DayRows, Subject
@@ -202,7 +203,9 @@ def roles_of(
     known_types = set(event_types)
     types_by_role = {
         role: tuple(
-            n for n in (*names, *([NEGATIVE] if role == "refund" else ())) if n in known_types
+            n
+            for n in (*names, *([NEGATIVE_AMOUNT] if role == "refund" else ()))
+            if n in known_types
         )
         for role, names in role_types.items()
     }

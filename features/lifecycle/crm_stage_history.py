@@ -19,8 +19,8 @@ from features.config.crm_stages import StageHistory
 from features.errors import Problems, UserError
 from features.lifecycle.taxonomy import Taxonomy
 from features.lifecycle.taxonomy_parser import load_taxonomy
-from features.sources.events import connect, joined, reading, standardise
-from features.sources.files import describe, require
+from features.sources.events import connect, engine_errors, join_lookups, standardise
+from features.sources.files import describe_location, require_column
 from features.sources.quarantine import (
     NO_CUSTOMER,
     ROUNDED,
@@ -28,7 +28,7 @@ from features.sources.quarantine import (
     refuse_if_rounded,
     refuse_if_too_bad,
 )
-from features.storage.check_sums import note_sums, refuse_changed
+from features.storage.check_sums import refuse_changed, write_sums
 
 BLOCK = "stage_history"
 UNSTAGED = -1
@@ -83,7 +83,7 @@ def read_records(
         recorded names that mean nothing (as `stage_records`).
     """
     block = declared(config)
-    name = describe(block.table)
+    name = describe_location(block.table)
     try:
         rows = _rows(block, config, name)
         if rows.num_rows == 0:
@@ -124,9 +124,9 @@ def _of_the_block(error: UserError) -> UserError:
 
 def _rows(block: StageHistory, config: Config, name: str) -> pa.Table:
     connection, source = connect(), block.source()
-    with reading(name):
-        table = joined(connection, source)
-        require(table, block.columns.stage, f"sources: {name}: columns.stage")
+    with engine_errors(name):
+        table = join_lookups(connection, source)
+        require_column(table, block.columns.stage, f"sources: {name}: columns.stage")
         standard_rows = standardise(table, source, config)
         reason_columns = ["occurred_at_text", "known_at_text", "known_missing", "rounded"]
         return standard_rows.rename(stage="event_type")[[*_COLUMNS, *reason_columns]].to_pyarrow()
@@ -247,7 +247,7 @@ def _codes(recorded: pd.Series, block: StageHistory, taxonomy: Taxonomy) -> Arra
     unknown_names = sorted(set(recorded.unique()) - set(code_by_name))
     if unknown_names:
         raise UserError(
-            f"{BLOCK}: {describe(block.table)}",
+            f"{BLOCK}: {describe_location(block.table)}",
             found="recorded stages that the taxonomy does not have: "
             f"{', '.join(map(repr, unknown_names[:10]))}",
             expected=f"stages of the taxonomy {taxonomy.name}: {', '.join(names)}",
@@ -260,7 +260,7 @@ def _codes(recorded: pd.Series, block: StageHistory, taxonomy: Taxonomy) -> Arra
 def write_records(table: pa.Table, file: Path) -> None:
     """Keep records beside the tallies."""
     pq.write_table(table, file)
-    note_sums(file)
+    write_sums(file)
 
 
 def stored_records(file: Path) -> pa.Table | None:

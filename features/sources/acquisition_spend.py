@@ -1,4 +1,4 @@
-"""What was spent to win people, by day and channel."""
+"""Acquisition spend by day and channel."""
 
 from __future__ import annotations
 
@@ -7,62 +7,73 @@ import pandas as pd
 from features.config.config import Config
 from features.config.sources import TimeColumn
 from features.errors import UserError
-from features.sources.column_parsing import as_date, as_number
-from features.sources.events import connect, open_table, reading
-from features.sources.files import describe, require
+from features.sources.column_parsing import parse_date, parse_number
+from features.sources.events import connect, engine_errors, open_table
+from features.sources.files import describe_location, require_column
 from features.sources.keys import key_column
 
 
 def read_spend(config: Config) -> pd.DataFrame | None:
-    """The config's spend table; None where it names none.
+    """Read the config's spend table; None if it declares none.
 
     Returns
     -------
     DataFrame or None
-        day (local day number), channel (null where the table has none), amount (major units); one
-        row a row of the table.
+        day (local day number), channel (null if the table has none), amount (major units); one row
+        per row of the table.
 
     Raises
     ------
     UserError
-        For a missing file or column, and for a row whose date or amount cannot be read: a sum
-        over what is left would be too small, and nobody would see it.
+        For a missing file or column, and for any row without a readable date or amount: leaving
+        it out would understate the spend silently.
     """
-    block = config.spend
-    if block is None:
+    spend_block = config.spend
+    if spend_block is None:
         return None
-    where, columns = f"spend: {describe(block.table)}: columns", block.columns
-    date = columns.date
-    spec = (
-        date
-        if isinstance(date, TimeColumn)
-        else TimeColumn.model_validate({"column": date, "as": "local_date"})
+    config_place, columns = (
+        f"spend: {describe_location(spend_block.table)}: columns",
+        spend_block.columns,
     )
-    if spec.as_ != "local_date":
+    date_column = columns.date
+    day_column = (
+        date_column
+        if isinstance(date_column, TimeColumn)
+        else TimeColumn.model_validate({"column": date_column, "as": "local_date"})
+    )
+    if day_column.as_ != "local_date":
         raise UserError(
-            f"{where}.date",
+            f"{config_place}.date",
             found="an instant",
-            expected="a calendar date: spend is told by the day",
-            hint=f"write `date: {spec.column}`",
+            expected="a calendar date: spend is counted by day",
+            hint=f"write `date: {day_column.column}`",
         )
-    with reading(f"spend {describe(block.table)}"):
-        table = open_table(connect(), block.table, block)
-        cells = {
-            "day": as_date(require(table, spec.column, f"{where}.date"), spec, where)
+    with engine_errors(f"spend {describe_location(spend_block.table)}"):
+        table = open_table(connect(), spend_block.table, spend_block)
+        expressions = {
+            "day": parse_date(
+                require_column(table, day_column.column, f"{config_place}.date"),
+                day_column,
+                config_place,
+            )
             .epoch_days()
             .cast("int64"),
-            "amount": as_number(table, columns.amount, block.csv, f"{where}.amount"),
+            "amount": parse_number(
+                table, columns.amount, spend_block.csv, f"{config_place}.amount"
+            ),
         }
         if columns.channel is not None:
-            cells["channel"] = key_column(require(table, columns.channel, f"{where}.channel"))
-        rows = table.select(**cells).to_pandas()
-    bad = int((rows["day"].isna() | rows["amount"].isna()).sum())
-    if bad:
+            expressions["channel"] = key_column(
+                require_column(table, columns.channel, f"{config_place}.channel")
+            )
+        spend = table.select(**expressions).to_pandas()
+    unreadable_rows = int((spend["day"].isna() | spend["amount"].isna()).sum())
+    if unreadable_rows:
         raise UserError(
-            f"spend: {describe(block.table)}",
-            found=f"{bad} of {len(rows)} rows without a readable date or amount",
+            f"spend: {describe_location(spend_block.table)}",
+            found=f"{unreadable_rows} of {len(spend)} rows without a readable date or amount",
             expected="a date and a number in every row",
-            hint="fix the export, or the `csv: {decimal: ...}` of the spend block",
+            hint="correct the export, or the `csv: {decimal: ...}` of the spend block",
         )
-    rows["day"] = rows["day"].astype("int64")
-    return rows if "channel" in rows else rows.assign(channel=None)
+    spend["day"] = spend["day"].astype("int64")
+    return spend if "channel" in spend else spend.assign(channel=None)

@@ -1,4 +1,4 @@
-"""Raw events of a few customers, in the contract's own column names, ready for the tally."""
+"""Raw events of a few customers from a request, in the contract's column names."""
 
 from __future__ import annotations
 
@@ -21,89 +21,98 @@ from features.contracts import EVENT_COLUMNS
 from features.errors import UserError
 
 Row = Mapping[str, Any]
-NEEDED = ("customer_id", "event_type", "occurred_at")
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-WHERE = "events"
-# Columns of an event that a data set need not have; the batch reads only those it maps.
-OPTIONAL = ("value", "order_id", "session_id", "channel", "is_machine")
+_REQUIRED = ("customer_id", "event_type", "occurred_at")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_PLACE = "events"
+# Columns that a data set may lack; only mapped ones are read.
+_OPTIONAL = ("value", "order_id", "session_id", "channel", "is_machine")
 
 
-def parsed(text: str) -> list[dict[str, Any]]:
-    """Rows of JSON lines, of one JSON array, or of CSV with a header; the text tells which.
+def parse_events(text: str) -> list[dict[str, Any]]:
+    """Parse JSON lines, one JSON array, or CSV with a header; the format is detected.
 
     Raises
     ------
     UserError
-        Naming the line, without repeating what stands there.
+        Naming the line, without repeating its content.
     """
     begins = text.lstrip("\ufeff \t\r\n")[:1]
     if begins == "[":
-        return [_event(row, f"item {n}") for n, row in enumerate(_json(text, "the array"), 1)]
+        return [
+            _event(row, f"item {number}") for number, row in enumerate(_json(text, "the array"), 1)
+        ]
     if begins == "{":
-        lines = ((n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip())
-        return [_event(_json(line, f"line {n}"), f"line {n}") for n, line in lines]
+        numbered_lines = (
+            (number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
+        )
+        return [
+            _event(_json(line, f"line {number}"), f"line {number}")
+            for number, line in numbered_lines
+        ]
     return _csv_rows(text.removeprefix("\ufeff"))
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, event_place: str) -> Any:
     try:
         return json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{WHERE}: {where}",
+            f"{_PLACE}: {event_place}",
             found=f"broken JSON ({str(error).split(':')[0]})",
             expected='one event a line: {"customer_id": ..., "event_type": ..., ...}',
         ) from error
 
 
-def _event(row: Any, where: str) -> dict[str, Any]:
-    """One event of JSON, with what it nests under ``attributes`` beside the rest."""
-    if not isinstance(row, dict):
+def _event(event: Any, event_place: str) -> dict[str, Any]:
+    """Return one JSON event with its nested ``attributes`` flattened."""
+    if not isinstance(event, dict):
         raise UserError(
-            f"{WHERE}: {where}", found=f"a {type(row).__name__}", expected="an object, one event"
+            f"{_PLACE}: {event_place}",
+            found=f"a {type(event).__name__}",
+            expected="an object, one event",
         )
-    nested = row.get("attributes") or {}
+    nested = event.get("attributes") or {}
     if not isinstance(nested, dict):
         raise UserError(
-            f"{WHERE}: {where}: attributes",
+            f"{_PLACE}: {event_place}: attributes",
             found=f"a {type(nested).__name__}",
             expected="an object of names and values",
         )
-    return {**{name: value for name, value in row.items() if name != "attributes"}, **nested}
+    return {**{key: value for key, value in event.items() if key != "attributes"}, **nested}
 
 
 def _csv_rows(text: str) -> list[dict[str, Any]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
-        rows = [(reader.line_num, cells) for cells in reader if cells]
+        header = [column.strip() for column in next(reader, [])]
+        numbered_rows = [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:
         raise UserError(
-            f"{WHERE}: line {reader.line_num}",
+            f"{_PLACE}: line {reader.line_num}",
             found=f"broken CSV ({error})",
             expected="comma separated cells below a header line",
         ) from error
     if len(set(header)) < len(header):
-        raise UserError(f"{WHERE}: header", found="a column twice", expected="unique names")
-    for number, cells in rows:
+        raise UserError(f"{_PLACE}: header", found="a column twice", expected="unique names")
+    for number, cells in numbered_rows:
         if len(cells) != len(header):
             raise UserError(
-                f"{WHERE}: line {number}",
+                f"{_PLACE}: line {number}",
                 found=f"{len(cells)} cells",
                 expected=f"{len(header)} cells, as the header has",
             )
-    return [dict(zip(header, cells, strict=True)) for _, cells in rows]
+    return [dict(zip(header, cells, strict=True)) for _, cells in numbered_rows]
 
 
-def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
-    """Write events as CSV, and give the config that reads them as the batch reads its sources.
+def write_events(rows: Iterable[Row], config: Config, path: Path) -> Config:
+    """Write events as parquet, and return a config that reads them like a batch source.
 
     Parameters
     ----------
     rows
         Events: customer_id, event_type, occurred_at (ISO time with its offset, or a local date),
-        and of known_at, value, order_id, session_id, channel, is_machine, event_id and the declared
-        attributes what there is. An empty text, null and a missing column mean the same.
+        and optionally known_at, value, order_id, session_id, channel, is_machine, event_id and the
+        declared attributes. An empty text, null and a missing column mean the same.
     config
         Of the data set.
     path
@@ -112,38 +121,40 @@ def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
     Returns
     -------
     Config
-        The same with this file as its only source, and without a share of bad rows to tolerate.
+        The config with this file as its only source and no tolerated bad rows.
 
     Raises
     ------
     UserError
         For no events, an unknown column, a missing cell, a time without an offset, or a cell that
-        is no text, number or truth value; it names the event and not what stands there.
+        is no text, number or boolean; it names the event without its content.
     """
-    allowed = readable(config)
+    allowed = readable_columns(config)
     checked = list(_checked(rows, config, set(allowed)))
     if not checked:
-        raise UserError(WHERE, found="no events", expected="all events of a customer, one a line")
-    # A purchase without an amount is refused where the sources have amounts, as in the batch.
-    there = {name for row in checked for name in row} | {"value"} & set(allowed)
-    # Parquet and not CSV: whatever stands in a cell comes back as it was.
-    schema = pa.schema([(name, pa.string()) for name in allowed if name in there])
+        raise UserError(_PLACE, found="no events", expected="all events of a customer, one a line")
+    # As in the batch, a purchase without an amount is refused if the sources have amounts.
+    used_columns = {column for event in checked for column in event} | {"value"} & set(allowed)
+    # Parquet instead of CSV: every cell is read back unchanged.
+    schema = pa.schema([(column, pa.string()) for column in allowed if column in used_columns])
     pq.write_table(pa.Table.from_pylist(checked, schema=schema), path)
-    named = {name: name for name in allowed if name in there and name not in _OWN}
+    mapped_columns = {
+        column: column for column in allowed if column in used_columns and column not in _OWN
+    }
     columns = Columns(
         occurred_at=TimeColumn(column="occurred_at"),
         known_at=TimeColumn(column="known_at"),
-        **named,
+        **mapped_columns,
     )
     source = EventSource(
         events=str(path),
         columns=columns,
         event_type=ColumnRef(column="event_type"),
-        event_id="event_id" if "event_id" in there else None,
+        event_id="event_id" if "event_id" in used_columns else None,
     )
     strict = config.quarantine.model_copy(update={"max_share": 0.0})
     return config.model_copy(
-        # Days after the snapshot are cut by the snapshot; a later one may ask for later days.
+        # The snapshot itself cuts later days, so `data_through` must not.
         update={"sources": (source,), "quarantine": strict, "identities": None,
                 "data_through": None}
     )  # fmt: skip
@@ -152,44 +163,54 @@ def write(rows: Iterable[Row], config: Config, path: Path) -> Config:
 _OWN = ("event_type", "occurred_at", "known_at", "event_id")
 
 
-def readable(config: Config) -> list[str]:
-    """Columns of an event that scores of this data set can come to know."""
+def readable_columns(config: Config) -> list[str]:
+    """Return the event columns that this data set can use."""
     mapped = {
-        name
+        column
         for source in config.sources
-        for name in OPTIONAL
-        if getattr(source.columns, name) is not None
+        for column in _OPTIONAL
+        if getattr(source.columns, column) is not None
     } - set(config.sensitive)
-    return [*NEEDED, "known_at", "event_id", *(n for n in OPTIONAL if n in mapped),
-            *config.attributes()]  # fmt: skip
+    mapped_optional = (optional for optional in _OPTIONAL if optional in mapped)
+    return [*_REQUIRED, "known_at", "event_id", *mapped_optional, *config.attributes()]
 
 
 def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator[dict[str, str]]:
-    # What the batch never reads of its sources is no mistake here, and is not read either.
-    unread = (set(EVENT_COLUMNS) | set(config.sensitive)) - allowed - {"anonymous_id"}
-    for number, row in enumerate(rows, 1):
-        where = f"{WHERE}: event {number}"
-        if strange := sorted(str(name) for name in set(row) - allowed - unread):
+    # Columns that the batch never reads are accepted and ignored.
+    unread_columns = (set(EVENT_COLUMNS) | set(config.sensitive)) - allowed - {"anonymous_id"}
+    for number, event in enumerate(rows, 1):
+        event_place = f"{_PLACE}: event {number}"
+        if unknown_columns := sorted(
+            str(column) for column in set(event) - allowed - unread_columns
+        ):
             raise UserError(
-                f"{where}: column {strange[0]!r}",
+                f"{event_place}: column {unknown_columns[0]!r}",
                 found="a column that this data set does not have",
                 expected=f"of: {', '.join(sorted(allowed))}",
-                hint=_hint(strange[0]),
+                hint=_hint(unknown_columns[0]),
             )
-        texts = {name: _text(value, f"{where}: {name}") for name, value in row.items()}
-        for name in NEEDED:
-            if not texts.get(name):
-                raise UserError(f"{where}: {name}", found="nothing", expected="a value")
-        for name in ("occurred_at", "known_at"):
-            if texts.get(name):
-                texts[name] = _instant(texts[name], config, f"{where}: {name}")
-        if not texts.get("known_at"):
-            texts["known_at"] = texts["occurred_at"]
-        yield {name: text for name, text in texts.items() if text and name in allowed}
+        event_cells = {
+            column: _text(value, f"{event_place}: {column}") for column, value in event.items()
+        }
+        for column in _REQUIRED:
+            if not event_cells.get(column):
+                raise UserError(f"{event_place}: {column}", found="nothing", expected="a value")
+        for column in ("occurred_at", "known_at"):
+            if event_cells.get(column):
+                event_cells[column] = _instant(
+                    event_cells[column], config, f"{event_place}: {column}"
+                )
+        if not event_cells.get("known_at"):
+            event_cells["known_at"] = event_cells["occurred_at"]
+        yield {
+            column: cell_text
+            for column, cell_text in event_cells.items()
+            if cell_text and column in allowed
+        }
 
 
-def _hint(name: str) -> str:
-    if name == "anonymous_id":
+def _hint(column: str) -> str:
+    if column == "anonymous_id":
         return (
             "give the visitor's events the customer_id they are linked to, and as known_at the "
             "later of their own moment and the link's"
@@ -197,7 +218,7 @@ def _hint(name: str) -> str:
     return "leave the column out, or map it in a source of the config and run again"
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: Any, cell_place: str) -> str:
     value = value.item() if hasattr(value, "item") else value  # a frame's own numbers
     if value is None or value != value:
         return ""
@@ -210,24 +231,24 @@ def _text(value: Any, where: str) -> str:
     if isinstance(value, str | int | float):
         return str(value).strip()
     raise UserError(
-        where, found=f"a {type(value).__name__}", expected="a text, a number, true or false"
+        cell_place, found=f"a {type(value).__name__}", expected="a text, a number, true or false"
     )
 
 
-def _instant(text: str, config: Config, where: str) -> str:
-    """ISO time in UTC; a date alone is a local calendar date of the config's zone."""
+def _instant(text: str, config: Config, cell_place: str) -> str:
+    """Convert to an ISO time in UTC; a date alone is a local date of the config's zone."""
     try:
-        if DATE.fullmatch(text):
+        if _DATE.fullmatch(text):
             moment = dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), config.zone)
         else:
             moment = dt.datetime.fromisoformat(text)
     except ValueError:
         raise UserError(
-            where, found="no readable time", expected="a time like 2024-05-01T14:30:00+02:00"
+            cell_place, found="no readable time", expected="a time like 2024-05-01T14:30:00+02:00"
         ) from None
     if moment.tzinfo is None:
         raise UserError(
-            where,
+            cell_place,
             found="a time without its offset",
             expected="a time like 2024-05-01T14:30:00+02:00 (or ...Z), or a date alone",
             hint="write the offset that the clock had",
@@ -235,18 +256,18 @@ def _instant(text: str, config: Config, where: str) -> str:
     try:
         moment = moment.astimezone(dt.UTC)
     except OverflowError:
-        raise UserError(where, found="no usable time", expected="a time of our age") from None
+        raise UserError(cell_place, found="no usable time", expected="a time of our age") from None
     return f"{moment.replace(tzinfo=None).isoformat(' ', 'microseconds')}+00"
 
 
-def definition(config: Config) -> str:
-    """Hash of what a config says of how events become features and facts."""
-    keys = {"timezone", "roles", "ignored_event_types", "sensitive", "refunds", "minor_units",
-            "earliest", "activity_days", "windows", "stages"}  # fmt: skip
-    content = config.model_dump(mode="json", by_alias=True, include=keys)
+def feature_definition_hash(config: Config) -> str:
+    """Return the hash of the config keys that define how events become features."""
+    config_keys = {"timezone", "roles", "ignored_event_types", "sensitive", "refunds",
+            "minor_units", "earliest", "activity_days", "windows", "stages"}  # fmt: skip
+    content = config.model_dump(mode="json", by_alias=True, include=config_keys)
     content["periods"] = [config.transition.periods, config.transition.period_days]
     if isinstance(config.stages, StagesFile):
         content["taxonomy"] = Path(config.stages.file).read_text(encoding="utf-8")
         del content["stages"]["file"]
-    content["columns"] = readable(config)
+    content["columns"] = readable_columns(config)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Channels and purposes as tables name them -> one spelling of each."""
+"""Canonical names of channels and consent purposes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from features.config.customers import ADS, ALL, PROFILING
 from features.errors import UserError
 from features.sources.keys import INVISIBLE
 
-# Channels of playbooks -> the consent that covers them; others are asked for by their own name.
-CONSENT_FOR = {
+# Playbook channel -> the consent that covers it; other channels need consent of their own name.
+_CONSENT_FOR = {
     "mobile_push": "push",
     "web_push": "push",
     "text": "sms",
@@ -22,52 +22,54 @@ CONSENT_FOR = {
     "paid_social": ADS,
     "paid_search": ADS,
 }
-# The customer asks, or nobody is contacted.
+# The customer starts the contact, or no contact happens.
 NO_CONSENT_NEEDED = ("on_site", "support_task", "chat")
-KNOWN = ("email", "sms", "push", "call", "direct_mail", ADS, PROFILING, ALL, *NO_CONSENT_NEEDED)
-SPELLINGS = {"e_mail": "email", "text_message": "sms", "any": ALL, "every": ALL, "*": ALL}
+_KNOWN = ("email", "sms", "push", "call", "direct_mail", ADS, PROFILING, ALL, *NO_CONSENT_NEEDED)
+_SPELLINGS = {"e_mail": "email", "text_message": "sms", "any": ALL, "every": ALL, "*": ALL}
 
 
 def consent_channel(channel: str) -> str:
-    """The channel or purpose whose consent covers a channel."""
-    return CONSENT_FOR.get(channel, channel)
+    """Return the channel or purpose whose consent covers a channel."""
+    return _CONSENT_FOR.get(channel, channel)
 
 
 def channel_names(
-    texts: pd.Series[Any], where: str, further: Collection[str] = ()
+    texts: pd.Series[Any], config_place: str, further: Collection[str] = ()
 ) -> pd.Series[Any]:
-    """Channels and purposes of cells, whatever their case and blanks; None where a cell is empty.
+    """Parse cells into channels and purposes, ignoring case and blanks; None if empty.
 
     Parameters
     ----------
     texts
         Cells.
-    where
-        For the message.
+    config_place
+        Place of the column in the config, for the error.
     further
-        Channels beside those that are built in.
+        Channels in addition to the built-in ones.
 
     Raises
     ------
     UserError
-        For a name that is no channel: a refusal in it would not be heard.
+        For an unknown channel: a refusal of it would be ignored.
     """
-    names = texts.dropna().astype(str).map(_spelled)
-    names = names.where(names != "", None)
-    allowed = {*KNOWN, *further}
-    unknown = names.dropna()[~names.dropna().isin(allowed)]
-    if len(unknown):
-        shown = ", ".join(map(repr, sorted(set(unknown))[:5]))
+    spelled_names = texts.dropna().astype(str).map(_spelled)
+    spelled_names = spelled_names.where(spelled_names != "", None)
+    allowed_names = {*_KNOWN, *further}
+    unknown_names = spelled_names.dropna()[~spelled_names.dropna().isin(allowed_names)]
+    if len(unknown_names):
+        examples = ", ".join(map(repr, sorted(set(unknown_names))[:5]))
         raise UserError(
-            where,
-            found=f"{len(unknown)} rows of unknown channels: {shown[:200]}",
-            expected=f"of: {', '.join(sorted(allowed))}; an empty cell means every channel",
+            config_place,
+            found=f"{len(unknown_names)} rows of unknown channels: {examples[:200]}",
+            expected=f"of: {', '.join(sorted(allowed_names))}; an empty cell means every channel",
             hint="correct the names, or declare your own: channels: [fax]",
         )
-    return names.reindex(texts.index).astype(object).where(lambda found: found.notna(), None)
+    return (
+        spelled_names.reindex(texts.index).astype(object).where(lambda found: found.notna(), None)
+    )
 
 
 def _spelled(text: str) -> str:
-    bare = re.sub(r"[\s_-]+", "_", text.strip(INVISIBLE).casefold())
-    name = SPELLINGS.get(bare, bare)
-    return consent_channel(name)
+    plain_text = re.sub(r"[\s_-]+", "_", text.strip(INVISIBLE).casefold())
+    channel = _SPELLINGS.get(plain_text, plain_text)
+    return consent_channel(channel)

@@ -1,4 +1,4 @@
-"""Cells of a source table -> instants, local dates, numbers and text; unreadable ones are null."""
+"""Parse cells of a source table into instants, local dates, numbers and text; null on failure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ibis.expr.types import Column, Table, Value
 
 from features.calendar import offsets
 from features.config.sources import EPOCH_UNITS, CsvFormat, TimeColumn
-from features.sources.files import no_zone, require, wrong_type
+from features.sources.files import require_column, wrong_type, zone_missing
 from features.sources.keys import key_column
 
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
 OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
-FURTHEST = 4_102_444_800  # 2100-01-01 in seconds; numbers beyond it are no moments
-YES = ("true", "t", "1", "yes", "y")
+_LATEST_SECOND = 4_102_444_800  # 2100-01-01 in seconds since 1970; larger numbers are not times
+_YES = ("true", "t", "1", "yes", "y")
 PLAIN_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})(?:[T ]\d.*)?$"
 
 
@@ -33,8 +33,8 @@ def _wall_clock(zone: str, at: dt.Timestamp("UTC")) -> dt.timestamp:  # type: ig
 
 
 @ibis.udf.scalar.builtin(name="try_strptime")  # type: ignore[untyped-decorator, unused-ignore]
-def _written(text: str, form: str) -> dt.timestamp:
-    """Wall-clock time of a text written in a format, null where it is not."""
+def _parsed_time(text: str, form: str) -> dt.timestamp:
+    """Wall-clock time of a text in a format; null if it does not match."""
 
 
 @ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator, unused-ignore]
@@ -57,127 +57,135 @@ def _at(us: dt.int64) -> dt.Timestamp("UTC"):  # type: ignore[valid-type]
     """Instant from microseconds."""
 
 
-def _instant_in(zone: str, wall: Value) -> Value:
-    """Instant of a wall-clock time; the engine's calendar is slow, and UTC needs none."""
-    return _at(_plain_us(wall)) if zone == "UTC" else _instant(zone, wall)
+def _instant_in(zone_name: str, wall_clock: Value) -> Value:
+    """Return the instant of a wall-clock time; UTC skips the engine's slow calendar."""
+    return _at(_plain_us(wall_clock)) if zone_name == "UTC" else _instant(zone_name, wall_clock)
 
 
-def _wall_in(zone: str, column: Column) -> Value:
-    """Wall-clock time of a stored instant: by the zone's few offsets in the span of the data."""
-    moments = column.name("at").as_table()["at"]
-    ends = moments.as_table().aggregate(first=_us(moments.min()), last=_us(moments.max()))
-    first, last = ends.to_pyarrow().to_pylist()[0].values()
-    if first is None:
-        return _wall_clock(zone, column)
-    (_, offset), *later = offsets(zone, first, last)
-    us, cases = _us(column), []
-    for start, after in later:
-        cases.append((us < start, ibis.literal(offset, "int64")))
-        offset = after
-    shift = ibis.cases(*cases, else_=ibis.literal(offset, "int64")) if cases else offset
-    return _clock(us + shift)
+def _wall_in(zone_name: str, column: Column) -> Value:
+    """Return the wall-clock time of an instant, from the zone's few offsets in the data's span."""
+    instants = column.name("at").as_table()["at"]
+    data_span = instants.as_table().aggregate(first=_us(instants.min()), last=_us(instants.max()))
+    first_moment, last_moment = data_span.to_pyarrow().to_pylist()[0].values()
+    if first_moment is None:
+        return _wall_clock(zone_name, column)
+    (_, offset), *later_offsets = offsets(zone_name, first_moment, last_moment)
+    microseconds, branches = _us(column), []
+    for offset_start, next_offset in later_offsets:
+        branches.append((microseconds < offset_start, ibis.literal(offset, "int64")))
+        offset = next_offset
+    shift = ibis.cases(*branches, else_=ibis.literal(offset, "int64")) if branches else offset
+    return _clock(microseconds + shift)
 
 
-def as_moment(table: Table, spec: TimeColumn, zone: str, where: str) -> tuple[Value, Value]:
-    """Instant (UTC) and wall-clock time in `zone` of a time column, null where unreadable."""
-    column = require(table, spec.column, where)
-    kind = column.type()
+def parse_moment(
+    table: Table, spec: TimeColumn, zone_name: str, config_place: str
+) -> tuple[Value, Value]:
+    """Return instant (UTC) and wall-clock time in `zone_name` of a time column; null on failure."""
+    column = require_column(table, spec.column, config_place)
+    column_type = column.type()
     if spec.as_ == "local_date":
-        wall = as_date(column, spec, where).cast("timestamp")
-        return _instant_in(zone, wall), wall
+        wall_clock = parse_date(column, spec, config_place).cast("timestamp")
+        return _instant_in(zone_name, wall_clock), wall_clock
     if spec.format in EPOCH_UNITS:
-        instant = _counted(column, spec, where)
-        return instant, _wall_clock(zone, instant)
-    if kind.is_timestamp() and kind.timezone is not None:
-        return column, _wall_in(zone, column)
-    if kind.is_timestamp():
+        instant = _epoch_instant(column, spec, config_place)
+        return instant, _wall_clock(zone_name, instant)
+    if column_type.is_timestamp() and column_type.timezone is not None:
+        return column, _wall_in(zone_name, column)
+    if column_type.is_timestamp():
         if spec.zone is None:
-            raise no_zone(where, spec.column)
+            raise zone_missing(config_place, spec.column)
         instant = _instant_in(spec.zone, column)
         if spec.zone == "UTC":
-            return instant, _wall_in(zone, instant)
-    elif kind.is_string():
-        instant = _text_instant(column, spec, where)
+            return instant, _wall_in(zone_name, instant)
+    elif column_type.is_string():
+        instant = _text_instant(column, spec, config_place)
     else:
-        raise wrong_type(where, spec.column, kind, "a timestamp")
-    return instant, _wall_clock(zone, instant)
+        raise wrong_type(config_place, spec.column, column_type, "a timestamp")
+    return instant, _wall_clock(zone_name, instant)
 
 
-def _text_instant(column: Column, spec: TimeColumn, where: str) -> Value:
-    """Instants from text: by their own offset, else by the declared zone."""
+def _text_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
+    """Parse instants from text, by their own offset or else the declared zone."""
     text = column.strip()
     if spec.format is not None:
         if spec.zone is None:
-            raise no_zone(where, spec.column)
-        return _instant(spec.zone, _written(text, spec.format))
-    explicit = text.re_search(OFFSET_TIME)
-    naive = text.re_search(PLAIN_TIME).ifelse(text.try_cast("timestamp"), None)
-    if spec.zone is None and bool(naive.notnull().sum().execute()):
-        raise no_zone(where, spec.column)
-    offset = text.re_replace(r"\s*(?:[zZ]|UTC|GMT)$", "+00").re_replace(r"\s+([+-])", r"\1")
-    # The engine wants seconds before an offset.
-    whole = offset.re_replace(r"^(\S+[T ]\d{1,2}:\d{2})([+-].*)$", r"\1:00\2")
-    return explicit.ifelse(whole.try_cast(dt.Timestamp("UTC")), _instant(spec.zone or "UTC", naive))
+            raise zone_missing(config_place, spec.column)
+        return _instant(spec.zone, _parsed_time(text, spec.format))
+    has_offset = text.re_search(OFFSET_TIME)
+    wall_clock = text.re_search(PLAIN_TIME).ifelse(text.try_cast("timestamp"), None)
+    if spec.zone is None and bool(wall_clock.notnull().sum().execute()):
+        raise zone_missing(config_place, spec.column)
+    uniform_offset = text.re_replace(r"\s*(?:[zZ]|UTC|GMT)$", "+00").re_replace(r"\s+([+-])", r"\1")
+    # The engine requires seconds before an offset.
+    with_seconds = uniform_offset.re_replace(r"^(\S+[T ]\d{1,2}:\d{2})([+-].*)$", r"\1:00\2")
+    return has_offset.ifelse(
+        with_seconds.try_cast(dt.Timestamp("UTC")), _instant(spec.zone or "UTC", wall_clock)
+    )
 
 
-def _counted(column: Column, spec: TimeColumn, where: str) -> Value:
-    """Instants from numbers that count from 1970-01-01 UTC."""
-    kind = column.type()
-    if not kind.is_string() and not kind.is_numeric():
-        raise wrong_type(where, spec.column, kind, f"{spec.format} since 1970-01-01")
-    unit = EPOCH_UNITS[str(spec.format)]
-    text = column.cast("string").strip()
-    number = text.try_cast("float64")
-    text = ((number >= 0) & (number <= FURTHEST * unit)).ifelse(text, ibis.null("string"))
-    # Whole numbers stay whole: a float would round microseconds.
-    whole = text.try_cast("int64") * (1_000_000 // unit)
-    broken = (text.try_cast("float64") * (1_000_000 // unit)).round().cast("int64")
-    exact = text.re_search(r"^\d+$")
-    return _at(exact.ifelse(whole, broken))
+def _epoch_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
+    """Convert numbers that count from 1970-01-01 UTC to instants."""
+    column_type = column.type()
+    if not column_type.is_string() and not column_type.is_numeric():
+        raise wrong_type(config_place, spec.column, column_type, f"{spec.format} since 1970-01-01")
+    units_per_second = EPOCH_UNITS[str(spec.format)]
+    number_text = column.cast("string").strip()
+    number = number_text.try_cast("float64")
+    number_text = ((number >= 0) & (number <= _LATEST_SECOND * units_per_second)).ifelse(
+        number_text, ibis.null("string")
+    )
+    # Integer arithmetic for whole numbers: a float would round microseconds.
+    whole_microseconds = number_text.try_cast("int64") * (1_000_000 // units_per_second)
+    fractional_microseconds = (
+        (number_text.try_cast("float64") * (1_000_000 // units_per_second)).round().cast("int64")
+    )
+    is_whole = number_text.re_search(r"^\d+$")
+    return _at(is_whole.ifelse(whole_microseconds, fractional_microseconds))
 
 
-def as_date(column: Column, spec: TimeColumn, where: str) -> Value:
-    """Calendar dates from a date, a timestamp, a number like 20170131 or text."""
-    kind = column.type()
-    if kind.is_date() or (kind.is_timestamp() and kind.timezone is None):
+def parse_date(column: Column, spec: TimeColumn, config_place: str) -> Value:
+    """Parse calendar dates from dates, timestamps, numbers like 20170131 or text."""
+    column_type = column.type()
+    if column_type.is_date() or (column_type.is_timestamp() and column_type.timezone is None):
         return column.cast("date")
-    if not kind.is_string() and not kind.is_integer():
-        raise wrong_type(where, spec.column, kind, "a local date")
-    text = column.cast("string").strip()
+    if not column_type.is_string() and not column_type.is_integer():
+        raise wrong_type(config_place, spec.column, column_type, "a local date")
+    date_text = column.cast("string").strip()
     if spec.format is not None:
-        return _written(text, spec.format).cast("date")
-    compact = text.re_search(r"^\d{8}$")
-    dashed = text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)
-    plain = text.re_extract(PLAIN_DATE, 1).re_replace("[/.]", "-")
-    return compact.ifelse(dashed, plain).try_cast("date")
+        return _parsed_time(date_text, spec.format).cast("date")
+    is_compact = date_text.re_search(r"^\d{8}$")
+    dashed = date_text.substr(0, 4) + "-" + date_text.substr(4, 2) + "-" + date_text.substr(6, 2)
+    separated = date_text.re_extract(PLAIN_DATE, 1).re_replace("[/.]", "-")
+    return is_compact.ifelse(dashed, separated).try_cast("date")
 
 
-def as_number(table: Table, name: str, form: CsvFormat, where: str) -> Value:
-    """Numbers of a column (float64), null where unreadable."""
-    column = require(table, name, where)
-    kind = column.type()
-    if kind.is_string():
-        text = column.strip()
-        if form.decimal == ",":
-            text = text.replace(".", "").replace(",", ".")
-        return text.try_cast("float64")
-    if not kind.is_numeric():
-        raise wrong_type(where, name, kind, "a number")
+def parse_number(table: Table, column_name: str, csv_format: CsvFormat, config_place: str) -> Value:
+    """Parse numbers of a column (float64); null on failure."""
+    column = require_column(table, column_name, config_place)
+    column_type = column.type()
+    if column_type.is_string():
+        number_text = column.strip()
+        if csv_format.decimal == ",":
+            number_text = number_text.replace(".", "").replace(",", ".")
+        return number_text.try_cast("float64")
+    if not column_type.is_numeric():
+        raise wrong_type(config_place, column_name, column_type, "a number")
     return column.cast("float64")
 
 
-def as_flag(column: Column) -> Value:
-    """Whether a cell says yes: true, t, 1, yes or y in any case; all else and empty is no."""
+def parse_flag(column: Column) -> Value:
+    """Return True where a cell is true, t, 1, yes or y in any case; False otherwise."""
     if column.type().is_boolean():
         return column.fill_null(False)
-    text = key_column(column).lower()
-    # Written out: the engine turns a list of values into a join, which takes longer.
-    said: Any = functools.reduce(operator.or_, (text == word for word in YES))
-    return said.fill_null(False)
+    cell_text = key_column(column).lower()
+    # Chained comparisons: the engine turns a list of values into a slower join.
+    says_yes: Any = functools.reduce(operator.or_, (cell_text == word for word in _YES))
+    return says_yes.fill_null(False)
 
 
-def as_found(table: Table, name: str | None) -> Value:
-    """A cell as its file has it, for the quarantine; null where the column is typed."""
-    if name is None or not table[name].type().is_string():
+def raw_text(table: Table, column_name: str | None) -> Value:
+    """Return cells as written in the file, for the quarantine; null if the column is typed."""
+    if column_name is None or not table[column_name].type().is_string():
         return ibis.null("string")
-    return table[name]
+    return table[column_name]

@@ -1,7 +1,7 @@
-"""Check that a compressed file is whole before the engine reads it.
+"""Check that a compressed file is complete before the engine reads it.
 
-The engine takes what it can unpack: of a file that was cut between two rows it reads fewer rows,
-of one with changed bytes other values, and says nothing. The check sums of gzip tell.
+The engine silently reads fewer rows of a truncated file and wrong values of a damaged one. The
+check sums of gzip detect both.
 """
 
 from __future__ import annotations
@@ -14,43 +14,42 @@ from pathlib import Path
 
 from features.errors import UserError
 
-CHUNK = 1 << 20  # bytes
-# Tables shrink to a fifth or a thirtieth; what grows a hundredfold beyond that was made to do harm.
-MOST_GROWTH = 300
-HARMLESS = 200_000_000  # bytes that any file may unpack to
+_CHUNK_BYTES = 1 << 20  # bytes
+# Tables compress to a fifth or a thirtieth; beyond this expansion a file is an attack.
+_MAX_EXPANSION = 300
+_SAFE_BYTES = 200_000_000  # bytes; any file may expand to this size
 
 
-def require_whole(names: Iterable[str]) -> None:
-    """Read every gzip file among some paths to its end; once as long as it stays as it is.
+def require_whole(paths: Iterable[str]) -> None:
+    """Read every gzip file among the paths to its end; unchanged files only once.
 
     Raises
     ------
     UserError
-        For a file that is cut off or damaged, and for one that unpacks to more than it can hold of
-        any table.
+        For a truncated or damaged file, and for one that expands implausibly.
     """
-    for name in names:
-        if name.lower().endswith(".gz"):
-            stat = Path(name).stat()
-            problem = _problem(name, stat.st_size, stat.st_mtime_ns)
+    for path in paths:
+        if path.lower().endswith(".gz"):
+            file_status = Path(path).stat()
+            problem = _problem(path, file_status.st_size, file_status.st_mtime_ns)
             if problem is not None:
                 found, expected, hint = problem
                 raise UserError(
-                    f"sources: {Path(name).name}", found=found, expected=expected, hint=hint
+                    f"sources: {Path(path).name}", found=found, expected=expected, hint=hint
                 )
 
 
 @lru_cache(maxsize=10_000)
-def _problem(name: str, size: int, _changed: int) -> tuple[str, str, str] | None:
-    """What is wrong with a gzip file, what is expected, and the way out; None if it is whole."""
-    most, unpacked = max(HARMLESS, MOST_GROWTH * size), 0
+def _problem(path: str, size: int, _changed: int) -> tuple[str, str, str] | None:
+    """Return problem, expectation and hint for a damaged gzip file; None if it is complete."""
+    max_unpacked, unpacked = max(_SAFE_BYTES, _MAX_EXPANSION * size), 0
     try:
-        with gzip.open(name, "rb") as file:
-            while chunk := file.read(CHUNK):
+        with gzip.open(path, "rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
                 unpacked += len(chunk)
-                if unpacked > most:
+                if unpacked > max_unpacked:
                     return (
-                        f"a gzip file that grows more than {MOST_GROWTH}-fold",
+                        f"a gzip file that grows more than {_MAX_EXPANSION}-fold",
                         "a compressed table",
                         "check who wrote the file; a table of that kind can be delivered "
                         "uncompressed",

@@ -1,4 +1,4 @@
-"""Words for yes and no: those every table may use, and what to say about unknown ones."""
+"""Words for yes and no: the built-in ones, and the error for unknown ones."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import yaml
 from features.errors import UserError
 from features.sources.keys import INVISIBLE
 
-# Compared by `plain_word`: without case, and with one underscore between words.
-PLAIN_YES = {"true", "t", "yes", "y", "1"}
-PLAIN_NO = {"false", "f", "no", "n", "0"}
-NOTHING = {"", "nan", "none", "null", "na", "n/a", "_"}
-YES = PLAIN_YES | {"granted", "opt_in", "subscribed"}
-NO = PLAIN_NO | {
+# In the form of `_plain_word`: lower case, words joined by one underscore.
+_PLAIN_YES = {"true", "t", "yes", "y", "1"}
+_PLAIN_NO = {"false", "f", "no", "n", "0"}
+_EMPTY = {"", "nan", "none", "null", "na", "n/a", "_"}
+_YES = _PLAIN_YES | {"granted", "opt_in", "subscribed"}
+_NO = _PLAIN_NO | {
     "denied",
     "declined",
     "no_consent",
@@ -33,8 +33,8 @@ NO = PLAIN_NO | {
     "unsubscribed",
     "withdrawn",
 }
-# Only suggested, never assumed: a person has to confirm them in the config.
-LIKELY_YES = set(
+# Suggested in errors, never assumed: the config must confirm them.
+_LIKELY_YES = set(
     [
         "on",
         "ok",
@@ -74,7 +74,7 @@ LIKELY_YES = set(
         "是",
     ]
 )
-LIKELY_NO = set(
+_LIKELY_NO = set(
     [
         "off",
         "declined",
@@ -113,123 +113,139 @@ LIKELY_NO = set(
         "否",
     ]
 )
-MOST_WORDS = 12
-# Longer values, addresses and numbers are hardly words; they may be personal, and are not repeated.
+_MAX_LISTED_WORDS = 12
+# Longer values, addresses and numbers may be personal data; messages do not repeat them.
 _WORD = re.compile(r"[^\d@]{1,24}|[^\d@]{0,4}\d{1,3}")
 
 
-def plain_word(text: str) -> str:
-    """A cell as words are compared."""
-    bare = re.sub(r"[\s_-]+", "_", text.strip(INVISIBLE).casefold())
-    return re.sub(r"^([01])\.0*$", r"\1", bare)
+def _plain_word(text: str) -> str:
+    """Normalise a cell for comparison: lower case, one underscore between words."""
+    plain_text = re.sub(r"[\s_-]+", "_", text.strip(INVISIBLE).casefold())
+    return re.sub(r"^([01])\.0*$", r"\1", plain_text)
 
 
-def answers(texts: pd.Series[Any], where: str, words: Mapping[str, bool]) -> pd.Series[Any]:
-    """Whether each cell says yes (True), no (False) or nothing (None).
+def consent_answers(
+    texts: pd.Series[Any], config_place: str, words: Mapping[str, bool]
+) -> pd.Series[Any]:
+    """Parse cells into True (yes), False (no) or None (empty).
 
     Parameters
     ----------
     texts
         Cells as text, null where empty.
-    where
-        The column's place in the config, for the error.
+    config_place
+        Place of the column in the config, for the error.
     words
-        Meanings that the config declares; they come before the usual ones.
+        Meanings that the config declares; they override the built-in ones.
 
     Raises
     ------
     UserError
-        Listing the words that say neither, and how to declare them: nobody is written to on a
-        guess.
+        For unknown words, with the way to declare them: consent is never guessed.
     """
-    return _meant(texts, where, dict.fromkeys(YES, True) | dict.fromkeys(NO, False), words)
+    return _word_meanings(
+        texts, config_place, dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False), words
+    )
 
 
-def marks(texts: pd.Series[Any], where: str, words: Mapping[str, bool]) -> Any:
-    """Which cells mark somebody to be left out, as bool; a refusal in so many words does.
+def exclusion_marks(texts: pd.Series[Any], config_place: str, words: Mapping[str, bool]) -> Any:
+    """Return bool per cell: True where it excludes the customer; words of refusal also do.
 
-    Parameters and errors are those of `answers`; an empty cell marks nobody.
+    Parameters and errors as in `consent_answers`; an empty cell does not exclude.
     """
-    usual = dict.fromkeys(PLAIN_YES | (NO - PLAIN_NO), True) | dict.fromkeys(PLAIN_NO, False)
-    return _meant(texts, where, usual, words).eq(True).to_numpy(dtype=bool)
+    usual_meanings = dict.fromkeys(_PLAIN_YES | (_NO - _PLAIN_NO), True) | dict.fromkeys(
+        _PLAIN_NO, False
+    )
+    return _word_meanings(texts, config_place, usual_meanings, words).eq(True).to_numpy(dtype=bool)
 
 
-def _meant(
-    texts: pd.Series[Any], where: str, usual: Mapping[str, bool], words: Mapping[str, bool]
+def _word_meanings(
+    texts: pd.Series[Any],
+    config_place: str,
+    usual_meanings: Mapping[str, bool],
+    words: Mapping[str, bool],
 ) -> pd.Series[Any]:
-    meaning: dict[str, bool | None] = {**usual, **dict.fromkeys(NOTHING)}
-    meaning |= {plain_word(word): means for word, means in words.items()}
-    spelled = texts.astype(object).where(texts.notna(), "").astype(str)
-    known = {text: plain_word(text) for text in spelled.unique()}
-    spelled = spelled.map(known)
-    unknown = spelled[~spelled.isin(list(meaning))]
+    meanings: dict[str, bool | None] = {**usual_meanings, **dict.fromkeys(_EMPTY)}
+    meanings |= {_plain_word(word): says_yes for word, says_yes in words.items()}
+    cell_words = texts.astype(object).where(texts.notna(), "").astype(str)
+    normal_forms = {cell_text: _plain_word(cell_text) for cell_text in cell_words.unique()}
+    cell_words = cell_words.map(normal_forms)
+    unknown = cell_words[~cell_words.isin(list(meanings))]
     if len(unknown):
-        met = [str(word) for word in unknown.value_counts().index]
-        raise unknown_words(where, met, len(unknown), block=where.split(":")[0])
-    return pd.Series([meaning[word] for word in spelled], index=texts.index, dtype=object)
+        unknown_counts = [str(word) for word in unknown.value_counts().index]
+        raise _unknown_words(
+            config_place, unknown_counts, len(unknown), block=config_place.split(":")[0]
+        )
+    return pd.Series([meanings[word] for word in cell_words], index=texts.index, dtype=object)
 
 
-def unknown_words(where: str, words: Sequence[str], cells: int, *, block: str) -> UserError:
-    """The error about words that say neither yes nor no, with a line to paste into the config.
+def _unknown_words(config_place: str, words: Sequence[str], cells: int, *, block: str) -> UserError:
+    """Return the error for words that mean neither yes nor no, with a config line to paste.
 
     Parameters
     ----------
-    where
-        The column's place in the config.
+    config_place
+        Place of the column in the config.
     words
-        The different words, as they were compared.
+        The distinct words, normalised.
     cells
-        How many cells hold one of them.
+        Number of cells that hold one of them.
     block
-        Config block that takes `words`.
+        Config block that accepts `words`.
     """
-    expected = f"{', '.join(sorted(YES))}, or {', '.join(sorted(NO))}"
-    if len(words) > MOST_WORDS or not all(_WORD.fullmatch(word) for word in words):
+    expected = f"{', '.join(sorted(_YES))}, or {', '.join(sorted(_NO))}"
+    if len(words) > _MAX_LISTED_WORDS or not all(_WORD.fullmatch(word) for word in words):
         return UserError(
-            where,
+            config_place,
             found=f"{cells} cells with {len(words)} different values that are neither yes nor no",
             expected=expected,
             hint="check that the column is the right one: these values do not look like words "
             f"for yes and no; words of your own are declared under `{block}: {{words: ...}}`",
         )
-    meanings = {word: meaning(word) for word in words}
-    line = ", ".join(
-        f"{_quoted(word)}: {'yes' if means else 'no'}" for word, means in meanings.items()
+    meanings = {word: _likely_meaning(word) for word in words}
+    config_line = ", ".join(
+        f"{_quoted(word)}: {'yes' if says_yes else 'no'}" for word, says_yes in meanings.items()
     )
-    near = [f"{word!r} is close to {alike!r}" for word in words if (alike := _alike(word))]
-    guessed = [word for word, means in meanings.items() if means is None]
-    advice = [f"did you mean: {'; '.join(near)}?"] if near else []
-    advice.append(f"say what they mean: `{block}: {{words: {{{line}}}}}`")
-    if guessed:
-        advice.append(f"check {', '.join(map(repr, guessed))}: `no` is only the safe assumption")
+    suggestions = [
+        f"{word!r} is close to {similar_word!r}"
+        for word in words
+        if (similar_word := _similar_word(word))
+    ]
+    unguessed = [word for word, says_yes in meanings.items() if says_yes is None]
+    advice = [f"did you mean: {'; '.join(suggestions)}?"] if suggestions else []
+    advice.append(f"say what they mean: `{block}: {{words: {{{config_line}}}}}`")
+    if unguessed:
+        advice.append(f"check {', '.join(map(repr, unguessed))}: `no` is only the safe assumption")
     return UserError(
-        where,
+        config_place,
         found=f"{cells} cells that are neither yes nor no: {', '.join(map(repr, words))}",
         expected=expected,
         hint="; ".join(advice),
     )
 
 
-def meaning(word: str) -> bool | None:
-    """What a word probably means; None where nothing suggests it."""
-    plain = word.replace("_", " ")
-    for known, means in ((YES | LIKELY_YES, True), (NO | LIKELY_NO, False)):
-        if word in known or plain in known:
-            return means
-    alike = _alike(word)
-    return None if alike is None else alike in YES
+def _likely_meaning(word: str) -> bool | None:
+    """Guess the meaning of a word; None if no known word is similar."""
+    spaced_word = word.replace("_", " ")
+    for known_words, says_yes in ((_YES | _LIKELY_YES, True), (_NO | _LIKELY_NO, False)):
+        if word in known_words or spaced_word in known_words:
+            return says_yes
+    similar_word = _similar_word(word)
+    return None if similar_word is None else similar_word in _YES
 
 
-def _alike(word: str) -> str | None:
-    """A known word that is spelled nearly the same."""
-    if word in LIKELY_YES | LIKELY_NO:
+def _similar_word(word: str) -> str | None:
+    """Return a known word with nearly the same spelling, or None."""
+    if word in _LIKELY_YES | _LIKELY_NO:
         return None
-    known: Collection[str] = [name for name in YES | NO if len(name) > 2 and name != "nan"]
-    found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.75)
-    return found[0] if found else None
+    long_words: Collection[str] = [
+        known_word for known_word in _YES | _NO if len(known_word) > 2 and known_word != "nan"
+    ]
+    similar_words = difflib.get_close_matches(word, sorted(long_words), n=1, cutoff=0.75)
+    return similar_words[0] if similar_words else None
 
 
 def _quoted(word: str) -> str:
-    """A word as YAML has to have it."""
-    text = yaml.safe_dump([word], default_flow_style=True, allow_unicode=True, width=10_000)
-    return text.strip()[1:-1]
+    """Return a word as YAML, quoted where needed."""
+    yaml_list = yaml.safe_dump([word], default_flow_style=True, allow_unicode=True, width=10_000)
+    return yaml_list.strip()[1:-1]

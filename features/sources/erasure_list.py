@@ -1,7 +1,7 @@
-"""Who asked to be erased: hashes that keep them out of every later run, and no id in clear.
+"""Hashes of erased customers, which keep them out of every later run; no id in clear text.
 
-The list must be able to tell whether an id of the sources is on it, and so can whoever holds both
-the list and a guess: it needs the same protection as the sources themselves.
+Anyone with the list can test a guessed id against it, so it needs the same protection as the
+sources themselves.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 from features.errors import UserError
 from features.sources.keys import key_value
 
-FILE = "erased.json"
+ERASURE_FILE = "erased.json"
 ON_REQUEST = "erased on request"
 
 
 @dataclass(frozen=True)
-class Erased:
-    """The list of an output folder.
+class ErasureList:
+    """Salted hashes of the erased customers of an output folder.
 
     Attributes
     ----------
     salt
-        Hexadecimal, of this list alone: two lists cannot be compared.
+        Hexadecimal; each list has its own, so that two lists cannot be compared.
     hashes
         Keyed BLAKE2b of every erased customer id.
     """
@@ -39,15 +39,15 @@ class Erased:
         return bool(self.hashes)
 
     @classmethod
-    def load(cls, output: Path) -> Erased:
-        """The list of an output folder; empty where nobody was erased.
+    def load(cls, output: Path) -> ErasureList:
+        """Load the list of an output folder; empty if no customer was erased.
 
         Raises
         ------
         UserError
-            Where it cannot be read: going on would bring the erased back.
+            If it cannot be read: continuing would process erased customers again.
         """
-        path = output / FILE
+        path = output / ERASURE_FILE
         if not path.is_file():
             return cls()
         try:
@@ -57,38 +57,41 @@ class Erased:
             raise UserError(
                 str(path),
                 found="a damaged list of erased customers",
-                expected="the file that `stagecast erase` keeps",
-                hint="put it back from a copy: without it the erased would be scored again",
+                expected="the file that `stagecast erase` writes",
+                hint="restore it from a backup: without it erased customers would be scored again",
             ) from error
 
     def save(self, output: Path) -> None:
-        """Write the list whole or not at all."""
-        partial = output / f"{FILE}.tmp"
+        """Write the list atomically, readable by the owner only."""
+        partial = output / f"{ERASURE_FILE}.tmp"
         content = {"salt": self.salt, "hashes": sorted(self.hashes)}
         partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
         os.chmod(partial, 0o600)
-        os.replace(partial, output / FILE)
+        os.replace(partial, output / ERASURE_FILE)
 
-    def adding(self, customer: str, *, salt: str) -> Erased:
-        """The list with one customer more; `salt` is taken by the first one."""
-        begun = self if self.salt else replace(self, salt=salt)
-        return replace(begun, hashes=begun.hashes | {begun.hashed(customer)})
+    def adding(self, customer: str, *, salt: str) -> ErasureList:
+        """Return the list with one more customer; `salt` is used only if the list has none."""
+        salted_list = self if self.salt else replace(self, salt=salt)
+        return replace(salted_list, hashes=salted_list.hashes | {salted_list.hashed(customer)})
 
     def hashed(self, customer: str) -> str:
-        """Hash of a customer id by this list's salt."""
-        key = bytes.fromhex(self.salt)
-        return hashlib.blake2b(customer.encode("utf-8"), key=key, digest_size=32).hexdigest()
+        """Return the hash of a customer id under this list's salt."""
+        salt_bytes = bytes.fromhex(self.salt)
+        return hashlib.blake2b(customer.encode("utf-8"), key=salt_bytes, digest_size=32).hexdigest()
 
     def among(self, customers: Iterable[str | None]) -> list[str]:
-        """Which of some ids are on the list."""
+        """Return the ids that are on the list."""
         if not self:
             return []
-        return [c for c in customers if c is not None and self._has(c)]
+        return [customer for customer in customers if customer is not None and self._has(customer)]
 
     def _has(self, customer: str) -> bool:
-        """Whether an id is on the list, as it is written or as keys are kept."""
-        key = key_value(customer)
-        return any(self.hashed(name) in self.hashes for name in {customer, key or customer})
+        """Return True if an id is on the list, as written or as a canonical key."""
+        canonical_key = key_value(customer)
+        return any(
+            self.hashed(spelling) in self.hashes
+            for spelling in {customer, canonical_key or customer}
+        )
 
 
-NOBODY = Erased()
+NO_ERASURES = ErasureList()

@@ -1,4 +1,4 @@
-"""Source tables -> standard events: read, map, check each row, set bad rows aside with a reason."""
+"""Read source tables as standard events: map columns, check rows, quarantine bad ones."""
 
 from __future__ import annotations
 
@@ -24,37 +24,43 @@ from features.config.sources import (
     UrlTable,
 )
 from features.errors import Problems, UserError
-from features.sources.column_parsing import as_flag, as_found, as_moment, as_number
+from features.sources.column_parsing import parse_flag, parse_moment, parse_number, raw_text
 from features.sources.duckdb_connection import connect as connect
-from features.sources.erased_rows import without
-from features.sources.erasure_list import NOBODY, Erased
-from features.sources.files import describe, matches, read_file, require, unreadable
-from features.sources.identity_resolution import link_events, linked
+from features.sources.erased_rows import mark_erased
+from features.sources.erasure_list import NO_ERASURES, ErasureList
+from features.sources.files import (
+    describe_location,
+    distinct_files,
+    read_file,
+    require_column,
+    unreadable_table,
+)
+from features.sources.identity_resolution import apply_links, link_events
 from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
 from features.sources.quarantine import (
     ReadReport,
-    counted,
     refuse_if_rounded,
     refuse_if_too_bad,
     refuse_unknown_types,
+    staged_report,
 )
-from features.sources.remote_tables import copied
-from features.sources.row_reasons import bad_row_reason, copies_marked, left_out_reason
-from features.sources.sampling import current
+from features.sources.remote_tables import copy_remote_table
+from features.sources.row_reasons import bad_row_reason, left_out_reason, mark_duplicates
+from features.sources.sampling import current_sampling
 
-# Event columns that join one table to another; all other text is only trimmed.
-KEYS = ("customer_id", "anonymous_id", "order_id", "session_id", "event_id", "product_id")
-# Declared attributes stand behind this in standard events, so that no name can collide.
+# Event columns that join tables; other text is only trimmed.
+_KEYS = ("customer_id", "anonymous_id", "order_id", "session_id", "event_id", "product_id")
+# Prefix of declared attributes in standard events, so that no name collides.
 ATTRIBUTE = "attribute."
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turns the engine's complaints about a table into the one message for its owner."""
+def engine_errors(name: str) -> Iterator[None]:
+    """Turn the engine's errors about a table into one `UserError`."""
     try:
         yield
     except duckdb.Error as error:
-        raise unreadable(name, error) from error
+        raise unreadable_table(name, error) from error
 
 
 def open_table(
@@ -65,35 +71,35 @@ def open_table(
     *,
     keys: Collection[str] = (),
 ) -> Table:
-    """The table at a location, lazily where the format allows.
+    """Open the table at a location, lazily where the format allows.
 
-    Of a table of a database only some columns are asked for, where they are given. Columns of
-    `keys` keep every digit, whatever types the files give them.
+    `columns` limits what is read from a database. Columns of `keys` keep every digit, whatever
+    types the files declare.
 
     Raises
     ------
     UserError
-        Where the file is missing, unreadable or of an unknown kind.
+        If the file is missing, unreadable or of an unknown kind.
     """
-    sampling = current()
-    most = None if sampling is None else sampling.rows
+    sampling = current_sampling()
+    max_rows = None if sampling is None else sampling.rows
     if isinstance(location, DatasetTable):
-        arrow = datasets.table(location.dataset, location.table, most_rows=most)
+        arrow_table = datasets.table(location.dataset, location.table, most_rows=max_rows)
         name = f"{location.dataset}_{location.table}"
-        table = connection.create_table(name, arrow, temp=True, overwrite=True)
+        table = connection.create_table(name, arrow_table, temp=True, overwrite=True)
     elif isinstance(location, UrlTable):
-        table = copied(connection, location, columns, most_rows=most)
+        table = copy_remote_table(connection, location, columns, most_rows=max_rows)
     else:
         table = read_file(connection, location, source.csv, keys=keys)
-        if sampling is None or sampling.fits(matches(location)):
+        if sampling is None or sampling.fits(distinct_files(location)):
             return table
     if sampling is None:
         return table
-    with reading(describe(location)):
-        return sampling.head(connection, table, describe(location))
+    with engine_errors(describe_location(location)):
+        return sampling.head(connection, table, describe_location(location))
 
 
-def joined(connection: Any, source: EventSource, rows: Table | None = None) -> Table:
+def join_lookups(connection: Any, source: EventSource, source_rows: Table | None = None) -> Table:
     """A source's rows (default: all there are) with the columns of its lookups.
 
     Raises
@@ -102,49 +108,53 @@ def joined(connection: Any, source: EventSource, rows: Table | None = None) -> T
         Where the shared column is missing, holds ids that have lost digits, or a lookup has one
         twice (rows would multiply).
     """
-    table = rows
+    table = source_rows
     if table is None:
         table = open_table(connection, source.events, source, source.mapped(), keys=source.keys())
     problems = Problems()
     for lookup in source.lookups:
         with problems.collect():
-            table = _looked_up(connection, table, lookup, source)
+            table = _join_lookup(connection, table, lookup, source)
     problems.refuse()
     return table
 
 
-def _looked_up(connection: Any, table: Table, lookup: Lookup, source: EventSource) -> Table:
-    """A table with the columns of a lookup (see `joined`)."""
-    right = open_table(connection, lookup.table, source, keys=source.keys())
-    where = f"lookup {describe(lookup.table)}"
-    for side, columns in (("the source", table.columns), ("the lookup", right.columns)):
+def _join_lookup(connection: Any, table: Table, lookup: Lookup, source: EventSource) -> Table:
+    """Add the columns of one lookup (see `join_lookups`)."""
+    lookup_table = open_table(connection, lookup.table, source, keys=source.keys())
+    lookup_name = f"lookup {describe_location(lookup.table)}"
+    for side, columns in (("the source", table.columns), ("the lookup", lookup_table.columns)):
         if lookup.key not in columns:
             raise UserError(
-                where,
+                lookup_name,
                 found=f"no column {lookup.key!r} in {side}",
                 expected=f"one of: {', '.join(columns)}",
             )
-    if not (table[lookup.key].type().is_integer() and right[lookup.key].type().is_integer()):
+    if not (table[lookup.key].type().is_integer() and lookup_table[lookup.key].type().is_integer()):
         table = table.mutate(**{lookup.key: key_column(table[lookup.key])})
-        with reading(describe(lookup.table)):
-            right = with_keys(right, [lookup.key], where)
-    right = right.filter(right[lookup.key].notnull())
-    with reading(describe(lookup.table)):
-        once = right.count().execute() == right[lookup.key].nunique().execute()
-    if not once:
+        with engine_errors(describe_location(lookup.table)):
+            lookup_table = with_keys(lookup_table, [lookup.key], lookup_name)
+    lookup_table = lookup_table.filter(lookup_table[lookup.key].notnull())
+    with engine_errors(describe_location(lookup.table)):
+        keys_unique = lookup_table.count().execute() == lookup_table[lookup.key].nunique().execute()
+    if not keys_unique:
         raise UserError(
-            where, found=f"{lookup.key!r} more than once", expected="one row for every key"
+            lookup_name, found=f"{lookup.key!r} more than once", expected="one row for every key"
         )
-    fresh = [c for c in right.columns if c == lookup.key or c not in table.columns]
-    return table.left_join(right.select(fresh), lookup.key).drop(f"{lookup.key}_right")
+    new_columns = [
+        column
+        for column in lookup_table.columns
+        if column == lookup.key or column not in table.columns
+    ]
+    return table.left_join(lookup_table.select(new_columns), lookup.key).drop(f"{lookup.key}_right")
 
 
 def standardise(
     table: Table, source: EventSource, config: Config, problems: Problems | None = None
 ) -> Table:
-    """Standard event columns of a source's rows, unreadable cells null, nothing dropped yet.
+    """Map a source's rows to the standard event columns; unreadable cells are null.
 
-    `problems` collects what is wrong with columns, which then are null; without it, it is raised.
+    `problems` collects errors of columns, which are then null; without it they are raised.
 
     Returns
     -------
@@ -157,89 +167,108 @@ def standardise(
     Raises
     ------
     UserError
-        For missing columns and wrong types: all of them in one answer.
+        For missing columns and wrong types, all in one error.
     """
-    columns, where = source.columns, f"sources: {describe(source.events)}: columns"
-    kept = problems if problems is not None else Problems()
+    columns, config_place = source.columns, f"sources: {describe_location(source.events)}: columns"
+    collected = problems if problems is not None else Problems()
 
-    def moment(spec: TimeColumn, key: str) -> tuple[Value, Value]:
-        with kept.collect():
-            return as_moment(table, spec, config.timezone, f"{where}.{key}")
+    def moment(time_column: TimeColumn, config_key: str) -> tuple[Value, Value]:
+        with collected.collect():
+            return parse_moment(table, time_column, config.timezone, f"{config_place}.{config_key}")
         return ibis.null("timestamp('UTC')"), ibis.null("timestamp")
 
-    def cells(name: str | None, key: str, kind: str, read: Callable[[Column], Value]) -> Value:
-        if name is not None:
-            with kept.collect():
-                return read(require(table, name, f"{where}.{key}"))
-        return ibis.null(kind)
+    def cells(
+        column_name: str | None, config_key: str, column_type: str, parse: Callable[[Column], Value]
+    ) -> Value:
+        if column_name is not None:
+            with collected.collect():
+                return parse(require_column(table, column_name, f"{config_place}.{config_key}"))
+        return ibis.null(column_type)
 
-    def optional(name: str | None, key: str) -> Value:
-        joins = key in KEYS
-        return cells(name, key, "string", key_column if joins else text_column)
+    def optional(column_name: str | None, config_key: str) -> Value:
+        is_key = config_key in _KEYS
+        return cells(column_name, config_key, "string", key_column if is_key else text_column)
 
-    def number(name: str, key: str) -> Value:
-        at = f"{where}.{key}"
-        return cells(name, key, "float64", lambda _: as_number(table, name, source.csv, at))
+    def number(column_name: str, config_key: str) -> Value:
+        number_place = f"{config_place}.{config_key}"
+        return cells(
+            column_name,
+            config_key,
+            "float64",
+            lambda _: parse_number(table, column_name, source.csv, number_place),
+        )
 
-    def text_of(name: str | None) -> Value:
-        return as_found(table, name if name in table.columns else None)
+    def text_of(column_name: str | None) -> Value:
+        return raw_text(table, column_name if column_name in table.columns else None)
 
-    instant, wall = moment(columns.occurred_at, "occurred_at")
-    known = wall if columns.known_at is None else moment(columns.known_at, "known_at")[1]
+    instant, wall_clock = moment(columns.occurred_at, "occurred_at")
+    known_clock = (
+        wall_clock if columns.known_at is None else moment(columns.known_at, "known_at")[1]
+    )
     if isinstance(source.event_type, ColumnRef):
         event_type = optional(source.event_type.column, "event_type")
     else:
         event_type = ibis.literal(source.event_type)
     amount: Value = ibis.null("float64")
-    filled: Value = ibis.literal(False)
+    amount_filled: Value = ibis.literal(False)
     if columns.value is not None:
         amount = number(columns.value, "value")
-        filled = cells(columns.value, "value", "boolean", lambda column: column.notnull())
+        amount_filled = cells(columns.value, "value", "boolean", lambda column: column.notnull())
         if columns.value_times is not None:
             amount *= number(columns.value_times, "value_times")
-    machine = cells(columns.is_machine, "is_machine", "boolean", as_flag).fill_null(False)
-    named = {a: c for a, c in columns.attributes.items() if a not in config.sensitive}
+    machine_events = cells(columns.is_machine, "is_machine", "boolean", parse_flag).fill_null(False)
+    attribute_columns = {
+        attribute: column_name
+        for attribute, column_name in columns.attributes.items()
+        if attribute not in config.sensitive
+    }
     if columns.channel is not None and "channel" not in config.sensitive:
-        named["channel"] = columns.channel
+        attribute_columns["channel"] = columns.channel
     standard = dict(
         anonymous_id=optional(columns.anonymous_id, "anonymous_id"),
         customer_id=optional(columns.customer_id, "customer_id"),
         event_type=event_type,
         at=instant,
-        day=wall.date().epoch_days().cast("int32"),
-        known_day=ibis.greatest(wall, known).date().epoch_days().cast("int32"),
-        known_missing=known.isnull(),
+        day=wall_clock.date().epoch_days().cast("int32"),
+        known_day=ibis.greatest(wall_clock, known_clock).date().epoch_days().cast("int32"),
+        known_missing=known_clock.isnull(),
         amount=amount,
-        amount_given=filled,
+        amount_given=amount_filled,
         order_id=optional(columns.order_id, "order_id"),
         session_id=optional(columns.session_id, "session_id"),
-        is_machine=machine,
+        is_machine=machine_events,
         event_key=optional(source.event_id, "event_id"),
-        rounded=_rounded(table, source),
-        **{f"{ATTRIBUTE}{a}": optional(column, a) for a, column in named.items()},
+        rounded=_rounded_id_column(table, source),
+        **{
+            f"{ATTRIBUTE}{attribute}": optional(column, attribute)
+            for attribute, column in attribute_columns.items()
+        },
     )
     if problems is None:
-        kept.refuse()
+        collected.refuse()
     standard["occurred_at_text"] = text_of(columns.occurred_at.column)
     standard["known_at_text"] = text_of(columns.known_at.column if columns.known_at else None)
     standard["value_text"] = text_of(columns.value)
     return table.select(**standard)
 
 
-def _rounded(table: Table, source: EventSource) -> Value:
-    """Which column of a row holds an id that has lost digits (see `rounded_cells`); null: none."""
-    columns, none = source.columns, ibis.null("string")
-    named = [columns.customer_id, columns.anonymous_id, columns.order_id, columns.session_id,
+def _rounded_id_column(table: Table, source: EventSource) -> Value:
+    """Return the name of the column whose id has lost digits (see `rounded_cells`), or null."""
+    columns, no_column = source.columns, ibis.null("string")
+    id_columns = [columns.customer_id, columns.anonymous_id, columns.order_id, columns.session_id,
              source.event_id, columns.attributes.get("product_id"),
              *(lookup.key for lookup in source.lookups)]  # fmt: skip
-    there = [name for name in dict.fromkeys(named) if name in table.columns]
-    asked = [name for name in there if may_round(table[name])]
-    cases = [(rounded_cells(table[name]), ibis.literal(name)) for name in asked]
-    return ibis.cases(*cases, else_=none) if cases else none
+    present = [name for name in dict.fromkeys(id_columns) if name in table.columns]
+    uncertain_columns = [column_name for column_name in present if may_round(table[column_name])]
+    branches = [
+        (rounded_cells(table[column_name]), ibis.literal(column_name))
+        for column_name in uncertain_columns
+    ]
+    return ibis.cases(*branches, else_=no_column) if branches else no_column
 
 
-def staged_name(number: int) -> str:
-    """What the engine calls the table of a source's rows."""
+def staged_table_name(number: int) -> str:
+    """Return the engine's name for the table of a source's rows."""
     return f"staged_{number}"
 
 
@@ -252,9 +281,9 @@ def read_source(
     quarantine: Path,
     staged: Path,
     links: Table | None = None,
-    erased: Erased = NOBODY,
+    erased: ErasureList = NO_ERASURES,
 ) -> tuple[Table, ReadReport]:
-    """One source as checked standard events, which lie in a file meanwhile.
+    """Read one source as checked standard events, staged in a file.
 
     Parameters
     ----------
@@ -265,23 +294,22 @@ def read_source(
     config
         The data set.
     latest
-        Day number after which no event can be genuine (the day the run was started).
+        Day number after which no event is plausible (the day the run started).
     quarantine
-        Folder for the rows set aside: ``source_<number>.parquet`` with their reasons.
+        Folder for bad rows: ``source_<number>.parquet`` with their reasons.
     staged
-        Folder for the file of all rows, which must stay as long as the events are used.
+        Folder for the file of all rows; it must exist as long as the events are used.
     links
-        From `read_identities`: whom anonymous ids belong to.
+        From `read_identities`: customers of anonymous ids.
     erased
-        Who asked to be erased: their rows are neither kept nor set aside.
+        Erased customers, whose rows are neither used nor quarantined.
 
     Returns
     -------
     Table
-        customer_id, event_type, at, day, known_day, value (integer minor units, null where no
-        amount), order_id, event_key (the declared event id), and the attributes behind
-        `ATTRIBUTE`; one row an event line, and another for each that a link made known later
-        (`features.sources.identity_resolution.link_events`).
+        customer_id, event_type, at, day, known_day, value (integer minor units or null), order_id,
+        event_key (the declared event id), and the attributes with prefix `ATTRIBUTE`; one row per
+        event line, and one per event that a link made known later (`link_events`).
     ReadReport
         The counts.
 
@@ -292,74 +320,80 @@ def read_source(
         where the share of bad rows exceeds ``quarantine.max_share``.
     """
     source = config.sources[number]
-    name = describe(source.events)
-    with reading(name):
-        rows = standardise(joined(connection, source), source, config)
-        raw = judged(rows, source, config, latest=latest, links=links, erased=erased)
-        file = staged / f"{staged_name(number)}.parquet"
-        raw.to_parquet(file, compression="lz4_raw")
-        lines = connection.read_parquet(file, table_name=staged_name(number))
-    report = inspected(lines, name, config, quarantine / f"source_{number}.parquet", _set_aside)
-    return usable(lines, source, config, links), report
+    source_name = describe_location(source.events)
+    with engine_errors(source_name):
+        standard_rows = standardise(join_lookups(connection, source), source, config)
+        judged_rows = judge_rows(
+            standard_rows, source, config, latest=latest, links=links, erased=erased
+        )
+        staged_file = staged / f"{staged_table_name(number)}.parquet"
+        judged_rows.to_parquet(staged_file, compression="lz4_raw")
+        staged_rows = connection.read_parquet(staged_file, table_name=staged_table_name(number))
+    report = inspect_rows(
+        staged_rows, source_name, config, quarantine / f"source_{number}.parquet", Table.to_parquet
+    )
+    return usable_events(staged_rows, source, config, links), report
 
 
-def judged(
-    rows: Table,
+def judge_rows(
+    standard_rows: Table,
     source: EventSource,
     config: Config,
     *,
     latest: int,
     links: Table | None,
-    erased: Erased = NOBODY,
+    erased: ErasureList = NO_ERASURES,
 ) -> Table:
-    """Standard rows with why each is bad (`reason`) or left out (`ignored`); null: it counts."""
-    # Without visitors nobody is to be linked: the engine would compare every row with every link.
-    raw = linked(rows, links if source.columns.anonymous_id is not None else None)
-    raw = raw.mutate(reason=bad_row_reason(raw, source, config, latest))
+    """Add why a standard row is bad (`reason`) or left out (`ignored`); both null: it counts."""
+    # Without anonymous ids skip the join: the engine would compare every row with every link.
+    linked_rows = apply_links(
+        standard_rows, links if source.columns.anonymous_id is not None else None
+    )
+    linked_rows = linked_rows.mutate(reason=bad_row_reason(linked_rows, source, config, latest))
     if source.event_id is not None:
-        raw = copies_marked(raw)
-    return without(raw.mutate(ignored=left_out_reason(raw, config)), erased)
+        linked_rows = mark_duplicates(linked_rows)
+    return mark_erased(linked_rows.mutate(ignored=left_out_reason(linked_rows, config)), erased)
 
 
-def inspected(
-    staged: Table, name: str, config: Config, aside: Path, set_aside: Callable[[Table, Path], None]
+def inspect_rows(
+    staged: Table,
+    source_name: str,
+    config: Config,
+    quarantine_file: Path,
+    set_aside: Callable[[Table, Path], None],
 ) -> ReadReport:
-    """Report of judged rows; the bad ones are set aside in a file.
+    """Report on judged rows, and write the bad ones to the quarantine.
 
     Raises
     ------
     UserError
         As `read_source`.
     """
-    rows = int(staged.count().execute())
-    if rows == 0:
+    row_count = int(staged.count().execute())
+    if row_count == 0:
         raise UserError(
-            f"sources: {name}",
+            f"sources: {source_name}",
             found="an empty table",
             expected="at least one event",
             hint="check the export that writes it",
         )
-    report = counted(staged, name, rows)
+    report = staged_report(staged, source_name, row_count)
     refuse_if_rounded(report)
     if report.bad:
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        set_aside(staged.filter(staged.reason.notnull()), aside)
-    refuse_if_too_bad(report, config, aside)
-    refuse_unknown_types(staged, config, name)
+        quarantine_file.parent.mkdir(parents=True, exist_ok=True)
+        set_aside(staged.filter(staged.reason.notnull()), quarantine_file)
+    refuse_if_too_bad(report, config, quarantine_file)
+    refuse_unknown_types(staged, config, source_name)
     return report
 
 
-def _set_aside(bad: Table, aside: Path) -> None:
-    bad.to_parquet(aside)
-
-
-def usable(staged: Table, source: EventSource, config: Config, links: Table | None) -> Table:
-    """The events that count among judged rows, as `read_source` gives them."""
-    good = staged.filter(staged.reason.isnull() & staged.ignored.isnull())
-    minor = (good.amount * 10**config.minor_units).round().cast("int64")
-    kept = ["customer_id", "event_type", "at", "day", "known_day", "order_id", "event_key"]
-    kept += [column for column in good.columns if column.startswith(ATTRIBUTE)]
-    events = good.mutate(value=minor).select([*kept, "value"])
+def usable_events(staged: Table, source: EventSource, config: Config, links: Table | None) -> Table:
+    """Select the events that count among judged rows, as `read_source` returns them."""
+    usable_rows = staged.filter(staged.reason.isnull() & staged.ignored.isnull())
+    minor_units = (usable_rows.amount * 10**config.minor_units).round().cast("int64")
+    event_columns = ["customer_id", "event_type", "at", "day", "known_day", "order_id", "event_key"]
+    event_columns += [column for column in usable_rows.columns if column.startswith(ATTRIBUTE)]
+    events = usable_rows.mutate(value=minor_units).select([*event_columns, "value"])
     if links is not None and source.columns.anonymous_id is not None:
-        events = events.union(link_events(good).select(events.columns))
+        events = events.union(link_events(usable_rows).select(events.columns))
     return events

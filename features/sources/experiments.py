@@ -1,4 +1,4 @@
-"""Single-send experiments: a table of people, who was drawn, and what they did, given by YAML."""
+"""Single-send experiments declared in YAML: people, treatment and outcome."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from features.sources.typed_rows import TypedTable
 
 
 class ExperimentFile(Strict):
-    """An experiment as declared.
+    """The declaration of an experiment.
 
     Attributes
     ----------
     name
-        Under which its uplift is stored; a playbook names it under ``value.uplift``.
+        Name of the stored uplift; playbooks refer to it under ``value.uplift``.
     table
-        File (csv, parquet, json lines, or a glob of them) or database table, one row a person and
-        send.
+        File (csv, parquet, json lines, or a glob of them) or database table; one row per person
+        and send.
     treatment, outcome
-        Columns: drawn for the message (yes or no), and what happened (0/1, orders, money).
+        Columns: received the message (0/1), and the outcome (0/1, orders, money).
     covariates
-        Columns known before the send. Others are not looked at. The scorer learns from the
-        features of the day of the send instead.
+        Columns known before the send; other columns are ignored. The scorer uses the features of
+        the day of the send instead.
     sent_at
-        Column of the day of the send; needed where the config lists the experiment.
+        Column of the day of the send; required if the config lists the experiment.
     campaigns
-        Playbooks that the scorer tells the effect for; default: the one of the experiment's name.
+        Playbooks whose effect the scorer predicts; default: the one with the experiment's name.
     customer_id
-        Column of the person; without it every row is another person.
+        Column of the person; without it every row counts as another person.
     propensity
-        Chance of treatment: a number, or a column of it; absent: the share treated.
+        Probability of treatment: a number or a column; default: the share treated.
     compare
         Name -> column of other rankings to measure on the same people (highest first), such as
         churn risk.
     where
-        Column -> value: only these rows.
+        Column -> value; selects these rows.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -63,15 +63,17 @@ class ExperimentFile(Strict):
 
     @model_validator(mode="after")
     def _nothing_from_afterwards(self) -> ExperimentFile:
-        looked = {self.treatment, self.outcome} & set(self.covariates)
-        if looked:
-            raise ValueError(f"{min(looked)!r} cannot be a covariate: it was not known before")
+        later_columns = {self.treatment, self.outcome} & set(self.covariates)
+        if later_columns:
+            raise ValueError(
+                f"{min(later_columns)!r} cannot be a covariate: it was not known before"
+            )
         return self
 
 
 @dataclass(frozen=True)
 class ExperimentTable:
-    """Rows of an experiment, checked; every array has one entry a row.
+    """Checked rows of an experiment; every array has one entry per row.
 
     Attributes
     ----------
@@ -82,11 +84,11 @@ class ExperimentTable:
     treatment, outcome, propensity
         0 or 1; a number; between 0 and 1.
     people
-        Code of the person.
+        Integer code of the person.
     customers, sent_on
-        Customer id and local day (number) of the send of every row; None where no column is named.
+        Customer id and local day number of the send; None if no column is declared.
     rankings
-        Other rankings to compare.
+        Other rankings to compare, by name.
     """
 
     spec: ExperimentFile
@@ -101,7 +103,7 @@ class ExperimentTable:
 
 
 def load_experiment(path: str, *, timezone: str = "UTC") -> ExperimentTable:
-    """The experiment of a YAML file, with its rows; days are those of the time zone.
+    """Load the experiment of a YAML file with its rows; days follow the time zone.
 
     Raises
     ------
@@ -109,27 +111,31 @@ def load_experiment(path: str, *, timezone: str = "UTC") -> ExperimentTable:
         For unknown keys or columns, treatment that is not yes or no, an outcome that is no number,
         or an empty arm.
     """
-    file = find(path)
-    content = parse_yaml(file)
+    yaml_path = find(path)
+    content = parse_yaml(yaml_path)
     try:
-        spec = ExperimentFile.model_validate(content)
+        declaration = ExperimentFile.model_validate(content)
     except ValidationError as error:
-        raise problem(error, file, content) from error
-    if isinstance(spec.table, str) and not Path(spec.table).is_absolute():
-        spec = spec.model_copy(update={"table": str(file.parent / spec.table)})
-    return _read(spec, timezone)
+        raise problem(error, yaml_path, content) from error
+    if isinstance(declaration.table, str) and not Path(declaration.table).is_absolute():
+        declaration = declaration.model_copy(
+            update={"table": str(yaml_path.parent / declaration.table)}
+        )
+    return _read(declaration, timezone)
 
 
 def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
     columns = [spec.treatment, spec.outcome, *spec.covariates, *spec.compare.values(), *spec.where]
     columns += [spec.propensity] if isinstance(spec.propensity, str) else []
-    keys = [spec.customer_id] if spec.customer_id is not None else []
-    times = [spec.sent_at] if spec.sent_at is not None else []
+    key_columns = [spec.customer_id] if spec.customer_id is not None else []
+    time_columns = [spec.sent_at] if spec.sent_at is not None else []
     source = TypedTable(f"experiment {spec.name}", spec.table, spec.csv, timezone)
-    rows, walls = source.rows([], times, keys=keys, plain=columns)
-    for column, value in spec.where.items():
-        rows = rows[rows[column].astype(str) == str(value)]
-    sent_on = None if spec.sent_at is None else _days(walls[spec.sent_at.column][rows.index], spec)
+    rows, wall_clocks = source.rows([], time_columns, keys=key_columns, plain=columns)
+    for column, wanted_value in spec.where.items():
+        rows = rows[rows[column].astype(str) == str(wanted_value)]
+    sent_on = (
+        None if spec.sent_at is None else _days(wall_clocks[spec.sent_at.column][rows.index], spec)
+    )
     rows = rows.reset_index(drop=True)
     treatment = _number(rows, spec.treatment)
     if set(treatment.tolist()) != {0.0, 1.0}:
@@ -138,11 +144,13 @@ def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
             found=f"{len(rows)} rows with values {sorted(set(treatment.tolist()))[:5]}",
             expected="0 and 1, both of them: somebody must have got the message, and somebody not",
         )
-    share = float(treatment.mean())
+    treated_share = float(treatment.mean())
     if isinstance(spec.propensity, str):
         propensity = _number(rows, spec.propensity)
     else:
-        propensity = np.full(len(rows), share if spec.propensity is None else spec.propensity)
+        propensity = np.full(
+            len(rows), treated_share if spec.propensity is None else spec.propensity
+        )
     if not ((propensity > 0) & (propensity < 1)).all():
         raise UserError(
             f"experiment {spec.name}: propensity",
@@ -151,17 +159,19 @@ def _read(spec: ExperimentFile, timezone: str) -> ExperimentTable:
         )
     people = np.arange(len(rows))
     if spec.customer_id is not None:
-        codes, known = pd.factorize(rows[spec.customer_id])
-        # Whoever has no id is another person in every row.
-        people = np.where(codes < 0, len(known) + people, codes)
+        person_codes, distinct_ids = pd.factorize(rows[spec.customer_id])
+        # Every row without an id counts as another person.
+        people = np.where(person_codes < 0, len(distinct_ids) + people, person_codes)
     return ExperimentTable(
         spec=spec,
-        covariates=pd.DataFrame({name: _covariate(rows[name]) for name in spec.covariates}),
+        covariates=pd.DataFrame(
+            {covariate: _covariate(rows[covariate]) for covariate in spec.covariates}
+        ),
         treatment=treatment,
         outcome=_number(rows, spec.outcome),
         propensity=propensity,
         people=np.asarray(people, dtype=np.int64),
-        rankings={name: _ranking(rows, column) for name, column in spec.compare.items()},
+        rankings={covariate: _ranking(rows, column) for covariate, column in spec.compare.items()},
         customers=None if spec.customer_id is None else _texts(rows[spec.customer_id]),
         sent_on=sent_on,
     )
@@ -172,35 +182,35 @@ def _texts(column: pd.Series[object]) -> np.ndarray[tuple[int], np.dtype[np.obje
 
 
 def _days(
-    walls: pd.Series[object], spec: ExperimentFile
+    wall_clocks: pd.Series[object], spec: ExperimentFile
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    if walls.isna().any():
+    if wall_clocks.isna().any():
         raise UserError(
             f"experiment {spec.name}: sent_at",
-            found=f"{int(walls.isna().sum())} rows without a day",
+            found=f"{int(wall_clocks.isna().sum())} rows without a day",
             expected="the day of the send in every row",
         )
-    return np.asarray(walls.to_numpy().astype("datetime64[D]").astype(np.int64))
+    return np.asarray(wall_clocks.to_numpy().astype("datetime64[D]").astype(np.int64))
 
 
 def _number(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    found = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    if np.isnan(found).any():
+    numbers = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if np.isnan(numbers).any():
         raise UserError(
             column,
-            found=f"{int(np.isnan(found).sum())} values that are no numbers",
+            found=f"{int(np.isnan(numbers).sum())} values that are no numbers",
             expected="a number in every row",
         )
-    return np.asarray(found)
+    return np.asarray(numbers)
 
 
 def _ranking(rows: pd.DataFrame, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Numbers to rank by; who has none comes last."""
-    found = pd.to_numeric(rows[column], errors="coerce")
-    return np.asarray(found.to_numpy(dtype=float, na_value=np.nan))
+    """Return the numbers to rank by; NaN ranks last."""
+    numbers = pd.to_numeric(rows[column], errors="coerce")
+    return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan))
 
 
 def _covariate(column: pd.Series[object]) -> pd.Series[object]:
-    """Numbers where every filled value is one, else text."""
+    """Return numbers if every filled value is one, else the column as objects."""
     numbers = pd.to_numeric(column, errors="coerce")
     return numbers if numbers.notna().sum() == column.notna().sum() else column.astype(object)

@@ -1,4 +1,4 @@
-"""Files -> relational tables, lazily; what is broken is told once, without any row's content."""
+"""Open files as relational tables, lazily; errors never repeat a row's content."""
 
 from __future__ import annotations
 
@@ -14,47 +14,59 @@ from typing import IO, Any
 from features.config.sources import CsvFormat, DatasetTable, Location, UrlTable
 from features.errors import Problems, UserError
 from features.sources.compressed import require_whole
-from features.sources.typed_files import read_json, read_parquet
+from features.sources.typed_files import read_json_files, read_parquet_files
 
-# Where a file is broken, these lines of the engine's message say how; others repeat a row.
-TOLD = ("CSV Error on Line", "Expected Number", "Value with", "Invalid unicode", "The CSV Parser")
-LONGEST_LINE = 2_000_000  # bytes; the engine's own limit
+# Lines of the engine's message that explain a broken file; other lines repeat a row.
+_TELLING_PHRASES = (
+    "CSV Error on Line",
+    "Expected Number",
+    "Value with",
+    "Invalid unicode",
+    "The CSV Parser",
+)
+_MAX_LINE_BYTES = 2_000_000  # bytes; the engine's own limit
 
 
-def describe(location: Location) -> str:
-    """Name of a table for messages; a URL's user, password and query stay out of it."""
+def describe_location(location: Location) -> str:
+    """Return a table's name for messages, without a URL's user, password and query."""
     if isinstance(location, DatasetTable):
         return f"{location.dataset}.{location.table}"
     if isinstance(location, UrlTable):
         return f"{location.url.split('://', maxsplit=1)[0]}://... table {location.table}"
     if isinstance(location, tuple):
-        more = f" and {len(location) - 1} more" if len(location) > 1 else ""
-        return f"{_short_name(location[0])}{more}"
+        further_files = f" and {len(location) - 1} more" if len(location) > 1 else ""
+        return f"{_short_name(location[0])}{further_files}"
     return _short_name(location)
 
 
 def _short_name(location: str) -> str:
-    """The file's name; of ``events/*.parquet`` with its folder, which alone tells what it is."""
+    """Return the file's name; for ``events/*.parquet`` with its folder."""
     path = Path(location)
-    parts = path.parts[-2:] if path.stem == "*" else path.parts[-1:]
-    return "/".join(part for part in parts if part != path.anchor)
+    name_parts = path.parts[-2:] if path.stem == "*" else path.parts[-1:]
+    return "/".join(name_part for name_part in name_parts if name_part != path.anchor)
 
 
-def said(error: Exception) -> str:
-    """What an engine's error says about a file, without the rows that it repeats."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if any(word in line for word in TOLD)]
-    short = "; ".join(told or lines[:1])[:300]
-    for noise in ("Invalid Input Error: ", "Conversion Error: ", "IO Error: "):
-        short = short.replace(noise, "")
-    return short
+def _engine_message(error: Exception) -> str:
+    """Shorten an engine's error about a file, without the rows that it repeats."""
+    message_lines = [
+        message_line.strip() for message_line in str(error).splitlines() if message_line.strip()
+    ]
+    telling_lines = [
+        message_line
+        for message_line in message_lines
+        if any(phrase in message_line for phrase in _TELLING_PHRASES)
+    ]
+    summary = "; ".join(telling_lines or message_lines[:1])[:300]
+    for error_class in ("Invalid Input Error: ", "Conversion Error: ", "IO Error: "):
+        summary = summary.replace(error_class, "")
+    return summary
 
 
-def unreadable(name: str, error: Exception) -> UserError:
-    """The one message for a table that exists and cannot be read."""
+def unreadable_table(name: str, error: Exception) -> UserError:
+    """Return the error for a table that exists but cannot be read."""
     return UserError(
         f"sources: {name}",
-        found=said(error),
+        found=_engine_message(error),
         expected="rows that can be read with the declared columns, encoding and delimiter",
         hint="check the file for broken lines, quoting and mixed ends of line (Windows' beside "
         "Unix's), and the source's `csv:` block",
@@ -64,34 +76,39 @@ def unreadable(name: str, error: Exception) -> UserError:
 def read_file(
     connection: Any,
     location: str | tuple[str, ...],
-    form: CsvFormat,
+    csv_format: CsvFormat,
     *,
     keys: Collection[str] = (),
 ) -> Any:
-    """The table in a file, in all files that a pattern matches, or in several of either.
+    """Open one file, all files of a pattern, or several of either as one table.
 
-    Columns of `keys` keep every digit, whatever types the files give them.
+    Columns of `keys` keep every digit, whatever types the files declare.
 
     Raises
     ------
     UserError
-        Where the file is missing, of an unknown kind, or unreadable.
+        If a file is missing, of an unknown kind, or unreadable.
     """
-    names, path = matches(location), Path(location if isinstance(location, str) else location[0])
-    suffix = path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
-    require_whole(names)
+    file_names, first_path = (
+        distinct_files(location),
+        Path(location if isinstance(location, str) else location[0]),
+    )
+    suffix = first_path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
+    require_whole(file_names)
     readers: dict[str, Callable[[], Any]] = {
-        "csv": lambda: _read_csv(connection, names, form),
-        "tsv": lambda: _read_csv(connection, names, form.model_copy(update={"delimiter": "\t"})),
-        "txt": lambda: _read_csv(connection, names, form),
-        "parquet": lambda: read_parquet(connection, names, keys),
-        "json": lambda: read_json(connection, names, keys, lines=False),
-        "jsonl": lambda: read_json(connection, names, keys, lines=True),
-        "ndjson": lambda: read_json(connection, names, keys, lines=True),
+        "csv": lambda: _read_csv(connection, file_names, csv_format),
+        "tsv": lambda: _read_csv(
+            connection, file_names, csv_format.model_copy(update={"delimiter": "\t"})
+        ),
+        "txt": lambda: _read_csv(connection, file_names, csv_format),
+        "parquet": lambda: read_parquet_files(connection, file_names, keys),
+        "json": lambda: read_json_files(connection, file_names, keys, lines=False),
+        "jsonl": lambda: read_json_files(connection, file_names, keys, lines=True),
+        "ndjson": lambda: read_json_files(connection, file_names, keys, lines=True),
     }
     if suffix not in readers:
         raise UserError(
-            f"sources: {path.name}",
+            f"sources: {first_path.name}",
             found=f"a file ending in .{suffix}",
             expected=", ".join(sorted(readers)),
             hint="convert the file, or name it after what it holds",
@@ -101,38 +118,40 @@ def read_file(
     except UserError:
         raise
     except Exception as error:
-        raise unreadable(path.name, error) from error
+        raise unreadable_table(first_path.name, error) from error
 
 
-def twins(names: Sequence[str]) -> dict[str, str]:
-    """Files with the very content of another one, which was delivered twice; the first counts."""
+def duplicate_files(file_names: Sequence[str]) -> dict[str, str]:
+    """Map files whose content was delivered twice to the first file with that content."""
     by_size: dict[int, list[str]] = {}
-    found: dict[str, str] = {}
-    for name in names:
-        alike = by_size.setdefault(os.path.getsize(name), [])
-        same = [other for other in alike if filecmp.cmp(name, other, shallow=False)]
-        if same:
-            found[name] = same[0]
+    first_copies: dict[str, str] = {}
+    for file_name in file_names:
+        same_size = by_size.setdefault(os.path.getsize(file_name), [])
+        same_content = [
+            earlier for earlier in same_size if filecmp.cmp(file_name, earlier, shallow=False)
+        ]
+        if same_content:
+            first_copies[file_name] = same_content[0]
         else:
-            alike.append(name)
-    return found
+            same_size.append(file_name)
+    return first_copies
 
 
-def matches(location: str | tuple[str, ...]) -> list[str]:
-    """Paths of the files at a location, each content once.
+def distinct_files(location: str | tuple[str, ...]) -> list[str]:
+    """Return the paths of the files at a location, without files of identical content.
 
     Raises
     ------
     UserError
         Where there is none.
     """
-    names = there(location)
-    again = twins(names)
-    return [name for name in names if name not in again]
+    file_names = existing_files(location)
+    duplicates = duplicate_files(file_names)
+    return [file_name for file_name in file_names if file_name not in duplicates]
 
 
-def there(location: str | tuple[str, ...]) -> list[str]:
-    """Paths of all files at a location.
+def existing_files(location: str | tuple[str, ...]) -> list[str]:
+    """Return the paths of all files at a location.
 
     Raises
     ------
@@ -140,116 +159,122 @@ def there(location: str | tuple[str, ...]) -> list[str]:
         Where there is none.
     """
     if isinstance(location, tuple):
-        return list(dict.fromkeys(name for one in location for name in there(one)))
+        return list(
+            dict.fromkeys(file_name for part in location for file_name in existing_files(part))
+        )
     path = Path(location)
     if path.is_file():
         return [str(path)]
-    found = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
-    files = [str(file) for file in found if file.is_file()]
-    if not files:
+    candidates = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
+    file_names = [str(file) for file in candidates if file.is_file()]
+    if not file_names:
         raise UserError(
             f"sources: {path}",
             found="a folder" if path.is_dir() else "no such file",
             expected="a csv, parquet or json lines file (or a glob of them)",
             hint="check the path; relative paths start at the config's folder",
         )
-    return files
+    return file_names
 
 
-def _read_csv(connection: Any, names: list[str], form: CsvFormat) -> Any:
-    """Everything as text, nothing guessed.
+def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> Any:
+    """Read CSV files as text, without type or dialect detection.
 
-    A guessed type would hide the rows that must be set aside, and a guessed dialect drops lines
-    (those that start with a comment sign, or stand above the likeliest header).
+    A detected type would hide rows for the quarantine, and a detected dialect drops lines (comment
+    signs, lines above the presumed header).
     """
     by_header: dict[tuple[str, ...], list[str]] = {}
-    for name in names:
-        by_header.setdefault(_header(name, form), []).append(name)
-        _refuse_endless_line(name)
-    first = next(iter(by_header))
-    for header, files in by_header.items():
-        if set(header) != set(first):
+    for file_name in file_names:
+        by_header.setdefault(_header(file_name, csv_format), []).append(file_name)
+        _refuse_long_line(file_name)
+    first_header = next(iter(by_header))
+    for header, same_header_files in by_header.items():
+        if set(header) != set(first_header):
             raise UserError(
-                f"sources: {Path(files[0]).name}",
+                f"sources: {Path(same_header_files[0]).name}",
                 found=f"columns {', '.join(header)}",
-                expected=f"the columns of {Path(names[0]).name}: {', '.join(first)}",
+                expected=f"the columns of {Path(file_names[0]).name}: {', '.join(first_header)}",
             )
     tables = [
         connection.read_csv(
-            [glob.escape(file) for file in files],
+            [glob.escape(file) for file in same_header_files],
             columns=dict.fromkeys(header, "VARCHAR"),
             auto_detect=False,
             header=True,
-            delim=form.delimiter,
+            delim=csv_format.delimiter,
             quote='"',
             escape='"',
             comment="",
-            encoding=form.encoding,
+            encoding=csv_format.encoding,
             nullstr="",
-        ).select(list(first))
-        for header, files in by_header.items()
+        ).select(list(first_header))
+        for header, same_header_files in by_header.items()
     ]
     return tables[0] if len(tables) == 1 else tables[0].union(*tables[1:])
 
 
-def _refuse_endless_line(name: str) -> None:
-    """Refuse a last line longer than the engine reads: it would drop the row without a word."""
-    with Path(name).open("rb") as file:
-        size = file.seek(0, 2)
-        if size <= LONGEST_LINE:
+def _refuse_long_line(file_name: str) -> None:
+    """Refuse a last line longer than the engine's limit: it would drop the row silently."""
+    with Path(file_name).open("rb") as stream:
+        file_size = stream.seek(0, 2)
+        if file_size <= _MAX_LINE_BYTES:
             return
-        file.seek(size - LONGEST_LINE)
-        end = file.read()
-    # What is compressed has no lines here, and is not read side by side either.
-    if not name.lower().endswith(".gz") and b"\n" not in end[:-1]:
+        stream.seek(file_size - _MAX_LINE_BYTES)
+        last_bytes = stream.read()
+    # Compressed files have no visible lines here, and are not read in parallel.
+    if not file_name.lower().endswith(".gz") and b"\n" not in last_bytes[:-1]:
         raise UserError(
-            f"sources: {Path(name).name}",
-            found=f"a line of more than {LONGEST_LINE:,} bytes",
+            f"sources: {Path(file_name).name}",
+            found=f"a line of more than {_MAX_LINE_BYTES:,} bytes",
             expected="lines of events",
             hint="check the file for an open quote or lost line ends",
         )
 
 
-def _header(name: str, form: CsvFormat) -> tuple[str, ...]:
-    """Column names in the first line of a file."""
-    encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
-    where = f"sources: {Path(name).name}"
+def _header(file_name: str, csv_format: CsvFormat) -> tuple[str, ...]:
+    """Return the column names in the first line of a file."""
+    encoding = "utf-8-sig" if csv_format.encoding == "utf-8" else csv_format.encoding
+    config_place = f"sources: {Path(file_name).name}"
     try:
-        with _opened(name, encoding) as file:
-            found = next(csv.reader(file, delimiter=form.delimiter), [])
+        with _open_text(file_name, encoding) as stream:
+            header_cells = next(csv.reader(stream, delimiter=csv_format.delimiter), [])
     except (UnicodeError, OSError, EOFError, csv.Error) as error:
         raise UserError(
-            where,
+            config_place,
             found=f"a header that cannot be read ({error.__class__.__name__})",
-            expected=f"a header line in {form.encoding}",
+            expected=f"a header line in {csv_format.encoding}",
             hint="check the file, and the source's `csv: {encoding: ...}`",
         ) from error
-    header = tuple(cell.strip() or f"column{i}" for i, cell in enumerate(found))
+    header = tuple(
+        cell.strip() or f"column{position}" for position, cell in enumerate(header_cells)
+    )
     if not header:
         raise UserError(
-            where, found="an empty file", expected="a header line and at least one event"
+            config_place, found="an empty file", expected="a header line and at least one event"
         )
     if any("\0" in cell for cell in header):
         raise UserError(
-            where,
+            config_place,
             found="a column name with a NUL byte",
-            expected=f"a header line in {form.encoding}",
+            expected=f"a header line in {csv_format.encoding}",
             hint="check the file, and the source's `csv: {encoding: ...}`",
         )
     if len(set(header)) < len(header):
-        twice = next(cell for cell in header if header.count(cell) > 1)
-        raise UserError(where, found=f"column {twice!r} twice", expected="unique column names")
+        repeated_name = next(cell for cell in header if header.count(cell) > 1)
+        raise UserError(
+            config_place, found=f"column {repeated_name!r} twice", expected="unique column names"
+        )
     return header
 
 
-def _opened(name: str, encoding: str) -> IO[str]:
-    if name.lower().endswith(".gz"):
-        return gzip.open(name, "rt", encoding=encoding, newline="")
-    return Path(name).open(encoding=encoding, newline="")
+def _open_text(file_name: str, encoding: str) -> IO[str]:
+    if file_name.lower().endswith(".gz"):
+        return gzip.open(file_name, "rt", encoding=encoding, newline="")
+    return Path(file_name).open(encoding=encoding, newline="")
 
 
-def require(table: Any, column: str, where: str) -> Any:
-    """A column of a table.
+def require_column(table: Any, column: str, config_place: str) -> Any:
+    """Return a column of a table.
 
     Raises
     ------
@@ -257,20 +282,20 @@ def require(table: Any, column: str, where: str) -> Any:
         Where there is no such column.
     """
     if column not in table.columns:
-        alone = len(table.columns) == 1
+        single_column = len(table.columns) == 1
         raise UserError(
-            where,
+            config_place,
             found=f"no column {column!r}",
             expected=f"one of: {', '.join(table.columns)}",
             hint="set the source's `csv: {delimiter: ...}`"
-            if alone
+            if single_column
             else "correct the column name in the config",
         )
     return table[column]
 
 
-def require_all(table: Any, columns: Iterable[str], where: str) -> None:
-    """Refuse a table that lacks columns.
+def require_columns(table: Any, columns: Iterable[str], config_place: str) -> None:
+    """Stop if a table lacks columns.
 
     Raises
     ------
@@ -280,14 +305,14 @@ def require_all(table: Any, columns: Iterable[str], where: str) -> None:
     problems = Problems()
     for column in dict.fromkeys(columns):
         with problems.collect():
-            require(table, column, where)
+            require_column(table, column, config_place)
     problems.refuse()
 
 
-def no_zone(where: str, column: str) -> UserError:
-    """The message for clock times that could mean any instant."""
+def zone_missing(config_place: str, column: str) -> UserError:
+    """Return the error for clock times without a zone."""
     return UserError(
-        where,
+        config_place,
         found=f"instants without a zone in column {column!r}",
         expected="a zone for naive times, or offsets in the data",
         hint=f"write {{column: {column}, zone: UTC}} (or the zone the clock was in), or "
@@ -295,13 +320,13 @@ def no_zone(where: str, column: str) -> UserError:
     )
 
 
-def wrong_type(where: str, column: str, kind: object, expected: str) -> UserError:
-    """The message for a column that cannot hold what is asked of it."""
+def wrong_type(config_place: str, column: str, column_type: object, expected: str) -> UserError:
+    """Return the error for a column of an unusable type."""
     return UserError(
-        where,
-        found=f"column {column!r} of type {kind}",
+        config_place,
+        found=f"column {column!r} of type {column_type}",
         expected=expected,
         hint=f"write {{column: {column}, as: local_date}}"
-        if str(kind) == "date"
+        if str(column_type) == "date"
         else "map another column, or convert this one",
     )

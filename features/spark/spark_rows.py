@@ -13,12 +13,12 @@ from ibis.expr.types import Table
 from features.config.config import Config
 from features.config.sources import DatasetTable, EventSource, UrlTable
 from features.sources.duckdb_connection import connect
-from features.sources.events import ATTRIBUTE, joined, open_table, standardise
-from features.sources.files import matches
-from features.sources.typed_files import by_key_types
+from features.sources.events import ATTRIBUTE, join_lookups, open_table, standardise
+from features.sources.files import distinct_files
+from features.sources.typed_files import _group_by_key_types
 from features.spark.spark import BATCH_ROWS, Batches, Cluster
 
-FILE = "file"
+_FILE = "file"
 
 
 def source_rows(cluster: Cluster, source: EventSource, config: Config) -> Any:
@@ -30,29 +30,29 @@ def source_rows(cluster: Cluster, source: EventSource, config: Config) -> Any:
     schema = _schema(source, config)
     if isinstance(source.events, DatasetTable | UrlTable):
         table = open_table(connect(), source.events, source, source.mapped())
-        raw = cluster.rows(table.to_pyarrow())
-        return cluster.mapped(raw, _of_batches(source, config), schema)
-    names = matches(source.events)
-    if Path(names[0]).name.lower().endswith(".parquet"):
-        parts = [
-            cluster.mapped(raw, _of_batches(source, config), schema)
-            for raw in _parquet(cluster, names, source)
+        raw_rows = cluster.rows(table.to_pyarrow())
+        return cluster.mapped(raw_rows, _of_batches(source, config), schema)
+    file_names = distinct_files(source.events)
+    if Path(file_names[0]).name.lower().endswith(".parquet"):
+        part_frames = [
+            cluster.mapped(raw_rows, _of_batches(source, config), schema)
+            for raw_rows in _parquet(cluster, file_names, source)
         ]
-        return functools.reduce(lambda one, other: one.unionAll(other), parts)
-    files = cluster.rows(pa.table({FILE: names})).repartition(len(names))
-    return cluster.mapped(files, _of_files(source, config), schema)
+        return functools.reduce(lambda one, other: one.unionAll(other), part_frames)
+    file_frame = cluster.rows(pa.table({_FILE: file_names})).repartition(len(file_names))
+    return cluster.mapped(file_frame, _of_files(source, config), schema)
 
 
 def _parquet(cluster: Cluster, names: list[str], source: EventSource) -> list[Any]:
     """Mapped columns of parquet files, a frame for all whose keys are of the same types."""
     from pyspark.sql import functions
 
-    frames = [cluster.parquet(files) for files in by_key_types(names, source.keys())]
-    kinds = {f.name: f.dataType for frame in reversed(frames) for f in frame.schema.fields}
-    needed = [name for name in kinds if name in source.mapped()]
+    frames = [cluster.parquet(files) for files in _group_by_key_types(names, source.keys())]
+    column_types = {f.name: f.dataType for frame in reversed(frames) for f in frame.schema.fields}
+    needed = [name for name in column_types if name in source.mapped()]
 
     def column(frame: Any, name: str) -> Any:
-        absent = functions.lit(None).cast(kinds[name])
+        absent = functions.lit(None).cast(column_types[name])
         return frame[f"`{name}`"] if name in frame.columns else absent.alias(name)
 
     return [frame.select(*(column(frame, name) for name in needed)) for frame in frames]
@@ -62,11 +62,15 @@ def _of_batches(source: EventSource, config: Config) -> Callable[[Batches], Iter
     def read(batches: Batches) -> Iterator[pa.Table]:
         connection = connect(threads=1)
         for batch in batches:
-            rows = pa.Table.from_batches([batch])
-            if rows.num_rows:
-                table = connection.create_table("batch", rows, temp=True, overwrite=True)
-                found = standardise(joined(connection, source, table), source, config)
-                yield found.to_pyarrow()
+            batch_rows = pa.Table.from_batches([batch])
+            if batch_rows.num_rows:
+                batch_table = connection.create_table(
+                    "batch", batch_rows, temp=True, overwrite=True
+                )
+                standard_rows = standardise(
+                    join_lookups(connection, source, batch_table), source, config
+                )
+                yield standard_rows.to_pyarrow()
 
     return read
 
@@ -74,11 +78,13 @@ def _of_batches(source: EventSource, config: Config) -> Callable[[Batches], Iter
 def _of_files(source: EventSource, config: Config) -> Callable[[Batches], Iterator[pa.Table]]:
     def read(batches: Batches) -> Iterator[pa.Table]:
         for batch in batches:
-            for name in batch.column(FILE).to_pylist():
+            for file_name in batch.column(_FILE).to_pylist():
                 connection = connect(threads=1)
-                one = source.model_copy(update={"events": (name,)})
-                found: Table = standardise(joined(connection, one), one, config)
-                for rows in found.to_pyarrow_batches(chunk_size=BATCH_ROWS):
+                file_source = source.model_copy(update={"events": (file_name,)})
+                standard_rows: Table = standardise(
+                    join_lookups(connection, file_source), file_source, config
+                )
+                for rows in standard_rows.to_pyarrow_batches(chunk_size=BATCH_ROWS):
                     yield pa.Table.from_batches([rows])
 
     return read
@@ -100,8 +106,10 @@ _COLUMNS = ("anonymous_id", "customer_id", "event_type", "at", "day", "known_day
 
 def _schema(source: EventSource, config: Config) -> pa.Schema:
     """What `standardise` gives of a source."""
-    kept = [a for a in source.columns.attributes if a not in config.sensitive]
+    attributes = [
+        attribute for attribute in source.columns.attributes if attribute not in config.sensitive
+    ]
     if source.columns.channel is not None and "channel" not in config.sensitive:
-        kept.append("channel")
-    names = [*_COLUMNS, *(f"{ATTRIBUTE}{name}" for name in dict.fromkeys(kept))]
-    return pa.schema([(name, _TYPES.get(name, pa.string())) for name in names])
+        attributes.append("channel")
+    column_names = [*_COLUMNS, *(f"{ATTRIBUTE}{name}" for name in dict.fromkeys(attributes))]
+    return pa.schema([(name, _TYPES.get(name, pa.string())) for name in column_names])

@@ -12,25 +12,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
-from features.aggregates.daily_aggregates import nothing_left, refuse_future
-from features.aggregates.dictionary_encoding import Texts
+from features.aggregates.daily_aggregates import no_events_error, refuse_future
+from features.aggregates.dictionary_encoding import PlainTexts
 from features.aggregates.expressions import ATTRIBUTE_SCHEMA, attribute_tally, daily_tally
-from features.aggregates.orders import counted_once, orders_of, signed
+from features.aggregates.orders import combine_order_lines, count_orders, sign_amounts
 from features.aggregates.sessions import session_tally
 from features.config.config import Config
 from features.contracts import CUSTOMER
 from features.sources.duckdb_connection import connect
-from features.sources.erasure_list import NOBODY, Erased
-from features.sources.events import inspected, judged, usable
-from features.sources.files import describe
+from features.sources.erasure_list import NO_ERASURES, ErasureList
+from features.sources.events import inspect_rows, judge_rows, usable_events
+from features.sources.files import describe_location
 from features.sources.identity_links import read_identities
 from features.sources.quarantine import ReadReport
-from features.spark.spark import Cluster, collected, user_errors, write
+from features.spark.spark import Cluster, collected, user_errors, write_frame
 from features.spark.spark_rows import source_rows
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTally:
     """What was written of a tally.
 
     Attributes
@@ -53,8 +53,8 @@ def tally_on_spark(
     quarantine: Path,
     temporary: Path,
     into: Path,
-    erased: Erased = NOBODY,
-) -> Stored:
+    erased: ErasureList = NO_ERASURES,
+) -> StoredTally:
     """Read every source of a config and write its tallies as parquet.
 
     Parameters
@@ -76,33 +76,36 @@ def tally_on_spark(
     refuse_future(config, latest)
     with user_errors():
         links, reports = _links(cluster, config, latest, quarantine, temporary)
-        texts, counted, sources, kept = Texts(), [], [], []
+        texts, counted_orders, sources, persisted = PlainTexts(), [], [], []
         for number in range(len(config.sources)):
             staged, report = _staged(cluster, number, config, latest, quarantine, links, erased)
-            kept.append(staged)
+            persisted.append(staged)
             reports.append(report)
-            events = usable(cluster.backend.table(f"staged_{number}"), config.sources[number],
-                            config, links).rename(customer="customer_id")  # fmt: skip
-            counted.append(counted_once(signed(orders_of(events), texts, config)))
+            judged = cluster.backend.table(f"staged_{number}")
+            usable = usable_events(judged, config.sources[number], config, links)
+            events = usable.rename(customer="customer_id")
+            counted_orders.append(
+                count_orders(sign_amounts(combine_order_lines(events), texts, config))
+            )
             sources.append(events)
         into.mkdir(parents=True, exist_ok=True)
-        _write(cluster, daily_tally(counted), into / "daily.parquet")
-        chosen = attribute_tally(sources, texts, [*config.attributes(), "channel"])
-        if chosen is not None:
-            _write(cluster, chosen, into / "attributes.parquet")
+        _write(cluster, daily_tally(counted_orders), into / "daily.parquet")
+        choices = attribute_tally(sources, texts, [*config.attributes(), "channel"])
+        if choices is not None:
+            _write(cluster, choices, into / "attributes.parquet")
         else:
-            nothing = ATTRIBUTE_SCHEMA.empty_table().cast(_plain(ATTRIBUTE_SCHEMA))
-            pq.write_table(nothing, into / "attributes.parquet")
+            empty_attributes = ATTRIBUTE_SCHEMA.empty_table().cast(_plain(ATTRIBUTE_SCHEMA))
+            pq.write_table(empty_attributes, into / "attributes.parquet")
         sessions = session_tally(cluster.backend, config)
         if sessions is not None:
             pq.write_table(sessions, into / "sessions.parquet")
-        for frame in kept:
+        for frame in persisted:
             frame.unpersist()
-        types = cluster.parquet([into / "daily.parquet"]).select("event_type").distinct()
-        found = sorted(row["event_type"] for row in collected(types))
-    if not found:
-        raise nothing_left(reports)
-    return Stored(reports, tuple(found))
+        type_rows = cluster.parquet([into / "daily.parquet"]).select("event_type").distinct()
+        event_types = sorted(row["event_type"] for row in collected(type_rows))
+    if not event_types:
+        raise no_events_error(reports)
+    return StoredTally(reports, tuple(event_types))
 
 
 def _links(
@@ -125,25 +128,29 @@ def _staged(
     latest: int,
     quarantine: Path,
     links: Table | None,
-    erased: Erased,
+    erased: ErasureList,
 ) -> tuple[Any, ReadReport]:
     """Judged rows of a source, kept by the executors as ``staged_<number>``, and their report."""
     source = config.sources[number]
-    rows = cluster.named(f"rows_{number}", source_rows(cluster, source, config))
-    known = judged(rows, source, config, latest=latest, links=links, erased=erased)
-    frame = cluster.frame(known).persist()
+    standard_rows = cluster.named(f"rows_{number}", source_rows(cluster, source, config))
+    judged_rows = judge_rows(
+        standard_rows, source, config, latest=latest, links=links, erased=erased
+    )
+    frame = cluster.frame(judged_rows).persist()
     staged = cluster.named(f"staged_{number}", frame)
     set_aside: Callable[[Table, Path], None] = partial(_set_aside, cluster)
-    aside = quarantine / f"source_{number}.parquet"
-    return frame, inspected(staged, describe(source.events), config, aside, set_aside)
+    quarantine_file = quarantine / f"source_{number}.parquet"
+    return frame, inspect_rows(
+        staged, describe_location(source.events), config, quarantine_file, set_aside
+    )
 
 
 def _set_aside(cluster: Cluster, bad: Table, aside: Path) -> None:
-    write(cluster.frame(bad), aside)
+    write_frame(cluster.frame(bad), aside)
 
 
 def _write(cluster: Cluster, table: Table, path: Path) -> None:
-    write(cluster.frame(table.rename({CUSTOMER: "customer"})), path)
+    write_frame(cluster.frame(table.rename({CUSTOMER: "customer"})), path)
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

@@ -1,7 +1,7 @@
-"""Check sums of stored tables: a file that changed on the disk is refused, and never believed.
+"""Check sums of stored tables: a file that changed on disk is refused.
 
-Each file has its own sum beside it, in a hidden file that readers of whole folders leave alone.
-Only what is read is checked, once per process as long as the file stays as it is.
+Each file has its sum beside it, in a hidden file that folder readers ignore. Files are checked when
+read, once per process unless they change.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from pathlib import Path
 from features.errors import UserError
 
 
-def note_sums(path: Path) -> None:
+def write_sums(path: Path) -> None:
     """Write the check sum of a file, or of every parquet file in a folder, beside it."""
     for file in _files(path):
         _sum_file(file).write_text(_sum(file), encoding="ascii")
 
 
-def note_sum_of(content: Path, file: Path) -> None:
-    """Write the check sum of a file that is about to be renamed to `file`."""
-    place = _sum_file(file)
-    partial = place.with_name(f"{content.name}.sum.partial")
+def write_sum_before_rename(content: Path, file: Path) -> None:
+    """Write the check sum for `file` from content that is about to be renamed to it."""
+    sum_file = _sum_file(file)
+    partial = sum_file.with_name(f"{content.name}.sum.partial")
     partial.write_text(_sum(content), encoding="ascii")
-    os.replace(partial, place)
+    os.replace(partial, sum_file)
 
 
 def has_sums(path: Path) -> bool:
-    """Whether a file, or a folder of files, is stored with check sums."""
+    """Return True if a file, or every file of a folder, has a check sum."""
     files = _files(path) if path.exists() else []
     return bool(files) and all(_sum_file(file).exists() for file in files)
 
 
-def forget_sums(file: Path) -> None:
-    """Remove the check sum of a file that is about to go."""
+def remove_sums(file: Path) -> None:
+    """Remove the check sum of a file that is about to be removed."""
     _sum_file(file).unlink(missing_ok=True)
 
 
@@ -45,18 +45,21 @@ def refuse_changed(path: Path) -> None:
     Raises
     ------
     UserError
-        With the first file that is not as it was stored.
+        Naming the first file that has changed.
     """
     for file in _files(path):
         try:
-            noted = _sum_file(file).read_bytes()
-            stat = file.stat()
+            stored_sum = _sum_file(file).read_bytes()
+            status = file.stat()
         except OSError:
-            noted = b""
-        if not noted or noted != _known_sum(str(file), stat.st_size, stat.st_mtime_ns).encode():
+            stored_sum = b""
+        if (
+            not stored_sum
+            or stored_sum != _known_sum(str(file), status.st_size, status.st_mtime_ns).encode()
+        ):
             raise UserError(
                 f"{file.parent.name}/{file.name}",
-                found="content that is not as it was stored" if noted else "no check sum",
+                found="content that is not as it was stored" if stored_sum else "no check sum",
                 expected="what stagecast has written, unchanged",
                 hint="check the disk, remove the folder `features` of the output folder, and run "
                 "`stagecast features` again",

@@ -1,8 +1,8 @@
-"""CSV files: the one place that writes them, so that no cell can run or break a row.
+"""Safe CSV files: no cell can run as a formula or break a row.
 
-A spreadsheet runs a cell that begins with ``=``, ``+``, ``-`` or ``@`` (also in another width, or
-after blanks, quotes and signs that nobody sees), and may split a row at a sign that only looks like
-the end of a line. Cells are escaped and quoted by column, not one by one.
+A spreadsheet runs a cell that starts with ``=``, ``+``, ``-`` or ``@`` (also in another width, or
+after blanks, quotes and invisible characters), and may split a row at a character that looks like
+a line end. Cells are escaped and quoted by column, not one by one.
 """
 
 from __future__ import annotations
@@ -21,38 +21,37 @@ import pyarrow.compute as pc
 
 from features.storage.disk import sync
 
-# Every sign that means = + - @ in another width or position (by compatibility, Unicode's NFKC),
-# and the minus sign.
-SIGNS = (
+# Every character that Unicode's NFKC maps to = + - @, and the minus sign.
+FORMULA_SIGNS = (
     "=+\\-@"
     "\u207a\u207b\u207c\u208a\u208b\u208c\u2212\ufb29"
     "\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
 )
-# What an import may trim before it looks: control signs, blanks, signs of no width, quotes.
+# Characters that an import may trim first: controls, blanks, zero-width characters, quotes.
 _TRIMMED = (
     "\\x00-\\x20\\x7f-\\xa0\u00ad\u034f\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f"
     "\u3000\ufeff\ufff9-\ufffb"
     "'\"`\u00b4\u2018-\u201f\uff02\uff07"
 )
-# The same expressions serve Python's engine and Arrow's (RE2).
-FORMULA = f"^[{_TRIMMED}]*[{SIGNS}]|^['\"]*[\\t\\r\\n]"
-NUMBER = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?\z"
-_FORMULA = re.compile(FORMULA)
-_NUMBER = re.compile(NUMBER.replace(r"\z", r"\Z"))
-# Quotes, commas, and whatever some reader takes for the end of a line.
+# The same expressions work in Python and in Arrow (RE2).
+_FORMULA_PATTERN = f"^[{_TRIMMED}]*[{FORMULA_SIGNS}]|^['\"]*[\\t\\r\\n]"
+_NUMBER_PATTERN = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?\z"
+_FORMULA = re.compile(_FORMULA_PATTERN)
+_NUMBER = re.compile(_NUMBER_PATTERN.replace(r"\z", r"\Z"))
+# Quotes, commas, and every character that some reader treats as a line end.
 _QUOTED = '[",\\n\\r\\x0b\\x0c\\x1c-\\x1e\\x85\u2028\u2029]'
 
 
 @dataclass(frozen=True)
 class CsvContent:
-    """A CSV file's bytes.
+    """The bytes of a CSV file.
 
     Attributes
     ----------
     content
-        UTF-8, comma separated, a header, lines end with a line feed; null is an empty cell.
+        UTF-8, comma separated, with header; lines end with a line feed; null is an empty cell.
     escaped
-        How many cells a ``'`` was put before.
+        Number of cells escaped with a leading ``'``.
     """
 
     content: bytes
@@ -60,75 +59,77 @@ class CsvContent:
 
 
 def safe_cell(text: str) -> str:
-    """Text that no spreadsheet runs: a ``'`` is put before what looks like a formula.
+    """Escape a text that a spreadsheet would run as a formula, with a leading ``'``.
 
-    Plain numbers such as ``-5`` or ``+4930123456`` stay as they are: a spreadsheet reads them as
-    numbers, and receiving tools know telephone numbers by their sign. Different texts stay
-    different, and `original_cell` gives the text back.
+    Plain numbers such as ``-5`` or ``+4930123456`` stay unchanged: a spreadsheet reads them as
+    numbers, and receiving tools need the sign of telephone numbers. Different texts stay
+    different, and `original_cell` inverts the escape.
     """
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.match(text) else text
 
 
 def original_cell(cell: str) -> str:
-    """The text of which `safe_cell` made a cell."""
+    """Return the text from which `safe_cell` made a cell."""
     text = cell.removeprefix("'")
     return text if safe_cell(text) == cell else cell
 
 
 def csv_content(frame: pd.DataFrame, *, decimals: int | None = None) -> CsvContent:
-    """A frame as a CSV file, header included; the index is not written.
+    """Convert a frame to a CSV file with header, without the index.
 
     Parameters
     ----------
     frame
-        Numbers are written as numbers and dates as YYYY-MM-DD (with a time where there is one);
-        everything else as text, escaped where a spreadsheet would run it.
+        Numbers are written as numbers, dates as YYYY-MM-DD (plus time if there is one), all else as
+        text, escaped if a spreadsheet would run it.
     decimals
-        Places of numbers that are not whole (whole ones have none); None: as many as it takes to
-        read the same number.
+        Decimal places of fractional numbers (integers have none); None: as many as needed to
+        restore the exact number.
     """
     header = pa.array([str(name) for name in frame.columns], pa.string())
-    names, escaped = _safe(header)
+    safe_names, escaped_cells = _safe_texts(header)
     columns = []
-    for place in range(frame.shape[1]):
-        texts, free = column_texts(frame.iloc[:, place], decimals=decimals)
-        if free:
-            texts, count = _safe(texts)
-            texts, escaped = _quoted(texts), escaped + count
-        columns.append(texts)
-    head = ",".join(_quoted(names).to_pylist())
-    if len(columns) == 1:  # an empty line would be no row
+    for position in range(frame.shape[1]):
+        cell_texts, is_free_text = _column_texts(frame.iloc[:, position], decimals=decimals)
+        if is_free_text:
+            cell_texts, count = _safe_texts(cell_texts)
+            cell_texts, escaped_cells = _quoted(cell_texts), escaped_cells + count
+        columns.append(cell_texts)
+    header_line = ",".join(_quoted(safe_names).to_pylist())
+    if len(columns) == 1:  # a blank line would not be read as a row
         columns = [pc.if_else(pc.equal(columns[0], ""), '""', columns[0])]
     if not columns or not len(frame):
-        return CsvContent(f"{head}\n".encode(), escaped)
-    lines = columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, _large(","))
-    return CsvContent(f"{head}\n".encode() + joined_lines(lines), escaped)
+        return CsvContent(f"{header_line}\n".encode(), escaped_cells)
+    lines = (
+        columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, _large_text(","))
+    )
+    return CsvContent(f"{header_line}\n".encode() + _joined_lines(lines), escaped_cells)
 
 
-def joined_lines(lines: pa.Array) -> bytes:
-    """Lines one after the other, each ended by a line feed; without a copy for each line."""
-    ended = pc.binary_join_element_wise(lines, _large("\n"), _large(""))
-    if isinstance(ended, pa.ChunkedArray):
-        return b"".join(_bytes(chunk) for chunk in ended.chunks)
-    return _bytes(ended)
+def _joined_lines(lines: pa.Array) -> bytes:
+    """Concatenate lines, each with a line feed, without a copy per line."""
+    ended_lines = pc.binary_join_element_wise(lines, _large_text("\n"), _large_text(""))
+    if isinstance(ended_lines, pa.ChunkedArray):
+        return b"".join(_bytes(chunk) for chunk in ended_lines.chunks)
+    return _bytes(ended_lines)
 
 
 def _bytes(texts: pa.Array) -> bytes:
-    """The values' bytes, which lie one after the other in memory."""
+    """Return the values' contiguous bytes."""
     offsets = np.frombuffer(texts.buffers()[1], dtype=np.int64)[texts.offset :]
-    first, last = int(offsets[0]), int(offsets[len(texts)])
-    data = texts.buffers()[2]
-    return b"" if data is None else data[first:last].to_pybytes()
+    first_byte, last_byte = int(offsets[0]), int(offsets[len(texts)])
+    buffer = texts.buffers()[2]
+    return b"" if buffer is None else buffer[first_byte:last_byte].to_pybytes()
 
 
 def write_csv(path: Path, frame: pd.DataFrame, *, decimals: int | None = None) -> None:
-    """Write a frame as `csv_content`, whole or not at all; folders are made."""
+    """Write a frame as `csv_content`, atomically; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, csv_content(frame, decimals=decimals).content)
+    write_bytes_atomically(path, csv_content(frame, decimals=decimals).content)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
     unfinished = path.with_name(f"{path.name}.tmp")
     unfinished.write_bytes(content)
     sync(unfinished)
@@ -136,31 +137,33 @@ def write_whole(path: Path, content: bytes) -> None:
     sync(path.parent)
 
 
-def column_texts(
+def _column_texts(
     column: pd.Series[object], *, decimals: int | None = None
 ) -> tuple[pa.Array, bool]:
-    """A column as text (null: empty), and whether it is free text that must be escaped."""
-    kind = column.dtype
-    if isinstance(kind, pd.CategoricalDtype):
-        texts, free = column_texts(pd.Series(kind.categories), decimals=decimals)
-        return _placed(texts, column.cat.codes.to_numpy()), free
-    if pd.api.types.is_bool_dtype(kind):
+    """Convert a column to text (null: empty); also return True if it needs escaping."""
+    column_type = column.dtype
+    if isinstance(column_type, pd.CategoricalDtype):
+        cell_texts, is_free_text = _column_texts(
+            pd.Series(column_type.categories), decimals=decimals
+        )
+        return _decoded_texts(cell_texts, column.cat.codes.to_numpy()), is_free_text
+    if pd.api.types.is_bool_dtype(column_type):
         words = column.map({True: "true", False: "false"})
-        return _filled(pa.array(words, pa.large_string(), from_pandas=True)), False
-    if pd.api.types.is_integer_dtype(kind):
-        return _filled(pa.array(column.array).cast(pa.large_string())), False
-    if pd.api.types.is_float_dtype(kind):
+        return _without_nulls(pa.array(words, pa.large_string(), from_pandas=True)), False
+    if pd.api.types.is_integer_dtype(column_type):
+        return _without_nulls(pa.array(column.array).cast(pa.large_string())), False
+    if pd.api.types.is_float_dtype(column_type):
         return _numbers(column, decimals), False
-    if pd.api.types.is_datetime64_any_dtype(kind):
+    if pd.api.types.is_datetime64_any_dtype(column_type):
         return _moments(column), False
-    if pd.api.types.is_string_dtype(kind) and not pd.api.types.is_object_dtype(kind):
-        return _filled(pa.array(column.array, pa.large_string())), True
-    texts = [cell_text(value, decimals=decimals) for value in column]
-    return pa.array(texts, pa.large_string()), not _all_numbers(column)
+    if pd.api.types.is_string_dtype(column_type) and not pd.api.types.is_object_dtype(column_type):
+        return _without_nulls(pa.array(column.array, pa.large_string())), True
+    cell_texts = [cell_text(value, decimals=decimals) for value in column]
+    return pa.array(cell_texts, pa.large_string()), not _all_numbers(column)
 
 
 def cell_text(value: object, *, decimals: int | None = None) -> str:
-    """A value as files show it: dates as YYYY-MM-DD, null as nothing."""
+    """Format a value for files: dates as YYYY-MM-DD, null as the empty text."""
     if value is None or value is pd.NaT or value is pd.NA or value != value:
         return ""
     if isinstance(value, bool | np.bool_):
@@ -180,54 +183,56 @@ def _number(value: float, decimals: int | None) -> str:
 
 def _numbers(column: pd.Series[object], decimals: int | None) -> pa.Array:
     values = column.to_numpy(dtype=float, na_value=np.nan)
-    texts = ["" if value != value else _number(value, decimals) for value in values.tolist()]
-    return pa.array(texts, pa.large_string())
+    number_texts = ["" if value != value else _number(value, decimals) for value in values.tolist()]
+    return pa.array(number_texts, pa.large_string())
 
 
 def _moments(column: pd.Series[object]) -> pa.Array:
-    codes, moments = pd.factorize(column)  # there are few, and each is written once
-    days = bool((moments.normalize() == moments).all())
-    texts = moments.strftime("%Y-%m-%d" if days else "%Y-%m-%dT%H:%M:%S%z")
-    return _placed(pa.array(texts, pa.large_string()), codes)
+    codes, moments = pd.factorize(column)  # few distinct values, each formatted once
+    whole_days = bool((moments.normalize() == moments).all())
+    moment_texts = moments.strftime("%Y-%m-%d" if whole_days else "%Y-%m-%dT%H:%M:%S%z")
+    return _decoded_texts(pa.array(moment_texts, pa.large_string()), codes)
 
 
-def _placed(texts: pa.Array, codes: np.ndarray) -> pa.Array:
-    """Texts by their places; a place below 0 is empty."""
-    return _filled(texts.take(pa.array(codes, mask=codes < 0)))
+def _decoded_texts(texts: pa.Array, codes: np.ndarray) -> pa.Array:
+    """Decode codes into texts; negative codes are empty."""
+    return _without_nulls(texts.take(pa.array(codes, mask=codes < 0)))
 
 
 def _all_numbers(column: Sequence[object] | pd.Series[object]) -> bool:
-    plain = (int, float, np.integer, np.floating, type(None), type(pd.NA), type(pd.NaT))
-    return all(isinstance(value, plain) for value in column)
+    number_types = (int, float, np.integer, np.floating, type(None), type(pd.NA), type(pd.NaT))
+    return all(isinstance(value, number_types) for value in column)
 
 
-def _filled(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
-    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    return pc.fill_null(whole.cast(pa.large_string()), "")
+def _without_nulls(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+    combined = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    return pc.fill_null(combined.cast(pa.large_string()), "")
 
 
-def _safe(texts: pa.Array) -> tuple[pa.Array, int]:
-    """Texts with a sign before those that a spreadsheet would run, and how many these are."""
+def _safe_texts(texts: pa.Array) -> tuple[pa.Array, int]:
+    """Escape texts that a spreadsheet would run; also return their number."""
     texts = texts.cast(pa.large_string())
-    runs = pc.match_substring_regex(texts, FORMULA)
-    if pc.any(runs).as_py():
-        runs = pc.and_not(runs, pc.match_substring_regex(texts, NUMBER))
-    count = int(pc.sum(runs).as_py() or 0)
+    is_formula = pc.match_substring_regex(texts, _FORMULA_PATTERN)
+    if pc.any(is_formula).as_py():
+        is_formula = pc.and_not(is_formula, pc.match_substring_regex(texts, _NUMBER_PATTERN))
+    count = int(pc.sum(is_formula).as_py() or 0)
     if not count:
         return texts, 0
-    marked = pc.binary_join_element_wise(_large("'"), texts, _large(""))
-    return pc.if_else(runs, marked, texts), count
+    marked = pc.binary_join_element_wise(_large_text("'"), texts, _large_text(""))
+    return pc.if_else(is_formula, marked, texts), count
 
 
 def _quoted(texts: pa.Array) -> pa.Array:
-    """Texts in quotes where a reader would else split them."""
-    split = pc.match_substring_regex(texts, _QUOTED)
-    if not pc.any(split).as_py():
+    """Quote texts that a reader would split."""
+    needs_quotes = pc.match_substring_regex(texts, _QUOTED)
+    if not pc.any(needs_quotes).as_py():
         return texts
     doubled = pc.replace_substring(texts, '"', '""')
-    quoted = pc.binary_join_element_wise(_large('"'), doubled, _large('"'), _large(""))
-    return pc.if_else(split, quoted, texts)
+    quoted = pc.binary_join_element_wise(
+        _large_text('"'), doubled, _large_text('"'), _large_text("")
+    )
+    return pc.if_else(needs_quotes, quoted, texts)
 
 
-def _large(text: str) -> pa.Scalar:
+def _large_text(text: str) -> pa.Scalar:
     return pa.scalar(text, pa.large_string())

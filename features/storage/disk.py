@@ -1,4 +1,4 @@
-"""What the disk must hold before the next step."""
+"""Durable writes: flush files and folders to disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold a file's content, or a folder's names, before what follows."""
+    """Flush a file's content, or a folder's entries, to disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

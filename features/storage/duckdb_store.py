@@ -1,4 +1,4 @@
-"""The scores store as one DuckDB file, built beside the old one and renamed over it."""
+"""The scores store as one DuckDB file, built separately and renamed over the old one."""
 
 from __future__ import annotations
 
@@ -43,70 +43,72 @@ class DuckDBStore:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name for messages."""
         return str(self.output / STORE_FILE)
 
     def there(self) -> bool:
-        """Whether anything has been published."""
+        """Return True if any run has been published."""
         return (self.output / STORE_FILE).exists()
 
     def runs(self) -> list[PublishedRun]:
-        """Every run in it, in the order of publication; of a lost file, those that are marked."""
+        """Return all runs in order of publication; from the marker files if the store is lost."""
         if not self.there():
-            return self.arranged(records.marked(self.output))
-        with self._opened() as con:
-            rows = con.table("store.runs").order("sequence").to_arrow_table().to_pylist()
+            return self.arranged(records.runs_with_markers(self.output))
+        with self._opened() as connection:
+            rows = connection.table("store.runs").order("sequence").to_arrow_table().to_pylist()
         return [PublishedRun.model_validate(row) for row in rows]
 
     def current(self) -> tuple[PublishedRun, pd.DataFrame, pd.DataFrame]:
-        """The current run, its scores and its audience."""
-        with self._opened() as con:
-            rows = con.table("store.runs").filter("is_current").to_arrow_table().to_pylist()
-            scores = _frame(con.table("store.customer_scores"))
-            audience = _frame(con.table("store.audience_members"))
+        """Return the current run with its scores and audience."""
+        with self._opened() as connection:
+            rows = connection.table("store.runs").filter("is_current").to_arrow_table().to_pylist()
+            scores = _frame(connection.table("store.customer_scores"))
+            audience = _frame(connection.table("store.audience_members"))
         return PublishedRun.model_validate(rows[0]), scores, audience
 
     def arranged(self, runs: Sequence[PublishedRun]) -> list[PublishedRun]:
-        """The runs as they are after the last publication: a run without its files is none."""
-        return records.arranged(self.output, runs)
+        """Return the runs with current status; a run without its files does not count."""
+        return records.arrange_runs(self.output, runs)
 
     @contextmanager
     def alone(self, who: str) -> Iterator[DuckDBStore]:
-        """The store for one writer: its file lies in the output folder, whose lock is enough."""
+        """Lock the store for one writer; the output folder's lock is enough."""
         with exclusive(self.output, who):
             yield self
 
     def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
-        """Put a new file in the place of the old one."""
-        new = self.output / f"{STORE_FILE}.{run_id}.tmp"
+        """Replace the store's file by a new one."""
+        new_file = self.output / f"{STORE_FILE}.{run_id}.tmp"
         try:
-            _remove_database(new)
-            _build(new, self.output, runs)
+            _remove_database(new_file)
+            _build(new_file, self.output, runs)
             records.boundary("store built")
-            sync(new)
-            # A log left by whoever wrote to the old file must not be replayed into the new one.
+            sync(new_file)
+            # A write-ahead log of the old file must not be replayed into the new one.
             (self.output / f"{STORE_FILE}.wal").unlink(missing_ok=True)
             records.boundary("before rename")
-            os.replace(new, self.output / STORE_FILE)
+            os.replace(new_file, self.output / STORE_FILE)
         finally:
-            _remove_database(new)
+            _remove_database(new_file)
         sync(self.output)
         records.boundary("renamed")
 
     def remove_unfinished(self) -> list[str]:
-        """Remove what killed publications left, and return the names."""
-        found = sorted(self.output.glob(f"{STORE_FILE}.*.tmp*"))
-        for file in found:
+        """Remove files of killed publications, and return their names."""
+        unfinished = sorted(self.output.glob(f"{STORE_FILE}.*.tmp*"))
+        for file in unfinished:
             file.unlink()
-        return [file.name for file in found]
+        return [file.name for file in unfinished]
 
     def members_before(self, day: dt.date) -> pd.DataFrame | None:
-        """The last row of every campaign and customer before a date; None without any run."""
-        files = [str(self.output / run.audience_file) for run in self._published_before(day)]
-        if not files:
+        """Return the last row per campaign and customer before a date; None without runs."""
+        audience_files = [
+            str(self.output / run.audience_file) for run in self._published_before(day)
+        ]
+        if not audience_files:
             return None
-        with connected() as con:
-            members = con.read_parquet(files, union_by_name=True)
+        with _connect() as connection:
+            members = connection.read_parquet(audience_files, union_by_name=True)
             return _frame(
                 members.query(
                     "members",
@@ -121,57 +123,59 @@ class DuckDBStore:
             )
 
     def entrants_before(self, day: dt.date) -> dict[dt.date, dict[str, int]]:
-        """Customers added, by snapshot and campaign."""
-        found: dict[dt.date, dict[str, int]] = {}
-        with connected() as con:
+        """Count the customers added, by snapshot and campaign."""
+        entrants: dict[dt.date, dict[str, int]] = {}
+        with _connect() as connection:
             for run in self._published_before(day):
-                members = con.read_parquet(str(self.output / run.audience_file))
-                counted = members.aggregate(
+                members = connection.read_parquet(str(self.output / run.audience_file))
+                added_counts = members.aggregate(
                     "campaign_id, count(*) FILTER (change = 'added')", "campaign_id"
                 )
-                found[run.snapshot_at] = dict(counted.fetchall())
-        return found
+                entrants[run.snapshot_at] = dict(added_counts.fetchall())
+        return entrants
 
     def forget(self, customer: str) -> int:
-        """Build the file anew from the runs' files, which are without the customer by now."""
+        """Rebuild the file from the runs' files, from which the customer is already removed."""
         if not self.there():
             return 0
-        with self._opened() as con:
-            gone = sum(
-                len(con.table(f"store.{name}").filter(_is(customer)).fetchall())
+        with self._opened() as connection:
+            removed_rows = sum(
+                len(connection.table(f"store.{name}").filter(_is_customer(customer)).fetchall())
                 for name in ("customer_scores", "audience_members")
             )
         self.publish(self.arranged(self.runs()), "erase")
-        return gone
+        return removed_rows
 
     def rows_of(self, customer: str) -> dict[str, list[dict[str, Any]]]:
-        """Nothing beside the runs' files, which are shown themselves."""
+        """Return nothing: the runs' own files hold all rows."""
         return {}
 
     def drop_runs(self, runs: Sequence[PublishedRun]) -> None:
-        """Build the file anew without the runs, whose files are gone."""
-        gone = {run.run_id for run in runs}
-        self.publish(self.arranged([r for r in self.runs() if r.run_id not in gone]), "retain")
+        """Rebuild the file without the runs, whose files are already removed."""
+        dropped_ids = {run.run_id for run in runs}
+        self.publish(
+            self.arranged([r for r in self.runs() if r.run_id not in dropped_ids]), "retain"
+        )
 
     def _published_before(self, day: dt.date) -> list[PublishedRun]:
-        return [r for r in self.runs() if r.status == "published" and r.snapshot_at < day]
+        return [run for run in self.runs() if run.status == "published" and run.snapshot_at < day]
 
     @contextmanager
     def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The published store, attached read-only as ``store``.
+        """Attach the published store read-only as ``store``.
 
-        Attached to a database of our own, because ``duckdb.connect`` gives an open connection's
-        file again after a rename has put another one in its place.
+        It is attached to an in-memory database because ``duckdb.connect`` returns a still open
+        old file after a rename has replaced it.
         """
         path = self.output / STORE_FILE
         attach = exp.Attach(
             this=exp.alias_(exp.Literal.string(str(path)), "store"),
             expressions=[exp.AttachOption(this=exp.var("READ_ONLY"))],
         )
-        with connected() as con:
+        with _connect() as connection:
             try:
-                con.execute(attach.sql("duckdb"))
-                version = con.table("store.schema_version").fetchall()[0][0]
+                connection.execute(attach.sql("duckdb"))
+                version = connection.table("store.schema_version").fetchall()[0][0]
             except (duckdb.Error, IndexError) as error:
                 raise UserError(
                     str(path),
@@ -187,84 +191,86 @@ class DuckDBStore:
                     expected=f"version {SCHEMA_VERSION} or older",
                     hint="use the newer stagecast that wrote it, or another --output",
                 )
-            yield con
+            yield connection
 
 
-def _is(customer: str) -> duckdb.Expression:
+def _is_customer(customer: str) -> duckdb.Expression:
     return duckdb.ColumnExpression("customer_id") == duckdb.ConstantExpression(customer)
 
 
 @contextmanager
-def connected() -> Iterator[duckdb.DuckDBPyConnection]:
-    """An engine in memory, to read files with."""
-    with duckdb.connect(":memory:", config=_SETTINGS) as con:
-        yield con
+def _connect() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an in-memory engine to read files."""
+    with duckdb.connect(":memory:", config=_SETTINGS) as connection:
+        yield connection
 
 
-def checked(files: Sequence[Path], key: Sequence[str], snapshot_at: dt.date) -> int:
-    """Rows of parquet files, once they keep the contract.
+def check_run_files(files: Sequence[Path], key: Sequence[str], snapshot_at: dt.date) -> int:
+    """Check that parquet files keep the contract; return their number of rows.
 
     Raises
     ------
     ValueError
-        Where a key is doubled, or rows are of another snapshot.
+        If a key is repeated, or rows belong to another snapshot.
     """
-    with connected() as con:
-        rows = con.read_parquet([str(f) for f in files], union_by_name=True)
+    with _connect() as connection:
+        file_rows = connection.read_parquet([str(file) for file in files], union_by_name=True)
         columns = ", ".join(key)
-        count, keys, first, last = rows.aggregate(
+        count, distinct_keys, first_snapshot, last_snapshot = file_rows.aggregate(
             f"count(*), count(DISTINCT ({columns})), min(snapshot_at)::DATE, max(snapshot_at)::DATE"
         ).fetchall()[0]
-    if count != keys:
-        raise ValueError(f"{count - keys} rows repeat a ({columns})")
-    if count and not first == last == snapshot_at:
-        raise ValueError(f"rows of {first} to {last} in a run of {snapshot_at}")
+    if count != distinct_keys:
+        raise ValueError(f"{count - distinct_keys} rows repeat a ({columns})")
+    if count and not first_snapshot == last_snapshot == snapshot_at:
+        raise ValueError(f"rows of {first_snapshot} to {last_snapshot} in a run of {snapshot_at}")
     return int(count)
 
 
-def staying_members(file: Path) -> int:
-    """Rows of an audience file that are not ``removed``."""
-    with connected() as con:
-        members = con.read_parquet(str(file)).filter("change <> 'removed'")
+def count_members(file: Path) -> int:
+    """Count the rows of an audience file that are not ``removed``."""
+    with _connect() as connection:
+        members = connection.read_parquet(str(file)).filter("change <> 'removed'")
         return int(members.count("*").fetchall()[0][0])
 
 
-def _build(new: Path, output: Path, runs: Sequence[PublishedRun]) -> None:
+def _build(new_file: Path, output: Path, runs: Sequence[PublishedRun]) -> None:
     """Write a complete store as a new file."""
     history = [run for run in runs if run.status == "published"]
     current = next(run for run in runs if run.is_current)
-    rows = [run.model_dump() for run in runs]
-    with duckdb.connect(str(new), config=_SETTINGS) as con:
-        con.from_arrow(pa.table({"version": pa.array([SCHEMA_VERSION], pa.int64())})).create(
+    run_rows = [run.model_dump() for run in runs]
+    with duckdb.connect(str(new_file), config=_SETTINGS) as connection:
+        connection.from_arrow(pa.table({"version": pa.array([SCHEMA_VERSION], pa.int64())})).create(
             "schema_version"
         )
-        con.from_arrow(pa.Table.from_pylist(rows, schema=RUNS_SCHEMA)).create("runs")
+        connection.from_arrow(pa.Table.from_pylist(run_rows, schema=RUNS_SCHEMA)).create("runs")
         records.boundary("runs written")
         scores = [str(output / file) for file in current.score_files]
-        con.read_parquet(scores, union_by_name=True).order("customer_id").create("customer_scores")
+        connection.read_parquet(scores, union_by_name=True).order("customer_id").create(
+            "customer_scores"
+        )
         records.boundary("scores written")
-        con.read_parquet(str(output / current.audience_file)).order(
+        connection.read_parquet(str(output / current.audience_file)).order(
             "campaign_id, rank NULLS LAST, customer_id"
         ).create("audience_members")
         records.boundary("audience written")
-        files = [str(output / file) for run in history for file in run.score_files]
-        con.execute(_view("customer_scores_history", files))
-        files = [str(output / run.audience_file) for run in history]
-        con.execute(_view("audience_members_history", files))
-        con.execute("CHECKPOINT")
+        history_files = [str(output / file) for run in history for file in run.score_files]
+        connection.execute(_view("customer_scores_history", history_files))
+        history_files = [str(output / run.audience_file) for run in history]
+        connection.execute(_view("audience_members_history", history_files))
+        connection.execute("CHECKPOINT")
 
 
 def _view(name: str, files: Sequence[str]) -> str:
-    """A view over parquet files; the library quotes the paths (a view takes no parameters)."""
-    paths = exp.Array(expressions=[exp.Literal.string(file) for file in files])
+    """Return the SQL of a view over parquet files; sqlglot quotes the paths."""
+    path_array = exp.Array(expressions=[exp.Literal.string(file) for file in files])
     by_name = exp.EQ(this=exp.var("union_by_name"), expression=exp.true())
-    rows = exp.func("read_parquet", paths, by_name, dialect="duckdb")
-    query = exp.select("*").from_(rows)
+    parquet_rows = exp.func("read_parquet", path_array, by_name, dialect="duckdb")
+    query = exp.select("*").from_(parquet_rows)
     return exp.Create(this=exp.to_table(name), kind="VIEW", expression=query).sql("duckdb")
 
 
 def _frame(rows: duckdb.DuckDBPyRelation) -> pd.DataFrame:
-    """Rows as pandas: dates as midnights, text as str."""
+    """Convert rows to pandas: dates as midnights, text as str."""
     frame: pd.DataFrame = rows.to_arrow_table().to_pandas(date_as_object=False)
     return frame
 

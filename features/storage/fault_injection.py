@@ -1,7 +1,7 @@
-"""Named points between two writes, at which a harness can end the process as a power cut would.
+"""Fault injection: named points between writes at which a test can kill the process.
 
-``STAGECAST_FAULT=NAME`` or ``NAME:3`` ends it the first or third time that it gets there; without
-the variable a point costs one comparison. ``benchmarks/faults.py`` uses them on every flow.
+``STAGECAST_FAULT=NAME`` or ``NAME:3`` kills it at the first or third pass; without the variable
+a point costs one comparison. ``benchmarks/faults.py`` uses them on every flow.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ VARIABLE = "STAGECAST_FAULT"
 
 
 def dying_at(where: str) -> Callable[[str], None]:
-    """What ends this process at once, cleaning nothing up, at a point (``NAME`` or ``NAME:N``)."""
-    name, _, number = where.rpartition(":")
+    """Return a callback that kills this process at a point (``NAME`` or ``NAME:N``)."""
+    boundary_name, _, number = where.rpartition(":")
     if not number.isdigit():
-        name, number = where, "1"
-    left = [int(number)]
+        boundary_name, number = where, "1"
+    remaining = [int(number)]
 
-    def reached(at: str) -> None:
-        if at == name:
-            left[0] -= 1
-            if left[0] == 0:
+    def reached(name: str) -> None:
+        if name == boundary_name:
+            remaining[0] -= 1
+            if remaining[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return reached
 
 
-# What happens at a point; None: nothing. A harness in the same process may put its own here.
+# Called at every point; None: nothing happens. Tests may set their own callback.
 at_boundary: Callable[[str], None] | None = (
     dying_at(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
 )
 
 
 def boundary(name: str) -> None:
-    """Name a point between two writes."""
+    """Mark a named point between two writes."""
     if at_boundary is not None:
         at_boundary(name)

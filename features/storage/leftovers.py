@@ -1,4 +1,4 @@
-"""What killed runs leave behind in an output folder: parts of files, and folders in the making."""
+"""Leftovers of killed runs in an output folder: partial files and folders."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-# As every writer of the project names what is not whole yet, and the engine its temporary files.
+# Names of unfinished files of this project, and of the engine's temporary files.
 _UNFINISHED = re.compile(r"\.(tmp|partial)(\.[a-z]+)?$|\.duckdb\.[^/]*\.tmp[^/]*$")
 _REPLACING = re.compile(r"\.(new|old)$")
-SPILL = "spill"  # what did not fit in memory
-# Not ours, or settings that a started command still needs.
+_SPILL = "spill"  # folder for data that exceeds memory
+# Files of other tools, or settings that a started command still needs.
 _KEPT = re.compile(r"^(mlartifacts|mlflow[.]db.*|prefect[.]db.*|config[.]yaml.*)$")
 
 
 def leftovers(output: Path) -> list[Path]:
-    """Files and folders that nobody will finish; the caller holds the folder.
+    """Return unfinished files and folders; the caller holds the output folder's lock.
 
-    A folder that is replaced by another is one only where both are there: else the one that is left
-    may be the whole one.
+    A ``.new`` or ``.old`` folder counts only if the replaced folder exists; otherwise it may be the
+    only complete one.
     """
     return list(_unfinished(output, top=True))
 
 
 def _unfinished(folder: Path, *, top: bool = False) -> Iterator[Path]:
-    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if (top and _KEPT.match(place.name)) or place.is_symlink():
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if (top and _KEPT.match(path.name)) or path.is_symlink():
             continue
-        replacing = _REPLACING.search(place.name)
-        if top and place.name == SPILL:
-            yield from sorted(place.iterdir())
-        elif _UNFINISHED.search(place.name) or (
-            replacing and place.is_dir() and place.with_suffix("").exists()
+        replaced_name = _REPLACING.search(path.name)
+        if top and path.name == _SPILL:
+            yield from sorted(path.iterdir())
+        elif _UNFINISHED.search(path.name) or (
+            replaced_name and path.is_dir() and path.with_suffix("").exists()
         ):
-            yield place
-        elif place.is_dir():
-            yield from _unfinished(place)
+            yield path
+        elif path.is_dir():
+            yield from _unfinished(path)
 
 
-def remove(place: Path) -> None:
+def remove_leftover(place: Path) -> None:
     """Remove a file or folder."""
     if place.is_dir():
         shutil.rmtree(place)

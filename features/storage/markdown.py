@@ -1,21 +1,21 @@
-"""Text of a config or of the data within Markdown: shown as it is, never as a sign of the page."""
+"""Escape text of configs and data for Markdown."""
 
 from __future__ import annotations
 
 import html
 import re
 
-# Signs that mean something wherever they stand; an underscore only at the edge of a word.
+# Characters with a meaning anywhere; an underscore only at the edge of a word.
 _INLINE = re.compile(r"[\\`*\[\]{}|~!$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-# What begins a heading, a list, a quotation, a rule or a fence where it is first in its line.
+# Characters that start a heading, list, quotation, rule or fence at the start of a line.
 _FIRST = re.compile(r"^(?:[#+=\-:]|[0-9]+(?=[.)]))")
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 
 
-def as_text(text: object) -> str:
-    r"""One line of Markdown that shows a text: no heading, link, table cell, image or HTML of it.
+def markdown_text(text: object) -> str:
+    r"""Return one line of Markdown that shows a text literally.
 
-    Signs of direction and of no width go, which could make it look like another text.
+    Direction marks and zero-width characters are removed: they could disguise the text.
 
     >>> as_text("A | <b>[x](http://e)</b>\n# B")
     'A \\| &lt;b&gt;\\[x\\](http://e)&lt;/b&gt; # B'
@@ -24,9 +24,9 @@ def as_text(text: object) -> str:
         " ", re.sub("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]", "", str(text))
     )
     line = _INLINE.sub(r"\\\g<0>", line.strip())
-    first = _FIRST.match(line)
-    if first:
-        end = first.end()
-        # A number is no sign that can be escaped; the full stop after it is.
+    first_sign = _FIRST.match(line)
+    if first_sign:
+        end = first_sign.end()
+        # A digit cannot be escaped; the full stop after it can.
         line = f"{line[:end]}\\{line[end:]}" if line[0].isdigit() else f"\\{line}"
     return html.escape(line, quote=False)

@@ -1,4 +1,4 @@
-"""One writer at a time: an output folder is held by a lock that dies with its process."""
+"""Lock of an output folder for one writer; the system releases it with the process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 from features.errors import UserError
 
 LOCK_FILE = ".stagecast.lock"
-_EVERY_SECONDS = 0.5  # how often one who waits looks again
+_EVERY_SECONDS = 0.5  # interval between attempts while waiting
 
 
 @dataclass
 class _Hold:
-    """A lock this process holds: its open file, its process, and how many callers share it."""
+    """A lock of this process: open file, process id, and number of callers that share it."""
 
     descriptor: int
     pid: int
@@ -33,59 +33,59 @@ _held: dict[Path, _Hold] = {}
 
 @contextmanager
 def exclusive(output: Path, run_id: str, *, wait_seconds: float = 0) -> Iterator[None]:
-    """Hold an output folder for writing; within one process it may be entered again.
+    """Lock an output folder for writing; reentrant within one process.
 
-    The system frees the lock when the process ends, however it ends.
+    The system releases the lock when the process ends, however it ends.
 
     Parameters
     ----------
     output
         The output folder.
     run_id
-        Who holds it, for the message to others.
+        Name of the holder, for the message to others.
     wait_seconds
-        How long to wait for another process; 0 refuses at once.
+        Seconds to wait for another process; 0 fails at once.
 
     Raises
     ------
     UserError
-        Where another process holds the folder for longer; the message names its run.
+        If another process holds the folder longer; the message names its run.
     """
     path = output.resolve() / LOCK_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    hold = _entered(path, run_id, time.monotonic() + wait_seconds)
+    folder_hold = _enter(path, run_id, time.monotonic() + wait_seconds)
     try:
         yield
     finally:
         with _guard:
-            hold.holders -= 1
-            if hold.holders == 0:
+            folder_hold.holders -= 1
+            if folder_hold.holders == 0:
                 del _held[path]
-                os.close(hold.descriptor)
+                os.close(folder_hold.descriptor)
 
 
-def _entered(path: Path, run_id: str, deadline: float) -> _Hold:
+def _enter(path: Path, run_id: str, deadline: float) -> _Hold:
     while True:
         try:
             with _guard:
-                hold = _held.get(path)
+                folder_hold = _held.get(path)
                 # A forked child inherits this table, but not the lock.
-                if hold is not None and hold.pid == os.getpid():
-                    hold.holders += 1
+                if folder_hold is not None and folder_hold.pid == os.getpid():
+                    folder_hold.holders += 1
                 else:
-                    hold = _held[path] = _Hold(_locked(path, run_id), os.getpid(), 1)
-                return hold
+                    folder_hold = _held[path] = _Hold(_lock_file(path, run_id), os.getpid(), 1)
+                return folder_hold
         except UserError:
             if time.monotonic() >= deadline:
                 raise
         time.sleep(_EVERY_SECONDS)
 
 
-def _locked(path: Path, run_id: str) -> int:
-    """Descriptor of the locked file, which then names the run."""
+def _lock_file(path: Path, run_id: str) -> int:
+    """Lock the file and write the run's name into it; return its descriptor."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        # A record lock and not flock: children that outlive a killed run must not keep it.
+        # A record lock, not flock: children that outlive a killed run must not keep it.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         holder = os.read(descriptor, 4096).decode("utf-8", "replace").strip()

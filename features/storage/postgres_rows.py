@@ -1,4 +1,4 @@
-"""Rows between Arrow and PostgreSQL, by COPY: exact for numbers, and null is not the empty text."""
+"""Copy rows between Arrow and PostgreSQL: exact numbers, and null differs from empty text."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from psycopg import Connection
 
-BATCH = 50_000
-# PostgreSQL's names of types, and what they are read back as.
+_BATCH_ROWS = 50_000
+# PostgreSQL type -> Arrow type.
 _ARROW = {
     "text": pa.string(),
     "double precision": pa.float64(),
@@ -29,144 +29,159 @@ _ARROW = {
 
 
 def data_columns(schema: pa.Schema) -> dict[str, str]:
-    """PostgreSQL's type of every column of a parquet file."""
+    """Return the PostgreSQL type of every column of a parquet file."""
     return {field.name: _type(field) for field in schema}
 
 
 def _type(field: pa.Field) -> str:
-    kind = field.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+    arrow_type = field.type
+    if (
+        pa.types.is_string(arrow_type)
+        or pa.types.is_large_string(arrow_type)
+        or pa.types.is_null(arrow_type)
+    ):
         return "text"
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(arrow_type):
         return "double precision"
-    if pa.types.is_integer(kind):
+    if pa.types.is_integer(arrow_type):
         return "bigint"
-    if pa.types.is_boolean(kind):
+    if pa.types.is_boolean(arrow_type):
         return "boolean"
-    if pa.types.is_date(kind):
+    if pa.types.is_date(arrow_type):
         return "date"
-    if pa.types.is_timestamp(kind) and kind.tz is None:
+    if pa.types.is_timestamp(arrow_type) and arrow_type.tz is None:
         return "timestamp without time zone"
-    raise ValueError(f"column {field.name!r} of type {kind}, which the store does not hold")
+    raise ValueError(f"column {field.name!r} of type {arrow_type}, which the store does not hold")
 
 
-def columns_of(con: Connection[Any], schema: str, table: str) -> dict[str, str]:
-    """Columns of a table or view with their types, in order; none where it does not exist."""
-    rows = con.execute(
+def columns_of(connection: Connection[Any], schema: str, table: str) -> dict[str, str]:
+    """Return the columns of a table or view with types, in order; empty if it does not exist."""
+    column_rows = connection.execute(
         "SELECT column_name, data_type FROM information_schema.columns "
         "WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position",
         [schema, table],
     )
-    return dict(rows.fetchall())
+    return dict(column_rows.fetchall())
 
 
-def fitted(con: Connection[Any], schema: str, table: str, columns: Mapping[str, str]) -> None:
-    """Add the columns that a table lacks.
+def add_missing_columns(
+    connection: Connection[Any], schema: str, table: str, columns: Mapping[str, str]
+) -> None:
+    """Add columns that a table lacks.
 
     Raises
     ------
     UserError
-        Where a column has become another type.
+        If a column's type has changed.
     """
     from psycopg import sql
 
-    there = columns_of(con, schema, table)
-    for name, kind in columns.items():
-        if name not in there:
-            con.execute(
+    present = columns_of(connection, schema, table)
+    for column_name, column_type in columns.items():
+        if column_name not in present:
+            connection.execute(
                 sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
                     sql.Identifier(schema, table),
-                    sql.Identifier(name),
-                    sql.SQL(kind),
+                    sql.Identifier(column_name),
+                    sql.SQL(column_type),
                 )
             )
-        elif not _fits(kind, there[name]):
+        elif not _fits(column_type, present[column_name]):
             raise UserError(
-                f"store: column {name}",
-                found=f"{kind}, where earlier runs have {there[name]}",
+                f"store: column {column_name}",
+                found=f"{column_type}, where earlier runs have {present[column_name]}",
                 expected="one type for a column in all runs",
                 hint="publish to another schema (?schema=NAME), or remove the old runs",
             )
 
 
-def _fits(new: str, there: str) -> bool:
-    """Whether values of one type can stand in a column of another.
+def _fits(new: str, present: str) -> bool:
+    """Return True if values of one type can be stored in a column of another.
 
-    A column without any value is written as text; what really is text is refused by the server.
+    A column without values is written as text; real text is refused by the server.
     """
-    dates = {"date", "timestamp without time zone"}
+    date_types = {"date", "timestamp without time zone"}
     return (
-        new in (there, "text")
-        or {new, there} <= dates
-        or (new, there) == ("bigint", "double precision")
+        new in (present, "text")
+        or {new, present} <= date_types
+        or (new, present) == ("bigint", "double precision")
     )
 
 
-def copied_in(
-    con: Connection[Any], schema: str, table: str, rows: pq.ParquetFile, publication: int
+def copy_rows_in(
+    connection: Connection[Any], schema: str, table: str, rows: pq.ParquetFile, publication: int
 ) -> None:
     """Copy a parquet file into a table, batch by batch."""
     from psycopg import sql
 
-    names = rows.schema_arrow.names
+    column_names = rows.schema_arrow.names
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
         sql.Identifier(schema, table),
-        sql.SQL(", ").join(map(sql.Identifier, ["publication", *names])),
+        sql.SQL(", ").join(map(sql.Identifier, ["publication", *column_names])),
     )
     options = csv.WriteOptions(include_header=False)
-    with con.cursor().copy(statement) as copy:
-        for batch in rows.iter_batches(batch_size=BATCH):
-            number = pa.array([publication] * batch.num_rows, pa.int64())
-            part = pa.table([number, *batch.columns], names=["publication", *names])
-            out = io.BytesIO()
-            csv.write_csv(part, out, options)
-            copy.write(out.getvalue())
+    with connection.cursor().copy(statement) as copy:
+        for batch in rows.iter_batches(batch_size=_BATCH_ROWS):
+            publication_column = pa.array([publication] * batch.num_rows, pa.int64())
+            batch_table = pa.table(
+                [publication_column, *batch.columns], names=["publication", *column_names]
+            )
+            csv_buffer = io.BytesIO()
+            csv.write_csv(batch_table, csv_buffer, options)
+            copy.write(csv_buffer.getvalue())
 
 
-def copied_out(
-    con: Connection[Any],
+def copy_rows_out(
+    connection: Connection[Any],
     schema: str,
     view: str,
     order: Sequence[str],
     *,
     latest_before: dt.date | None = None,
 ) -> pa.Table:
-    """Copy a view out, ordered by bytes as DuckDB does.
+    """Read a view, ordered by bytes like DuckDB.
 
-    With `latest_before`, the row of the latest snapshot before that date of each `order` key.
+    With `latest_before`, only the row of the latest snapshot before that date per `order` key.
     """
     from psycopg import sql
 
-    kinds = columns_of(con, schema, view)
-    by = sql.SQL(", ").join(
-        sql.SQL('{} COLLATE "C"' if kinds[name] == "text" else "{} NULLS LAST").format(
-            sql.Identifier(name)
-        )
-        for name in order
+    column_types = columns_of(connection, schema, view)
+    order_by = sql.SQL(", ").join(
+        sql.SQL(
+            '{} COLLATE "C"' if column_types[column_name] == "text" else "{} NULLS LAST"
+        ).format(sql.Identifier(column_name))
+        for column_name in order
     )
-    listed = sql.SQL(", ").join(map(sql.Identifier, kinds))
-    which = before = last = sql.SQL("").format()
+    column_list = sql.SQL(", ").join(map(sql.Identifier, column_types))
+    distinct_on = snapshot_filter = snapshot_order = sql.SQL("").format()
     if latest_before is not None:
-        which = sql.SQL("DISTINCT ON ({})").format(by)
-        before = sql.SQL("WHERE snapshot_at < {}").format(sql.Literal(latest_before))
-        last = sql.SQL(", snapshot_at DESC").format()
+        distinct_on = sql.SQL("DISTINCT ON ({})").format(order_by)
+        snapshot_filter = sql.SQL("WHERE snapshot_at < {}").format(sql.Literal(latest_before))
+        snapshot_order = sql.SQL(", snapshot_at DESC").format()
     query = sql.SQL("COPY (SELECT {} {} FROM {} {} ORDER BY {}{}) TO STDOUT (FORMAT csv)").format(
-        which, listed, sql.Identifier(schema, view), before, by, last
+        distinct_on,
+        column_list,
+        sql.Identifier(schema, view),
+        snapshot_filter,
+        order_by,
+        snapshot_order,
     )
-    out = io.BytesIO()
-    with con.cursor().copy(query) as copy:
-        for data in copy:
-            out.write(data)
-    schema_out = pa.schema([(name, _ARROW[kind]) for name, kind in kinds.items()])
-    if not out.tell():
-        return schema_out.empty_table()
-    out.seek(0)
+    csv_buffer = io.BytesIO()
+    with connection.cursor().copy(query) as copy:
+        for csv_bytes in copy:
+            csv_buffer.write(csv_bytes)
+    arrow_schema = pa.schema(
+        [(column_name, _ARROW[column_type]) for column_name, column_type in column_types.items()]
+    )
+    if not csv_buffer.tell():
+        return arrow_schema.empty_table()
+    csv_buffer.seek(0)
     return csv.read_csv(
-        out,
-        read_options=csv.ReadOptions(column_names=list(kinds)),
+        csv_buffer,
+        read_options=csv.ReadOptions(column_names=list(column_types)),
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(
-            column_types=schema_out,
+            column_types=arrow_schema,
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
             null_values=[""],

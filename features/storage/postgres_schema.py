@@ -1,4 +1,4 @@
-"""Layout of the store in PostgreSQL, brought up step by step, each step once."""
+"""Layout of the PostgreSQL store, as a list of migrations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from features.storage.postgres_rows import columns_of
 if TYPE_CHECKING:
     from psycopg import Connection
 
-COLUMNS_OF_RUNS = {
+RUN_COLUMNS = {
     "sequence": "bigint PRIMARY KEY",
     "run_id": "text NOT NULL UNIQUE",
     "status": "text NOT NULL",
@@ -27,24 +27,24 @@ COLUMNS_OF_RUNS = {
     "score_files": "text[] NOT NULL",
     "audience_file": "text NOT NULL",
 }
-# What readers see: the table behind it, and which of the runs.
+# Views for readers: underlying table, and which runs they show.
 VIEWS = {
     "customer_scores": ("score_rows", "is_current"),
     "customer_scores_history": ("score_rows", "published"),
     "audience_members": ("audience_rows", "is_current"),
     "audience_members_history": ("audience_rows", "published"),
 }
-# Each step is a list of statements; {s} is the schema. A step that was released never changes.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+# Each migration is a list of statements; {s} is the schema. A released migration never changes.
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        "CREATE TABLE {s}.runs (" + ", ".join(f"{n} {t}" for n, t in COLUMNS_OF_RUNS.items()) + ")",
+        "CREATE TABLE {s}.runs (" + ", ".join(f"{n} {t}" for n, t in RUN_COLUMNS.items()) + ")",
         "CREATE TABLE {s}.score_rows (publication bigint NOT NULL, customer_id text NOT NULL, "
         "snapshot_at timestamp NOT NULL)",
         "CREATE TABLE {s}.audience_rows (publication bigint NOT NULL, campaign_id text NOT NULL, "
         "customer_id text NOT NULL, snapshot_at date NOT NULL)",
     ),
     (
-        # A customer is looked up by tools, and erased, without reading the whole history.
+        # Tools look up, and erase, one customer without reading the whole history.
         "CREATE UNIQUE INDEX score_rows_customer ON {s}.score_rows (customer_id, publication)",
         "CREATE UNIQUE INDEX audience_rows_customer "
         "ON {s}.audience_rows (customer_id, campaign_id, publication)",
@@ -52,69 +52,72 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX audience_rows_publication ON {s}.audience_rows (publication)",
     ),
 )
-VERSION = len(MIGRATIONS)
+LAYOUT_VERSION = len(_MIGRATIONS)
 
 
-def migrated(con: Connection[Any], schema: str, *, to: int = VERSION) -> int:
-    """Bring the schema to a version within the open transaction; the version it had.
+def migrate(connection: Connection[Any], schema: str, *, to: int = LAYOUT_VERSION) -> int:
+    """Migrate the schema within the open transaction; return its previous version.
 
     Raises
     ------
     UserError
-        Where a newer stagecast made it.
+        If a newer stagecast created it.
     """
     from psycopg import sql
 
-    name = sql.Identifier(schema)
-    con.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
-    con.execute(
+    schema_name = sql.Identifier(schema)
+    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema_name))
+    connection.execute(
         sql.SQL(
             "CREATE TABLE IF NOT EXISTS {}.schema_version "
             "(version bigint PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
-        ).format(name)
+        ).format(schema_name)
     )
-    query = sql.SQL("SELECT coalesce(max(version), 0) FROM {}.schema_version").format(name)
-    row = con.execute(query).fetchone()
-    had = int(row[0]) if row is not None else 0
-    if had > VERSION:
+    query = sql.SQL("SELECT coalesce(max(version), 0) FROM {}.schema_version").format(schema_name)
+    version_row = connection.execute(query).fetchone()
+    old_version = int(version_row[0]) if version_row is not None else 0
+    if old_version > LAYOUT_VERSION:
         raise UserError(
             f"schema {schema}",
-            found=f"a store of schema version {had}",
-            expected=f"version {VERSION} or older",
+            found=f"a store of schema version {old_version}",
+            expected=f"version {LAYOUT_VERSION} or older",
             hint="use the newer stagecast that wrote it, or another schema (?schema=NAME)",
         )
-    for number, statements in enumerate(MIGRATIONS[had:to], start=had + 1):
+    for number, statements in enumerate(_MIGRATIONS[old_version:to], start=old_version + 1):
         for statement in statements:
-            con.execute(sql.SQL(statement).format(s=name))
-        con.execute(
-            sql.SQL("INSERT INTO {}.schema_version (version) VALUES (%s)").format(name), [number]
+            connection.execute(sql.SQL(statement).format(s=schema_name))
+        connection.execute(
+            sql.SQL("INSERT INTO {}.schema_version (version) VALUES (%s)").format(schema_name),
+            [number],
         )
-    return had
+    return old_version
 
 
-def refreshed_views(con: Connection[Any], schema: str) -> None:
-    """Let the views show every column there is; one that does already stays untouched.
+def refresh_views(connection: Connection[Any], schema: str) -> None:
+    """Make the views show all columns; complete views stay untouched.
 
-    A view is replaced and not dropped, so that grants last.
+    Views are replaced, not dropped, so that grants persist.
     """
     from psycopg import sql
 
-    for view, (table, which) in VIEWS.items():
-        columns = [c for c in columns_of(con, schema, table) if c != "publication"]
-        if list(columns_of(con, schema, view)) == columns:
+    for view, (table, row_filter) in VIEWS.items():
+        columns = [
+            column for column in columns_of(connection, schema, table) if column != "publication"
+        ]
+        if list(columns_of(connection, schema, view)) == columns:
             continue
         condition = {
             "is_current": sql.SQL("r.is_current"),
             "published": sql.SQL("r.status = 'published'"),
-        }[which]
-        con.execute(
+        }[row_filter]
+        connection.execute(
             sql.SQL(
                 "CREATE OR REPLACE VIEW {}.{} AS SELECT {} FROM {}.{} d "
                 "JOIN {}.runs r ON r.sequence = d.publication WHERE {}"
             ).format(
                 sql.Identifier(schema),
                 sql.Identifier(view),
-                sql.SQL(", ").join(sql.Identifier("d", c) for c in columns),
+                sql.SQL(", ").join(sql.Identifier("d", column) for column in columns),
                 sql.Identifier(schema),
                 sql.Identifier(table),
                 sql.Identifier(schema),

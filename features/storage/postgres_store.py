@@ -1,8 +1,8 @@
 """The scores store in PostgreSQL: the same tables, replaced in one transaction.
 
-Rows of all runs stand in two tables; what readers see are views of them, which a publication turns
-over by one row of ``runs``. So readers never wait, grants last, and a broken connection or a killed
-run leaves everything as it was.
+Two tables hold the rows of all runs; readers see views of them, which a publication switches
+through one row of ``runs``. So readers never wait, grants persist, and a broken connection or a
+killed run changes nothing.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ from features.config.database_url import shown, taken_apart
 from features.config.secret_values import hidden
 from features.errors import UserError
 from features.storage import runs as records
-from features.storage.postgres_rows import copied_in, copied_out, data_columns, fitted
-from features.storage.postgres_schema import COLUMNS_OF_RUNS, VIEWS, migrated, refreshed_views
+from features.storage.postgres_rows import (
+    add_missing_columns,
+    copy_rows_in,
+    copy_rows_out,
+    data_columns,
+)
+from features.storage.postgres_schema import RUN_COLUMNS, VIEWS, migrate, refresh_views
 from features.storage.runs import PublishedRun
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from sqlalchemy import URL
 
-SCHEMA = "stagecast"
-LOCK_WAIT = "10s"  # how long a writer waits for another one
+_DEFAULT_SCHEMA = "stagecast"
+LOCK_WAIT = "10s"  # a writer waits this long for another one
 _NAME = re.compile(r"^[a-z_][a-z0-9_]{0,62}$")
 
 
@@ -44,139 +49,147 @@ class PostgresStore:
     output
         The output folder whose runs it holds.
     url
-        Parts of the URL without ``?schema=``; it may hold a password and is never told.
+        Parts of the URL without ``?schema=``; may hold a password and is never shown.
     schema
-        The schema: ``stagecast``, or what the URL says with ``?schema=NAME``.
+        The schema: ``stagecast``, or ``?schema=NAME`` of the URL.
     writer
-        The open transaction of a store that is held by `alone`; all is read and written in it.
+        The open transaction within `alone`; all reads and writes use it.
     """
 
     output: Path
     url: URL = field(repr=False)
-    schema: str = SCHEMA
+    schema: str = _DEFAULT_SCHEMA
     writer: Connection[Any] | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, output: Path, url: str | URL) -> PostgresStore:
-        """Store behind a URL, percent-encoded where it is a text, in the schema that it names.
+        """Return the store behind a URL (percent-encoded if text), in the schema that it names.
 
         Raises
         ------
         UserError
-            Where the URL cannot be read, or the schema has no plain name.
+            If the URL cannot be parsed, or the schema's name is not plain.
         """
-        parts = taken_apart(url, where="store") if isinstance(url, str) else url
-        schema = parts.query.get("schema", SCHEMA)
+        url_parts = taken_apart(url, where="store") if isinstance(url, str) else url
+        schema = url_parts.query.get("schema", _DEFAULT_SCHEMA)
         if not isinstance(schema, str) or not _NAME.fullmatch(schema):
             raise UserError(
                 "store: schema", found=repr(schema), expected="small letters, digits, underscores"
             )
-        return cls(output, parts.difference_update_query(["schema"]), schema)
+        return cls(output, url_parts.difference_update_query(["schema"]), schema)
 
     @property
     def name(self) -> str:
-        """The place without user and password."""
+        """Address without user and password."""
         return f"{shown(self.url)} (schema {self.schema})"
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What libpq is given, each part by itself: a password may hold any sign."""
-        parts = self.url
-        named = {
-            "host": parts.host,
-            "port": parts.port,
-            "user": parts.username,
-            "password": None if parts.password is None else str(parts.password),
-            "dbname": parts.database,
-            **parts.query,
+        """Connection parameters for libpq, one by one: a password may hold any character."""
+        url_parts = self.url
+        connection_options = {
+            "host": url_parts.host,
+            "port": url_parts.port,
+            "user": url_parts.username,
+            "password": None if url_parts.password is None else str(url_parts.password),
+            "dbname": url_parts.database,
+            **url_parts.query,
         }
-        return {name: value for name, value in named.items() if value not in (None, "")}
+        return {
+            option: value for option, value in connection_options.items() if value not in (None, "")
+        }
 
     def there(self) -> bool:
-        """Whether anything has been published."""
-        with self._session() as con:
-            return self._has_tables(con) and bool(self._stored(con))
+        """Return True if any run has been published."""
+        with self._session() as connection:
+            return self._has_tables(connection) and bool(self._stored(connection))
 
     def runs(self) -> list[PublishedRun]:
-        """Every run in it, in the order of publication."""
-        with self._session() as con:
-            return self._stored(con) if self._has_tables(con) else []
+        """Return all runs in order of publication."""
+        with self._session() as connection:
+            return self._stored(connection) if self._has_tables(connection) else []
 
     def current(self) -> tuple[PublishedRun, pd.DataFrame, pd.DataFrame]:
-        """The current run, its scores and its audience, all of one moment."""
-        with self._session() as con:
-            run = next(run for run in self._stored(con) if run.is_current)
-            scores = copied_out(con, self.schema, "customer_scores", ["customer_id"])
+        """Return the current run with its scores and audience, in one transaction."""
+        with self._session() as connection:
+            run = next(run for run in self._stored(connection) if run.is_current)
+            scores = copy_rows_out(connection, self.schema, "customer_scores", ["customer_id"])
             order = ["campaign_id", "rank", "customer_id"]
-            audience = copied_out(con, self.schema, "audience_members", order)
+            audience = copy_rows_out(connection, self.schema, "audience_members", order)
         return run, _frame(scores), _frame(audience)
 
     def arranged(self, runs: Sequence[PublishedRun]) -> list[PublishedRun]:
-        """The runs as they are after the last publication; rows count, and not files."""
-        with self._session() as con:
-            held = set(self._held(con, "score_rows")) if self._has_tables(con) else set()
-        return records.arranged(self.output, runs, held=held)
+        """Return the runs with current status; stored rows count, not files."""
+        with self._session() as connection:
+            stored_sequences = (
+                set(self._held(connection, "score_rows")) if self._has_tables(connection) else set()
+            )
+        return records.arrange_runs(self.output, runs, stored_sequences=stored_sequences)
 
     def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
-        """Bring the tables to these runs in one transaction; older layouts are brought up first."""
-        kept = {r.sequence for r in runs if r.status == "published" or r.is_current}
-        with self._session(writes=True) as con:
-            migrated(con, self.schema)
+        """Publish these runs in one transaction, after migrating older layouts."""
+        kept_sequences = {
+            published_run.sequence
+            for published_run in runs
+            if published_run.status == "published" or published_run.is_current
+        }
+        with self._session(writes=True) as connection:
+            migrate(connection, self.schema)
             for table in ("score_rows", "audience_rows"):
-                gone = set(self._held(con, table)) - kept
-                if gone:
-                    con.execute(
+                outdated = set(self._held(connection, table)) - kept_sequences
+                if outdated:
+                    connection.execute(
                         self._sql("DELETE FROM {}.{} WHERE publication = ANY(%s)", table),
-                        [sorted(gone)],
+                        [sorted(outdated)],
                     )
-            new = next(run for run in runs if run.run_id == run_id)
-            self._add(con, new, "score_rows", new.score_files)
+            new_run = next(run for run in runs if run.run_id == run_id)
+            self._add(connection, new_run, "score_rows", new_run.score_files)
             records.boundary("scores written")
-            self._add(con, new, "audience_rows", (new.audience_file,))
+            self._add(connection, new_run, "audience_rows", (new_run.audience_file,))
             records.boundary("audience written")
-            self._replace_runs(con, runs)
-            refreshed_views(con, self.schema)
+            self._replace_runs(connection, runs)
+            refresh_views(connection, self.schema)
             records.boundary("before commit")
 
     @contextmanager
     def alone(self, who: str) -> Iterator[PostgresStore]:
-        """The store for one writer, in one transaction, which holds the lock from its beginning.
+        """Open the store for one writer in one transaction that holds the lock.
 
         Raises
         ------
         UserError
-            Where another one, from whatever machine, holds the store for longer than a little.
+            If another writer on any machine holds the store too long.
         """
-        with self._session(writes=True) as con:
-            yield replace(self, writer=con)
+        with self._session(writes=True) as connection:
+            yield replace(self, writer=connection)
 
     def remove_unfinished(self) -> list[str]:
-        """Nothing: what is not committed was never there."""
+        """Return nothing: uncommitted work is rolled back."""
         return []
 
     def members_before(self, day: dt.date) -> pd.DataFrame | None:
-        """The last row of every campaign and customer before a date; None without any run."""
-        with self._session() as con:
-            if not self._has_tables(con) or not self._published_before(con, day):
+        """Return the last row per campaign and customer before a date; None without runs."""
+        with self._session() as connection:
+            if not self._has_tables(connection) or not self._published_before(connection, day):
                 return None
-            found = copied_out(
-                con,
+            members = copy_rows_out(
+                connection,
                 self.schema,
                 "audience_members_history",
                 ("campaign_id", "customer_id"),
                 latest_before=day,
             )
-        return _frame(found)
+        return _frame(members)
 
     def entrants_before(self, day: dt.date) -> dict[dt.date, dict[str, int]]:
-        """Customers added, by snapshot and campaign."""
-        with self._session() as con:
-            if not self._has_tables(con):
+        """Count the customers added, by snapshot and campaign."""
+        with self._session() as connection:
+            if not self._has_tables(connection):
                 return {}
-            found: dict[dt.date, dict[str, int]] = {
-                run.snapshot_at: {} for run in self._published_before(con, day)
+            entrants: dict[dt.date, dict[str, int]] = {
+                run.snapshot_at: {} for run in self._published_before(connection, day)
             }
-            counted = con.execute(
+            added_counts = connection.execute(
                 self._sql(
                     "SELECT snapshot_at::date, campaign_id, "
                     "count(*) FILTER (WHERE change = 'added') FROM {}.{} "
@@ -185,79 +198,87 @@ class PostgresStore:
                 ),
                 [day],
             )
-            for snapshot_at, campaign, count in counted:
-                found[snapshot_at][campaign] = count
-        return found
+            for snapshot_at, campaign, count in added_counts:
+                entrants[snapshot_at][campaign] = count
+        return entrants
 
     def forget(self, customer: str) -> int:
-        """Delete every row of a customer in one transaction; how many."""
-        gone = 0
-        with self._session(writes=True) as con:
-            if not self._has_tables(con):
+        """Delete every row of a customer in one transaction; return their number."""
+        deleted_rows = 0
+        with self._session(writes=True) as connection:
+            if not self._has_tables(connection):
                 return 0
             for table in ("score_rows", "audience_rows"):
                 query = self._sql("DELETE FROM {}.{} WHERE customer_id = %s", table)
-                gone += con.execute(query, [customer]).rowcount
-        return gone
+                deleted_rows += connection.execute(query, [customer]).rowcount
+        return deleted_rows
 
     def rows_of(self, customer: str) -> dict[str, list[dict[str, Any]]]:
-        """Every row of a customer in what readers see."""
+        """Return every row of a customer, by view."""
         from psycopg.rows import dict_row
 
-        found = {}
-        with self._session() as con:
-            if not self._has_tables(con):
+        view_rows = {}
+        with self._session() as connection:
+            if not self._has_tables(connection):
                 return {}
             for view in VIEWS:
-                cursor = con.cursor(row_factory=dict_row)
+                cursor = connection.cursor(row_factory=dict_row)
                 cursor.execute(
                     self._sql("SELECT * FROM {}.{} WHERE customer_id = %s", view), [customer]
                 )
-                found[view] = cursor.fetchall()
-        return found
+                view_rows[view] = cursor.fetchall()
+        return view_rows
 
     def drop_runs(self, runs: Sequence[PublishedRun]) -> None:
         """Delete runs with all their rows in one transaction."""
         sequences = [run.sequence for run in runs]
-        with self._session(writes=True) as con:
+        with self._session(writes=True) as connection:
             for table in ("score_rows", "audience_rows"):
                 query = self._sql("DELETE FROM {}.{} WHERE publication = ANY(%s)", table)
-                con.execute(query, [sequences])
+                connection.execute(query, [sequences])
             query = self._sql("DELETE FROM {}.{} WHERE sequence = ANY(%s)", "runs")
-            con.execute(query, [sequences])
+            connection.execute(query, [sequences])
 
     def _sql(self, text: str, table: str) -> Any:
-        """A statement about a table of this schema; names are quoted by the driver."""
+        """Format a statement about a table of this schema; the driver quotes names."""
         from psycopg import sql
 
         return sql.SQL(text).format(sql.Identifier(self.schema), sql.Identifier(table))
 
-    def _has_tables(self, con: Connection[Any]) -> bool:
-        found = con.execute(
+    def _has_tables(self, connection: Connection[Any]) -> bool:
+        runs_table = connection.execute(
             "SELECT to_regclass(format('%%I.%%I', %s::text, 'runs'))", [self.schema]
         ).fetchone()
-        return found is not None and found[0] is not None
+        return runs_table is not None and runs_table[0] is not None
 
-    def _stored(self, con: Connection[Any]) -> list[PublishedRun]:
-        rows = con.execute(self._sql("SELECT * FROM {}.{} ORDER BY sequence", "runs"))
+    def _stored(self, connection: Connection[Any]) -> list[PublishedRun]:
+        rows = connection.execute(self._sql("SELECT * FROM {}.{} ORDER BY sequence", "runs"))
         assert rows.description is not None
-        names = [column.name for column in rows.description]
-        return [PublishedRun.model_validate(dict(zip(names, row, strict=True))) for row in rows]
+        column_names = [column.name for column in rows.description]
+        return [
+            PublishedRun.model_validate(dict(zip(column_names, row, strict=True))) for row in rows
+        ]
 
-    def _held(self, con: Connection[Any], table: str) -> list[int]:
-        rows = con.execute(self._sql("SELECT DISTINCT publication FROM {}.{}", table))
+    def _held(self, connection: Connection[Any], table: str) -> list[int]:
+        rows = connection.execute(self._sql("SELECT DISTINCT publication FROM {}.{}", table))
         return [row[0] for row in rows]
 
-    def _published_before(self, con: Connection[Any], day: dt.date) -> list[PublishedRun]:
-        return [r for r in self._stored(con) if r.status == "published" and r.snapshot_at < day]
+    def _published_before(self, connection: Connection[Any], day: dt.date) -> list[PublishedRun]:
+        return [
+            run
+            for run in self._stored(connection)
+            if run.status == "published" and run.snapshot_at < day
+        ]
 
-    def _lock(self, con: Connection[Any]) -> None:
-        """Let one writer at a time in, from any machine; the lock ends with the transaction."""
+    def _lock(self, connection: Connection[Any]) -> None:
+        """Take the lock for one writer on any machine; it ends with the transaction."""
         import psycopg
 
-        con.execute(psycopg.sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT))
+        connection.execute(psycopg.sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT))
         try:
-            con.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"stagecast {self.schema}"])
+            connection.execute(
+                "SELECT pg_advisory_xact_lock(hashtext(%s))", [f"stagecast {self.schema}"]
+            )
         except psycopg.errors.LockNotAvailable as error:
             raise UserError(
                 self.name,
@@ -265,45 +286,49 @@ class PostgresStore:
                 expected="one publication at a time",
                 hint="wait until it has ended, and run again; nothing was changed",
             ) from error
-        con.execute("SET LOCAL lock_timeout = DEFAULT")
+        connection.execute("SET LOCAL lock_timeout = DEFAULT")
 
     def _add(
-        self, con: Connection[Any], run: PublishedRun, table: str, files: Sequence[str]
+        self, connection: Connection[Any], run: PublishedRun, table: str, files: Sequence[str]
     ) -> None:
         import pyarrow.parquet as pq
 
-        con.execute(self._sql("DELETE FROM {}.{} WHERE publication = %s", table), [run.sequence])
+        connection.execute(
+            self._sql("DELETE FROM {}.{} WHERE publication = %s", table), [run.sequence]
+        )
         for file in files:
-            rows = pq.ParquetFile(self.output / file)
-            fitted(con, self.schema, table, data_columns(rows.schema_arrow))
-            copied_in(con, self.schema, table, rows, run.sequence)
+            parquet_file = pq.ParquetFile(self.output / file)
+            add_missing_columns(
+                connection, self.schema, table, data_columns(parquet_file.schema_arrow)
+            )
+            copy_rows_in(connection, self.schema, table, parquet_file, run.sequence)
 
-    def _replace_runs(self, con: Connection[Any], runs: Sequence[PublishedRun]) -> None:
+    def _replace_runs(self, connection: Connection[Any], runs: Sequence[PublishedRun]) -> None:
         from psycopg import sql
 
-        con.execute(self._sql("DELETE FROM {}.{}", "runs"))
-        names = list(COLUMNS_OF_RUNS)
+        connection.execute(self._sql("DELETE FROM {}.{}", "runs"))
+        column_names = list(RUN_COLUMNS)
         insert = sql.SQL("INSERT INTO {}.{} ({}) VALUES ({})").format(
             sql.Identifier(self.schema),
             sql.Identifier("runs"),
-            sql.SQL(", ").join(map(sql.Identifier, names)),
-            sql.SQL(", ").join([sql.Placeholder()] * len(names)),
+            sql.SQL(", ").join(map(sql.Identifier, column_names)),
+            sql.SQL(", ").join([sql.Placeholder()] * len(column_names)),
         )
-        rows = [run.model_dump() for run in runs]
-        values = [[_value(row[name]) for name in names] for row in rows]
-        con.cursor().executemany(insert, values)
+        run_rows = [run.model_dump() for run in runs]
+        values = [[_value(row[name]) for name in column_names] for row in run_rows]
+        connection.cursor().executemany(insert, values)
 
     @contextmanager
     def _session(self, *, writes: bool = False) -> Iterator[Connection[Any]]:
-        """One transaction: of a reader, who sees one moment, or of the one writer there may be.
+        """Open a transaction: a consistent one for a reader, or the single one of a writer.
 
         Raises
         ------
         UserError
-            Where the driver is missing, or the server is out of reach, refuses, or goes away.
+            If the driver is missing, or the server is unreachable, refuses, or disconnects.
         """
         if self.writer is not None:
-            yield self.writer  # it is committed where it was opened
+            yield self.writer  # committed by the caller that opened it
             return
         try:
             import psycopg
@@ -317,30 +342,32 @@ class PostgresStore:
         try:
             with psycopg.connect(
                 **{"connect_timeout": 10, "application_name": "stagecast", **self.parameters}
-            ) as con:
-                # A writer's first statement waits for the lock. Only what is read after that may
-                # count, so each statement sees what is committed by then.
-                level = psycopg.IsolationLevel
-                con.isolation_level = level.READ_COMMITTED if writes else level.REPEATABLE_READ
-                con.execute("SET TIME ZONE 'UTC'")
+            ) as connection:
+                # A writer's first statement waits for the lock; each later statement must see what
+                # was committed by then.
+                isolation = psycopg.IsolationLevel
+                connection.isolation_level = (
+                    isolation.READ_COMMITTED if writes else isolation.REPEATABLE_READ
+                )
+                connection.execute("SET TIME ZONE 'UTC'")
                 if writes:
-                    self._lock(con)
-                yield con
+                    self._lock(connection)
+                yield connection
         except psycopg.Error as error:
             raise self._told(error) from error
 
     def _told(self, error: Exception) -> UserError:
-        """The driver's error without what may hold a secret or a customer."""
+        """Convert the driver's error, without secrets and customer data."""
         import psycopg
 
-        found = type(error).__name__
-        # What a server says of data quotes them.
+        description = type(error).__name__
+        # The server's messages about data quote the data.
         if not isinstance(error, psycopg.DataError | psycopg.IntegrityError):
-            # The server's details, which quote rows, stand in later lines.
-            found += f": {hidden((str(error).splitlines() or [''])[0])}"
+            # Keep the first line; the details in later lines quote rows.
+            description += f": {hidden((str(error).splitlines() or [''])[0])}"
         return UserError(
             self.name,
-            found=found,
+            found=description,
             expected="a PostgreSQL server that can be reached, and a user who may write there",
             hint="check the server, the URL and the user's rights; what was published before is "
             "unchanged, and running again is safe",

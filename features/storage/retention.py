@@ -1,4 +1,4 @@
-"""How long runs are kept: what is too old at a date, and its removal."""
+"""Retention: remove runs and exports that are too old."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from pathlib import Path
 
 from features.config.retention import Retention
 from features.storage import runs as records
-from features.storage.atomic_write import remove
+from features.storage.atomic_write import remove_path
 from features.storage.output_lock import exclusive
 from features.storage.runs import PublishedRun, run_folder
 from features.storage.scores_store import store_of
 
-# What other tools were given, and pages for people; a run's scores and audience are its history.
-HANDED_OUT = ("audiences", "exports", "export_rows", "report", "report.html", "summary.md")
+# Files for other tools and people; a run's scores and audience stay as history.
+_HANDED_OUT = ("audiences", "exports", "export_rows", "report", "report.html", "summary.md")
 
 
-def outlived(
+def _expired_runs(
     runs: Sequence[PublishedRun], days: int | None, current: dt.date
 ) -> list[PublishedRun]:
-    """Runs older than so many days before a date; the current one never is."""
+    """Return runs more than `days` older than a date, except the current run."""
     if days is None:
         return []
-    first = current - dt.timedelta(days=days)
-    return [run for run in runs if run.snapshot_at < first and not run.is_current]
+    first_kept_day = current - dt.timedelta(days=days)
+    return [run for run in runs if run.snapshot_at < first_kept_day and not run.is_current]
 
 
 def apply_retention(output: Path, retention: Retention) -> dict[str, int]:
-    """Remove what has outlived its time; how many runs lost their exports, and how many all.
+    """Remove expired runs and exports; return the number of runs that lost exports or all.
 
-    A run leaves the store before its files go, so that no reader meets a view without its file.
-    Folders of published runs that the store knows no more go with them: a removal was killed there,
+    A run leaves the store before its files are removed, so that no view lacks a file. Folders of
+    published runs that are no longer in the store are removed too: an earlier removal was killed,
     or another machine began it.
     """
     output = output.absolute()
@@ -42,25 +42,27 @@ def apply_retention(output: Path, retention: Retention) -> dict[str, int]:
             current = max((run.snapshot_at for run in runs if run.is_current), default=None)
             if current is None:
                 return {"exports": 0, "runs": 0}
-            gone = outlived(runs, retention.history_days, current)
-            if gone:
-                store.drop_runs(gone)
-        known = {run.run_id for run in runs}
-        marked = outlived(records.marked(output), retention.history_days, current)
-        gone += [run for run in marked if run.run_id not in known]
-        for run in gone:
-            remove(run_folder(output, run.run_id))
-        dropped = {run.run_id for run in gone}
-        lighter = 0
-        for run in outlived(runs, retention.exports_days, current):
-            if run.run_id not in dropped:
-                lighter += _without_handed_out(run_folder(output, run.run_id))
-    return {"exports": lighter, "runs": len(gone)}
+            removed_runs = _expired_runs(runs, retention.history_days, current)
+            if removed_runs:
+                store.drop_runs(removed_runs)
+        stored_ids = {run.run_id for run in runs}
+        expired_markers = _expired_runs(
+            records.runs_with_markers(output), retention.history_days, current
+        )
+        removed_runs += [run for run in expired_markers if run.run_id not in stored_ids]
+        for run in removed_runs:
+            remove_path(run_folder(output, run.run_id))
+        removed_ids = {run.run_id for run in removed_runs}
+        trimmed_runs = 0
+        for run in _expired_runs(runs, retention.exports_days, current):
+            if run.run_id not in removed_ids:
+                trimmed_runs += _remove_handed_out(run_folder(output, run.run_id))
+    return {"exports": trimmed_runs, "runs": len(removed_runs)}
 
 
-def _without_handed_out(folder: Path) -> bool:
-    """Remove what was handed out; whether there was anything."""
-    there = [place for place in (folder / name for name in HANDED_OUT) if os.path.lexists(place)]
-    for place in there:
-        remove(place)
-    return bool(there)
+def _remove_handed_out(folder: Path) -> bool:
+    """Remove exports and reports; return True if there were any."""
+    handed_out = [path for path in (folder / name for name in _HANDED_OUT) if os.path.lexists(path)]
+    for path in handed_out:
+        remove_path(path)
+    return bool(handed_out)

@@ -1,7 +1,7 @@
-"""Files of rows, opened so that some rows can be taken out while all others keep their bytes.
+"""Files of rows, from which rows can be removed while all others keep their bytes.
 
-CSV is split where the row ends and not where a line does, JSON lines at line feeds alone: a cell
-may hold any other sign that somewhere ends a line, and may be of any length.
+CSV is split at ends of rows (not of lines), JSON lines at line feeds only: a cell may hold any
+other line separator, and may be of any length.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ import pyarrow.parquet as pq
 from features.storage.csv_files import original_cell
 
 Mask = npt.NDArray[np.bool_]
-# One cell of CSV: in quotes, within which a quote is doubled, or up to the next comma.
+# One CSV cell: quoted, with doubled quotes inside, or up to the next comma.
 _CELL = re.compile(r'"([^"]*(?:""[^"]*)*)"?([^,]*)|([^,]*)', re.DOTALL)
-_BETWEEN = "\x1f"
+_SEPARATOR = "\x1f"
 
 
 class RowFile(ABC):
-    """The rows of a file in their order."""
+    """The rows of a file, in order."""
 
     @property
     @abstractmethod
     def records(self) -> Sequence[bytes]:
-        """What tells a row from another one: its content, without the end of its line."""
+        """The rows' bytes without line ends."""
 
     @abstractmethod
     def cells(self, place: int) -> dict[str, Any]:
-        """A row's cells by column, as they were before they were made safe for spreadsheets."""
+        """Return a row's cells by column, without the escapes for spreadsheets."""
 
     @abstractmethod
     def without(self, gone: Mask) -> bytes:
-        """The file's bytes without some rows."""
+        """Return the file's bytes without the masked rows."""
 
     @abstractmethod
     def holding(self, texts: Iterable[str]) -> list[int]:
-        """Places of the rows that may hold one of some texts; none is missed."""
+        """Return positions of rows that may contain one of the texts; none is missed."""
 
     def __len__(self) -> int:
         return len(self.records)
 
 
-class TextRows(RowFile):
+class _TextRows(RowFile):
     """A file whose rows are pieces of text."""
 
     def __init__(self, pieces: list[bytes], head: bytes = b"") -> None:
@@ -65,23 +65,25 @@ class TextRows(RowFile):
         return [piece.rstrip(b"\r\n") for piece in self.pieces]
 
     def without(self, gone: Mask) -> bytes:
-        """All other rows, byte by byte."""
+        """Return all other rows, byte for byte."""
         return self.head + b"".join(
-            piece for piece, out in zip(self.pieces, gone, strict=True) if not out
+            piece for piece, is_removed in zip(self.pieces, gone, strict=True) if not is_removed
         )
 
     def holding(self, texts: Iterable[str]) -> list[int]:
-        """By searching the bytes."""
-        whole, starts = b"".join(self.pieces), self._starts
-        places = set()
+        """Search the bytes."""
+        content, starts = b"".join(self.pieces), self._starts
+        row_numbers = set()
         for text in texts:
-            for wanted in self.written(text):
-                at = whole.find(wanted)
-                while at >= 0:
-                    place = bisect.bisect_right(starts, at) - 1
-                    places.add(place)
-                    at = whole.find(wanted, starts[place + 1])  # one row is looked at once
-        return sorted(places)
+            for encoded_form in self.written(text):
+                position = content.find(encoded_form)
+                while position >= 0:
+                    row_number = bisect.bisect_right(starts, position) - 1
+                    row_numbers.add(row_number)
+                    position = content.find(
+                        encoded_form, starts[row_number + 1]
+                    )  # continue in the next row
+        return sorted(row_numbers)
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -89,17 +91,17 @@ class TextRows(RowFile):
 
     @abstractmethod
     def written(self, text: str) -> set[bytes]:
-        """The forms in which a text may stand in the file's bytes."""
+        """Return the encoded forms of a text in the file."""
 
 
-class CsvRows(TextRows):
+class _CsvRows(_TextRows):
     """Comma separated values with a header."""
 
     @classmethod
-    def of(cls, content: bytes) -> CsvRows:
+    def of(cls, content: bytes) -> _CsvRows:
         """The rows of a file's bytes."""
-        head, *rows = _split_rows(content) or [b""]
-        return cls(rows, head)
+        header, *rows = _split_rows(content) or [b""]
+        return cls(rows, header)
 
     @cached_property
     def columns(self) -> list[str]:
@@ -108,127 +110,131 @@ class CsvRows(TextRows):
 
     @cached_property
     def _end(self) -> bytes:
-        """How lines end; earlier versions left a carriage return of a last cell unquoted."""
+        """The line end; earlier versions left a carriage return in a last cell unquoted."""
         return b"\r\n" if self.head.endswith(b"\r\n") else b"\n"
 
     def cells(self, place: int) -> dict[str, Any]:
         """The row's texts."""
-        row = self.pieces[place].removesuffix(self._end)
-        cells = [original_cell(cell) for cell in csv_cells(row)]
+        row_bytes = self.pieces[place].removesuffix(self._end)
+        cells = [original_cell(cell) for cell in csv_cells(row_bytes)]
         return dict(zip(self.columns, cells, strict=False))
 
     def written(self, text: str) -> set[bytes]:
-        """With its quotes doubled, or as it is."""
+        """Return the text with doubled quotes, and unchanged."""
         return {_encoded(text), _encoded(text.replace('"', '""'))}
 
 
-class JsonRows(TextRows):
+class _JsonRows(_TextRows):
     """JSON lines: one object a line."""
 
     @classmethod
-    def of(cls, content: bytes) -> JsonRows:
-        """The rows of a file's bytes; an empty line is none."""
+    def of(cls, content: bytes) -> _JsonRows:
+        """Parse a file's bytes; empty lines are skipped."""
         return cls([line for line in _lines(content) if line.strip()])
 
     def cells(self, place: int) -> dict[str, Any]:
-        """The object; what was cut off in writing has no cells."""
+        """Return the object; a truncated row has no cells."""
         try:
-            found = json.loads(self.pieces[place])
+            parsed_row = json.loads(self.pieces[place])
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return parsed_row if isinstance(parsed_row, dict) else {}
 
     def written(self, text: str) -> set[bytes]:
-        """In JSON, with signs beyond ASCII as they are or by their numbers."""
-        plain = json.dumps(text, ensure_ascii=False)[1:-1]
-        return {_encoded(plain), json.dumps(text)[1:-1].encode("ascii")}
+        """Return the JSON text, with non-ASCII characters as they are and escaped."""
+        unescaped = json.dumps(text, ensure_ascii=False)[1:-1]
+        return {_encoded(unescaped), json.dumps(text)[1:-1].encode("ascii")}
 
 
-class ParquetRows(RowFile):
+class _ParquetRows(RowFile):
     """A table of columns."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
 
     @classmethod
-    def of(cls, content: bytes) -> ParquetRows:
+    def of(cls, content: bytes) -> _ParquetRows:
         """The rows of a file's bytes."""
         return cls(pq.read_table(pa.BufferReader(content)))
 
     @cached_property
     def records(self) -> Sequence[bytes]:
-        """The cells of each row, one after the other."""
+        """The joined cells of each row."""
         columns = [column.to_pylist() for column in self.table.columns]
         return [joined_cells(row) for row in zip(*columns, strict=True)]
 
     def cells(self, place: int) -> dict[str, Any]:
         """The row's values."""
-        found: dict[str, Any] = self.table.slice(place, 1).to_pylist()[0]
-        return found
+        row_values: dict[str, Any] = self.table.slice(place, 1).to_pylist()[0]
+        return row_values
 
     def without(self, gone: Mask) -> bytes:
-        """Written anew, so that neither a page nor a dictionary keeps what is gone."""
-        kept = self.table.filter(pa.array(~gone))
-        for place, field in enumerate(kept.schema):
+        """Rewrite the file, so that no page or dictionary retains removed values."""
+        kept_rows = self.table.filter(pa.array(~gone))
+        for position, field in enumerate(kept_rows.schema):
             if pa.types.is_dictionary(field.type):
-                plain = kept.column(place).cast(field.type.value_type)
-                fresh = plain.combine_chunks().dictionary_encode().cast(field.type)
-                kept = kept.set_column(place, field, fresh)
-        out = io.BytesIO()
-        pq.write_table(kept, out, compression="zstd")
-        return out.getvalue()
+                values = kept_rows.column(position).cast(field.type.value_type)
+                encoded = values.combine_chunks().dictionary_encode().cast(field.type)
+                kept_rows = kept_rows.set_column(position, field, encoded)
+        parquet_bytes = io.BytesIO()
+        pq.write_table(kept_rows, parquet_bytes, compression="zstd")
+        return parquet_bytes.getvalue()
 
     def holding(self, texts: Iterable[str]) -> list[int]:
-        """By the cells of every column of text."""
-        wanted = [_encoded(text) for text in texts]
-        return [n for n, record in enumerate(self.records) if any(w in record for w in wanted)]
+        """Search the joined cells."""
+        encoded_texts = [_encoded(text) for text in texts]
+        return [
+            position
+            for position, record in enumerate(self.records)
+            if any(encoded_text in record for encoded_text in encoded_texts)
+        ]
 
 
-KINDS = {".csv": CsvRows.of, ".jsonl": JsonRows.of, ".parquet": ParquetRows.of}
+ROW_FILE_KINDS = {".csv": _CsvRows.of, ".jsonl": _JsonRows.of, ".parquet": _ParquetRows.of}
 
 
 def row_file(content: bytes, suffix: str) -> RowFile:
-    """The rows of a file's bytes, by the ending of its name (see `KINDS`)."""
-    return KINDS[suffix](content)
+    """Open a file's bytes by the suffix of its name (see `ROW_FILE_KINDS`)."""
+    return ROW_FILE_KINDS[suffix](content)
 
 
 def joined_cells(cells: Iterable[Any]) -> bytes:
-    """The cells of a row as one text that tells it from others."""
-    return _encoded(_BETWEEN.join("" if cell is None else str(cell) for cell in cells))
+    """Join a row's cells to one text that identifies it."""
+    return _encoded(_SEPARATOR.join("" if cell is None else str(cell) for cell in cells))
 
 
 def csv_cells(row: bytes) -> list[str]:
-    """The cells of one row of CSV, without the end of its line; a cell may be of any length."""
-    text, cells, at = row.decode("utf-8", "surrogateescape"), [], 0
+    """Parse one CSV row without its line end; cells may be of any length."""
+    text, cells, position = row.decode("utf-8", "surrogateescape"), [], 0
     while True:
-        match = _CELL.match(text, at)
-        assert match is not None  # it matches nothing, too
-        quoted, rest, plain = match.groups()
-        cells.append(plain if quoted is None else quoted.replace('""', '"') + rest)
-        at = match.end() + 1
-        if at > len(text):
+        match = _CELL.match(text, position)
+        assert match is not None  # the pattern also matches the empty text
+        quoted, after_quotes, unquoted = match.groups()
+        cells.append(unquoted if quoted is None else quoted.replace('""', '"') + after_quotes)
+        position = match.end() + 1
+        if position > len(text):
             return cells
 
 
 def _split_rows(content: bytes) -> list[bytes]:
-    """The rows of CSV with their ends: a line feed within quotes ends none."""
+    """Split CSV into rows with their ends; a line feed within quotes is no end."""
     rows: list[bytes] = []
-    begun: list[bytes] = []
-    quotes = 0
+    open_lines: list[bytes] = []
+    quote_count = 0
     for line in _lines(content):
-        begun.append(line)
-        quotes += line.count(b'"')
-        if quotes % 2 == 0:
-            rows.append(line if len(begun) == 1 else b"".join(begun))
-            begun, quotes = [], 0
-    return [*rows, b"".join(begun)] if begun else rows
+        open_lines.append(line)
+        quote_count += line.count(b'"')
+        if quote_count % 2 == 0:
+            rows.append(line if len(open_lines) == 1 else b"".join(open_lines))
+            open_lines, quote_count = [], 0
+    return [*rows, b"".join(open_lines)] if open_lines else rows
 
 
 def _lines(content: bytes) -> list[bytes]:
-    """What line feeds end, with them."""
-    *ended, last = content.split(b"\n")
-    lines = [line + b"\n" for line in ended]
-    return [*lines, last] if last else lines
+    """Split at line feeds, and keep them."""
+    *ended_lines, unended = content.split(b"\n")
+    lines = [line + b"\n" for line in ended_lines]
+    return [*lines, unended] if unended else lines
 
 
 def _encoded(text: str) -> bytes:

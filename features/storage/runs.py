@@ -1,4 +1,4 @@
-"""Published runs: what is recorded of each, and its marker file in the run's own folder."""
+"""Published runs: their records, and the marker file in each run's folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from features.storage.fault_injection import boundary as boundary
 
 RUNS_FOLDER = "runs"
 MARKER_FILE = "published.json"
-RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")
+_RUN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")
 
 RUNS_SCHEMA = pa.schema(
     [
@@ -44,7 +44,7 @@ RUNS_SCHEMA = pa.schema(
 
 
 class RunRecord(BaseModel):
-    """What a flow knows about its run when it publishes.
+    """The record of a run that a flow publishes.
 
     Attributes
     ----------
@@ -55,11 +55,11 @@ class RunRecord(BaseModel):
     snapshot_at
         The date all scores of the run are as of.
     scorer_version, mlflow_run_id
-        What scored; null where there was no MLflow run.
+        Version of the scorer, and its MLflow run (null if none).
     started_at, finished_at
-        UTC moments, given by the flow (nothing here reads a clock).
+        UTC times from the flow (this module reads no clock).
     kind
-        A ``backfill`` enters the history and never becomes the current run.
+        ``backfill`` runs enter the history but never become the current run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,7 +76,7 @@ class RunRecord(BaseModel):
     @field_validator("run_id")
     @classmethod
     def _safe_name(cls, run_id: str) -> str:
-        if not RUN_ID.match(run_id):
+        if not _RUN_ID.match(run_id):
             raise ValueError("a run id is letters, digits, dot, dash and underscore")
         return run_id
 
@@ -92,12 +92,12 @@ class PublishedRun(RunRecord):
     Attributes
     ----------
     sequence
-        Running number of the publication; the larger is the later.
+        Number of the publication; larger is later.
     status
-        ``published``; ``superseded`` by a later run of the same snapshot; ``files_missing`` where
-        its files were removed and no later run took its place, which leaves a gap in the history.
+        ``published``; ``superseded`` by a later run of the same snapshot; ``files_missing`` if its
+        files were removed and no later run replaced it (a gap in the history).
     is_current
-        Whether ``customer_scores`` and ``audience_members`` hold this run.
+        True if ``customer_scores`` and ``audience_members`` hold this run.
     customers, members
         Rows of its scores; rows of its audience that are not ``removed``.
     score_files, audience_file
@@ -114,17 +114,18 @@ class PublishedRun(RunRecord):
 
 
 def run_folder(output: Path, run_id: str) -> Path:
-    """Folder of a run under the output folder."""
+    """Return a run's folder under the output folder."""
     return output / RUNS_FOLDER / run_id
 
 
 def write_parquet(path: Path, table: pa.Table) -> Path:
-    """Write a table whole or not at all; a column that is all null is written as text.
+    """Write a table atomically; a column of nulls only is written as text.
 
-    A column without a type would otherwise be read back as an integer.
+    A column without a type would otherwise be read back as integers.
     """
     fields = [
-        pa.field(f.name, pa.string()) if pa.types.is_null(f.type) else f for f in table.schema
+        pa.field(field.name, pa.string()) if pa.types.is_null(field.type) else field
+        for field in table.schema
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.tmp")
@@ -136,42 +137,50 @@ def write_parquet(path: Path, table: pa.Table) -> Path:
 
 
 def next_sequence(runs: Sequence[PublishedRun]) -> int:
-    """Running number of the next publication."""
+    """Return the number of the next publication."""
     return max((run.sequence for run in runs), default=0) + 1
 
 
-def arranged(
-    output: Path, runs: Sequence[PublishedRun], *, held: Collection[int] = ()
+def arrange_runs(
+    output: Path, runs: Sequence[PublishedRun], *, stored_sequences: Collection[int] = ()
 ) -> list[PublishedRun]:
-    """The runs with ``status`` and ``is_current`` as they are after the last publication.
+    """Return the runs with their current ``status`` and ``is_current``.
 
-    Runs that the store itself holds the rows of (`held`, by sequence) need no files.
+    Runs whose rows the store itself holds (`stored_sequences`, by sequence) need no files.
     """
     ordered = sorted(runs, key=lambda run: run.sequence)
-    whole = {run.sequence for run in ordered if run.sequence in held or _has_files(output, run)}
-    latest = {run.snapshot_at: run.sequence for run in ordered if run.sequence in whole}
-    result = []
+    complete = {
+        run.sequence
+        for run in ordered
+        if run.sequence in stored_sequences or _has_files(output, run)
+    }
+    latest = {run.snapshot_at: run.sequence for run in ordered if run.sequence in complete}
+    arranged_runs = []
     for run in ordered:
-        last = latest.get(run.snapshot_at, 0)
-        status = "published" if last == run.sequence else "superseded"
-        # Of what is superseded a store drops the rows; its files may lie on another machine.
-        if run.sequence not in whole and last < run.sequence:
+        latest_sequence = latest.get(run.snapshot_at, 0)
+        status = "published" if latest_sequence == run.sequence else "superseded"
+        # The store drops rows of superseded runs; their files may be on another machine.
+        if run.sequence not in complete and latest_sequence < run.sequence:
             status = "files_missing"
-        result.append(run.model_copy(update={"status": status, "is_current": False}))
-    usable = [i for i, run in enumerate(result) if run.sequence in whole]
-    scored = [i for i in usable if result[i].kind == "score"]
-    if usable:
-        current = (scored or usable)[-1]
-        result[current] = result[current].model_copy(update={"is_current": True})
-    return result
+        arranged_runs.append(run.model_copy(update={"status": status, "is_current": False}))
+    usable_positions = [
+        position for position, run in enumerate(arranged_runs) if run.sequence in complete
+    ]
+    scored_positions = [
+        position for position in usable_positions if arranged_runs[position].kind == "score"
+    ]
+    if usable_positions:
+        current = (scored_positions or usable_positions)[-1]
+        arranged_runs[current] = arranged_runs[current].model_copy(update={"is_current": True})
+    return arranged_runs
 
 
 def _has_files(output: Path, run: PublishedRun) -> bool:
     return all((output / file).is_file() for file in (*run.score_files, run.audience_file))
 
 
-def mark(output: Path, run: PublishedRun) -> None:
-    """Repeat a run's row in its folder, whole or not at all."""
+def write_marker(output: Path, run: PublishedRun) -> None:
+    """Write a run's record into its folder, atomically."""
     folder = run_folder(output, run.run_id)
     content: dict[str, Any] = run.model_dump(mode="json", exclude={"status", "is_current"})
     text = json.dumps(content, indent=2) + "\n"
@@ -185,9 +194,9 @@ def mark(output: Path, run: PublishedRun) -> None:
     sync(folder)
 
 
-def marked(output: Path) -> list[PublishedRun]:
-    """Runs whose folder says that they were published."""
-    found = []
+def runs_with_markers(output: Path) -> list[PublishedRun]:
+    """Return the runs with a marker file in their folder."""
+    marked_runs = []
     for marker in sorted((output / RUNS_FOLDER).glob(f"*/{MARKER_FILE}")):
         try:
             run = PublishedRun.model_validate_json(marker.read_text(encoding="utf-8"))
@@ -199,5 +208,5 @@ def marked(output: Path) -> list[PublishedRun]:
                 hint="remove the file if the run may be forgotten",
             ) from error
         if run.run_id == marker.parent.name:
-            found.append(run)
-    return found
+            marked_runs.append(run)
+    return marked_runs

@@ -1,9 +1,9 @@
-"""The scores store: what is published, and the one act that publishes it.
+"""The scores store: read published runs, and publish a run atomically.
 
-A run writes its files under ``OUTPUT/runs/<run_id>/``. Publishing puts its rows into the store, a
-DuckDB file of the output folder or a PostgreSQL database, in one act: a reader sees all of a run or
-nothing of it. The row in ``runs`` is what makes a run published; the marker file in its folder
-repeats it, so that the history survives the loss of the database file.
+A run writes its files under ``OUTPUT/runs/<run_id>/``. Publishing adds its rows atomically to the
+store, a DuckDB file of the output folder or a PostgreSQL database: a reader sees all of a run or
+nothing. A run is published once it has a row in ``runs``; the marker file in its folder repeats
+the row, so that the history survives the loss of the database file.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pydantic import BaseModel, ConfigDict
 from features.config.store_location import store_url
 from features.errors import UserError
 from features.storage import runs as records
-from features.storage.atomic_write import remove
+from features.storage.atomic_write import remove_path
 from features.storage.duckdb_store import SCHEMA_VERSION as SCHEMA_VERSION
 from features.storage.duckdb_store import STORE_FILE as STORE_FILE
 from features.storage.duckdb_store import DuckDBStore as DuckDBStore
-from features.storage.duckdb_store import checked, staying_members
+from features.storage.duckdb_store import check_run_files, count_members
 from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_FOLDER, PublishedRun, RunRecord, run_folder, sync
 
 
-class Current(BaseModel):
+class CurrentRun(BaseModel):
     """The current run, its scores and its audience, as read together."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -39,52 +39,52 @@ class Current(BaseModel):
     audience: pd.DataFrame
 
 
-class Store(Protocol):
-    """What a place of published runs can do; both kinds give the same tables."""
+class ScoresStore(Protocol):
+    """Interface of the stores of published runs; both kinds hold the same tables."""
 
     @property
     def name(self) -> str:
-        """What messages call it; never with a password."""
+        """Name for messages, without a password."""
 
     def there(self) -> bool:
-        """Whether anything has been published."""
+        """Return True if any run has been published."""
 
     def runs(self) -> list[PublishedRun]:
-        """Every run in it, in the order of publication."""
+        """Return all runs in order of publication."""
 
     def current(self) -> tuple[PublishedRun, pd.DataFrame, pd.DataFrame]:
-        """The current run, its scores and its audience."""
+        """Return the current run with its scores and audience."""
 
     def arranged(self, runs: Sequence[PublishedRun]) -> list[PublishedRun]:
-        """The runs with the status they have after the last publication."""
+        """Return the runs with current status."""
 
     def alone(self, who: str) -> AbstractContextManager[Self]:
-        """The store for one writer: what is read within holds until what is written is done."""
+        """Lock the store for one writer; reads within stay valid until its writes are done."""
 
     def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
-        """Make these the runs, and one of them new, in one act; to be called within `alone`."""
+        """Replace the runs by these, one of them new, atomically; call it within `alone`."""
 
     def remove_unfinished(self) -> list[str]:
-        """Remove what killed publications left, and return the names."""
+        """Remove files of killed publications, and return their names."""
 
     def members_before(self, day: dt.date) -> pd.DataFrame | None:
-        """The last row of every campaign and customer before a date; None without any run."""
+        """Return the last row per campaign and customer before a date; None without runs."""
 
     def entrants_before(self, day: dt.date) -> dict[dt.date, dict[str, int]]:
-        """Customers added, by snapshot and campaign."""
+        """Count the customers added, by snapshot and campaign."""
 
     def forget(self, customer: str) -> int:
-        """Take a customer out of all tables, once the runs' files are without them."""
+        """Remove a customer from all tables; the runs' files must be cleaned first."""
 
     def rows_of(self, customer: str) -> dict[str, list[dict[str, Any]]]:
-        """Every row of a customer, by table; none where files hold the rows."""
+        """Return every row of a customer, by table; empty if files hold the rows."""
 
     def drop_runs(self, runs: Sequence[PublishedRun]) -> None:
-        """Take runs out of the history, once their files are gone."""
+        """Remove runs from the history; their files must be removed first."""
 
 
-def store_of(output: Path) -> Store:
-    """The store of an output folder (see `features.config.store_location`)."""
+def store_of(output: Path) -> ScoresStore:
+    """Return the store of an output folder (see `features.config.store_location`)."""
     url = store_url(output)
     if url is None:
         return DuckDBStore(output)
@@ -93,10 +93,10 @@ def store_of(output: Path) -> Store:
     return PostgresStore.of(output, url)
 
 
-def publish(
+def publish_run(
     output: Path, run: RunRecord, *, scores: Sequence[Path], audience: Path
 ) -> PublishedRun:
-    """Make a run the published result of its snapshot, in one act.
+    """Publish a run as the result of its snapshot, atomically.
 
     Running the same snapshot again replaces it: the history holds the latest published run of
     every snapshot.
@@ -106,67 +106,71 @@ def publish(
     output
         The output folder.
     run
-        What the flow knows of the run.
+        The flow's record of the run.
     scores
-        Parquet files of the scored rows, one row a customer, inside the run's folder.
+        Parquet files of the scored rows, one row per customer, inside the run's folder.
     audience
         Parquet file of the audience (may have no rows), one row per campaign and customer.
 
     Returns
     -------
     PublishedRun
-        The run as it stands in ``runs``.
+        The run as stored in ``runs``.
 
     Raises
     ------
     UserError
-        Where another run holds the output folder, it belongs to another data set, or the store
+        If another run holds the output folder, it belongs to another data set, or the store
         cannot be read or written.
     ValueError
-        Where the files break the contract: a doubled key, another snapshot, outside the folder.
+        If the files break the contract: repeated key, other snapshot, or outside the folder.
     """
     output = output.absolute()
     with exclusive(output, run.run_id):
         _refuse_question_mark(output)
-        # Who else publishes there has to wait from here on: the number of this run, and which runs
-        # it replaces, follow from what is read now.
+        # Other publishers wait from here on: the number of this run, and the runs it replaces,
+        # follow from the state read now.
         with store_of(output).alone(run.run_id) as store:
-            before = store.runs()
+            stored_runs = store.runs()
             records.boundary("runs read")
-            _refuse_other_dataset(store.name, before, run.dataset)
-            earlier = [old for old in before if old.run_id != run.run_id]
-            entry = _inspected(output, run, scores, audience, records.next_sequence(earlier))
+            _refuse_other_dataset(store.name, stored_runs, run.dataset)
+            other_runs = [
+                stored_run for stored_run in stored_runs if stored_run.run_id != run.run_id
+            ]
+            new_run = _inspected_run(
+                output, run, scores, audience, records.next_sequence(other_runs)
+            )
             records.boundary("files inspected")
             for file in (*scores, audience):
                 sync(file)
                 sync(file.parent)
             records.boundary("files synced")
-            runs = store.arranged([*earlier, entry])
+            runs = store.arranged([*other_runs, new_run])
             store.publish(runs, run.run_id)
         records.boundary("committed")
-        records.mark(output, entry)
+        records.write_marker(output, new_run)
         records.boundary("marked")
-    return next(each for each in runs if each.run_id == run.run_id)
+    return next(published for published in runs if published.run_id == run.run_id)
 
 
 def published_runs(output: Path) -> list[PublishedRun]:
-    """Every published run in the order of publication, from the store, or from the markers.
+    """Return all published runs in order of publication, from the store or the markers.
 
     Raises
     ------
     UserError
-        Where the store is locked, damaged, out of reach, or made by a newer version.
+        If the store is locked, damaged, unreachable, or of a newer version.
     """
     return store_of(output.absolute()).runs()
 
 
-def read_current(output: Path) -> Current:
-    """The current run with its scores and audience, all of one publication.
+def read_current(output: Path) -> CurrentRun:
+    """Return the current run with its scores and audience, all of one publication.
 
     Raises
     ------
     UserError
-        Where nothing has been published, or the store cannot be read.
+        If nothing has been published, or the store cannot be read.
     """
     store = store_of(output.absolute())
     if not store.there():
@@ -177,69 +181,71 @@ def read_current(output: Path) -> Current:
             hint="run `stagecast run`, or `stagecast score`, with this output folder",
         )
     run, scores, audience = store.current()
-    return Current(run=run, scores=scores, audience=audience)
+    return CurrentRun(run=run, scores=scores, audience=audience)
 
 
 def previous_audience(output: Path, *, before: dt.date) -> pd.DataFrame | None:
-    """Last published word on every campaign and customer before a date.
+    """Return the last published audience row per campaign and customer before a date.
 
     Returns
     -------
     DataFrame or None
         One row per (campaign_id, customer_id): the row of the latest snapshot before ``before``
-        that names them. ``change`` is ``removed`` for those who had left by then, and
-        ``snapshot_at`` says when. None where nothing was published before that date.
+        that names them. ``change`` is ``removed`` for customers who had left by then, at
+        ``snapshot_at``. None if nothing was published before that date.
     """
     return store_of(output.absolute()).members_before(before)
 
 
-def entrants(output: Path, *, before: dt.date) -> pd.DataFrame:
-    """Customers added to every campaign at each published snapshot before a date.
+def entrants_by_snapshot(output: Path, *, before: dt.date) -> pd.DataFrame:
+    """Count the customers added per campaign at each published snapshot before a date.
 
     Returns
     -------
     DataFrame
-        Indexed by snapshot_at, oldest first; one column a campaign; null before its first
+        Indexed by snapshot_at, oldest first; one column per campaign; null before its first
         mention.
     """
-    found = store_of(output.absolute()).entrants_before(before)
-    return pd.DataFrame.from_dict(found, orient="index").sort_index()
+    added_counts = store_of(output.absolute()).entrants_before(before)
+    return pd.DataFrame.from_dict(added_counts, orient="index").sort_index()
 
 
 def clean_unpublished(output: Path, *, keep: Iterable[str] = ()) -> list[str]:
-    """Remove what killed runs left behind, and return the names.
+    """Remove leftovers of killed runs, and return their names.
 
     Removes folders under ``runs/`` whose run is not published, and unfinished database files.
-    It holds the output folder's lock and the store's, so no live run of another process or machine
-    can be hit; ``keep`` names the runs of this process.
+    It holds the locks of the output folder and the store, so no live run of another process or
+    machine is affected; ``keep`` names the runs of this process.
     """
     output = output.absolute()
     keep = set(keep)
     removed = []
     with exclusive(output, "clean_unpublished"), store_of(output).alone("clean up") as store:
-        runs = {run.run_id: run for run in (*records.marked(output), *store.runs())}
+        known_runs = {
+            run.run_id: run for run in (*records.runs_with_markers(output), *store.runs())
+        }
         records.boundary("runs read")
-        for run in runs.values():
+        for run in known_runs.values():
             if run_folder(output, run.run_id).is_dir():
-                records.mark(output, run)
+                records.write_marker(output, run)
         folders = output / RUNS_FOLDER
         for folder in sorted(folders.iterdir()) if folders.is_dir() else []:
-            if folder.is_dir() and folder.name not in runs and folder.name not in keep:
-                remove(folder)
+            if folder.is_dir() and folder.name not in known_runs and folder.name not in keep:
+                remove_path(folder)
                 removed.append(f"{RUNS_FOLDER}/{folder.name}")
         removed += store.remove_unfinished()
     return removed
 
 
 def forget_customer(output: Path, customer: str) -> int:
-    """Take a customer out of the store's tables; the runs' files must be without them already."""
+    """Remove a customer from the store's tables; the runs' files must be cleaned first."""
     output = output.absolute()
     with exclusive(output, "erase"), store_of(output).alone("erase") as store:
         return store.forget(customer)
 
 
 def check_dataset(output: Path, dataset: str) -> None:
-    """Refuse an output folder that holds the results of another data set.
+    """Stop if the output folder holds results of another data set.
 
     Raises
     ------
@@ -262,33 +268,33 @@ def _refuse_question_mark(output: Path) -> None:
 
 
 def _refuse_other_dataset(name: str, runs: Sequence[PublishedRun], dataset: str) -> None:
-    others = sorted({run.dataset for run in runs} - {dataset})
-    if others:
+    other_datasets = sorted({run.dataset for run in runs} - {dataset})
+    if other_datasets:
         raise UserError(
             name,
-            found=f"results of the data set {others[0]!r}",
+            found=f"results of the data set {other_datasets[0]!r}",
             expected=f"an empty store, or one with results of {dataset!r}",
             hint="give another folder with --output, or another store",
         )
 
 
-def _inspected(
+def _inspected_run(
     output: Path, run: RunRecord, scores: Sequence[Path], audience: Path, sequence: int
 ) -> PublishedRun:
-    """The run with its counts, once its files keep the contract."""
+    """Check a run's files, and return the run with its counts."""
     folder = run_folder(output, run.run_id)
-    relative = []
+    relative_paths = []
     for file in (*scores, audience):
         if not file.absolute().is_relative_to(folder):
             raise ValueError(f"{file} lies outside the run's folder {folder}")
-        relative.append(str(file.absolute().relative_to(output)))
-    customers = checked(scores, ("customer_id",), run.snapshot_at)
-    checked([audience], ("campaign_id", "customer_id"), run.snapshot_at)
+        relative_paths.append(str(file.absolute().relative_to(output)))
+    customers = check_run_files(scores, ("customer_id",), run.snapshot_at)
+    check_run_files([audience], ("campaign_id", "customer_id"), run.snapshot_at)
     return PublishedRun(
         **run.model_dump(),
         sequence=sequence,
         customers=customers,
-        members=staying_members(audience),
-        score_files=tuple(relative[:-1]),
-        audience_file=relative[-1],
+        members=count_members(audience),
+        score_files=tuple(relative_paths[:-1]),
+        audience_file=relative_paths[-1],
     )

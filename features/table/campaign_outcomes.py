@@ -65,6 +65,6 @@ def data_through(output: Path, config: Config) -> dt.date:
     """Last day known in full."""
     if config.data_through is not None:
         return config.data_through
-    files = segments.files(output / FOLDER / TALLIES, "daily")
+    files = segments.table_files(output / FOLDER / TALLIES, "daily")
     last = max(int(np.max(pq.read_table(f, columns=["day"])["day"].to_numpy())) for f in files)
     return dt.date(1970, 1, 1) + dt.timedelta(days=last)

@@ -24,8 +24,8 @@ from features.aggregates.daily_aggregates import Tallies
 from features.arrays import Array
 from features.config.config import Config
 from features.sources.duckdb_connection import connect
-from features.storage.atomic_write import remove
-from features.storage.check_sums import note_sums
+from features.storage.atomic_write import remove_path
+from features.storage.check_sums import write_sums
 from features.storage.fault_injection import boundary
 from features.table.feature_store import (
     FOLDER,
@@ -72,7 +72,7 @@ class Blocks:
 
     def tallies(self, number: int) -> Tallies:
         """Tallies of the customers of a block."""
-        return segments.read_some(self.folder / TALLIES, self.segments, *self.ends(number))
+        return segments.read_customers(self.folder / TALLIES, self.segments, *self.ends(number))
 
     def ends(self, number: int) -> tuple[str, str | None]:
         """First id of a block, and the first id after it (None: it is the last)."""
@@ -80,7 +80,7 @@ class Blocks:
         return self.bounds[number], next_bound
 
     def opened(self, number: int, everybody: Everybody | None = None) -> Builder:
-        """Builder of the customers of a block, who come out as they would among everybody."""
+        """Builder for the customers of a block, with the same results as for all customers."""
         builder = self.builder if everybody is None else self.builder.among(everybody)
         return builder.with_customers(self.tallies(number))
 
@@ -93,15 +93,15 @@ class Blocks:
     def begin(self, at: int, delay: int = 0) -> None:
         """Make room for the parts of a snapshot; what a killed run left there goes."""
         unfinished = self.part(0, at, delay, aside=True).parent
-        remove(unfinished)
+        remove_path(unfinished)
         unfinished.mkdir(parents=True)
 
     def put_in_place(self, at: int, delay: int = 0) -> None:
         """Make a snapshot count of which all parts are written aside."""
         snapshot = feature_file(self.folder, at, delay)
-        note_sums(snapshot.with_suffix(".partial"))
+        write_sums(snapshot.with_suffix(".partial"))
         boundary("snapshot written")
-        remove(snapshot)
+        remove_path(snapshot)
         os.replace(snapshot.with_suffix(".partial"), snapshot)
 
 
@@ -120,8 +120,8 @@ def open_blocks(output: Path, config: Config) -> Blocks:
     """
     manifest, folder = required_manifest(output), output / FOLDER
     engine = connect(memory=config.memory_bytes // 2, threads=config.threads)
-    paths = segments.files(folder / TALLIES, "daily")
-    daily = engine.read_parquet([str(file) for path in paths for file in segments.parts(path)])
+    paths = segments.table_files(folder / TALLIES, "daily")
+    daily = engine.read_parquet([str(file) for path in paths for file in segments.part_files(path)])
     builder = outlined(config, manifest, daily, lambda row: row.to_pyarrow().to_pylist()[0])
     customers = daily.select("customer_id").distinct().to_pyarrow()["customer_id"]
     ids = np.sort(pc.cast(customers, "string").to_numpy(zero_copy_only=False).astype(str))
@@ -160,12 +160,12 @@ def _even(ids: Array, size: int) -> Iterable[str]:
 
 
 def _bytes(folder: Path) -> float:
-    """Memory that building features of everybody at once would take."""
+    """Bytes of memory that building the features of all customers at once would take."""
     return float(
         sum(
             pq.ParquetFile(file).metadata.num_rows * each
             for table, each in ROW_BYTES.items()
-            for path in segments.files(folder, table)
-            for file in segments.parts(path)
+            for path in segments.table_files(folder, table)
+            for file in segments.part_files(path)
         )
     )

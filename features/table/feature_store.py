@@ -27,8 +27,14 @@ from features.errors import UserError
 from features.history.history import roles_of
 from features.lifecycle.crm_stage_history import stored_records, write_records
 from features.sources.quarantine import ReadReport
-from features.storage.atomic_write import cleared, fresh_of, remove, replace_folder, settled
-from features.storage.check_sums import has_sums, note_sum_of, refuse_changed
+from features.storage.atomic_write import (
+    finish_replacement,
+    new_folder_of,
+    remove_path,
+    remove_replacement_leftovers,
+    replace_folder,
+)
+from features.storage.check_sums import has_sums, refuse_changed, write_sum_before_rename
 from features.storage.fault_injection import boundary
 from features.table.families.feature import FeatureSpec
 from features.table.snapshot_builder import Builder, Task, spec_of
@@ -96,7 +102,7 @@ class Archive:
         boundary("snapshot written")
         # Before the file is there, so that none is ever there without: whoever builds the same
         # snapshot beside us writes the same bytes.
-        note_sum_of(unfinished, path)
+        write_sum_before_rename(unfinished, path)
         os.replace(unfinished, path)
         return frame
 
@@ -127,7 +133,7 @@ class Archive:
         columns = ["customer_id", "event_type", "day", "count"]
         segment_rows = [
             pd.read_parquet(path, columns=columns, filters=filters)
-            for path in segments.files(self.folder / TALLIES, "daily")
+            for path in segments.table_files(self.folder / TALLIES, "daily")
         ]
         rows = pd.concat([part.astype(_TEXTS) for part in segment_rows], ignore_index=True)
         # An order learned in parts has parts of which some only change its value.
@@ -182,7 +188,7 @@ def store(
     """Replace what was stored by tallies in memory; old snapshots go: they may be outdated."""
     builder = Builder.from_tallies(config, tallies, records)
     with replacing(output) as fresh:
-        segments.write(fresh.folder, segments.name_of(0), tallies)
+        segments.write_segment(fresh.folder, segments.segment_name(0), tallies)
         if records is not None:
             write_records(records, fresh.folder / RECORDS)
         known_manifest = manifest or Manifest(recipe="", latest=0, files=(), others={})
@@ -212,14 +218,14 @@ class Fresh:
 def replacing(output: Path) -> Iterator[Fresh]:
     """Room for fresh tallies, which replace all that was stored at the end, snapshots too."""
     folder = output / FOLDER
-    fresh = fresh_of(folder)
+    fresh = new_folder_of(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     fresh_tallies = Fresh(fresh / TALLIES)
     yield fresh_tallies
     assert fresh_tallies.manifest is not None
     _write_counts(fresh, fresh_tallies.counts)
     boundary("tallies written")
-    replace(fresh_tallies.manifest, segments=(segments.name_of(0),)).save(fresh / TALLIES)
+    replace(fresh_tallies.manifest, segments=(segments.segment_name(0),)).save(fresh / TALLIES)
     replace_folder(folder, whole=WHOLE)
 
 
@@ -242,13 +248,13 @@ def extend(
         Rows of all of them.
     """
     folder = output / FOLDER
-    name = segments.next_name(manifest)
-    segments.write(folder / TALLIES, name, tallies)
+    name = segments.next_segment_name(manifest)
+    segments.write_segment(folder / TALLIES, name, tallies)
     boundary("segment written")
     types = tuple(sorted({*manifest.event_types, *_event_types(tallies)}))
     grown = replace(manifest, segments=(*manifest.segments, name), event_types=types)
-    if len(grown.segments) > segments.MOST:
-        grown = replace(grown, segments=(segments.put_together(folder / TALLIES, grown),))
+    if len(grown.segments) > segments.MAX_SEGMENTS:
+        grown = replace(grown, segments=(segments.merge_segments(folder / TALLIES, grown),))
     # First the snapshots go: killed here, the old tallies build them again as they were.
     last_unchanged = 0 if types != manifest.event_types else _first_learned(tallies)
     removed = drop_snapshots(folder, after=last_unchanged)
@@ -257,7 +263,7 @@ def extend(
     boundary("counts written")
     grown.save(folder / TALLIES)
     boundary("manifest written")
-    segments.drop_unnamed(folder / TALLIES, grown)
+    segments.remove_unlisted(folder / TALLIES, grown)
     return removed
 
 
@@ -291,14 +297,14 @@ def drop_snapshots(folder: Path, *, after: int) -> int:
 
 def clear_partial(output: Path) -> None:
     """Remove what killed runs left unfinished, or replaced; the caller holds the folder."""
-    cleared(output / FOLDER, whole=WHOLE)
+    remove_replacement_leftovers(output / FOLDER, whole=WHOLE)
     for place in (output / FOLDER / "snapshots").glob("*/*.partial"):
-        remove(place)
+        remove_path(place)
 
 
 def stored_manifest(output: Path) -> Manifest | None:
     """What the stored tallies hold; None where there are none, or of an earlier version."""
-    folder = settled(output / FOLDER, whole=WHOLE)
+    folder = finish_replacement(output / FOLDER, whole=WHOLE)
     return Manifest.load(folder / TALLIES)
 
 
@@ -317,13 +323,13 @@ def open_archive(output: Path, config: Config) -> Archive:
 
 def read_tallies(output: Path) -> Tallies:
     """The stored tallies of an output folder (errors as `open_archive`)."""
-    return segments.read(output / FOLDER / TALLIES, required_manifest(output).segments)
+    return segments.read_segments(output / FOLDER / TALLIES, required_manifest(output).segments)
 
 
 def read_days(output: Path, event_types: Sequence[str]) -> Tallies:
     """The stored days of some event types, without choices (errors as `open_archive`)."""
     names = required_manifest(output).segments
-    return segments.read_days(output / FOLDER / TALLIES, names, event_types)
+    return segments.read_event_types(output / FOLDER / TALLIES, names, event_types)
 
 
 def required_manifest(output: Path) -> Manifest:

@@ -14,7 +14,7 @@ import pandas as pd
 from features.aggregates import segments
 from features.calendar import day_number
 from features.config.config import Config
-from features.sources.customer_attributes import products
+from features.sources.products import read_products
 from features.table.feature_store import FOLDER, TALLIES
 
 # Lines of an average customer that count beside one's own: few orders say little of the next.
@@ -40,7 +40,7 @@ class Margins:
     @classmethod
     def of(cls, config: Config, at: dt.date) -> Margins | None:
         """Margins as the products table has them; None where it has none that lines can name."""
-        table = products(config, at)
+        table = read_products(config, at)
         if table is None or table["margin"].isna().all():
             return None
         known_margins = table[table["margin"].notna()]
@@ -77,7 +77,7 @@ def bought(output: Path, config: Config, margins: Margins, *, before: int) -> pd
         ("day", "<", before),
     ]
     columns = ["customer_id", "choice", "day", "count"]
-    files = segments.files(output / FOLDER / TALLIES, "attributes")
+    files = segments.table_files(output / FOLDER / TALLIES, "attributes")
     parts = [pd.read_parquet(file, columns=columns, filters=filters) for file in files]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     share = rows["choice"].astype(str).map(margins.shares).to_numpy(dtype=float, na_value=np.nan)

@@ -13,20 +13,20 @@ from features.config.config import Config
 from features.config.config import find as find_config
 from features.config.partial_config import PartialConfig, load_partly
 from features.errors import Problems, UserError
-from features.sources.files import describe
+from features.sources.files import describe_location
 from features.sources.sampling import Sampling, only_samples
 
 if TYPE_CHECKING:
     from flows.services.workspace import Workspace
 
-Group = Literal["events", "people", "campaigns", "learning", "machine"]
-ALL: tuple[Group, ...] = ("events", "people", "campaigns", "learning", "machine")
+_Group = Literal["events", "people", "campaigns", "learning", "machine"]
+ALL_GROUPS: tuple[_Group, ...] = ("events", "people", "campaigns", "learning", "machine")
 # What planning audiences anew reads; event files may be in an archive by then.
-PLANNING: tuple[Group, ...] = ("people", "campaigns", "machine")
+PLANNING_GROUPS: tuple[_Group, ...] = ("people", "campaigns", "machine")
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckFinding:
     """One thing that was looked at.
 
     Attributes
@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass
-class Report:
+class CheckReport:
     """What was looked at, and what is wrong.
 
     Attributes
@@ -56,29 +56,31 @@ class Report:
         All that has to be corrected.
     """
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[CheckFinding] = field(default_factory=list)
     problems: Problems = field(default_factory=Problems)
 
     @contextmanager
-    def look(self, what: str) -> Iterator[Callable[[str], None]]:
+    def look(self, subject: str) -> Iterator[Callable[[str], None]]:
         """Look at one thing; the block calls what it is given with what it found."""
-        said = ["in order"]
-        before = len(self.problems.errors)
+        descriptions = ["in order"]
+        earlier_problems = len(self.problems.errors)
         with self.problems.collect():
-            yield lambda text: said.append(text)
-        count = len(self.problems.errors) - before
-        if count:
-            said.append(f"{count} problem{'s' if count > 1 else ''}")
-        self.findings.append(Finding(what, "bad" if count else "ok", said[-1]))
+            yield lambda text: descriptions.append(text)
+        new_problems = len(self.problems.errors) - earlier_problems
+        if new_problems:
+            descriptions.append(f"{new_problems} problem{'s' if new_problems > 1 else ''}")
+        self.findings.append(
+            CheckFinding(subject, "bad" if new_problems else "ok", descriptions[-1])
+        )
 
 
-def check(
+def check_config(
     output: Path,
     config: str | None = None,
     settings: tuple[str, ...] = (),
     *,
-    groups: Collection[Group] = ALL,
-) -> Report:
+    groups: Collection[_Group] = ALL_GROUPS,
+) -> CheckReport:
     """Look at everything that a config names and a run needs; nothing is changed.
 
     Parameters
@@ -93,15 +95,15 @@ def check(
         What to look at: tables of events, tables about people, campaigns and exports, experiments,
         and the machine.
     """
-    report = Report()
-    found: list[PartialConfig] = []
-    with report.look("config") as say:
-        found.append(load_partly(_config_file(output, config), settings))
-        say(found[0].config.name)
-        found[0].problems.refuse()
-    if not found:
+    report = CheckReport()
+    loaded: list[PartialConfig] = []
+    with report.look("config") as describe_finding:
+        loaded.append(load_partly(_config_file(output, config), settings))
+        describe_finding(loaded[0].config.name)
+        loaded[0].problems.refuse()
+    if not loaded:
         return report
-    partial = found[0]
+    partial = loaded[0]
     with only_samples() as sampling:
         if "events" in groups:
             _check_events(report, partial, sampling)
@@ -113,8 +115,8 @@ def check(
     if "learning" in groups and partial.config.experiments:
         from flows.services.sends import configured_sends
 
-        with only_samples(), report.look("experiments") as say:
-            say(f"{len(configured_sends(partial.config))} sends")
+        with only_samples(), report.look("experiments") as describe_finding:
+            describe_finding(f"{len(configured_sends(partial.config))} sends")
     if "machine" in groups:
         _check_machine(report, partial.config, output)
     return report
@@ -125,7 +127,7 @@ def refuse_problems(
     config: str | None = None,
     settings: tuple[str, ...] = (),
     *,
-    groups: Collection[Group] = ALL,
+    groups: Collection[_Group] = ALL_GROUPS,
 ) -> None:
     """Say nothing where all is in order, before a step that may take long.
 
@@ -134,7 +136,7 @@ def refuse_problems(
     UserError
         All problems in one answer.
     """
-    check(output, config, settings, groups=groups).problems.refuse()
+    check_config(output, config, settings, groups=groups).problems.refuse()
 
 
 def prepare_checked(
@@ -142,7 +144,7 @@ def prepare_checked(
     config: str | None,
     settings: tuple[str, ...],
     *,
-    groups: Collection[Group] = ALL,
+    groups: Collection[_Group] = ALL_GROUPS,
 ) -> Workspace:
     """Check everything, then prepare a workspace as `prepare_workspace` does.
 
@@ -158,13 +160,13 @@ def prepare_checked(
         refuse_problems(output, config, settings, groups=groups)
         return prepare_workspace(output, config, settings)
     # The folder's own config may first have to be put back, where a step was killed.
-    space = prepare_workspace(output, None, settings)
+    workspace = prepare_workspace(output, None, settings)
     try:
         refuse_problems(output, groups=groups)
     except BaseException:
         settle_config(output, keep=False)
         raise
-    return space
+    return workspace
 
 
 def _config_file(output: Path, config: str | None) -> Path:
@@ -172,13 +174,13 @@ def _config_file(output: Path, config: str | None) -> Path:
         return find_config(config)
     from flows.services.workspace import Workspace
 
-    space = Workspace(output)
-    if not space.config_file.is_file():
-        space.config()  # says what is missing
-    return space.config_file
+    workspace = Workspace(output)
+    if not workspace.config_file.is_file():
+        workspace.config()  # says what is missing
+    return workspace.config_file
 
 
-def _check_events(report: Report, partial: PartialConfig, sampling: Sampling) -> None:
+def _check_events(report: CheckReport, partial: PartialConfig, sampling: Sampling) -> None:
     from features.lifecycle.crm_stage_history import read_records
     from features.sources.acquisition_spend import read_spend
     from features.sources.events import connect
@@ -189,62 +191,72 @@ def _check_events(report: Report, partial: PartialConfig, sampling: Sampling) ->
     config, latest = partial.config, latest_event_day()
     types_known = not partial.broken & {"roles", "ignored_event_types"}
     for number, source in enumerate(config.sources):
-        name = describe(source.events)
-        with report.look(f"sources.{number}: {name}") as say:
+        table_name = describe_location(source.events)
+        with report.look(f"sources.{number}: {table_name}") as describe_finding:
             rows = check_source(config, number, latest=latest, types_known=types_known)
-            say(_rows(name, rows, sampling))
+            describe_finding(_rows(table_name, rows, sampling))
     if config.identities is not None:
-        name = describe(config.identities.table)
-        with report.look(f"identities: {name}") as say:
-            _, (told,) = read_identities(connect(), config, latest=latest, quarantine=None)
-            say(_rows(name, told.rows, sampling))
+        table_name = describe_location(config.identities.table)
+        with report.look(f"identities: {table_name}") as describe_finding:
+            _, (identity_report,) = read_identities(
+                connect(), config, latest=latest, quarantine=None
+            )
+            describe_finding(_rows(table_name, identity_report.rows, sampling))
     if config.stage_history is not None and not partial.broken & {"stages", "roles"}:
-        name = describe(config.stage_history.table)
-        with report.look(f"stage_history: {name}") as say:
+        table_name = describe_location(config.stage_history.table)
+        with report.look(f"stage_history: {table_name}") as describe_finding:
             _, records = read_records(config, latest=latest, quarantine=None)
-            say(_rows(name, records.rows, sampling))
+            describe_finding(_rows(table_name, records.rows, sampling))
     if config.spend is not None:
-        name = describe(config.spend.table)
-        with report.look(f"spend: {name}") as say:
-            spent = read_spend(config)
-            say(_rows(name, 0 if spent is None else len(spent), sampling))
+        table_name = describe_location(config.spend.table)
+        with report.look(f"spend: {table_name}") as describe_finding:
+            spend_rows = read_spend(config)
+            describe_finding(
+                _rows(table_name, 0 if spend_rows is None else len(spend_rows), sampling)
+            )
 
 
 def _rows(name: str, rows: int, sampling: Sampling) -> str:
     return f"the first {rows:,} rows" if name in sampling.cut else f"{rows:,} rows"
 
 
-def _check_people(report: Report, config: Config, sampling: Sampling) -> None:
-    from features.sources.customer_attributes import customer_facts, products, unreadable_words
+def _check_people(report: CheckReport, config: Config, sampling: Sampling) -> None:
+    from features.sources.customer_attributes import customer_facts
+    from features.sources.products import read_products
+    from features.sources.source_checks import refuse_unknown_words
 
-    alone = {"customers": None, "consents": None, "suppressions": ()}
-    tables = [name for name in alone if getattr(config, name)]
-    for name in tables:
+    without_tables = {"customers": None, "consents": None, "suppressions": ()}
+    tables = [table_name for table_name in without_tables if getattr(config, table_name)]
+    for table_name in tables:
         # Each by itself, so that the answer says which of them is in order.
-        only = config.model_copy(update={**alone, name: getattr(config, name)})
-        with report.look(name) as say:
-            facts = customer_facts(only, dt.datetime.now(config.zone).date())
-            say(f"{len(facts.contacts if name == 'customers' else facts.suppressed):,} rows"
-                if name != "consents" else "words for yes and no are known")  # fmt: skip
-            unreadable_words(only, sampling)
+        single_table_config = config.model_copy(
+            update={**without_tables, table_name: getattr(config, table_name)}
+        )
+        with report.look(table_name) as describe_finding:
+            facts = customer_facts(single_table_config, dt.datetime.now(config.zone).date())
+            people = facts.contacts if table_name == "customers" else facts.suppressed
+            consent_words = "words for yes and no are known"
+            describe_finding(consent_words if table_name == "consents" else f"{len(people):,} rows")
+            refuse_unknown_words(single_table_config, sampling)
     if config.products is not None:
-        with report.look("products") as say:
-            found = products(config, dt.datetime.now(config.zone).date())
-            say(_rows(describe(config.products.table), len(found), sampling)
-                if found is not None else "none")  # fmt: skip
+        with report.look("products") as describe_finding:
+            product_rows = read_products(config, dt.datetime.now(config.zone).date())
+            name = describe_location(config.products.table)
+            count = 0 if product_rows is None else len(product_rows)
+            describe_finding("none" if product_rows is None else _rows(name, count, sampling))
 
 
-def _check_stages(report: Report, partial: PartialConfig) -> None:
+def _check_stages(report: CheckReport, partial: PartialConfig) -> None:
     from features.lifecycle.taxonomy_parser import load_taxonomy
 
     if partial.broken & {"stages", "roles", "sources"}:
         return  # what rules may name is not known
-    with report.look("stages") as say:
+    with report.look("stages") as describe_finding:
         taxonomy = load_taxonomy(partial.config)
-        say(f"{taxonomy.name}: {len(taxonomy.stages)} stages")
+        describe_finding(f"{taxonomy.name}: {len(taxonomy.stages)} stages")
 
 
-def _check_campaigns(report: Report, partial: PartialConfig) -> None:
+def _check_campaigns(report: CheckReport, partial: PartialConfig) -> None:
     from campaigns.customer_context import policy_rules, rules_on_history
     from campaigns.export_schema import load_targets
     from campaigns.playbook import load_playbooks
@@ -253,10 +265,10 @@ def _check_campaigns(report: Report, partial: PartialConfig) -> None:
     from features.table.campaign_conditions import read_rules
 
     config, unknown = partial.config, partial.broken & {"stages", "roles", "sources"}
-    with report.look("campaigns") as say:
+    with report.look("campaigns") as describe_finding:
         problems = Problems()
         playbooks = load_playbooks([Path(path) for path in config.campaigns], problems)
-        say(f"{len(playbooks)} playbooks")
+        describe_finding(f"{len(playbooks)} playbooks")
         taxonomy = None
         if not unknown:
             try:
@@ -271,22 +283,24 @@ def _check_campaigns(report: Report, partial: PartialConfig) -> None:
                 read_rules({**rules_on_history(playbooks), **policy_rules(config.contact_policy)},
                            config)  # fmt: skip
         problems.refuse()
-    with report.look("exports") as say:
+    with report.look("exports") as describe_finding:
         problems = Problems()
-        say(f"{len(load_targets([Path(path) for path in config.exports], problems))} export maps")
+        describe_finding(
+            f"{len(load_targets([Path(path) for path in config.exports], problems))} export maps"
+        )
         problems.refuse()
 
 
-def _check_machine(report: Report, config: Config, output: Path) -> None:
+def _check_machine(report: CheckReport, config: Config, output: Path) -> None:
     from flows.checks import machine
 
-    with report.look("output") as say:
-        say(machine.check_writable(output))
-    with report.look("disk") as say:
-        say(machine.check_disk(config, output))
-    with report.look("store") as say:
-        say(machine.check_store(config, output))
-    with report.look("mlflow") as say:
-        say(machine.check_tracking(output))
-    with report.look("prefect") as say:
-        say(machine.check_prefect())
+    with report.look("output") as describe_finding:
+        describe_finding(machine.check_writable(output))
+    with report.look("disk") as describe_finding:
+        describe_finding(machine.check_disk(config, output))
+    with report.look("store") as describe_finding:
+        describe_finding(machine.check_store(config, output))
+    with report.look("mlflow") as describe_finding:
+        describe_finding(machine.check_tracking(output))
+    with report.look("prefect") as describe_finding:
+        describe_finding(machine.check_prefect())

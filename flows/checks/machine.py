@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from features.config import config as configs
 from features.config.config import Config
 from features.config.sources import DatasetTable, Location
 from features.errors import UserError
-from features.sources.files import there
+from features.servers import without_login
+from features.sources.files import existing_files
+from flows.services.output_folder import require_writable
+from flows.services.prefect_server import require_named_server
+from models.registry.tracking_server import (
+    DATABASES,
+    SERVERS,
+    VARIABLES,
+    check_tracking_server,
+)
 
-WAIT_SECONDS = 5
 # What a run writes, from runs of the example data sets: tallies and features about as large as the
 # uncompressed events, and as much again while they are replaced.
-NEED_TIMES, NEED_BYTES = 2.0, 50_000_000
+_NEED_TIMES, _NEED_BYTES = 2.0, 50_000_000
 _EXPANSION = {".gz": 8, ".parquet": 4}
 
 
@@ -32,25 +37,20 @@ def check_writable(output: Path) -> str:
     UserError
         Where nothing can be written there.
     """
-    folder = existing(output)
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".stagecast-check-") as file:
-            file.write(b"x" * 4096)
-            file.flush()
-        for name in ("config.yaml", "stagecast.duckdb", "mlflow.db", ".stagecast.lock"):
-            if (output / name).exists() and not os.access(output / name, os.W_OK):
-                raise PermissionError(13, f"{name} is read-only")
-    except OSError as error:
-        raise UserError(
-            "--output",
-            found=f"{folder}: {error.strerror}",
-            expected="a folder that can be written to",
-            hint="give another --output, or the rights to write there",
-        ) from error
+    folder = _existing_folder(output)
+    require_writable(folder)
+    for name in ("config.yaml", "stagecast.duckdb", "mlflow.db", ".stagecast.lock"):
+        if (output / name).exists() and not os.access(output / name, os.W_OK):
+            raise UserError(
+                "--output",
+                found=f"{folder}: {name} is read-only",
+                expected="a folder with writable files",
+                hint="give another --output, or the rights to write there",
+            )
     return str(folder)
 
 
-def existing(output: Path) -> Path:
+def _existing_folder(output: Path) -> Path:
     """A folder, or the nearest one above it that exists.
 
     Raises
@@ -77,16 +77,18 @@ def check_disk(config: Config, output: Path) -> str:
     UserError
         Where there is less than that.
     """
-    need = NEED_BYTES + NEED_TIMES * sum(_bytes(source.events) for source in config.sources)
-    free = shutil.disk_usage(existing(output)).free
-    if free < need:
+    needed_bytes = _NEED_BYTES + _NEED_TIMES * sum(
+        _bytes(source.events) for source in config.sources
+    )
+    free_bytes = shutil.disk_usage(_existing_folder(output)).free
+    if free_bytes < needed_bytes:
         raise UserError(
             "disk",
-            found=f"{_gigabytes(free)} free where {output} is",
-            expected=f"about {_gigabytes(need)} for these event files",
+            found=f"{_gigabytes(free_bytes)} free where {output} is",
+            expected=f"about {_gigabytes(needed_bytes)} for these event files",
             hint="make room (old runs under runs/ may go), or give another --output",
         )
-    return f"{_gigabytes(free)} free, about {_gigabytes(need)} needed"
+    return f"{_gigabytes(free_bytes)} free, about {_gigabytes(needed_bytes)} needed"
 
 
 def _bytes(location: Location) -> float:
@@ -95,7 +97,7 @@ def _bytes(location: Location) -> float:
     if not isinstance(location, str | tuple):
         return 0  # of a database nobody knows before it is read
     try:
-        files = there(location)
+        files = existing_files(location)
     except UserError:
         return 0  # told where the table is opened
     return sum(os.path.getsize(f) * _EXPANSION.get(Path(f).suffix.lower(), 1) for f in files)
@@ -119,98 +121,77 @@ def check_store(config: Config, output: Path) -> str:
     # The store is found by the config in the folder, which may not have been written yet.
     with tempfile.TemporaryDirectory() as folder:
         configs.dump(config, Path(folder) / "config.yaml")
-        place: Any = scores_store.store_of(Path(folder))
-    if isinstance(place, DuckDBStore):
-        place = DuckDBStore(output)
-        if place.there():
-            place.runs()
+        scores_database: Any = scores_store.store_of(Path(folder))
+    if isinstance(scores_database, DuckDBStore):
+        scores_database = DuckDBStore(output)
+        if scores_database.there():
+            scores_database.runs()
             return f"{scores_store.STORE_FILE} opens"
         return f"{scores_store.STORE_FILE} will be made"
-    place.there()
+    scores_database.there()
     return "PostgreSQL answers"
 
 
 def check_tracking(output: Path) -> str:
-    """The MLflow tracking store and registry, once they have answered; MLflow is not imported.
+    """Describe the MLflow tracking store and registry, once they have answered.
+
+    MLflow is not imported.
 
     Raises
     ------
     UserError
-        Where one is out of reach; without user and password.
+        If one cannot be reached; the message contains no user and password.
     """
-    found = {}
-    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        uri = os.environ.get(variable)
+    check_tracking_server()
+    answers = []
+    for variable in VARIABLES:
+        uri = os.environ.get(variable, "")
+        if uri.startswith("sqlite:"):
+            _open_sqlite(uri, variable)
         if uri:
-            found[variable] = _answer(uri, variable)
-    if not found:
-        database = output / "mlflow.db"
-        if not database.is_file():
-            return "mlflow.db will be made"
-        return _answer(f"sqlite:///{database}", "MLflow tracking store")
-    return "; ".join(dict.fromkeys(found.values()))
+            asked = uri.startswith((*SERVERS, *DATABASES, "sqlite:"))
+            answers.append(f"{variable} answers" if asked else f"{variable}: not checked")
+    if answers:
+        return "; ".join(answers)
+    database = output / "mlflow.db"
+    if not database.is_file():
+        return f"{database.name} will be created"
+    _open_sqlite(f"sqlite:///{database}", "MLflow tracking store")
+    return f"{database.name} opens"
 
 
-def _answer(uri: str, where: str) -> str:
-    """What an MLflow URI answers."""
-    scheme = uri.split(":", 1)[0].lower()
-    if scheme in ("http", "https"):
-        return _web_answer(uri, "/health", where, "an MLflow server")
-    if scheme.split("+")[0] not in ("sqlite", "postgresql", "mysql", "mssql"):
-        return f"{scheme}: not asked"
+def _open_sqlite(uri: str, where: str) -> None:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        waits = {"connect_timeout": WAIT_SECONDS} if scheme.startswith("postgresql") else {}
-        engine = create_engine(uri, connect_args=waits)
+        engine = create_engine(uri)
         try:
             with engine.connect() as connection:
-                connection.exec_driver_sql("SELECT 1")
-                if scheme.startswith("sqlite"):
-                    connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+                connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
         finally:
             engine.dispose()
-    except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
-        # The driver's own words may repeat user and password.
-        raise _unreachable(where, f"a {scheme} database", error) from error
-    return f"{scheme} database answers"
+    except (SQLAlchemyError, ValueError, OSError) as error:
+        raise UserError(
+            where,
+            found=f"an SQLite database that does not open ({type(error).__name__})",
+            expected="a database that can be read",
+            hint=f"correct {where}, or unset it to use the output folder's own",
+        ) from error
 
 
 def check_prefect() -> str:
-    """The Prefect server that is asked for, once it has answered.
+    """Describe the Prefect server in ``PREFECT_API_URL``, once it has answered.
+
+    A server of the user's Prefect profile is not checked: reading it imports Prefect.
 
     Raises
     ------
     UserError
-        Where it is out of reach; without user and password.
+        If it cannot be reached; the message contains no user and password.
     """
     address = os.environ.get("PREFECT_API_URL")
     if not address:
-        return "none asked for: each run brings its own"
-    return _web_answer(address, "/health", "PREFECT_API_URL", "a Prefect server")
-
-
-def _web_answer(address: str, path: str, where: str, what: str) -> str:
-    try:
-        parts = urlsplit(address)
-        host = parts.netloc.rpartition("@")[2]
-        plain = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
-        with urllib.request.urlopen(f"{plain}{path}", timeout=WAIT_SECONDS):
-            return f"{plain} answers"
-    except urllib.error.HTTPError as error:
-        if error.code in (401, 403):  # it wants a login, which the run will bring
-            return f"{plain} answers"
-        raise _unreachable(where, plain, error) from error
-    except (OSError, ValueError) as error:
-        raise _unreachable(where, what, error) from error
-
-
-def _unreachable(where: str, what: str, error: Exception) -> UserError:
-    code = f" {error.code}" if isinstance(error, urllib.error.HTTPError) else ""
-    return UserError(
-        where,
-        found=f"{what} that does not answer ({type(error).__name__}{code})",
-        expected="a server or database that can be reached",
-        hint=f"start it, correct {where}, or unset it to use the output folder's own",
-    )
+        return "none named: each run starts its own"
+    require_named_server()
+    return f"{without_login(address)} answers"

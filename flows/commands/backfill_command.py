@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.options import OUTPUTS, JsonFile, Output
+from flows.commands.options import DEFAULT_OUTPUT, JsonFile, OutputFolder
 from flows.services import prefect_server, settings
 
 
-def register(app: typer.Typer, run: Callable[..., Any]) -> None:
+def register_backfill(app: typer.Typer, run: Callable[..., Any]) -> None:
     """Add the command; `run` starts a flow in the local settings."""
 
     @app.command()
@@ -29,7 +29,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
             typer.Option(help="Scorer version for all dates; default: who was champion then."),
         ] = None,
         workers: Annotated[int, typer.Option(min=1, help="Dates side by side.")] = 2,
-        output: Output = OUTPUTS,
+        output: OutputFolder = DEFAULT_OUTPUT,
         json_file: JsonFile = None,
     ) -> None:
         """Score past dates into the history, each from what was known before it.
@@ -43,10 +43,13 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         folder = str(prepare_workspace(output, None, ()).output)
         prefect_server.require_named_server()
         prefect_server.start_server()
-        from flows.backfill import backfill_flow, grid
+        from flows.backfill import backfill_flow, date_grid
         from flows.services.console import console, deliver_result
 
-        days = [str(day) for day in grid(first.date(), last.date(), every)]
-        done = run(backfill_flow, folder, days, version, workers)
-        said = f"{done['scored']:,} dates scored, {done['rows']:,} rows of history"
-        deliver_result(done, json_file, lambda: console.print(said))
+        snapshot_dates = [str(day) for day in date_grid(first.date(), last.date(), every)]
+        backfill_counts = run(backfill_flow, folder, snapshot_dates, version, workers)
+        summary_line = (
+            f"{backfill_counts['scored']:,} dates scored, "
+            f"{backfill_counts['rows']:,} rows of history"
+        )
+        deliver_result(backfill_counts, json_file, lambda: console.print(summary_line))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, OutputFolder, Settings
 from flows.services import prefect_server, settings
 from models.registry.tracking_server import check_tracking_server
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flows.services.uplift import UpliftReport
 
 
-def prepared(
+def prepare_with_playbooks(
     output: Path,
     config: str | None,
     campaigns: Path | None,
@@ -35,23 +35,25 @@ def prepared(
 
     With `check` everything that planning reads is looked at first.
     """
-    from flows.checks.check import PLANNING, prepare_checked
+    from flows.checks.check import PLANNING_GROUPS, prepare_checked
     from flows.services.workspace import prepare_workspace
 
-    given = list(overrides or ())
+    all_settings = list(overrides or ())
     if campaigns is not None:
         files = sorted(campaigns.glob("*.yaml")) if campaigns.is_dir() else []
         if not files:
             raise UserError(
                 "--campaigns", found=f"no playbooks in {campaigns}", expected="a folder of *.yaml"
             )
-        given.append(f"campaigns={json.dumps([str(file.absolute()) for file in files])}")
+        all_settings.append(f"campaigns={json.dumps([str(file.absolute()) for file in files])}")
     if check:
-        return str(prepare_checked(output, config, tuple(given), groups=PLANNING).output)
-    return str(prepare_workspace(output, config, tuple(given)).output)
+        return str(
+            prepare_checked(output, config, tuple(all_settings), groups=PLANNING_GROUPS).output
+        )
+    return str(prepare_workspace(output, config, tuple(all_settings)).output)
 
 
-def register(app: typer.Typer, run: Callable[..., Any]) -> None:
+def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> None:
     """Add the commands; `run` starts a flow in the local settings."""
 
     @app.command()
@@ -60,7 +62,7 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         campaigns: Annotated[
             Path | None, typer.Option(help="Folder of playbooks instead of the config's.")
         ] = None,
-        output: Output = OUTPUTS,
+        output: OutputFolder = DEFAULT_OUTPUT,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
         confirm_entrants: Annotated[
             bool, typer.Option("--confirm-entrants", help="Release exports that wait.")
@@ -76,10 +78,10 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         if not dry_run:
             check_tracking_server()
             prefect_server.require_named_server()
-        folder = prepared(output, config, campaigns, overrides, check=True)
+        folder = prepare_with_playbooks(output, config, campaigns, overrides, check=True)
         confirm = tuple(campaign or ("*",)) if confirm_entrants else None
         if dry_run:
-            show_plan(_current_plan(Path(folder), confirm), json_file)
+            _show_plan(_current_plan(Path(folder), confirm), json_file)
             return
         prefect_server.start_server()
         from flows.commands.result_tables import print_scores
@@ -92,25 +94,25 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
     def why(
         customer: Annotated[str, typer.Argument(help="Customer id.")],
         campaign: Annotated[str, typer.Option("--campaign", "-C", help="Campaign id.")],
-        output: Output = OUTPUTS,
+        output: OutputFolder = DEFAULT_OUTPUT,
         json_file: JsonFile = None,
     ) -> None:
         """Why a customer is in a campaign, or is not."""
         settings.apply_defaults()
-        folder = prepared(output, None, None, None)
+        folder = prepare_with_playbooks(output, None, None, None)
         from features.sources.keys import key_value
         from flows.services.console import deliver_result
 
         customer = key_value(customer) or customer
-        said = reason_of(_current_plan(Path(folder), None), customer, campaign)
-        content = {"customer_id": customer, "campaign_id": campaign, "why": said}
-        deliver_result(content, json_file, lambda: typer.echo(said))
+        explanation = membership_reason(_current_plan(Path(folder), None), customer, campaign)
+        content = {"customer_id": customer, "campaign_id": campaign, "why": explanation}
+        deliver_result(content, json_file, lambda: typer.echo(explanation))
 
     @app.command()
-    def measure(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
+    def measure(output: OutputFolder = DEFAULT_OUTPUT, json_file: JsonFile = None) -> None:
         """What the campaigns changed: treatment against control, from what happened since."""
         settings.apply_settings(output.absolute())
-        folder = prepared(output, None, None, None)
+        folder = prepare_with_playbooks(output, None, None, None)
         from flows.services.console import deliver_result, json_rows
         from flows.services.measure import measure as measured
 
@@ -118,13 +120,13 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         deliver_result(
             {"effects": json_rows(effects), "not_yet_measurable": json_rows(waiting)},
             json_file,
-            lambda: print_measurement(effects, waiting, folder=Path(folder)),
+            lambda: _print_measurement(effects, waiting, folder=Path(folder)),
         )
 
     @app.command()
     def uplift(
         experiment: Annotated[str, typer.Argument(help="YAML of the experiment.")],
-        output: Output = OUTPUTS,
+        output: OutputFolder = DEFAULT_OUTPUT,
         threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
         json_file: JsonFile = None,
     ) -> None:
@@ -135,19 +137,20 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
 
         report = run_uplift(experiment, output.absolute(), threads=threads)
         folder = output / UPLIFT_FOLDER / report.name
-        deliver_result(asdict(report), json_file, lambda: print_uplift(report, folder))
+        deliver_result(asdict(report), json_file, lambda: _print_uplift(report, folder))
 
 
-def print_uplift(report: UpliftReport, folder: Path) -> None:
+def _print_uplift(report: UpliftReport, folder: Path) -> None:
     """Effect of the message, then how well each ranking finds whom it moves."""
     from flows.services.console import console, print_table
 
-    found = report.lift
+    measured_lift = report.lift
     console.print(
-        f"Effect of the message: {found.difference:.5f} a person (95 % interval {found.low:.5f} to "
-        f"{found.high:.5f}); sample ratio p = {report.sample_ratio_p:.3f}"
+        f"Effect of the message: {measured_lift.difference:.5f} per person (95 % interval "
+        f"{measured_lift.low:.5f} to {measured_lift.high:.5f}); sample ratio p = "
+        f"{report.sample_ratio_p:.3f}"
     )
-    rows = [
+    ranking_rows = [
         (
             name, f"{r.qini:.6f}", f"{r.low:.6f} to {r.high:.6f}", f"{r.auuc:.6f}",
             *(f"{gain:.5f}" for gain in r.at_shares.values()),
@@ -158,29 +161,33 @@ def print_uplift(report: UpliftReport, folder: Path) -> None:
     shares = next(iter(report.rankings.values())).at_shares
     header = ["ranking", "Qini", "95 % interval", "AUUC",
               *(f"gain at {share:.0%}" for share in shares), "uplift is better in"]  # fmt: skip
-    print_table(f"{report.name}: {report.people:,} people, models never saw them", header, rows)
+    print_table(
+        f"{report.name}: {report.people:,} people, models never saw them", header, ranking_rows
+    )
     console.print(f"model, curves and report: {folder}", soft_wrap=True)
 
 
-def print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
+def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
     """Effects of whole campaigns as a table; groups are in the file."""
     from flows.services.console import console, print_table
 
     header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
               "95 % interval", "incremental total", "note"]  # fmt: skip
-    whole = effects[effects["by"] == "all"]
-    rows = [
+    overall_effects = effects[effects["by"] == "all"]
+    effect_rows = [
         (
             row.campaign_id, row.outcome, int(row.n_treatment), int(row.n_control),
             row.treatment, row.control, row.difference, f"{row.low:.4f} to {row.high:.4f}",
             row.incremental_total, row.note,
         )
-        for row in whole.itertuples()
+        for row in overall_effects.itertuples()
     ]  # fmt: skip
-    print_table("Effects (treatment minus control, a person, intention to treat)", header, rows)
-    open_ = [(r.campaign_id, r.people, str(r.measurable_from), r.reason)
+    print_table(
+        "Effects (treatment minus control, a person, intention to treat)", header, effect_rows
+    )
+    unmeasurable = [(r.campaign_id, r.people, str(r.measurable_from), r.reason)
              for r in waiting.itertuples()]  # fmt: skip
-    print_table("Not yet measurable", ["campaign", "people", "from", "why"], open_)
+    print_table("Not yet measurable", ["campaign", "people", "from", "why"], unmeasurable)
     console.print(f"by channel and stage: {folder / 'measurement' / 'effects.csv'}", soft_wrap=True)
 
 
@@ -196,7 +203,7 @@ def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan
         settle_config(folder, keep=False)
 
 
-def show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
+def _show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
     """The plan as tables, or as JSON."""
     from flows.services.console import deliver_result, json_rows
 
@@ -205,7 +212,7 @@ def show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
         "campaigns": json_rows(plan.table),
         "excluded": json_rows(plan.exclusions),
     }
-    deliver_result(content, json_file, lambda: print_plan(plan))
+    deliver_result(content, json_file, lambda: _print_plan(plan))
 
 
 def _whole(money: float) -> int | None:
@@ -213,7 +220,7 @@ def _whole(money: float) -> int | None:
     return round(money) if math.isfinite(money) else None
 
 
-def print_plan(plan: CampaignPlan) -> None:
+def _print_plan(plan: CampaignPlan) -> None:
     """The plan as tables: sizes, value, detectable effect; then who is left out, and why."""
     from flows.services.console import console, print_table
 
@@ -221,7 +228,7 @@ def print_plan(plan: CampaignPlan) -> None:
         "campaign", "eligible", "barred", "overlap", "treatment", "control", "value", "cost",
         "detectable", "export",
     ]  # fmt: skip
-    rows = [
+    campaign_rows = [
         (
             row.campaign_id, row.eligible, row.barred, row.overlap, row.treatment, row.control,
             _whole(row.expected_value), _whole(row.cost),
@@ -232,33 +239,33 @@ def print_plan(plan: CampaignPlan) -> None:
         for row in plan.table.itertuples()
     ]  # fmt: skip
     # Where nobody is barred or wanted twice, the columns say nothing.
-    said = [
+    shown_columns = [
         number
         for number, name in enumerate(header)
-        if name not in ("barred", "overlap") or any(row[number] for row in rows)
+        if name not in ("barred", "overlap") or any(row[number] for row in campaign_rows)
     ]
-    shown = [[row[number] for number in said] for row in rows]
+    shown_rows = [[row[number] for number in shown_columns] for row in campaign_rows]
     print_table(
         f"Plan at {plan.snapshot_at:%Y-%m-%d} (nothing written)",
-        [header[number] for number in said],
-        shown,
+        [header[number] for number in shown_columns],
+        shown_rows,
     )
-    meant = plan.table.groupby("value_label", sort=False)["campaign_id"].agg(", ".join)
-    for label, campaigns in meant.items():
+    campaigns_by_label = plan.table.groupby("value_label", sort=False)["campaign_id"].agg(", ".join)
+    for label, campaigns in campaigns_by_label.items():
         if label:
             console.print(f"value is {label}: {campaigns}")
     console.print("detectable: the smallest difference of two rates that the hold-out can show")
     excluded = [(r.campaign_id, r.reason, r.customers) for r in plan.exclusions.itertuples()]
     print_table("Left out, at the first reason", ["campaign", "reason", "customers"], excluded)
     if plan.solution is not None:
-        found = plan.solution
+        solution = plan.solution
         console.print(
-            f"Assignment by value ({found.method}): {found.value:,.2f}, no assignment can exceed "
-            f"{found.bound:,.2f} (gap at most {found.gap:.4%})."
+            f"Assignment by value ({solution.method}): {solution.value:,.2f}, no assignment can "
+            f"exceed {solution.bound:,.2f} (gap at most {solution.gap:.4%})."
         )
 
 
-def reason_of(plan: CampaignPlan, customer: str, campaign: str) -> str:
+def membership_reason(plan: CampaignPlan, customer: str, campaign: str) -> str:
     """One paragraph: in the campaign with arm and dates, or the first reason why not.
 
     Raises
@@ -277,20 +284,23 @@ def reason_of(plan: CampaignPlan, customer: str, campaign: str) -> str:
             expected=f"one of the {len(plan.customers):,} scored customers",
             hint="customers without events, and visitors without a name, are not scored",
         )
-    held = dict(zip(plan.table["campaign_id"], plan.table["held"], strict=True))[campaign]
-    rows = plan.audience
-    mine = rows[(rows["campaign_id"] == campaign) & (rows["customer_id"] == customer)]
-    said = str(plan.why[campaign][plan.customers.get_loc(customer)])
-    if said:
-        left = " (was a member before)" if len(mine) else ""
-        return f"{customer} is not in {campaign}: {said}{left}"
-    row = mine.iloc[0]
+    held_reason = dict(zip(plan.table["campaign_id"], plan.table["held"], strict=True))[campaign]
+    audience = plan.audience
+    membership = audience[
+        (audience["campaign_id"] == campaign) & (audience["customer_id"] == customer)
+    ]
+    plan_reason = str(plan.why[campaign][plan.customers.get_loc(customer)])
+    if plan_reason:
+        former_member = " (was a member before)" if len(membership) else ""
+        return f"{customer} is not in {campaign}: {plan_reason}{former_member}"
+    member_row = membership.iloc[0]
     text = (
-        f"{customer} is in {campaign}, {row['arm']} arm, rank {row['rank']:.0f}, "
-        f"since {row['entered_at']:%Y-%m-%d} until {row['expires_at']:%Y-%m-%d}: {row['reasons']}"
+        f"{customer} is in {campaign}, {member_row['arm']} arm, rank {member_row['rank']:.0f}, "
+        f"since {member_row['entered_at']:%Y-%m-%d} until {member_row['expires_at']:%Y-%m-%d}: "
+        f"{member_row['reasons']}"
     )
-    if row["arm"] != "treatment":
+    if member_row["arm"] != "treatment":
         return f"{text}. The control arm gets no message and is in no export."
     if plan.plan_only:
         return f"{text}. Plan only: no consent is recorded, so no contact key is exported."
-    return f"{text}. The export waits: {held}." if held else text
+    return f"{text}. The export waits: {held_reason}." if held_reason else text

@@ -25,25 +25,27 @@ def catalog(
     if config is None and output is None:
         raise UserError("--config", found="nothing", expected="--config FILE or --output FOLDER")
     if config is not None:
-        spec = expected_spec(configs.load(configs.find(config), settings))
-        about = f"{config}, before its data are read: roles without events drop out"
+        feature_spec = expected_spec(configs.load(configs.find(config), settings))
+        description = f"{config}, before its data are read: roles without events drop out"
     else:
         assert output is not None
-        spec = Workspace(output.absolute()).archive().builder.spec
-        about = f"{output}: roles {', '.join(spec.roles)}"
-    found = columns(spec)
-    deliver_result([asdict(column) for column in found], json_file, lambda: _print(found))
-    step(f"{len(found)} columns of {about}")
-    return found
+        feature_spec = Workspace(output.absolute()).archive().builder.spec
+        description = f"{output}: roles {', '.join(feature_spec.roles)}"
+    feature_columns = columns(feature_spec)
+    deliver_result(
+        [asdict(column) for column in feature_columns], json_file, lambda: _print(feature_columns)
+    )
+    step(f"{len(feature_columns)} columns of {description}")
+    return feature_columns
 
 
-def _print(found: list[Column]) -> None:
-    wide = max(len(column.name) for column in found)
-    for column in found:
+def _print(feature_columns: list[Column]) -> None:
+    name_width = max(len(column.name) for column in feature_columns)
+    for column in feature_columns:
         # Names are never wrapped, so that what is printed can be searched and piped.
-        console.print(_line(column, wide), highlight=False, soft_wrap=True, markup=False)
+        console.print(_line(column, name_width), highlight=False, soft_wrap=True, markup=False)
 
 
-def _line(column: Column, wide: int) -> str:
-    said = f"{column.name:<{wide}}  {column.unit:<9}  {column.meaning}"
-    return f"{said} (missing: {column.null})" if column.null else said
+def _line(column: Column, name_width: int) -> str:
+    line_text = f"{column.name:<{name_width}}  {column.unit:<9}  {column.meaning}"
+    return f"{line_text} (missing: {column.null})" if column.null else line_text

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, OutputFolder, Settings
 
 
 def check(
     config: ConfigFile = None,
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
     json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
@@ -18,7 +18,7 @@ def check(
     Tables and their columns, words for consent, times, stage rules, playbooks, export maps,
     experiments, disk, store, MLflow and Prefect. Of large tables the first rows are read.
     """
-    from flows.checks.check import check as checked
+    from flows.checks.check import check_config as checked
     from flows.services.console import deliver_result, print_table
     from flows.services.settings import apply_defaults
 
@@ -37,8 +37,10 @@ def check(
             for problem in report.problems.errors
         ],
     }
-    rows = [(finding.what, finding.state, finding.found) for finding in report.findings]
+    finding_rows = [(finding.what, finding.state, finding.found) for finding in report.findings]
     deliver_result(
-        content, json_file, lambda: print_table("stagecast check", ["what", "state", "found"], rows)
+        content,
+        json_file,
+        lambda: print_table("stagecast check", ["what", "state", "found"], finding_rows),
     )
     report.problems.refuse()

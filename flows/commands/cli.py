@@ -25,8 +25,13 @@ from flows.commands import (
     schedule,
     stages,
 )
-from flows.commands.flow_runs import checked, execute_flow, prepared, prepared_for_flow
-from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Output, Settings
+from flows.commands.flow_runs import (
+    check_and_prepare,
+    execute_flow,
+    prepare_for_flow,
+    prepare_output,
+)
+from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, OutputFolder, Settings
 from flows.services import settings
 
 EXAMPLE = "configs/completejourney.yaml"
@@ -81,7 +86,7 @@ def _everywhere(
 @app.command()
 def run(
     config: Annotated[str, typer.Option("--config", "-c", help="YAML of the data set.")] = EXAMPLE,
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
     json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
@@ -94,7 +99,7 @@ def run(
 
     step(f"stagecast: {config} -> {output}")
     settings.apply_settings(output.absolute())
-    folder = checked(output, config, overrides)
+    folder = check_and_prepare(output, config, overrides)
     from flows.commands.result_tables import print_run
     from flows.run import run_flow
 
@@ -103,11 +108,11 @@ def run(
 
 @app.command()
 def features(
-    config: ConfigFile = None, output: Output = OUTPUTS, overrides: Settings = None
+    config: ConfigFile = None, output: OutputFolder = DEFAULT_OUTPUT, overrides: Settings = None
 ) -> None:
     """Read the sources and build point-in-time features (first step of run)."""
     settings.apply_settings(output.absolute())
-    folder = prepared_for_flow(output, config, overrides, registry=False)
+    folder = prepare_for_flow(output, config, overrides, registry=False)
     from flows.features import features_flow
 
     execute_flow(features_flow, folder)
@@ -115,10 +120,10 @@ def features(
 
 
 @app.command()
-def train(output: Output = OUTPUTS, overrides: Settings = None) -> None:
+def train(output: OutputFolder = DEFAULT_OUTPUT, overrides: Settings = None) -> None:
     """Train the four models from stored features, test them, register them with the scorer."""
     settings.apply_settings(output.absolute())
-    folder = checked(output, None, overrides)
+    folder = check_and_prepare(output, None, overrides)
     from flows.train import train_flow
 
     execute_flow(train_flow, folder)
@@ -127,7 +132,7 @@ def train(output: Output = OUTPUTS, overrides: Settings = None) -> None:
 
 @app.command()
 def promote(
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only compare and say what would be decided.")
     ] = False,
@@ -135,7 +140,7 @@ def promote(
 ) -> None:
     """Compare the newest scorer with the champion; make it champion if it earned it."""
     settings.apply_settings(output.absolute())
-    folder = prepared_for_flow(output, None, None)
+    folder = prepare_for_flow(output, None, None)
     from flows.commands.result_tables import print_decision
     from flows.promote import dry_run_flow, promote_flow
 
@@ -145,10 +150,10 @@ def promote(
 
 
 @app.command()
-def score(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
+def score(output: OutputFolder = DEFAULT_OUTPUT, json_file: JsonFile = None) -> None:
     """Score everyone with the champion from the registry and publish scores and audiences."""
     settings.apply_settings(output.absolute())
-    folder = checked(output, None, None)
+    folder = check_and_prepare(output, None, None)
     from flows.commands.result_tables import print_scores
     from flows.score import nightly_flow
 
@@ -161,7 +166,7 @@ def score_events(
     events: Annotated[
         str, typer.Argument(metavar="FILE|-", help="JSON lines or CSV; - reads standard input.")
     ],
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
     at: Annotated[
         str | None, typer.Option(metavar="DATE", help="Snapshot; default: of the last scores.")
     ] = None,
@@ -174,17 +179,17 @@ def score_events(
     import json
 
     settings.apply_defaults()
-    folder = Path(prepared(output, None, None))
+    folder = Path(prepare_output(output, None, None))
     from flows.services.score_events import open_scorer, parse_date, read_events
 
-    rows, day = read_events(events), parse_date(at)
-    result = open_scorer(folder, at=day).score(rows, at=day)
+    event_rows, snapshot_date = read_events(events), parse_date(at)
+    result = open_scorer(folder, at=snapshot_date).score(event_rows, at=snapshot_date)
     print(json.dumps(result, indent=1, ensure_ascii=False))
 
 
 @app.command()
 def leads(
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
     band: Annotated[
         list[str] | None, typer.Option(help="A, B, C or D; may be given more than once.")
     ] = None,
@@ -197,36 +202,36 @@ def leads(
     From the published scores; stagecast score brings them up to date.
     """
     settings.apply_defaults()
-    folder = prepared(output, None, None)
-    from flows.commands.leads import call_list, print_list, write_csv
+    folder = prepare_output(output, None, None)
+    from flows.commands.leads import call_list, print_list, write_call_list
     from flows.services.console import deliver_result
 
-    found = call_list(Path(folder), bands=[b.upper() for b in band or []], top=top)
-    deliver_result(found, json_file, lambda: print_list(found))
+    ranked_leads = call_list(Path(folder), bands=[b.upper() for b in band or []], top=top)
+    deliver_result(ranked_leads, json_file, lambda: print_list(ranked_leads))
     if csv_file is not None:
-        write_csv(found, csv_file)
+        write_call_list(ranked_leads, csv_file)
 
 
 @app.command()
 def explain(
     customer: Annotated[str, typer.Argument(help="Id of the customer.", metavar="CUSTOMER")],
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
     json_file: JsonFile = None,
 ) -> None:
     """Why a customer's scores are what they are: the three strongest reasons, with values."""
     settings.apply_defaults()
-    folder = prepared(output, None, None)
+    folder = prepare_output(output, None, None)
     from flows.services.console import deliver_result
     from flows.services.reasons import explain_customer, print_explanation
 
-    found = explain_customer(Path(folder), customer)
-    deliver_result(found, json_file, lambda: print_explanation(found))
+    explanation = explain_customer(Path(folder), customer)
+    deliver_result(explanation, json_file, lambda: print_explanation(explanation))
 
 
 @app.command()
 def backtest(
     config: ConfigFile = None,
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
     origins: Annotated[
         str | None,
         typer.Option(help="Dates to train at, DATE,DATE,...; default: those of the config."),
@@ -244,21 +249,21 @@ def backtest(
     intervals; means over origins, plots and warnings are in the folder backtest/ and in MLflow.
     """
     settings.apply_settings(output.absolute())
-    folder = prepared_for_flow(output, config, overrides)
+    folder = prepare_for_flow(output, config, overrides)
     from flows.backtest import backtest_flow
     from flows.commands.result_tables import print_backtest
     from flows.services.workspace import backtest_models, backtest_origins
 
-    dates, tasks = backtest_origins(Path(folder), origins), backtest_models(models)
-    result = execute_flow(backtest_flow, folder, dates, tasks)
+    origin_dates, task_names = backtest_origins(Path(folder), origins), backtest_models(models)
+    result = execute_flow(backtest_flow, folder, origin_dates, task_names)
     print_backtest(result, json_file)
 
 
 @app.command()
-def rollback(output: Output = OUTPUTS) -> None:
+def rollback(output: OutputFolder = DEFAULT_OUTPUT) -> None:
     """Give the champion alias back to the scorer version that had it before."""
     settings.apply_settings(output.absolute())
-    folder = prepared(output, None, None)
+    folder = prepare_output(output, None, None)
     from flows.commands.result_tables import print_rollback
 
     print_rollback(Path(folder))
@@ -266,12 +271,12 @@ def rollback(output: Output = OUTPUTS) -> None:
 
 @app.command()
 def models(
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
     json_file: JsonFile = None,
 ) -> None:
     """List the registered scorers: which is champion, since when, and why."""
     settings.apply_defaults()
-    folder = prepared(output, None, None)
+    folder = prepare_output(output, None, None)
     from flows.commands.result_tables import print_models
 
     print_models(Path(folder), json_file)
@@ -321,10 +326,10 @@ app.command()(horizons.horizons)
 app.command()(metrics.metrics)
 app.command()(report_command.report)
 app.command()(schedule.schedule)
-campaign_commands.register(app, execute_flow)
-monitor_command.register(app, execute_flow)
-backfill_command.register(app, execute_flow)
-privacy_commands.register(app)
+campaign_commands.register_campaign_commands(app, execute_flow)
+monitor_command.register_monitor(app, execute_flow)
+backfill_command.register_backfill(app, execute_flow)
+privacy_commands.register_privacy_commands(app)
 
 
 def _next(command: str) -> None:
@@ -343,12 +348,12 @@ def main() -> None:
     except Exception as error:
         from flows.services.system_errors import as_user_error
 
-        told = as_user_error(error)
-        if told is None:
+        user_error = as_user_error(error)
+        if user_error is None:
             # What Python itself would print, but for passwords that a message may quote.
             sys.stderr.write(hidden("".join(traceback.format_exception(error))))
             sys.exit(1)
-        print(f"error: {told}", file=sys.stderr)
+        print(f"error: {user_error}", file=sys.stderr)
         sys.exit(2)
 
 

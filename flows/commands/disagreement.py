@@ -25,9 +25,9 @@ from flows.services.console import console, print_table, warn
 from flows.services.workspace import latest_event_day
 
 if TYPE_CHECKING:
-    from models.serving.crm_disagreement import Disagreement
+    from models.serving.crm_disagreement import CrmDisagreement
 
-COLUMNS = [
+_COLUMNS = [
     "status",
     "customer_id",
     "recorded_stage",
@@ -59,28 +59,30 @@ def recorded_archive(
     UserError
         Where there is no stage history, or its records cannot be used.
     """
-    block = declared(config)
-    task = config.stage.model_copy(update={"truth": "history", "late_days": 0})
-    config = config.model_copy(update={"stage": task})
+    history_config = declared(config)
+    stage_config = config.stage.model_copy(update={"truth": "history", "late_days": 0})
+    config = config.model_copy(update={"stage": stage_config})
     with ExitStack() as stack:
-        aside = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        quarantine = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         records, report = read_records(
-            config, latest=latest_event_day(), quarantine=aside / "quarantine"
+            config, latest=latest_event_day(), quarantine=quarantine / "quarantine"
         )
         for reason, rows in report.quarantined.items():
             warn(f"{report.source}: {rows} rows set aside: {reason}")
         if tallied is not None:
-            yield feature_store.store(aside / "data", config, tallied(), [], records)
+            yield feature_store.store(quarantine / "data", config, tallied(), [], records)
             return
         assert output is not None
         stack.enter_context(exclusive(output, "stages disagree"))
         stored = feature_store.open_archive(output, config)
         builder = stored.builder
-        found = stage_records(records, block, builder.taxonomy, builder.history.customers)
-        yield replace(stored, builder=replace(builder, recorded=found))
+        recorded_stages = stage_records(
+            records, history_config, builder.taxonomy, builder.history.customers
+        )
+        yield replace(stored, builder=replace(builder, recorded=recorded_stages))
 
 
-def check_date(archive: Archive, at: int) -> None:
+def check_date(archive: Archive, snapshot_day: int) -> None:
     """Refuse a date outside the data.
 
     Raises
@@ -88,19 +90,20 @@ def check_date(archive: Archive, at: int) -> None:
     UserError
         With the dates allowed.
     """
-    span = archive.builder.span
-    if not span.first < at <= span.last_snapshot:
+    data_span = archive.builder.span
+    if not data_span.first < snapshot_day <= data_span.last_snapshot:
         raise UserError(
             "--at",
-            found=day_date(at),
-            expected=f"a date from {day_date(span.first + 1)} to {day_date(span.last_snapshot)}",
+            found=day_date(snapshot_day),
+            expected=f"a date from {day_date(data_span.first + 1)} to "
+            f"{day_date(data_span.last_snapshot)}",
         )
 
 
-def print_disagreement(found: Disagreement, most: int) -> None:
+def print_disagreement(disagreement: CrmDisagreement, row_limit: int) -> None:
     """The surest disagreements, and what the unstaged seem to be."""
-    listed = found.disagree.head(most)
-    rows = [
+    listed = disagreement.disagree.head(row_limit)
+    customer_rows = [
         (
             escape(row.customer_id),
             f"{row.recorded_at:%Y-%m-%d}",
@@ -111,45 +114,48 @@ def print_disagreement(found: Disagreement, most: int) -> None:
         )
         for row in listed.itertuples()
     ]
-    names = ["customer", "since", "recorded", "predicted", "P(recorded)", "P(predicted)"]
-    share = len(found.disagree) / max(found.staged, 1)
+    headers = ["customer", "since", "recorded", "predicted", "P(recorded)", "P(predicted)"]
+    share = len(disagreement.disagree) / max(disagreement.staged, 1)
     print_table(
-        f"{len(found.disagree):,} of {found.staged:,} recorded stages on {found.at} disagree with "
-        f"what other customers' records say ({share:.0%}); the first {len(listed)}",
-        names,
-        rows,
+        f"{len(disagreement.disagree):,} of {disagreement.staged:,} recorded stages on "
+        f"{disagreement.at} disagree with what other customers' records say ({share:.0%}); "
+        f"the first {len(listed)}",
+        headers,
+        customer_rows,
     )
-    counts = found.unstaged["predicted_stage"].value_counts()
+    counts = disagreement.unstaged["predicted_stage"].value_counts()
     if len(counts):
-        said = [(str(stage), int(n)) for stage, n in counts.items()]
+        stage_counts = [(str(stage), int(n)) for stage, n in counts.items()]
         print_table(
-            f"{len(found.unstaged):,} unstaged customers seem to be", ["stage", "customers"], said
+            f"{len(disagreement.unstaged):,} unstaged customers seem to be",
+            ["stage", "customers"],
+            stage_counts,
         )
-    if found.strangers:
-        console.print(f"{found.strangers:,} customers of the stage history have no events")
+    if disagreement.strangers:
+        console.print(f"{disagreement.strangers:,} customers of the stage history have no events")
 
 
-def content(found: Disagreement) -> dict[str, Any]:
+def disagreement_content(disagreement: CrmDisagreement) -> dict[str, Any]:
     """Counts, and both lists as records."""
     return {
-        "at": found.at,
-        "staged": found.staged,
-        "without_events": found.strangers,
-        "disagree": _records(found.disagree),
-        "unstaged": _records(found.unstaged),
+        "at": disagreement.at,
+        "staged": disagreement.staged,
+        "without_events": disagreement.strangers,
+        "disagree": _records(disagreement.disagree),
+        "unstaged": _records(disagreement.unstaged),
     }
 
 
-def write_csv(found: Disagreement, file: Path) -> None:
+def write_disagreement_csv(disagreement: CrmDisagreement, file: Path) -> None:
     """Both lists in one table, by `status`: disagrees (surest first), then unstaged."""
-    rows = [{"status": "disagrees", **row} for row in _records(found.disagree)]
-    rows += [{"status": "unstaged", **row} for row in _records(found.unstaged)]
-    csv_files.write_csv(file, pd.DataFrame(rows, columns=COLUMNS), decimals=6)
+    csv_rows = [{"status": "disagrees", **row} for row in _records(disagreement.disagree)]
+    csv_rows += [{"status": "unstaged", **row} for row in _records(disagreement.unstaged)]
+    csv_files.write_csv(file, pd.DataFrame(csv_rows, columns=_COLUMNS), decimals=6)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    told = frame.copy()
-    if "recorded_at" in told:
-        told["recorded_at"] = [f"{day:%Y-%m-%d}" for day in told["recorded_at"]]
-    rows: list[dict[str, Any]] = told.to_dict("records")
+    printable = frame.copy()
+    if "recorded_at" in printable:
+        printable["recorded_at"] = [f"{day:%Y-%m-%d}" for day in printable["recorded_at"]]
+    rows: list[dict[str, Any]] = printable.to_dict("records")
     return rows

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from features.errors import UserError
-from flows.commands.options import OUTPUTS, JsonFile
+from flows.commands.options import DEFAULT_OUTPUT, JsonFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from features.config.sources import Location
 
-PACKAGES = (
+_PACKAGES = (
     "lightgbm",
     "numpy",
     "pandas",
@@ -36,15 +36,15 @@ PACKAGES = (
     "pydantic",
 )
 LEAST_SPACE, GOOD_SPACE = 0.5, 5.0  # GB
-State = Literal["ok", "look", "bad"]
+_State = Literal["ok", "look", "bad"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class _Finding:
     """One thing that was looked at: in order, worth a look, or in the way."""
 
     what: str
-    state: State
+    state: _State
     found: str
     hint: str = ""
 
@@ -52,7 +52,7 @@ class Finding:
 def doctor(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of results to look at.", file_okay=False)
-    ] = OUTPUTS,
+    ] = DEFAULT_OUTPUT,
     json_file: JsonFile = None,
 ) -> None:
     """Look at versions, disk, config, scores and registry; exit code 2 where something is broken.
@@ -63,13 +63,13 @@ def doctor(
     from flows.services.settings import apply_defaults
 
     apply_defaults()
-    findings = list(examine(output.absolute()))
-    rows = [(f.what, f.state, f.found, f.hint or None) for f in findings]
+    findings = list(_examine(output.absolute()))
+    finding_rows = [(f.what, f.state, f.found, f.hint or None) for f in findings]
     header = ["what", "state", "found", "hint"]
     deliver_result(
         [asdict(finding) for finding in findings],
         json_file,
-        lambda: print_table("stagecast doctor", header, rows),
+        lambda: print_table("stagecast doctor", header, finding_rows),
     )
     for finding in findings:
         if finding.state == "bad":
@@ -78,16 +78,20 @@ def doctor(
             )
 
 
-def examine(output: Path) -> Iterator[Finding]:
+def _examine(output: Path) -> Iterator[_Finding]:
     """Findings about this installation and an output folder."""
     yield from _versions()
     yield _disk(output)
     yield _prefect()
-    for what, look in (("config", _config), ("scores", _scores), ("registry", _registry)):
-        yield _guarded(what, look, output)
+    for subject, examine_part in (
+        ("config", _config),
+        ("scores", _scores),
+        ("registry", _registry),
+    ):
+        yield _guarded(subject, examine_part, output)
 
 
-def _versions() -> Iterator[Finding]:
+def _versions() -> Iterator[_Finding]:
     from importlib.metadata import PackageNotFoundError, requires, version
 
     from packaging.requirements import Requirement
@@ -99,73 +103,77 @@ def _versions() -> Iterator[Finding]:
             return None
 
     python = platform.python_version()
-    yield Finding("python", "ok", f"{python}, {sys.platform}, {os.cpu_count()} processors")
-    ours = there("stagecast")
-    yield Finding("stagecast", "ok" if ours else "look", ours or "not installed as a package")
-    wanted = {r.name: r.specifier for r in map(Requirement, (requires("stagecast") or []))}
-    for name in PACKAGES:
-        found, asked = there(name), wanted.get(name)
-        if found is None:
-            yield Finding(name, "bad", "not installed", "uv sync")
-        elif asked is not None and found not in asked:
-            yield Finding(name, "bad", f"{found}, while {asked} is needed", "uv sync")
+    yield _Finding("python", "ok", f"{python}, {sys.platform}, {os.cpu_count()} processors")
+    own_version = there("stagecast")
+    yield _Finding(
+        "stagecast", "ok" if own_version else "look", own_version or "not installed as a package"
+    )
+    requirements = {r.name: r.specifier for r in map(Requirement, (requires("stagecast") or []))}
+    for name in _PACKAGES:
+        installed, required = there(name), requirements.get(name)
+        if installed is None:
+            yield _Finding(name, "bad", "not installed", "uv sync")
+        elif required is not None and installed not in required:
+            yield _Finding(name, "bad", f"{installed}, while {required} is needed", "uv sync")
         else:
-            yield Finding(name, "ok", found)
+            yield _Finding(name, "ok", installed)
 
 
-def _disk(output: Path) -> Finding:
+def _disk(output: Path) -> _Finding:
     folder = next(p for p in (output, *output.parents) if p.exists())
-    free = shutil.disk_usage(folder).free / 1e9
+    free_gigabytes = shutil.disk_usage(folder).free / 1e9
     if not os.access(folder, os.W_OK):
-        return Finding("disk", "bad", f"{folder} is read-only", "give another --output")
-    if free < LEAST_SPACE:
-        return Finding("disk", "bad", f"{free:.1f} GB free at {folder}", "make room")
-    state: State = "ok" if free >= GOOD_SPACE else "look"
-    return Finding("disk", state, f"{free:.1f} GB free at {folder}")
+        return _Finding("disk", "bad", f"{folder} is read-only", "give another --output")
+    if free_gigabytes < LEAST_SPACE:
+        return _Finding("disk", "bad", f"{free_gigabytes:.1f} GB free at {folder}", "make room")
+    state: _State = "ok" if free_gigabytes >= GOOD_SPACE else "look"
+    return _Finding("disk", state, f"{free_gigabytes:.1f} GB free at {folder}")
 
 
-def _prefect() -> Finding:
-    from features.servers import without_password
+def _prefect() -> _Finding:
+    from features.servers import without_login
     from flows.services import prefect_server
 
     address = prefect_server.named_server()
     if address is None:
-        return Finding("prefect server", "ok", "no server asked for: each run brings its own")
+        return _Finding("prefect server", "ok", "no server asked for: each run brings its own")
     try:
         prefect_server.require_named_server()
     except UserError as error:
-        return Finding("prefect server", "bad", str(error.found), error.hint)
-    return Finding("prefect server", "ok", f"{without_password(address)} answers")
+        return _Finding("prefect server", "bad", str(error.found), error.hint)
+    return _Finding("prefect server", "ok", f"{without_login(address)} answers")
 
 
-def _guarded(what: str, look: Callable[[Path], Finding], output: Path) -> Finding:
+def _guarded(subject: str, examine_part: Callable[[Path], _Finding], output: Path) -> _Finding:
     """A look that meets a broken file finds it broken."""
     try:
-        return look(output)
+        return examine_part(output)
     except UserError as error:
-        return Finding(what, "bad", f"{error.where}: {error.found}", error.hint)
+        return _Finding(subject, "bad", f"{error.where}: {error.found}", error.hint)
     except Exception as error:
-        return Finding(
-            what, "bad", f"{type(error).__name__} in {output}", "restore it, or run anew"
+        return _Finding(
+            subject, "bad", f"{type(error).__name__} in {output}", "restore it, or run anew"
         )
 
 
-def _config(output: Path) -> Finding:
+def _config(output: Path) -> _Finding:
     from flows.services.workspace import Workspace
 
-    space = Workspace(output)
-    if not space.config_file.is_file():
-        return Finding("config", "look", f"none in {output}", "stagecast run")
-    config = space.config()
-    gone = [
+    workspace = Workspace(output)
+    if not workspace.config_file.is_file():
+        return _Finding("config", "look", f"none in {output}", "stagecast run")
+    config = workspace.config()
+    missing_files = [
         name
         for source in config.sources
         for name in _files(source.events)
         if not any(Path(name).parent.glob(Path(name).name))
     ]
-    if gone:
-        return Finding("config", "bad", f"no such source: {gone[0]}", "put it back, or --config")
-    return Finding("config", "ok", f"{config.name}: {len(config.sources)} source(s)")
+    if missing_files:
+        return _Finding(
+            "config", "bad", f"no such source: {missing_files[0]}", "put it back, or --config"
+        )
+    return _Finding("config", "ok", f"{config.name}: {len(config.sources)} source(s)")
 
 
 def _files(location: Location) -> tuple[str, ...]:
@@ -175,27 +183,33 @@ def _files(location: Location) -> tuple[str, ...]:
     return location if isinstance(location, tuple) else ()
 
 
-def _scores(output: Path) -> Finding:
+def _scores(output: Path) -> _Finding:
     from features.storage import scores_store
 
-    place = scores_store.store_of(output.absolute())
-    if not place.there():
-        return Finding("scores", "look", f"none in {place.name}", "stagecast run")
-    run = scores_store.read_current(output).run
-    return Finding("scores", "ok", f"run {run.run_id}: {run.customers:,} at {run.snapshot_at}")
+    scores_database = scores_store.store_of(output.absolute())
+    if not scores_database.there():
+        return _Finding("scores", "look", f"none in {scores_database.name}", "stagecast run")
+    current_run = scores_store.read_current(output).run
+    return _Finding(
+        "scores",
+        "ok",
+        f"run {current_run.run_id}: {current_run.customers:,} at {current_run.snapshot_at}",
+    )
 
 
-def _registry(output: Path) -> Finding:
+def _registry(output: Path) -> _Finding:
     from flows.services.workspace import Workspace
     from models.registry import registry
 
     elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
     if elsewhere is None and not (output / "mlflow.db").is_file():
-        return Finding("registry", "look", f"none in {output}", "stagecast run")
+        return _Finding("registry", "look", f"none in {output}", "stagecast run")
     if not Workspace(output).config_file.is_file():
-        return Finding("registry", "look", "not asked: there is no config here", "stagecast run")
+        return _Finding("registry", "look", "not asked: there is no config here", "stagecast run")
     versions = registry.versions(Workspace(output).tracking(), registry.SCORER)
     champion = [v.version for v in versions if "champion" in v.aliases]
     if not champion:
-        return Finding("registry", "look", f"{len(versions)} scorers, no champion", "stagecast run")
-    return Finding("registry", "ok", f"champion is version {champion[0]} of {len(versions)}")
+        return _Finding(
+            "registry", "look", f"{len(versions)} scorers, no champion", "stagecast run"
+        )
+    return _Finding("registry", "ok", f"champion is version {champion[0]} of {len(versions)}")

@@ -9,14 +9,14 @@ from typing import Any
 from models.registry.tracking_server import check_tracking_server
 
 
-def prepared(output: Path, config: str | None, overrides: list[str] | None) -> str:
+def prepare_output(output: Path, config: str | None, overrides: list[str] | None) -> str:
     """Path of the output folder, once the config is in it."""
     from flows.services.workspace import prepare_workspace
 
     return str(prepare_workspace(output, config, tuple(overrides or ())).output)
 
 
-def prepared_for_flow(
+def prepare_for_flow(
     output: Path, config: str | None, overrides: list[str] | None, *, registry: bool = True
 ) -> str:
     """As `prepared`; servers that are named answer, and our own starts while the flow is imported.
@@ -28,12 +28,12 @@ def prepared_for_flow(
     if registry:
         check_tracking_server()
     prefect_server.require_named_server()
-    folder = prepared(output, config, overrides)
+    folder = prepare_output(output, config, overrides)
     prefect_server.start_server()
     return folder
 
 
-def checked(output: Path, config: str | None, overrides: list[str] | None) -> str:
+def check_and_prepare(output: Path, config: str | None, overrides: list[str] | None) -> str:
     """As `prepared_for_flow`, once everything is checked that the config names."""
     from flows.checks.check import prepare_checked
     from flows.services import prefect_server
@@ -50,14 +50,14 @@ def execute_flow(flow: Callable[..., Any], *arguments: Any) -> Any:
     from flows.services import prefect_server
     from flows.services.workspace import settle_config
 
-    done = False
+    succeeded = False
     try:
         # The heartbeat thread costs every flow a second, and tells a local user nothing.
-        quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-        with prefect_server.server_ready(Path(arguments[0])), quiet:
+        without_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+        with prefect_server.server_ready(Path(arguments[0])), without_heartbeat:
             result = flow(*arguments)
-        done = True
+        succeeded = True
     finally:
         # A run that was refused must not leave its settings beside the result of the one before.
-        settle_config(Path(arguments[0]), keep=done)
+        settle_config(Path(arguments[0]), keep=succeeded)
     return result

@@ -6,19 +6,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Settings
-from flows.commands.stages import Output, data_set
+from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, Settings
+from flows.commands.stages import StagesOutput, data_set
 
 if TYPE_CHECKING:
     from features.table.snapshot_builder import Builder
     from flows.setup.horizon_suggestions import Spells, Suggestion
 
-RECENCY_FREQUENCY = "stages/recency_frequency.yaml"
+_RECENCY_FREQUENCY = "stages/recency_frequency.yaml"
 
 
 def horizons(
     config: ConfigFile = None,
-    output: Output = None,
+    output: StagesOutput = None,
     json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
@@ -27,16 +27,21 @@ def horizons(
 
     from flows.services.console import console, deliver_result
     from flows.setup.horizon_plots import return_figure
-    from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest
+    from flows.setup.horizon_suggestions import (
+        Spells,
+        gap_quantiles,
+        return_curve,
+        suggest_horizons,
+    )
 
     builder = data_set(config, output, overrides)
-    end = builder.last_snapshot
-    spells = Spells.of(builder.history, end)
-    suggestion = suggest(spells, builder.history, end)
+    last_snapshot = builder.last_snapshot
+    spells = Spells.of(builder.history, last_snapshot)
+    suggestion = suggest_horizons(spells, builder.history, last_snapshot)
     quantiles, curve = gap_quantiles(spells), return_curve(spells)
     pasted = suggestion.blocks(stages_block(builder, suggestion))
-    text = yaml.safe_dump(pasted, sort_keys=False, default_flow_style=None, width=100)
-    picture = (output or OUTPUTS) / "horizons.png"
+    yaml_text = yaml.safe_dump(pasted, sort_keys=False, default_flow_style=None, width=100)
+    picture = (output or DEFAULT_OUTPUT) / "horizons.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     return_figure(spells, suggestion, title=f"Silence: {builder.config.name}").savefig(picture)
 
@@ -44,7 +49,7 @@ def horizons(
         _print(spells, suggestion, quantiles, curve)
         console.print(f"curve: {picture}", soft_wrap=True)
         console.print("to paste in place of these keys of the config:")
-        print(text, end="")  # as it is: no wrapping, no markup
+        print(yaml_text, end="")  # as it is: no wrapping, no markup
 
     deliver_result(_content(suggestion, quantiles, curve, pasted), json_file, show)
 
@@ -103,7 +108,7 @@ def stages_block(builder: Builder, suggestion: Suggestion) -> dict[str, Any]:
         file = Path(given.file)
         name = str(file.relative_to(shipped)) if file.is_relative_to(shipped) else str(file)
         return {"file": name, "params": there}
-    return {"file": RECENCY_FREQUENCY, "params": {p: values[p] for p in "Lwkm"}}
+    return {"file": _RECENCY_FREQUENCY, "params": {p: values[p] for p in "Lwkm"}}
 
 
 def _content(

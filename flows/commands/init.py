@@ -1,4 +1,4 @@
-"""The command `stagecast init`: a config for data that nobody has described yet."""
+"""The command `stagecast init`: a config for unknown tables."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from flows.setup.data_requirements import Readiness
     from flows.setup.source_draft import SourceProposal
 
-PLAYBOOKS = ["campaigns/win_back.yaml", "campaigns/save_valuable_customers.yaml"]
+_PLAYBOOKS = ["campaigns/win_back.yaml", "campaigns/save_valuable_customers.yaml"]
 BY_PURCHASES, BY_ENGAGEMENT = "stages/recency_frequency.yaml", "stages/omnisend.yaml"
-ENGAGED = ("touch", "intent", "lead")
-USUAL_SHARE = 0.01  # of bad rows; more of them are to be looked at
+_ENGAGED = ("touch", "intent", "lead")
+_USUAL_SHARE = 0.01  # of bad rows; more of them are to be looked at
 
 
 def init(
@@ -63,20 +63,20 @@ def init(
 
     apply_defaults()
     path = _target(output, data, force)
-    drafted = draft(data, path, timezone, _given(column or []))
+    drafted = _draft_config(data, path, timezone, _given(column or []))
     from flows.services.console import deliver_result
     from flows.setup.config_writer import config_text
-    from flows.setup.draft_tables import content, print_draft
+    from flows.setup.draft_tables import draft_content, print_draft
 
     text = config_text(drafted.mapping, drafted.assembly.sources, drafted.why)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    deliver_result(content(drafted), json_file, lambda: print_draft(drafted, path))
+    deliver_result(draft_content(drafted), json_file, lambda: print_draft(drafted, path))
     if drafted.problem is not None:
         raise drafted.problem
 
 
-def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> ConfigDraft:
+def _draft_config(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> ConfigDraft:
     """A config for some tables, tried on all of their rows.
 
     Raises
@@ -87,7 +87,7 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
     from features.sources.events import connect
     from flows.services.console import step
     from flows.setup.config_draft import ConfigDraft
-    from flows.setup.table_profiling import inspect
+    from flows.setup.table_profiling import profile_table
     from flows.setup.table_roles import assemble
 
     _check_zone(timezone)
@@ -96,7 +96,7 @@ def draft(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> 
     for name in data:
         location = _location(name)
         step(f"looking at {name.split('://')[0] + '://...' if '://' in name else name}")
-        tables.append(inspect(connection, location))
+        tables.append(profile_table(connection, location))
     assembly = assemble(tables, zone=timezone, given=given)
     mapping = _mapping(assembly.sources, path, timezone, _name(data[0]))
     step("reading all rows")
@@ -215,7 +215,7 @@ def _mapping(
         )
     currency = next((s.currency for s in sources if s.currency), "")
     decimals = max(s.decimals for s in sources)
-    engaged = bool(there & set(ENGAGED))
+    engaged = bool(there & set(_ENGAGED))
     mapping: dict[str, Any] = {"name": name, "timezone": timezone}
     if currency:
         mapping["currency"] = currency
@@ -248,20 +248,20 @@ def _roles(sources: tuple[SourceProposal, ...]) -> tuple[dict[str, list[str]], l
 
 
 def _source(source: SourceProposal, path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = {
+    draft_content: dict[str, Any] = {
         "events": _shown(source.table.location, path),
         "columns": source.columns,
         "event_type": source.event_type,
     }
     if source.event_id is not None:
-        content["event_id"] = source.event_id
+        draft_content["event_id"] = source.event_id
     if source.lookups:
-        content["lookups"] = [
+        draft_content["lookups"] = [
             {"table": _shown(lookup.table.location, path), "key": lookup.key}
             for lookup in source.lookups
         ]
     form = source.table.form.model_dump(exclude_defaults=True)
-    return {**content, "csv": form} if form else content
+    return {**draft_content, "csv": form} if form else draft_content
 
 
 def _shown(location: Location, path: Path) -> Any:
@@ -302,9 +302,9 @@ def _allowed(reports: list[ReadReport]) -> float:
     from features.sources.quarantine import NO_CUSTOMER
 
     guests = max(report.quarantined.get(NO_CUSTOMER, 0) / report.rows for report in reports)
-    if guests <= USUAL_SHARE / 2:
-        return USUAL_SHARE
-    return min(math.ceil(125 * guests + 100 * USUAL_SHARE) / 100, 1.0)
+    if guests <= _USUAL_SHARE / 2:
+        return _USUAL_SHARE
+    return min(math.ceil(125 * guests + 100 * _USUAL_SHARE) / 100, 1.0)
 
 
 def _too_bad(reports: list[ReadReport]) -> UserError | None:
@@ -312,12 +312,12 @@ def _too_bad(reports: list[ReadReport]) -> UserError | None:
 
     for report in reports:
         others = {r: n for r, n in report.quarantined.items() if r != NO_CUSTOMER}
-        if sum(others.values()) > USUAL_SHARE * report.rows:
+        if sum(others.values()) > _USUAL_SHARE * report.rows:
             told = "; ".join(f"{reason}: {n}" for reason, n in others.items())
             return UserError(
                 report.source,
                 found=f"{sum(others.values())} bad rows of {report.rows} ({told})",
-                expected=f"at most {USUAL_SHARE:.0%} bad rows",
+                expected=f"at most {_USUAL_SHARE:.0%} bad rows",
                 hint="fix the export, or name other columns with --column; "
                 "`quarantine: {max_share: ...}` in the YAML lets more of them pass",
             )
@@ -332,13 +332,13 @@ def _builder(config: Config, tallies: Tallies) -> Builder:
 
 def _horizons(builder: Builder) -> tuple[dict[str, Any], str]:
     from flows.commands.horizons import stages_block
-    from flows.setup.horizon_suggestions import Spells, suggest
+    from flows.setup.horizon_suggestions import Spells, suggest_horizons
 
     end = builder.last_snapshot
-    suggestion = suggest(Spells.of(builder.history, end), builder.history, end)
+    suggestion = suggest_horizons(Spells.of(builder.history, end), builder.history, end)
     why = f"Days suggested by the gaps between orders (`stagecast horizons`): {suggestion.why}."
     return suggestion.blocks(stages_block(builder, suggestion)), why
 
 
 def _final(mapping: dict[str, Any]) -> dict[str, Any]:
-    return {**mapping, "consent": "not_recorded", "campaigns": list(PLAYBOOKS)}
+    return {**mapping, "consent": "not_recorded", "campaigns": list(_PLAYBOOKS)}

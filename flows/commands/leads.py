@@ -16,8 +16,8 @@ from flows.services.workspace import Workspace
 from models.explaining.lead_reasons import Events, ranked, reasons
 from models.registry import registry
 
-BANDS = ("A", "B", "C", "D")
-COLUMNS = (
+_BANDS = ("A", "B", "C", "D")
+CALL_LIST_COLUMNS = (
     "rank",
     "customer_id",
     "lead_band",
@@ -53,8 +53,8 @@ def call_list(output: Path, *, bands: Sequence[str], top: int) -> dict[str, Any]
     UserError
         For an unknown band, where nothing is published, and where nobody is a lead.
     """
-    if unknown := sorted(set(bands) - set(BANDS)):
-        raise UserError("--band", found=unknown[0], expected=", ".join(BANDS))
+    if unknown := sorted(set(bands) - set(_BANDS)):
+        raise UserError("--band", found=unknown[0], expected=", ".join(_BANDS))
     current = scores_store.read_current(output)
     everybody = ranked(current.scores)
     if everybody.empty:
@@ -71,7 +71,8 @@ def call_list(output: Path, *, bands: Sequence[str], top: int) -> dict[str, Any]
     records = [
         {"rank": rank, **_plain(row), "reasons": why}
         for rank, (row, why) in enumerate(
-            zip(listed[list(COLUMNS[1:-1])].to_dict("records"), told, strict=True), start=1
+            zip(listed[list(CALL_LIST_COLUMNS[1:-1])].to_dict("records"), told, strict=True),
+            start=1,
         )
     ]
     return {
@@ -133,7 +134,7 @@ def print_list(found: dict[str, Any]) -> None:
         console.print("No consent is recorded in these data: check it before anybody is called.")
 
 
-def write_csv(found: dict[str, Any], path: Path) -> None:
+def write_call_list(found: dict[str, Any], path: Path) -> None:
     """Write the leads as CSV with a header; no cell is a formula to a spreadsheet."""
     leads = [{**lead, "reasons": "; ".join(lead["reasons"])} for lead in found["leads"]]
-    csv_files.write_csv(path, pd.DataFrame(leads, columns=list(COLUMNS)), decimals=4)
+    csv_files.write_csv(path, pd.DataFrame(leads, columns=list(CALL_LIST_COLUMNS)), decimals=4)

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.errors import UserError
-from flows.commands.options import OUTPUTS, JsonFile
+from flows.commands.options import DEFAULT_OUTPUT, JsonFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MONTH = "month"
+_MONTH = "month"
 
 
 def metrics(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of a run, or of `stagecast features`.")
-    ] = OUTPUTS,
+    ] = DEFAULT_OUTPUT,
     first: Annotated[
         str | None, typer.Option("--from", help="First day; default: twelve periods back.")
     ] = None,
@@ -29,7 +29,7 @@ def metrics(
         str | None,
         typer.Option(help="Day after the last one; default: the day after the data end."),
     ] = None,
-    every: Annotated[str, typer.Option(metavar="DAYS|month", help="Length of a period.")] = MONTH,
+    every: Annotated[str, typer.Option(metavar="DAYS|month", help="Length of a period.")] = _MONTH,
     json_file: JsonFile = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all figures here.")] = None,
 ) -> None:
@@ -74,7 +74,7 @@ def _date(text: str | None, option: str) -> dt.date | None:
 
 
 def _length(every: str) -> int | None:
-    if every == MONTH:
+    if every == _MONTH:
         return None
     if not every.isdigit() or not 1 <= int(every) <= 3650:
         raise UserError("--every", found=repr(every), expected="days, 1 to 3650, or `month`")

@@ -7,17 +7,17 @@ from typing import Any
 
 import typer
 
-from flows.commands.options import OUTPUTS, JsonFile, Output
+from flows.commands.options import DEFAULT_OUTPUT, JsonFile, OutputFolder
 from flows.services import prefect_server, settings
 
-ALARM_EXIT = 3
+_ALARM_EXIT = 3
 
 
-def register(app: typer.Typer, run: Callable[..., Any]) -> None:
+def register_monitor(app: typer.Typer, run: Callable[..., Any]) -> None:
     """Add the command; `run` starts a flow in the local settings."""
 
     @app.command()
-    def monitor(output: Output = OUTPUTS, json_file: JsonFile = None) -> None:
+    def monitor(output: OutputFolder = DEFAULT_OUTPUT, json_file: JsonFile = None) -> None:
         """Compare features, scores, events and matured predictions with the training.
 
         Exit code 3: something raises an alarm. A table and a page with plots lie under monitoring/.
@@ -30,12 +30,12 @@ def register(app: typer.Typer, run: Callable[..., Any]) -> None:
         from flows.services.workspace import prepare_workspace
 
         found = run(monitor_flow, str(prepare_workspace(output, None, ()).output))
-        deliver_result(found, json_file, lambda: print_findings(found))
+        deliver_result(found, json_file, lambda: _print_findings(found))
         if found["alarms"]:
-            raise typer.Exit(ALARM_EXIT)
+            raise typer.Exit(_ALARM_EXIT)
 
 
-def print_findings(found: dict[str, Any]) -> None:
+def _print_findings(found: dict[str, Any]) -> None:
     """Alarms, else what is closest to its limit, as a table."""
     from flows.services.console import console, print_table
 

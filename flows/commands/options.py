@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-OUTPUTS = Path("outputs")
+DEFAULT_OUTPUT = Path("outputs")
 
-Output = Annotated[
+OutputFolder = Annotated[
     Path, typer.Option("--output", "-o", help="Folder of all results.", file_okay=False)
 ]
 ConfigFile = Annotated[

@@ -10,15 +10,15 @@ from typing import Annotated
 import typer
 
 from features.errors import UserError
-from flows.commands.options import OUTPUTS, JsonFile, Output
+from flows.commands.options import DEFAULT_OUTPUT, JsonFile, OutputFolder
 from flows.services import settings
 
-Customer = Annotated[str, typer.Argument(help="Id of the customer, as the sources have it.")]
+_Customer = Annotated[str, typer.Argument(help="Id of the customer, as the sources have it.")]
 
 
 def erase(
-    customer: Customer,
-    output: Output = OUTPUTS,
+    customer: _Customer,
+    output: OutputFolder = DEFAULT_OUTPUT,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go, file by file; change nothing.")
     ] = False,
@@ -83,8 +83,8 @@ def erase(
 
 
 def export_person(
-    customer: Customer,
-    output: Output = OUTPUTS,
+    customer: _Customer,
+    output: OutputFolder = DEFAULT_OUTPUT,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write it here instead of standard output.")
     ] = None,
@@ -99,7 +99,7 @@ def export_person(
     write_json(content, json_file or Path("-"))
 
 
-def register(app: typer.Typer) -> None:
+def register_privacy_commands(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(erase)
     app.command()(export_person)

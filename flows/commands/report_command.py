@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flows.commands.options import OUTPUTS, Output
+from flows.commands.options import DEFAULT_OUTPUT, OutputFolder
 
 
 def report(
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
 ) -> None:
     """Write the life-cycle report of the current run anew: one HTML page that works offline.
 

@@ -64,7 +64,7 @@ def print_run(output: Path, result: dict[str, Any], json_file: Path | None = Non
     places = _places(output, run)
 
     def show() -> None:
-        print_figures(figures)
+        _print_figures(figures)
         _print_promotion(output, promotion)
         _print_places(output, run, places)
 
@@ -83,7 +83,7 @@ def _print_promotion(output: Path, promotion: dict[str, Any]) -> None:
     )
 
 
-def print_figures(figures: list[dict[str, Any]]) -> None:
+def _print_figures(figures: list[dict[str, Any]]) -> None:
     """One table a model: the served recipe beside its baselines at the latest test snapshot."""
     for model, metrics in HEADLINES.items():
         mine = [f for f in figures if f["model"] == model and f["subset"] == "all"]

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from features.config.database_url import without_login
 from features.config.yaml_loading import find, parse_yaml
 from features.errors import UserError
-from flows.commands.options import OUTPUTS, Output
+from features.servers import without_login
+from flows.commands.options import DEFAULT_OUTPUT, OutputFolder
 from flows.services import prefect_server, settings
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
-FILE = "prefect.yaml"
-AT_ONCE = 4  # runs side by side; those that write to one folder wait for each other
+_DEPLOYMENTS_FILE = "prefect.yaml"
+_AT_ONCE = 4  # runs side by side; those that write to one folder wait for each other
 # After a restart of the server slots of concurrency limits are freed only where leases were kept.
-LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
-LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE}
+_LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
+_LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASE_STORAGE}
 
 
 def schedule(
-    output: Output = OUTPUTS,
+    output: OutputFolder = DEFAULT_OUTPUT,
     file: Annotated[
         Path | None,
         typer.Option("--file", help="Deployments; default: prefect.yaml here, else ours."),
@@ -57,8 +57,8 @@ def schedule(
 
 def deployments_file() -> Path:
     """``prefect.yaml`` of the working directory, else the one that is shipped."""
-    here = Path(FILE)
-    return here if here.is_file() else find(FILE)
+    here = Path(_DEPLOYMENTS_FILE)
+    return here if here.is_file() else find(_DEPLOYMENTS_FILE)
 
 
 def read_deployments(file: Path, only: list[str] | None = None) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ def _serve(declared: list[dict[str, Any]], folder: Path) -> None:
     # Schedules stay on while nobody serves: a restart must not leave them paused for good.
     serve(
         *(served(each, folder) for each in declared),
-        limit=AT_ONCE,
+        limit=_AT_ONCE,
         pause_on_shutdown=False,
         print_starting_message=False,
     )
@@ -144,7 +144,7 @@ def _server(output: Path) -> Iterator[None]:
         prefect_server.require_named_server()
         yield
         return
-    server = prefect_server.OwnServer(module="prefect", arguments=("server", "start"), env=LEASES)
+    server = prefect_server.OwnServer(module="prefect", arguments=("server", "start"), env=_LEASES)
     try:
         server.wait(output / "prefect.db")
         os.environ["PREFECT_API_URL"] = server.api_url  # for the runs, processes of their own

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.errors import UserError
-from flows.commands.options import OUTPUTS, ConfigFile, JsonFile, Settings
+from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, Settings
 
 if TYPE_CHECKING:
     from features.aggregates.daily_aggregates import Tallies
@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Stages: counts, reasons, paths over time, wrong records."
 )
 
-Output = Annotated[
+StagesOutput = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Folder of an earlier run; its tallies are used if fresh."),
 ]
@@ -32,7 +32,7 @@ At = Annotated[
 ]
 
 
-def day_of(text: str, option: str) -> int:
+def _day_of(text: str, option: str) -> int:
     """Day number of an option's date.
 
     Raises
@@ -50,7 +50,7 @@ def day_of(text: str, option: str) -> int:
 
 def _asked(at: str | None) -> int | None:
     """Day of `--at`, refused before anything is read; None where it is the last snapshot."""
-    return None if at is None else day_of(at, "--at")
+    return None if at is None else _day_of(at, "--at")
 
 
 def _dated(asked: int | None, builder: Builder) -> tuple[int, str]:
@@ -70,7 +70,7 @@ def _loaded(
 
     if config is None and output is None:
         raise UserError("--config", found="nothing", expected="--config FILE or --output FOLDER")
-    space = Workspace((output or OUTPUTS).absolute())
+    space = Workspace((output or DEFAULT_OUTPUT).absolute())
     source = space.config_file if config is None else configs.find(config)
     if config is None:
         space.config()
@@ -134,7 +134,7 @@ def show(
     config: ConfigFile = None,
     to: Annotated[str | None, typer.Option(help="Second date, for the moves.")] = None,
     json_file: JsonFile = None,
-    output: Output = None,
+    output: StagesOutput = None,
     overrides: Settings = None,
 ) -> None:
     """Customers per stage at a date, and how those same customers moved to a second one."""
@@ -142,7 +142,7 @@ def show(
     from flows.commands.stage_tables import counts_table, moves_table
     from flows.services.console import console, deliver_result
 
-    asked, second = _asked(at), None if to is None else day_of(to, "--to")
+    asked, second = _asked(at), None if to is None else _day_of(to, "--to")
     builder = data_set(config, output, overrides)
     first, date = _dated(asked, builder)
     if second is not None and second < first:
@@ -164,7 +164,7 @@ def explain(
     at: At = None,
     config: ConfigFile = None,
     json_file: JsonFile = None,
-    output: Output = None,
+    output: StagesOutput = None,
     overrides: Settings = None,
 ) -> None:
     """Which rule put a customer where, with the values it saw."""
@@ -215,7 +215,7 @@ def path(
     first: Annotated[str | None, typer.Option("--from", help="First date.")] = None,
     to: Annotated[str | None, typer.Option(help="Last date; default: the last snapshot.")] = None,
     every_days: Annotated[int, typer.Option(min=1, help="Days between two dates.")] = 7,
-    output: Output = None,
+    output: StagesOutput = None,
     overrides: Settings = None,
 ) -> None:
     """Every customer's stage on a grid of dates, as a parquet table."""
@@ -224,8 +224,8 @@ def path(
     from flows.services.console import console
 
     builder = data_set(config, output, overrides)
-    last = builder.last_snapshot if to is None else day_of(to, "--to")
-    begin = last - 52 * every_days if first is None else day_of(first, "--from")
+    last = builder.last_snapshot if to is None else _day_of(to, "--to")
+    begin = last - 52 * every_days if first is None else _day_of(first, "--from")
     days = grid_back(last, every_days=every_days, first=begin)
     if not days:
         raise UserError("--from", found=first, expected=f"a date not after {day_date(last)}")
@@ -240,7 +240,7 @@ def disagree(
     top: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
     json_file: JsonFile = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="The same as one table.")] = None,
-    output: Output = None,
+    output: StagesOutput = None,
     overrides: Settings = None,
 ) -> None:
     """Customers whose stage in the CRM looks wrong, the surest first, and those without one.
@@ -263,9 +263,11 @@ def disagree(
         day, date = _dated(asked, archive.builder)
         lists.check_date(archive, day)
         step(f"fitting on the records known on {date}, cross-fitted by customer")
-        from models.serving.crm_disagreement import disagreement
+        from models.serving.crm_disagreement import compare_with_crm
 
-        found = disagreement(archive, day, threads=loaded.threads)
-    deliver_result(lists.content(found), json_file, lambda: lists.print_disagreement(found, top))
+        found = compare_with_crm(archive, day, threads=loaded.threads)
+    deliver_result(
+        lists.disagreement_content(found), json_file, lambda: lists.print_disagreement(found, top)
+    )
     if csv_file is not None:
-        lists.write_csv(found, csv_file)
+        lists.write_disagreement_csv(found, csv_file)

@@ -240,7 +240,8 @@ function timelineSpec(all, events) {
     layer: [
       { data: { values: year }, mark: { type: "point", opacity: 0 }, encoding: { x: { field: "from", ...x }, y } },
       { data: { name: "stays" }, mark: { type: "bar", height: { band: 0.6 }, cornerRadius: 2 }, encoding: { x: { field: "from", ...x }, x2: { field: "to" }, y, color: colour, tooltip: [{ field: "stage" }, { field: "from" }, { field: "to" }] } },
-      ...(events.length ? [{ data: { name: "events" }, mark: { type: "point", filled: true, opacity: 0.75, color: "#2F7FC1" }, encoding: { x: { field: "day", ...x }, y, size: { field: "size", type: "quantitative", legend: null, scale: { range: [24, 260] } }, tooltip: [{ field: "day" }, { field: "row", title: "activity" }, { field: "n", title: "events" }, { field: "value", title: "amount" }] } }] : []),
+      ...(events.length ? [{ data: { name: "events" }, mark: { type: "point", filled: true, opacity: 0.75, color: "#2F7FC1" }, encoding: { x: { field: "day", ...x }, y, size: { field: "size", type: "quantitative", legend: null, scale: { range: [24, 260] } },
+        tooltip: [{ field: "day" }, { field: "row", title: "activity" }, { field: "n", title: "events" }, { field: "value", title: "amount" }] } }] : []),
     ],
   };
 }

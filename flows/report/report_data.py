@@ -27,7 +27,7 @@ from models.evaluation.warnings import concerns
 from models.explaining.drivers import drivers
 from models.explaining.segments import Cuts, cuts, segments
 from models.registry import registry
-from models.serving.expected_transitions import expected_moves, summed
+from models.serving.expected_transitions import expected_by_group, expected_moves
 
 _MONTH_DAYS = 30
 _MOST_MONTHS = 25
@@ -188,7 +188,7 @@ def _expected(
     moves = expected_moves(part, features, context, within_days=_MONTH_DAYS)
     groups = scores.set_index("customer_id").loc[features["customer_id"], ["stage", "segment"]]
     groups = groups.reset_index(drop=True).astype(str)
-    table = summed(moves, groups, archive.builder.taxonomy.names)
+    table = expected_by_group(moves, groups, archive.builder.taxonomy.names)
     table["expected"] *= weight
     return table, moves.days
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.storage.markdown import as_text
+from features.storage.markdown import markdown_text
 from features.storage.runs import run_folder
 from features.table.feature_store import FOLDER, source_counts
 from flows.report.figure import cell_text
@@ -33,9 +33,9 @@ def write_summary(space: Workspace, run_id: str) -> Path:
     run_facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     config = space.config()
     lines = [
-        f"# {as_text(config.name)}: customers at {run_facts['snapshot_at']}",
+        f"# {markdown_text(config.name)}: customers at {run_facts['snapshot_at']}",
         "",
-        *([as_text(config.notice), ""] if config.notice else []),
+        *([markdown_text(config.notice), ""] if config.notice else []),
         f"Full report (open it in a browser): [{REPORT_FILE}]({REPORT_FILE}). It contains data "
         "about individual customers.",
         "",
@@ -68,7 +68,7 @@ def _text(cell: object) -> str:
         return "-"
     if isinstance(cell, float):
         return f"{cell:,.3f}" if abs(cell) < 100 else f"{cell:,.0f}"
-    return f"{cell:,}" if isinstance(cell, int) else as_text(cell)
+    return f"{cell:,}" if isinstance(cell, int) else markdown_text(cell)
 
 
 def _stages(scores: pd.DataFrame, currency: str) -> list[str]:
@@ -139,7 +139,7 @@ def _audiences(folder: Path, currency: str) -> list[str]:
         "## Audiences",
         "",
         *_table(header, campaign_rows),
-        f"Basis of the expected values: {as_text('; '.join(notes))}. Detectable effect: the "
+        f"Basis of the expected values: {markdown_text('; '.join(notes))}. Detectable effect: the "
         "smallest difference between contacted and held-out customers that this hold-out can "
         "detect in 4 of 5 cases.",
         "",
@@ -178,7 +178,7 @@ def _figures(space: Workspace) -> list[str]:
             metric_meanings(metrics),
             "",
         ]
-    warnings = [f"- Warning: {as_text(sentence)}." for sentence in concerns(records)]
+    warnings = [f"- Warning: {markdown_text(sentence)}." for sentence in concerns(records)]
     return [*lines, *warnings, ""] if warnings else lines
 
 

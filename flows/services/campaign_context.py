@@ -12,7 +12,8 @@ from campaigns.customer_context import CustomerContext, policy_rules, rules_on_h
 from campaigns.playbook import Playbook
 from features.calendar import day_date
 from features.config.config import Config
-from features.sources.customer_attributes import CustomerFacts, customer_facts, products
+from features.sources.customer_attributes import CustomerFacts, customer_facts
+from features.sources.products import read_products
 from features.storage import scores_store
 from features.storage.runs import run_folder
 from features.table.campaign_conditions import past
@@ -38,7 +39,7 @@ def campaign_context(
         contacts=conditions.contacts,
         sunset=conditions.sunset,
         previous_scores=_previous_scores(space, playbooks, at),
-        products=products(config, day_date(at)),
+        products=read_products(config, day_date(at)),
         margins=margin_shares(space.output, config, at=at, day=day_date(at)),
     )
     return context, dict(conditions.parameters)

@@ -170,7 +170,7 @@ def _guarded(
     entrant_counts = dict(zip(plan.table["campaign_id"], plan.table["added"], strict=True))
     newly_held = held_for_many_entrants(
         {name: int(n) for name, n in entrant_counts.items() if name not in context.held},
-        scores_store.entrants(space.output, before=snapshot_day),
+        scores_store.entrants_by_snapshot(space.output, before=snapshot_day),
         confirmed=confirmed,
     )
     return planned(replace(context, held={**context.held, **newly_held})) if newly_held else plan

@@ -22,7 +22,7 @@ from features.table.feature_store import Archive
 from features.table.snapshot_builder import Task
 from models.evaluation.evaluate import Draws, Figure, Test, figures_of, lead_figures, predict
 from models.fitting.training_set import TrainingSet
-from models.tasks.training import fit
+from models.tasks.training import fit_task
 from simulator.ground_truth_reader import HiddenTruth
 
 # By task: output column of the model, and the columns of the truth (latent, posterior).
@@ -79,7 +79,7 @@ def _sees_latents(
 ) -> dict[str, np.ndarray[Any, Any]]:
     builder = archive.builder
     seen = replace(data, frame=_with_latents(truth, data.frame))
-    part = fit(seen, builder.config, builder.taxonomy.names, threads=1)
+    part = fit_task(seen, builder.config, builder.taxonomy.names, threads=1)
     return predict(part, _with_latents(truth, test.rows), test.everyone)
 
 

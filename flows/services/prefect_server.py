@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.errors import UserError
-from features.servers import trouble, without_password
+from features.servers import trouble, without_login
 from flows.services.ends_with_parent import child_command
 
 _START_SECONDS = 300
@@ -129,8 +129,8 @@ def require_named_server() -> None:
     reason = trouble(f"{address.rstrip('/')}/health", refused=range(404, 600))
     if reason is not None:
         raise UserError(
-            "Prefect server",
-            found=f"{without_password(address)}: {reason}",
+            "PREFECT_API_URL",
+            found=f"{without_login(address)}: {reason}",
             expected="the API of a Prefect server, like http://127.0.0.1:4200/api",
             hint="start it (prefect server start), or unset PREFECT_API_URL",
         )

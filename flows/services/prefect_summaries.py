@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.storage.markdown import as_text
+from features.storage.markdown import markdown_text
 from features.table.feature_store import Archive
 from flows.services.prefect_artifacts import link_to_mlflow, show_page, show_table
 from models.evaluation.task_metrics import HEADLINES
@@ -52,7 +52,9 @@ def show_training(
 def show_decision(tracking: Tracking, run_id: str, version: int, decision: dict[str, Any]) -> None:
     """Whether a version was promoted and why, with the deciding metrics."""
     verdict = "champion" if decision["accepted"] else "not promoted"
-    text = f"# stagecast-scorer version {version}: {verdict}\n\n{as_text(decision['reason'])}\n"
+    text = (
+        f"# stagecast-scorer version {version}: {verdict}\n\n{markdown_text(decision['reason'])}\n"
+    )
     show_page("promotion", text, about="What the promotion flow decided")
     rows = [
         (c["task"], c["metric"], c["challenger"], c["champion"]) for c in decision["comparisons"]

@@ -29,19 +29,19 @@ from campaigns.export_index import INDEX_FOLDER, ExportIndex, RowKeys
 from campaigns.export_schema import TargetMap, load_targets
 from features.errors import UserError
 from features.sources.customer_attributes import customer_facts
-from features.sources.erasure_list import Erased
+from features.sources.erasure_list import ErasureList
 from features.sources.keys import key_value
 from features.sources.personal_files import (
     Person,
-    mask_of,
-    near_twins_in,
+    count_near_twins,
+    person_mask,
     personal_files,
-    shown,
-    take_out,
+    remove_rows,
+    rows_of,
 )
 from features.storage import scores_store
 from features.storage.fault_injection import boundary
-from features.storage.leftovers import leftovers, remove
+from features.storage.leftovers import leftovers, remove_leftover
 from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_FOLDER
 from features.table import feature_store
@@ -144,13 +144,13 @@ def stored_places(space: Workspace, person: _CustomerIdentity) -> Iterator[Perso
         searched_person = (
             person.in_exports if path_parts[0] == _QUARANTINE else Person(person.customer)
         )
-        mask = mask_of(path, searched_person)
+        mask = person_mask(path, searched_person)
         yield PersonalRows(
             str(path.relative_to(space.output)),
             kind,
             int(mask.sum()),
-            partial(shown, path, mask),
-            partial(take_out, path, mask),
+            partial(rows_of, path, mask),
+            partial(remove_rows, path, mask),
         )
 
 
@@ -227,7 +227,7 @@ def erase_customer(
     """
     person = _identify_customer(space, customer, addresses)
     with exclusive(space.output, "erase"):
-        erased = Erased.load(space.output)
+        erased = ErasureList.load(space.output)
         erased.adding(person.customer, salt=secrets.token_hex(16)).save(space.output)
         boundary("erase: list written")
         counts = dict.fromkeys(("audiences", _EXPORTS), 0)
@@ -268,7 +268,7 @@ def erase_customer(
 
 def without_erased_records(output: Path, records: pa.Table) -> pa.Table:
     """A table with a column customer_id, without the rows of erased customers."""
-    erased = Erased.load(output)
+    erased = ErasureList.load(output)
     erased_ids = erased.among(records["customer_id"].unique().to_pylist()) if erased else []
     if not erased_ids:
         return records
@@ -279,7 +279,7 @@ def without_erased_records(output: Path, records: pa.Table) -> pa.Table:
 
 def scrub_quarantine(output: Path) -> int:
     """Remove erased customers from newly quarantined rows; return the number of rows removed."""
-    erased = Erased.load(output)
+    erased = ErasureList.load(output)
     if not erased:
         return 0
     removed_rows = 0
@@ -290,8 +290,8 @@ def scrub_quarantine(output: Path) -> int:
             pq.read_table(path, columns=["customer_id"])["customer_id"].unique().to_pylist()
         )
         for customer in {key_value(name) for name in erased.among(quarantined_ids)} - {None}:
-            mask = mask_of(path, Person(str(customer)))
-            take_out(path, mask)
+            mask = person_mask(path, Person(str(customer)))
+            remove_rows(path, mask)
             removed_rows += int(mask.sum())
     return removed_rows
 
@@ -331,7 +331,7 @@ def _cleared(space: Workspace) -> int:
     feature_store.clear_partial(space.output)
     count = len(scores_store.clean_unpublished(space.output))
     for place in leftovers(space.output):
-        remove(place)
+        remove_leftover(place)
         count += 1
     return count
 
@@ -340,7 +340,7 @@ def _warnings(space: Workspace, person: _CustomerIdentity, *, matched: bool) -> 
     messages = list(person.warnings)
     if not matched:
         messages.append("nothing is stored under this id")
-        if twins := near_twins_in(space.output / RUNS_FOLDER, person.customer):
+        if twins := count_near_twins(space.output / RUNS_FOLDER, person.customer):
             messages.append(
                 f"{twins} stored id(s) differ from it only by case, quotes or blanks: "
                 "check the spelling"

@@ -27,7 +27,7 @@ from flows.services.workspace import Workspace
 from models.explaining.reasons import CODES, SENTENCES, Words, reasons
 from models.registry import registry
 from models.scorer.part import Part
-from models.serving.batches import loaded_once
+from models.serving.batches import cached_scorer
 
 REASON_COLUMNS = [*CODES, *SENTENCES]
 _SHOWN_SCORES = (
@@ -83,7 +83,7 @@ def score_reasons(space: Workspace, run_id: str, customers: Collection[str]) -> 
 
 
 def _in_worker(file: Path, scorer: tuple[Path, int], **arguments: Any) -> pd.DataFrame:
-    return _of_part(file, loaded_once(*scorer).scorer.parts, **arguments)
+    return _of_part(file, cached_scorer(*scorer).scorer.parts, **arguments)
 
 
 def _of_part(

@@ -12,13 +12,13 @@ from typing import Any
 
 from features.calendar import day_date, day_number
 from features.errors import UserError
-from features.sources.api_events import Row, parsed
+from features.sources.api_events import Row, parse_events
 from features.sources.keys import key_value
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from flows.services.workspace import Workspace, latest_event_day
 from models.registry import registry
-from models.serving.event_scoring import EventScorer, as_records
+from models.serving.event_scoring import EventScorer, score_records
 
 _STDIN = "-"
 
@@ -37,7 +37,7 @@ class _OpenScorer:
         ----------
         events
             All events of each customer, in the contract's column names
-            (`features.sources.api_events.write`).
+            (`features.sources.api_events.write_events`).
         at
             Snapshot date; default: that of the run. The population is always that of the run.
 
@@ -57,7 +57,7 @@ class _OpenScorer:
         scored = self.scorer.score(event_rows, snapshot_day, latest=latest_event_day())
         scored_at = dt.datetime.now(dt.UTC)
         scored["scored_at"] = scored_at.replace(tzinfo=None)
-        records = as_records(scored)
+        records = score_records(scored)
         scored_ids = {record["customer_id"] for record in records}
         requested_ids = {
             key for row in event_rows if (key := key_value(row["customer_id"])) is not None
@@ -150,7 +150,7 @@ def read_events(source: str) -> list[dict[str, Any]]:
             found=str(reason),
             expected="events as JSON lines, one JSON array, or CSV with a header, in UTF-8",
         ) from error
-    return parsed(text)
+    return parse_events(text)
 
 
 def parse_date(text: str | None) -> dt.date | None:

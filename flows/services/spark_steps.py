@@ -9,7 +9,7 @@ from features.aggregates import segments
 from features.aggregates.manifest import Manifest
 from features.calendar import day_date
 from features.config.config import Config
-from features.sources.erasure_list import Erased
+from features.sources.erasure_list import ErasureList
 from features.sources.quarantine import ReadReport
 from features.storage.runs import run_folder
 from features.table.feature_store import TALLIES, source_counts
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from features.spark.spark import Cluster
     from features.spark.spark_build import SparkArchive
     from models.registry.registry import Loaded
-    from models.serving.score import Before, Stamp
+    from models.serving.score import PublishedScores, ScoreStamp
 
 
 def start_spark(space: Workspace, config: Config) -> Cluster:
@@ -45,7 +45,7 @@ def tally_sources(
     """Tally all sources on Spark into a folder; return the reports and the event types present."""
     from features.spark.spark_tally import tally_on_spark
 
-    segment_folder = folder / segments.name_of(0)
+    segment_folder = folder / segments.segment_name(0)
     stored = tally_on_spark(
         start_spark(space, config),
         config,
@@ -53,9 +53,9 @@ def tally_sources(
         quarantine=space.output / "quarantine",
         temporary=space.output / "spill",
         into=segment_folder,
-        erased=Erased.load(space.output),
+        erased=ErasureList.load(space.output),
     )
-    segments.note_segment(segment_folder)
+    segments.write_segment_sums(segment_folder)
     return stored.reports, stored.event_types
 
 
@@ -65,7 +65,7 @@ def feature_counts(space: Workspace) -> dict[str, Any]:
     from features.spark.spark import collected
 
     archive = open_spark_archive(space)
-    files = segments.files(archive.folder / TALLIES, "daily")
+    files = segments.table_files(archive.folder / TALLIES, "daily")
     daily_ids = archive.cluster.named("daily_ids", archive.cluster.parquet(files))
     frame = archive.cluster.frame(near_twins(daily_ids.customer_id))
     warn_of_twins(int(collected(frame)[0]["twins"]))
@@ -80,12 +80,12 @@ def score_run(
     archive: SparkArchive,
     loaded: Loaded,
     snapshot_day: int,
-    stamp: Stamp,
-    previous: Before | None,
+    stamp: ScoreStamp,
+    previous: PublishedScores | None,
 ) -> tuple[int, dict[str, Any]]:
     """Score all customers into a run's folder; return the row count and the context to store."""
     from models.registry import registry
-    from models.serving.event_scoring import facts_to_store
+    from models.serving.event_scoring import context_facts
     from models.serving.spark_scoring import score_on_spark
 
     version = loaded.version
@@ -96,7 +96,7 @@ def score_run(
         snapshot_day,
         stamp,
         into=run_folder(space.output, stamp.run_id) / "scores",
-        before=previous,
+        previous=previous,
     )
-    facts = facts_to_store(scored.everybody, archive.builder.config)
+    facts = context_facts(scored.everybody, archive.builder.config)
     return scored.customers, {**scored.context, **facts}

@@ -10,8 +10,15 @@ import numpy as np
 
 from features.aggregates import segments
 from features.aggregates.daily_aggregates import tally, tally_into
-from features.aggregates.incremental import Then
-from features.aggregates.manifest import CannotExtend, Change, Manifest, added, compare, survey
+from features.aggregates.incremental import PreviousRead
+from features.aggregates.manifest import (
+    CannotExtend,
+    Change,
+    Manifest,
+    add_reports,
+    compare_files,
+    current_manifest,
+)
 from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.crm_stage_history import (
@@ -21,8 +28,8 @@ from features.lifecycle.crm_stage_history import (
     write_records,
 )
 from features.lifecycle.taxonomy_parser import load_taxonomy
-from features.sources.erasure_list import Erased
-from features.sources.files import there, twins
+from features.sources.erasure_list import ErasureList
+from features.sources.files import duplicate_files, existing_files
 from features.sources.quarantine import ReadReport
 from features.table import feature_store
 from features.table.build_fingerprint import drop_outdated
@@ -65,8 +72,8 @@ def refresh_tallies(space: Workspace, config: Config) -> ReadCounts:
     _warn_of_copies(config)
     feature_store.clear_partial(space.output)
     stored = feature_store.stored_manifest(space.output)
-    current = survey(config, tally_recipe(config), latest_event_day())
-    change = compare(config, stored, current)
+    current = current_manifest(config, tally_recipe(config), latest_event_day())
+    change = compare_files(config, stored, current)
     read_counts = None
     if stored is not None and change.kind == "none":
         step("no new event files: the stored tallies are up to date")
@@ -100,7 +107,7 @@ def _warn_of_copies(config: Config) -> None:
     """Warn of files with equal content: their rows count once."""
     for source in config.sources:
         if isinstance(source.events, str | tuple):
-            for copy, original in twins(there(source.events)).items():
+            for copy, original in duplicate_files(existing_files(source.events)).items():
                 message = f"{Path(copy).name} has the content of {Path(original).name}"
                 warn(f"{message}: delivered twice, counted once")
 
@@ -134,15 +141,18 @@ def _tally(
     space: Workspace, config: Config, current: Manifest, folder: Path
 ) -> tuple[list[ReadReport], tuple[str, ...]]:
     """Tally all sources into a folder; return the reports and the event types present."""
-    with segments.writing(folder, segments.name_of(0)) as writer, progress_bars() as update_bar:
+    with (
+        segments.writing_segment(folder, segments.segment_name(0)) as writer,
+        progress_bars() as update_bar,
+    ):
         reports = tally_into(
             writer,
             config,
             latest=current.latest,
             quarantine=space.output / "quarantine",
             temporary=space.output / "spill",
-            told=update_bar,
-            erased=Erased.load(space.output),
+            progress=update_bar,
+            erased=ErasureList.load(space.output),
         )
     return reports, tuple(sorted(writer.event_types))
 
@@ -157,21 +167,21 @@ def _extend(space: Workspace, stored: Manifest, current: Manifest, change: Chang
     assert change.config is not None
     assert change.earlier is not None
     folder = space.output / feature_store.FOLDER / feature_store.TALLIES
-    segment_name = segments.next_name(stored)
+    segment_name = segments.next_segment_name(stored)
     with progress_bars() as update_bar:
         tallies, reports = tally(
             change.config,
             latest=current.latest,
             quarantine=space.output / "quarantine" / segment_name,
             temporary=space.output / "spill",
-            seen=segments.seen(folder, stored, change.numbers),
-            then=Then(change.earlier, stored.latest),
-            told=update_bar,
-            erased=Erased.load(space.output),
+            stored=segments.stored_orders_of(folder, stored, change.numbers),
+            previous=PreviousRead(change.earlier, stored.latest),
+            progress=update_bar,
+            erased=ErasureList.load(space.output),
         )
     scrub_quarantine(space.output)
     link_reports, source_reports = reports[: -len(change.numbers)], reports[-len(change.numbers) :]
-    merged_reports = added(stored.reports, source_reports, change.numbers)
+    merged_reports = add_reports(stored.reports, source_reports, change.numbers)
     extended = replace(
         current, segments=stored.segments, event_types=stored.event_types, reports=merged_reports
     )

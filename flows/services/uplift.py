@@ -13,7 +13,7 @@ import pandas as pd
 
 from campaigns.measurement import Lift, mean_difference, sample_ratio_p_value
 from features.errors import UserError
-from features.sources.erasure_list import Erased
+from features.sources.erasure_list import ErasureList
 from features.sources.experiments import ExperimentTable, load_experiment
 from features.storage.csv_files import write_csv
 from flows.services.console import step
@@ -58,7 +58,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     ``out_of_fold.csv`` (effect of every row by a model trained without it), and the model in
     ``model/``.
     """
-    table = _without_erased(load_experiment(experiment), Erased.load(output))
+    table = _without_erased(load_experiment(experiment), ErasureList.load(output))
     if not table.spec.covariates:
         raise UserError(
             f"experiment {table.spec.name}: covariates",
@@ -95,7 +95,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     return report
 
 
-def _without_erased(table: ExperimentTable, erased: Erased) -> ExperimentTable:
+def _without_erased(table: ExperimentTable, erased: ErasureList) -> ExperimentTable:
     """An experiment without the rows of erased customers."""
     if table.customers is None or not erased:
         return table

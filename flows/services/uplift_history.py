@@ -24,7 +24,7 @@ from flows.services.sends import RandomisedSends, configured_sends
 from flows.services.workspace import Workspace
 from models.fitting.uplift_learner import Experiment
 from models.scorer.part import Part
-from models.tasks.uplift import History, candidates, fit_uplift, too_few
+from models.tasks.uplift import SendHistory, effect_columns, fit_uplift, shortage
 
 _MOST_ENTRY_DAYS = 26  # number of latest entry days per campaign used for training
 
@@ -41,7 +41,7 @@ def fit_uplift_part(space: Workspace, *, threads: int = 1) -> Part | None:
             warn(f"uplift of {sent.name}: not learned ({reason})")
             continue
         history = _with_features(sent, archive)
-        if reason := too_few(history):
+        if reason := shortage(history):
             step(f"uplift of {sent.name}: not yet ({reason})")
         else:
             usable.append(history)
@@ -98,7 +98,7 @@ def _unusable(sent: RandomisedSends) -> str:
     )
 
 
-def _with_features(sent: RandomisedSends, archive: Archive) -> History:
+def _with_features(sent: RandomisedSends, archive: Archive) -> SendHistory:
     """Join the features of the send's day; drop people without events before it."""
     parts, frames = [], []
     for day, day_rows in sent.rows.groupby("day", sort=True):
@@ -117,8 +117,8 @@ def _with_features(sent: RandomisedSends, archive: Archive) -> History:
         rows[name].to_numpy(dtype=float) for name in ("treatment", "response", "propensity")
     )
     person_codes = np.unique(rows["customer_id"], return_inverse=True)[1]
-    model_inputs = frame[candidates(frame)].astype(float)
+    model_inputs = frame[effect_columns(frame)].astype(float)
     data = Experiment(model_inputs, treatment, response, propensity, person_codes)
-    return History(
+    return SendHistory(
         sent.name, sent.campaigns, data, frame["stage__code"].to_numpy(dtype=float), sent.days
     )

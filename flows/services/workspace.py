@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaigns.playbook import load_playbooks
-from features.aggregates.manifest import survey
+from features.aggregates.manifest import current_manifest
 from features.calendar import day_number
 from features.config import config as configs
 from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
-from features.storage.atomic_write import settled
+from features.storage.atomic_write import finish_replacement
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 
@@ -83,7 +83,7 @@ class Workspace:
     @property
     def training(self) -> Path:
         """Folder that the training step writes for promotion and the report."""
-        return settled(self.output / "training", whole=TRAINED_FILE)
+        return finish_replacement(self.output / "training", whole=TRAINED_FILE)
 
     def config(self) -> Config:
         """The resolved config of this folder.
@@ -245,7 +245,7 @@ def tally_recipe(config: Config) -> str:
 
 def tally_fingerprint(config: Config) -> str:
     """Hash of the config keys and source files that stored tallies and features depend on."""
-    manifest = survey(config, tally_recipe(config), 0)
+    manifest = current_manifest(config, tally_recipe(config), 0)
     hashed_text = json.dumps([manifest.recipe, manifest.files, manifest.others], sort_keys=True)
     return hashlib.sha256(hashed_text.encode()).hexdigest()
 

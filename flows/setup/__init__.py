@@ -1,4 +1,4 @@
-"""`stagecast init`: from tables that nobody has described to a proposed config.
+"""`stagecast init`: from unknown tables to a proposed config.
 
 Begin with `source_inference.py`, which proposes one source; `config_writer.py` writes the YAML.
 """

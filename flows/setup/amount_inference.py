@@ -8,15 +8,20 @@ import pandas as pd
 
 from features.errors import UserError
 from flows.setup import column_synonyms
-from flows.setup.column_synonyms import rank
-from flows.setup.source_draft import SourceProposal, best, used_columns
-from flows.setup.table_profiling import Column, Inspected
+from flows.setup.column_synonyms import synonym_rank
+from flows.setup.source_draft import SourceProposal, best_column, used_columns
+from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
-SAME = 0.95  # share of the orders with several lines from which an amount is the order's total
+_EQUAL_SHARE = (
+    0.95  # share of the orders with several lines from which an amount is the order's total
+)
 
 
 def propose_amount(
-    found: SourceProposal, table: Inspected, said: Mapping[str, Column], order: Column | None
+    found: SourceProposal,
+    table: ProfiledTable,
+    said: Mapping[str, ColumnProfile],
+    order: ColumnProfile | None,
 ) -> None:
     """Set `value` (and `value_times`) of a source, with decimals and currency.
 
@@ -36,18 +41,18 @@ def propose_amount(
         for name, column in table.columns.items()
         if column.kind == "number" and name not in used and column.cells.notna().any()
     }
-    pieces = said.get("value_times") or best(numbers, column_synonyms.QUANTITY)
-    prices = best(numbers, column_synonyms.UNIT_PRICE)
+    pieces = said.get("value_times") or best_column(numbers, column_synonyms.QUANTITY)
+    prices = best_column(numbers, column_synonyms.UNIT_PRICE)
     amounts = {
         name: c
         for name, c in numbers.items()
-        if rank(name, column_synonyms.VALUE) is not None
-        and rank(name, column_synonyms.NOT_VALUE) is None
+        if synonym_rank(name, column_synonyms.VALUE) is not None
+        and synonym_rank(name, column_synonyms.NOT_VALUE) is None
         and (pieces is None or name != pieces.name)
         and not (pieces is not None and prices is not None and name == prices.name)
     }
     whole = [name for name, c in amounts.items() if _of_the_order(c, order)]
-    value = best({n: c for n, c in amounts.items() if n not in whole}, column_synonyms.VALUE)
+    value = best_column({n: c for n, c in amounts.items() if n not in whole}, column_synonyms.VALUE)
     if value is None and prices is not None and pieces is not None:
         found.columns |= {"value": prices.name, "value_times": pieces.name}
         found.notes["value"] = f"CHECK: a price a piece, times {pieces.name!r}."
@@ -63,26 +68,26 @@ def propose_amount(
             expected="a column with the amount of each line, or one row an order",
             hint="add it to the export, or name it: --column value=COLUMN",
         )
-    money = best(numbers, column_synonyms.VALUE) or value or prices
+    money = best_column(numbers, column_synonyms.VALUE) or value or prices
     if value is None and "value" not in found.columns:
-        text = best(table.columns, column_synonyms.VALUE, lambda c: c.kind == "text")
+        text = best_column(table.columns, column_synonyms.VALUE, lambda c: c.kind == "text")
         unread = f" ({text.name!r} is no number: currency signs, thousands?)" if text else ""
         found.notes["value"] = f"CHECK: no column of amounts was found{unread}."
     if money is not None:
         found.decimals = _decimals(money.cells)
-    currency = best(table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
+    currency = best_column(table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
     if currency is not None:
         found.currency = str(currency.cells.mode()[0]) if currency.distinct == 1 else "mixed"
 
 
-def _of_the_order(amount: Column, order: Column | None) -> bool:
+def _of_the_order(amount: ColumnProfile, order: ColumnProfile | None) -> bool:
     """Whether an amount is the same on all lines of (nearly) every order with several."""
     if order is None:
         return False
     lines = pd.DataFrame({"order": order.cells, "amount": amount.cells}).dropna()
     grouped = lines.groupby("order")["amount"].agg(["size", "nunique"])
     several = grouped[grouped["size"] > 1]
-    return len(several) >= 5 and bool((several["nunique"] == 1).mean() >= SAME)
+    return len(several) >= 5 and bool((several["nunique"] == 1).mean() >= _EQUAL_SHARE)
 
 
 def _decimals(cells: pd.Series) -> int:

@@ -90,15 +90,15 @@ _ROLES: tuple[tuple[str | None, str], ...] = (
 )
 
 
-def snake(name: str) -> str:
+def snake_case(name: str) -> str:
     """A column's name in lower case, its words parted by underscores."""
     parted = re.sub(r"(?<=[a-zß-ÿ0-9])(?=[A-Z])", "_", name.strip())
     return re.sub(r"[^0-9a-zß-ÿ]+", "_", parted.lower()).strip("_")
 
 
-def rank(name: str, patterns: Sequence[str]) -> int | None:
+def synonym_rank(name: str, patterns: Sequence[str]) -> int | None:
     """Place of the first pattern that a column's whole name matches; None where none does."""
-    plain = snake(name)
+    plain = snake_case(name)
     for place, pattern in enumerate(patterns):
         if re.fullmatch(pattern, plain) or re.fullmatch(pattern, plain.replace("_", "")):
             return place
@@ -107,7 +107,7 @@ def rank(name: str, patterns: Sequence[str]) -> int | None:
 
 def role_of(event_type: str) -> tuple[bool, str | None]:
     """Whether an event type's name is recognised, and its role (None: it should be left out)."""
-    plain = snake(event_type)
+    plain = snake_case(event_type)
     for role, pattern in _ROLES:
         if re.search(pattern, plain):
             return True, role

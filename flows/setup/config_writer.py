@@ -9,7 +9,7 @@ import yaml
 
 from flows.setup.source_draft import SourceProposal
 
-SAID = {
+_SECTION_COMMENTS = {
     "timezone": "the business's own zone: a day is a local calendar day",
     "currency": "for display",
     "minor_units": "decimal places in which amounts are added exactly",
@@ -28,7 +28,7 @@ SAID = {
     "consent": "audiences are plans only; `managed_elsewhere` where another system checks consent",
     "campaigns": "playbooks: who is addressed, in which order, and who is held out",
 }
-HEAD = """\
+_HEADER = """\
 # Written by `stagecast init`. Lines marked CHECK rest on an assumption; the rest was read from the
 # data. `stagecast run --config` with this file works as it is. All keys: docs/config.md.
 """
@@ -46,8 +46,8 @@ def config_text(mapping: Mapping[str, Any], proposals: tuple[SourceProposal, ...
     why
         Where the horizons come from, a sentence.
     """
-    lines = [HEAD]
-    notes = dict(SAID)
+    lines = [_HEADER]
+    notes = dict(_SECTION_COMMENTS)
     naive = [p for p in proposals if "CHECK" in p.notes.get("occurred_at", "")]
     if naive:
         notes["timezone"] += "; CHECK: taken from --timezone"
@@ -62,14 +62,14 @@ def config_text(mapping: Mapping[str, Any], proposals: tuple[SourceProposal, ...
             for source, proposal in zip(value, proposals, strict=True):
                 lines += _source(source, proposal)
         else:
-            lines.append(f"{key}: {flow(value)}")
+            lines.append(f"{key}: {_flow_style(value)}")
     text = "\n".join(line for line in lines if line) + "\n"
     if yaml.safe_load(text) != dict(mapping):
         raise AssertionError("the text does not read back to the config it was made from")
     return text
 
 
-def flow(value: Any) -> str:
+def _flow_style(value: Any) -> str:
     """A value on one line."""
     text = yaml.safe_dump(
         value, default_flow_style=True, width=100_000, sort_keys=False, allow_unicode=True
@@ -86,17 +86,17 @@ def _source(source: Mapping[str, Any], proposal: SourceProposal) -> list[str]:
             for name, column in value.items():
                 note = notes.get(name, "").strip()
                 lines += [f"      # {note}"] if note else []
-                lines.append(f"      {flow(name)}: {flow(column)}")
+                lines.append(f"      {_flow_style(name)}: {_flow_style(column)}")
             if "value" not in value and notes.get("value"):
                 lines.append(f"      # {notes['value']}")
-            lines += [f"      # {n}: {flow(c)}" for n, c in proposal.spare.items()]
+            lines += [f"      # {n}: {_flow_style(c)}" for n, c in proposal.spare.items()]
             if proposal.personal:
                 told = ", ".join(_printable(name) for name in proposal.personal)
                 lines.append(f"      # left out, being told of people: {told}")
         else:
             if key == "event_type" and notes.get("event_type"):
                 lines.append(f"    # {notes['event_type']}")
-            lines.append(f"{lead}{key}: {flow(value)}")
+            lines.append(f"{lead}{key}: {_flow_style(value)}")
     return lines
 
 

@@ -16,7 +16,7 @@ from features.table.training_snapshots import MIN_HISTORY_DAYS
 # Rules of thumb under which a figure is named thin: a rate of a few per cent cannot be told from
 # its double on fewer, and boosted trees then do no better than the simple baselines.
 MANY_CUSTOMERS, MANY_REPEATERS, MANY_OUTCOMES, YEAR = 1_000, 300, 100, 365
-WORDS: dict[Task, str] = {
+_STATE_WORDS: dict[Task, str] = {
     "stage": "current stage",
     "transition": "next transition",
     "churn": "churn risk",
@@ -25,7 +25,7 @@ WORDS: dict[Task, str] = {
 
 
 @dataclass(frozen=True)
-class Need:
+class _Requirement:
     """One requirement of one prediction.
 
     Attributes
@@ -65,10 +65,10 @@ class Readiness:
     """
 
     facts: tuple[tuple[str, str], ...]
-    needs: tuple[Need, ...]
+    needs: tuple[_Requirement, ...]
 
     @property
-    def missing(self) -> list[Need]:
+    def missing(self) -> list[_Requirement]:
         """What stops a run."""
         return [need for need in self.needs if need.verdict == "missing" and need.least > 0]
 
@@ -89,35 +89,41 @@ def readiness(builder: Builder, reports: Iterable[ReadReport]) -> Readiness:
         *(_read(report) for report in reports),
     ]
     needs = [*_shared(buyers, repeaters)]
-    for task, word in WORDS.items():
+    for task, word in _STATE_WORDS.items():
         reach = builder.horizon(task) + builder.config.settle_days
         least = MIN_HISTORY_DAYS + 2 * reach
-        needs.append(Need(word, "days of history", least, max(YEAR, least), days))
+        needs.append(_Requirement(word, "days of history", least, max(YEAR, least), days))
     needs += _outcomes(builder)
-    paid = Need(WORDS["clv"], "purchase days with an amount", 1, MANY_REPEATERS, _paid(history))
+    paid = _Requirement(
+        _STATE_WORDS["clv"], "purchase days with an amount", 1, MANY_REPEATERS, _paid(history)
+    )
     needs.append(paid)
     leads = customers - buyers
-    needs.append(Need("first purchase of leads", "leads who never bought", 0, 100, leads))
+    needs.append(_Requirement("first purchase of leads", "leads who never bought", 0, 100, leads))
     return Readiness(tuple(facts), tuple(needs))
 
 
-def _shared(buyers: int, repeaters: int) -> list[Need]:
+def _shared(buyers: int, repeaters: int) -> list[_Requirement]:
     return [
-        Need("all", "buyers", 2, MANY_CUSTOMERS, buyers),
-        Need("all", "repeat buyers", 1, MANY_REPEATERS, repeaters),
+        _Requirement("all", "buyers", 2, MANY_CUSTOMERS, buyers),
+        _Requirement("all", "repeat buyers", 1, MANY_REPEATERS, repeaters),
     ]
 
 
-def _outcomes(builder: Builder) -> list[Need]:
+def _outcomes(builder: Builder) -> list[_Requirement]:
     """Of the customers at the date of the test: how many came back, and how many did not."""
     at = builder.gate("churn")
     if at <= builder.span.first:
         return []
     silent = builder.labels("churn", at)["no_purchase"].to_numpy()
-    churn = WORDS["churn"]
+    churn = _STATE_WORDS["churn"]
     return [
-        Need(churn, "who bought again by the test", 1, MANY_OUTCOMES, int((silent == 0).sum())),
-        Need(churn, "who stayed away by the test", 1, MANY_OUTCOMES, int((silent == 1).sum())),
+        _Requirement(
+            churn, "who bought again by the test", 1, MANY_OUTCOMES, int((silent == 0).sum())
+        ),
+        _Requirement(
+            churn, "who stayed away by the test", 1, MANY_OUTCOMES, int((silent == 1).sum())
+        ),
     ]
 
 

@@ -11,13 +11,13 @@ import pandas as pd
 from features.config.sources import EPOCH_UNITS
 from features.sources.column_parsing import OFFSET_TIME, PLAIN_DATE, PLAIN_TIME
 
-READABLE = 0.95  # share of the filled cells that must read as times of one form
+_READABLE = 0.95  # share of the filled cells that must read as times of one form
 EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds since 1970
-WRITTEN = re.compile(
+_WRITTEN = re.compile(
     r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})"
     r"(?:[ T](\d{1,2}:\d{2})(:\d{2})?(?:\s?([AaPp][Mm]))?)?"
 )
-MIDNIGHT = r"[T ]00?:00(?::00(?:\.0+)?)?$"
+_MIDNIGHT = r"[T ]00?:00(?::00(?:\.0+)?)?$"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TimeForm:
     doubt: str = ""
 
 
-DATE = TimeForm({"as": "local_date"})
+_DATE = TimeForm({"as": "local_date"})
 
 
 def form_of_text(cells: pd.Series) -> TimeForm | None:
@@ -51,18 +51,18 @@ def form_of_text(cells: pd.Series) -> TimeForm | None:
     def share(pattern: str) -> float:
         return float(text.str.contains(pattern, regex=True).mean())
 
-    if share(OFFSET_TIME) >= READABLE:
+    if share(OFFSET_TIME) >= _READABLE:
         return TimeForm({})
-    if share(r"^\d{8}$") >= READABLE:
+    if share(r"^\d{8}$") >= _READABLE:
         read = pd.to_datetime(text, format="%Y%m%d", errors="coerce")
         plausible = read.notna() & (read.dt.year >= 1990) & (read.dt.year < 2100)
-        return DATE if plausible.mean() >= READABLE else None
+        return _DATE if plausible.mean() >= _READABLE else None
     dates = share(PLAIN_DATE.replace("^(", "^(?:", 1))
-    if dates >= READABLE and share(r"\d:\d") < READABLE / 2:
-        return DATE
-    if share(PLAIN_TIME) >= READABLE:
-        return DATE if share(MIDNIGHT) == 1.0 else TimeForm({}, naive=True)
-    if dates >= READABLE and share(OFFSET_TIME) > 0:
+    if dates >= _READABLE and share(r"\d:\d") < _READABLE / 2:
+        return _DATE
+    if share(PLAIN_TIME) >= _READABLE:
+        return _DATE if share(_MIDNIGHT) == 1.0 else TimeForm({}, naive=True)
+    if dates >= _READABLE and share(OFFSET_TIME) > 0:
         return TimeForm({}, naive=True, doubt="some cells have an offset and some have none")
     return _written(text) or form_of_numbers(pd.to_numeric(text, errors="coerce"))
 
@@ -72,25 +72,25 @@ def form_of_numbers(cells: pd.Series) -> TimeForm | None:
     if not len(cells):
         return None
     compact = (cells == cells.round()) & cells.between(19_900_101, 21_000_101)
-    if compact.mean() >= READABLE:
+    if compact.mean() >= _READABLE:
         return form_of_text(cells.dropna().astype("int64").astype(str))
     for name, unit in EPOCH_UNITS.items():
-        if cells.between(EARLIEST * unit, LATEST * unit).mean() >= READABLE:
+        if cells.between(EARLIEST * unit, LATEST * unit).mean() >= _READABLE:
             return TimeForm({"format": name})
     return None
 
 
 def _written(text: pd.Series) -> TimeForm | None:
     """Form of dates that begin with the day or the month."""
-    found = text.str.extract(f"^{WRITTEN.pattern}$")
+    found = text.str.extract(f"^{_WRITTEN.pattern}$")
     there = found[0].notna()
-    if there.mean() < READABLE:
+    if there.mean() < _READABLE:
         return None
     found = found[there]
     first, second = found[0].astype(int), found[2].astype(int)
     day_first = bool((first > 12).mean() >= (second > 12).mean())
     days, months = (first, second) if day_first else (second, first)
-    if (days.between(1, 31) & months.between(1, 12)).mean() < READABLE:
+    if (days.between(1, 31) & months.between(1, 12)).mean() < _READABLE:
         return None
     doubt = ""
     if not (first > 12).any() and not (second > 12).any():
@@ -107,7 +107,7 @@ def _written(text: pd.Series) -> TimeForm | None:
 
 def _clock(found: Any) -> str:
     """Format of the clock after a date; empty where there is none."""
-    if found[4].notna().mean() < READABLE:
+    if found[4].notna().mean() < _READABLE:
         return ""
     seconds = ":%S" if found[5].notna().mean() > 0.5 else ""
     halves = found[6].notna().mean() > 0.5

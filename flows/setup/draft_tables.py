@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from flows.setup.config_draft import ConfigDraft
 
 
-def content(drafted: ConfigDraft) -> dict[str, Any]:
+def draft_content(drafted: ConfigDraft) -> dict[str, Any]:
     """Config, facts, needs and what is in the way, for JSON."""
     found = drafted.readiness
     needs = [] if found is None else found.needs

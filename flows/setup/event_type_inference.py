@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.setup import column_synonyms
-from flows.setup.column_synonyms import rank, role_of, snake
-from flows.setup.source_draft import SourceProposal, best, used_columns
-from flows.setup.table_profiling import Column, Inspected
+from flows.setup.column_synonyms import role_of, snake_case, synonym_rank
+from flows.setup.source_draft import SourceProposal, best_column, used_columns
+from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 
-def propose_types(found: SourceProposal, table: Inspected, said: Mapping[str, Column]) -> None:
+def propose_types(
+    found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnProfile]
+) -> None:
     """Set event type, roles and ignored types of a source."""
     column = said.get("event_type") or _type_column(found, table)
     if column is None:
@@ -40,24 +42,26 @@ def propose_types(found: SourceProposal, table: Inspected, said: Mapping[str, Co
     found.roles = roles
 
 
-def _type_column(found: SourceProposal, table: Inspected) -> Column | None:
+def _type_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
     used = used_columns(found)
 
-    def telling(column: Column) -> bool:
+    def telling(column: ColumnProfile) -> bool:
         if column.kind != "text" or column.distinct > 200 or column.name in used:
             return False
         recognised = column.cells.dropna().map(lambda value: role_of(str(value))[0])
-        least = 0.0 if rank(column.name, column_synonyms.EVENT_TYPE) == 0 else 0.5
+        least = 0.0 if synonym_rank(column.name, column_synonyms.EVENT_TYPE) == 0 else 0.5
         return bool(len(recognised)) and float(recognised.mean()) > least
 
-    return best(table.columns, column_synonyms.EVENT_TYPE, telling)
+    return best_column(table.columns, column_synonyms.EVENT_TYPE, telling)
 
 
-def _tells_how_orders_end(column: Column) -> bool:
-    return "status" in snake(column.name)
+def _tells_how_orders_end(column: ColumnProfile) -> bool:
+    return "status" in snake_case(column.name)
 
 
-def _negative(found: SourceProposal, table: Inspected, column: Column, value: str) -> bool:
+def _negative(
+    found: SourceProposal, table: ProfiledTable, column: ColumnProfile, value: str
+) -> bool:
     if "value" not in found.columns:
         return False
     amounts = table.columns[found.columns["value"]].cells[column.cells == value]
@@ -65,7 +69,7 @@ def _negative(found: SourceProposal, table: Inspected, column: Column, value: st
 
 
 def _paid_type_is_a_purchase(
-    found: SourceProposal, table: Inspected, column: Column, roles: dict[str, list[str]]
+    found: SourceProposal, table: ProfiledTable, column: ColumnProfile, roles: dict[str, list[str]]
 ) -> None:
     """Of types that no name tells, the one whose rows carry amounts is the purchase."""
     amounts = table.columns[found.columns["value"]].cells.notna()
@@ -78,7 +82,7 @@ def _paid_type_is_a_purchase(
         found.notes["event_type"] = f"CHECK: {name!r} has amounts, so it is taken as the purchase."
 
 
-def _constant(found: SourceProposal, table: Inspected) -> tuple[str, str]:
+def _constant(found: SourceProposal, table: ProfiledTable) -> tuple[str, str]:
     location = table.location
     stem = Path(location).stem if isinstance(location, str) else getattr(location, "table", "")
     _, role = role_of(re.sub(r"[\d_.*?-]+$", "", stem))

@@ -15,11 +15,13 @@ from features.history.history import History
 from features.table.training_snapshots import MIN_HISTORY_DAYS
 
 RETURNING = 0.10  # a silence is over when fewer than this share come back in as long again
-FEWEST = 30  # spells of silence below which a share says nothing
-QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
-USUAL = 0.9  # where the share never falls that low: longer than so much of customers' gaps
-LOYAL = 0.6  # share of the active customers who are not loyal
-NICE_DAYS = (7, 14, 28, 30, 60, 90, 180, 365)
+_FEWEST_SPELLS = 30  # spells of silence below which a share says nothing
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+_USUAL_HORIZONS = (
+    0.9  # where the share never falls that low: longer than so much of customers' gaps
+)
+_LOYAL_SHARE = 0.6  # share of the active customers who are not loyal
+_ROUND_DAYS = (7, 14, 28, 30, 60, 90, 180, 365)
 PERIOD_DAYS, MOST_PERIODS = 7, 12
 
 
@@ -106,7 +108,7 @@ def return_curve(spells: Spells) -> pd.DataFrame:
     days = np.arange(1, (len(share) - 1) // 2 + 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         back = np.where(share[days] > 0, 1.0 - share[2 * days] / share[days], np.nan)
-    judged = (longer[2 * days - 1] >= FEWEST) & np.isfinite(back)
+    judged = (longer[2 * days - 1] >= _FEWEST_SPELLS) & np.isfinite(back)
     return pd.DataFrame({"days": days, "share": back, "n": longer[days], "judged": judged})
 
 
@@ -125,7 +127,7 @@ def gap_quantiles(spells: Spells) -> pd.DataFrame:
     gaps, running = spells.gaps[order], np.cumsum(spells.weights[order])
     share, _ = spells.lasting
     rows = []
-    for q in QUANTILES:
+    for q in _QUANTILES:
         there = np.flatnonzero(1.0 - share >= q - 1e-12)
         place = min(int(np.searchsorted(running, q - 1e-12)), len(gaps) - 1)
         rows.append(
@@ -187,7 +189,7 @@ class Suggestion:
         }
 
 
-def suggest(spells: Spells, history: History, end: int) -> Suggestion:
+def suggest_horizons(spells: Spells, history: History, end: int) -> Suggestion:
     """Windows and horizons that the gaps suggest and the length of the history allows.
 
     Raises
@@ -196,13 +198,13 @@ def suggest(spells: Spells, history: History, end: int) -> Suggestion:
         Where nobody bought on two days, or the history is too short to test any horizon.
     """
     longest = min(spells.history_days // 4, (spells.history_days - MIN_HISTORY_DAYS) // 2)
-    if longest < NICE_DAYS[0]:
-        needed = MIN_HISTORY_DAYS + 2 * NICE_DAYS[0]
+    if longest < _ROUND_DAYS[0]:
+        needed = MIN_HISTORY_DAYS + 2 * _ROUND_DAYS[0]
         raise UserError(
             "horizons",
             found=f"{spells.history_days} days of purchases",
             expected=f"at least {needed}: {MIN_HISTORY_DAYS} to look back on, one horizon of "
-            f"{NICE_DAYS[0]} days to learn from and one to test on",
+            f"{_ROUND_DAYS[0]} days to learn from and one to test on",
             hint="bring a longer history",
         )
     if not len(spells.gaps):
@@ -230,7 +232,7 @@ def suggest(spells: Spells, history: History, end: int) -> Suggestion:
         window_days=window,
         loyal_days=loyal,
         new_days=max(1, loyal // 4),
-        horizon_days=max(d for d in NICE_DAYS if d <= max(lapse, NICE_DAYS[0])),
+        horizon_days=max(d for d in _ROUND_DAYS if d <= max(lapse, _ROUND_DAYS[0])),
         periods=periods,
         period_days=PERIOD_DAYS if ahead >= 2 * PERIOD_DAYS else ahead // 2,
         windows=_windows(spells, lapse, window),
@@ -256,9 +258,9 @@ def _wanted(spells: Spells, by_return: int | None) -> tuple[int, str]:
         said = f"from {by_return} days on fewer than {RETURNING:.0%} of the silent come back"
         return by_return, f"{said} in as long again"
     quantiles = gap_quantiles(spells).set_index("quantile")["per_customer"]
-    days = max(int(quantiles[USUAL]), 1)
-    why = f"{USUAL:.0%} of customers' gaps are no longer than {days} days"
-    if len(spells.gaps) < FEWEST:
+    days = max(int(quantiles[_USUAL_HORIZONS]), 1)
+    why = f"{_USUAL_HORIZONS:.0%} of customers' gaps are no longer than {days} days"
+    if len(spells.gaps) < _FEWEST_SPELLS:
         return days, f"{why} (of {len(spells.gaps)} gaps in all: little to go by)"
     return days, (
         f"{why} (in these data no silence is so long that from there on fewer than "
@@ -280,10 +282,10 @@ def _loyal_days(history: History, end: int, lapse: int, window: int) -> int:
     active = rows.edge(end) > rows.edge(end - lapse)
     if not active.any():
         return 2
-    return max(2, int(np.quantile(counts[active], LOYAL, method="inverted_cdf")))
+    return max(2, int(np.quantile(counts[active], _LOYAL_SHARE, method="inverted_cdf")))
 
 
 def _windows(spells: Spells, lapse: int, window: int) -> tuple[int, ...]:
-    longest = max(spells.history_days // 2, NICE_DAYS[0])
+    longest = max(spells.history_days // 2, _ROUND_DAYS[0])
     usual = (7, 14, 30, 60, 90, 180, 365)
     return tuple(sorted({d for d in (*usual, lapse, window) if d <= longest}))

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.setup.column_synonyms import rank
-from flows.setup.table_profiling import Column, Inspected
+from flows.setup.column_synonyms import synonym_rank
+from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 
 @dataclass(frozen=True)
 class Lookup:
     """A table whose columns are added by a shared column."""
 
-    table: Inspected
+    table: ProfiledTable
     key: str
 
 
@@ -38,7 +38,7 @@ class SourceProposal:
         Further attributes that could be declared: name -> column.
     """
 
-    table: Inspected
+    table: ProfiledTable
     lookups: tuple[Lookup, ...]
     columns: dict[str, Any] = field(default_factory=dict)
     event_type: str | dict[str, str] = "purchase"
@@ -52,16 +52,16 @@ class SourceProposal:
     decimals: int = 2
 
 
-def best(
-    columns: Mapping[str, Column],
+def best_column(
+    columns: Mapping[str, ColumnProfile],
     patterns: Sequence[str],
-    fits: Callable[[Column], bool] = lambda column: True,
-) -> Column | None:
+    fits: Callable[[ColumnProfile], bool] = lambda column: True,
+) -> ColumnProfile | None:
     """The column whose name matches the earliest pattern, of those that fit."""
     ranked = [
         (place, number, column)
         for number, column in enumerate(columns.values())
-        if (place := rank(column.name, patterns)) is not None
+        if (place := synonym_rank(column.name, patterns)) is not None
         and column.kind != "other"
         and fits(column)
     ]

@@ -12,14 +12,14 @@ from features.contracts import EVENT_COLUMNS
 from features.errors import UserError
 from flows.setup import column_synonyms
 from flows.setup.amount_inference import propose_amount
-from flows.setup.column_synonyms import rank, snake
+from flows.setup.column_synonyms import snake_case, synonym_rank
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
-from flows.setup.source_draft import Lookup, SourceProposal, best, used_columns
-from flows.setup.table_profiling import Column, Inspected
+from flows.setup.source_draft import Lookup, SourceProposal, best_column, used_columns
+from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 MOST_ATTRIBUTES, MOST_CHOICES = 6, 500
-LONGEST_LAG = pd.Timedelta(days=30)
+_LONGEST_LAG = pd.Timedelta(days=30)
 FIELDS = (
     "customer_id",
     "anonymous_id",
@@ -34,33 +34,35 @@ FIELDS = (
     "channel",
     "is_machine",
 )
-CODES = re.compile(r".*(id|code|nr|no|number|key|store|shop|size)$")
+_CODES = re.compile(r".*(id|code|nr|no|number|key|store|shop|size)$")
 
 
-def customer_of(table: Inspected) -> Column | None:
+def customer_of(table: ProfiledTable) -> ColumnProfile | None:
     """The column that says who; e-mail addresses where there is nothing else."""
 
-    def somebody(column: Column) -> bool:
+    def somebody(column: ColumnProfile) -> bool:
         return column.filled > 0 and column.kind in ("text", "number")
 
-    return best(table.columns, column_synonyms.CUSTOMER, somebody) or best(
+    return best_column(table.columns, column_synonyms.CUSTOMER, somebody) or best_column(
         table.columns, column_synonyms.EMAIL, somebody
     )
 
 
-def time_of(table: Inspected) -> Column | None:
+def time_of(table: ProfiledTable) -> ColumnProfile | None:
     """The column that says when."""
 
-    def moment(column: Column) -> bool:
-        return column.time is not None and rank(column.name, column_synonyms.NOT_TIME) is None
+    def moment(column: ColumnProfile) -> bool:
+        return (
+            column.time is not None and synonym_rank(column.name, column_synonyms.NOT_TIME) is None
+        )
 
-    named = best(table.columns, column_synonyms.TIME, moment)
+    named = best_column(table.columns, column_synonyms.TIME, moment)
     others = [c for c in table.columns.values() if moment(c) and c.kind != "number"]
     return named or (others[0] if len(others) == 1 else None)
 
 
-def propose(
-    table: Inspected,
+def propose_source(
+    table: ProfiledTable,
     *,
     zone: str,
     lookups: tuple[Lookup, ...] = (),
@@ -86,7 +88,7 @@ def propose(
     found = SourceProposal(table, lookups)
     _who(found, table, said)
     _when(found, table, said, zone)
-    order = said.get("order_id") or best(
+    order = said.get("order_id") or best_column(
         table.columns,
         column_synonyms.ORDER,
         lambda c: c.name not in used_columns(found) and c.time is None,
@@ -100,12 +102,12 @@ def propose(
     return found
 
 
-def _names(table: Inspected) -> str:
+def _names(table: ProfiledTable) -> str:
     names = list(table.columns)
     return ", ".join(names[:15]) + (", ..." if len(names) > 15 else "")
 
 
-def _who(found: SourceProposal, table: Inspected, said: Mapping[str, Column]) -> None:
+def _who(found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnProfile]) -> None:
     column = said.get("customer_id") or customer_of(table)
     if column is None:
         raise UserError(
@@ -115,7 +117,7 @@ def _who(found: SourceProposal, table: Inspected, said: Mapping[str, Column]) ->
             hint="name it: --column customer_id=COLUMN",
         )
     found.columns["customer_id"] = column.name
-    if rank(column.name, column_synonyms.EMAIL) is not None:
+    if synonym_rank(column.name, column_synonyms.EMAIL) is not None:
         found.notes["customer_id"] = (
             "CHECK: e-mail addresses as ids stand in every table and export; a key is better"
         )
@@ -123,15 +125,17 @@ def _who(found: SourceProposal, table: Inspected, said: Mapping[str, Column]) ->
         found.notes["customer_id"] = (
             f"empty in {1 - column.filled:.1%} of the sampled rows: guests, who are set aside"
         )
-    unknown = said.get("anonymous_id") or best(table.columns, column_synonyms.ANONYMOUS)
+    unknown = said.get("anonymous_id") or best_column(table.columns, column_synonyms.ANONYMOUS)
     if unknown is not None and unknown.name != column.name:
         found.columns["anonymous_id"] = unknown.name
 
 
-def _when(found: SourceProposal, table: Inspected, said: Mapping[str, Column], zone: str) -> None:
+def _when(
+    found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnProfile], zone: str
+) -> None:
     column = said.get("occurred_at") or time_of(table)
     if column is None or column.time is None:
-        near = column or best(table.columns, column_synonyms.TIME)
+        near = column or best_column(table.columns, column_synonyms.TIME)
         unread = f"; {near.name!r} reads as no date or time" if near else ""
         raise UserError(
             table.name,
@@ -142,13 +146,13 @@ def _when(found: SourceProposal, table: Inspected, said: Mapping[str, Column], z
         )
     found.columns["occurred_at"] = _moment(column, zone)
     found.notes["occurred_at"] = _doubts(column, zone)
-    known = said.get("known_at") or best(
+    known = said.get("known_at") or best_column(
         table.columns, column_synonyms.KNOWN, lambda c: c.time is not None
     )
     if known is None or known.time is None or known.name == column.name:
         return
     lag = read_times(known.cells, known.time) - read_times(column.cells, column.time)
-    if lag.median() <= LONGEST_LAG and (lag < pd.Timedelta(0)).mean() <= 0.01:
+    if lag.median() <= _LONGEST_LAG and (lag < pd.Timedelta(0)).mean() <= 0.01:
         found.columns["known_at"] = _moment(known, zone)
     else:
         found.notes["occurred_at"] += (
@@ -156,14 +160,14 @@ def _when(found: SourceProposal, table: Inspected, said: Mapping[str, Column], z
         )
 
 
-def _moment(column: Column, zone: str) -> dict[str, str]:
+def _moment(column: ColumnProfile, zone: str) -> dict[str, str]:
     form = column.time
     if form is None:
         return {"column": column.name}
     return {"column": column.name, **form.keys, **({"zone": zone} if form.naive else {})}
 
 
-def _doubts(column: Column, zone: str) -> str:
+def _doubts(column: ColumnProfile, zone: str) -> str:
     form = column.time
     told = []
     if form is not None and form.naive:
@@ -173,7 +177,7 @@ def _doubts(column: Column, zone: str) -> str:
     return " ".join(told)
 
 
-def _rest(found: SourceProposal, table: Inspected, said: Mapping[str, Column]) -> None:
+def _rest(found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnProfile]) -> None:
     """The optional columns."""
     kinds: dict[str, tuple[str, ...]] = {
         "session_id": column_synonyms.SESSION,
@@ -183,30 +187,30 @@ def _rest(found: SourceProposal, table: Inspected, said: Mapping[str, Column]) -
     for name, patterns in kinds.items():
         used = used_columns(found)
         free = {n: c for n, c in table.columns.items() if n not in used and c.filled > 0}
-        column = said.get(name) or best(free, patterns)
+        column = said.get(name) or best_column(free, patterns)
         if column is not None:
             found.columns[name] = column.name
     used = used_columns(found)
-    key = said.get("event_id") or best(
+    key = said.get("event_id") or best_column(
         table.columns, column_synonyms.EVENT_ID, lambda c: c.name not in used and c.unique
     )
     found.event_id = None if key is None else key.name
 
 
-def _attributes(found: SourceProposal, table: Inspected) -> None:
+def _attributes(found: SourceProposal, table: ProfiledTable) -> None:
     """Columns of a few choices that are told of things, not of people."""
     used = used_columns(found)
     fit: list[tuple[int, str, str]] = []
     for column in table.columns.values():
-        name = snake(column.name)
+        name = snake_case(column.name)
         if column.name in used or column.time is not None:
             continue
         if (
             column_synonyms.PERSONAL.search(name)
-            or rank(column.name, column_synonyms.EMAIL) is not None
+            or synonym_rank(column.name, column_synonyms.EMAIL) is not None
         ):
             found.personal.append(column.name)
-        elif _choices(column) and rank(column.name, column_synonyms.CURRENCY) is None:
+        elif _choices(column) and synonym_rank(column.name, column_synonyms.CURRENCY) is None:
             plain = name if ATTRIBUTE_NAME.fullmatch(name) else f"attribute_{len(fit)}"
             taken = plain in EVENT_COLUMNS or plain in FIELDS
             fit.append((column.distinct, f"{plain}_name" if taken else plain, column.name))
@@ -214,10 +218,10 @@ def _attributes(found: SourceProposal, table: Inspected) -> None:
         (found.columns if number < MOST_ATTRIBUTES else found.spare)[name] = source
 
 
-def _choices(column: Column) -> bool:
+def _choices(column: ColumnProfile) -> bool:
     code = column.kind == "text" or (
         column.kind == "number"
-        and (CODES.fullmatch(snake(column.name)) is not None)
+        and (_CODES.fullmatch(snake_case(column.name)) is not None)
         and bool((column.cells.dropna() % 1 == 0).all())
     )
     if not code or column.filled < 0.2 or not 2 <= column.distinct <= MOST_CHOICES:

@@ -1,4 +1,4 @@
-"""A table that nobody has described yet: how it is written, and what its columns hold."""
+"""Profile of an unknown table: its format, and the contents of its columns."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import pandas as pd
 
 from features.config.sources import CsvFormat, EventSource, Location, UrlTable
 from features.errors import UserError
-from features.sources.events import open_table, reading
-from features.sources.files import describe
-from flows.setup.column_synonyms import EVENT_TYPE, rank
+from features.sources.events import engine_errors, open_table
+from features.sources.files import describe_location
+from flows.setup.column_synonyms import EVENT_TYPE, synonym_rank
 from flows.setup.datetime_formats import TimeForm, form_of_numbers, form_of_text
 
-SAMPLE_ROWS = 100_000
-NUMERIC = 0.98  # share of the filled cells of a number column that must read as numbers
-COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d+")
-POINT = re.compile(r"-?\d+\.\d+")
-Kind = Literal["text", "number", "flag", "time", "other"]
+_SAMPLE_ROWS = 100_000
+_NUMERIC = 0.98  # share of the filled cells of a number column that must read as numbers
+_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d+")
+_POINT = re.compile(r"-?\d+\.\d+")
+_Kind = Literal["text", "number", "flag", "time", "other"]
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnProfile:
     """A column of a table, seen in a sample of its rows.
 
     Attributes
@@ -44,7 +44,7 @@ class Column:
     """
 
     name: str
-    kind: Kind
+    kind: _Kind
     cells: pd.Series
     time: TimeForm | None = None
     types: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Inspected:
+class ProfiledTable:
     """A table and what is known of it.
 
     Attributes
@@ -83,16 +83,16 @@ class Inspected:
 
     location: Location
     form: CsvFormat
-    columns: dict[str, Column]
+    columns: dict[str, ColumnProfile]
     rows: int
 
     @property
     def name(self) -> str:
         """For messages."""
-        return describe(self.location)
+        return describe_location(self.location)
 
 
-def inspect(connection: Any, location: Location) -> Inspected:
+def profile_table(connection: Any, location: Location) -> ProfiledTable:
     """A table's form and columns, from its first `SAMPLE_ROWS` rows.
 
     Raises
@@ -100,8 +100,8 @@ def inspect(connection: Any, location: Location) -> Inspected:
     UserError
         Where it is missing, unreadable, empty, or has no header.
     """
-    where = describe(location)
-    form = CsvFormat() if isinstance(location, UrlTable) else sniffed(str(location))
+    where = describe_location(location)
+    form = CsvFormat() if isinstance(location, UrlTable) else _sniff_format(str(location))
     source = EventSource.model_validate(
         {
             "events": location,
@@ -111,8 +111,8 @@ def inspect(connection: Any, location: Location) -> Inspected:
         }
     )
     table = open_table(connection, location, source)
-    with reading(where):
-        sample = table.limit(SAMPLE_ROWS).to_pandas()
+    with engine_errors(where):
+        sample = table.limit(_SAMPLE_ROWS).to_pandas()
     if not len(sample):
         raise UserError(
             where, found="no rows", expected="a header line and at least one event", hint=""
@@ -132,10 +132,14 @@ def inspect(connection: Any, location: Location) -> Inspected:
         for name in sample.columns
     }
     for name, column in columns.items():
-        if column.kind == "text" and rank(name, EVENT_TYPE) is not None and column.distinct <= 200:
-            with reading(where):
+        if (
+            column.kind == "text"
+            and synonym_rank(name, EVENT_TYPE) is not None
+            and column.distinct <= 200
+        ):
+            with engine_errors(where):
                 columns[name] = replace(column, types=_all_values(table[name]))
-    return Inspected(location, form, columns, len(sample))
+    return ProfiledTable(location, form, columns, len(sample))
 
 
 def _all_values(column: Any) -> tuple[str, ...]:
@@ -148,7 +152,7 @@ def _is_text(location: str) -> bool:
     return location.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt"))
 
 
-def sniffed(location: str) -> CsvFormat:
+def _sniff_format(location: str) -> CsvFormat:
     """Encoding and delimiter of a text file, from its beginning; defaults for other files."""
     names = [location] if Path(location).is_file() else sorted(glob.glob(location))
     if not _is_text(location) or not names or not Path(names[0]).is_file():
@@ -210,33 +214,33 @@ def _decimal(sample: pd.DataFrame) -> str:
     commas = points = 0
     for name in sample.columns:
         cells = sample[name].dropna().astype(str).str.strip().head(2_000)
-        commas += int(cells.str.fullmatch(COMMA).sum())
-        points += int(cells.str.fullmatch(POINT).sum())
+        commas += int(cells.str.fullmatch(_COMMA).sum())
+        points += int(cells.str.fullmatch(_POINT).sum())
     return "," if commas > points else "."
 
 
-def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> Column:
+def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> ColumnProfile:
     if kind.is_boolean():
-        return Column(name, "flag", cells)
+        return ColumnProfile(name, "flag", cells)
     if kind.is_date() or kind.is_timestamp():
-        return Column(name, "time", cells, _typed_time(kind, cells))
+        return ColumnProfile(name, "time", cells, _typed_time(kind, cells))
     if kind.is_numeric():
         numbers = pd.to_numeric(cells, errors="coerce")
-        return Column(name, "number", numbers, form_of_numbers(numbers.dropna()))
+        return ColumnProfile(name, "number", numbers, form_of_numbers(numbers.dropna()))
     if not kind.is_string():
-        return Column(name, "other", cells.astype(str))
+        return ColumnProfile(name, "other", cells.astype(str))
     text = cells.astype("object").where(cells.notna(), None)
     stripped = pd.Series(text, dtype="str").str.strip()
     stripped = stripped.where(stripped != "")
     time = form_of_text(stripped.dropna())
-    numbers = as_numbers(stripped, decimal)
-    if len(stripped.dropna()) and numbers.notna().sum() >= NUMERIC * stripped.notna().sum():
+    numbers = _as_numbers(stripped, decimal)
+    if len(stripped.dropna()) and numbers.notna().sum() >= _NUMERIC * stripped.notna().sum():
         # Ids keep their leading zeros: how a number is written is not lost on the config.
-        return Column(name, "number", numbers, time)
-    return Column(name, "text", stripped, time)
+        return ColumnProfile(name, "number", numbers, time)
+    return ColumnProfile(name, "text", stripped, time)
 
 
-def as_numbers(text: pd.Series, decimal: str) -> pd.Series:
+def _as_numbers(text: pd.Series, decimal: str) -> pd.Series:
     """Numbers of text cells as `features.sources.column_parsing` reads them, null where they are
     none.
     """

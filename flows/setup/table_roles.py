@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from features.errors import UserError
-from flows.setup.column_synonyms import snake
+from flows.setup.column_synonyms import snake_case
 from flows.setup.source_draft import Lookup, SourceProposal
-from flows.setup.source_inference import customer_of, propose, time_of
-from flows.setup.table_profiling import Column, Inspected
+from flows.setup.source_inference import customer_of, propose_source, time_of
+from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
-SHARED = 0.5  # share of the rows whose key must be in the other table
-PEOPLE = ("customer", "client", "user", "member", "contact", "household", "kunde", "profile")
+_SHARED_SHARE = 0.5  # share of the rows whose key must be in the other table
+_PEOPLE = ("customer", "client", "user", "member", "contact", "household", "kunde", "profile")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Assembly:
     left_out: tuple[tuple[str, str], ...]
 
 
-def assemble(tables: Sequence[Inspected], *, zone: str, given: Mapping[str, str]) -> Assembly:
+def assemble(tables: Sequence[ProfiledTable], *, zone: str, given: Mapping[str, str]) -> Assembly:
     """Sources of some tables.
 
     Parameters
@@ -53,14 +53,14 @@ def assemble(tables: Sequence[Inspected], *, zone: str, given: Mapping[str, str]
     tables = [t for t in tables if t not in people]
     whole = [t for t in tables if _complete(t, given)]
     parts = [t for t in tables if t not in whole]
-    sources: list[tuple[Inspected, tuple[Lookup, ...]]] = []
-    heads: list[Inspected] = []
+    sources: list[tuple[ProfiledTable, tuple[Lookup, ...]]] = []
+    heads: list[ProfiledTable] = []
     for part in list(parts):
         for head in whole:
             key = _key(part, head)
             if key is not None:
                 # Lines of orders: who and when stand with the order.
-                sources.append((joined(part, head, key), (Lookup(head, key),)))
+                sources.append((_joined(part, head, key), (Lookup(head, key),)))
                 heads.append(head)
                 parts.remove(part)
                 break
@@ -68,7 +68,7 @@ def assemble(tables: Sequence[Inspected], *, zone: str, given: Mapping[str, str]
     for part in parts:
         sources = _added(sources, part)
     proposals = tuple(
-        propose(
+        propose_source(
             table,
             zone=zone,
             lookups=lookups,
@@ -79,31 +79,31 @@ def assemble(tables: Sequence[Inspected], *, zone: str, given: Mapping[str, str]
     return Assembly(proposals, tuple(left_out))
 
 
-def _complete(table: Inspected, given: Mapping[str, str]) -> bool:
+def _complete(table: ProfiledTable, given: Mapping[str, str]) -> bool:
     who = given.get("customer_id") in table.columns or customer_of(table) is not None
     when = given.get("occurred_at") in table.columns or time_of(table) is not None
     return who and when
 
 
-def _of_people(table: Inspected) -> bool:
+def _of_people(table: ProfiledTable) -> bool:
     customer = customer_of(table)
-    named = snake(table.name.rsplit(".", 1)[0]).startswith(PEOPLE)
+    named = snake_case(table.name.rsplit(".", 1)[0]).startswith(_PEOPLE)
     return customer is not None and customer.unique and named
 
 
 def _added(
-    sources: list[tuple[Inspected, tuple[Lookup, ...]]], part: Inspected
-) -> list[tuple[Inspected, tuple[Lookup, ...]]]:
+    sources: list[tuple[ProfiledTable, tuple[Lookup, ...]]], part: ProfiledTable
+) -> list[tuple[ProfiledTable, tuple[Lookup, ...]]]:
     """The sources, with a table's columns where they share a key with it."""
     grown, found = [], False
     for table, lookups in sources:
         key = _key(table, part)
         if key is not None:
             found = True
-            table, lookups = joined(table, part, key), (*lookups, Lookup(part, key))
+            table, lookups = _joined(table, part, key), (*lookups, Lookup(part, key))
         grown.append((table, lookups))
     if not sources:
-        propose(part, zone="UTC")  # says what is missing
+        propose_source(part, zone="UTC")  # says what is missing
     if not found:
         raise UserError(
             part.name,
@@ -116,13 +116,13 @@ def _added(
     return grown
 
 
-def _key(table: Inspected, other: Inspected) -> str | None:
+def _key(table: ProfiledTable, other: ProfiledTable) -> str | None:
     """A column of both that names each row of the other once, and most rows of the table."""
     for name in table.columns:
         right = other.columns.get(name)
         if right is not None and right.unique and right.time is None:
             left, there = _aligned(table.columns[name].cells, right.cells)
-            if left.isin(there).mean() >= SHARED:
+            if left.isin(there).mean() >= _SHARED_SHARE:
                 return name
     return None
 
@@ -133,11 +133,11 @@ def _aligned(left: pd.Series, right: pd.Series) -> tuple[pd.Series, pd.Series]:
     return left.astype(str), right.astype(str)
 
 
-def joined(table: Inspected, other: Inspected, key: str) -> Inspected:
+def _joined(table: ProfiledTable, other: ProfiledTable, key: str) -> ProfiledTable:
     """A table with the other's columns, by a key that is unique there."""
     left, right = _aligned(table.columns[key].cells, other.columns[key].cells)
     place = pd.Series(range(len(right)), index=right).reindex(left).to_numpy()
-    columns: dict[str, Column] = dict(table.columns)
+    columns: dict[str, ColumnProfile] = dict(table.columns)
     for name, column in other.columns.items():
         if name not in columns:
             cells = column.cells.reset_index(drop=True).reindex(place).reset_index(drop=True)

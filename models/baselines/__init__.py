@@ -1,5 +1,5 @@
-"""Simple models that the served one must beat, trained on the same snapshots.
+"""Simple models that the served model must beat, trained on the same snapshots.
 
-Begin with `registry.py`, which lists the baselines of every task. May import `fitting` and what
-comes before it.
+One module per task; `registry.py` lists the baselines of every task, begin there. May import
+`models.fitting`, `models.scorer` and `features`.
 """

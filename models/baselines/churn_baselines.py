@@ -1,4 +1,4 @@
-"""What the churn model is measured against: recency, one-snapshot RFM and BG/NBD."""
+"""Baselines of churn: recency, RFM on one snapshot, and BG/NBD."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _RECENCY = RFM_COLUMNS[:1]
 
 def _logistic(frame: pd.DataFrame, rows: pd.DataFrame, columns: list[str]) -> dict[str, Array]:
     frame = frame[frame[CHURN_LABEL].notna()]
-    y = frame[CHURN_LABEL].to_numpy()
-    if has_one_class(y):
-        return {"p_churn": np.full(len(rows), float(y.mean()))}
+    target = frame[CHURN_LABEL].to_numpy()
+    if has_one_class(target):
+        return {"p_churn": np.full(len(rows), float(target.mean()))}
     columns = [name for name in columns if name in frame.columns and name in rows.columns]
-    fitted = fit_logistic(frame, columns, y, strength=RFM_STRENGTH)
-    return {"p_churn": sigmoid(linear(fitted, matrix(rows, columns)))}
+    regression = fit_logistic(frame, columns, target, strength=RFM_STRENGTH)
+    return {"p_churn": sigmoid(linear(regression, matrix(rows, columns)))}
 
 
 def recency_only(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
@@ -37,7 +37,7 @@ def recency_only(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
 
     Returns
     -------
-    ``p_churn``, one a row of `rows`. Where training has one class only it is its rate.
+    ``p_churn`` of every row of `rows`; 0 or 1 if training has a single class.
     """
     return _logistic(frame, rows, _RECENCY)
 
@@ -45,7 +45,7 @@ def recency_only(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
 def one_snapshot_rfm(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
     """Logistic regression on log recency, frequency and monetary value of the latest snapshot.
 
-    The usual recipe of a marketing team: one matured snapshot, orders and spend over the lifetime.
+    The usual recipe of marketing teams: one matured snapshot, lifetime orders and spend.
     Parameters and result as in `recency_only`.
     """
     return _logistic(frame[frame["snapshot_at"] == frame["snapshot_at"].max()], rows, RFM_COLUMNS)
@@ -54,12 +54,12 @@ def one_snapshot_rfm(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array
 def bg_nbd(
     population: pd.DataFrame, rows: pd.DataFrame, *, horizon_days: int
 ) -> dict[str, Array] | None:
-    """P(0 purchase days within the horizon) of BG/NBD or MBG/NBD, the better likelihood kept.
+    """P(no purchase day within the horizon) by BG/NBD or MBG/NBD, whichever is likelier.
 
     Parameters
     ----------
     population
-        Feature frame of everyone at the origin: the model needs no label.
+        Feature frame of all customers at the origin: the model needs no label.
     rows
         Rows to predict.
     horizon_days
@@ -67,13 +67,13 @@ def bg_nbd(
 
     Returns
     -------
-    ``p_churn``, NaN for those who never bought; None where BTYD does not fit.
+    ``p_churn``, NaN for customers who never bought; None if no BTYD fit converges.
     """
-    fitted = fit_btyd(population)
-    if fitted is None:
+    btyd_model = fit_btyd(population)
+    if btyd_model is None:
         return None
     x, t_x, age = (
         rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
         for name in ("btyd__x", "btyd__t_x", "btyd__T")
     )
-    return {"p_churn": btyd_p_no_order(fitted, x, t_x, age, horizon=float(horizon_days))}
+    return {"p_churn": btyd_p_no_order(btyd_model, x, t_x, age, horizon=float(horizon_days))}

@@ -1,6 +1,6 @@
-"""Baselines of CLV: what the served recipe has to beat, on the same training snapshots.
+"""Baselines of CLV, trained on the same snapshots as the served recipe.
 
-Every function returns ``{"clv": money within the horizon}``, one value a row, never missing.
+Every function returns ``{"clv": money within the horizon}``, one value per row, never null.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from models.scorer.part import Part
 _PLAIN_ROUNDS = 200
 
 
-def btyd_alone(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
-    """BTYD's expectation with the artifact's parameters; 0 for those who never bought.
+def btyd_spend(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
+    """BTYD's expectation with the artifact's parameters; 0 for customers who never bought.
 
     Parameters
     ----------
     part
-        Fitted by `models.tasks.clv.fit_clv`, for its frozen BTYD and its horizon.
+        Fitted by `models.tasks.clv.fit_clv`; its BTYD and its horizon are used.
     rows
         Feature frame.
     """
     horizon = float(part.parameters["horizon_days"])
-    clv = btyd_columns(part.parameters["btyd"], rows, horizon=horizon)["btyd__clv"]
-    return {"clv": clv.fillna(0.0).to_numpy(dtype=np.float64)}
+    expected_spend = btyd_columns(part.parameters["btyd"], rows, horizon=horizon)["btyd__clv"]
+    return {"clv": expected_spend.fillna(0.0).to_numpy(dtype=np.float64)}
 
 
-def same_again(rows: pd.DataFrame, horizon_days: int) -> dict[str, Array]:
-    """Spend of the last horizon; where no window is as long, the nearest one, per day.
+def repeat_spend(rows: pd.DataFrame, horizon_days: int) -> dict[str, Array]:
+    """Spend of the last horizon, or of the window nearest in length, scaled per day.
 
     Raises
     ------
     ValueError
-        When the frame holds no windowed spend.
+        If the frame has no windowed spend.
     """
-    found = (re.fullmatch(r"purchase__sum_(\d+)d", name) for name in rows.columns)
-    windows = [int(match.group(1)) for match in found if match]
+    matches = (re.fullmatch(r"purchase__sum_(\d+)d", name) for name in rows.columns)
+    windows = [int(match.group(1)) for match in matches if match]
     if not windows:
         raise ValueError("no column purchase__sum_<days>d in the feature frame")
     nearest = min(windows, key=lambda days: (abs(np.log(days / horizon_days)), days))
@@ -55,7 +55,7 @@ def same_again(rows: pd.DataFrame, horizon_days: int) -> dict[str, Array]:
 
 
 def mean_spend(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
-    """Mean spend of everyone on the latest matured snapshot of the training frame."""
+    """Mean spend of all customers on the latest matured snapshot of the training frame."""
     latest = frame[frame["snapshot_at"] == frame["snapshot_at"].max()]
     return {"clv": np.full(len(rows), float(latest["spend"].mean()))}
 
@@ -63,10 +63,9 @@ def mean_spend(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
 def plain_gbm(
     frame: pd.DataFrame, rows: pd.DataFrame, *, seed: int, threads: int = 2
 ) -> dict[str, Array] | None:
-    """LightGBM Tweedie on the raw features of all matured snapshots, level and all.
+    """LightGBM Tweedie on the features of all matured snapshots, without normalisation.
 
-    As many rows, evenly drawn, and as many columns as the recipe learns from. None where nobody
-    spent anything.
+    Uses as many rows, evenly spaced, and as many columns as the recipe. None if all spend is 0.
     """
     columns = model_columns(frame)
     frame = frame.iloc[
@@ -75,12 +74,14 @@ def plain_gbm(
             // row_limit(len(columns), max_rows=MAX_SPEND_ROWS, max_cells=MAX_SPEND_CELLS)
         )
     ]
-    y = frame["spend"].to_numpy(dtype=np.float64)
-    if y.sum() == 0:
+    target = frame["spend"].to_numpy(dtype=np.float64)
+    if target.sum() == 0:
         return None
-    x = matrix(frame, columns)
-    kept = strongest_columns(x, y, seed=seed, threads=threads, objective="tweedie")
-    columns = [columns[at] for at in kept]
+    features = matrix(frame, columns)
+    positions = strongest_columns(features, target, seed=seed, threads=threads, objective="tweedie")
+    columns = [columns[position] for position in positions]
     settings = {**TWEEDIE_SETTINGS, "seed": seed, "num_threads": threads}
-    booster = lgb.train(settings, lgb.Dataset(x[:, kept], y, params=settings), _PLAIN_ROUNDS)
+    booster = lgb.train(
+        settings, lgb.Dataset(features[:, positions], target, params=settings), _PLAIN_ROUNDS
+    )
     return {"clv": np.asarray(booster.predict(matrix(rows, columns)))}

@@ -1,4 +1,4 @@
-"""The points table: what a sales team would count by hand, the baseline of the lead score."""
+"""Baseline of the lead score: a points table, as sales teams count by hand."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from features.arrays import Array
 from features.config.config import Config
 from features.table.feature_store import Archive
 
-# Points an event of a role, where the config gives none for its type.
+# Points per event of a role, for event types without points in the config.
 _ROLE_POINTS = {"touch": 2.0, "intent": 5.0, "lead": 5.0, "redemption": 3.0, "support": 2.0}
-# Of several half-lives tried on simulated leads, the one that ranks them best.
+# The half-life that ranked simulated leads best, of several tried.
 _DAYS, _HALF_LIFE_DAYS = 90, 10.0
 
 
 def _points_of(config: Config) -> dict[str, float]:
-    """Points by event type: those of the config, else by the type's role."""
-    by_role = {
-        kind: points
+    """Points by event type: those of the config, else those of the type's role."""
+    role_points = {
+        event_type: points
         for role, points in _ROLE_POINTS.items()
-        for kind in config.role_types().get(role, ())
+        for event_type in config.role_types().get(role, ())
     }
-    return dict(config.lead.points) if config.lead.points else by_role
+    return dict(config.lead.points) if config.lead.points else role_points
 
 
-def lead_points(archive: Archive, at: int, customers: pd.Series) -> Array:
-    """Points of customers at a snapshot: events of the last 90 days, halved every ten days."""
-    rows = archive.daily(at - _DAYS, at)
-    return weighed(rows, _points_of(archive.builder.config), at, customers)
+def lead_points(archive: Archive, day: int, customers: pd.Series) -> Array:
+    """Points of customers at a snapshot: events of the last 90 days, with a half-life of 10."""
+    tallies = archive.daily(day - _DAYS, day)
+    return sum_points(tallies, _points_of(archive.builder.config), day, customers)
 
 
-def weighed(
-    rows: pd.DataFrame, points: Mapping[str, float], at: int, customers: pd.Series
+def sum_points(
+    tallies: pd.DataFrame, points: Mapping[str, float], day: int, customers: pd.Series
 ) -> Array:
-    """Points of customers from tallies (event_type, day, count); 0 where there are none."""
-    worth = rows["event_type"].map(dict(points)).fillna(0.0).to_numpy(dtype=np.float64)
-    fresh = 0.5 ** ((at - rows["day"].to_numpy()) / _HALF_LIFE_DAYS)
-    total = pd.Series(worth * rows["count"].to_numpy() * fresh).groupby(
-        rows["customer_id"].to_numpy()
+    """Points of customers from tallies (event_type, day, count); 0 without tallies."""
+    event_points = tallies["event_type"].map(dict(points)).fillna(0.0).to_numpy(dtype=np.float64)
+    decay = 0.5 ** ((day - tallies["day"].to_numpy()) / _HALF_LIFE_DAYS)
+    total = pd.Series(event_points * tallies["count"].to_numpy() * decay).groupby(
+        tallies["customer_id"].to_numpy()
     )
     return total.sum().reindex(customers).fillna(0.0).to_numpy(dtype=np.float64)

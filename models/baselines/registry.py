@@ -1,4 +1,4 @@
-"""The baselines of every task, trained on the same snapshots as the served recipe."""
+"""List the baselines of every task, trained on the same snapshots as the served recipe."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from models.fitting.training_set import TrainingSet
 from models.scorer.part import Part
 
 _Outputs = Mapping[str, np.ndarray[Any, Any]]
-# What it learned from, the served part, the rows to predict and the context of their snapshot;
-# None where the data do not allow the baseline.
+# Arguments: training set, served part, rows to predict, scoring context of their snapshot. Returns
+# None if the data do not allow the baseline.
 _Baseline = Callable[[TrainingSet, Part, pd.DataFrame, Mapping[str, Any]], _Outputs | None]
 
 
@@ -72,9 +72,9 @@ BASELINES: dict[str, dict[str, _Baseline]] = {
         "bg_nbd": _bg_nbd,
     },
     "clv": {
-        "btyd": lambda data, part, rows, context: clv_baselines.btyd_alone(part, rows),
+        "btyd": lambda data, part, rows, context: clv_baselines.btyd_spend(part, rows),
         "gbm": _plain_gbm,
-        "same_again": lambda data, part, rows, context: clv_baselines.same_again(
+        "same_again": lambda data, part, rows, context: clv_baselines.repeat_spend(
             rows, int(part.parameters["horizon_days"])
         ),
         "mean": lambda data, part, rows, context: clv_baselines.mean_spend(data.frame, rows),

@@ -30,7 +30,7 @@ from models.evaluation.means_over_origins import (
 from models.evaluation.workers import workers
 from models.fitting.calibration import NO_CALIBRATION
 from models.fitting.training_set import TrainingSet, training_set
-from models.tasks.training import fit
+from models.tasks.training import fit_task
 
 FOLDER = "backtest"  # of what the back-test writes beside its records
 DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together
@@ -147,7 +147,7 @@ def backtest_task(
     """Train and test one task at one origin; one thread, since workers run side by side."""
     config, horizon = archive.builder.config, archive.builder.horizon(task)
     data = training_set(archive, task, origin)
-    part = fit(data, config, archive.builder.taxonomy.names, threads=1)
+    part = fit_task(data, config, archive.builder.taxonomy.names, threads=1)
     test, draws = test_set(archive, task, origin), draws_of(archive)
     found = evaluate(part, data, test, horizon, slices=config.backtest.slices, draws=draws)
     rates = base_rates(

@@ -203,7 +203,7 @@ def _ece(counts: Array, y: Array, p: Array) -> Array:
     return np.asarray(
         [
             np.abs(said - seen).sum() / n.sum() if n.sum() else np.nan
-            for n, said, seen in _bins(rows, [predicted, observed], metrics.BINS)
+            for n, said, seen in _bins(rows, [predicted, observed], metrics.CALIBRATION_BINS)
         ]
     )
 
@@ -258,7 +258,7 @@ ON_DRAWS: dict[Callable[..., float], Callable[..., Array]] = {
     metrics.multiclass_brier: _rows(metrics.multiclass_squares),
     metrics.macro_f1: _macro_f1,
     metrics.integrated_brier: _rows(metrics.integrated_squares),
-    metrics.top1_movers: _rows(metrics.movers_hits),
+    metrics.top1_movers: _rows(metrics.destination_hits),
     metrics.median_time_mae: _rows(metrics.median_time_errors),
     metrics.mae: _rows(lambda y, p: np.abs(p - y)),
     metrics.rmse: _rmse,

@@ -27,7 +27,7 @@ from models.scorer.part import Part
 from models.scorer.scoring_context import scorer_context, scorer_sums
 from models.scorer.stage import predict_stage
 from models.scorer.transition import predict_transition
-from models.tasks.lead import leads_of, plain_share
+from models.tasks.lead import lead_conversion_rate, select_leads
 
 Outputs = Mapping[str, Array]
 CHAMPION = "champion"  # the served recipe, in figures
@@ -132,7 +132,7 @@ def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> Test:
     rows = join_labels(everyone, archive.builder.labels(task, at))
     config, leads = archive.builder.config, None
     if task == "clv":
-        leads = leads_of(rows)
+        leads = select_leads(rows)
         leads = leads.assign(points=lead_points(archive, at, leads["customer_id"]))
         if config.activity_days is not None:
             recent = rows["purchase__recency_days"] <= config.clv.horizon_days
@@ -243,7 +243,7 @@ def lead_outputs(part: Part, data: TrainingSet, test: Test) -> dict[str, Outputs
     training's leads who bought, the same for all.
     """
     assert test.leads is not None
-    share = plain_share(data.frame)
+    share = lead_conversion_rate(data.frame)
     return {
         CHAMPION: {"p": predict(part, test.leads, test.everyone)["p_first_purchase"]},
         "points": {"rank": test.leads["points"].to_numpy(dtype=np.float64)},

@@ -19,8 +19,8 @@ from models.evaluation.evaluate import (
 from models.evaluation.leakage import Suspect, suspects
 from models.fitting.training_set import TrainingSet, TrainingSummary, training_set
 from models.scorer.part import Part
-from models.tasks.training import fit
-from models.tasks.tuning import TUNED, Tuned, tune
+from models.tasks.training import fit_task
+from models.tasks.tuning import TUNABLE_TASKS, TuningResult, tune
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Trained:
     result: Result
     learned: TrainingSummary
     leaks: tuple[Suspect, ...] = ()
-    tuned: Tuned | None = None
+    tuned: TuningResult | None = None
     recipe: tuple[Figure, ...] = ()
 
 
@@ -48,22 +48,22 @@ def train_one(archive: Archive, name: Task) -> Trained:
     gated_data = training_set(archive, name, builder.gate(name))
     tuned = _tuned(gated_data, config, stages)
     settings = tuned.settings if tuned else {}
-    gated = fit(gated_data, config, stages, threads=1, settings=settings)
+    gated = fit_task(gated_data, config, stages, threads=1, settings=settings)
     test = test_set(archive, name, builder.gate(name))
     result = evaluate(gated, gated_data, test, builder.horizon(name))
     recipe: tuple[Figure, ...] = ()
     if settings:
-        plain = fit(gated_data, config, stages, threads=1)
+        plain = fit_task(gated_data, config, stages, threads=1)
         outputs = {CHAMPION: predict(plain, test.rows, test.everyone)}
         recipe = tuple(figures_of(test, outputs, builder.horizon(name)))
     data = training_set(archive, name, builder.last_snapshot)
-    part = fit(data, config, stages, threads=1, settings=settings)
+    part = fit_task(data, config, stages, threads=1, settings=settings)
     leaks = tuple(suspects(data))
     return Trained(gated, part, result, TrainingSummary.of(data), leaks, tuned, recipe)
 
 
-def _tuned(data: TrainingSet, config: Config, stages: list[str]) -> Tuned | None:
+def _tuned(data: TrainingSet, config: Config, stages: list[str]) -> TuningResult | None:
     """Settings tuned on inner validation before the gate, where the config asks for it."""
-    if config.tune is None or data.task not in TUNED:
+    if config.tune is None or data.task not in TUNABLE_TASKS:
         return None
     return tune(data, config.tune, stages=stages, seed=config.seed, threads=1)

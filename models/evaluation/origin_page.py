@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from features.storage.markdown import as_text
+from features.storage.markdown import markdown_text
 from models.evaluation.backtest_gates import gates
 from models.evaluation.means_over_origins import CalibrationChoice, Mean
 from models.evaluation.task_metrics import DESCRIPTIVE
@@ -46,7 +46,7 @@ def page(
         What the rule says of churn; None where churn was not tested.
     """
     lines = [
-        f"# {as_text(name)}: back-test",
+        f"# {markdown_text(name)}: back-test",
         "",
         "Every model was trained as of each origin on labels that had matured by then, and tested",
         "on what came after. Behind a value stands its 95 % interval when customers are drawn",
@@ -59,8 +59,8 @@ def page(
     lines += _groups(means)
     held = [gate.told for gate in gates(one.as_dict() for one in means)]
     lines += ["## Generic gates", "", *(f"- {sentence}" for sentence in held), ""] if held else []
-    told = [*(f"- {as_text(each)}" for each in warnings)]
-    told += [f"- left out: {as_text(each)}" for each in skipped]
+    told = [*(f"- {markdown_text(each)}" for each in warnings)]
+    told += [f"- left out: {markdown_text(each)}" for each in skipped]
     lines += ["## Warnings", "", *(told or ["None."]), ""]
     if calibration is not None:
         lines += ["## Calibration", "", f"{calibration.told}.", ""]
@@ -117,7 +117,7 @@ def _groups(means: Sequence[Mean]) -> list[str]:
         lines += ["|---" * (len(shown) + 1) + "|"]
         for subset in subsets:
             cells = [_cell(found.get((subset, metric))) for metric in shown]
-            lines.append(f"| {as_text(subset)} | " + " | ".join(cells) + " |")
+            lines.append(f"| {markdown_text(subset)} | " + " | ".join(cells) + " |")
         lines.append("")
     return ["## Groups of customers", "", *lines] if lines else []
 

@@ -19,7 +19,7 @@ BY_OUTCOME = ("movers",)
 
 
 def subsets(task: str, rows: pd.DataFrame, slices: Mapping[str, Slice]) -> dict[str, Array]:
-    """Masks of the groups by name, empty ones left out, and those that are everybody.
+    """Masks of the groups by name, without empty groups and groups of all customers.
 
     Parameters
     ----------

@@ -185,7 +185,7 @@ def _group_total(
     dates: Mapping[str, Mapping[Key, Record]],
     whole: Mapping[tuple[str, str], Mapping[Key, Record]],
 ) -> list[str]:
-    """Where a group's total was far off, surely, and farther than everybody's."""
+    """Warn if the total of a group is far off, significantly, and more than that of all."""
     if model not in FORECASTS:
         return []
     off = []

@@ -16,7 +16,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from features.arrays import Array
 from models.metrics import metrics
-from models.scorer.churn import calibrated
+from models.scorer.churn import apply_calibration
 from models.scorer.linear_model import sigmoid
 
 CALIBRATION_KINDS = ("platt", "beta", "isotonic")
@@ -106,7 +106,7 @@ class CalibrationTrial:
 
     def gain(self, kind: str) -> float:
         """Log loss of raw probabilities minus that of the map; above 0 the map is better."""
-        mapped = calibrated(fit_calibration(kind, self.fit_y, self.fit_p), self.test_p)
+        mapped = apply_calibration(fit_calibration(kind, self.fit_y, self.fit_p), self.test_p)
         return metrics.log_loss(self.test_y, self.test_p) - metrics.log_loss(self.test_y, mapped)
 
 

@@ -1,4 +1,4 @@
-"""Customer bootstrap: the interval of any statistic when customers are drawn again."""
+"""Customer bootstrap: interval of any statistic, with customers resampled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from features.arrays import Array
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its customer-bootstrap interval."""
+    """A statistic with its customer-bootstrap interval."""
 
     value: float
     low: float
@@ -22,9 +22,9 @@ class Interval:
 
 def _customer_rows(customers: Any) -> list[Array]:
     """Row numbers of each customer, customers in order of their id."""
-    _, code = np.unique(np.asarray(customers), return_inverse=True)
-    order = np.argsort(code, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(code))[:-1])
+    _, customer_codes = np.unique(np.asarray(customers), return_inverse=True)
+    order = np.argsort(customer_codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(customer_codes))[:-1])
 
 
 def bootstrap(
@@ -35,7 +35,7 @@ def bootstrap(
     repeats: int = 200,
     level: float = 0.95,
 ) -> Interval:
-    """Interval of a statistic when customers (not rows) are drawn again with replacement.
+    """Interval of a statistic, with customers (not rows) resampled with replacement.
 
     Parameters
     ----------
@@ -43,24 +43,32 @@ def bootstrap(
         Function of the arrays, for example `auc`; for a paired difference see
         `paired_difference`.
     customers
-        Customer of every row: all rows of a customer are drawn together.
+        Customer id of every row: all rows of a customer are drawn together.
     arrays
         Arguments of `statistic`, aligned with `customers`.
     seed, repeats, level
-        Seed of the draws, their number, and the share of them within the interval.
+        Seed and number of the draws, and the share of draws inside the interval.
     """
-    data = [np.asarray(array) for array in arrays]
-    rows = _customer_rows(customers)
-    single = np.concatenate(rows) if all(len(each) == 1 for each in rows) else None
+    inputs = [np.asarray(array) for array in arrays]
+    customer_rows = _customer_rows(customers)
+    single_rows = (
+        np.concatenate(customer_rows)
+        if all(len(row_numbers) == 1 for row_numbers in customer_rows)
+        else None
+    )
     generator = np.random.default_rng(seed)
     values = []
     for _ in range(repeats):
-        draw = generator.integers(0, len(rows), len(rows))
-        chosen = np.concatenate([rows[i] for i in draw]) if single is None else single[draw]
-        values.append(statistic(*(array[chosen] for array in data)))
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail])
-    return Interval(value=statistic(*data), low=float(low), high=float(high))
+        drawn = generator.integers(0, len(customer_rows), len(customer_rows))
+        drawn_rows = (
+            np.concatenate([customer_rows[customer] for customer in drawn])
+            if single_rows is None
+            else single_rows[drawn]
+        )
+        values.append(statistic(*(array[drawn_rows] for array in inputs)))
+    tail_share = (1 - level) / 2
+    lower, upper = np.nanquantile(values, [tail_share, 1 - tail_share])
+    return Interval(value=statistic(*inputs), low=float(lower), high=float(upper))
 
 
 def paired_difference(
@@ -74,7 +82,7 @@ def paired_difference(
     repeats: int = 200,
     level: float = 0.95,
 ) -> Interval:
-    """Interval of metric(y, first) - metric(y, second) on the same drawn customers."""
+    """Interval of metric(y, first) - metric(y, second) on the same resampled customers."""
     return bootstrap(
         lambda truth, one, two: metric(truth, one) - metric(truth, two),
         customers,

@@ -21,7 +21,7 @@ from models.monitoring.volume import WINDOWS, buyers_rate, freshness, volume
 from models.scorer.derived_features import model_columns
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores
-from models.serving.score import late_days_of, scoring_frame
+from models.serving.score import scoring_frame, stage_late_days
 
 VERSION = 1
 REFERENCE = "monitoring/reference.json"  # among the artifacts of the run that trained the scorer
@@ -111,7 +111,7 @@ def reference_of(
     features = archive.features(last)
     days = builder.training_days("churn", last)
     earlier = {last - at: watched_inputs(archive.features(at)) for at in days[-EARLIER:]}
-    frame = scoring_frame(archive, last, late_days=late_days_of(parts))
+    frame = scoring_frame(archive, last, late_days=stage_late_days(parts))
     every = max(len(frame) // SAMPLED, 1)
     scored = predict_scores(
         parts, frame.iloc[::every].reset_index(drop=True), head["training_context"], head

@@ -85,7 +85,7 @@ def matured(builder: Builder, task: Task, at: int) -> bool:
 
 
 def base_rate(builder: Builder, task: Task, at: int) -> BaseRate | None:
-    """How often the task's event happened after a snapshot; None where nobody has a label."""
+    """Share of customers with the task's event after a snapshot; None without labels."""
     if task == "stage":
         return None  # a fact of the moment, and watched among the scores
     labels, days = builder.labels(task, at), builder.horizon(task)

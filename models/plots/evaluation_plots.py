@@ -21,7 +21,7 @@ _NORMAL_95 = 1.959964
 # ------------------------------------------------------------------------------------- reliability
 
 
-def reliability_data(y: Any, p: Any, *, bins: int = metrics.BINS) -> pd.DataFrame:
+def reliability_data(y: Any, p: Any, *, bins: int = metrics.CALIBRATION_BINS) -> pd.DataFrame:
     """Predicted against observed in bins of equal count.
 
     Parameters
@@ -37,7 +37,7 @@ def reliability_data(y: Any, p: Any, *, bins: int = metrics.BINS) -> pd.DataFram
         One row a bin: predicted (mean probability), observed (share), low and high (95 % Wilson
         interval of the share), n (rows).
     """
-    predicted, observed, n = metrics.reliability(y, p, bins=bins)
+    predicted, observed, n = metrics.reliability_bins(y, p, bins=bins)
     z2 = _NORMAL_95**2
     centre = (observed + z2 / (2 * n)) / (1 + z2 / n)
     half = _NORMAL_95 * np.sqrt(observed * (1 - observed) / n + z2 / (4 * n**2)) / (1 + z2 / n)
@@ -46,7 +46,9 @@ def reliability_data(y: Any, p: Any, *, bins: int = metrics.BINS) -> pd.DataFram
     return pd.DataFrame({**columns, "n": n})
 
 
-def reliability(y: Any, p: Any, *, bins: int = metrics.BINS, title: str = "Reliability") -> Figure:
+def reliability(
+    y: Any, p: Any, *, bins: int = metrics.CALIBRATION_BINS, title: str = "Reliability"
+) -> Figure:
     """Draw `reliability_data`: on the diagonal, a probability means what it says."""
     data = reliability_data(y, p, bins=bins)
     figure, axes = blank(5.2, 5.0, title)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from features.calendar import day_date
-from features.storage.markdown import as_text
+from features.storage.markdown import markdown_text
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import CHAMPION, Result
 from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
@@ -35,7 +35,7 @@ def part_card(archive: Archive, result: Result, data: TrainingSummary, part: Par
         "",
         f"Predicts {_predicts(archive, part)}.",
         "",
-        f"- data: {as_text(': '.join(filter(None, (config.name, config.description))))}",
+        f"- data: {markdown_text(': '.join(filter(None, (config.name, config.description))))}",
         f"- horizon: {archive.builder.horizon(result.test.task)} days",
         f"- trained on {data.snapshots} snapshots from "
         f"{data.first_at.date()} to {data.validation_at.date()}, {data.rows:,} rows",
@@ -50,7 +50,7 @@ def part_card(archive: Archive, result: Result, data: TrainingSummary, part: Par
         "causal: it says who, and not whether a message changes what they do.",
     ]
     if config.notice:
-        lines += ["", as_text(config.notice)]
+        lines += ["", markdown_text(config.notice)]
     return "\n".join(lines)
 
 
@@ -85,10 +85,10 @@ def _rows(result: Result, model: str) -> list[str]:
 
 
 def uplift_card(archive: Archive, found: pd.DataFrame) -> str:
-    """Card of the uplift part (`models.tasks.uplift.told`)."""
+    """Card of the uplift part (`models.tasks.uplift.uplift_summary`)."""
     config = archive.builder.config
     rows = [
-        f"| {as_text(row.model)} | {as_text(row.campaigns)} | {row.people:,} | "
+        f"| {markdown_text(row.model)} | {markdown_text(row.campaigns)} | {row.people:,} | "
         f"{row.mean_effect:+.4f} | "
         f"{row.qini:.5f} ({row.qini_low:.5f} to {row.qini_high:.5f}) | "
         f"{_ranking(bool(row.ranks), bool(row.known))} |"
@@ -101,7 +101,7 @@ def uplift_card(archive: Archive, found: pd.DataFrame) -> str:
             "Predicts what a campaign's message adds to a customer's chance of an order, learned "
             "from people who were drawn at random to get it or not (X-learner).",
             "",
-            f"- data: {as_text(config.name)}",
+            f"- data: {markdown_text(config.name)}",
             "",
             "| history | campaigns | people | mean effect | Qini, people left out (95 %) | "
             "tells people apart |",
@@ -172,9 +172,9 @@ def scorer_card(
             "",
             "The whole scored row of a customer from one `predict` call on feature rows.",
             "",
-            f"- data: {as_text(config.name)}, trained at {head['trained_at']}",
+            f"- data: {markdown_text(config.name)}, trained at {head['trained_at']}",
             f"- parts: {versions}",
-            f"- stages: {as_text(', '.join(head['stages']))}",
+            f"- stages: {markdown_text(', '.join(head['stages']))}",
             f"- inputs: customer_id, snapshot_at, {len(head['features'])} features (float64; "
             "missing values allowed), and facts that are passed through",
             "- parameter `scoring_context`: JSON of population statistics at the snapshot; "
@@ -189,7 +189,7 @@ def scorer_card(
             *_main_rows(figures),
             "",
             LIMITS,
-            *(["", as_text(config.notice)] if config.notice else []),
+            *(["", markdown_text(config.notice)] if config.notice else []),
         ]
     )
 

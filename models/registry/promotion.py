@@ -27,7 +27,7 @@ from models.metrics import metrics
 from models.registry.comparison import Comparison as Comparison
 from models.registry.guardrails import guards
 from models.scorer.part import Part
-from models.tasks.lead import MIN_FIRST
+from models.tasks.lead import MIN_NEW_BUYERS
 
 # Config keys that say where the data lie or what is done with scores, and not how models learn.
 NOT_RECIPE = {
@@ -142,7 +142,7 @@ def lead_loss(part: Part, test: Test) -> Array | None:
         return None
     y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
     p = predict(part, leads, test.everyone)["p_first_purchase"]
-    few = not MIN_FIRST <= y.sum() <= len(y) - MIN_FIRST
+    few = not MIN_NEW_BUYERS <= y.sum() <= len(y) - MIN_NEW_BUYERS
     return None if few or np.isnan(p).any() else _log_losses(y, p)
 
 

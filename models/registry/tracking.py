@@ -21,9 +21,9 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.config.database_url import without_login
 from features.config.secret_values import hidden
 from features.errors import UserError
+from features.servers import without_login
 from features.storage.csv_files import csv_content
 from models.registry.tracking_server import check_tracking_server
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from features.errors import UserError
-from features.servers import trouble, without_password
+from features.servers import trouble, without_login
 
 VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 SERVERS = ("http:", "https:")
@@ -26,14 +26,14 @@ def check_tracking_server() -> None:
     for variable in VARIABLES:
         address = os.environ.get(variable, "")
         if address.startswith(SERVERS):
-            shown, found = without_password(address), trouble(address, refused=range(500, 600))
+            shown, found = without_login(address), trouble(address, refused=range(500, 600))
         elif address.startswith(DATABASES):
             shown, found = _asked_database(address)
         else:
             continue
         if found is not None:
             raise UserError(
-                "MLflow server",
+                variable,
                 found=f"{shown}: {found}",
                 expected="a server that answers",
                 hint=f"start it, or unset {variable}",

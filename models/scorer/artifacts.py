@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .manifest import check_manifest, write_manifest
-from .part import Part, read_json, write_json
+from .part import Part, read_artifact_json, write_artifact_json
 
-HEAD = "scorer.json"
+_HEAD = "scorer.json"
 
 
 def save_scorer(folder: Path, parts: Mapping[str, Part], head: Mapping[str, Any]) -> None:
@@ -23,19 +23,19 @@ def save_scorer(folder: Path, parts: Mapping[str, Part], head: Mapping[str, Any]
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
         part.save(folder / name)
-    write_json(folder / HEAD, {**head, "parts": sorted(parts)})
+    write_artifact_json(folder / _HEAD, {**head, "parts": sorted(parts)})
     write_manifest(folder)
 
 
 def load_scorer(folder: Path) -> tuple[dict[str, Part], dict[str, Any]]:
-    """Parts by name, and the head, of what `save_scorer` wrote.
+    """Parts by name, and the head, of a folder written by `save_scorer`.
 
     Raises
     ------
     ValueError
-        The folder is damaged (`manifest.DamagedArtifact`), or of another version of stagecast
-        (`part.ForeignFormat`).
+        If the folder is damaged (`manifest.DamagedArtifact`), or written by another version of
+        stagecast (`part.ForeignFormat`).
     """
     check_manifest(folder)
-    head = read_json(folder / HEAD)
+    head = read_artifact_json(folder / _HEAD)
     return {name: Part.load(folder / name) for name in head["parts"]}, head

@@ -1,8 +1,8 @@
 """Predict churn.
 
 Parameters: columns, linear {columns, means, scales, coefficients, intercept}, simple (likewise),
-simple_weight, horizon_days, activity_days, calibration, bands, back_off (cold customers: days,
-ages, cohorts, channels, weight; or null), boosters (order).
+simple_weight, horizon_days, activity_days, calibration, bands, back_off (new customers: days, ages,
+cohorts, channels, weight; or null), boosters (order).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 
 from .btyd import btyd_p_no_order
-from .cold_start import backed_off
+from .cold_start import mix_cohort_rates
 from .derived_features import derive
 from .fast_trees import raw_scores
 from .linear_model import linear, matrix, sigmoid
 from .part import Array, Part
 
 
-def calibrated(calibration: Mapping[str, Any], p: Array) -> Array:
+def apply_calibration(calibration: Mapping[str, Any], probability: Array) -> Array:
     """Probabilities after a fitted calibration map (kinds: raw, platt, beta, isotonic).
 
     platt: sigmoid(slope logit p + intercept); beta: sigmoid(a log p - b log(1-p) + intercept)
@@ -29,42 +29,51 @@ def calibrated(calibration: Mapping[str, Any], p: Array) -> Array:
     """
     kind = calibration["kind"]
     if kind == "raw":
-        return p
+        return probability
     if kind == "isotonic":
-        return np.interp(p, calibration["x"], calibration["y"])
-    safe = np.clip(p, 1e-9, 1.0 - 1e-9)
+        return np.interp(probability, calibration["x"], calibration["y"])
+    clipped = np.clip(probability, 1e-9, 1.0 - 1e-9)
     if kind == "platt":
-        z = calibration["slope"] * (np.log(safe) - np.log1p(-safe))
+        log_odds = calibration["slope"] * (np.log(clipped) - np.log1p(-clipped))
     elif kind == "beta":
-        z = calibration["a"] * np.log(safe) - calibration["b"] * np.log1p(-safe)
+        log_odds = calibration["a"] * np.log(clipped) - calibration["b"] * np.log1p(-clipped)
     else:
         raise ValueError(f"unknown calibration {kind!r}: expected raw, platt, beta or isotonic")
-    return sigmoid(z + calibration["intercept"])
+    return sigmoid(log_odds + calibration["intercept"])
 
 
 def churn_group(frame: pd.DataFrame) -> Array:
     """Peer group of every row: rule stage and number of purchase days (1, 2-3, 4-9, 10 or more)."""
-    code = frame["stage__code"].to_numpy(dtype=np.float64, na_value=-1.0)
-    stage = np.where(np.abs(code) < 1e9, code, -1.0).astype(int)
+    stage_values = frame["stage__code"].to_numpy(dtype=np.float64, na_value=-1.0)
+    stage_codes = np.where(np.abs(stage_values) < 1e9, stage_values, -1.0).astype(int)
     repeats = frame["btyd__x"].to_numpy(dtype=np.float64, na_value=0.0)
     orders = np.searchsorted([1.0, 3.0, 9.0], repeats, side="right")
-    return np.asarray([f"{s}/{o}" for s, o in zip(stage, orders, strict=True)], dtype=object)
+    return np.asarray(
+        [
+            f"{stage_code}/{orders_code}"
+            for stage_code, orders_code in zip(stage_codes, orders, strict=True)
+        ],
+        dtype=object,
+    )
 
 
-def churn_lift(bands: Mapping[str, Any], group: Array, p: Array) -> Array:
-    """Odds of churn over the odds of one's own group; odds, so that a high base leaves room."""
-    base = pd.Series(group, dtype=object).map(bands["base"]).to_numpy(dtype=np.float64)
-    base = np.where(np.isnan(base), bands["base_of_all"], base)
-    base, p = (np.clip(chance, 1e-6, 1.0 - 1e-6) for chance in (base, p))
-    return np.asarray(p / (1.0 - p) * (1.0 - base) / base)
+def churn_lift(bands: Mapping[str, Any], group: Array, probability: Array) -> Array:
+    """Odds of churn over those of the peer group; odds can rise even if the base rate is high."""
+    base_rates = pd.Series(group, dtype=object).map(bands["base"]).to_numpy(dtype=np.float64)
+    base_rates = np.where(np.isnan(base_rates), bands["base_of_all"], base_rates)
+    base_rates, probability = (
+        np.clip(chance, 1e-6, 1.0 - 1e-6) for chance in (base_rates, probability)
+    )
+    return np.asarray(probability / (1.0 - probability) * (1.0 - base_rates) / base_rates)
 
 
 def churn_eligible(
     frame: pd.DataFrame, activity_days: float | None, *, by: str = "purchase"
 ) -> Array:
-    """Whether the last purchase lies at most `activity_days` back (None: ever bought).
+    """True if the last purchase is at most `activity_days` ago (None: any purchase).
 
-    By ``cancel`` events, who cancelled on the day of the last purchase or since is not.
+    With churn by ``cancel`` events, false for customers who cancelled since the last purchase, or
+    on its day.
     """
     recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
     eligible = recency <= (np.inf if activity_days is None else activity_days)
@@ -77,30 +86,36 @@ def churn_eligible(
 def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
     """Uncalibrated probability: LightGBM seeds and logistic regression averaged in logits.
 
-    Where the history was short, a logistic regression on recency, frequency and value has a share;
-    where customers buy as BG/NBD assumes, it has one too.
+    A logistic regression on recency, frequency and value has a share if the training history was
+    short, BG/NBD has one if it improved the validation loss.
     """
     parameters = part.parameters
-    x = matrix(derived_frame, parameters["columns"])
-    z = linear(parameters["linear"], matrix(derived_frame, parameters["linear"]["columns"]))
+    features = matrix(derived_frame, parameters["columns"])
+    logits = linear(parameters["linear"], matrix(derived_frame, parameters["linear"]["columns"]))
     weight = parameters["linear_weight"] if part.boosters else 1.0
     if part.boosters:
-        trees = raw_scores([part.boosters[name] for name in sorted(part.boosters)], x)
-        z = weight * z + (1.0 - weight) * np.mean(trees, axis=0)
+        tree_logits = raw_scores([part.boosters[name] for name in sorted(part.boosters)], features)
+        logits = weight * logits + (1.0 - weight) * np.mean(tree_logits, axis=0)
     if share := parameters.get("simple_weight", 0.0):
-        simple = parameters["simple"]
-        z = (1.0 - share) * z + share * linear(simple, matrix(derived_frame, simple["columns"]))
+        rfm_regression = parameters["simple"]
+        logits = (1.0 - share) * logits + share * linear(
+            rfm_regression, matrix(derived_frame, rfm_regression["columns"])
+        )
     if share := parameters.get("btyd_weight", 0.0):
-        other = churn_btyd_logit(parameters["btyd"], derived_frame, parameters["horizon_days"])
-        z = (1.0 - share) * z + share * other
-    return sigmoid(z)
+        btyd_logits = churn_btyd_logit(
+            parameters["btyd"], derived_frame, parameters["horizon_days"]
+        )
+        logits = (1.0 - share) * logits + share * btyd_logits
+    return sigmoid(logits)
 
 
 def churn_btyd_logit(btyd: Mapping[str, Any], frame: pd.DataFrame, horizon_days: float) -> Array:
     """Logit of BTYD's P(no purchase within the horizon), kept within 1e-4 and 1 - 1e-4."""
     x, t_x, age = matrix(frame, ["btyd__x", "btyd__t_x", "btyd__T"]).T
-    p = np.clip(btyd_p_no_order(btyd, x, t_x, age, horizon=float(horizon_days)), 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(p) - np.log1p(-p))
+    probability = np.clip(
+        btyd_p_no_order(btyd, x, t_x, age, horizon=float(horizon_days)), 1e-4, 1 - 1e-4
+    )
+    return np.asarray(np.log(probability) - np.log1p(-probability))
 
 
 def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
@@ -117,28 +132,29 @@ def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
 
     Returns
     -------
-    ``churn_eligible`` (bool), ``p_churn`` (P(no purchase, or by contract: a cancellation, within
-    the horizon), NaN when not
-    eligible), ``churn_horizon_days`` (float) and ``churn_band`` (high, medium, low, None when not
-    eligible): the band compares with customers of the same stage and order count.
+    ``churn_eligible`` (bool), ``p_churn`` (P(no purchase, or for contracts a cancellation, within
+    the horizon); NaN if not eligible), ``churn_horizon_days`` (float) and ``churn_band`` (high,
+    medium, low; None if not eligible), relative to customers of the same stage and order count.
     """
     parameters = part.parameters
     by = parameters.get("by", "purchase")
     eligible = churn_eligible(frame, parameters["activity_days"], by=by)
-    p = np.full(len(frame), np.nan)
-    band = np.full(len(frame), None, dtype=object)
+    probability = np.full(len(frame), np.nan)
+    band_names = np.full(len(frame), None, dtype=object)
     if eligible.any():
         rows = frame.iloc[np.flatnonzero(eligible)]
-        risk = calibrated(parameters["calibration"], churn_raw(part, derive(rows, context)))
-        p[eligible] = backed_off(parameters.get("back_off"), rows, risk)
+        risks = apply_calibration(parameters["calibration"], churn_raw(part, derive(rows, context)))
+        probability[eligible] = mix_cohort_rates(parameters.get("back_off"), rows, risks)
         bands = parameters["bands"]
-        lift = churn_lift(bands, churn_group(rows), p[eligible])
-        names = np.asarray(["low", "medium", "high"], dtype=object)
-        band[eligible] = names[(lift > bands["low"]).astype(int) + (lift >= bands["high"])]
-    horizon = np.full(len(frame), float(parameters["horizon_days"]))
+        lifts = churn_lift(bands, churn_group(rows), probability[eligible])
+        ordered_names = np.asarray(["low", "medium", "high"], dtype=object)
+        band_names[eligible] = ordered_names[
+            (lifts > bands["low"]).astype(int) + (lifts >= bands["high"])
+        ]
+    horizons = np.full(len(frame), float(parameters["horizon_days"]))
     return {
         "churn_eligible": eligible,
-        "p_churn": p,
-        "churn_horizon_days": horizon,
-        "churn_band": band,
+        "p_churn": probability,
+        "churn_horizon_days": horizons,
+        "churn_band": band_names,
     }

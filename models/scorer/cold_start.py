@@ -1,4 +1,4 @@
-"""Rates of a customer's cohort, mixed into predictions where the history is short."""
+"""Mix the rate of a new customer's cohort into the prediction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .part import Array
 
 
 def cold_rows(frame: pd.DataFrame, days: float) -> Array:
-    """Whether the first sign of life lies under `days` back; not where there was none yet."""
+    """True if the first event is less than `days` ago; false without an event."""
     if "tenure__days" not in frame:
         return np.full(len(frame), False)
     tenure = frame["tenure__days"].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -21,25 +21,32 @@ def cold_rows(frame: pd.DataFrame, days: float) -> Array:
 
 
 def cold_rates(back_off: Mapping[str, Any], frame: pd.DataFrame) -> Array:
-    """Rate of every row's cohort by tenure, within its channel where that is known."""
+    """Rate of every row's cohort by tenure, and by channel if that is known."""
     tenure = frame["tenure__days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    cohort = np.searchsorted(back_off["ages"], np.nan_to_num(tenure), side="right")
-    rate = np.asarray(back_off["cohorts"], dtype=np.float64)[cohort]
+    cohort_codes = np.searchsorted(back_off["ages"], np.nan_to_num(tenure), side="right")
+    row_rates = np.asarray(back_off["cohorts"], dtype=np.float64)[cohort_codes]
     if "preferred_channel" in frame and back_off["channels"]:
-        channel = frame["preferred_channel"].to_numpy(dtype=object)
+        row_channels = frame["preferred_channel"].to_numpy(dtype=object)
         for name, rates in back_off["channels"].items():
-            mine = channel == name
-            rate[mine] = np.asarray(rates, dtype=np.float64)[cohort[mine]]
-    return rate
+            in_channel = row_channels == name
+            row_rates[in_channel] = np.asarray(rates, dtype=np.float64)[cohort_codes[in_channel]]
+    return row_rates
 
 
-def backed_off(back_off: Mapping[str, Any] | None, frame: pd.DataFrame, p: Array) -> Array:
-    """Chances, those of cold customers mixed in logits with the rate of their like."""
+def mix_cohort_rates(
+    back_off: Mapping[str, Any] | None, frame: pd.DataFrame, probability: Array
+) -> Array:
+    """Probabilities, for new customers mixed in logits with the rate of their cohort."""
     if not back_off or not back_off["weight"]:
-        return p
-    rows = np.flatnonzero(cold_rows(frame, back_off["days"]) & ~np.isnan(p))
-    rate, own = cold_rates(back_off, frame.iloc[rows]), np.clip(p[rows], 1e-6, 1.0 - 1e-6)
-    weight, out = back_off["weight"], p.copy()
-    z = (1.0 - weight) * (np.log(own) - np.log1p(-own))
-    out[rows] = sigmoid(z + weight * (np.log(rate) - np.log1p(-rate)))
-    return out
+        return probability
+    cold_positions = np.flatnonzero(cold_rows(frame, back_off["days"]) & ~np.isnan(probability))
+    cohort_rates, own_chances = (
+        cold_rates(back_off, frame.iloc[cold_positions]),
+        np.clip(probability[cold_positions], 1e-6, 1.0 - 1e-6),
+    )
+    cohort_weight, mixed = back_off["weight"], probability.copy()
+    logits = (1.0 - cohort_weight) * (np.log(own_chances) - np.log1p(-own_chances))
+    mixed[cold_positions] = sigmoid(
+        logits + cohort_weight * (np.log(cohort_rates) - np.log1p(-cohort_rates))
+    )
+    return mixed

@@ -1,7 +1,7 @@
 """Features that depend on the population at a snapshot.
 
-What depends on the population is not in the feature frame: it is derived here from the frame and
-the scoring context, so that given the context every prediction is row-wise.
+They are not in the feature frame but derived here from the frame and the scoring context, so that
+given the context every row is predicted independently.
 """
 
 from __future__ import annotations
@@ -15,59 +15,72 @@ import pandas as pd
 
 def population_sums(frame: pd.DataFrame) -> dict[str, float]:
     """Additive sums over the rows of one snapshot; sums of disjoint parts are added key by key."""
-    gap = frame["cadence__gap_mean"].to_numpy(dtype=np.float64, na_value=np.nan)
-    known = ~np.isnan(gap)
-    return {"customers_with_gap": float(known.sum()), "gap_days": float(gap[known].sum())}
+    gap_days = frame["cadence__gap_mean"].to_numpy(dtype=np.float64, na_value=np.nan)
+    is_known = ~np.isnan(gap_days)
+    return {
+        "customers_with_gap": float(is_known.sum()),
+        "gap_days": float(gap_days[is_known].sum()),
+    }
 
 
 def population_context(sums: Mapping[str, float]) -> dict[str, Any]:
     """Population part of the scoring context, from (added) `population_sums`.
 
     ``population_gap_days`` is the mean over customers of their mean gap between purchase days;
-    null when nobody has bought on two days.
+    null if no customer has bought on two days.
     """
-    known = sums["customers_with_gap"]
-    return {"population_gap_days": sums["gap_days"] / known if known else None}
+    customers = sums["customers_with_gap"]
+    return {"population_gap_days": sums["gap_days"] / customers if customers else None}
 
 
-def derived(frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
-    """Only the columns that `derive` adds, on the index of `frame`.
+def _derived(frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
+    """The columns that `derive` adds, on the index of `frame`.
 
     ``cadence__gap_shrunk`` (days): (span + 2 x population gap) / (purchase days + 1), and
-    ``cadence__recency_over_gap_shrunk``; null for those who never bought.
+    ``cadence__recency_over_gap_shrunk``; null for customers who never bought.
     """
-    gap = context["population_gap_days"]
-    days = frame["cadence__days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    span = frame["cadence__span_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    population_gap = context["population_gap_days"]
+    purchase_days = frame["cadence__days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    span_days = frame["cadence__span_days"].to_numpy(dtype=np.float64, na_value=np.nan)
     recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    bought = np.where(days > 0, days, np.nan)
-    shrunk = (span + 2.0 * (np.nan if gap is None else gap)) / (bought + 1.0)
+    bought_days = np.where(purchase_days > 0, purchase_days, np.nan)
+    shrunk_gap = (span_days + 2.0 * (np.nan if population_gap is None else population_gap)) / (
+        bought_days + 1.0
+    )
     columns = {
-        "cadence__gap_shrunk": shrunk,
-        "cadence__recency_over_gap_shrunk": recency / np.maximum(shrunk, 1e-9),
+        "cadence__gap_shrunk": shrunk_gap,
+        "cadence__recency_over_gap_shrunk": recency / np.maximum(shrunk_gap, 1e-9),
     }
     return pd.DataFrame(columns, index=frame.index)
 
 
 def derive(frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
-    """Feature frame of one snapshot with its context-dependent columns added (see `derived`)."""
-    return frame.assign(**derived(frame, context))
+    """Feature frame of one snapshot with its context-dependent columns added (see `_derived`)."""
+    return frame.assign(**_derived(frame, context))
 
 
 def derive_each(
     frame: pd.DataFrame, contexts: Mapping[pd.Timestamp, Mapping[str, Any]]
 ) -> pd.DataFrame:
-    """Feature frame of many snapshots, each derived with the context of its own snapshot."""
+    """Feature frame of many snapshots with derived columns, each row by its snapshot's context."""
     if frame.empty:
         return frame
-    code, snapshots = pd.factorize(frame["snapshot_at"])
-    parts = [
-        derived(frame.iloc[np.flatnonzero(code == at)], contexts[pd.Timestamp(snapshot)])
-        for at, snapshot in enumerate(snapshots)
+    snapshot_codes, snapshots = pd.factorize(frame["snapshot_at"])
+    derived_parts = [
+        _derived(
+            frame.iloc[np.flatnonzero(snapshot_codes == number)], contexts[pd.Timestamp(snapshot)]
+        )
+        for number, snapshot in enumerate(snapshots)
     ]
-    order = np.argsort(np.concatenate([np.flatnonzero(code == at) for at in range(len(parts))]))
-    added = pd.concat(parts).iloc[order]
-    return frame.assign(**{name: added[name].to_numpy() for name in added.columns})
+    row_order = np.argsort(
+        np.concatenate(
+            [np.flatnonzero(snapshot_codes == number) for number in range(len(derived_parts))]
+        )
+    )
+    derived_columns = pd.concat(derived_parts).iloc[row_order]
+    return frame.assign(
+        **{name: derived_columns[name].to_numpy() for name in derived_columns.columns}
+    )
 
 
 def model_columns(frame: pd.DataFrame) -> list[str]:

@@ -1,11 +1,10 @@
 """LightGBM predictions of many rows at once, equal to LightGBM's own to the last bit.
 
-LightGBM walks tree by tree for each row, a jump in memory per node. Here all rows of a block go
-through a tree together, in steps on one byte per row, which processors do by the dozen. An input
-becomes the number of split points below it, once for all trees; a node compares such numbers and
-chooses between the leaf numbers of its two sides. No split is approximated, and leaves are added in
-LightGBM's order, so that sums are equal to the last bit. The text models of the artifact stay the
-single source; these trees are derived from them in memory.
+LightGBM walks tree by tree for each row, with a jump in memory per node. Here all rows of a block
+pass through a tree together, in vector operations on one byte per row. An input becomes a code, the
+number of split points below it, once for all trees; a node compares codes and chooses between the
+leaf numbers of its two sides. No split is approximated, and leaves are added in LightGBM's order,
+so sums are equal to the last bit. The trees are derived in memory from the artifact's text models.
 """
 
 from __future__ import annotations
@@ -20,41 +19,43 @@ import numpy as np
 from .part import Array
 
 
-def raw_score(booster: lgb.Booster, x: Array) -> Array:
+def raw_score(booster: lgb.Booster, features: Array) -> Array:
     """Raw (link scale) LightGBM score of every row; classes in columns for multiclass."""
-    return raw_scores([booster], x)[0]
+    return raw_scores([booster], features)[0]
 
 
-def raw_scores(boosters: Sequence[lgb.Booster], x: Array) -> list[Array]:
+def raw_scores(boosters: Sequence[lgb.Booster], features: Array) -> list[Array]:
     """`raw_score` of several boosters on the same inputs.
 
-    Many rows go through `Forest`, few through LightGBM: the numbers are the same to the last bit.
+    `Forest` predicts many rows, LightGBM few: results are equal to the last bit.
     """
-    if len(x) >= FOREST_FROM:
+    if len(features) >= _FOREST_FROM:
         forest = _forest(tuple(boosters), tuple(booster.num_trees() for booster in boosters))
-        if forest is not None and x.shape[1] == boosters[0].num_feature():
-            return forest.raw(x)
-    return [np.asarray(booster.predict(x, raw_score=True)) for booster in boosters]
+        if forest is not None and features.shape[1] == boosters[0].num_feature():
+            return forest.raw(features)
+    return [np.asarray(booster.predict(features, raw_score=True)) for booster in boosters]
 
 
-FOREST_FROM = 4096  # rows from which on it is quicker than LightGBM
-FOREST_BLOCK = 32768  # rows at a time: their codes stay in the processor's cache
-SPLITS_APART = 8  # split points of equal leading bits from which on a plain search is quicker
-MAX_LEAVES = 256  # leaf numbers are bytes
+_FOREST_FROM = 4096  # with fewer rows LightGBM is faster
+_FOREST_BLOCK = 32768  # rows at a time: their codes fit into the processor's cache
+_SPLITS_APART = 8  # with more split points of equal leading bits a binary search is faster
+_MAX_LEAVES = 256  # leaf numbers are bytes
 _BYTES = [np.asarray(number, dtype=np.uint8) for number in range(256)]
-NAN_LEFT, NAN_RIGHT, NAN_ZERO = range(3)  # where a node sends a missing value; zero: where 0 goes
-TWO_LEAVES, LEAF_LEFT, LEAF_RIGHT, TWO_NODES = range(4)  # what hangs below a node
+_NAN_LEFT, _NAN_RIGHT, _NAN_ZERO = range(
+    3
+)  # where a node sends a missing value; zero: where 0 goes
+_TWO_LEAVES, _LEAF_LEFT, _LEAF_RIGHT, _TWO_NODES = range(4)  # what hangs below a node
 
 
 @dataclass(frozen=True)
-class Tree:
-    """One tree as steps, children before parents.
+class _Tree:
+    """One tree as a list of steps, children before parents.
 
     Attributes
     ----------
     steps
-        (kind, column, code, place, left, right): rows whose code in a column is larger go right.
-        The leaf numbers of a side are constants, or lie at `place` (left) and above it (right).
+        (kind, column, code, place, left, right): rows with a larger code in a column go right. The
+        leaf numbers of a side are constants, or stored at `place` (left) and `place + 1` (right).
     values
         Value of every leaf.
     """
@@ -65,32 +66,32 @@ class Tree:
     def add_to(self, total: Array, codes: Sequence[Array], room: _Room) -> None:
         """Add the value of every row's leaf to `total`."""
         rows = len(total)
-        flag, spare, score = room.flag[:rows], room.spare[:rows], room.score[:rows]
-        right_side = flag.view(np.uint8)
+        goes_right, scratch, leaf_scores = room.flag[:rows], room.spare[:rows], room.score[:rows]
+        right_side = goes_right.view(np.uint8)
         for kind, column, code, place, left, right in self.steps:
-            np.greater(codes[column], code, out=flag)
-            own = room.places[place][:rows]
-            if kind == TWO_LEAVES:  # left and right hold left, and left xor right
-                np.multiply(right_side, right, out=own)
-                np.bitwise_xor(own, left, out=own)
-            elif kind == LEAF_LEFT:
-                np.bitwise_xor(own, left, out=own)
-                np.multiply(own, right_side, out=own)
-                np.bitwise_xor(own, left, out=own)
+            np.greater(codes[column], code, out=goes_right)
+            leaf_numbers = room.places[place][:rows]
+            if kind == _TWO_LEAVES:  # left and right hold left, and left xor right
+                np.multiply(right_side, right, out=leaf_numbers)
+                np.bitwise_xor(leaf_numbers, left, out=leaf_numbers)
+            elif kind == _LEAF_LEFT:
+                np.bitwise_xor(leaf_numbers, left, out=leaf_numbers)
+                np.multiply(leaf_numbers, right_side, out=leaf_numbers)
+                np.bitwise_xor(leaf_numbers, left, out=leaf_numbers)
             else:
-                other = right if kind == LEAF_RIGHT else room.places[place + 1][:rows]
-                np.bitwise_xor(own, other, out=spare)
-                np.multiply(spare, right_side, out=spare)
-                np.bitwise_xor(own, spare, out=own)
+                right_numbers = right if kind == _LEAF_RIGHT else room.places[place + 1][:rows]
+                np.bitwise_xor(leaf_numbers, right_numbers, out=scratch)
+                np.multiply(scratch, right_side, out=scratch)
+                np.bitwise_xor(leaf_numbers, scratch, out=leaf_numbers)
         if self.steps:
-            np.take(self.values, room.places[0][:rows], out=score, mode="clip")
-            np.add(total, score, out=total)
+            np.take(self.values, room.places[0][:rows], out=leaf_scores, mode="clip")
+            np.add(total, leaf_scores, out=total)
         else:
             np.add(total, self.values[0], out=total)
 
 
 class _Room:
-    """Memory that the trees of one block share."""
+    """Buffers that the trees of one block share."""
 
     def __init__(self, rows: int, places: int) -> None:
         self.flag = np.empty(rows, dtype=bool)
@@ -101,21 +102,21 @@ class _Room:
 
 @dataclass(frozen=True)
 class SplitPoints:
-    """The split points of an input column, and a first guess where a value stands among them.
+    """The split points of an input column, with a table to find the rank of a value among them.
 
-    The guess looks at the 16 leading bits of a value as float32: sign, exponent, and seven bits of
-    the mantissa. Values of equal bits lie together, so that only the points among these are left.
+    The table is indexed by the 16 leading bits of a value as float32: sign, exponent, and 7 bits of
+    the mantissa. Values with equal bits are adjacent: only the points among them are compared.
 
     Attributes
     ----------
     points
-        Rising.
+        Split points, rising.
     padded
-        The same, and infinity.
+        The same, followed by infinity.
     lower
-        By leading bits: number of points that are smaller than all such values.
+        By leading bits: number of points that are smaller than all values with these bits.
     most
-        Most points among values of equal bits.
+        Largest number of points among values with equal bits.
     """
 
     points: Array
@@ -125,27 +126,32 @@ class SplitPoints:
 
     @cached_property
     def numbered(self) -> dict[float, Array]:
-        """The code of every point, as a comparison takes it."""
+        """The code of every split point, as a zero-dimensional array for comparisons."""
         codes = np.arange(len(self.points)).astype(self.lower.dtype)
         return {point: codes[at, ...] for at, point in enumerate(self.points.tolist())}
 
     @classmethod
     def of(cls, points: Iterable[float]) -> SplitPoints:
-        """From split points in any order."""
-        rising = np.unique(np.asarray(list(points), dtype=np.float64) + 0.0)  # -0 is 0
-        order = _rising_bits()
-        among = np.bincount(order[leading_bits(rising)], minlength=1 << 16)
-        lower = (np.cumsum(among) - among)[order]
-        lower[_NAN_BITS] = 0
-        kind = np.uint8 if len(rising) < 256 else np.uint16
-        return cls(rising, np.append(rising, np.inf), lower.astype(kind), int(among.max()))
+        """Build from split points in any order."""
+        rising_points = np.unique(np.asarray(list(points), dtype=np.float64) + 0.0)  # -0 is 0
+        bit_ranks = _rising_bits()
+        points_by_bits = np.bincount(bit_ranks[_leading_bits(rising_points)], minlength=1 << 16)
+        lower_counts = (np.cumsum(points_by_bits) - points_by_bits)[bit_ranks]
+        lower_counts[_NAN_BITS] = 0
+        code_type = np.uint8 if len(rising_points) < 256 else np.uint16
+        return cls(
+            rising_points,
+            np.append(rising_points, np.inf),
+            lower_counts.astype(code_type),
+            int(points_by_bits.max()),
+        )
 
     def codes(self, values: Array) -> Array:
-        """How many of the points lie below every value; 0 for NaN."""
-        if self.most > SPLITS_APART:
+        """Number of split points below every value; 0 for NaN."""
+        if self.most > _SPLITS_APART:
             ranks = np.searchsorted(self.points, values)
             return np.where(np.isnan(values), 0, ranks).astype(self.lower.dtype)
-        ranks = self.lower.take(leading_bits(values))
+        ranks = self.lower.take(_leading_bits(values))
         for _ in range(self.most):
             ranks += values > self.padded.take(ranks)
         return np.asarray(ranks)
@@ -156,12 +162,12 @@ _NAN_BITS = np.r_[0x7F81:0x8000, 0xFF81:0x10000]
 
 @lru_cache(maxsize=1)
 def _rising_bits() -> Array:
-    """Rank of every 16 leading bits by the values that have them: negative ones run backward."""
+    """Rank of all 16 leading bits by value; negative values are in reverse order."""
     bits = np.arange(1 << 16)
     return np.where(bits >= 1 << 15, (1 << 16) - 1 - bits, bits + (1 << 15))
 
 
-def leading_bits(values: Array) -> Array:
+def _leading_bits(values: Array) -> Array:
     """The 16 leading bits of values as float32."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(values.astype(np.float32).view(np.uint32) >> 16)
@@ -169,7 +175,7 @@ def leading_bits(values: Array) -> Array:
 
 @dataclass(frozen=True)
 class Forest:
-    """Boosters on the same inputs, made for many rows at once (see above).
+    """Boosters on the same inputs, compiled to predict many rows at once.
 
     Attributes
     ----------
@@ -180,66 +186,72 @@ class Forest:
     boosters
         Trees of every booster, class after class within an iteration.
     classes
-        Trees an iteration of every booster.
+        Trees per iteration of every booster.
     """
 
     points: dict[int, SplitPoints]
     columns: list[tuple[int, int]]
-    boosters: list[list[Tree]]
+    boosters: list[list[_Tree]]
     classes: list[int]
 
     @classmethod
     def of(cls, boosters: Sequence[lgb.Booster]) -> Forest | None:
-        """From LightGBM's own text; None for kinds of trees that are not covered."""
+        """Compile LightGBM's text models; None for kinds of trees that are not supported."""
         texts = [booster.model_to_string() for booster in boosters]
         if any("\naverage_output" in text for text in texts):
             return None
-        parsed = [[_tree_fields(tree) for tree in text.split("\nTree=")[1:]] for text in texts]
-        if not all(_covered(tree) for trees in parsed for tree in trees):
+        parsed_trees = [
+            [_tree_fields(tree) for tree in text.split("\nTree=")[1:]] for text in texts
+        ]
+        if not all(_covered(tree) for trees in parsed_trees for tree in trees):
             return None
-        points = _split_points(tree for trees in parsed for tree in trees)
+        points = _split_points(tree for trees in parsed_trees for tree in trees)
         columns: dict[tuple[int, int], int] = {}
-        compiled = [[_compiled(tree, points, columns) for tree in trees] for trees in parsed]
+        compiled_trees = [
+            [_compiled(tree, points, columns) for tree in trees] for trees in parsed_trees
+        ]
         classes = [booster.num_model_per_iteration() for booster in boosters]
-        return cls(points, list(columns), compiled, classes)
+        return cls(points, list(columns), compiled_trees, classes)
 
-    def raw(self, x: Array) -> list[Array]:
+    def raw(self, features: Array) -> list[Array]:
         """Raw scores of every booster: rows, or rows x classes."""
-        totals = [np.zeros((classes, len(x))) for classes in self.classes]
-        places = max(
+        totals = [np.zeros((classes, len(features))) for classes in self.classes]
+        place_count = max(
             (s[3] + 2 for trees in self.boosters for t in trees for s in t.steps), default=1
         )
-        room = _Room(min(len(x), FOREST_BLOCK), places)
-        for start in range(0, len(x), FOREST_BLOCK):
-            rows = slice(start, min(start + FOREST_BLOCK, len(x)))
-            codes = self.codes(x[rows])
+        buffers = _Room(min(len(features), _FOREST_BLOCK), place_count)
+        for start in range(0, len(features), _FOREST_BLOCK):
+            rows = slice(start, min(start + _FOREST_BLOCK, len(features)))
+            codes = self.codes(features[rows])
             for total, trees in zip(totals, self.boosters, strict=True):
                 for number, tree in enumerate(trees):
-                    tree.add_to(total[number % len(total), rows], codes, room)
+                    tree.add_to(total[number % len(total), rows], codes, buffers)
         return [total[0] if len(total) == 1 else total.T for total in totals]
 
-    def codes(self, x: Array) -> list[Array]:
-        """Columns of codes of some rows."""
+    def codes(self, features: Array) -> list[Array]:
+        """Columns of codes for some rows."""
         codes: dict[tuple[int, int], Array] = {}
-        wanted: dict[int, list[int]] = {}
+        sides_by_column: dict[int, list[int]] = {}
         for column, missing in self.columns:
-            wanted.setdefault(column, []).append(missing)
-        for column, sides in wanted.items():
-            points, values = self.points[column], np.ascontiguousarray(x[:, column])
-            plain = points.codes(values)
-            empty = np.flatnonzero(np.isnan(values))
+            sides_by_column.setdefault(column, []).append(missing)
+        for column, sides in sides_by_column.items():
+            points, values = self.points[column], np.ascontiguousarray(features[:, column])
+            plain_codes = points.codes(values)
+            missing_rows = np.flatnonzero(np.isnan(values))
             for missing in sides:
-                codes[column, missing] = own = plain.copy() if len(empty) else plain
-                if missing == NAN_RIGHT:
-                    own[empty] = len(points.points)
-                elif missing == NAN_ZERO:
-                    own[empty] = np.searchsorted(points.points, 0.0)
+                codes[column, missing] = side_codes = (
+                    plain_codes.copy() if len(missing_rows) else plain_codes
+                )
+                if missing == _NAN_RIGHT:
+                    side_codes[missing_rows] = len(points.points)
+                elif missing == _NAN_ZERO:
+                    side_codes[missing_rows] = np.searchsorted(points.points, 0.0)
         return [codes[key] for key in self.columns]
 
 
 @lru_cache(maxsize=16)
 def _forest(boosters: tuple[lgb.Booster, ...], trees: tuple[int, ...]) -> Forest | None:
-    """`Forest.of`, kept; the numbers of trees tell a booster that has grown since."""
+    """`Forest.of`, cached; the number of trees is part of the key, since boosters may grow."""
     return Forest.of(boosters)
 
 
@@ -250,18 +262,20 @@ def _tree_fields(text: str) -> dict[str, list[str]]:
 
 
 def _missing_side(decision: str) -> int:
-    """Where a node sends missing values: bit 1 says left, bits 2 and 3 how they are treated."""
-    kind = int(decision)
-    if kind >> 2 & 3 == 0:
-        return NAN_ZERO
-    return NAN_LEFT if kind & 2 else NAN_RIGHT
+    """Side of a node for missing values: bit 1 is left, bits 2 and 3 are the treatment."""
+    decision_bits = int(decision)
+    if decision_bits >> 2 & 3 == 0:
+        return _NAN_ZERO
+    return _NAN_LEFT if decision_bits & 2 else _NAN_RIGHT
 
 
 def _covered(tree: Mapping[str, list[str]]) -> bool:
-    """Whether a tree has only comparisons of numbers, and leaves that are numbers."""
-    plain = tree["num_cat"] == ["0"] and tree.get("is_linear", ["0"]) == ["0"]
-    zeros = any(int(decision) >> 2 & 3 == 1 for decision in tree.get("decision_type", []))
-    return plain and not zeros and int(tree["num_leaves"][0]) <= MAX_LEAVES
+    """True if a tree has only numeric comparisons and constant leaves."""
+    is_numeric = tree["num_cat"] == ["0"] and tree.get("is_linear", ["0"]) == ["0"]
+    has_zero_missing = any(
+        int(decision) >> 2 & 3 == 1 for decision in tree.get("decision_type", [])
+    )
+    return is_numeric and not has_zero_missing and int(tree["num_leaves"][0]) <= _MAX_LEAVES
 
 
 def _split_points(trees: Iterable[Mapping[str, list[str]]]) -> dict[int, SplitPoints]:
@@ -278,30 +292,32 @@ def _compiled(
     tree: Mapping[str, list[str]],
     points: Mapping[int, SplitPoints],
     columns: dict[tuple[int, int], int],
-) -> Tree:
-    """Steps of a tree; `columns` grows by those it needs."""
+) -> _Tree:
+    """Steps of a tree; adds the columns of codes that it needs to `columns`."""
     values = np.asarray(tree["leaf_value"], dtype=np.float64)
     if len(values) == 1:
-        return Tree([], values)
-    left, right = ([int(child) for child in tree[f"{side}_child"]] for side in ("left", "right"))
+        return _Tree([], values)
+    left_children, right_children = (
+        [int(child) for child in tree[f"{side}_child"]] for side in ("left", "right")
+    )
     steps: list[tuple[int, int, Array, int, Array, Array]] = []
 
     def visit(node: int, place: int) -> None:
-        """Steps that leave the leaf numbers of what is below a node at a place."""
-        leaf_left, leaf_right = left[node] < 0, right[node] < 0
+        """Add the steps that write the leaf numbers below a node to a place."""
+        leaf_left, leaf_right = left_children[node] < 0, right_children[node] < 0
         if not leaf_left:
-            visit(left[node], place)
+            visit(left_children[node], place)
         if not leaf_right:
-            visit(right[node], place if leaf_left else place + 1)
+            visit(right_children[node], place if leaf_left else place + 1)
         column, point = int(tree["split_feature"][node]), float(tree["threshold"][node])
-        key = (column, _missing_side(tree["decision_type"][node]))
-        kind = (TWO_NODES, LEAF_RIGHT, LEAF_LEFT, TWO_LEAVES)[2 * leaf_left + leaf_right]
-        low, high = ~left[node] & 255, ~right[node] & 255
-        if kind == TWO_LEAVES:
-            high ^= low
+        column_key = (column, _missing_side(tree["decision_type"][node]))
+        step_kind = (_TWO_NODES, _LEAF_RIGHT, _LEAF_LEFT, _TWO_LEAVES)[2 * leaf_left + leaf_right]
+        left_leaf, right_leaf = ~left_children[node] & 255, ~right_children[node] & 255
+        if step_kind == _TWO_LEAVES:
+            right_leaf ^= left_leaf
         code = points[column].numbered[point]
-        where = columns.setdefault(key, len(columns))
-        steps.append((kind, where, code, place, _BYTES[low], _BYTES[high]))
+        code_column = columns.setdefault(column_key, len(columns))
+        steps.append((step_kind, code_column, code, place, _BYTES[left_leaf], _BYTES[right_leaf]))
 
     visit(0, 0)
-    return Tree(steps, values)
+    return _Tree(steps, values)

@@ -19,16 +19,16 @@ _DTYPES = {
 
 
 class InputRefused(ValueError):
-    """The input does not fit the model; the message names columns and shows no row."""
+    """Input that does not fit the model; the message names columns and shows no row."""
 
 
-def prepared(frame: pd.DataFrame, head: Mapping[str, Any]) -> pd.DataFrame:
-    """Input with keys, features as float64 and known pass-through columns; the rest is ignored.
+def prepare_input(frame: pd.DataFrame, head: Mapping[str, Any]) -> pd.DataFrame:
+    """Keys, features as float64 and known pass-through columns of an input frame.
 
     Raises
     ------
     InputRefused
-        A column is missing or cannot be read as its type; the message names it.
+        If a column is missing or cannot be read as its type; the message names it.
     """
     features = [feature["name"] for feature in head["features"]]
     missing = [name for name in ("customer_id", "snapshot_at", *features) if name not in frame]
@@ -41,42 +41,42 @@ def prepared(frame: pd.DataFrame, head: Mapping[str, Any]) -> pd.DataFrame:
         raise InputRefused(f"input columns occur twice: {duplicated[:10]}")
     numbers = frame.loc[:, features]
     if any(dtype != np.float64 for dtype in numbers.dtypes):
-        numbers = pd.DataFrame({name: as_float(numbers[name]) for name in features})
-    # One block of memory: MLflow hands over a block a column, which is slow to work with.
+        numbers = pd.DataFrame({name: _as_float(numbers[name]) for name in features})
+    # Copy to one block of memory: MLflow passes one block per column, which is slow.
     numbers = pd.DataFrame(numbers.to_numpy(), index=frame.index, columns=features)
     keys = {
-        "customer_id": as_text(frame["customer_id"]),
-        "snapshot_at": as_date(frame["snapshot_at"]),
+        "customer_id": _as_text(frame["customer_id"]),
+        "snapshot_at": _as_date(frame["snapshot_at"]),
     }
     for name, column in keys.items():
         if column.isna().any():
             raise InputRefused(f"input column {name}: {int(column.isna().sum())} rows are empty")
-    extra = {
-        column["name"]: typed(frame[column["name"]], column["dtype"])
+    extra_columns = {
+        column["name"]: convert_column(frame[column["name"]], column["dtype"])
         for column in head["pass_through"]
         if column["name"] in frame
     }
-    rest = pd.DataFrame({**keys, **extra}, index=frame.index)
-    return pd.concat([rest, numbers], axis=1).reset_index(drop=True)
+    other_columns = pd.DataFrame({**keys, **extra_columns}, index=frame.index)
+    return pd.concat([other_columns, numbers], axis=1).reset_index(drop=True)
 
 
 def check_keys_and_dates(frame: pd.DataFrame, head: Mapping[str, Any]) -> None:
-    """Refuse ids and dates that a conversion before `prepared` would hide, such as 20240501.
+    """Refuse ids and dates that a conversion before `prepare_input` would hide, such as 20240501.
 
     Raises
     ------
     InputRefused
-        With the column.
+        If a column cannot be read; the message names it.
     """
-    passed = {column["name"]: column["dtype"] for column in head["pass_through"]}
-    dates = ["snapshot_at", *(name for name, dtype in passed.items() if dtype == "date")]
+    passed_types = {column["name"]: column["dtype"] for column in head["pass_through"]}
+    dates = ["snapshot_at", *(name for name, dtype in passed_types.items() if dtype == "date")]
     for name in (name for name in dates if name in frame):
-        as_date(frame[name])
+        _as_date(frame[name])
     if "customer_id" in frame:
-        as_text(frame["customer_id"])
+        _as_text(frame["customer_id"])
 
 
-def as_float(column: pd.Series) -> pd.Series:
+def _as_float(column: pd.Series) -> pd.Series:
     """A numeric or boolean column as float64, null as NaN; texts and categories are refused."""
     try:
         if isinstance(column.dtype, pd.CategoricalDtype | pd.StringDtype):
@@ -89,38 +89,38 @@ def as_float(column: pd.Series) -> pd.Series:
     return pd.Series(values, index=column.index)
 
 
-def as_text(column: pd.Series) -> pd.Series:
+def _as_text(column: pd.Series) -> pd.Series:
     """A column as text; whole numbers lose nothing, null stays null."""
     if column.dtype == np.float64:
         raise InputRefused(f"input column {column.name}: expected text, found {column.dtype}")
     return column.astype("str")
 
 
-def as_date(column: pd.Series) -> pd.Series:
+def _as_date(column: pd.Series) -> pd.Series:
     """A column of local calendar days (dates, naive time stamps or ISO texts) as datetime64[s]."""
-    wrong = f"input column {column.name}: expected local dates without a zone, found"
+    message = f"input column {column.name}: expected local dates without a zone, found"
     if column.dtype.kind in "iufb" and column.notna().any():
-        raise InputRefused(f"{wrong} {column.dtype}")  # a number could count from any day
+        raise InputRefused(f"{message} {column.dtype}")  # numbers have no known first day
     try:
-        iso = {} if column.dtype.kind == "M" else {"format": "ISO8601"}
-        return pd.to_datetime(column, **iso).astype("datetime64[s]")
+        options = {} if column.dtype.kind == "M" else {"format": "ISO8601"}
+        return pd.to_datetime(column, **options).astype("datetime64[s]")
     except (TypeError, ValueError):
-        raise InputRefused(f"{wrong} {column.dtype} with values that are no dates") from None
+        raise InputRefused(f"{message} {column.dtype} with values that are no dates") from None
 
 
-def typed(values: Any, dtype: str) -> pd.Series:
-    """Values as a column of one of the types of the scored row; None is null."""
+def convert_column(values: Any, dtype: str) -> pd.Series:
+    """Convert values to a column of a type of the scored row; None is null."""
     column = values if isinstance(values, pd.Series) else pd.Series(values)
     if dtype == "date":
-        return as_date(column)
+        return _as_date(column)
     if dtype == "string":
         return column.astype(object).where(column.notna(), None).astype("str")
     if dtype == "double":
-        return as_float(column)
+        return _as_float(column)
     try:
         return column.astype(_DTYPES[dtype])
     except (TypeError, ValueError):
-        # The engine's own message shows the value.
+        # Not chained: the message of pandas shows the value.
         raise InputRefused(
             f"input column {column.name}: expected {dtype}, found other values ({column.dtype})"
         ) from None

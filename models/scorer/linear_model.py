@@ -14,7 +14,7 @@ from .part import Array
 def matrix(frame: pd.DataFrame, columns: Sequence[str]) -> Array:
     """Columns of `frame` in the stored order as float64 (rows x columns).
 
-    LightGBM ignores names and takes columns by position, so every prediction goes through here.
+    LightGBM ignores names and reads columns by position, so all predictions use this function.
     """
     missing = [column for column in columns if column not in frame.columns]
     if missing:
@@ -22,34 +22,37 @@ def matrix(frame: pd.DataFrame, columns: Sequence[str]) -> Array:
     return frame.loc[:, list(columns)].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def sigmoid(z: Array) -> Array:
+def sigmoid(logits: Array) -> Array:
     """Logistic function, stable at both ends."""
-    return np.exp(-np.logaddexp(0.0, -z))
+    return np.exp(-np.logaddexp(0.0, -logits))
 
 
-def softmax(z: Array) -> Array:
+def softmax(logits: Array) -> Array:
     """Row-wise softmax, stable."""
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return np.asarray(e / e.sum(axis=1, keepdims=True))
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
-def signed_log1p(x: Array) -> Array:
-    """sign(x) log(1 + |x|): squeezes long tails and keeps the sign and the zero."""
-    return np.sign(x) * np.log1p(np.abs(x))
+def signed_log1p(values: Array) -> Array:
+    """sign(x) log(1 + |x|): compresses long tails, keeps sign and zero."""
+    return np.sign(values) * np.log1p(np.abs(values))
 
 
-def linear(parameters: Mapping[str, Any], x: Array) -> Array:
+def linear(parameters: Mapping[str, Any], features: Array) -> Array:
     """Linear predictor on standardised signed-log1p columns, missing values at the mean.
 
     Parameters
     ----------
     parameters
-        ``means``, ``scales``, ``coefficients`` (one a column) and ``intercept``.
-    x
+        ``means``, ``scales``, ``coefficients`` (one per column) and ``intercept``.
+    features
         Raw feature values, rows x columns, NaN where missing.
     """
-    z = (signed_log1p(x) - np.asarray(parameters["means"])) / np.asarray(parameters["scales"])
-    z = np.clip(np.nan_to_num(z, nan=0.0), -10.0, 10.0)
-    # Not a matrix product: its rounding depends on the number of rows, and batches must be equal.
-    weighted = np.ascontiguousarray(z * np.asarray(parameters["coefficients"]))
+    standardised = (signed_log1p(features) - np.asarray(parameters["means"])) / np.asarray(
+        parameters["scales"]
+    )
+    standardised = np.clip(np.nan_to_num(standardised, nan=0.0), -10.0, 10.0)
+    # No matrix product: its rounding depends on the number of rows, but batches must give equal
+    # results.
+    weighted = np.ascontiguousarray(standardised * np.asarray(parameters["coefficients"]))
     return np.asarray(weighted.sum(axis=1) + parameters["intercept"])

@@ -1,4 +1,4 @@
-"""Check that a folder holds exactly the files it was written with."""
+"""Check that a folder holds exactly the files that were written."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
-_LONGEST = 10_000_000  # bytes of a manifest; a larger one is none of ours
+_LONGEST = 10_000_000  # largest accepted manifest in bytes
 
 
 class DamagedArtifact(ValueError):
-    """Files are missing, changed or were added since the folder was written."""
+    """Files that are missing, changed or added since the folder was written."""
 
 
-def file_hashes(folder: Path, *, apart_from: Collection[str] = ()) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file below `folder`, by its path from there.
+def _file_hashes(folder: Path, *, apart_from: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file below `folder`, by relative path.
 
     Parameters
     ----------
     folder
-        Read in full.
+        Folder to read in full.
     apart_from
-        Paths that are left out, and are not opened.
+        Paths to leave out; they are not opened.
 
     Raises
     ------
     DamagedArtifact
-        A link, a device, or an empty folder: nothing that we write.
+        If there is a link, a device or an empty folder, which are never written.
     """
     hashes: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob("*")):
@@ -49,8 +49,8 @@ def file_hashes(folder: Path, *, apart_from: Collection[str] = ()) -> dict[str, 
 
 
 def write_manifest(folder: Path, *, apart_from: Collection[str] = ()) -> str:
-    """List all files below `folder` in its ``manifest.json``; gives the hash of that file."""
-    files = file_hashes(folder, apart_from={MANIFEST, *apart_from})
+    """List all files below `folder` in its ``manifest.json``; return the hash of that file."""
+    files = _file_hashes(folder, apart_from={MANIFEST, *apart_from})
     text = json.dumps({"files": files}, indent=1, sort_keys=True)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return manifest_hash(folder)
@@ -62,7 +62,7 @@ def manifest_hash(folder: Path) -> str:
     Raises
     ------
     DamagedArtifact
-        There is no manifest.
+        If there is no manifest.
     """
     path = folder / MANIFEST
     if path.is_symlink() or not path.is_file() or path.stat().st_size > _LONGEST:
@@ -71,24 +71,24 @@ def manifest_hash(folder: Path) -> str:
 
 
 def check_manifest(folder: Path, *, apart_from: Collection[str] = ()) -> None:
-    """Compare all files below `folder` with its manifest; nothing is parsed but the manifest.
+    """Compare all files below `folder` with its manifest; only the manifest is parsed.
 
     Raises
     ------
     DamagedArtifact
-        With the first file that is missing, changed or was added.
+        If a file is missing, changed or was added; the message names the first one.
     """
     manifest_hash(folder)
     try:
         text = (folder / MANIFEST).read_text(encoding="utf-8")
-        listed = dict(json.loads(text)["files"])
+        listed_files = dict(json.loads(text)["files"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise DamagedArtifact(f"{MANIFEST}: cannot be read as a list of files") from None
-    actual = file_hashes(folder, apart_from={MANIFEST, *apart_from})
-    for name in sorted(listed.keys() | actual.keys()):
-        if name not in actual:
+    actual_files = _file_hashes(folder, apart_from={MANIFEST, *apart_from})
+    for name in sorted(listed_files.keys() | actual_files.keys()):
+        if name not in actual_files:
             raise DamagedArtifact(f"{name}: missing")
-        if name not in listed:
+        if name not in listed_files:
             raise DamagedArtifact(f"{name}: was added after the folder was written")
-        if listed[name] != actual[name]:
+        if listed_files[name] != actual_files[name]:
             raise DamagedArtifact(f"{name}: changed after the folder was written")

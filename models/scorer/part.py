@@ -12,7 +12,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from .tree_text import checked_tree_text
+from .tree_text import check_tree_text
 
 FORMAT = 2  # raised when the layout of the artifacts changes
 Array = np.ndarray[Any, Any]
@@ -44,45 +44,45 @@ class Part:
         """Write ``part.json`` and one text model per booster into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         head = {"name": self.name, "boosters": sorted(self.boosters)}
-        write_json(folder / "part.json", {**head, "parameters": self.parameters})
+        write_artifact_json(folder / "part.json", {**head, "parameters": self.parameters})
         for name, booster in self.boosters.items():
             (folder / f"{name}.txt").write_text(booster.model_to_string(), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Part:
-        """Read what `save` wrote.
+        """Read a folder written by `save`.
 
         Raises
         ------
         ValueError
-            A file is not as `save` writes it; the message names it.
+            If a file is not as `save` writes it; the message names the file.
         """
-        head = read_json(folder / "part.json")
+        head = read_artifact_json(folder / "part.json")
         boosters = {name: _booster(folder / f"{name}.txt") for name in head["boosters"]}
         return cls(name=head["name"], parameters=head["parameters"], boosters=boosters)
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_artifact_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write an object as JSON, with the format of the artifacts.
 
     Raises
     ------
     ValueError
-        A number is not finite: JSON has none of these.
+        If a number is not finite, which JSON cannot hold.
     """
     text = json.dumps({**content, "format": FORMAT}, indent=1, sort_keys=True, allow_nan=False)
     path.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """What `write_json` wrote.
+def read_artifact_json(path: Path) -> dict[str, Any]:
+    """Read a file written by `write_artifact_json`.
 
     Raises
     ------
     ForeignFormat
-        The file is of another format.
+        If the file has another format.
     ValueError
-        It is no JSON object, or holds a number that is not finite.
+        If it is not a JSON object, or holds a number that is not finite.
     """
     text = path.read_text(encoding="utf-8")
     try:
@@ -107,9 +107,9 @@ def _finite(text: str) -> float:
 
 
 def _booster(path: Path) -> lgb.Booster:
-    """A booster from a text that was checked before."""
+    """Check a LightGBM text model and load it."""
     try:
-        text = checked_tree_text(path.read_text(encoding="utf-8"))
+        text = check_tree_text(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from None
     return lgb.Booster(model_str=text)

@@ -1,4 +1,4 @@
-"""Scored rows from feature rows."""
+"""Predict scored rows from feature rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pandas as pd
 
 from .churn import predict_churn
 from .clv import predict_clv
-from .input_validation import InputRefused, prepared, typed
+from .input_validation import InputRefused, convert_column, prepare_input
 from .part import Part
-from .score_columns import clv_columns, fact_columns, stage_columns, transition_columns
+from .score_columns import clv_columns, current_stage_columns, fact_columns, transition_columns
 from .scored_row import scored_names
 from .scoring_context import late_inputs
 from .stage import predict_stage
@@ -25,13 +25,13 @@ def predict_scores(
     context: Mapping[str, Any],
     head: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """Scored rows of feature rows of one snapshot, in the order given; row-wise given the context.
+    """Scored rows of one snapshot, in the order of the input; rows are independent of each other.
 
     Parameters
     ----------
     parts
         Some or all of stage, transition, churn, clv and uplift. With a single part the rows hold
-        the keys and its columns; else the whole scored row, null where a part is lacking.
+        the keys and its columns; else the whole scored row, with nulls for missing parts.
     frame
         Keys, every feature of ``head["features"]`` in any order, and any pass-through columns.
     context
@@ -47,23 +47,23 @@ def predict_scores(
     Raises
     ------
     InputRefused
-        The frame or the context lacks something or holds another type.
+        If the frame or the context lacks an entry or has another type.
     """
-    if lacking := sorted(set(head["training_context"]) - set(context)):
-        raise InputRefused(f"the scoring context lacks {lacking}; make it with scorer_context")
+    if missing_keys := sorted(set(head["training_context"]) - set(context)):
+        raise InputRefused(f"the scoring context lacks {missing_keys}; make it with scorer_context")
     names = scored_names(parts, head)
-    frame = prepared(frame, head)
+    frame = prepare_input(frame, head)
     if frame.empty:
-        return pd.DataFrame({name: typed([], dtype) for name, dtype in names.items()})
+        return pd.DataFrame({name: convert_column([], dtype) for name, dtype in names.items()})
     columns: dict[str, Any] = fact_columns(frame, head)
     rule_stage = columns["stage"]
     if "stage" in parts:
-        late = late_inputs(frame)
-        known = (frame, context) if late is None else (late, context["late"])
-        columns |= stage_columns(predict_stage(parts["stage"], *known), head)
+        late_frame = late_inputs(frame)
+        stage_inputs = (frame, context) if late_frame is None else (late_frame, context["late"])
+        columns |= current_stage_columns(predict_stage(parts["stage"], *stage_inputs), head)
     if "transition" in parts:
-        going = likely_moves(parts["transition"], frame, context)
-        columns |= transition_columns(going, frame, head)
+        likely = likely_moves(parts["transition"], frame, context)
+        columns |= transition_columns(likely, frame, head)
     if "churn" in parts:
         columns |= predict_churn(parts["churn"], frame, context)
     if "clv" in parts:
@@ -75,7 +75,7 @@ def predict_scores(
             columns[name] = [context[name]] * len(frame)
     passed_through = {name: frame[name] for name in names if name in frame}
     columns |= {"flags": ["[]"] * len(frame), "stage": rule_stage, **passed_through}
-    empty = [None] * len(frame)
+    nulls = [None] * len(frame)
     return pd.DataFrame(
-        {name: typed(columns.get(name, empty), dtype) for name, dtype in names.items()}
+        {name: convert_column(columns.get(name, nulls), dtype) for name, dtype in names.items()}
     )

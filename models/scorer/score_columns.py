@@ -1,4 +1,4 @@
-"""Columns of the scored row, from features and from what the models predict."""
+"""Columns of the scored row, from features and predictions."""
 
 from __future__ import annotations
 
@@ -12,89 +12,91 @@ import pandas as pd
 from .part import Array
 from .scored_row import SCORED_COLUMNS
 from .stage import stage_codes
-from .transition import LIKELY, moves
+from .transition import LIKELY, move_probability
 
-ORDER_HORIZONS = 3  # horizons beyond which the date of the next order is no date to plan with
+_ORDER_HORIZONS = 3  # a next order further ahead than these horizons gets no date
 
 
-def json_rows(names: Sequence[str], p: Array) -> list[str]:
-    """One JSON object a row: probabilities to 6 decimals, rounded so that they sum to exactly 1."""
-    units = np.rint(p * 1e6).astype(np.int64)
-    rows = np.arange(len(p))
-    units[rows, p.argmax(axis=1)] += 1_000_000 - units.sum(axis=1)
+def _json_rows(names: Sequence[str], probability: Array) -> list[str]:
+    """One JSON object per row: probabilities with 6 decimals that sum to exactly 1."""
+    millionths = np.rint(probability * 1e6).astype(np.int64)
+    rows = np.arange(len(probability))
+    millionths[rows, probability.argmax(axis=1)] += 1_000_000 - millionths.sum(axis=1)
     pattern = "{" + ", ".join(f"{json.dumps(name)}: %.6f" for name in names) + "}"
-    return [pattern % tuple(row) for row in (units / 1e6).tolist()]
+    return [pattern % tuple(row) for row in (millionths / 1e6).tolist()]
 
 
-def days_after(snapshots: pd.Series, days: Array) -> pd.Series:
-    """The day that lies `days` (rounded up; NaN: null) after every snapshot."""
-    whole = pd.Series(np.ceil(np.asarray(days, dtype=np.float64)), index=snapshots.index)
-    far = whole > 36_500  # a century on is no date to plan with
-    return snapshots + pd.to_timedelta(whole.mask(far), unit="D").astype("timedelta64[s]")
+def _days_after(snapshots: pd.Series, days: Array) -> pd.Series:
+    """The date `days` (rounded up) after every snapshot; null for NaN."""
+    whole_days = pd.Series(np.ceil(np.asarray(days, dtype=np.float64)), index=snapshots.index)
+    is_far = whole_days > 36_500  # a century on is no date to plan with
+    return snapshots + pd.to_timedelta(whole_days.mask(is_far), unit="D").astype("timedelta64[s]")
 
 
 def fact_columns(frame: pd.DataFrame, head: Mapping[str, Any]) -> dict[str, Any]:
-    """What the history says without a model: stage, clock, past value, and the quality of it."""
+    """Columns without a model: rule stage, lapse date, past value and data quality."""
 
     def known(name: str) -> Array:
         if name not in frame:
             return np.full(len(frame), np.nan)
         return np.asarray(frame[name], dtype=np.float64)
 
-    # A code that the model does not know, or none, names no stage.
-    names = np.asarray([*head["stages"], None], dtype=object)
-    stage = names[stage_codes(frame, len(head["stages"]))]
-    days = np.nan_to_num(known("cadence__days"), nan=0.0)
-    quality = np.where(days <= 2, "thin", "ok")
-    age = known("tenure__days")
-    lapse = known("stage__days_to_lapse")
+    # An unknown or missing code has no stage name.
+    stage_names = np.asarray([*head["stages"], None], dtype=object)
+    stages = stage_names[stage_codes(frame, len(head["stages"]))]
+    purchase_days = np.nan_to_num(known("cadence__days"), nan=0.0)
+    quality = np.where(purchase_days <= 2, "thin", "ok")
+    tenure_days = known("tenure__days")
+    lapse_days = known("stage__days_to_lapse")
     return {
-        "stage": stage,
-        "lapses_at_if_silent": days_after(frame["snapshot_at"], np.where(lapse > 0, lapse, np.nan)),
+        "stage": stages,
+        "lapses_at_if_silent": _days_after(
+            frame["snapshot_at"], np.where(lapse_days > 0, lapse_days, np.nan)
+        ),
         "average_order_value": known("purchase__amount_mean"),
         "average_days_between_orders": known("cadence__gap_mean"),
         "historic_clv": np.nan_to_num(known("purchase__sum_all"), nan=0.0),
-        "score_quality": np.where(age < 30, "cold", quality),
+        "score_quality": np.where(tenure_days < 30, "cold", quality),
     }
 
 
-def stage_columns(out: Mapping[str, Array], head: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns of the current-stage model from what `predict_stage` gives."""
-    p = out["probabilities"]
-    best = p.argmax(axis=1)
+def current_stage_columns(output: Mapping[str, Array], head: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of the current-stage model from the output of `predict_stage`."""
+    probability = output["probabilities"]
+    likeliest = probability.argmax(axis=1)
     return {
-        "stage_predicted": np.asarray(head["stages"], dtype=object)[best],
-        "stage_confidence": p[np.arange(len(p)), best],
-        "stage_probabilities": json_rows(head["stages"], p),
+        "stage_predicted": np.asarray(head["stages"], dtype=object)[likeliest],
+        "stage_confidence": probability[np.arange(len(probability)), likeliest],
+        "stage_probabilities": _json_rows(head["stages"], probability),
     }
 
 
 def transition_columns(
-    out: Mapping[str, Array], frame: pd.DataFrame, head: Mapping[str, Any]
+    output: Mapping[str, Array], frame: pd.DataFrame, head: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Columns of the next-transition model from what `likely_moves` gives."""
-    p = out["probabilities"]  # destinations by stage code, then no change
-    move = moves(p)
-    next_stage = np.asarray(head["stages"], dtype=object)[p[:, :-1].argmax(axis=1)]
-    next_stage[p[:, :-1].max(axis=1) <= 0.0] = None
-    days = np.where(move >= LIKELY, out["median_days"], np.nan)
+    """Columns of the next-transition model from the output of `likely_moves`."""
+    probability = output["probabilities"]  # destinations by stage code, then no change
+    p_move = move_probability(probability)
+    next_stage = np.asarray(head["stages"], dtype=object)[probability[:, :-1].argmax(axis=1)]
+    next_stage[probability[:, :-1].max(axis=1) <= 0.0] = None
+    median_days = np.where(p_move >= LIKELY, output["median_days"], np.nan)
     return {
         "next_stage": next_stage,
-        "next_stage_probabilities": json_rows([*head["stages"], "no_change"], p),
-        "p_move": move,
-        "expected_transition_at": days_after(frame["snapshot_at"], days),
+        "next_stage_probabilities": _json_rows([*head["stages"], "no_change"], probability),
+        "p_move": p_move,
+        "expected_transition_at": _days_after(frame["snapshot_at"], median_days),
     }
 
 
 def clv_columns(
-    out: Mapping[str, Array], frame: pd.DataFrame, stage: Array, head: Mapping[str, Any]
+    output: Mapping[str, Array], frame: pd.DataFrame, stage: Array, head: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Columns of the CLV model, with the lead's and the chance of coming back."""
-    columns: dict[str, Any] = {name: out[name] for name in out if name in SCORED_COLUMNS}
-    # The table tells the mean so far; what is expected of the next order is in clv and orders.
+    """Columns of the CLV model, with the lead score and the reactivation probability."""
+    columns: dict[str, Any] = {name: output[name] for name in output if name in SCORED_COLUMNS}
+    # The scored row holds the mean of past orders instead of the expected order value.
     columns.pop("average_order_value", None)
-    soon = out["next_order_days"] <= ORDER_HORIZONS * out["clv_horizon_days"]
-    days = np.where(soon, out["next_order_days"], np.nan)
-    columns["expected_next_order_at"] = days_after(frame["snapshot_at"], days)
-    columns["p_reactivate"] = np.where(stage == head["lapsed_stage"], out["p_any_order"], np.nan)
+    is_soon = output["next_order_days"] <= _ORDER_HORIZONS * output["clv_horizon_days"]
+    order_days = np.where(is_soon, output["next_order_days"], np.nan)
+    columns["expected_next_order_at"] = _days_after(frame["snapshot_at"], order_days)
+    columns["p_reactivate"] = np.where(stage == head["lapsed_stage"], output["p_any_order"], np.nan)
     return columns

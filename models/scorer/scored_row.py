@@ -1,4 +1,4 @@
-"""Columns of the scored row, and which of them a part fills."""
+"""Columns and types of the scored row, and the columns that each part fills."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ SCORED_COLUMNS = {
     "run_id": "string",
     "scored_at": "timestamp",
 }
-PASS_THROUGH_BEFORE = "preferred_channel"  # declared attributes' columns stand before this one
-PART_COLUMNS = {
+_PASS_THROUGH_BEFORE = "preferred_channel"  # declared attributes' columns stand before this one
+_PART_COLUMNS = {
     "stage": ["stage_predicted", "stage_confidence", "stage_probabilities"],
     "transition": ["next_stage", "next_stage_probabilities", "p_move", "expected_transition_at"],
     "churn": ["churn_eligible", "p_churn", "churn_horizon_days", "churn_band"],
@@ -85,17 +85,17 @@ PART_COLUMNS = {
 
 def scored_names(parts: Mapping[str, Part], head: Mapping[str, Any]) -> dict[str, str]:
     """Columns that `predict_scores` returns with these parts, and their types."""
-    extra = {
+    extra_types = {
         column["name"]: column["dtype"]
         for column in head["pass_through"]
         if column["name"] not in SCORED_COLUMNS
     }
     if len(parts) == 1:
-        own = ["customer_id", "snapshot_at", "stage", *PART_COLUMNS[next(iter(parts))]]
-        return {name: SCORED_COLUMNS[name] for name in own}
+        own_columns = ["customer_id", "snapshot_at", "stage", *_PART_COLUMNS[next(iter(parts))]]
+        return {name: SCORED_COLUMNS[name] for name in own_columns}
     names: dict[str, str] = {}
     for name, dtype in SCORED_COLUMNS.items():
-        if name == PASS_THROUGH_BEFORE:
-            names |= extra
+        if name == _PASS_THROUGH_BEFORE:
+            names |= extra_types
         names[name] = dtype
     return names

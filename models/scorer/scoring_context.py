@@ -1,4 +1,4 @@
-"""The scoring context: sums over all customers of a snapshot, which every prediction needs."""
+"""The scoring context: statistics of all customers of a snapshot that every prediction needs."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from .clv import clv_context, clv_sums
 from .derived_features import population_context, population_sums
 from .part import Part
 
-# Columns of what was known some days before the snapshot, for a current-stage model of late data.
+# Prefix of features known some days before the snapshot, for a current-stage model of late data.
 LATE = "late__"
 
 
 def late_inputs(frame: pd.DataFrame) -> pd.DataFrame | None:
-    """Input of a current-stage model of late data: its own features, under their plain names.
+    """Input of a current-stage model of late data: columns with the prefix `LATE`, without it.
 
-    None where the frame has no columns marked with `LATE`: then the model reads what all read.
+    None if there are no such columns: the model then reads the features of all models.
     """
-    own = [name for name in frame.columns if name.startswith(LATE)]
-    if not own:
+    late_columns = [name for name in frame.columns if name.startswith(LATE)]
+    if not late_columns:
         return None
     keys = [name for name in ("customer_id", "snapshot_at") if name in frame]
-    return frame[keys + own].rename(columns={name: name.removeprefix(LATE) for name in own})
+    return frame[keys + late_columns].rename(
+        columns={name: name.removeprefix(LATE) for name in late_columns}
+    )
 
 
 def scorer_sums(parts: Mapping[str, Part], frame: pd.DataFrame) -> dict[str, float]:
     """Additive sums over the rows of one snapshot, the first pass of scoring (see `add_sums`)."""
     sums = {f"population.{key}": value for key, value in population_sums(frame).items()}
-    if "stage" in parts and (late := late_inputs(frame)) is not None:
-        sums |= {f"late.{key}": value for key, value in population_sums(late).items()}
+    if "stage" in parts and (late_frame := late_inputs(frame)) is not None:
+        sums |= {f"late.{key}": value for key, value in population_sums(late_frame).items()}
     if "clv" in parts:
         sums |= {f"clv.{key}": value for key, value in clv_sums(parts["clv"], frame).items()}
     return sums
@@ -51,8 +53,8 @@ def scorer_context(parts: Mapping[str, Part], sums: Mapping[str, float]) -> dict
         }
 
     context = population_context(of("population."))
-    if late := of("late."):
-        context["late"] = population_context(late)
+    if late_sums := of("late."):
+        context["late"] = population_context(late_sums)
     if "clv" in parts:
         context |= clv_context(parts["clv"], of("clv."))
     return context

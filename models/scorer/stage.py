@@ -23,90 +23,102 @@ from .part import Array, Part
 
 
 def stage_codes(frame: pd.DataFrame, stages: int) -> Array:
-    """Rule stage of every row; codes the model does not know, or none, become `stages`."""
+    """Rule stage code of every row; unknown and missing codes become `stages`."""
     if "stage__code" not in frame:
         return np.full(len(frame), stages)
-    code = frame["stage__code"].to_numpy(dtype=np.float64, na_value=np.nan)
-    known = (code >= 0) & (code < stages) & (code == np.floor(code))
-    return np.where(known, np.nan_to_num(code), stages).astype(int)
+    code_values = frame["stage__code"].to_numpy(dtype=np.float64, na_value=np.nan)
+    is_known = (code_values >= 0) & (code_values < stages) & (code_values == np.floor(code_values))
+    return np.where(is_known, np.nan_to_num(code_values), stages).astype(int)
 
 
-def stage_recency_bins(edges: Sequence[Sequence[float]], frame: pd.DataFrame, code: Array) -> Array:
-    """Recency decile (0..9) of every row among those of its rule stage; 10 for never bought."""
+def stage_recency_bins(
+    edges: Sequence[Sequence[float]], frame: pd.DataFrame, codes: Array
+) -> Array:
+    """Recency decile (0-9) of every row within its rule stage; 10 without a purchase."""
     recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    bins = np.full(len(code), 10)
+    recency_bins = np.full(len(codes), 10)
     for stage, cuts in enumerate(edges):
-        mine = (code == stage) & ~np.isnan(recency)
-        bins[mine] = np.searchsorted(np.asarray(cuts, dtype=np.float64), recency[mine])
-    return bins
+        members = (codes == stage) & ~np.isnan(recency)
+        recency_bins[members] = np.searchsorted(
+            np.asarray(cuts, dtype=np.float64), recency[members]
+        )
+    return recency_bins
 
 
 def stage_table_probabilities(table: Mapping[str, Any], frame: pd.DataFrame) -> Array:
     """Frequency table (rule stage x recency decile): rows x stages, sums to 1."""
-    p = np.asarray(table["p"], dtype=np.float64)  # the last stage row is for unknown stages
-    code = stage_codes(frame, p.shape[0] - 1)
-    return np.asarray(p[code, stage_recency_bins(table["edges"], frame, code)])
+    table_probabilities = np.asarray(
+        table["p"], dtype=np.float64
+    )  # the last stage row is for unknown stages
+    codes = stage_codes(frame, table_probabilities.shape[0] - 1)
+    return np.asarray(table_probabilities[codes, stage_recency_bins(table["edges"], frame, codes)])
 
 
-def spread_classes(p: Array, classes: Sequence[int], rest: Array) -> Array:
-    """Probabilities of all classes: learned ones share what a table leaves to them.
+def spread_classes(learned: Array, classes: Sequence[int], table_rows: Array) -> Array:
+    """Probabilities of all classes: rare ones from a table, the rest divided by the model.
 
     Parameters
     ----------
-    p
+    learned
         Learned probabilities, rows x len(classes).
     classes
-        Codes of the columns of `p`.
-    rest
+        Codes of the columns of `learned`.
+    table_rows
         Table of probabilities of all classes, rows x classes.
     """
-    out = rest.copy()
-    rare = np.setdiff1d(np.arange(rest.shape[1]), np.asarray(classes))
-    out[:, list(classes)] = p * (1.0 - rest[:, rare].sum(axis=1, keepdims=True))
-    return np.asarray(out / out.sum(axis=1, keepdims=True))
+    spread = table_rows.copy()
+    rare_classes = np.setdiff1d(np.arange(table_rows.shape[1]), np.asarray(classes))
+    spread[:, list(classes)] = learned * (
+        1.0 - table_rows[:, rare_classes].sum(axis=1, keepdims=True)
+    )
+    return np.asarray(spread / spread.sum(axis=1, keepdims=True))
 
 
-def booster_classes(booster: lgb.Booster, x: Array) -> Array:
-    """Class probabilities of a multiclass booster, rows x classes, also for no row at all."""
-    if not len(x):
+def booster_classes(booster: lgb.Booster, features: Array) -> Array:
+    """Class probabilities of a multiclass booster, rows x classes; accepts zero rows."""
+    if not len(features):
         return np.empty((0, booster.num_model_per_iteration()))
-    return softmax(raw_score(booster, x).reshape(len(x), -1))
+    return softmax(raw_score(booster, features).reshape(len(features), -1))
 
 
-def forest_classes(part: Part, name: str, x: Array) -> Array:
+def forest_classes(part: Part, name: str, features: Array) -> Array:
     """Mean class probabilities of a part's boosters `name`, `name_1`, ...: rows x classes."""
-    names = [key for key in sorted(part.boosters) if key == name or key.startswith(f"{name}_")]
-    boosters = [part.boosters[key] for key in names]
-    if not len(x):
-        return booster_classes(boosters[0], x)
-    p = [softmax(raw.reshape(len(x), -1)) for raw in raw_scores(boosters, x)]
-    return np.asarray(np.mean(p, axis=0))
+    booster_names = [
+        key for key in sorted(part.boosters) if key == name or key.startswith(f"{name}_")
+    ]
+    boosters = [part.boosters[key] for key in booster_names]
+    if not len(features):
+        return booster_classes(boosters[0], features)
+    class_probabilities = [
+        softmax(raw.reshape(len(features), -1)) for raw in raw_scores(boosters, features)
+    ]
+    return np.asarray(np.mean(class_probabilities, axis=0))
 
 
 def customer_folds(customers: pd.Series, folds: int, seed: int) -> Array:
-    """Fold of every row's customer, from a stable hash of the id (CRC-32) and a seed."""
-    codes, ids = pd.factorize(customers.astype(str))
-    hashed = [zlib.crc32(f"fold {seed} {one}".encode()) % folds for one in ids]
-    return np.asarray(hashed, dtype=np.int64)[codes]
+    """Fold of every row by a stable hash (CRC-32) of the customer id and a seed."""
+    customer_codes, distinct_ids = pd.factorize(customers.astype(str))
+    id_folds = [zlib.crc32(f"fold {seed} {customer}".encode()) % folds for customer in distinct_ids]
+    return np.asarray(id_folds, dtype=np.int64)[customer_codes]
 
 
 def stage_probabilities(
     part: Part, frame: pd.DataFrame, context: Mapping[str, Any], table: Mapping[str, Any], name: str
 ) -> Array:
     """Probabilities of all stages by one booster and one frequency table of a part."""
-    p = stage_table_probabilities(table, frame)
+    probabilities = stage_table_probabilities(table, frame)
     if part.parameters["kind"] == "trees":
-        x = matrix(derive(frame, context), part.parameters["columns"])
-        learned = booster_classes(part.boosters[name], x)
-        p = spread_classes(learned, part.parameters["classes"], p)
-    return p
+        features = matrix(derive(frame, context), part.parameters["columns"])
+        learned = booster_classes(part.boosters[name], features)
+        probabilities = spread_classes(learned, part.parameters["classes"], probabilities)
+    return probabilities
 
 
 def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
-    """What the model believes the current stage to be, for one snapshot.
+    """Predict the current stage for one snapshot.
 
-    A part fitted on recorded stages is cross-fitted: each fold of the customers is predicted by
-    the fit that has not seen them.
+    A part fitted on recorded stages is cross-fitted: each fold of the customers is predicted by the
+    model that was not fitted on it.
 
     Parameters
     ----------
@@ -124,13 +136,21 @@ def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
     """
     parameters = part.parameters
     if "folds" not in parameters:
-        p = stage_probabilities(part, frame, context, parameters["table"], "stage")
+        probabilities = stage_probabilities(part, frame, context, parameters["table"], "stage")
     else:
-        fold = customer_folds(frame["customer_id"], parameters["folds"], parameters["fold_seed"])
-        p = np.empty((len(frame), len(parameters["stages"])))
+        fold_numbers = customer_folds(
+            frame["customer_id"], parameters["folds"], parameters["fold_seed"]
+        )
+        probabilities = np.empty((len(frame), len(parameters["stages"])))
         for number, table in enumerate(parameters["tables"]):
-            rows = np.flatnonzero(fold == number)
-            own = frame.iloc[rows]
-            p[rows] = stage_probabilities(part, own, context, table, f"stage_{number}")
-    code = (p * np.asarray(parameters["multipliers"])).argmax(axis=1)
-    return {"probabilities": p, "code": code, "confidence": p[np.arange(len(p)), code]}
+            fold_rows = np.flatnonzero(fold_numbers == number)
+            fold_frame = frame.iloc[fold_rows]
+            probabilities[fold_rows] = stage_probabilities(
+                part, fold_frame, context, table, f"stage_{number}"
+            )
+    predicted_codes = (probabilities * np.asarray(parameters["multipliers"])).argmax(axis=1)
+    return {
+        "probabilities": probabilities,
+        "code": predicted_codes,
+        "confidence": probabilities[np.arange(len(probabilities)), predicted_codes],
+    }

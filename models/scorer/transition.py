@@ -23,62 +23,68 @@ from .stage import forest_classes, spread_classes, stage_codes
 
 def timer_table_cells(table: Mapping[str, Any], frame: pd.DataFrame, periods: int) -> Array:
     """Timer table (stage x silent period): probabilities of cells, rows x cells, sums to 1."""
-    p = np.asarray(table["p"], dtype=np.float64)  # the last stage row is for unknown stages
-    silent = frame["stage__silent_period"].to_numpy(dtype=np.float64, na_value=np.nan)
-    silent = np.clip(np.nan_to_num(silent, nan=periods + 1.0), 1, periods + 1).astype(int)
-    return np.asarray(p[stage_codes(frame, p.shape[0] - 1), silent - 1])
+    cell_probabilities = np.asarray(
+        table["p"], dtype=np.float64
+    )  # the last stage row is for unknown stages
+    silent_periods = frame["stage__silent_period"].to_numpy(dtype=np.float64, na_value=np.nan)
+    silent_periods = np.clip(
+        np.nan_to_num(silent_periods, nan=periods + 1.0), 1, periods + 1
+    ).astype(int)
+    return np.asarray(
+        cell_probabilities[stage_codes(frame, cell_probabilities.shape[0] - 1), silent_periods - 1]
+    )
 
 
-def without_origin(p: Array, code: Array) -> Array:
-    """Probabilities with the origin's class zeroed and renormalised, rows x (stages, no change)."""
-    p, known = p.copy(), code < p.shape[1] - 1
-    p[np.flatnonzero(known), code[known]] = 0.0
-    total = p.sum(axis=1, keepdims=True)
-    p[:, -1:] = np.where(total > 0, p[:, -1:], 1.0)
-    return np.asarray(p / np.where(total > 0, total, 1.0))
+def drop_own_stage(probability: Array, codes: Array) -> Array:
+    """Set the probability of the current stage to 0 and renormalise, rows x (stages, no change)."""
+    probability, is_known = probability.copy(), codes < probability.shape[1] - 1
+    probability[np.flatnonzero(is_known), codes[is_known]] = 0.0
+    totals = probability.sum(axis=1, keepdims=True)
+    probability[:, -1:] = np.where(totals > 0, probability[:, -1:], 1.0)
+    return np.asarray(probability / np.where(totals > 0, totals, 1.0))
 
 
-def transition_timing(part: Part, x: Array, p: Array, table: Array) -> Array:
-    """Share of the moves to each stage that come in each period: rows x stages x periods."""
+def _transition_timing(part: Part, features: Array, probability: Array, table: Array) -> Array:
+    """Share of the moves to each stage that happen in each period: rows x stages x periods."""
     stages, periods = table.shape[1:]
-    total = table.sum(axis=2, keepdims=True)
-    timing = np.where(total > 1e-12, table / np.where(total > 1e-12, total, 1.0), 1.0 / periods)
-    weight = part.parameters["timing_weight"]
-    if not weight:
+    totals = table.sum(axis=2, keepdims=True)
+    timing = np.where(totals > 1e-12, table / np.where(totals > 1e-12, totals, 1.0), 1.0 / periods)
+    tree_weight = part.parameters["timing_weight"]
+    if not tree_weight:
         return np.asarray(timing)
     columns = np.asarray(part.parameters["timing_periods"]) - 1
     for stage in range(stages):
-        going = np.flatnonzero(p[:, stage] > 0.0)
-        if len(going):
-            inputs = np.column_stack([x[going], np.full(len(going), float(stage))])
+        movers = np.flatnonzero(probability[:, stage] > 0.0)
+        if len(movers):
+            inputs = np.column_stack([features[movers], np.full(len(movers), float(stage))])
             learned = forest_classes(part, "timing", inputs)
-            known = timing[going, stage]
-            learned = spread_classes(learned, columns.tolist(), known)
-            timing[going, stage] = weight * learned + (1.0 - weight) * known
+            table_timing = timing[movers, stage]
+            learned = spread_classes(learned, columns.tolist(), table_timing)
+            timing[movers, stage] = tree_weight * learned + (1.0 - tree_weight) * table_timing
     return np.asarray(timing)
 
 
-def transition_outputs(p: Array, timing: Array, period_days: float) -> dict[str, Array]:
+def transition_outputs(probability: Array, timing: Array, period_days: float) -> dict[str, Array]:
     """Outputs of `predict_transition` from destinations and the timing of each."""
-    cif = np.cumsum(p[:, :-1, None] * timing, axis=2)
-    moved_by = cif.sum(axis=1)
-    # The tolerance keeps a share of exactly one half from falling to rounding.
-    median = 1.0 + np.argmax(moved_by >= 0.5 * moved_by[:, -1:] - 1e-12, axis=1)
-    move = p[:, :-1].sum(axis=1)
-    median = np.where(move > 0.0, median, np.nan)
+    incidences = np.cumsum(probability[:, :-1, None] * timing, axis=2)
+    moved_by = incidences.sum(axis=1)
+    # The tolerance keeps a share of exactly one half on the right side of rounding errors.
+    median_periods = 1.0 + np.argmax(moved_by >= 0.5 * moved_by[:, -1:] - 1e-12, axis=1)
+    p_move = probability[:, :-1].sum(axis=1)
+    median_periods = np.where(p_move > 0.0, median_periods, np.nan)
     return {
-        "probabilities": p,
-        "p_move": move,
-        "cif": cif,
-        "median_period": median,
-        "median_days": median * period_days,
+        "probabilities": probability,
+        "p_move": p_move,
+        "cif": incidences,
+        "median_period": median_periods,
+        "median_days": median_periods * period_days,
     }
 
 
-def transition_destinations(
+def _transition_destinations(
     part: Part, frame: pd.DataFrame, context: Mapping[str, Any]
 ) -> tuple[Array, Array, Array]:
-    """Where every customer goes, and what `transition_timing` needs to say when.
+    """Destination probabilities, and the input of `_transition_timing`.
 
     Returns
     -------
@@ -87,23 +93,26 @@ def transition_destinations(
     """
     parameters = part.parameters
     stages, periods = len(parameters["stages"]), parameters["periods"]
-    cells = timer_table_cells(parameters["table"], frame, periods)
-    table = cells[:, :-1].reshape(len(cells), stages, periods)
-    p = np.column_stack([table.sum(axis=2), cells[:, -1]])
-    x = np.empty((len(cells), 0))
+    cell_probabilities = timer_table_cells(parameters["table"], frame, periods)
+    table = cell_probabilities[:, :-1].reshape(len(cell_probabilities), stages, periods)
+    probability = np.column_stack([table.sum(axis=2), cell_probabilities[:, -1]])
+    features = np.empty((len(cell_probabilities), 0))
     if parameters["kind"] == "trees" or parameters["timing_weight"]:
-        x = matrix(derive(frame, context), parameters["columns"])
+        features = matrix(derive(frame, context), parameters["columns"])
     if parameters["kind"] == "trees":
-        learned = forest_classes(part, "destination", x)
-        weight = parameters.get("destination_weight", 1.0)
-        p = weight * spread_classes(learned, parameters["classes"], p) + (1.0 - weight) * p
-    return without_origin(p, stage_codes(frame, stages)), x, table
+        learned = forest_classes(part, "destination", features)
+        tree_weight = parameters.get("destination_weight", 1.0)
+        probability = (
+            tree_weight * spread_classes(learned, parameters["classes"], probability)
+            + (1.0 - tree_weight) * probability
+        )
+    return drop_own_stage(probability, stage_codes(frame, stages)), features, table
 
 
 def predict_transition(
     part: Part, frame: pd.DataFrame, context: Mapping[str, Any]
 ) -> dict[str, Array]:
-    """First change of rule stage within the horizon: where to, and when; for one snapshot.
+    """Destination and time of the first change of rule stage within the horizon, for one snapshot.
 
     Parameters
     ----------
@@ -116,35 +125,39 @@ def predict_transition(
 
     Returns
     -------
-    ``probabilities`` (rows x (stages, no change), sums to 1, the present stage 0), ``p_move``
-    (their sum without no change), ``cif`` (rows x stages x periods: P(moved there by period k),
-    monotone), ``median_period`` (first period by which half of p_move has come, NaN where nobody
-    moves) and ``median_days`` (the same in days).
+    ``probabilities`` (rows x (stages, no change), sums to 1, current stage 0), ``p_move`` (their
+    sum without no change), ``cif`` (rows x stages x periods: P(moved there by period k),
+    monotone), ``median_period`` (first period by which half of p_move is reached, NaN if p_move is
+    0) and ``median_days`` (the same in days).
     """
-    p, x, table = transition_destinations(part, frame, context)
-    timing = transition_timing(part, x, p, table)
-    return transition_outputs(p, timing, part.parameters["period_days"])
+    probability, features, table = _transition_destinations(part, frame, context)
+    timing = _transition_timing(part, features, probability, table)
+    return transition_outputs(probability, timing, part.parameters["period_days"])
 
 
 def likely_moves(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
-    """What the scored row tells of `predict_transition`, at a fraction of its cost.
+    """Probabilities and ``median_days`` of `predict_transition`, at a fraction of its cost.
 
-    Timing has a forest walked once a stage, and only those who likelier move than not are told a
-    day: the others' ``median_days`` are NaN here.
+    Timing needs a forest per stage, so it is predicted only for customers with P(move) >= `LIKELY`;
+    ``median_days`` of others is NaN.
     """
-    p, x, table = transition_destinations(part, frame, context)
-    days = np.full(len(p), np.nan)
-    likely = np.flatnonzero(moves(p) >= LIKELY)
-    if len(likely):
-        timing = transition_timing(part, x[likely], p[likely], table[likely])
+    probability, features, table = _transition_destinations(part, frame, context)
+    median_days = np.full(len(probability), np.nan)
+    likely_rows = np.flatnonzero(move_probability(probability) >= LIKELY)
+    if len(likely_rows):
+        timing = _transition_timing(
+            part, features[likely_rows], probability[likely_rows], table[likely_rows]
+        )
         period_days = part.parameters["period_days"]
-        days[likely] = transition_outputs(p[likely], timing, period_days)["median_days"]
-    return {"probabilities": p, "median_days": days}
+        median_days[likely_rows] = transition_outputs(
+            probability[likely_rows], timing, period_days
+        )["median_days"]
+    return {"probabilities": probability, "median_days": median_days}
 
 
-def moves(p: Array) -> Array:
-    """P(any move) from destinations with no change last."""
-    return np.asarray(1.0 - p[:, -1])
+def move_probability(probability: Array) -> Array:
+    """P(any move) from probabilities with no change in the last column."""
+    return np.asarray(1.0 - probability[:, -1])
 
 
-LIKELY = 0.5  # P(move) from which on the day of a move is told
+LIKELY = 0.5  # least P(move) of customers who get an expected date

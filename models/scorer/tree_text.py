@@ -1,9 +1,9 @@
-"""Check LightGBM's text models before LightGBM reads them: some wrong ones end the process.
+"""Check LightGBM's text models before LightGBM reads them: some malformed ones end the process.
 
-LightGBM parses text trustingly, in several threads: a sign that is no number aborts, and a child
-that is no node is read from foreign memory. So everything that it will parse is matched against
-the grammar of what it writes, and what predictions do not need (its notes behind the trees) is
-left out.
+LightGBM parses text without checks, in several threads: a character that is not a number aborts the
+process, and a child index that is not a node reads outside the array. All text that LightGBM will
+parse is therefore matched against its own grammar; text that predictions do not need (notes after
+the trees) is dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 _INTEGER = r"-?\d{1,9}"
 _NUMBER = r"-?\d{1,400}(?:\.\d{1,40})?(?:e[+-]?\d{1,3})?"
-# An infinite threshold is meant: it sends all known values left and the missing ones right.
+# Infinite thresholds are valid: they send all known values left and missing ones right.
 _WIDE = rf"(?:{_NUMBER}|-?inf)"
 _NAME = r"[^\s=\[\]{}:,\"]+"
 
@@ -22,7 +22,7 @@ def _list(value: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{value}(?: {value})*)? ?")
 
 
-# Fields of a tree: how a value looks, for those with one value per node, and per leaf.
+# Fields of a tree and the pattern of their values: one value per node, or one per leaf.
 _NODE_FIELDS = {
     "split_feature": _list(_INTEGER),
     "split_gain": _list(_WIDE),
@@ -63,13 +63,13 @@ _NOTES = "\n\nfeature_importances:\n\nparameters:\n\nend of parameters\n\npandas
 _END = "end of trees"
 
 
-def checked_tree_text(text: str) -> str:
-    """A LightGBM text model as far as predictions need it, after a look at every sign of it.
+def check_tree_text(text: str) -> str:
+    """Check every character of a LightGBM text model; return the text that predictions need.
 
     Raises
     ------
     ValueError
-        A field is missing or not as LightGBM writes it, or the nodes of a tree are no tree.
+        If a field is missing or malformed, or the nodes of a tree do not form a tree.
     """
     head_text, separator, _ = text.partition("\n\n")
     if not head_text.startswith("tree\n") or not separator:
@@ -93,7 +93,7 @@ def checked_tree_text(text: str) -> str:
 def _fields(
     lines: Sequence[str], known: Mapping[str, re.Pattern[str]], where: str
 ) -> dict[str, str]:
-    """Lines NAME=VALUES, each of a known name and with values as they must look, none twice."""
+    """Lines NAME=VALUES, each with a known name and valid values, no name twice."""
     fields: dict[str, str] = {}
     for line in lines:
         name, sign, values = line.partition("=")
@@ -104,14 +104,14 @@ def _fields(
 
 
 def _columns_and_sizes(head: Mapping[str, str]) -> tuple[int, list[int]]:
-    """Number of input columns, and bytes of every tree."""
+    """Number of input columns, and size of every tree in characters."""
     if missing := [name for name in _NEEDED if name not in head]:
         raise ValueError(f"the head lacks {missing[0]}")
     classes, per_iteration = int(head["num_class"]), int(head["num_tree_per_iteration"])
-    told = re.findall(r" num_class:(\S+)", head.get("objective", ""))
+    objective_classes = re.findall(r" num_class:(\S+)", head.get("objective", ""))
     columns = int(head["max_feature_idx"]) + 1
     sizes = [int(size) for size in head["tree_sizes"].split()]
-    if classes < 1 or per_iteration != classes or told not in ([], [str(classes)]):
+    if classes < 1 or per_iteration != classes or objective_classes not in ([], [str(classes)]):
         raise ValueError("the head does not agree with itself on the number of classes")
     if len(sizes) % per_iteration:
         raise ValueError("a tree is missing: there are not equally many of every class")
@@ -122,20 +122,22 @@ def _columns_and_sizes(head: Mapping[str, str]) -> tuple[int, list[int]]:
 
 
 def _check_tree(tree: Mapping[str, str], columns: int, where: str) -> None:
-    """One tree: as many values as it has nodes and leaves, and every node reached once."""
+    """Check one tree: number of values per node and leaf, and that every node is reached once."""
     try:
         leaves = int(tree["num_leaves"])
         lengths = {len(tree[name].split()) for name in _NODE_FIELDS}
-        split_columns, decisions, left, right = (
+        split_columns, decisions, left_children, right_children = (
             [int(value) for value in tree[name].split()]
             for name in ("split_feature", "decision_type", "left_child", "right_child")
         )
-        values = len(tree["leaf_value"].split())
+        leaf_values = len(tree["leaf_value"].split())
     except KeyError as error:
         raise ValueError(f"{where}: no {error.args[0]}") from None
-    notes = {len(tree[name].split()) for name in ("leaf_weight", "leaf_count") if name in tree}
-    whole = leaves > 0 and values == leaves and lengths == {leaves - 1}
-    if not whole or not notes <= ({0, 1} if leaves == 1 else {leaves}):
+    optional_lengths = {
+        len(tree[name].split()) for name in ("leaf_weight", "leaf_count") if name in tree
+    }
+    is_complete = leaves > 0 and leaf_values == leaves and lengths == {leaves - 1}
+    if not is_complete or not optional_lengths <= ({0, 1} if leaves == 1 else {leaves}):
         raise ValueError(f"{where}: its fields do not agree on the number of leaves")
     if any(not 0 <= column < columns for column in split_columns):
         raise ValueError(f"{where}: splits a column that is none of the inputs")
@@ -144,8 +146,11 @@ def _check_tree(tree: Mapping[str, str], columns: int, where: str) -> None:
         raise ValueError(f"{where}: a decision of an unknown kind")
     # Every leaf (-1, -2, ...) and every node but the root (0) hangs below exactly one node, and
     # below an earlier one: then the nodes are one tree, and no walk goes in a circle.
-    if leaves > 1 and sorted(left + right) != [*range(-leaves, 0), *range(1, leaves - 1)]:
+    if leaves > 1 and sorted(left_children + right_children) != [
+        *range(-leaves, 0),
+        *range(1, leaves - 1),
+    ]:
         raise ValueError(f"{where}: its nodes are no tree")
-    for children in (left, right):
+    for children in (left_children, right_children):
         if any(0 <= child <= parent for parent, child in enumerate(children)):
             raise ValueError(f"{where}: its nodes go in a circle")

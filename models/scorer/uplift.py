@@ -14,57 +14,64 @@ from .linear_model import matrix
 from .part import Array, Part
 
 
-def effect_basis(terms: Mapping[str, Any], x: Array) -> Array:
+def effect_basis(terms: Mapping[str, Any], features: Array) -> Array:
     """Ranks of every column (0 in the middle, and where missing), then the products of pairs."""
-    ranks = np.zeros(x.shape)
+    ranks = np.zeros(features.shape)
     for column, knots in enumerate(terms["knots"]):
         if knots:
-            known = ~np.isnan(x[:, column])
-            # The middle of equal values: a yes or no keeps its two places.
-            grid = np.linspace(-1.0, 1.0, len(knots))
-            left = np.searchsorted(knots, x[known, column], side="left")
-            right = np.searchsorted(knots, x[known, column], side="right") - 1
-            below, above = np.clip(left, 0, len(knots) - 1), np.clip(right, 0, len(knots) - 1)
-            ranks[known, column] = (grid[below] + grid[above]) / 2
-    pairs = [ranks[:, first] * ranks[:, second] for first, second in terms["pairs"]]
-    return np.column_stack([ranks, *pairs])
+            is_known = ~np.isnan(features[:, column])
+            # Equal values get their middle rank: a binary column keeps two distinct ranks.
+            rank_grid = np.linspace(-1.0, 1.0, len(knots))
+            left_positions = np.searchsorted(knots, features[is_known, column], side="left")
+            right_positions = np.searchsorted(knots, features[is_known, column], side="right") - 1
+            lower_positions, upper_positions = (
+                np.clip(left_positions, 0, len(knots) - 1),
+                np.clip(right_positions, 0, len(knots) - 1),
+            )
+            ranks[is_known, column] = (rank_grid[lower_positions] + rank_grid[upper_positions]) / 2
+    products = [ranks[:, first] * ranks[:, second] for first, second in terms["pairs"]]
+    return np.column_stack([ranks, *products])
 
 
-def effect_terms(terms: Mapping[str, Any], x: Array) -> Array:
+def effect_terms(terms: Mapping[str, Any], features: Array) -> Array:
     """Effect by the linear terms alone."""
-    z = (effect_basis(terms, x) - np.asarray(terms["means"])) / np.asarray(terms["scales"])
-    weighted = np.ascontiguousarray(z * np.asarray(terms["coefficients"]))
+    standardised = (effect_basis(terms, features) - np.asarray(terms["means"])) / np.asarray(
+        terms["scales"]
+    )
+    weighted = np.ascontiguousarray(standardised * np.asarray(terms["coefficients"]))
     return np.asarray(weighted.sum(axis=1) + terms["intercept"])
 
 
 def uplift_effect(part: Part, frame: pd.DataFrame) -> Array:
-    """Added outcome of every row, were they sent the message."""
-    head = part.parameters
-    x = matrix(frame, head["features"])
-    effect = effect_terms(head["terms"], x)
-    trees = raw_scores([part.boosters[name] for name in sorted(part.boosters)], x)
-    return np.asarray(effect + np.mean(trees, axis=0)) if trees else effect
+    """Outcome that the message would add, for every row."""
+    parameters = part.parameters
+    features = matrix(frame, parameters["features"])
+    effects = effect_terms(parameters["terms"], features)
+    tree_effects = raw_scores([part.boosters[name] for name in sorted(part.boosters)], features)
+    return np.asarray(effects + np.mean(tree_effects, axis=0)) if tree_effects else effects
 
 
 def uplift_rows(part: Part, frame: pd.DataFrame) -> list[str | None]:
-    """JSON of the added chance of a response by campaign; None where no model knows the customer.
+    """JSON of the added response probability by campaign; None if no model covers the customer.
 
-    A model says nothing of stages that were not among the people it learned from, and the same of
-    everyone where its ranking was not shown to be better than chance.
+    A model covers only stages that it was fitted on. If its ranking was not shown to be better than
+    chance, all its customers get the mean effect.
     """
     rows: list[dict[str, float]] = [{} for _ in range(len(frame))]
-    code = np.asarray(frame["stage__code"], dtype=np.float64)
-    for name, head in sorted(part.parameters["models"].items()):
-        who = np.flatnonzero(np.isin(code, head["stages"]))
-        effect = np.full(len(who), float(head["mean_effect"]))
-        if head["ranks"] and len(who):
+    stage_values = np.asarray(frame["stage__code"], dtype=np.float64)
+    for name, model_head in sorted(part.parameters["models"].items()):
+        positions = np.flatnonzero(np.isin(stage_values, model_head["stages"]))
+        effects = np.full(len(positions), float(model_head["mean_effect"]))
+        if model_head["ranks"] and len(positions):
             prefix = f"{name}."
             boosters = {
                 key.removeprefix(prefix): booster
                 for key, booster in part.boosters.items()
                 if key.startswith(prefix)
             }
-            effect = uplift_effect(Part("uplift", head, boosters), frame.iloc[who])
-        for row, value in zip(who, np.clip(effect, -1.0, 1.0).round(6).tolist(), strict=True):
-            rows[row] |= dict.fromkeys(head["campaigns"], value)
+            effects = uplift_effect(Part("uplift", model_head, boosters), frame.iloc[positions])
+        for row, value in zip(
+            positions, np.clip(effects, -1.0, 1.0).round(6).tolist(), strict=True
+        ):
+            rows[row] |= dict.fromkeys(model_head["campaigns"], value)
     return [json.dumps(row, sort_keys=True) if row else None for row in rows]

@@ -1,4 +1,7 @@
-"""Predictions of the champion: batches, blocks, Spark, past dates, single customers.
+"""Score customers with a registered scorer: in batches, blocks, on Spark, or from single events.
 
-Begin with `score.py`. May import `registry` and what comes before it.
+`score.py` scores a snapshot, begin there; `batches.py` predicts in worker processes,
+`block_scoring.py` and `spark_scoring.py` score data larger than memory, `backfill.py` past dates,
+`event_scoring.py` a few customers. `expected_transitions.py` and `crm_disagreement.py` derive
+tables from predictions. May import `models.registry` and the folders that it imports.
 """

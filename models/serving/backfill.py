@@ -1,4 +1,4 @@
-"""Scores of past dates, as a worker process makes them: one date, one run's folder."""
+"""Score one past date into the folder of a run; called in a worker process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from features.table.product_margins import margin_shares
 from models.registry import registry
 from models.registry.registry import Loaded
 from models.registry.tracking import Tracking
-from models.serving.event_scoring import stored_facts
-from models.serving.score import Finish, Stamp, score
+from models.serving.event_scoring import population_facts
+from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
 
 
 @functools.lru_cache(maxsize=2)
@@ -25,22 +25,22 @@ def _loaded(tracking: Tracking, version: int) -> Loaded:
 
 
 def score_day(
-    archive: Archive, tracking: Tracking, version: int, at: int, stamp: Stamp, folder: Path
+    archive: Archive, tracking: Tracking, version: int, day: int, stamp: ScoreStamp, folder: Path
 ) -> int:
-    """Score everyone who existed at a past date, from what was known before it.
+    """Score all customers who existed at a past date, from what was known before it.
 
     Parameters
     ----------
     archive
         Stored tallies.
     tracking
-        Where the scorer is registered.
+        Registry of the scorer.
     version
-        Which scorer.
-    at
+        Version of the scorer.
+    day
         Day number of the date.
     stamp
-        Run and moment.
+        Run id and time of scoring.
     folder
         Folder of the run; gets ``scores/scores.parquet`` and ``scoring_context.json``.
 
@@ -50,11 +50,11 @@ def score_day(
         Customers scored.
     """
     config = archive.builder.config
-    margins = margin_shares(archive.folder.parent, config, at=at, day=day_date(at))
-    finish = Finish.of(stamp, None, margins)
-    rows, context = score(_loaded(tracking, version), archive, at, finish)
+    margins = margin_shares(archive.folder.parent, config, at=day, day=day_date(day))
+    finish = RowFinisher.of(stamp, None, margins)
+    rows, context = score_snapshot(_loaded(tracking, version), archive, day, finish)
     table = pa.Table.from_pandas(rows, preserve_index=False)
     write_parquet(folder / "scores" / "scores.parquet", table)
-    context |= stored_facts(archive.builder, at)
+    context |= population_facts(archive.builder, day)
     (folder / "scoring_context.json").write_text(json.dumps(context, indent=1), encoding="utf-8")
     return len(rows)

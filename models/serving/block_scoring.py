@@ -1,7 +1,7 @@
-"""Scoring by blocks of customers, side by side, where the tallies of all do not fit in memory.
+"""Score customers block by block in worker processes, if the tallies of all exceed memory.
 
-Two looks at every block, each by some worker process: its features, with what they add to the facts
-of everybody and to the scoring context; then, when both are known, its scores.
+Two passes over the blocks: the first builds features and adds up the population statistics and the
+scoring context; the second predicts with both.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from features.table.population_statistics import Everybody, sums
 from features.table.snapshot_builder import Builder
 from models.registry.registry import Loaded
 from models.scorer.scoring_context import add_sums
-from models.serving.batches import context_of, loaded_once, pieces, population_sums
-from models.serving.score import Finish, late_days_of, scoring_frame, with_late
+from models.serving.batches import batch_sums, cached_scorer, context_from_sums, split_batches
+from models.serving.score import RowFinisher, add_late_features, scoring_frame, stage_late_days
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """What came of it: the number of rows, the scoring context, and the facts of everybody."""
+class _BlockScores:
+    """Number of scored customers, the scoring context, and the population statistics."""
 
     customers: int
     context: dict[str, Any]
@@ -39,7 +39,7 @@ class _Scored:
 
 @dataclass(frozen=True)
 class _Block:
-    """Features of a block by the days that their data run behind, and the builder behind them."""
+    """Feature frames of a block by reporting delay in days, and the builder of the block."""
 
     builder: Builder
     frames: Mapping[int, pd.DataFrame]
@@ -56,14 +56,13 @@ class _Block:
 def score_by_blocks(
     loaded: Loaded,
     blocks: Blocks,
-    at: int,
-    finish: Finish,
+    day: int,
+    finish: RowFinisher,
     *,
     into: Path,
-    told: Told = unheard,
-) -> _Scored:
-    """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives
-    them.
+    progress: Told = unheard,
+) -> _BlockScores:
+    """Write the rows that `models.serving.score.score_snapshot` would return, block by block.
 
     Parameters
     ----------
@@ -71,80 +70,89 @@ def score_by_blocks(
         The scorer.
     blocks
         Stored tallies.
-    at
+    day
         Day number of the snapshot.
     finish
         Completes scored rows.
     into
-        Folder for the parquet files, one a block.
-    told
-        Told of how many blocks are counted, and scored.
+        Folder for the parquet files, one per block.
+    progress
+        Called with the number of blocks built, and scored.
     """
-    scorer, late = (loaded.folder, loaded.version.version), late_days_of(loaded.scorer.parts)
+    scorer, late_days = (
+        (loaded.folder, loaded.version.version),
+        stage_late_days(loaded.scorer.parts),
+    )
     with processes.pool(blocks.builder.config.threads) as pool:
 
-        def each(what: str, work: Callable[..., Any], given: Callable[[int], Any]) -> list[Any]:
-            told(what, 0, len(blocks))
-            waiting = [
-                pool.submit(work, blocks, number, at, scorer, late, *given(number))
+        def run_on_blocks(
+            activity: str, work: Callable[..., Any], extra_arguments: Callable[[int], Any]
+        ) -> list[Any]:
+            progress(activity, 0, len(blocks))
+            futures = [
+                pool.submit(work, blocks, number, day, scorer, late_days, *extra_arguments(number))
                 for number in range(len(blocks))
             ]
-            found = []
-            for done, future in enumerate(waiting, 1):
-                found.append(future.result())
-                told(what, done, len(blocks))
-            return found
+            results = []
+            for finished, future in enumerate(futures, 1):
+                results.append(future.result())
+                progress(activity, finished, len(blocks))
+            return results
 
-        for delay in {0, late}:
-            blocks.begin(at, delay)
-        built = each("blocks of customers built", _built, lambda _: ())
-        for delay in {0, late}:
-            blocks.put_in_place(at, delay)
-        everybody = Everybody.from_sums(blocks.builder.spec.roles, [facts for facts, _ in built])
-        context = context_of(loaded, [sums for _, sums in built])
+        for delay in {0, late_days}:
+            blocks.begin(day, delay)
+        facts_and_sums = run_on_blocks("blocks of customers built", _build_block, lambda _: ())
+        for delay in {0, late_days}:
+            blocks.put_in_place(day, delay)
+        everybody = Everybody.from_sums(
+            blocks.builder.spec.roles, [facts for facts, _ in facts_and_sums]
+        )
+        context = context_from_sums(loaded, [sums for _, sums in facts_and_sums])
 
-        def known(number: int) -> tuple[Everybody, dict[str, Any], Finish, Path]:
+        def arguments(number: int) -> tuple[Everybody, dict[str, Any], RowFinisher, Path]:
             return everybody, context, finish.among(*blocks.ends(number)), into
 
-        scored = each("blocks of customers scored", _scored, known)
-    return _Scored(sum(scored), context, everybody)
+        row_counts = run_on_blocks("blocks of customers scored", _score_block, arguments)
+    return _BlockScores(sum(row_counts), context, everybody)
 
 
-def _built(
-    blocks: Blocks, number: int, at: int, scorer: tuple[Path, int], late: int
+def _build_block(
+    blocks: Blocks, number: int, day: int, scorer: tuple[Path, int], late_days: int
 ) -> tuple[Mapping[str, Any], dict[str, float]]:
-    """Write the features of a block; what it adds to the facts of everybody, and to the context."""
+    """Write the features of a block; return its population sums and its context sums."""
     builder = blocks.opened(number)
-    frames = {delay: builder.features(at, delay=delay) for delay in {0, late}}
+    frames = {delay: builder.features(day, delay=delay) for delay in {0, late_days}}
     for delay, frame in frames.items():
-        file = blocks.part(number, at, delay, aside=True)
+        file = blocks.part(number, day, delay, aside=True)
         frame.to_parquet(file, index=False, compression="lz4")
-    counted: dict[str, float] = {}
-    for batch in pieces(with_late(_Block(builder, frames), frames[0], at, late)):
-        counted = add_sums(counted, population_sums(loaded_once(*scorer), batch))
-    known = builder.history.known_before(at)
-    return sums(View(known, at, builder.spec.minor_units)), counted
+    totals: dict[str, float] = {}
+    for batch in split_batches(
+        add_late_features(_Block(builder, frames), frames[0], day, late_days)
+    ):
+        totals = add_sums(totals, batch_sums(cached_scorer(*scorer), batch))
+    visible = builder.history.known_before(day)
+    return sums(View(visible, day, builder.spec.minor_units)), totals
 
 
-def _scored(
+def _score_block(
     blocks: Blocks,
     number: int,
-    at: int,
+    day: int,
     scorer: tuple[Path, int],
-    late: int,
+    late_days: int,
     everybody: Everybody,
     context: Mapping[str, Any],
-    finish: Finish,
+    finish: RowFinisher,
     into: Path,
 ) -> int:
-    """Write the scored rows of a block; how many there are."""
-    frames = {delay: read_features(blocks.part(number, at, delay)) for delay in {0, late}}
-    if frames[0].empty:  # nobody of the block existed yet
+    """Write the scored rows of a block; return their number."""
+    frames = {delay: read_features(blocks.part(number, day, delay)) for delay in {0, late_days}}
+    if frames[0].empty:  # no customer of the block existed yet
         return 0
-    loaded, block = loaded_once(*scorer), _Block(blocks.opened(number, everybody), frames)
-    frame = scoring_frame(block, at, late_days=late)
-    parts = [loaded.predict(batch, context) for batch in pieces(frame)]
-    rows = finish(pd.concat(parts, ignore_index=True), loaded)
-    made = pa.Table.from_pandas(rows, preserve_index=False)
-    write_parquet(into / f"scores-{number:05d}.parquet", made)
+    loaded, block = cached_scorer(*scorer), _Block(blocks.opened(number, everybody), frames)
+    frame = scoring_frame(block, day, late_days=late_days)
+    scored_batches = [loaded.predict(batch, context) for batch in split_batches(frame)]
+    rows = finish(pd.concat(scored_batches, ignore_index=True), loaded)
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    write_parquet(into / f"scores-{number:05d}.parquet", table)
     return len(rows)

@@ -1,4 +1,4 @@
-"""Scoring from raw events: one customer, or a few, as the batch would score them that day."""
+"""Score one customer or a few from raw events, exactly as the batch would score them that day."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from features.sources.api_events import Row
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
 from models.registry.registry import Loaded
-from models.serving.score import Unstored, late_days_of, scoring_frame
+from models.serving.score import UnstoredFeatures, scoring_frame, stage_late_days
 
-# Keys that a scoring run stores with its scoring context, for who is scored alone later.
-EVERYBODY, _DEFINITION = "everybody", "definition"
-_FILE = "events.parquet"
+# Keys that a scoring run stores with its scoring context, for event scoring later.
+POPULATION_KEY, _DEFINITION = "everybody", "definition"
+_EVENTS_FILE = "events.parquet"
 
 
 @dataclass(frozen=True)
 class EventScorer:
-    """A scorer with what it needs to know of everybody, to score single customers from events.
+    """A scorer with stored population statistics, to score single customers from events.
 
     Attributes
     ----------
     config
-        The data set.
+        Config of the data set.
     loaded
         The registered scorer.
     context
@@ -45,15 +45,15 @@ class EventScorer:
     context: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        """Refuse a context that cannot give what the batch would."""
-        if EVERYBODY not in self.context:
+        """Refuse a context that would give other scores than the batch."""
+        if POPULATION_KEY not in self.context:
             raise UserError(
                 "scoring_context.json",
                 found="a scoring context of an earlier version, without the population's facts",
                 expected="one that `stagecast score` of this version stored",
                 hint="run `stagecast score` with this output folder again",
             )
-        if self.context[_DEFINITION] != api_events.definition(self.config):
+        if self.context[_DEFINITION] != api_events.feature_definition_hash(self.config):
             raise UserError(
                 "config.yaml",
                 found="stages, roles, windows or columns that differ from those of the last "
@@ -62,15 +62,15 @@ class EventScorer:
                 hint="run `stagecast run` (or features, train, promote, score) with it first",
             )
 
-    def score(self, events: Iterable[Row], at: int, *, latest: int) -> pd.DataFrame:
+    def score(self, events: Iterable[Row], day: int, *, latest: int) -> pd.DataFrame:
         """Scored rows of the customers of some raw events, at a snapshot.
 
         Parameters
         ----------
         events
-            All events of each customer (see `features.sources.api_events.write`). What became known
-            at the snapshot or later counts for nothing.
-        at
+            All events of each customer (see `features.sources.api_events.write`). Events that
+            became known at the snapshot or later are ignored.
+        day
             Day number of the snapshot.
         latest
             Day number after which no event can be genuine.
@@ -78,45 +78,50 @@ class EventScorer:
         Returns
         -------
         DataFrame
-            The columns of `models.serving.score.score`, one row a customer who exists at the
-            snapshot, in
-            the order of their ids; run_id and scored_at null. At the snapshot of the scoring
-            context these are the rows of that run, to the last bit.
+            The columns of `models.serving.score.score_snapshot`, one row per customer who exists
+            at the snapshot, sorted by id; run_id and scored_at null. At the snapshot of the scoring
+            context these are the rows of that run, equal to the last bit.
 
         Raises
         ------
         UserError
-            For events that cannot be used.
+            If events cannot be used.
         """
         with tempfile.TemporaryDirectory(prefix="stagecast-events-") as folder:
             tallies = self._tallied(events, Path(folder), latest)
-        everybody = Everybody.from_json(self.context[EVERYBODY])
+        everybody = Everybody.from_json(self.context[POPULATION_KEY])
         builder = Builder.of_some(self.config, tallies, everybody)
-        late = late_days_of(self.loaded.scorer.parts)
-        frame = scoring_frame(Unstored(builder), at, late_days=late)
-        context = {k: v for k, v in self.context.items() if k not in (EVERYBODY, _DEFINITION)}
+        late_days = stage_late_days(self.loaded.scorer.parts)
+        frame = scoring_frame(UnstoredFeatures(builder), day, late_days=late_days)
+        context = {
+            key: value
+            for key, value in self.context.items()
+            if key not in (POPULATION_KEY, _DEFINITION)
+        }
         rows = self.loaded.predict(frame, context)
         rows["scorer_version"] = str(self.loaded.version.version)
         return rows
 
     def _tallied(self, events: Iterable[Row], folder: Path, latest: int) -> Tallies:
-        config = api_events.write(events, self.config, folder / _FILE)
+        config = api_events.write_events(events, self.config, folder / _EVENTS_FILE)
         try:
             return tally(config, latest=latest, quarantine=folder / "quarantine")[0]
         except UserError as error:
-            # What it says of a file and of rows to look at there is about our own copy.
-            where = error.where.replace(f"sources: {_FILE}", "events").replace("sources", "events")
-            ours = str(folder) in error.hint
+            # File and row numbers of the message refer to our own copy of the events.
+            place = error.where.replace(f"sources: {_EVENTS_FILE}", "events").replace(
+                "sources", "events"
+            )
+            is_own_copy = str(folder) in error.hint
             raise UserError(
-                where,
+                place,
                 found=error.found,
-                expected="events that can all be used" if ours else error.expected,
-                hint="fix or leave out those events" if ours else error.hint,
+                expected="events that can all be used" if is_own_copy else error.expected,
+                hint="fix or leave out those events" if is_own_copy else error.hint,
             ) from error
 
 
-def as_records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Scored rows as JSON-able records: dates as ISO texts, what is null as null."""
+def score_records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Scored rows as JSON-able records: dates as ISO texts, missing values as None."""
     return [
         {str(name): _plain(value) for name, value in record.items()}
         for record in rows.to_dict("records")
@@ -134,11 +139,14 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def stored_facts(builder: Builder, at: int) -> dict[str, Any]:
-    """What a scoring run adds to its scoring context for `EventScorer`."""
-    return facts_to_store(builder.everybody_at(at), builder.config)
+def population_facts(builder: Builder, day: int) -> dict[str, Any]:
+    """Population statistics and definition that `EventScorer` needs in the scoring context."""
+    return context_facts(builder.everybody_at(day), builder.config)
 
 
-def facts_to_store(everybody: Everybody, config: Config) -> dict[str, Any]:
-    """Likewise, from the facts of everybody."""
-    return {EVERYBODY: everybody.as_json(), _DEFINITION: api_events.definition(config)}
+def context_facts(everybody: Everybody, config: Config) -> dict[str, Any]:
+    """As `population_facts`, from population statistics that are already known."""
+    return {
+        POPULATION_KEY: everybody.as_json(),
+        _DEFINITION: api_events.feature_definition_hash(config),
+    }

@@ -1,4 +1,4 @@
-"""How many customers are to move where within some days, added up from the scorer's own curves."""
+"""Expected number of customers who move to each stage, from the scorer's incidence curves."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from features.arrays import Array
 from models.scorer.part import Part
 from models.scorer.transition import predict_transition
 
-_BATCH = 50_000  # customers at once: bounds memory
+_BATCH = 50_000  # customers predicted at once, to limit memory
 
 
 @dataclass(frozen=True)
 class _ExpectedMoves:
-    """Chances of moving within some days.
+    """Probabilities of moving within some days.
 
     Attributes
     ----------
     days
-        Days looked ahead: whole periods of the transition model, the nearest to those asked for.
+        Days ahead: the nearest multiple of the transition model's period.
     chances
-        Customers x stages: P(moved there within `days`); no chance of the own stage.
+        Customers x stages: P(moved there within `days`); 0 for the customer's own stage.
     """
 
     days: int
@@ -35,7 +35,7 @@ class _ExpectedMoves:
 def expected_moves(
     part: Part, frame: pd.DataFrame, context: Mapping[str, Any], *, within_days: int
 ) -> _ExpectedMoves:
-    """Chance of every customer of a snapshot to have moved to each stage within some days.
+    """Probability of every customer to move to each stage within some days.
 
     Parameters
     ----------
@@ -48,18 +48,20 @@ def expected_moves(
     within_days
         Days to look ahead.
     """
-    length, most = float(part.parameters["period_days"]), int(part.parameters["periods"])
-    period = int(np.clip(round(within_days / length), 1, most))
-    rows = [
+    period_days, periods = float(part.parameters["period_days"]), int(part.parameters["periods"])
+    period = int(np.clip(round(within_days / period_days), 1, periods))
+    incidences = [
         predict_transition(part, frame.iloc[start : start + _BATCH], context)["cif"][
             :, :, period - 1
         ]
         for start in range(0, len(frame), _BATCH)
     ]
-    return _ExpectedMoves(round(period * length), np.concatenate(rows))
+    return _ExpectedMoves(round(period * period_days), np.concatenate(incidences))
 
 
-def summed(moves: _ExpectedMoves, groups: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def expected_by_group(
+    moves: _ExpectedMoves, groups: pd.DataFrame, names: Sequence[str]
+) -> pd.DataFrame:
     """Expected number of movers of every group to every stage.
 
     Parameters
@@ -67,19 +69,21 @@ def summed(moves: _ExpectedMoves, groups: pd.DataFrame, names: Sequence[str]) ->
     moves
         From `expected_moves`.
     groups
-        One row a customer, in the same order: what they are grouped by.
+        Columns to group by, one row per customer in the same order.
     names
         Stage names by code.
 
     Returns
     -------
     DataFrame
-        The columns of `groups`, to_stage, expected (customers); pairs with any chance.
+        The columns of `groups`, to_stage, expected (customers); only rows above 0.
     """
-    wide = pd.DataFrame(moves.chances, columns=list(names))
-    keys = list(groups.columns)
-    joined = pd.concat([groups.reset_index(drop=True), wide.add_prefix("to:")], axis=1)
-    table = joined.groupby(keys, observed=True, dropna=False).sum().reset_index()
-    long = table.melt(keys, var_name="to_stage", value_name="expected")
-    long["to_stage"] = long["to_stage"].str.removeprefix("to:")
-    return long[long["expected"] > 0].sort_values([*keys, "to_stage"], ignore_index=True)
+    chances = pd.DataFrame(moves.chances, columns=list(names))
+    group_columns = list(groups.columns)
+    joined = pd.concat([groups.reset_index(drop=True), chances.add_prefix("to:")], axis=1)
+    sums = joined.groupby(group_columns, observed=True, dropna=False).sum().reset_index()
+    moves_table = sums.melt(group_columns, var_name="to_stage", value_name="expected")
+    moves_table["to_stage"] = moves_table["to_stage"].str.removeprefix("to:")
+    return moves_table[moves_table["expected"] > 0].sort_values(
+        [*group_columns, "to_stage"], ignore_index=True
+    )

@@ -1,4 +1,4 @@
-"""Scoring: the head of a scorer, the scoring context, and the scored rows of one snapshot."""
+"""Score one snapshot: scorer head, scoring context and scored rows."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from models.registry.registry import Loaded
 from models.scorer.derived_features import model_columns
 from models.scorer.part import Part
 from models.scorer.scoring_context import LATE, scorer_context, scorer_sums
-from models.serving.batches import context_of, pieces, population_sums, predicted
+from models.serving.batches import batch_sums, context_from_sums, predict_batches, split_batches
 
 _DTYPES = {"O": "string", "U": "string", "f": "double", "b": "bool", "M": "date"}
 
 
 def _lapsed_stage(taxonomy: Taxonomy) -> str | None:
-    """The stage that a buyer's silence leads to; None where the taxonomy has none."""
+    """The stage that a buyer enters without further purchases; None if the taxonomy has none."""
     names = [stage.name for stage in taxonomy.stages if stage.silent == "purchase"]
     return names[0] if names else None
 
@@ -37,7 +37,7 @@ def _lapsed_stage(taxonomy: Taxonomy) -> str | None:
 def scorer_head(
     archive: Archive, parts: Mapping[str, Part], origin: int, *, versions: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Content of ``scorer.json``: what a scorer needs beside its parts.
+    """Content of ``scorer.json``: facts that a scorer needs beside its parts.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ def scorer_head(
         Registered version of each part.
     """
     builder = archive.builder
-    late_days = late_days_of(parts)
-    features = with_late(archive, archive.features(origin), origin, late_days)
-    nulls = {feature.name: feature.null for feature in catalogue(builder.spec)}
+    late_days = stage_late_days(parts)
+    features = add_late_features(archive, archive.features(origin), origin, late_days)
+    null_meanings = {feature.name: feature.null for feature in catalogue(builder.spec)}
     columns = model_columns(features)
-    profile = builder.profile(origin)
+    customer_facts = builder.profile(origin)
     return {
         "dataset": builder.config.name,
         "stages": builder.taxonomy.names,
@@ -64,13 +64,13 @@ def scorer_head(
             {
                 "name": name,
                 "dtype": "double",
-                "null": nulls.get(name.removeprefix(LATE), ""),
+                "null": null_meanings.get(name.removeprefix(LATE), ""),
             }
             for name in columns
         ],
         "pass_through": [
-            {"name": name, "dtype": _dtype(profile[name])}
-            for name in profile.columns
+            {"name": name, "dtype": _dtype(customer_facts[name])}
+            for name in customer_facts.columns
             if name not in KEY
         ],
         "training_context": scorer_context(parts, scorer_sums(parts, features)),
@@ -80,17 +80,17 @@ def scorer_head(
     }
 
 
-def late_days_of(parts: Mapping[str, Part]) -> int:
-    """Days by which the data of the current-stage model run behind; 0 where they do not."""
+def stage_late_days(parts: Mapping[str, Part]) -> int:
+    """Reporting delay in days that the current-stage model was fitted for; 0 without one."""
     return int(parts["stage"].parameters.get("late_days", 0)) if "stage" in parts else 0
 
 
-class _Features(Protocol):
-    """Whatever gives feature frames of snapshots, and the builder behind them."""
+class _FeatureSource(Protocol):
+    """Source of feature frames of snapshots, with its builder."""
 
     @property
     def builder(self) -> Builder:
-        """Builds what is asked for."""
+        """The builder of features and facts."""
 
     def features(self, at: int) -> pd.DataFrame:
         """Feature frame of a snapshot."""
@@ -100,8 +100,8 @@ class _Features(Protocol):
 
 
 @dataclass(frozen=True)
-class Unstored:
-    """Features of a few customers, built when asked for and stored nowhere."""
+class UnstoredFeatures:
+    """Features of a few customers, built on request and not stored."""
 
     builder: Builder
 
@@ -114,32 +114,34 @@ class Unstored:
         return self.builder.features(at, delay=delay)
 
 
-def with_late(archive: _Features, features: pd.DataFrame, at: int, late_days: int) -> pd.DataFrame:
-    """Features with those of a current-stage model of late data beside them, marked as such."""
+def add_late_features(
+    archive: _FeatureSource, features: pd.DataFrame, day: int, late_days: int
+) -> pd.DataFrame:
+    """Add the features for a current-stage model of late data, with the prefix `LATE`."""
     if late_days == 0:
         return features
-    late = archive.delayed(at, late_days)  # of the same customers, in the same order
-    own = late[model_columns(late)].add_prefix(LATE)
-    return pd.concat([features, own], axis=1)
+    late_frame = archive.delayed(day, late_days)  # of the same customers, in the same order
+    late_columns = late_frame[model_columns(late_frame)].add_prefix(LATE)
+    return pd.concat([features, late_columns], axis=1)
 
 
 def _dtype(column: pd.Series) -> str:
-    declared = {c.name: c.dtype for c in SCORED_ROW}
-    if column.name in declared:
-        return declared[str(column.name)]
+    declared_types = {c.name: c.dtype for c in SCORED_ROW}
+    if column.name in declared_types:
+        return declared_types[str(column.name)]
     return _DTYPES.get(column.dtype.kind, "string")
 
 
 @dataclass(frozen=True)
-class Stamp:
-    """Who scored and when: the columns of the scored row that are the same for all customers.
+class ScoreStamp:
+    """Columns of the scored row that are the same for all customers.
 
     Attributes
     ----------
     run_id
         The scoring run.
     scored_at
-        UTC moment, given by the flow.
+        UTC time of the run.
     """
 
     run_id: str
@@ -147,8 +149,8 @@ class Stamp:
 
 
 @dataclass(frozen=True)
-class Before:
-    """Scores published under other rules.
+class PublishedScores:
+    """Scores published under earlier stage rules.
 
     Attributes
     ----------
@@ -163,92 +165,96 @@ class Before:
 
 
 @dataclass(frozen=True)
-class Finish:
-    """What scored rows say beside the scores.
+class RowFinisher:
+    """Complete scored rows with stamp, causes of stage changes and margins.
 
     Attributes
     ----------
     stamp
-        Who scores, and when.
+        Run id and time of scoring.
     before
-        Scores last published under other rules, to tell changes of stage that only these made.
+        Scores last published under earlier rules, to mark stage changes caused by the new rules.
     margins
-        Share of each customer's spend that is earned, by id in rising order; None where products
-        have no margins.
+        Margin as a share of spend by customer id, in rising order; None if products have none.
     usual_margin
-        Of those who are not among them.
+        Margin of customers who are not in `margins`.
     """
 
-    stamp: Stamp
-    before: Before | None = None
+    stamp: ScoreStamp
+    before: PublishedScores | None = None
     margins: pd.Series[Any] | None = None
     usual_margin: float = np.nan
 
     @classmethod
-    def of(cls, stamp: Stamp, before: Before | None, margins: pd.Series[Any] | None) -> Finish:
-        """With the mean margin as the usual one."""
+    def of(
+        cls, stamp: ScoreStamp, before: PublishedScores | None, margins: pd.Series[Any] | None
+    ) -> RowFinisher:
+        """Use the mean of the margins as the usual margin."""
         return cls(stamp, before, margins, np.nan if margins is None else float(margins.mean()))
 
-    def among(self, first: str, end: str | None) -> Finish:
-        """The same for customers with ids from one to before another (None: to the last)."""
+    def among(self, first: str, end: str | None) -> RowFinisher:
+        """Restrict to ids from `first` to before `end` (None: to the last)."""
         if self.margins is None:
             return self
         ids = self.margins.index
-        last = None if end is None else int(ids.searchsorted(end))
-        return replace(self, margins=self.margins.iloc[int(ids.searchsorted(first)) : last])
+        end_position = None if end is None else int(ids.searchsorted(end))
+        return replace(self, margins=self.margins.iloc[int(ids.searchsorted(first)) : end_position])
 
     def __call__(self, rows: pd.DataFrame, loaded: Loaded) -> pd.DataFrame:
-        """The rows, stamped, with the cause of each change of stage and the margin in each CLV."""
-        rows = stamped(rows, loaded, self.stamp)
+        """Add stamp, cause of each stage change, and margin of the CLV to the rows."""
+        rows = stamp_rows(rows, loaded, self.stamp)
         if self.before is not None:
             published = pd.read_parquet(self.before.folder, columns=[CUSTOMER, "stage"])
             rows = caused_by_definition(rows, published, self.before.snapshot_at)
         if self.margins is not None:
-            share = self.margins.reindex(rows[CUSTOMER]).fillna(self.usual_margin)
-            rows = rows.assign(clv_margin=rows["clv"] * share.to_numpy(dtype=float))
+            margin_share = self.margins.reindex(rows[CUSTOMER]).fillna(self.usual_margin)
+            rows = rows.assign(clv_margin=rows["clv"] * margin_share.to_numpy(dtype=float))
         return rows
 
 
-def scoring_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
-    """Population statistics of a snapshot, by one additive pass over its feature rows."""
-    return context_of(loaded, [population_sums(loaded, one) for one in pieces(features)])
+def snapshot_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
+    """Scoring context of a snapshot, by one additive pass over its feature rows."""
+    return context_from_sums(
+        loaded, [batch_sums(loaded, batch) for batch in split_batches(features)]
+    )
 
 
-def scoring_frame(archive: _Features, at: int, *, late_days: int = 0) -> pd.DataFrame:
-    """Input of the scorer at a snapshot: features and facts, one row an existing customer.
+def scoring_frame(archive: _FeatureSource, day: int, *, late_days: int = 0) -> pd.DataFrame:
+    """Input of the scorer at a snapshot: features and facts, one row per existing customer.
 
-    A scorer whose current-stage model learned from late data (``late_days`` of its head) also
-    reads what was known so many days before.
+    With ``late_days`` (see the scorer's head) it also holds the features known so many days before.
     """
-    features, facts = archive.features(at), archive.builder.profile(at)
-    features = with_late(archive, features, at, late_days)
-    # The rule stage and eligibility are told by codes among the features; the scorer names them.
+    features, facts = archive.features(day), archive.builder.profile(day)
+    features = add_late_features(archive, features, day, late_days)
+    # The features hold rule stage and eligibility as codes; the scorer adds their names.
     inputs = features.drop(columns=["stage", "churn_eligible"]).reset_index(drop=True)
     return pd.concat([inputs, facts.drop(columns=KEY).reset_index(drop=True)], axis=1)
 
 
-def score(
-    loaded: Loaded, archive: Archive, at: int, finish: Finish, *, told: Told = unheard
+def score_snapshot(
+    loaded: Loaded, archive: Archive, day: int, finish: RowFinisher, *, progress: Told = unheard
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Scored rows of everyone who exists at a snapshot, and the scoring context used.
+    """Scored rows of all customers who exist at a snapshot, and the scoring context used.
 
-    How far it has come is told to `told`.
+    Calls `progress` with the number of customers done.
 
     Returns
     -------
     DataFrame
-        The columns of `features.contracts.SCORED_ROW` and the declared attributes' preferences;
-        one row a customer, in the order of their ids.
+        The columns of `features.contracts.SCORED_ROW` and the preferred values of declared
+        attributes; one row per customer, sorted by id.
     dict
         The scoring context, to be stored with the scores.
     """
-    frame = scoring_frame(archive, at, late_days=late_days_of(loaded.scorer.parts))
-    rows, context = predicted(loaded, frame, threads=archive.builder.config.threads, told=told)
+    frame = scoring_frame(archive, day, late_days=stage_late_days(loaded.scorer.parts))
+    rows, context = predict_batches(
+        loaded, frame, threads=archive.builder.config.threads, progress=progress
+    )
     return finish(rows, loaded), context
 
 
-def stamped(rows: pd.DataFrame, loaded: Loaded, stamp: Stamp) -> pd.DataFrame:
-    """Scored rows that say who scored them."""
+def stamp_rows(rows: pd.DataFrame, loaded: Loaded, stamp: ScoreStamp) -> pd.DataFrame:
+    """Add scorer version, run id and time of scoring to scored rows."""
     rows["scorer_version"] = str(loaded.version.version)
     rows["run_id"] = stamp.run_id
     rows["scored_at"] = np.datetime64(stamp.scored_at.replace(tzinfo=None), "us")

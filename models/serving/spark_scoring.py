@@ -1,4 +1,4 @@
-"""Scoring on Spark: features, sums and prediction in the executors, each on its own customers."""
+"""Score on Spark: executors build features, sums and predictions of their own customers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.lifecycle.definition_changes import caused_by_definition
-from features.spark.spark import Batches, collected, shipped, user_errors, write
+from features.spark.spark import Batches, collected, shipped_folder, user_errors, write_frame
 from features.spark.spark_build import SparkArchive
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
@@ -27,7 +27,14 @@ from models.registry.registry import Loaded
 from models.registry.version import Version
 from models.scorer.scored_row import scored_names
 from models.scorer.scoring_context import add_sums, scorer_context, scorer_sums
-from models.serving.score import Before, Stamp, Unstored, late_days_of, scoring_frame, stamped
+from models.serving.score import (
+    PublishedScores,
+    ScoreStamp,
+    UnstoredFeatures,
+    scoring_frame,
+    stage_late_days,
+    stamp_rows,
+)
 
 _STAGE_BEFORE = "stage_before"
 _TYPES = {
@@ -42,8 +49,8 @@ _STAMPED = {"scorer_version": "string", "run_id": "string", "scored_at": "timest
 
 
 @dataclass(frozen=True)
-class _ScoredOnSpark:
-    """What came of it: the number of rows, the scoring context, and the facts of everybody."""
+class _SparkScores:
+    """Number of scored customers, the scoring context, and the population statistics."""
 
     customers: int
     context: dict[str, Any]
@@ -54,62 +61,61 @@ def score_on_spark(
     loaded: Loaded,
     artifacts: Path,
     archive: SparkArchive,
-    at: int,
-    stamp: Stamp,
+    day: int,
+    stamp: ScoreStamp,
     *,
     into: Path,
-    before: Before | None = None,
-) -> _ScoredOnSpark:
-    """Write scored rows of everyone who exists at a snapshot, as `models.serving.score.score` gives
-    them.
+    previous: PublishedScores | None = None,
+) -> _SparkScores:
+    """Write the rows that `models.serving.score.score_snapshot` would return.
 
     Parameters
     ----------
     loaded, artifacts
-        The scorer, and the folder of its artifacts, of which every executor gets a copy.
+        The scorer, and the folder of its artifacts, which is copied to every executor.
     archive
         Stored tallies.
-    at, stamp
+    day, stamp
         Day number of the snapshot; who scores.
     into
         Folder for the parquet files.
-    before
-        Scores last published under other rules, to tell changes of stage that only these made.
+    previous
+        Scores last published under earlier rules, to mark stage changes caused by the new rules.
     """
     scorer, cluster = loaded.scorer, archive.cluster
-    everybody = archive.everybody(at)
-    late = late_days_of(scorer.parts)
+    everybody = archive.everybody(day)
+    late_days = stage_late_days(scorer.parts)
 
     def inputs(builder: Builder) -> pd.DataFrame:
-        return scoring_frame(Unstored(builder), at, late_days=late)
+        return scoring_frame(UnstoredFeatures(builder), day, late_days=late_days)
 
-    name = _shipped_to_all(archive, artifacts)
+    artifact_name = _ship_to_executors(archive, artifacts)
     schema = _inputs_schema(scorer.head)
-    # Kept by the executors: the context needs one look at all rows before the first is scored.
+    # Persisted: the context needs a pass over all rows before the first is scored.
     frame = archive.rows(inputs, schema, everybody=everybody).persist()
     try:
         with user_errors():
-            summed = cluster.mapped(frame, _sums(name, loaded.version), _SUMS)
-            parts = [json.loads(row["sums"]) for row in collected(summed)]
-            sums: Mapping[str, float] = functools.reduce(add_sums, parts, {})
-            context = scorer_context(scorer.parts, sums)
-            rows = frame if before is None else _with_stage_before(archive, frame, before)
-            published = None if before is None else before.snapshot_at
-            predicted = _predicted(name, loaded.version, context, stamp, published)
-            write(cluster.mapped(rows, predicted, _scores_schema(scorer)), into)
+            sums_frame = cluster.mapped(frame, _summer(artifact_name, loaded.version), _SUMS_SCHEMA)
+            sums_by_task = [json.loads(row["sums"]) for row in collected(sums_frame)]
+            totals: Mapping[str, float] = functools.reduce(add_sums, sums_by_task, {})
+            scoring_context = scorer_context(scorer.parts, totals)
+            rows = frame if previous is None else _add_stage_before(archive, frame, previous)
+            published = None if previous is None else previous.snapshot_at
+            predicted = _predictor(artifact_name, loaded.version, scoring_context, stamp, published)
+            write_frame(cluster.mapped(rows, predicted, _scores_schema(scorer)), into)
             customers = cluster.parquet([into]).count()
     finally:
         frame.unpersist()
-    return _ScoredOnSpark(customers, context, everybody)
+    return _SparkScores(customers, scoring_context, everybody)
 
 
-_SUMS = pa.schema([("sums", pa.string())])
+_SUMS_SCHEMA = pa.schema([("sums", pa.string())])
 
 
-def _shipped_to_all(archive: SparkArchive, artifacts: Path) -> str:
-    """Name of the copy of the artifacts that every executor finds."""
+def _ship_to_executors(archive: SparkArchive, artifacts: Path) -> str:
+    """Copy the artifacts to all executors; return the name of the copy."""
     copy = Path(tempfile.mkdtemp(prefix="stagecast-scorer-"))
-    # Executors that join later in the session fetch it too, so it goes with the process.
+    # Executors that join later in the session fetch it too, so delete it when the process ends.
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     shutil.copytree(artifacts, copy, dirs_exist_ok=True)
     archive.cluster.ship(copy)
@@ -118,40 +124,42 @@ def _shipped_to_all(archive: SparkArchive, artifacts: Path) -> str:
 
 @functools.lru_cache(maxsize=2)
 def _loaded(name: str, number: int) -> Loaded:
-    """The scorer, loaded once a worker process."""
+    """The scorer, loaded once per worker process."""
     version = Version(registry.SCORER, number, "", (), {}, "", 0)
-    return registry.load_folder(shipped(name), version)
+    return registry.load_folder(shipped_folder(name), version)
 
 
-def _sums(name: str, version: Version) -> Callable[[Batches], Iterator[pa.Table]]:
-    number = version.version
+def _summer(name: str, version: Version) -> Callable[[Batches], Iterator[pa.Table]]:
+    version_number = version.version
 
     def summed(batches: Batches) -> Iterator[pa.Table]:
         sums: Mapping[str, float] = {}
         for frame in _frames(batches):
-            parts = _loaded(name, number).scorer.parts
+            parts = _loaded(name, version_number).scorer.parts
             sums = add_sums(sums, scorer_sums(parts, frame))
         yield pa.table({"sums": [json.dumps(sums)]})
 
     return summed
 
 
-def _predicted(
+def _predictor(
     name: str,
     version: Version,
     context: Mapping[str, Any],
-    stamp: Stamp,
+    stamp: ScoreStamp,
     published: dt.date | None,
 ) -> Callable[[Batches], Iterator[pa.Table]]:
-    number = version.version
+    version_number = version.version
 
     def predicted(batches: Batches) -> Iterator[pa.Table]:
         for frame in _frames(batches):
-            loaded = _loaded(name, number)
-            rows = stamped(loaded.predict(frame, context), loaded, stamp)
+            loaded = _loaded(name, version_number)
+            rows = stamp_rows(loaded.predict(frame, context), loaded, stamp)
             if published is not None:
-                old = frame[[CUSTOMER, _STAGE_BEFORE]].rename(columns={_STAGE_BEFORE: "stage"})
-                rows = caused_by_definition(rows, old, published)
+                stage_before = frame[[CUSTOMER, _STAGE_BEFORE]].rename(
+                    columns={_STAGE_BEFORE: "stage"}
+                )
+                rows = caused_by_definition(rows, stage_before, published)
             yield pa.Table.from_pandas(rows, preserve_index=False)
 
     return predicted
@@ -165,16 +173,16 @@ def _frames(batches: Batches) -> Iterator[pd.DataFrame]:
             yield frame
 
 
-def _with_stage_before(archive: SparkArchive, frame: Any, before: Before) -> Any:
-    """Input rows with the stage that was published of each customer."""
-    old = archive.cluster.parquet([before.folder]).select(CUSTOMER, "stage")
-    return frame.join(old.withColumnRenamed("stage", _STAGE_BEFORE), CUSTOMER, "left")
+def _add_stage_before(archive: SparkArchive, frame: Any, previous: PublishedScores) -> Any:
+    """Add the published stage of each customer to the input rows."""
+    published = archive.cluster.parquet([previous.folder]).select(CUSTOMER, "stage")
+    return frame.join(published.withColumnRenamed("stage", _STAGE_BEFORE), CUSTOMER, "left")
 
 
 def _inputs_schema(head: Mapping[str, Any]) -> pa.Schema:
     """The columns that a scorer reads."""
-    facts = [(each["name"], _TYPES[each["dtype"]]) for each in head["pass_through"]]
-    numbers = [(each["name"], pa.float64()) for each in head["features"]]
+    facts = [(field["name"], _TYPES[field["dtype"]]) for field in head["pass_through"]]
+    numbers = [(field["name"], pa.float64()) for field in head["features"]]
     return pa.schema([(CUSTOMER, pa.string()), (SNAPSHOT, _TYPES["date"]), *numbers, *facts])
 
 

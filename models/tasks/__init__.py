@@ -1,5 +1,7 @@
-"""One module per prediction task: stage, transition, churn, lifetime value, lead, uplift.
+"""One module per prediction task: its recipe, from a training set to a fitted `Part`.
 
-Begin with `training.py`, which hands a training set to the task's recipe. May import `baselines`
-and what comes before it.
+`stage.py` and `stage_from_crm.py`, `transition.py`, `churn.py`, `clv.py` with `lead.py`, and
+`uplift.py`; `tuning.py` searches tree settings. Begin with `training.py`, which passes a training
+set to the recipe of its task. May import `models.baselines`, `models.fitting`, `models.metrics`,
+`models.scorer` and `features`.
 """

@@ -1,7 +1,7 @@
-"""Leads: P(first purchase within the horizon) of those who never bought, and their score.
+"""Leads: P(first purchase within the horizon) of customers who never bought, and their score.
 
-It lives in the CLV part, since a lead's value is this chance times what new buyers spend. Fitting
-only; prediction is `models.scorer.clv.predict_clv`.
+It belongs to the CLV part: the value of a lead is this probability times the mean spend of new
+buyers. Fitting only; prediction is `models.scorer.clv.predict_clv`.
 """
 
 from __future__ import annotations
@@ -28,141 +28,160 @@ from models.scorer.clv import clv_first_purchase
 from models.scorer.linear_model import sigmoid
 from models.scorer.part import Part
 
-MIN_FIRST = 30  # leads who bought within a horizon, and who did not, to learn who does
-_MIN_FOR_TREES = 100  # of the rarer, as customers, for trees beside the regression
-# Faster than the churn recipe's and as good on simulated leads; the trees weigh more there.
+MIN_NEW_BUYERS = 30  # rows of leads who bought, and who did not, needed for a regression
+_MIN_FOR_TREES = 100  # customers of the rarer outcome needed for trees
+# Faster than the settings for churn and as good on simulated leads, with more weight on the trees.
 _RECIPE = TwoClassRecipe(
     learning_rate=0.05, max_bin=63, linear_weight=0.1, max_rows=50_000, max_rounds=600
 )
-# The score is the share of the training date's leads below: A is the best tenth, B the next
-# fifth, C the next three tenths.
+# The score is the share of the training date's leads with a lower probability. Band A is the best
+# tenth, B the next two tenths, C the next three.
 _BANDS = (40.0, 70.0, 90.0)
 _LEVELS = (*np.linspace(0.0, 0.98, 50), 0.985, 0.99, 0.995, 1.0)
 
 
-def leads_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of those who had never bought at the snapshot."""
+def select_leads(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of customers who had never bought at the snapshot."""
     return frame[frame["btyd__x"].isna()].reset_index(drop=True)
 
 
-def plain_share(frame: pd.DataFrame) -> float:
-    """Smoothed share of the leads of a labelled frame who bought; NaN without leads."""
-    leads = leads_of(frame)
-    bought = float((leads["orders"] > 0).sum())
-    return (bought + 0.5) / (len(leads) + 1.0) if len(leads) else np.nan
+def lead_conversion_rate(frame: pd.DataFrame) -> float:
+    """Smoothed share of the leads in a labelled frame who bought; NaN without leads."""
+    leads = select_leads(frame)
+    buyers = float((leads["orders"] > 0).sum())
+    return (buyers + 0.5) / (len(leads) + 1.0) if len(leads) else np.nan
 
 
-def plain_leads(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, Any]:
-    """``first_purchase`` of the CLV part by a logistic regression alone.
+def fit_lead_regression(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, Any]:
+    """Fit ``first_purchase`` of the CLV part with a logistic regression, without trees.
 
     Parameters
     ----------
     frame
-        Labelled feature frame of matured snapshots (``spend`` money, ``orders``), buyers and all.
+        Labelled feature frame of matured snapshots (``spend`` money, ``orders``), with buyers.
     at_origin
         Feature frame of the training date.
 
     Returns
     -------
-    ``p``: smoothed share of leads who bought (None where there were no leads); ``spend``,
-    ``orders`` and ``order_value`` of new buyers within the horizon, where none are seen those of
-    all buyers' first purchase day; ``linear``: None where too few bought to tell who does.
+    ``p``: smoothed share of leads who bought (None without leads); ``spend``, ``orders`` and
+    ``order_value``: means of new buyers within the horizon, or, without new buyers, those of all
+    buyers' first purchase day; ``linear``: the regression, None if too few leads bought.
     """
-    leads = leads_of(frame)
-    bought = leads["orders"].to_numpy(dtype=np.float64) > 0
-    new = leads[bought]
-    if len(new):
-        spend, orders = float(new["spend"].mean()), float(new["orders"].mean())
+    leads = select_leads(frame)
+    is_buyer = leads["orders"].to_numpy(dtype=np.float64) > 0
+    new_buyers = leads[is_buyer]
+    if len(new_buyers):
+        mean_spend, mean_orders = (
+            float(new_buyers["spend"].mean()),
+            float(new_buyers["orders"].mean()),
+        )
     else:
-        first = at_origin["purchase__amount_first"].mean()
-        spend, orders = float(np.nan_to_num(first)), 1.0
-    enough = MIN_FIRST <= len(new) <= len(leads) - MIN_FIRST
-    y = bought.astype(np.float64)
-    columns = varying_columns(leads) if enough else []
-    columns = select_binary_columns(leads, columns, y, seed=0, threads=1) if columns else []
-    straight = fit_logistic(leads, columns, y, strength=_RECIPE.strength) if columns else None
+        first_amount = at_origin["purchase__amount_first"].mean()
+        mean_spend, mean_orders = float(np.nan_to_num(first_amount)), 1.0
+    is_enough = MIN_NEW_BUYERS <= len(new_buyers) <= len(leads) - MIN_NEW_BUYERS
+    target = is_buyer.astype(np.float64)
+    columns = varying_columns(leads) if is_enough else []
+    columns = select_binary_columns(leads, columns, target, seed=0, threads=1) if columns else []
+    regression = (
+        fit_logistic(leads, columns, target, strength=_RECIPE.strength) if columns else None
+    )
     return {
-        "p": plain_share(leads) if len(leads) else None,
-        "spend": spend,
-        "orders": orders,
-        "order_value": spend / orders,
-        "linear": straight,
+        "p": lead_conversion_rate(leads) if len(leads) else None,
+        "spend": mean_spend,
+        "orders": mean_orders,
+        "order_value": mean_spend / mean_orders,
+        "linear": regression,
     }
 
 
 def fit_leads(
     frame: pd.DataFrame, at_origin: pd.DataFrame, *, seed: int, threads: int
 ) -> tuple[dict[str, Any], dict[str, lgb.Booster]]:
-    """``first_purchase`` of the CLV part, with trees where enough leads bought, and its score map.
+    """Fit ``first_purchase`` of the CLV part with its score map; with trees if enough leads bought.
 
-    The trees stop on held-out customers and are averaged in logits with the regression. The map to
-    the score and the cut-offs of the bands come from the leads of the training date and stay as
-    they are until the next training.
+    The trees stop early on held-out customers; their logits are averaged with those of the
+    regression. The score map and the band cut-offs come from the leads of the training date and do
+    not change until the next training.
 
     Returns
     -------
     The parameters, and the boosters ``lead_<number>``.
     """
-    first = plain_leads(frame, at_origin)
+    parameters = fit_lead_regression(frame, at_origin)
     boosters: dict[str, lgb.Booster] = {}
-    if first["linear"] is not None:
-        added, boosters = _trees(leads_of(frame), seed=seed, threads=threads)
-        first |= added
-    part = Part("clv", {"first_purchase": first}, boosters)
-    now = leads_of(at_origin)
-    now = now if len(now) else leads_of(frame)
-    return {**first, **score_map(clv_first_purchase(part, now))}, boosters
+    if parameters["linear"] is not None:
+        tree_parameters, boosters = _fit_trees(select_leads(frame), seed=seed, threads=threads)
+        parameters |= tree_parameters
+    part = Part("clv", {"first_purchase": parameters}, boosters)
+    scored_leads = select_leads(at_origin)
+    scored_leads = scored_leads if len(scored_leads) else select_leads(frame)
+    return {**parameters, **score_map(clv_first_purchase(part, scored_leads))}, boosters
 
 
-def _trees(
+def _fit_trees(
     leads: pd.DataFrame, *, seed: int, threads: int
 ) -> tuple[dict[str, Any], dict[str, lgb.Booster]]:
-    """Trees on whole customers' rows, and figures of predictions that held the customer out."""
+    """Fit trees on whole customers' rows, and measure predictions that held the customer out."""
     leads = sample_customers(leads, _RECIPE, seed=seed).reset_index(drop=True)
-    y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
-    rarer = min(leads.loc[y == side, "customer_id"].nunique() for side in (0.0, 1.0))
-    columns = select_binary_columns(leads, varying_columns(leads), y, seed=seed, threads=threads)
-    if rarer < _MIN_FOR_TREES or not columns:
+    target = (leads["orders"] > 0).to_numpy(dtype=np.float64)
+    rarer_customers = min(
+        leads.loc[target == outcome, "customer_id"].nunique() for outcome in (0.0, 1.0)
+    )
+    columns = select_binary_columns(
+        leads, varying_columns(leads), target, seed=seed, threads=threads
+    )
+    if rarer_customers < _MIN_FOR_TREES or not columns:
         return {}, {}
-    held = predict_out_of_fold(leads, columns, y, _RECIPE, seed=seed, threads=threads)
-    rounds = max(1, round(_RECIPE.refit_factor * float(np.mean(held.rounds))))
-    trees = refit_trees(leads, columns, y, _RECIPE, rounds=rounds, seed=seed, threads=threads)
-    p = sigmoid(held.logit)
-    found = {
+    out_of_fold = predict_out_of_fold(leads, columns, target, _RECIPE, seed=seed, threads=threads)
+    rounds = max(1, round(_RECIPE.refit_factor * float(np.mean(out_of_fold.rounds))))
+    boosters = refit_trees(
+        leads, columns, target, _RECIPE, rounds=rounds, seed=seed, threads=threads
+    )
+    probability = sigmoid(out_of_fold.logit)
+    parameters = {
         "columns": columns,
         "linear_weight": _RECIPE.linear_weight,
-        "back_off": fit_back_off(leads, y, p),
+        "back_off": fit_back_off(leads, target, probability),
         "report": {
-            "rows": len(y),
-            "rounds": held.rounds,
-            "held_out_auc": metrics.auc(y, p),
-            "held_out_log_loss": metrics.log_loss(y, p),
-            "held_out_ece": metrics.ece(y, p),
+            "rows": len(target),
+            "rounds": out_of_fold.rounds,
+            "held_out_auc": metrics.auc(target, probability),
+            "held_out_log_loss": metrics.log_loss(target, probability),
+            "held_out_ece": metrics.ece(target, probability),
         },
     }
-    return found, {f"lead_{number}": each for number, each in enumerate(trees.values())}
+    return parameters, {
+        f"lead_{number}": booster for number, booster in enumerate(boosters.values())
+    }
 
 
-def score_map(p: Array) -> dict[str, Any]:
-    """Rising piecewise-linear map from chances to 0-100, and the bands' cut-offs on it.
+def score_map(probability: Array) -> dict[str, Any]:
+    """Piecewise-linear, rising map from probabilities to scores of 0-100, and the band cut-offs.
 
-    A score is the share of the given leads below (of equals the middle). Without leads it is the
-    chance times 100.
+    The score is the percentage of these leads with a lower probability, plus half of those with
+    the same. Without leads it is the probability times 100.
 
     Returns
     -------
-    ``score``: ``p`` and ``score``, both rising from 0 to 1 and to 100; ``bands``: where C, B and A
-    begin.
+    ``score``: ``p`` and ``score``, rising from 0 to 1 and from 0 to 100; ``bands``: the scores from
+    which C, B and A apply.
     """
-    known = np.sort(p[~np.isnan(p)])
-    knots = np.unique(np.quantile(known, _LEVELS, method="inverted_cdf")) if len(known) else known
-    below, upto = (np.searchsorted(known, knots, side=side) for side in ("left", "right"))
-    rank = 50.0 * (below + upto) / max(len(known), 1)
-    inner = (knots > 0.0) & (knots < 1.0)
+    sorted_chances = np.sort(probability[~np.isnan(probability)])
+    score_knots = (
+        np.unique(np.quantile(sorted_chances, _LEVELS, method="inverted_cdf"))
+        if len(sorted_chances)
+        else sorted_chances
+    )
+    count_below, count_upto = (
+        np.searchsorted(sorted_chances, score_knots, side=side) for side in ("left", "right")
+    )
+    percentile = 50.0 * (count_below + count_upto) / max(len(sorted_chances), 1)
+    is_inner = (score_knots > 0.0) & (score_knots < 1.0)
     return {
         "score": {
-            "p": [0.0, *knots[inner].tolist(), 1.0],
-            "score": [0.0, *rank[inner].tolist(), 100.0],
+            "p": [0.0, *score_knots[is_inner].tolist(), 1.0],
+            "score": [0.0, *percentile[is_inner].tolist(), 100.0],
         },
         "bands": list(_BANDS),
     }

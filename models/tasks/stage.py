@@ -1,7 +1,7 @@
-"""Current stage: what stage a customer is truly in, although nobody tells when they left it.
+"""Current stage: the true stage of a customer, which no event reports directly.
 
-LightGBM multiclass on the features and the rule stage; a frequency table stands in where there is
-too little to learn from, and where it wins on the validation snapshot. Fitting only; prediction is
+LightGBM multiclass on the features and the rule stage. A frequency table is served instead if there
+are too few rows, or if it is better on the validation snapshot. Fitting only; prediction is
 `models.scorer.stage.predict_stage`.
 """
 
@@ -57,34 +57,37 @@ def fit_stage(
     contexts
         Scoring context of every snapshot in `frame`.
     validation_at
-        The latest matured snapshot: early stopping, guard, class multipliers.
+        The latest matured snapshot, for early stopping, the choice against the table, and the
+        class multipliers.
     stages
         Stage names by code.
     seed, threads
         Seed of LightGBM and its threads.
     settings
-        LightGBM settings in place of the recipe's own (see `models.tasks.tuning`).
+        LightGBM settings that replace the recipe's own (see `models.tasks.tuning`).
 
     Returns
     -------
     Part
-        Named ``stage``; ``parameters["report"]`` holds what was decided and why.
+        Named ``stage``; ``parameters["report"]`` holds the decisions and their reasons.
 
     Raises
     ------
     ValueError
-        There are no rows, none at `validation_at`, or a truth code is not a stage.
+        If there are no rows, none at `validation_at`, or a truth code is not a stage.
     """
     frame = thin_customers(frame)
     rows = split_rows(frame, validation_at)
-    y = label_codes(frame["truth_code"], len(stages))
-    inputs, columns = derived_inputs(frame, contexts)
-    trees, classes = None, frequent_classes(y[rows.fit], len(stages))
+    target = label_codes(frame["truth_code"], len(stages))
+    derived, columns = derived_inputs(frame, contexts)
+    trees, classes = None, frequent_classes(target[rows.fit], len(stages))
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
-        columns = select_class_columns(inputs, columns, [(y, rows.fit)], seed=seed, threads=threads)
-        x = matrix(inputs, columns)
-        found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
-        trees = fit_trees(x, y, rows, **found, trees=settings)
+        columns = select_class_columns(
+            derived, columns, [(target, rows.fit)], seed=seed, threads=threads
+        )
+        features = matrix(derived, columns)
+        tree_settings: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
+        trees = fit_trees(features, target, rows, **tree_settings, trees=settings)
     table = fit_frequency_table(frame, len(stages))
     parameters: dict[str, Any] = {
         "stages": list(stages),
@@ -94,13 +97,13 @@ def fit_stage(
         "multipliers": [1.0] * len(stages),
         "table": table,
     }
-    gated = _gated(parameters, trees, frame, rows)
-    losses = _validation_losses(gated, inputs, y, rows, contexts)
+    guarded = _part_without_validation(parameters, trees, frame, rows)
+    losses = _validation_losses(guarded, derived, target, rows, contexts)
     kind = "trees" if losses.get("trees", np.inf) < losses.get("table", np.inf) else "table"
-    parameters["kind"] = gated.parameters["kind"] = kind
+    parameters["kind"] = guarded.parameters["kind"] = kind
     if len(rows.validation):
-        p = _at_validation(gated, inputs, rows, contexts)
-        parameters["multipliers"] = tuned(p, y[rows.validation])
+        probability = _validation_probabilities(guarded, derived, rows, contexts)
+        parameters["multipliers"] = tune_multipliers(probability, target[rows.validation])
     parameters["report"] = {
         "served": kind,
         "validation": rows.validation_kind,
@@ -119,72 +122,76 @@ def label_codes(labels: pd.Series, stages: int) -> Array:
     Raises
     ------
     ValueError
-        A label is empty or not a code of a stage.
+        If a label is empty or not the code of a stage.
     """
     values = labels.to_numpy(dtype=np.float64, na_value=np.nan)
-    good = (values >= 0) & (values < stages) & (values == np.floor(values))
-    if not good.all():
+    is_valid = (values >= 0) & (values < stages) & (values == np.floor(values))
+    if not is_valid.all():
         raise ValueError(
-            f"{labels.name}: found {values[~good][:5].tolist()}, "
+            f"{labels.name}: found {values[~is_valid][:5].tolist()}, "
             f"expected stage codes 0 to {stages - 1}"
         )
     return np.asarray(values, dtype=int)
 
 
-def _gated(
+def _part_without_validation(
     parameters: Mapping[str, Any],
-    trees: MulticlassTrees | None,
+    fitted_trees: MulticlassTrees | None,
     frame: pd.DataFrame,
     rows: RowSplit,
 ) -> Part:
-    """The part as it is before the validation rows join, for guard and multipliers."""
+    """The part fitted without the validation rows, to choose the model and the multipliers."""
     table = fit_frequency_table(frame.iloc[rows.fit], len(parameters["stages"]))
-    boosters = {"stage": trees.before} if trees else {}
+    boosters = {"stage": fitted_trees.before} if fitted_trees else {}
     return Part("stage", {**parameters, "table": table}, boosters)
 
 
-def _at_validation(
-    gated: Part,
-    inputs: pd.DataFrame,
+def _validation_probabilities(
+    guarded: Part,
+    derived: pd.DataFrame,
     rows: RowSplit,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
 ) -> Array:
-    checked = inputs.iloc[rows.validation]
-    context = contexts[pd.Timestamp(checked["snapshot_at"].iloc[0])] if len(checked) else {}
-    return np.asarray(predict_stage(gated, checked, context)["probabilities"])
+    validation_frame = derived.iloc[rows.validation]
+    context = (
+        contexts[pd.Timestamp(validation_frame["snapshot_at"].iloc[0])]
+        if len(validation_frame)
+        else {}
+    )
+    return np.asarray(predict_stage(guarded, validation_frame, context)["probabilities"])
 
 
 def _validation_losses(
-    gated: Part,
-    inputs: pd.DataFrame,
-    y: Array,
+    guarded: Part,
+    derived: pd.DataFrame,
+    target: Array,
     rows: RowSplit,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
 ) -> dict[str, float]:
-    """Log loss on the validation rows of what was fitted without them; empty without rows."""
-    found: dict[str, float] = {}
-    for kind in ("table", gated.parameters["kind"]):
-        part = Part(gated.name, {**gated.parameters, "kind": kind}, gated.boosters)
+    """Log loss of table and trees on the validation rows, which they were not fitted on."""
+    losses: dict[str, float] = {}
+    for kind in ("table", guarded.parameters["kind"]):
+        part = Part(guarded.name, {**guarded.parameters, "kind": kind}, guarded.boosters)
         if len(rows.validation):
-            p = _at_validation(part, inputs, rows, contexts)
-            found[kind] = metrics.multiclass_log_loss(y[rows.validation], p)
-    return found
+            probability = _validation_probabilities(part, derived, rows, contexts)
+            losses[kind] = metrics.multiclass_log_loss(target[rows.validation], probability)
+    return losses
 
 
-def tuned(p: Array, truth: Array) -> list[float]:
-    """Class multipliers of probabilities with the best macro-F1, one class after another."""
-    stages = p.shape[1]
-    start = [1.0] * stages
-    counted = np.flatnonzero(np.bincount(truth, minlength=stages) >= MIN_CLASS)
-    if len(counted) < 2:
-        return start
-    best, multipliers = metrics.macro_f1(truth, p.argmax(axis=1)), np.ones(stages)
-    first = best
-    for stage in np.tile(counted, _PASSES):
-        for value in _MULTIPLIERS:
-            tried = multipliers.copy()
-            tried[stage] = value
-            found = metrics.macro_f1(truth, (p * tried).argmax(axis=1))
-            if found > best + 1e-9:
-                best, multipliers = found, tried
-    return multipliers.tolist() if best - first >= _MIN_F1_GAIN else start
+def tune_multipliers(probability: Array, target: Array) -> list[float]:
+    """Class multipliers with the best macro-F1, by coordinate search over the classes."""
+    stages = probability.shape[1]
+    no_change = [1.0] * stages
+    frequent = np.flatnonzero(np.bincount(target, minlength=stages) >= MIN_CLASS)
+    if len(frequent) < 2:
+        return no_change
+    best_score, multipliers = metrics.macro_f1(target, probability.argmax(axis=1)), np.ones(stages)
+    first_score = best_score
+    for stage in np.tile(frequent, _PASSES):
+        for factor in _MULTIPLIERS:
+            candidate = multipliers.copy()
+            candidate[stage] = factor
+            score = metrics.macro_f1(target, (probability * candidate).argmax(axis=1))
+            if score > best_score + 1e-9:
+                best_score, multipliers = score, candidate
+    return multipliers.tolist() if best_score - first_score >= _MIN_F1_GAIN else no_change

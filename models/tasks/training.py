@@ -18,7 +18,7 @@ from models.tasks.stage_from_crm import fit_recorded_stage
 from models.tasks.transition import fit_transition
 
 
-def fit(
+def fit_task(
     data: TrainingSet,
     config: Config,
     stages: list[str],
@@ -39,12 +39,12 @@ def fit(
     threads
         Processors to use; the result does not depend on it.
     settings
-        Tuned settings of the trees, in place of the recipe's own (see `models.tasks.tuning`).
+        Tuned settings of the trees that replace the recipe's own (see `models.tasks.tuning`).
 
     Raises
     ------
     UserError
-        Where the data cannot train the task (one class only, nobody who ever bought, ...).
+        If the data cannot train the task, for example with one class or without buyers.
     """
     if data.task == "churn":
         _require_two_classes(data)
@@ -62,7 +62,7 @@ def fit(
 def _fit(
     data: TrainingSet, config: Config, stages: list[str], threads: int, settings: Mapping[str, Any]
 ) -> Part:
-    shared: dict[str, Any] = {
+    shared_settings: dict[str, Any] = {
         "validation_at": data.validation_at,
         "seed": config.seed,
         "threads": threads,
@@ -77,7 +77,7 @@ def _fit(
             recipe=replace(TwoClassRecipe(), calibration=config.churn.calibration, **settings),
             at_validation=data.at_validation,
             at_origin=data.at_origin,
-            **shared,
+            **shared_settings,
         )
     if data.task == "clv":
         return fit_clv(
@@ -86,10 +86,10 @@ def _fit(
             at_origin=data.at_origin,
             horizon_days=config.clv.horizon_days,
             margin=config.clv.margin,
-            **shared,
+            **shared_settings,
         )
     if data.task == "stage":
-        return _fit_stage(data, config, stages, shared | {"settings": settings})
+        return _fit_stage(data, config, stages, shared_settings | {"settings": settings})
     return fit_transition(
         data.frame,
         data.contexts,
@@ -98,28 +98,28 @@ def _fit(
         period_days=config.transition.period_days,
         fits=config.transition.fits,
         settings=settings,
-        **shared,
+        **shared_settings,
     )
 
 
 def _fit_stage(
-    data: TrainingSet, config: Config, stages: list[str], shared: Mapping[str, Any]
+    data: TrainingSet, config: Config, stages: list[str], shared_settings: Mapping[str, Any]
 ) -> Part:
-    recipe = fit_recorded_stage if config.stage.truth == "history" else fit_stage
-    part = recipe(data.frame, data.contexts, stages=stages, **shared)
+    fit_recipe = fit_recorded_stage if config.stage.truth == "history" else fit_stage
+    part = fit_recipe(data.frame, data.contexts, stages=stages, **shared_settings)
     if config.stage.late_days:
-        # Whoever uses the part must give it what was known so many days before.
+        # At prediction the part needs the features known so many days before.
         part.parameters["late_days"] = config.stage.late_days
     return part
 
 
 def _require_two_classes(data: TrainingSet) -> None:
-    found = data.frame["no_purchase"].unique()
-    if len(found) < 2:
-        what = "bought again" if 0.0 in found else "stayed away"
+    outcomes = data.frame["no_purchase"].unique()
+    if len(outcomes) < 2:
+        behaviour = "bought again" if 0.0 in outcomes else "stayed away"
         raise UserError(
             "churn: labels",
-            found=f"one class only: all {len(data.frame)} eligible customers {what} within "
+            found=f"one class only: all {len(data.frame)} eligible customers {behaviour} within "
             "the horizon",
             expected="some customers who bought within churn.horizon_days and some who did not",
             hint="change churn.horizon_days or activity_days, or bring more history",

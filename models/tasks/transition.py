@@ -1,10 +1,10 @@
-"""Next transition: the first change of rule stage within the horizon, where to and when.
+"""Next transition: destination and time of the first change of rule stage within the horizon.
 
-Two steps. A LightGBM multiclass on the destination, "no change" competing; then one over periods,
-on movers, with the destination as a feature. The features hold what the rules' own clocks say
-(silent destination and period), which is exact for many movers. The timer table stands in where
-there is too little to learn from, and where it wins on the validation snapshot. Fitting only;
-prediction is `models.scorer.transition.predict_transition`.
+Two LightGBM multiclass models: one of the destination, with "no change" as a class; one of the
+period, fitted on movers, with the destination as a feature. The features include the timers of the
+rules (destination and period if the customer stays silent), which are exact for many movers. The
+timer table is served instead if there are too few rows, or if it is better on the validation
+snapshot. Fitting only; prediction is `models.scorer.transition.predict_transition`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from features.arrays import Array
-from models.baselines.transition_baselines import cells, fit_timer_table
+from models.baselines.transition_baselines import fit_timer_table, transition_cells
 from models.fitting.multiclass_trees import (
     MIN_CUSTOMERS,
     MulticlassTrees,
@@ -35,12 +35,12 @@ from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.transition import predict_transition
 
-_HALF = 0.5  # share of the trees where they and the table are better together at validation
-_MOSTLY = 0.75  # where they are nearly as good together: the mixture drifts less in a later season
-_DESTINATION_NOISE = 1.02  # scores this close are nearly as good
+_HALF = 0.5  # share of the trees if their mean with the table is better at validation
+_MOSTLY = 0.75  # share if the mean is nearly as good: mixtures drift less in a later season
+_DESTINATION_NOISE = 1.02  # a log loss below this multiple is nearly as good
 _TIMING_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _USUAL_WEIGHT = 0.75
-_TIMING_NOISE = 1.005  # scores this close say nothing about which weight is better
+_TIMING_NOISE = 1.005  # scores within this multiple do not decide between weights
 
 
 def fit_transition(
@@ -66,151 +66,166 @@ def fit_transition(
     contexts
         Scoring context of every snapshot in `frame`.
     validation_at
-        The latest matured snapshot: early stopping and guard.
+        The latest matured snapshot, for early stopping and the choice against the table.
     stages
         Stage names by code.
     periods, period_days
-        The grid of the label: so many periods of so many days.
+        The grid of the label: number of periods, and days per period.
     seed, threads
         Seed of LightGBM and its threads.
     settings
-        LightGBM settings of the destination step in place of the recipe's own (see
+        LightGBM settings of the destination model that replace the recipe's own (see
         `models.tasks.tuning`).
     fits
-        Final fits that differ in their seed and whose mean is served, where rows are few.
+        Number of final fits with different seeds, averaged, if rows are few.
 
     Returns
     -------
     Part
-        Named ``transition``; ``parameters["report"]`` holds what was decided and why.
+        Named ``transition``; ``parameters["report"]`` holds the decisions and their reasons.
 
     Raises
     ------
     ValueError
-        There are no rows, none at `validation_at`, or a label lies outside stages and periods.
+        If there are no rows, none at `validation_at`, or a label lies outside stages and periods.
     """
     frame = thin_customers(frame)
     rows = split_rows(frame, validation_at)
-    cell = cells(frame, stages=len(stages), periods=periods)
-    moved = cell < len(stages) * periods
-    destination = np.where(moved, cell // periods, len(stages))
-    inputs, columns = derived_inputs(frame, contexts)
-    classes = frequent_classes(destination[rows.fit], len(stages) + 1)
-    where = when = None
+    cell_codes = transition_cells(frame, stages=len(stages), periods=periods)
+    has_moved = cell_codes < len(stages) * periods
+    destinations = np.where(has_moved, cell_codes // periods, len(stages))
+    derived, columns = derived_inputs(frame, contexts)
+    classes = frequent_classes(destinations[rows.fit], len(stages) + 1)
+    destination_trees = timing_trees = None
     timing_codes: list[int] = []
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
-        movers = _movers(rows, moved)
-        told = [(destination, rows.fit), (cell % periods, movers.fit)]
-        columns = select_class_columns(inputs, columns, told, seed=seed, threads=threads)
-        x = matrix(inputs, columns)
-        found: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
-        # Unlike the timing, which rule clocks mostly tell, this runs on into single customers.
-        share = customer_hash(frame["customer_id"])
-        where = fit_trees(x, destination, rows, **found, trees=settings, seeds=fits, hashes=share)
-        x = np.column_stack([x, destination])
-        timing_codes = frequent_classes((cell % periods)[movers.fit], periods)
-        found["classes"] = timing_codes
-        when = fit_trees(x, cell % periods, movers, **found, seeds=fits)
+        movers = _movers(rows, has_moved)
+        outcomes = [(destinations, rows.fit), (cell_codes % periods, movers.fit)]
+        columns = select_class_columns(derived, columns, outcomes, seed=seed, threads=threads)
+        features = matrix(derived, columns)
+        tree_settings: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
+        # The timers predict most of the timing; destinations would overfit single customers.
+        hashes = customer_hash(frame["customer_id"])
+        destination_trees = fit_trees(
+            features, destinations, rows, **tree_settings, trees=settings, seeds=fits, hashes=hashes
+        )
+        features = np.column_stack([features, destinations])
+        timing_codes = frequent_classes((cell_codes % periods)[movers.fit], periods)
+        tree_settings["classes"] = timing_codes
+        timing_trees = fit_trees(
+            features, cell_codes % periods, movers, **tree_settings, seeds=fits
+        )
     parameters: dict[str, Any] = {
         "stages": list(stages),
         "periods": int(periods),
         "period_days": int(period_days),
-        "kind": "trees" if where else "table",
+        "kind": "trees" if destination_trees else "table",
         "destination_weight": 1.0,
-        "timing_weight": 1.0 if when else 0.0,
+        "timing_weight": 1.0 if timing_trees else 0.0,
         "columns": columns,
         "classes": classes,
         "timing_periods": [code + 1 for code in timing_codes],
         "table": fit_timer_table(frame, stages=len(stages), periods=periods),
     }
-    parameters |= _guarded(parameters, where, when, inputs, rows, contexts)
+    parameters |= _choose_served(
+        parameters, destination_trees, timing_trees, derived, rows, contexts
+    )
     boosters: dict[str, lgb.Booster] = {}
-    if where and parameters["kind"] == "trees":
-        boosters |= where.named("destination")
-    if when and parameters["timing_weight"]:
-        boosters |= when.named("timing")
+    if destination_trees and parameters["kind"] == "trees":
+        boosters |= destination_trees.named("destination")
+    if timing_trees and parameters["timing_weight"]:
+        boosters |= timing_trees.named("timing")
     return Part("transition", parameters, boosters)
 
 
-def _movers(rows: RowSplit, moved: Array) -> RowSplit:
-    """Only those who moved: the timing step learns from nobody else."""
-    return RowSplit(rows.fit[moved[rows.fit]], rows.validation[moved[rows.validation]], "movers")
+def _movers(rows: RowSplit, has_moved: Array) -> RowSplit:
+    """Rows of customers who moved, for the timing model."""
+    return RowSplit(
+        rows.fit[has_moved[rows.fit]], rows.validation[has_moved[rows.validation]], "movers"
+    )
 
 
-def _guarded(
+def _choose_served(
     parameters: Mapping[str, Any],
-    where: MulticlassTrees | None,
-    when: MulticlassTrees | None,
-    inputs: pd.DataFrame,
+    destination_trees: MulticlassTrees | None,
+    timing_trees: MulticlassTrees | None,
+    derived: pd.DataFrame,
     rows: RowSplit,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """How far trees are served: as far as they beat the timer table on the validation rows.
+    """Choose trees or timer table, and their weights, on the validation rows.
 
-    Judged are boosters and table fitted without those rows: destinations by log loss, the weight
-    of the timing trees beside the table's timing by integrated Brier score.
+    Boosters and table are those fitted without these rows. Log loss decides on the destinations,
+    the integrated Brier score on the weight of the timing trees beside the table's timing.
     """
     stages, periods = len(parameters["stages"]), parameters["periods"]
-    table = fit_timer_table(inputs.iloc[rows.fit], stages=stages, periods=periods)
-    boosters = {"destination": where.before} if where else {}
-    boosters |= {"timing": when.before} if when else {}
-    checked = inputs.iloc[rows.validation]
+    table = fit_timer_table(derived.iloc[rows.fit], stages=stages, periods=periods)
+    boosters = {"destination": destination_trees.before} if destination_trees else {}
+    boosters |= {"timing": timing_trees.before} if timing_trees else {}
+    validation_frame = derived.iloc[rows.validation]
 
-    def predicted(kind: str, weight: float, share: float = 1.0) -> dict[str, Array]:
-        own = {**parameters, "kind": kind, "timing_weight": weight, "table": table}
-        own["destination_weight"] = share
-        context = contexts[pd.Timestamp(checked["snapshot_at"].iloc[0])]
-        part = Part("transition", own, boosters)
-        return predict_transition(part, checked, context)
+    def predicted(
+        kind: str, timing_share: float, destination_share: float = 1.0
+    ) -> dict[str, Array]:
+        weights = {"timing_weight": timing_share, "destination_weight": destination_share}
+        context = contexts[pd.Timestamp(validation_frame["snapshot_at"].iloc[0])]
+        part = Part("transition", {**parameters, **weights, "kind": kind, "table": table}, boosters)
+        return predict_transition(part, validation_frame, context)
 
-    kind, weight, share, figures = "table", 0.0, 1.0, {}
-    if len(checked):
-        out = predicted("table", 0.0)
-        figures["timer_table"] = _figures(out["probabilities"], out["cif"], checked)
-        if where:
-            learned = predicted("trees", 0.0)
-            figures["trees"] = _figures(learned["probabilities"], learned["cif"], checked)
-            half = predicted("trees", 0.0, _HALF)
-            figures["half"] = _figures(half["probabilities"], half["cif"], checked)
-            trees, mixed = figures["trees"]["log_loss"], figures["half"]["log_loss"]
-            if min(trees, mixed) < figures["timer_table"]["log_loss"]:
-                kind, out = "trees", learned
-                if mixed < trees:
-                    share, out = _HALF, half
-                elif mixed < _DESTINATION_NOISE * trees:
-                    share, out = _MOSTLY, predicted("trees", 0.0, _MOSTLY)
-        if when:
+    kind, timing_weight, tree_share, figures = "table", 0.0, 1.0, {}
+    if len(validation_frame):
+        served_output = predicted("table", 0.0)
+        figures["timer_table"] = _figures(served_output, validation_frame)
+        if destination_trees:
+            tree_output = predicted("trees", 0.0)
+            figures["trees"] = _figures(tree_output, validation_frame)
+            mixed_output = predicted("trees", 0.0, _HALF)
+            figures["half"] = _figures(mixed_output, validation_frame)
+            tree_loss, mixed_loss = figures["trees"]["log_loss"], figures["half"]["log_loss"]
+            if min(tree_loss, mixed_loss) < figures["timer_table"]["log_loss"]:
+                kind, served_output = "trees", tree_output
+                if mixed_loss < tree_loss:
+                    tree_share, served_output = _HALF, mixed_output
+                elif mixed_loss < _DESTINATION_NOISE * tree_loss:
+                    tree_share, served_output = _MOSTLY, predicted("trees", 0.0, _MOSTLY)
+        if timing_trees:
             # Incidences are linear in the timing, so mixtures need no further prediction.
-            full = predicted(kind, 1.0, share)["cif"]
-            mixtures = {w: w * full + (1.0 - w) * out["cif"] for w in _TIMING_WEIGHTS}
-            scores = {
-                w: _figures(out["probabilities"], cif, checked)["integrated_brier"]
-                for w, cif in mixtures.items()
-            }
-            good = [w for w in scores if scores[w] <= _TIMING_NOISE * min(scores.values())]
-            weight = min(good, key=lambda w: abs(w - _USUAL_WEIGHT))
-            figures["served"] = _figures(out["probabilities"], mixtures[weight], checked)
+            full_cif, table_cif = predicted(kind, 1.0, tree_share)["cif"], served_output["cif"]
+            measured = {}
+            for weight in _TIMING_WEIGHTS:
+                mixture = {**served_output, "cif": weight * full_cif + (1.0 - weight) * table_cif}
+                measured[weight] = _figures(mixture, validation_frame)
+            scores = {weight: score["integrated_brier"] for weight, score in measured.items()}
+            bound = _TIMING_NOISE * min(scores.values())
+            good_weights = [weight for weight in scores if scores[weight] <= bound]
+            timing_weight = min(good_weights, key=lambda weight: abs(weight - _USUAL_WEIGHT))
+            figures["served"] = measured[timing_weight]
     report = {
         "served": kind,
-        "destination_weight": share,
-        "timing_weight": weight,
+        "destination_weight": tree_share,
+        "timing_weight": timing_weight,
         "validation": rows.validation_kind,
-        "validation_at": str(pd.Timestamp(inputs["snapshot_at"].max()).date()),
+        "validation_at": str(pd.Timestamp(derived["snapshot_at"].max()).date()),
         "validation_figures": figures,
         "rounds": {
-            "destination": where.rounds if where else 0,
-            "timing": when.rounds if when else 0,
+            "destination": destination_trees.rounds if destination_trees else 0,
+            "timing": timing_trees.rounds if timing_trees else 0,
         },
         "fit_rows": len(rows.fit),
     }
-    served = {"kind": kind, "destination_weight": share, "timing_weight": weight}
-    return {**served, "report": report}
+    decision = {"kind": kind, "destination_weight": tree_share, "timing_weight": timing_weight}
+    return {**decision, "report": report}
 
 
-def _figures(p: Array, cif: Array, checked: pd.DataFrame) -> dict[str, float]:
+def _figures(output: Mapping[str, Array], validation_frame: pd.DataFrame) -> dict[str, float]:
     """Log loss of the destination and integrated Brier score of the incidences."""
-    period = checked["period"].to_numpy().astype(int)
-    destination = checked["next_code"].to_numpy().astype(int)
-    truth = np.where(period > 0, destination, p.shape[1] - 1)
-    score = metrics.integrated_brier(np.swapaxes(cif, 1, 2), destination, period)
-    return {"log_loss": metrics.multiclass_log_loss(truth, p), "integrated_brier": score}
+    probability = output["probabilities"]
+    periods = validation_frame["period"].to_numpy().astype(int)
+    destinations = validation_frame["next_code"].to_numpy().astype(int)
+    truth = np.where(periods > 0, destinations, probability.shape[1] - 1)
+    incidences = np.swapaxes(output["cif"], 1, 2)
+    brier_score = metrics.integrated_brier(incidences, destinations, periods)
+    return {
+        "log_loss": metrics.multiclass_log_loss(truth, probability),
+        "integrated_brier": brier_score,
+    }

@@ -1,9 +1,9 @@
 """Optional tuning with Optuna, on inner validation only.
 
-A trial changes the settings of a task's trees. It is judged by log loss where the recipe itself
-stops early: churn on held-out customers, fold by fold; current stage and next transition on the
-latest matured snapshot. The recipe is trial 0, so that a gain is one over it, and the gate is never
-looked at. The best of many trials flatters itself: what is told of the gain beside is the gate's.
+A trial changes the settings of a task's trees. Its log loss is measured on the rows that stop the
+recipe early: for churn held-out customers, fold by fold; for current stage and next transition the
+latest matured snapshot. Trial 0 is the recipe itself, so the gain is over the recipe. The gate is
+not used; the best of many trials overstates its gain, so report the gain measured at the gate.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from features.config.tasks import Tune
 from features.errors import UserError
-from models.baselines.transition_baselines import cells
+from models.baselines.transition_baselines import transition_cells
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     predict_fold_by_fold,
@@ -41,15 +41,15 @@ from models.scorer.derived_features import derive_each
 from models.scorer.linear_model import matrix, sigmoid
 from models.tasks.stage import label_codes
 
-_STEP = 20  # rounds between two looks at a trial
-TUNED = ("churn", "stage", "transition")
-Report = Callable[[float, int], None]
-_Objective = Callable[[Mapping[str, Any], Report], float]
+_STEP = 20  # rounds between two reports of a trial
+TUNABLE_TASKS = ("churn", "stage", "transition")
+ReportLoss = Callable[[float, int], None]
+_Objective = Callable[[Mapping[str, Any], ReportLoss], float]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One trial: its settings, and its loss (None where it was pruned)."""
+class TuningTrial:
+    """One trial: its settings, and its loss (None if it was pruned)."""
 
     number: int
     settings: dict[str, Any]
@@ -57,46 +57,46 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """What tuning found.
+class TuningResult:
+    """Result of tuning.
 
     Attributes
     ----------
     settings
-        Of the best trial; empty where that is the recipe.
+        Settings of the best trial; empty if that is the recipe.
     recipe_loss, best_loss
         Log loss on inner validation.
     trials
-        All of them, the recipe first.
+        All trials, the recipe first.
     """
 
     settings: dict[str, Any]
     recipe_loss: float
     best_loss: float
-    trials: tuple[Trial, ...]
+    trials: tuple[TuningTrial, ...]
 
 
 def tune(
     data: TrainingSet, budget: Tune, *, stages: list[str], seed: int, threads: int
-) -> Tuned | None:
-    """The best settings of a task's trees within a budget; None where there are none to tune.
+) -> TuningResult | None:
+    """Search the best settings of a task's trees within a budget; None if it cannot be tuned.
 
     Parameters
     ----------
     data
         Matured snapshots of churn, stage or transition.
     budget
-        Trials and minutes; what runs out first ends the search.
+        Limits on trials and minutes; the first one reached ends the search.
     stages
         Stage names by code.
     seed, threads
-        Seed of sampler and models, and threads. The same seed tries the same settings as long as
-        the minutes suffice.
+        Seed of sampler and models, and threads. The same seed tries the same settings unless the
+        minutes run out.
 
     Raises
     ------
     UserError
-        Where Optuna is not installed.
+        If Optuna is not installed.
     """
     try:
         import optuna
@@ -107,7 +107,7 @@ def tune(
             expected="the extra that tuning needs",
             hint="pip install 'stagecast[tune]', or leave `tune` out of the config",
         ) from error
-    objective, recipe, space = _task(data, stages, seed, threads)
+    objective, recipe_settings, search_space = _task(data, stages, seed, threads)
     if objective is None:
         return None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -116,31 +116,33 @@ def tune(
         sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0),
     )
-    study.enqueue_trial(recipe)
+    study.enqueue_trial(recipe_settings)
 
-    def run(trial: Any) -> float:
-        settings = {name: _suggested(trial, name, *bounds) for name, bounds in space.items()}
+    def run(optuna_trial: Any) -> float:
+        settings = {
+            name: _suggest(optuna_trial, name, *bounds) for name, bounds in search_space.items()
+        }
 
-        def report(loss: float, step: int) -> None:
-            trial.report(loss, step)
-            if trial.number and trial.should_prune():
+        def report(loss: float, round_number: int) -> None:
+            optuna_trial.report(loss, round_number)
+            if optuna_trial.number and optuna_trial.should_prune():
                 raise optuna.TrialPruned
 
         return objective(settings, report)
 
     study.optimize(run, n_trials=budget.trials, timeout=60.0 * budget.minutes)
-    complete = optuna.trial.TrialState.COMPLETE
+    completed = optuna.trial.TrialState.COMPLETE
     trials = tuple(
-        Trial(t.number, dict(t.params), t.value if t.state == complete else None)
+        TuningTrial(t.number, dict(t.params), t.value if t.state == completed else None)
         for t in study.trials
     )
     losses = {trial.number: trial.loss for trial in trials if trial.loss is not None}
-    best = min(losses, key=lambda number: (losses[number], number))
-    settings = trials[best].settings if best else {}
-    return Tuned(settings, losses[0], losses[best], trials)
+    best_number = min(losses, key=lambda number: (losses[number], number))
+    settings = trials[best_number].settings if best_number else {}
+    return TuningResult(settings, losses[0], losses[best_number], trials)
 
 
-def _suggested(trial: Any, name: str, low: float, high: float, kind: str) -> float | int:
+def _suggest(trial: Any, name: str, low: float, high: float, kind: str) -> float | int:
     if kind == "int":
         return int(trial.suggest_int(name, int(low), int(high), log=True))
     return float(trial.suggest_float(name, low, high, log=kind == "log"))
@@ -169,65 +171,77 @@ _MULTICLASS = {
 def _task(
     data: TrainingSet, stages: list[str], seed: int, threads: int
 ) -> tuple[_Objective | None, dict[str, Any], dict[str, tuple[float, float, str]]]:
-    """Objective (None: nothing to tune), the recipe's settings, and the space searched."""
+    """Objective (None if nothing can be tuned), the recipe's settings, and the search space."""
     if data.task == "churn":
-        plain = TwoClassRecipe()
-        return _churn(data, seed, threads), {n: getattr(plain, n) for n in _CHURN}, _CHURN
-    recipe = {name: MULTICLASS_SETTINGS[name] for name in _MULTICLASS}
-    inputs = _multiclass(data, stages, seed, threads)
-    return (None if inputs is None else _stopping(inputs)), recipe, _MULTICLASS
+        default_recipe = TwoClassRecipe()
+        return (
+            _churn_objective(data, seed, threads),
+            {n: getattr(default_recipe, n) for n in _CHURN},
+            _CHURN,
+        )
+    recipe_settings = {name: MULTICLASS_SETTINGS[name] for name in _MULTICLASS}
+    inputs = _multiclass_inputs(data, stages, seed, threads)
+    return (None if inputs is None else _stopping_objective(inputs)), recipe_settings, _MULTICLASS
 
 
-def _churn(data: TrainingSet, seed: int, threads: int) -> _Objective | None:
+def _churn_objective(data: TrainingSet, seed: int, threads: int) -> _Objective | None:
     frame = data.frame[data.frame["no_purchase"].notna()]
     frame = derive_each(sample_customers(frame, TwoClassRecipe(), seed=seed), data.contexts)
     frame = frame.reset_index(drop=True)
-    y = frame["no_purchase"].to_numpy(dtype=np.float64)
-    columns = strong_of_two(frame, varying_columns(frame), y, seed=seed, threads=threads)
-    if not columns or min(y.sum(), len(y) - y.sum()) < 2 * MIN_CUSTOMERS:
+    target = frame["no_purchase"].to_numpy(dtype=np.float64)
+    columns = strong_of_two(frame, varying_columns(frame), target, seed=seed, threads=threads)
+    if not columns or min(target.sum(), len(target) - target.sum()) < 2 * MIN_CUSTOMERS:
         return None
 
-    def objective(settings: Mapping[str, Any], report: Report) -> float:
+    def objective(settings: Mapping[str, Any], report: ReportLoss) -> float:
         recipe = replace(TwoClassRecipe(), **settings)
         losses: list[float] = []
-        folds = predict_fold_by_fold(frame, columns, y, recipe, seed=seed, threads=threads)
+        folds = predict_fold_by_fold(frame, columns, target, recipe, seed=seed, threads=threads)
         for number, (rows, logit, _) in enumerate(folds):
-            losses.append(metrics.log_loss(y[rows], sigmoid(logit)))
+            losses.append(metrics.log_loss(target[rows], sigmoid(logit)))
             report(float(np.mean(losses)), number)
         return float(np.mean(losses))
 
     return objective
 
 
-def _multiclass(data: TrainingSet, stages: list[str], seed: int, threads: int) -> TreeInputs | None:
-    """What the step under tuning is fitted on: the current stage, or where the next move goes."""
+def _multiclass_inputs(
+    data: TrainingSet, stages: list[str], seed: int, threads: int
+) -> TreeInputs | None:
+    """Training input of the tuned model: of the current stage, or of the next destination."""
     frame = thin_customers(data.frame)
     rows = split_rows(frame, data.validation_at)
     if data.task == "stage":
-        y, classes = label_codes(frame["truth_code"], len(stages)), len(stages)
+        target, class_count = label_codes(frame["truth_code"], len(stages)), len(stages)
     else:
         periods = int(max(frame["period"].max(), 1))
-        cell = cells(frame, stages=len(stages), periods=periods)
-        y, classes = np.minimum(cell // periods, len(stages)), len(stages) + 1
-    inputs, columns = derived_inputs(frame, data.contexts)
+        cell_codes = transition_cells(frame, stages=len(stages), periods=periods)
+        target, class_count = np.minimum(cell_codes // periods, len(stages)), len(stages) + 1
+    derived, columns = derived_inputs(frame, data.contexts)
     if not columns or frame["customer_id"].nunique() < MIN_CUSTOMERS:
         return None
-    shared: dict[str, Any] = {"seed": seed, "threads": threads}
-    columns = select_class_columns(inputs, columns, [(y, rows.fit)], **shared)
-    x = matrix(inputs, columns)
-    return tree_inputs(x, y, rows, classes=frequent_classes(y[rows.fit], classes), **shared)
+    shared_settings: dict[str, Any] = {"seed": seed, "threads": threads}
+    columns = select_class_columns(derived, columns, [(target, rows.fit)], **shared_settings)
+    features = matrix(derived, columns)
+    return tree_inputs(
+        features,
+        target,
+        rows,
+        classes=frequent_classes(target[rows.fit], class_count),
+        **shared_settings,
+    )
 
 
-def _stopping(inputs: TreeInputs) -> _Objective:
-    """Log loss on the validation rows, where the fit stops; told every `_STEP` rounds."""
+def _stopping_objective(inputs: TreeInputs) -> _Objective:
+    """Log loss on the validation rows, which stop the fit; reported every `_STEP` rounds."""
 
-    def objective(settings: Mapping[str, Any], report: Report) -> float:
+    def objective(settings: Mapping[str, Any], report: ReportLoss) -> float:
         def look(env: Any) -> None:
             if env.iteration % _STEP == _STEP - 1:
                 report(float(env.evaluation_result_list[0][2]), env.iteration)
 
-        tried = replace(inputs, settings={**inputs.settings, **settings})
-        booster = tried.before(look)
+        trial_inputs = replace(inputs, settings={**inputs.settings, **settings})
+        booster = trial_inputs.before(look)
         return float(next(iter(booster.best_score["valid_0"].values())))
 
     return objective

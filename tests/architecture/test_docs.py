@@ -44,6 +44,10 @@ stages: {file: stages/recency_frequency.yaml}
 OTHERS = {"target": TargetMap, "treatment": ExperimentFile, "actions": Automation}
 
 
+# Files that a reader is asked to write, and folders within the output folder.
+FUTURE_NAMES = {"features/table/families/weekend.py", "features/snapshots/"}
+
+
 def blocks(language: str) -> Iterator[Any]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
@@ -149,3 +153,32 @@ def test_links_between_pages_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def code_names() -> Iterator[Any]:
+    """Every module, function and path of ours that a page names in code."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        roots = "features|models|campaigns|flows|simulator"
+        dotted = re.findall(rf"`((?:{roots})(?:\.\w+)+)", text)
+        paths = re.findall(rf"`((?:{roots}|configs|benchmarks|scripts|tests)/[\w./]+)`", text)
+        for name in sorted({*dotted, *paths} - FUTURE_NAMES):
+            yield pytest.param(name, id=f"{page.name}: {name}")
+
+
+@pytest.mark.parametrize("name", code_names())
+def test_every_module_and_function_that_a_page_names_exists(name: str) -> None:
+    if "/" in name:
+        assert (ROOT / name).exists(), name
+        return
+    parts = name.split(".")
+    length = max(n for n in range(1, len(parts) + 1) if _is_module(parts[:n]))
+    if members := parts[length:]:
+        source = ROOT.joinpath(*parts[:length]).with_suffix(".py").read_text(encoding="utf-8")
+        for member in members:
+            assert re.search(rf"^ *(def|class) {member}\b|^{member}\b", source, re.M), name
+
+
+def _is_module(parts: list[str]) -> bool:
+    path = ROOT.joinpath(*parts)
+    return path.is_dir() or path.with_suffix(".py").is_file()

@@ -17,7 +17,7 @@ from campaigns.audience_files import (
     write_audiences,
 )
 from features.storage.runs import RunRecord, run_folder, write_parquet
-from features.storage.scores_store import previous_audience, publish, read_current
+from features.storage.scores_store import previous_audience, publish_run, read_current
 from tests.campaigns.campaign_examples import plan, playbook, scores
 
 RUN = ExportRun(run_id="r1", scorer_version="7")
@@ -97,7 +97,7 @@ def test_the_store_gives_back_what_the_next_plan_needs(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, "r1")
     table = audience_table(made)
     assert table.schema.names == AUDIENCE_SCHEMA.names
-    publish(
+    publish_run(
         tmp_path,
         run,
         scores=[write_parquet(folder / "s.parquet", pa.Table.from_pandas(frame))],

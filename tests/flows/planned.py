@@ -95,7 +95,7 @@ def publish(space: Workspace, run_id: str) -> None:
         started_at=moment,
         finished_at=moment,
     )
-    scores_store.publish(
+    scores_store.publish_run(
         space.output,
         record,
         scores=[folder / "scores" / "scores.parquet"],

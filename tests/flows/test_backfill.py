@@ -20,12 +20,12 @@ from features.errors import UserError
 from features.storage import fault_injection
 from features.storage.scores_store import published_runs, read_current
 from features.table.feature_store import open_archive
-from flows.backfill import due, grid
+from flows.backfill import date_grid, due_dates
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import SCORER
 from models.serving.backfill import score_day
-from models.serving.score import Finish, Stamp, score
+from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
 from tests.flows.shop import Shop, shared_prefect, stagecast
 
 DATES = [dt.date(2020, 10, 5), dt.date(2020, 11, 4), dt.date(2020, 12, 4)]
@@ -72,8 +72,8 @@ def test_a_backfill_fills_the_history_once_and_goes_on_after_a_kill(
     assert len(whole) == len(past) + len(present)
     space = Workspace(output)
     loaded = registry.load(space.tracking(), version=1)
-    stamp = Stamp("r", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
-    expected, _ = score(loaded, space.archive(), day_number(DATES[1]), Finish(stamp))
+    stamp = ScoreStamp("r", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    expected, _ = score_snapshot(loaded, space.archive(), day_number(DATES[1]), RowFinisher(stamp))
     mine = past[past["snapshot_at"] == pd.Timestamp(DATES[1])].reset_index(drop=True)
     columns = ["customer_id", "stage", "p_churn", "clv", "p_move"]
     pd.testing.assert_frame_equal(mine[columns], expected[columns], check_dtype=False)
@@ -86,9 +86,9 @@ def test_a_backfill_fills_the_history_once_and_goes_on_after_a_kill(
 
 
 def test_the_dates_of_a_grid_and_one_that_runs_backwards() -> None:
-    assert grid(dt.date(2020, 10, 5), dt.date(2020, 12, 20), 30) == DATES
+    assert date_grid(dt.date(2020, 10, 5), dt.date(2020, 12, 20), 30) == DATES
     with pytest.raises(UserError, match="--from"):
-        grid(dt.date(2020, 10, 5), dt.date(2020, 10, 4), 1)
+        date_grid(dt.date(2020, 10, 5), dt.date(2020, 10, 4), 1)
 
 
 @pytest.mark.services
@@ -98,13 +98,13 @@ def test_dates_that_were_scored_at_the_time_are_left_alone(shop: Shop) -> None:
     there = published_runs(shop.output)
     scored = there[-1].snapshot_at
     days = [DATES[0], scored]
-    found = due(space.archive(), versions, days, given=1, published=there)
+    found = due_dates(space.archive(), versions, days, given=1, published=there)
     assert [one.day for one in found] == DATES[:1]
     with pytest.raises(UserError, match="--version"):
-        due(space.archive(), versions, days, given=99, published=there)
+        due_dates(space.archive(), versions, days, given=99, published=there)
     for day in (dt.date(2010, 1, 1), dt.date(2030, 1, 1)):
         with pytest.raises(UserError, match="first event"):
-            due(space.archive(), versions, [day], given=1, published=there)
+            due_dates(space.archive(), versions, [day], given=1, published=there)
 
 
 @pytest.mark.services
@@ -118,7 +118,7 @@ def test_a_past_date_gets_the_margins_of_what_was_bought_before_it(
     content = space.config().model_dump(mode="json", by_alias=True)
     content["products"] = {"table": str(products), "columns": columns}
     archive = open_archive(shop.output, Config.model_validate(content))
-    at, stamp = day_number(DATES[0]), Stamp("r", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    at, stamp = day_number(DATES[0]), ScoreStamp("r", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     assert score_day(archive, space.tracking(), 1, at, stamp, tmp_path / "run") > 0
     rows = pd.read_parquet(tmp_path / "run" / "scores" / "scores.parquet")
     share = (rows["clv_margin"] / rows["clv"])[rows["clv"] > 0]

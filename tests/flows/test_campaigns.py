@@ -13,7 +13,7 @@ import pytest
 from features.errors import UserError
 from features.storage.runs import run_folder
 from features.table.campaign_conditions import past
-from flows.commands.campaign_commands import reason_of
+from flows.commands.campaign_commands import membership_reason
 from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.measure import measure
 from flows.services.workspace import Workspace
@@ -101,18 +101,23 @@ def test_why_gives_the_arm_or_the_first_reason(space: Workspace) -> None:
     plan = plan_run(space, "r2", confirm=(ALL_CAMPAIGNS,)).plan
     rows = plan.audience[plan.audience["campaign_id"] == "win_back"].set_index("customer_id")
     treated = str(rows.index[rows["arm"] == "treatment"][0])
-    assert reason_of(plan, treated, "win_back").startswith(f"{treated} is in win_back, treatment")
+    assert membership_reason(plan, treated, "win_back").startswith(
+        f"{treated} is in win_back, treatment"
+    )
     control = str(rows.index[rows["arm"] == "control"][0])
-    assert "in no export" in reason_of(plan, control, "win_back")
+    assert "in no export" in membership_reason(plan, control, "win_back")
     other = next(
         str(customer)
         for customer, said in zip(plan.customers, plan.why["win_back"], strict=True)
         if said == "not in stage lapsed"
     )
-    assert reason_of(plan, other, "win_back") == f"{other} is not in win_back: not in stage lapsed"
+    assert (
+        membership_reason(plan, other, "win_back")
+        == f"{other} is not in win_back: not in stage lapsed"
+    )
     for customer, campaign in ((treated, "nothing"), ("nobody", "win_back")):
         with pytest.raises(UserError):
-            reason_of(plan, customer, campaign)
+            membership_reason(plan, customer, campaign)
 
 
 def test_a_new_champion_holds_the_exports_again(space: Workspace) -> None:

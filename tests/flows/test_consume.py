@@ -20,7 +20,7 @@ import pytest
 from features.storage.scores_store import read_current
 from flows.services.workspace import Workspace
 from models.registry import registry
-from models.serving.score import scoring_context, scoring_frame
+from models.serving.score import scoring_frame, snapshot_context
 from tests.flows.shop import Shop
 from tests.local_servers import local_server
 
@@ -65,7 +65,7 @@ def test_by_alias_in_python(shop: Shop, tmp_path: Path) -> None:
     space = Workspace(shop.output)
     archive = space.archive()
     frame = scoring_frame(archive, archive.builder.last_snapshot)
-    context = scoring_context(registry.load(space.tracking()), frame)
+    context = snapshot_context(registry.load(space.tracking()), frame)
     frame.to_parquet(tmp_path / "features.parquet")
     (tmp_path / "context.json").write_text(json.dumps(context))
     uri = f"sqlite:///{shop.output / 'mlflow.db'}"

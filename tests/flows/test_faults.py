@@ -15,11 +15,15 @@ import pytest
 
 from features.errors import UserError
 from features.storage import fault_injection
-from features.storage.atomic_write import cleared, fresh_of, settled
+from features.storage.atomic_write import (
+    finish_replacement,
+    new_folder_of,
+    remove_replacement_leftovers,
+)
 from features.table.feature_store import clear_partial
 from flows.services.system_errors import as_user_error
 from flows.services.workspace import prepare_workspace, settle_config
-from tests.features.storage.test_scores_store import publish_run, read_current, record
+from tests.features.storage.test_scores_store import publish_example, read_current, record
 from tests.flows.shop import write_shop
 
 ROOT = Path(__file__).parents[2]
@@ -107,13 +111,13 @@ SWAP = """
 @pytest.mark.parametrize("point", ["fresh is whole", "old is aside", "fresh is in place"])
 def test_a_folder_is_the_old_one_or_the_new_one_whole(tmp_path: Path, point: str) -> None:
     place = tmp_path / "training"
-    for folder, content in ((place, "old"), (fresh_of(place), "new")):
+    for folder, content in ((place, "old"), (new_folder_of(place), "new")):
         folder.mkdir()
         (folder / "last").write_text(content)
     assert python(SWAP, place, fault=f"training: {point}").returncode == KILLED
-    found = (settled(place, whole="last") / "last").read_text()
+    found = (finish_replacement(place, whole="last") / "last").read_text()
     assert found == ("old" if point == "fresh is whole" else "new")
-    cleared(place, whole="last")
+    remove_replacement_leftovers(place, whole="last")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["training"]
     assert (place / "last").read_text() == found
 
@@ -183,7 +187,7 @@ FULL = """
 @pytest.mark.parametrize("limit", [20_000, 300_000])
 def test_a_full_disk_is_told_and_the_old_result_stays(tmp_path: Path, limit: int) -> None:
     """The files of the run do not fit (the smaller limit), or the store does not."""
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
     done = python(FULL, tmp_path, limit)
     assert done.returncode == 2, done.stderr
     assert "no space left" in done.stdout

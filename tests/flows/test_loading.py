@@ -16,7 +16,7 @@ import pytest
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import SCORER
-from models.serving.score import scoring_context, scoring_frame
+from models.serving.score import scoring_frame, snapshot_context
 from tests.flows.shop import Shop
 
 pytestmark = pytest.mark.services
@@ -72,7 +72,7 @@ def test_it_loads_where_nobody_has_heard_of_this_project(shop: Shop, tmp_path: P
     tracking, archive = space.tracking(), space.archive()
     loaded = registry.load(tracking)
     frame = scoring_frame(archive, archive.builder.last_snapshot)
-    context = scoring_context(loaded, frame)
+    context = snapshot_context(loaded, frame)
     clv = loaded.scorer.parts["clv"]
     wider = {k: [2 * end for end in ends] for k, ends in clv.parameters["interval"].items()}
     other = replace(clv, parameters={**clv.parameters, "interval": wider})

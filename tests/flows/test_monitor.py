@@ -18,7 +18,7 @@ from features.storage.runs import RunRecord, run_folder, write_parquet
 from flows import monitor
 from flows.services.workspace import Workspace
 from models.registry import registry
-from models.serving.score import Finish, Stamp, score
+from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
 from tests.flows.shop import Shop, settle, stagecast
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def watched(shop: Shop, tmp_path: Path) -> Path:
     space = Workspace(output)
     archive, loaded = space.archive(), registry.load(space.tracking())
     at, moment = archive.builder.last_snapshot - 60, dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
-    rows, _ = score(loaded, archive, at, Finish(Stamp("early", moment)))
+    rows, _ = score_snapshot(loaded, archive, at, RowFinisher(ScoreStamp("early", moment)))
     folder = run_folder(output, "early")
     scores = write_parquet(folder / "scores" / "s.parquet", pa.Table.from_pandas(rows))
     empty = pd.read_parquet(next(shop.output.glob("runs/*/audience.parquet"))).iloc[:0]
@@ -43,7 +43,7 @@ def watched(shop: Shop, tmp_path: Path) -> Path:
         run_id="early", dataset="shop", snapshot_at=day_date(at), scorer_version="1",
         started_at=moment, finished_at=moment, kind="backfill",
     )  # fmt: skip
-    scores_store.publish(output, record, scores=[scores], audience=audience)
+    scores_store.publish_run(output, record, scores=[scores], audience=audience)
     return output
 
 
@@ -77,8 +77,8 @@ def test_stale_data_reach_a_person_once_and_the_secret_goes_nowhere(
     settle(watched, max_age_days=3, alert_urls=[NAME])
     monkeypatch.setenv(NAME, url)
     for _ in range(2):
-        found = monitor.look.fn(str(watched))
-        monitor.tell.fn(str(watched), found)
+        found = monitor.run_monitoring.fn(str(watched))
+        monitor.notify_alarms.fn(str(watched), found)
     assert found["alarms"] == 1
     assert len(received) == 1
     assert "freshness: all events" in received[0]["message"]
@@ -97,11 +97,11 @@ def test_a_message_that_does_not_arrive_is_sent_again(
     url, received = inbox
     settle(watched, max_age_days=3, alert_urls=[NAME])
     monkeypatch.setenv(NAME, "json://127.0.0.1:9/")  # nobody listens there
-    found = monitor.look.fn(str(watched))
-    assert monitor.tell.fn(str(watched), found)
+    found = monitor.run_monitoring.fn(str(watched))
+    assert monitor.notify_alarms.fn(str(watched), found)
     assert not received
     monkeypatch.setenv(NAME, url)
-    assert monitor.tell.fn(str(watched), found)
+    assert monitor.notify_alarms.fn(str(watched), found)
     assert len(received) == 1
 
 
@@ -112,4 +112,4 @@ def test_an_alarm_is_exit_code_3_and_a_missing_variable_2(watched: Path) -> None
     assert "all events" in done.stdout
     settle(watched, alert_urls=[NAME])
     with pytest.raises(UserError, match=NAME):
-        monitor.look.fn(str(watched))
+        monitor.run_monitoring.fn(str(watched))

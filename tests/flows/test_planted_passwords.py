@@ -19,10 +19,10 @@ from features.config.config import load
 from features.config.sources import UrlTable
 from features.config.store_location import CONFIG_FILE, VARIABLE
 from features.errors import UserError
-from features.sources.remote_tables import remote_rows
+from features.sources.remote_tables import open_remote_table
 from features.storage import fault_injection
 from features.storage.runs import run_folder, write_parquet
-from features.storage.scores_store import publish, published_runs
+from features.storage.scores_store import publish_run, published_runs
 from tests.features.storage.test_scores_store import audience_table, record, scores_table
 from tests.flows.shop import stagecast, write_shop
 from tests.postgres_server import postgres_server
@@ -99,9 +99,9 @@ def test_a_real_server_lets_in_whom_it_knows_whatever_the_password(
     folder = run_folder(tmp_path, "r1")
     scores = write_parquet(folder / "s.parquet", scores_table(run, ["a"], 1.0))
     audience = write_parquet(folder / "a.parquet", audience_table(run, {}))
-    publish(tmp_path, run, scores=[scores], audience=audience)
+    publish_run(tmp_path, run, scores=[scores], audience=audience)
     assert [run.run_id for run in published_runs(tmp_path)] == ["r1"]
-    with remote_rows(UrlTable(url=SOURCE_LINE, table="orders")) as rows:
+    with open_remote_table(UrlTable(url=SOURCE_LINE, table="orders")) as rows:
         assert rows.to_pyarrow().to_pylist() == [{"customer": "a", "amount": 1.5}]
     monkeypatch.setenv("STORE_PASSWORD", f"{password}x")
     with pytest.raises(UserError, match="authentication failed") as told:

@@ -35,8 +35,8 @@ from models.registry.promotion import compare, decide, refused_at_once
 from models.registry.registry import SCORER
 from models.registry.tracking import Tracking
 from models.scorer.part import Part
-from models.serving.score import Finish, Stamp, score
-from models.tasks.training import fit
+from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
+from models.tasks.training import fit_task
 from tests.flows.shop import Shop, stagecast
 
 pytestmark = pytest.mark.slow
@@ -137,7 +137,7 @@ def test_the_same_recipe_on_newer_data_passes(archive: Archive, gated: Parts) ->
     builder, older = archive.builder, dict(gated)
     for task in ("churn", "stage"):  # the champion knows a month less
         data = training_set(archive, task, builder.gate(task) - 30)
-        older[task] = fit(data, builder.config, builder.taxonomy.names, threads=1)
+        older[task] = fit_task(data, builder.config, builder.taxonomy.names, threads=1)
     assert refused_at_once(archive, gated) is None
     decision = against(archive, gated, older)
     assert decision.accepted, decision.reason
@@ -187,16 +187,16 @@ def logged(tracking: Tracking, parts: Parts, head: dict[str, Any]) -> int:
 def test_rolling_back_restores_every_score(space: Workspace, archive: Archive) -> None:
     tracking, at = space.tracking(), archive.builder.last_snapshot
     loaded = registry.load(tracking)
-    stamps = [Stamp(name, dt.datetime(2021, 3, 2, tzinfo=dt.UTC)) for name in "abc"]
-    before, _ = score(loaded, archive, at, Finish(stamps[0]))
+    stamps = [ScoreStamp(name, dt.datetime(2021, 3, 2, tzinfo=dt.UTC)) for name in "abc"]
+    before, _ = score_snapshot(loaded, archive, at, RowFinisher(stamps[0]))
     parts = loaded.scorer.parts
     other = changed(parts["clv"], level_correction=parts["clv"].parameters["level_correction"] + 1)
     version = logged(tracking, {**parts, "clv": other}, loaded.scorer.head)
     registry.set_champion(tracking, SCORER, version, reason="a test")
-    between, _ = score(registry.load(tracking), archive, at, Finish(stamps[1]))
+    between, _ = score_snapshot(registry.load(tracking), archive, at, RowFinisher(stamps[1]))
     assert not between["clv"].equals(before["clv"])
     assert registry.roll_back(tracking).version == loaded.version.version
-    after, _ = score(registry.load(tracking), archive, at, Finish(stamps[2]))
+    after, _ = score_snapshot(registry.load(tracking), archive, at, RowFinisher(stamps[2]))
     own = ["run_id", "scored_at"]
     pd.testing.assert_frame_equal(
         after.drop(columns=own), before.drop(columns=own), check_exact=True

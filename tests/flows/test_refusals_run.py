@@ -11,7 +11,7 @@ import yaml
 
 from features.errors import UserError
 from features.storage.runs import run_folder
-from flows.commands.campaign_commands import reason_of
+from flows.commands.campaign_commands import membership_reason
 from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.workspace import Workspace
 from flows.target import write_plan
@@ -86,7 +86,7 @@ def test_a_run_exports_nobody_who_refused_under_any_id(tmp_path: Path, form: For
         for trace in [customer, *made.traces[customer]]:
             assert trace not in whole, (customer, trace)
     assert all(customer in whole for customer in made.willing)
-    said = reason_of(planned.plan, made.twins[0], "back")
+    said = membership_reason(planned.plan, made.twins[0], "back")
     assert "address" in said
     counted = planned.plan.exclusions
     told = (folder / "audiences" / "exclusions.csv").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import UserError
-from features.servers import NO_ADDRESS, trouble, without_password
+from features.servers import NO_ADDRESS, trouble, without_login
 from flows.commands.cli import app
 from flows.services import prefect_server
 from flows.services.output_folder import require_writable
@@ -195,8 +195,8 @@ def test_a_server_that_takes_calls_and_says_nothing_is_left_after_seconds() -> N
 
 
 def test_an_address_is_shown_without_what_is_secret() -> None:
-    assert without_password("https://me:a/b#c@host:1/api?password=x") == NO_ADDRESS
-    assert without_password("https://me:pw@host:1/api?password=x") == "https://host:1/api"
+    assert without_login("https://me:a/b#c@host:1/api?password=x") == NO_ADDRESS
+    assert without_login("https://me:pw@host:1/api?password=x") == "https://host:1/api"
 
 
 def test_no_server_is_asked_for_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

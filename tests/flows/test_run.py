@@ -24,7 +24,7 @@ from features.table.snapshot_builder import TASKS
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import CHAMPION, SCORER
-from models.serving.score import scoring_context, scoring_frame
+from models.serving.score import scoring_frame, snapshot_context
 from tests.flows.shop import Shop, shared_prefect, stagecast
 from tests.pickle_scan import pickled_files
 
@@ -79,7 +79,7 @@ def test_batches_of_one_seven_and_all_score_alike(shop: Shop) -> None:
     archive = open_archive(shop.output, space.config())
     loaded = registry.load(space.tracking())
     frame = scoring_frame(archive, archive.builder.last_snapshot).head(21)
-    context = scoring_context(loaded, scoring_frame(archive, archive.builder.last_snapshot))
+    context = snapshot_context(loaded, scoring_frame(archive, archive.builder.last_snapshot))
     whole = loaded.predict(frame, context)
     for size in (1, 7):
         parts = [

@@ -19,7 +19,7 @@ from features.config import config as configs
 from features.config.yaml_loading import override, parse_yaml
 from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
-from features.sources.api_events import definition
+from features.sources.api_events import feature_definition_hash
 from features.sources.experiments import load_experiment
 from tests.fuzz.inputs import NASTY, YAML_SIGNS, altered, mangled, places, values
 from tests.fuzz.judge import fuzzed, outcome
@@ -148,7 +148,7 @@ def test_a_config_loads_or_is_refused_and_means_what_it_says(text: str) -> None:
         again = configs.load(path)
     assert again == config
     outcome(load_taxonomy, config)
-    outcome(definition, config)
+    outcome(feature_definition_hash, config)
 
 
 @fuzzed(nearly([EVERYTHING]), examples=100)

@@ -83,9 +83,9 @@ events = st.lists(
 
 def read_back(text: str) -> tuple[list[dict[str, Any]], Any]:
     """Events of a text, and what the batch's own reader makes of them."""
-    rows = api_events.parsed(text)
+    rows = api_events.parse_events(text)
     with tempfile.TemporaryDirectory() as folder:
-        config = api_events.write(rows, CONFIG, Path(folder) / "events.csv")
+        config = api_events.write_events(rows, CONFIG, Path(folder) / "events.csv")
         return rows, source_rows(config)
 
 

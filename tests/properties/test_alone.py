@@ -79,7 +79,7 @@ def test_one_customer_alone_is_as_among_all(
         kept = everyone.history.customers.tolist()
         group = data.draw(st.sets(st.sampled_from(kept), min_size=1, max_size=2))
         mine = rows([e for e in branded if e.customer in group])
-        alone = api_events.write(mine, shop, folder / "mine.parquet")
+        alone = api_events.write_events(mine, shop, folder / "mine.parquet")
         tallies, _ = tally(alone, latest=LATEST, quarantine=aside)
         some = Builder.of_some(shop, tallies, Everybody.from_json(stored))
         for full, part in (

@@ -22,7 +22,7 @@ from features.calendar import day_date, day_number
 from features.errors import UserError
 from features.lifecycle.sub_stages_and_flags import standing
 from features.sources.duckdb_connection import connect
-from features.sources.identity_resolution import UNLINKED, linked, spans
+from features.sources.identity_resolution import UNLINKED, apply_links, link_spans
 from features.sources.quarantine import ReadReport
 from features.table.snapshot_builder import TASKS, Builder, Task
 from tests.oracles.histories import (
@@ -277,7 +277,7 @@ def test_links_are_joined_by_hash_whatever_the_size() -> None:
             }
         ),
     )
-    found = linked(events, connection.create_table("spans", spans(links)))
+    found = apply_links(events, connection.create_table("spans", link_spans(links)))
     plan = connection.raw_sql(f"EXPLAIN {ibis.to_sql(found)}").fetchall()[0][1]
     assert "HASH_JOIN" in plan
     for slow in ("NL_JOIN", "NESTED_LOOP", "PIECEWISE"):

@@ -43,7 +43,9 @@ def merged(builder_folder: Path, shop: Config) -> tuple[pd.DataFrame, pd.DataFra
     """The stored tallies in one form, however many segments they lie in."""
     manifest = feature_store.stored_manifest(builder_folder)
     assert manifest is not None
-    stored = feature_store.segments.read(builder_folder / "features" / "tallies", manifest.segments)
+    stored = feature_store.segments.read_segments(
+        builder_folder / "features" / "tallies", manifest.segments
+    )
     daily, chosen = (
         table.to_pandas().astype(dict.fromkeys(keys[:-2], str))
         for table, keys in ((stored.daily, DAILY), (stored.attributes, CHOSEN))

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from features.aggregates.daily_aggregates import tally
 from features.config.config import Config
 from features.errors import UserError
-from features.sources.customer_attributes import customer_facts, products
+from features.sources.customer_attributes import customer_facts
 from features.sources.experiments import load_experiment
+from features.sources.products import read_products
 from tests.oracles.orders import LATEST, shop
 
 DAY = "2021-01-05"
@@ -135,7 +136,7 @@ def test_an_id_is_one_customer_in_every_table(
         config = config_of(folder, ids, forms, spell)
         tallies, _ = tally(config, latest=LATEST, quarantine=folder / "quarantine")
         facts = customer_facts(config, dt.date(2021, 3, 1))
-        goods = products(config, dt.date(2021, 3, 1))
+        goods = read_products(config, dt.date(2021, 3, 1))
         declared = folder / "test.yaml"
         sent = [{"id": one, "got": n % 2, "paid": n} for n, one in enumerate(ids)]
         table = write(folder, "test", forms["test"], sent, spell)

@@ -22,12 +22,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from campaigns.export_schema import load_target
 from campaigns.export_table import target_url
 from features.config.config import Config, load
-from features.config.database_url import filled, shown, taken_apart, without_login
+from features.config.database_url import filled, shown, taken_apart
 from features.config.secret_values import hidden, is_secret, plain_secret
 from features.config.store_location import VARIABLE, store_url
 from features.config.yaml_loading import parse_yaml
 from features.errors import UserError
-from features.sources.remote_tables import connection_parts, remote_rows
+from features.servers import NO_ADDRESS, without_login
+from features.sources.remote_tables import connection_parts, open_remote_table
 from features.storage.postgres_store import PostgresStore
 from flows.services.settings import move_logins_to_variables
 
@@ -154,7 +155,7 @@ def test_nothing_is_told_of_servers_that_are_out_of_reach(
         )
         for attempt in (
             lambda: PostgresStore.of(output, url).runs(),
-            lambda: remote_rows(location).__enter__(),  # type: ignore[arg-type]
+            lambda: open_remote_table(location).__enter__(),  # type: ignore[arg-type]
         ):
             with pytest.raises(UserError) as told:
                 attempt()
@@ -282,7 +283,8 @@ def test_addresses_of_servers_lose_their_login_before_anybody_prints_them(passwo
         assert [os.environ[name] for name in secret] == ["me", password, f"me:{password}"]
     for login in (f"me:{written}", f"me:{password}"):
         told = without_login(f"https://{login}@host:5000/api?token={password}")
-        assert told == "https://host:5000/api"
+        # An address that can be read in two ways is not shown at all.
+        assert told in ("https://host:5000/api", NO_ADDRESS)
 
 
 @pytest.mark.parametrize(

@@ -31,20 +31,20 @@ def test_shards_of_customers_change_no_tally(
     told: list[tuple[str, int, int]] = []
     left = tmp_path / "spill" / "tally-left"  # by a run that was killed
     left.mkdir(parents=True)
-    with segments.writing(tmp_path, "segment-00000") as writer:
+    with segments.writing_segment(tmp_path, "segment-00000") as writer:
         tally_into(
             writer,
             scarce,
             latest=LATEST,
             quarantine=tmp_path / "aside",
             temporary=tmp_path / "spill",
-            told=lambda *one: told.append(one),
+            progress=lambda *one: told.append(one),
         )
     shards = told[-1][2]
     assert told[-1] == ("shards of customers tallied", shards, shards)
     assert shards > 3
     assert list((tmp_path / "spill").iterdir()) == []
-    found = segments.read(tmp_path, ["segment-00000"])
+    found = segments.read_segments(tmp_path, ["segment-00000"])
     assert plain(found.daily).equals(plain(whole.daily))
     assert plain(found.attributes).equals(plain(whole.attributes))
     assert found.sessions is not None
@@ -62,12 +62,12 @@ def test_a_stretch_of_customers_is_read_from_all_segments(
 ) -> None:
     _, whole = tallied
     for name in ("segment-00000", "segment-00001"):
-        segments.write(tmp_path, name, whole)
+        segments.write_segment(tmp_path, name, whole)
     ids = sorted(set(plain(whole.daily)["customer_id"].to_pylist()))
     first, end = ids[100], ids[200]
-    found = segments.read_some(tmp_path, ["segment-00000", "segment-00001"], first, end)
+    found = segments.read_customers(tmp_path, ["segment-00000", "segment-00001"], first, end)
     days = plain(whole.daily).filter(pa.compute.field("customer_id") >= first)
     days = days.filter(pa.compute.field("customer_id") < end)
     assert plain(found.daily).equals(pa.concat_tables([days, days]))
-    last = segments.read_some(tmp_path, ["segment-00000"], ids[-1], None)
+    last = segments.read_customers(tmp_path, ["segment-00000"], ids[-1], None)
     assert set(plain(last.daily)["customer_id"].to_pylist()) == {ids[-1]}

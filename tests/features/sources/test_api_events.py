@@ -10,7 +10,12 @@ import pytest
 
 from features.config.config import Config
 from features.errors import UserError
-from features.sources.api_events import definition, parsed, readable, write
+from features.sources.api_events import (
+    feature_definition_hash,
+    parse_events,
+    readable_columns,
+    write_events,
+)
 
 CONTENT: dict[str, Any] = {
     "name": "shop",
@@ -36,7 +41,7 @@ GOOD = {
 
 
 def written(tmp_path: Path, *rows: dict[str, Any]) -> pd.DataFrame:
-    write(rows, CONFIG, tmp_path / "e.parquet")
+    write_events(rows, CONFIG, tmp_path / "e.parquet")
     return pd.read_parquet(tmp_path / "e.parquet").fillna("")
 
 
@@ -53,7 +58,7 @@ def test_json_lines_an_array_and_csv_say_the_same(tmp_path: Path) -> None:
         table + table.splitlines()[-1],
         f"\ufeff{line}\n{line}",
     )
-    frames = [written(tmp_path, *parsed(text)) for text in texts]
+    frames = [written(tmp_path, *parse_events(text)) for text in texts]
     for frame in frames:
         pd.testing.assert_frame_equal(frame, frames[0])
     assert frames[0]["brand"].tolist() == ["x", "x"]
@@ -78,7 +83,7 @@ def test_what_the_batch_never_reads_is_not_read(tmp_path: Path) -> None:
     frame = written(tmp_path, {**GOOD, "health": "secret", "session_id": "s", "channel": "web"})
     assert "secret" not in frame.to_csv()
     assert set(frame.columns) == {*GOOD, "known_at"}
-    assert "health" not in readable(CONFIG)
+    assert "health" not in readable_columns(CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -118,18 +123,20 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, change: dict[str, Any],
 )
 def test_broken_text_is_told_by_its_line(text: str, told: str) -> None:
     with pytest.raises(UserError) as caught:
-        parsed(text)
+        parse_events(text)
     assert told in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "customer_id,event_type,occurred_at\n", "[]"])
 def test_no_events_are_told(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError, match="no events"):
-        written(tmp_path, *parsed(text))
+        written(tmp_path, *parse_events(text))
 
 
 def test_a_definition_is_what_makes_features_and_not_where_data_lie() -> None:
     moved = Config.model_validate({**CONTENT, "name": "other", "seed": 3, "threads": 1})
-    assert definition(moved) == definition(CONFIG)
+    assert feature_definition_hash(moved) == feature_definition_hash(CONFIG)
     for change in ({"timezone": "UTC"}, {"windows": [7]}, {"sensitive": []}, {"minor_units": 3}):
-        assert definition(Config.model_validate({**CONTENT, **change})) != definition(CONFIG)
+        assert feature_definition_hash(
+            Config.model_validate({**CONTENT, **change})
+        ) != feature_definition_hash(CONFIG)

@@ -13,7 +13,8 @@ import yaml
 from features.config import config as configs
 from features.config.config import Config
 from features.errors import UserError
-from features.sources.customer_attributes import customer_facts, products
+from features.sources.customer_attributes import customer_facts
+from features.sources.products import read_products
 
 AT = dt.date(2020, 6, 1)
 
@@ -138,7 +139,7 @@ def test_products_know_no_later_restock(tmp_path: Path) -> None:
             },
         },
     )
-    found = products(config, AT)
+    found = read_products(config, AT)
     assert found is not None
     assert found["product_type"].tolist() == ["shoes", "coat"]
     assert found["restocked_at"].notna().tolist() == [True, False]

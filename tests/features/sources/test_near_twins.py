@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from features.sources.customer_attributes import CustomerFacts
-from features.sources.keys import folded
+from features.sources.keys import fold_key
 from features.sources.near_twins import near_twins_among, with_refusals_of_twins
 
 LISTED = ["customer_id", "channel", "reason"]
@@ -42,7 +42,7 @@ def test_a_refusal_under_another_spelling_counts(
         customers, suppressed=[other] if listed else [], refused=[] if listed else [other]
     )
     found, twins = with_refusals_of_twins(known, pd.Index(customers, dtype=object))
-    assert folded(other) == folded(key)
+    assert fold_key(other) == fold_key(key)
     assert twins == 1
     if listed:
         assert key in set(found.suppressed["customer_id"])

@@ -13,8 +13,8 @@ from features.aggregates.daily_aggregates import tally
 from features.config.config import load
 from features.errors import UserError
 from features.sources.duckdb_connection import connect
-from features.sources.events import joined
-from features.sources.remote_tables import remote_rows
+from features.sources.events import join_lookups
+from features.sources.remote_tables import open_remote_table
 from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
@@ -77,7 +77,7 @@ def test_its_rows_are_tallied_like_those_of_a_file(shop: Path, tmp_path: Path) -
 
 def test_the_database_is_asked_for_the_mapped_columns_only(shop: Path, address: str) -> None:
     (source,) = load(shop).sources
-    with remote_rows(source.events, source.mapped()) as rows:  # type: ignore[arg-type]
+    with open_remote_table(source.events, source.mapped()) as rows:  # type: ignore[arg-type]
         query = ibis.to_sql(rows, dialect="postgres")
         backend = ibis.connect(address)
         plan = [row[0] for row in backend.raw_sql(f"EXPLAIN (VERBOSE) {query}").fetchall()]
@@ -85,7 +85,7 @@ def test_the_database_is_asked_for_the_mapped_columns_only(shop: Path, address: 
     (output,) = [line for line in plan if "Output:" in line]
     asked = [name.rsplit(".", 1)[-1] for name in output.split("Output: ")[1].split(", ")]
     assert asked == ["customer", "at", "amount", "number", "product"]
-    copied = joined(connect(), source)
+    copied = join_lookups(connect(), source)
     assert "note" not in copied.columns
     assert "brand" in copied.columns
 

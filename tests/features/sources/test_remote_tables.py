@@ -13,9 +13,9 @@ from features.config.config import Config, load
 from features.config.sources import Location, UrlTable
 from features.errors import UserError
 from features.sources.duckdb_connection import connect
-from features.sources.events import joined, standardise
-from features.sources.files import describe
-from features.sources.remote_tables import remote_rows
+from features.sources.events import join_lookups, standardise
+from features.sources.files import describe_location
+from features.sources.remote_tables import open_remote_table
 
 CONFIG = """\
 name: shop
@@ -53,7 +53,7 @@ def test_a_table_behind_a_url_is_read(
 def plan_of(config: Config) -> str:
     """The engine's plan to read a source's standard rows."""
     (source,), connection = config.sources, connect()
-    rows = standardise(joined(connection, source), source, config)
+    rows = standardise(join_lookups(connection, source), source, config)
     plan = connection.raw_sql(f"EXPLAIN {ibis.to_sql(rows, dialect='duckdb')}").fetchall()
     return "\n".join(text for _, text in plan)
 
@@ -69,7 +69,7 @@ def test_only_mapped_columns_are_read_whatever_the_source(tmp_path: Path) -> Non
     remote = load(config_of(tmp_path, f"duckdb://{tmp_path}/shop.db"))
     location = remote.sources[0].events
     assert isinstance(location, UrlTable)
-    with remote_rows(location, remote.sources[0].mapped()) as rows:
+    with open_remote_table(location, remote.sources[0].mapped()) as rows:
         assert rows.columns == ("c", "d", "v")
     files = remote.model_copy(
         update={
@@ -116,4 +116,4 @@ def test_an_unreachable_table_is_one_message_without_the_url(tmp_path: Path) -> 
 def test_a_pattern_that_says_nothing_alone_is_told_with_its_folder(
     location: Location, told: str
 ) -> None:
-    assert describe(location) == told
+    assert describe_location(location) == told

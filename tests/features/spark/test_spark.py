@@ -95,7 +95,7 @@ def both(
 
 
 def stored(folder: Path, table: str, keys: list[str]) -> pd.DataFrame:
-    (path,) = feature_store.segments.files(folder / "features" / "tallies", table)
+    (path,) = feature_store.segments.table_files(folder / "features" / "tallies", table)
     frame = pq.read_table(path).to_pandas()
     texts = {name: str for name in keys[:-2]}
     return frame.astype(texts).sort_values(keys, ignore_index=True)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from features.storage.markdown import as_text
+from features.storage.markdown import markdown_text
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 SIGNS = st.sampled_from([*"\\`*_{}[]()#+-.!|<>&~=:$'\" \n\t1aZ", "\u2028", "\u202e", "\u200b", "](http://e)",
@@ -49,7 +49,7 @@ def plain(text: str) -> str:
 @settings(max_examples=1000)
 @given(texts)
 def test_a_text_alone_is_a_paragraph_of_itself(text: str) -> None:
-    page = rendered(f"before\n\n{as_text(text)}\n\nafter")
+    page = rendered(f"before\n\n{markdown_text(text)}\n\nafter")
     assert set(page.tags) == {"p"}
     assert page.tags.count("p") == (3 if plain(text) else 2)
     assert plain(page.text.replace("before", "", 1)[::-1].replace("retfa", "", 1)[::-1]) == plain(
@@ -60,7 +60,7 @@ def test_a_text_alone_is_a_paragraph_of_itself(text: str) -> None:
 @settings(max_examples=1000)
 @given(texts)
 def test_a_text_stays_within_its_heading_its_point_and_its_cell(text: str) -> None:
-    said = as_text(text)
+    said = markdown_text(text)
     page = rendered(
         f"# {said}: a\n\n- data: {said}\n\n| a | b |\n|---|---|\n| {said} | z |\n| y | x |\n"
     )
@@ -85,4 +85,4 @@ def test_a_text_stays_within_its_heading_its_point_and_its_cell(text: str) -> No
     ],
 )
 def test_signs_of_the_page_are_escaped_and_names_stay_readable(text: str, said: str) -> None:
-    assert as_text(text) == said
+    assert markdown_text(text) == said

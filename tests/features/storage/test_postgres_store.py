@@ -20,20 +20,20 @@ import pytest
 
 from features.config.store_location import VARIABLE, store_url
 from features.errors import UserError
-from features.storage.postgres_schema import VERSION, VIEWS, migrated
+from features.storage.postgres_schema import LAYOUT_VERSION, VIEWS, migrate
 from features.storage.postgres_store import PostgresStore
 from features.storage.runs import run_folder, write_parquet
 from features.storage.scores_store import (
     STORE_FILE,
     check_dataset,
     clean_unpublished,
-    entrants,
+    entrants_by_snapshot,
     previous_audience,
-    publish,
+    publish_run,
     published_runs,
     read_current,
 )
-from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_run, record
+from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_example, record
 from tests.page_blocks import all_blocks
 from tests.postgres_server import postgres_server
 
@@ -155,7 +155,7 @@ def published_to(output: Path) -> None:
         folder = run_folder(output, run_id)
         scores = write_parquet(folder / "scores" / "0.parquet", scored(n, day, seed))
         audience = write_parquet(folder / "audience.parquet", members(n // 2, day))
-        publish(output, record(run_id, day, kind=kind), scores=[scores], audience=audience)
+        publish_run(output, record(run_id, day, kind=kind), scores=[scores], audience=audience)
 
 
 def test_both_stores_give_equal_tables(
@@ -164,7 +164,7 @@ def test_both_stores_give_equal_tables(
     published_to(tmp_path / "here")
     theirs, current = tables(tmp_path / "here", url), read_current(tmp_path / "here")
     before = previous_audience(tmp_path / "here", before=DECEMBER)
-    came = entrants(tmp_path / "here", before=DECEMBER)
+    came = entrants_by_snapshot(tmp_path / "here", before=DECEMBER)
     monkeypatch.delenv(VARIABLE)
     published_to(tmp_path / "there")
     ours, here = tables(tmp_path / "there", None), read_current(tmp_path / "there")
@@ -179,7 +179,7 @@ def test_both_stores_give_equal_tables(
     assert before is not None
     assert other is not None
     pd.testing.assert_frame_equal(before, other)
-    pd.testing.assert_frame_equal(came, entrants(tmp_path / "there", before=DECEMBER))
+    pd.testing.assert_frame_equal(came, entrants_by_snapshot(tmp_path / "there", before=DECEMBER))
     assert published_runs(tmp_path / "there") == [
         type(run)(**dict(zip(theirs["runs"].columns, row, strict=True)))
         for run, row in zip(
@@ -195,12 +195,12 @@ KILLED = """
     from pathlib import Path
     sys.path[:0] = [{root!r}]
     import features.storage.runs
-    from tests.features.storage.test_scores_store import NOVEMBER, publish_run, record
+    from tests.features.storage.test_scores_store import NOVEMBER, publish_example, record
     def killed(name):
         if name == sys.argv[2]:
             os.kill(os.getpid(), signal.SIGKILL)
     features.storage.runs.boundary = killed
-    publish_run(Path(sys.argv[1]), record("r2", NOVEMBER), ["a", "b"], clv=2.0)
+    publish_example(Path(sys.argv[1]), record("r2", NOVEMBER), ["a", "b"], clv=2.0)
 """
 
 
@@ -208,7 +208,7 @@ KILLED = """
 def test_a_killed_publication_leaves_the_old_result_or_the_whole_new_one(
     tmp_path: Path, url: str, name: str
 ) -> None:
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0, members={"a": "added"})
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0, members={"a": "added"})
     script = textwrap.dedent(KILLED).format(root=str(Path(__file__).resolve().parents[3]))
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path), name], check=False, env={**os.environ}
@@ -218,7 +218,7 @@ def test_a_killed_publication_leaves_the_old_result_or_the_whole_new_one(
     assert list(read_current(tmp_path).scores["clv"]) == ([2.0, 2.0] if whole else [1.0])
     assert len(tables(tmp_path, url)["customer_scores_history"]) == (3 if whole else 1)
     assert ("runs/r2" in clean_unpublished(tmp_path)) == (not whole)
-    publish_run(tmp_path, record("r3", NOVEMBER), ["a", "b"], clv=3.0)
+    publish_example(tmp_path, record("r3", NOVEMBER), ["a", "b"], clv=3.0)
     history = tables(tmp_path, url)["customer_scores_history"]
     assert sorted(zip(history["customer_id"], history["clv"], strict=True)) == [
         ("a", 1.0), ("a", 3.0), ("b", 3.0),
@@ -226,13 +226,13 @@ def test_a_killed_publication_leaves_the_old_result_or_the_whole_new_one(
 
 
 def test_an_open_reader_sees_one_run_and_never_blocks(tmp_path: Path, url: str) -> None:
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
     schema = PostgresStore.of(tmp_path, url).schema
     query = f"SELECT clv FROM {schema}.customer_scores"
     with connect(url) as reader:
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         assert reader.execute(query).fetchall() == [(1.0,)]
-        publish_run(tmp_path, record("r2"), ["a"], clv=2.0)
+        publish_example(tmp_path, record("r2"), ["a"], clv=2.0)
         assert reader.execute(query).fetchall() == [(1.0,)]
         reader.rollback()
         assert reader.execute(query).fetchall() == [(2.0,)]
@@ -241,7 +241,7 @@ def test_an_open_reader_sees_one_run_and_never_blocks(tmp_path: Path, url: str) 
 def test_a_connection_lost_in_the_middle_is_told_and_changes_nothing(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
 
     def cut(name: str) -> None:
         if name == "scores written":
@@ -253,11 +253,11 @@ def test_a_connection_lost_in_the_middle_is_told_and_changes_nothing(
 
     monkeypatch.setattr("features.storage.runs.boundary", cut)
     with pytest.raises(UserError, match="running again is safe"):
-        publish_run(tmp_path, record("r2", NOVEMBER), ["a", "b"], clv=2.0)
+        publish_example(tmp_path, record("r2", NOVEMBER), ["a", "b"], clv=2.0)
     monkeypatch.undo()
     monkeypatch.setenv(VARIABLE, url)
     assert list(read_current(tmp_path).scores["clv"]) == [1.0]
-    publish_run(tmp_path, record("r2", NOVEMBER), ["a", "b"], clv=2.0)
+    publish_example(tmp_path, record("r2", NOVEMBER), ["a", "b"], clv=2.0)
     assert len(read_current(tmp_path).scores) == 2
 
 
@@ -276,13 +276,13 @@ def test_two_publications_at_once_are_refused(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("features.storage.postgres_store.LOCK_WAIT", "100ms")
-    publish_run(tmp_path / "one", record("r1"), ["a"])
+    publish_example(tmp_path / "one", record("r1"), ["a"])
     schema = PostgresStore.of(tmp_path, url).schema
     with connect(url) as other:
         other.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"stagecast {schema}"])
         with pytest.raises(UserError, match="another run"):
-            publish_run(tmp_path / "two", record("r2", NOVEMBER), ["a"])
-    publish_run(tmp_path / "two", record("r2", NOVEMBER), ["a"])
+            publish_example(tmp_path / "two", record("r2", NOVEMBER), ["a"])
+    publish_example(tmp_path / "two", record("r2", NOVEMBER), ["a"])
     # The other machine has no files of the first run, and keeps its rows all the same.
     assert [r.status for r in published_runs(tmp_path / "two")] == ["published", "published"]
     assert len(tables(tmp_path, url)["customer_scores_history"]) == 2
@@ -291,57 +291,57 @@ def test_two_publications_at_once_are_refused(
 def test_an_older_store_is_brought_up_with_its_rows(tmp_path: Path, url: str) -> None:
     store = PostgresStore.of(tmp_path, url)
     with connect(url) as con:
-        assert migrated(con, store.schema, to=1) == 0
+        assert migrate(con, store.schema, to=1) == 0
         con.execute(
             f"INSERT INTO {store.schema}.runs VALUES (1, 'old', 'published', true, 'shop', "
             "'score', '2017-09-01', '1', NULL, 1, 0, '2017-09-01', '2017-09-01', "
             "ARRAY['runs/old/s.parquet'], 'runs/old/a.parquet')"
         )
         con.execute(f"INSERT INTO {store.schema}.score_rows VALUES (1, 'x', '2017-09-01')")
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
     with connect(url) as con:
         versions = con.execute(f"SELECT version FROM {store.schema}.schema_version ORDER BY 1")
-        assert versions.fetchall() == [(n,) for n in range(1, VERSION + 1)]
-        assert migrated(con, store.schema) == VERSION
+        assert versions.fetchall() == [(n,) for n in range(1, LAYOUT_VERSION + 1)]
+        assert migrate(con, store.schema) == LAYOUT_VERSION
     history = tables(tmp_path, url)["customer_scores_history"]
     assert sorted(history["customer_id"]) == ["a", "x"]
 
 
 def test_a_newer_store_is_refused(tmp_path: Path, url: str) -> None:
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
     schema = PostgresStore.of(tmp_path, url).schema
     with connect(url) as con:
         con.execute(f"INSERT INTO {schema}.schema_version (version) VALUES (99)")
     with pytest.raises(UserError, match="schema version 99"):
-        publish_run(tmp_path, record("r2"), ["a"])
+        publish_example(tmp_path, record("r2"), ["a"])
 
 
 def test_columns_that_come_later_are_null_before(tmp_path: Path, url: str) -> None:
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
     folder, run = run_folder(tmp_path, "r2"), record("r2", NOVEMBER)
     rows = scored(2, NOVEMBER, 1)
     scores = write_parquet(folder / "scores" / "0.parquet", rows)
     audience = write_parquet(folder / "audience.parquet", members(1, NOVEMBER))
-    publish(tmp_path, run, scores=[scores], audience=audience)
+    publish_run(tmp_path, run, scores=[scores], audience=audience)
     history = tables(tmp_path, url)["customer_scores_history"]
     assert history["stage"].isna().sum() >= 1
     assert set(rows.column_names) | {"clv"} <= set(history.columns)
     again = rows.set_column(3, "p_churn", pa.array([True, False]))
     write_parquet(folder / "scores" / "0.parquet", again)
     with pytest.raises(UserError, match="p_churn"):
-        publish(tmp_path, run, scores=[scores], audience=audience)
+        publish_run(tmp_path, run, scores=[scores], audience=audience)
 
 
 def test_a_reader_may_read_and_nothing_else_and_grants_last(tmp_path: Path, url: str) -> None:
     import psycopg
 
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
     schema = PostgresStore.of(tmp_path, url).schema
     role = f"reader_{schema}"
     (told,) = [b.text for b in all_blocks() if b.page == "docs/store.md" and "GRANT" in b.text]
     with connect(url) as con:
         con.execute(told.replace("stagecast", schema).replace("marketing_reader", role))
-    publish_run(tmp_path, record("r2", NOVEMBER), ["a", "b"], clv=2.0)
+    publish_example(tmp_path, record("r2", NOVEMBER), ["a", "b"], clv=2.0)
     with connect(url) as con:
         con.execute(f"SET ROLE {role}")
         for view in (*VIEWS, "runs"):
@@ -352,7 +352,7 @@ def test_a_reader_may_read_and_nothing_else_and_grants_last(tmp_path: Path, url:
 
 
 def test_another_data_set_is_refused(tmp_path: Path, url: str) -> None:
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
     with pytest.raises(UserError, match="'shop'"):
         check_dataset(tmp_path / "other", "other")
 

@@ -26,12 +26,12 @@ from features.storage.runs import MARKER_FILE, run_folder, write_parquet
 from features.storage.scores_store import (
     clean_unpublished,
     forget_customer,
-    publish,
+    publish_run,
     published_runs,
 )
 from tests.features.storage.test_scores_store import (
     audience_table,
-    publish_run,
+    publish_example,
     record,
     scores_table,
 )
@@ -122,7 +122,7 @@ def publication(output: Path, run_id: str, day: dt.date, customers: int = 3) -> 
     scores = write_parquet(folder / "scores" / "0.parquet", scores_table(run, names, 1.0))
     members = dict.fromkeys(names[:2], "added")
     audience = write_parquet(folder / "audience.parquet", audience_table(run, members))
-    return lambda: publish(output, run, scores=[scores], audience=audience)
+    return lambda: publish_run(output, run, scores=[scores], audience=audience)
 
 
 def check_whole(url: str, published: dict[str, dt.date]) -> None:
@@ -272,7 +272,7 @@ def test_of_two_data_sets_that_begin_at_once_one_is_refused(
     files = run_folder(tmp_path / "b", "r2")
     second = Publisher(
         "b",
-        lambda: publish(
+        lambda: publish_run(
             tmp_path / "b", run, scores=[files / "scores" / "0.parquet"],
             audience=files / "audience.parquet",
         ),
@@ -294,9 +294,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from features.errors import UserError
-from tests.features.storage.test_scores_store import NOVEMBER, publish_run, record
+from tests.features.storage.test_scores_store import NOVEMBER, publish_example, record
 try:
-    publish_run(Path(sys.argv[2]), record("r2", NOVEMBER), ["a", "b"])
+    publish_example(Path(sys.argv[2]), record("r2", NOVEMBER), ["a", "b"])
 except UserError as error:
     sys.exit(f"refused: {error}")
 """
@@ -307,7 +307,7 @@ def test_another_process_is_kept_out_of_the_folder_at_every_boundary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     """The DuckDB store lies in the output folder, whose lock holds from reading to renaming."""
-    publish_run(tmp_path, record("r0", DAYS[0]), ["a"])
+    publish_example(tmp_path, record("r0", DAYS[0]), ["a"])
     root = str(Path(__file__).resolve().parents[3])
     told: list[str] = []
 
@@ -318,7 +318,7 @@ def test_another_process_is_kept_out_of_the_folder_at_every_boundary(
             told.append(done.stderr)
 
     monkeypatch.setattr("features.storage.fault_injection.at_boundary", other)
-    publish_run(tmp_path, record("r1", DAYS[1]), ["a", "b", "c"])
+    publish_example(tmp_path, record("r1", DAYS[1]), ["a", "b", "c"])
     assert "another run writing there" in told[0]
     assert '"r1"' in told[0]
     assert [run.run_id for run in published_runs(tmp_path)] == ["r0", "r1"]

@@ -18,7 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.sources.keys import key_value
-from features.sources.personal_files import Person, mask_of, near_twins_in, shown, take_out
+from features.sources.personal_files import (
+    Person,
+    count_near_twins,
+    person_mask,
+    remove_rows,
+    rows_of,
+)
 from features.storage.csv_files import csv_content, safe_cell
 from features.storage.row_files import csv_cells, row_file
 
@@ -69,15 +75,15 @@ def test_the_others_keep_their_bytes(name: str, table: list[tuple[str, str]], da
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(head + b"".join(lines))
-        mask = mask_of(path, Person(wanted))
+        mask = person_mask(path, Person(wanted))
         assert mask.tolist() == theirs
-        assert [row["note"] for row in shown(path, mask)] == [
+        assert [row["note"] for row in rows_of(path, mask)] == [
             note for (_, note), mine in zip(table, theirs, strict=True) if mine
         ]
-        take_out(path, mask)
+        remove_rows(path, mask)
         kept = [line for line, mine in zip(lines, theirs, strict=True) if not mine]
         assert path.read_bytes() == head + b"".join(kept)
-        assert not mask_of(path, Person(wanted)).any()
+        assert not person_mask(path, Person(wanted)).any()
 
 
 @settings(max_examples=400, deadline=None)
@@ -92,9 +98,9 @@ def test_parquet_keeps_the_rows_of_others(table: list[tuple[str, str]], data, co
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.parquet"
         pq.write_table(before, path)
-        mask = mask_of(path, Person(wanted))
+        mask = person_mask(path, Person(wanted))
         assert mask.tolist() == [key_value(customer) == wanted for customer, _ in table]
-        take_out(path, mask)
+        remove_rows(path, mask)
         assert pq.read_table(path).to_pylist() == before.filter(pa.array(~mask)).to_pylist()
 
 
@@ -125,7 +131,7 @@ def test_an_id_is_known_in_every_spelling_and_no_other_is_taken_for_it(
         path.write_text("".join(f"{json.dumps(row)}\n" for row in frame.to_dict("records")))
     else:
         frame.to_parquet(path)
-    assert mask_of(path, Person(str(key_value(asked)))).tolist() == [same, False]
+    assert person_mask(path, Person(str(key_value(asked)))).tolist() == [same, False]
 
 
 def test_where_an_id_stands_no_address_decides(tmp_path: Path) -> None:
@@ -134,22 +140,22 @@ def test_where_an_id_stands_no_address_decides(tmp_path: Path) -> None:
              {"mail": "x@y.org"}, {"customer_id": None, "mail": "x@y.org"}]  # fmt: skip
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     person = Person("1", frozenset({"x@y.org"}))
-    assert mask_of(path, person).tolist() == [True, False, True, True]
+    assert person_mask(path, person).tolist() == [True, False, True, True]
 
 
 def test_a_line_cut_off_in_writing_is_no_obstacle(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"customer_id": "7"}\n{"customer_id": "8"}\n{"customer_id": "7')
-    mask = mask_of(path, Person("7"))
+    mask = person_mask(path, Person("7"))
     assert mask.tolist() == [True, False, True]
-    take_out(path, mask)
+    remove_rows(path, mask)
     assert path.read_bytes() == b'{"customer_id": "8"}\n'
 
 
 def test_bytes_of_no_encoding_survive(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"customer_id,n\n7,\xff\n8,\xfe\xff\r\n")
-    take_out(path, mask_of(path, Person("7")))
+    remove_rows(path, person_mask(path, Person("7")))
     assert path.read_bytes() == b"customer_id,n\n8,\xfe\xff\r\n"
 
 
@@ -159,7 +165,7 @@ def test_cells_of_a_megabyte_and_a_hundred_thousand_rows_cost_little(tmp_path: P
     notes = ["x\n" * 500_000 if n == 7 else "y" for n in range(100_000)]
     path.write_bytes(csv_content(pd.DataFrame({"customer_id": ids, "note": notes})).content)
     tracemalloc.start()
-    mask = mask_of(path, Person("c7"))
+    mask = person_mask(path, Person("c7"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert np.flatnonzero(mask).tolist() == [7]
@@ -178,4 +184,4 @@ def test_near_twins_are_counted(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"customer_id": ["Anna 7", "anna7", "'anna7", "b"]}), tmp_path / "a.parquet"
     )
-    assert near_twins_in(tmp_path, "anna7") == 2
+    assert count_near_twins(tmp_path, "anna7") == 2

@@ -24,7 +24,7 @@ from features.storage.scores_store import (
     check_dataset,
     clean_unpublished,
     previous_audience,
-    publish,
+    publish_run,
     published_runs,
     read_current,
 )
@@ -66,7 +66,7 @@ def audience_table(run: RunRecord, members: dict[str, str]) -> pa.Table:
     )
 
 
-def publish_run(
+def publish_example(
     output: Path,
     run: RunRecord,
     customers: list[str],
@@ -77,7 +77,7 @@ def publish_run(
     folder = run_folder(output, run.run_id)
     scores = write_parquet(folder / "scores" / "0.parquet", scores_table(run, customers, clv))
     audience = write_parquet(folder / "audience.parquet", audience_table(run, members or {}))
-    publish(output, run, scores=[scores], audience=audience)
+    publish_run(output, run, scores=[scores], audience=audience)
 
 
 def history(output: Path) -> list[tuple[str, dt.date, float]]:
@@ -88,7 +88,9 @@ def history(output: Path) -> list[tuple[str, dt.date, float]]:
 
 
 def test_a_published_run_is_read_back_whole(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["b", "a"], clv=2.5, members={"a": "added", "b": "removed"})
+    publish_example(
+        tmp_path, record("r1"), ["b", "a"], clv=2.5, members={"a": "added", "b": "removed"}
+    )
     current = read_current(tmp_path)
     assert list(current.scores["customer_id"]) == ["a", "b"]
     assert list(current.scores["clv"]) == [2.5, 2.5]
@@ -103,9 +105,9 @@ def test_a_published_run_is_read_back_whole(tmp_path: Path) -> None:
 
 
 def test_the_same_snapshot_again_replaces_and_doubles_no_row(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a", "b"], clv=1.0)
-    publish_run(tmp_path, record("r2", NOVEMBER), ["a", "b"], clv=2.0)
-    publish_run(tmp_path, record("r3"), ["a", "b"], clv=3.0)
+    publish_example(tmp_path, record("r1"), ["a", "b"], clv=1.0)
+    publish_example(tmp_path, record("r2", NOVEMBER), ["a", "b"], clv=2.0)
+    publish_example(tmp_path, record("r3"), ["a", "b"], clv=3.0)
     assert history(tmp_path) == [
         ("a", OCTOBER, 3.0),
         ("a", NOVEMBER, 2.0),
@@ -121,23 +123,23 @@ def test_the_same_snapshot_again_replaces_and_doubles_no_row(tmp_path: Path) -> 
 
 
 def test_publishing_one_run_twice_is_one_run(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a"])
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
     assert [r.run_id for r in published_runs(tmp_path)] == ["r1"]
     assert len(history(tmp_path)) == 1
 
 
 def test_a_backfill_enters_the_history_and_not_the_present(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1", NOVEMBER), ["a"], clv=1.0)
-    publish_run(tmp_path, record("r2", OCTOBER, kind="backfill"), ["a"], clv=2.0)
+    publish_example(tmp_path, record("r1", NOVEMBER), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r2", OCTOBER, kind="backfill"), ["a"], clv=2.0)
     assert read_current(tmp_path).run.run_id == "r1"
     assert len(history(tmp_path)) == 2
 
 
 def test_previous_audience_is_of_earlier_snapshots_only(tmp_path: Path) -> None:
     assert previous_audience(tmp_path, before=NOVEMBER) is None
-    publish_run(tmp_path, record("r1"), ["a", "b", "c"], members={"a": "added", "b": "added"})
-    publish_run(
+    publish_example(tmp_path, record("r1"), ["a", "b", "c"], members={"a": "added", "b": "added"})
+    publish_example(
         tmp_path,
         record("r2", NOVEMBER),
         ["a", "b", "c"],
@@ -162,8 +164,8 @@ def test_previous_audience_is_of_earlier_snapshots_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["plain", "it's; DROP TABLE runs--", 'a "b" [c]*', "ünï çø"])
 def test_any_folder_name_is_only_a_name(tmp_path: Path, name: str) -> None:
     output = tmp_path / name
-    publish_run(output, record("r1"), ["a"])
-    publish_run(output, record("r2", NOVEMBER), ["a"])
+    publish_example(output, record("r1"), ["a"])
+    publish_example(output, record("r2", NOVEMBER), ["a"])
     assert len(history(output)) == 2
     assert read_current(output).run.run_id == "r2"
 
@@ -174,10 +176,10 @@ def test_a_path_that_duckdb_cannot_open_is_refused(tmp_path: Path) -> None:
 
 
 def test_open_readers_keep_their_run_and_new_ones_see_the_next(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
     with duckdb.connect(str(tmp_path / STORE_FILE), read_only=True) as reader:
         assert reader.execute("SELECT clv FROM customer_scores").fetchall() == [(1.0,)]
-        publish_run(tmp_path, record("r2"), ["a", "b"], clv=2.0)
+        publish_example(tmp_path, record("r2"), ["a", "b"], clv=2.0)
         assert reader.execute("SELECT clv FROM customer_scores").fetchall() == [(1.0,)]
         assert len(reader.execute("SELECT * FROM customer_scores_history").fetchall()) == 1
         # The same process asks again while the old file is still open.
@@ -185,7 +187,7 @@ def test_open_readers_keep_their_run_and_new_ones_see_the_next(tmp_path: Path) -
 
 
 def test_a_reader_in_another_process_never_blocks_publication(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
     script = """
         import duckdb, sys
         with duckdb.connect(sys.argv[1], read_only=True) as con:
@@ -202,7 +204,7 @@ def test_a_reader_in_another_process_never_blocks_publication(tmp_path: Path) ->
         assert reader.stdin is not None
         assert reader.stdout is not None
         first = reader.stdout.readline()
-        publish_run(tmp_path, record("r2"), ["a"], clv=2.0)
+        publish_example(tmp_path, record("r2"), ["a"], clv=2.0)
         reader.stdin.write("go\n")
         reader.stdin.flush()
         assert (first, reader.stdout.readline()) == ("[(1.0,)]\n", "[(1.0,)]\n")
@@ -214,12 +216,12 @@ KILLED = """
     from pathlib import Path
     sys.path[:0] = [{root!r}, {here!r}]
     import features.storage.runs
-    from test_store import NOVEMBER, publish_run, record
+    from test_scores_store import NOVEMBER, publish_example, record
     def killed(name):
         if name == sys.argv[2]:
             os.kill(os.getpid(), signal.SIGKILL)
     features.storage.runs.boundary = killed
-    publish_run(Path(sys.argv[1]), record("r2", NOVEMBER), ["a", "b"], clv=2.0)
+    publish_example(Path(sys.argv[1]), record("r2", NOVEMBER), ["a", "b"], clv=2.0)
 """
 
 
@@ -232,7 +234,7 @@ def kill_at(output: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_a_killed_run_leaves_the_old_result_or_the_whole_new_one(tmp_path: Path, name: str) -> None:
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
     kill_at(tmp_path, name)
     done = name in ("renamed", "marked")
     current = read_current(tmp_path)
@@ -244,7 +246,7 @@ def test_a_killed_run_leaves_the_old_result_or_the_whole_new_one(tmp_path: Path,
     assert not list(tmp_path.glob("*.tmp*"))
     assert run_folder(tmp_path, "r1").is_dir()
     assert (run_folder(tmp_path, "r2") / MARKER_FILE).is_file() == done
-    publish_run(tmp_path, record("r3", NOVEMBER), ["a", "b"], clv=3.0)
+    publish_example(tmp_path, record("r3", NOVEMBER), ["a", "b"], clv=3.0)
     assert history(tmp_path) == [("a", OCTOBER, 1.0), ("a", NOVEMBER, 3.0), ("b", NOVEMBER, 3.0)]
 
 
@@ -257,18 +259,18 @@ def test_a_first_run_that_is_killed_leaves_nothing_to_read(tmp_path: Path) -> No
 
 
 def test_the_history_survives_the_loss_of_the_database_file(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
     (tmp_path / STORE_FILE).unlink()
     assert clean_unpublished(tmp_path) == []
-    publish_run(tmp_path, record("r2", NOVEMBER), ["a"])
+    publish_example(tmp_path, record("r2", NOVEMBER), ["a"])
     assert len(history(tmp_path)) == 2
 
 
 def test_runs_whose_files_were_removed_leave_the_history(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
-    publish_run(tmp_path, record("r2"), ["a"], clv=2.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r2"), ["a"], clv=2.0)
     (run_folder(tmp_path, "r2") / "scores" / "0.parquet").unlink()
-    publish_run(tmp_path, record("r3", NOVEMBER), ["a"], clv=3.0)
+    publish_example(tmp_path, record("r3", NOVEMBER), ["a"], clv=3.0)
     assert [(r.run_id, r.status) for r in published_runs(tmp_path)] == [
         ("r1", "published"),
         ("r2", "files_missing"),
@@ -278,13 +280,13 @@ def test_runs_whose_files_were_removed_leave_the_history(tmp_path: Path) -> None
 
 
 def test_a_moved_output_folder_is_read_where_it_lies_now(tmp_path: Path) -> None:
-    publish_run(tmp_path / "here", record("r1"), ["a"], members={"a": "added"})
+    publish_example(tmp_path / "here", record("r1"), ["a"], members={"a": "added"})
     os.rename(tmp_path / "here", tmp_path / "there")
     assert read_current(tmp_path / "there").run.run_id == "r1"
     before = previous_audience(tmp_path / "there", before=NOVEMBER)
     assert before is not None
     assert list(before["customer_id"]) == ["a"]
-    publish_run(tmp_path / "there", record("r2", NOVEMBER), ["a"])
+    publish_example(tmp_path / "there", record("r2", NOVEMBER), ["a"])
     assert len(history(tmp_path / "there")) == 2
 
 
@@ -308,43 +310,43 @@ def test_a_second_run_at_the_same_time_is_refused_by_name(tmp_path: Path) -> Non
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(UserError, match="nightly-7"):
-            publish_run(tmp_path, record("r1"), ["a"])
+            publish_example(tmp_path, record("r1"), ["a"])
         with pytest.raises(UserError, match="another run"):
             clean_unpublished(tmp_path)
         assert run_folder(tmp_path, "r1").is_dir()
         holder.kill()
     # The lock dies with its holder.
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
 
 
 def test_one_process_may_hold_the_folder_through_nested_steps(tmp_path: Path) -> None:
     with exclusive(tmp_path, "r1"):
-        publish_run(tmp_path, record("r1"), ["a"])
+        publish_example(tmp_path, record("r1"), ["a"])
         clean_unpublished(tmp_path)
     assert read_current(tmp_path).run.run_id == "r1"
 
 
 def test_another_data_set_is_refused(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
     check_dataset(tmp_path, "shop")
     with pytest.raises(UserError, match="'shop'"):
-        publish_run(tmp_path, record("r2", dataset="other"), ["a"])
+        publish_example(tmp_path, record("r2", dataset="other"), ["a"])
 
 
 def test_broken_contracts_never_become_current(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
     with pytest.raises(ValueError, match="repeat"):
-        publish_run(tmp_path, record("r2"), ["a", "a"])
+        publish_example(tmp_path, record("r2"), ["a", "a"])
     run = record("r3")
     other = write_parquet(tmp_path / "x.parquet", scores_table(run, ["a"], 1.0))
     with pytest.raises(ValueError, match="outside"):
-        publish(tmp_path, run, scores=[other], audience=other)
+        publish_run(tmp_path, run, scores=[other], audience=other)
     late = write_parquet(
         run_folder(tmp_path, "r3") / "s.parquet", scores_table(record("x", NOVEMBER), ["a"], 1.0)
     )
     members = write_parquet(run_folder(tmp_path, "r3") / "a.parquet", audience_table(run, {}))
     with pytest.raises(ValueError, match="in a run of 2017-10-01"):
-        publish(tmp_path, run, scores=[late], audience=members)
+        publish_run(tmp_path, run, scores=[late], audience=members)
     assert read_current(tmp_path).run.run_id == "r1"
 
 
@@ -355,19 +357,19 @@ def test_a_run_id_is_a_plain_name(run_id: str) -> None:
 
 
 def test_a_damaged_store_is_a_user_error_and_can_be_rebuilt(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
     (tmp_path / STORE_FILE).write_bytes(b"not a database" * 1000)
     with pytest.raises(UserError, match="cannot be opened"):
         read_current(tmp_path)
     with pytest.raises(UserError, match="cannot be opened"):
         clean_unpublished(tmp_path)
     (tmp_path / STORE_FILE).unlink()
-    publish_run(tmp_path, record("r2", NOVEMBER), ["a"])
+    publish_example(tmp_path, record("r2", NOVEMBER), ["a"])
     assert len(history(tmp_path)) == 2
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    publish_run(tmp_path, record("r1"), ["a"])
+    publish_example(tmp_path, record("r1"), ["a"])
     with duckdb.connect(str(tmp_path / STORE_FILE)) as con:
         con.execute("UPDATE schema_version SET version = version + 1")
     with pytest.raises(UserError, match="schema version"):

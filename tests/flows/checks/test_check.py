@@ -21,13 +21,14 @@ from features.config import config as configs
 from features.errors import UserError
 from features.lifecycle.crm_stage_history import read_records
 from features.sources.acquisition_spend import read_spend
-from features.sources.customer_attributes import customer_facts, products, unreadable_words
+from features.sources.customer_attributes import customer_facts
 from features.sources.duckdb_connection import connect
 from features.sources.events import read_source
 from features.sources.identity_links import read_identities
+from features.sources.products import read_products
 from features.sources.sampling import only_samples
-from features.sources.source_checks import check_source
-from flows.checks.check import check, prepare_checked
+from features.sources.source_checks import check_source, refuse_unknown_words
+from flows.checks.check import check_config, prepare_checked
 from flows.checks.machine import check_disk
 from flows.services.sends import configured_sends
 from flows.services.workspace import latest_event_day, prepare_workspace
@@ -38,7 +39,7 @@ from tests.flows.shop import stagecast
 def problems(shop: Draft, folder: Path, *, groups: Any = None) -> list[UserError]:
     path = shop.write(folder)
     given_groups = {} if groups is None else {"groups": groups}
-    return check(folder / "out", str(path), **given_groups).problems.errors
+    return check_config(folder / "out", str(path), **given_groups).problems.errors
 
 
 def test_the_shop_is_in_order(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def refused_by_readers(path: Path) -> UserError | None:
         read_records(config, latest=latest_event_day(), quarantine=quarantine)
         read_spend(config)
         customer_facts(config, at)
-        products(config, at)
+        read_products(config, at)
         configured_sends(config)
         load_playbooks([Path(name) for name in config.campaigns])
         load_targets([Path(name) for name in config.exports])
@@ -150,7 +151,7 @@ def test_a_sample_refuses_nothing_that_is_in_order(tmp_path: Path) -> None:
         config = configs.load(path)
         assert check_source(config, 0, latest=latest_event_day()) == 7
         customer_facts(config, dt.date(2024, 8, 1))
-        unreadable_words(config, sampling)
+        refuse_unknown_words(config, sampling)
     assert "orders.csv" in sampling.cut
 
 
@@ -162,7 +163,7 @@ def test_an_odd_word_behind_the_sample_is_told(tmp_path: Path) -> None:
     with only_samples(rows=10, whole_bytes=0) as sampling:
         customer_facts(config, dt.date(2024, 8, 1))
         with pytest.raises(UserError, match="peut_etre"):
-            unreadable_words(config, sampling)
+            refuse_unknown_words(config, sampling)
 
 
 def test_the_command_lists_all_and_exits_with_2(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from features.errors import UserError
 from features.storage.scores_store import read_current
 from flows.commands.leads import call_list
 from flows.services.score_events import open_scorer, read_events
-from models.serving.event_scoring import EventScorer, as_records
+from models.serving.event_scoring import EventScorer, score_records
 from tests.flows.shop import Shop, orders, stagecast
 
 pytestmark = pytest.mark.slow
@@ -163,7 +163,7 @@ def test_raw_events_of_a_few_customers_score_exactly_as_the_batch(clinic: Shop) 
         mine = events[events["customer_id"].isin(group)]
         found = scorer.score(mine.to_dict("records"))
         assert found["not_scored"] == []
-        wanted = as_records(published[published["customer_id"].isin(group)])
+        wanted = score_records(published[published["customer_id"].isin(group)])
         for one, batch in zip(found["scores"], wanted, strict=True):
             assert alike(one) == alike(batch)
 
@@ -189,7 +189,7 @@ def test_score_events_reads_standard_input_and_files(clinic: Shop, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     (told,) = json.loads(done.stdout)["scores"]
     published = read_current(clinic.output).scores
-    (batch,) = as_records(published[published["customer_id"] == "c0003"])
+    (batch,) = score_records(published[published["customer_id"] == "c0003"])
     assert alike(told) == alike(batch)
     (tmp_path / "events.csv").write_text(mine.to_csv(index=False), encoding="utf-8")
     rows = read_events(str(tmp_path / "events.csv"))

@@ -23,7 +23,7 @@ from campaigns.erasure import export_identity, own_contacts, rows_in_exports
 from campaigns.export_schema import load_targets
 from campaigns.export_table import TABLE_FILE, write_table
 from features.errors import UserError
-from features.sources.erasure_list import FILE, ON_REQUEST, Erased
+from features.sources.erasure_list import ERASURE_FILE, ON_REQUEST, ErasureList
 from features.storage import scores_store
 from features.storage.scores_store import read_current
 from features.table.feature_store import open_archive, source_counts
@@ -135,21 +135,21 @@ def test_erasing_twice_and_erasing_a_stranger_leave_nothing_behind(
     again = erase_customer(space, member, now=NOW)[1]
     assert not any(again["rows_removed"].values())
     erase_customer(space, "nobody we know", now=NOW)
-    erased = Erased.load(space.output)
+    erased = ErasureList.load(space.output)
     assert erased.among([member, "nobody we know", "c0000x", None]) == [member, "nobody we know"]
-    assert (space.output / FILE).stat().st_mode & 0o077 == 0
+    assert (space.output / ERASURE_FILE).stat().st_mode & 0o077 == 0
     with pytest.raises(UserError, match="nothing"):
         erase_customer(space, " ", now=NOW)
 
 
 def test_a_damaged_list_stops_the_run(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text("{")
+    (tmp_path / ERASURE_FILE).write_text("{")
     with pytest.raises(UserError, match="scored again"):
-        Erased.load(tmp_path)
+        ErasureList.load(tmp_path)
 
 
 def test_two_lists_cannot_be_compared() -> None:
-    one, other = (Erased().adding("a", salt=salt * 16) for salt in ("0a", "0b"))
+    one, other = (ErasureList().adding("a", salt=salt * 16) for salt in ("0a", "0b"))
     assert not one.hashes & other.hashes
 
 

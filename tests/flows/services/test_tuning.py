@@ -13,14 +13,14 @@ from models.evaluation.fit_and_test import Trained
 from models.fitting.training_set import TrainingSummary
 from models.registry import tracking
 from models.scorer.part import Part
-from models.tasks.tuning import Trial, Tuned
+from models.tasks.tuning import TuningResult, TuningTrial
 
 
 def figure(value: float, *, subset: str = "all", method: str = "champion") -> Figure:
     return Figure("stage", method, "2024-05-01", 28, subset, "log_loss", value, 100)
 
 
-def trained(tuned: Tuned | None) -> Trained:
+def trained(tuned: TuningResult | None) -> Trained:
     part, frame = Part("stage", {}), pd.DataFrame()
     day = pd.Timestamp("2024-04-01")
     figures = [figure(0.9, method="table"), figure(0.7, subset="movers"), figure(0.5)]
@@ -29,11 +29,15 @@ def trained(tuned: Tuned | None) -> Trained:
     return Trained(part, part, result, TrainingSummary(1, 1, day, day, 0), (), tuned, plain)
 
 
-FOUND = Tuned(
+FOUND = TuningResult(
     {"num_leaves": 9},
     0.6,
     0.55,
-    (Trial(0, {"num_leaves": 5}, 0.6), Trial(1, {"num_leaves": 9}, 0.55), Trial(2, {}, None)),
+    (
+        TuningTrial(0, {"num_leaves": 5}, 0.6),
+        TuningTrial(1, {"num_leaves": 9}, 0.55),
+        TuningTrial(2, {}, None),
+    ),
 )
 
 

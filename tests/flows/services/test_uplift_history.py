@@ -19,7 +19,7 @@ from flows.services import uplift_history
 from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.workspace import Workspace
 from flows.target import write_plan
-from models.tasks.uplift import too_few
+from models.tasks.uplift import shortage
 from tests.flows.planned import made_up_scores, publish, published, simulated_shop, with_tallies
 
 AT = dt.date(2024, 10, 21)  # the day of the send C6
@@ -68,7 +68,7 @@ def test_own_campaigns_count_once_their_time_has_passed(space: Workspace) -> Non
     assert set(sent["propensity"]) == {0.8}
     assert 0 < sent["response"].mean() < 1
     history = uplift_history._with_features(found["win_back"], space.archive())
-    assert "500 of each are needed" in too_few(history)
+    assert "500 of each are needed" in shortage(history)
     # Never held out, nobody learns what they change; nor whom nobody is written to.
     assert not {"service_recovery", "loyal_feedback_survey", "look_alike_seed"} & set(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.setup import column_synonyms
-from flows.setup.column_synonyms import rank, role_of, snake
+from flows.setup.column_synonyms import role_of, snake_case, synonym_rank
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_what_no_name_tells_is_not_guessed() -> None:
 def test_columns_are_recognised_however_they_are_written(
     name: str, patterns: tuple[str, ...]
 ) -> None:
-    assert rank(name, patterns) is not None
+    assert synonym_rank(name, patterns) is not None
 
 
 @pytest.mark.parametrize("name", ["birth_date", "updated_at", "shipped_at", "signup_date"])
 def test_times_of_something_else_are_not_those_of_the_event(name: str) -> None:
-    assert rank(name, column_synonyms.NOT_TIME) is not None
+    assert synonym_rank(name, column_synonyms.NOT_TIME) is not None
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_times_of_something_else_are_not_those_of_the_event(name: str) -> None:
     ],
 )
 def test_what_is_told_of_people_is_known(name: str, personal: bool) -> None:
-    assert bool(column_synonyms.PERSONAL.search(snake(name))) == personal
+    assert bool(column_synonyms.PERSONAL.search(snake_case(name))) == personal

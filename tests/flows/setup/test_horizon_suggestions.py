@@ -18,7 +18,7 @@ from features.errors import UserError
 from features.table.snapshot_builder import Builder
 from flows.commands.cli import app
 from flows.setup.horizon_plots import return_figure, return_figure_data
-from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest
+from flows.setup.horizon_suggestions import Spells, gap_quantiles, return_curve, suggest_horizons
 
 FIRST = dt.date(2022, 1, 1)
 BASE = """\
@@ -112,7 +112,7 @@ def test_every_customer_counts_alike_in_their_quantiles(tmp_path: Path) -> None:
 def test_lapse_is_where_hardly_anybody_comes_back(tmp_path: Path) -> None:
     builder = shop(tmp_path, silences())
     spells = spells_of(builder)
-    found = suggest(spells, builder.history, builder.last_snapshot)
+    found = suggest_horizons(spells, builder.history, builder.last_snapshot)
     curve = return_curve(spells)
     judged = curve[curve["judged"]]
     after = judged[judged["days"] >= found.by_return]
@@ -127,7 +127,7 @@ def test_the_literal_smallest_day_is_not_taken(tmp_path: Path) -> None:
     # one has lapsed.
     days = {f"c{i}": list(range(i % 30, 300 if i % 2 else 150, 30)) for i in range(100)}
     builder = shop(tmp_path, days)
-    found = suggest(spells_of(builder), builder.history, builder.last_snapshot)
+    found = suggest_horizons(spells_of(builder), builder.history, builder.last_snapshot)
     assert found.by_return == 30
 
 
@@ -180,7 +180,7 @@ def test_odd_data_get_a_clear_message(
 ) -> None:
     builder = shop(tmp_path, days)
     with pytest.raises(UserError, match=words):
-        suggest(spells_of(builder), builder.history, builder.last_snapshot)
+        suggest_horizons(spells_of(builder), builder.history, builder.last_snapshot)
 
 
 def test_refunds_alone_are_no_purchases(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_refunds_alone_are_no_purchases(tmp_path: Path) -> None:
 def test_the_figure_draws_its_data(tmp_path: Path) -> None:
     builder = shop(tmp_path, silences(80))
     spells = spells_of(builder)
-    found = suggest(spells, builder.history, builder.last_snapshot)
+    found = suggest_horizons(spells, builder.history, builder.last_snapshot)
     data = return_figure_data(spells, found)
     axes = return_figure(spells, found).axes[0]
     for number, line in enumerate(("returning", "gaps")):

@@ -14,7 +14,7 @@ from models.fitting.calibration import (
     fit_calibration,
 )
 from models.metrics import metrics
-from models.scorer.churn import calibrated
+from models.scorer.churn import apply_calibration
 
 
 def sample(rows=4000, seed=0, shift=0.0):
@@ -30,7 +30,7 @@ def test_a_map_corrects_a_shift_and_survives_json(kind):
     fitted = json.loads(json.dumps(fit_calibration(kind, y, p)))
     test_y, test_p = sample(seed=1, shift=1.2)
     assert metrics.ece(test_y, test_p) > 0.15
-    assert metrics.ece(test_y, calibrated(fitted, test_p)) < 0.03
+    assert metrics.ece(test_y, apply_calibration(fitted, test_p)) < 0.03
 
 
 def test_platt_recovers_the_shift():
@@ -46,7 +46,7 @@ def test_platt_recovers_the_shift():
 def test_maps_are_monotone_and_stay_within_zero_and_one(kind, seed, shift):
     y, p = sample(rows=60, seed=seed, shift=shift)
     grid = np.linspace(0, 1, 200)
-    out = calibrated(fit_calibration(kind, y, p), grid)
+    out = apply_calibration(fit_calibration(kind, y, p), grid)
     assert (np.diff(out) >= -1e-12).all()
     assert (out >= 0).all()
     assert (out <= 1).all()
@@ -55,7 +55,9 @@ def test_maps_are_monotone_and_stay_within_zero_and_one(kind, seed, shift):
 def test_separable_data_stay_finite():
     y = np.r_[np.zeros(50), np.ones(50)]
     for kind in CALIBRATION_KINDS:
-        out = calibrated(fit_calibration(kind, y, np.linspace(0.01, 0.99, 100)), np.r_[0.0, 1.0])
+        out = apply_calibration(
+            fit_calibration(kind, y, np.linspace(0.01, 0.99, 100)), np.r_[0.0, 1.0]
+        )
         assert np.isfinite(out).all()
         assert 0 <= out[0] < 0.1 < 0.9 < out[1] <= 1
 
@@ -63,14 +65,14 @@ def test_separable_data_stay_finite():
 def test_one_class_or_raw_leaves_probabilities_alone():
     p = np.array([0.2, 0.4])
     assert fit_calibration("platt", np.zeros(2), p) == {"kind": "raw"}
-    np.testing.assert_array_equal(calibrated({"kind": "raw"}, p), p)
+    np.testing.assert_array_equal(apply_calibration({"kind": "raw"}, p), p)
 
 
 def test_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match="unknown calibration 'spline'"):
         fit_calibration("spline", [0, 1], [0.1, 0.2])
     with pytest.raises(ValueError, match="unknown calibration 'spline'"):
-        calibrated({"kind": "spline"}, np.array([0.1]))
+        apply_calibration({"kind": "spline"}, np.array([0.1]))
 
 
 def trials(count, shift, test_shift=None):

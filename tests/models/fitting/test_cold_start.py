@@ -10,7 +10,7 @@ import pytest
 
 from models.fitting.cold_start import fit_back_off
 from models.metrics import metrics
-from models.scorer.cold_start import backed_off, cold_rates
+from models.scorer.cold_start import cold_rates, mix_cohort_rates
 from models.scorer.score_columns import fact_columns
 
 CHANNELS = {"email": -1.5, "social": 1.5, "search": 0.0}
@@ -45,7 +45,7 @@ def test_cold_chances_are_better_with_back_off_and_others_are_left_alone() -> No
     assert fitted["weight"] == 1.0
     fitted = json.loads(json.dumps(fitted))
     later, y, p, truth = customers(6000, seed=2)
-    q = backed_off(fitted, later, p)
+    q = mix_cohort_rates(fitted, later, p)
     cold = (later["tenure__days"] < 30).to_numpy()
     np.testing.assert_array_equal(q[~cold], p[~cold])
     assert metrics.log_loss(y[cold], q[cold]) < 0.8 * metrics.log_loss(y[cold], p[cold])
@@ -59,7 +59,7 @@ def test_a_model_that_knows_is_left_alone() -> None:
     assert fitted is not None
     assert fitted["weight"] <= 0.5  # no more than the channel's own rate would tell
     later, _, _, truth = customers(2000, seed=4)
-    assert np.abs(backed_off(fitted, later, truth) - truth).max() < 0.06
+    assert np.abs(mix_cohort_rates(fitted, later, truth) - truth).max() < 0.06
 
 
 def test_small_channels_back_off_to_their_cohort_and_unknown_ones_too() -> None:
@@ -85,14 +85,14 @@ def test_too_little_to_learn_from_gives_nothing(case: str) -> None:
     if case == "no tenure":
         frame = frame.drop(columns="tenure__days")
     assert fit_back_off(frame, y, p) is None
-    np.testing.assert_array_equal(backed_off(None, frame, p), p)
+    np.testing.assert_array_equal(mix_cohort_rates(None, frame, p), p)
 
 
 def test_alone_and_among_others_alike() -> None:
     frame, y, p, _ = customers(3000, seed=7)
     fitted = fit_back_off(frame, y, p)
-    whole = backed_off(fitted, frame.head(50), p[:50])
-    alone = [backed_off(fitted, frame.iloc[[n]], p[[n]])[0] for n in range(50)]
+    whole = mix_cohort_rates(fitted, frame.head(50), p[:50])
+    alone = [mix_cohort_rates(fitted, frame.iloc[[n]], p[[n]])[0] for n in range(50)]
     np.testing.assert_array_equal(whole, alone)
 
 

@@ -69,10 +69,10 @@ def test_the_top_tenth_is_found_in_part_where_predictions_tie() -> None:
 
 
 def test_deciles_are_sixteen_rows_each_lowest_prediction_first() -> None:
-    predicted, actual = metrics.deciles(RISING, 2 * RISING)
+    predicted, actual = metrics.decile_totals(RISING, 2 * RISING)
     assert actual.tolist() == [sum(range(16 * n + 1, 16 * n + 17)) for n in range(10)]
     assert predicted.tolist() == (2 * actual).tolist()
-    _, reversed_ = metrics.deciles(RISING, -RISING)
+    _, reversed_ = metrics.decile_totals(RISING, -RISING)
     assert reversed_.tolist() == actual[::-1].tolist()
     assert metrics.decile_error(RISING, RISING + 1) == pytest.approx(np.mean(16 / actual))
 
@@ -80,7 +80,7 @@ def test_deciles_are_sixteen_rows_each_lowest_prediction_first() -> None:
 def test_fewer_rows_than_bins_are_a_bin_each() -> None:
     assert metrics.bin_edges(3, 15).tolist() == [0, 1, 2, 3]
     assert metrics.bin_edges(7, 2).tolist() == [0, 4, 7]
-    predicted, observed, counts = metrics.reliability([1, 0, 1], [0.3, 0.1, 0.2])
+    predicted, observed, counts = metrics.reliability_bins([1, 0, 1], [0.3, 0.1, 0.2])
     assert predicted.tolist() == [0.1, 0.2, 0.3]
     assert observed.tolist() == [0.0, 1.0, 1.0]
     assert counts.tolist() == [1, 1, 1]
@@ -126,7 +126,7 @@ def test_integrated_squares_know_when_somebody_moved() -> None:
 
 
 def test_hits_count_movers_only() -> None:
-    hits = metrics.movers_hits([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], [1, 1, 1], [1, 2, 0])
+    hits = metrics.destination_hits([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], [1, 1, 1], [1, 2, 0])
     assert hits[:2].tolist() == [1.0, 0.0]
     assert np.isnan(hits[2])
 

@@ -46,7 +46,7 @@ def test_ece_by_hand():
 
 
 def test_ece_bins_have_equal_count_and_one_prediction_gives_the_gap_of_the_means():
-    _, _, counts = metrics.reliability(Y, P)
+    _, _, counts = metrics.reliability_bins(Y, P)
     assert len(counts) == 15
     assert counts.max() - counts.min() <= 1
     assert metrics.ece(Y, np.full(len(Y), 0.5)) == pytest.approx(abs(Y.mean() - 0.5))

@@ -18,7 +18,7 @@ from models.registry.tracking import Tracking
 from models.registry.version import Version
 from models.scorer.manifest import DamagedArtifact
 from models.scorer.part import FORMAT, ForeignFormat, Part
-from models.scorer.tree_text import checked_tree_text
+from models.scorer.tree_text import check_tree_text
 from tests.models.damaged_scorers import KINDS
 from tests.models.registry.test_registry import HEAD, expected, make_frame, make_part
 
@@ -98,10 +98,10 @@ def test_no_damaged_tree_text_ends_the_process_even_where_the_hash_fits(folder: 
 )
 def test_a_wrong_tree_text_is_refused(wrong: tuple[str, str], told: str) -> None:
     text = make_part(0).boosters["s1"].model_to_string()
-    checked_tree_text(text)
+    check_tree_text(text)
     assert wrong[0] in text
     with pytest.raises(ValueError, match=told):
-        checked_tree_text(text.replace(*wrong, 1))
+        check_tree_text(text.replace(*wrong, 1))
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
@@ -109,7 +109,7 @@ def test_a_leaf_that_is_no_number_is_refused(value: str) -> None:
     text = make_part(0).boosters["s1"].model_to_string()
     leaf = text.split("leaf_value=")[1].split(" ")[0]
     with pytest.raises(ValueError, match="does not write"):
-        checked_tree_text(text.replace(leaf, value.ljust(len(leaf)), 1))
+        check_tree_text(text.replace(leaf, value.ljust(len(leaf)), 1))
 
 
 def test_missing_values_alone_on_one_side_are_whole_trees() -> None:
@@ -121,11 +121,11 @@ def test_missing_values_alone_on_one_side_are_whole_trees() -> None:
     settings = {"objective": "binary", "num_threads": 1, "verbose": -1, "num_leaves": 4}
     text = lgb.train(settings, lgb.Dataset(x, y), num_boost_round=3).model_to_string()
     assert "inf" in text.split("threshold=")[1].split("\n")[0]
-    kept = checked_tree_text(text)
+    kept = check_tree_text(text)
     assert text.startswith(kept[: kept.index("end of trees")])
     again = lgb.Booster(model_str=kept)
     np.testing.assert_array_equal(again.predict(x), lgb.Booster(model_str=text).predict(x))
-    assert checked_tree_text(again.model_to_string()) == kept
+    assert check_tree_text(again.model_to_string()) == kept
 
 
 def test_damage_in_the_registry_is_one_message(store: Tracking) -> None:

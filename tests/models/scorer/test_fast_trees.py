@@ -53,7 +53,7 @@ def test_a_forest_is_lightgbm_to_the_last_bit(kind: str, monkeypatch: pytest.Mon
     for row, point in enumerate(made[0].trees_to_dataframe()["threshold"].dropna().head(500)):
         x[10 + row] = point  # exactly on a split point goes left
     wanted = [each.predict(x, raw_score=True) for each in made]
-    monkeypatch.setattr(fast_trees, "FOREST_BLOCK", 1000)  # several blocks, the last one shorter
+    monkeypatch.setattr(fast_trees, "_FOREST_BLOCK", 1000)  # several blocks, the last one shorter
     forest = Forest.of(made)
     assert forest is not None
     for ours, theirs in zip(forest.raw(x), wanted, strict=True):
@@ -63,13 +63,13 @@ def test_a_forest_is_lightgbm_to_the_last_bit(kind: str, monkeypatch: pytest.Mon
 def test_few_rows_and_many_rows_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     made, x = boosters("binary", 1), inputs(3)
     few = raw_score(made[0], x)
-    monkeypatch.setattr(fast_trees, "FOREST_FROM", 1)
+    monkeypatch.setattr(fast_trees, "_FOREST_FROM", 1)
     assert _forest(tuple(made), (12,)) is not None  # it is the other way
     np.testing.assert_array_equal(raw_score(made[0], x), few)
 
 
 def test_a_booster_that_has_grown_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_trees, "FOREST_FROM", 1)
+    monkeypatch.setattr(fast_trees, "_FOREST_FROM", 1)
     x, settings = inputs(0), {"objective": "binary", "num_threads": 1, "verbose": -1}
     data = lgb.Dataset(x, (x[:, 1] > 0).astype(float), params=settings, free_raw_data=False)
     booster = lgb.Booster(settings, data)
@@ -82,7 +82,7 @@ def test_a_booster_that_has_grown_is_read_again(monkeypatch: pytest.MonkeyPatch)
 def test_kinds_of_trees_that_are_not_covered_stay_with_lightgbm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fast_trees, "FOREST_FROM", 1)
+    monkeypatch.setattr(fast_trees, "_FOREST_FROM", 1)
     x = np.nan_to_num(inputs(0))
     y = (x[:, 1] > 0).astype(float)
     kinds: list[dict[str, Any]] = [
@@ -101,7 +101,7 @@ def test_kinds_of_trees_that_are_not_covered_stay_with_lightgbm(
 
 
 def test_a_wrong_number_of_inputs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_trees, "FOREST_FROM", 1)
+    monkeypatch.setattr(fast_trees, "_FOREST_FROM", 1)
     with pytest.raises(lgb.basic.LightGBMError, match="number of features"):
         raw_score(boosters("binary", 1)[0], inputs(0)[:, :-1])
 

@@ -21,8 +21,8 @@ from flows.services.reasons import score_reasons
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.serving.block_scoring import score_by_blocks
-from models.serving.event_scoring import EVERYBODY, stored_facts
-from models.serving.score import Finish, Stamp, score
+from models.serving.event_scoring import POPULATION_KEY, population_facts
+from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
 from tests.flows.shop import Shop
 
 AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -67,8 +67,8 @@ def test_scores_by_blocks_equal_scores_at_once(
     at = archive.builder.last_snapshot
     customers = archive.builder.history.customers
     margins = pd.Series([0.1, 0.5], index=[customers[3], customers[50]])
-    finish = Finish.of(Stamp("here", AT), None, margins)
-    expected, context = score(loaded, archive, at, finish)
+    finish = RowFinisher.of(ScoreStamp("here", AT), None, margins)
+    expected, context = score_snapshot(loaded, archive, at, finish)
     features = archive.features(at)
 
     left = blocks.part(99, at, aside=True)  # by a run that was killed
@@ -85,7 +85,7 @@ def test_scores_by_blocks_equal_scores_at_once(
     # Sums of the population are added block by block: equal to the last bits but one or two.
     assert found.context == pytest.approx(context, rel=1e-9)
     pd.testing.assert_frame_equal(rows, expected, check_dtype=False, rtol=1e-9)
-    everybody = Everybody.from_json(stored_facts(archive.builder, at)[EVERYBODY])
+    everybody = Everybody.from_json(population_facts(archive.builder, at)[POPULATION_KEY])
     assert found.everybody.responses == pytest.approx(everybody.responses)
     stored = feature_file(space.output / FOLDER, at)
     assert stored.is_dir()
@@ -100,9 +100,9 @@ def test_a_block_of_which_nobody_existed_yet_has_no_rows(
     archive, loaded = space.archive(), registry.load(space.tracking())
     history = archive.builder.history
     at = int(np.sort(history.exists_from)[3])  # when four of them exist
-    expected, _ = score(loaded, archive, at, Finish(Stamp("here", AT)))
+    expected, _ = score_snapshot(loaded, archive, at, RowFinisher(ScoreStamp("here", AT)))
     few = replace(blocks, bounds=tuple(history.customers[:6].tolist()))  # of one customer each
-    found = score_by_blocks(loaded, few, at, Finish(Stamp("here", AT)), into=tmp_path)
+    found = score_by_blocks(loaded, few, at, RowFinisher(ScoreStamp("here", AT)), into=tmp_path)
     files = [pd.read_parquet(file) for file in sorted(tmp_path.glob("*.parquet"))]
     assert found.customers == len(expected) == sum(map(len, files))
     assert len(files) < len(few)
@@ -142,7 +142,7 @@ def test_reasons_of_parts_equal_reasons_of_one_file(
     run, customers = scores_store.read_current(space.output).run, archive.builder.history.customers
     asked = [*customers[::7].tolist(), "nobody"]
     expected = score_reasons(space, run.run_id, asked)
-    finish = Finish(Stamp("here", AT))
+    finish = RowFinisher(ScoreStamp("here", AT))
     loaded, at = registry.load(space.tracking()), archive.builder.last_snapshot
     score_by_blocks(loaded, blocks, at, finish, into=tmp_path)
     assert feature_file(space.output / FOLDER, at).is_dir()

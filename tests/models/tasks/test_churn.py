@@ -18,7 +18,7 @@ from models.scorer.churn import churn_group, churn_lift, predict_churn
 from models.scorer.derived_features import population_context, population_sums
 from models.scorer.linear_model import linear, sigmoid
 from models.scorer.part import Part
-from models.tasks.churn import fit_churn, simple_share
+from models.tasks.churn import fit_churn, rfm_share
 
 DATES = [pd.Timestamp("2024-03-01"), pd.Timestamp("2024-04-01"), pd.Timestamp("2024-05-01")]
 TEST_AT = pd.Timestamp("2024-06-01")
@@ -249,7 +249,9 @@ def test_without_any_signal_the_base_rate_is_predicted(training, test_frame):
     np.testing.assert_allclose(out["p_churn"], frame["no_purchase"].mean(), atol=1e-9)
 
 
-@pytest.mark.parametrize(("value", "said"), [(1.0, "nobody purchased"), (0.0, "everybody")])
+@pytest.mark.parametrize(
+    ("value", "said"), [(1.0, "no customer purchased"), (0.0, "every customer")]
+)
 def test_one_class_is_refused_with_the_reason(training, value, said):
     frame, contexts = training
     with pytest.raises(ValueError, match=f"one class only.*{said}"):
@@ -316,4 +318,4 @@ def test_recency_only_is_monotone_and_knows_one_class(training, test_frame):
 @pytest.mark.parametrize(("days", "share"), [(30, 2 / 3), (100, 1 / 4), (180, 0.0)])
 def test_a_short_span_of_snapshots_leans_on_recency_frequency_and_value(days, share):
     at = pd.to_datetime(["2021-01-01", "2021-01-01"]) + pd.to_timedelta([0, days], unit="D")
-    assert simple_share(pd.DataFrame({"snapshot_at": at}), 90) == share
+    assert rfm_share(pd.DataFrame({"snapshot_at": at}), 90) == share

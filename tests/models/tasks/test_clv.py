@@ -15,7 +15,7 @@ from models.metrics import metrics
 from models.scorer.clv import clv_context, clv_sums, clv_width, predict_clv
 from models.scorer.part import Part
 from models.scorer.score_columns import clv_columns
-from models.tasks.clv import conformal_ends, fit_clv, level_correction, predict
+from models.tasks.clv import conformal_multiples, fit_clv, level_correction, predict_snapshot
 from tests.purchase_frames import HORIZON, START, histories, rolling
 
 MONEY = ["clv", "clv_low", "clv_high", "expected_orders", "p_any_order", "average_order_value"]
@@ -55,11 +55,11 @@ def check_row(out: dict[str, np.ndarray]) -> None:
 
 def test_it_forecasts_a_later_snapshot_better_than_the_naive_ways(frames, part):
     train, test = frames
-    out = predict(part, test)
+    out = predict_snapshot(part, test)
     check_row(out)
     y = test["spend"].to_numpy()
     naive = [
-        clv_baselines.same_again(test, HORIZON),
+        clv_baselines.repeat_spend(test, HORIZON),
         clv_baselines.mean_spend(train, test),
     ]
     for other in naive:
@@ -71,8 +71,8 @@ def test_it_forecasts_a_later_snapshot_better_than_the_naive_ways(frames, part):
 def test_the_baselines_are_complete(frames, part):
     train, test = frames
     for out in (
-        clv_baselines.btyd_alone(part, test),
-        clv_baselines.same_again(test, 45),
+        clv_baselines.btyd_spend(part, test),
+        clv_baselines.repeat_spend(test, 45),
         clv_baselines.plain_gbm(train, test, seed=1, threads=1),
     ):
         assert out["clv"].shape == (len(test),)
@@ -83,9 +83,9 @@ def test_the_baselines_are_complete(frames, part):
 def test_the_total_is_the_level_that_btyd_expects(frames, part):
     _, test = frames
     buyers = test[test["btyd__x"].notna()]
-    level = clv_baselines.btyd_alone(part, buyers)["clv"].sum()
+    level = clv_baselines.btyd_spend(part, buyers)["clv"].sum()
     level *= np.exp(part.parameters["level_correction"])
-    assert predict(part, buyers)["clv"].sum() == pytest.approx(level, rel=1e-6)
+    assert predict_snapshot(part, buyers)["clv"].sum() == pytest.approx(level, rel=1e-6)
 
 
 def test_prediction_is_row_wise_given_the_context(frames, part):
@@ -110,9 +110,9 @@ def test_prediction_is_row_wise_given_the_context(frames, part):
 def test_the_part_is_json_and_boosters_and_repeatable(frames, part, tmp_path):
     _, test = frames
     part.save(tmp_path)
-    loaded = predict(Part.load(tmp_path), test)
-    again = predict(fitted(*frames), test)
-    for name, values in predict(part, test).items():
+    loaded = predict_snapshot(Part.load(tmp_path), test)
+    again = predict_snapshot(fitted(*frames), test)
+    for name, values in predict_snapshot(part, test).items():
         np.testing.assert_array_equal(loaded[name], values)
         np.testing.assert_array_equal(again[name], values)
 
@@ -120,13 +120,15 @@ def test_the_part_is_json_and_boosters_and_repeatable(frames, part, tmp_path):
 def test_column_order_and_extra_columns_do_not_matter(frames, part):
     _, test = frames
     mixed = test[sorted(test.columns)].assign(other__thing=1.0)
-    np.testing.assert_array_equal(predict(part, mixed)["clv"], predict(part, test)["clv"])
+    np.testing.assert_array_equal(
+        predict_snapshot(part, mixed)["clv"], predict_snapshot(part, test)["clv"]
+    )
 
 
 def test_tiers_hold_a_fifth_and_a_half_of_the_buyers_on_the_training_date(frames, part):
     _, test = frames
     buyers = test[test["btyd__x"].notna()]
-    tier = pd.Series(predict(part, buyers)["value_tier"])
+    tier = pd.Series(predict_snapshot(part, buyers)["value_tier"])
     assert (tier == "top").mean() == pytest.approx(0.2, abs=0.01)
     assert (tier == "low").mean() == pytest.approx(0.5, abs=0.01)
 
@@ -142,7 +144,7 @@ def test_the_guard_serves_btyd_where_the_past_misleads(frames):
     assert report["validation_deviance"]["hybrid"] >= report["validation_deviance"]["btyd"]
     assert "does not beat" in report["why"]
     assert not found.boosters
-    check_row(predict(found, test))
+    check_row(predict_snapshot(found, test))
 
 
 def one_time(purchases):
@@ -171,7 +173,7 @@ def few(purchases):
 def test_strange_histories_still_give_a_result(change, snapshots):
     train, test = rolling(change(histories(3, n=200)), snapshots=snapshots)
     found = fitted(train, test)
-    out = predict(found, test)
+    out = predict_snapshot(found, test)
     check_row(out)
     assert json.loads(json.dumps(found.parameters, allow_nan=False)) == found.parameters
     if snapshots == 1:
@@ -203,7 +205,7 @@ def test_leads_get_the_chance_of_a_first_purchase_times_what_new_buyers_spend():
     train, test = rolling(purchases)
     found = fitted(train, test)
     first = found.parameters["first_purchase"]
-    out = predict(found, test)
+    out = predict_snapshot(found, test)
     lead = test["btyd__x"].isna().to_numpy()
     assert lead.sum() > 10
     assert np.isfinite(out["p_first_purchase"][lead]).all()
@@ -245,7 +247,7 @@ def test_the_same_season_a_year_ago_comes_first():
 def test_the_interval_covers_four_fifths_and_holds_the_prediction(pairs):
     p, y = np.array(pairs).T
     width = clv_width(p, 10.0)
-    below, above = conformal_ends(p, y, width)
+    below, above = conformal_multiples(p, y, width)
     low, high = np.maximum(p - below * width, 0), p + above * width
     assert np.mean((y >= low - 1e-6) & (y <= high + 1e-6)) >= 0.8
     assert ((low <= p) & (p <= high)).all()
@@ -269,7 +271,9 @@ def test_half_a_hybrid_is_the_mean_of_hybrid_and_btyd(frames, part):
     _, test = frames
 
     def clv(**changes):
-        return predict(Part("clv", {**part.parameters, **changes}, part.boosters), test)["clv"]
+        return predict_snapshot(Part("clv", {**part.parameters, **changes}, part.boosters), test)[
+            "clv"
+        ]
 
     assert part.parameters["serve"] == "hybrid"
     alone, none, half = clv(hybrid_weight=1.0), clv(hybrid_weight=0.0), clv(hybrid_weight=0.5)
@@ -280,10 +284,10 @@ def test_half_a_hybrid_is_the_mean_of_hybrid_and_btyd(frames, part):
 def test_the_largest_buyers_are_served_what_btyd_expects_of_them(frames, part):
     _, test = frames
     buyers = test[test["btyd__x"].notna()]
-    plain = clv_baselines.btyd_alone(part, buyers)["clv"]
+    plain = clv_baselines.btyd_spend(part, buyers)["clv"]
     tail, order = float(np.quantile(plain, 0.8)), np.argsort(plain)
     cut = Part("clv", {**part.parameters, "tail": tail}, part.boosters)
-    clv, free = predict(cut, buyers)["clv"], predict(part, buyers)["clv"]
+    clv, free = predict_snapshot(cut, buyers)["clv"], predict_snapshot(part, buyers)["clv"]
     assert clv.sum() == pytest.approx(free.sum(), rel=1e-6)
     # Below the tail all keep their shape, up to what the total gives and takes.
     small = plain <= tail

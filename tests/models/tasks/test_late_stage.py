@@ -18,8 +18,8 @@ from models.registry.promotion import definitions, recipe_hash
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores
 from models.scorer.scoring_context import scorer_context, scorer_sums
-from models.serving.score import late_days_of, scorer_head, scoring_frame
-from models.tasks.training import fit
+from models.serving.score import scorer_head, scoring_frame, stage_late_days
+from models.tasks.training import fit_task
 from tests.flows.shop import write_shop
 
 LATE = ("stage.truth=late", "stage.late_days=10")
@@ -37,12 +37,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 def part(archive: Archive) -> Part:
     builder = archive.builder
     data = training_set(archive, "stage", builder.last_snapshot)
-    return fit(data, builder.config, builder.taxonomy.names, threads=1)
+    return fit_task(data, builder.config, builder.taxonomy.names, threads=1)
 
 
 def scored(archive: Archive, part: Part, rows: slice = slice(None)) -> pd.DataFrame:
     parts, at = {"stage": part}, archive.builder.last_snapshot
-    frame = scoring_frame(archive, at, late_days=late_days_of(parts))
+    frame = scoring_frame(archive, at, late_days=stage_late_days(parts))
     head = scorer_head(archive, parts, at, versions={"stage": 1})
     context = scorer_context(parts, scorer_sums(parts, frame))
     return predict_scores(parts, frame.iloc[rows], context, head)
@@ -50,7 +50,7 @@ def scored(archive: Archive, part: Part, rows: slice = slice(None)) -> pd.DataFr
 
 def test_the_scorer_predicts_from_what_was_known_days_before(archive: Archive, part: Part) -> None:
     at = archive.builder.last_snapshot
-    assert late_days_of({"stage": part}) == 10
+    assert stage_late_days({"stage": part}) == 10
     rows, late = scored(archive, part), archive.inputs("stage", at)
     p = predict(part, late, late)["probabilities"]
     np.testing.assert_allclose(rows["stage_confidence"], p.max(axis=1), atol=1e-12)

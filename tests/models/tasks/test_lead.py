@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.baselines.lead_points import weighed
+from models.baselines.lead_points import sum_points
 from models.evaluation.evaluate import Test, predict
 from models.explaining.lead_reasons import Events, contributions, ranked, reasons
 from models.metrics import metrics
@@ -16,7 +16,7 @@ from models.registry.promotion import lead_loss
 from models.scorer.clv import clv_first_purchase, lead_columns
 from models.scorer.part import Part
 from models.tasks.clv import fit_clv
-from models.tasks.lead import fit_leads, leads_of, plain_share, score_map
+from models.tasks.lead import fit_leads, lead_conversion_rate, score_map, select_leads
 from tests.purchase_frames import HORIZON, histories, rolling
 
 AT = 1000
@@ -56,7 +56,7 @@ def part() -> Part:
 
 
 def test_leads_are_told_apart_better_than_by_points_and_with_true_chances(part: Part) -> None:
-    later = leads_of(snapshots(4000, seed=9))
+    later = select_leads(snapshots(4000, seed=9))
     y, p = (later["orders"] > 0).to_numpy(float), clv_first_purchase(part, later)
     points = later["touch__count_30d"] + 5 * later["intent__count_30d"]
     assert part.boosters
@@ -91,9 +91,9 @@ def test_who_has_no_chance_has_no_score() -> None:
 def test_few_buyers_give_everybody_the_share_of_all() -> None:
     train = snapshots(400, bought=0.02)
     first, boosters = fit_leads(train, train, seed=3, threads=1)
-    p = clv_first_purchase(Part("clv", {"first_purchase": first}, boosters), leads_of(train))
+    p = clv_first_purchase(Part("clv", {"first_purchase": first}, boosters), select_leads(train))
     assert boosters == {}
-    assert set(p) == {plain_share(train)}
+    assert set(p) == {lead_conversion_rate(train)}
     assert set(lead_columns(first, p)["lead_band"]) == {"C"}  # the middle: nothing is known
 
 
@@ -108,7 +108,7 @@ def test_purchases_alone_have_no_leads_and_say_nothing_of_one() -> None:
 
 
 def test_contributions_add_up_to_the_score(part: Part) -> None:
-    rows = leads_of(snapshots(50, seed=7))
+    rows = select_leads(snapshots(50, seed=7))
     told, p = contributions(part, rows).sum(axis=1), clv_first_purchase(part, rows)
     rest = np.log(p / (1 - p)) - told.to_numpy()
     np.testing.assert_allclose(rest, rest[0], atol=1e-9)  # what a usual lead has
@@ -120,7 +120,7 @@ def events(*rows: tuple[str, str, int, int]) -> Events:
 
 
 def test_reasons_name_what_the_lead_did_and_nothing_that_was_done_to_them(part: Part) -> None:
-    usual = leads_of(snapshots(seed=2))
+    usual = select_leads(snapshots(seed=2))
     lead = usual.head(2).assign(
         customer_id=["hot", "cold"],
         touch__count_30d=[7.0, 0.0],
@@ -160,7 +160,7 @@ def test_the_list_is_ranked_by_chance_then_value_then_name() -> None:
 
 def test_points_fade_by_half_in_ten_days() -> None:
     rows = events(("a", "cart", AT - 10, 2), ("a", "page_view", AT - 20, 4)).rows
-    found = weighed(rows, {"cart": 5.0, "page_view": 1.0}, AT, pd.Series(["b", "a"]))
+    found = sum_points(rows, {"cart": 5.0, "page_view": 1.0}, AT, pd.Series(["b", "a"]))
     assert found.tolist() == [0.0, 2 * 5 / 2 + 4 / 4]
 
 
@@ -179,7 +179,7 @@ def test_leads_are_measured_and_compared_where_enough_of_them_bought() -> None:
         seed=5,
         threads=1,
     )
-    leads = leads_of(test).assign(points=0.0)
+    leads = select_leads(test).assign(points=0.0)
     y = (leads["orders"] > 0).to_numpy(float)
     p = predict(found, leads, test)["p_first_purchase"]
     losses = lead_loss(found, Test("clv", 0, test, test, leads))

@@ -11,7 +11,7 @@ import pytest
 
 from models.scorer.part import Part
 from models.scorer.stage import customer_folds, predict_stage
-from models.tasks.stage_from_crm import FOLDS, fit_recorded_stage
+from models.tasks.stage_from_crm import CRM_FOLDS, fit_recorded_stage
 from tests.lifecycle_frames import STAGES, contexts, life, split
 
 CONTEXT = {"population_gap_days": 12.0}
@@ -46,7 +46,7 @@ def test_ones_own_record_changes_nothing_and_others_do(
     part: Part, frames: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
     train, test = frames
-    fold = customer_folds(test["customer_id"], FOLDS, 3)
+    fold = customer_folds(test["customer_id"], CRM_FOLDS, 3)
     # Some of a fold are staged anew: its predictions stay, those of the other folds do not.
     mine = set(test["customer_id"][fold == 2][:15])
     other = train.copy()

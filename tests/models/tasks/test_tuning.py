@@ -12,7 +12,7 @@ from features.errors import UserError
 from models.fitting.multiclass_trees import MULTICLASS_SETTINGS
 from models.fitting.training_set import TrainingSet
 from models.tasks import tuning
-from models.tasks.tuning import Tuned, tune
+from models.tasks.tuning import TuningResult, tune
 from tests.lifecycle_frames import STAGES, contexts, life, split
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
@@ -28,13 +28,13 @@ def data(task: str) -> TrainingSet:
 
 
 @pytest.fixture(scope="module")
-def stage() -> Tuned:
+def stage() -> TuningResult:
     found = tune(data("stage"), BUDGET, stages=STAGES, seed=1, threads=1)
     assert found is not None
     return found
 
 
-def test_the_recipe_comes_first_and_the_best_is_kept(stage: Tuned) -> None:
+def test_the_recipe_comes_first_and_the_best_is_kept(stage: TuningResult) -> None:
     assert len(stage.trials) == BUDGET.trials
     first = stage.trials[0]
     assert {name: first.settings[name] for name in first.settings} == {
@@ -47,7 +47,7 @@ def test_the_recipe_comes_first_and_the_best_is_kept(stage: Tuned) -> None:
     assert stage.settings == ({} if best.number == 0 else best.settings)
 
 
-def test_the_same_seed_tries_the_same(stage: Tuned) -> None:
+def test_the_same_seed_tries_the_same(stage: TuningResult) -> None:
     again = tune(data("stage"), BUDGET, stages=STAGES, seed=1, threads=1)
     assert again == stage
 
@@ -63,7 +63,7 @@ def test_other_tasks_are_tuned_as_well(task: str) -> None:
 def test_bad_trials_are_pruned_and_time_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def objective(settings: object, report: tuning.Report) -> float:
+    def objective(settings: object, report: tuning.ReportLoss) -> float:
         number = len(seen)
         seen.append(number)
         loss = 1.0 if number < 5 else 9.0

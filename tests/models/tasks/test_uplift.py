@@ -13,10 +13,10 @@ from models.fitting.uplift_learner import Experiment
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores
 from models.scorer.uplift import uplift_rows
-from models.tasks.uplift import History, fit_uplift, told, too_few
+from models.tasks.uplift import SendHistory, fit_uplift, shortage, uplift_summary
 
 
-def history(name: str, *, effect: float, mean: float, n: int = 3000, seed: int = 1) -> History:
+def history(name: str, *, effect: float, mean: float, n: int = 3000, seed: int = 1) -> SendHistory:
     """A send that helps some and puts off others, among people of the stages 1 and 2."""
     rng = np.random.default_rng(seed)
     columns = {f"noise__{number}": rng.normal(0, 1, n) for number in range(45)}
@@ -27,7 +27,7 @@ def history(name: str, *, effect: float, mean: float, n: int = 3000, seed: int =
     true = mean + effect * np.tanh(frame["orders__count_30d"].to_numpy())
     outcome = (rng.random(n) < np.clip(0.3 + true * treatment, 0, 1)).astype(float)
     data = Experiment(frame, treatment, outcome, np.full(n, 0.5), np.arange(n))
-    return History(name, (name, "other_too") if name == "first" else (name,), data, stage)
+    return SendHistory(name, (name, "other_too") if name == "first" else (name,), data, stage)
 
 
 HISTORIES = [
@@ -45,7 +45,7 @@ def part() -> Part:
 def test_the_effect_is_told_by_campaign_in_the_stages_that_were_seen(
     part: Part, tmp_path: Path
 ) -> None:
-    found = told(part).set_index("model")
+    found = uplift_summary(part).set_index("model")
     assert found["ranks"].to_dict() == {"first": True, "second": False, "third": False}
     assert found["known"].to_dict() == {"first": True, "second": True, "third": False}
     part.save(tmp_path)
@@ -68,15 +68,15 @@ def test_the_effect_is_told_by_campaign_in_the_stages_that_were_seen(
 
 def test_small_histories_wait() -> None:
     small = history("first", effect=0.2, mean=0.1, n=300)
-    assert "500 of each are needed" in too_few(small)
-    assert too_few(history("first", effect=0.2, mean=0.1, n=1500)) == ""
+    assert "500 of each are needed" in shortage(small)
+    assert shortage(history("first", effect=0.2, mean=0.1, n=1500)) == ""
     nobody = history("first", effect=0.0, mean=0.0, n=1500)
     none = nobody.experiment.outcome * 0
     quiet = Experiment(
         nobody.experiment.covariates, nobody.experiment.treatment, none,
         nobody.experiment.propensity, nobody.experiment.groups,
     )  # fmt: skip
-    assert "responses" in too_few(History("first", ("first",), quiet, nobody.stage))
+    assert "responses" in shortage(SendHistory("first", ("first",), quiet, nobody.stage))
 
 
 def test_a_registered_part_gives_its_column_beside_the_keys(part: Part) -> None:
