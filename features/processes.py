@@ -19,7 +19,7 @@ def watched() -> None:
 
 
 def _die_with_parent() -> None:
-    """End this process when the one that asked has ended, even killed: nobody waits for it."""
+    """End this process when its parent has ended, also when the parent was killed."""
     parent = parent_process()
     assert parent is not None
     parent.join()

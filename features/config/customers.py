@@ -151,7 +151,7 @@ class SuppressionColumns(Strict):
 
 
 class SuppressionList(Strict):
-    """Customers nobody may write to: hard bounces, spam complaints, legal requests."""
+    """Customers who must not be contacted: hard bounces, spam complaints, legal requests."""
 
     table: Location
     columns: SuppressionColumns

@@ -67,7 +67,7 @@ class Choosing:
 
 @dataclass(frozen=True)
 class Population:
-    """How everybody chooses: additive over customers up to the division, so that shards can add.
+    """Choices of all customers: additive over customers up to the division, so that shards can add.
 
     Attributes
     ----------
@@ -225,7 +225,7 @@ def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, flo
 
 
 def likely(choosing: Choosing, population: Population) -> Likely:
-    """Likeliest value of each cell: one's own or, where one's own tell too little, everybody's.
+    """Most likely value of each cell: from own choices, or from those of all if own ones are few.
 
     Ties go to a value of one's own, and of those to the first by name.
     """

@@ -80,7 +80,7 @@ class Blocks:
         return self.bounds[number], next_bound
 
     def opened(self, number: int, everybody: Everybody | None = None) -> Builder:
-        """Builder of the customers of a block, who come out as they would among everybody."""
+        """Builder for the customers of a block, with the same results as for all customers."""
         builder = self.builder if everybody is None else self.builder.among(everybody)
         return builder.with_customers(self.tallies(number))
 
@@ -160,7 +160,7 @@ def _even(ids: Array, size: int) -> Iterable[str]:
 
 
 def _bytes(folder: Path) -> float:
-    """Memory that building features of everybody at once would take."""
+    """Bytes of memory that building the features of all customers at once would take."""
     return float(
         sum(
             pq.ParquetFile(file).metadata.num_rows * each

@@ -1,4 +1,4 @@
-"""Everybody: what the features and facts of one customer take from all the others at a snapshot.
+"""Statistics of all customers at a snapshot that features and facts of one customer need.
 
 A scoring run stores it with its scoring context, so that a customer can later be built alone, from
 their own events, and come out exactly as in the run.
@@ -102,7 +102,7 @@ class Everybody:
 
 
 def sums(view: View) -> dict[str, Any]:
-    """What the facts of everybody are made of: JSON-able, and additive over shards of customers."""
+    """Sums behind the statistics of all customers: JSON-able, additive over shards of customers."""
     choices_by_kind = {kind: view.chosen(kind) for kind in ("bought", "viewed")}
     choices = {
         kind: vars(ChoiceSums.of(each))

@@ -1,4 +1,4 @@
-"""The channel in which a customer answers most, smoothed towards everybody's response rates."""
+"""The channel in which a customer answers most, smoothed towards the response rates of all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Sends:
 
     @classmethod
     def of(cls, view: View) -> _Sends | None:
-        """None where nothing was sent, or nobody touched anything."""
+        """Return None if nothing was sent, or no customer touched anything."""
         sent, touched = view.chosen("sent"), view.chosen("viewed")
         if sent is None or touched is None:
             return None

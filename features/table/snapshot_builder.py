@@ -88,7 +88,7 @@ class Builder:
 
     @classmethod
     def of_some(cls, config: Config, tallies: Tallies, everybody: Everybody) -> Builder:
-        """Builder of some customers, who come out as they would among everybody."""
+        """Builder for some customers, with the same results as for all customers."""
         builder = cls.from_tallies(config, tallies)
         return replace(
             builder, history=builder.history.with_roles(everybody.roles), everybody=everybody
@@ -108,7 +108,7 @@ class Builder:
         return replace(self, everybody=everybody)
 
     def with_customers(self, tallies: Tallies) -> Builder:
-        """The same builder of some customers: what is told of everybody stays."""
+        """The same builder for some customers; the statistics of all customers stay."""
         assert self.everybody is not None
         links = [] if self.config.identities is None else [LINKS]
         subjects = [*self.taxonomy.subjects(), *links]
@@ -327,7 +327,7 @@ class Builder:
 
     @property
     def _alone(self) -> bool:
-        """Whether nothing is known of how far the data of everybody go."""
+        """True if the span of the full data set is unknown."""
         return self.everybody is not None and self.covered is None
 
     def profile(self, at: int) -> pd.DataFrame:

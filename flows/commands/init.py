@@ -1,4 +1,4 @@
-"""The command `stagecast init`: a config for data that nobody has described yet."""
+"""The command `stagecast init`: a config for unknown tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table that nobody has described yet: how it is written, and what its columns hold."""
+"""Profile of an unknown table: its format, and the contents of its columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subsets of a test population with figures of their own."""
+"""Groups of a test population that figures are also told for."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from features.arrays import Array
 from features.config.tasks import Slice
 from features.errors import UserError
 
-_NEW_DAYS = 30  # customers first seen at most so many days before the snapshot are new
-_MOST_VALUES = 20  # most slices of one declaration by value
-# Subsets selected by the outcome: a predicted total within them is not a forecast.
+_NEW_DAYS = 30  # customers first seen so few days before the snapshot are new
+_MOST_VALUES = 20  # slices that one declaration by value may make
+# Chosen by what came later: a total within them is no forecast that could be right or wrong.
 BY_OUTCOME = ("movers",)
 
 
 def subset_masks(task: str, rows: pd.DataFrame, slices: Mapping[str, Slice]) -> dict[str, Array]:
-    """Row masks of the subsets by name; subsets of no or all rows are left out, except ``all``.
+    """Masks of the groups by name, without empty groups and groups of all customers.
 
     Parameters
     ----------
     task
-        The task. Movers are customers who changed stage (transition), or whose true stage differs
-        from the rule's (stage).
+        The task: movers are those who changed stage (transition), or whose true stage is not the
+        rule's (stage).
     rows
         Labelled rows of the test population.
     slices
-        Slices declared in the config (`backtest.slices`).
+        Declared ones (`backtest.slices`).
 
     Raises
     ------
     UserError
-        If a slice names an unknown column, or has too many values.
+        Where a slice names a column that the features do not have.
     """
-    masks = {}
+    found = {}
     if "stage__days_to_lapse" in rows.columns:
-        masks["rule_active"] = (rows["stage__days_to_lapse"] != 0).to_numpy()
+        found["rule_active"] = (rows["stage__days_to_lapse"] != 0).to_numpy()
     if task == "transition":
-        masks["movers"] = (rows["period"] > 0).to_numpy()
+        found["movers"] = (rows["period"] > 0).to_numpy()
     if task == "stage":
-        masks["movers"] = (rows["truth_code"] != rows["stage__code"]).to_numpy()
+        found["movers"] = (rows["truth_code"] != rows["stage__code"]).to_numpy()
     if "tenure__days" in rows.columns:
-        masks["new_customers"] = (rows["tenure__days"] <= _NEW_DAYS).to_numpy()
+        found["new_customers"] = (rows["tenure__days"] <= _NEW_DAYS).to_numpy()
     for name, declared in slices.items():
-        masks |= _declared(name, declared, rows)
-    proper_masks = {name: mask for name, mask in masks.items() if mask.any() and not mask.all()}
-    return {"all": np.ones(len(rows), dtype=bool), **proper_masks}
+        found |= _declared(name, declared, rows)
+    some = {name: mask for name, mask in found.items() if mask.any() and not mask.all()}
+    return {"all": np.ones(len(rows), dtype=bool), **some}
 
 
 def _declared(name: str, declared: Slice, rows: pd.DataFrame) -> dict[str, Array]:
@@ -56,11 +56,11 @@ def _declared(name: str, declared: Slice, rows: pd.DataFrame) -> dict[str, Array
         similar_names = difflib.get_close_matches(
             declared.column, [str(c) for c in rows.columns], n=3
         )
-        similar_text = f", such as {', '.join(similar_names)}" if similar_names else ""
         raise UserError(
             f"backtest.slices.{name}.column",
             found=declared.column,
-            expected=f"a feature column{similar_text}, or stage",
+            expected=f"a feature column{', such as ' + ', '.join(similar_names) if similar_names else ''}"
+            ", or stage",
             hint="`stagecast catalog` lists the columns",
         )
     column = rows[declared.column]
@@ -76,6 +76,6 @@ def _declared(name: str, declared: Slice, rows: pd.DataFrame) -> dict[str, Array
         raise UserError(
             f"backtest.slices.{name}",
             found=f"{len(values)} values of {declared.column}",
-            expected=f"at most {_MOST_VALUES} values, one slice each; or bounds: at_least, below",
+            expected=f"at most {_MOST_VALUES}, each a slice; or bounds: at_least, below",
         )
     return {f"{name}={value}": (column == value).to_numpy() for value in sorted(values)}

@@ -1,4 +1,4 @@
-"""Matured performance: scores of earlier runs against the actual outcomes, by scorer version."""
+"""Matured performance: what earlier runs said, against what has happened since, per version."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from features.table.snapshot_builder import TASKS, Builder, Task
 from models.metrics import metrics
 from models.monitoring.findings import MonitorFinding
 
-_MIN_CUSTOMERS = 100  # fewest customers of a figure that may raise an alarm
-_INTERVAL_COVERAGE = 0.8  # nominal coverage of clv_low to clv_high
+_MIN_CUSTOMERS = 100  # customers below which a figure is shown and raises no alarm
+_INTERVAL_COVERAGE = 0.8  # what clv_low and clv_high promise
 MATURED_COLUMNS = [
     CUSTOMER, "churn_eligible", "p_churn", "clv", "clv_low", "clv_high", "p_move",
     "p_first_purchase", "stage_predicted", "next_stage_probabilities",
@@ -29,20 +29,20 @@ MATURED_COLUMNS = [
 
 @dataclass(frozen=True)
 class MaturedFigure:
-    """A figure of a past run whose labels have matured.
+    """A figure of a past run, now that its labels have matured.
 
     Attributes
     ----------
     run_id, version, snapshot_at
-        Run, scorer version, and snapshot date of the run.
+        The run, the scorer that made it, and the date it was as of.
     task, metric
-        churn, clv, lead, stage or transition; auc, bias_pct, ...
+        Whose figure it is: churn, clv, lead, stage or transition; auc, bias_pct, ...
     value
-        Value; null if undefined.
+        Null where undefined.
     error
-        Standard error; null if none is computed.
+        Standard error; null where none is computed.
     n
-        Number of customers.
+        Customers.
     """
 
     run_id: str
@@ -61,16 +61,16 @@ class MaturedFigure:
 
 @dataclass(frozen=True)
 class BaseRate:
-    """Share of customers with an event after one snapshot.
+    """How often a label was true at one snapshot.
 
     Attributes
     ----------
     label
-        Description of the event, with its horizon.
+        What happened, with its horizon.
     at
         Day number of the snapshot.
     rate, n
-        Share with the event, and number of customers.
+        Share of the customers, and how many.
     """
 
     label: str
@@ -80,14 +80,14 @@ class BaseRate:
 
 
 def _is_matured(builder: Builder, task: Task, at: int) -> bool:
-    """True if the labels of a task at a snapshot (day number) have matured."""
+    """Whether the labels of a task at a snapshot (day number) have matured."""
     return at + builder.horizon(task) + builder.config.settle_days <= builder.last_snapshot
 
 
 def base_rate(builder: Builder, task: Task, at: int) -> BaseRate | None:
-    """Base rate of the task's event after a snapshot; None without labels and for stages."""
+    """Share of customers with the task's event after a snapshot; None without labels."""
     if task == "stage":
-        return None  # no future event; stages are monitored as scores
+        return None  # a fact of the moment, and watched among the scores
     labels, days = builder.labels(task, at), builder.horizon(task)
     if not len(labels):
         return None
@@ -102,68 +102,63 @@ def base_rate(builder: Builder, task: Task, at: int) -> BaseRate | None:
 
 
 def base_rate_findings(
-    latest: Sequence[BaseRate], earlier: Sequence[BaseRate], *, limit: float, chance: float
+    now: Sequence[BaseRate], before: Sequence[BaseRate], *, limit: float, chance: float
 ) -> list[MonitorFinding]:
-    """Compare the latest matured base rates with those of the training snapshots.
+    """Latest matured base rates against those at the training's snapshots.
 
-    Rates of neighbouring days overlap for weeks, so a month contains about one independent test of
-    each label: `chance` is divided among the labels, not among the days.
+    Rates of neighbouring days overlap for weeks, so that a month holds hardly more than one test
+    of each: `chance` is shared among the labels and not among the days.
     """
-    findings = []
-    level = chance / max(len(latest), 1)
-    for rate in latest:
-        training_rates = np.array([b.rate for b in earlier if b.label == rate.label])
+    found = []
+    level = chance / max(len(now), 1)
+    for rate in now:
+        known = np.array([b.rate for b in before if b.label == rate.label])
         subject, measure = rate.label, "change of share"
-        if len(training_rates) < 3 or not 0 < training_rates.mean() < 1:
-            note = f"{rate.rate:.1%}; fewer than three training snapshots to compare with"
-            findings.append(
+        if len(known) < 3 or not 0 < known.mean() < 1:
+            note = f"{rate.rate:.1%}; under three training snapshots to compare with"
+            found.append(
                 MonitorFinding("base_rate", subject, measure, None, limit=limit, note=note)
             )
             continue
-        training_mean = float(training_rates.mean())
-        change = rate.rate / training_mean - 1
-        scale = np.sqrt(
-            training_rates.var(ddof=1) * (1 + 1 / len(training_rates))
-            + training_mean * (1 - training_mean) / rate.n
-        )
-        p_value = 2 * float(
-            student.sf(abs(rate.rate - training_mean) / scale, len(training_rates) - 1)
-        )
+        mean = float(known.mean())
+        change = rate.rate / mean - 1
+        scale = np.sqrt(known.var(ddof=1) * (1 + 1 / len(known)) + mean * (1 - mean) / rate.n)
+        p_value = 2 * float(student.sf(abs(rate.rate - mean) / scale, len(known) - 1))
         alarm = abs(change) >= limit and p_value < level
-        note = f"{rate.rate:.1%} at {day_date(rate.at)}, {training_mean:.1%} in the training"
-        findings.append(
+        note = f"{rate.rate:.1%} at {day_date(rate.at)}, {mean:.1%} in the training"
+        found.append(
             MonitorFinding("base_rate", subject, measure, change, 0.0, limit, p_value, alarm, note)
         )
-    return findings
+    return found
 
 
 def matured_figures(
     builder: Builder, run: Mapping[str, str], scores: pd.DataFrame, task: Task, at: int
 ) -> list[MaturedFigure]:
-    """Figures of one task for the scores of a past run.
+    """Figures of a past run's scores of one task.
 
     Parameters
     ----------
     builder
-        Builder of the labels.
+        Gives the labels.
     run
-        run_id, version and snapshot_at, as in the figures.
+        run_id, version and snapshot_at, as they stand in the figures.
     scores
-        Scored rows of the run, with those of `MATURED_COLUMNS` that exist.
+        The run's scored rows, with `COLUMNS` as far as there are.
     task, at
         The task, and the day number of the run's snapshot.
     """
     labels = builder.labels(task, at)
     rows = labels.merge(scores, on=CUSTOMER, how="inner", suffixes=("_label", ""))
     names = builder.taxonomy.names
-    figures_of_task: dict[Task, Callable[[pd.DataFrame, Sequence[str]], list[dict[str, Any]]]] = {
+    measures: dict[Task, Callable[[pd.DataFrame, Sequence[str]], list[dict[str, Any]]]] = {
         "churn": _churn,
         "clv": _clv,
         "stage": _stage,
         "transition": _transition,
     }
-    run_columns: dict[str, Any] = dict(run)
-    return [MaturedFigure(**run_columns, **figure) for figure in figures_of_task[task](rows, names)]
+    about: dict[str, Any] = dict(run)
+    return [MaturedFigure(**about, **figure) for figure in measures[task](rows, names)]
 
 
 def _figure(
@@ -174,16 +169,14 @@ def _figure(
 
 
 def auc_standard_error(auc: float, positives: float, negatives: float) -> float:
-    """Standard error of an AUC. Source: Hanley and McNeil, 1982."""
+    """Standard error of an area under the ROC curve. Source: Hanley and McNeil, 1982."""
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance_sum = (
-        auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
-    )
-    return float(np.sqrt(max(variance_sum, 0.0) / (positives * negatives)))
+    spread = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
+    return float(np.sqrt(max(spread, 0.0) / (positives * negatives)))
 
 
 def _binary(task: str, target: Array, probability: Array) -> list[dict[str, Any]]:
-    """Loss, calibration, ranking and bias of a probability."""
+    """Ranking, calibration and bias of a probability."""
     row_count = len(target)
     if not row_count:
         return []
@@ -281,56 +274,52 @@ def performance_findings(
     coverage_gap: float,
     chance: float,
 ) -> list[MonitorFinding]:
-    """Compare the latest matured figures of each scorer version with limits and the gate.
+    """The latest matured figures of every scorer version, against limits and the gate.
 
-    Figures of neighbouring runs overlap for weeks: `chance` is divided among the figures, not among
-    the days.
+    Figures of neighbouring runs overlap for weeks: `chance` is shared among the figures and not
+    among the days.
 
     Parameters
     ----------
     figures
         All matured figures.
     at_gate
-        ``task.metric`` -> value of the served recipe on the gate.
+        ``task.metric``: what the served recipe had on the gate.
     auc_drop, bias_pct, coverage_gap
-        Smallest worsening of an alarm.
+        How much worse is an alarm.
     chance
-        Allowed probability of a false alarm.
+        Of a false alarm.
     """
     latest: dict[tuple[str, str, str], MaturedFigure] = {}
     for figure in sorted(figures, key=lambda f: (f.snapshot_at, f.run_id)):
         latest[(figure.version, figure.task, figure.metric)] = figure
     limits = {"auc": auc_drop, "bias_pct": bias_pct, "coverage": coverage_gap}
-    test_count = sum(metric in limits for _, _, metric in latest)
-    findings = []
+    tests = sum(metric in limits for _, _, metric in latest)
+    found = []
     for (version, task, metric), figure in latest.items():
         expected = at_gate.get(f"{task}.{metric}")
         subject, note = f"{task} {metric} of version {version}", f"at {figure.snapshot_at}"
         if metric not in limits or figure.value is None or figure.error is None:
-            findings.append(
+            found.append(
                 MonitorFinding("performance", subject, metric, figure.value, expected, note=note)
             )
             continue
         limit = limits[metric]
-        worsening = _worse(metric, figure.value, expected)
-        p_value = float(norm.sf(max(worsening, 0.0) / max(figure.error * np.sqrt(2), 1e-12)))
-        alarm = (
-            worsening >= limit
-            and p_value < chance / max(test_count, 1)
-            and figure.n >= _MIN_CUSTOMERS
-        )
+        worse = _worse(metric, figure.value, expected)
+        p_value = float(norm.sf(max(worse, 0.0) / max(figure.error * np.sqrt(2), 1e-12)))
+        alarm = worse >= limit and p_value < chance / max(tests, 1) and figure.n >= _MIN_CUSTOMERS
         if figure.n < _MIN_CUSTOMERS:
             note += f", of {figure.n} customers: too few for an alarm"
-        findings.append(
+        found.append(
             MonitorFinding(
                 "performance", subject, metric, figure.value, expected, limit, p_value, alarm, note
             )
         )
-    return findings
+    return found
 
 
 def _worse(metric: str, value: float, expected: float | None) -> float:
-    """Worsening of a figure against the gate, or against its nominal value."""
+    """By how much a figure is worse than on the gate, or than it should be."""
     if metric == "auc":
         return 0.0 if expected is None else expected - value
     if metric == "bias_pct":
