@@ -84,11 +84,13 @@ def resolve_shared_addresses(
         return
     for campaign in campaigns:
         if not campaign.promotional:
-            _claim([campaign], customers, addresses, {})
-    _claim([campaign for campaign in campaigns if campaign.promotional], customers, addresses, {})
+            _assign_addresses([campaign], customers, addresses, {})
+    _assign_addresses(
+        [campaign for campaign in campaigns if campaign.promotional], customers, addresses, {}
+    )
 
 
-def _claim(
+def _assign_addresses(
     campaigns: Sequence[CampaignCandidates],
     customers: pd.Index[str],
     addresses: Addresses,
@@ -141,20 +143,20 @@ def mark_held_out_addresses(
                 campaign.failure[position] = _HELD_OUT
 
 
-def keep_members(campaigns: Sequence[CampaignCandidates], room: RemainingContacts) -> None:
+def keep_members(campaigns: Sequence[CampaignCandidates], remaining: RemainingContacts) -> None:
     """Keep earlier members before newcomers enter: a move would spoil both measurements."""
     for campaign in campaigns:
         campaign.member = campaign.earlier.staying.copy()
         if campaign.promotional:
-            campaign.member &= room.campaigns_left > 0
-            room.campaigns_left[campaign.member] -= 1
+            campaign.member &= remaining.campaigns_left > 0
+            remaining.campaigns_left[campaign.member] -= 1
             campaign.failure[campaign.earlier.staying & ~campaign.member] = "in another campaign"
         campaign.failure[campaign.member] = ""
 
 
 def admit_newcomers(
     campaigns: Sequence[CampaignCandidates],
-    room: RemainingContacts,
+    remaining: RemainingContacts,
     context: CustomerContext,
     *,
     seed: int,
@@ -165,24 +167,24 @@ def admit_newcomers(
             campaign.failure[campaign.candidates & campaign.contact_value.unprofitable] = (
                 _UNPROFITABLE
             )
-            over_contact_cap = campaign.candidates & ~room.allows(campaign)
+            over_contact_cap = campaign.candidates & ~remaining.allows(campaign)
             campaign.failure[over_contact_cap] = "contact cap reached"
         else:
-            _enter(campaign, campaign.candidates, np.inf)
+            _admit_by_rank(campaign, campaign.candidates, np.inf)
     promotional = [campaign for campaign in campaigns if campaign.promotional]
     if context.policy.objective == "value" and promotional:
-        return _by_value(promotional, room, context, seed)
+        return _admit_by_value(promotional, remaining, context, seed)
     money_left = _budget(context.policy.budget) * (1 + LAST_DIGITS)
     for campaign in promotional:
-        without_place = campaign.candidates & (room.campaigns_left <= 0)
-        campaign.failure[without_place] = _elsewhere(promotional, without_place)
-        campaign.failure[campaign.candidates & ~room.allows(campaign)] = "contact cap reached"
-        money_left -= _enter(campaign, campaign.candidates, money_left)
-        room.take(campaign, campaign.newcomer)
+        without_place = campaign.candidates & (remaining.campaigns_left <= 0)
+        campaign.failure[without_place] = _other_campaign_reasons(promotional, without_place)
+        campaign.failure[campaign.candidates & ~remaining.allows(campaign)] = "contact cap reached"
+        money_left -= _admit_by_rank(campaign, campaign.candidates, money_left)
+        remaining.take(campaign, campaign.newcomer)
     return None
 
 
-def _elsewhere(
+def _other_campaign_reasons(
     campaigns: Sequence[CampaignCandidates], customers: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.object_]:
     """Exclusion reason naming the campaign that each of the customers is in; empty: none."""
@@ -194,7 +196,9 @@ def _elsewhere(
     return member_of
 
 
-def _enter(campaign: CampaignCandidates, candidates: npt.NDArray[np.bool_], budget: float) -> float:
+def _admit_by_rank(
+    campaign: CampaignCandidates, candidates: npt.NDArray[np.bool_], budget: float
+) -> float:
     """Admit newcomers by rank within capacity and budget; return the money spent."""
     playbook = campaign.playbook
     ordered = np.flatnonzero(candidates)
@@ -218,9 +222,9 @@ def best_first(ranking: CustomerValues) -> _Order:
     return np.argsort(-np.nan_to_num(ranking, nan=-np.inf), kind="stable")
 
 
-def _by_value(
+def _admit_by_value(
     campaigns: Sequence[CampaignCandidates],
-    room: RemainingContacts,
+    remaining: RemainingContacts,
     context: CustomerContext,
     seed: int,
 ) -> Solution | None:
@@ -237,11 +241,11 @@ def _by_value(
             [campaign.contact_value.cost[some_customers] for campaign in campaigns], axis=1
         ),
         channel=np.stack(
-            [room.channel_codes(campaign)[some_customers] for campaign in campaigns], axis=1
+            [remaining.channel_codes(campaign)[some_customers] for campaign in campaigns], axis=1
         ),
-        at_most=np.minimum(room.total, room.campaigns_left)[some_customers],
-        channel_left=np.maximum(room.by_channel[some_customers], 0),
-        capacity=np.array([_places(campaign) for campaign in campaigns]),
+        at_most=np.minimum(remaining.total, remaining.campaigns_left)[some_customers],
+        channel_left=np.maximum(remaining.by_channel[some_customers], 0),
+        capacity=np.array([_free_places(campaign) for campaign in campaigns]),
         campaign_budget=np.array([_budget(campaign.playbook.budget) for campaign in campaigns]),
         budget=_budget(context.policy.budget),
     )
@@ -255,10 +259,10 @@ def _by_value(
         worthless[some_customers] &= ~(values[:, number] > 0)
         campaign.failure[worthless] = "expected value not positive"
         not_entered = campaign.candidates
-        without_place = not_entered & (room.campaigns_left <= 0)
-        campaign.failure[without_place] = _elsewhere(campaigns, without_place)
+        without_place = not_entered & (remaining.campaigns_left <= 0)
+        campaign.failure[without_place] = _other_campaign_reasons(campaigns, without_place)
         not_entered = campaign.candidates
-        elsewhere = _elsewhere(campaigns, not_entered)
+        elsewhere = _other_campaign_reasons(campaigns, not_entered)
         campaign.failure[not_entered] = np.where(
             elsewhere == "", "no capacity, contact cap or budget left", elsewhere
         )
@@ -269,7 +273,7 @@ def _budget(budget: float | None) -> float:
     return float("inf") if budget is None else float(budget)
 
 
-def _places(campaign: CampaignCandidates) -> float:
+def _free_places(campaign: CampaignCandidates) -> float:
     if campaign.playbook.capacity is None:
         return float("inf")
     return float(max(0, campaign.playbook.capacity - int(campaign.member.sum())))

@@ -120,7 +120,7 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
         write_bytes_atomically(path, file.content)
         paths.append(path)
         facts = plan.table[plan.table["campaign_id"] == playbook.campaign].iloc[0].to_dict()
-        description = _described(playbook, rows, facts, file.content)
+        description = _file_entry(playbook, rows, facts, file.content)
         descriptions.append(description | {"escaped_cells": file.escaped})
     manifest = folder / MANIFEST_FILE
     text = json.dumps(_manifest(plan, run, descriptions), indent=2, ensure_ascii=False) + "\n"
@@ -128,7 +128,7 @@ def write_audiences(plan: CampaignPlan, folder: Path, *, run: ExportRun) -> list
     return [*paths, manifest]
 
 
-def _described(
+def _file_entry(
     playbook: Playbook, rows: pd.DataFrame, facts: dict[str, Any], content: bytes
 ) -> dict[str, Any]:
     """Manifest entry of one audience file."""

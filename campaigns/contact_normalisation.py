@@ -19,7 +19,7 @@ def email(text: str) -> str:
 
     `email-validator` does not fit: it refuses the reserved domains of test data, and keeps case.
     """
-    address = _bare(text).removeprefix("mailto:")
+    address = _cleaned(text).removeprefix("mailto:")
     if not _EMAIL.match(address):
         return ""
     local_part, _, domain = address.rpartition("@")
@@ -31,7 +31,7 @@ def email(text: str) -> str:
     return f"{local_part}@{domain.rstrip('.')}"
 
 
-def _bare(text: str) -> str:
+def _cleaned(text: str) -> str:
     """Lower case in Unicode form NFKC, without outer blanks and invisible characters."""
     visible = "".join(
         sign for sign in text.strip(INVISIBLE) if sign == " " or sign not in INVISIBLE
@@ -51,7 +51,7 @@ def phone(text: str, country: str = "") -> str:
     """
     import phonenumbers  # slow to import, and few commands need it
 
-    cleaned = _bare(text)
+    cleaned = _cleaned(text)
     if not country and cleaned.lstrip("( ").startswith("00"):
         cleaned = "+" + cleaned.lstrip("( ")[2:]
     try:
@@ -75,7 +75,7 @@ def national_digits(text: str) -> str:
 
 
 def _digits(text: str) -> str:
-    main_number = re.split(r"(?i)\s*(?:ext|x|#|;|,)", _bare(text).removeprefix("tel:"))[0]
+    main_number = re.split(r"(?i)\s*(?:ext|x|#|;|,)", _cleaned(text).removeprefix("tel:"))[0]
     return re.sub(r"\D", "", main_number)
 
 
@@ -86,10 +86,10 @@ def comparable_address(kind: str, text: str, country: str = "") -> str:
     """
     plain_text = str(text)
     if kind == "email":
-        return email(plain_text) or _bare(plain_text)
+        return email(plain_text) or _cleaned(plain_text)
     if kind == "phone":
         return phone(plain_text, country) or national_digits(plain_text)
-    return _bare(plain_text) if kind == "mobile_ad_id" else plain_text.strip(INVISIBLE)
+    return _cleaned(plain_text) if kind == "mobile_ad_id" else plain_text.strip(INVISIBLE)
 
 
 def phone_digits(text: str) -> str:

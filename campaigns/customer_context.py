@@ -76,19 +76,18 @@ class CustomerContext:
     def aligned(self, customers: pd.Index[Any]) -> CustomerContext:
         """Reindex all tables to the order of the scored rows, once for all campaigns."""
 
-        def placed(table: Any, missing: Any) -> Any:
+        def reindexed(table: Any, missing: Any) -> Any:
             if table is None:
                 return None
-            reindexed = table.reindex(customers, fill_value=missing)
-            return reindexed.set_axis(customers, axis=0)
+            return table.reindex(customers, fill_value=missing).set_axis(customers, axis=0)
 
         return replace(
             self,
-            consent=placed(self.consent, missing=False),
-            past=placed(self.past, missing=False),
-            contacts=placed(self.contacts, missing=0),
-            sunset=placed(self.sunset, missing=False),
-            margins=placed(self.margins, missing=np.nan),
+            consent=reindexed(self.consent, missing=False),
+            past=reindexed(self.past, missing=False),
+            contacts=reindexed(self.contacts, missing=0),
+            sunset=reindexed(self.sunset, missing=False),
+            margins=reindexed(self.margins, missing=np.nan),
             suppression_reason_cache={},
             address_reason_cache={},
         )

@@ -110,11 +110,11 @@ def contact_gates(
     """
     customers = pd.Index(scores["customer_id"])
     policy = context.policy
-    gates = [_unmarked(context.suppression_reasons(customers, None))]
+    gates = [_reason_gate(context.suppression_reasons(customers, None))]
     if policy.needs_profiling and context.records_consent(PROFILING):
         profiling = context.consents(PROFILING, customers)
         gates.append(EligibilityGate("no consent to profiling", profiling))
-        gates.append(_unmarked(context.address_reasons(customers, PROFILING)))
+        gates.append(_reason_gate(context.address_reasons(customers, PROFILING)))
     if playbook.kind == "promotional":
         key_kinds = address_kinds(playbook.channels)
         suppression_rules = dict.fromkeys(policy.suppress, "suppress")
@@ -147,7 +147,7 @@ def contact_gates(
     reachable = np.zeros(len(scores), dtype=bool)
     channel_reason = np.full(len(scores), "", dtype=object)
     for channel in playbook.channels:
-        is_open, barrier = _reach(channel, customers, context)
+        is_open, barrier = _reachable_by(channel, customers, context)
         own_reason = f"no consent for {channel}" if len(playbook.channels) > 1 else None
         is_other_reason = (channel_reason == "") & (barrier != own_reason)
         channel_reason[is_other_reason] = barrier[is_other_reason]
@@ -157,11 +157,11 @@ def contact_gates(
     return [*gates, EligibilityGate(channel_reason, reachable)]
 
 
-def _unmarked(reasons: TextArray) -> EligibilityGate:
+def _reason_gate(reasons: TextArray) -> EligibilityGate:
     return EligibilityGate(reasons, reasons == "")
 
 
-def _reach(
+def _reachable_by(
     channel: str, customers: pd.Index[str], context: CustomerContext
 ) -> tuple[BoolArray, TextArray]:
     """Customers whom a channel may reach, and the reason against each other customer."""
@@ -207,7 +207,7 @@ def first_open_channel(
     """Position of the first channel that consent, suppression and caps allow; 0 if none does."""
     first_open = np.full(len(customers), -1, dtype=np.int64)
     for number, channel in enumerate(playbook.channels):
-        is_open, _ = _reach(channel, customers, context)
+        is_open, _ = _reachable_by(channel, customers, context)
         if playbook.kind == "promotional":
             is_open = is_open & (by_channel[:, list(channels).index(consent_channel(channel))] > 0)
         first_open[(first_open < 0) & is_open] = number
@@ -231,13 +231,13 @@ def trigger_gate(
         np.full(customer_count, "", dtype=object),
     )
     for trigger in playbook.trigger:
-        passes, reason = _fired(trigger, playbook, scores, context, taxonomy, rule_context)
+        passes, reason = _trigger_fired(trigger, playbook, scores, context, taxonomy, rule_context)
         has_fired |= passes
         not_fired_reason[not_fired_reason == ""] = reason[not_fired_reason == ""]
     return EligibilityGate(not_fired_reason, has_fired)
 
 
-def _fired(
+def _trigger_fired(
     trigger: Trigger,
     playbook: Playbook,
     scores: pd.DataFrame,
@@ -247,7 +247,7 @@ def _fired(
 ) -> tuple[BoolArray, TextArray]:
     customer_count = len(scores)
     if trigger.when == "stage_entered":
-        return _entered(trigger, playbook, scores, taxonomy, rule_context)
+        return _stage_entered(trigger, playbook, scores, taxonomy, rule_context)
     if trigger.when == "event" and trigger.role is not None:
         answer_name, _ = event_trigger_rule(trigger.role, trigger.after_days, trigger.within_days)
         passes = context.rule_answers(answer_name, pd.Index(scores["customer_id"]))
@@ -256,7 +256,7 @@ def _fired(
         passes = _has_flag(scores, trigger.flag or "")
         explanation = f"flag {trigger.flag} is not set"
     elif trigger.when == "score_risen":
-        passes = _risen(scores, context.previous_scores, trigger.column or "")
+        passes = _score_risen(scores, context.previous_scores, trigger.column or "")
         explanation = f"{column_label(trigger.column or '')} has not risen"
     elif trigger.when == "date" and trigger.column in scores:
         days_passed = (rule_context.snapshot_at - pd.to_datetime(scores[trigger.column])).dt.days
@@ -296,7 +296,7 @@ def _has_flag(scores: pd.DataFrame, flag: str) -> BoolArray:
     return listed
 
 
-def _entered(
+def _stage_entered(
     trigger: Trigger,
     playbook: Playbook,
     scores: pd.DataFrame,
@@ -352,7 +352,9 @@ def _stepped_down(scores: pd.DataFrame, taxonomy: StageSet) -> BoolArray:
     return result
 
 
-def _risen(scores: pd.DataFrame, previous_scores: pd.DataFrame | None, column: str) -> BoolArray:
+def _score_risen(
+    scores: pd.DataFrame, previous_scores: pd.DataFrame | None, column: str
+) -> BoolArray:
     """True where a score exceeds the one of the previous snapshot, or has none to exceed."""
     current = numeric_column(scores, column)
     if previous_scores is None or column not in previous_scores:

@@ -78,7 +78,7 @@ def held_before_planning(
     taxonomy, scorer_version
         Current values.
     confirmed
-        Campaigns whose entrants a person has just confirmed; None: nobody did.
+        Campaigns with entrants confirmed by a person for this run; None: no confirmation.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def held_for_many_entrants(
     history
         Entrants of earlier snapshots, oldest first: one row per snapshot, one column per campaign.
     confirmed
-        Campaigns whose entrants a person has just confirmed; None: nobody did.
+        Campaigns with entrants confirmed by a person for this run; None: no confirmation.
     """
     held_campaigns: dict[str, str] = {}
     for campaign, entered in entrants.items():

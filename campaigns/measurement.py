@@ -169,14 +169,14 @@ def campaign_effects(entries: CampaignEntries) -> pd.DataFrame:
     """
     effect_rows: list[dict[str, Any]] = []
     for campaign, campaign_rows in entries.matured.groupby("campaign_id", sort=True):
-        effect_rows += _measured(str(campaign), "all", "all", campaign_rows)
+        effect_rows += _group_effects(str(campaign), "all", "all", campaign_rows)
         for dimension in ("channel", "stage"):
             for group, group_rows in campaign_rows.groupby(dimension, sort=True):
-                effect_rows += _measured(str(campaign), dimension, str(group), group_rows)
+                effect_rows += _group_effects(str(campaign), dimension, str(group), group_rows)
     return pd.DataFrame(effect_rows, columns=list(_EFFECT_COLUMNS))
 
 
-def _measured(
+def _group_effects(
     campaign: str, dimension: str, group: str, rows: pd.DataFrame
 ) -> list[dict[str, Any]]:
     arms = {arm: rows[rows["arm"] == arm] for arm in (TREATMENT, CONTROL)}

@@ -89,7 +89,7 @@ def earlier_membership(
         Date of the scores.
     """
     if previous is None or not (previous["campaign_id"] == playbook.campaign).any():
-        return _nobody_before(failure)
+        return _no_earlier_membership(failure)
     earlier = _earlier_rows(playbook.campaign, previous).reindex(customers)
     snapshot_at = rule_context.snapshot_at.to_datetime64()
     entered_at, expires_at, last_recorded = (
@@ -116,7 +116,7 @@ def earlier_membership(
     )
 
 
-def _nobody_before(failure: TextArray) -> EarlierMembership:
+def _no_earlier_membership(failure: TextArray) -> EarlierMembership:
     """Earlier membership for a campaign without earlier members."""
     customer_count = len(failure)
     no_dates = np.full(customer_count, np.datetime64("NaT"), dtype="datetime64[s]")

@@ -26,7 +26,7 @@ def membership_reasons(
     """
     sentences: list[list[str]] = [[] for _ in range(len(scores))]
     always = Condition("stage", "missing", False)
-    for condition in (always, *_affirmed(rule)):
+    for condition in (always, *_affirmed_conditions(rule)):
         if condition.column in scores and condition.node is None:
             applies = rule_holds(condition, scores, rule_context) & scores[
                 condition.column
@@ -72,10 +72,10 @@ def with_score_reasons(audience: pd.DataFrame, score_reasons: pd.DataFrame) -> p
     return audience.assign(reasons=pd.Series(reason_texts, index=audience.index).astype("str"))
 
 
-def _affirmed(rule: AudienceRule) -> list[Condition]:
+def _affirmed_conditions(rule: AudienceRule) -> list[Condition]:
     """Conditions outside any ``not``."""
     if isinstance(rule, Condition):
         return [rule]
     if rule.word == "not":
         return []
-    return [condition for part in rule.parts for condition in _affirmed(part)]
+    return [condition for part in rule.parts for condition in _affirmed_conditions(part)]

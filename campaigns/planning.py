@@ -140,7 +140,7 @@ def plan_campaigns(
     _check(rows, previous, rule_context)
     customers = pd.Index(rows["customer_id"])
     context = context.aligned(customers)
-    room = RemainingContacts(customers, context, capped_channels(expanded))
+    remaining = RemainingContacts(customers, context, capped_channels(expanded))
     uplifts = uplift_by_campaign(rows, [uplift_name(book) for book in expanded])
     campaigns = [
         campaign_candidates(
@@ -151,41 +151,39 @@ def plan_campaigns(
             rule_context=rule_context,
             context=context,
             salt=salt,
-            channel_room=(room.by_channel, room.channels),
+            channel_room=(remaining.by_channel, remaining.channels),
             uplifts=uplifts,
         )
         for playbook in expanded
     ]
     resolve_shared_addresses(campaigns, customers, context.addresses)
-    keep_members(campaigns, room)
-    solution = admit_newcomers(campaigns, room, context, seed=seed)
-    audience = [_members(draft, rows, rule_context=rule_context, salt=salt) for draft in campaigns]
+    keep_members(campaigns, remaining)
+    solution = admit_newcomers(campaigns, remaining, context, seed=seed)
+    audience = [
+        _members(campaign, rows, rule_context=rule_context, salt=salt) for campaign in campaigns
+    ]
     mark_held_out_addresses(campaigns, audience, customers)
     removed = [
-        _gone(draft, previous, members, customers, rule_context)
-        for draft, members in zip(campaigns, audience, strict=True)
+        _removed_members(campaign, previous, members, customers, rule_context)
+        for campaign, members in zip(campaigns, audience, strict=True)
     ]
-    overlap = np.sum([d.eligible for d in campaigns if d.promotional], axis=0)
+    overlap = np.sum([campaign.eligible for campaign in campaigns if campaign.promotional], axis=0)
     table = [
-        _summary(
-            draft, rows, members, removed_part, consent=consent, context=context, overlap=overlap
+        _table_row(
+            campaign, rows, members, removed_part, consent=consent, context=context, overlap=overlap
         )
-        for draft, members, removed_part in zip(campaigns, audience, removed, strict=True)
+        for campaign, members, removed_part in zip(campaigns, audience, removed, strict=True)
     ]
     return CampaignPlan(
-        audience=_stacked(
-            [
-                table_part
-                for pair_of_tables in zip(audience, removed, strict=True)
-                for table_part in pair_of_tables
-            ]
+        audience=_concatenate(
+            [part for pair in zip(audience, removed, strict=True) for part in pair]
         ),
-        exclusions=_counted(campaigns),
+        exclusions=_exclusion_counts(campaigns),
         table=pd.DataFrame(table, columns=list(TABLE_COLUMNS)),
         snapshot_at=rule_context.snapshot_at,
         consent=consent,
-        playbooks=tuple(draft.playbook for draft in campaigns),
-        why={draft.playbook.campaign: draft.failure for draft in campaigns},
+        playbooks=tuple(campaign.playbook for campaign in campaigns),
+        why={campaign.playbook.campaign: campaign.failure for campaign in campaigns},
         customers=customers,
         solution=solution,
     )
@@ -229,7 +227,7 @@ def _check(rows: pd.DataFrame, previous: pd.DataFrame | None, rule_context: Rule
             )
 
 
-def _gone(
+def _removed_members(
     campaign: CampaignCandidates,
     previous: pd.DataFrame | None,
     members: pd.DataFrame,
@@ -290,7 +288,7 @@ def _members(
     )
 
 
-def _summary(
+def _table_row(
     campaign: CampaignCandidates,
     rows: pd.DataFrame,
     members: pd.DataFrame,
@@ -343,7 +341,7 @@ def _summary(
     }
 
 
-def _counted(campaigns: Sequence[CampaignCandidates]) -> pd.DataFrame:
+def _exclusion_counts(campaigns: Sequence[CampaignCandidates]) -> pd.DataFrame:
     """Number of excluded customers per campaign and reason."""
     exclusion_rows = []
     for campaign in campaigns:
@@ -358,7 +356,7 @@ def _counted(campaigns: Sequence[CampaignCandidates]) -> pd.DataFrame:
     return pd.DataFrame(exclusion_rows, columns=["campaign_id", "reason", "customers"])
 
 
-def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _concatenate(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     non_empty = [part for part in parts if len(part)]
     if not non_empty:
         return pd.DataFrame({c: pd.Series(dtype=t) for c, t in AUDIENCE_COLUMNS.items()})

@@ -182,18 +182,18 @@ def _parse_value(operator: str, value: object, key: str) -> Any:
 
 
 def _parse_parameter(value: dict[Any, Any], key: str) -> _Parameter:
-    numeric_column = {name: value[name] for name in ("otherwise", "times") if name in value}
+    factors = {name: value[name] for name in ("otherwise", "times") if name in value}
     is_valid = (
         set(value) <= {"param", "otherwise", "times"}
         and isinstance(value.get("param"), str)
         and "otherwise" in value
-        and all(_is_number(number) for number in numeric_column.values())
+        and all(_is_number(number) for number in factors.values())
     )
     if not is_valid:
         raise RuleError(
             key, found=repr(value), expected="{param: NAME, otherwise: NUMBER, times: NUMBER}"
         )
-    return _Parameter(value["param"], **numeric_column)
+    return _Parameter(value["param"], **factors)
 
 
 def _is_plain(value: object) -> bool:
@@ -239,7 +239,7 @@ def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleConte
         If a comparison of numbers names a text column, or one of dates a column without dates.
     """
     if isinstance(rule, Condition):
-        return _holds(rule, scores, rule_context)
+        return _condition_holds(rule, scores, rule_context)
     parts = [rule_holds(part, scores, rule_context) for part in rule.parts]
     if rule.word == "not":
         return ~parts[0]
@@ -247,7 +247,7 @@ def rule_holds(rule: AudienceRule, scores: pd.DataFrame, rule_context: RuleConte
     return combined
 
 
-def _holds(rule: Condition, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
+def _condition_holds(rule: Condition, scores: pd.DataFrame, rule_context: RuleContext) -> BoolArray:
     if rule.column not in scores:
         absent = rule.operator == "missing" and rule.value
         return np.full(len(scores), absent, dtype=bool)
@@ -261,7 +261,7 @@ def _holds(rule: Condition, scores: pd.DataFrame, rule_context: RuleContext) -> 
         is_allowed: BoolArray = column.isin(allowed).to_numpy(dtype=bool) & ~missing
         return is_allowed
     if rule.operator == "has":
-        return _has(column, rule.value)
+        return _list_contains(column, rule.value)
     value = rule.value
     if isinstance(value, _Parameter):
         value = rule_context.parameters.get(value.name, value.otherwise) * value.times
@@ -319,7 +319,7 @@ def _dates(column: pd.Series[Any]) -> pd.Series[Any]:
         ) from error
 
 
-def _has(column: pd.Series[Any], member: object) -> BoolArray:
+def _list_contains(column: pd.Series[Any], member: object) -> BoolArray:
     """True where the JSON list of a cell contains a member; each distinct text is parsed once."""
     text_codes, texts = pd.factorize(column)
     holding = np.array([member in json.loads(text) for text in texts] + [False], dtype=bool)

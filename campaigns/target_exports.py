@@ -223,7 +223,7 @@ def _write_target(
             held_by_campaign[playbook.campaign] = held_campaigns[playbook.campaign]
             continue
         rows = _export_rows(plan, playbook, target, delivery)
-        rows = _not_taken_over(rows, delivery)
+        rows = _drop_reassigned_removals(rows, delivery)
         keys, left_empty = _contact_keys(plan, rows, target, delivery)
         table = _mapped(rows, target, replace(delivery, contacts=keys), plan.plan_only)
         usable = _usable(table, target, plan.plan_only)
@@ -238,11 +238,13 @@ def _write_target(
             descriptions.append(description | {"file": None, "note": f"under {target.lowest} rows"})
         elif target.together or target.format == "table":
             tables.append(table)
-            descriptions.append(description | {"file": _together(target)})
+            descriptions.append(description | {"file": _common_file_name(target)})
         else:
             descriptions += [
                 description | file
-                for file in _by_change(playbook, rows, table, target, folder, delivery, index)
+                for file in _write_campaign_files(
+                    playbook, rows, table, target, folder, delivery, index
+                )
             ]
     if target.together or target.format == "table":
         columns = [column.name for column in target.columns]
@@ -254,7 +256,7 @@ def _write_target(
                 index.save(_index_file(folder))
             write_table(all_rows, folder / TABLE_FILE, url=target.url)
         else:
-            file_hash = _write_rows(all_rows, folder / _together(target), target, index)
+            file_hash = _write_rows(all_rows, folder / _common_file_name(target), target, index)
         descriptions = [entry | {"sha256": file_hash} for entry in descriptions]
     if index is not None:
         index.save(_index_file(folder))
@@ -270,11 +272,11 @@ def _index_file(folder: Path) -> Path:
     return folder.parent.with_name(INDEX_FOLDER) / f"{folder.name}.parquet"
 
 
-def _together(target: TargetMap) -> str:
+def _common_file_name(target: TargetMap) -> str:
     return TABLE_FILE if target.format == "table" else f"all.{target.format}"
 
 
-def _by_change(
+def _write_campaign_files(
     playbook: Playbook,
     rows: pd.DataFrame,
     table: pd.DataFrame,
@@ -312,7 +314,7 @@ def _ads_allowed(rows: pd.DataFrame, target: TargetMap, delivery: Delivery) -> A
     return (has_agreed | (rows["change"] == "removed")).to_numpy()
 
 
-def _not_taken_over(rows: pd.DataFrame, delivery: Delivery) -> pd.DataFrame:
+def _drop_reassigned_removals(rows: pd.DataFrame, delivery: Delivery) -> pd.DataFrame:
     """Drop removals of people who stay under another id with the same address."""
     is_removed = (rows["change"] == "removed").to_numpy()
     if not is_removed.any():

@@ -1,4 +1,4 @@
-"""Backfill flow: the history of scores, as of past dates, by the scorer that was champion then."""
+"""Backfill flow: score past dates with the scorer that was champion at the time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from models.serving.score import ScoreStamp
 
 @dataclass(frozen=True)
 class DueDates:
-    """A date to be scored, and by which version."""
+    """A date to score and the scorer version to use."""
 
     day: dt.date
     version: Version
@@ -45,7 +45,7 @@ class DueDates:
 
 
 def date_grid(first: dt.date, last: dt.date, every_days: int) -> list[dt.date]:
-    """Dates from the first on, every so many days, to the last.
+    """Dates from first to last at a fixed interval in days.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def due_dates(
     given: int | None,
     published: Sequence[PublishedRun],
 ) -> list[DueDates]:
-    """Dates that are still to be scored, each with its version.
+    """Dates that are not scored yet, each with its scorer version.
 
     A date with scores that a run published at the time is left as it is, and so is one that the
     same version has already filled in.
@@ -103,7 +103,7 @@ def _check_day(archive: Archive, day: dt.date) -> None:
 def _version(
     versions: Sequence[Version], given: int | None, day: dt.date, timezone: str
 ) -> Version:
-    """The version asked for, or the champion at the end of that local day."""
+    """The requested version, or the champion at the end of that local day."""
     end = dt.datetime.combine(day + dt.timedelta(1), dt.time(), ZoneInfo(timezone))
     wanted = given if given is not None else champion_at(versions, end)
     for version in versions:
@@ -123,7 +123,7 @@ def _version(
 
 @task(name="score past dates")
 def score_past(output: str, days: list[str], version: int | None, count: int) -> dict[str, Any]:
-    """Score each date that is due in worker processes, and publish each as soon as it is whole."""
+    """Score the due dates in worker processes; publish each date once it is complete."""
     space = Workspace(Path(output))
     archive, tracking = space.archive(), space.tracking()
     todo = due_dates(
@@ -177,7 +177,7 @@ def _publish(space: Workspace, archive: Archive, one: DueDates, stamp: ScoreStam
 
 
 def _warn_of_hindsight(todo: Sequence[DueDates]) -> None:
-    """Say where a version scores dates that it has learned from."""
+    """Warn if a version scores dates that it was trained on."""
     early = [one.day for one in todo if one.version.tags.get("trained_at", "") > str(one.day)]
     if early:
         warn(
@@ -190,7 +190,7 @@ def _warn_of_hindsight(todo: Sequence[DueDates]) -> None:
 def backfill_flow(
     output: str, days: list[str], version: int | None = None, count: int = 2
 ) -> dict[str, Any]:
-    """Fill the history of scores at past dates; started again, it goes on where it was."""
+    """Fill the history of scores at past dates; after an interruption, run it again to continue."""
     with exclusive(Path(output), "backfill"):
         clean_up(output, "")
         return score_past(output, days, version, count)

@@ -34,7 +34,7 @@ from models.registry.tracking import Run
 
 @task(name="tally if needed")
 def tally_if_needed(output: str) -> None:
-    """Read the sources unless the stored tallies were made from the same files and settings."""
+    """Read the sources unless the stored tallies come from the same files and settings."""
     space = Workspace(Path(output))
     fingerprint_file = space.output / "features" / "fingerprint"
     if fingerprint_file.is_file() and fingerprint_file.read_text(
@@ -92,7 +92,7 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
 
 
 def origin_figures(records: Sequence[dict[str, Any]]) -> dict[str, Drawn]:
-    """Figures over origins by name, with the numbers they draw."""
+    """Plots over origins by name, with their data."""
     figures = {}
     tested_models = {str(record["model"]) for record in records}
     for model, metrics in origin_page.SHOWN.items():
@@ -111,7 +111,7 @@ def origin_figures(records: Sequence[dict[str, Any]]) -> dict[str, Drawn]:
 
 
 def log_origins(space: Workspace, backtested: Backtested, origin_concerns: Sequence[str]) -> None:
-    """A parent run with means, plots and records; below it a run an origin."""
+    """Log a parent run with means, plots and records, and one nested run per origin."""
     config, tracking = space.config(), space.tracking()
     origins = sorted({figure.snapshot_at for figure in backtested.figures})
     with tracking.run(f"back-test {config.name}", tags={"kind": "backtest"}) as parent:
@@ -144,7 +144,7 @@ def log_origins(space: Workspace, backtested: Backtested, origin_concerns: Seque
 
 
 def _log_origin(run: Run, figures: Sequence[Figure]) -> None:
-    """Every figure of one origin, of the served recipe also its interval."""
+    """Log every metric of one origin; for the served recipe also its interval."""
     values = {}
     for figure in figures:
         if figure.value is None or (figure.subset != "all" and figure.method != "champion"):
@@ -159,7 +159,7 @@ def _log_origin(run: Run, figures: Sequence[Figure]) -> None:
 
 
 def _lines(figures: Sequence[Figure]) -> dict[str, float]:
-    """The served recipe's figures for all customers: a line over the origins in the parent run."""
+    """Log the served recipe's metrics on all customers, by origin, in the parent run."""
     return {
         f"{one.model}.{one.metric}": one.value
         for one in figures
@@ -168,12 +168,12 @@ def _lines(figures: Sequence[Figure]) -> dict[str, float]:
 
 
 def _named(subset: str) -> str:
-    """A subset in the signs that names of metrics may have."""
+    """Subset name with only the characters that MLflow allows in metric names."""
     return "".join(sign if sign.isalnum() or sign in "_-. /" else "_" for sign in subset)
 
 
 def rolling_origins(output: str, count: int, *, every_days: int = 30) -> list[str]:
-    """ISO dates of the latest origins whose labels of every task have matured, oldest first."""
+    """ISO dates of the latest origins with matured labels of every task, oldest first."""
     builder = (archive := Workspace(Path(output)).archive()).builder
     last_gate = min(builder.gate(task) for task in TASKS)
     origin_days = [last_gate - every_days * number for number in range(count)]

@@ -1,4 +1,4 @@
-"""Flows as they are deployed: each waits for its output folder, and its log says each step."""
+"""Deployed flows: each waits for its output folder and logs every step."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _WAIT_MINUTES = 360.0
 def _unattended(
     folder: str, name: str, wait_minutes: float, *, check: bool = False
 ) -> Iterator[str]:
-    """The folder, held; what a person would see of the steps goes to the run's log.
+    """Lock the output folder; send console lines to the run's log.
 
-    With `check` everything that the config names is looked at before the step begins.
+    With `check`, check everything that the config names before the step begins.
     """
     logger = get_run_logger()
     output = Path(folder).absolute()
@@ -51,14 +51,14 @@ def _unattended(
 
 @flow(name="nightly scoring")
 def nightly_scoring(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[str, Any]:
-    """Read what is new, score everyone, plan the audiences, publish both in one act."""
+    """Read new data, score all customers, plan audiences, publish both atomically."""
     with _unattended(folder, "nightly scoring", wait_minutes, check=True) as output:
         return nightly_flow(output)
 
 
 @flow(name="weekly training")
 def weekly_training(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[str, Any]:
-    """Bring features up to date, train, and promote what has earned it."""
+    """Update features, train, and promote the scorer if it passes."""
     with _unattended(folder, "weekly training", wait_minutes, check=True) as output:
         counts = features_flow(output)
         return {"features": counts, "training": train_flow(output), **promote_flow(output)}
@@ -66,7 +66,7 @@ def weekly_training(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[st
 
 @flow(name="daily monitoring")
 def daily_monitoring(folder: str, wait_minutes: float = _WAIT_MINUTES) -> dict[str, Any]:
-    """Look at what was published; tell what has changed for the worse, also as an event."""
+    """Monitor the published run; notify of alarms, also as a Prefect event."""
     with _unattended(folder, "daily monitoring", wait_minutes) as output:
         monitor_result = monitor_flow(output)
         return {name: monitor_result[name] for name in ("snapshot_at", "summary", "alarms", "told")}

@@ -1,4 +1,4 @@
-"""Features flow: sources -> tallies -> feature files, one a snapshot."""
+"""Features flow: sources -> tallies -> one feature file per snapshot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flows.services.workspace import Workspace
 
 
 def tally_sources(output: str) -> dict[str, Any]:
-    """Read what is new in the sources, set bad rows aside, store tallies; returns counts."""
+    """Read new source data, quarantine invalid rows, store tallies; return counts."""
     space = Workspace(Path(output))
     config = space.config()
     if config.notice:
@@ -47,13 +47,13 @@ def tally_sources(output: str) -> dict[str, Any]:
 
 @task(name="read and tally", retries=0)
 def read_and_tally(output: str) -> dict[str, Any]:
-    """Read what is new in the sources, as a step of a flow; returns counts."""
+    """Run `tally_sources` as a task; return its counts."""
     return tally_sources(output)
 
 
 @task(name="build features")
 def build_features(output: str) -> int:
-    """Build and store the feature files of every snapshot that later steps ask for."""
+    """Build and store the features of every snapshot that later steps need."""
     space = Workspace(Path(output))
     archive = (
         spark_steps.open_spark_archive(space)
@@ -67,7 +67,7 @@ def build_features(output: str) -> int:
 
 @flow(name="features")
 def features_flow(output: str) -> dict[str, Any]:
-    """Tally the sources and build point-in-time features for the grid of snapshots."""
+    """Tally the sources and build point-in-time features of all snapshots."""
     with exclusive(Path(output), "features"):
         counts = read_and_tally(output)
         counts["snapshots"] = build_features(output)

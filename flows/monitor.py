@@ -1,4 +1,4 @@
-"""Monitor: today's features, scores, events and matured predictions against the training."""
+"""Monitor flow: compare features, scores, events and matured predictions with the training."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MOST_RUNS = 31  # past runs measured at once: of more, the rest comes the next 
 
 
 def _observe(space: Workspace, now: dt.datetime) -> tuple[monitor.Observed, dict[str, Any]]:
-    """What there is to see at the last published run, and which run that is."""
+    """Collect observations of the last published run, and the run's metadata."""
     config, archive = space.config(), space.archive()
     current = scores_store.read_current(space.output)
     snapshot_day = day_number(current.run.snapshot_at)
@@ -87,7 +87,7 @@ def _base_rates(archive: Archive, snapshot_day: int) -> list[performance.BaseRat
 
 
 def _matured(space: Workspace, archive: Archive) -> list[performance.Matured]:
-    """Figures of past runs: those kept, and those that have matured since."""
+    """Metrics of past runs: stored ones, and those that have matured since."""
     matured_file = space.output / _FOLDER / _MATURED_FILE
     figures_by_run: dict[str, list[dict[str, Any]]] = {}
     if matured_file.is_file():
@@ -133,7 +133,7 @@ def _figures_of(
 
 
 def stored_reference(space: Workspace, loaded: Loaded) -> monitor.Reference:
-    """The reference that was kept with a scorer.
+    """The reference stored with a scorer.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def stored_reference(space: Workspace, loaded: Loaded) -> monitor.Reference:
 
 @task(name="look at everything")
 def run_monitoring(output: str) -> dict[str, Any]:
-    """Compare, write table and page, log figures; nothing is told yet."""
+    """Compare, write table and page, log metrics; no notification is sent."""
     from flows.report.monitor_page import render_monitor_page, write_monitor_page
 
     space = Workspace(Path(output))
@@ -190,7 +190,7 @@ def run_monitoring(output: str) -> dict[str, Any]:
 
 @task(name="tell alarms")
 def notify_alarms(output: str, found: dict[str, Any]) -> list[str]:
-    """Tell a person what is new, or has lasted, and Prefect all alarms; gives the lines told."""
+    """Notify a person of new or lasting alarms, and Prefect of all; return the lines sent."""
     space = Workspace(Path(output))
     dataset, limits = space.config().name, space.config().monitoring
     snapshot_date = dt.date.fromisoformat(found["snapshot_at"])
@@ -235,7 +235,7 @@ def _write(path: Path, content: Any) -> None:
 
 @flow(name="monitor")
 def monitor_flow(output: str) -> dict[str, Any]:
-    """Look at the last published run and its events; tell what has changed for the worse.
+    """Monitor the last published run and its events; notify of new alarms.
 
     The result's ``alarms`` says how many things raise an alarm; ``told`` are the new ones.
     """

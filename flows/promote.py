@@ -1,4 +1,4 @@
-"""Promote flow: compare the newest scorer with the champion, and move the alias if it earned it."""
+"""Promote flow: compare the newest scorer with the champion and move the alias if it passes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from models.scorer.part import ForeignFormat, Part
 
 
 def _gated(tracking: Tracking, version: Version, folder: Path) -> dict[str, Part]:
-    """The parts a scorer's training fitted before its gate."""
+    """Parts that a scorer's training fitted before its gate."""
     gated_folder = tracking.download(version.run_id, "gated", folder / str(version.version))
     try:
         return {task: Part.load(gated_folder / task) for task in TASKS}
@@ -86,7 +86,7 @@ def compare_versions(output: str, challenger: int) -> dict[str, Any]:
 
 @task(name="move the alias")
 def move_alias(output: str, version: int, decision: dict[str, Any]) -> None:
-    """Log a decision, and point the champion alias at the version where it was accepted."""
+    """Log a decision; if accepted, point the champion alias at the version."""
     tracking = Workspace(Path(output)).tracking()
     versions = registry.versions(tracking, registry.SCORER)
     run_id = next(row.run_id for row in versions if row.version == version)

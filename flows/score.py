@@ -1,4 +1,4 @@
-"""Score flow: the champion from the registry scores everyone who exists at the last snapshot."""
+"""Score flow: score all customers at the last snapshot with the registered champion."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @task(name="clean up")
 def clean_up(output: str, run_id: str) -> list[str]:
-    """Remove what a killed run left behind."""
+    """Remove leftovers of killed runs."""
     removed = scores_store.clean_unpublished(Path(output), keep=[run_id])
     if removed:
         step(f"removed what an interrupted run left: {', '.join(removed)}")
@@ -48,7 +48,7 @@ def clean_up(output: str, run_id: str) -> list[str]:
 
 @task(name="score customers")
 def score_customers(output: str, run_id: str) -> dict[str, Any]:
-    """Score everyone with ``stagecast-scorer@champion``; writes the run's parquet files."""
+    """Score all customers with ``stagecast-scorer@champion``; write the run's parquet files."""
     space = Workspace(Path(output))
     started = dt.datetime.now(dt.UTC)
     archive = open_archive_for_scoring(space)
@@ -93,7 +93,7 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
 def _under_other_rules(
     space: Workspace, taxonomy_mark: str, snapshot_date: dt.date
 ) -> PublishedScores | None:
-    """The scores last published, where other rules made their stages."""
+    """The last published scores if they used other stage rules; else None."""
     runs = [
         run for run in scores_store.published_runs(space.output) if run.snapshot_at <= snapshot_date
     ]
@@ -111,7 +111,7 @@ def _under_other_rules(
 
 
 def open_archive_for_scoring(space: Workspace) -> Archive | Blocks | SparkArchive:
-    """Stored tallies: in memory, by blocks of customers where they do not fit, or on Spark."""
+    """Open stored tallies: in memory, by blocks of customers if they do not fit, or on Spark."""
     config = space.config()
     if config.engine == "spark":
         return spark_steps.open_spark_archive(space)
@@ -123,7 +123,7 @@ def open_archive_for_scoring(space: Workspace) -> Archive | Blocks | SparkArchiv
 def _scored(
     archive: Archive | Blocks, loaded: Loaded, snapshot_day: int, finish: RowFinisher, into: Path
 ) -> tuple[int, dict[str, Any]]:
-    """Score everyone into a folder; the number of rows, and the context to store."""
+    """Score all customers into a folder; return the row count and the context to store."""
     with progress_bars() as update_bar:
         if isinstance(archive, Blocks):
             step(f"more than memory holds: {len(archive)} blocks of customers")
@@ -148,14 +148,14 @@ def score_flow(output: str, run_id: str) -> dict[str, Any]:
 
 @task(name="read new events")
 def read_new(output: str) -> dict[str, Any]:
-    """Bring stored tallies up to date: of files, only new ones are read."""
+    """Update the stored tallies; of event files, only new ones are read."""
     space = Workspace(Path(output))
     return asdict(refresh_tallies(space, space.config()))
 
 
 @task(name="apply retention")
 def retain(output: str) -> dict[str, int]:
-    """Remove runs and exports that have outlived the time the config gives them."""
+    """Remove runs and exports older than the config's retention time."""
     space = Workspace(Path(output))
     removed = apply_retention(space.output, space.config().retention)
     if any(removed.values()):
@@ -165,7 +165,7 @@ def retain(output: str) -> dict[str, int]:
 
 @flow(name="nightly")
 def nightly_flow(output: str) -> dict[str, Any]:
-    """Read what is new, score everyone, plan the audiences, and publish both in one act."""
+    """Read new data, score all customers, plan audiences, and publish both atomically."""
     run_id = new_run_id("score")
     with exclusive(Path(output), run_id):
         read_new(output)

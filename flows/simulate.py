@@ -1,4 +1,4 @@
-"""Simulate customers: the one job that needs no data, no server and no earlier step."""
+"""Simulate customers; needs no data, no server and no earlier step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIMULATED_FOLDER = "outputs-simulated/"
 def simulate(
     customers: int, seed: int, output: Path, scenario: str = "reference", *, workers: int = 2
 ) -> dict[str, int]:
-    """Simulate customers into a folder, with progress, and put a config that reads them beside.
+    """Simulate customers into a folder, with progress, and write a config that reads them.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def simulate(
 
 
 def write_config(output: Path, scenario: str) -> Path:
-    """Copy of the shipped config that reads a simulation of this scenario; returns its path."""
+    """Copy the shipped config for a simulation of this scenario; return its path."""
     manifest = json.loads((output / simulated.MANIFEST).read_text(encoding="utf-8"))
     shipped = _CONFIGS[scenarios.load(scenario).kind]
     config_text = configs.find(shipped).read_text(encoding="utf-8").replace(SIMULATED_FOLDER, "")

@@ -68,7 +68,7 @@ def write_plan(space: Workspace, run_id: str, planned: PlannedRun) -> dict[str, 
 
 
 def row_keys(output: Path) -> RowKeys:
-    """Secret of the index of exported rows; the first export makes it."""
+    """Secret of the index of exported rows; created by the first export."""
     existing_keys = RowKeys.load(output)
     if existing_keys is None:
         existing_keys = RowKeys(secrets.token_bytes(32))
@@ -92,7 +92,7 @@ def _held_out(table: pd.DataFrame) -> int:
 
 @task(name="publish")
 def publish_run(output: str, run_id: str) -> dict[str, Any]:
-    """Write the summary, then make the run's scores and audiences current in one act."""
+    """Write the summary, then publish the run's scores and audiences atomically."""
     space = Workspace(Path(output))
     folder = run_folder(space.output, run_id)
     run_meta = read_run_meta(folder)
@@ -121,7 +121,7 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
 
 @task(name="write the report")
 def report_run(output: str, run_id: str) -> dict[str, Any]:
-    """Write the page of a published run: it also looks at the scores published before."""
+    """Write the page of a published run; it compares with earlier published scores."""
     from flows.report.write import write_report
 
     space = Workspace(Path(output))
@@ -136,7 +136,7 @@ def report_run(output: str, run_id: str) -> dict[str, Any]:
 
 @task(name="take over the current scores")
 def take_over_scores(output: str, run_id: str) -> None:
-    """Link the current run's scores into a new run, which will plan audiences from them."""
+    """Link the current run's scores into a new run that plans audiences from them."""
     space = Workspace(Path(output))
     current = scores_store.read_current(space.output).run
     source_folder, target_folder = (
@@ -155,7 +155,7 @@ def take_over_scores(output: str, run_id: str) -> None:
 
 @flow(name="target")
 def target_flow(output: str, run_id: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Plan the audiences of a run's scores, publish both in one act, and write the report."""
+    """Plan audiences from a run's scores, publish both atomically, and write the report."""
     with exclusive(Path(output), run_id):
         result = plan_audiences(output, run_id, confirm) | publish_run(output, run_id)
         return result | report_run(output, run_id)
@@ -163,7 +163,7 @@ def target_flow(output: str, run_id: str, confirm: tuple[str, ...] | None = None
 
 @flow(name="retarget")
 def retarget_flow(output: str, confirm: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Plan the audiences anew from the current scores, and publish them with those scores.
+    """Plan audiences again from the current scores, and publish both.
 
     `confirm` names the campaigns whose entrants a person has looked at; `ALL` confirms all.
     """

@@ -1,4 +1,4 @@
-"""Train flow: fit, test on the gate, refit on everything matured, log and register."""
+"""Train flow: fit, test on the gate, refit on all matured data, log and register."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
 
 @task(name="train and register the four models")
 def train_models(output: str, parent_run_id: str) -> list[dict[str, Any]]:
-    """Fit the tasks side by side; log and register each one."""
+    """Fit the tasks in parallel; log and register each one."""
     archive = Workspace(Path(output)).archive()
     builder = archive.builder
     with workers(archive, min(builder.config.threads, len(TASKS))) as submit:
@@ -66,7 +66,7 @@ def train_models(output: str, parent_run_id: str) -> list[dict[str, Any]]:
 def _registered(
     output: str, archive: Archive, name: Task, trained: Trained, parent_run_id: str
 ) -> dict[str, Any]:
-    """Keep a task's parts and plots, log its figures, and register its model."""
+    """Store a task's parts and plots, log its metrics, and register its model."""
     space = Workspace(Path(output))
     tracking, folder = space.tracking(), space.output / "training.new"
     trained.gated.save(folder / "gated" / name)
@@ -99,7 +99,7 @@ def _registered(
 
 @task(name="learn from randomised history")
 def train_uplift(output: str, parent_run_id: str) -> dict[str, Any] | None:
-    """Fit, log and register the uplift part where randomised history allows; None where not."""
+    """Fit, log and register the uplift part; None without enough randomised history."""
     space = Workspace(Path(output))
     uplift_part = fit_uplift_part(space, threads=space.config().threads)
     if uplift_part is None:
@@ -145,7 +145,7 @@ def _tags(archive: Archive, data: TrainingSummary) -> dict[str, str]:
 def _log(
     run: Run, archive: Archive, trained: Trained, drawn: Mapping[str, task_plots.Drawn]
 ) -> None:
-    """Figures of the recipe and of each baseline beside it, plots, and what was trained on."""
+    """Log metrics of the recipe and the baselines, plots, and the training data's summary."""
     figures = trained.result.figures
     run.params(
         {
@@ -171,12 +171,12 @@ def _log(
 
 
 def _subset(figure: Figure) -> str:
-    """Name of the customers a figure is about: the CLV model also tells of leads."""
+    """Name of a metric's customers: the CLV model also predicts leads."""
     return "leads" if figure.model == "lead" else figure.subset
 
 
 def _of_parts(tracking: Tracking, versions: Mapping[str, int]) -> str:
-    """From the first to the last snapshot that any part learned from."""
+    """First and last snapshot in the training data of any part."""
     part_rows = [
         row.tags["snapshots"].split(" to ")
         for name, number in versions.items()
@@ -190,7 +190,7 @@ def _of_parts(tracking: Tracking, versions: Mapping[str, int]) -> str:
 def register_scorer(
     output: str, parent_run_id: str, versions: dict[str, int], figures: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Log and register the scorer that holds all the parts; it is not champion yet."""
+    """Log and register the scorer with all parts; it is not champion yet."""
     space = Workspace(Path(output))
     archive, tracking = space.archive(), space.tracking()
     last_day = archive.builder.last_snapshot

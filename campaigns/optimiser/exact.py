@@ -32,7 +32,7 @@ def solve_assignment(problem: Problem, *, seed: int, exact_pairs: int = _EXACT_P
     problem
         Values, costs and limits.
     seed
-        Of the customers on whom prices are sought first.
+        Random seed of the sample of customers that gives the first prices.
     exact_pairs
         Pairs of positive value up to which the exact solver runs.
 
@@ -58,7 +58,7 @@ def solve_exactly(problem: Problem, *, seed: int, seconds: float = _EXACT_SECOND
     problem
         Values, costs and limits.
     seed
-        Of the customers on whom prices are sought first.
+        Random seed of the sample of customers that gives the first prices.
     seconds
         Time limit of HiGHS per attempt at a core; rejected rounding needs further attempts.
     """

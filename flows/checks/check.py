@@ -1,4 +1,4 @@
-"""Check a config: every table, file and service that it names, all problems in one answer."""
+"""Check every table, file and service that a config names; report all problems at once."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 _Group = Literal["events", "people", "campaigns", "learning", "machine"]
 ALL_GROUPS: tuple[_Group, ...] = ("events", "people", "campaigns", "learning", "machine")
-# What planning audiences anew reads; event files may be in an archive by then.
+# What planning audiences reads; event files may already be archived.
 PLANNING_GROUPS: tuple[_Group, ...] = ("people", "campaigns", "machine")
 
 
 @dataclass(frozen=True)
 class CheckFinding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class CheckFinding:
 
 @dataclass
 class CheckReport:
-    """What was looked at, and what is wrong.
+    """All checks and the problems found.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class CheckReport:
 
     @contextmanager
     def look(self, subject: str) -> Iterator[Callable[[str], None]]:
-        """Look at one thing; the block calls what it is given with what it found."""
+        """Collect the problems of one check; the block passes its result to the callback."""
         descriptions = ["in order"]
         earlier_problems = len(self.problems.errors)
         with self.problems.collect():
@@ -81,7 +81,7 @@ def check_config(
     *,
     groups: Collection[_Group] = ALL_GROUPS,
 ) -> CheckReport:
-    """Look at everything that a config names and a run needs; nothing is changed.
+    """Check everything that a config names and a run needs; change nothing.
 
     Parameters
     ----------
@@ -129,12 +129,12 @@ def refuse_problems(
     *,
     groups: Collection[_Group] = ALL_GROUPS,
 ) -> None:
-    """Say nothing where all is in order, before a step that may take long.
+    """Raise if anything is wrong, before a step that may take long.
 
     Raises
     ------
     UserError
-        All problems in one answer.
+        All problems in one error.
     """
     check_config(output, config, settings, groups=groups).problems.refuse()
 
@@ -151,7 +151,7 @@ def prepare_checked(
     Raises
     ------
     UserError
-        All problems in one answer.
+        All problems in one error.
     """
     from flows.services.workspace import prepare_workspace, settle_config
 
@@ -159,7 +159,7 @@ def prepare_checked(
     if config is not None:
         refuse_problems(output, config, settings, groups=groups)
         return prepare_workspace(output, config, settings)
-    # The folder's own config may first have to be put back, where a step was killed.
+    # After a killed step, this first restores the folder's own config.
     workspace = prepare_workspace(output, None, settings)
     try:
         refuse_problems(output, groups=groups)
@@ -228,7 +228,7 @@ def _check_people(report: CheckReport, config: Config, sampling: Sampling) -> No
     without_tables = {"customers": None, "consents": None, "suppressions": ()}
     tables = [table_name for table_name in without_tables if getattr(config, table_name)]
     for table_name in tables:
-        # Each by itself, so that the answer says which of them is in order.
+        # One table at a time, so that the report shows which of them is valid.
         single_table_config = config.model_copy(
             update={**without_tables, table_name: getattr(config, table_name)}
         )
@@ -250,7 +250,7 @@ def _check_stages(report: CheckReport, partial: PartialConfig) -> None:
     from features.lifecycle.taxonomy_parser import load_taxonomy
 
     if partial.broken & {"stages", "roles", "sources"}:
-        return  # what rules may name is not known
+        return  # the names that rules may use are unknown
     with report.look("stages") as describe_finding:
         taxonomy = load_taxonomy(partial.config)
         describe_finding(f"{taxonomy.name}: {len(taxonomy.stages)} stages")

@@ -1,4 +1,4 @@
-"""What a run needs of the machine: a folder to write to, disk, the store, MLflow, Prefect."""
+"""Check the machine: writable output folder, disk space, scores store, MLflow, Prefect."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _EXPANSION = {".gz": 8, ".parquet": 4}
 
 
 def check_writable(output: Path) -> str:
-    """The folder in which results will be written.
+    """Check that results can be written; return the existing folder nearest to `output`.
 
     Raises
     ------
     UserError
-        Where nothing can be written there.
+        If the folder cannot be written to.
     """
     folder = _existing_folder(output)
     require_writable(folder)
@@ -51,12 +51,12 @@ def check_writable(output: Path) -> str:
 
 
 def _existing_folder(output: Path) -> Path:
-    """A folder, or the nearest one above it that exists.
+    """A folder, or its nearest existing parent.
 
     Raises
     ------
     UserError
-        Where a file stands in its place.
+        If a file has that path.
     """
     folder = next(path for path in (output, *output.parents) if path.exists())
     if not folder.is_dir():
@@ -70,12 +70,12 @@ def _existing_folder(output: Path) -> Path:
 
 
 def check_disk(config: Config, output: Path) -> str:
-    """Free space, and the rough need of a run.
+    """Describe free space and the estimated need of a run.
 
     Raises
     ------
     UserError
-        Where there is less than that.
+        If free space is less than the estimate.
     """
     needed_bytes = _NEED_BYTES + _NEED_TIMES * sum(
         _bytes(source.events) for source in config.sources
@@ -86,7 +86,7 @@ def check_disk(config: Config, output: Path) -> str:
             "disk",
             found=f"{_gigabytes(free_bytes)} free where {output} is",
             expected=f"about {_gigabytes(needed_bytes)} for these event files",
-            hint="make room (old runs under runs/ may go), or give another --output",
+            hint="free space (old runs under runs/ can be deleted), or give another --output",
         )
     return f"{_gigabytes(free_bytes)} free, about {_gigabytes(needed_bytes)} needed"
 
@@ -95,11 +95,11 @@ def _bytes(location: Location) -> float:
     if isinstance(location, DatasetTable):
         return 50_000_000
     if not isinstance(location, str | tuple):
-        return 0  # of a database nobody knows before it is read
+        return 0  # the size of a database table is unknown
     try:
         files = existing_files(location)
     except UserError:
-        return 0  # told where the table is opened
+        return 0  # reported when the table is opened
     return sum(os.path.getsize(f) * _EXPANSION.get(Path(f).suffix.lower(), 1) for f in files)
 
 
@@ -108,12 +108,12 @@ def _gigabytes(size: float) -> str:
 
 
 def check_store(config: Config, output: Path) -> str:
-    """The scores store, once it has answered.
+    """Describe the scores store, once it has answered.
 
     Raises
     ------
     UserError
-        Where it cannot be reached or read; without user and password.
+        If it cannot be reached or read; the message contains no user and password.
     """
     from features.storage import scores_store
     from features.storage.duckdb_store import DuckDBStore
@@ -127,7 +127,7 @@ def check_store(config: Config, output: Path) -> str:
         if scores_database.there():
             scores_database.runs()
             return f"{scores_store.STORE_FILE} opens"
-        return f"{scores_store.STORE_FILE} will be made"
+        return f"{scores_store.STORE_FILE} will be created"
     scores_database.there()
     return "PostgreSQL answers"
 

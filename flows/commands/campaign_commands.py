@@ -1,4 +1,4 @@
-"""Commands about campaigns: plan and publish, why, measure, uplift."""
+"""Commands about campaigns: target, why, measure, uplift."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def prepare_with_playbooks(
     *,
     check: bool = False,
 ) -> str:
-    """Resolved output folder; the playbooks of a folder replace the config's.
+    """Prepare the output folder; playbooks of a folder replace those of the config.
 
     With `check` everything that planning reads is looked at first.
     """
@@ -54,7 +54,7 @@ def prepare_with_playbooks(
 
 
 def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> None:
-    """Add the commands; `run` starts a flow in the local settings."""
+    """Add the commands; `run` executes a flow with local settings."""
 
     @app.command()
     def target(
@@ -65,7 +65,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         output: OutputFolder = DEFAULT_OUTPUT,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
         confirm_entrants: Annotated[
-            bool, typer.Option("--confirm-entrants", help="Release exports that wait.")
+            bool, typer.Option("--confirm-entrants", help="Release held exports.")
         ] = False,
         campaign: Annotated[
             list[str] | None, typer.Option(help="Confirm only these; may be repeated.")
@@ -73,7 +73,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         json_file: JsonFile = None,
         overrides: Settings = None,
     ) -> None:
-        """Plan the audiences anew from the current scores, e.g. after a playbook has changed."""
+        """Plan audiences again from the current scores, e.g. after a playbook has changed."""
         settings.apply_settings(output.absolute())
         if not dry_run:
             check_tracking_server()
@@ -97,7 +97,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         output: OutputFolder = DEFAULT_OUTPUT,
         json_file: JsonFile = None,
     ) -> None:
-        """Why a customer is in a campaign, or is not."""
+        """Explain why a customer is in a campaign or not."""
         settings.apply_defaults()
         folder = prepare_with_playbooks(output, None, None, None)
         from features.sources.keys import key_value
@@ -110,7 +110,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
 
     @app.command()
     def measure(output: OutputFolder = DEFAULT_OUTPUT, json_file: JsonFile = None) -> None:
-        """What the campaigns changed: treatment against control, from what happened since."""
+        """Measure the effect of campaigns: treatment against control group, from later events."""
         settings.apply_settings(output.absolute())
         folder = prepare_with_playbooks(output, None, None, None)
         from flows.services.console import deliver_result, json_rows
@@ -130,7 +130,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
         json_file: JsonFile = None,
     ) -> None:
-        """Measure a randomised send, and learn whom the message changes."""
+        """Measure a randomised send, and learn which customers respond because of it."""
         settings.apply_settings(output.absolute())
         from flows.services.console import deliver_result
         from flows.services.uplift import UPLIFT_FOLDER, run_uplift
@@ -141,7 +141,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
 
 
 def _print_uplift(report: UpliftReport, folder: Path) -> None:
-    """Effect of the message, then how well each ranking finds whom it moves."""
+    """Print the effect of the message, then the quality of each ranking by uplift."""
     from flows.services.console import console, print_table
 
     measured_lift = report.lift
@@ -168,7 +168,7 @@ def _print_uplift(report: UpliftReport, folder: Path) -> None:
 
 
 def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
-    """Effects of whole campaigns as a table; groups are in the file."""
+    """Print effects of whole campaigns as a table; effects by group are in the file."""
     from flows.services.console import console, print_table
 
     header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
@@ -204,7 +204,7 @@ def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan
 
 
 def _show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
-    """The plan as tables, or as JSON."""
+    """Show the plan as tables, or as JSON."""
     from flows.services.console import deliver_result, json_rows
 
     content = {
@@ -216,12 +216,12 @@ def _show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
 
 
 def _whole(money: float) -> int | None:
-    """Money without its fraction: a table that breaks a number over two lines is hard to read."""
+    """An amount without fraction, to keep numbers on one line of the table."""
     return round(money) if math.isfinite(money) else None
 
 
 def _print_plan(plan: CampaignPlan) -> None:
-    """The plan as tables: sizes, value, detectable effect; then who is left out, and why."""
+    """Print the plan: sizes, value, detectable effect; then excluded customers by reason."""
     from flows.services.console import console, print_table
 
     header = [
@@ -266,7 +266,7 @@ def _print_plan(plan: CampaignPlan) -> None:
 
 
 def membership_reason(plan: CampaignPlan, customer: str, campaign: str) -> str:
-    """One paragraph: in the campaign with arm and dates, or the first reason why not.
+    """One sentence: the customer's arm and dates in the campaign, or the first reason against.
 
     Raises
     ------

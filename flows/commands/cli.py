@@ -90,9 +90,9 @@ def run(
     json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
-    """The main job: read, build features, train four models, promote, score, plan audiences.
+    """Run everything: read, build features, train four models, promote, score, plan audiences.
 
-    Everything lands in the output folder: scores and audiences in stagecast.duckdb, files of the
+    All results are in the output folder: scores and audiences in stagecast.duckdb, files of the
     run under runs/, models and figures in MLflow.
     """
     from flows.services.console import step
@@ -134,11 +134,11 @@ def train(output: OutputFolder = DEFAULT_OUTPUT, overrides: Settings = None) -> 
 def promote(
     output: OutputFolder = DEFAULT_OUTPUT,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only compare and say what would be decided.")
+        bool, typer.Option("--dry-run", help="Compare and print the decision only.")
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Compare the newest scorer with the champion; make it champion if it earned it."""
+    """Compare the newest scorer with the champion; promote it if it passes the gate."""
     settings.apply_settings(output.absolute())
     folder = prepare_for_flow(output, None, None)
     from flows.commands.result_tables import print_decision
@@ -151,7 +151,7 @@ def promote(
 
 @app.command()
 def score(output: OutputFolder = DEFAULT_OUTPUT, json_file: JsonFile = None) -> None:
-    """Score everyone with the champion from the registry and publish scores and audiences."""
+    """Score all customers with the champion and publish scores and audiences."""
     settings.apply_settings(output.absolute())
     folder = check_and_prepare(output, None, None)
     from flows.commands.result_tables import print_scores
@@ -168,10 +168,10 @@ def score_events(
     ],
     output: OutputFolder = DEFAULT_OUTPUT,
     at: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Snapshot; default: of the last scores.")
+        str | None, typer.Option(metavar="DATE", help="Snapshot; default: date of the last scores.")
     ] = None,
 ) -> None:
-    """Score a few customers from all their raw events, as the last run would have; prints JSON.
+    """Score a few customers from all their raw events, with the last run's scorer; prints JSON.
 
     Columns: customer_id, event_type, occurred_at with its offset, and of known_at, value, order_id,
     channel, is_machine and your attributes what there is.
@@ -193,13 +193,15 @@ def leads(
     band: Annotated[
         list[str] | None, typer.Option(help="A, B, C or D; may be given more than once.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    top: Annotated[int, typer.Option(min=1, help="Maximum number of customers.")] = 50,
     json_file: JsonFile = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the list here.")] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Also write the list as CSV.")
+    ] = None,
 ) -> None:
-    """Call list: who never bought, the likeliest to buy first, with reasons.
+    """Call list: customers without a purchase, most likely buyers first, with reasons.
 
-    From the published scores; stagecast score brings them up to date.
+    Based on the published scores; update them with stagecast score.
     """
     settings.apply_defaults()
     folder = prepare_output(output, None, None)
@@ -218,7 +220,7 @@ def explain(
     output: OutputFolder = DEFAULT_OUTPUT,
     json_file: JsonFile = None,
 ) -> None:
-    """Why a customer's scores are what they are: the three strongest reasons, with values."""
+    """Explain a customer's scores: the three strongest reasons, with values."""
     settings.apply_defaults()
     folder = prepare_output(output, None, None)
     from flows.services.console import deliver_result
@@ -238,12 +240,12 @@ def backtest(
     ] = None,
     models: Annotated[
         str | None,
-        typer.Option(help="Of stage,transition,churn,clv those to test; default: all."),
+        typer.Option(help="Models to test, from stage,transition,churn,clv; default: all."),
     ] = None,
     json_file: JsonFile = None,
     overrides: Settings = None,
 ) -> None:
-    """Train as of past dates, test on what came after; writes backtest.json.
+    """Train at past dates and test on later events; writes backtest.json.
 
     Every model and baseline is measured at every origin on labels that its training never saw, with
     intervals; means over origins, plots and warnings are in the folder backtest/ and in MLflow.
@@ -261,7 +263,7 @@ def backtest(
 
 @app.command()
 def rollback(output: OutputFolder = DEFAULT_OUTPUT) -> None:
-    """Give the champion alias back to the scorer version that had it before."""
+    """Make the previous champion version the champion again."""
     settings.apply_settings(output.absolute())
     folder = prepare_output(output, None, None)
     from flows.commands.result_tables import print_rollback
@@ -284,19 +286,19 @@ def models(
 
 @app.command()
 def simulate(
-    customers: Annotated[int, typer.Option(help="How many customers.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
+    customers: Annotated[int, typer.Option(help="Number of customers.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 1,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the tables.", file_okay=False)
     ] = SIMULATED,
     scenario: Annotated[
         str, typer.Option(help="reference (all kinds of engagement), btyd, or a YAML file.")
     ] = "reference",
-    workers: Annotated[int, typer.Option(help="Processes side by side.")] = 2,
+    workers: Annotated[int, typer.Option(help="Number of parallel processes.")] = 2,
 ) -> None:
-    """Simulate customers with a known truth, streamed to parquet; a config is put beside.
+    """Simulate customers with a known truth as parquet files, with a config to read them.
 
-    The truth (chances, expectations, effects of campaigns) lies apart, under truth/.
+    The truth (probabilities, expectations, effects of campaigns) is stored under truth/.
     """
     from flows.simulate import simulate as simulated
 
@@ -339,7 +341,7 @@ def _next(command: str) -> None:
 
 
 def main() -> None:
-    """Entry point: a user error is one message and exit code 2, a defect keeps its traceback."""
+    """Entry point: print user errors with exit code 2; defects keep their traceback."""
     try:
         app()
     except UserError as error:

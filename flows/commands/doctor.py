@@ -1,4 +1,4 @@
-"""The command `stagecast doctor`: is everything here that a run needs, and does it answer."""
+"""The command `stagecast doctor`: check that everything a run needs exists and answers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _State = Literal["ok", "look", "bad"]
 
 @dataclass(frozen=True)
 class _Finding:
-    """One thing that was looked at: in order, worth a look, or in the way."""
+    """Result of one check: ok, worth a look, or bad."""
 
     what: str
     state: _State
@@ -51,11 +51,11 @@ class _Finding:
 
 def doctor(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of results to look at.", file_okay=False)
+        Path, typer.Option("--output", "-o", help="Folder of results to check.", file_okay=False)
     ] = DEFAULT_OUTPUT,
     json_file: JsonFile = None,
 ) -> None:
-    """Look at versions, disk, config, scores and registry; exit code 2 where something is broken.
+    """Check versions, disk, config, scores and registry; exit code 2 if something is broken.
 
     No result is changed.
     """
@@ -79,7 +79,7 @@ def doctor(
 
 
 def _examine(output: Path) -> Iterator[_Finding]:
-    """Findings about this installation and an output folder."""
+    """Check this installation and an output folder."""
     yield from _versions()
     yield _disk(output)
     yield _prefect()
@@ -145,7 +145,7 @@ def _prefect() -> _Finding:
 
 
 def _guarded(subject: str, examine_part: Callable[[Path], _Finding], output: Path) -> _Finding:
-    """A look that meets a broken file finds it broken."""
+    """Run a check; report an exception as a bad finding."""
     try:
         return examine_part(output)
     except UserError as error:
@@ -177,7 +177,7 @@ def _config(output: Path) -> _Finding:
 
 
 def _files(location: Location) -> tuple[str, ...]:
-    """Names or patterns of the files of a source."""
+    """File names or patterns of a source."""
     if isinstance(location, str):
         return (location,)
     return location if isinstance(location, tuple) else ()

@@ -1,4 +1,4 @@
-"""What commands that run a flow do before it begins, and how they run it."""
+"""Prepare the output folder for commands, and execute flows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from models.registry.tracking_server import check_tracking_server
 
 
 def prepare_output(output: Path, config: str | None, overrides: list[str] | None) -> str:
-    """Path of the output folder, once the config is in it."""
+    """Write the resolved config into the output folder; return its path."""
     from flows.services.workspace import prepare_workspace
 
     return str(prepare_workspace(output, config, tuple(overrides or ())).output)
@@ -19,9 +19,9 @@ def prepare_output(output: Path, config: str | None, overrides: list[str] | None
 def prepare_for_flow(
     output: Path, config: str | None, overrides: list[str] | None, *, registry: bool = True
 ) -> str:
-    """As `prepared`; servers that are named answer, and our own starts while the flow is imported.
+    """As `prepare_output`, after checking named servers; then start our own Prefect server.
 
-    Asked before the config is replaced, as a refusal leaves everything as it was.
+    The check comes before the config is replaced, so that a failure changes nothing.
     """
     from flows.services import prefect_server
 
@@ -34,7 +34,7 @@ def prepare_for_flow(
 
 
 def check_and_prepare(output: Path, config: str | None, overrides: list[str] | None) -> str:
-    """As `prepared_for_flow`, once everything is checked that the config names."""
+    """As `prepare_for_flow`, after checking everything that the config names."""
     from flows.checks.check import prepare_checked
     from flows.services import prefect_server
 
@@ -44,7 +44,7 @@ def check_and_prepare(output: Path, config: str | None, overrides: list[str] | N
 
 
 def execute_flow(flow: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a flow in the local settings; the flow's own error is what the user sees."""
+    """Execute a flow with local settings; its error is raised unchanged."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.services import prefect_server
@@ -52,12 +52,12 @@ def execute_flow(flow: Callable[..., Any], *arguments: Any) -> Any:
 
     succeeded = False
     try:
-        # The heartbeat thread costs every flow a second, and tells a local user nothing.
+        # The heartbeat thread costs every flow a second and is useless locally.
         without_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
         with prefect_server.server_ready(Path(arguments[0])), without_heartbeat:
             result = flow(*arguments)
         succeeded = True
     finally:
-        # A run that was refused must not leave its settings beside the result of the one before.
+        # After a failure, restore the config that belongs to the stored results.
         settle_config(Path(arguments[0]), keep=succeeded)
     return result

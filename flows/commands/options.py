@@ -14,7 +14,9 @@ OutputFolder = Annotated[
 ]
 ConfigFile = Annotated[
     str | None,
-    typer.Option("--config", "-c", help="YAML of the data set; default: the output folder's own."),
+    typer.Option(
+        "--config", "-c", help="YAML of the data set; default: config of the output folder."
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -23,6 +25,6 @@ Settings = Annotated[
 JsonFile = Annotated[
     Path | None,
     typer.Option(
-        "--json", dir_okay=False, help="Write the result here too, as JSON; - prints it instead."
+        "--json", dir_okay=False, help="Also write the result as JSON; - prints only the JSON."
     ),
 ]

@@ -13,26 +13,26 @@ from features.errors import UserError
 from flows.commands.options import DEFAULT_OUTPUT, JsonFile, OutputFolder
 from flows.services import settings
 
-_Customer = Annotated[str, typer.Argument(help="Id of the customer, as the sources have it.")]
+_Customer = Annotated[str, typer.Argument(help="Customer id, as in the sources.")]
 
 
 def erase(
     customer: _Customer,
     output: OutputFolder = DEFAULT_OUTPUT,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, file by file; change nothing.")
+        bool, typer.Option("--dry-run", help="List what would be removed; change nothing.")
     ] = False,
     address: Annotated[
         list[str] | None,
         typer.Option(
             metavar="TEXT",
-            help="An earlier mail address or telephone number of theirs; may be repeated.",
+            help="An earlier email address or telephone number; may be repeated.",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed in scripts.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the question, e.g. in scripts.")] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Remove a person from everything stagecast wrote, and keep them out of later runs.
+    """Remove a person from all output of stagecast, and exclude them from later runs.
 
     Events, tallies, features, scores, histories, audiences, exports of all runs, and what killed
     runs left. Writes a receipt that says nothing of the person. The sources are yours: erase there
@@ -86,7 +86,7 @@ def export_person(
     customer: _Customer,
     output: OutputFolder = DEFAULT_OUTPUT,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write it here instead of standard output.")
+        Path | None, typer.Option("--json", help="Write to this file instead of standard output.")
     ] = None,
 ) -> None:
     """Show everything stored of a person, as JSON: rows by file and table."""

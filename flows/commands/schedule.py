@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
 _DEPLOYMENTS_FILE = "prefect.yaml"
-_AT_ONCE = 4  # runs side by side; those that write to one folder wait for each other
+_AT_ONCE = 4  # parallel runs; runs that write to the same folder wait for each other
 # After a restart of the server slots of concurrency limits are freed only where leases were kept.
 _LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
 _LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASE_STORAGE}
@@ -30,7 +30,10 @@ def schedule(
     output: OutputFolder = DEFAULT_OUTPUT,
     file: Annotated[
         Path | None,
-        typer.Option("--file", help="Deployments; default: prefect.yaml here, else ours."),
+        typer.Option(
+            "--file",
+            help="Deployments; default: prefect.yaml in this folder, else the shipped one.",
+        ),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Names of deployments; may be repeated.")
@@ -56,7 +59,7 @@ def schedule(
 
 
 def deployments_file() -> Path:
-    """``prefect.yaml`` of the working directory, else the one that is shipped."""
+    """``prefect.yaml`` of the working directory, else the shipped one."""
     here = Path(_DEPLOYMENTS_FILE)
     return here if here.is_file() else find(_DEPLOYMENTS_FILE)
 
@@ -85,7 +88,7 @@ def read_deployments(file: Path, only: list[str] | None = None) -> list[dict[str
 
 
 def served(declared: dict[str, Any], folder: Path) -> RunnerDeployment:
-    """A deployment as declared, for one output folder."""
+    """Deployment of a declaration, for one output folder."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig
     from prefect.deployments.runner import RunnerDeployment
     from prefect.flows import Flow, load_flow_from_entrypoint

@@ -144,7 +144,7 @@ def deciles_figure(data: pd.DataFrame, *, tested_at: str, days: int, currency: s
     """Draw `clv_deciles_data` of the evaluation plots: expected and actual spend by tenth."""
     unit = f", {currency}" if currency else ""
     tenth_rows = alt.Chart(alt.NamedData("deciles")).encode(
-        x=alt.X("decile:O", title="tenth of customers (1: highest expected spend)",
+        x=alt.X("decile:O", title="tenth by expected spend (1: highest)",
                 axis=alt.Axis(labelAngle=0))
     )  # fmt: skip
     y_title = f"average spend per customer in {days} days{unit}"

@@ -23,7 +23,7 @@ from features.storage.atomic_write import (
 from features.table.feature_store import clear_partial
 from flows.services.system_errors import as_user_error
 from flows.services.workspace import prepare_workspace, settle_config
-from tests.features.storage.test_scores_store import publish_run, read_current, record
+from tests.features.storage.test_scores_store import publish_example, read_current, record
 from tests.flows.shop import write_shop
 
 ROOT = Path(__file__).parents[2]
@@ -187,7 +187,7 @@ FULL = """
 @pytest.mark.parametrize("limit", [20_000, 300_000])
 def test_a_full_disk_is_told_and_the_old_result_stays(tmp_path: Path, limit: int) -> None:
     """The files of the run do not fit (the smaller limit), or the store does not."""
-    publish_run(tmp_path, record("r1"), ["a"], clv=1.0)
+    publish_example(tmp_path, record("r1"), ["a"], clv=1.0)
     done = python(FULL, tmp_path, limit)
     assert done.returncode == 2, done.stderr
     assert "no space left" in done.stdout

@@ -25,7 +25,7 @@ from features.storage.atomic_write import remove_path
 from features.storage.duckdb_store import STORE_FILE
 from features.storage.retention import apply_retention
 from features.storage.scores_store import RunRecord, read_current, run_folder
-from tests.features.storage.test_scores_store import MOMENT, publish_run, record
+from tests.features.storage.test_scores_store import MOMENT, publish_example, record
 from tests.oracles.orders import GOOD, HEADER, csv, refusal, shop
 
 PARTS = (
@@ -89,11 +89,11 @@ def test_a_store_that_is_a_link_is_replaced_and_what_it_led_to_stays(tmp_path: P
     victim.write_text("mine")
     output = tmp_path / "out"
     output.mkdir()
-    publish_run(output, record("r1"), ["a"])
+    publish_example(output, record("r1"), ["a"])
     (output / STORE_FILE).unlink()
     (output / STORE_FILE).symlink_to(victim)
     try:
-        publish_run(output, record("r2"), ["a"])
+        publish_example(output, record("r2"), ["a"])
     except UserError:  # it is no database
         assert victim.read_text() == "mine"
         return
@@ -110,7 +110,7 @@ def test_what_is_removed_in_the_output_folder_never_follows_a_link(
     (victim / "letter.txt").write_text("mine")
     output = tmp_path / "out"
     for number, day in enumerate((dt.date(2017, 1, 1), dt.date(2017, 10, 1))):
-        publish_run(output, record(f"r{number}", day), ["a"])
+        publish_example(output, record(f"r{number}", day), ["a"])
     (run_folder(output, "r0") / name).symlink_to(victim)
     assert apply_retention(output, Retention(exports_days=10))["exports"] == 1
     assert not (run_folder(output, "r0") / name).is_symlink()

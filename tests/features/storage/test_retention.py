@@ -11,7 +11,7 @@ from features.config.retention import Retention
 from features.storage.retention import apply_retention
 from features.storage.runs import run_folder
 from features.storage.scores_store import published_runs, read_current, store_of
-from tests.features.storage.test_scores_store import history, publish_run, record
+from tests.features.storage.test_scores_store import history, publish_example, record
 
 DAYS = [dt.date(2017, 1, 1) + dt.timedelta(days=n) for n in (0, 60, 95, 100)]
 
@@ -20,7 +20,7 @@ DAYS = [dt.date(2017, 1, 1) + dt.timedelta(days=n) for n in (0, 60, 95, 100)]
 def output(tmp_path: Path) -> Path:
     """Four runs, each with audience files and a report."""
     for number, day in enumerate(DAYS):
-        publish_run(tmp_path, record(f"r{number}", day), ["a"], clv=float(number))
+        publish_example(tmp_path, record(f"r{number}", day), ["a"], clv=float(number))
         folder = run_folder(tmp_path, f"r{number}")
         for name in ("audiences", "exports", "report"):
             (folder / name).mkdir()
@@ -47,7 +47,7 @@ def test_exports_go_first_and_whole_runs_later(output: Path) -> None:
 
 
 def test_the_current_run_stays_whatever_its_age(output: Path) -> None:
-    publish_run(output, record("late", dt.date(2018, 1, 1), kind="backfill"), ["a"])
+    publish_example(output, record("late", dt.date(2018, 1, 1), kind="backfill"), ["a"])
     apply_retention(output, Retention(exports_days=1, history_days=1))
     assert read_current(output).run.run_id == "r3"
 

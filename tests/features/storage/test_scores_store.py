@@ -216,7 +216,7 @@ KILLED = """
     from pathlib import Path
     sys.path[:0] = [{root!r}, {here!r}]
     import features.storage.runs
-    from test_store import NOVEMBER, publish_example, record
+    from test_scores_store import NOVEMBER, publish_example, record
     def killed(name):
         if name == sys.argv[2]:
             os.kill(os.getpid(), signal.SIGKILL)

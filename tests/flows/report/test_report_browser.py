@@ -192,7 +192,7 @@ def test_a_customer_is_found_and_told(opened: Opened, report: ReportData) -> Non
     assert page.locator("#plot-person svg").count() == 1
     told = dict(opened.rows("p-row"))
     assert told["stage"] == row["stage"]
-    assert number(told["clv"]) == pytest.approx(row["clv"], rel=1e-3)
+    assert number(told["expected spend"]) == pytest.approx(row["clv"], rel=1e-3)
     page.fill("#who", "nobody is called so")
     page.wait_for_function(
         "document.getElementById('found').textContent.startsWith('No searchable')"

@@ -34,7 +34,7 @@ from features.storage.row_files import joined_cells, row_file
 from features.storage.runs import run_folder
 from flows.services.privacy import erase_customer, export_customer, plan_erasure
 from flows.services.workspace import Workspace, prepare_workspace, settle_config
-from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_run, record
+from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_example, record
 from tests.flows.shop import write_shop
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -107,7 +107,7 @@ def built(template: Path, folder: Path, people: list[One]) -> Workspace:
     for number, day in enumerate((OCTOBER, NOVEMBER)):
         run = record(f"r{number}", day)
         ids = [one.customer for one in people]
-        publish_run(output, run, ids, members=dict.fromkeys(ids, "added"))
+        publish_example(output, run, ids, members=dict.fromkeys(ids, "added"))
         place = run_folder(output, run.run_id)
         audience = pd.DataFrame({"customer_id": ids, "reasons": [one.note for one in people]})
         write_csv(place / "audiences" / "win_back.csv", audience)

@@ -19,7 +19,7 @@ from features.storage.runs import run_folder
 from features.storage.scores_store import published_runs, read_current
 from flows.services.privacy import erase_customer, export_customer
 from flows.services.workspace import Workspace, prepare_workspace, settle_config
-from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_run, record
+from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_example, record
 from tests.flows.shop import stagecast, write_shop
 from tests.postgres_server import postgres_server
 
@@ -52,7 +52,7 @@ def space(tmp_path: Path, url: str) -> Workspace:
     for number, day in enumerate((OCTOBER, NOVEMBER)):
         everyone = [PERSON, *OTHERS]
         members = dict.fromkeys(everyone, "kept" if number else "added")
-        publish_run(space.output, record(f"r{number}", day), everyone, clv=1.5, members=members)
+        publish_example(space.output, record(f"r{number}", day), everyone, clv=1.5, members=members)
         handed_out = run_folder(space.output, f"r{number}") / "exports"
         handed_out.mkdir()
         (handed_out / "list.csv").write_text(f"customer_id,rank\n{PERSON},1\nbob-1,2\n")
