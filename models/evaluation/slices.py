@@ -59,7 +59,8 @@ def _declared(name: str, declared: Slice, rows: pd.DataFrame) -> dict[str, Array
         raise UserError(
             f"backtest.slices.{name}.column",
             found=declared.column,
-            expected=f"a feature column{', such as ' + ', '.join(similar_names) if similar_names else ''}"
+            expected="a feature column"
+            f"{(', such as ' + ', '.join(similar_names)) if similar_names else ''}, or stage",
             ", or stage",
             hint="`stagecast catalog` lists the columns",
         )
