@@ -61,7 +61,6 @@ def _declared(name: str, declared: Slice, rows: pd.DataFrame) -> dict[str, Array
             found=declared.column,
             expected="a feature column"
             f"{(', such as ' + ', '.join(similar_names)) if similar_names else ''}, or stage",
-            ", or stage",
             hint="`stagecast catalog` lists the columns",
         )
     column = rows[declared.column]
