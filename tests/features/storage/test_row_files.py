@@ -112,7 +112,13 @@ def test_parquet_keeps_the_rows_of_others(table: list[tuple[str, str]], data, co
         ("42", "042", False),
         ("420", "42", False),
         ("{550E8400-E29B-41D4-A716-446655440000}", "550e8400-e29b-41d4-a716-446655440000", True),
-        ("550E8400E29B41D4A716446655440000", "550e8400-e29b-41d4-a716-446655440000", True),
+        (
+            "urn:uuid:550E8400-E29B-41D4-A716-446655440000",
+            "550e8400-e29b-41d4-a716-446655440000",
+            True,
+        ),
+        # Digits alone may be something else than a UUID: a near twin, which erasure reports.
+        ("550E8400E29B41D4A716446655440000", "550e8400-e29b-41d4-a716-446655440000", False),
         ("'7", "7", False),
         ("Anna", "anna", False),
         ("+4930123456", "+4930123456", True),
