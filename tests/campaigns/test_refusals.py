@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from campaigns.export_schema import load_targets
 from campaigns.target_exports import Delivery, write_exports
 from features.config import config as configs
 from features.sources.customer_attributes import customer_facts
+from features.sources.near_twins import with_refusals_of_twins
 from tests.campaigns.campaign_examples import plan, playbook
 from tests.campaigns.refusal_tables import (
     DATES,
@@ -53,9 +55,11 @@ def forms(draw: st.DrawFn) -> Form:
 
 
 def exported(made: Shop, form: Form, folder: Path) -> dict[str, str]:
-    """Contents of all files for every target, by name, as a run writes them."""
+    """Contents of all files for every target, by name, read and written as a run does."""
     config = configs.load(made.config)
-    facts = customer_facts(config, SNAPSHOT, written_at=WRITTEN)
+    facts, _ = with_refusals_of_twins(
+        customer_facts(config, SNAPSHOT, written_at=WRITTEN), pd.Index(made.scores["customer_id"])
+    )
     context = CustomerContext(
         consent=facts.consent,
         suppressed=facts.suppressed,

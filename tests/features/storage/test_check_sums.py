@@ -12,7 +12,7 @@ import pytest
 from features.aggregates import segments
 from features.config.config import Config
 from features.errors import UserError
-from features.sources.personal_files import Person, personal_files, remove_rows
+from features.sources.personal_files import Person, person_mask, personal_files, remove_rows
 from features.storage.check_sums import has_sums
 from features.table import feature_store
 from features.table.feature_store import Archive, open_archive, read_tallies, required_manifest
@@ -92,7 +92,7 @@ def test_who_is_taken_out_of_stored_files_leaves_them_sound(
     at = archive.builder.last_snapshot
     archive.features(at)
     for file in personal_files(archive.folder):
-        remove_rows(file, Person("a"))
+        remove_rows(file, person_mask(file, Person("a")))
     again = open_archive(archive.folder.parent, config)
     assert again.features(at)["customer_id"].tolist() == ["b"]
     assert again.builder.history.customers.tolist() == ["b"]
