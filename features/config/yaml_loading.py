@@ -48,7 +48,9 @@ class _OnceEach(yaml.SafeLoader):
 
 def _unique_keys(loader: _OnceEach, node: yaml.MappingNode) -> dict[Any, Any]:
     seen_keys = set()
-    for key in (loader.construct_object(key, deep=True) for key, _ in node.value):
+    # A merge key (`<<`) brings the keys of another mapping, which those here replace.
+    own_keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    for key in (loader.construct_object(key, deep=True) for key in own_keys):
         if not isinstance(key, Hashable):
             continue  # refused below, with its line
         is_repeated = key in seen_keys

@@ -27,8 +27,8 @@ SECONDS = 120  # for what takes one: a busy machine is no failure
 
 PARENT = """
     import subprocess, sys, time
-    from flows.services.ends_with_parent import command
-    child = subprocess.Popen(command("sleeper", "a word"), start_new_session=True)
+    from flows.services.ends_with_parent import child_command
+    child = subprocess.Popen(child_command("sleeper", "a word"), start_new_session=True)
     print(child.pid, flush=True)
     if sys.argv[1:] == ["at once"]:
         sys.exit()  # before the child has begun to watch
