@@ -91,8 +91,8 @@ def plan_run(
     )
     if twin_count:
         warn(
-            f"{twin_count} refused ids match a customer only if case is ignored: they "
-            "count for that customer"
+            f"{twin_count} refused ids match a customer only if case and the dashes of a UUID are "
+            "ignored: they count for that customer"
         )
     context, parameters = campaign_context(
         space, playbooks, day_number(snapshot_day), facts=facts, customers=customers
