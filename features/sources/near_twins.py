@@ -53,13 +53,9 @@ def with_refusals_of_twins(
     """
     refusing_ids = pd.Index(facts.suppressed["customer_id"]).append(facts.refused.index).unique()
     strangers = refusing_ids.difference(customers)
-    by_folded = pd.Series(customers, index=_folded_ids(customers))
-    by_folded = by_folded[by_folded.index.isin(_folded_ids(strangers))]
-    if not len(by_folded):
+    twin_pairs = _twin_pairs(strangers, customers)
+    if not len(twin_pairs):
         return facts, 0
-    twin_pairs = pd.DataFrame({"id": strangers, "folded": _folded_ids(strangers)}).merge(
-        by_folded.rename("customer").rename_axis("folded").reset_index(), on="folded"
-    )
     twin_of = twin_pairs.set_index("id")["customer"]
     suppressed = facts.suppressed.merge(
         twin_of.rename("twin"), left_on="customer_id", right_index=True
@@ -80,3 +76,33 @@ def with_refusals_of_twins(
 
 def _folded_ids(ids: pd.Index[Any]) -> pd.Index[str]:
     return pd.Index([fold_key(customer_id) for customer_id in ids.astype(str)], dtype=object)
+
+
+def contacts_with_twins(contacts: pd.DataFrame, customers: pd.Index[str]) -> pd.DataFrame:
+    """Return contact keys, with those of ids that no customer has also under their near twins.
+
+    For finding out who shares an address; nobody is written to at the address of a near twin.
+
+    Parameters
+    ----------
+    contacts
+        Contact keys, indexed by customer id.
+    customers
+        Ids of all scored customers.
+    """
+    strangers = contacts.index.unique().difference(customers)
+    twin_pairs = _twin_pairs(strangers, customers)
+    if not len(twin_pairs):
+        return contacts
+    twin_rows = twin_pairs.set_index("id")[["customer"]].join(contacts).set_index("customer")
+    return pd.concat([contacts, twin_rows.rename_axis(contacts.index.name)])
+
+
+def _twin_pairs(strangers: pd.Index[Any], customers: pd.Index[str]) -> pd.DataFrame:
+    """Pair ids that no customer has (`id`) with their near twins (`customer`)."""
+    by_folded = pd.Series(customers, index=_folded_ids(customers), dtype=object)
+    stranger_ids = pd.DataFrame({"id": strangers, "folded": _folded_ids(strangers)})
+    by_folded = by_folded[by_folded.index.isin(stranger_ids["folded"])]
+    return stranger_ids.merge(
+        by_folded.rename("customer").rename_axis("folded").reset_index(), on="folded"
+    )

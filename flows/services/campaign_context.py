@@ -13,6 +13,7 @@ from campaigns.playbook import Playbook
 from features.calendar import day_date
 from features.config.config import Config
 from features.sources.customer_attributes import CustomerFacts, customer_facts
+from features.sources.near_twins import contacts_with_twins
 from features.sources.products import read_products
 from features.storage import scores_store
 from features.storage.runs import run_folder
@@ -22,7 +23,12 @@ from flows.services.workspace import Workspace
 
 
 def campaign_context(
-    space: Workspace, playbooks: Sequence[Playbook], at: int, *, facts: CustomerFacts
+    space: Workspace,
+    playbooks: Sequence[Playbook],
+    at: int,
+    *,
+    facts: CustomerFacts,
+    customers: pd.Index[str],
 ) -> tuple[CustomerContext, dict[str, float]]:
     """Consent, suppressions, past rules and contacts at a date, and the parameters of rules."""
     config = space.config()
@@ -34,7 +40,7 @@ def campaign_context(
         consent=facts.consent if config.consent == "recorded" else None,
         suppressed=facts.suppressed,
         refused=facts.refused,
-        addresses=Addresses.of(facts.contacts),
+        addresses=Addresses.of(contacts_with_twins(facts.contacts, customers)),
         past=conditions.rules,
         contacts=conditions.contacts,
         sunset=conditions.sunset,

@@ -84,17 +84,19 @@ def plan_run(
     snapshot_day = dt.date.fromisoformat(run_meta["snapshot_at"])
     playbooks = load_playbooks([Path(path) for path in config.campaigns])
     scores = pd.read_parquet(folder / "scores")
+    customers = pd.Index(scores["customer_id"])
     planned_at = dt.datetime.now(dt.UTC)
     facts, twin_count = with_refusals_of_twins(
-        load_customer_facts(config, day_number(snapshot_day), written_at=planned_at),
-        pd.Index(scores["customer_id"]),
+        load_customer_facts(config, day_number(snapshot_day), written_at=planned_at), customers
     )
     if twin_count:
         warn(
             f"{twin_count} refused ids match a customer only if case and the dashes of a UUID are "
             "ignored: they count for that customer"
         )
-    context, parameters = campaign_context(space, playbooks, day_number(snapshot_day), facts=facts)
+    context, parameters = campaign_context(
+        space, playbooks, day_number(snapshot_day), facts=facts, customers=customers
+    )
     lifecycle_taxonomy = load_taxonomy(config)
     stage_set = StageSet.of(lifecycle_taxonomy)
     stage_set = replace(stage_set, parameters={**stage_set.parameters, **parameters})

@@ -94,15 +94,14 @@ class Writer:
     def around(self, text: str) -> str:
         return f"{self.pick(BLANKS)}{text}{self.pick(BLANKS)}"
 
-    def key(self, key: str) -> Any:
-        """An id as one of the tables has it."""
+    def key(self, key: str, *, near: bool = True) -> Any:
+        """An id as one of the tables has it; a near twin of it only where that may count."""
         if self.form.ids in ("whole", "float") and self.typed:
             return float(key) if self.form.ids == "float" else int(key)
         if self.form.ids in ("whole", "float"):
             return self.around(key + (".0" if self.form.ids == "float" else ""))
         if self.form.ids == "uuid":
-            # Without dashes it is a near twin and no UUID: see test_near_twins.py.
-            bare = self.pick([key, key.upper(), f"urn:uuid:{key}", f"{{{key}}}"])
+            bare = self.pick([key, key.upper(), f"{{{key}}}", *([key.replace("-", "")] * near)])
             return self.around(bare)
         return self.around(key)
 
@@ -184,7 +183,8 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
         phone = shared if not by_mail or form.place == "list of phones" else own
         refuses = place < refusers
         row = {
-            "id": writer.key(key), "mail": writer.mail(mail), "phone": writer.phone(phone),
+            "id": writer.key(key, near=place < 2 * refusers),
+            "mail": writer.mail(mail), "phone": writer.phone(phone),
             "land": "DE", "ok": writer.word(not (refuses and form.place == "column")),
             "mark": writer.word(refuses and form.place == "mark"),
         }  # fmt: skip
@@ -246,8 +246,9 @@ def _id(form: Form, number: int) -> str:
 def _change(writer: Writer, key: str, said: bool, at: dt.datetime | None, **more: Any) -> Any:
     moment = None if at is None else writer.moment(at)
     every = bool(more.get("every"))
-    return {"id": writer.key(key), "channel": writer.channel(every), "ok": writer.word(said),
-            "changed": moment}  # fmt: skip
+    # A refusal of a near twin counts, a grant does not.
+    return {"id": writer.key(key, near=not said), "channel": writer.channel(every),
+            "ok": writer.word(said), "changed": moment}  # fmt: skip
 
 
 def _withdrawals(writer: Writer, key: str, granted: dt.datetime) -> list[dict[str, Any]]:

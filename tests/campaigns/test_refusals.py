@@ -16,7 +16,7 @@ from campaigns.export_schema import load_targets
 from campaigns.target_exports import Delivery, write_exports
 from features.config import config as configs
 from features.sources.customer_attributes import customer_facts
-from features.sources.near_twins import with_refusals_of_twins
+from features.sources.near_twins import contacts_with_twins, with_refusals_of_twins
 from tests.campaigns.campaign_examples import plan, playbook
 from tests.campaigns.refusal_tables import (
     DATES,
@@ -55,16 +55,17 @@ def forms(draw: st.DrawFn) -> Form:
 
 
 def exported(made: Shop, form: Form, folder: Path) -> dict[str, str]:
-    """Contents of all files for every target, by name, read and written as a run does."""
+    """Contents of all files for every target, by name, as a run writes them."""
     config = configs.load(made.config)
+    customers = pd.Index(made.scores["customer_id"])
     facts, _ = with_refusals_of_twins(
-        customer_facts(config, SNAPSHOT, written_at=WRITTEN), pd.Index(made.scores["customer_id"])
+        customer_facts(config, SNAPSHOT, written_at=WRITTEN), customers
     )
     context = CustomerContext(
         consent=facts.consent,
         suppressed=facts.suppressed,
         refused=facts.refused,
-        addresses=Addresses.of(facts.contacts),
+        addresses=Addresses.of(contacts_with_twins(facts.contacts, customers)),
     )
     book = playbook(channel="email" if form.channel == "email" else "text", control_share=0)
     planned = plan(made.scores, book, at=SNAPSHOT, consent="recorded", context=context)

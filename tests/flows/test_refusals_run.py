@@ -90,7 +90,7 @@ def test_a_run_exports_nobody_who_refused_under_any_id(tmp_path: Path, form: For
     assert "address" in said
     counted = planned.plan.exclusions
     told = (folder / "audiences" / "exclusions.csv").read_text(encoding="utf-8")
-    by_address = counted[counted["reason"].str.startswith("address")]
+    by_address = counted[counted["reason"].str.startswith("same address as")]
     # A list of addresses names neither of the two ids.
     expected = 2 * REFUSERS if form.place == "list of mails" else REFUSERS
     assert by_address["customers"].sum() == expected

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from features.sources.customer_attributes import CustomerFacts
 from features.sources.keys import fold_key
-from features.sources.near_twins import near_twins_among, with_refusals_of_twins
+from features.sources.near_twins import (
+    contacts_with_twins,
+    near_twins_among,
+    with_refusals_of_twins,
+)
 
 LISTED = ["customer_id", "channel", "reason"]
 
@@ -72,3 +76,16 @@ def test_two_customers_who_are_near_twins_keep_their_own_refusals() -> None:
 )
 def test_near_twins_are_counted(ids: list[str], count: int) -> None:
     assert near_twins_among(ids) == count
+
+
+def test_an_address_under_a_near_twin_is_the_customers_too() -> None:
+    digits, dashed = "d41d8cd98f00b204e9800998ecf8427e", "d41d8cd9-8f00-b204-e980-0998ecf8427e"
+    contacts = pd.DataFrame(
+        {"email": ["a@x.org", "b@x.org", "c@x.org"]},
+        index=pd.Index([digits, "Ab", "ab"], name="customer_id"),
+    )
+    known = contacts_with_twins(contacts, pd.Index([dashed, "Ab", "ab"]))
+    assert sorted(zip(known.index, known["email"], strict=True)) == sorted(
+        [(digits, "a@x.org"), (dashed, "a@x.org"), ("Ab", "b@x.org"), ("ab", "c@x.org")]
+    )
+    assert contacts_with_twins(contacts, pd.Index(["ab", "Ab"])) is contacts
