@@ -74,7 +74,7 @@ def reasons_in_run(space: Workspace, run_id: str, customers: Collection[str]) ->
     features_path = feature_file(space.output / FOLDER, snapshot_day)
     if not has_sums(features_path):  # removed because of late events: build it again
         space.archive().features(snapshot_day)
-    arguments = {"customers": sorted(customers), "context": context, "words": vocabulary}
+    arguments = {"customers": sorted(customers), "context": context, "vocabulary": vocabulary}
     if not features_path.is_dir():
         return _of_part(features_path, loaded.scorer.parts, **arguments)
     explain_file = partial(_in_worker, scorer=(loaded.folder, loaded.version.version), **arguments)
