@@ -17,6 +17,7 @@ from features.table.feature_store import open_archive
 from features.table.product_margins import Margins, margin_shares
 from flows.services import uplift_history
 from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
+from flows.services.sends import configured_sends
 from flows.services.workspace import Workspace
 from flows.target import write_plan
 from models.tasks.uplift import shortage
@@ -75,7 +76,7 @@ def test_own_campaigns_count_once_their_time_has_passed(space: Workspace) -> Non
 
 def test_a_declared_send_gets_the_features_of_its_day(space: Workspace, tmp_path: Path) -> None:
     config = space.config().model_copy(update={"experiments": (send(space, tmp_path),)})
-    (sent,) = uplift_history._experiments(config)
+    (sent,) = configured_sends(config)
     day = int(sent.rows["day"].iloc[0])
     assert (sent.rows["day"] == day).all()
     assert sent.campaigns == ("win_back",)
@@ -102,7 +103,7 @@ def test_a_send_that_the_scorer_cannot_use_is_refused(
 ) -> None:
     config = space.config().model_copy(update={"experiments": (send(space, tmp_path, **changes),)})
     with pytest.raises(UserError, match=part):
-        uplift_history._experiments(config)
+        configured_sends(config)
 
 
 def test_margins_are_those_of_the_products_bought(space: Workspace) -> None:
