@@ -44,8 +44,8 @@ def python(script: str, *arguments: object, fault: str = "") -> subprocess.Compl
 SET = """
     import sys
     from pathlib import Path
-    from flows.services.workspace import prepare
-    prepare(Path(sys.argv[1]), None, ("seed=7",))
+    from flows.services.workspace import prepare_workspace
+    prepare_workspace(Path(sys.argv[1]), None, ("seed=7",))
     print("prepared", flush=True)
     sys.stdin.readline()
 """
@@ -164,7 +164,7 @@ def test_workers_end_with_the_run_that_was_killed(tmp_path: Path) -> None:
 FULL = """
     import datetime as dt, resource, sys
     from pathlib import Path
-    from features.storage.scores_store import publish
+    from features.storage.scores_store import publish_run
     from flows.services.system_errors import as_user_error
     from tests.features.storage.test_scores_store import audience_table, record, run_folder
     from tests.features.storage.test_scores_store import scores_table
@@ -177,7 +177,7 @@ FULL = """
         folder = run_folder(output, run.run_id)
         scores = write_parquet(folder / "scores" / "0.parquet", scores_table(run, names, 2.0))
         audience = write_parquet(folder / "audience.parquet", audience_table(run, {}))
-        publish(output, run, scores=[scores], audience=audience)
+        publish_run(output, run, scores=[scores], audience=audience)
     except Exception as error:
         print(as_user_error(error))
         sys.exit(2)
