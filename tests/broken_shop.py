@@ -119,6 +119,7 @@ def _content() -> Content:
             },
         },
         "stages": {"file": "stages.yaml"},
+        "stage": {"truth": "history"},
         "stage_history": {
             "table": "crm.csv",
             "columns": {

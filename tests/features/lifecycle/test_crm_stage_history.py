@@ -63,6 +63,15 @@ def test_too_many_bad_records_stop(tmp_path: Path) -> None:
         read(shop, tmp_path)
 
 
+def test_foreign_names_are_refused_only_where_the_records_are_the_truth(tmp_path: Path) -> None:
+    shop = declared(crm(tmp_path, GOOD, GOOD.replace("loyalty", "Dormant")))
+    with pytest.raises(UserError, match="stages that the taxonomy does not have: 'Dormant'"):
+        read(shop, tmp_path)
+    by_rules = shop.stage.model_copy(update={"truth": "centred"})
+    records, _ = read(shop.model_copy(update={"stage": by_rules}), tmp_path)
+    assert sorted(records["stage"].to_pylist()) == ["Dormant", "loyalty"]
+
+
 @pytest.mark.parametrize(
     ("header", "columns", "said"),
     [
