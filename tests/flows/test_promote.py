@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 
 from features.errors import UserError
+from features.storage.check_sums import write_sums
 from features.storage.scores_store import read_current
 from features.table.feature_store import Archive
 from features.table.snapshot_builder import TASKS
@@ -116,11 +117,13 @@ def test_a_feature_that_knows_the_future_is_refused_and_named(
         later = archive.builder.features(gate + 20).set_index("customer_id")
         leak = later.loc[features["customer_id"], "purchase__count_30d"].to_numpy()
         features.assign(purchase__count_30d=leak).to_parquet(path, index=False)
+        write_sums(path)  # the file itself is whole; what it says is wrong
         told = refusal_reason(archive, gated)
         with pytest.raises(UserError, match="know what came later: purchase__count_30d"):
             refuse_leaks(archive, [gate])
     finally:
         path.write_bytes(kept)
+        write_sums(path)
     assert told is not None
     assert "purchase__count_30d" in told
     assert "know what came later" in told

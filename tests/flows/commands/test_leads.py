@@ -108,7 +108,7 @@ def test_leads_have_a_score_and_buyers_have_none(clinic: Shop) -> None:
     figures = json.loads((clinic.output / "training" / "training.json").read_text())["figures"]
     methods = {f["method"] for f in figures if f["model"] == "lead"}
     assert methods == {"champion", "points", "cohort"}
-    assert "### lead" in next(clinic.output.glob("runs/*/summary.md")).read_text()
+    assert "### Lead score" in next(clinic.output.glob("runs/*/summary.md")).read_text()
 
 
 def test_the_call_list_is_ranked_explained_and_safe_to_open(clinic: Shop, tmp_path: Path) -> None:
