@@ -102,6 +102,7 @@ def parse_rule(node: object, key: str = "audience") -> AudienceRule:
     if "restocked" in node:
         return _parse_restocked(node["restocked"], key)
     if "latest_of" in node or any(measure in node for measure in MEASURES):
+        _refuse_other_keys_than_text(node, key)
         return Condition(history_rule_column(node), "is", True, node)
     if len(node) != 1 or next(iter(node)) not in ("all", "any", "not"):
         raise RuleError(
@@ -118,6 +119,18 @@ def parse_rule(node: object, key: str = "audience") -> AudienceRule:
         )
     parts = (parse_rule(part, f"{key}.{operator}.{i}") for i, part in enumerate(operands))
     return RuleGroup(operator, tuple(parts))
+
+
+def _refuse_other_keys_than_text(node: object, key: str) -> None:
+    """Refuse a rule in which a number, a date or nothing stands as a key, at any depth."""
+    if isinstance(node, list):
+        for number, part in enumerate(node):
+            _refuse_other_keys_than_text(part, f"{key}.{number}")
+    elif isinstance(node, dict):
+        for name, part in node.items():
+            if not isinstance(name, str):
+                raise RuleError(key, found=f"the key {name!r}", expected="a word of the language")
+            _refuse_other_keys_than_text(part, f"{key}.{name}")
 
 
 def history_rule_column(node: Mapping[str, Any]) -> str:

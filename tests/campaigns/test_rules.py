@@ -89,6 +89,8 @@ def test_a_rule_holds_for_exactly_these(rule: object, expected: list[int]) -> No
         ({"column": "stage_since", "missing": "yes"}, "true or false"),
         ({"all": [], "any": []}, "one of all, any, not"),
         ({"not": {"nor": []}}, r"audience\.not: found nor"),
+        ({"days_since_last": {"a": None, 0: None}, "<=": 7}, r"days_since_last: found the key 0"),
+        ({"not": {"latest_of": ["x"], None: 1}}, r"audience\.not: found the key None"),
     ],
 )
 def test_a_rule_that_cannot_be_read_says_where_and_why(rule: object, message: str) -> None:
