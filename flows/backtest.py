@@ -13,7 +13,7 @@ from prefect import flow, task
 
 from features.calendar import day_date, day_number
 from features.storage.output_lock import exclusive
-from features.table.snapshot_builder import TASKS
+from features.table.prediction_targets import TASK_NAMES
 from flows.features import tally_sources
 from flows.services.console import step, warn
 from flows.services.oracle_bounds import oracle_figures, oracle_page
@@ -52,7 +52,7 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     space = Workspace(Path(output))
     archive = space.archive()
     origin_days = [day_number(dt.date.fromisoformat(origin)) for origin in origins]
-    task_names = [name for name in TASKS if name in models]
+    task_names = [name for name in TASK_NAMES if name in models]
     fit_count = len(origin_days) * len(task_names)
     with progress(f"{len(origin_days)} origins x {len(task_names)} models", fit_count) as advance:
         backtested = backtest.run_backtest(
@@ -179,12 +179,12 @@ def _named(subset: str) -> str:
 def rolling_origins(output: str, count: int, *, every_days: int = 30) -> list[str]:
     """ISO dates of the latest origins with matured labels of every task, oldest first."""
     builder = (archive := Workspace(Path(output)).archive()).builder
-    last_gate = min(builder.gate(task) for task in TASKS)
+    last_gate = min(builder.gate(task) for task in TASK_NAMES)
     origin_days = [last_gate - every_days * number for number in range(count)]
     usable = [
         day
         for day in origin_days
-        if any(backtest.reason_untestable(archive, t, day) is None for t in TASKS)
+        if any(backtest.reason_untestable(archive, t, day) is None for t in TASK_NAMES)
     ]
     return [str(day_date(day)) for day in sorted(usable)]
 

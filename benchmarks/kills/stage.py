@@ -138,7 +138,7 @@ def _first_run(stage: Stage) -> None:
 
 def _fits(stage: Stage) -> dict[tuple[str, Any], Any]:
     """Results of every fit that the flows will ask for, made on a copy."""
-    from features.table.snapshot_builder import TASKS
+    from features.table.prediction_targets import TASK_NAMES
     from models.evaluation import backtest
     from models.evaluation.fit_and_test import train_one
 
@@ -146,10 +146,12 @@ def _fits(stage: Stage) -> dict[tuple[str, Any], Any]:
     without_prefect()
     flows.score.read_new(str(stage.output))
     archive = flows.services.workspace.Workspace(stage.output).archive()
-    found: dict[tuple[str, Any], Any] = {("train_one", (n,)): train_one(archive, n) for n in TASKS}
+    found: dict[tuple[str, Any], Any] = {
+        ("train_one", (n,)): train_one(archive, n) for n in TASK_NAMES
+    }
     for origin in _origins(stage):
         at = flows.backtest.day_number(flows.backtest.dt.date.fromisoformat(origin))
-        for task in TASKS:
+        for task in TASK_NAMES:
             if backtest.reason_untestable(archive, task, at) is None:
                 found["backtest_task", (task, at)] = backtest.backtest_task(archive, task, at)
     return found

@@ -37,7 +37,8 @@ from features.storage.atomic_write import (
 from features.storage.check_sums import has_sums, refuse_changed, write_sum_before_rename
 from features.storage.fault_injection import boundary
 from features.table.families.feature import FeatureSpec
-from features.table.snapshot_builder import Builder, Task, spec_of
+from features.table.prediction_targets import TaskName
+from features.table.snapshot_builder import Builder, spec_of
 
 FOLDER = "features"
 _BUILDING = threading.Lock()
@@ -81,9 +82,9 @@ class Archive:
         """Feature frame of a snapshot: read where stored, else built and stored."""
         return self.delayed(at, 0)
 
-    def inputs(self, task: Task, at: int) -> pd.DataFrame:
+    def inputs(self, task: TaskName, at: int) -> pd.DataFrame:
         """Feature frame that a task's model learns from and is tested on at a snapshot."""
-        return self.delayed(at, self.builder.delay(task))
+        return self.delayed(at, self.builder.targets[task].delay_days)
 
     def delayed(self, at: int, delay: int) -> pd.DataFrame:
         """Feature frame of a snapshot from data that run some days behind, stored alike."""

@@ -19,7 +19,7 @@ import pandas as pd
 from features.calendar import day_number
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import Task
+from features.table.prediction_targets import TaskName
 from models.evaluation.evaluate import (
     Draws,
     LabelledTestSet,
@@ -33,7 +33,7 @@ from models.tasks.training import fit_task
 from simulator.ground_truth_reader import HiddenTruth
 
 # By task: output column of the model, and the columns of the truth (latent, posterior).
-_EXPECTED: dict[Task, tuple[str, str, str]] = {
+_EXPECTED: dict[TaskName, tuple[str, str, str]] = {
     "churn": ("p_churn", "p_no_purchase", "posterior_p_no_purchase"),
     "clv": ("clv", "expected_spend", "posterior_spend"),
 }

@@ -284,16 +284,16 @@ def backtest_models(requested: str | None) -> list[str]:
     UserError
         For an unknown model name.
     """
-    from features.table.snapshot_builder import TASKS
+    from features.table.prediction_targets import TASK_NAMES
 
-    model_names: list[str] = list(TASKS)
+    model_names: list[str] = list(TASK_NAMES)
     if requested is not None:
         model_names = [text.strip() for text in requested.split(",") if text.strip()]
-    unknown = [name for name in model_names if name not in TASKS]
+    unknown = [name for name in model_names if name not in TASK_NAMES]
     if unknown or not model_names:
         raise UserError(
             "--models",
             found=unknown[0] if unknown else "none",
-            expected=f"one or more of {','.join(TASKS)}",
+            expected=f"one or more of {','.join(TASK_NAMES)}",
         )
     return model_names

@@ -15,7 +15,7 @@ from features.calendar import day_date
 from features.errors import UserError
 from features.storage.fault_injection import boundary
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import TASKS, Task
+from features.table.prediction_targets import TASK_NAMES, TaskName
 from features.table.training_snapshots import MIN_HISTORY_DAYS
 from models.evaluation.base_rate_drift import base_rate_figures
 from models.evaluation.customer_bootstrap import REPEATS
@@ -99,7 +99,7 @@ def refuse_leaks(archive: Archive, origins: Sequence[int]) -> None:
             )
 
 
-def reason_untestable(archive: Archive, task: Task, origin: int) -> str | None:
+def reason_untestable(archive: Archive, task: TaskName, origin: int) -> str | None:
     """Why a task cannot be tested at an origin; None where it can."""
     builder = archive.builder
     end = origin + builder.horizon(task) + builder.config.settle_days
@@ -149,7 +149,7 @@ _BoundFigures = Callable[[Archive, TrainingSet, LabelledTestSet, Draws], list[Me
 
 
 def backtest_task(
-    archive: Archive, task: Task, origin: int, bounds: _BoundFigures | None = None
+    archive: Archive, task: TaskName, origin: int, bounds: _BoundFigures | None = None
 ) -> _TaskResult:
     """Train and test one task at one origin; one thread, since workers run side by side."""
     config, horizon = archive.builder.config, archive.builder.horizon(task)
@@ -175,8 +175,8 @@ def run_backtest(
     archive: Archive,
     origins: Sequence[int],
     *,
-    tasks: Sequence[Task] = TASKS,
-    done: Callable[[Task, int], None] = lambda task, origin: None,
+    tasks: Sequence[TaskName] = TASK_NAMES,
+    done: Callable[[TaskName, int], None] = lambda task, origin: None,
     bounds: _BoundFigures | None = None,
 ) -> BacktestResult:
     """Figures of every task, method and origin.

@@ -14,7 +14,7 @@ from features.calendar import day_date
 from features.config.tasks import Slice
 from features.contracts import CUSTOMER
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import Task
+from features.table.prediction_targets import TaskName
 from models.baselines.lead_points import lead_points
 from models.baselines.registry import BASELINES
 from models.evaluation.customer_bootstrap import REPEATS, customer_draws, metric_draws
@@ -102,7 +102,7 @@ class LabelledTestSet:
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
 
-    task: Task
+    task: TaskName
     at: int
     rows: pd.DataFrame
     everyone: pd.DataFrame
@@ -118,15 +118,15 @@ class Evaluation:
     outputs: dict[str, Outputs]
 
 
-def labelled_test_set(archive: Archive, task: Task, at: int) -> LabelledTestSet:
+def labelled_test_set(archive: Archive, task: TaskName, at: int) -> LabelledTestSet:
     """Labelled population of a task at a test snapshot.
 
     For CLV this is who bought within the horizon where the config limits activity, else everyone.
     """
-    return delayed_test_set(archive, task, at, archive.builder.delay(task))
+    return delayed_test_set(archive, task, at, archive.builder.targets[task].delay_days)
 
 
-def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> LabelledTestSet:
+def delayed_test_set(archive: Archive, task: TaskName, at: int, delay: int) -> LabelledTestSet:
     """As `test_set`, with features that know nothing of the last `delay` days."""
     everyone = add_channel(archive, task, archive.delayed(at, delay), at)
     rows = join_labels(everyone, archive.builder.labels(task, at))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from features.config.config import Config
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import Task
+from features.table.prediction_targets import TaskName
 from models.evaluation.evaluate import (
     CHAMPION_METHOD,
     Evaluation,
@@ -41,7 +41,7 @@ class Trained:
     recipe: tuple[MetricFigure, ...] = ()
 
 
-def train_one(archive: Archive, name: Task) -> Trained:
+def train_one(archive: Archive, name: TaskName) -> Trained:
     """Fit one task before its gate, test it there, and refit it on all that has matured."""
     builder = archive.builder
     config, stages = builder.config, builder.taxonomy.names

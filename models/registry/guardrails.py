@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.arrays import Array
-from features.table.snapshot_builder import Task
+from features.table.prediction_targets import TaskName
 from models.metrics import metrics
 from models.registry.comparison import Comparison
 from models.scorer.stage import stage_codes
@@ -49,7 +49,7 @@ _LABEL_AND_OUTPUT = {"churn": ("no_purchase", "p_churn"), "clv": ("spend", "clv"
 
 
 def guard_comparisons(
-    task: Task,
+    task: TaskName,
     rows: pd.DataFrame,
     outputs: tuple[Mapping[str, Array], Mapping[str, Array]],
     losses: tuple[Array, Array],

@@ -20,7 +20,7 @@ from features.calendar import day_date
 from features.config.config import Config
 from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import TASKS, Task
+from features.table.prediction_targets import TASK_NAMES, TaskName
 from models.evaluation.evaluate import LabelledTestSet, Outputs, delayed_test_set, predict_part
 from models.evaluation.leakage import leaking
 from models.metrics import metrics
@@ -105,17 +105,17 @@ def prediction_definitions(parts: Mapping[str, Part], stages: list[str]) -> dict
             if key in part.parameters
         }
         for name, part in sorted(parts.items())
-        if name in TASKS
+        if name in TASK_NAMES
     }
     return {"stages": stages, "horizons": horizons}
 
 
-def loss(task: Task, part: Part, test: LabelledTestSet) -> tuple[Array, str]:
+def loss(task: TaskName, part: Part, test: LabelledTestSet) -> tuple[Array, str]:
     """Loss of every test row (its mean is the metric compared), and the metric's name."""
     return _losses(task, predict_part(part, test.rows, test.everyone), test.rows)
 
 
-def _losses(task: Task, outputs: Outputs, rows: pd.DataFrame) -> tuple[Array, str]:
+def _losses(task: TaskName, outputs: Outputs, rows: pd.DataFrame) -> tuple[Array, str]:
     if task == "clv":
         return (rows["spend"].to_numpy() - outputs["clv"]) ** 2, "mean squared error"
     if task == "churn":
@@ -161,12 +161,12 @@ def refusal_reason(archive: Archive, challenger: Mapping[str, Part]) -> str | No
     Its inputs must be among the features of every gate, and those must be the same when nothing
     after the gate can be seen: a feature that knows what comes later would win any comparison.
     """
-    for at in sorted({archive.builder.gate(task) for task in TASKS}):
+    for at in sorted({archive.builder.gate(task) for task in TASK_NAMES}):
         features = archive.features(at)
         if leaks := leaking(archive.builder, features, at):
             shown = ", ".join(leaks[:5])
             return f"{len(leaks)} columns at the gate {day_date(at)} know what came later: {shown}"
-    for task in TASKS:
+    for task in TASK_NAMES:
         try:
             test = delayed_test_set(
                 archive, task, archive.builder.gate(task), _late_days(challenger[task])
@@ -188,7 +188,7 @@ def compare_parts(
         Where the champion asks for features that there are no more.
     """
     found, stages = [], archive.builder.taxonomy.names
-    for task in TASKS:
+    for task in TASK_NAMES:
         gate = archive.builder.gate(task)
         test = delayed_test_set(archive, task, gate, _late_days(challenger[task]))
         new_out = predict_part(challenger[task], test.rows, test.everyone)
