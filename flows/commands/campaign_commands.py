@@ -172,13 +172,14 @@ def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: 
     from flows.services.console import console, print_table
 
     header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
-              "95 % interval", "incremental total", "note"]  # fmt: skip
+              "95 % interval, read daily", "incremental total", "answer", "note"]  # fmt: skip
     overall_effects = effects[effects["by"] == "all"]
     effect_rows = [
         (
             row.campaign_id, row.outcome, int(row.n_treatment), int(row.n_control),
-            row.treatment, row.control, row.difference, f"{row.low:.4f} to {row.high:.4f}",
-            row.incremental_total, row.note,
+            row.treatment, row.control, row.difference,
+            f"{row.low_any_time:.4f} to {row.high_any_time:.4f}",
+            row.incremental_total, row.answer, row.note,
         )
         for row in overall_effects.itertuples()
     ]  # fmt: skip

@@ -17,6 +17,7 @@ from campaigns.measurement import (
     campaign_effects,
     entries_from_audience,
     unmeasured_campaigns,
+    wave_sizes,
 )
 from campaigns.playbook import Playbook, load_playbooks
 from campaigns.stage_set import StageSet
@@ -31,12 +32,14 @@ from flows.services.workspace import Workspace
 
 MEASUREMENT_FOLDER = "measurement"
 _GLOBAL_NAME = "global_holdout"
+_SCORES_AT_ENTRY = ("clv", "p_any_order")
+_PAST_DAYS = 365  # of spend before the entry
 
 
 def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Effects of every campaign, and campaigns that cannot be measured yet; stored as CSV.
 
-    The files lie in the folder ``measurement`` of the output folder.
+    The files lie in the folder ``measurement`` of the output folder, with the sizes of the waves.
 
     Raises
     ------
@@ -63,11 +66,12 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     entry_rows = _with_outcomes(output, config, entry_rows, through)
     waves = CampaignEntries(entry_rows, through)
-    effects = campaign_effects(waves)
+    effects = campaign_effects(waves, seed=config.seed)
     unmeasurable = unmeasured_campaigns(waves, [book.campaign for book in measured])
     folder = output / MEASUREMENT_FOLDER
     folder.mkdir(exist_ok=True)
     write_csv(folder / "effects.csv", effects)
+    write_csv(folder / "waves.csv", wave_sizes(waves))
     write_csv(folder / "not_yet_measurable.csv", unmeasurable)
     return effects, unmeasurable
 
@@ -100,10 +104,12 @@ def campaign_entries(
             audience[~held_rows],
             {**terms_by_campaign, **_planned(campaign_manifests, terms_by_campaign)},
         )
-        run_entries["stage"] = _stages(output, run).reindex(run_entries["customer_id"]).to_numpy()
-        parts.append(run_entries)
+        parts.append(_with_scores(run_entries, output, run))
     rows = pd.concat(parts, ignore_index=True)
     rows["role"] = [role_by_campaign[name] for name in rows["campaign_id"]]
+    by_campaign = {book.campaign: book for book in playbooks}
+    rows["contact_cost"] = [by_campaign[name].contact_cost for name in rows["campaign_id"]]
+    rows["discount"] = [by_campaign[name].offer.discount for name in rows["campaign_id"]]
     return rows
 
 
@@ -127,11 +133,19 @@ def _planned(
     }
 
 
-def _stages(output: Path, run: PublishedRun) -> pd.Series[str]:
+def _with_scores(entries: pd.DataFrame, output: Path, run: PublishedRun) -> pd.DataFrame:
+    """Entries with the stage and the scores of their day."""
+    scores = _scores(output, run).reindex(entries["customer_id"])
+    return entries.assign(**{name: scores[name].to_numpy() for name in scores})
+
+
+def _scores(output: Path, run: PublishedRun) -> pd.DataFrame:
+    """Stage and scores of a run that may serve as covariates, by customer."""
     scores = pd.read_parquet(
-        run_folder(output, run.run_id) / "scores", columns=["customer_id", "stage"]
+        run_folder(output, run.run_id) / "scores",
+        columns=["customer_id", "stage", *_SCORES_AT_ENTRY],
     )
-    return scores.set_index("customer_id")["stage"]
+    return scores.set_index("customer_id")
 
 
 def _global(
@@ -146,27 +160,33 @@ def _global(
     days = (end - start).days + 1
     if days < 1:
         return pd.DataFrame()
-    stages = _stages(output, first_run)
-    held_out = in_global_holdout(list(stages.index), holdout, salt=f"{config.name}:{config.seed}")
-    return pd.DataFrame(
+    scores = _scores(output, first_run)
+    held_out = in_global_holdout(list(scores.index), holdout, salt=f"{config.name}:{config.seed}")
+    entries = pd.DataFrame(
         {
             "campaign_id": _GLOBAL_NAME,
-            "customer_id": stages.index,
+            "customer_id": scores.index,
             "entered_at": start,
             "arm": [CONTROL if is_held_out else TREATMENT for is_held_out in held_out],
             "channel": "all",
             "within_days": days,
             "control_share": holdout.share,
             "matures_at": end,
-            "stage": stages.to_numpy(),
             "role": "purchase",
         }
     )
+    return _with_scores(entries, output, first_run)
 
 
 def _with_outcomes(
     output: Path, config: Config, rows: pd.DataFrame, through: pd.Timestamp
 ) -> pd.DataFrame:
+    """Entries with outcomes after the entry, and with the spend of the year before it."""
     matured = rows[pd.to_datetime(rows["matures_at"]) <= through]
     outcome_columns = outcomes(output, config, matured, margin=config.contact_policy.margin)
-    return rows.join(outcome_columns)
+    year_before = matured.assign(
+        entered_at=pd.to_datetime(matured["entered_at"]) - pd.Timedelta(days=_PAST_DAYS),
+        within_days=_PAST_DAYS,
+    )
+    past = outcomes(output, config, year_before, margin=config.contact_policy.margin)
+    return rows.join(outcome_columns).assign(past_spend=past["revenue"])
