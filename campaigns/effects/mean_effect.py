@@ -149,7 +149,7 @@ class _PermutationTest:
 
     def statistics(self, effect: float) -> Floats:
         """Studentised differences, shape (1 + permutations,), for a supposed effect."""
-        difference, variance = 0.0, 0.0
+        difference, variance = np.zeros(len(self.small)), np.zeros(len(self.small))
         for sums, sign in ((self.small, self.sign), (self.large, -self.sign)):
             size = sums[..., 5]
             first = sums[..., 0] - effect * sums[..., 1]
@@ -157,7 +157,8 @@ class _PermutationTest:
             spread = np.maximum(second - first**2 / size, 0) / np.maximum(size - 1, 1)
             difference = difference + (first / size * sign) @ self.weights
             variance = variance + (spread / size) @ self.weights**2
-        return np.asarray(difference) / np.sqrt(np.maximum(variance, 1e-300))
+        statistics: Floats = difference / np.sqrt(np.maximum(variance, 1e-300))
+        return statistics
 
     def tails(self, effect: float) -> tuple[float, float]:
         """One-sided p-values: the actual effect is above, and below, the supposed one."""

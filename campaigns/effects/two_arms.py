@@ -90,8 +90,11 @@ class TwoArms:
     def sizes(self) -> tuple[Floats, Floats]:
         """People by stratum: treatment arm, control arm."""
         strata = int(self.stratum.max(initial=-1)) + 1
-        treated = np.bincount(self.stratum, weights=self.treated, minlength=strata)
-        return treated, np.bincount(self.stratum, minlength=strata).astype(float) - treated
+        treated, control = (
+            np.bincount(self.stratum[in_arm], minlength=strata).astype(np.float64)
+            for in_arm in (self.treated, ~self.treated)
+        )
+        return treated, control
 
     @property
     def weights(self) -> Floats:
