@@ -75,7 +75,9 @@ class TwoArms:
         """
         values, arm = np.asarray(outcome, dtype=float), np.asarray(treated, dtype=bool)
         people = len(values)
-        codes = np.zeros(people, np.int64) if stratum is None else pd.factorize(stratum)[0]
+        codes = (
+            np.zeros(people, np.int64) if stratum is None else pd.factorize(np.asarray(stratum))[0]
+        )
         known = np.empty((people, 0)) if covariates is None else np.asarray(covariates, dtype=float)
         sizes = np.bincount(codes), np.bincount(codes, weights=arm)
         compared = ((sizes[1] > 0) & (sizes[1] < sizes[0]))[codes] if people else arm
