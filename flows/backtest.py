@@ -26,6 +26,7 @@ from models.evaluation.backtest import BacktestResult
 from models.evaluation.evaluate import MetricFigure
 from models.evaluation.means_over_origins import origin_means
 from models.evaluation.warnings import backtest_warnings
+from models.metrics.shown_metrics import SHOWN_METRICS
 from models.plots import origin_plots
 from models.plots.task_plots import DrawnFigure, figures_table, save_figures
 from models.registry.promotion import recipe_hash
@@ -95,10 +96,10 @@ def origin_figures(records: Sequence[dict[str, Any]]) -> dict[str, DrawnFigure]:
     """Plots over origins by name, with their data."""
     figures = {}
     tested_models = {str(record["model"]) for record in records}
-    for model, metrics in origin_page.PAGE_METRICS.items():
+    for model, shown in SHOWN_METRICS.items():
         if model in tested_models:
             shown_metrics = [
-                name for name in metrics if name not in ("mae", "spearman", "width_ratio")
+                name for name in shown.backtest if name not in ("mae", "spearman", "width_ratio")
             ]
             figure: Plot = origin_plots.plot_over_origins(records, model, shown_metrics)
             drift_data = origin_plots.over_origins_data(records, model, shown_metrics)

@@ -79,11 +79,11 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "metrics": (
-        ("models/metrics/metrics.py", "models/evaluation/task_metrics.py"),
+        ("models/metrics/metrics.py", "models/tasks/churn_task.py"),
         (
             "tests/models/metrics/test_metrics.py",
             "tests/models/metrics/test_metric_edges.py",
-            "tests/models/evaluation/test_task_metrics.py",
+            "tests/models/tasks/test_all_tasks.py",
         ),
     ),
     "assignment": (

@@ -39,6 +39,8 @@ class PredictionTarget:
         Label frame of a history at a snapshot (see `features.table.labels`).
     delay_days
         Days before a snapshot of which the task's features know nothing.
+    reads_channel
+        Whether its features include the customer's preferred channel.
     """
 
     name: TaskName
@@ -46,6 +48,7 @@ class PredictionTarget:
     grid: TrainGrid
     labels: Callable[[History, int], pd.DataFrame]
     delay_days: int = 0
+    reads_channel: bool = False
 
 
 def prediction_targets(
@@ -106,7 +109,13 @@ def _churn(config: Config) -> PredictionTarget:
         settle_days=config.settle_days,
         activity_days=config.activity_days,
     )
-    return PredictionTarget("churn", config.churn.horizon_days, config.churn.train, churn_labels)
+    return PredictionTarget(
+        "churn",
+        config.churn.horizon_days,
+        config.churn.train,
+        churn_labels,
+        reads_channel=_has_channels(config),
+    )
 
 
 def _clv(config: Config) -> PredictionTarget:
@@ -117,4 +126,15 @@ def _clv(config: Config) -> PredictionTarget:
         refunds=config.refunds,
         minor_units=config.minor_units,
     )
-    return PredictionTarget("clv", config.clv.horizon_days, config.clv.train, clv_labels)
+    return PredictionTarget(
+        "clv",
+        config.clv.horizon_days,
+        config.clv.train,
+        clv_labels,
+        reads_channel=_has_channels(config),
+    )
+
+
+def _has_channels(config: Config) -> bool:
+    has_channels = any(source.columns.channel for source in config.sources)
+    return has_channels and "channel" not in config.sensitive

@@ -13,7 +13,7 @@ from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from flows.services.console import command_text, console, deliver_result, print_table
 from flows.services.workspace import Workspace
-from models.evaluation.task_metrics import HEADLINES
+from models.metrics.shown_metrics import SHOWN_METRICS
 from models.registry import registry
 
 
@@ -85,7 +85,8 @@ def _print_promotion(output: Path, promotion: dict[str, Any]) -> None:
 
 def _print_figures(figures: list[dict[str, Any]]) -> None:
     """One table a model: the served recipe beside its baselines at the latest test snapshot."""
-    for model, metrics in HEADLINES.items():
+    for model, shown in SHOWN_METRICS.items():
+        metrics = shown.headline
         mine = [f for f in figures if f["model"] == model and f["subset"] == "all"]
         if not mine:
             continue
@@ -104,7 +105,8 @@ def print_backtest(result: dict[str, Any], json_file: Path | None = None) -> Non
 
 
 def _print_means(records: list[dict[str, Any]], path: str) -> None:
-    for model, metrics in HEADLINES.items():
+    for model, shown in SHOWN_METRICS.items():
+        metrics = shown.headline
         mine = [r for r in records if r["model"] == model and r["subset"] == "all"]
         methods = list(dict.fromkeys(r["method"] for r in mine))
         origins = {r["snapshot_at"] for r in mine}

@@ -11,7 +11,7 @@ MODEL_TITLES = {
     "stage": "Current stage",
     "lead": "Lead score",
 }
-# Name and meaning of every metric of `models.evaluation.task_metrics.HEADLINES`.
+# Name and meaning of every headline of `models.metrics.shown_metrics`.
 _METRICS = {
     "auc": (
         "AUC",

@@ -41,9 +41,9 @@ from flows.report.value_figures import (
     quadrant_figure,
     reliability_figure,
 )
-from models.evaluation.task_metrics import HEADLINES
 from models.explaining.segments import SEGMENTS
-from models.registry.model_cards import PART_DESCRIPTIONS
+from models.metrics.shown_metrics import SHOWN_METRICS
+from models.tasks.all_tasks import TASKS
 
 MOST_BYTES = 5_000_000
 _FEWEST = 30  # tested customers; results of fewer are not shown
@@ -289,7 +289,7 @@ def _driver_blocks(report: ReportData) -> list[dict[str, Any]]:
     return [
         {
             "model": model,
-            "predicts": PART_DESCRIPTIONS[model],
+            "predicts": TASKS[model].description,
             "rows": report.drivers[model].to_dict("records"),
             "most": float(report.drivers[model]["gain"].max()),
         }
@@ -301,7 +301,8 @@ def _driver_blocks(report: ReportData) -> list[dict[str, Any]]:
 def _figure_rows(report: ReportData) -> list[dict[str, Any]]:
     """Return the test results of every model and its baselines."""
     blocks = []
-    for model, metrics in HEADLINES.items():
+    for model, shown in SHOWN_METRICS.items():
+        metrics = shown.headline
         records = [
             record
             for record in report.figures

@@ -100,9 +100,7 @@ def add_channel(archive: Archive, task: TaskName, frame: pd.DataFrame, day: int)
 
     No column is added if the data have no channels or the config declares them sensitive.
     """
-    config = archive.builder.config
-    has_channels = any(source.columns.channel for source in config.sources)
-    if task not in ("churn", "clv") or not has_channels or "channel" in config.sensitive:
+    if not archive.builder.targets[task].reads_channel:
         return frame
     channels = archive.builder.channels(day)
     return frame.assign(preferred_channel=channels.reindex(frame[CUSTOMER]).to_numpy())

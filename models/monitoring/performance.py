@@ -19,6 +19,7 @@ from features.table.prediction_targets import TASK_NAMES, TaskName
 from features.table.snapshot_builder import Builder
 from models.metrics import metrics
 from models.monitoring.findings import MonitorFinding
+from models.tasks.all_tasks import TASKS
 
 _MIN_CUSTOMERS = 100  # customers below which a figure is shown and raises no alarm
 _INTERVAL_COVERAGE = 0.8  # what clv_low and clv_high promise
@@ -87,17 +88,13 @@ def _is_matured(builder: Builder, task: TaskName, at: int) -> bool:
 
 def base_rate(builder: Builder, task: TaskName, at: int) -> BaseRate | None:
     """Share of customers with the task's event after a snapshot; None without labels."""
-    if task == "stage":
-        return None  # a fact of the moment, and watched among the scores
+    event_words = TASKS[task].event_words
+    if not event_words:
+        return None  # the stage is a fact of the moment, and watched among the scores
     labels, days = builder.labels(task, at), builder.horizon(task)
     if not len(labels):
         return None
-    if task == "churn":
-        has_event, event_words = 1 - labels["no_purchase"], "eligible customers who bought"
-    elif task == "clv":
-        has_event, event_words = labels["orders"] > 0, "customers who bought"
-    else:
-        has_event, event_words = labels["period"] > 0, "customers who changed stage"
+    has_event = TASKS[task].event(labels)
     rate = float(np.asarray(has_event, dtype=np.float64).mean())
     return BaseRate(f"{event_words} in {days} days", at, rate, len(labels))
 

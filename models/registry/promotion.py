@@ -13,21 +13,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from features.arrays import Array
 from features.calendar import day_date
 from features.config.config import Config
 from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
-from features.table.prediction_targets import TASK_NAMES, TaskName
-from models.evaluation.evaluate import LabelledTestSet, Outputs, delayed_test_set, predict_part
+from features.table.prediction_targets import TASK_NAMES
+from models.evaluation.evaluate import LabelledTestSet, delayed_test_set, predict_part
 from models.evaluation.leakage import leaking
 from models.metrics import metrics
 from models.registry.comparison import Comparison as Comparison
 from models.registry.guardrails import guard_comparisons
 from models.scorer.part import Part
+from models.tasks.all_tasks import TASKS
 from models.tasks.lead import MIN_NEW_BUYERS
+from models.tasks.task import binary_log_losses
 
 # Config keys that say where the data lie or what is done with scores, and not how models learn.
 _NOT_RECIPE_KEYS = {
@@ -110,26 +111,6 @@ def prediction_definitions(parts: Mapping[str, Part], stages: list[str]) -> dict
     return {"stages": stages, "horizons": horizons}
 
 
-def loss(task: TaskName, part: Part, test: LabelledTestSet) -> tuple[Array, str]:
-    """Loss of every test row (its mean is the metric compared), and the metric's name."""
-    return _losses(task, predict_part(part, test.rows, test.everyone), test.rows)
-
-
-def _losses(task: TaskName, outputs: Outputs, rows: pd.DataFrame) -> tuple[Array, str]:
-    if task == "clv":
-        return (rows["spend"].to_numpy() - outputs["clv"]) ** 2, "mean squared error"
-    if task == "churn":
-        return _log_losses(rows["no_purchase"].to_numpy(), outputs["p_churn"]), "log_loss"
-    probability = np.clip(outputs["probabilities"], 1e-4, None)
-    probability = probability / probability.sum(axis=1, keepdims=True)
-    if task == "stage":
-        target = rows["truth_code"].to_numpy().astype(int)
-    else:
-        has_moved = rows["period"].to_numpy() > 0
-        target = np.where(has_moved, rows["next_code"], probability.shape[1] - 1).astype(int)
-    return -np.log(probability[np.arange(len(probability)), target]), "log_loss"
-
-
 def _late_days(part: Part) -> int:
     """Days before a snapshot of which a part knows nothing: those of a truth from late data."""
     return int(part.parameters.get("late_days", 0))
@@ -143,12 +124,7 @@ def lead_log_losses(part: Part, test: LabelledTestSet) -> Array | None:
     y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
     p = predict_part(part, leads, test.everyone)["p_first_purchase"]
     few = not MIN_NEW_BUYERS <= y.sum() <= len(y) - MIN_NEW_BUYERS
-    return None if few or np.isnan(p).any() else _log_losses(y, p)
-
-
-def _log_losses(target: Array, probability: Array) -> Array:
-    probability = np.clip(probability, 1e-6, 1 - 1e-6)
-    return np.asarray(-(target * np.log(probability) + (1 - target) * np.log(1 - probability)))
+    return None if few or np.isnan(p).any() else binary_log_losses(y, p)
 
 
 class UnableChampionError(Exception):
@@ -199,11 +175,11 @@ def compare_parts(
         except (ValueError, KeyError) as error:
             raise UnableChampionError(str(error)) from error
         rows = test.rows
-        (new, metric), (old, _) = _losses(task, new_out, rows), _losses(task, old_out, rows)
+        new, old = (TASKS[task].losses(outputs, rows) for outputs in (new_out, old_out))
         customers = rows["customer_id"].to_numpy()
-        found.append(_comparison(task, metric, customers, new, old, seed=seed))
+        found.append(_comparison(task, TASKS[task].loss_name, customers, new, old, seed=seed))
         found += guard_comparisons(task, rows, (new_out, old_out), (new, old), stages, seed=seed)
-        if task == "clv" and test.leads is not None:
+        if test.leads is not None:
             new_lead, old_lead = (lead_log_losses(p[task], test) for p in (challenger, champion))
             if new_lead is not None and old_lead is not None:
                 ids = test.leads["customer_id"].to_numpy()

@@ -37,7 +37,7 @@ from models.registry.registry import SCORER
 from models.registry.tracking import Tracking
 from models.scorer.part import Part
 from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
-from models.tasks.training import fit_task
+from models.tasks.all_tasks import TASKS
 from tests.flows.shop import Shop, stagecast
 
 pytestmark = pytest.mark.slow
@@ -140,7 +140,7 @@ def test_the_same_recipe_on_newer_data_passes(archive: Archive, gated: Parts) ->
     builder, older = archive.builder, dict(gated)
     for task in ("churn", "stage"):  # the champion knows a month less
         data = training_set(archive, task, builder.gate(task) - 30)
-        older[task] = fit_task(data, builder.config, builder.taxonomy.names, threads=1)
+        older[task] = TASKS[task].fit(data, builder.config, builder.taxonomy.names, threads=1)
     assert refusal_reason(archive, gated) is None
     decision = against(archive, gated, older)
     assert decision.accepted, decision.reason

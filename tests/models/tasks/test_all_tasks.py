@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.evaluation.task_metrics import MethodOutputs, lead_metric_calls, metric_calls
 from models.metrics import metrics
+from models.tasks.all_tasks import TASKS
+from models.tasks.lead import lead_metric_calls
+from models.tasks.task import Outputs
 
 RNG = np.random.default_rng(4)
 N = 60
@@ -17,8 +19,8 @@ SPEND = np.where(RNG.random(N) < 0.4, 0.0, RNG.gamma(2.0, 30.0, N))
 CLV = SPEND * RNG.lognormal(0.0, 0.5, N) + 5.0
 
 
-def values(task: str, out: MethodOutputs, rows: pd.DataFrame) -> dict[str, float]:
-    return {measure.metric: measure.value for measure in metric_calls(task, out, rows)}
+def values(task: str, out: Outputs, rows: pd.DataFrame) -> dict[str, float]:
+    return {measure.metric: measure.value for measure in TASKS[task].metric_calls(out, rows)}
 
 
 def test_churn() -> None:
