@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from features.config.sources import CsvFormat, Location, TimeColumn
-from features.config.types import Name, PlainMapping, PositiveDays, Strict
+from features.config.types import USE, Name, PlainMapping, PositiveDays, Strict
 
 # How a person can be reached; `external_id` is the customer's id in the receiving tool.
 CONTACT_KEYS = (
@@ -295,17 +295,19 @@ class MaxAge(Strict):
 class CustomerData(Strict):
     """Base of the config: the tables beside events."""
 
-    customers: CustomersTable | None = None
-    consents: ConsentsTable | None = None
-    suppressions: tuple[SuppressionList, ...] = ()
-    products: ProductsTable | None = None
-    consent: Literal["not_recorded", "managed_elsewhere", "recorded"] = "not_recorded"
-    channels: tuple[Name, ...] = ()
-    max_age: MaxAge = MaxAge()
-    contact_policy: ContactPolicy = ContactPolicy()
-    exports: tuple[str, ...] = ()
-    experiments: tuple[str, ...] = ()
-    export_mode: Literal["full", "delta"] = "full"
+    customers: Annotated[CustomersTable | None, USE] = None
+    consents: Annotated[ConsentsTable | None, USE] = None
+    suppressions: Annotated[tuple[SuppressionList, ...], USE] = ()
+    products: Annotated[ProductsTable | None, USE] = None
+    consent: Annotated[Literal["not_recorded", "managed_elsewhere", "recorded"], USE] = (
+        "not_recorded"
+    )
+    channels: Annotated[tuple[Name, ...], USE] = ()
+    max_age: Annotated[MaxAge, USE] = MaxAge()
+    contact_policy: Annotated[ContactPolicy, USE] = ContactPolicy()
+    exports: Annotated[tuple[str, ...], USE] = ()
+    experiments: Annotated[tuple[str, ...], USE] = ()
+    export_mode: Annotated[Literal["full", "delta"], USE] = "full"
 
     def _consent_disagreements(self) -> Iterator[str]:
         recorded = self.consents is not None or (

@@ -30,37 +30,6 @@ if TYPE_CHECKING:
 
 TRAINED_FILE = "training.json"  # written last by the training step
 _TALLY_FORMAT = 6  # incremented when earlier stored tallies become unreadable
-# Config keys that do not affect what the features step stores.
-_NOT_IN_FEATURES = {
-    "backtest",
-    "campaigns",
-    "consent",
-    "consents",
-    "contact_policy",
-    "customers",
-    "experiments",
-    "exports",
-    "export_mode",
-    "products",
-    "suppressions",
-    "churn",
-    "clv",
-    "stage",
-    "seed",
-    "spend",
-    "retention",
-    "store",
-    "threads",
-    "memory_limit",
-    "monitoring",
-    "engine",
-    "spark",
-    "description",
-    "notice",
-    "snapshots",
-    "settle_days",
-    "truth",
-}
 
 
 @dataclass(frozen=True)
@@ -232,9 +201,7 @@ def new_run_id(kind: str) -> str:
 
 def tally_recipe(config: Config) -> str:
     """Hash of the config keys that stored tallies and features depend on."""
-    content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_FEATURES)
-    if config.stage.truth != "history":
-        content.pop("stage_history")  # not read by the features step
+    content = config.content_for("features")
     stages = content["stages"]
     taxonomy_text = ""
     if isinstance(stages, dict) and "file" in stages:

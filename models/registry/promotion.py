@@ -30,32 +30,6 @@ from models.tasks.all_tasks import TASKS
 from models.tasks.lead import MIN_NEW_BUYERS
 from models.tasks.task import binary_log_losses
 
-# Config keys that say where the data lie or what is done with scores, and not how models learn.
-_NOT_RECIPE_KEYS = {
-    "name",
-    "description",
-    "notice",
-    "sources",
-    "data_through",
-    "backtest",
-    "lead",
-    "campaigns",
-    "consent",
-    "consents",
-    "contact_policy",
-    "customers",
-    "experiments",
-    "exports",
-    "export_mode",
-    "products",
-    "quarantine",
-    "monitoring",
-    "suppressions",
-    "retention",
-    "store",
-    "threads",
-}
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -72,11 +46,12 @@ class Decision:
 
 def recipe_hash(config: Config) -> str:
     """Hash of everything in a config that decides how models learn."""
-    content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_RECIPE_KEYS)
-    records = content.pop("stage_history")
-    if config.stage.truth == "history":
+    content = config.content_for("recipe")
+    if "stage_history" in content:
         # What the recorded names mean is part of the truth; where they lie is not.
-        content["stage_history"] = {key: records[key] for key in ("stages", "ignored")}
+        content["stage_history"] = {
+            key: content["stage_history"][key] for key in ("stages", "ignored")
+        }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
