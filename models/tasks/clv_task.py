@@ -99,7 +99,7 @@ class ClvPrediction(Task):
         return np.asarray((rows["spend"].to_numpy() - outputs["clv"]) ** 2)
 
     def tested_rows(self, rows: pd.DataFrame, config: Config) -> pd.DataFrame:
-        """Who bought within the horizon where the config limits activity, else everyone."""
+        """Buyers within the horizon where the config limits activity, else everyone."""
         if config.activity_days is None:
             return rows
         is_recent = rows["purchase__recency_days"] <= config.clv.horizon_days

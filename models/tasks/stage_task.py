@@ -97,5 +97,5 @@ class StagePrediction(Task):
         )
 
     def movers(self, rows: pd.DataFrame) -> pd.Series:
-        """Customers whose true stage is not the rule's."""
+        """Customers with another true stage than the rule's."""
         return rows["truth_code"] != rows["stage__code"]

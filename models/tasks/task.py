@@ -176,5 +176,5 @@ class Task(ABC):
         raise NotImplementedError
 
     def movers(self, rows: pd.DataFrame) -> pd.Series | None:
-        """Customers whose stage is not what it seemed; None for a task without them."""
+        """Customers in another stage than it seemed; None for a task without them."""
         return None
