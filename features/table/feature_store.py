@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from features.aggregates import segments
 from features.aggregates.daily_aggregates import Tallies
@@ -91,21 +93,10 @@ class Archive:
         path = self.path(at, delay)
         with _BUILDING:  # two tasks may ask for one snapshot; it is built once
             if not has_sums(path):
-                return self._built(at, delay, path)
+                columns = self.builder.columns(at, delay=delay)
+                _write_snapshot(columns, path)
+                return pd.DataFrame(columns)
         return read_features(path)
-
-    def _built(self, at: int, delay: int, path: Path) -> pd.DataFrame:
-        frame = self.builder.features(at, delay=delay)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Named after the process: workers may build the same snapshot side by side.
-        unfinished = path.with_suffix(f".{os.getpid()}.partial")
-        frame.to_parquet(unfinished, index=False)
-        boundary("snapshot written")
-        # Before the file is there, so that none is ever there without: whoever builds the same
-        # snapshot beside us writes the same bytes.
-        write_sum_before_rename(unfinished, path)
-        os.replace(unfinished, path)
-        return frame
 
     def path(self, at: int, delay: int = 0) -> Path:
         """File of a snapshot's features."""
@@ -143,15 +134,46 @@ class Archive:
     def ensure(self, days: Iterable[int], done: Callable[[int], None]) -> int:
         """Build and store the snapshots that are missing; tells each finished day."""
         count = 0
-        for at in days:
-            self.features(at)
-            done(at)
-            count += 1
+        # One snapshot is written while the next is built; no more than these two are in memory.
+        with _BUILDING, ThreadPoolExecutor(max_workers=1) as writer:
+            writing: Future[None] | None = None
+            for at in days:
+                path = self.path(at)
+                if has_sums(path):
+                    refuse_changed(path)
+                else:
+                    columns = self.builder.columns(at)
+                    if writing is not None:
+                        writing.result()
+                    writing = writer.submit(_write_snapshot, columns, path)
+                done(at)
+                count += 1
+            if writing is not None:
+                writing.result()
         return count
 
     def source_counts(self) -> list[SourceCount]:
         """What the reading step counted, one a source."""
         return source_counts(self.folder)
+
+
+def _write_snapshot(columns: Mapping[str, Any], path: Path) -> None:
+    """Write the columns of a feature frame with their check sum, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Named after the process: workers may build the same snapshot side by side.
+    unfinished = path.with_suffix(f".{os.getpid()}.partial")
+    # Types and pandas' notes come from one row; a frame of all rows would cost a copy of them.
+    sample = pd.DataFrame({name: values[:1] for name, values in columns.items()})
+    schema = pa.Schema.from_pandas(sample, preserve_index=False)
+    arrays = [
+        pa.array(columns[column.name], type=column.type, from_pandas=True) for column in schema
+    ]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), unfinished)
+    boundary("snapshot written")
+    # Before the file is there, so that none is ever there without: whoever builds the same
+    # snapshot beside us writes the same bytes.
+    write_sum_before_rename(unfinished, path)
+    os.replace(unfinished, path)
 
 
 def read_features(path: Path, customers: Sequence[str] | None = None) -> pd.DataFrame:

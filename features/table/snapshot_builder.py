@@ -22,7 +22,7 @@ from features.lifecycle.identity_changes import LINKS
 from features.lifecycle.stage_engine import Timers, timers
 from features.lifecycle.taxonomy_parser import Taxonomy, load_taxonomy
 from features.table.contract_churn import churn_population, involuntary_subjects
-from features.table.customer_profile import existing, keys, profile, snapshot_stamp
+from features.table.customer_profile import existing, key_columns, profile, snapshot_stamp
 from features.table.families import catalogue
 from features.table.families.feature import FeatureSpec, View
 from features.table.population_statistics import Everybody
@@ -225,13 +225,16 @@ class Builder:
             says null), ``stage__*`` timers, stage (name) and churn_eligible (bool); one row an
             existing customer.
         """
+        return pd.DataFrame(self.columns(at, delay=delay))
+
+    def columns(self, at: int, *, delay: int = 0) -> dict[str, Any]:
+        """Columns of the feature frame by name, as arrays (see `features`)."""
         seen_history = seen_before(self.history, at - delay) if delay else self.history
         positions = existing(self.history, at)
         view = View(seen_history.known_before(at), at, self.spec.minor_units, self.spec.edges(at))
-        columns: dict[str, Any] = {
-            feature.name: feature.of(view)[positions].astype(np.float64)
-            for feature in catalogue(self.spec)
-        }
+        columns = key_columns(self.history, positions, at)
+        for feature in catalogue(self.spec):
+            columns[feature.name] = feature.of(view)[positions].astype(np.float64)
         stage_timers = self._timers(at, seen_history)
         for name, values in stage_columns(stage_timers).items():
             columns[name] = values[positions].astype(np.float64)
@@ -239,8 +242,7 @@ class Builder:
         columns["stage"] = names[stage_timers.code[positions]]
         churn_eligible = churn_population(view, self.config.churn, self.config.activity_days)
         columns["churn_eligible"] = churn_eligible[positions]
-        frame = pd.DataFrame(columns)
-        return pd.concat([keys(self.history, positions, at), frame], axis=1)
+        return columns
 
     def channels(self, at: int) -> pd.Series:
         """Preferred channel of every existing customer, None where none is known; by customer_id.
@@ -251,7 +253,7 @@ class Builder:
         view = View(self.history.known_before(at), at, self.spec.minor_units)
         rates = None if self.everybody is None else self.everybody.responses
         channels = preferred_channel(view, rates)[positions]
-        return pd.Series(channels, index=keys(self.history, positions, at)[CUSTOMER], dtype=object)
+        return pd.Series(channels, index=self.history.customers[positions].astype(object), dtype=object)
 
     def _timers(self, at: int, seen: History) -> Timers:
         task = self.config.transition
