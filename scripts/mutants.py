@@ -55,12 +55,11 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         RULES,
     ),
     "windows": (
-        ("features/history/history.py", "features/history/day_rows.py", "features/history/grid.py"),
+        ("features/history/history.py", "features/history/day_rows.py"),
         (
             "tests/spec",
             LOOPS,
             "tests/oracles/test_plain_rules_oracle.py",
-            "tests/features/history/test_grid_engine.py",
             "tests/features/table/test_preferred_values.py",
             "tests/features/history/test_history.py",
         ),

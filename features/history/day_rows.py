@@ -76,9 +76,7 @@ class DayRows:
     customers: int
     facts: Mapping[str, Array]
     parts: DayRows | None = None
-    _edges: dict[int, Array] = field(
-        default_factory=dict, init=False, compare=False, repr=False
-    )
+    _edges: dict[int, Array] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def empty(cls, customers: int) -> DayRows:

@@ -253,7 +253,8 @@ class Builder:
         view = View(self.history.known_before(at), at, self.spec.minor_units)
         rates = None if self.everybody is None else self.everybody.responses
         channels = preferred_channel(view, rates)[positions]
-        return pd.Series(channels, index=self.history.customers[positions].astype(object), dtype=object)
+        customers = pd.Index(self.history.customers[positions].astype(object), name=CUSTOMER)
+        return pd.Series(channels, index=customers, dtype=object)
 
     def _timers(self, at: int, seen: History) -> Timers:
         task = self.config.transition
