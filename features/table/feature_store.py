@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.aggregates import segments
 from features.aggregates.daily_aggregates import Tallies
@@ -36,11 +34,12 @@ from features.storage.atomic_write import (
     remove_replacement_leftovers,
     replace_folder,
 )
-from features.storage.check_sums import has_sums, refuse_changed, write_sum_before_rename
+from features.storage.check_sums import has_sums, refuse_changed
 from features.storage.fault_injection import boundary
 from features.table.families.feature import FeatureSpec
 from features.table.prediction_targets import TaskName
 from features.table.snapshot_builder import Builder, spec_of
+from features.table.snapshot_files import write_snapshot
 
 FOLDER = "features"
 _BUILDING = threading.Lock()
@@ -94,7 +93,7 @@ class Archive:
         with _BUILDING:  # two tasks may ask for one snapshot; it is built once
             if not has_sums(path):
                 columns = self.builder.columns(at, delay=delay)
-                _write_snapshot(columns, path)
+                write_snapshot(columns, path)
                 return pd.DataFrame(columns)
         return read_features(path)
 
@@ -145,7 +144,7 @@ class Archive:
                     columns = self.builder.columns(at)
                     if writing is not None:
                         writing.result()
-                    writing = writer.submit(_write_snapshot, columns, path)
+                    writing = writer.submit(write_snapshot, columns, path)
                 done(at)
                 count += 1
             if writing is not None:
@@ -155,25 +154,6 @@ class Archive:
     def source_counts(self) -> list[SourceCount]:
         """What the reading step counted, one a source."""
         return source_counts(self.folder)
-
-
-def _write_snapshot(columns: Mapping[str, Any], path: Path) -> None:
-    """Write the columns of a feature frame with their check sum, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Named after the process: workers may build the same snapshot side by side.
-    unfinished = path.with_suffix(f".{os.getpid()}.partial")
-    # Types and pandas' notes come from one row; a frame of all rows would cost a copy of them.
-    sample = pd.DataFrame({name: values[:1] for name, values in columns.items()})
-    schema = pa.Schema.from_pandas(sample, preserve_index=False)
-    arrays = [
-        pa.array(columns[column.name], type=column.type, from_pandas=True) for column in schema
-    ]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), unfinished)
-    boundary("snapshot written")
-    # Before the file is there, so that none is ever there without: whoever builds the same
-    # snapshot beside us writes the same bytes.
-    write_sum_before_rename(unfinished, path)
-    os.replace(unfinished, path)
 
 
 def read_features(path: Path, customers: Sequence[str] | None = None) -> pd.DataFrame:
