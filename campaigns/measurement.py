@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
+from campaigns.answers import expected_answer_date, people_for_an_answer, with_answers
 from campaigns.effects.any_time import AnyTime
 from campaigns.effects.mean_effect import FEWEST_BUYERS, mean_effect
 from campaigns.effects.sample_ratio import (
@@ -18,7 +17,7 @@ from campaigns.effects.sample_ratio import (
     joint_sample_ratio_p_value,
     sample_ratios_by_wave,
 )
-from campaigns.effects.share_effect import LEVEL, share_effect
+from campaigns.effects.share_effect import share_effect
 from campaigns.effects.two_arms import Floats, Integers, TwoArms, strata_of_waves
 from campaigns.holdout import CONTROL, TREATMENT
 
@@ -27,7 +26,6 @@ FEWEST_PEOPLE = 30  # results with fewer people in an arm are hidden
 COVARIATES = ("clv", "p_any_order", "past_spend")
 _CAPPED_AT = 0.99  # quantile at which covariates are cut: one large customer must not bend a slope
 _OUTCOMES = ("response", "revenue", "profit")
-_GAIN, _LOSS, _NOT_YET, _TOO_SMALL = "gain", "loss", "not yet", "too small"
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def entries_from_audience(
     return entries
 
 
-_EFFECT_COLUMNS = (
+EFFECT_COLUMNS = (
     "campaign_id",
     "by",
     "group",
@@ -110,6 +108,7 @@ _EFFECT_COLUMNS = (
     "q_value",
     "answer",
     "people_needed",
+    "answer_expected_at",
     "variance_left",
     "incremental_total",
     "incremental_low",
@@ -138,7 +137,7 @@ def campaign_effects(
     Returns
     -------
     DataFrame
-        Columns `_EFFECT_COLUMNS`; one row per campaign, group and outcome.
+        Columns `EFFECT_COLUMNS`; one row per campaign, group and outcome.
     """
     effect_rows: list[dict[str, Any]] = []
     for campaign, campaign_rows in entries.matured.groupby("campaign_id", sort=True):
@@ -150,11 +149,16 @@ def campaign_effects(
             ]
         for dimension, group, group_rows in groups:
             named = {"campaign_id": str(campaign), "by": dimension, "group": group}
-            effect_rows += [named | cells for cells in _group_effects(group_rows, seed=seed)]
-    return _with_answers(pd.DataFrame(effect_rows, columns=list(_EFFECT_COLUMNS)))
+            effect_rows += [
+                named | cells
+                for cells in _group_effects(group_rows, entries.data_through, seed=seed)
+            ]
+    return with_answers(pd.DataFrame(effect_rows, columns=list(EFFECT_COLUMNS)))
 
 
-def _group_effects(rows: pd.DataFrame, *, seed: int) -> list[dict[str, Any]]:
+def _group_effects(
+    rows: pd.DataFrame, data_through: pd.Timestamp, *, seed: int
+) -> list[dict[str, Any]]:
     """Cells of one group's lines, without its name: response, revenue and profit."""
     treated = rows["arm"] == TREATMENT
     treated_count, control_count = int(treated.sum()), int((rows["arm"] == CONTROL).sum())
@@ -165,22 +169,31 @@ def _group_effects(rows: pd.DataFrame, *, seed: int) -> list[dict[str, Any]]:
         "sample_ratio_p": joint_sample_ratio_p_value(ratios),
     }
     if min(treated_count, control_count) < FEWEST_PEOPLE:
+        needed = _people_needed(rows, FEWEST_PEOPLE)
         return [
             {
                 **shared_cells,
                 "outcome": "response",
-                "people_needed": _people_needed(rows, FEWEST_PEOPLE),
+                "people_needed": needed,
+                "answer_expected_at": expected_answer_date(
+                    rows["entered_at"], data_through, needed
+                ),
                 "note": f"under {FEWEST_PEOPLE} people in an arm",
             }
         ]
     if shared_cells["sample_ratio_p"] < SAMPLE_RATIO_ALARM:
         shared_cells["note"] = "the arms' sizes contradict the draw: do not trust the difference"
     strata = strata_of_waves(rows["entered_at"], rows["control_share"], treated)
-    return [
-        {"note": "", **shared_cells, **_effect(outcome, rows, treated, strata, seed=seed)}
-        for outcome in _OUTCOMES
-        if rows.loc[treated, outcome].notna().any() and rows.loc[~treated, outcome].notna().any()
-    ]
+    effect_rows = []
+    for outcome in _OUTCOMES:
+        if rows.loc[treated, outcome].isna().all() or rows.loc[~treated, outcome].isna().all():
+            continue
+        cells = _effect(outcome, rows, treated, strata, seed=seed)
+        cells["answer_expected_at"] = expected_answer_date(
+            rows["entered_at"], data_through, cells["people_needed"]
+        )
+        effect_rows.append({"note": "", **shared_cells, **cells})
+    return effect_rows
 
 
 def _effect(
@@ -197,7 +210,11 @@ def _effect(
         any_time = AnyTime.of(arms)
         effect = mean_effect(arms, seed=seed)
         low, high = any_time.widened(effect)
-    needed = _people_needed(rows, FEWEST_BUYERS, counted=rows[outcome] != 0)
+    needed = (
+        _people_needed(rows, FEWEST_BUYERS, counted=rows["revenue"] != 0)
+        if math.isnan(low)
+        else people_for_an_answer(len(rows), effect.difference, low, high)
+    )
     people = int((rows["arm"] == TREATMENT).sum())
     return {
         "outcome": outcome,
@@ -210,7 +227,7 @@ def _effect(
         "low_any_time": low,
         "high_any_time": high,
         "p_any_time": any_time.p_value(low, high, effect.difference),
-        "people_needed": needed if math.isnan(low) else float("nan"),
+        "people_needed": needed,
         "variance_left": effect.variance_left,
         "incremental_total": effect.difference * people,
         "incremental_low": low * people,
@@ -233,23 +250,6 @@ def _people_needed(rows: pd.DataFrame, fewest: int, *, counted: pd.Series | None
     control_share = float(rows["control_share"].mean())
     smaller_arm = min(control_share, 1 - control_share)
     return math.ceil(fewest / (share * smaller_arm)) if share * smaller_arm > 0 else float("nan")
-
-
-def _with_answers(effects: pd.DataFrame) -> pd.DataFrame:
-    """Effects with the rate of false discoveries over all lines, and an answer each."""
-    tested = effects["p_any_time"].notna().to_numpy(dtype=bool)
-    q_values = np.full(len(effects), np.nan)
-    if tested.any():
-        p_values = effects.loc[tested, "p_any_time"].to_numpy(dtype=float)
-        q_values[tested] = stats.false_discovery_control(p_values, method="bh")
-    is_clear = q_values <= LEVEL
-    conditions = [
-        ~tested,
-        is_clear & (effects["low_any_time"] > 0),
-        is_clear & (effects["high_any_time"] < 0),
-    ]
-    answers = np.select(conditions, [_TOO_SMALL, _GAIN, _LOSS], default=_NOT_YET)
-    return effects.assign(q_value=q_values, answer=answers.astype(object))
 
 
 def unmeasured_campaigns(entries: CampaignEntries, campaigns: Sequence[str]) -> pd.DataFrame:

@@ -173,10 +173,11 @@ def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: 
 
     header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
               "95 % interval, read daily", "incremental total", "answer", "note"]  # fmt: skip
-    overall_effects = effects[effects["by"] == "all"]
+    overall_effects = effects[effects["by"].isin(["all", "month"])]
     effect_rows = [
         (
-            row.campaign_id, row.outcome, int(row.n_treatment), int(row.n_control),
+            row.campaign_id if row.by == "all" else f"{row.campaign_id} {row.group}",
+            row.outcome, int(row.n_treatment), int(row.n_control),
             row.treatment, row.control, row.difference,
             f"{row.low_any_time:.4f} to {row.high_any_time:.4f}",
             row.incremental_total, row.answer, row.note,

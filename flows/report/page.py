@@ -27,6 +27,12 @@ from flows.report.model_test_wording import (
     metric_name,
 )
 from flows.report.report_data import FLOW_DATES, ReportData
+from flows.report.result_figures import (
+    result_rows,
+    result_sentences,
+    results_figure,
+    results_over_time,
+)
 from flows.report.sankey import flow_figure
 from flows.report.stage_figures import (
     expected_moves_figure,
@@ -86,6 +92,9 @@ def draw_figures(report: ReportData) -> dict[str, Figure]:
     member_counts = members_data(report.audience, scores, report.plan)
     if len(member_counts):
         charts.append(members_figure(member_counts))
+    results = results_over_time(report.result_history, report.plan)
+    if len(results):
+        charts.append(results_figure(results, report.currency))
     return {figure.key: figure for figure in [*charts, *_test_figures(report)]}
 
 
@@ -150,6 +159,8 @@ def render_page(report: ReportData) -> str:
         segment_rows=_segment_rows(report),
         plan=_plan_rows(report),
         exclusions=_exclusion_rows(report),
+        results=result_rows(report.results, report.plan, report.currency),
+        result_sentences=result_sentences(report.results, report.plan, report.currency),
         metric_blocks=metric_blocks(report.metrics, report.currency),
         driver_blocks=_driver_blocks(report),
         titles=MODEL_TITLES,
