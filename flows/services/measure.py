@@ -117,7 +117,7 @@ def campaign_entries(
 
 
 def _no_entries() -> pd.DataFrame:
-    """Entries of campaigns that nobody has entered."""
+    """Return an empty table of entries."""
     nobody = pd.DataFrame(columns=list(AUDIENCE_COLUMNS)).astype(dict(AUDIENCE_COLUMNS))
     return entries_from_audience(nobody, {}).assign(stage=None)
 

@@ -22,7 +22,7 @@ def global_entries(
     through: pd.Timestamp,
     scores_of: Callable[[PublishedRun], pd.DataFrame],
 ) -> pd.DataFrame:
-    """Entries of the global hold-out and of everybody else, in total and by month.
+    """Entries of the global hold-out and of all other customers, in total and by month.
 
     In total, a customer enters once: with the first run of the month in which they are first
     scored. By month, all customers scored by the first run of the month enter. The arms are drawn
@@ -86,7 +86,7 @@ def _first_of_months(runs: Sequence[PublishedRun], end: pd.Timestamp) -> list[Pu
 
 
 def _period(rows: pd.DataFrame, campaign: str, end: pd.Timestamp) -> pd.DataFrame:
-    """Entries whose outcomes count until a day."""
+    """Entries with outcomes that count until a day."""
     days = (end - rows["entered_at"]).dt.days + 1
     return rows.assign(campaign_id=campaign, within_days=days, matures_at=end, channel=None)
 
