@@ -28,7 +28,11 @@ WORDS = {
 }  # fmt: skip
 CHANNELS = {"email": ["email", "e-mail", "e mail"], "sms": ["sms", "text", "text message"]}
 EVERY = ["all", "any", "every", ""]
-PLACES = ("history", "column", "mark", "list of ids", "list of mails", "list of phones")
+PLACES = (
+    "history", "history of mails", "history of phones", "column", "mark", "list of ids",
+    "list of mails", "list of phones",
+)  # fmt: skip
+_KEYS = {"history of mails": "email", "history of phones": "phone"}
 FILES = ("csv", "tsv", "csv.gz", "parquet", "jsonl")
 IDS = ("whole", "float", "text", "uuid")
 DATES: dict[str, dict[str, Any]] = {
@@ -176,11 +180,12 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
     refused, twins = keys[:refusers], keys[refusers : 2 * refusers]
     numbers = [n % refusers if n < 2 * refusers else n for n in range(total)]
     by_mail = form.channel == "email"
+    of_mails, of_phones = form.place.endswith("mails"), form.place.endswith("phones")
     people, history = [], []
     for place, key in enumerate(keys):
         shared, own = numbers[place], total + place
-        mail = shared if by_mail or form.place == "list of mails" else own
-        phone = shared if not by_mail or form.place == "list of phones" else own
+        mail = shared if by_mail or of_mails else own
+        phone = shared if not by_mail or of_phones else own
         refuses = place < refusers
         row = {
             "id": writer.key(key, near=place < 2 * refusers),
@@ -196,9 +201,15 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
             row["ok"] = writer.around(writer.cased(writer.pick(WORDS[False][:-1])))
         people.append(row)
         granted = dt.datetime(2020, 5, 4, 9) + dt.timedelta(days=int(writer.rng.integers(200)))
-        history.append(_change(writer, key, True, granted))
-        if refuses and form.place == "history":
-            history += _withdrawals(writer, key, granted)
+        changes = [_change(writer, key, True, granted)]
+        if refuses and form.place.startswith("history"):
+            changes += _withdrawals(writer, key, granted)
+        for change in changes:
+            if of_mails and form.place.startswith("history"):
+                change["id"] = writer.mail(mail)
+            if of_phones and form.place.startswith("history"):
+                change["id"] = writer.phone(phone)
+        history += changes
     content = _config(form)
     columns = {
         "customer_id": "id",
@@ -213,8 +224,8 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
         changed = {"column": "changed", **DATES[form.dates]}
         content["consents"] = {
             "table": writer.table("history", history),
-            "columns": {"customer_id": "id", "channel": "channel", "granted": "ok",
-                        "changed_at": changed},
+            "columns": {_KEYS.get(form.place, "customer_id"): "id", "channel": "channel",
+                        "granted": "ok", "changed_at": changed},
         }  # fmt: skip
     if form.place.startswith("list"):
         content["suppressions"] = [_list(writer, refused, numbers)]

@@ -18,7 +18,8 @@ from campaigns.customer_context import CustomerContext
 from campaigns.export_schema import load_targets
 from campaigns.planning import CampaignPlan
 from campaigns.target_exports import Delivery, write_exports
-from features.config.customers import ContactPolicy, GlobalHoldout
+from features.config.customers import ContactPolicy, GlobalHoldout, PersonColumns
+from features.sources.people_by_address import people_and_addresses
 from tests.campaigns.campaign_examples import plan, playbook
 
 MAPS = sorted((Path(__file__).parents[2] / "configs" / "exports").glob("*.yaml"))
@@ -120,6 +121,23 @@ def test_a_list_that_names_one_id_holds_for_the_address() -> None:
     }
     several = plan(people("b"), playbook(channel=["email", "letter"]), context=context)
     assert why(several)["b"] == "same address as a suppressed customer: hard bounce"
+
+
+@pytest.mark.parametrize(("channel", "reached"), [(None, False), ("sms", False), ("email", True)])
+def test_an_address_that_a_list_names_is_the_person_in_every_channel(
+    channel: str | None, reached: bool
+) -> None:
+    named, contacts = people_and_addresses(
+        pd.DataFrame({"mail": ["X@y.de"]}), PersonColumns(email="mail")
+    )
+    listed = named.assign(channel=channel, reason="asked us to stop")
+    context = CustomerContext(
+        suppressed=listed,
+        addresses=Addresses.of(pd.concat([keys(email=["x@y.de"], phone=["+49301"]), contacts])),
+    )
+    reason = why(plan(people("a"), playbook(channel="text"), context=context))["a"]
+    assert reason == ("" if reached else "same address as a suppressed customer: asked us to stop")
+    assert ("a" in context.withheld_from_exports("phone")) != reached
 
 
 def test_complaints_and_the_global_hold_out_hold_for_the_address() -> None:

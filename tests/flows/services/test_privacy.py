@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaigns.contact_normalisation import sha256_of_text
 from campaigns.erasure import export_identity, own_contacts, rows_in_exports
 from campaigns.export_schema import load_targets
 from campaigns.export_table import TABLE_FILE, write_table
 from features.errors import UserError
+from features.sources.contact_normalisation import sha256_of_text
 from features.sources.erasure_list import ERASURE_FILE, ON_REQUEST, ErasureList
 from features.storage import scores_store
 from features.storage.scores_store import read_current
