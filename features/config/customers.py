@@ -321,8 +321,9 @@ class CustomerData(Strict):
                 "`consent: recorded` without `consents`, or `customers: {columns: {consent: ...}}`"
             )
         contacts = self.customers.columns.contact if self.customers is not None else {}
-        for kind in ADDRESSES if self.consents is not None else ():
-            if getattr(self.consents.columns, kind) and kind not in contacts:
+        for kind in ADDRESSES:
+            named = self.consents is not None and getattr(self.consents.columns, kind)
+            if named and kind not in contacts:
                 yield (
                     f"`consents: {{columns: {{{kind}: ...}}}}` without "
                     f"`customers: {{columns: {{contact: {{{kind}: ...}}}}}}`: nobody has it"

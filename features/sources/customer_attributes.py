@@ -155,8 +155,9 @@ def customer_facts(
 def _all_contacts(contacts: list[pd.DataFrame]) -> pd.DataFrame:
     no_contacts = pd.DataFrame(index=pd.Index([], dtype=object, name="customer_id"))
     filled_frames = [frame for frame in contacts if len(frame)]
-    contacts = pd.concat(filled_frames) if filled_frames else no_contacts
-    return contacts[~contacts.index.duplicated()]  # several tables may name one address
+    all_contacts: pd.DataFrame = pd.concat(filled_frames) if filled_frames else no_contacts
+    is_repeated = all_contacts.index.to_series().duplicated().to_numpy()  # an address on two lists
+    return all_contacts[~is_repeated]
 
 
 def _any_refusal(frames: list[pd.DataFrame]) -> pd.DataFrame:

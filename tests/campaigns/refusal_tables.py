@@ -204,11 +204,11 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
         changes = [_change(writer, key, True, granted)]
         if refuses and form.place.startswith("history"):
             changes += _withdrawals(writer, key, granted)
-        for change in changes:
-            if of_mails and form.place.startswith("history"):
-                change["id"] = writer.mail(mail)
-            if of_phones and form.place.startswith("history"):
-                change["id"] = writer.phone(phone)
+        if form.place in _KEYS:
+            # A later grant of the twin would be one of the address; the refuser's changes are all.
+            changes = changes if refuses or place >= 2 * refusers else []
+            for change in changes:
+                change["id"] = writer.mail(mail) if of_mails else writer.phone(phone)
         history += changes
     content = _config(form)
     columns = {

@@ -78,7 +78,8 @@ def written(
     ],
 )
 def test_spellings_of_an_address(kind: str, one: str, other: str, same: bool) -> None:
-    found = Addresses.of(keys(**{kind: [one, other, "x"]}))
+    texts: list[str | None] = [one, other, "x"]
+    found = Addresses.of(keys(**{kind: texts}))
     assert list(found.shared_with(["a"], [kind])) == (["b"] if same else [])
 
 
