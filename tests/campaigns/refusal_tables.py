@@ -146,10 +146,11 @@ class Writer:
         text = f"person.{number}@example.com"
         return self.around(self.pick([text, text.upper(), text.title()]))
 
-    def phone(self, number: int) -> str:
+    def phone(self, number: int, *, national: bool = True) -> str:
         area, line = "30", str(1_000_000 + number)
         return self.pick([f"+49{area}{line}", f"0049 {area} {line}", f"+49 (0){area} {line}",
-                          f"0{area}/{line}", f"+49 {area} {line[:3]}-{line[3:]}"])  # fmt: skip
+                          f"+49 {area} {line[:3]}-{line[3:]}",
+                          *[f"0{area}/{line}"] * national])  # fmt: skip
 
     def table(self, name: str, rows: list[dict[str, Any]]) -> str:
         """Write rows in any order; returns the file's name."""
@@ -208,7 +209,10 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
             # A later grant of the twin would be one of the address; the refuser's changes are all.
             changes = changes if refuses or place >= 2 * refusers else []
             for change in changes:
-                change["id"] = writer.mail(mail) if of_mails else writer.phone(phone)
+                # A number without its country refuses, and agrees to nothing.
+                change["id"] = (
+                    writer.mail(mail) if of_mails else writer.phone(phone, national=refuses)
+                )
         history += changes
     content = _config(form)
     columns = {
