@@ -255,7 +255,7 @@ def _traces(address: str) -> list[str]:
 def _id(form: Form, number: int) -> str:
     if form.ids == "uuid":
         return f"550e8400-e29b-41d4-a716-4466554{number:05d}"
-    return str(700_000 + number) if form.ids != "text" else f"Kd{number:05d}"
+    return str(700_000_000 + number) if form.ids != "text" else f"Kd{number:05d}"
 
 
 def _change(writer: Writer, key: str, said: bool, at: dt.datetime | None, **more: Any) -> Any:
