@@ -51,7 +51,8 @@ def propose_amount(
         and (pieces is None or name != pieces.name)
         and not (pieces is not None and prices is not None and name == prices.name)
     }
-    whole = [name for name, c in amounts.items() if _of_the_order(c, order)]
+    copies = copied_rows(table)
+    whole = [name for name, c in amounts.items() if _of_the_order(c, order, ~copies)]
     value = best_column({n: c for n, c in amounts.items() if n not in whole}, column_synonyms.VALUE)
     if value is None and prices is not None and pieces is not None:
         found.columns |= {"value": prices.name, "value_times": pieces.name}
@@ -80,11 +81,18 @@ def propose_amount(
         found.currency = str(currency.cells.mode()[0]) if currency.distinct == 1 else "mixed"
 
 
-def _of_the_order(amount: ColumnProfile, order: ColumnProfile | None) -> bool:
+def copied_rows(table: ProfiledTable) -> pd.Series:
+    """Whether each sampled row repeats an earlier one in every column."""
+    cells = {name: column.cells.reset_index(drop=True) for name, column in table.columns.items()}
+    return pd.DataFrame(cells).astype(str).duplicated()
+
+
+def _of_the_order(amount: ColumnProfile, order: ColumnProfile | None, rows: pd.Series) -> bool:
     """Whether an amount is the same on all lines of (nearly) every order with several."""
     if order is None:
         return False
-    lines = pd.DataFrame({"order": order.cells, "amount": amount.cells}).dropna()
+    cells = {"order": order.cells.to_numpy(), "amount": amount.cells.to_numpy()}
+    lines = pd.DataFrame(cells)[rows.to_numpy()].dropna()
     grouped = lines.groupby("order")["amount"].agg(["size", "nunique"])
     several = grouped[grouped["size"] > 1]
     return len(several) >= 5 and bool((several["nunique"] == 1).mean() >= _EQUAL_SHARE)

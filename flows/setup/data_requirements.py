@@ -96,7 +96,7 @@ def readiness(builder: Builder, reports: Iterable[ReadReport]) -> Readiness:
         needs.append(_Requirement(word, "days of history", least, max(YEAR, least), days))
     needs += _outcomes(builder)
     paid = _Requirement(
-        _STATE_WORDS["clv"], "purchase days with an amount", 1, MANY_REPEATERS, _paid(history)
+        _STATE_WORDS["clv"], "purchase days with an amount", 0, MANY_REPEATERS, _paid(history)
     )
     needs.append(paid)
     leads = customers - buyers
