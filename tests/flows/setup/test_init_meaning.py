@@ -192,7 +192,7 @@ LANGUAGES = [
     ("Numero ordine", "ID cliente", "Data ordine", "Importo totale"),
     ("Bestellnummer", "Kundennummer", "Bestelldatum", "Gesamtbetrag"),
     ("Bestelnummer", "Klantnummer", "Datum", "Bedrag"),
-    ("Numer zamówienia", "Klient", "Data zamówienia", "Kwota"),
+    ("Nr zamówienia", "Klient", "Data zamówienia", "Kwota"),
     ("Ordernummer", "Kundnummer", "Datum", "Belopp"),
     ("Sipariş No", "Müşteri No", "Sipariş Tarihi", "Tutar"),
     ("Číslo objednávky", "Zákazník", "Datum", "Částka"),
