@@ -20,6 +20,7 @@ from flows.commands import (
     init,
     metrics,
     monitor_command,
+    presets,
     privacy_commands,
     report_command,
     schedule,
@@ -322,6 +323,7 @@ def catalog(
 
 app.add_typer(stages.app, name="stages")
 app.command()(init.init)
+app.command()(presets.presets)
 app.command()(check_command.check)
 app.command()(doctor.doctor)
 app.command()(horizons.horizons)

@@ -53,6 +53,10 @@ def init(
             metavar="FIELD=COLUMN", help="Say what a column is, e.g. customer_id=who; repeatable."
         ),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Read the tables as an export of this tool: see `stagecast presets`."),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace the YAML where it exists.")] = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -65,7 +69,7 @@ def init(
 
     apply_defaults()
     path = _target(output, data, force)
-    drafted = _draft_config(data, path, timezone, _given(column or []))
+    drafted = _draft_config(data, path, timezone, _given(column or []), preset)
     from flows.services.console import deliver_result
     from flows.setup.config_writer import config_text
     from flows.setup.draft_tables import draft_content, print_draft
@@ -78,7 +82,9 @@ def init(
         raise drafted.problem
 
 
-def _draft_config(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> ConfigDraft:
+def _draft_config(
+    data: list[str], path: Path, timezone: str, given: dict[str, str], preset: str | None
+) -> ConfigDraft:
     """A config for some tables, tried on all of their rows.
 
     Raises
@@ -99,7 +105,7 @@ def _draft_config(data: list[str], path: Path, timezone: str, given: dict[str, s
         location = _location(name)
         step(f"looking at {name.split('://')[0] + '://...' if '://' in name else name}")
         tables.append(profile_table(connection, location))
-    assembly = assemble(tables, zone=timezone, given=given)
+    assembly = assemble(tables, zone=timezone, given=given, preset=preset)
     mapping = _mapping(assembly.sources, path, timezone, _name(data[0]))
     step("reading all rows")
     config = _validated(mapping, path)

@@ -34,6 +34,7 @@ def propose_amount(
         found.columns["value"] = said["value"].name
         if "value_times" in said:
             found.columns["value_times"] = said["value_times"].name
+        _tell_money(found, table, said["value"])
         return
     used = used_columns(found)
     numbers = {
@@ -74,7 +75,12 @@ def propose_amount(
         text = best_column(table.columns, column_synonyms.VALUE, lambda c: c.kind == "text")
         unread = f" ({text.name!r} is no number: currency signs, thousands?)" if text else ""
         found.notes["value"] = f"CHECK: no column of amounts was found{unread}."
-    if money is not None:
+    _tell_money(found, table, money)
+
+
+def _tell_money(found: SourceProposal, table: ProfiledTable, money: ColumnProfile | None) -> None:
+    """Set decimals and currency of a source."""
+    if money is not None and money.kind == "number":
         found.decimals = _decimals(money.cells)
     currency = best_column(table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
     if currency is not None:

@@ -79,6 +79,9 @@ def _flow_style(value: Any) -> str:
 
 def _source(source: Mapping[str, Any], proposal: SourceProposal) -> list[str]:
     lines, notes = [], proposal.notes
+    if proposal.preset:
+        lines.append(f"  # columns as in the preset {proposal.preset} (`stagecast presets`)")
+        lines += [f"  # {notes['preset']}"] if "preset" in notes else []
     for number, (key, value) in enumerate(source.items()):
         lead = "  - " if number == 0 else "    "
         if key == "columns":

@@ -24,6 +24,7 @@ def draft_content(drafted: ConfigDraft) -> dict[str, Any]:
         "relations": list(drafted.assembly.relations),
         "sources": [total.content() for total in drafted.totals],
         "checks": drafted.checks(),
+        "presets": {s.table.name: s.preset for s in drafted.assembly.sources if s.preset},
         "problem": None if drafted.problem is None else str(drafted.problem),
     }
 
@@ -53,6 +54,8 @@ def _short(note: str | None) -> str | None:
 def print_draft(drafted: ConfigDraft, path: Path) -> None:
     """What each column means, what there is, what it suffices for, and what is next."""
     for source in drafted.assembly.sources:
+        if source.preset:
+            console.print(f"{source.table.name}: preset [bold]{source.preset}[/]", soft_wrap=True)
         rows: list[tuple[str, Any, str | None]] = [
             (name, _shown(value), _short(source.notes.get(name)))
             for name, value in source.columns.items()

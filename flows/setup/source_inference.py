@@ -17,6 +17,13 @@ from flows.setup.column_synonyms import snake_case, synonym_rank
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
 from flows.setup.order_state_inference import words_of
+from flows.setup.presets import (
+    apply_preset,
+    preset_columns,
+    preset_named,
+    recognise,
+    type_column,
+)
 from flows.setup.readings import counted
 from flows.setup.source_draft import Lookup, SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
@@ -84,6 +91,7 @@ def propose_source(
     zone: str,
     lookups: tuple[Lookup, ...] = (),
     given: Mapping[str, str] | None = None,
+    preset: str | None = None,
 ) -> SourceProposal:
     """The likeliest meaning of a table's columns.
 
@@ -95,6 +103,8 @@ def propose_source(
         Of clock times that tell none.
     given
         Event column: table column, as the user said.
+    preset
+        Name of a preset to take, whatever the columns; default: the one that they are known by.
 
     Raises
     ------
@@ -102,7 +112,12 @@ def propose_source(
         Where no column says who or when, or an amount cannot be added up.
     """
     said = {name: table.columns[column] for name, column in (given or {}).items()}
-    found = SourceProposal(table, lookups)
+    taken = preset or recognise(table)
+    found = SourceProposal(table, lookups, preset=taken or "")
+    form = None if taken is None else preset_named(taken)
+    if form is not None:
+        said = {**preset_columns(form, table), **said}
+        zone = form.zone or zone
     problems = Problems()
     with problems.collect():
         _who(found, table, said)
@@ -110,17 +125,27 @@ def propose_source(
         _when(found, table, said, zone)
     if problems.errors:
         raise missing_columns(table, problems)
-    order = said.get("order_id") or best_column(
-        table.columns,
-        column_synonyms.ORDER,
-        lambda c: c.name not in used_columns(found) and c.time is None and c.filled > 0.5,
-    )
+    order = said.get("order_id")
+    if order is None and form is None:
+        order = best_column(
+            table.columns,
+            column_synonyms.ORDER,
+            lambda c: c.name not in used_columns(found) and c.time is None and c.filled > 0.5,
+        )
     if order is not None:
         found.columns["order_id"] = order.name
-    propose_amount(found, table, said, order)
-    propose_types(found, table, said)
+    if form is None or "value" in said:
+        propose_amount(found, table, said, order)
+    types = said.get("event_type") or (None if form is None else type_column(form, table))
+    if form is None or types is not None:
+        propose_types(found, table, said if types is None else {**said, "event_type": types})
+    if form is not None:
+        apply_preset(found, form)
     _rest(found, table, said)
     _attributes(found, table)
+    for name, column in said.items():
+        if name not in FIELDS and name not in found.columns:
+            found.columns[name] = column.name
     return found
 
 

@@ -10,6 +10,12 @@ from features.errors import Problems, UserError
 from flows.setup.column_synonyms import CUSTOMER, TIME, VALUE, snake_case
 from flows.setup.event_type_inference import role_of_table
 from flows.setup.overlapping_purchases import settle_purchases
+from flows.setup.presets import (
+    missing_columns,
+    preset_columns,
+    preset_named,
+    recognise,
+)
 from flows.setup.source_draft import Lookup, SourceProposal, best_column
 from flows.setup.source_inference import customer_of, propose_source, time_of
 from flows.setup.table_joins import join_tables, shared_key
@@ -46,7 +52,13 @@ class _Joined:
         return _Joined(joined, (*self.lookups, Lookup(other, key)), self.given, self.note)
 
 
-def assemble(tables: Sequence[ProfiledTable], *, zone: str, given: Mapping[str, str]) -> Assembly:
+def assemble(
+    tables: Sequence[ProfiledTable],
+    *,
+    zone: str,
+    given: Mapping[str, str],
+    preset: str | None = None,
+) -> Assembly:
     """Sources of some tables.
 
     Parameters
@@ -57,6 +69,8 @@ def assemble(tables: Sequence[ProfiledTable], *, zone: str, given: Mapping[str, 
         Of clock times that tell none.
     given
         Event column: table column, as the user said; of the tables that have it.
+    preset
+        Name of a preset for every table that has its columns.
 
     Raises
     ------
@@ -70,7 +84,8 @@ def assemble(tables: Sequence[ProfiledTable], *, zone: str, given: Mapping[str, 
             raise UserError(
                 f"--column {name}={column}", found=f"no column {column!r}", expected=there
             )
-    people = [t for t in tables if len(tables) > 1 and _of_people(t)]
+    forced = _forced(tables, preset)
+    people = [t for t in tables if len(tables) > 1 and _of_people(t) and recognise(t) is None]
     others = [t for t in tables if t not in people]
     if not others:
         others, people = people, []
@@ -88,7 +103,11 @@ def assemble(tables: Sequence[ProfiledTable], *, zone: str, given: Mapping[str, 
         with problems.collect():
             own = {name: column for name, column in given.items() if column in part.table.columns}
             source = propose_source(
-                part.table, zone=zone, lookups=part.lookups, given={**dict(part.given), **own}
+                part.table,
+                zone=zone,
+                lookups=part.lookups,
+                given={**dict(part.given), **own},
+                preset=preset if part.table.name in forced else None,
             )
             if part.note:
                 source.notes["customer_id"] = part.note
@@ -153,7 +172,35 @@ def _has_amounts(table: ProfiledTable) -> bool:
     return best_column(table.columns, VALUE, lambda c: c.kind == "number") is not None
 
 
+def _forced(tables: Sequence[ProfiledTable], preset: str | None) -> set[str]:
+    """Names of the tables that a preset is forced on: those that have who and when of it.
+
+    Raises
+    ------
+    UserError
+        Where there is none.
+    """
+    if preset is None:
+        return set()
+    form, forced, lacking = preset_named(preset), set(), []
+    for table in tables:
+        there = preset_columns(form, table)
+        if "occurred_at" in there and ("customer_id" in there or "anonymous_id" in there):
+            forced.add(table.name)
+        lacking += [f"{table.name}: {name}" for name in missing_columns(form, table)]
+    if not forced:
+        raise UserError(
+            f"--preset {preset}",
+            found=f"no table with its columns; missing: {'; '.join(lacking)}",
+            expected=f"an export of {form.title}",
+            hint="leave --preset out, and name columns with --column",
+        )
+    return forced
+
+
 def _complete(table: ProfiledTable, given: Mapping[str, str]) -> bool:
+    if recognise(table) is not None:
+        return True
     who = given.get("customer_id") in table.columns or customer_of(table) is not None
     when = given.get("occurred_at") in table.columns or time_of(table) is not None
     return who and when

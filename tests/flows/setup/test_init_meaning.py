@@ -24,6 +24,7 @@ SALES = ORDERS[ORDERS["total"] > 0].reset_index(drop=True)
 def init(folder: Path, *arguments: str) -> dict[str, Any]:
     """What the command says as JSON, whatever it thinks of the amount of data."""
     told = folder / "told.json"
+    told.unlink(missing_ok=True)
     command = ["init", *arguments, "--output", str(folder / "made.yaml"), "--force"]
     done = CliRunner().invoke(app, [*command, "--json", str(told)])
     if not told.exists():
