@@ -150,7 +150,7 @@ def _sign_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile |
 
 
 def role_of_cases(table: ProfiledTable) -> str | None:
-    """The role of a table whose ids name tickets or cancellations instead of orders."""
+    """The role of a table with ids of tickets or cancellations instead of orders."""
     for name in table.columns:
         if synonym_rank(name, column_synonyms.CASE_ID) is not None:
             return "cancel" if re.search("churn|cancel", plain_name(name)) else "support"

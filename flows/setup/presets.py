@@ -99,7 +99,7 @@ def preset_named(name: str) -> Preset:
 
 
 def recognise(table: ProfiledTable) -> str | None:
-    """Name of the preset whose columns a table has; the one with the most such columns."""
+    """Name of the preset that fits the columns of a table; of several the most specific."""
     fitting = [
         (len(preset.recognised_by), name)
         for name, preset in all_presets().items()
@@ -170,7 +170,7 @@ def _words(found: SourceProposal, kind: ColumnRef, column: ColumnProfile) -> dic
 
 
 def type_column(preset: Preset, table: ProfiledTable) -> ColumnProfile | None:
-    """The column of event types whose names tell the roles; None where the preset names types."""
+    """The column of event types, if their names tell the roles; None where the preset names types."""
     kind = preset.event_type
     if isinstance(kind, str) or kind.words:
         return None
