@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from .part import Array
-from .scored_row import SCORED_COLUMNS
 from .stage import stage_codes
 from .transition import LIKELY, move_probability
 
@@ -92,7 +91,7 @@ def clv_columns(
     output: Mapping[str, Array], frame: pd.DataFrame, stage: Array, head: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Columns of the CLV model, with the lead score and the reactivation probability."""
-    columns: dict[str, Any] = {name: output[name] for name in output if name in SCORED_COLUMNS}
+    columns: dict[str, Any] = {name: output[name] for name in output if name in head["scored_row"]}
     # The scored row holds the mean of past orders instead of the expected order value.
     columns.pop("average_order_value", None)
     is_soon = output["next_order_days"] <= _ORDER_HORIZONS * output["clv_horizon_days"]
