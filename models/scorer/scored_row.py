@@ -8,7 +8,7 @@ from typing import Any
 from .part import Part
 
 _PASS_THROUGH_BEFORE = "preferred_channel"  # declared attributes' columns stand before this one
-_PART_COLUMNS = {
+PART_COLUMNS = {
     "stage": ["stage_predicted", "stage_confidence", "stage_probabilities"],
     "transition": ["next_stage", "next_stage_probabilities", "p_move", "expected_transition_at"],
     "churn": ["churn_eligible", "p_churn", "churn_horizon_days", "churn_band"],
@@ -43,7 +43,7 @@ def scored_names(parts: Mapping[str, Part], head: Mapping[str, Any]) -> dict[str
         if column["name"] not in scored_row
     }
     if len(parts) == 1:
-        own_columns = ["customer_id", "snapshot_at", "stage", *_PART_COLUMNS[next(iter(parts))]]
+        own_columns = ["customer_id", "snapshot_at", "stage", *PART_COLUMNS[next(iter(parts))]]
         return {name: scored_row[name] for name in own_columns}
     names: dict[str, str] = {}
     for name, dtype in scored_row.items():
