@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from features.sources.keys import INVISIBLE
 
 _EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
+_NAMED = re.compile(r"^[^<>@]*<([^<>]+)>$")  # Anna <anna@example.com>
+_AROUND = "'\"` ,;"
 # Last digits, which all notations of a number share.
 _TAIL_DIGITS = 7
 
@@ -19,7 +21,9 @@ def email(text: str) -> str:
 
     `email-validator` does not fit: it refuses the reserved domains of test data, and keeps case.
     """
-    address = _cleaned(text).removeprefix("mailto:")
+    cleaned = _cleaned(text)
+    named = _NAMED.match(cleaned)
+    address = (named[1] if named else cleaned).strip(_AROUND).removeprefix("mailto:")
     if not _EMAIL.match(address):
         return ""
     local_part, _, domain = address.rpartition("@")

@@ -25,6 +25,7 @@ from features.sources.people_by_address import (
     comparable_addresses,
     id_columns,
     people_and_addresses,
+    refuse_unclear_addresses,
     with_consents_of_addresses,
 )
 from features.sources.typed_rows import WRITTEN, TypedTable
@@ -32,6 +33,8 @@ from features.sources.typed_rows import WRITTEN, TypedTable
 _AMBIGUOUS = "several rows in the customers table"
 # A refusal may be dated this far in the future: clocks and zones differ.
 _CLOCK_TOLERANCE = pd.Timedelta(days=1)
+# Systems write other years where a date is unknown, or never comes.
+_YEARS = (1971, 2199)
 
 
 @dataclass(frozen=True)
@@ -290,13 +293,15 @@ def _consents(
         )
     with problems.collect():
         channels = _channels(rows[table_columns.channel], source, config)
+    with problems.collect():
+        refuse_unclear_addresses(rows, table_columns, source.where)
     problems.refuse()
     changes = pd.DataFrame(
         {
             "channel": channels,
             # In a log of changes an empty cell withdraws a consent.
             "granted": consent_given.eq(True),
-            "at": wall_clocks[table_columns.changed_at.column],
+            "at": _known_dates(wall_clocks[table_columns.changed_at.column]),
         }
     )
     # A consent without a channel or a date is no proof.
@@ -319,6 +324,11 @@ def _consents(
     return by_channel.eq(True), by_channel.eq(False), addresses
 
 
+def _known_dates(times: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the times, null where the year stands for "unknown" (1, 1900, 1970, 9999)."""
+    return times.where(times.dt.year.between(*_YEARS))
+
+
 def _suppression_list(
     table: SuppressionList, config: Config, moments: _Moments
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -333,11 +343,12 @@ def _suppression_list(
     ]
     source = TypedTable("suppressions", table.table, table.csv, config.timezone)
     rows, wall_clocks = source.rows(text_columns, time_columns, keys=id_columns(table_columns))
+    refuse_unclear_addresses(rows, table_columns, source.where)
     is_active = pd.Series(True, index=rows.index)
     if table_columns.from_ is not None:
-        is_active &= moments.begun(wall_clocks[table_columns.from_.column])
+        is_active &= moments.begun(_known_dates(wall_clocks[table_columns.from_.column]))
     if table_columns.until is not None:
-        is_active &= ~moments.over(wall_clocks[table_columns.until.column])
+        is_active &= ~moments.over(_known_dates(wall_clocks[table_columns.until.column]))
     listed = pd.DataFrame({"channel": None}, index=rows.index, dtype=object)
     listed["reason"] = (
         rows[table_columns.reason].fillna(table.reason) if table_columns.reason else table.reason

@@ -6,17 +6,21 @@ every customer who has it; so does a consent, if both spell it in full.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from features.config.customers import ADDRESSES, PersonColumns
+from features.errors import UserError
 from features.sources.contact_normalisation import comparable_address, email, phone
+from features.sources.keys import is_rounded, rounded_keys_error
 
 # Prefix of placeholder ids for rows with an address but no id; no real id starts with it.
 NO_ID = "\x00"
 _ADDRESS = f"{NO_ID}address "
+_SEPARATED = re.compile("[;,|]")
 
 
 def id_columns(columns: PersonColumns) -> list[str]:
@@ -38,6 +42,33 @@ def comparable_addresses(rows: pd.DataFrame, columns: PersonColumns) -> pd.DataF
         for kind, column in address_columns(columns).items()
     }
     return rows.assign(**forms)
+
+
+def refuse_unclear_addresses(rows: pd.DataFrame, columns: PersonColumns, where: str) -> None:
+    """Stop at cells that name no single address: a refusal in them would be lost.
+
+    Raises
+    ------
+    UserError
+        For several addresses in a cell, and for numbers that a spreadsheet rounded.
+    """
+    for kind, column in address_columns(columns).items():
+        texts = rows[column].dropna()
+        if kind == "phone" and (rounded := int(texts.map(is_rounded).sum())):
+            raise rounded_keys_error(where, rounded, column)
+        if several := int(texts.map(_names_several).sum()):
+            raise UserError(
+                f"{where}: {column}",
+                found=f"{several} cells with more than one address",
+                expected="one address a row",
+                hint="write a row for each address",
+            )
+
+
+def _names_several(text: str) -> bool:
+    if "@" in text:
+        return text.count("@") > 1 and not email(text)
+    return any(sum(sign.isdigit() for sign in part) > 6 for part in _SEPARATED.split(text)[1:])
 
 
 def people_and_addresses(

@@ -67,6 +67,8 @@ def written(
         ("email", "Anna@Example.com ", "anna@example.COM", True),
         ("email", "anna@bücher.de", "anna@xn--bcher-kva.de", True),
         ("email", "an\u200bna@example.com", "anna@example.com", True),
+        ("email", "Anna <anna@example.com>", "anna@example.com", True),
+        ("email", "'anna@example.com'", "<anna@example.com>", True),
         ("email", "anna+shop@example.com", "anna@example.com", False),
         ("email", "an.na@example.com", "anna@example.com", False),
         ("phone", "+49 (0)30 1234567", "0049301234567", True),

@@ -313,3 +313,26 @@ def test_an_address_on_two_lists_is_there_once(tmp_path: Path) -> None:
     facts = customer_facts(loaded(tmp_path, suppressions=[one, {**one, "reason": "legal"}]), AT)
     assert facts.contacts.index.is_unique
     assert set(facts.suppressed["reason"]) == {"suppression list", "legal"}
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1900-01-01", "1970-01-01", "9999-12-31", ""])
+def test_a_refusal_of_a_year_that_means_unknown_counts(tmp_path: Path, day: str) -> None:
+    rows = f",c@example.com,,email,yes,2020-01-01\n,c@example.com,,email,no,{day}\n"
+    assert not consenting(with_addresses(tmp_path, rows))["c"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "part"),
+    [
+        ("email", "a@example.com, c@example.com", "more than one address"),
+        ("phone", "+49301000003; +49301000004", "more than one address"),
+        ("phone", "4.9301000003E+10", "rounded"),
+    ],
+)
+def test_a_cell_that_names_no_single_address_is_refused(
+    tmp_path: Path, kind: str, cell: str, part: str
+) -> None:
+    (tmp_path / "listed.csv").write_text(f'who\n"{cell}"\n')
+    listed = {"table": "listed.csv", "columns": {kind: "who"}}
+    with pytest.raises(UserError, match=part):
+        customer_facts(loaded(tmp_path, suppressions=[listed]), AT)
