@@ -133,7 +133,7 @@ def propose_ledger(found: SourceProposal, table: ProfiledTable) -> bool:
 
 
 def _sign_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
-    """The column whose words go with the sign of the amount."""
+    """The column with words that follow the sign of the amount."""
     amount, used = amounts(found), used_columns(found)
 
     def goes_with_the_sign(column: ColumnProfile) -> bool:

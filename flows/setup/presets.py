@@ -170,7 +170,7 @@ def _words(found: SourceProposal, kind: ColumnRef, column: ColumnProfile) -> dic
 
 
 def type_column(preset: Preset, table: ProfiledTable) -> ColumnProfile | None:
-    """The column of event types, if their names tell the roles; None where the preset names types."""
+    """The column of event types by their own names; None where the preset names types."""
     kind = preset.event_type
     if isinstance(kind, str) or kind.words:
         return None

@@ -12,7 +12,7 @@ from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 @dataclass(frozen=True)
 class Lookup:
-    """A table whose columns are added by a shared column."""
+    """A table that adds its columns by a shared column."""
 
     table: ProfiledTable
     key: str
