@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure as Plot
-from prefect import flow, task
 
 from features.calendar import day_date, day_number
 from features.storage.output_lock import exclusive
@@ -19,6 +18,7 @@ from flows.services.console import step, warn
 from flows.services.oracle_bounds import oracle_figures, oracle_page
 from flows.services.prefect_summaries import show_figures
 from flows.services.progress_bars import progress
+from flows.services.steps import flow, task
 from flows.services.update_aggregates import drop_outdated_snapshots
 from flows.services.workspace import Workspace, tally_fingerprint
 from models.evaluation import backtest, origin_page

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, task
-
 from features.aggregates.daily_volumes import daily_buyers, daily_counts
 from features.calendar import day_date, day_number
 from features.errors import UserError
@@ -23,6 +21,7 @@ from features.table.feature_store import FOLDER, TALLIES, Archive
 from features.table.prediction_targets import TASK_NAMES
 from flows.services import alarm_event, alerts
 from flows.services.console import step, warn
+from flows.services.steps import flow, task
 from flows.services.workspace import Workspace
 from models.monitoring import monitor, performance
 from models.monitoring.alarms import Alarm, due_alarms, mark_notified, update_alarms

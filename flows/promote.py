@@ -7,14 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-
 from features.errors import UserError
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.table.prediction_targets import TASK_NAMES
 from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_decision
+from flows.services.steps import flow, task
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.promotion import (

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from prefect import flow, task
 
 from campaigns.audience_files import audience_table, write_audiences
 from campaigns.export_index import RowKeys
@@ -28,6 +27,7 @@ from flows.services.campaign_plan import PlannedRun, plan_run, read_run_meta
 from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_published
 from flows.services.reasons import add_reasons
+from flows.services.steps import flow, task
 from flows.services.workspace import Workspace, keep_config, new_run_id
 
 

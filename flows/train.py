@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-
 from features.calendar import day_date
 from features.storage.atomic_write import (
     new_folder_of,
@@ -24,6 +22,7 @@ from flows.services.code_version import code_commit
 from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_training
 from flows.services.progress_bars import progress
+from flows.services.steps import flow, task
 from flows.services.tuning import log_tuning
 from flows.services.update_aggregates import drop_outdated_snapshots
 from flows.services.uplift_history import fit_uplift_part

@@ -83,7 +83,6 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         if dry_run:
             _show_plan(_current_plan(Path(folder), confirm), json_file)
             return
-        prefect_server.start_server()
         from flows.commands.result_tables import print_scores
         from flows.target import retarget_flow
 

@@ -23,6 +23,7 @@ from flows.commands import (
     presets,
     privacy_commands,
     report_command,
+    runs,
     schedule,
     stages,
 )
@@ -329,6 +330,7 @@ app.command()(doctor.doctor)
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
 app.command()(report_command.report)
+app.command()(runs.runs)
 app.command()(schedule.schedule)
 campaign_commands.register_campaign_commands(app, execute_flow)
 monitor_command.register_monitor(app, execute_flow)

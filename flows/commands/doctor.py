@@ -136,7 +136,7 @@ def _prefect() -> _Finding:
 
     address = prefect_server.named_server()
     if address is None:
-        return _Finding("prefect server", "ok", "no server asked for: each run brings its own")
+        return _Finding("prefect server", "ok", "none named: runs are noted in their folder")
     try:
         prefect_server.require_named_server()
     except UserError as error:

@@ -214,7 +214,7 @@ def test_logs_databases_and_artifacts_of_a_run_name_no_customer(shop: Shop) -> N
     """Prefect's and MLflow's databases, model artifacts, figures, and all that was printed."""
     assert not CUSTOMER.search(shop.printed.encode())
     kept = [shop.output / name for name in ("prefect.db", "mlflow.db", "config.yaml")]
-    for folder in ("mlartifacts", "training", "monitoring"):
+    for folder in ("mlartifacts", "training", "monitoring", "flow_runs"):
         kept += [path for path in (shop.output / folder).rglob("*") if path.is_file()]
     assert len(kept) > 20
     named = [str(path) for path in kept if path.is_file() and CUSTOMER.search(path.read_bytes())]
