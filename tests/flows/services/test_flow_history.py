@@ -92,6 +92,7 @@ def test_the_oldest_files_are_removed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [run.parameters["number"] for run in flows] == [3, 4, 5]
 
 
+@pytest.mark.slow
 def test_prefect_takes_the_runs_over_once(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = output / "prefect.db"
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{database}")
