@@ -281,7 +281,7 @@ def models(
     """List the registered scorers: which is champion, since when, and why."""
     settings.apply_defaults()
     folder = prepare_output(output, None, None)
-    from flows.commands.result_tables import print_models
+    from flows.commands.model_versions import print_models
 
     print_models(Path(folder), json_file)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -149,34 +148,6 @@ def _print_comparisons(result: dict[str, Any]) -> None:
         print_table(f"version {result['version']} on the gate (smaller is better)", columns, rows)
     verdict = "accepted" if result["accepted"] else "refused"
     console.print(f"version {result['version']}: {verdict}: {result['reason']}", soft_wrap=True)
-
-
-def print_models(output: Path, json_file: Path | None = None) -> None:
-    """Versions of the scorer, as a table or as JSON."""
-    rows = []
-    for version in registry.versions(Workspace(output).tracking(), registry.SCORER):
-        made = dt.datetime.fromtimestamp(version.created_at / 1000, dt.UTC)
-        rows.append(
-            (
-                str(version.version),
-                ", ".join(version.aliases) or "-",
-                version.tags.get(registry.CHAMPION_SINCE, "-"),
-                version.tags.get("trained_at", "-"),
-                made.isoformat(timespec="seconds"),
-                version.tags.get("promoted_because", "-"),
-            )
-        )
-    columns = ["version", "alias", "champion since", "trained at", "registered", "why"]
-    content = [dict(zip(columns, row, strict=True)) for row in rows]
-    shown = [tuple(map(_readable, row)) for row in rows]
-    deliver_result(
-        content, json_file, lambda: print_table("stagecast-scorer (times are UTC)", columns, shown)
-    )
-
-
-def _readable(text: str) -> str:
-    """A stored moment to the minute; other texts as they are."""
-    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\S+$", r"\1 \2", text)
 
 
 def print_rollback(output: Path) -> None:
