@@ -102,11 +102,13 @@ async def _write_run(
             name=f"{run.name} {run.started:%Y-%m-%d %H:%M:%S}",
             parameters=run.parameters,
             tags=["stagecast"],
-            parent_task_run_id=await _call_of_flow(session, run, parent, number),
         )
-        await models.flow_runs.create_flow_run(session, flow_run)
+        written = await models.flow_runs.create_flow_run(session, flow_run)
         for state in _states(run):
             await models.flow_runs.set_flow_run_state(session, UUID(run.id), state, force=True)
+        # Linked last: Prefect would end the call at the present moment, not when the flow ended.
+        written.parent_task_run_id = await _call_of_flow(session, run, parent, number)
+        await session.flush()
     for artifact in run.artifacts:
         shown = {name: artifact[name] for name in ("type", "key", "data", "description")}
         of_task = {"task_run_id": UUID(run.id)} if run.kind == "task" else {}

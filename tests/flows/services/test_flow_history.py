@@ -107,7 +107,7 @@ def test_prefect_takes_the_runs_over_once(output: Path, monkeypatch: pytest.Monk
             ).fetchall()
             artifacts = connection.execute("select key, flow_run_id from artifact").fetchall()
             calls = connection.execute(
-                "select caller.name, flow_run.name from flow_run join task_run as call "
+                "select caller.name, flow_run.name, call.end_time = flow_run.end_time from flow_run join task_run as call "
                 "on flow_run.parent_task_run_id = call.id join flow_run as caller "
                 "on call.flow_run_id = caller.id"
             ).fetchall()
@@ -117,7 +117,7 @@ def test_prefect_takes_the_runs_over_once(output: Path, monkeypatch: pytest.Monk
             assert ended[:19] == f"{noted[run_id].ended:%Y-%m-%d %H:%M:%S}"
         assert sorted(key for key, _ in artifacts) == ["a-page"] * 2 + ["link"] * 2 + ["parts"] * 2
         assert len(calls) == 2
-        assert all(a.startswith("outer ") and b.startswith("inner ") for a, b in calls)
+        assert all(a.startswith("outer ") and b.startswith("inner ") and c for a, b, c in calls)
 
 
 @pytest.mark.parametrize(
