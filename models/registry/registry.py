@@ -33,7 +33,9 @@ from models.registry.logged_code import (
     synthetic_example,
 )
 from models.registry.tracking import Run, Tracking
-from models.registry.version import CHAMPION_SINCE, SCORER, Version
+from models.registry.version import CHAMPION_SINCE as CHAMPION_SINCE
+from models.registry.version import SCORER as SCORER
+from models.registry.version import Version
 from models.scorer.artifacts import save_scorer
 from models.scorer.part import Part
 from models.scorer.scored_row import scored_names

@@ -107,7 +107,8 @@ def test_prefect_takes_the_runs_over_once(output: Path, monkeypatch: pytest.Monk
             ).fetchall()
             artifacts = connection.execute("select key, flow_run_id from artifact").fetchall()
             calls = connection.execute(
-                "select caller.name, flow_run.name, call.end_time = flow_run.end_time from flow_run join task_run as call "
+                "select caller.name, flow_run.name, call.end_time = flow_run.end_time "
+                "from flow_run join task_run as call "
                 "on flow_run.parent_task_run_id = call.id join flow_run as caller "
                 "on call.flow_run_id = caller.id"
             ).fetchall()
