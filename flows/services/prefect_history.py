@@ -50,19 +50,27 @@ def hand_to_prefect(output: Path) -> None:
 async def write_runs(runs: list[NotedRun]) -> int:
     """Write finished runs into the database of Prefect's settings; return how many were new."""
     from prefect.server.database import provide_database_interface
-    from prefect.server.models.flow_runs import read_flow_run
 
     database = provide_database_interface()
     await database.create_db()
     written = 0
     for tree in _command_trees(runs):
         async with database.session_context(begin_transaction=True) as session:
-            if tree[0].state == "RUNNING" or await read_flow_run(session, UUID(tree[0].id)):
+            if tree[0].state == "RUNNING" or await _models().flow_runs.read_flow_run(
+                session, UUID(tree[0].id)
+            ):
                 continue
             for number, run in enumerate(tree):
                 await _write_run(session, run, by_id={r.id: r for r in tree}, number=number)
             written += len(tree)
     return written
+
+
+def _models() -> Any:
+    """Prefect's functions on its tables; their decorators hide their types from mypy."""
+    from prefect.server import models
+
+    return models
 
 
 def _command_trees(runs: list[NotedRun]) -> list[list[NotedRun]]:
@@ -79,9 +87,9 @@ async def _write_run(
     session: AsyncSession, run: NotedRun, *, by_id: dict[str, NotedRun], number: int
 ) -> None:
     """Write one run with its states, moments and artifacts."""
-    from prefect.server import models
     from prefect.server.schemas import core
 
+    models = _models()
     parent = _enclosing_flow(run, by_id)
     if run.kind == "task":
         task_run = core.TaskRun(
@@ -111,11 +119,9 @@ async def _write_run(
         await session.flush()
     for artifact in run.artifacts:
         shown = {name: artifact[name] for name in ("type", "key", "data", "description")}
-        of_task = {"task_run_id": UUID(run.id)} if run.kind == "task" else {}
-        of_flow = parent if run.kind == "task" else UUID(run.id)
-        await models.artifacts.create_artifact(
-            session, core.Artifact(**shown, flow_run_id=of_flow, **of_task)
-        )
+        shown["flow_run_id"] = run.id if run.kind == "flow" else parent
+        shown["task_run_id"] = run.id if run.kind == "task" else None
+        await models.artifacts.create_artifact(session, core.Artifact.model_validate(shown))
 
 
 def _enclosing_flow(run: NotedRun, by_id: dict[str, NotedRun]) -> UUID | None:
@@ -130,9 +136,9 @@ async def _call_of_flow(
     session: AsyncSession, run: NotedRun, parent: UUID | None, number: int
 ) -> UUID | None:
     """The task run that stands for a flow in the flow that calls it, as Prefect notes it."""
-    from prefect.server import models
     from prefect.server.schemas import core
 
+    models = _models()
     if parent is None:
         return None
     call = core.TaskRun(
@@ -141,7 +147,7 @@ async def _call_of_flow(
     written = await models.task_runs.create_task_run(session, call)
     for state in _states(run):
         await models.task_runs.set_task_run_state(session, written.id, state, force=True)
-    return written.id
+    return UUID(str(written.id))
 
 
 def _states(run: NotedRun) -> list[State]:
