@@ -56,9 +56,8 @@ async def write_runs(runs: list[NotedRun]) -> int:
     written = 0
     for tree in _command_trees(runs):
         async with database.session_context(begin_transaction=True) as session:
-            if tree[0].state == "RUNNING" or await _models().flow_runs.read_flow_run(
-                session, UUID(tree[0].id)
-            ):
+            known = await _models().flow_runs.read_flow_run(session, UUID(tree[0].id))
+            if known is not None or tree[0].state == "RUNNING":
                 continue
             for number, run in enumerate(tree):
                 await _write_run(session, run, by_id={r.id: r for r in tree}, number=number)
