@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Collection
 from typing import Annotated, Literal, Protocol
@@ -170,11 +171,38 @@ class ColumnRef(Strict):
 
 
 class CsvFormat(Strict):
-    """How to read a delimited file that is not plain comma separated UTF-8."""
+    """How to read a delimited file that is not plain comma separated UTF-8.
+
+    `decimals` names the columns whose decimal sign differs from `decimal`, `skip_lines` counts the
+    lines above the header, `sheet` names a sheet of a spreadsheet.
+    """
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     decimal: Literal[".", ","] = "."
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    decimals: dict[str, Literal[".", ","]] = Field(default={})
+    encoding: str = "utf-8"
+    skip_lines: Annotated[int, Field(ge=0, le=1_000)] = 0
+    sheet: str | None = None
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str) -> str:
+        plain = name.lower().replace("_", "-")
+        if plain in ("utf-8", "latin-1", "utf-16"):
+            return plain
+        try:
+            # Other codecs of this name are no encodings of text.
+            "".encode(name)
+        except LookupError:
+            raise ValueError(
+                f"unknown encoding {name!r}; a name like utf-8, cp1252, shift_jis or gb18030"
+            ) from None
+        codec = codecs.lookup(name).name
+        return "latin-1" if codec == "iso8859-1" else codec
+
+    def decimal_of(self, column: str) -> str:
+        """The decimal sign of a column."""
+        return self.decimals.get(column, self.decimal)
 
 
 class Formatted(Protocol):
