@@ -334,11 +334,19 @@ def _table_row(
         "value_label": campaign.contact_value.label(campaign.member)
         if playbook.value is not None
         else "no value set",
-        "value_means": playbook.value.means if playbook.value is not None else "",
+        "value_means": _value_means(playbook),
         "consent_basis": consent,
         "plan_only": consent == "not_recorded",
         "held": context.held.get(playbook.campaign, ""),
     }
+
+
+def _value_means(playbook: Playbook) -> str:
+    """Meaning of the expected spend, with the share of it that is assumed to be caused."""
+    if playbook.value is None:
+        return ""
+    share = playbook.value.incremental_share
+    return playbook.value.means + (f"; {share:.0%} of it by assumption" if share else "")
 
 
 def _exclusion_counts(campaigns: Sequence[CampaignCandidates]) -> pd.DataFrame:

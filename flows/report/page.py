@@ -11,7 +11,13 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from campaigns.expected_value import MIXED_LABEL, RESPONSE_LABEL, UPLIFT_LABEL
+from campaigns.expected_value import (
+    ASSUMED_LABEL,
+    MIXED_ASSUMED_LABEL,
+    MIXED_LABEL,
+    RESPONSE_LABEL,
+    UPLIFT_LABEL,
+)
 from features.contracts import ROLE_WORDS, column_label
 from flows.report.campaign_figures import members_data, members_figure
 from flows.report.chart_script import chart_script
@@ -60,6 +66,10 @@ _VALUE_MEANINGS = {
     UPLIFT_LABEL: "Expected values count only the additional spend that a message causes (uplift).",
     MIXED_LABEL: "Expected values count only the additional spend that a message causes (uplift); "
     "where that is unknown, all expected spend.",
+    ASSUMED_LABEL: "Expected values count the share of the expected spend that the playbooks "
+    "assume a message to cause (incremental_share).",
+    MIXED_ASSUMED_LABEL: "Expected values count only the additional spend that a message causes "
+    "(uplift); where that is unknown, the share that the playbooks assume (incremental_share).",
 }
 
 
