@@ -10,21 +10,18 @@ from typing import Any
 import pandas as pd
 
 from campaigns.answers import expected_answer_date, people_for_an_answer, with_answers
-from campaigns.effects.any_time import AnyTime
-from campaigns.effects.mean_effect import FEWEST_BUYERS, mean_effect
+from campaigns.effects.comparison import capped_covariates, compared
+from campaigns.effects.mean_effect import FEWEST_BUYERS
 from campaigns.effects.sample_ratio import (
     SAMPLE_RATIO_ALARM,
     joint_sample_ratio_p_value,
     sample_ratios_by_wave,
 )
-from campaigns.effects.share_effect import share_effect
-from campaigns.effects.two_arms import Floats, Integers, TwoArms, strata_of_waves
-from campaigns.holdout import CONTROL, TREATMENT
+from campaigns.effects.two_arms import Integers, TwoArms, strata_of_waves
+from campaigns.holdout import CONTROL, FEWEST_PEOPLE, TREATMENT
 
-FEWEST_PEOPLE = 30  # results with fewer people in an arm are hidden
 # Known at the entry: they take noise out of the effects on money.
 COVARIATES = ("clv", "p_any_order", "past_spend")
-_CAPPED_AT = 0.99  # quantile at which covariates are cut: one large customer must not bend a slope
 _OUTCOMES = ("response", "revenue", "profit")
 
 
@@ -200,48 +197,25 @@ def _effect(
     outcome: str, rows: pd.DataFrame, treated: pd.Series, strata: Integers, *, seed: int
 ) -> dict[str, Any]:
     """Cells of an outcome: the effect, for one look and for any number of looks."""
-    if outcome == "response":
-        arms = TwoArms.of(rows[outcome], treated, strata)
-        any_time = AnyTime.of(arms)
-        effect, wide = share_effect(arms), share_effect(arms, alpha=any_time.level)
-        low, high = wide.low, wide.high
-    else:
-        arms = TwoArms.of(rows[outcome], treated, strata, _covariates(rows))
-        any_time = AnyTime.of(arms)
-        effect = mean_effect(arms, seed=seed)
-        low, high = any_time.widened(effect)
+    is_share = outcome == "response"
+    present = [] if is_share else [name for name in COVARIATES if name in rows]
+    arms = TwoArms.of(rows[outcome], treated, strata, capped_covariates(rows[present]))
+    cells = compared(arms, is_share=is_share, seed=seed)
+    low, high = cells["low_any_time"], cells["high_any_time"]
     needed = (
         _people_needed(rows, FEWEST_BUYERS, counted=rows["revenue"] != 0)
         if math.isnan(low)
-        else people_for_an_answer(len(rows), effect.difference, low, high)
+        else people_for_an_answer(len(rows), cells["difference"], low, high)
     )
-    people = int((rows["arm"] == TREATMENT).sum())
+    people = int(treated.sum())
     return {
         "outcome": outcome,
-        "treatment": effect.treated,
-        "control": effect.control,
-        "difference": effect.difference,
-        "low": effect.low,
-        "high": effect.high,
-        "p_value": effect.p_value,
-        "low_any_time": low,
-        "high_any_time": high,
-        "p_any_time": any_time.p_value(low, high, effect.difference),
+        **cells,
         "people_needed": needed,
-        "variance_left": effect.variance_left,
-        "incremental_total": effect.difference * people,
+        "incremental_total": cells["difference"] * people,
         "incremental_low": low * people,
         "incremental_high": high * people,
     }
-
-
-def _covariates(rows: pd.DataFrame) -> Floats | None:
-    """Covariates of the rows, cut at their 99 % quantile; None if none are known."""
-    present = [name for name in COVARIATES if name in rows and rows[name].notna().any()]
-    if not present:
-        return None
-    values = rows[present].astype(float)
-    return values.clip(upper=values.quantile(_CAPPED_AT), axis=1).to_numpy(dtype=float)
 
 
 def _people_needed(rows: pd.DataFrame, fewest: int, *, counted: pd.Series | None = None) -> float:

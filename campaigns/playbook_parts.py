@@ -115,6 +115,9 @@ class Success(Strict):
     base_rate
         Scored probability; its mean estimates the rate without the campaign or the complement
         (the smallest detectable effect is the same).
+    effect
+        Difference of the response rates that you want to detect; null: no control share is
+        suggested.
     role
         Role of the event that counts as a response.
     """
@@ -122,6 +125,7 @@ class Success(Strict):
     metric: Line
     within_days: Days
     base_rate: CampaignName | None = None
+    effect: Annotated[float, Field(gt=0, lt=1)] | None = None
     role: Literal["purchase", "lead", "intent", "advocacy", "redemption", "survey_csat"] = (
         "purchase"
     )

@@ -108,11 +108,31 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         deliver_result(content, json_file, lambda: typer.echo(explanation))
 
     @app.command()
-    def measure(output: OutputFolder = DEFAULT_OUTPUT, json_file: JsonFile = None) -> None:
+    def measure(
+        output: OutputFolder = DEFAULT_OUTPUT,
+        experiment: Annotated[
+            Path | None,
+            typer.Option(help="CSV of an experiment from elsewhere: arm, outcome, covariates."),
+        ] = None,
+        control: Annotated[str, typer.Option(help="Control arm of the experiment.")] = "control",
+        json_file: JsonFile = None,
+    ) -> None:
         """Measure the effect of campaigns: treatment against control group, from later events."""
         settings.apply_settings(output.absolute())
-        folder = prepare_with_playbooks(output, None, None, None)
         from flows.services.console import deliver_result, json_rows
+
+        if experiment is not None:
+            from campaigns.experiment_effects import experiment_effects, read_experiment
+
+            people = read_experiment(experiment, control=control)
+            arm_effects = experiment_effects(people, control=control, seed=0)
+            deliver_result(
+                {"effects": json_rows(arm_effects)},
+                json_file,
+                lambda: _print_experiment(arm_effects, control),
+            )
+            return
+        folder = prepare_with_playbooks(output, None, None, None)
         from flows.services.measure import measure as measured
 
         effects, waiting = measured(Path(folder))
@@ -164,6 +184,23 @@ def _print_uplift(report: UpliftReport, folder: Path) -> None:
         f"{report.name}: {report.people:,} people, models never saw them", header, ranking_rows
     )
     console.print(f"model, curves and report: {folder}", soft_wrap=True)
+
+
+def _print_experiment(effects: pd.DataFrame, control: str) -> None:
+    """Print the effect of every arm of an experiment."""
+    from flows.services.console import print_table
+
+    header = ["arm", "n", "control", "mean", "control mean", "difference",
+              "95 % interval", "95 % interval, read daily", "answer"]  # fmt: skip
+    effect_rows = [
+        (
+            row.arm, int(row.n_treatment), int(row.n_control), row.treatment, row.control,
+            row.difference, f"{row.low:.4f} to {row.high:.4f}",
+            f"{row.low_any_time:.4f} to {row.high_any_time:.4f}", row.answer,
+        )
+        for row in effects.itertuples()
+    ]  # fmt: skip
+    print_table(f"Effects (against {control}, a person)", header, effect_rows)
 
 
 def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:

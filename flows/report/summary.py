@@ -122,7 +122,12 @@ def _audiences(folder: Path, currency: str) -> list[str]:
             int(campaign.treatment),
             int(campaign.control),
             cell_text(campaign.expected_value, "money", currency),
-            effect_text(campaign.smallest_detectable_effect),
+            effect_text(
+                campaign.smallest_detectable_effect,
+                campaign.members,
+                getattr(campaign, "people_needed", None),
+                getattr(campaign, "suggested_control_share", None),
+            ),
         ]
         for campaign in campaigns.itertuples()
     ]
