@@ -146,7 +146,7 @@ def plan_run(
 
 
 def _refuse_response_as_objective(plan: CampaignPlan, config: Config) -> None:
-    """Refuse the objective ``value`` for campaigns whose value is response, not an effect.
+    """Refuse the objective ``value`` for campaigns with a value that is response, not an effect.
 
     It would spend the money on customers who buy anyway.
     """
