@@ -1,11 +1,11 @@
 """Predict customer lifetime value, orders, and the first purchase of leads.
 
-Parameters: horizon_days, btyd, serve (hybrid, btyd), columns, glm {columns, means, scales,
-coefficients, intercept}, floor, tail (money above which BTYD takes over; null: never),
-level_correction, hybrid_weight (beside BTYD), interval {group: [below, above]}, orders_per_day,
-margin (share of spend, or null), first_purchase {p, spend, orders, order_value, linear, columns,
-linear_weight, back_off (as for churn), score {p, score}, bands}, tiers {top, mid}. Boosters:
-h_<seed>, h2_<seed>, lead_<n>.
+Parameters: horizon_days, btyd, weights {shape: weight}, columns, glm {columns, means, scales,
+coefficients, intercept} or null, same_again (column of past spend, or null), floor, tail (money
+above which BTYD takes over; null: never), level_correction, spend_limit (money a buyer; null:
+none), interval {group: [below, above]}, orders_per_day, margin (share of spend, or null),
+first_purchase {p, spend, orders, order_value, linear, columns, linear_weight, back_off (as for
+churn), score {p, score}, bands}, tiers {top, mid}. Boosters: those of `SHAPE_BOOSTERS`, lead_<n>.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from .btyd import btyd_columns, btyd_next_order_days, btyd_p_no_order
+from .clv_shapes import spend_shapes
 from .cold_start import mix_cohort_rates
 from .fast_trees import raw_scores
 from .linear_model import linear, matrix, sigmoid
@@ -30,34 +31,9 @@ def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: expectations[name] for name in expectations.columns})
 
 
-def _clv_shapes(part: Part, rows: pd.DataFrame) -> tuple[Array, Array]:
-    """The two distributions of spend up to a factor: H on BTYD, H2 on the generalised linear model.
-
-    Parameters
-    ----------
-    part
-        Fitted by `models.tasks.clv.fit_clv`.
-    rows
-        Buyers, from `clv_with_btyd`.
-    """
-    parameters = part.parameters
-    start_values = np.maximum(rows["btyd__clv"].to_numpy(dtype=np.float64), parameters["floor"])
-    if parameters["serve"] == "btyd":
-        return start_values, start_values
-    features = matrix(rows, parameters["columns"])
-    glm_scores = linear(parameters["glm"], matrix(rows, parameters["glm"]["columns"]))
-
-    def trees(prefix: str) -> Array:
-        names = sorted(name for name in part.boosters if name.startswith(prefix))
-        return np.asarray(
-            np.mean(raw_scores([part.boosters[name] for name in names], features), axis=0)
-        )
-
-    btyd_shape = (
-        np.exp(np.log(start_values / parameters["floor"]) + trees("h_")) * parameters["floor"]
-    )
-    glm_shape = np.exp(np.clip(glm_scores + trees("h2_"), -30.0, 30.0)) * parameters["floor"]
-    return btyd_shape, glm_shape
+def _served_shapes(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
+    """Shapes with a weight, of buyers from `clv_with_btyd`."""
+    return spend_shapes(part.parameters, part.boosters, rows, part.parameters["weights"])
 
 
 def _btyd_share(part: Part, btyd_clv: Array) -> Array:
@@ -65,8 +41,8 @@ def _btyd_share(part: Part, btyd_clv: Array) -> Array:
 
     Above the tail there are too few customers to learn how they differ from the BTYD expectation.
     """
-    threshold = part.parameters.get("tail")
-    if part.parameters["serve"] == "btyd" or not threshold:
+    threshold = part.parameters["tail"]
+    if not threshold:
         return np.zeros(len(btyd_clv))
     return np.asarray(1.0 - np.minimum(1.0, threshold / np.maximum(btyd_clv, 1e-12)))
 
@@ -74,36 +50,47 @@ def _btyd_share(part: Part, btyd_clv: Array) -> Array:
 def clv_sums(part: Part, frame: pd.DataFrame) -> dict[str, float]:
     """Additive sums over the rows of one snapshot; sums of disjoint parts are added key by key.
 
-    Number of buyers, totals of the two distributions outside the tail, the total of BTYD, and the
-    part of that total in the tail (money).
+    Number of buyers, totals of the served shapes (``shape_NAME``) and of their parts outside the
+    tail (``outside_NAME``), the total of BTYD, and its part in the tail (money).
     """
     rows = clv_with_btyd(part, frame.iloc[np.flatnonzero(frame["btyd__x"].notna())])
-    btyd_shape, glm_shape = _clv_shapes(part, rows) if len(rows) else (np.zeros(0), np.zeros(0))
+    shapes = _served_shapes(part, rows) if len(rows) else {}
     btyd_clv = rows["btyd__clv"].to_numpy(dtype=np.float64)
     tail_share = _btyd_share(part, btyd_clv)
+    totals = {}
+    for name in part.parameters["weights"]:
+        shape = shapes.get(name, np.zeros(0))
+        totals[f"shape_{name}"] = float(shape.sum())
+        totals[f"outside_{name}"] = float(((1.0 - tail_share) * shape).sum())
     return {
         "buyers": float(len(rows)),
-        "h": float(((1.0 - tail_share) * btyd_shape).sum()),
-        "h2": float(((1.0 - tail_share) * glm_shape).sum()),
         "btyd": float(btyd_clv.sum()),
         "tail": float((tail_share * btyd_clv).sum()),
+        **totals,
     }
 
 
 def clv_context(part: Part, sums: Mapping[str, float]) -> dict[str, Any]:
     """CLV part of the scoring context, from (added) `clv_sums`.
 
-    ``clv_h_factor`` and ``clv_h2_factor`` scale each distribution to half the level (BTYD's total
-    times the learned correction, minus the tail); ``clv_plain_factor`` scales BTYD's own
-    distribution to the level; ``clv_mean`` is the level per buyer (money).
+    ``clv_factors`` divides each shape by its total, weighs it, and scales the blend to the level:
+    BTYD's total times the learned correction, at most ``spend_limit`` a buyer, minus the tail.
+    ``clv_mean`` is the level per buyer (money).
     """
-    total_level = sums["btyd"] * float(np.exp(part.parameters["level_correction"]))
+    parameters = part.parameters
+    total_level = sums["btyd"] * float(np.exp(parameters["level_correction"]))
+    if parameters["spend_limit"] is not None:
+        total_level = min(total_level, parameters["spend_limit"] * sums["buyers"])
     shape_level = max(total_level - sums["tail"], 0.0)
-    btyd_level = sums["btyd"] - sums["tail"]
+    shares = {
+        name: weight / sums[f"shape_{name}"] if sums[f"shape_{name}"] > 0.0 else 0.0
+        for name, weight in parameters["weights"].items()
+    }
+    outside = sum(share * sums[f"outside_{name}"] for name, share in shares.items())
+    scale = shape_level / outside if outside > 0.0 else 0.0
+    factors = {name: scale * share for name, share in shares.items()}
     return {
-        "clv_h_factor": 0.5 * shape_level / sums["h"] if sums["h"] else 0.0,
-        "clv_h2_factor": 0.5 * shape_level / sums["h2"] if sums["h2"] else 0.0,
-        "clv_plain_factor": shape_level / btyd_level if btyd_level > 0.0 else 1.0,
+        "clv_factors": factors,
         "clv_mean": total_level / sums["buyers"] if sums["buyers"] else 0.0,
     }
 
@@ -225,18 +212,16 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
         output["average_order_value"][never_rows] = first_purchase["order_value"]
     if len(buyer_rows):
         rows = clv_with_btyd(part, frame.iloc[buyer_rows])
-        btyd_shape, glm_shape = _clv_shapes(part, rows)
-        hybrid_clv = context["clv_h_factor"] * btyd_shape + context["clv_h2_factor"] * glm_shape
         btyd_clv = rows["btyd__clv"].to_numpy(np.float64)
-        hybrid_weight, tail_share = (
-            parameters.get("hybrid_weight", 1.0),
-            _btyd_share(part, btyd_clv),
+        tail_share = _btyd_share(part, btyd_clv)
+        blended_clv = np.sum(
+            [
+                context["clv_factors"][name] * shape
+                for name, shape in _served_shapes(part, rows).items()
+            ],
+            axis=0,
         )
-        mixed_clv = (
-            hybrid_weight * hybrid_clv
-            + (1.0 - hybrid_weight) * context["clv_plain_factor"] * btyd_clv
-        )
-        output["clv"][buyer_rows] = (1.0 - tail_share) * mixed_clv + tail_share * btyd_clv
+        output["clv"][buyer_rows] = (1.0 - tail_share) * blended_clv + tail_share * btyd_clv
         x, t_x, age = matrix(rows, ["btyd__x", "btyd__t_x", "btyd__T"]).T
         btyd_parameters, orders_per_day = parameters["btyd"], parameters["orders_per_day"]
         output["expected_orders"][buyer_rows] = (

@@ -27,8 +27,9 @@ def clv_part(btyd: dict, *, orders_per_day: float = 1.0, horizon: int = HORIZON)
     return Part(
         "clv",
         {
-            "horizon_days": horizon, "columns": [], "btyd": btyd, "serve": "btyd", "glm": None,
-            "floor": 1e-3, "level_correction": 0.0, "hybrid_weight": 1.0, "interval": ends,
+            "horizon_days": horizon, "columns": [], "btyd": btyd, "weights": {"btyd": 1.0},
+            "floor": 1e-3, "level_correction": 0.0, "tail": None, "spend_limit": None,
+            "interval": ends, "glm": None,
             "orders_per_day": orders_per_day, "first_purchase": first, "margin": None,
             "tiers": {"top": 100.0, "mid": 10.0},
         },
