@@ -100,8 +100,8 @@ CARDS = (
         "chance times amount. Their weights come from two earlier origins and stay near equal. "
         "BTYD, the same spend again or the mean is served alone where the blend is not clearly "
         "better. The level (the total) is BTYD's, corrected only where the history is long "
-        "enough; a total beyond three times that of any past horizon is refused. The interval is "
-        "split-conformal.",
+        "enough; a total beyond three times that of any past horizon is refused. The interval "
+        "holds the 10 % and 90 % quantiles, calibrated by predicted value on earlier origins.",
         baseline="BG/NBD with gamma-gamma (BTYD), the standard for this task",
         task="clv",
         use="To rank and to group by value, and for budgets where the total has held in the "

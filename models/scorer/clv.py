@@ -3,9 +3,10 @@
 Parameters: horizon_days, btyd, weights {shape: weight}, columns, glm {columns, means, scales,
 coefficients, intercept} or null, same_again (column of past spend, or null), floor, tail (money
 above which BTYD takes over; null: never), level_correction, spend_limit (money a buyer; null:
-none), interval {group: [below, above]}, orders_per_day, margin (share of spend, or null),
-first_purchase {p, spend, orders, order_value, linear, columns, linear_weight, back_off (as for
-churn), score {p, score}, bands}, tiers {top, mid}. Boosters: those of `SHAPE_BOOSTERS`, lead_<n>.
+none), interval {buyers, never: {roots, low, high}}, orders_per_day, margin (share of spend, or
+null), first_purchase {p, spend, orders, order_value, linear, columns, linear_weight, back_off (as
+for churn), score {p, score}, bands}, tiers {top, mid}. Boosters: those of `SHAPE_BOOSTERS`,
+lead_<n>.
 """
 
 from __future__ import annotations
@@ -95,28 +96,25 @@ def clv_context(part: Part, sums: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def clv_group(frame: pd.DataFrame, horizon_days: float) -> Array:
-    """Interval group: bought within the horizon (active), before it (quiet), or never bought."""
-    recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    group_names = np.where(recency <= horizon_days, "active", "quiet")
-    return np.where(np.isnan(recency), "never", group_names)
-
-
-def clv_width(prediction: Array, mean_level: float) -> Array:
-    """Scale of the error of a prediction: (p + mean/10)^0.6 (money to the power 0.6)."""
-    return np.asarray((prediction + 0.1 * mean_level) ** 0.6)
-
-
 def _clv_interval(
-    interval: Mapping[str, Any], group: Array, prediction: Array, mean_level: float
+    interval: Mapping[str, Any], has_bought: Array, prediction: Array, mean_level: float
 ) -> tuple[Array, Array]:
-    """Ends of the 80 % interval: `prediction` minus and plus the group's multiples of the scale."""
-    below, above = (
-        pd.Series(group).map({name: ends[end] for name, ends in interval.items()}) for end in (0, 1)
-    )
-    widths = clv_width(prediction, mean_level)
-    lower_ends = np.maximum(prediction - below.to_numpy(dtype=np.float64) * widths, 0.0)
-    return lower_ends, prediction + above.to_numpy(dtype=np.float64) * widths
+    """10 % and 90 % quantiles of spend; the prediction always lies between them.
+
+    The ends are offsets on the root of the spend over the mean level, interpolated between bins of
+    predicted value (see `models.fitting.clv_interval`).
+    """
+    scale = max(mean_level, 1e-9)
+    roots = np.sqrt(np.maximum(prediction, 0.0) / scale)
+    lower_ends, upper_ends = prediction.copy(), prediction.copy()
+    for group, members in (("buyers", has_bought), ("never", ~has_bought)):
+        offsets = interval[group]
+        low, high = (
+            np.interp(roots[members], offsets["roots"], offsets[end]) for end in ("low", "high")
+        )
+        lower_ends[members] = np.maximum(roots[members] + low, 0.0) ** 2 * scale
+        upper_ends[members] = np.maximum(roots[members] + high, 0.0) ** 2 * scale
+    return np.minimum(lower_ends, prediction), np.maximum(upper_ends, prediction)
 
 
 def clv_first_purchase(part: Part, frame: pd.DataFrame) -> Array:
@@ -184,7 +182,7 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
 
     Returns
     -------
-    Money within ``clv_horizon_days``: ``clv``, ``clv_low``, ``clv_high`` (80 % interval).
+    Money within ``clv_horizon_days``: ``clv``, ``clv_low``, ``clv_high`` (10 % and 90 % quantiles).
     ``expected_orders``, ``p_any_order`` within the horizon, ``average_order_value`` (expected money
     per order), ``next_order_days`` (days until an order has probability one half; NaN if it never
     has), ``p_first_purchase``, ``lead_score`` and ``lead_band`` (null for buyers), ``p_alive`` (NaN
@@ -194,11 +192,8 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
     parameters = part.parameters
     horizon = float(parameters["horizon_days"])
     first_purchase = parameters["first_purchase"]
-    group_names = clv_group(frame, horizon)
-    never_rows, buyer_rows = (
-        np.flatnonzero(group_names == "never"),
-        np.flatnonzero(group_names != "never"),
-    )
+    has_bought = frame["btyd__x"].notna().to_numpy()
+    never_rows, buyer_rows = np.flatnonzero(~has_bought), np.flatnonzero(has_bought)
     names = ["clv", "expected_orders", "p_any_order", "p_first_purchase", "p_alive"]
     names += ["next_order_days", "average_order_value"]
     output = {name: np.full(len(frame), np.nan) for name in names}
@@ -235,7 +230,7 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
         purchase_values = rows["btyd__expected_value"].to_numpy(np.float64)
         output["average_order_value"][buyer_rows] = purchase_values / orders_per_day
     lower_ends, upper_ends = _clv_interval(
-        parameters["interval"], group_names, output["clv"], context["clv_mean"]
+        parameters["interval"], has_bought, output["clv"], context["clv_mean"]
     )
     return {
         **output,

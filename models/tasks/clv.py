@@ -3,8 +3,8 @@
 The distribution over customers is a blend of up to six models of relative spend; BTYD or another
 simple method is served alone where the blend is not clearly better on earlier origins. The level
 (the total) is the expectation of buy-till-you-die models, corrected if the history is long enough,
-and refused where it is far above any past horizon. A split-conformal interval comes from the
-validation residuals of the models before their final fit.
+and refused where it is far above any past horizon. The interval is split-conformal, from
+the residuals on earlier origins of models that had not seen them.
 
 Fitting only; prediction is `models.scorer.clv.predict_clv`.
 """
@@ -29,19 +29,18 @@ from models.fitting.clv_distribution import (
     clv_tail,
     fit_btyd_or_rate,
 )
+from models.fitting.clv_interval import conformal_offsets
 from models.fitting.clv_level import guard_level, level_correction, spend_limit
 from models.fitting.clv_shapes import ShapeModels, fit_shapes
-from models.scorer.clv import clv_context, clv_group, clv_sums, clv_width, predict_clv
+from models.scorer.clv import clv_context, clv_sums, predict_clv
 from models.scorer.clv_shapes import SHAPE_BOOSTERS
 from models.scorer.derived_features import model_columns
 from models.scorer.part import Part
 from models.tasks.lead import fit_lead_regression, fit_leads
 
 _COVERAGE = 0.8
-_MIN_END = 0.5  # least multiple of the scale on either side of an active buyer's interval
-_MIN_GROUP = 50  # with fewer residuals a group takes the multiples of all
-_BELOW = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16)  # share left below the interval
-_WHOLE = 1e9  # multiple of the scale that moves the lower end to 0
+_MIN_GROUP = 50  # with fewer of those who never bought they take the interval of buyers
+_NO_OFFSETS = {"roots": [0.0], "low": [0.0], "high": [0.0]}
 _TOP_SHARE, _MID_SHARE = 0.2, 0.5  # of the buyers: value tiers top, and top or mid
 
 
@@ -121,20 +120,30 @@ def fit_clv(
             frame[frame["snapshot_at"] < validation.at], at_origin
         ),
         "spend_limit": limit,
-        "interval": {},
+        "interval": {"buyers": _NO_OFFSETS, "never": _NO_OFFSETS},
         "tiers": {"top": np.inf, "mid": np.inf},
         "coverage": _COVERAGE,
         "margin": margin,
     }
-    checked_models = (
-        tested[0].models
-        if tested
-        else fit_shapes(
+    models_by_origin = [(origin.snapshot, origin.models) for origin in tested]
+    if not tested:
+        plain = fit_shapes(
             [], columns, ["btyd"], rounds={}, horizon_days=horizon_days, seed=seed, threads=threads
         )
-    )
-    checked_level = level_correction(snapshots, validation.at, horizon_days)
-    checked = _part(shared_parameters, validation, checked_models, blend.weights, checked_level)
+        models_by_origin = [(validation, plain)]
+    checked = [
+        (
+            _part(
+                shared_parameters,
+                snapshot,
+                models,
+                blend.weights,
+                level_correction(snapshots, snapshot.at, horizon_days),
+            ),
+            frame[frame["snapshot_at"] == snapshot.at],
+        )
+        for snapshot, models in models_by_origin
+    ]
     served_models = fit_blend(
         snapshots, columns, blend, tested, horizon_days=horizon_days, seed=seed, threads=threads
     )
@@ -142,7 +151,7 @@ def fit_clv(
     level, weights = guard_level(level, blend.weights, origin, snapshots, limit)
     part = _part(shared_parameters, origin, served_models, weights, level)
     parameters = part.parameters
-    parameters["interval"] = _interval(checked, frame[frame["snapshot_at"] == validation.at])
+    parameters["interval"] = _interval(checked)
     parameters["first_purchase"], boosters = fit_leads(frame, at_origin, seed=seed, threads=threads)
     part.boosters.update(boosters)
     parameters["report"] = {
@@ -189,52 +198,31 @@ def predict_snapshot(part: Part, frame: pd.DataFrame) -> dict[str, Array]:
 # -------------------------------------------------------------------------------------- interval
 
 
-def _interval(part: Part, matured: pd.DataFrame) -> dict[str, list[float]]:
-    """Conformal multiples below and above for every group, on the validation snapshot.
+def _interval(checked: list[tuple[Part, pd.DataFrame]]) -> dict[str, dict[str, list[float]]]:
+    """Offsets of the interval for buyers and for those who never bought (`conformal_offsets`).
 
-    Separate groups cover active and quiet customers equally well; a common quantile would fit the
-    quiet, who mostly spend nothing, and miss the active.
+    Parameters
+    ----------
+    checked
+        Parts fitted before an origin with the labelled frame of that origin, the latest first.
+        Those who never bought are taken from the first alone; their model has seen the others.
     """
-    context = clv_context(part, clv_sums(part, matured))
-    prediction = predict_clv(part, matured, context)["clv"]
-    target = matured["spend"].to_numpy(dtype=np.float64)
-    widths = np.maximum(clv_width(prediction, context["clv_mean"]), 1e-9)
-    groups = clv_group(matured, float(part.parameters["horizon_days"]))
-    multiples = {}
-    for name in ("active", "quiet", "never"):
-        members = groups == name
-        members = members if members.sum() >= _MIN_GROUP else np.full(len(prediction), True)
-        below, above = conformal_multiples(prediction[members], target[members], widths[members])
-        # With equal amounts the end lies at the prediction, and any drift would fall outside.
-        smallest = _MIN_END if name == "active" else 0.0
-        multiples[name] = [max(below, smallest), max(above, smallest)]
-    return multiples
-
-
-def conformal_multiples(prediction: Array, target: Array, width: Array) -> tuple[float, float]:
-    """Multiples of `width` below and above `prediction` that cover 80 % of `target`.
-
-    Split conformal with the finite-sample rank ceil((n + 1) 0.8); the 20 % outside are divided
-    between the tails so that the mean width is smallest. The lower end is cut at 0; the prediction
-    always lies inside.
-    """
-    rank = min(int(np.ceil((len(prediction) + 1) * _COVERAGE)), len(prediction))
-    narrowest = (np.inf, _WHOLE, 0.0)
-    for tail_share in _BELOW:
-        below = (
-            _WHOLE
-            if tail_share == 0
-            else max(float(np.quantile((prediction - target) / width, 1 - tail_share)), 0.0)
-        )
-        lower_end = np.maximum(prediction - below * width, 0.0)
-        sorted_excess = np.sort(
-            np.where(target >= lower_end, (target - prediction) / width, np.inf)
-        )
-        above = max(float(sorted_excess[rank - 1]), 0.0)
-        mean_width = float(np.mean(prediction + above * width - lower_end))
-        if mean_width < narrowest[0]:
-            narrowest = (mean_width, below, above)
-    return narrowest[1], narrowest[2]
+    pairs: dict[str, list[tuple[Array, Array]]] = {"buyers": [], "never": []}
+    for number, (part, matured) in enumerate(checked):
+        context = clv_context(part, clv_sums(part, matured))
+        scale = max(context["clv_mean"], 1e-9)
+        prediction = predict_clv(part, matured, context)["clv"] / scale
+        target = matured["spend"].to_numpy(dtype=np.float64) / scale
+        has_bought = matured["btyd__x"].notna().to_numpy()
+        pairs["buyers"].append((prediction[has_bought], target[has_bought]))
+        if number == 0 and (~has_bought).sum() >= _MIN_GROUP:
+            pairs["never"].append((prediction[~has_bought], target[~has_bought]))
+    offsets = {
+        group: conformal_offsets(*(np.concatenate(ends) for ends in zip(*rows, strict=True)))
+        for group, rows in pairs.items()
+        if rows
+    }
+    return {"never": offsets["buyers"], **offsets}
 
 
 # -------------------------------------------------------------------------------- orders, tiers

@@ -23,7 +23,8 @@ STAGES = ["lapsed", "loyalty", "conversion", "retention"]
 def clv_part(btyd: dict, *, orders_per_day: float = 1.0, horizon: int = HORIZON) -> Part:
     """A CLV part that serves BTYD with these parameters."""
     first = {"p": 0.1, "spend": 30.0, "orders": 1.5, "order_value": 20.0, "linear": None}
-    ends = {group: [1.0, 1.0] for group in ("active", "quiet", "never")}
+    offsets = {"roots": [0.0], "low": [-1.0], "high": [1.0]}
+    ends = {"buyers": offsets, "never": offsets}
     return Part(
         "clv",
         {

@@ -16,14 +16,15 @@ from models.fitting.clv_distribution import (
     buyer_snapshots,
     clv_tail,
 )
+from models.fitting.clv_interval import conformal_offsets
 from models.fitting.clv_level import guard_level, level_correction, spend_limit
 from models.fitting.clv_shapes import fit_shapes
 from models.metrics import metrics
-from models.scorer.clv import clv_context, clv_sums, clv_width, predict_clv
+from models.scorer.clv import _clv_interval, clv_context, clv_sums, predict_clv
 from models.scorer.derived_features import model_columns
 from models.scorer.part import Part
 from models.scorer.score_columns import clv_columns
-from models.tasks.clv import conformal_multiples, fit_clv, predict_snapshot
+from models.tasks.clv import fit_clv, predict_snapshot
 from tests.purchase_frames import HORIZON, START, histories, rolling
 
 MONEY = ["clv", "clv_low", "clv_high", "expected_orders", "p_any_order", "average_order_value"]
@@ -250,15 +251,36 @@ def test_the_same_season_a_year_ago_comes_first():
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)), min_size=5, max_size=60),
+    st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)), min_size=5, max_size=200),
 )
-def test_the_interval_covers_four_fifths_and_holds_the_prediction(pairs):
-    p, y = np.array(pairs).T
-    width = clv_width(p, 10.0)
-    below, above = conformal_multiples(p, y, width)
-    low, high = np.maximum(p - below * width, 0), p + above * width
-    assert np.mean((y >= low - 1e-6) & (y <= high + 1e-6)) >= 0.8
-    assert ((low <= p) & (p <= high)).all()
+def test_one_in_ten_at_most_lies_beyond_either_end_of_a_bin(pairs):
+    prediction, spend = np.array(pairs).T
+    offsets = conformal_offsets(prediction, spend)
+    assert offsets["roots"] == sorted(offsets["roots"])
+    bins = np.array_split(np.argsort(prediction, kind="stable"), len(offsets["roots"]))
+    for rows, low, high in zip(bins, offsets["low"], offsets["high"], strict=True):
+        residual = np.sqrt(spend[rows]) - np.sqrt(prediction[rows])
+        most = max(0.1 * (len(rows) + 1), 1)
+        assert (residual < low).sum() < most
+        assert (residual > high).sum() < most
+
+
+def test_the_interval_holds_for_small_and_large_buyers_with_equal_tails():
+    rng = np.random.default_rng(1)
+
+    def drawn():
+        expected = rng.gamma(0.7, 1.4, 8000)
+        return expected, rng.poisson(4 * expected) / 4 * rng.gamma(4, 1 / 4, 8000)
+
+    prediction, spend = drawn()
+    offsets = conformal_offsets(prediction, spend)
+    prediction, spend = drawn()
+    has_bought = np.full(len(spend), True)
+    low, high = _clv_interval({"buyers": offsets, "never": offsets}, has_bought, prediction, 1.0)
+    fifth = pd.qcut(prediction, 5, labels=False)
+    for number in (2, 3, 4):  # the smaller buyers mostly spend nothing, which no end can divide
+        assert 0.72 < np.mean((spend >= low) & (spend <= high), where=fifth == number) < 0.88
+        assert np.mean(spend > high, where=fifth == number) == pytest.approx(0.1, abs=0.04)
 
 
 def test_a_next_order_beyond_three_horizons_has_no_date():
@@ -343,7 +365,3 @@ def test_a_tail_is_never_more_than_one_buyer_in_forty():
     assert tail(39) is None
     assert tail(400) == 391.0
     assert tail(10_000) == 9941.0
-
-
-def test_equal_amounts_leave_room_on_both_sides_of_an_active_buyer(part):
-    assert min(part.parameters["interval"]["active"]) >= 0.5
