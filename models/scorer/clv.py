@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .btyd import btyd_columns, btyd_next_order_days, btyd_p_no_order
-from .clv_shapes import spend_shapes
+from .btyd import btyd_columns, btyd_p_order
+from .clv_shapes import any_order_scores, spend_shapes
+from .coherence import mixed_order_chance, order_outlook
 from .cold_start import mix_cohort_rates
 from .fast_trees import raw_scores
 from .linear_model import linear, matrix, sigmoid
@@ -168,7 +169,13 @@ def clv_margin(part: Part, clv: Array) -> Array:
     return clv * (np.nan if margin is None else float(margin))
 
 
-def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
+def predict_clv(
+    part: Part,
+    frame: pd.DataFrame,
+    context: Mapping[str, Any],
+    *,
+    p_order: Array | None = None,
+) -> dict[str, Array]:
     """CLV columns of the scored row for one snapshot; given the context, rows are independent.
 
     Parameters
@@ -179,6 +186,9 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
         Feature frame of one snapshot.
     context
         Scoring context of the snapshot with `clv_context` in it.
+    p_order
+        P(any order within the horizon) where another part has predicted it (`order_chances`), NaN
+        elsewhere; None if there is none.
 
     Returns
     -------
@@ -219,13 +229,22 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
         output["clv"][buyer_rows] = (1.0 - tail_share) * blended_clv + tail_share * btyd_clv
         x, t_x, age = matrix(rows, ["btyd__x", "btyd__t_x", "btyd__T"]).T
         btyd_parameters, orders_per_day = parameters["btyd"], parameters["orders_per_day"]
-        output["expected_orders"][buyer_rows] = (
-            rows["btyd__expected_days"].to_numpy(np.float64) * orders_per_day
+        chance = mixed_order_chance(
+            btyd_p_order(btyd_parameters, x, t_x, age, horizon=horizon),
+            any_order_scores(parameters, part.boosters, rows),
         )
-        output["p_any_order"][buyer_rows] = 1.0 - btyd_p_no_order(
-            btyd_parameters, x, t_x, age, horizon=horizon
+        if p_order is not None:
+            known = p_order[buyer_rows]
+            chance = np.where(np.isnan(known), chance, known)
+        outlook = order_outlook(
+            btyd_parameters,
+            np.stack([x, t_x, age]),
+            chance,
+            horizon=horizon,
+            orders_per_day=orders_per_day,
         )
-        output["next_order_days"][buyer_rows] = btyd_next_order_days(btyd_parameters, x, t_x, age)
+        for name, values in outlook.items():
+            output[name][buyer_rows] = values
         output["p_alive"][buyer_rows] = rows["btyd__p_alive"].to_numpy(np.float64)
         purchase_values = rows["btyd__expected_value"].to_numpy(np.float64)
         output["average_order_value"][buyer_rows] = purchase_values / orders_per_day

@@ -83,6 +83,15 @@ def spend_shapes(
     return shapes
 
 
+def any_order_scores(
+    parameters: Mapping[str, Any], boosters: Mapping[str, lgb.Booster], rows: pd.DataFrame
+) -> Array | None:
+    """Log-odds of any order within the horizon by the hurdle's trees; None without them."""
+    if not any(name.startswith("any_") for name in boosters):
+        return None
+    return _mean_score(boosters, "any_", matrix(rows, parameters["columns"]))
+
+
 def _mean_score(boosters: Mapping[str, lgb.Booster], prefix: str, features: Any) -> Array:
     """Mean raw score of the boosters of one model."""
     names = sorted(name for name in boosters if name.startswith(prefix))

@@ -229,9 +229,14 @@ def _interval(checked: list[tuple[Part, pd.DataFrame]]) -> dict[str, dict[str, l
 
 
 def _orders_per_day(frame: pd.DataFrame) -> float:
-    """Mean number of orders per purchase day: BTYD counts days, the business counts orders."""
-    days = float(frame["purchase__days_all"].sum())
-    return float(frame["purchase__count_all"].sum()) / days if days else 1.0
+    """Mean over buyers of orders per purchase day: BTYD counts days, the business counts orders.
+
+    Every buyer weighs the same, so that one account with all orders of a till does not decide.
+    """
+    days = frame["purchase__days_all"].to_numpy(dtype=np.float64, na_value=0.0)
+    orders = frame["purchase__count_all"].to_numpy(dtype=np.float64, na_value=0.0)
+    bought = days > 0
+    return max(float((orders[bought] / days[bought]).mean()), 1.0) if bought.any() else 1.0
 
 
 def _tiers(part: Part, at_origin: pd.DataFrame) -> dict[str, float]:
