@@ -172,7 +172,7 @@ def _part(
     weights: Mapping[str, float],
     level: Mapping[str, Any],
 ) -> Part:
-    """The part whose BTYD, floor and tail are those of a snapshot, with its served boosters."""
+    """Part with the BTYD, floor and tail of a snapshot, and the served boosters."""
     prefixes = tuple(prefix for name in weights for prefix in SHAPE_BOOSTERS.get(name, ()))
     parameters = {
         **shared_parameters,
