@@ -62,6 +62,17 @@ def backtest_warnings(records: Iterable[_Record]) -> list[str]:
     return sentences
 
 
+def training_warnings(training: Mapping[str, Any]) -> list[str]:
+    """Warnings of a training: what its fits refused as implausible, and test figures far off.
+
+    Parameters
+    ----------
+    training
+        Content of ``training.json``; those of earlier versions hold no ``alarms``.
+    """
+    return [*training.get("alarms", ()), *backtest_warnings(training["figures"])]
+
+
 def _key(record: _Record) -> _Key:
     return str(record["method"]), str(record["metric"])
 

@@ -54,8 +54,13 @@ def _choice(part: Part) -> list[str]:
     """The method that a part serves and the reason, where its recipe chooses one."""
     report = part.parameters.get("report", {})
     lines = [f"- serves: {report['served']} ({report['why']})"] if "served" in report else []
-    alarm = report.get("level", {}).get("alarm")
-    return [*lines, *([f"- alarm: {alarm}"] if alarm else [])]
+    return [*lines, *(f"- alarm: {alarm}" for alarm in part_alarms(part))]
+
+
+def part_alarms(part: Part) -> list[str]:
+    """Sentences on what the fit of a part refused as implausible, such as its total."""
+    alarm = part.parameters.get("report", {}).get("level", {}).get("alarm")
+    return [alarm] if alarm else []
 
 
 def _predicts(archive: Archive, part: Part) -> str:
