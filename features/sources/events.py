@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from features.sources.files import (
 from features.sources.identity_resolution import apply_links, link_events
 from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
 from features.sources.nested_columns import add_nested_columns
+from features.sources.order_facts import order_facts
 from features.sources.quarantine import (
     ReadReport,
     refuse_if_rounded,
@@ -311,6 +313,8 @@ def read_source(
     source_name = describe_location(source.events)
     with engine_errors(source_name):
         standard_rows = standardise(join_lookups(connection, source), source, config)
+        if source.event_id is not None:
+            standard_rows = standard_rows.mutate(position=ibis.row_number())
         judged_rows = judge_rows(
             standard_rows, source, config, latest=latest, links=links, erased=erased
         )
@@ -320,7 +324,11 @@ def read_source(
     report = inspect_rows(
         staged_rows, source_name, config, quarantine / f"source_{number}.parquet", Table.to_parquet
     )
-    return usable_events(staged_rows, source, config, links), report
+    events = usable_events(staged_rows, source, config, links)
+    if source.columns.order_id is not None:
+        with engine_errors(source_name):
+            report = replace(report, facts=order_facts(events))
+    return events, report
 
 
 def judge_rows(

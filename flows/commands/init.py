@@ -95,6 +95,7 @@ def _draft_config(
     from features.sources.events import connect
     from flows.services.console import step
     from flows.setup.config_draft import ConfigDraft
+    from flows.setup.guard_proposals import propose_guards
     from flows.setup.table_profiling import profile_table
     from flows.setup.table_roles import assemble
 
@@ -110,6 +111,9 @@ def _draft_config(
     step("reading all rows")
     config = _validated(mapping, path)
     tallies, reports = _tallied(config)
+    if propose_guards(mapping, config, tallies, reports):
+        config = _validated(mapping, path)
+        tallies, reports = _tallied(config)
     mapping["quarantine"] = {"max_share": _allowed(reports)}
     problem = _too_bad(reports)
     if not tallies.daily.num_rows:
