@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -79,7 +77,7 @@ class TallyFacts:
 
     days: Array
     events: Array
-    customers: Sequence[str]
+    customers: pa.ChunkedArray
     purchases: Array
     currencies: Sequence[str] = ()
 
@@ -89,31 +87,40 @@ def tally_facts(
 ) -> TallyFacts:
     """Sum up the stored daily rows and attribute choices by day, customer and currency."""
     bought = pa.array([*config.role_types().get("purchase", ())], pa.string())
-    days: Counter[int] = Counter()
-    customers: Counter[str] = Counter()
+    days, customers = [], []
     for rows in daily:
-        days.update(_counts(rows, "day"))
+        days.append(_counts(rows.select(["day", "count"])))
         types = rows["event_type"].cast(pa.string())
-        purchases = rows.filter(pc.is_in(types, value_set=bought))
-        customers.update(_counts(purchases, "customer_id"))
-    ordered = sorted((day, count) for day, count in days.items() if count > 0)
+        ids = rows["customer_id"].cast(pa.string())
+        named = rows.select(["count"]).add_column(0, "customer_id", ids)
+        customers.append(_counts(named.filter(pc.is_in(types, value_set=bought))))
+    by_day = _total(days, "day", pa.int64()).sort_by("day")
+    by_customer = _total(customers, "customer_id", pa.string())
     currencies: set[str] = set()
     for choices in attributes:
         is_currency = pc.equal(choices["attribute"].cast(pa.string()), "currency")
         currencies |= set(choices.filter(is_currency)["choice"].cast(pa.string()).to_pylist())
     return TallyFacts(
-        np.array([day for day, _ in ordered], dtype=np.int64),
-        np.array([count for _, count in ordered], dtype=np.int64),
-        list(customers),
-        np.array(list(customers.values()), dtype=np.int64),
+        by_day["day"].to_numpy(),
+        by_day["count"].to_numpy(),
+        by_customer["customer_id"],
+        by_customer["count"].to_numpy(),
         sorted(currencies),
     )
 
 
-def _counts(rows: pa.Table, key: str) -> dict[Any, int]:
-    """Add up `count` by a column."""
-    grouped = rows.select([key, "count"]).group_by(key).aggregate([("count", "sum")])
-    return dict(zip(grouped[key].to_pylist(), grouped["count_sum"].to_pylist(), strict=True))
+def _counts(rows: pa.Table) -> pa.Table:
+    """Add up `count`, the second column, by the first."""
+    key, count = rows.column_names
+    grouped = rows.group_by(key).aggregate([(count, "sum")])
+    return grouped.select([key, f"{count}_sum"]).rename_columns([key, count])
+
+
+def _total(parts: Sequence[pa.Table], key: str, kind: pa.DataType) -> pa.Table:
+    """Add up counts of several parts; keys whose counts cancel out are left out."""
+    schema = pa.schema([(key, kind), ("count", pa.int64())])
+    total = _counts(pa.concat_tables([schema.empty_table(), *(p.cast(schema) for p in parts)]))
+    return total.filter(pc.greater(total["count"], 0))
 
 
 def check_guards(
@@ -199,7 +206,7 @@ def _implausible_ids(facts: TallyFacts, config: Config) -> list[_Found]:
     usual = float(np.median(facts.purchases))
     found: list[_Found] = []
     for place in ranked[:20]:
-        name, count = facts.customers[place], int(facts.purchases[place])
+        name, count = facts.customers[int(place)].as_py(), int(facts.purchases[place])
         share = count / total
         guard = ""
         if name.strip().lower() in _PLACEHOLDERS and count > 3 * usual:

@@ -52,7 +52,12 @@ from features.sources.quarantine import (
     staged_report,
 )
 from features.sources.remote_tables import copy_remote_table
-from features.sources.row_reasons import bad_row_reason, left_out_reason, mark_duplicates
+from features.sources.row_reasons import (
+    bad_row_reason,
+    left_out_reason,
+    mark_duplicates,
+    with_positions,
+)
 from features.sources.sampling import current_sampling
 
 # Event columns that join tables; other text is only trimmed.
@@ -313,8 +318,7 @@ def read_source(
     source_name = describe_location(source.events)
     with engine_errors(source_name):
         standard_rows = standardise(join_lookups(connection, source), source, config)
-        if source.event_id is not None:
-            standard_rows = standard_rows.mutate(position=ibis.row_number())
+        standard_rows = with_positions(standard_rows, source)
         judged_rows = judge_rows(
             standard_rows, source, config, latest=latest, links=links, erased=erased
         )

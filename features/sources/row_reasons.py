@@ -50,6 +50,16 @@ def bad_row_reason(events: Table, source: EventSource, config: Config, latest: i
     return ibis.cases(*branches, else_=ibis.null("string"))
 
 
+def with_positions(events: Table, source: EventSource) -> Table:
+    """Add each row's place in its files (`position`) if the source declares an event id.
+
+    DuckDB numbers the rows of one pipeline in the order of the files, with one thread.
+    """
+    if source.event_id is None:
+        return events
+    return events.mutate(position=ibis.row_number())
+
+
 def mark_duplicates(events: Table) -> Table:
     """Mark every usable row but one of its event id: a bad row, or replaced by a later one.
 

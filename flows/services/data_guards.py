@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.aggregates.daily_aggregates import Tallies
 from features.aggregates.guard_checks import GuardFinding, check_guards, tally_facts
 from features.aggregates.segments import part_files, table_files
 from features.config.config import Config
 from features.errors import Problems, UserError
+from features.sources.quarantine import ReadReport
 from features.table import feature_store
 from flows.services.console import warn
 from flows.services.workspace import Workspace
@@ -47,12 +49,24 @@ def apply_guards(space: Workspace, config: Config) -> None:
         For the findings of guards whose action is ``refuse``, all in one error.
     """
     problems = Problems()
-    for finding in guard_findings(space, config):
+    for finding in warn_of(guard_findings(space, config)):
+        problems.add(guard_error(finding))
+    problems.refuse()
+
+
+def warn_of_tallies(config: Config, tallies: Tallies, reports: Sequence[ReadReport]) -> None:
+    """Print what the guards find in tallies that are not stored."""
+    facts = tally_facts([tallies.daily], [tallies.attributes], config)
+    for finding in check_guards(facts, reports, config):
+        warn(f"CHECK {finding.sentence}; {finding.hint}")
+
+
+def warn_of(findings: Sequence[GuardFinding]) -> list[GuardFinding]:
+    """Print the findings that are warnings; return the others."""
+    for finding in findings:
         if finding.action == "warn":
             warn(f"{finding.sentence}; {finding.hint}")
-        else:
-            problems.add(guard_error(finding))
-    problems.refuse()
+    return [finding for finding in findings if finding.action == "refuse"]
 
 
 def guard_error(finding: GuardFinding) -> UserError:
