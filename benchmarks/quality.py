@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks import quality_btyd
 from benchmarks.quality_bars import BARS, Bar, Measured, measured
-from flows.services.oracle_bounds import COMPARED_FIGURES, oracle_gaps
+from flows.services.oracle_bounds import oracle_gaps
 from models.evaluation.backtest_gates import evaluate_gates
 from models.evaluation.warnings import backtest_warnings
 
@@ -211,8 +211,6 @@ def _oracle(records: list[dict[str, Any]]) -> list[str]:
     lines = ["| model | date | metric | ours | best baseline | best possible | way reached |",
              "|---|---|---|---:|---|---:|---:|"]  # fmt: skip
     for row in oracle_gaps(records):
-        if row["metric"] not in COMPARED_FIGURES[row["model"]]:
-            continue
         best = next((row[n] for n in ("posterior", "latent_truth", "sees_latents") if row[n]), None)
         reached = "" if row["reached"] is None else f"{row['reached']:.0%}"
         baseline = "" if row["baseline"] is None else f"{row['baseline_value']:.4g}"

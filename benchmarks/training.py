@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import TASKS, Task
+from features.table.prediction_targets import TASK_NAMES, TaskName
 from flows.services.workspace import Workspace
 from flows.train import SLOWEST_FIRST
 from models.evaluation.fit_and_test import train_one
@@ -24,7 +24,7 @@ from models.evaluation.workers import worker_pool
 from models.plots.task_plots import part_features
 
 
-def timed(archive: Archive, task: Task) -> tuple[float, int, int]:
+def timed(archive: Archive, task: TaskName) -> tuple[float, int, int]:
     """Processor seconds of one model, rows of its last training set, and columns it reads."""
     start = time.process_time()
     trained = train_one(archive, task)
@@ -40,7 +40,7 @@ def prepared(folder: Path, *, customers: int, snapshots: int) -> Path:
         [*stagecast, "simulate", "--customers", str(customers), "--output", str(simulated)],
         check=True,
     )
-    grid = [f"--set={task}.train.at_most={snapshots}" for task in TASKS]
+    grid = [f"--set={task}.train.at_most={snapshots}" for task in TASK_NAMES]
     config = simulated / "simulated.yaml"
     subprocess.run(
         [*stagecast, "features", "--config", str(config), *grid, "--output", str(output)],

@@ -122,6 +122,7 @@ def covered(repetitions: int, customers: int) -> dict[str, Any]:
         rows = pd.DataFrame(
             {
                 "campaign_id": LAST,
+                "entered_at": pd.Timestamp("2024-10-01"),
                 "arm": np.where(people["treatment"] == 1, "treatment", "control"),
                 "channel": "email",
                 "stage": "all",
@@ -132,7 +133,9 @@ def covered(repetitions: int, customers: int) -> dict[str, Any]:
                 "margin": people["spend"] * MARGIN,
             }
         )
-        found = campaign_effects(CampaignEntries(rows, pd.Timestamp("2024-12-31")))
+        found = campaign_effects(
+            CampaignEntries(rows, pd.Timestamp("2024-12-31")), seed=number, dimensions=()
+        )
         found = found[found["by"] == "all"].set_index("outcome")
         for outcome, true in truth.items():
             row = found.loc[outcome]

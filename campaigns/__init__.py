@@ -5,6 +5,6 @@ A plan takes these steps: `playbook` and `rules` load and check the definition o
 reason against each customer, `candidates` combines them per campaign, `expected_value` values each
 contact, `allocation` distributes customers within caps and budgets (by value with `optimiser`),
 `holdout` draws the control arms. `audience_files`, `target_exports` and `export_*` write the
-results, `erasure` removes a person from them, `measurement` computes the effects. Begin with
-`planning.py`. Imports `features`, never `models` or `flows`.
+results, `erasure` removes a person from them, `measurement` computes the effects (by `effects`).
+Begin with `planning.py`. Imports `features`, never `models` or `flows`.
 """

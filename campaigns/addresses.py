@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from campaigns.contact_normalisation import comparable_address, national_digits, phone_tail
 from campaigns.rules import BoolArray
 from features.config.customers import ADS
 from features.sources.channels import consent_channel
+from features.sources.contact_normalisation import comparable_address, national_digits, phone_tail
 
 # Contact keys of one person; many persons share names and places.
 ADDRESS_KINDS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")

@@ -23,12 +23,21 @@ from campaigns.expected_value import (
     CustomerValues,
     column_product,
     contact_value,
+    order_within_days,
     uplift_name,
 )
 from campaigns.membership import EarlierMembership, earlier_membership
 from campaigns.membership_reasons import SCORE_REASON_COLUMNS
 from campaigns.playbook import OTHER_TAXONOMIES, Playbook, by_priority
-from campaigns.rules import UPLIFT, BoolArray, RuleContext, TextArray, rule_conditions, rule_holds
+from campaigns.rules import (
+    ORDER_WITHIN_DAYS,
+    UPLIFT,
+    BoolArray,
+    RuleContext,
+    TextArray,
+    rule_conditions,
+    rule_holds,
+)
 from campaigns.stage_set import StageSet
 from features.sources.channels import consent_channel
 
@@ -133,7 +142,12 @@ def campaign_candidates(
 ) -> CampaignCandidates:
     """Evaluate all rules of one campaign, before any newcomer is chosen."""
     rows = add_rule_answers(rows, [playbook], context, rule_context.snapshot_at)
-    rows = rows.assign(**{UPLIFT: uplifts[uplift_name(playbook)]})
+    rows = rows.assign(
+        **{
+            UPLIFT: uplifts[uplift_name(playbook)],
+            ORDER_WITHIN_DAYS: order_within_days(playbook, rows),
+        }
+    )
     customer_count, customers = len(rows), pd.Index(rows["customer_id"])
     playbook_tests = playbook_gates(playbook, rows, taxonomy=taxonomy, rule_context=rule_context)
     if playbook.kind == "site_rule":

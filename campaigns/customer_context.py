@@ -10,12 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from campaigns.addresses import NO_ADDRESSES, REFUSED_THROUGH, Addresses, address_kinds
+from campaigns.addresses import (
+    ADDRESS_KINDS,
+    NO_ADDRESSES,
+    REFUSED_THROUGH,
+    Addresses,
+    address_kinds,
+)
 from campaigns.playbook import Playbook
 from campaigns.rules import PAST, RESTOCKED, BoolArray, TextArray, rule_conditions
 from features.config.customers import ALL, ContactPolicy
 from features.sources.channels import NO_CONSENT_NEEDED, consent_channel
 from features.sources.customer_attributes import channel_refusals
+from features.sources.people_by_address import names_address
 
 Counts = npt.NDArray[np.int64]
 
@@ -146,10 +153,10 @@ class CustomerContext:
         kinds = address_kinds([purpose])
         if not len(self.addresses.rows):
             return reason
-        refused = self.addresses.shared_with(self.refusers(purpose), kinds)
+        refused = self._sharing(self.refusers(purpose), kinds)
         reason[customers.isin(refused)] = f"same address as a customer who refused {purpose}"
         for list_reason, listed_rows in self._listed(purpose).groupby("reason", sort=True):
-            sharing = self.addresses.shared_with(listed_rows["customer_id"], kinds)
+            sharing = self._sharing(pd.Index(listed_rows["customer_id"]), kinds)
             reason[customers.isin(sharing) & (reason == "")] = (
                 f"same address as a suppressed customer: {list_reason}"
             )
@@ -169,7 +176,17 @@ class CustomerContext:
         for channel in REFUSED_THROUGH.get(kind, ()):
             withheld = withheld.union(self.refusers(channel))
             withheld = withheld.union(self._listed(channel)["customer_id"])
-        return withheld.union(self.addresses.shared_with(withheld, [kind]))
+        return withheld.union(self._sharing(withheld, [kind]))
+
+    def _sharing(self, customers: pd.Index[Any], kinds: Sequence[str]) -> pd.Index[Any]:
+        """Ids with an address of some customers, for kinds of address.
+
+        An address that a table names in the place of an id is the person, whatever the channel.
+        """
+        named = customers[names_address(customers)]
+        return self.addresses.shared_with(customers, kinds).union(
+            self.addresses.shared_with(named, ADDRESS_KINDS)
+        )
 
     def contacts_made(self, number: int, customers: pd.Index[Any]) -> Counts:
         """Contacts made in the period of a cap."""

@@ -11,7 +11,8 @@ import pandas as pd
 from campaigns.addresses import address_kinds
 from campaigns.customer_context import Counts, CustomerContext, event_trigger_rule
 from campaigns.holdout import in_global_holdout
-from campaigns.playbook import Playbook, Trigger
+from campaigns.playbook import Playbook
+from campaigns.playbook_parts import Trigger
 from campaigns.rule_wording import describe_rule
 from campaigns.rules import (
     AudienceRule,

@@ -15,10 +15,10 @@ import pandas as pd
 import sqlalchemy as sql
 
 from campaigns import export_index
-from campaigns.contact_normalisation import FORMS, comparable_address, phone, sha256_of_text
 from campaigns.export_index import ExportIndex, RowKeys, owned_rows
 from campaigns.export_schema import TargetMap
 from campaigns.export_table import TABLE_FILE, StoredTable
+from features.sources.contact_normalisation import FORMS, comparable_address, phone, sha256_of_text
 from features.sources.personal_files import Person, personal_files
 from features.storage.csv_files import write_bytes_atomically
 from features.storage.fault_injection import boundary

@@ -16,8 +16,11 @@ from campaigns.rules import UPLIFT, BoolArray, numeric_column
 # Without a randomised experiment the value predicts response, not the effect of the message.
 RESPONSE_LABEL, UPLIFT_LABEL = "response, not uplift", "uplift"
 MIXED_LABEL = "uplift; response where it is unknown"
+ASSUMED_LABEL = "an assumed share of the response"
+MIXED_ASSUMED_LABEL = "uplift; an assumed share of the response where it is unknown"
 ORDER_VALUE = "average_order_value"
 _NO_ORDER_COLUMN = "p_churn"  # probability of no order
+_LEAST_STAYING = 0.01  # chance to stay by which spend at risk is divided at least
 
 CustomerValues = npt.NDArray[np.float64]
 
@@ -34,18 +37,23 @@ class ContactValue:
         Expected cost of the contact and the discount.
     incremental
         True where `expected` counts only what the contact changes.
+    assumed
+        True if elsewhere a share of the spend is assumed to be caused by the contact.
     """
 
     expected: CustomerValues
     cost: CustomerValues
     incremental: BoolArray
+    assumed: bool = False
 
     def label(self, members: BoolArray) -> str:
         """Label for the plan: what the members' values measure; of all customers if no members."""
         is_uplift = self.incremental[members] if members.any() else self.incremental
         if not is_uplift.any():
-            return RESPONSE_LABEL
-        return UPLIFT_LABEL if is_uplift.all() or not members.any() else MIXED_LABEL
+            return ASSUMED_LABEL if self.assumed else RESPONSE_LABEL
+        if is_uplift.all() or not members.any():
+            return UPLIFT_LABEL
+        return MIXED_ASSUMED_LABEL if self.assumed else MIXED_LABEL
 
     @property
     def unprofitable(self) -> BoolArray:
@@ -109,32 +117,59 @@ def _order_value(rows: pd.DataFrame) -> CustomerValues:
     )
 
 
+def order_within_days(playbook: Playbook, rows: pd.DataFrame) -> CustomerValues:
+    """Chance of an order while the offer is valid; NaN: unknown.
+
+    `p_any_order` holds for `clv_horizon_days`; orders are assumed to come at a constant rate.
+    """
+    days = playbook.offer.valid_days or playbook.success.within_days
+    silent = 1 - np.clip(numeric_column(rows, "p_any_order"), 0, 1)
+    horizon_days = numeric_column(rows, "clv_horizon_days")
+    chance: CustomerValues = 1 - silent ** (days / horizon_days)
+    return chance
+
+
+def _expected_spend(playbook: Playbook, rows: pd.DataFrame) -> CustomerValues:
+    """Product of the playbook's columns; if at risk, the spend that is lost with the customer.
+
+    The product averages over staying and leaving: given that the customer stays it is
+    product / (1 - p_churn), and it is lost with probability p_churn.
+    """
+    assert playbook.value is not None
+    spend = column_product(rows, playbook.value.product)
+    if not playbook.value.at_risk:
+        return spend
+    leaves = numeric_column(rows, _NO_ORDER_COLUMN)
+    at_risk: CustomerValues = spend * leaves / np.maximum(1 - leaves, _LEAST_STAYING)
+    return at_risk
+
+
 def contact_value(
     playbook: Playbook, rows: pd.DataFrame, *, margin: CustomerValues
 ) -> ContactValue:
     """Margin x incremental spend - discount x P(redeem) x order value - contact cost.
 
-    Without a known uplift, the expected spend replaces the incremental spend, and the label says
-    so. ``margin`` has shape (customers,); a playbook's own margin overrides it.
+    Without a known uplift, the expected spend replaces the incremental spend, or the assumed share
+    of it, and the label says so. ``margin`` has shape (customers,); a playbook's own margin
+    overrides it.
     """
     customer_count = len(rows)
     if playbook.value is None:
         cost = np.full(customer_count, playbook.contact_cost)
         return ContactValue(-cost, cost, np.zeros(customer_count, dtype=bool))
     value_rule = playbook.value
-    spend = column_product(rows, value_rule.product)
-    redeemed = spend if value_rule.redeemed is None else column_product(rows, value_rule.redeemed)
+    product = _expected_spend(playbook, rows)
+    spend = product * (value_rule.incremental_share or 1.0)
+    order_chance, order_value = order_within_days(playbook, rows), _order_value(rows)
+    if value_rule.redeemed is not None:
+        redeemed = column_product(rows, value_rule.redeemed)
+    else:
+        known_chance = ~np.isnan(order_chance * order_value)
+        redeemed = np.where(known_chance, order_chance * order_value, product)
     uplift = numeric_column(rows, UPLIFT)
-    uplift_known: BoolArray = ~np.isnan(uplift)
+    uplift_known: BoolArray = ~np.isnan(uplift) & ~np.isnan(order_value)
     if uplift_known.any():
-        order_value = _order_value(rows)
-        base_rate = np.full(customer_count, np.nan)
-        if playbook.success.base_rate is not None:
-            base_rate = numeric_column(rows, playbook.success.base_rate)
-            base_rate = (
-                1 - base_rate if playbook.success.base_rate == _NO_ORDER_COLUMN else base_rate
-            )
-        uplift_known &= ~np.isnan(order_value)
+        base_rate = np.where(np.isnan(order_chance), _base_rate(playbook, rows), order_chance)
         chance = np.clip(np.nan_to_num(base_rate) + uplift, 0, 1)
         spend = np.where(uplift_known, uplift * order_value, spend)
         redeemed = np.where(uplift_known, chance * order_value, redeemed)
@@ -144,4 +179,14 @@ def contact_value(
         expected=earned - discount_cost - playbook.contact_cost,
         cost=np.nan_to_num(discount_cost) + playbook.contact_cost,
         incremental=uplift_known,
+        assumed=value_rule.incremental_share is not None,
     )
+
+
+def _base_rate(playbook: Playbook, rows: pd.DataFrame) -> CustomerValues:
+    """Chance of an order without the message, by the playbook's column; NaN without one."""
+    column = playbook.success.base_rate
+    if column is None:
+        return np.full(len(rows), np.nan)
+    rate = numeric_column(rows, column)
+    return 1 - rate if column == _NO_ORDER_COLUMN else rate

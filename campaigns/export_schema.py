@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from campaigns.contact_normalisation import FORMS
 from campaigns.rules import is_scored_column
 from features.config.customers import CONTACT_KEYS
 from features.config.types import Strict
 from features.config.yaml_loading import parse_yaml, problem
 from features.errors import Problems, UserError
+from features.sources.contact_normalisation import FORMS
 
 # Fields of campaign and membership that a column map may use.
 AUDIENCE_FIELDS = (

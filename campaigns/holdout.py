@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,8 @@ from features.config.customers import GlobalHoldout
 _GLOBAL = "*global"
 TREATMENT = "treatment"
 CONTROL = "control"
+
+FEWEST_PEOPLE = 30  # in each arm; no result is shown for fewer
 
 # (z for 5 % two-sided + z for 80 % power) squared: (1.96 + .84) ** 2.
 _POWER_FACTOR = 7.84
@@ -94,3 +97,41 @@ def smallest_detectable_effect(
         return None
     spread = base_rate * (1 - base_rate) / (control_share * (1 - control_share))
     return float(np.sqrt(_POWER_FACTOR * spread / customers))
+
+
+def people_needed(control_share: float) -> int | None:
+    """People in both arms below which no answer is possible; None without a control arm."""
+    if not 0 < control_share < 1:
+        return None
+    return math.ceil(FEWEST_PEOPLE / min(control_share, 1 - control_share) - 1e-9)
+
+
+def suggested_control_share(
+    customers: int, base_rate: float, effect: float, *, variance_left: float = 1.0
+) -> float | None:
+    """Smallest control share that detects an effect with 80 % power at 5 % (two-sided).
+
+    Parameters
+    ----------
+    customers
+        Customers in both arms.
+    base_rate
+        Expected rate without the campaign, 0 to 1.
+    effect
+        Difference of two rates to detect.
+    variance_left
+        Share of the variance that covariates leave; see `campaigns.effects.two_arms.Effect`.
+
+    Returns
+    -------
+    float or None
+        Up to .5; None if no share detects the effect.
+    """
+    if customers == 0 or not 0 <= base_rate <= 1 or not effect > 0:
+        return None
+    # N = 7.84 v / (d^2 c (1 - c)), solved for c.
+    product = _POWER_FACTOR * base_rate * (1 - base_rate) * variance_left / (effect**2 * customers)
+    smallest = FEWEST_PEOPLE / customers
+    if product > 0.25 or smallest > 0.5:
+        return None
+    return max((1 - math.sqrt(1 - 4 * product)) / 2, smallest)

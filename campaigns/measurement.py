@@ -7,79 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
-from campaigns.holdout import CONTROL, TREATMENT
+from campaigns.answers import expected_answer_date, people_for_an_answer, with_answers
+from campaigns.effects.comparison import capped_covariates, compared
+from campaigns.effects.mean_effect import FEWEST_BUYERS
+from campaigns.effects.sample_ratio import (
+    SAMPLE_RATIO_ALARM,
+    joint_sample_ratio_p_value,
+    sample_ratios_by_wave,
+)
+from campaigns.effects.two_arms import Integers, TwoArms, strata_of_waves
+from campaigns.holdout import CONTROL, FEWEST_PEOPLE, TREATMENT
 
-_Z = 1.959963984540054
-# Below this p-value the sizes of the arms contradict the randomisation.
-SAMPLE_RATIO_ALARM = 0.001
-_FEWEST_PEOPLE = 30  # results with fewer people in an arm are hidden
-_OUTCOMES = ("response", "revenue", "margin")
-
-_Numbers = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Lift:
-    """Difference of two arms' means, with a 95 % interval.
-
-    Attributes
-    ----------
-    treated, control
-        Mean per person of each arm.
-    difference, low, high
-        Treatment minus control, and its 95 % interval.
-    p_value
-        Two-sided, for no difference.
-    """
-
-    treated: float
-    control: float
-    difference: float
-    low: float
-    high: float
-    p_value: float
-
-
-def mean_difference(treated: _Numbers, control: _Numbers) -> Lift:
-    """Difference in means with Welch's interval (unequal variances and sizes).
-
-    For shares it equals the interval of two proportions up to the degrees of freedom. NaN if an
-    arm has fewer than two people.
-    """
-    treated_mean, control_mean = _mean(treated), _mean(control)
-    if min(len(treated), len(control)) < 2:
-        return Lift(treated_mean, control_mean, *[float("nan")] * 4)
-    difference = treated_mean - control_mean
-    # Squared standard errors of the two means, and Welch's degrees of freedom.
-    treated_square = float(np.var(treated, ddof=1)) / len(treated)
-    control_square = float(np.var(control, ddof=1)) / len(control)
-    error = math.sqrt(treated_square + control_square)
-    if error == 0:
-        p_value = 1.0 if treated_mean == control_mean else 0.0
-        return Lift(treated_mean, control_mean, difference, difference, difference, p_value)
-    freedom = (treated_square + control_square) ** 2 / (
-        treated_square**2 / (len(treated) - 1) + control_square**2 / (len(control) - 1)
-    )
-    half_width = float(stats.t.ppf(0.975, freedom)) * error
-    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
-    low, high = difference - half_width, difference + half_width
-    return Lift(treated_mean, control_mean, difference, low, high, p_value)
-
-
-def _mean(values: _Numbers) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
-
-
-def sample_ratio_p_value(treated: int, control: int, control_share: float) -> float:
-    """P-value of the sizes of the arms under the planned share (exact binomial test)."""
-    if treated + control == 0 or not 0 < control_share < 1:
-        return float("nan")
-    return float(stats.binomtest(control, treated + control, control_share).pvalue)
+# Known at the entry: they take noise out of the effects on money.
+COVARIATES = ("clv", "p_any_order", "past_spend")
+_OUTCOMES = ("response", "revenue", "profit")
 
 
 @dataclass(frozen=True)
@@ -90,7 +33,8 @@ class CampaignEntries:
     ----------
     rows
         One row per (campaign_id, customer_id, entered_at): ``arm, channel, stage, within_days,
-        control_share, matures_at``, and if matured ``response`` (0/1), ``revenue``, ``margin``.
+        control_share, matures_at``, if known ``contact_cost, discount`` and the `COVARIATES`, and
+        if matured ``response`` (0/1), ``revenue``, ``margin``.
     data_through
         Last day with complete data.
     """
@@ -100,8 +44,17 @@ class CampaignEntries:
 
     @property
     def matured(self) -> pd.DataFrame:
-        """Entries with a complete measurement period."""
-        return self.rows[self.rows["matures_at"] <= self.data_through]
+        """Entries with a complete measurement period, with the column ``profit``.
+
+        Profit is the margin less the discount on the treated customers' spend and less the contact.
+        """
+        rows = self.rows[self.rows["matures_at"] <= self.data_through]
+        treated = (rows["arm"] == TREATMENT).astype(float)
+        discount, contact_cost = (
+            rows[name].fillna(0.0) if name in rows else 0.0 for name in ("discount", "contact_cost")
+        )
+        costs = treated * (discount * rows["revenue"] + contact_cost)
+        return rows.assign(profit=rows["margin"] - costs)
 
 
 def entries_from_audience(
@@ -133,7 +86,7 @@ def entries_from_audience(
     return entries
 
 
-_EFFECT_COLUMNS = (
+EFFECT_COLUMNS = (
     "campaign_id",
     "by",
     "group",
@@ -146,6 +99,14 @@ _EFFECT_COLUMNS = (
     "low",
     "high",
     "p_value",
+    "low_any_time",
+    "high_any_time",
+    "p_any_time",
+    "q_value",
+    "answer",
+    "people_needed",
+    "answer_expected_at",
+    "variance_left",
     "incremental_total",
     "incremental_low",
     "incremental_high",
@@ -154,72 +115,115 @@ _EFFECT_COLUMNS = (
 )
 
 
-def campaign_effects(entries: CampaignEntries) -> pd.DataFrame:
-    """Effects by campaign, and within it by channel and stage.
+def campaign_effects(
+    entries: CampaignEntries, *, seed: int, dimensions: Sequence[str] = ("channel", "stage")
+) -> pd.DataFrame:
+    """Effects by campaign, and within it by dimension.
 
-    Every customer counts in the assigned arm, reached or not (intention to treat). ``difference``
-    is per person; ``incremental_total`` is the sum over the treatment arm. Arms under 30 people
-    show no results. The note says if the sizes of the arms contradict the randomisation: customers
-    were then removed afterwards, and the difference is not valid.
+    Every customer counts in the assigned arm, reached or not (intention to treat), and is compared
+    with customers of the same waves only. Response: Newcombe's interval. Revenue and profit: a
+    permutation test with the covariates regressed out. ``low`` and ``high`` hold for one look,
+    ``low_any_time`` and ``high_any_time`` for any number of looks. ``answer`` is ``gain`` or
+    ``loss`` if the latter exclude zero and if ``q_value`` (Benjamini-Hochberg over all lines) is at
+    most .05; ``not yet``; or ``too small``, and ``people_needed`` says what it takes.
+
+    ``difference`` is per person; ``incremental_*`` are sums over the treatment arm, with the
+    interval for any number of looks. The note says if the sizes of the arms contradict the
+    randomisation: customers were then removed afterwards, and the difference is not valid.
 
     Returns
     -------
     DataFrame
-        Columns `_EFFECT_COLUMNS`; one row per campaign, group and outcome.
+        Columns `EFFECT_COLUMNS`; one row per campaign, group and outcome.
     """
     effect_rows: list[dict[str, Any]] = []
     for campaign, campaign_rows in entries.matured.groupby("campaign_id", sort=True):
-        effect_rows += _group_effects(str(campaign), "all", "all", campaign_rows)
-        for dimension in ("channel", "stage"):
-            for group, group_rows in campaign_rows.groupby(dimension, sort=True):
-                effect_rows += _group_effects(str(campaign), dimension, str(group), group_rows)
-    return pd.DataFrame(effect_rows, columns=list(_EFFECT_COLUMNS))
+        groups = [("all", "all", campaign_rows)]
+        for dimension in dimensions:
+            groups += [
+                (dimension, str(group), group_rows)
+                for group, group_rows in campaign_rows.groupby(dimension, sort=True)
+            ]
+        for dimension, group, group_rows in groups:
+            named = {"campaign_id": str(campaign), "by": dimension, "group": group}
+            effect_rows += [
+                named | cells
+                for cells in _group_effects(group_rows, entries.data_through, seed=seed)
+            ]
+    return with_answers(pd.DataFrame(effect_rows, columns=list(EFFECT_COLUMNS)))
 
 
 def _group_effects(
-    campaign: str, dimension: str, group: str, rows: pd.DataFrame
+    rows: pd.DataFrame, data_through: pd.Timestamp, *, seed: int
 ) -> list[dict[str, Any]]:
-    arms = {arm: rows[rows["arm"] == arm] for arm in (TREATMENT, CONTROL)}
-    treated_count, control_count = len(arms[TREATMENT]), len(arms[CONTROL])
-    control_share = float(rows["control_share"].mean())
-    ratio_p_value = sample_ratio_p_value(treated_count, control_count, control_share)
-    shared_cells = {
-        "campaign_id": campaign,
-        "by": dimension,
-        "group": group,
+    """Cells of one group's lines, without its name: response, revenue and profit."""
+    treated = rows["arm"] == TREATMENT
+    treated_count, control_count = int(treated.sum()), int((rows["arm"] == CONTROL).sum())
+    ratios = sample_ratios_by_wave(rows["entered_at"], rows["control_share"], treated)
+    shared_cells: dict[str, Any] = {
         "n_treatment": treated_count,
         "n_control": control_count,
-        "sample_ratio_p": ratio_p_value,
+        "sample_ratio_p": joint_sample_ratio_p_value(ratios),
     }
-    if min(treated_count, control_count) < _FEWEST_PEOPLE:
-        note = f"under {_FEWEST_PEOPLE} people in an arm"
-        return [{**shared_cells, "outcome": "response", "note": note}]
-    note = ""
-    if ratio_p_value < SAMPLE_RATIO_ALARM:
-        note = "the arms' sizes contradict the draw: do not trust the difference"
-    effect_rows = []
-    for outcome in _OUTCOMES:
-        values = {arm: part[outcome].to_numpy(dtype=float) for arm, part in arms.items()}
-        if any(np.isnan(figures).all() for figures in values.values()):
-            continue
-        effect = mean_difference(values[TREATMENT], values[CONTROL])
-        effect_rows.append(
+    if min(treated_count, control_count) < FEWEST_PEOPLE:
+        needed = _people_needed(rows, FEWEST_PEOPLE)
+        return [
             {
                 **shared_cells,
-                "outcome": outcome,
-                "treatment": effect.treated,
-                "control": effect.control,
-                "difference": effect.difference,
-                "low": effect.low,
-                "high": effect.high,
-                "p_value": effect.p_value,
-                "incremental_total": effect.difference * treated_count,
-                "incremental_low": effect.low * treated_count,
-                "incremental_high": effect.high * treated_count,
-                "note": note,
+                "outcome": "response",
+                "people_needed": needed,
+                "answer_expected_at": expected_answer_date(
+                    rows["entered_at"], data_through, needed
+                ),
+                "note": f"under {FEWEST_PEOPLE} people in an arm",
             }
+        ]
+    if shared_cells["sample_ratio_p"] < SAMPLE_RATIO_ALARM:
+        shared_cells["note"] = "the arms' sizes contradict the draw: do not trust the difference"
+    strata = strata_of_waves(rows["entered_at"], rows["control_share"], treated)
+    effect_rows = []
+    for outcome in _OUTCOMES:
+        if rows.loc[treated, outcome].isna().all() or rows.loc[~treated, outcome].isna().all():
+            continue
+        cells = _effect(outcome, rows, treated, strata, seed=seed)
+        cells["answer_expected_at"] = expected_answer_date(
+            rows["entered_at"], data_through, cells["people_needed"]
         )
+        effect_rows.append({"note": "", **shared_cells, **cells})
     return effect_rows
+
+
+def _effect(
+    outcome: str, rows: pd.DataFrame, treated: pd.Series, strata: Integers, *, seed: int
+) -> dict[str, Any]:
+    """Cells of an outcome: the effect, for one look and for any number of looks."""
+    is_share = outcome == "response"
+    present = [] if is_share else [name for name in COVARIATES if name in rows]
+    arms = TwoArms.of(rows[outcome], treated, strata, capped_covariates(rows[present]))
+    cells = compared(arms, is_share=is_share, seed=seed)
+    low, high = cells["low_any_time"], cells["high_any_time"]
+    needed = (
+        _people_needed(rows, FEWEST_BUYERS, counted=rows["revenue"] != 0)
+        if math.isnan(low)
+        else people_for_an_answer(len(rows), cells["difference"], low, high)
+    )
+    people = int(treated.sum())
+    return {
+        "outcome": outcome,
+        **cells,
+        "people_needed": needed,
+        "incremental_total": cells["difference"] * people,
+        "incremental_low": low * people,
+        "incremental_high": high * people,
+    }
+
+
+def _people_needed(rows: pd.DataFrame, fewest: int, *, counted: pd.Series | None = None) -> float:
+    """People in both arms until the smaller arm has the fewest that allow an answer."""
+    share = 1.0 if counted is None else float(counted.mean())
+    control_share = float(rows["control_share"].mean())
+    smaller_arm = min(control_share, 1 - control_share)
+    return math.ceil(fewest / (share * smaller_arm)) if share * smaller_arm > 0 else float("nan")
 
 
 def unmeasured_campaigns(entries: CampaignEntries, campaigns: Sequence[str]) -> pd.DataFrame:
@@ -242,3 +246,21 @@ def unmeasured_campaigns(entries: CampaignEntries, campaigns: Sequence[str]) -> 
         if len(entered) and not (entered["arm"] == CONTROL).any():
             open_rows.append((campaign, len(entered), pd.NaT, "it has no control arm"))
     return pd.DataFrame(open_rows, columns=["campaign_id", "people", "measurable_from", "reason"])
+
+
+def wave_sizes(entries: CampaignEntries) -> pd.DataFrame:
+    """Sizes of the arms of every wave, with the p-value of the sample-ratio test.
+
+    Returns
+    -------
+    DataFrame
+        campaign_id, wave (day of entry), control_share, n_treatment, n_control, sample_ratio_p.
+    """
+    parts = [
+        sample_ratios_by_wave(
+            rows["entered_at"], rows["control_share"], rows["arm"] == TREATMENT
+        ).assign(campaign_id=campaign)
+        for campaign, rows in entries.rows.groupby("campaign_id", sort=True)
+    ]
+    columns = ["campaign_id", "wave", "control_share", "n_treatment", "n_control", "sample_ratio_p"]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)

@@ -27,7 +27,14 @@ from campaigns.candidates import (
 )
 from campaigns.customer_context import CustomerContext
 from campaigns.expected_value import uplift_by_campaign, uplift_name
-from campaigns.holdout import CONTROL, TREATMENT, assign_arms, smallest_detectable_effect
+from campaigns.holdout import (
+    CONTROL,
+    TREATMENT,
+    assign_arms,
+    people_needed,
+    smallest_detectable_effect,
+    suggested_control_share,
+)
 from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
 from campaigns.membership_reasons import membership_reasons
 from campaigns.optimiser.problem import Solution
@@ -55,7 +62,9 @@ class CampaignPlan:
         ``barred`` (eligible, but without consent, suppressed or in the global hold-out),
         ``overlap`` (also eligible for another promotional campaign), ``expected_value`` (sum over
         the treatment arm, net of discount and contact cost), ``cost`` (of contacting that arm),
-        ``smallest_detectable_effect`` (difference of rates; null without control), ``held`` (why
+        ``smallest_detectable_effect`` (difference of rates; null without control),
+        ``people_needed`` (members below which no answer is possible), ``suggested_control_share``
+        (detects the playbook's effect; null without one and if none does), ``held`` (why
         the export waits; empty: it does not).
     why
         Campaign -> first reason of every scored customer; empty for members.
@@ -208,6 +217,8 @@ TABLE_COLUMNS = (
     "cost",
     "base_rate",
     "smallest_detectable_effect",
+    "people_needed",
+    "suggested_control_share",
     "value_label",
     "value_means",
     "consent_basis",
@@ -331,14 +342,26 @@ def _table_row(
         "smallest_detectable_effect": smallest_detectable_effect(
             len(members), base_rate, playbook.control_share
         ),
+        "people_needed": people_needed(playbook.control_share),
+        "suggested_control_share": None
+        if playbook.success.effect is None
+        else suggested_control_share(len(members), base_rate, playbook.success.effect),
         "value_label": campaign.contact_value.label(campaign.member)
         if playbook.value is not None
         else "no value set",
-        "value_means": playbook.value.means if playbook.value is not None else "",
+        "value_means": _value_means(playbook),
         "consent_basis": consent,
         "plan_only": consent == "not_recorded",
         "held": context.held.get(playbook.campaign, ""),
     }
+
+
+def _value_means(playbook: Playbook) -> str:
+    """Meaning of the expected spend, with the share of it that is assumed to be caused."""
+    if playbook.value is None:
+        return ""
+    share = playbook.value.incremental_share
+    return playbook.value.means + (f"; {share:.0%} of it by assumption" if share else "")
 
 
 def _exclusion_counts(campaigns: Sequence[CampaignCandidates]) -> pd.DataFrame:

@@ -6,10 +6,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from campaigns.playbook_parts import (
+    CampaignName,
+    Days,
+    Line,
+    Offer,
+    Share,
+    Success,
+    Trigger,
+    Value,
+)
 from campaigns.rules import (
     KNOWN_COLUMNS,
+    ORDER_WITHIN_DAYS,
     AudienceRule,
     RuleError,
     is_scored_column,
@@ -22,112 +33,9 @@ from features.config.yaml_loading import parse_yaml
 from features.errors import Problems, UserError
 
 OTHER_TAXONOMIES = "other"
-_Share = Annotated[float, Field(ge=0, lt=1)]
-_Days = Annotated[int, Field(ge=1, le=3650)]
-CampaignName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-_Line = Annotated[str, Field(min_length=1, max_length=2000)]
-
-
-class Trigger(Strict):
-    """Trigger that starts the campaign for a customer; one of a playbook's must have fired.
-
-    Attributes
-    ----------
-    when
-        ``stage_entered``: the customer moved into the stage by behaviour or by the clock (a step
-        down by the clock counts once two daily evaluations agree). ``flag_raised``: the flag
-        holds. ``score_risen``: the column is higher than in the previous scores, or new.
-        ``event``: ``after_days`` have passed since the last event of the role. ``date``: that many
-        days since the date in the column. ``schedule``: at every planning.
-    within_days
-        Days after the trigger in which it may start; null: while the audience rule holds.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    when: Literal["stage_entered", "flag_raised", "score_risen", "event", "date", "schedule"]
-    stage: CampaignName | None = None
-    flag: CampaignName | None = None
-    column: CampaignName | None = None
-    role: CampaignName | None = None
-    every: Literal["day", "week", "month", "quarter"] | None = None
-    after_days: Annotated[int, Field(ge=0, le=3650)] = 0
-    within_days: Annotated[int, Field(ge=1, le=3650)] | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Trigger:
-        needed = {
-            "stage_entered": "stage",
-            "flag_raised": "flag",
-            "score_risen": "column",
-            "event": "role",
-            "date": "column",
-            "schedule": "every",
-        }[self.when]
-        if getattr(self, needed) is None:
-            raise ValueError(f"a trigger {self.when} needs `{needed}`")
-        return self
-
-
-class Offer(Strict):
-    """Offer to the customer.
-
-    Attributes
-    ----------
-    text
-        Description for the author of the message.
-    discount
-        Discount as a share of the order value; 0 without a discount.
-    """
-
-    text: _Line
-    discount: _Share = 0.0
-
-
-class Value(Strict):
-    """Expected money of one contact.
-
-    Attributes
-    ----------
-    product
-        Scored columns; their product is the expected spend.
-    means
-        The product in words.
-    margin
-        Margin, a share of the spend; null: margin of the contact policy.
-    redeemed
-        Columns; their product is the spend that a discount applies to; null: `product`.
-    uplift
-        Experiment that provides the campaign's uplift in the scores; null: the campaign's name.
-    """
-
-    product: Annotated[tuple[CampaignName, ...], Field(min_length=1)]
-    means: _Line
-    margin: Annotated[float, Field(gt=0, le=1)] | None = None
-    redeemed: tuple[CampaignName, ...] | None = None
-    uplift: _Line | None = None
-
-
-class Success(Strict):
-    """Success of the campaign, as treatment minus control.
-
-    Attributes
-    ----------
-    metric, within_days
-        Counted outcome, and days after the start in which it counts.
-    base_rate
-        Scored probability; its mean estimates the rate without the campaign or the complement
-        (the smallest detectable effect is the same).
-    role
-        Role of the event that counts as a response.
-    """
-
-    metric: _Line
-    within_days: _Days
-    base_rate: CampaignName | None = None
-    role: Literal["purchase", "lead", "intent", "advocacy", "redemption", "survey_csat"] = (
-        "purchase"
-    )
+# Expected money over all outcomes, and chances that it contains already.
+_SPEND = ("clv", "clv_margin", "clv_low", "clv_high")
+_CHANCES = ("p_any_order", "p_first_purchase", "p_reactivate", "p_churn", ORDER_WITHIN_DAYS)
 
 
 class Playbook(Strict):
@@ -173,8 +81,8 @@ class Playbook(Strict):
     """
 
     campaign: CampaignName
-    title: _Line
-    description: _Line
+    title: Line
+    description: Line
     kind: Literal["promotional", "service", "list", "site_rule"] = "promotional"
     stages: dict[CampaignName, tuple[CampaignName, ...] | StageKind]
     trigger: Annotated[tuple[Trigger, ...], Field(min_length=1)]
@@ -182,7 +90,7 @@ class Playbook(Strict):
     exit_on: Annotated[
         Any, BeforeValidator(lambda node: None if node is None else parse_rule(node, "exit_on"))
     ] = None
-    expires_days: _Days
+    expires_days: Days
     re_entry_days: Annotated[int, Field(ge=0, le=3650)] = 0
     max_contacts: Annotated[int, Field(ge=1, le=100)] | None = None
     rank_by: Annotated[tuple[CampaignName, ...], Field(min_length=1)]
@@ -190,7 +98,7 @@ class Playbook(Strict):
     channel: CampaignName | Annotated[tuple[CampaignName, ...], Field(min_length=1)]
     offer: Offer
     contact_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    control_share: _Share
+    control_share: Share
     success: Success
     priority: Annotated[int, Field(ge=1, le=1000)]
     capacity: Annotated[int, Field(ge=1)] | None = None
@@ -235,8 +143,11 @@ class Playbook(Strict):
         value_columns = (
             (*value_rule.product, *(value_rule.redeemed or ())) if value_rule is not None else ()
         )
+        chance_columns = (
+            ("p_any_order", "clv_horizon_days", "p_churn") if value_rule is not None else ()
+        )
         base_rate_column = (self.success.base_rate,) if self.success.base_rate is not None else ()
-        return (*self.rank_by, *value_columns, *base_rate_column)
+        return (*self.rank_by, *value_columns, *chance_columns, *base_rate_column)
 
     def addressed(self, taxonomy: StageSet) -> tuple[str, ...]:
         """Stages of a taxonomy that the playbook addresses; empty if it has none of them.
@@ -284,6 +195,18 @@ def load_playbook(path: Path) -> Playbook:
                     "preferred_<attribute>..., interest_<attribute>...",
                 )
             )
+    for key, columns in _spend_products(playbook):
+        if any(name in _SPEND for name in columns) and any(name in _CHANCES for name in columns):
+            problems.add(
+                UserError(
+                    f"{path}: {key}",
+                    found=" x ".join(columns),
+                    expected="`clv` alone, which contains the chance of an order, or a chance "
+                    "times `average_order_value`",
+                    hint="for the spend that is lost with a customer, write `product: [clv]` and "
+                    "`at_risk: true`",
+                )
+            )
     problems.refuse()
     return playbook
 
@@ -320,6 +243,17 @@ def load_playbooks(paths: Iterable[Path], problems: Problems | None = None) -> l
 def by_priority(playbooks: Iterable[Playbook]) -> list[Playbook]:
     """Playbooks by priority, equal ones by name."""
     return sorted(playbooks, key=lambda playbook: (playbook.priority, playbook.campaign))
+
+
+def _spend_products(playbook: Playbook) -> list[tuple[str, Sequence[str]]]:
+    """Key and columns of every product that stands for money."""
+    value_rule = playbook.value
+    if value_rule is None:
+        return []
+    return [
+        ("value.product", value_rule.product),
+        ("value.redeemed", value_rule.redeemed or ()),
+    ]
 
 
 def _named_columns(playbook: Playbook) -> list[tuple[str, str]]:

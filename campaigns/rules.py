@@ -25,6 +25,8 @@ _OPEN_COLUMNS = ("preferred_", "interest_")
 PAST, RESTOCKED = "past ", "restocked "
 # Uplift of the campaign, from the JSON column `uplift`.
 UPLIFT = "campaign_uplift"
+# Chance of an order while the campaign's offer is valid.
+ORDER_WITHIN_DAYS = "p_order_within_days"
 _COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 _OPERATORS = ("in", "is", *_COMPARISONS, "has", "within_days", "due_within_days", "missing")
 
@@ -226,7 +228,7 @@ def rule_conditions(rule: AudienceRule) -> list[Condition]:
 
 def is_scored_column(column: str) -> bool:
     """True if a scored row may have the column."""
-    documented = column in KNOWN_COLUMNS or column == UPLIFT
+    documented = column in KNOWN_COLUMNS or column in (UPLIFT, ORDER_WITHIN_DAYS)
     return documented or column.startswith((*_OPEN_COLUMNS, PAST, RESTOCKED))
 
 

@@ -24,7 +24,6 @@ from campaigns.addresses import (
     first_occurrences,
 )
 from campaigns.audience_files import CONSENT_NOTES, ExportRun
-from campaigns.contact_normalisation import FORMS, comparable_address, sha256_of_text
 from campaigns.export_index import INDEX_FOLDER, ExportIndex, RowKeys
 from campaigns.export_schema import AUDIENCE_FIELDS, MappedColumn, TargetMap
 from campaigns.export_table import TABLE_FILE, write_table
@@ -32,6 +31,7 @@ from campaigns.holdout import CONTROL, TREATMENT
 from campaigns.planning import CampaignPlan
 from campaigns.playbook import Playbook
 from features.config.customers import ADS, CONTACT_KEYS
+from features.sources.contact_normalisation import FORMS, comparable_address, sha256_of_text
 from features.storage.csv_files import cell_text, csv_content, write_bytes_atomically
 from features.storage.row_files import joined_cells, row_file
 

@@ -29,6 +29,9 @@ MONEY_ROLES = ("purchase", "refund")
 # Outbound or administrative events; they do not count as customer activity.
 LIFELESS_ROLES = ("sent", "cancel", "refund")
 
+# Event type of rows that are no events; it has no role and is never counted.
+LEFT_OUT = "left_out"
+
 # Standard columns of an event; any other mapped column is an attribute.
 EVENT_COLUMNS = (
     "anonymous_id",

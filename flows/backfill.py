@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from prefect import flow, task
-
 from campaigns.audience_files import AUDIENCE_SCHEMA
 from features.calendar import day_date, day_number
 from features.errors import UserError
@@ -25,6 +23,7 @@ from flows.score import clean_up
 from flows.services.console import step, warn
 from flows.services.prefect_artifacts import show_table
 from flows.services.progress_bars import progress
+from flows.services.steps import flow, task
 from flows.services.workspace import Workspace, new_run_id
 from models.evaluation.workers import worker_pool
 from models.registry import registry

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure as Plot
-from prefect import flow, task
 
 from features.calendar import day_date, day_number
 from features.storage.output_lock import exclusive
-from features.table.snapshot_builder import TASKS
+from features.table.prediction_targets import TASK_NAMES
 from flows.features import tally_sources
 from flows.services.console import step, warn
 from flows.services.oracle_bounds import oracle_figures, oracle_page
 from flows.services.prefect_summaries import show_figures
 from flows.services.progress_bars import progress
+from flows.services.steps import flow, task
 from flows.services.update_aggregates import drop_outdated_snapshots
 from flows.services.workspace import Workspace, tally_fingerprint
 from models.evaluation import backtest, origin_page
@@ -26,6 +26,7 @@ from models.evaluation.backtest import BacktestResult
 from models.evaluation.evaluate import MetricFigure
 from models.evaluation.means_over_origins import origin_means
 from models.evaluation.warnings import backtest_warnings
+from models.metrics.shown_metrics import SHOWN_METRICS
 from models.plots import origin_plots
 from models.plots.task_plots import DrawnFigure, figures_table, save_figures
 from models.registry.promotion import recipe_hash
@@ -52,7 +53,7 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     space = Workspace(Path(output))
     archive = space.archive()
     origin_days = [day_number(dt.date.fromisoformat(origin)) for origin in origins]
-    task_names = [name for name in TASKS if name in models]
+    task_names = [name for name in TASK_NAMES if name in models]
     fit_count = len(origin_days) * len(task_names)
     with progress(f"{len(origin_days)} origins x {len(task_names)} models", fit_count) as advance:
         backtested = backtest.run_backtest(
@@ -95,10 +96,10 @@ def origin_figures(records: Sequence[dict[str, Any]]) -> dict[str, DrawnFigure]:
     """Plots over origins by name, with their data."""
     figures = {}
     tested_models = {str(record["model"]) for record in records}
-    for model, metrics in origin_page.PAGE_METRICS.items():
+    for model, shown in SHOWN_METRICS.items():
         if model in tested_models:
             shown_metrics = [
-                name for name in metrics if name not in ("mae", "spearman", "width_ratio")
+                name for name in shown.backtest if name not in ("mae", "spearman", "width_ratio")
             ]
             figure: Plot = origin_plots.plot_over_origins(records, model, shown_metrics)
             drift_data = origin_plots.over_origins_data(records, model, shown_metrics)
@@ -179,12 +180,12 @@ def _named(subset: str) -> str:
 def rolling_origins(output: str, count: int, *, every_days: int = 30) -> list[str]:
     """ISO dates of the latest origins with matured labels of every task, oldest first."""
     builder = (archive := Workspace(Path(output)).archive()).builder
-    last_gate = min(builder.gate(task) for task in TASKS)
+    last_gate = min(builder.gate(task) for task in TASK_NAMES)
     origin_days = [last_gate - every_days * number for number in range(count)]
     usable = [
         day
         for day in origin_days
-        if any(backtest.reason_untestable(archive, t, day) is None for t in TASKS)
+        if any(backtest.reason_untestable(archive, t, day) is None for t in TASK_NAMES)
     ]
     return [str(day_date(day)) for day in sorted(usable)]
 

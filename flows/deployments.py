@@ -14,7 +14,7 @@ settings.apply_defaults()  # before numpy is imported: how many threads it may s
 from prefect import flow, get_run_logger  # noqa: E402
 
 from features.storage.output_lock import exclusive  # noqa: E402
-from features.table.snapshot_builder import TASKS  # noqa: E402
+from features.table.prediction_targets import TASK_NAMES  # noqa: E402
 from flows.backtest import backtest_flow, rolling_origins  # noqa: E402
 from flows.checks.check import refuse_problems  # noqa: E402
 from flows.features import features_flow  # noqa: E402
@@ -79,4 +79,4 @@ def monthly_backtest(
     """Measure every model and baseline at the latest `origins` dates whose labels have matured."""
     with _unattended(folder, "monthly back-test", wait_minutes) as output:
         features_flow(output)
-        return backtest_flow(output, rolling_origins(output, origins), list(TASKS))
+        return backtest_flow(output, rolling_origins(output, origins), list(TASK_NAMES))

@@ -6,8 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-
 from features.calendar import day_date
 from features.sources.near_twins import near_twins_among
 from features.storage.output_lock import exclusive
@@ -16,6 +14,7 @@ from flows.services.console import step, warn
 from flows.services.data_warnings import warn_of_twins
 from flows.services.prefect_summaries import show_sources
 from flows.services.progress_bars import progress
+from flows.services.steps import flow, task
 from flows.services.update_aggregates import refresh_tallies
 from flows.services.workspace import Workspace
 
@@ -45,7 +44,7 @@ def tally_sources(output: str) -> dict[str, Any]:
     return {"rows": row_count, "customers": customers, **asdict(read_counts)}
 
 
-@task(name="read and tally", retries=0)
+@task(name="read and tally")
 def read_and_tally(output: str) -> dict[str, Any]:
     """Run `tally_sources` as a task; return its counts."""
     return tally_sources(output)

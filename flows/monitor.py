@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, task
-
 from features.aggregates.daily_volumes import daily_buyers, daily_counts
 from features.calendar import day_date, day_number
 from features.errors import UserError
@@ -20,9 +18,10 @@ from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.storage.runs import PublishedRun
 from features.table.feature_store import FOLDER, TALLIES, Archive
-from features.table.snapshot_builder import TASKS
+from features.table.prediction_targets import TASK_NAMES
 from flows.services import alarm_event, alerts
 from flows.services.console import step, warn
+from flows.services.steps import flow, task
 from flows.services.workspace import Workspace
 from models.monitoring import monitor, performance
 from models.monitoring.alarms import Alarm, due_alarms, mark_notified, update_alarms
@@ -75,7 +74,7 @@ def _until(counts: pd.DataFrame, through: int) -> pd.DataFrame:
 def _base_rates(archive: Archive, snapshot_day: int) -> list[performance.BaseRate]:
     """Base rate of each label at its latest snapshot matured by `snapshot_day`."""
     builder, base_rates = archive.builder, []
-    for task_name in TASKS:
+    for task_name in TASK_NAMES:
         matured_day = snapshot_day - builder.horizon(task_name) - builder.config.settle_days
         rate = (
             performance.base_rate(builder, task_name, matured_day)
@@ -99,7 +98,7 @@ def _matured(space: Workspace, archive: Archive) -> list[performance.MaturedFigu
         for name in performance.tasks_matured(archive.builder, day_number(run.snapshot_at))
         if f"{run.run_id} {name}" not in figures_by_run
     ]
-    for run, name in pending[: _MOST_RUNS * len(TASKS)]:
+    for run, name in pending[: _MOST_RUNS * len(TASK_NAMES)]:
         figures = _figures_of(space, archive, run, name)
         figures_by_run[f"{run.run_id} {name}"] = [figure.as_dict() for figure in figures]
     if pending:

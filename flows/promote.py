@@ -7,14 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-
 from features.errors import UserError
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
-from features.table.snapshot_builder import TASKS
+from features.table.prediction_targets import TASK_NAMES
 from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_decision
+from flows.services.steps import flow, task
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.promotion import (
@@ -34,7 +33,7 @@ def _gated(tracking: Tracking, version: Version, folder: Path) -> dict[str, Part
     """Parts that a scorer's training fitted before its gate."""
     gated_folder = tracking.download(version.run_id, "gated", folder / str(version.version))
     try:
-        return {task: Part.load(gated_folder / task) for task in TASKS}
+        return {task: Part.load(gated_folder / task) for task in TASK_NAMES}
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{version.name} version {version.version}",

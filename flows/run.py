@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-
 from features.storage.output_lock import exclusive
 from features.storage.scores_store import check_dataset
 from flows.features import features_flow
 from flows.promote import promote_flow
 from flows.score import score_flow
+from flows.services.steps import flow
 from flows.services.workspace import Workspace, new_run_id
 from flows.target import target_flow
 from flows.train import train_flow

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from prefect import flow, task
 
 from features.calendar import day_date
 from features.lifecycle.definition_changes import rules_mark
@@ -24,6 +23,7 @@ from features.table.product_margins import margin_shares
 from flows.services import spark_steps
 from flows.services.console import step
 from flows.services.progress_bars import progress_bars
+from flows.services.steps import flow, task
 from flows.services.update_aggregates import refresh_tallies
 from flows.services.workspace import Workspace, new_run_id
 from flows.target import target_flow

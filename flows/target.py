@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from prefect import flow, task
 
 from campaigns.audience_files import audience_table, write_audiences
 from campaigns.export_index import RowKeys
@@ -28,6 +27,7 @@ from flows.services.campaign_plan import PlannedRun, plan_run, read_run_meta
 from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_published
 from flows.services.reasons import add_reasons
+from flows.services.steps import flow, task
 from flows.services.workspace import Workspace, keep_config, new_run_id
 
 
@@ -119,6 +119,21 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
     return {"customers": published.customers, "members": published.members}
 
 
+@task(name="measure campaigns")
+def measure_run(output: str) -> dict[str, Any]:
+    """Measure the published campaigns, so that the report shows what they changed."""
+    from flows.services.measure import measure
+
+    space = Workspace(Path(output))
+    config = space.config()
+    if not config.campaigns or config.engine == "spark" or too_large(space.output, config):
+        return {}
+    effects, _ = measure(space.output)
+    whole = effects[effects["by"] == "all"]
+    step(f"{whole['campaign_id'].nunique()} campaigns measured")
+    return {"measured": int(whole["campaign_id"].nunique())}
+
+
 @task(name="write the report")
 def report_run(output: str, run_id: str) -> dict[str, Any]:
     """Write the page of a published run; it compares with earlier published scores."""
@@ -158,7 +173,7 @@ def target_flow(output: str, run_id: str, confirm: tuple[str, ...] | None = None
     """Plan audiences from a run's scores, publish both atomically, and write the report."""
     with exclusive(Path(output), run_id):
         result = plan_audiences(output, run_id, confirm) | publish_run(output, run_id)
-        return result | report_run(output, run_id)
+        return result | measure_run(output) | report_run(output, run_id)
 
 
 @flow(name="retarget")

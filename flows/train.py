@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-
 from features.calendar import day_date
 from features.storage.atomic_write import (
     new_folder_of,
@@ -19,11 +17,12 @@ from features.storage.atomic_write import (
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import TASKS, Task
+from features.table.prediction_targets import TASK_NAMES, TaskName
 from flows.services.code_version import code_commit
 from flows.services.console import step, warn
 from flows.services.prefect_summaries import show_training
 from flows.services.progress_bars import progress
+from flows.services.steps import flow, task
 from flows.services.tuning import log_tuning
 from flows.services.update_aggregates import drop_outdated_snapshots
 from flows.services.uplift_history import fit_uplift_part
@@ -42,7 +41,7 @@ from models.scorer.part import Part
 from models.serving.score import scorer_head
 from models.tasks.uplift import uplift_summary
 
-SLOWEST_FIRST: tuple[Task, ...] = ("clv", "transition", "churn", "stage")
+SLOWEST_FIRST: tuple[TaskName, ...] = ("clv", "transition", "churn", "stage")
 
 
 @task(name="train and register the four models")
@@ -50,7 +49,7 @@ def train_models(output: str, parent_run_id: str) -> list[dict[str, Any]]:
     """Fit the tasks in parallel; log and register each one."""
     archive = Workspace(Path(output)).archive()
     builder = archive.builder
-    with worker_pool(archive, min(builder.config.threads, len(TASKS))) as submit:
+    with worker_pool(archive, min(builder.config.threads, len(TASK_NAMES))) as submit:
         futures = {name: submit(train_one, name) for name in SLOWEST_FIRST}
         for name in futures:
             gate_date, last_date = day_date(builder.gate(name)), day_date(builder.last_snapshot)
@@ -64,7 +63,7 @@ def train_models(output: str, parent_run_id: str) -> list[dict[str, Any]]:
 
 
 def _registered(
-    output: str, archive: Archive, name: Task, trained: Trained, parent_run_id: str
+    output: str, archive: Archive, name: TaskName, trained: Trained, parent_run_id: str
 ) -> dict[str, Any]:
     """Store a task's parts and plots, log its metrics, and register its model."""
     space = Workspace(Path(output))

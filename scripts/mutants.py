@@ -55,12 +55,11 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         RULES,
     ),
     "windows": (
-        ("features/history/history.py", "features/history/day_rows.py", "features/history/grid.py"),
+        ("features/history/history.py", "features/history/day_rows.py"),
         (
             "tests/spec",
             LOOPS,
             "tests/oracles/test_plain_rules_oracle.py",
-            "tests/features/history/test_grid_engine.py",
             "tests/features/table/test_preferred_values.py",
             "tests/features/history/test_history.py",
         ),
@@ -79,11 +78,11 @@ AREAS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "metrics": (
-        ("models/metrics/metrics.py", "models/evaluation/task_metrics.py"),
+        ("models/metrics/metrics.py", "models/tasks/churn_task.py"),
         (
             "tests/models/metrics/test_metrics.py",
             "tests/models/metrics/test_metric_edges.py",
-            "tests/models/evaluation/test_task_metrics.py",
+            "tests/models/tasks/test_all_tasks.py",
         ),
     ),
     "assignment": (

@@ -16,7 +16,7 @@ import flows.score
 import flows.target
 import flows.train
 from benchmarks.kills.stage import CHALLENGED, FRESH, TRAINED, Stage
-from features.table.snapshot_builder import TASKS
+from features.table.prediction_targets import TASK_NAMES
 from flows.services.workspace import prepare_workspace, settle_config
 
 ALL = ("scores", "history", "audiences", "tallies", "models", "figures", "findings", "told")
@@ -54,7 +54,7 @@ def _promote(stage: Stage) -> None:
 
 
 def _backtest(stage: Stage) -> None:
-    flows.backtest.backtest_flow(str(stage.output), stage.origins, list(TASKS))
+    flows.backtest.backtest_flow(str(stage.output), stage.origins, list(TASK_NAMES))
 
 
 SCENARIOS = {

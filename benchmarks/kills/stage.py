@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
-import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
@@ -18,7 +16,6 @@ from flows.services import settings
 settings.apply_defaults()
 
 import pandas as pd  # noqa: E402
-from prefect import Flow, Task  # noqa: E402
 
 import flows.backfill  # noqa: E402
 import flows.backtest  # noqa: E402
@@ -52,7 +49,6 @@ class Stage:
     def prepare(self) -> None:
         """Run once, let new orders come in, and keep the results of all fits."""
         quiet()
-        without_prefect()
         if not (self.folder / TRAINED).is_dir():
             self._save(TRAINED, _first_run, self)
         if not (self.folder / CHALLENGED).is_dir():
@@ -99,15 +95,6 @@ def quiet() -> None:
     flows.services.console.progress_console.quiet = True
 
 
-def without_prefect() -> None:
-    """Call the bodies of flows and tasks as they are, everywhere in `flows`."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("flows.") and isinstance(module, types.ModuleType):
-            for key, value in list(vars(module).items()):
-                if isinstance(value, Flow | Task):
-                    setattr(module, key, value.fn)
-
-
 def _elsewhere(work: Callable[..., Any], *arguments: Any) -> Any:
     """The result of work in a process of its own: it starts threads, and holds databases open."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -119,7 +106,6 @@ def _first_run(stage: Stage) -> None:
     from flows.services.workspace import prepare_workspace, settle_config
 
     quiet()
-    without_prefect()
     write_shop(stage.config.parent, customers=stage.customers)
     orders = stage.config.parent / "orders.csv"
     rows = pd.read_csv(orders)
@@ -138,18 +124,19 @@ def _first_run(stage: Stage) -> None:
 
 def _fits(stage: Stage) -> dict[tuple[str, Any], Any]:
     """Results of every fit that the flows will ask for, made on a copy."""
-    from features.table.snapshot_builder import TASKS
+    from features.table.prediction_targets import TASK_NAMES
     from models.evaluation import backtest
     from models.evaluation.fit_and_test import train_one
 
     quiet()
-    without_prefect()
     flows.score.read_new(str(stage.output))
     archive = flows.services.workspace.Workspace(stage.output).archive()
-    found: dict[tuple[str, Any], Any] = {("train_one", (n,)): train_one(archive, n) for n in TASKS}
+    found: dict[tuple[str, Any], Any] = {
+        ("train_one", (n,)): train_one(archive, n) for n in TASK_NAMES
+    }
     for origin in _origins(stage):
         at = flows.backtest.day_number(flows.backtest.dt.date.fromisoformat(origin))
-        for task in TASKS:
+        for task in TASK_NAMES:
             if backtest.reason_untestable(archive, task, at) is None:
                 found["backtest_task", (task, at)] = backtest.backtest_task(archive, task, at)
     return found
@@ -157,14 +144,12 @@ def _fits(stage: Stage) -> dict[tuple[str, Any], Any]:
 
 def _read(stage: Stage) -> None:
     quiet()
-    without_prefect()
     flows.features.features_flow(str(stage.output))
 
 
 def _train(stage: Stage, kept: dict[tuple[str, Any], Any]) -> None:
     KEPT.update(kept)
     quiet()
-    without_prefect()
     keep_fits()
     flows.train.train_flow(str(stage.output))
     _champion_as_good(stage)
@@ -183,7 +168,6 @@ def _champion_as_good(stage: Stage) -> None:
 
 
 def _origins(stage: Stage) -> list[str]:
-    without_prefect()
     return rolling_origins(str(stage.output), 1)
 
 

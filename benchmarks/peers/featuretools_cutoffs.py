@@ -7,7 +7,7 @@ from typing import Any
 
 import featuretools as ft
 import pandas as pd
-from measured_run import Frame, run, window_name
+from measured_run import Frame, facts, run, window_name
 
 
 def frames(case: dict[str, Any]) -> Iterator[Frame]:
@@ -52,11 +52,11 @@ def frames(case: dict[str, Any]) -> Iterator[Frame]:
         for kind in case["types"]:
             clause = f"WHERE event_type = {kind}"
             found[f"{kind}__count_{name}"] = matrix[f"COUNT(events {clause})"]
-            found[f"{kind}__sum_{name}"] = matrix[f"SUM(events.value {clause})"]
+            if "sum" in facts(case, kind):
+                found[f"{kind}__sum_{name}"] = matrix[f"SUM(events.value {clause})"]
     frame = pd.DataFrame(found).fillna(0)
     for number, (_, mine) in enumerate(frame.groupby(level="time")):
-        ids = mine.index.get_level_values("customer_id").to_numpy()
-        yield number, ids, {n: mine[n].to_numpy() for n in mine.columns}
+        yield number, mine.reset_index("time", drop=True).reset_index().to_parquet
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
-from measured_run import Frame, run, window_name
+from measured_run import Frame, facts, run, window_name
 
 
 def frames(case: dict[str, Any]) -> Iterator[Frame]:
@@ -23,9 +23,11 @@ def frames(case: dict[str, Any]) -> Iterator[Frame]:
             grouped = inside.groupby(["customer_id", "event_type"], observed=True)["value"]
             both = grouped.agg(["count", "sum"]).unstack(fill_value=0)
             for made, kind in both.columns:
+                if made not in facts(case, kind):
+                    continue
                 parts[f"{kind}__{made}_{window_name(days)}"] = both[made, kind]
         frame = pd.DataFrame(parts).fillna(0)
-        yield number, frame.index.to_numpy(), {n: frame[n].to_numpy() for n in frame.columns}
+        yield number, frame.reset_index().to_parquet
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from measured_run import Frame, run, window_name
+from measured_run import Frame, facts, run, window_name
 
 
 def frames(case: dict[str, Any]) -> Iterator[Frame]:
@@ -29,7 +29,8 @@ def frames(case: dict[str, Any]) -> Iterator[Frame]:
                     inside &= pl.col("occurred_at") >= at - dt.timedelta(days=days)
                 name = window_name(days)
                 made.append(inside.sum().alias(f"{kind}__count_{name}"))
-                made.append(pl.col("value").filter(inside).sum().alias(f"{kind}__sum_{name}"))
+                if "sum" in facts(case, kind):
+                    made.append(pl.col("value").filter(inside).sum().alias(f"{kind}__sum_{name}"))
         frame = (
             pl.scan_parquet(case["file"])
             .filter(pl.col("occurred_at") < at)
@@ -37,8 +38,7 @@ def frames(case: dict[str, Any]) -> Iterator[Frame]:
             .agg(made)
             .collect(engine="streaming")
         )
-        names = frame.columns[1:]
-        yield number, frame["customer_id"].to_numpy(), {n: frame[n].to_numpy() for n in names}
+        yield number, frame.write_parquet
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import temporian as tp
-from measured_run import Frame, run, window_name
+from measured_run import Frame, facts, run, window_name
 
 STEP = 1e-6  # windows are (t - w, t]: sampled a microsecond before midnight they are [t - w, t)
 DAY = 86_400.0
@@ -39,12 +39,14 @@ def frames(case: dict[str, Any]) -> Iterator[Frame]:
         for days in case["windows"]:
             length = EVER if days is None else days * DAY
             counted = rows.moving_count(length, sampling=sampling)
-            summed = rows["value"].moving_sum(length, sampling=sampling)
             name = window_name(days)
             columns[f"{kind}__count_{name}"] = _table(counted, ids, len(at))
-            columns[f"{kind}__sum_{name}"] = _table(summed, ids, len(at))
+            if "sum" in facts(case, kind):
+                summed = rows["value"].moving_sum(length, sampling=sampling)
+                columns[f"{kind}__sum_{name}"] = _table(summed, ids, len(at))
     for number in range(len(at)):
-        yield number, ids, {n: values[:, number] for n, values in columns.items()}
+        values = {name: table[:, number] for name, table in columns.items()}
+        yield number, pd.DataFrame({"customer_id": ids, **values}).to_parquet
 
 
 def _table(found: Any, ids: np.ndarray, snapshots: int) -> np.ndarray:

@@ -25,7 +25,18 @@ from features.config.tasks import (
     TransitionTask,
     Tune,
 )
-from features.config.types import MemorySize, PlainMapping, PositiveDays, Strict, memory_bytes
+from features.config.types import (
+    DATA,
+    LEARNING,
+    STORED,
+    USE,
+    Affects,
+    MemorySize,
+    PlainMapping,
+    PositiveDays,
+    Strict,
+    memory_bytes,
+)
 from features.config.yaml_loading import find as find
 from features.config.yaml_loading import override as override
 from features.config.yaml_loading import parse_yaml as parse_yaml
@@ -69,25 +80,25 @@ class Quarantine(Strict):
 class Config(CustomerData):
     """One data set: where its events lie, what they mean, what to predict."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    description: str = ""
-    notice: str = ""
-    timezone: str = "UTC"
-    sources: Annotated[tuple[EventSource, ...], Field(min_length=1)]
-    identities: Identities | None = None
-    spend: Spend | None = None
-    roles: dict[str, tuple[str, ...]] = Field(default={})
-    ignored_event_types: tuple[str, ...] = ()
-    sensitive: tuple[str, ...] = ()
-    stage_history: StageHistory | None = None
-    refunds: Literal["net", "separate", "reject"] = "net"
-    currency: str = ""
-    minor_units: Annotated[int, Field(ge=0, le=6)] = 2
-    data_through: dt.date | None = None
-    earliest: dt.date = dt.date(1970, 1, 1)
-    stages: Stages
-    activity_days: PositiveDays | None = None
-    windows: Annotated[tuple[PositiveDays, ...], Field(min_length=1)] = (
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"), STORED]
+    description: Annotated[str, USE] = ""
+    notice: Annotated[str, USE] = ""
+    timezone: Annotated[str, DATA] = "UTC"
+    sources: Annotated[tuple[EventSource, ...], Field(min_length=1), STORED]
+    identities: Annotated[Identities | None, DATA] = None
+    spend: Annotated[Spend | None, USE] = None
+    roles: Annotated[dict[str, tuple[str, ...]], DATA] = Field(default={})
+    ignored_event_types: Annotated[tuple[str, ...], DATA] = ()
+    sensitive: Annotated[tuple[str, ...], DATA] = ()
+    stage_history: Annotated[StageHistory | None, DATA] = None
+    refunds: Annotated[Literal["net", "separate", "reject"], DATA] = "net"
+    currency: Annotated[str, DATA] = ""
+    minor_units: Annotated[int, Field(ge=0, le=6), DATA] = 2
+    data_through: Annotated[dt.date | None, STORED] = None
+    earliest: Annotated[dt.date, DATA] = dt.date(1970, 1, 1)
+    stages: Annotated[Stages, DATA]
+    activity_days: Annotated[PositiveDays | None, DATA] = None
+    windows: Annotated[tuple[PositiveDays, ...], Field(min_length=1), DATA] = (
         7,
         14,
         30,
@@ -96,26 +107,26 @@ class Config(CustomerData):
         180,
         365,
     )
-    snapshots: Snapshots = Snapshots()
-    churn: ChurnTask = ChurnTask()
-    clv: ClvTask = ClvTask()
-    lead: LeadTask = LeadTask()
-    transition: TransitionTask = TransitionTask()
-    stage: StageTask = StageTask()
-    tune: Tune | None = None
-    settle_days: Annotated[int, Field(ge=0, le=365)] = 0
-    campaigns: tuple[str, ...] = ()
-    backtest: Backtest = Backtest()
-    truth: str | None = None
-    quarantine: Quarantine = Quarantine()
-    monitoring: Monitoring = Monitoring()
-    store: str | None = None
-    retention: Retention = Retention()
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 20240501
-    threads: Annotated[int, Field(ge=1, le=256)] = 2
-    memory_limit: MemorySize = "4GB"
-    engine: Literal["duckdb", "spark"] = "duckdb"
-    spark: dict[str, str] = Field(default={})
+    snapshots: Annotated[Snapshots, LEARNING] = Snapshots()
+    churn: Annotated[ChurnTask, LEARNING] = ChurnTask()
+    clv: Annotated[ClvTask, LEARNING] = ClvTask()
+    lead: Annotated[LeadTask, STORED] = LeadTask()
+    transition: Annotated[TransitionTask, DATA] = TransitionTask()
+    stage: Annotated[StageTask, LEARNING] = StageTask()
+    tune: Annotated[Tune | None, LEARNING] = None
+    settle_days: Annotated[int, Field(ge=0, le=365), LEARNING] = 0
+    campaigns: Annotated[tuple[str, ...], USE] = ()
+    backtest: Annotated[Backtest, USE] = Backtest()
+    truth: Annotated[str | None, USE] = None
+    quarantine: Annotated[Quarantine, STORED] = Quarantine()
+    monitoring: Annotated[Monitoring, USE] = Monitoring()
+    store: Annotated[str | None, USE] = None
+    retention: Annotated[Retention, USE] = Retention()
+    seed: Annotated[int, Field(ge=0, lt=2**31), LEARNING] = 20240501
+    threads: Annotated[int, Field(ge=1, le=256), USE] = 2
+    memory_limit: Annotated[MemorySize, USE] = "4GB"
+    engine: Annotated[Literal["duckdb", "spark"], USE] = "duckdb"
+    spark: Annotated[dict[str, str], USE] = Field(default={})
 
     @field_validator("timezone")
     @classmethod
@@ -210,10 +221,26 @@ class Config(CustomerData):
             **self.roles,
         }
 
+    def content_for(self, purpose: Literal["features", "recipe"]) -> dict[str, Any]:
+        """The keys that affect stored features, or how models learn, in JSON-able form."""
+        keys = {key for key, affects in key_effects().items() if getattr(affects, purpose)}
+        content = self.model_dump(mode="json", by_alias=True, include=keys)
+        if self.stage.truth != "history":
+            content.pop("stage_history")  # read by `stages disagree` alone
+        return content
+
     def attributes(self) -> tuple[str, ...]:
         """Declared attributes of all sources that are not sensitive, in a stable order."""
         attribute_names = {name for source in self.sources for name in source.columns.attributes}
         return tuple(sorted(attribute_names - set(self.sensitive) - set(EVENT_COLUMNS)))
+
+
+def key_effects() -> dict[str, Affects]:
+    """What each key of the config affects, as declared there."""
+    return {
+        key: next(item for item in field.metadata if isinstance(item, Affects))
+        for key, field in Config.model_fields.items()
+    }
 
 
 def load(path: Path, settings: tuple[str, ...] = ()) -> Config:

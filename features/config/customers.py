@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from features.config.sources import CsvFormat, Location, TimeColumn
-from features.config.types import Name, PlainMapping, PositiveDays, Strict
+from features.config.types import USE, Name, PlainMapping, PositiveDays, Strict
 
 # How a person can be reached; `external_id` is the customer's id in the receiving tool.
 CONTACT_KEYS = (
@@ -42,6 +42,8 @@ ContactKey = Literal[
     "city",
     "language",
 ]
+# Contact keys that name people in tables of consent and suppression.
+ADDRESSES: tuple[Literal["email", "phone"], ...] = ("email", "phone")
 Share = Annotated[float, Field(ge=0, lt=1)]
 ADS, PROFILING = "ads", "profiling"
 # In tables of consent and suppression: every channel there is.
@@ -108,10 +110,23 @@ class CustomersTable(Strict):
     csv: CsvFormat = CsvFormat()
 
 
-class ConsentColumns(Strict):
+class PersonColumns(Strict):
+    """Columns that name people in a table: by their id, by their address, or by both."""
+
+    customer_id: str | None = None
+    email: str | None = None
+    phone: str | None = None
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> Self:
+        if self.customer_id is None and self.email is None and self.phone is None:
+            raise ValueError("none of customer_id, email and phone: the table names nobody")
+        return self
+
+
+class ConsentColumns(PersonColumns):
     """Columns of the consent history."""
 
-    customer_id: str
     channel: str
     granted: str
     changed_at: TimeColumn
@@ -129,25 +144,13 @@ class ConsentsTable(Strict):
     csv: CsvFormat = CsvFormat()
 
 
-class SuppressionColumns(Strict):
-    """Columns of a suppression list; without dates it holds always, without channel everywhere.
+class SuppressionColumns(PersonColumns):
+    """Columns of a suppression list; without dates it holds always, without channel everywhere."""
 
-    It names people by their id, by their address, or by both.
-    """
-
-    customer_id: str | None = None
-    email: str | None = None
-    phone: str | None = None
     reason: str | None = None
     channel: str | None = None
     from_: TimeColumn | None = Field(default=None, alias="from")
     until: TimeColumn | None = None
-
-    @model_validator(mode="after")
-    def _names_somebody(self) -> SuppressionColumns:
-        if self.customer_id is None and self.email is None and self.phone is None:
-            raise ValueError("none of customer_id, email and phone: the list names nobody")
-        return self
 
 
 class SuppressionList(Strict):
@@ -295,17 +298,19 @@ class MaxAge(Strict):
 class CustomerData(Strict):
     """Base of the config: the tables beside events."""
 
-    customers: CustomersTable | None = None
-    consents: ConsentsTable | None = None
-    suppressions: tuple[SuppressionList, ...] = ()
-    products: ProductsTable | None = None
-    consent: Literal["not_recorded", "managed_elsewhere", "recorded"] = "not_recorded"
-    channels: tuple[Name, ...] = ()
-    max_age: MaxAge = MaxAge()
-    contact_policy: ContactPolicy = ContactPolicy()
-    exports: tuple[str, ...] = ()
-    experiments: tuple[str, ...] = ()
-    export_mode: Literal["full", "delta"] = "full"
+    customers: Annotated[CustomersTable | None, USE] = None
+    consents: Annotated[ConsentsTable | None, USE] = None
+    suppressions: Annotated[tuple[SuppressionList, ...], USE] = ()
+    products: Annotated[ProductsTable | None, USE] = None
+    consent: Annotated[Literal["not_recorded", "managed_elsewhere", "recorded"], USE] = (
+        "not_recorded"
+    )
+    channels: Annotated[tuple[Name, ...], USE] = ()
+    max_age: Annotated[MaxAge, USE] = MaxAge()
+    contact_policy: Annotated[ContactPolicy, USE] = ContactPolicy()
+    exports: Annotated[tuple[str, ...], USE] = ()
+    experiments: Annotated[tuple[str, ...], USE] = ()
+    export_mode: Annotated[Literal["full", "delta"], USE] = "full"
 
     def _consent_disagreements(self) -> Iterator[str]:
         recorded = self.consents is not None or (
@@ -315,3 +320,11 @@ class CustomerData(Strict):
             yield (
                 "`consent: recorded` without `consents`, or `customers: {columns: {consent: ...}}`"
             )
+        contacts = self.customers.columns.contact if self.customers is not None else {}
+        for kind in ADDRESSES:
+            named = self.consents is not None and getattr(self.consents.columns, kind)
+            if named and kind not in contacts:
+                yield (
+                    f"`consents: {{columns: {{{kind}: ...}}}}` without "
+                    f"`customers: {{columns: {{contact: {{{kind}: ...}}}}}}`: nobody has it"
+                )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Collection
 from typing import Annotated, Literal, Protocol
@@ -96,6 +97,7 @@ class Columns(BaseModel):
     known_at: TimeColumn | None = None
     value: str | None = None
     value_times: str | None = None
+    value_less: tuple[str, ...] = ()
     order_id: str | None = None
     session_id: str | None = None
     channel: str | None = None
@@ -112,6 +114,8 @@ class Columns(BaseModel):
     def _a_factor_has_a_price(self) -> Columns:
         if self.value_times is not None and self.value is None:
             raise ValueError("`value_times` multiplies `value`, which is not mapped")
+        if self.value_less and self.value is None:
+            raise ValueError("`value_less` is subtracted from `value`, which is not mapped")
         return self
 
     @model_validator(mode="after")
@@ -150,17 +154,55 @@ class Columns(BaseModel):
 
 
 class ColumnRef(Strict):
-    """A value taken from a column instead of a constant."""
+    """An event type taken from a column instead of a constant.
+
+    `words` renames what the cells say (without case and outer spaces), to `left_out` for rows that
+    are no events; `otherwise` names the column that fills empty cells.
+    """
 
     column: str
+    words: dict[str, Name] = Field(default={})
+    otherwise: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all columns that decide the type."""
+        return (self.column,) if self.otherwise is None else (self.column, self.otherwise)
 
 
 class CsvFormat(Strict):
-    """How to read a delimited file that is not plain comma separated UTF-8."""
+    """How to read a delimited file that is not plain comma separated UTF-8.
+
+    `decimals` names the columns whose decimal sign differs from `decimal`, `skip_lines` counts the
+    lines above the header, `sheet` names a sheet of a spreadsheet.
+    """
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     decimal: Literal[".", ","] = "."
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    decimals: dict[str, Literal[".", ","]] = Field(default={})
+    encoding: str = "utf-8"
+    skip_lines: Annotated[int, Field(ge=0, le=1_000)] = 0
+    sheet: str | None = None
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str) -> str:
+        plain = name.lower().replace("_", "-")
+        if plain in ("utf-8", "latin-1", "utf-16"):
+            return plain
+        try:
+            # Other codecs of this name are no encodings of text.
+            "".encode(name)
+        except LookupError:
+            raise ValueError(
+                f"unknown encoding {name!r}; a name like utf-8, cp1252, shift_jis or gb18030"
+            ) from None
+        codec = codecs.lookup(name).name
+        return "latin-1" if codec == "iso8859-1" else codec
+
+    def decimal_of(self, column: str) -> str:
+        """The decimal sign of a column."""
+        return self.decimals.get(column, self.decimal)
 
 
 class Formatted(Protocol):
@@ -172,14 +214,32 @@ class Formatted(Protocol):
 
 
 class EventSource(Strict):
-    """One table of events."""
+    """One table of events.
+
+    `only` maps columns to the words that they must hold (`*`: any), or else a row is left out;
+    `value_of_each` is the amount of every row of a table without amounts.
+    """
 
     events: Location
     columns: Columns
     event_type: Name | ColumnRef
     event_id: str | None = None
+    only: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default={})
+    value_scale: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    value_of_each: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    fill_within_order: tuple[str, ...] = ()
     lookups: tuple[Lookup, ...] = ()
     csv: CsvFormat = CsvFormat()
+
+    @model_validator(mode="after")
+    def _settings_have_their_columns(self) -> EventSource:
+        if self.fill_within_order and self.columns.order_id is None:
+            raise ValueError("`fill_within_order` without `order_id` under `columns`")
+        if self.value_scale == 0 or (self.value_scale != 1 and self.columns.value is None):
+            raise ValueError("`value_scale` multiplies `value`: map it, and choose another than 0")
+        if self.value_of_each is not None and self.columns.value is not None:
+            raise ValueError("`value_of_each` beside `value` under `columns`: one of them")
+        return self
 
     def mapped(self) -> set[str]:
         """Names of the table's columns that are read, or that lookups are joined on."""
@@ -199,7 +259,10 @@ class EventSource(Strict):
             columns.channel,
             columns.is_machine,
             self.event_id,
-            self.event_type.column if isinstance(self.event_type, ColumnRef) else None,
+            *columns.value_less,
+            *self.fill_within_order,
+            *self.only,
+            *(self.event_type.columns if isinstance(self.event_type, ColumnRef) else ()),
         )
         column_names = {time_column.column for time_column in time_columns} | {
             column_name for column_name in plain_columns if column_name is not None
@@ -219,7 +282,7 @@ class EventSource(Strict):
         ]
         time_names = {time_column.column for time_column in time_columns}
         time_names |= {columns.value or "", columns.value_times or "", columns.is_machine or ""}
-        return self.mapped() - time_names
+        return self.mapped() - time_names - set(columns.value_less)
 
 
 class IdentityColumns(Strict):

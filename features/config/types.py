@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -18,6 +19,28 @@ class Strict(BaseModel):
     """Base of every config block: immutable, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+@dataclass(frozen=True)
+class Affects:
+    """What a change of a config key makes out of date; declared at every key of the config.
+
+    Attributes
+    ----------
+    features
+        What the features step has stored.
+    recipe
+        How models learn: a model of another recipe is another model.
+    """
+
+    features: bool = False
+    recipe: bool = False
+
+
+DATA = Affects(features=True, recipe=True)  # what events mean
+STORED = Affects(features=True)  # where the data lie and which are read
+LEARNING = Affects(recipe=True)  # what is predicted, and how
+USE = Affects()  # what is done with scores, and how things run
 
 
 _MEMORY_UNITS = {"MB": 10**6, "MIB": 2**20, "GB": 10**9, "GIB": 2**30}

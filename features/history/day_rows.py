@@ -7,8 +7,8 @@ count or sum is the difference of two running sums. Values stay integers, so res
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from features.history.running_sums import bins_by_day, cell_counts, running
 # One customer's days fit between two multiples of this: day numbers to the year 4800.
 DAYS = 1 << 20
 FAR_PAST = -(1 << 19)
+MOST_EDGES = 1 << 26  # looked up ahead and kept, by all customers and days: half a GB
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class DayRows:
     customers: int
     facts: Mapping[str, Array]
     parts: DayRows | None = None
+    _edges: dict[int, Array] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def empty(cls, customers: int) -> DayRows:
@@ -147,6 +149,8 @@ class DayRows:
         """First row at or after a day of every customer, or of those at some positions."""
         if isinstance(day, int) and day <= FAR_PAST + 1:
             return self.starts if only_positions is None else self.starts[only_positions]
+        if isinstance(day, int) and (known_edge := self._edges.get(day)) is not None:
+            return known_edge if only_positions is None else known_edge[only_positions]
         positions = (
             np.arange(self.customers, dtype=np.int64) if only_positions is None else only_positions
         )
@@ -178,6 +182,17 @@ class DayRows:
             cell_counts(bin_of_row * self.customers + self.customer, cell_count), len(days) + 1
         )
         return np.asarray(rows_before_edge[:-1] + self.starts)
+
+    def look_ahead(self, days: Iterable[int]) -> None:
+        """Find the edges of some days in one look at the rows, and keep them for `edge`.
+
+        The next call replaces what is kept. Nothing is kept of more days than memory should hold.
+        """
+        wanted_days = np.unique(np.fromiter(days, dtype=np.int64))
+        self._edges.clear()
+        if 0 < len(wanted_days) * self.customers <= MOST_EDGES:
+            found_edges = self.edges(wanted_days)
+            self._edges.update(zip(wanted_days.tolist(), found_edges, strict=True))
 
     def known_before(self, day: Array | int) -> DayRows:
         """Rows known before a day (one for all, or one a customer); later days may stay.
@@ -293,7 +308,7 @@ class Window:
         end = self.rows.edge(self.hi, self.who) if self.shared_end is None else self.shared_end
         return start, np.maximum(start, end)
 
-    @property
+    @cached_property
     def count(self) -> Array:
         """Number of events."""
         start, end = self._ends

@@ -64,8 +64,10 @@ class Facts:
     def bounds(self, window: int | None) -> tuple[Array | int, Array | int]:
         """First day within and first day after a window that ends at the reference date."""
         first_day = FAR_PAST + 1 if window is None else self.at - window
+        if isinstance(self.known_before, int) and np.all(self.at >= self.known_before):
+            return first_day, self.known_before
         if isinstance(self.at, int) and isinstance(self.known_before, int):
-            return first_day, min(self.at, self.known_before)
+            return first_day, self.at
         return first_day, np.minimum(self.at, self.known_before)
 
     def end(self, subject: Subject, end_day: Array | int) -> Array | None:

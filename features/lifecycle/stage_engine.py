@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from features.arrays import Array
+from features.history.day_rows import Subject
 from features.history.history import History
 from features.lifecycle.rule_evaluation import Facts
+from features.lifecycle.rule_language import Compare, leaves, subjects_of
 from features.lifecycle.taxonomy import Taxonomy
 
 MOST_PURCHASES_ASKED = 10  # "purchases needed" looks no further
@@ -125,21 +127,39 @@ def timers(
     """Simulate silence, purchases and the past with the rule engine (see `Timers`)."""
     stage_history = history.only(taxonomy.stage_subjects())
     clock = _Clock(taxonomy, stage_history.known_before(at), at)
+    period_ends = [number * period_days for number in range(1, periods + 1)]
+    _look_ahead(taxonomy, clock.known, (at + days for days in (0, 1, *period_ends, FURTHEST_CLOCK)))
     code = clock.after_silence(0)
     silent_code, silent_period = code.copy(), np.full(len(code), periods + 1)
-    for period in range(1, periods + 1):
-        later_code = clock.after_silence(period * period_days)
+    for period, days in enumerate(period_ends, start=1):
+        later_code = clock.after_silence(days)
         moved = (later_code != code) & (silent_period > periods)
         silent_code[moved], silent_period[moved] = later_code[moved], period
     return Timers(
         code=code,
-        periods_in_stage=_periods_in_stage(taxonomy, history, at, code, periods, period_days),
         silent_code=silent_code,
         silent_period=silent_period,
         after_purchase_code=clock.after_purchases(1),
         purchases_needed=_purchases_needed(clock, code),
         days_to_lapse=_days_to_lapse(clock, taxonomy, code),
+        # Last: it looks at other days than the clock.
+        periods_in_stage=_periods_in_stage(taxonomy, history, at, code, periods, period_days),
     )
+
+
+def _look_ahead(taxonomy: Taxonomy, history: History, days: Iterable[int]) -> None:
+    """Find the rows where the windows of the stages' rules begin and end, at reference days."""
+    reference_days = set(days)
+    window_lengths: dict[Subject, set[int]] = {}
+    for stage in taxonomy.stages:
+        for leaf in () if stage.rule is None else leaves(stage.rule):
+            window = leaf.measure.window if isinstance(leaf, Compare) else None
+            for subject in subjects_of(leaf):
+                window_lengths.setdefault(subject, {0}).add(window or 0)
+    for subject, lengths in window_lengths.items():
+        rows = history.rows(subject)
+        if rows is not None:
+            rows.look_ahead({day - length for day in reference_days for length in lengths})
 
 
 @dataclass(frozen=True)
@@ -150,8 +170,8 @@ class _Clock:
     known: History
     at: int
 
-    def after_silence(self, days: Array | int) -> Array:
-        return decide(self.taxonomy, Facts(self.known, self.at + days, self.at))
+    def after_silence(self, days: Array | int, positions: Array | None = None) -> Array:
+        return decide(self.taxonomy, Facts(self.known, self.at + days, self.at, who=positions))
 
     @cached_property
     def _tomorrow(self) -> Facts:
@@ -174,17 +194,18 @@ def _purchases_needed(clock: _Clock, code: Array) -> Array:
 def _days_to_lapse(clock: _Clock, taxonomy: Taxonomy, code: Array) -> Array:
     """Bisection: once silence has led to a silent stage, more silence does not lead out of it."""
     silent_codes = taxonomy.silent_codes
-    longest_not_silent = np.zeros(len(code), dtype=np.int64)  # known not to be silent, or day 0
-    shortest_silent = np.full(len(code), FURTHEST_CLOCK)
-    never_lapses = ~np.isin(clock.after_silence(FURTHEST_CLOCK), silent_codes)
+    is_silent = np.isin(code, silent_codes)
+    lapses = np.isin(clock.after_silence(FURTHEST_CLOCK), silent_codes)
+    positions = np.flatnonzero(lapses & ~is_silent)
+    longest_not_silent = np.zeros(len(positions), dtype=np.int64)
+    shortest_silent = np.full(len(positions), FURTHEST_CLOCK)
     while int((shortest_silent - longest_not_silent).max(initial=0)) > 1:
         middle = (longest_not_silent + shortest_silent) // 2
-        lapsed = np.isin(clock.after_silence(middle), silent_codes)
+        lapsed = np.isin(clock.after_silence(middle, positions), silent_codes)
         shortest_silent = np.where(lapsed, middle, shortest_silent)
         longest_not_silent = np.where(lapsed, longest_not_silent, middle)
-    days = shortest_silent.astype(np.float64)
-    days[np.isin(code, silent_codes)] = 0.0
-    days[never_lapses] = np.nan
+    days = np.where(lapses, 0.0, np.nan)
+    days[positions] = shortest_silent
     return days
 
 
@@ -194,6 +215,8 @@ def _periods_in_stage(
     lasting = np.zeros(len(code), dtype=np.int64)
     open_, exists_from = np.arange(len(code)), history.exists_from
     needed = history.only(taxonomy.stage_subjects())
+    days_back = (at - period * period_days for period in range(1, 2 * periods + 1))
+    _look_ahead(taxonomy, needed.settled, days_back)
     for period in range(1, 2 * periods + 1):
         then = at - period * period_days
         open_ = open_[exists_from[open_] <= then]

@@ -141,10 +141,12 @@ def write_events(rows: Iterable[Row], config: Config, path: Path) -> Config:
     mapped_columns = {
         column: column for column in allowed if column in used_columns and column not in _OWN
     }
-    columns = Columns(
-        occurred_at=TimeColumn(column="occurred_at"),
-        known_at=TimeColumn(column="known_at"),
-        **mapped_columns,
+    columns = Columns.model_validate(
+        {
+            "occurred_at": TimeColumn(column="occurred_at"),
+            "known_at": TimeColumn(column="known_at"),
+            **mapped_columns,
+        }
     )
     source = EventSource(
         events=str(path),

@@ -14,6 +14,7 @@ from features.calendar import offsets
 from features.config.sources import EPOCH_UNITS, CsvFormat, TimeColumn
 from features.sources.files import require_column, wrong_type, zone_missing
 from features.sources.keys import key_column
+from features.sources.number_text import number_column
 
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
 OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
@@ -165,10 +166,7 @@ def parse_number(table: Table, column_name: str, csv_format: CsvFormat, config_p
     column = require_column(table, column_name, config_place)
     column_type = column.type()
     if column_type.is_string():
-        number_text = column.strip()
-        if csv_format.decimal == ",":
-            number_text = number_text.replace(".", "").replace(",", ".")
-        return number_text.try_cast("float64")
+        return number_column(column, csv_format.decimal_of(column_name))
     if not column_type.is_numeric():
         raise wrong_type(config_place, column_name, column_type, "a number")
     return column.cast("float64")

@@ -16,8 +16,8 @@ from features.errors import UserError
 
 _CHUNK_BYTES = 1 << 20  # bytes
 # Tables compress to a fifth or a thirtieth; beyond this expansion a file is an attack.
-_MAX_EXPANSION = 300
-_SAFE_BYTES = 200_000_000  # bytes; any file may expand to this size
+MAX_EXPANSION = 300
+SAFE_BYTES = 200_000_000  # bytes; any file may expand to this size
 
 
 def require_whole(paths: Iterable[str]) -> None:
@@ -42,14 +42,14 @@ def require_whole(paths: Iterable[str]) -> None:
 @lru_cache(maxsize=10_000)
 def _problem(path: str, size: int, _changed: int) -> tuple[str, str, str] | None:
     """Return problem, expectation and hint for a damaged gzip file; None if it is complete."""
-    max_unpacked, unpacked = max(_SAFE_BYTES, _MAX_EXPANSION * size), 0
+    max_unpacked, unpacked = max(SAFE_BYTES, MAX_EXPANSION * size), 0
     try:
         with gzip.open(path, "rb") as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 unpacked += len(chunk)
                 if unpacked > max_unpacked:
                     return (
-                        f"a gzip file that grows more than {_MAX_EXPANSION}-fold",
+                        f"a gzip file that grows more than {MAX_EXPANSION}-fold",
                         "a compressed table",
                         "check who wrote the file; a table of that kind can be delivered "
                         "uncompressed",

@@ -19,21 +19,29 @@ from features.config.customers import (
 from features.errors import Problems, UserError
 from features.sources.channels import channel_names
 from features.sources.consent_words import consent_answers, exclusion_marks
+from features.sources.people_by_address import (
+    NO_ID,
+    address_columns,
+    comparable_addresses,
+    id_columns,
+    people_and_addresses,
+    refuse_unclear_addresses,
+    with_consents_of_addresses,
+)
 from features.sources.typed_rows import WRITTEN, TypedTable
 
-# Prefix of placeholder ids for rows with an address but no id; no real id starts with it.
-_NO_ID = "\x00"
 _AMBIGUOUS = "several rows in the customers table"
 # A refusal may be dated this far in the future: clocks and zones differ.
 _CLOCK_TOLERANCE = pd.Timedelta(days=1)
-_LIST_CONTACTS = ("email", "phone")
+# Systems write other years where a date is unknown, or never comes.
+_YEARS = (1971, 2199)
 
 
 @dataclass(frozen=True)
 class CustomerFacts:
     """Contacts, consents and exclusions; every frame is indexed by customer id (text).
 
-    Ids that start with `_NO_ID` stand for rows without an id whose address counts all the same.
+    Ids that start with `NO_ID` stand for rows without an id whose address counts all the same.
 
     Attributes
     ----------
@@ -127,13 +135,13 @@ def customer_facts(
             suppressed += excluded
     if config.consents is not None:
         with problems.collect():
-            consent, refusals = _consents(config.consents, config, moments)
+            consent, refusals, contact_keys = _consents(config.consents, config, moments)
+            consent = with_consents_of_addresses(consent, contacts)
             refused.append(refusals)
-    for number, suppression_list in enumerate(config.suppressions):
+            contacts.append(contact_keys)
+    for suppression_list in config.suppressions:
         with problems.collect():
-            excluded_rows, contact_keys = _suppression_list(
-                suppression_list, config, moments, number
-            )
+            excluded_rows, contact_keys = _suppression_list(suppression_list, config, moments)
             suppressed.append(excluded_rows)
             contacts.append(contact_keys)
     problems.refuse()
@@ -150,7 +158,9 @@ def customer_facts(
 def _all_contacts(contacts: list[pd.DataFrame]) -> pd.DataFrame:
     no_contacts = pd.DataFrame(index=pd.Index([], dtype=object, name="customer_id"))
     filled_frames = [frame for frame in contacts if len(frame)]
-    return pd.concat(filled_frames) if filled_frames else no_contacts
+    all_contacts: pd.DataFrame = pd.concat(filled_frames) if filled_frames else no_contacts
+    is_repeated = all_contacts.index.to_series().duplicated().to_numpy()  # an address on two lists
+    return all_contacts[~is_repeated]
 
 
 def _any_refusal(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -263,15 +273,18 @@ def _customers(
 
 def _consents(
     table: ConsentsTable, config: Config, moments: _Moments
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return grants and refusals per customer and channel by the last change that counts."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return grants and refusals by person and channel, and the addresses that name people.
+
+    The last change that counts holds, for an id and for an address.
+    """
     table_columns = table.columns
     source = TypedTable("consents", table.table, table.csv, config.timezone)
     problems = Problems()
     rows, wall_clocks = source.rows(
-        [table_columns.channel, table_columns.granted],
+        [table_columns.channel, table_columns.granted, *address_columns(table_columns).values()],
         [table_columns.changed_at],
-        keys=[table_columns.customer_id],
+        keys=id_columns(table_columns),
         problems=problems,
     )
     with problems.collect():
@@ -280,20 +293,24 @@ def _consents(
         )
     with problems.collect():
         channels = _channels(rows[table_columns.channel], source, config)
+    with problems.collect():
+        refuse_unclear_addresses(rows, table_columns, source.where)
     problems.refuse()
     changes = pd.DataFrame(
         {
-            "customer_id": rows[table_columns.customer_id],
             "channel": channels,
             # In a log of changes an empty cell withdraws a consent.
             "granted": consent_given.eq(True),
-            "at": wall_clocks[table_columns.changed_at.column],
+            "at": _known_dates(wall_clocks[table_columns.changed_at.column]),
         }
     )
     # A consent without a channel or a date is no proof.
     proven_grants = (changes["at"] < moments.snapshot) & changes["channel"].notna()
     is_effective = proven_grants.where(changes["granted"], moments.begun(changes["at"]))
-    changes = changes[changes["customer_id"].notna() & is_effective]
+    people, addresses = people_and_addresses(
+        comparable_addresses(rows, table_columns), table_columns
+    )
+    changes = people.join(changes[is_effective], how="inner")
     changes["channel"] = changes["channel"].fillna(ALL)
     changes["at"] = changes["at"].fillna(pd.Timestamp.max.floor("us"))
     all_channel_rows = changes[changes["channel"] == ALL]
@@ -304,64 +321,49 @@ def _consents(
     last_changes = changes.drop_duplicates(["customer_id", "channel"], keep="last")
     by_channel = last_changes.pivot(index="customer_id", columns="channel", values="granted")
     by_channel = by_channel.rename_axis(columns=None)
-    return by_channel.eq(True), by_channel.eq(False)
+    return by_channel.eq(True), by_channel.eq(False), addresses
+
+
+def _known_dates(times: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the times, null where the year stands for "unknown" (1, 1900, 1970, 9999)."""
+    return times.where(times.dt.year.between(*_YEARS))
 
 
 def _suppression_list(
-    table: SuppressionList, config: Config, moments: _Moments, number: int
+    table: SuppressionList, config: Config, moments: _Moments
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the active rows of a suppression list, and the addresses in it."""
     table_columns = table.columns
-    text_columns = [
-        column_name
-        for column_name in (
-            table_columns.reason,
-            table_columns.channel,
-            table_columns.email,
-            table_columns.phone,
-        )
-        if column_name
-    ]
+    text_columns = [name for name in (table_columns.reason, table_columns.channel) if name]
+    text_columns += address_columns(table_columns).values()
     time_columns = [
         time_column
         for time_column in (table_columns.from_, table_columns.until)
         if time_column is not None
     ]
-    key_columns = [table_columns.customer_id] if table_columns.customer_id else []
     source = TypedTable("suppressions", table.table, table.csv, config.timezone)
-    rows, wall_clocks = source.rows(text_columns, time_columns, keys=key_columns)
+    rows, wall_clocks = source.rows(text_columns, time_columns, keys=id_columns(table_columns))
+    refuse_unclear_addresses(rows, table_columns, source.where)
     is_active = pd.Series(True, index=rows.index)
     if table_columns.from_ is not None:
-        is_active &= moments.begun(wall_clocks[table_columns.from_.column])
+        is_active &= moments.begun(_known_dates(wall_clocks[table_columns.from_.column]))
     if table_columns.until is not None:
-        is_active &= ~moments.over(wall_clocks[table_columns.until.column])
-    listed = pd.DataFrame(index=rows.index)
-    listed["customer_id"] = rows[table_columns.customer_id] if table_columns.customer_id else None
+        is_active &= ~moments.over(_known_dates(wall_clocks[table_columns.until.column]))
+    listed = pd.DataFrame({"channel": None}, index=rows.index, dtype=object)
     listed["reason"] = (
         rows[table_columns.reason].fillna(table.reason) if table_columns.reason else table.reason
     )
-    listed["channel"] = None
     if table_columns.channel:
         channels = _channels(rows[table_columns.channel], source, config)
         listed["channel"] = channels.where(channels != ALL, None)
-    contacts = pd.DataFrame(index=_row_ids(pd.Series(None, index=rows.index), f"list {number}"))
-    for contact_key in _LIST_CONTACTS:
-        if column := getattr(table_columns, contact_key):
-            contacts[contact_key] = rows[column].to_numpy(dtype=object)
-    has_address = contacts.notna().any(axis=1).to_numpy(dtype=bool)
-    listed_addresses = listed.assign(customer_id=contacts.index.to_numpy())[
-        has_address & is_active.to_numpy()
-    ]
-    listed_ids = listed[is_active & listed["customer_id"].notna()]
-    return pd.concat([listed_ids, listed_addresses], ignore_index=True), contacts[
-        has_address & is_active.to_numpy()
-    ]
+    people, addresses = people_and_addresses(rows[is_active], table_columns)
+    return people.join(listed), addresses
 
 
 def _row_ids(customer_ids: pd.Series[Any], table_name: str) -> pd.Series[Any]:
     """Return the ids of a table's rows, with a unique placeholder where there is none."""
     placeholder_ids = pd.Series(
-        [f"{_NO_ID}{table_name} {row_number}" for row_number in range(len(customer_ids))],
+        [f"{NO_ID}{table_name} {row_number}" for row_number in range(len(customer_ids))],
         index=customer_ids.index,
     )
     return (

@@ -14,7 +14,6 @@ from ibis.expr.types import Column, Table, Value
 from features import datasets
 from features.config.config import Config
 from features.config.sources import (
-    ColumnRef,
     DatasetTable,
     EventSource,
     Formatted,
@@ -24,10 +23,15 @@ from features.config.sources import (
     UrlTable,
 )
 from features.errors import Problems, UserError
-from features.sources.column_parsing import parse_flag, parse_moment, parse_number, raw_text
+from features.sources.column_parsing import parse_flag, parse_moment, raw_text
 from features.sources.duckdb_connection import connect as connect
 from features.sources.erased_rows import mark_erased
 from features.sources.erasure_list import NO_ERASURES, ErasureList
+from features.sources.event_values import (
+    amount_columns,
+    event_type_column,
+    fill_within_orders,
+)
 from features.sources.files import (
     describe_location,
     distinct_files,
@@ -37,6 +41,7 @@ from features.sources.files import (
 )
 from features.sources.identity_resolution import apply_links, link_events
 from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
+from features.sources.nested_columns import add_nested_columns
 from features.sources.quarantine import (
     ReadReport,
     refuse_if_rounded,
@@ -90,7 +95,7 @@ def open_table(
     elif isinstance(location, UrlTable):
         table = copy_remote_table(connection, location, columns, most_rows=max_rows)
     else:
-        table = read_file(connection, location, source.csv, keys=keys)
+        table = add_nested_columns(read_file(connection, location, source.csv, keys=keys))
         if sampling is None or sampling.fits(distinct_files(location)):
             return table
     if sampling is None:
@@ -171,6 +176,7 @@ def standardise(
     """
     columns, config_place = source.columns, f"sources: {describe_location(source.events)}: columns"
     collected = problems if problems is not None else Problems()
+    table = fill_within_orders(table, source, config_place, collected)
 
     def moment(time_column: TimeColumn, config_key: str) -> tuple[Value, Value]:
         with collected.collect():
@@ -189,15 +195,6 @@ def standardise(
         is_key = config_key in _KEYS
         return cells(column_name, config_key, "string", key_column if is_key else text_column)
 
-    def number(column_name: str, config_key: str) -> Value:
-        number_place = f"{config_place}.{config_key}"
-        return cells(
-            column_name,
-            config_key,
-            "float64",
-            lambda _: parse_number(table, column_name, source.csv, number_place),
-        )
-
     def text_of(column_name: str | None) -> Value:
         return raw_text(table, column_name if column_name in table.columns else None)
 
@@ -205,17 +202,8 @@ def standardise(
     known_clock = (
         wall_clock if columns.known_at is None else moment(columns.known_at, "known_at")[1]
     )
-    if isinstance(source.event_type, ColumnRef):
-        event_type = optional(source.event_type.column, "event_type")
-    else:
-        event_type = ibis.literal(source.event_type)
-    amount: Value = ibis.null("float64")
-    amount_filled: Value = ibis.literal(False)
-    if columns.value is not None:
-        amount = number(columns.value, "value")
-        amount_filled = cells(columns.value, "value", "boolean", lambda column: column.notnull())
-        if columns.value_times is not None:
-            amount *= number(columns.value_times, "value_times")
+    event_type = event_type_column(table, source, config_place, collected)
+    amount, amount_filled = amount_columns(table, source, config_place, collected)
     machine_events = cells(columns.is_machine, "is_machine", "boolean", parse_flag).fill_null(False)
     attribute_columns = {
         attribute: column_name

@@ -7,13 +7,18 @@ import filecmp
 import glob
 import gzip
 import os
+import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import pyarrow as pa
+
 from features.config.sources import CsvFormat, DatasetTable, Location, UrlTable
 from features.errors import Problems, UserError
 from features.sources.compressed import require_whole
+from features.sources.prepared_files import prepare_files
+from features.sources.spreadsheets import SPREADSHEETS, sheet_rows
 from features.sources.typed_files import read_json_files, read_parquet_files
 
 # Lines of the engine's message that explain a broken file; other lines repeat a row.
@@ -93,8 +98,9 @@ def read_file(
         distinct_files(location),
         Path(location if isinstance(location, str) else location[0]),
     )
-    suffix = first_path.name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
     require_whole(file_names)
+    file_names, csv_format = prepare_files(file_names, csv_format)
+    suffix = Path(file_names[0]).name.lower().removesuffix(".gz").rsplit(".", 1)[-1]
     readers: dict[str, Callable[[], Any]] = {
         "csv": lambda: _read_csv(connection, file_names, csv_format),
         "tsv": lambda: _read_csv(
@@ -106,6 +112,7 @@ def read_file(
         "jsonl": lambda: read_json_files(connection, file_names, keys, lines=True),
         "ndjson": lambda: read_json_files(connection, file_names, keys, lines=True),
     }
+    readers |= dict.fromkeys(SPREADSHEETS, lambda: _read_sheets(connection, file_names, csv_format))
     if suffix not in readers:
         raise UserError(
             f"sources: {first_path.name}",
@@ -171,7 +178,7 @@ def existing_files(location: str | tuple[str, ...]) -> list[str]:
         raise UserError(
             f"sources: {path}",
             found="a folder" if path.is_dir() else "no such file",
-            expected="a csv, parquet or json lines file (or a glob of them)",
+            expected="a csv, parquet, json lines or spreadsheet file (or a glob of them)",
             hint="check the path; relative paths start at the config's folder",
         )
     return file_names
@@ -207,10 +214,31 @@ def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> 
             comment="",
             encoding=csv_format.encoding,
             nullstr="",
+            skip=csv_format.skip_lines,
         ).select(list(first_header))
         for header, same_header_files in by_header.items()
     ]
     return tables[0] if len(tables) == 1 else tables[0].union(*tables[1:])
+
+
+def _read_sheets(connection: Any, file_names: list[str], csv_format: CsvFormat) -> Any:
+    """Read one sheet of each spreadsheet as text; the columns must be the same in all."""
+    tables: list[pa.Table] = []
+    for file_name in file_names:
+        rows = sheet_rows(file_name, csv_format.sheet)[csv_format.skip_lines :]
+        header = _checked_header(rows[0] if rows else [], file_name, csv_format)
+        columns = [[row[place] or None for row in rows[1:]] for place in range(len(header))]
+        arrays = [pa.array(column, pa.string()) for column in columns]
+        tables.append(pa.table(dict(zip(header, arrays, strict=True))))
+        first_header = tables[0].column_names
+        if set(header) != set(first_header):
+            raise UserError(
+                f"sources: {Path(file_name).name}",
+                found=f"columns {', '.join(header)}",
+                expected=f"the columns of {Path(file_names[0]).name}: {', '.join(first_header)}",
+            )
+    whole = pa.concat_tables([table.select(tables[0].column_names) for table in tables])
+    return connection.create_table(f"sheet_{uuid.uuid4().hex}", whole, temp=True)
 
 
 def _refuse_long_line(file_name: str) -> None:
@@ -237,6 +265,8 @@ def _header(file_name: str, csv_format: CsvFormat) -> tuple[str, ...]:
     config_place = f"sources: {Path(file_name).name}"
     try:
         with _open_text(file_name, encoding) as stream:
+            for _ in range(csv_format.skip_lines):
+                next(stream, "")
             header_cells = next(csv.reader(stream, delimiter=csv_format.delimiter), [])
     except (UnicodeError, OSError, EOFError, csv.Error) as error:
         raise UserError(
@@ -245,6 +275,14 @@ def _header(file_name: str, csv_format: CsvFormat) -> tuple[str, ...]:
             expected=f"a header line in {csv_format.encoding}",
             hint="check the file, and the source's `csv: {encoding: ...}`",
         ) from error
+    return _checked_header(header_cells, file_name, csv_format)
+
+
+def _checked_header(
+    header_cells: Sequence[str], file_name: str, csv_format: CsvFormat
+) -> tuple[str, ...]:
+    """Return column names without blanks; refuse an empty header and repeated names."""
+    config_place = f"sources: {Path(file_name).name}"
     header = tuple(
         cell.strip() or f"column{position}" for position, cell in enumerate(header_cells)
     )

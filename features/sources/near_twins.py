@@ -1,11 +1,16 @@
 """Ids that differ in case only, or are a UUID with and without dashes: near twins.
 
+A refusal also reaches ids that a spreadsheet or a keyboard spelled otherwise (``'0012``, ``12,0``,
+full-width digits, an invisible sign inside): whose it is must not depend on that.
+
 Some shops distinguish ``ab12`` and ``AB12``, and 32 hex digits may be an MD5 hash, so near twins
 stay two customers. Most often they are one: they are counted, and refusals apply to both.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +19,11 @@ import pandas as pd
 from ibis.expr.types import Column, Table
 
 from features.sources.customer_attributes import CustomerFacts, remove_refused
-from features.sources.keys import fold_key, folded_column
+from features.sources.keys import INVISIBLE, fold_key, folded_column
+
+_QUOTES = "'\"`=\u2018\u2019\u201c\u201d"
+_NUMBER = "[0-9]+[.,]0+"
+_GROUPED = "[0-9]{1,3}(?:[.,'][0-9]{3})+"  # groups of thousands
 
 
 def near_twins(ids: Column) -> Table:
@@ -75,7 +84,17 @@ def with_refusals_of_twins(
 
 
 def _folded_ids(ids: pd.Index[Any]) -> pd.Index[str]:
-    return pd.Index([fold_key(customer_id) for customer_id in ids.astype(str)], dtype=object)
+    return pd.Index([_fold_spelling(customer_id) for customer_id in ids.astype(str)], dtype=object)
+
+
+def _fold_spelling(customer_id: str) -> str:
+    """Fold an id as `fold_key` does, and what typing and spreadsheets change."""
+    visible = "".join(sign for sign in customer_id if sign not in INVISIBLE)
+    bare = fold_key(unicodedata.normalize("NFKC", visible)).strip(_QUOTES).lstrip("+")
+    if re.fullmatch(_GROUPED, bare):
+        bare = re.sub("[.,']", "", bare)
+    whole = re.sub("[.,]0+$", "", bare) if re.fullmatch(_NUMBER, bare) else bare
+    return whole.lstrip("0") or whole if whole.isdecimal() else whole
 
 
 def contacts_with_twins(contacts: pd.DataFrame, customers: pd.Index[str]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.config.config import Config
+from features.contracts import LEFT_OUT
 from features.errors import UserError
 from features.sources.keys import rounded_keys_error
 from features.sources.sampling import tolerated_bad_share
@@ -131,13 +132,13 @@ def refuse_unknown_types(staged: Any, config: Config, source_name: str) -> None:
         Naming the types.
     """
     known_types = {event_type for types in config.role_types().values() for event_type in types}
-    known_types |= set(config.ignored_event_types)
+    known_types |= {*config.ignored_event_types, LEFT_OUT}
     type_counts = staged.filter(staged.reason.isnull()).event_type.value_counts(name="n").execute()
     unknown_types = sorted(set(type_counts.event_type) - known_types)
     if unknown_types:
         raise UserError(
             f"sources: {source_name}: event_type",
             found=f"unknown event types: {', '.join(map(repr, unknown_types[:10]))}",
-            expected=f"types that `roles` maps, or: {', '.join(sorted(known_types))}",
+            expected=f"types that `roles` maps, or: {', '.join(sorted(known_types - {LEFT_OUT}))}",
             hint="map them under `roles`, or list them under `ignored_event_types`",
         )

@@ -10,6 +10,7 @@ from ibis.expr.types import Table, Value
 from features.calendar import day_date, day_number
 from features.config.config import Config
 from features.config.sources import EventSource
+from features.contracts import LEFT_OUT
 from features.sources.identity_resolution import UNLINKED
 from features.sources.quarantine import NO_CUSTOMER, ROUNDED
 
@@ -18,7 +19,7 @@ _LARGEST_MINOR = 10**14
 
 
 def bad_row_reason(events: Table, source: EventSource, config: Config, latest: int) -> Value:
-    """Return the first reason why a row is bad; null if it is usable."""
+    """Return the first reason why a row is bad; null if it is usable or no event at all."""
     money_types = [
         event_type
         for role in ("purchase", "refund")
@@ -27,6 +28,7 @@ def bad_row_reason(events: Table, source: EventSource, config: Config, latest: i
     e, minor_per_major = events, 10**config.minor_units
     finite = e.amount.isnull() | ~(e.amount.isnan() | e.amount.isinf())
     branches: list[tuple[Any, Any]] = [
+        (e.event_type == LEFT_OUT, ibis.null("string")),
         (e.rounded.notnull(), ROUNDED + e.rounded),
         (e.customer_id.isnull() & e.anonymous_id.isnull(), NO_CUSTOMER),
         (e.event_type.isnull(), "event_type is empty"),
@@ -77,8 +79,8 @@ def left_out_reason(events: Table, config: Config) -> Value:
         (events.reason.notnull(), ibis.null("string")),
         (events.is_machine, "machine event"),
     ]
-    if config.ignored_event_types:
-        branches.append((events.event_type.isin(config.ignored_event_types), "ignored event type"))
+    ignored_types = [*config.ignored_event_types, LEFT_OUT]
+    branches.append((events.event_type.isin(ignored_types), "ignored event type"))
     if config.data_through is not None:
         branches.append((events.day > day_number(config.data_through), "after data_through"))
     branches.append((events.customer_id.isnull(), UNLINKED))

@@ -60,7 +60,12 @@ def read_json_files(
 ) -> Table:
     """Read JSON files as one table; keys are text as written, with or without quotes."""
     escaped_names = [glob.escape(name) for name in names]
-    json_options: dict[str, Any] = {"dateformat": _NO_FORMAT, "timestampformat": _NO_FORMAT}
+    # Types by all rows: of a column whose first rows are whole, later decimals would be rounded.
+    json_options: dict[str, Any] = {
+        "dateformat": _NO_FORMAT,
+        "timestampformat": _NO_FORMAT,
+        "sample_size": -1,
+    }
     if lines:
         json_options["format"] = "newline_delimited"
     table = connection.read_json(escaped_names, **json_options)
@@ -69,7 +74,9 @@ def read_json_files(
         name: str(column_type)
         for name, column_type in zip(engine_table.columns, engine_table.types, strict=True)
     }
-    text_types = dict.fromkeys(set(keys) & set(column_types), "VARCHAR")
+    # The engine types a column JSON that holds numbers in one row and text in another.
+    mixed_columns = {name for name, column_type in column_types.items() if column_type == "JSON"}
+    text_types = dict.fromkeys((set(keys) & set(column_types)) | mixed_columns, "VARCHAR")
     if all(column_types[name] == column_type for name, column_type in text_types.items()):
         return table
     return connection.read_json(

@@ -12,9 +12,10 @@ from ibis.expr.types import Table
 
 from features.config.config import Config
 from features.config.sources import DatasetTable, EventSource, UrlTable
+from features.errors import UserError
 from features.sources.duckdb_connection import connect
 from features.sources.events import ATTRIBUTE, join_lookups, open_table, standardise
-from features.sources.files import distinct_files
+from features.sources.files import describe_location, distinct_files
 from features.sources.typed_files import _group_by_key_types
 from features.spark.spark import BATCH_ROWS, Batches, Cluster
 
@@ -26,7 +27,18 @@ def source_rows(cluster: Cluster, source: EventSource, config: Config) -> Any:
 
     Parquet is read by Spark, and of it the mapped columns only; each other file by one executor;
     a table of a database or of an example data set by the driver, which deals it out.
+
+    Raises
+    ------
+    UserError
+        For `fill_within_order`: no executor sees all lines of an order.
     """
+    if source.fill_within_order:
+        raise UserError(
+            f"sources: {describe_location(source.events)}: fill_within_order",
+            found="`engine: spark`",
+            expected="`engine: duckdb`, or files whose cells are filled on every line",
+        )
     schema = _schema(source, config)
     if isinstance(source.events, DatasetTable | UrlTable):
         table = open_table(connect(), source.events, source, source.mapped())

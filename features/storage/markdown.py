@@ -8,7 +8,7 @@ import re
 # Characters with a meaning anywhere; an underscore only at the edge of a word.
 _INLINE = re.compile(r"[\\`*\[\]{}|~!$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 # Characters that start a heading, list, quotation, rule or fence at the start of a line.
-_FIRST = re.compile(r"^(?:[#+=\-:]|[0-9]+(?=[.)]))")
+_FIRST = re.compile(r"^(?:[#+=\-:]|[0-9]+(?=[.)](?: |$)))")
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 
 
@@ -17,7 +17,7 @@ def markdown_text(text: object) -> str:
 
     Direction marks and zero-width characters are removed: they could disguise the text.
 
-    >>> as_text("A | <b>[x](http://e)</b>\n# B")
+    >>> markdown_text("A | <b>[x](http://e)</b>\n# B")
     'A \\| &lt;b&gt;\\[x\\](http://e)&lt;/b&gt; # B'
     """
     line = _BREAKS.sub(

@@ -6,6 +6,7 @@ from features.arrays import Array
 from features.config.tasks import ChurnTask
 from features.history.day_rows import FAR_PAST, Subject, Window
 from features.history.history import History
+from features.table.customer_profile import bought_within
 from features.table.families.feature import View
 
 
@@ -18,6 +19,12 @@ def under_contract(view: View) -> Array:
     """Whether each customer bought, and has not cancelled since: on the day of it or later."""
     last_purchase, last_cancel = view.last("purchase", 0).last_day, view.last("cancel", 0).last_day
     return (last_purchase > FAR_PAST) & ~((last_cancel > FAR_PAST) & (last_cancel >= last_purchase))
+
+
+def churn_population(view: View, task: ChurnTask, activity_days: int | None) -> Array:
+    """Whether churn risk applies to each customer of a view."""
+    bought = bought_within(view, activity_days)
+    return bought & under_contract(view) if task.by == "cancel" else bought
 
 
 def cancels(matured: History, task: ChurnTask, at: int) -> Array:

@@ -36,8 +36,13 @@ def snapshot_stamp(at: int) -> pd.Timestamp:
 
 def keys(history: History, positions: Array, at: int) -> pd.DataFrame:
     """Key columns of some customers at a snapshot."""
+    return pd.DataFrame(key_columns(history, positions, at))
+
+
+def key_columns(history: History, positions: Array, at: int) -> dict[str, Array]:
+    """Key columns as arrays, by name."""
     stamp = np.full(len(positions), snapshot_stamp(at).to_datetime64())
-    return pd.DataFrame({CUSTOMER: history.customers[positions].astype(object), SNAPSHOT: stamp})
+    return {CUSTOMER: history.customers[positions].astype(object), SNAPSHOT: stamp}
 
 
 def bought_within(view: View, days: int | None) -> Array:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,10 +34,12 @@ from features.storage.atomic_write import (
     remove_replacement_leftovers,
     replace_folder,
 )
-from features.storage.check_sums import has_sums, refuse_changed, write_sum_before_rename
+from features.storage.check_sums import has_sums, refuse_changed
 from features.storage.fault_injection import boundary
 from features.table.families.feature import FeatureSpec
-from features.table.snapshot_builder import Builder, Task, spec_of
+from features.table.prediction_targets import TaskName
+from features.table.snapshot_builder import Builder, spec_of
+from features.table.snapshot_files import write_snapshot
 
 FOLDER = "features"
 _BUILDING = threading.Lock()
@@ -81,30 +83,19 @@ class Archive:
         """Feature frame of a snapshot: read where stored, else built and stored."""
         return self.delayed(at, 0)
 
-    def inputs(self, task: Task, at: int) -> pd.DataFrame:
+    def inputs(self, task: TaskName, at: int) -> pd.DataFrame:
         """Feature frame that a task's model learns from and is tested on at a snapshot."""
-        return self.delayed(at, self.builder.delay(task))
+        return self.delayed(at, self.builder.targets[task].delay_days)
 
     def delayed(self, at: int, delay: int) -> pd.DataFrame:
         """Feature frame of a snapshot from data that run some days behind, stored alike."""
         path = self.path(at, delay)
         with _BUILDING:  # two tasks may ask for one snapshot; it is built once
             if not has_sums(path):
-                return self._built(at, delay, path)
+                columns = self.builder.columns(at, delay=delay)
+                write_snapshot(columns, path)
+                return pd.DataFrame(columns)
         return read_features(path)
-
-    def _built(self, at: int, delay: int, path: Path) -> pd.DataFrame:
-        frame = self.builder.features(at, delay=delay)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Named after the process: workers may build the same snapshot side by side.
-        unfinished = path.with_suffix(f".{os.getpid()}.partial")
-        frame.to_parquet(unfinished, index=False)
-        boundary("snapshot written")
-        # Before the file is there, so that none is ever there without: whoever builds the same
-        # snapshot beside us writes the same bytes.
-        write_sum_before_rename(unfinished, path)
-        os.replace(unfinished, path)
-        return frame
 
     def path(self, at: int, delay: int = 0) -> Path:
         """File of a snapshot's features."""
@@ -142,10 +133,22 @@ class Archive:
     def ensure(self, days: Iterable[int], done: Callable[[int], None]) -> int:
         """Build and store the snapshots that are missing; tells each finished day."""
         count = 0
-        for at in days:
-            self.features(at)
-            done(at)
-            count += 1
+        # One snapshot is written while the next is built; no more than these two are in memory.
+        with _BUILDING, ThreadPoolExecutor(max_workers=1) as writer:
+            writing: Future[None] | None = None
+            for at in days:
+                path = self.path(at)
+                if has_sums(path):
+                    refuse_changed(path)
+                else:
+                    columns = self.builder.columns(at)
+                    if writing is not None:
+                        writing.result()
+                    writing = writer.submit(write_snapshot, columns, path)
+                done(at)
+                count += 1
+            if writing is not None:
+                writing.result()
         return count
 
     def source_counts(self) -> list[SourceCount]:

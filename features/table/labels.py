@@ -21,8 +21,8 @@ from features.lifecycle.rule_evaluation import Facts
 from features.lifecycle.rule_language import Compare
 from features.lifecycle.stage_engine import decide, stage_at
 from features.lifecycle.taxonomy import Taxonomy
-from features.table.contract_churn import cancels, under_contract
-from features.table.customer_profile import bought_within, existing, keys, snapshot_stamp
+from features.table.contract_churn import cancels, churn_population
+from features.table.customer_profile import existing, keys, snapshot_stamp
 from features.table.families.feature import View
 
 
@@ -38,7 +38,7 @@ def _frame(history: History, positions: Array, at: int, end: int) -> pd.DataFram
 
 
 def churn_labels(
-    history: History, at: int, task: ChurnTask, *, settle_days: int, activity_days: int | None
+    history: History, at: int, *, task: ChurnTask, settle_days: int, activity_days: int | None
 ) -> pd.DataFrame:
     """No purchase in ``[t, t + h)``, for those who bought within the activity window.
 
@@ -64,12 +64,6 @@ def churn_labels(
         churned = np.ones(len(history.customers)) if window is None else window.count == 0
     frame["no_purchase"] = churned[positions].astype(np.float64)
     return frame
-
-
-def churn_population(view: View, task: ChurnTask, activity_days: int | None) -> Array:
-    """Whether churn risk applies to each customer of a view."""
-    bought = bought_within(view, activity_days)
-    return bought & under_contract(view) if task.by == "cancel" else bought
 
 
 def clv_labels(
@@ -171,7 +165,7 @@ def stage_reach(taxonomy: Taxonomy, task: StageTask) -> int:
 
 
 def stage_labels(
-    history: History, taxonomy: Taxonomy, at: int, *, task: StageTask, settle_days: int
+    history: History, at: int, *, taxonomy: Taxonomy, task: StageTask, settle_days: int
 ) -> pd.DataFrame:
     """The stage a customer truly is in at t, told with hindsight.
 
@@ -231,9 +225,9 @@ def recorded_labels(
 
 def transition_labels(
     history: History,
-    taxonomy: Taxonomy,
     at: int,
     *,
+    taxonomy: Taxonomy,
     periods: int,
     period_days: int,
 ) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ import pyarrow as pa
 from features.aggregates.daily_aggregates import Tallies
 from features.calendar import Span, day_date, day_number
 from features.config.config import Config
-from features.config.tasks import ChurnTask, ClvTask, StageTask, TrainGrid, TransitionTask
 from features.contracts import CUSTOMER, ROLES
 from features.errors import UserError
 from features.history.history import History, history
@@ -22,17 +21,19 @@ from features.lifecycle.crm_stage_history import StageRecords, declared, stage_r
 from features.lifecycle.identity_changes import LINKS
 from features.lifecycle.stage_engine import Timers, timers
 from features.lifecycle.taxonomy_parser import Taxonomy, load_taxonomy
-from features.table import labels
-from features.table.contract_churn import involuntary_subjects
-from features.table.customer_profile import existing, keys, profile, snapshot_stamp
+from features.table.contract_churn import churn_population, involuntary_subjects
+from features.table.customer_profile import existing, key_columns, profile, snapshot_stamp
 from features.table.families import catalogue
 from features.table.families.feature import FeatureSpec, View
 from features.table.population_statistics import Everybody
+from features.table.prediction_targets import (
+    TASK_NAMES,
+    PredictionTarget,
+    TaskName,
+    prediction_targets,
+)
 from features.table.preferred_channel import preferred_channel
 from features.table.training_snapshots import require_history, training_snapshots
-
-Task = Literal["stage", "transition", "churn", "clv"]
-TASKS: tuple[Task, ...] = ("stage", "transition", "churn", "clv")
 
 
 @dataclass(frozen=True)
@@ -139,37 +140,21 @@ class Builder:
             last_day = day_number(self.config.data_through)
         return Span(first=min(int(d.min()) for d in days), through=last_day)
 
-    def delay(self, task: Task) -> int:
-        """Days before a snapshot of which the task's features know nothing."""
-        return self.config.stage.late_days if task == "stage" else 0
+    @cached_property
+    def targets(self) -> dict[TaskName, PredictionTarget]:
+        """What each task predicts."""
+        return prediction_targets(self.config, self.taxonomy, self.records)
 
-    def horizon(self, task: Task) -> int:
+    def horizon(self, task: TaskName) -> int:
         """Days after a snapshot that the task's label looks at, or waits for late data."""
-        config = self.config
-        if task == "churn":
-            return config.churn.horizon_days
-        if task == "clv":
-            return config.clv.horizon_days
-        if task == "transition":
-            return config.transition.horizon_days
-        return labels.stage_reach(self.taxonomy, config.stage)
+        return self.targets[task].horizon_days
 
-    def train_grid(self, task: Task) -> TrainGrid:
-        """The task's own grid of training snapshots."""
-        tasks: dict[Task, StageTask | TransitionTask | ChurnTask | ClvTask] = {
-            "stage": self.config.stage,
-            "transition": self.config.transition,
-            "churn": self.config.churn,
-            "clv": self.config.clv,
-        }
-        return tasks[task].train
-
-    def training_days(self, task: Task, origin: int) -> list[int]:
+    def training_days(self, task: TaskName, origin: int) -> list[int]:
         """Snapshots whose labels of a task have matured by an origin (day numbers, rising)."""
         return training_snapshots(
             origin,
             self.span,
-            self.train_grid(task),
+            self.targets[task].grid,
             horizon_days=self.horizon(task),
             settle_days=self.config.settle_days,
             default_every=self.config.snapshots.every_days,
@@ -197,7 +182,7 @@ class Builder:
             )
         return day_number(requested)
 
-    def gate(self, task: Task) -> int:
+    def gate(self, task: TaskName) -> int:
         """The latest snapshot whose label has matured by the last one: kept for the test."""
         return self.last_snapshot - self.horizon(task) - self.config.settle_days
 
@@ -210,7 +195,7 @@ class Builder:
             Where the history is too short for a task.
         """
         days = {self.last_snapshot}
-        for task in TASKS:
+        for task in TASK_NAMES:
             require_history(
                 Span(self.span.first, self.last_snapshot - 1),
                 horizon_days=self.horizon(task),
@@ -240,22 +225,24 @@ class Builder:
             says null), ``stage__*`` timers, stage (name) and churn_eligible (bool); one row an
             existing customer.
         """
+        return pd.DataFrame(self.columns(at, delay=delay))
+
+    def columns(self, at: int, *, delay: int = 0) -> dict[str, Any]:
+        """Columns of the feature frame by name, as arrays (see `features`)."""
         seen_history = seen_before(self.history, at - delay) if delay else self.history
         positions = existing(self.history, at)
         view = View(seen_history.known_before(at), at, self.spec.minor_units, self.spec.edges(at))
-        columns: dict[str, Any] = {
-            feature.name: feature.of(view)[positions].astype(np.float64)
-            for feature in catalogue(self.spec)
-        }
+        columns = key_columns(self.history, positions, at)
+        for feature in catalogue(self.spec):
+            columns[feature.name] = feature.of(view)[positions].astype(np.float64)
         stage_timers = self._timers(at, seen_history)
         for name, values in stage_columns(stage_timers).items():
             columns[name] = values[positions].astype(np.float64)
         names = np.array(self.taxonomy.names, dtype=object)
         columns["stage"] = names[stage_timers.code[positions]]
-        churn_eligible = labels.churn_population(view, self.config.churn, self.config.activity_days)
+        churn_eligible = churn_population(view, self.config.churn, self.config.activity_days)
         columns["churn_eligible"] = churn_eligible[positions]
-        frame = pd.DataFrame(columns)
-        return pd.concat([keys(self.history, positions, at), frame], axis=1)
+        return columns
 
     def channels(self, at: int) -> pd.Series:
         """Preferred channel of every existing customer, None where none is known; by customer_id.
@@ -266,47 +253,16 @@ class Builder:
         view = View(self.history.known_before(at), at, self.spec.minor_units)
         rates = None if self.everybody is None else self.everybody.responses
         channels = preferred_channel(view, rates)[positions]
-        return pd.Series(channels, index=keys(self.history, positions, at)[CUSTOMER], dtype=object)
+        customers = pd.Index(self.history.customers[positions].astype(object), name=CUSTOMER)
+        return pd.Series(channels, index=customers, dtype=object)
 
     def _timers(self, at: int, seen: History) -> Timers:
         task = self.config.transition
         return timers(self.taxonomy, seen, at, periods=task.periods, period_days=task.period_days)
 
-    def labels(self, task: Task, at: int) -> pd.DataFrame:
+    def labels(self, task: TaskName, at: int) -> pd.DataFrame:
         """Label frame of a task at a snapshot (see `features.table.labels`)."""
-        config, history = self.config, self.history
-        if task == "churn":
-            return labels.churn_labels(
-                history,
-                at,
-                config.churn,
-                settle_days=config.settle_days,
-                activity_days=config.activity_days,
-            )
-        if task == "clv":
-            return labels.clv_labels(
-                history,
-                at,
-                horizon_days=config.clv.horizon_days,
-                settle_days=config.settle_days,
-                refunds=config.refunds,
-                minor_units=config.minor_units,
-            )
-        if task == "stage" and config.stage.truth == "history":
-            return labels.recorded_labels(
-                history, self.records(), at, settle_days=config.settle_days
-            )
-        if task == "stage":
-            return labels.stage_labels(
-                history, self.taxonomy, at, task=config.stage, settle_days=config.settle_days
-            )
-        return labels.transition_labels(
-            history,
-            self.taxonomy,
-            at,
-            periods=config.transition.periods,
-            period_days=config.transition.period_days,
-        )
+        return self.targets[task].labels(self.history, at)
 
     def records(self) -> StageRecords:
         """The CRM's stage records.

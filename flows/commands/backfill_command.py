@@ -42,7 +42,6 @@ def register_backfill(app: typer.Typer, run: Callable[..., Any]) -> None:
 
         folder = str(prepare_workspace(output, None, ()).output)
         prefect_server.require_named_server()
-        prefect_server.start_server()
         from flows.backfill import backfill_flow, date_grid
         from flows.services.console import console, deliver_result
 

@@ -83,7 +83,6 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         if dry_run:
             _show_plan(_current_plan(Path(folder), confirm), json_file)
             return
-        prefect_server.start_server()
         from flows.commands.result_tables import print_scores
         from flows.target import retarget_flow
 
@@ -109,11 +108,31 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         deliver_result(content, json_file, lambda: typer.echo(explanation))
 
     @app.command()
-    def measure(output: OutputFolder = DEFAULT_OUTPUT, json_file: JsonFile = None) -> None:
+    def measure(
+        output: OutputFolder = DEFAULT_OUTPUT,
+        experiment: Annotated[
+            Path | None,
+            typer.Option(help="CSV of an experiment from elsewhere: arm, outcome, covariates."),
+        ] = None,
+        control: Annotated[str, typer.Option(help="Control arm of the experiment.")] = "control",
+        json_file: JsonFile = None,
+    ) -> None:
         """Measure the effect of campaigns: treatment against control group, from later events."""
         settings.apply_settings(output.absolute())
-        folder = prepare_with_playbooks(output, None, None, None)
         from flows.services.console import deliver_result, json_rows
+
+        if experiment is not None:
+            from campaigns.experiment_effects import experiment_effects, read_experiment
+
+            people = read_experiment(experiment, control=control)
+            arm_effects = experiment_effects(people, control=control, seed=0)
+            deliver_result(
+                {"effects": json_rows(arm_effects)},
+                json_file,
+                lambda: _print_experiment(arm_effects, control),
+            )
+            return
+        folder = prepare_with_playbooks(output, None, None, None)
         from flows.services.measure import measure as measured
 
         effects, waiting = measured(Path(folder))
@@ -167,18 +186,37 @@ def _print_uplift(report: UpliftReport, folder: Path) -> None:
     console.print(f"model, curves and report: {folder}", soft_wrap=True)
 
 
+def _print_experiment(effects: pd.DataFrame, control: str) -> None:
+    """Print the effect of every arm of an experiment."""
+    from flows.services.console import print_table
+
+    header = ["arm", "n", "control", "mean", "control mean", "difference",
+              "95 % interval", "95 % interval, read daily", "answer"]  # fmt: skip
+    effect_rows = [
+        (
+            row.arm, int(row.n_treatment), int(row.n_control), row.treatment, row.control,
+            row.difference, f"{row.low:.4f} to {row.high:.4f}",
+            f"{row.low_any_time:.4f} to {row.high_any_time:.4f}", row.answer,
+        )
+        for row in effects.itertuples()
+    ]  # fmt: skip
+    print_table(f"Effects (against {control}, a person)", header, effect_rows)
+
+
 def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:
     """Print effects of whole campaigns as a table; effects by group are in the file."""
     from flows.services.console import console, print_table
 
     header = ["campaign", "outcome", "n", "held out", "treatment", "control", "difference",
-              "95 % interval", "incremental total", "note"]  # fmt: skip
-    overall_effects = effects[effects["by"] == "all"]
+              "95 % interval, read daily", "incremental total", "answer", "note"]  # fmt: skip
+    overall_effects = effects[effects["by"].isin(["all", "month"])]
     effect_rows = [
         (
-            row.campaign_id, row.outcome, int(row.n_treatment), int(row.n_control),
-            row.treatment, row.control, row.difference, f"{row.low:.4f} to {row.high:.4f}",
-            row.incremental_total, row.note,
+            row.campaign_id if row.by == "all" else f"{row.campaign_id} {row.group}",
+            row.outcome, int(row.n_treatment), int(row.n_control),
+            row.treatment, row.control, row.difference,
+            f"{row.low_any_time:.4f} to {row.high_any_time:.4f}",
+            row.incremental_total, row.answer, row.note,
         )
         for row in overall_effects.itertuples()
     ]  # fmt: skip

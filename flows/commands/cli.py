@@ -20,8 +20,10 @@ from flows.commands import (
     init,
     metrics,
     monitor_command,
+    presets,
     privacy_commands,
     report_command,
+    runs,
     schedule,
     stages,
 )
@@ -279,7 +281,7 @@ def models(
     """List the registered scorers: which is champion, since when, and why."""
     settings.apply_defaults()
     folder = prepare_output(output, None, None)
-    from flows.commands.result_tables import print_models
+    from flows.commands.model_versions import print_models
 
     print_models(Path(folder), json_file)
 
@@ -322,11 +324,13 @@ def catalog(
 
 app.add_typer(stages.app, name="stages")
 app.command()(init.init)
+app.command()(presets.presets)
 app.command()(check_command.check)
 app.command()(doctor.doctor)
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
 app.command()(report_command.report)
+app.command()(runs.runs)
 app.command()(schedule.schedule)
 campaign_commands.register_campaign_commands(app, execute_flow)
 monitor_command.register_monitor(app, execute_flow)

@@ -136,7 +136,7 @@ def _prefect() -> _Finding:
 
     address = prefect_server.named_server()
     if address is None:
-        return _Finding("prefect server", "ok", "no server asked for: each run brings its own")
+        return _Finding("prefect server", "ok", "none named: runs are noted in their folder")
     try:
         prefect_server.require_named_server()
     except UserError as error:
@@ -199,14 +199,13 @@ def _scores(output: Path) -> _Finding:
 
 def _registry(output: Path) -> _Finding:
     from flows.services.workspace import Workspace
-    from models.registry import registry
 
     elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
     if elsewhere is None and not (output / "mlflow.db").is_file():
         return _Finding("registry", "look", f"none in {output}", "stagecast run")
     if not Workspace(output).config_file.is_file():
         return _Finding("registry", "look", "not asked: there is no config here", "stagecast run")
-    versions = registry.versions(Workspace(output).tracking(), registry.SCORER)
+    versions = Workspace(output).scorer_versions()
     champion = [v.version for v in versions if "champion" in v.aliases]
     if not champion:
         return _Finding(

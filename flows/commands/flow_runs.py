@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from flows.services.flow_history import history_kept
+from flows.services.prefect_server import named_server, require_named_server
 from models.registry.tracking_server import check_tracking_server
+
+if TYPE_CHECKING:
+    from flows.services.steps import Step
 
 
 def prepare_output(output: Path, config: str | None, overrides: list[str] | None) -> str:
@@ -19,45 +23,48 @@ def prepare_output(output: Path, config: str | None, overrides: list[str] | None
 def prepare_for_flow(
     output: Path, config: str | None, overrides: list[str] | None, *, registry: bool = True
 ) -> str:
-    """As `prepare_output`, after checking named servers; then start our own Prefect server.
+    """As `prepare_output`, after checking named servers.
 
     The check comes before the config is replaced, so that a failure changes nothing.
     """
-    from flows.services import prefect_server
-
     if registry:
         check_tracking_server()
-    prefect_server.require_named_server()
-    folder = prepare_output(output, config, overrides)
-    prefect_server.start_server()
-    return folder
+    require_named_server()
+    return prepare_output(output, config, overrides)
 
 
 def check_and_prepare(output: Path, config: str | None, overrides: list[str] | None) -> str:
     """As `prepare_for_flow`, after checking everything that the config names."""
     from flows.checks.check import prepare_checked
-    from flows.services import prefect_server
 
-    folder = str(prepare_checked(output, config, tuple(overrides or ())).output)
-    prefect_server.start_server()
-    return folder
+    return str(prepare_checked(output, config, tuple(overrides or ())).output)
 
 
-def execute_flow(flow: Callable[..., Any], *arguments: Any) -> Any:
-    """Execute a flow with local settings; its error is raised unchanged."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+def execute_flow(flow: Step[..., Any], *arguments: Any) -> Any:
+    """Execute a flow on the named Prefect server, else noted in the history of its folder.
 
-    from flows.services import prefect_server
+    Its error is raised unchanged.
+    """
     from flows.services.workspace import settle_config
 
-    succeeded = False
+    output, succeeded = Path(arguments[0]), False
     try:
-        # The heartbeat thread costs every flow a second and is useless locally.
-        without_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-        with prefect_server.server_ready(Path(arguments[0])), without_heartbeat:
-            result = flow(*arguments)
+        if named_server() is not None:
+            result = _execute_in_prefect(flow, *arguments)
+        else:
+            with history_kept(output):
+                result = flow(*arguments)
         succeeded = True
     finally:
         # After a failure, restore the config that belongs to the stored results.
-        settle_config(Path(arguments[0]), keep=succeeded)
+        settle_config(output, keep=succeeded)
     return result
+
+
+def _execute_in_prefect(flow: Step[..., Any], *arguments: Any) -> Any:
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    require_named_server()
+    # The heartbeat thread costs every flow a second, and a command's end is noticed without it.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        return flow.in_prefect(*arguments)

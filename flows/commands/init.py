@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.config.secret_values import plain_secret
+from features.contracts import LEFT_OUT
 from features.errors import UserError
 from flows.commands.options import JsonFile
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from flows.setup.config_draft import ConfigDraft
     from flows.setup.data_requirements import Readiness
     from flows.setup.source_draft import SourceProposal
+    from flows.setup.source_totals import SourceTotals
 
 _PLAYBOOKS = ["campaigns/win_back.yaml", "campaigns/save_valuable_customers.yaml"]
 BY_PURCHASES, BY_ENGAGEMENT = "stages/recency_frequency.yaml", "stages/omnisend.yaml"
@@ -51,6 +53,10 @@ def init(
             metavar="FIELD=COLUMN", help="Say what a column is, e.g. customer_id=who; repeatable."
         ),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Read the tables as an export of this tool: see `stagecast presets`."),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Replace the YAML where it exists.")] = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -63,7 +69,7 @@ def init(
 
     apply_defaults()
     path = _target(output, data, force)
-    drafted = _draft_config(data, path, timezone, _given(column or []))
+    drafted = _draft_config(data, path, timezone, _given(column or []), preset)
     from flows.services.console import deliver_result
     from flows.setup.config_writer import config_text
     from flows.setup.draft_tables import draft_content, print_draft
@@ -76,7 +82,9 @@ def init(
         raise drafted.problem
 
 
-def _draft_config(data: list[str], path: Path, timezone: str, given: dict[str, str]) -> ConfigDraft:
+def _draft_config(
+    data: list[str], path: Path, timezone: str, given: dict[str, str], preset: str | None
+) -> ConfigDraft:
     """A config for some tables, tried on all of their rows.
 
     Raises
@@ -97,7 +105,7 @@ def _draft_config(data: list[str], path: Path, timezone: str, given: dict[str, s
         location = _location(name)
         step(f"looking at {name.split('://')[0] + '://...' if '://' in name else name}")
         tables.append(profile_table(connection, location))
-    assembly = assemble(tables, zone=timezone, given=given)
+    assembly = assemble(tables, zone=timezone, given=given, preset=preset)
     mapping = _mapping(assembly.sources, path, timezone, _name(data[0]))
     step("reading all rows")
     config = _validated(mapping, path)
@@ -106,6 +114,7 @@ def _draft_config(data: list[str], path: Path, timezone: str, given: dict[str, s
     problem = _too_bad(reports)
     if not tallies.daily.num_rows:
         raise problem or UserError("DATA", found="no usable rows", expected="events of customers")
+    totals = _totals(config, tallies)
     from flows.setup.data_requirements import readiness
 
     builder = _builder(config, tallies)
@@ -114,7 +123,9 @@ def _draft_config(data: list[str], path: Path, timezone: str, given: dict[str, s
     except UserError as error:
         bought = "purchase" in builder.history.roles
         found = readiness(builder, reports) if bought else None
-        return ConfigDraft(_final(mapping), assembly, "Days as shipped.", found, problem or error)
+        return ConfigDraft(
+            _final(mapping), assembly, "Days as shipped.", found, problem or error, totals
+        )
     mapping |= blocks
     builder = _builder(_validated(mapping, path), tallies)
     found = readiness(builder, reports)
@@ -122,7 +133,7 @@ def _draft_config(data: list[str], path: Path, timezone: str, given: dict[str, s
         builder.needed_days()
     except UserError as error:
         problem = problem or error
-    return ConfigDraft(_final(mapping), assembly, why, found, problem or _lacking(found))
+    return ConfigDraft(_final(mapping), assembly, why, found, problem or _lacking(found), totals)
 
 
 def _lacking(found: Readiness) -> UserError | None:
@@ -204,7 +215,7 @@ def _mapping(
     sources: tuple[SourceProposal, ...], path: Path, timezone: str, name: str
 ) -> dict[str, Any]:
     roles, ignored = _roles(sources)
-    there = set(roles) if roles else {str(s.event_type) for s in sources}
+    there = set(roles)
     if "purchase" not in there:
         raise UserError(
             "DATA",
@@ -221,8 +232,9 @@ def _mapping(
         mapping["currency"] = currency
     if decimals > 2:
         mapping["minor_units"] = decimals
+    _count_orders_without_amounts(sources)
     mapping["sources"] = [_source(source, path) for source in sources]
-    if roles:
+    if any(types != [role] for role, types in roles.items()):
         mapping["roles"] = roles
     if ignored:
         mapping["ignored_event_types"] = ignored
@@ -231,19 +243,35 @@ def _mapping(
     return mapping
 
 
+def _count_orders_without_amounts(sources: tuple[SourceProposal, ...]) -> None:
+    """Where no table has amounts, every order counts as 1."""
+    if any("value" in source.columns for source in sources):
+        return
+    for source in sources:
+        if source.event_type == "purchase":
+            source.value_of_each = 1.0
+            source.notes["value_of_each"] = (
+                "CHECK: there are no amounts, so every row counts as 1: lifetime value is expected "
+                "orders. With amounts: --column value=COLUMN."
+            )
+
+
 def _roles(sources: tuple[SourceProposal, ...]) -> tuple[dict[str, list[str]], list[str]]:
-    """Roles of all sources' event types; empty where each type is named like its role."""
+    """Roles of all sources' event types, and types without a role."""
     roles: dict[str, set[str]] = {}
     ignored: set[str] = set()
     for source in sources:
         ignored |= set(source.ignored)
-        if isinstance(source.event_type, str):
-            roles.setdefault(source.event_type, set()).add(source.event_type)
+        types = (
+            [source.event_type]
+            if isinstance(source.event_type, str)
+            else source.event_type.get("words", {}).values()
+        )
+        for event_type in set(types) - {LEFT_OUT}:
+            roles.setdefault(event_type, set()).add(event_type)
         for role, types in source.roles.items():
             roles.setdefault(role, set()).update(types)
     mapped = set().union(*roles.values()) if roles else set()
-    if all(types == {role} for role, types in roles.items()):
-        return {}, sorted(ignored - mapped)
     return {role: sorted(types) for role, types in sorted(roles.items())}, sorted(ignored - mapped)
 
 
@@ -255,6 +283,11 @@ def _source(source: SourceProposal, path: Path) -> dict[str, Any]:
     }
     if source.event_id is not None:
         draft_content["event_id"] = source.event_id
+    if source.value_scale != 1:
+        draft_content["value_scale"] = source.value_scale
+    for key in ("only", "value_of_each", "fill_within_order"):
+        if getattr(source, key):
+            draft_content[key] = getattr(source, key)
     if source.lookups:
         draft_content["lookups"] = [
             {"table": _shown(lookup.table.location, path), "key": lookup.key}
@@ -297,21 +330,44 @@ def _tallied(config: Config) -> tuple[Tallies, list[ReadReport]]:
         )
 
 
+def _totals(config: Config, tallies: Tallies) -> tuple[SourceTotals, ...]:
+    """Orders, customers and revenue of each source; several sources are read one by one."""
+    from features.sources.files import describe_location
+    from flows.setup.source_totals import totals_of_days
+
+    totals = []
+    for source in config.sources:
+        daily = tallies.daily
+        if len(config.sources) > 1:
+            try:
+                daily = _tallied(config.model_copy(update={"sources": (source,)}))[0].daily
+            except UserError:  # no usable row
+                daily = daily.slice(0, 0)
+        totals.append(totals_of_days(describe_location(source.events), daily, config))
+    return tuple(totals)
+
+
 def _allowed(reports: list[ReadReport]) -> float:
     """Share of bad rows that the config lets pass: guests are no mistake, and nights differ."""
-    from features.sources.quarantine import NO_CUSTOMER
-
-    guests = max(report.quarantined.get(NO_CUSTOMER, 0) / report.rows for report in reports)
+    guests = max(
+        sum(report.quarantined.get(reason, 0) for reason in _no_mistakes()) / report.rows
+        for report in reports
+    )
     if guests <= _USUAL_SHARE / 2:
         return _USUAL_SHARE
     return min(math.ceil(125 * guests + 100 * _USUAL_SHARE) / 100, 1.0)
 
 
-def _too_bad(reports: list[ReadReport]) -> UserError | None:
+def _no_mistakes() -> tuple[str, ...]:
+    """Reasons of bad rows that a good export has: guests, and copies that `event_id` tells."""
     from features.sources.quarantine import NO_CUSTOMER
 
+    return (NO_CUSTOMER, "duplicate event_id")
+
+
+def _too_bad(reports: list[ReadReport]) -> UserError | None:
     for report in reports:
-        others = {r: n for r, n in report.quarantined.items() if r != NO_CUSTOMER}
+        others = {r: n for r, n in report.quarantined.items() if r not in _no_mistakes()}
         if sum(others.values()) > _USUAL_SHARE * report.rows:
             told = "; ".join(f"{reason}: {n}" for reason, n in others.items())
             return UserError(

@@ -24,7 +24,6 @@ def register_monitor(app: typer.Typer, run: Callable[..., Any]) -> None:
         """
         settings.apply_settings(output.absolute())
         prefect_server.require_named_server()
-        prefect_server.start_server()
         from flows.monitor import monitor_flow
         from flows.services.console import deliver_result
         from flows.services.workspace import prepare_workspace

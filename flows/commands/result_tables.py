@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from flows.services.console import command_text, console, deliver_result, print_table
 from flows.services.workspace import Workspace
-from models.evaluation.task_metrics import HEADLINES
+from models.metrics.shown_metrics import SHOWN_METRICS
 from models.registry import registry
 
 
@@ -85,7 +84,8 @@ def _print_promotion(output: Path, promotion: dict[str, Any]) -> None:
 
 def _print_figures(figures: list[dict[str, Any]]) -> None:
     """One table a model: the served recipe beside its baselines at the latest test snapshot."""
-    for model, metrics in HEADLINES.items():
+    for model, shown in SHOWN_METRICS.items():
+        metrics = shown.headline
         mine = [f for f in figures if f["model"] == model and f["subset"] == "all"]
         if not mine:
             continue
@@ -104,7 +104,8 @@ def print_backtest(result: dict[str, Any], json_file: Path | None = None) -> Non
 
 
 def _print_means(records: list[dict[str, Any]], path: str) -> None:
-    for model, metrics in HEADLINES.items():
+    for model, shown in SHOWN_METRICS.items():
+        metrics = shown.headline
         mine = [r for r in records if r["model"] == model and r["subset"] == "all"]
         methods = list(dict.fromkeys(r["method"] for r in mine))
         origins = {r["snapshot_at"] for r in mine}
@@ -147,34 +148,6 @@ def _print_comparisons(result: dict[str, Any]) -> None:
         print_table(f"version {result['version']} on the gate (smaller is better)", columns, rows)
     verdict = "accepted" if result["accepted"] else "refused"
     console.print(f"version {result['version']}: {verdict}: {result['reason']}", soft_wrap=True)
-
-
-def print_models(output: Path, json_file: Path | None = None) -> None:
-    """Versions of the scorer, as a table or as JSON."""
-    rows = []
-    for version in registry.versions(Workspace(output).tracking(), registry.SCORER):
-        made = dt.datetime.fromtimestamp(version.created_at / 1000, dt.UTC)
-        rows.append(
-            (
-                str(version.version),
-                ", ".join(version.aliases) or "-",
-                version.tags.get(registry.CHAMPION_SINCE, "-"),
-                version.tags.get("trained_at", "-"),
-                made.isoformat(timespec="seconds"),
-                version.tags.get("promoted_because", "-"),
-            )
-        )
-    columns = ["version", "alias", "champion since", "trained at", "registered", "why"]
-    content = [dict(zip(columns, row, strict=True)) for row in rows]
-    shown = [tuple(map(_readable, row)) for row in rows]
-    deliver_result(
-        content, json_file, lambda: print_table("stagecast-scorer (times are UTC)", columns, shown)
-    )
-
-
-def _readable(text: str) -> str:
-    """A stored moment to the minute; other texts as they are."""
-    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\S+$", r"\1 \2", text)
 
 
 def print_rollback(output: Path) -> None:

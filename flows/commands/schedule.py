@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +10,6 @@ import typer
 
 from features.config.yaml_loading import find, parse_yaml
 from features.errors import UserError
-from features.servers import without_login
 from flows.commands.options import DEFAULT_OUTPUT, OutputFolder
 from flows.services import prefect_server, settings
 
@@ -21,9 +18,6 @@ if TYPE_CHECKING:
 
 _DEPLOYMENTS_FILE = "prefect.yaml"
 _AT_ONCE = 4  # parallel runs; runs that write to the same folder wait for each other
-# After a restart of the server slots of concurrency limits are freed only where leases were kept.
-_LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
-_LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASE_STORAGE}
 
 
 def schedule(
@@ -54,8 +48,8 @@ def schedule(
             hint=f"first: stagecast run --config FILE --output {output}",
         )
     declared = read_deployments(file or deployments_file(), only)
-    with _server(output.absolute()):
-        _serve(declared, output.absolute())
+    with prefect_server.server_with_page(output.absolute()) as page:
+        _serve(declared, output.absolute(), page)
 
 
 def deployments_file() -> Path:
@@ -117,7 +111,7 @@ def served(declared: dict[str, Any], folder: Path) -> RunnerDeployment:
     return made
 
 
-def _serve(declared: list[dict[str, Any]], folder: Path) -> None:
+def _serve(declared: list[dict[str, Any]], folder: Path, page: str) -> None:
     from prefect import serve
 
     from flows.services.console import step
@@ -127,8 +121,7 @@ def _serve(declared: list[dict[str, Any]], folder: Path) -> None:
             f"{one['cron']} {one.get('timezone', 'UTC')}" for one in each.get("schedules") or ()
         )
         step(f"{each['name']}: {hours or 'on request only'}")
-    address = without_login(prefect_server.named_server() or "")
-    step(f"waiting; runs and artifacts: {address.removesuffix('/api')}")
+    step(f"waiting; runs and artifacts: {page}")
     # Schedules stay on while nobody serves: a restart must not leave them paused for good.
     serve(
         *(served(each, folder) for each in declared),
@@ -136,22 +129,3 @@ def _serve(declared: list[dict[str, Any]], folder: Path) -> None:
         pause_on_shutdown=False,
         print_starting_message=False,
     )
-
-
-@contextmanager
-def _server(output: Path) -> Iterator[None]:
-    """A Prefect server on loopback while the block runs, unless one is named already."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    if prefect_server.named_server() is not None:
-        prefect_server.require_named_server()
-        yield
-        return
-    server = prefect_server.OwnServer(module="prefect", arguments=("server", "start"), env=_LEASES)
-    try:
-        server.wait(output / "prefect.db")
-        os.environ["PREFECT_API_URL"] = server.api_url  # for the runs, processes of their own
-        with temporary_settings({PREFECT_API_URL: server.api_url}):
-            yield
-    finally:
-        server.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 MODEL_TITLES = {
@@ -11,7 +12,7 @@ MODEL_TITLES = {
     "stage": "Current stage",
     "lead": "Lead score",
 }
-# Name and meaning of every metric of `models.evaluation.task_metrics.HEADLINES`.
+# Name and meaning of every headline of `models.metrics.shown_metrics`.
 _METRICS = {
     "auc": (
         "AUC",
@@ -89,8 +90,23 @@ def metric_meanings(metrics: Sequence[str]) -> str:
     return " ".join(f"{name[:1].upper()}{name[1:]}: {meaning}." for name, meaning in documented)
 
 
-def effect_text(effect: float | None) -> str:
-    """Format the smallest detectable difference between two shares, in percentage points."""
+def effect_text(
+    effect: float | None,
+    members: float = math.inf,
+    needed: float | None = None,
+    suggested_share: float | None = None,
+) -> str:
+    """Format the smallest detectable difference between two shares, in percentage points.
+
+    Says so if there are too few members for any answer, and which control share is suggested.
+    """
     if effect is None or effect != effect:
         return "no hold-out"
-    return "too few customers" if effect >= 1 else f"{100 * effect:.1f} percentage points"
+    if needed is not None and members < needed:
+        return f"no answer possible below {needed:,.0f} people"
+    if effect >= 1:
+        return "too few customers"
+    text = f"{100 * effect:.1f} percentage points"
+    if suggested_share is None or suggested_share != suggested_share:
+        return text
+    return f"{text}; hold out {suggested_share:.0%} to detect yours"

@@ -11,7 +11,13 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from campaigns.expected_value import MIXED_LABEL, RESPONSE_LABEL, UPLIFT_LABEL
+from campaigns.expected_value import (
+    ASSUMED_LABEL,
+    MIXED_ASSUMED_LABEL,
+    MIXED_LABEL,
+    RESPONSE_LABEL,
+    UPLIFT_LABEL,
+)
 from features.contracts import ROLE_WORDS, column_label
 from flows.report.campaign_figures import members_data, members_figure
 from flows.report.chart_script import chart_script
@@ -27,6 +33,12 @@ from flows.report.model_test_wording import (
     metric_name,
 )
 from flows.report.report_data import FLOW_DATES, ReportData
+from flows.report.result_figures import (
+    result_rows,
+    result_sentences,
+    results_figure,
+    results_over_time,
+)
 from flows.report.sankey import flow_figure
 from flows.report.stage_figures import (
     expected_moves_figure,
@@ -41,9 +53,9 @@ from flows.report.value_figures import (
     quadrant_figure,
     reliability_figure,
 )
-from models.evaluation.task_metrics import HEADLINES
 from models.explaining.segments import SEGMENTS
-from models.registry.model_cards import PART_DESCRIPTIONS
+from models.metrics.shown_metrics import SHOWN_METRICS
+from models.tasks.all_tasks import TASKS
 
 MOST_BYTES = 5_000_000
 _FEWEST = 30  # tested customers; results of fewer are not shown
@@ -54,6 +66,10 @@ _VALUE_MEANINGS = {
     UPLIFT_LABEL: "Expected values count only the additional spend that a message causes (uplift).",
     MIXED_LABEL: "Expected values count only the additional spend that a message causes (uplift); "
     "where that is unknown, all expected spend.",
+    ASSUMED_LABEL: "Expected values count the share of the expected spend that the playbooks "
+    "assume a message to cause (incremental_share).",
+    MIXED_ASSUMED_LABEL: "Expected values count only the additional spend that a message causes "
+    "(uplift); where that is unknown, the share that the playbooks assume (incremental_share).",
 }
 
 
@@ -86,6 +102,9 @@ def draw_figures(report: ReportData) -> dict[str, Figure]:
     member_counts = members_data(report.audience, scores, report.plan)
     if len(member_counts):
         charts.append(members_figure(member_counts))
+    results = results_over_time(report.result_history, report.plan)
+    if len(results):
+        charts.append(results_figure(results, report.currency))
     return {figure.key: figure for figure in [*charts, *_test_figures(report)]}
 
 
@@ -150,6 +169,8 @@ def render_page(report: ReportData) -> str:
         segment_rows=_segment_rows(report),
         plan=_plan_rows(report),
         exclusions=_exclusion_rows(report),
+        results=result_rows(report.results, report.plan, report.currency),
+        result_sentences=result_sentences(report.results, report.plan, report.currency),
         metric_blocks=metric_blocks(report.metrics, report.currency),
         driver_blocks=_driver_blocks(report),
         titles=MODEL_TITLES,
@@ -289,7 +310,7 @@ def _driver_blocks(report: ReportData) -> list[dict[str, Any]]:
     return [
         {
             "model": model,
-            "predicts": PART_DESCRIPTIONS[model],
+            "predicts": TASKS[model].description,
             "rows": report.drivers[model].to_dict("records"),
             "most": float(report.drivers[model]["gain"].max()),
         }
@@ -301,7 +322,8 @@ def _driver_blocks(report: ReportData) -> list[dict[str, Any]]:
 def _figure_rows(report: ReportData) -> list[dict[str, Any]]:
     """Return the test results of every model and its baselines."""
     blocks = []
-    for model, metrics in HEADLINES.items():
+    for model, shown in SHOWN_METRICS.items():
+        metrics = shown.headline
         records = [
             record
             for record in report.figures

@@ -22,6 +22,7 @@ from features.table.feature_store import Archive, SourceCount, read_tallies
 from flows.report import stage_transitions
 from flows.report.churn_wording import CHURN_WORDS, ChurnWords
 from flows.report.customer_search import PackedCustomers, pack_customers
+from flows.services.measurement_files import read_effects, read_history
 from flows.services.workspace import Workspace
 from models.evaluation.warnings import backtest_warnings
 from models.explaining.drivers import top_features
@@ -77,6 +78,8 @@ class ReportData:
         Rows by source; late events; roles without events that stages use; warnings.
     searchable
         The searchable customers.
+    results, result_history
+        Effects of the campaigns, from `flows.services.measure`; whole campaigns by day.
     churn
         Words for churn in this data set.
     seed
@@ -109,6 +112,8 @@ class ReportData:
     model_warnings: Sequence[str]
     searchable: PackedCustomers
     seed: int
+    results: pd.DataFrame
+    result_history: pd.DataFrame
     churn: ChurnWords = CHURN_WORDS["purchase"]
 
 
@@ -164,6 +169,8 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         model_warnings=backtest_warnings(figures),
         searchable=pack_customers(builder, scores, audience, titles, at=at),
         seed=config.seed,
+        results=read_effects(space.output),
+        result_history=read_history(space.output),
         churn=CHURN_WORDS[config.churn.by],
     )
 

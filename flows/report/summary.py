@@ -22,8 +22,8 @@ from flows.report.model_test_wording import (
 )
 from flows.report.write import REPORT_FILE
 from flows.services.workspace import Workspace
-from models.evaluation.task_metrics import HEADLINES
 from models.evaluation.warnings import backtest_warnings
+from models.metrics.shown_metrics import SHOWN_METRICS
 
 
 def write_summary(space: Workspace, run_id: str) -> Path:
@@ -122,7 +122,12 @@ def _audiences(folder: Path, currency: str) -> list[str]:
             int(campaign.treatment),
             int(campaign.control),
             cell_text(campaign.expected_value, "money", currency),
-            effect_text(campaign.smallest_detectable_effect),
+            effect_text(
+                campaign.smallest_detectable_effect,
+                campaign.members,
+                getattr(campaign, "people_needed", None),
+                getattr(campaign, "suggested_control_share", None),
+            ),
         ]
         for campaign in campaigns.itertuples()
     ]
@@ -159,7 +164,8 @@ def _figures(space: Workspace) -> list[str]:
     records: list[dict[str, Any]] = space.read("training.json")["figures"]
     lines = ["## How good the models are", ""]
     lines += ["Measured on a later date that the tested models had not seen in training.", ""]
-    for model, metrics in HEADLINES.items():
+    for model, shown in SHOWN_METRICS.items():
+        metrics = shown.headline
         model_records = [
             record for record in records if record["model"] == model and record["subset"] == "all"
         ]

@@ -16,6 +16,7 @@ from campaigns.audience_files import MANIFEST_FILE, ExportRun
 from campaigns.candidates import with_exclusion_lists
 from campaigns.customer_context import CustomerContext
 from campaigns.entrant_guard import EntrantGuard, held_before_planning, held_for_many_entrants
+from campaigns.expected_value import MIXED_LABEL, RESPONSE_LABEL
 from campaigns.export_schema import TargetMap, load_targets
 from campaigns.planning import CampaignPlan, plan_campaigns
 from campaigns.playbook import Playbook, load_playbooks
@@ -24,6 +25,7 @@ from campaigns.target_exports import Delivery
 from features.calendar import day_number
 from features.config.config import Config
 from features.config.customers import ADS
+from features.errors import UserError
 from features.lifecycle.definition_changes import rules_mark
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.customer_attributes import CustomerFacts
@@ -120,6 +122,7 @@ def plan_run(
         space,
         confirmed,
     )
+    _refuse_response_as_objective(plan, config)
     guard_state = EntrantGuard(
         rules_mark(lifecycle_taxonomy),
         str(run_meta["scorer_version"]),
@@ -140,6 +143,27 @@ def plan_run(
         _targets(config),
         _delivery(config, scores, facts, context, previous_guard),
     )
+
+
+def _refuse_response_as_objective(plan: CampaignPlan, config: Config) -> None:
+    """Refuse the objective ``value`` for campaigns with a value that is response, not an effect.
+
+    It would spend the money on customers who buy anyway.
+    """
+    if config.contact_policy.objective != "value":
+        return
+    is_response = (plan.table["kind"] == "promotional") & plan.table["value_label"].isin(
+        [RESPONSE_LABEL, MIXED_LABEL]
+    )
+    campaigns = list(plan.table.loc[is_response, "campaign_id"])
+    if campaigns:
+        raise UserError(
+            "contact_policy: objective",
+            found=f"value, but only the response is known for {', '.join(campaigns)}",
+            expected="a known uplift, or an assumed share of the spend that the message causes",
+            hint="write `incremental_share` under `value` of these playbooks (0.1: a tenth of the "
+            "expected spend), or use `objective: priority` until control groups have taught it",
+        )
 
 
 def _guarded(

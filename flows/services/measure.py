@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from campaigns.audience_files import MANIFEST_FILE
 from campaigns.candidates import with_exclusion_lists
-from campaigns.holdout import CONTROL, TREATMENT, in_global_holdout
 from campaigns.measurement import (
     CampaignEntries,
     campaign_effects,
     entries_from_audience,
     unmeasured_campaigns,
+    wave_sizes,
 )
+from campaigns.membership import AUDIENCE_COLUMNS
 from campaigns.playbook import Playbook, load_playbooks
 from campaigns.stage_set import StageSet
 from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.storage import scores_store
-from features.storage.csv_files import write_csv
 from features.storage.runs import PublishedRun, run_folder
 from features.table.campaign_outcomes import data_through, outcomes
+from flows.services.measurement_files import write_measurement
+from flows.services.programme import global_entries, is_month, months_as_groups
 from flows.services.workspace import Workspace
 
-MEASUREMENT_FOLDER = "measurement"
-_GLOBAL_NAME = "global_holdout"
+_SCORES_AT_ENTRY = ("clv", "p_any_order")
+_PAST_DAYS = 365  # of spend before the entry
 
 
 def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Effects of every campaign, and campaigns that cannot be measured yet; stored as CSV.
 
-    The files lie in the folder ``measurement`` of the output folder.
+    The files lie in the folder ``measurement`` of the output folder, with the sizes of the waves.
 
     Raises
     ------
@@ -58,17 +62,19 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     measured = [book for book in playbooks if book.kind in ("promotional", "service")]
     through = pd.Timestamp(data_through(output, config))
     entry_rows = pd.concat(
-        [campaign_entries(output, runs, measured), _global(output, runs, config, through)],
+        [
+            campaign_entries(output, runs, measured),
+            global_entries(runs, config, through, partial(_scores, output)),
+        ],
         ignore_index=True,
     )
     entry_rows = _with_outcomes(output, config, entry_rows, through)
     waves = CampaignEntries(entry_rows, through)
-    effects = campaign_effects(waves)
+    effects = months_as_groups(campaign_effects(waves, seed=config.seed))
     unmeasurable = unmeasured_campaigns(waves, [book.campaign for book in measured])
-    folder = output / MEASUREMENT_FOLDER
-    folder.mkdir(exist_ok=True)
-    write_csv(folder / "effects.csv", effects)
-    write_csv(folder / "not_yet_measurable.csv", unmeasurable)
+    sizes = wave_sizes(waves)
+    whole_sizes = sizes[~is_month(sizes["campaign_id"])]
+    write_measurement(output, effects, whole_sizes, unmeasurable, through=through)
     return effects, unmeasurable
 
 
@@ -100,11 +106,20 @@ def campaign_entries(
             audience[~held_rows],
             {**terms_by_campaign, **_planned(campaign_manifests, terms_by_campaign)},
         )
-        run_entries["stage"] = _stages(output, run).reindex(run_entries["customer_id"]).to_numpy()
-        parts.append(run_entries)
-    rows = pd.concat(parts, ignore_index=True)
+        if len(run_entries):
+            parts.append(_with_scores(run_entries, output, run))
+    rows = pd.concat(parts, ignore_index=True) if parts else _no_entries()
     rows["role"] = [role_by_campaign[name] for name in rows["campaign_id"]]
+    by_campaign = {book.campaign: book for book in playbooks}
+    rows["contact_cost"] = [by_campaign[name].contact_cost for name in rows["campaign_id"]]
+    rows["discount"] = [by_campaign[name].offer.discount for name in rows["campaign_id"]]
     return rows
+
+
+def _no_entries() -> pd.DataFrame:
+    """Return an empty table of entries."""
+    nobody = pd.DataFrame(columns=list(AUDIENCE_COLUMNS)).astype(dict(AUDIENCE_COLUMNS))
+    return entries_from_audience(nobody, {}).assign(stage=None)
 
 
 def _manifest(output: Path, run: PublishedRun) -> dict[str, Any]:
@@ -127,46 +142,32 @@ def _planned(
     }
 
 
-def _stages(output: Path, run: PublishedRun) -> pd.Series[str]:
+def _with_scores(entries: pd.DataFrame, output: Path, run: PublishedRun) -> pd.DataFrame:
+    """Entries with the stage and the scores of their day."""
+    scores = _scores(output, run).reindex(entries["customer_id"])
+    return entries.assign(**{name: scores[name].to_numpy() for name in scores})
+
+
+def _scores(output: Path, run: PublishedRun) -> pd.DataFrame:
+    """Stage and scores of a run that may serve as covariates, by customer."""
     scores = pd.read_parquet(
-        run_folder(output, run.run_id) / "scores", columns=["customer_id", "stage"]
+        run_folder(output, run.run_id) / "scores",
+        columns=["customer_id", "stage", *_SCORES_AT_ENTRY],
     )
-    return scores.set_index("customer_id")["stage"]
-
-
-def _global(
-    output: Path, runs: list[PublishedRun], config: Config, through: pd.Timestamp
-) -> pd.DataFrame:
-    """All customers scored at the start of the global hold-out, with their arm."""
-    holdout = config.contact_policy.global_holdout
-    first_run = min(runs, key=lambda run: run.snapshot_at)
-    if holdout is None:
-        return pd.DataFrame()
-    end, start = min(through, pd.Timestamp(holdout.until)), pd.Timestamp(first_run.snapshot_at)
-    days = (end - start).days + 1
-    if days < 1:
-        return pd.DataFrame()
-    stages = _stages(output, first_run)
-    held_out = in_global_holdout(list(stages.index), holdout, salt=f"{config.name}:{config.seed}")
-    return pd.DataFrame(
-        {
-            "campaign_id": _GLOBAL_NAME,
-            "customer_id": stages.index,
-            "entered_at": start,
-            "arm": [CONTROL if is_held_out else TREATMENT for is_held_out in held_out],
-            "channel": "all",
-            "within_days": days,
-            "control_share": holdout.share,
-            "matures_at": end,
-            "stage": stages.to_numpy(),
-            "role": "purchase",
-        }
-    )
+    return scores.set_index("customer_id")
 
 
 def _with_outcomes(
     output: Path, config: Config, rows: pd.DataFrame, through: pd.Timestamp
 ) -> pd.DataFrame:
+    """Entries with outcomes after the entry, and with the spend of the year before it."""
     matured = rows[pd.to_datetime(rows["matures_at"]) <= through]
+    if matured.empty:
+        return rows.assign(response=np.nan, revenue=np.nan, margin=np.nan)
     outcome_columns = outcomes(output, config, matured, margin=config.contact_policy.margin)
-    return rows.join(outcome_columns)
+    year_before = matured.assign(
+        entered_at=pd.to_datetime(matured["entered_at"]) - pd.Timedelta(days=_PAST_DAYS),
+        within_days=_PAST_DAYS,
+    )
+    past = outcomes(output, config, year_before, margin=config.contact_policy.margin)
+    return rows.join(outcome_columns).assign(past_spend=past["revenue"])

@@ -19,7 +19,7 @@ import pandas as pd
 from features.calendar import day_number
 from features.contracts import CUSTOMER, SNAPSHOT
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import Task
+from features.table.prediction_targets import TaskName
 from models.evaluation.evaluate import (
     Draws,
     LabelledTestSet,
@@ -29,23 +29,16 @@ from models.evaluation.evaluate import (
     predict_part,
 )
 from models.fitting.training_set import TrainingSet
-from models.tasks.training import fit_task
+from models.metrics.shown_metrics import HIGHER_IS_BETTER, SHOWN_METRICS
+from models.tasks.all_tasks import TASKS
 from simulator.ground_truth_reader import HiddenTruth
 
 # By task: output column of the model, and the columns of the truth (latent, posterior).
-_EXPECTED: dict[Task, tuple[str, str, str]] = {
+_EXPECTED: dict[TaskName, tuple[str, str, str]] = {
     "churn": ("p_churn", "p_no_purchase", "posterior_p_no_purchase"),
     "clv": ("clv", "expected_spend", "posterior_spend"),
 }
 _BOUNDS = ("latent_truth", "posterior", "sees_latents")
-# By task: metrics that the report compares, and whether higher is better.
-COMPARED_FIGURES = {
-    "stage": {"log_loss": False, "macro_f1": True},
-    "transition": {"log_loss": False, "integrated_brier": False},
-    "churn": {"auc": True, "log_loss": False},
-    "clv": {"gini": True, "rmse": False, "bias_pct": False},
-    "lead": {"auc": True, "lift_10": True, "log_loss": False},
-}
 
 
 def oracle_figures(
@@ -86,7 +79,7 @@ def _sees_latents(
 ) -> dict[str, np.ndarray[Any, Any]]:
     builder = archive.builder
     seen = replace(data, frame=_with_latents(truth, data.frame))
-    part = fit_task(seen, builder.config, builder.taxonomy.names, threads=1)
+    part = TASKS[data.task].fit(seen, builder.config, builder.taxonomy.names, threads=1)
     return predict_part(part, _with_latents(truth, test.rows), test.everyone)
 
 
@@ -126,18 +119,21 @@ def oracle_gaps(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "snapshot_at": date,
             "metric": metric,
             "n": customer_counts[model, date, metric],
-            **_gap(values_by_key[model, date, metric], metric, higher=higher),
+            **_gap(values_by_key[model, date, metric], metric),
         }
         for (model, date, metric) in sorted(values_by_key)
-        if (higher := COMPARED_FIGURES.get(model, {}).get(metric)) is not None
+        if model in SHOWN_METRICS
+        and metric in SHOWN_METRICS[model].bounds
         and "champion" in values_by_key[model, date, metric]
     ]
 
 
-def _gap(values: Mapping[str, float], metric: str, *, higher: bool) -> dict[str, Any]:
+def _gap(values: Mapping[str, float], metric: str) -> dict[str, Any]:
     def loss(method: str) -> float:
         value = values[method]
-        return -value if higher else abs(value) if metric == "bias_pct" else value
+        return (
+            -value if metric in HIGHER_IS_BETTER else abs(value) if metric == "bias_pct" else value
+        )
 
     baselines = [m for m in values if m != "champion" and m not in _BOUNDS]
     # In this order: the posterior, if known, is the best that can be reached.

@@ -1,11 +1,13 @@
 """Show results of a flow in Prefect: tables, pages, progress, and links to MLflow.
 
-Outside a flow nothing is shown, and an unreachable server never stops a run: the output folder
-holds the same content. Only aggregates are sent, no rows of customers.
+Without a server they are noted in the history that Prefect takes over later. Outside a flow nothing
+is shown, and an unreachable server never stops a run: the output folder holds the same content.
+Only aggregates are sent, no rows of customers.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
@@ -13,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+from flows.services.flow_history import artifacts_noted, note_artifact
 
 if TYPE_CHECKING:
     from models.registry.tracking import Tracking
@@ -24,15 +28,19 @@ def show_table(
     name: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, about: str
 ) -> None:
     """Show a table of the run; a later run with the same `name` adds a version."""
-    if rows and in_a_run():
+    if not rows or not (artifacts_noted() or in_a_run()):
+        return
+    cells_by_column = [{c: _cell(v) for c, v in zip(columns, row, strict=True)} for row in rows]
+    note_artifact("table", _key(name), json.dumps(cells_by_column), about)
+    if in_a_run():
         from prefect.artifacts import create_table_artifact
 
-        cells_by_column = [{c: _cell(v) for c, v in zip(columns, row, strict=True)} for row in rows]
         _shown(lambda: create_table_artifact(cells_by_column, key=_key(name), description=about))
 
 
 def show_page(name: str, markdown: str, *, about: str) -> None:
     """Show a Markdown page."""
+    note_artifact("markdown", _key(name), markdown, about)
     if in_a_run():
         from prefect.artifacts import create_markdown_artifact
 
@@ -41,11 +49,14 @@ def show_page(name: str, markdown: str, *, about: str) -> None:
 
 def link_to_mlflow(name: str, tracking: Tracking, run_id: str | None, *, about: str) -> None:
     """Link to an MLflow run on its server, or at the local address of `mlflow ui`."""
-    if run_id and in_a_run():
+    if not run_id or not (artifacts_noted() or in_a_run()):
+        return
+    address, location = tracking.page(run_id)
+    description = f"{about} {location}".strip()
+    note_artifact("markdown", _key(name), f"[MLflow run {run_id}]({address})", description)
+    if in_a_run():
         from prefect.artifacts import create_link_artifact
 
-        address, location = tracking.page(run_id)
-        description = f"{about} {location}".strip()
         _shown(
             lambda: create_link_artifact(
                 address, link_text=f"MLflow run {run_id}", key=_key(name), description=description

@@ -1,10 +1,11 @@
-"""The Prefect server of a command: its own child process, or the one that settings name."""
+"""Prefect's server: the one that settings name, or the child process of a command that shows it."""
 
 from __future__ import annotations
 
 import atexit
 import http.client
 import os
+import re
 import socket
 import subprocess
 import time
@@ -15,13 +16,14 @@ from pathlib import Path
 from features.errors import UserError
 from features.servers import trouble, without_login
 from flows.services.ends_with_parent import child_command
+from flows.services.prefect_history import hand_to_prefect
 
 _START_SECONDS = 300
-_EPHEMERAL = {
-    "PREFECT_UI_ENABLED": "0",
-    "PREFECT__SERVER_EPHEMERAL": "1",
-    "PREFECT__SERVER_FINAL": "1",
-}
+# What a settings file contains that may name a server; only then the settings are imported.
+_NAMES_SERVER = re.compile(r"(?im)prefect_api_url|tool\.prefect|^\s*\[?api\b")
+# After a restart of the server slots of concurrency limits are freed only where leases were kept.
+_LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
+_LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _LEASE_STORAGE}
 
 
 class OwnServer:
@@ -90,29 +92,30 @@ class OwnServer:
             connection.close()
 
 
-_started: list[OwnServer] = []  # at most one per process
-
-
-def start_server() -> None:
-    """Start a server for the flow of this command without waiting, unless settings name one.
-
-    While it starts, the command can import what the flow needs.
-    """
-    if _started or named_server() is not None:
-        return
-    arguments = ("--factory", "prefect.server.api.server:create_app", "--lifespan", "on")
-    log_options = ("--log-level", "error")
-    server = OwnServer(module="uvicorn", arguments=(*arguments, *log_options), env=_EPHEMERAL)
-    _started.append(server)
-
-
 def named_server() -> str | None:
     """Address of the Prefect server in the environment or the user's profile; None if unset."""
     if address := os.environ.get("PREFECT_API_URL"):
         return address
+    if not any(map(_may_name_server, _settings_files())):
+        return None
     from prefect.settings import get_current_settings
 
     return get_current_settings().api.url
+
+
+def _settings_files() -> list[Path]:
+    """Files in which Prefect looks for its settings."""
+    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect").expanduser()
+    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
+    return [profiles, *map(Path, (".env", "prefect.toml", "pyproject.toml"))]
+
+
+def _may_name_server(file: Path) -> bool:
+    """Whether a settings file has to be read by Prefect, whose import takes seconds."""
+    try:
+        return _NAMES_SERVER.search(file.read_text(encoding="utf-8", errors="replace")) is not None
+    except OSError:
+        return False
 
 
 def require_named_server() -> None:
@@ -137,8 +140,10 @@ def require_named_server() -> None:
 
 
 @contextmanager
-def server_ready(output: Path) -> Iterator[None]:
-    """Record the flows of the block on the server that settings name, or on our own.
+def server_with_page(output: Path) -> Iterator[str]:
+    """Address of the named server's page; without one, of a server on loopback for the block.
+
+    The server shows the noted runs of the output folder, too.
 
     Raises
     ------
@@ -147,12 +152,21 @@ def server_ready(output: Path) -> Iterator[None]:
     """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    start_server()
-    if not _started:
+    address = named_server()
+    if address is not None:
         require_named_server()
-        yield
+        yield _page(address)
         return
-    server = _started[0]
-    server.wait(output / "prefect.db")
-    with temporary_settings({PREFECT_API_URL: server.api_url}):
-        yield
+    hand_to_prefect(output)
+    server = OwnServer(module="prefect", arguments=("server", "start"), env=_LEASES)
+    try:
+        server.wait(output / "prefect.db")
+        os.environ["PREFECT_API_URL"] = server.api_url  # for the runs, processes of their own
+        with temporary_settings({PREFECT_API_URL: server.api_url}):
+            yield _page(server.api_url)
+    finally:
+        server.stop()
+
+
+def _page(api_address: str) -> str:
+    return without_login(api_address).removesuffix("/api")

@@ -11,7 +11,7 @@ import pandas as pd
 from features.storage.markdown import markdown_text
 from features.table.feature_store import Archive
 from flows.services.prefect_artifacts import link_to_mlflow, show_page, show_table
-from models.evaluation.task_metrics import HEADLINES
+from models.metrics.shown_metrics import SHOWN_METRICS
 from models.registry.tracking import Tracking
 
 
@@ -30,7 +30,7 @@ def show_figures(name: str, figures: Sequence[dict[str, Any]]) -> None:
     rows = [
         (f["model"], f["method"], f["snapshot_at"], f["metric"], f["value"], f["n"])
         for f in figures
-        if f["subset"] == "all" and f["metric"] in HEADLINES.get(f["model"], ())
+        if f["subset"] == "all" and f["metric"] in SHOWN_METRICS[f["model"]].headline
     ]
     columns = ("model", "method", "tested at", "figure", "value", "customers")
     show_table(f"{name} figures", columns, rows, about="Served recipe and baselines, as tested")

@@ -31,6 +31,7 @@ from features.errors import UserError
 from features.sources.customer_attributes import customer_facts
 from features.sources.erasure_list import ErasureList
 from features.sources.keys import key_value
+from features.sources.people_by_address import names_address
 from features.sources.personal_files import (
     Person,
     count_near_twins,
@@ -106,6 +107,8 @@ def _identify_customer(
         except UserError as error:  # an erasure must not fail because the sources cannot be read
             warnings.append(f"the customer table cannot be read ({error.where}): no address known")
         else:
+            # A list that names the person's address is no other customer.
+            table = table[~names_address(table.index)]
             table = table.set_axis([key_value(name) for name in table.index])
             if customer_key in table.index:
                 customer_row = table.loc[[customer_key]].iloc[0]

@@ -88,6 +88,9 @@ def _away(error: BaseException) -> UserError | None:
     names = {base.__name__ for base in kind.__mro__}
     if kind.__module__.startswith(_PREFECT_CLIENTS) and "TransportError" in names:
         return _server("Prefect server", kind.__name__, "PREFECT_API_URL")
+    # Prefect raises a plain RuntimeError where a server does not answer its first request.
+    if kind is RuntimeError and str(error).startswith("Failed to reach API at"):
+        return _server("Prefect server", "no answer", "PREFECT_API_URL")
     if kind.__module__.startswith("prefect") and "HTTPStatusError" in names:
         status = error.response.status_code  # type: ignore[attr-defined]
         # Other status codes are defects of ours.

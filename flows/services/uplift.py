@@ -11,7 +11,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from campaigns.measurement import Lift, mean_difference, sample_ratio_p_value
+from campaigns.effects.mean_effect import mean_effect
+from campaigns.effects.sample_ratio import sample_ratio_p_value
+from campaigns.effects.share_effect import share_effect
+from campaigns.effects.two_arms import Effect, TwoArms
 from features.errors import UserError
 from features.sources.erasure_list import ErasureList
 from features.sources.experiments import ExperimentTable, load_experiment
@@ -45,7 +48,7 @@ class UpliftReport:
 
     name: str
     people: int
-    lift: Lift
+    lift: Effect
     sample_ratio_p: float
     rankings: dict[str, RankingQuality]
     beats: dict[str, float]
@@ -82,7 +85,7 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     report = UpliftReport(
         table.spec.name,
         len(data.outcome),
-        mean_difference(data.outcome[treated], data.outcome[~treated]),
+        _mean_effect(data.outcome, treated, seed=seed),
         sample_ratio_p_value(
             int(treated.sum()), int((~treated).sum()), 1 - float(data.propensity.mean())
         ),
@@ -93,6 +96,16 @@ def run_uplift(experiment: str, output: Path, *, threads: int = 1) -> UpliftRepo
     part.parameters["codes"] = codes
     _write(output / UPLIFT_FOLDER / table.spec.name, report, part, table, effect)
     return report
+
+
+def _mean_effect(outcome: Any, treated: Any, *, seed: int) -> Effect:
+    """Effect of the message on a share (outcome 0 or 1) or on a mean."""
+    arms = TwoArms.of(outcome, treated)
+    return (
+        share_effect(arms)
+        if set(np.unique(outcome)) <= {0.0, 1.0}
+        else mean_effect(arms, seed=seed)
+    )
 
 
 def _without_erased(table: ExperimentTable, erased: ErasureList) -> ExperimentTable:
@@ -135,7 +148,10 @@ def _write(
     content = {
         "experiment": report.name,
         "people": report.people,
-        "lift": asdict(report.lift),
+        "lift": {
+            name: None if np.isnan(figure) else figure
+            for name, figure in asdict(report.lift).items()
+        },
         "sample_ratio_p": report.sample_ratio_p,
         "rankings": rankings,
         "uplift_better_in_share_of_draws": report.beats,

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from campaigns.candidates import with_exclusion_lists
+from campaigns.effects.sample_ratio import SAMPLE_RATIO_ALARM, sample_ratio_p_value
 from campaigns.holdout import TREATMENT
-from campaigns.measurement import SAMPLE_RATIO_ALARM, sample_ratio_p_value
 from campaigns.playbook import load_playbooks
 from campaigns.stage_set import StageSet
 from features.calendar import day_date, day_number

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from campaigns.playbook import load_playbooks
-from features.aggregates.manifest import current_manifest
 from features.calendar import day_number
 from features.config import config as configs
 from features.config.config import Config
@@ -23,6 +21,8 @@ from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.storage.atomic_write import finish_replacement
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
+from models.registry.local_registry import local_versions
+from models.registry.version import SCORER, Version
 
 if TYPE_CHECKING:
     from features.table.feature_store import Archive
@@ -30,37 +30,6 @@ if TYPE_CHECKING:
 
 TRAINED_FILE = "training.json"  # written last by the training step
 _TALLY_FORMAT = 6  # incremented when earlier stored tallies become unreadable
-# Config keys that do not affect what the features step stores.
-_NOT_IN_FEATURES = {
-    "backtest",
-    "campaigns",
-    "consent",
-    "consents",
-    "contact_policy",
-    "customers",
-    "experiments",
-    "exports",
-    "export_mode",
-    "products",
-    "suppressions",
-    "churn",
-    "clv",
-    "stage",
-    "seed",
-    "spend",
-    "retention",
-    "store",
-    "threads",
-    "memory_limit",
-    "monitoring",
-    "engine",
-    "spark",
-    "description",
-    "notice",
-    "snapshots",
-    "settle_days",
-    "truth",
-}
 
 
 @dataclass(frozen=True)
@@ -114,6 +83,15 @@ class Workspace:
 
         return tracking.open_tracking(self.output, experiment=self.config().name)
 
+    def scorer_versions(self) -> list[Version]:
+        """Registered scorers, the newest first; a local registry is read without MLflow."""
+        local = local_versions(self.output, SCORER)
+        if local is not None:
+            return local
+        from models.registry import registry
+
+        return registry.versions(self.tracking(), SCORER)
+
     def read(self, name: str) -> dict[str, Any]:
         """Content of a JSON file of the training step.
 
@@ -152,6 +130,9 @@ def prepare_workspace(output: Path, config: str | None, settings: tuple[str, ...
         _undo_interrupted(space)
         space.config()
     resolved = configs.load(source, settings)
+    # Imports pandas, which commands without a new config may not need.
+    from campaigns.playbook import load_playbooks
+
     # Raise for errors in the taxonomy or a playbook now, not in the middle of a run.
     load_taxonomy(resolved)
     load_playbooks([Path(path) for path in resolved.campaigns])
@@ -232,9 +213,7 @@ def new_run_id(kind: str) -> str:
 
 def tally_recipe(config: Config) -> str:
     """Hash of the config keys that stored tallies and features depend on."""
-    content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_IN_FEATURES)
-    if config.stage.truth != "history":
-        content.pop("stage_history")  # not read by the features step
+    content = config.content_for("features")
     stages = content["stages"]
     taxonomy_text = ""
     if isinstance(stages, dict) and "file" in stages:
@@ -245,6 +224,9 @@ def tally_recipe(config: Config) -> str:
 
 def tally_fingerprint(config: Config) -> str:
     """Hash of the config keys and source files that stored tallies and features depend on."""
+    # Imports Ibis, which commands that only look do not need.
+    from features.aggregates.manifest import current_manifest
+
     manifest = current_manifest(config, tally_recipe(config), 0)
     hashed_text = json.dumps([manifest.recipe, manifest.files, manifest.others], sort_keys=True)
     return hashlib.sha256(hashed_text.encode()).hexdigest()
@@ -284,16 +266,16 @@ def backtest_models(requested: str | None) -> list[str]:
     UserError
         For an unknown model name.
     """
-    from features.table.snapshot_builder import TASKS
+    from features.table.prediction_targets import TASK_NAMES
 
-    model_names: list[str] = list(TASKS)
+    model_names: list[str] = list(TASK_NAMES)
     if requested is not None:
         model_names = [text.strip() for text in requested.split(",") if text.strip()]
-    unknown = [name for name in model_names if name not in TASKS]
+    unknown = [name for name in model_names if name not in TASK_NAMES]
     if unknown or not model_names:
         raise UserError(
             "--models",
             found=unknown[0] if unknown else "none",
-            expected=f"one or more of {','.join(TASKS)}",
+            expected=f"one or more of {','.join(TASK_NAMES)}",
         )
     return model_names

@@ -34,6 +34,7 @@ def propose_amount(
         found.columns["value"] = said["value"].name
         if "value_times" in said:
             found.columns["value_times"] = said["value_times"].name
+        _tell_money(found, table, said["value"])
         return
     used = used_columns(found)
     numbers = {
@@ -51,7 +52,8 @@ def propose_amount(
         and (pieces is None or name != pieces.name)
         and not (pieces is not None and prices is not None and name == prices.name)
     }
-    whole = [name for name, c in amounts.items() if _of_the_order(c, order)]
+    copies = copied_rows(table)
+    whole = [name for name, c in amounts.items() if _of_the_order(c, order, ~copies)]
     value = best_column({n: c for n, c in amounts.items() if n not in whole}, column_synonyms.VALUE)
     if value is None and prices is not None and pieces is not None:
         found.columns |= {"value": prices.name, "value_times": pieces.name}
@@ -73,18 +75,30 @@ def propose_amount(
         text = best_column(table.columns, column_synonyms.VALUE, lambda c: c.kind == "text")
         unread = f" ({text.name!r} is no number: currency signs, thousands?)" if text else ""
         found.notes["value"] = f"CHECK: no column of amounts was found{unread}."
-    if money is not None:
+    _tell_money(found, table, money)
+
+
+def _tell_money(found: SourceProposal, table: ProfiledTable, money: ColumnProfile | None) -> None:
+    """Set decimals and currency of a source."""
+    if money is not None and money.kind == "number":
         found.decimals = _decimals(money.cells)
     currency = best_column(table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
     if currency is not None:
         found.currency = str(currency.cells.mode()[0]) if currency.distinct == 1 else "mixed"
 
 
-def _of_the_order(amount: ColumnProfile, order: ColumnProfile | None) -> bool:
+def copied_rows(table: ProfiledTable) -> pd.Series:
+    """Whether each sampled row repeats an earlier one in every column."""
+    cells = {name: column.cells.reset_index(drop=True) for name, column in table.columns.items()}
+    return pd.DataFrame(cells).astype(str).duplicated()
+
+
+def _of_the_order(amount: ColumnProfile, order: ColumnProfile | None, rows: pd.Series) -> bool:
     """Whether an amount is the same on all lines of (nearly) every order with several."""
     if order is None:
         return False
-    lines = pd.DataFrame({"order": order.cells, "amount": amount.cells}).dropna()
+    cells = {"order": order.cells.to_numpy(), "amount": amount.cells.to_numpy()}
+    lines = pd.DataFrame(cells)[rows.to_numpy()].dropna()
     grouped = lines.groupby("order")["amount"].agg(["size", "nunique"])
     several = grouped[grouped["size"] > 1]
     return len(several) >= 5 and bool((several["nunique"] == 1).mean() >= _EQUAL_SHARE)

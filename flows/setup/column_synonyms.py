@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
+
+from flows.setup import foreign_words
 
 # Of each kind the patterns in order: the earlier one matches, the surer the guess.
 CUSTOMER = (
@@ -12,17 +15,26 @@ CUSTOMER = (
     r"customer|client|user|member|household|shopper|buyer|kunde|cliente",
     r"(account|contact|person|subscriber|profile|card|loyalty)_?(id|no|nr|number|key|uuid)",
     r"(customer|user|client|member|kunden?)_.*(id|key|no|nr|number|nummer)",
+    *foreign_words.CUSTOMER,
+    r"(donor|patient|guest|tenant|subscriber|player|student|company|organi[sz]ation|account)"
+    r"(_?(id|no|nr|number|key|uuid|name))?",
 )
-EMAIL = (r"(customer_|user_|contact_)?e?_?mail(_address)?",)
+EMAIL = (
+    r"(customer_|user_|contact_|buyer_|billing_|payer_)?e?_?mail(_address)?",
+    *foreign_words.EMAIL,
+)
 ANONYMOUS = (r"(anonymous|visitor|device|cookie)_?(id|uuid|key)",)
 _DOING = "occurred|event|order|purchase|transaction|invoice|sale|sales|bestell|buchungs?|rechnungs?"
 TIME = (
     rf"({_DOING})_?(at|date|time|datetime|date_time|timestamp|ts|datum|zeit|day|placed_at)",
     r"at|date|time|datetime|date_time|timestamp|ts|datum|day|zeit|zeitpunkt|fecha",
     r"(created|placed|completed|processed|paid|sent|visited|clicked|happened)_?(at|on|date|time|ts)?",
+    *foreign_words.TIME,
     r".*(date|time|timestamp|datum|zeitpunkt|_at|_on|_ts|_day)",
 )
+CLOSED = (r".*(close|closed|closing|won)(_?(at|on|date|time|ts))?",)
 NOT_TIME = (
+    rf".*({foreign_words.NOT_TIME}).*",
     r".*(updat|modif|birth|dob|sign_?up|regist|join|load|ingest|record|known|expir|delet|ship"
     r"|deliver|due|^end|_end|first|last|prev|next|zone).*",
 )
@@ -32,30 +44,57 @@ VALUE = (
     r"(order|basket|invoice|grand|transaction|sales?)_?(total|amount|value|revenue|sum|betrag)",
     r"amount|total|revenue|sales|net_sales|spend|betrag|umsatz|summe|gesamt(betrag|preis)?|turnover"
     r"|(total|net|gross)_?(price|amount|sales|value)?|value|importe",
-    r".*(amount|total|revenue|value|betrag|umsatz|sales).*",
+    *foreign_words.VALUE,
+    r".*(amount|total|revenue|value|betrag|umsatz|sales|mrr).*",
     r".*(price|preis|paid).*",
 )
 NOT_VALUE = (
     r".*(tax|vat|mwst|shipping|freight|discount|cost|fee|coupon|point|tip|score|count|avg|mean|rate"
-    r"|currency|_id|_at|_date|time|status|type).*",
+    r"|currency|_id|_at|_date|time|status|type|refund|credit|balance|churn|limit|arr_|life).*",
 )
-UNIT_PRICE = (r"(unit|item|single|piece|each|list)?_?(price|preis)|(einzel|stueck|stück)_?preis",)
-QUANTITY = (r"quantity|qty|units?|menge|anzahl|pieces|items|cds|.*(quantity|_qty)",)
+UNIT_PRICE = (
+    r"(unit|item|single|piece|each|list)?_?(price|preis)|(einzel|stueck|stuck)_?preis",
+    *foreign_words.UNIT_PRICE,
+)
+QUANTITY = (
+    r"quantity|qty|units?|menge|anzahl|pieces|items|cds|.*(quantity|_qty)",
+    *foreign_words.QUANTITY,
+)
 ORDER = (
     r"(order|basket|invoice|transaction|receipt|ticket|cart|checkout|purchase|sale|booking|bestell"
-    r"|bestellung|rechnungs?|auftrags?|bon)s?_?(id|no|nr|num|number|nummer|key|ref|code|name)",
+    r"|bestellung|rechnungs?|auftrags?|bon|deal|opportunity|gift|donation|bill|reservation|rental)s?_?"
+    r"(id|no|nr|num|number|nummer|key|ref|code|name)",
     r"order|basket|invoice|receipt|bon",
+    *foreign_words.ORDER,
 )
+# Ids that say what a table is about: its rows are no orders.
+CASE_ID = (r"(ticket|case|issue|complaint|incident|request|conversation|churn|cancellation|event)s?"
+           r"(_event)?_?(id|no|nr|number|key|ref)",)  # fmt: skip
 EVENT_TYPE = (
     r"(event|action|activity|interaction|engagement|transaction)_?(type|name|kind|category)",
     r"event|action|activity|interaction",
-    r"(record|order|financial|payment)?_?(type|kind|status)|verb|art",
+    r"(record|order|entry|posting|booking)?_?(type|kind)|verb|art",
+    *foreign_words.EVENT,
+)
+STATUS = (
+    r"(financial|payment|order|deal|opportunity|sales?|booking|invoice|subscription|transaction)_?"
+    r"(status|state|stage|outcome|result)",
+    r"status|stage|stage_?name|(pipeline|lead)_?(stage|status)|outcome|result|state",
+    *foreign_words.STATUS,
+    r".*_(status|stage)",
 )
 EVENT_ID = (r"(event|line|row|record|message|hit|interaction|order_line)_?(id|uuid|no|number|nr)",)
 SESSION = (r"(session|visit)_?(id|key|no)?",)
 CHANNEL = (r"channel|sales_channel|kanal|medium|utm_medium",)
 MACHINE = (r"(is_)?(bot|machine|robot|automated)",)
-CURRENCY = (r"currency(_code)?|währung|waehrung",)
+CURRENCY = (r"currency(_code)?|wahrung|waehrung|presentment_currency", *foreign_words.CURRENCY)
+# What was known only after the event: as an attribute it would tell the future.
+OUTCOME = re.compile(
+    r"churn|cancel|return|refund|charge_?back|disput|(^|_)(is_)?(active|won|lost|closed)$|status$"
+    r"|^(deal_|order_|subscription_)?(state|stage)(_name)?$|outcome|result$|resolv|reason"
+    r"|satisf|deliver(ed|y_(date|at|time))|expir|(^|_)ended?(_|$)|(up|down)grade|auto_?renew"
+    r"|tenure|last_|next_|lifetime|days_(since|to)"
+)
 # Told of people; never an attribute, since attributes reach features, reasons and exports.
 PERSONAL = re.compile(
     r"mail|phone|mobile|telefon|(^|^customer_|^user_|first_?|last_?|full_?|sur|nach|vor|contact_?"
@@ -66,17 +105,23 @@ PERSONAL = re.compile(
 
 # The first that matches an event type's name says its role; None: to be left out.
 _ROLES: tuple[tuple[str | None, str], ...] = (
-    (None, r"fail|error|declin|pending|on_hold|draft|test|abandon|expired"),
+    (None, r"fail|error|declin|pending|on_hold|draft|(^|_)test|abandon|expired|(^|_)lost$"),
+    (None, r"salary|deposit|interest|top_?up|withdraw|transfer|payout|(^|_)fees?$"),
     ("touch", r"(^|_)(view|viewed|click|clicked|opene?d?|visit|visited)$"),
     ("refund", r"refund|return|charge_?back|credit_?note|retoure|storno|gutschrift"),
     (None, r"(order|purchase|payment|checkout|booking).*(cancel|void)|unsubscri|bounce"),
     ("cancel", r"cancel|churn|terminat|kuendig|kündig|account_(closed|deleted)"),
+    (
+        "support",
+        r"^(support|tickets?|cases?|issues?|incidents?|help_?desk|zendesk|service_requests?)",
+    ),
     ("complaint", r"complain|beschwerde|reklamation"),
     ("survey_nps", r"(^|_)nps"),
     ("survey_csat", r"csat"),
     (
         "purchase",
-        r"^purchase|order(s|ed)?$|order_(plac|complet|paid|creat|shipp|fulfil)|^sales?$|^bought|^buy$"
+        r"^purchase|(^|_)purchases?$|order(s|ed)?$|(^|_)(deals?|opportunit(y|ies)|gifts?|donations?"
+        r"|bookings?|reservations?|rentals?|subscriptions?|won)$|_sales$|order_(plac|complet|paid|creat|shipp|fulfil)|^sales?$|^bought|^buy$"
         r"|^transactions?$|^payments?$|check_?out_complet|^paid$|^completed?$|^shipped$|^delivered$"
         r"|^fulfilled$|^closed$|^invoices?$|kauf|bestellung|^success",
     ),
@@ -86,8 +131,16 @@ _ROLES: tuple[tuple[str | None, str], ...] = (
     ("sent", r"sent$|sends?$|delivered$|impression|mailing|campaigns?$"),
     ("lead", r"sign_?up|regist|lead|form|newsletter|subscribed?$|download|opt_in"),
     ("support", r"support|ticket|case_|call|help|chat"),
-    ("touch", r"view|visit|page|click|open|session|log_?in|search|browse|scroll|play|app_|web"),
+    (
+        "touch",
+        r"view|visit|page|click|open|session|log_?in|search|browse|scroll|play|app_|web|usage"
+        r"|screen|engagement",
+    ),
 )
+
+
+# Letters that are no letter with an accent.
+_LETTERS = str.maketrans({"ß": "ss", "ł": "l", "ø": "o", "æ": "ae", "ı": "i", "đ": "d", "œ": "oe"})
 
 
 def snake_case(name: str) -> str:
@@ -96,13 +149,30 @@ def snake_case(name: str) -> str:
     return re.sub(r"[^0-9a-zß-ÿ]+", "_", parted.lower()).strip("_")
 
 
+def plain_name(name: str) -> str:
+    """A name in lower case without accents, its words parted by underscores; any script."""
+    parted = re.sub(r"(?<=[a-zß-ÿ0-9])(?=[A-Z])", "_", name.strip())
+    letters = unicodedata.normalize("NFKD", parted.lower().translate(_LETTERS))
+    latin = unicodedata.normalize("NFC", re.sub("[\u0300-\u036f]", "", letters))
+    return re.sub(r"[\W_]+", "_", latin).strip("_")
+
+
 def synonym_rank(name: str, patterns: Sequence[str]) -> int | None:
     """Place of the first pattern that a column's whole name matches; None where none does."""
-    plain = snake_case(name)
+    plain = plain_name(name.rsplit(".", 1)[-1])  # a member of a nested object by its own name
     for place, pattern in enumerate(patterns):
         if re.fullmatch(pattern, plain) or re.fullmatch(pattern, plain.replace("_", "")):
             return place
     return None
+
+
+def is_personal(name: str) -> bool:
+    """Whether a column is about a person: never an attribute."""
+    return bool(
+        PERSONAL.search(snake_case(name))
+        or re.search(foreign_words.PERSONAL, plain_name(name))
+        or synonym_rank(name, EMAIL) is not None
+    )
 
 
 def role_of(event_type: str) -> tuple[bool, str | None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from features.errors import UserError
 from flows.setup.data_requirements import Readiness
+from flows.setup.source_totals import SourceTotals
 from flows.setup.table_roles import Assembly
 
 
@@ -26,6 +27,8 @@ class ConfigDraft:
         What the data suffice for; None where they could not be read.
     problem
         What a run would refuse; None where it would begin.
+    totals
+        Orders, customers and revenue of each source.
     """
 
     mapping: dict[str, Any]
@@ -33,3 +36,19 @@ class ConfigDraft:
     why: str
     readiness: Readiness | None
     problem: UserError | None
+    totals: tuple[SourceTotals, ...] = ()
+
+    def checks(self) -> list[str]:
+        """Every assumption that somebody must check, with the table it is about."""
+        notes = [
+            f"{source.table.name}: {note.split('CHECK: ', 1)[1].strip()}"
+            for source in self.assembly.sources
+            for note in source.notes.values()
+            if "CHECK: " in note
+        ]
+        left_out = [
+            f"{name} is left out: {reason.split('CHECK: ', 1)[1]}"
+            for name, reason in self.assembly.left_out
+            if "CHECK: " in reason
+        ]
+        return [*notes, *left_out]

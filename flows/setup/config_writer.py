@@ -79,23 +79,29 @@ def _flow_style(value: Any) -> str:
 
 def _source(source: Mapping[str, Any], proposal: SourceProposal) -> list[str]:
     lines, notes = [], proposal.notes
+    if proposal.preset:
+        lines.append(f"  # columns as in the preset {proposal.preset} (`stagecast presets`)")
+        lines += [f"  # {notes['preset']}"] if "preset" in notes else []
     for number, (key, value) in enumerate(source.items()):
         lead = "  - " if number == 0 else "    "
         if key == "columns":
             lines.append(f"{lead}columns:")
             for name, column in value.items():
                 note = notes.get(name, "").strip()
-                lines += [f"      # {note}"] if note else []
+                lines += [f"      # {_printable(note)}"] if note else []
                 lines.append(f"      {_flow_style(name)}: {_flow_style(column)}")
             if "value" not in value and notes.get("value"):
-                lines.append(f"      # {notes['value']}")
+                lines.append(f"      # {_printable(notes['value'])}")
             lines += [f"      # {n}: {_flow_style(c)}" for n, c in proposal.spare.items()]
             if proposal.personal:
                 told = ", ".join(_printable(name) for name in proposal.personal)
                 lines.append(f"      # left out, being told of people: {told}")
+            if proposal.outcomes:
+                told = ", ".join(_printable(name) for name in proposal.outcomes)
+                lines.append(f"      # left out, since an outcome is known only later: {told}")
         else:
-            if key == "event_type" and notes.get("event_type"):
-                lines.append(f"    # {notes['event_type']}")
+            if key not in proposal.columns and notes.get(key):
+                lines.append(f"    # {_printable(notes[key])}")
             lines.append(f"{lead}{key}: {_flow_style(value)}")
     return lines
 

@@ -10,13 +10,14 @@ import numpy as np
 from features.calendar import day_date
 from features.history.history import History
 from features.sources.quarantine import ReadReport
-from features.table.snapshot_builder import Builder, Task
+from features.table.prediction_targets import TaskName
+from features.table.snapshot_builder import Builder
 from features.table.training_snapshots import MIN_HISTORY_DAYS
 
 # Rules of thumb under which a figure is named thin: a rate of a few per cent cannot be told from
 # its double on fewer, and boosted trees then do no better than the simple baselines.
 MANY_CUSTOMERS, MANY_REPEATERS, MANY_OUTCOMES, YEAR = 1_000, 300, 100, 365
-_STATE_WORDS: dict[Task, str] = {
+_STATE_WORDS: dict[TaskName, str] = {
     "stage": "current stage",
     "transition": "next transition",
     "churn": "churn risk",
@@ -95,7 +96,7 @@ def readiness(builder: Builder, reports: Iterable[ReadReport]) -> Readiness:
         needs.append(_Requirement(word, "days of history", least, max(YEAR, least), days))
     needs += _outcomes(builder)
     paid = _Requirement(
-        _STATE_WORDS["clv"], "purchase days with an amount", 1, MANY_REPEATERS, _paid(history)
+        _STATE_WORDS["clv"], "purchase days with an amount", 0, MANY_REPEATERS, _paid(history)
     )
     needs.append(paid)
     leads = customers - buyers

@@ -7,30 +7,87 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.setup import column_synonyms
-from flows.setup.column_synonyms import role_of, snake_case, synonym_rank
+from flows.setup.column_synonyms import role_of, synonym_rank
+from flows.setup.order_state_inference import (
+    propose_flag,
+    propose_ledger,
+    propose_states,
+    role_of_cases,
+    state_column,
+    words_of,
+)
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
+
+_NO_ORDERS = ("support", "cancel", "complaint", "survey_nps", "survey_csat")
 
 
 def propose_types(
     found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnProfile]
 ) -> None:
     """Set event type, roles and ignored types of a source."""
-    column = said.get("event_type") or _type_column(found, table)
-    if column is None:
-        constant, note = _constant(found, table)
-        found.event_type = constant
-        if note:
-            found.notes["event_type"] = note
+    column = said.get("event_type")
+    if column is not None:
+        is_state = synonym_rank(column.name, column_synonyms.STATUS) is not None
+        if not (is_state and propose_states(found, column)):
+            _typed(found, table, column)
         return
-    found.event_type = {"column": column.name}
-    values = column.types or tuple(str(value) for value in column.cells.dropna().unique())
+    has_amounts = "value" in found.columns
+    role = role_of_table(table)
+    if role in (None, "touch") and not has_amounts:
+        role = role_of_cases(table) or role
+    if role in _NO_ORDERS or (role not in (None, "purchase", "refund") and not has_amounts):
+        column = _type_column(found, table)
+        if column is not None and role not in _NO_ORDERS:
+            _typed(found, table, column)
+            return
+        found.event_type = str(role)
+        found.notes["event_type"] = (
+            f"CHECK: by the name of the table its rows are of the role {role}, and no purchases."
+        )
+        for name in ("value", "value_times", "order_id"):
+            found.columns.pop(name, None)
+            found.notes.pop(name, None)
+        return
+    if role != "refund" and propose_ledger(found, table):
+        return
+    column = _type_column(found, table)
+    if column is not None:
+        _typed(found, table, column)
+        return
+    if role != "refund" and (has_amounts or "order_id" in found.columns):
+        states = state_column(found, table)
+        if (states is not None and propose_states(found, states)) or propose_flag(found, table):
+            return
+    found.event_type, note = _constant(found, role)
+    if note:
+        found.notes["event_type"] = note
+
+
+def role_of_table(table: ProfiledTable) -> str | None:
+    """The role that a table's name tells; None where it tells none."""
+    location = table.location
+    stem = Path(location).stem if isinstance(location, str) else getattr(location, "table", "")
+    return role_of(re.sub(r"[\d_.*?-]+$", "", stem))[1]
+
+
+def _typed(found: SourceProposal, table: ProfiledTable, column: ColumnProfile) -> None:
+    """Let the values of a column of types say the role of each row."""
+    kind: dict[str, object] = {"column": column.name}
+    values = set(words_of(column))
+    if column.filled < 1:
+        second = best_column(
+            table.columns,
+            column_synonyms.EVENT_TYPE,
+            lambda c: c.name != column.name and c.filled == 1 and c.distinct <= 200,
+        )
+        if second is not None:
+            kind["otherwise"] = second.name
+            values |= set(second.cells[column.cells.isna()].astype(str))
+    found.event_type = kind
     roles: dict[str, list[str]] = {}
     for value in sorted(values):
         known, role = role_of(value)
-        if role in ("cancel", "refund") and _tells_how_orders_end(column):
-            # An order that was called off brought nothing; it is no event of its own.
-            role = "refund" if role == "refund" and _negative(found, table, column, value) else None
         if role is None:
             found.ignored.append(value)
         else:
@@ -44,28 +101,19 @@ def propose_types(
 
 def _type_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
     used = used_columns(found)
+    full = {c.name for c in table.columns.values() if c.filled == 1}
+    second = any(synonym_rank(name, column_synonyms.EVENT_TYPE) is not None for name in full - used)
 
     def telling(column: ColumnProfile) -> bool:
         if column.kind != "text" or column.distinct > 200 or column.name in used:
+            return False
+        if column.filled < 0.99 and not second:
             return False
         recognised = column.cells.dropna().map(lambda value: role_of(str(value))[0])
         least = 0.0 if synonym_rank(column.name, column_synonyms.EVENT_TYPE) == 0 else 0.5
         return bool(len(recognised)) and float(recognised.mean()) > least
 
     return best_column(table.columns, column_synonyms.EVENT_TYPE, telling)
-
-
-def _tells_how_orders_end(column: ColumnProfile) -> bool:
-    return "status" in snake_case(column.name)
-
-
-def _negative(
-    found: SourceProposal, table: ProfiledTable, column: ColumnProfile, value: str
-) -> bool:
-    if "value" not in found.columns:
-        return False
-    amounts = table.columns[found.columns["value"]].cells[column.cells == value]
-    return bool((amounts.dropna() < 0).mean() > 0.5)
 
 
 def _paid_type_is_a_purchase(
@@ -82,13 +130,9 @@ def _paid_type_is_a_purchase(
         found.notes["event_type"] = f"CHECK: {name!r} has amounts, so it is taken as the purchase."
 
 
-def _constant(found: SourceProposal, table: ProfiledTable) -> tuple[str, str]:
-    location = table.location
-    stem = Path(location).stem if isinstance(location, str) else getattr(location, "table", "")
-    _, role = role_of(re.sub(r"[\d_.*?-]+$", "", stem))
-    bought = "value" in found.columns or "order_id" in found.columns
-    if bought and role not in ("refund", "purchase"):
-        return "purchase", ""
+def _constant(found: SourceProposal, role: str | None) -> tuple[str, str]:
+    if "value" in found.columns or "order_id" in found.columns:
+        return ("refund", "") if role == "refund" else ("purchase", "")
     if role is not None:
         return role, "" if role == "purchase" else "CHECK: by the name of the file."
     return "touch", "CHECK: nothing tells what these events are; taken as touches."

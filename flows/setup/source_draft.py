@@ -12,7 +12,7 @@ from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 @dataclass(frozen=True)
 class Lookup:
-    """A table whose columns are added by a shared column."""
+    """A table that adds its columns by a shared column."""
 
     table: ProfiledTable
     key: str
@@ -36,18 +36,30 @@ class SourceProposal:
         Event column: a sentence to look at.
     spare
         Further attributes that could be declared: name -> column.
+    personal, outcomes
+        Columns that are no attributes: told of people, or known only after the event.
+    value_scale, value_of_each, only, fill_within_order
+        As in the config.
+    preset
+        Name of the preset that was taken; empty without one.
     """
 
     table: ProfiledTable
     lookups: tuple[Lookup, ...]
     columns: dict[str, Any] = field(default_factory=dict)
-    event_type: str | dict[str, str] = "purchase"
+    event_type: str | dict[str, Any] = "purchase"
     event_id: str | None = None
     roles: dict[str, list[str]] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     spare: dict[str, str] = field(default_factory=dict)
     personal: list[str] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
+    value_scale: float = 1.0
+    value_of_each: float | None = None
+    only: dict[str, list[str]] = field(default_factory=dict)
+    fill_within_order: list[str] = field(default_factory=list)
+    preset: str = ""
     currency: str = ""
     decimals: int = 2
 
@@ -70,7 +82,17 @@ def best_column(
 
 def used_columns(found: SourceProposal) -> set[str]:
     """Table columns that have a meaning already."""
-    columns = {v["column"] if isinstance(v, dict) else v for v in found.columns.values()}
+    columns = {
+        name
+        for value in found.columns.values()
+        for name in (
+            [value["column"]]
+            if isinstance(value, dict)
+            else value
+            if isinstance(value, list)
+            else [value]
+        )
+    }
     if isinstance(found.event_type, dict):
-        columns.add(found.event_type["column"])
-    return columns | {found.event_id or ""}
+        columns |= {found.event_type["column"], found.event_type.get("otherwise", "")}
+    return columns | {found.event_id or "", *found.only, *found.fill_within_order}

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 
 import pandas as pd
 
 from features.config.sources import ATTRIBUTE_NAME
 from features.contracts import EVENT_COLUMNS
-from features.errors import UserError
+from features.errors import Problems, UserError
 from flows.setup import column_synonyms
-from flows.setup.amount_inference import propose_amount
+from flows.setup.amount_inference import copied_rows, propose_amount
 from flows.setup.column_synonyms import snake_case, synonym_rank
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
+from flows.setup.order_state_inference import words_of
+from flows.setup.presets import (
+    apply_preset,
+    preset_columns,
+    preset_named,
+    recognise,
+    type_column,
+)
+from flows.setup.readings import counted
 from flows.setup.source_draft import Lookup, SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
@@ -34,6 +44,7 @@ FIELDS = (
     "channel",
     "is_machine",
 )
+_FEWEST_COLUMNS = 4  # narrower tables hold equal rows by chance
 _CODES = re.compile(r".*(id|code|nr|no|number|key|store|shop|size)$")
 
 
@@ -56,9 +67,22 @@ def time_of(table: ProfiledTable) -> ColumnProfile | None:
             column.time is not None and synonym_rank(column.name, column_synonyms.NOT_TIME) is None
         )
 
-    named = best_column(table.columns, column_synonyms.TIME, moment)
+    named = _closing_time(table) or best_column(table.columns, column_synonyms.TIME, moment)
     others = [c for c in table.columns.values() if moment(c) and c.kind != "number"]
     return named or (others[0] if len(others) == 1 else None)
+
+
+def _closing_time(table: ProfiledTable) -> ColumnProfile | None:
+    """When deals were won, where a column of stages says that some were."""
+    stages = best_column(
+        table.columns,
+        column_synonyms.STATUS,
+        lambda c: any(re.search(r"\bwon\b|closedwon", word.lower()) for word in words_of(c)),
+    )
+    won = any(re.fullmatch("(is_)?(closed_)?won", snake_case(name)) for name in table.columns)
+    if stages is None and not won:
+        return None
+    return best_column(table.columns, column_synonyms.CLOSED, lambda c: c.time is not None)
 
 
 def propose_source(
@@ -67,6 +91,7 @@ def propose_source(
     zone: str,
     lookups: tuple[Lookup, ...] = (),
     given: Mapping[str, str] | None = None,
+    preset: str | None = None,
 ) -> SourceProposal:
     """The likeliest meaning of a table's columns.
 
@@ -78,6 +103,8 @@ def propose_source(
         Of clock times that tell none.
     given
         Event column: table column, as the user said.
+    preset
+        Name of a preset to take, whatever the columns; default: the one that they are known by.
 
     Raises
     ------
@@ -85,21 +112,55 @@ def propose_source(
         Where no column says who or when, or an amount cannot be added up.
     """
     said = {name: table.columns[column] for name, column in (given or {}).items()}
-    found = SourceProposal(table, lookups)
-    _who(found, table, said)
-    _when(found, table, said, zone)
-    order = said.get("order_id") or best_column(
-        table.columns,
-        column_synonyms.ORDER,
-        lambda c: c.name not in used_columns(found) and c.time is None,
-    )
+    taken = preset or recognise(table)
+    found = SourceProposal(table, lookups, preset=taken or "")
+    form = None if taken is None else preset_named(taken)
+    if form is not None:
+        said = {**preset_columns(form, table), **said}
+        zone = form.zone or zone
+    problems = Problems()
+    with problems.collect():
+        _who(found, table, said)
+    with problems.collect():
+        _when(found, table, said, zone)
+    if problems.errors:
+        raise missing_columns(table, problems)
+    order = said.get("order_id")
+    if order is None and form is None:
+        order = best_column(
+            table.columns,
+            column_synonyms.ORDER,
+            lambda c: c.name not in used_columns(found) and c.time is None and c.filled > 0.5,
+        )
     if order is not None:
         found.columns["order_id"] = order.name
-    propose_amount(found, table, said, order)
-    propose_types(found, table, said)
+    if form is None or "value" in said:
+        propose_amount(found, table, said, order)
+    types = said.get("event_type") or (None if form is None else type_column(form, table))
+    if form is None or types is not None:
+        propose_types(found, table, said if types is None else {**said, "event_type": types})
+    if form is not None:
+        apply_preset(found, form)
     _rest(found, table, said)
     _attributes(found, table)
+    for name, column in said.items():
+        if name not in FIELDS and name not in found.columns:
+            found.columns[name] = column.name
     return found
+
+
+def missing_columns(table: ProfiledTable, problems: Problems) -> UserError:
+    """What a table lacks, with one command that names all of it."""
+    error = problems.joined()
+    if len(problems.errors) < 2:
+        return error
+    return UserError(
+        table.name,
+        found="; ".join(str(problem.found) for problem in error.problems),
+        expected="; ".join(problem.expected for problem in error.problems),
+        hint="name them: stagecast init "
+        f"{shlex.quote(table.name)} --column customer_id=COLUMN --column occurred_at=COLUMN",
+    )
 
 
 def _names(table: ProfiledTable) -> str:
@@ -195,6 +256,33 @@ def _rest(found: SourceProposal, table: ProfiledTable, said: Mapping[str, Column
         table.columns, column_synonyms.EVENT_ID, lambda c: c.name not in used and c.unique
     )
     found.event_id = None if key is None else key.name
+    if found.event_id is None:
+        _tell_copies(found, table)
+
+
+def _tell_copies(found: SourceProposal, table: ProfiledTable) -> None:
+    """Where rows are exact copies of others, an id that is unique without them says so."""
+    copies = copied_rows(table)
+    if not copies.any() or len(table.columns) < _FEWEST_COLUMNS:
+        return
+    both = f"With copies: {counted(found)}; without: {counted(found, ~copies)}."
+    names = [found.columns.get("order_id"), *table.columns]
+    patterns = (*column_synonyms.EVENT_ID, *column_synonyms.ORDER)
+    for name in names:
+        if name is None or synonym_rank(name, patterns) is None:
+            continue
+        cells = table.columns[name].cells.reset_index(drop=True)[~copies]
+        if cells.notna().all() and cells.is_unique:
+            found.event_id = name
+            found.notes["event_id"] = (
+                f"CHECK: {int(copies.sum()):,} of {table.rows:,} rows are copies of others; each "
+                f"{name!r} counts once. {both}"
+            )
+            return
+    found.notes["occurred_at"] += (
+        f" CHECK: {int(copies.sum()):,} of {table.rows:,} rows are copies of others, and count: no "
+        f"id tells them apart. {both}"
+    )
 
 
 def _attributes(found: SourceProposal, table: ProfiledTable) -> None:
@@ -205,11 +293,10 @@ def _attributes(found: SourceProposal, table: ProfiledTable) -> None:
         name = snake_case(column.name)
         if column.name in used or column.time is not None:
             continue
-        if (
-            column_synonyms.PERSONAL.search(name)
-            or synonym_rank(column.name, column_synonyms.EMAIL) is not None
-        ):
+        if column_synonyms.is_personal(column.name):
             found.personal.append(column.name)
+        elif column_synonyms.OUTCOME.search(name) and (_choices(column) or column.kind == "flag"):
+            found.outcomes.append(column.name)
         elif _choices(column) and synonym_rank(column.name, column_synonyms.CURRENCY) is None:
             plain = name if ATTRIBUTE_NAME.fullmatch(name) else f"attribute_{len(fit)}"
             taken = plain in EVENT_COLUMNS or plain in FIELDS

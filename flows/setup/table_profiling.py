@@ -5,25 +5,31 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from features.config.sources import CsvFormat, EventSource, Location, UrlTable
 from features.errors import UserError
 from features.sources.events import engine_errors, open_table
 from features.sources.files import describe_location
+from features.sources.number_text import decimal_sign, number_value
+from features.sources.prepared_files import prepare_files
+from features.sources.spreadsheets import is_spreadsheet, sheet_names, sheet_rows
+from flows.services.console import step
 from flows.setup.column_synonyms import EVENT_TYPE, synonym_rank
 from flows.setup.datetime_formats import TimeForm, form_of_numbers, form_of_text
+from flows.setup.encoding_detection import detect_encoding
 
 _SAMPLE_ROWS = 100_000
+_HEAD_BYTES = 1_000_000
+_MOST_TITLE_LINES = 30
+_STEADY = 0.9  # share of the first lines that have the same number of columns
 _NUMERIC = 0.98  # share of the filled cells of a number column that must read as numbers
-_COMMA = re.compile(r"-?(\d{1,3}(\.\d{3})+|\d+),\d+")
-_POINT = re.compile(r"-?\d+\.\d+")
 _Kind = Literal["text", "number", "flag", "time", "other"]
 
 
@@ -125,10 +131,9 @@ def profile_table(connection: Any, location: Location) -> ProfiledTable:
             expected="columns for who (customer) and when (date or time), at least",
             hint="check the export; columns may be parted by comma, semicolon, tab or |",
         )
-    if not isinstance(location, UrlTable) and _is_text(str(location)):
-        form = form.model_copy(update={"decimal": _decimal(sample)})
+    form = _with_decimals(form, sample)
     columns = {
-        name: _column(name, table[name].type(), sample[name], form.decimal)
+        name: _column(name, table[name].type(), sample[name], form.decimal_of(name))
         for name in sample.columns
     }
     for name, column in columns.items():
@@ -148,50 +153,73 @@ def _all_values(column: Any) -> tuple[str, ...]:
     return tuple(sorted({str(value).strip() for value in found.dropna()} - {""}))
 
 
-def _is_text(location: str) -> bool:
-    return location.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt"))
-
-
 def _sniff_format(location: str) -> CsvFormat:
-    """Encoding and delimiter of a text file, from its beginning; defaults for other files."""
+    """Sheet, encoding, delimiter and title lines of a text file or spreadsheet, from its head."""
     names = [location] if Path(location).is_file() else sorted(glob.glob(location))
-    if not _is_text(location) or not names or not Path(names[0]).is_file():
+    if not names or not Path(names[0]).is_file():
         return CsvFormat()
-    opener: Any = gzip.open if names[0].lower().endswith(".gz") else open
+    if is_spreadsheet(names[0]):
+        sheet = _largest_sheet(names[0])
+        skip_lines = _title_lines(sheet_rows(names[0], sheet)[:200])
+        return CsvFormat(sheet=sheet, skip_lines=skip_lines)
+    (readable,), form = prepare_files(names[:1], CsvFormat())
+    if not readable.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
+        return form
+    opener: Any = gzip.open if readable.lower().endswith(".gz") else open
     try:
-        with opener(names[0], "rb") as file:
-            head = file.read(1_000_000)
+        with opener(readable, "rb") as file:
+            head = file.read(_HEAD_BYTES)
     except (OSError, EOFError) as error:
         raise UserError(
             Path(names[0]).name, found=type(error).__name__, expected="a readable file"
         ) from error
-    encoding = _encoding(head)
+    encoding = detect_encoding(head, cut=len(head) == _HEAD_BYTES)
     text = head.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace")
-    return CsvFormat.model_validate({"encoding": encoding, "delimiter": _delimiter(text)})
-
-
-def _encoding(head: bytes) -> str:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    try:
-        # The last character may be cut in two.
-        head[: len(head) - 4 if len(head) == 1_000_000 else None].decode("utf-8")
-    except UnicodeDecodeError:
-        return "latin-1"
-    return "utf-8"
-
-
-def _delimiter(text: str) -> str:
-    """The sign that cuts the first lines into the most columns, alike in all lines."""
     lines = text.splitlines()[:200]
-    if len(text) >= 900_000 or len(lines) == 200:
+    if len(head) == _HEAD_BYTES or len(lines) == 200:
         lines = lines[:-1]
+    delimiter = _delimiter(lines)
+    cells = [next(csv.reader([line], delimiter=delimiter), []) for line in lines]
+    skip_lines = _title_lines(cells)
+    if encoding not in ("utf-8", "utf-16"):
+        step(f"{Path(names[0]).name}: read as {encoding}")
+    if skip_lines:
+        step(f"{Path(names[0]).name}: {skip_lines} lines above the column names are skipped")
+    return CsvFormat(delimiter=delimiter, encoding=encoding, skip_lines=skip_lines)
+
+
+def _largest_sheet(name: str) -> str | None:
+    """The sheet with the most filled cells, where a spreadsheet has several with rows."""
+    sizes = {
+        title: sum(cell != "" for row in sheet_rows(name, title) for cell in row)
+        for title in sheet_names(name)
+    }
+    filled = [title for title, size in sizes.items() if size]
+    if len(filled) < 2:
+        return None
+    largest = max(filled, key=lambda title: sizes[title])
+    others = ", ".join(title for title in filled if title != largest)
+    step(f"{Path(name).name}: sheet {largest!r} is read, and not: {others}")
+    return largest
+
+
+def _title_lines(cells: list[list[str]]) -> int:
+    """Lines above the column names: fewer cells are filled there than in the rows below."""
+    filled = [sum(cell.strip() != "" for cell in row) for row in cells]
+    rows = [count for count in filled if count]
+    usual = max(set(rows), key=rows.count) if rows else 1
+    least = max(2, (usual + 1) // 2)
+    first = next((number for number, count in enumerate(filled) if count >= least), 0)
+    return first if usual > 1 and first <= _MOST_TITLE_LINES else 0
+
+
+def _delimiter(lines: list[str]) -> str:
+    """The sign that cuts the first lines into the most columns, alike in nearly all lines."""
     best, found = 1, ","
     for sign in ",;\t|":
         widths = [len(row) for row in csv.reader(lines, delimiter=sign) if row]
         usual = max(set(widths), key=widths.count) if widths else 1
-        steady = widths and widths.count(usual) >= 0.9 * len(widths) and widths[0] == usual
-        if steady and usual > best:
+        if widths.count(usual) >= _STEADY * len(widths) and usual > best:
             best, found = usual, sign
     return found
 
@@ -209,14 +237,20 @@ def _refuse_data_as_header(where: str, names: Iterable[str]) -> None:
         )
 
 
-def _decimal(sample: pd.DataFrame) -> str:
-    """The sign before decimals: the comma where more cells read so."""
-    commas = points = 0
+def _with_decimals(form: CsvFormat, sample: pd.DataFrame) -> CsvFormat:
+    """The form with the decimal sign of most columns of numbers, and of each that differs."""
+    signs: dict[str, str] = {}
     for name in sample.columns:
-        cells = sample[name].dropna().astype(str).str.strip().head(2_000)
-        commas += int(cells.str.fullmatch(_COMMA).sum())
-        points += int(cells.str.fullmatch(_POINT).sum())
-    return "," if commas > points else "."
+        if not pd.api.types.is_string_dtype(sample[name]):
+            continue
+        cells = sample[name].dropna().astype(str).head(2_000)
+        sign = decimal_sign(cells)
+        if sign is not None and _reads_as_numbers(cells, sign):
+            signs[name] = sign
+    commas = sum(sign == "," for sign in signs.values())
+    usual = "," if commas > len(signs) - commas else "."
+    others = {name: sign for name, sign in signs.items() if sign != usual}
+    return form.model_copy(update={"decimal": usual, "decimals": others})
 
 
 def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> ColumnProfile:
@@ -233,20 +267,24 @@ def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> ColumnProfi
     stripped = pd.Series(text, dtype="str").str.strip()
     stripped = stripped.where(stripped != "")
     time = form_of_text(stripped.dropna())
-    numbers = _as_numbers(stripped, decimal)
-    if len(stripped.dropna()) and numbers.notna().sum() >= _NUMERIC * stripped.notna().sum():
-        # Ids keep their leading zeros: how a number is written is not lost on the config.
-        return ColumnProfile(name, "number", numbers, time)
+    if len(stripped.dropna()) and _reads_as_numbers(stripped.dropna().head(500), decimal):
+        numbers = _as_numbers(stripped, decimal)
+        if numbers.notna().sum() >= _NUMERIC * stripped.notna().sum():
+            # Ids keep their leading zeros: how a number is written is not lost on the config.
+            return ColumnProfile(name, "number", numbers, time)
     return ColumnProfile(name, "text", stripped, time)
 
 
+def _reads_as_numbers(cells: pd.Series, decimal: str) -> bool:
+    """Whether nearly all of some filled cells read as numbers."""
+    return bool(len(cells)) and bool(_as_numbers(cells, decimal).notna().mean() >= _NUMERIC)
+
+
 def _as_numbers(text: pd.Series, decimal: str) -> pd.Series:
-    """Numbers of text cells as `features.sources.column_parsing` reads them, null where they are
-    none.
-    """
-    if decimal == ",":
-        text = text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-    return pd.to_numeric(text, errors="coerce")
+    """Numbers of text cells as `features.sources.number_text` reads them, null where none."""
+    codes, distinct = pd.factorize(text, use_na_sentinel=True)
+    numbers = [number_value(str(cell), decimal) for cell in distinct]
+    return pd.Series(np.array([*numbers, np.nan], dtype=float)[codes], index=text.index)
 
 
 def _typed_time(kind: Any, cells: pd.Series) -> TimeForm:

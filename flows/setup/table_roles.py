@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import pandas as pd
-
-from features.errors import UserError
-from flows.setup.column_synonyms import snake_case
-from flows.setup.source_draft import Lookup, SourceProposal
+from features.errors import Problems, UserError
+from flows.setup.column_synonyms import CUSTOMER, TIME, VALUE, snake_case
+from flows.setup.event_type_inference import role_of_table
+from flows.setup.overlapping_purchases import settle_purchases
+from flows.setup.presets import (
+    missing_columns,
+    preset_columns,
+    preset_named,
+    recognise,
+)
+from flows.setup.source_draft import Lookup, SourceProposal, best_column
 from flows.setup.source_inference import customer_of, propose_source, time_of
+from flows.setup.table_joins import join_tables, shared_key
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
-_SHARED_SHARE = 0.5  # share of the rows whose key must be in the other table
-_PEOPLE = ("customer", "client", "user", "member", "contact", "household", "kunde", "profile")
+_OWN_ID = 0.95  # share of the orders with a customer of their own from which an id is doubted
+_FEWEST_ORDERS = 30
+_PEOPLE = re.compile(
+    "(^|_)(customer|client|user|member|contact|household|kunde|profile|account|people|person)"
+    "(s|n|en)?(_|$)"
+)
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """Proposed sources, and tables that were left out, with why."""
+    """Proposed sources, tables that were left out with why, and how the tables hang together."""
 
     sources: tuple[SourceProposal, ...]
     left_out: tuple[tuple[str, str], ...]
+    relations: tuple[str, ...] = ()
 
 
-def assemble(tables: Sequence[ProfiledTable], *, zone: str, given: Mapping[str, str]) -> Assembly:
+@dataclass(frozen=True)
+class _Joined:
+    """A table with the columns of its lookups, and what the relations say of its columns."""
+
+    table: ProfiledTable
+    lookups: tuple[Lookup, ...] = ()
+    given: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+    def with_lookup(self, other: ProfiledTable, key: str) -> _Joined:
+        joined = join_tables(self.table, other, key)
+        return _Joined(joined, (*self.lookups, Lookup(other, key)), self.given, self.note)
+
+
+def assemble(
+    tables: Sequence[ProfiledTable],
+    *,
+    zone: str,
+    given: Mapping[str, str],
+    preset: str | None = None,
+) -> Assembly:
     """Sources of some tables.
 
     Parameters
@@ -36,11 +69,14 @@ def assemble(tables: Sequence[ProfiledTable], *, zone: str, given: Mapping[str, 
         Of clock times that tell none.
     given
         Event column: table column, as the user said; of the tables that have it.
+    preset
+        Name of a preset for every table that has its columns.
 
     Raises
     ------
     UserError
-        Where a table holds no events and adds nothing to one that does.
+        Where a table holds no events and adds nothing to one that does, and for a column that
+        the user named and no source uses.
     """
     for name, column in given.items():
         if not any(column in table.columns for table in tables):
@@ -48,38 +84,123 @@ def assemble(tables: Sequence[ProfiledTable], *, zone: str, given: Mapping[str, 
             raise UserError(
                 f"--column {name}={column}", found=f"no column {column!r}", expected=there
             )
-    people = [t for t in tables if len(tables) > 1 and _of_people(t)]
-    left_out = [(t.name, "one row a customer; no events") for t in people]
-    tables = [t for t in tables if t not in people]
+    forced = _forced(tables, preset)
+    people = [t for t in tables if len(tables) > 1 and _of_people(t) and recognise(t) is None]
+    others = [t for t in tables if t not in people]
+    if not others:
+        others, people = people, []
+    if not any(_complete(table, given) for table in others):
+        _refuse_snapshot(others[0])
+    joined, left_out = _with_parts(others, given)
+    named_people = [(person, _with_person(joined, person, given)) for person in people]
+    for person, widened in named_people:
+        if widened is None:
+            left_out.append((person.name, "one row a customer; no events"))
+        else:
+            joined = widened
+    problems, proposals = Problems(), []
+    for part in joined:
+        with problems.collect():
+            own = {name: column for name, column in given.items() if column in part.table.columns}
+            source = propose_source(
+                part.table,
+                zone=zone,
+                lookups=part.lookups,
+                given={**dict(part.given), **own},
+                preset=preset if part.table.name in forced else None,
+            )
+            if part.note:
+                source.notes["customer_id"] = part.note
+            proposals.append(source)
+    problems.refuse()
+    _refuse_unused(given, proposals)
+    kept, doubles = settle_purchases(proposals)
+    relations = tuple(_relation(part) for part in joined if part.lookups)
+    return Assembly(tuple(kept), (*left_out, *doubles), relations)
+
+
+def _refuse_snapshot(table: ProfiledTable) -> None:
+    """Stop at a table with one row a customer and no times: it holds no history.
+
+    Raises
+    ------
+    UserError
+        Saying what to bring.
+    """
+    customer = customer_of(table)
+    named_time = best_column(table.columns, TIME)
+    if customer is None or not customer.unique or named_time or table.rows < _FEWEST_ORDERS:
+        return
+    raise UserError(
+        table.name,
+        found=f"one row a customer ({table.rows:,} rows, {customer.name!r} is new in each) and no "
+        "date: a snapshot of customers without history",
+        expected="events: one row an order, payment or visit, with customer and date",
+        hint="export the orders or payments behind this table, and name that file instead",
+    )
+
+
+def _with_parts(
+    tables: Sequence[ProfiledTable], given: Mapping[str, str]
+) -> tuple[list[_Joined], list[tuple[str, str]]]:
+    """Tables of events with the columns of the tables that belong to them."""
     whole = [t for t in tables if _complete(t, given)]
     parts = [t for t in tables if t not in whole]
-    sources: list[tuple[ProfiledTable, tuple[Lookup, ...]]] = []
+    left_out: list[tuple[str, str]] = []
+    lines: list[_Joined] = []
     heads: list[ProfiledTable] = []
     for part in list(parts):
-        for head in whole:
-            key = _key(part, head)
-            if key is not None:
-                # Lines of orders: who and when stand with the order.
-                sources.append((_joined(part, head, key), (Lookup(head, key),)))
-                heads.append(head)
-                parts.remove(part)
-                break
-    sources = [(t, ()) for t in whole if t not in heads] + sources
-    for part in parts:
-        sources = _added(sources, part)
-    proposals = tuple(
-        propose_source(
-            table,
-            zone=zone,
-            lookups=lookups,
-            given={name: column for name, column in given.items() if column in table.columns},
+        head, key = next(
+            ((h, k) for h in whole if (k := shared_key(part, h)) is not None), (None, "")
         )
-        for table, lookups in sources
-    )
-    return Assembly(proposals, tuple(left_out))
+        if head is None:
+            continue
+        parts.remove(part)
+        if _has_amounts(head) and not _has_amounts(part):
+            left_out.append((part.name, f"belongs to {head.name}, which carries the amounts"))
+            continue
+        # Lines of orders: who and when stand with the order.
+        lines.append(_Joined(part).with_lookup(head, key))
+        heads.append(head)
+    joined = [_Joined(t) for t in whole if t not in heads] + lines
+    for part in parts:
+        joined = _added(joined, part)
+    return joined, left_out
+
+
+def _has_amounts(table: ProfiledTable) -> bool:
+    return best_column(table.columns, VALUE, lambda c: c.kind == "number") is not None
+
+
+def _forced(tables: Sequence[ProfiledTable], preset: str | None) -> set[str]:
+    """Names of the tables that a preset is forced on: those that have who and when of it.
+
+    Raises
+    ------
+    UserError
+        Where there is none.
+    """
+    if preset is None:
+        return set()
+    form, forced, lacking = preset_named(preset), set(), []
+    for table in tables:
+        there = preset_columns(form, table)
+        if "occurred_at" in there and ("customer_id" in there or "anonymous_id" in there):
+            forced.add(table.name)
+        lacking += [f"{table.name}: {name}" for name in missing_columns(form, table)]
+    if not forced:
+        raise UserError(
+            f"--preset {preset}",
+            found=f"no table with its columns; missing: {'; '.join(lacking)}",
+            expected=f"an export of {form.title}",
+            hint="leave --preset out, and name columns with --column",
+        )
+    return forced
 
 
 def _complete(table: ProfiledTable, given: Mapping[str, str]) -> bool:
+    if recognise(table) is not None:
+        return True
     who = given.get("customer_id") in table.columns or customer_of(table) is not None
     when = given.get("occurred_at") in table.columns or time_of(table) is not None
     return who and when
@@ -87,24 +208,77 @@ def _complete(table: ProfiledTable, given: Mapping[str, str]) -> bool:
 
 def _of_people(table: ProfiledTable) -> bool:
     customer = customer_of(table)
-    named = snake_case(table.name.rsplit(".", 1)[0]).startswith(_PEOPLE)
-    return customer is not None and customer.unique and named
+    if customer is None or not customer.unique or role_of_table(table) in ("purchase", "refund"):
+        return False
+    named = _PEOPLE.search(snake_case(table.name.rsplit(".", 1)[0])) is not None
+    return named or time_of(table) is None
 
 
-def _added(
-    sources: list[tuple[ProfiledTable, tuple[Lookup, ...]]], part: ProfiledTable
-) -> list[tuple[ProfiledTable, tuple[Lookup, ...]]]:
-    """The sources, with a table's columns where they share a key with it."""
-    grown, found = [], False
-    for table, lookups in sources:
-        key = _key(table, part)
-        if key is not None:
-            found = True
-            table, lookups = _joined(table, part, key), (*lookups, Lookup(part, key))
-        grown.append((table, lookups))
-    if not sources:
+def _with_person(
+    joined: list[_Joined], person: ProfiledTable, given: Mapping[str, str]
+) -> list[_Joined] | None:
+    """The tables with columns of a table of people that say who; None where it says nothing new."""
+    grown, helps = [], False
+    for part in joined:
+        key = shared_key(part.table, person)
+        column = None if key is None else _better_customer(part, person, key, given)
+        if key is None or column is None:
+            grown.append(part)
+            continue
+        helps = True
+        widened = part.with_lookup(person, key)
+        distinct = widened.table.columns[column.name].distinct
+        note = (
+            f"CHECK: {key!r} is new with nearly every order; {column.name!r} of {person.name} "
+            f"repeats ({distinct:,} customers), so it is taken."
+        )
+        said = "customer_id" in given
+        grown.append(
+            _Joined(
+                widened.table,
+                widened.lookups,
+                (("customer_id", column.name),),
+                "" if said else note,
+            )
+        )
+    return grown if helps else None
+
+
+def _better_customer(
+    part: _Joined, person: ProfiledTable, key: str, given: Mapping[str, str]
+) -> ColumnProfile | None:
+    wanted = person.columns.get(given.get("customer_id", ""))
+    if wanted is not None:
+        return None if wanted.name in part.table.columns else wanted
+    customer = customer_of(part.table)
+    if customer is None or customer.name != key or not _is_new_with_every_order(part):
+        return None
+    return best_column(
+        person.columns,
+        (*CUSTOMER, r".*(customer|client|user|buyer|person|unique).*(id|key|no|nr|number)"),
+        lambda c: c.name not in part.table.columns and not c.unique and c.filled == 1,
+    )
+
+
+def _is_new_with_every_order(part: _Joined) -> bool:
+    """Whether nearly every order has a customer of its own."""
+    head = part.lookups[0].table if part.lookups else part.table
+    customer = customer_of(head)
+    if customer is None or len(customer.cells) < _FEWEST_ORDERS:
+        return False
+    return customer.distinct >= _OWN_ID * len(customer.cells)
+
+
+def _added(joined: list[_Joined], part: ProfiledTable) -> list[_Joined]:
+    """The tables, with another's columns where they share a key with it."""
+    grown, helps = [], False
+    for each in joined:
+        key = shared_key(each.table, part)
+        helps = helps or key is not None
+        grown.append(each if key is None else each.with_lookup(part, key))
+    if not joined:
         propose_source(part, zone="UTC")  # says what is missing
-    if not found:
+    if not helps:
         raise UserError(
             part.name,
             found=f"neither customers with times, nor a key of another table (columns: "
@@ -116,30 +290,40 @@ def _added(
     return grown
 
 
-def _key(table: ProfiledTable, other: ProfiledTable) -> str | None:
-    """A column of both that names each row of the other once, and most rows of the table."""
-    for name in table.columns:
-        right = other.columns.get(name)
-        if right is not None and right.unique and right.time is None:
-            left, there = _aligned(table.columns[name].cells, right.cells)
-            if left.isin(there).mean() >= _SHARED_SHARE:
-                return name
-    return None
+def _refuse_unused(given: Mapping[str, str], sources: Sequence[SourceProposal]) -> None:
+    """Stop at a column that the user named and that no source uses in that meaning.
+
+    Raises
+    ------
+    UserError
+        Naming every such option.
+    """
+    problems = Problems()
+    for name, column in given.items():
+        used = False
+        for source in sources:
+            kind = source.event_type
+            column_used = {
+                "event_type": kind if isinstance(kind, str) else kind["column"],
+                "event_id": source.event_id,
+            }.get(name, source.columns.get(name))
+            if isinstance(column_used, dict):
+                column_used = column_used["column"]
+            used = used or column_used == column
+        if not used:
+            problems.add(
+                UserError(
+                    f"--column {name}={column}",
+                    found=f"column {column!r} is used by no source in this meaning",
+                    expected="a column of a table of events, or of a table joined to one",
+                    hint="leave the option out, or bring the table in which the column stands",
+                )
+            )
+    problems.refuse()
 
 
-def _aligned(left: pd.Series, right: pd.Series) -> tuple[pd.Series, pd.Series]:
-    if left.dtype == right.dtype:
-        return left, right
-    return left.astype(str), right.astype(str)
-
-
-def _joined(table: ProfiledTable, other: ProfiledTable, key: str) -> ProfiledTable:
-    """A table with the other's columns, by a key that is unique there."""
-    left, right = _aligned(table.columns[key].cells, other.columns[key].cells)
-    place = pd.Series(range(len(right)), index=right).reindex(left).to_numpy()
-    columns: dict[str, ColumnProfile] = dict(table.columns)
-    for name, column in other.columns.items():
-        if name not in columns:
-            cells = column.cells.reset_index(drop=True).reindex(place).reset_index(drop=True)
-            columns[name] = replace(column, cells=cells)
-    return replace(table, columns=columns)
+def _relation(part: _Joined) -> str:
+    """How a table hangs together with its lookups, in rows."""
+    names = [f"{lookup.table.name} {lookup.table.rows:,}" for lookup in part.lookups]
+    keys = ", ".join(dict.fromkeys(lookup.key for lookup in part.lookups))
+    return f"{' + '.join(names)} -> {part.table.name} {part.table.rows:,} (by {keys})"

@@ -1,5 +1,5 @@
 """Simple models that the served model must beat, trained on the same snapshots.
 
-One module per task; `registry.py` lists the baselines of every task, begin there. May import
+One module per task, whose object in `models.tasks` lists them. May import
 `models.fitting`, `models.scorer` and `features`.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from features.calendar import day_date
 from features.errors import UserError
 from features.storage.fault_injection import boundary
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import TASKS, Task
+from features.table.prediction_targets import TASK_NAMES, TaskName
 from features.table.training_snapshots import MIN_HISTORY_DAYS
 from models.evaluation.base_rate_drift import base_rate_figures
 from models.evaluation.customer_bootstrap import REPEATS
@@ -35,9 +35,8 @@ from models.evaluation.means_over_origins import (
     origin_means,
 )
 from models.evaluation.workers import worker_pool
-from models.fitting.calibration import NO_CALIBRATION
 from models.fitting.training_set import TrainingSet, training_set
-from models.tasks.training import fit_task
+from models.tasks.all_tasks import TASKS
 
 BACKTEST_FOLDER = "backtest"  # of what the back-test writes beside its records
 _DRAWN_ROWS = 10_000_000  # rows that all draws of one figure take together
@@ -99,7 +98,7 @@ def refuse_leaks(archive: Archive, origins: Sequence[int]) -> None:
             )
 
 
-def reason_untestable(archive: Archive, task: Task, origin: int) -> str | None:
+def reason_untestable(archive: Archive, task: TaskName, origin: int) -> str | None:
     """Why a task cannot be tested at an origin; None where it can."""
     builder = archive.builder
     end = origin + builder.horizon(task) + builder.config.settle_days
@@ -149,24 +148,20 @@ _BoundFigures = Callable[[Archive, TrainingSet, LabelledTestSet, Draws], list[Me
 
 
 def backtest_task(
-    archive: Archive, task: Task, origin: int, bounds: _BoundFigures | None = None
+    archive: Archive, task: TaskName, origin: int, bounds: _BoundFigures | None = None
 ) -> _TaskResult:
     """Train and test one task at one origin; one thread, since workers run side by side."""
     config, horizon = archive.builder.config, archive.builder.horizon(task)
     data = training_set(archive, task, origin)
-    part = fit_task(data, config, archive.builder.taxonomy.names, threads=1)
+    part = TASKS[task].fit(data, config, archive.builder.taxonomy.names, threads=1)
     test, draws = labelled_test_set(archive, task, origin), _customer_draws(archive)
     result = evaluate_part(part, data, test, horizon, slices=config.backtest.slices, draws=draws)
-    rates = base_rate_figures(
-        data, test, horizon_days=horizon, activity_days=config.activity_days, draws=draws
-    )
+    rates = base_rate_figures(data, test, horizon_days=horizon, config=config, draws=draws)
     churn_forecasts = None
-    if task == "churn":
+    if (raw_part := TASKS[task].uncalibrated(part)) is not None:
         target = test.rows["no_purchase"].to_numpy(dtype=np.float64)
-        raw_part = replace(part, parameters={**part.parameters, "calibration": NO_CALIBRATION})
-        churn_forecasts = ChurnForecasts(
-            origin, target, predict_part(raw_part, test.rows, test.everyone)["p_churn"]
-        )
+        probability = predict_part(raw_part, test.rows, test.everyone)["p_churn"]
+        churn_forecasts = ChurnForecasts(origin, target, probability)
     bound_figures = [] if bounds is None else bounds(archive, data, test, draws)
     return _TaskResult(result.figures + rates + bound_figures, churn_forecasts)
 
@@ -175,8 +170,8 @@ def run_backtest(
     archive: Archive,
     origins: Sequence[int],
     *,
-    tasks: Sequence[Task] = TASKS,
-    done: Callable[[Task, int], None] = lambda task, origin: None,
+    tasks: Sequence[TaskName] = TASK_NAMES,
+    done: Callable[[TaskName, int], None] = lambda task, origin: None,
     bounds: _BoundFigures | None = None,
 ) -> BacktestResult:
     """Figures of every task, method and origin.

@@ -7,12 +7,8 @@ reports both rates, and `models.evaluation.warnings` compares them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
-import pandas as pd
-
 from features.calendar import day_date
+from features.config.config import Config
 from features.contracts import SNAPSHOT
 from models.evaluation.customer_bootstrap import metric_draws
 from models.evaluation.evaluate import (
@@ -24,12 +20,7 @@ from models.evaluation.evaluate import (
 )
 from models.fitting.training_set import TrainingSet
 from models.metrics import metrics
-
-_OUTCOMES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
-    "churn": lambda rows: rows["no_purchase"].astype(np.float64),
-    "transition": lambda rows: (rows["period"] > 0).astype(np.float64),
-    "clv": lambda rows: rows["spend"].astype(np.float64),
-}
+from models.tasks.all_tasks import TASKS
 
 
 def base_rate_figures(
@@ -37,7 +28,7 @@ def base_rate_figures(
     test: LabelledTestSet,
     *,
     horizon_days: int,
-    activity_days: int | None,
+    config: Config,
     draws: Draws | None = None,
 ) -> list[MetricFigure]:
     """Actual rate at a test date, and rates of the training snapshots matured by then.
@@ -48,9 +39,9 @@ def base_rate_figures(
         Training data and test set.
     horizon_days
         Horizon of the label in days.
-    activity_days
-        From the config. If set, CLV is tested on customers who bought within the horizon, and the
-        rate of the training snapshots is computed on such customers too.
+    config
+        Decides who is tested (`models.tasks.task.Task.tested_rows`): the rate of the training
+        snapshots is computed on such customers too.
     draws
         For the interval of the actual rate.
 
@@ -61,16 +52,14 @@ def base_rate_figures(
     ``known_rate_most`` (over all training snapshots). Empty for the stage task, which has no
     single rate.
     """
-    outcome = _OUTCOMES.get(test.task)
-    if outcome is None:
+    task = TASKS[test.task]
+    actual_outcome = task.outcome(test.rows)
+    matured = task.tested_rows(data.frame, config)
+    known_outcome = task.outcome(matured)
+    if actual_outcome is None or known_outcome is None or not len(matured) or not len(test.rows):
         return []
-    matured = data.frame
-    if test.task == "clv" and activity_days is not None:
-        matured = matured[matured["purchase__recency_days"] <= horizon_days]
-    rates = outcome(matured).groupby(matured[SNAPSHOT]).mean()
-    if not len(rates) or not len(test.rows):
-        return []
-    actual = outcome(test.rows).to_numpy()
+    rates = known_outcome.groupby(matured[SNAPSHOT]).mean()
+    actual = actual_outcome.to_numpy()
     actual_draws = None
     if draws is not None:
         actual_draws = metric_draws(metrics.mean, draws.counts(test.rows["customer_id"]), actual)

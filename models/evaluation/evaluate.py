@@ -14,22 +14,17 @@ from features.calendar import day_date
 from features.config.tasks import Slice
 from features.contracts import CUSTOMER
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import Task
-from models.baselines.lead_points import lead_points
-from models.baselines.registry import BASELINES
+from features.table.prediction_targets import TaskName
 from models.evaluation.customer_bootstrap import REPEATS, customer_draws, metric_draws
 from models.evaluation.slices import subset_masks
-from models.evaluation.task_metrics import MetricCall, lead_metric_calls, metric_calls
-from models.fitting.training_set import TrainingSet, add_channel, join_labels, snapshot_population
-from models.scorer.churn import predict_churn
-from models.scorer.clv import predict_clv
+from models.fitting.training_set import TrainingSet, add_channel, join_labels
+from models.metrics.metric_call import MetricCall
 from models.scorer.part import Part
 from models.scorer.scoring_context import scorer_context, scorer_sums
-from models.scorer.stage import predict_stage
-from models.scorer.transition import predict_transition
-from models.tasks.lead import lead_conversion_rate, select_leads
+from models.tasks.all_tasks import TASKS
+from models.tasks.lead import lead_conversion_rate, lead_metric_calls
+from models.tasks.task import Outputs
 
-Outputs = Mapping[str, Array]
 CHAMPION_METHOD = "champion"  # the served recipe, in figures
 _INFLATED_ERRORS = ("ece", "decile_error")  # by drawing rows more than once
 
@@ -102,7 +97,7 @@ class LabelledTestSet:
 
     __test__ = False  # not a test case, whatever pytest thinks of the name
 
-    task: Task
+    task: TaskName
     at: int
     rows: pd.DataFrame
     everyone: pd.DataFrame
@@ -118,28 +113,18 @@ class Evaluation:
     outputs: dict[str, Outputs]
 
 
-def labelled_test_set(archive: Archive, task: Task, at: int) -> LabelledTestSet:
-    """Labelled population of a task at a test snapshot.
-
-    For CLV this is who bought within the horizon where the config limits activity, else everyone.
-    """
-    return delayed_test_set(archive, task, at, archive.builder.delay(task))
+def labelled_test_set(archive: Archive, task: TaskName, at: int) -> LabelledTestSet:
+    """Labelled population of a task at a test snapshot."""
+    return delayed_test_set(archive, task, at, archive.builder.targets[task].delay_days)
 
 
-def delayed_test_set(archive: Archive, task: Task, at: int, delay: int) -> LabelledTestSet:
+def delayed_test_set(archive: Archive, task: TaskName, at: int, delay: int) -> LabelledTestSet:
     """As `test_set`, with features that know nothing of the last `delay` days."""
     everyone = add_channel(archive, task, archive.delayed(at, delay), at)
     rows = join_labels(everyone, archive.builder.labels(task, at))
-    config, leads = archive.builder.config, None
-    if task == "clv":
-        leads = select_leads(rows)
-        leads = leads.assign(points=lead_points(archive, at, leads["customer_id"]))
-        if config.activity_days is not None:
-            is_recent = rows["purchase__recency_days"] <= config.clv.horizon_days
-            rows = rows[is_recent].reset_index(drop=True)
-    return LabelledTestSet(
-        task, at, rows, everyone, leads if leads is not None and len(leads) else None
-    )
+    leads = TASKS[task].leads(archive, rows, at)
+    tested_rows = TASKS[task].tested_rows(rows, archive.builder.config)
+    return LabelledTestSet(task, at, tested_rows, everyone, leads)
 
 
 labelled_test_set.__test__ = False  # type: ignore[attr-defined]
@@ -149,13 +134,7 @@ def predict_part(part: Part, rows: pd.DataFrame, everyone: pd.DataFrame) -> dict
     """A part's outputs for some rows of a snapshot, with the population statistics of all."""
     parts = {part.name: part}
     context = scorer_context(parts, scorer_sums(parts, everyone))
-    functions: dict[str, Callable[..., dict[str, Array]]] = {
-        "stage": predict_stage,
-        "transition": predict_transition,
-        "churn": predict_churn,
-        "clv": predict_clv,
-    }
-    return functions[part.name](part, rows, context)
+    return TASKS[part.name].predict(part, rows, context)
 
 
 @dataclass(frozen=True)
@@ -191,11 +170,10 @@ def evaluate_part(
 ) -> Evaluation:
     """Measure a part and every baseline of its task, all trained on the same snapshots."""
     outputs: dict[str, Outputs] = {CHAMPION_METHOD: predict_part(part, test.rows, test.everyone)}
-    context = snapshot_population(test.everyone)
-    for name, baseline in BASELINES[test.task].items():
-        found = baseline(data, part, test.rows, context)
-        if found is not None:
-            outputs[name] = found
+    for name, baseline in TASKS[test.task].baselines.items():
+        baseline_outputs = baseline(data, part, test.rows)
+        if baseline_outputs is not None:
+            outputs[name] = baseline_outputs
     figures = metric_figures(test, outputs, horizon_days, slices=slices, draws=draws)
     if test.leads is not None:
         figures += lead_figures(test, _lead_outputs(part, data, test), horizon_days, draws=draws)
@@ -215,7 +193,7 @@ def metric_figures(
     on, found = str(day_date(test.at)), []
     for subset, mask in subset_masks(test.task, test.rows, slices or {}).items():
         measured = {
-            method: metric_calls(test.task, _cut(out, mask), test.rows[mask])
+            method: TASKS[test.task].metric_calls(_cut(out, mask), test.rows[mask])
             for method, out in outputs.items()
         }
         head = (test.task, on, horizon_days, subset, int(mask.sum()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from features.config.config import Config
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import Task
+from features.table.prediction_targets import TaskName
 from models.evaluation.evaluate import (
     CHAMPION_METHOD,
     Evaluation,
@@ -19,8 +19,8 @@ from models.evaluation.evaluate import (
 from models.evaluation.leakage import LeakSuspect, leak_suspects
 from models.fitting.training_set import TrainingSet, TrainingSummary, training_set
 from models.scorer.part import Part
-from models.tasks.training import fit_task
-from models.tasks.tuning import TUNABLE_TASKS, TuningResult, tune
+from models.tasks.all_tasks import TASKS
+from models.tasks.tuning import TuningResult, tune
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,23 @@ class Trained:
     recipe: tuple[MetricFigure, ...] = ()
 
 
-def train_one(archive: Archive, name: Task) -> Trained:
+def train_one(archive: Archive, name: TaskName) -> Trained:
     """Fit one task before its gate, test it there, and refit it on all that has matured."""
     builder = archive.builder
-    config, stages = builder.config, builder.taxonomy.names
+    config, stages, task = builder.config, builder.taxonomy.names, TASKS[name]
     gated_data = training_set(archive, name, builder.gate(name))
     tuned = _tuned(gated_data, config, stages)
     settings = tuned.settings if tuned else {}
-    gated_part = fit_task(gated_data, config, stages, threads=1, settings=settings)
+    gated_part = task.fit(gated_data, config, stages, threads=1, settings=settings)
     test_rows = labelled_test_set(archive, name, builder.gate(name))
     evaluation = evaluate_part(gated_part, gated_data, test_rows, builder.horizon(name))
     untuned_figures: tuple[MetricFigure, ...] = ()
     if settings:
-        untuned_part = fit_task(gated_data, config, stages, threads=1)
+        untuned_part = task.fit(gated_data, config, stages, threads=1)
         outputs = {CHAMPION_METHOD: predict_part(untuned_part, test_rows.rows, test_rows.everyone)}
         untuned_figures = tuple(metric_figures(test_rows, outputs, builder.horizon(name)))
     training_data = training_set(archive, name, builder.last_snapshot)
-    served_part = fit_task(training_data, config, stages, threads=1, settings=settings)
+    served_part = task.fit(training_data, config, stages, threads=1, settings=settings)
     suspects = tuple(leak_suspects(training_data))
     return Trained(
         gated_part,
@@ -72,6 +72,7 @@ def train_one(archive: Archive, name: Task) -> Trained:
 
 def _tuned(data: TrainingSet, config: Config, stages: list[str]) -> TuningResult | None:
     """Settings tuned on inner validation before the gate, where the config asks for it."""
-    if config.tune is None or data.task not in TUNABLE_TASKS:
+    if config.tune is None:
         return None
-    return tune(data, config.tune, stages=stages, seed=config.seed, threads=1)
+    problem = TASKS[data.task].tuning_problem(data, stages, seed=config.seed, threads=1)
+    return None if problem is None else tune(problem, config.tune, seed=config.seed)

@@ -7,7 +7,7 @@ overwritten date, an attribute that contains the outcome.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,12 @@ from features.table.snapshot_builder import Builder
 from models.fitting.training_set import TrainingSet
 from models.metrics import metrics
 from models.scorer.derived_features import model_columns
+from models.tasks.all_tasks import TASKS
 
 _SUSPECT_AUC = (
     0.95  # area under the curve of one column alone; on the example data the best have 0.89
 )
 MIN_OUTCOMES = 20  # customers of each outcome below which an AUC is too uncertain
-# Tasks with an outcome that customers decide, and its label column. Stage and transition labels
-# follow from rules that read some of the same columns; and all tasks read one feature frame.
-_OUTCOMES = {"churn": "no_purchase", "clv": "spend"}
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,17 @@ def leak_suspects(data: TrainingSet) -> list[LeakSuspect]:
         Empty for tasks other than churn and CLV, and if fewer than `MIN_OUTCOMES` customers had
         either outcome.
     """
-    if data.task not in _OUTCOMES:
+    # Stage and transition labels follow from rules that read some of the same columns; and all
+    # tasks read one feature frame.
+    label = TASKS[data.task].label
+    if label is None:
         return []
     rows = data.frame[data.frame["snapshot_at"] == data.validation_at]
     if "purchase__count_all" in rows:
         rows = rows[rows["purchase__count_all"] > 0]  # leads rarely buy
     if "cancel__recency_days" in rows:  # nor do customers who cancelled
         rows = rows[~(rows["cancel__recency_days"] <= rows["purchase__recency_days"])]
-    has_outcome = (rows[_OUTCOMES[data.task]] > 0).to_numpy(dtype=np.float64)
+    has_outcome = (rows[label] > 0).to_numpy(dtype=np.float64)
     if min(has_outcome.sum(), len(has_outcome) - has_outcome.sum()) < MIN_OUTCOMES:
         return []
     columns = model_columns(data.at_validation)
@@ -108,10 +109,9 @@ def leaking(builder: Builder, features: pd.DataFrame, at: int) -> list[str]:
     list of str
         Names of the leaking columns; only ``customer_id`` if the rows differ. Empty without leaks.
     """
-    blind = Builder(
-        builder.config, builder.taxonomy, seen_before(builder.history, at), everybody=None
-    )
-    vars(blind)["spec"] = builder.spec  # the same columns, also of roles without events by then
+    # The same columns, also of roles without events by then.
+    known_history = seen_before(builder.history, at).with_roles(builder.spec.roles)
+    blind = replace(builder, history=known_history, everybody=None)
     clean = blind.features(at)
     if clean["customer_id"].tolist() != features["customer_id"].astype(str).tolist():
         return ["customer_id"]

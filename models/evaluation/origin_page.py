@@ -7,21 +7,7 @@ from collections.abc import Iterable, Sequence
 from features.storage.markdown import markdown_text
 from models.evaluation.backtest_gates import evaluate_gates
 from models.evaluation.means_over_origins import CalibrationChoice, OriginMean
-from models.evaluation.task_metrics import DESCRIPTIVE
-
-PAGE_METRICS = {
-    "stage": ("log_loss", "brier", "macro_f1"),
-    "transition": ("log_loss", "integrated_brier", "top1_movers", "median_time_mae"),
-    "churn": ("auc", "log_loss", "ece", "lift_10"),
-    "clv": ("mae", "rmse", "bias_pct", "spearman", "gini", "top10", "coverage", "width_ratio"),
-    "lead": ("auc", "lift_10", "log_loss", "ece"),
-}
-_GROUP_METRICS = {
-    "stage": ("log_loss", "brier"),
-    "transition": ("log_loss", "top1_movers"),
-    "churn": ("auc", "log_loss", "bias_pct"),
-    "clv": ("rmse", "bias_pct", "gini", "coverage"),
-}
+from models.metrics.shown_metrics import DESCRIPTIVE, SHOWN_METRICS
 
 
 def backtest_page(
@@ -54,8 +40,8 @@ def backtest_page(
         "customers, **bold** where the interval leaves out zero. Biases are means of their sizes.",
         "",
     ]
-    for model, metrics in PAGE_METRICS.items():
-        lines += _model(model, metrics, means)
+    for model, shown in SHOWN_METRICS.items():
+        lines += _model(model, shown.backtest, means)
     lines += _groups(means)
     held = [gate.sentence for gate in evaluate_gates(one.as_dict() for one in means)]
     lines += ["## Generic gates", "", *(f"- {sentence}" for sentence in held), ""] if held else []
@@ -115,15 +101,15 @@ def _cell(origin_mean: OriginMean | None) -> str:
 
 def _groups(means: Sequence[OriginMean]) -> list[str]:
     lines: list[str] = []
-    for model, metrics in _GROUP_METRICS.items():
+    for model, shown_metrics in SHOWN_METRICS.items():
         model_means = [m for m in means if m.model == model and m.method == "champion"]
         mean_of = {
             (origin_mean.subset, origin_mean.metric): origin_mean for origin_mean in model_means
         }
         subsets = list(dict.fromkeys(origin_mean.subset for origin_mean in model_means))
-        if len(subsets) < 2:
+        if len(subsets) < 2 or not shown_metrics.groups:
             continue
-        shown = [metric for metric in metrics if ("all", metric) in mean_of]
+        shown = [metric for metric in shown_metrics.groups if ("all", metric) in mean_of]
         lines += [f"### {model}", "", "| group | " + " | ".join(shown) + " |"]
         lines += ["|---" * (len(shown) + 1) + "|"]
         for subset in subsets:

@@ -11,6 +11,7 @@ import pandas as pd
 from features.arrays import Array
 from features.config.tasks import Slice
 from features.errors import UserError
+from models.tasks.all_tasks import TASKS
 
 _NEW_DAYS = 30  # customers first seen so few days before the snapshot are new
 _MOST_VALUES = 20  # slices that one declaration by value may make
@@ -39,10 +40,8 @@ def subset_masks(task: str, rows: pd.DataFrame, slices: Mapping[str, Slice]) -> 
     found = {}
     if "stage__days_to_lapse" in rows.columns:
         found["rule_active"] = (rows["stage__days_to_lapse"] != 0).to_numpy()
-    if task == "transition":
-        found["movers"] = (rows["period"] > 0).to_numpy()
-    if task == "stage":
-        found["movers"] = (rows["truth_code"] != rows["stage__code"]).to_numpy()
+    if (movers := TASKS[task].movers(rows)) is not None:
+        found["movers"] = movers.to_numpy()
     if "tenure__days" in rows.columns:
         found["new_customers"] = (rows["tenure__days"] <= _NEW_DAYS).to_numpy()
     for name, declared in slices.items():

@@ -13,7 +13,7 @@ from features.contracts import CUSTOMER, KEY, SNAPSHOT
 from features.errors import UserError
 from features.table.customer_profile import snapshot_stamp
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import Task
+from features.table.prediction_targets import TaskName
 from models.scorer.derived_features import population_context, population_sums
 
 
@@ -38,7 +38,7 @@ class TrainingSet:
         Feature frame of all customers at the latest matured snapshot, without labels.
     """
 
-    task: Task
+    task: TaskName
     origin: int
     frame: pd.DataFrame
     contexts: Mapping[pd.Timestamp, dict[str, Any]]
@@ -95,20 +95,18 @@ def join_labels(features: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     return labelled_rows.assign(**{name: labels[name].to_numpy() for name in label_columns})
 
 
-def add_channel(archive: Archive, task: Task, frame: pd.DataFrame, day: int) -> pd.DataFrame:
+def add_channel(archive: Archive, task: TaskName, frame: pd.DataFrame, day: int) -> pd.DataFrame:
     """Add ``preferred_channel`` to the feature frame of churn and CLV, which back off to it.
 
     No column is added if the data have no channels or the config declares them sensitive.
     """
-    config = archive.builder.config
-    has_channels = any(source.columns.channel for source in config.sources)
-    if task not in ("churn", "clv") or not has_channels or "channel" in config.sensitive:
+    if not archive.builder.targets[task].reads_channel:
         return frame
     channels = archive.builder.channels(day)
     return frame.assign(preferred_channel=channels.reindex(frame[CUSTOMER]).to_numpy())
 
 
-def training_set(archive: Archive, task: Task, origin: int) -> TrainingSet:
+def training_set(archive: Archive, task: TaskName, origin: int) -> TrainingSet:
     """Matured snapshots of a task, with labels, as of an origin (day number).
 
     Raises

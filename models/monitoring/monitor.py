@@ -12,7 +12,7 @@ from features.arrays import Array
 from features.calendar import day_date
 from features.config.monitoring import Monitoring
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import TASKS
+from features.table.prediction_targets import TASK_NAMES
 from models.evaluation.evaluate import CHAMPION_METHOD
 from models.monitoring.drift import Distribution, column_distributions, drift_findings
 from models.monitoring.findings import MonitorFinding, level_per_test
@@ -131,7 +131,7 @@ def training_reference(
     )
     rates = [
         rate
-        for task in TASKS
+        for task in TASK_NAMES
         for at in builder.training_days(task, last)
         if (rate := base_rate(builder, task, at)) is not None
     ]

@@ -15,9 +15,11 @@ from scipy.stats import t as student
 from features.arrays import Array
 from features.calendar import day_date
 from features.contracts import CUSTOMER, NO_CHANGE
-from features.table.snapshot_builder import TASKS, Builder, Task
+from features.table.prediction_targets import TASK_NAMES, TaskName
+from features.table.snapshot_builder import Builder
 from models.metrics import metrics
 from models.monitoring.findings import MonitorFinding
+from models.tasks.all_tasks import TASKS
 
 _MIN_CUSTOMERS = 100  # customers below which a figure is shown and raises no alarm
 _INTERVAL_COVERAGE = 0.8  # what clv_low and clv_high promise
@@ -79,24 +81,20 @@ class BaseRate:
     n: int
 
 
-def _is_matured(builder: Builder, task: Task, at: int) -> bool:
+def _is_matured(builder: Builder, task: TaskName, at: int) -> bool:
     """Whether the labels of a task at a snapshot (day number) have matured."""
     return at + builder.horizon(task) + builder.config.settle_days <= builder.last_snapshot
 
 
-def base_rate(builder: Builder, task: Task, at: int) -> BaseRate | None:
+def base_rate(builder: Builder, task: TaskName, at: int) -> BaseRate | None:
     """Share of customers with the task's event after a snapshot; None without labels."""
-    if task == "stage":
-        return None  # a fact of the moment, and watched among the scores
+    event_words = TASKS[task].event_words
+    if not event_words:
+        return None  # the stage is a fact of the moment, and watched among the scores
     labels, days = builder.labels(task, at), builder.horizon(task)
     if not len(labels):
         return None
-    if task == "churn":
-        has_event, event_words = 1 - labels["no_purchase"], "eligible customers who bought"
-    elif task == "clv":
-        has_event, event_words = labels["orders"] > 0, "customers who bought"
-    else:
-        has_event, event_words = labels["period"] > 0, "customers who changed stage"
+    has_event = TASKS[task].event(labels)
     rate = float(np.asarray(has_event, dtype=np.float64).mean())
     return BaseRate(f"{event_words} in {days} days", at, rate, len(labels))
 
@@ -133,7 +131,7 @@ def base_rate_findings(
 
 
 def matured_figures(
-    builder: Builder, run: Mapping[str, str], scores: pd.DataFrame, task: Task, at: int
+    builder: Builder, run: Mapping[str, str], scores: pd.DataFrame, task: TaskName, at: int
 ) -> list[MaturedFigure]:
     """Figures of a past run's scores of one task.
 
@@ -151,7 +149,7 @@ def matured_figures(
     labels = builder.labels(task, at)
     rows = labels.merge(scores, on=CUSTOMER, how="inner", suffixes=("_label", ""))
     names = builder.taxonomy.names
-    measures: dict[Task, Callable[[pd.DataFrame, Sequence[str]], list[dict[str, Any]]]] = {
+    measures: dict[TaskName, Callable[[pd.DataFrame, Sequence[str]], list[dict[str, Any]]]] = {
         "churn": _churn,
         "clv": _clv,
         "stage": _stage,
@@ -329,6 +327,6 @@ def _worse(metric: str, value: float, expected: float | None) -> float:
     )
 
 
-def tasks_matured(builder: Builder, at: int) -> list[Task]:
+def tasks_matured(builder: Builder, at: int) -> list[TaskName]:
     """Tasks whose labels at a snapshot have matured."""
-    return [task for task in TASKS if _is_matured(builder, task, at)]
+    return [task for task in TASK_NAMES if _is_matured(builder, task, at)]

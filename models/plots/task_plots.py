@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from features.storage.csv_files import write_csv
 from models.evaluation.evaluate import CHAMPION_METHOD, Evaluation, MetricFigure
 from models.plots import evaluation_plots
 from models.scorer.part import Part
+from models.tasks.task import Outputs
 
 
 @dataclass(frozen=True)
@@ -27,40 +28,47 @@ class DrawnFigure:
 
 def task_figures(result: Evaluation, stages: Sequence[str]) -> dict[str, DrawnFigure]:
     """Plots of one task by name."""
-    rows, outputs = result.test.rows, result.outputs[CHAMPION_METHOD]
-    if result.test.task == "churn":
-        target, probability = rows["no_purchase"].to_numpy(), outputs["p_churn"]
-        return {
-            "churn_reliability": DrawnFigure(
-                evaluation_plots.plot_reliability(target, probability),
-                evaluation_plots.reliability_data(target, probability),
-            ),
-            "churn_gains": DrawnFigure(
-                evaluation_plots.plot_gains(target, probability),
-                evaluation_plots.gains_data(target, probability),
-            ),
-        }
-    if result.test.task == "clv":
-        spend = (rows["spend"].to_numpy(), outputs["clv"], outputs["clv_low"], outputs["clv_high"])
-        return {
-            "clv_deciles": DrawnFigure(
-                evaluation_plots.plot_clv_deciles(*spend), evaluation_plots.clv_deciles_data(*spend)
-            )
-        }
-    if result.test.task == "stage":
-        truth = rows["truth_code"].to_numpy().astype(int)
-        predicted = outputs["probabilities"].argmax(axis=1)
-        names = list(stages)
-        return {
-            "stage_confusion": DrawnFigure(
-                evaluation_plots.plot_confusion(truth, predicted, names),
-                evaluation_plots.confusion_data(truth, predicted, names),
-            )
-        }
-    return _transition_figures(rows, list(stages))
+    draw = _FIGURES[result.test.task]
+    return draw(result.test.rows, result.outputs[CHAMPION_METHOD], list(stages))
 
 
-def _transition_figures(rows: pd.DataFrame, names: list[str]) -> dict[str, DrawnFigure]:
+def _churn_figures(rows: pd.DataFrame, outputs: Outputs, _: list[str]) -> dict[str, DrawnFigure]:
+    target, probability = rows["no_purchase"].to_numpy(), outputs["p_churn"]
+    return {
+        "churn_reliability": DrawnFigure(
+            evaluation_plots.plot_reliability(target, probability),
+            evaluation_plots.reliability_data(target, probability),
+        ),
+        "churn_gains": DrawnFigure(
+            evaluation_plots.plot_gains(target, probability),
+            evaluation_plots.gains_data(target, probability),
+        ),
+    }
+
+
+def _clv_figures(rows: pd.DataFrame, outputs: Outputs, _: list[str]) -> dict[str, DrawnFigure]:
+    spend = (rows["spend"].to_numpy(), outputs["clv"], outputs["clv_low"], outputs["clv_high"])
+    return {
+        "clv_deciles": DrawnFigure(
+            evaluation_plots.plot_clv_deciles(*spend), evaluation_plots.clv_deciles_data(*spend)
+        )
+    }
+
+
+def _stage_figures(
+    rows: pd.DataFrame, outputs: Outputs, names: list[str]
+) -> dict[str, DrawnFigure]:
+    truth = rows["truth_code"].to_numpy().astype(int)
+    predicted = outputs["probabilities"].argmax(axis=1)
+    return {
+        "stage_confusion": DrawnFigure(
+            evaluation_plots.plot_confusion(truth, predicted, names),
+            evaluation_plots.confusion_data(truth, predicted, names),
+        )
+    }
+
+
+def _transition_figures(rows: pd.DataFrame, _: Outputs, names: list[str]) -> dict[str, DrawnFigure]:
     current_stage = rows["stage__code"].to_numpy().astype(int)
     has_moved = rows["period"].to_numpy() > 0
     next_stage = rows["next_code"].to_numpy().astype(int)
@@ -75,6 +83,14 @@ def _transition_figures(rows: pd.DataFrame, names: list[str]) -> dict[str, Drawn
             evaluation_plots.stage_flow_data(current_stage, next_stage, names),
         ),
     }
+
+
+_FIGURES: dict[str, Callable[[pd.DataFrame, Outputs, list[str]], dict[str, DrawnFigure]]] = {
+    "stage": _stage_figures,
+    "transition": _transition_figures,
+    "churn": _churn_figures,
+    "clv": _clv_figures,
+}
 
 
 def save_figures(drawn: Mapping[str, DrawnFigure], folder: Path) -> None:

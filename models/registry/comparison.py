@@ -15,7 +15,7 @@ class Comparison:
     Attributes
     ----------
     task, metric
-        Task and metric; smaller is better.
+        TaskName and metric; smaller is better.
     challenger, champion
         Value of the metric on the gate.
     low, high

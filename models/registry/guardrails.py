@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from features.arrays import Array
-from features.table.snapshot_builder import Task
+from features.table.prediction_targets import TaskName
 from models.metrics import metrics
 from models.registry.comparison import Comparison
 from models.scorer.stage import stage_codes
+from models.tasks.all_tasks import TASKS
 
-RANKING, BIAS, CALIBRATION = 0.005, 0.02, 0.01  # absolute: AUC and Gini, share of the total, ECE
 _STAGE_TOLERANCE = 0.10  # relative to the champion's loss in the slice
 _MIN_STAGE_CUSTOMERS = 50  # customers of a stage below which its loss is too uncertain
 
@@ -28,28 +28,8 @@ _Metric = Callable[[Any, Any], float]
 _Statistic = tuple[Callable[..., float], Array, tuple[Array, ...]]
 
 
-def _bias(target: Any, prediction: Any) -> float:
-    """Absolute error of the total, as a share of the actual total."""
-    target_total = float(np.sum(target))
-    return abs(float(np.sum(prediction)) / target_total - 1.0) if target_total > 0 else np.nan
-
-
-_GUARDED_METRICS: dict[str, list[tuple[str, _Metric, float]]] = {
-    "churn": [
-        ("1 - AUC", lambda y, p: 1.0 - metrics.auc(y, p), RANKING),
-        ("total bias", _bias, BIAS),
-        ("calibration error", metrics.ece, CALIBRATION),
-    ],
-    "clv": [
-        ("1 - Gini", lambda y, p: 1.0 - metrics.gini(y, p), RANKING),
-        ("total bias", _bias, BIAS),
-    ],
-}
-_LABEL_AND_OUTPUT = {"churn": ("no_purchase", "p_churn"), "clv": ("spend", "clv")}
-
-
 def guard_comparisons(
-    task: Task,
+    task: TaskName,
     rows: pd.DataFrame,
     outputs: tuple[Mapping[str, Array], Mapping[str, Array]],
     losses: tuple[Array, Array],
@@ -72,17 +52,16 @@ def guard_comparisons(
     """
     customers = rows["customer_id"].to_numpy()
     challenger, champion = outputs
-    for name, measure_of, tolerance in _GUARDED_METRICS.get(task, []):
-        label, output = _LABEL_AND_OUTPUT[task]
+    label, output = TASKS[task].label, TASKS[task].output
+    if label is not None and output is not None and rows[label].nunique() > 1:
         target = rows[label].to_numpy(dtype=np.float64)
-        if task == "churn" and len(np.unique(target)) < 2:
-            continue
-        figures = measure_of(target, challenger[output]), measure_of(target, champion[output])
-        if not np.isfinite(figures).all():
-            continue  # without any spend, neither ranking nor bias is defined
         arguments = (target, challenger[output], champion[output])
-        statistic: _Statistic = (_difference(measure_of), customers, arguments)
-        yield _guard(task, name, figures, tolerance, statistic, seed=seed)
+        for guard in TASKS[task].guards:
+            figures = guard.metric(*arguments[:2]), guard.metric(target, champion[output])
+            if not np.isfinite(figures).all():
+                continue  # without any spend, neither ranking nor bias is defined
+            statistic: _Statistic = (_difference(guard.metric), customers, arguments)
+            yield _guard(task, guard.name, figures, guard.tolerance, statistic, seed=seed)
     stage_code = stage_codes(rows, len(stages))
     for number, stage in enumerate(stages):
         members = np.flatnonzero(stage_code == number)

@@ -11,19 +11,14 @@ from features.calendar import day_date
 from features.storage.markdown import markdown_text
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import CHAMPION_METHOD, Evaluation
-from models.evaluation.task_metrics import DESCRIPTIVE, HIGHER_IS_BETTER
 from models.fitting.training_set import TrainingSummary
+from models.metrics.shown_metrics import DESCRIPTIVE, HIGHER_IS_BETTER, SHOWN_METRICS
 from models.scorer.part import Part
+from models.tasks.all_tasks import TASKS
 
 _STAGE_TRUTHS = {
     "history": "the life-cycle stage that the CRM would record, judged by its other customers",
     "late": "the rule stage on the day, from data that run some days behind",
-}
-PART_DESCRIPTIONS = {
-    "stage": "the life-cycle stage a customer is truly in, told with hindsight from around the day",
-    "transition": "the next change of stage, which it is and when, within the horizon",
-    "churn": "the probability of no purchase within the horizon, for recently active customers",
-    "clv": "expected net spend within the horizon, with an 80 % interval",
 }
 
 
@@ -56,7 +51,7 @@ def part_card(archive: Archive, result: Evaluation, data: TrainingSummary, part:
 
 def _predicts(archive: Archive, part: Part) -> str:
     truth = archive.builder.config.stage.truth if part.name == "stage" else ""
-    return _STAGE_TRUTHS.get(truth, PART_DESCRIPTIONS[part.name])
+    return _STAGE_TRUTHS.get(truth, TASKS[part.name].description)
 
 
 def _lead_rows(result: Evaluation) -> list[str]:
@@ -137,14 +132,6 @@ def _best(metric: str, baselines: list[tuple[float, str]]) -> str:
     return f"{value:.4f} ({method})"
 
 
-# What of each model's figures the scorer's card repeats; the models' own cards hold all of them.
-_CARD_METRICS = {
-    "stage": ("log_loss", "brier"),
-    "transition": ("log_loss", "integrated_brier"),
-    "churn": ("auc", "log_loss", "ece"),
-    "clv": ("mae", "bias_pct", "spearman", "coverage"),
-    "lead": ("auc", "log_loss"),
-}
 _SCORER_LIMITS = (
     "Limits: it knows only what the events say, learned from past seasons, and is not causal: it "
     "says who, and not whether a message changes what they do. Totals drift with seasons that the "
@@ -208,7 +195,7 @@ def _main_rows(figures: list[dict[str, Any]]) -> list[str]:
     }
     return [
         f"| {model} | {metric} | {value_of[model, metric]:.4f} |"
-        for model, metrics in _CARD_METRICS.items()
-        for metric in metrics
+        for model, shown in SHOWN_METRICS.items()
+        for metric in shown.card
         if (model, metric) in value_of
     ]

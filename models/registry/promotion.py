@@ -13,47 +13,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from features.arrays import Array
 from features.calendar import day_date
 from features.config.config import Config
 from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import TASKS, Task
-from models.evaluation.evaluate import LabelledTestSet, Outputs, delayed_test_set, predict_part
+from features.table.prediction_targets import TASK_NAMES
+from models.evaluation.evaluate import LabelledTestSet, delayed_test_set, predict_part
 from models.evaluation.leakage import leaking
 from models.metrics import metrics
 from models.registry.comparison import Comparison as Comparison
 from models.registry.guardrails import guard_comparisons
 from models.scorer.part import Part
+from models.tasks.all_tasks import TASKS
 from models.tasks.lead import MIN_NEW_BUYERS
-
-# Config keys that say where the data lie or what is done with scores, and not how models learn.
-_NOT_RECIPE_KEYS = {
-    "name",
-    "description",
-    "notice",
-    "sources",
-    "data_through",
-    "backtest",
-    "lead",
-    "campaigns",
-    "consent",
-    "consents",
-    "contact_policy",
-    "customers",
-    "experiments",
-    "exports",
-    "export_mode",
-    "products",
-    "quarantine",
-    "monitoring",
-    "suppressions",
-    "retention",
-    "store",
-    "threads",
-}
+from models.tasks.task import binary_log_losses
 
 
 @dataclass(frozen=True)
@@ -71,11 +46,12 @@ class Decision:
 
 def recipe_hash(config: Config) -> str:
     """Hash of everything in a config that decides how models learn."""
-    content = config.model_dump(mode="json", by_alias=True, exclude=_NOT_RECIPE_KEYS)
-    records = content.pop("stage_history")
-    if config.stage.truth == "history":
+    content = config.content_for("recipe")
+    if "stage_history" in content:
         # What the recorded names mean is part of the truth; where they lie is not.
-        content["stage_history"] = {key: records[key] for key in ("stages", "ignored")}
+        content["stage_history"] = {
+            key: content["stage_history"][key] for key in ("stages", "ignored")
+        }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -105,29 +81,9 @@ def prediction_definitions(parts: Mapping[str, Part], stages: list[str]) -> dict
             if key in part.parameters
         }
         for name, part in sorted(parts.items())
-        if name in TASKS
+        if name in TASK_NAMES
     }
     return {"stages": stages, "horizons": horizons}
-
-
-def loss(task: Task, part: Part, test: LabelledTestSet) -> tuple[Array, str]:
-    """Loss of every test row (its mean is the metric compared), and the metric's name."""
-    return _losses(task, predict_part(part, test.rows, test.everyone), test.rows)
-
-
-def _losses(task: Task, outputs: Outputs, rows: pd.DataFrame) -> tuple[Array, str]:
-    if task == "clv":
-        return (rows["spend"].to_numpy() - outputs["clv"]) ** 2, "mean squared error"
-    if task == "churn":
-        return _log_losses(rows["no_purchase"].to_numpy(), outputs["p_churn"]), "log_loss"
-    probability = np.clip(outputs["probabilities"], 1e-4, None)
-    probability = probability / probability.sum(axis=1, keepdims=True)
-    if task == "stage":
-        target = rows["truth_code"].to_numpy().astype(int)
-    else:
-        has_moved = rows["period"].to_numpy() > 0
-        target = np.where(has_moved, rows["next_code"], probability.shape[1] - 1).astype(int)
-    return -np.log(probability[np.arange(len(probability)), target]), "log_loss"
 
 
 def _late_days(part: Part) -> int:
@@ -143,12 +99,7 @@ def lead_log_losses(part: Part, test: LabelledTestSet) -> Array | None:
     y = (leads["orders"] > 0).to_numpy(dtype=np.float64)
     p = predict_part(part, leads, test.everyone)["p_first_purchase"]
     few = not MIN_NEW_BUYERS <= y.sum() <= len(y) - MIN_NEW_BUYERS
-    return None if few or np.isnan(p).any() else _log_losses(y, p)
-
-
-def _log_losses(target: Array, probability: Array) -> Array:
-    probability = np.clip(probability, 1e-6, 1 - 1e-6)
-    return np.asarray(-(target * np.log(probability) + (1 - target) * np.log(1 - probability)))
+    return None if few or np.isnan(p).any() else binary_log_losses(y, p)
 
 
 class UnableChampionError(Exception):
@@ -161,12 +112,12 @@ def refusal_reason(archive: Archive, challenger: Mapping[str, Part]) -> str | No
     Its inputs must be among the features of every gate, and those must be the same when nothing
     after the gate can be seen: a feature that knows what comes later would win any comparison.
     """
-    for at in sorted({archive.builder.gate(task) for task in TASKS}):
+    for at in sorted({archive.builder.gate(task) for task in TASK_NAMES}):
         features = archive.features(at)
         if leaks := leaking(archive.builder, features, at):
             shown = ", ".join(leaks[:5])
             return f"{len(leaks)} columns at the gate {day_date(at)} know what came later: {shown}"
-    for task in TASKS:
+    for task in TASK_NAMES:
         try:
             test = delayed_test_set(
                 archive, task, archive.builder.gate(task), _late_days(challenger[task])
@@ -188,7 +139,7 @@ def compare_parts(
         Where the champion asks for features that there are no more.
     """
     found, stages = [], archive.builder.taxonomy.names
-    for task in TASKS:
+    for task in TASK_NAMES:
         gate = archive.builder.gate(task)
         test = delayed_test_set(archive, task, gate, _late_days(challenger[task]))
         new_out = predict_part(challenger[task], test.rows, test.everyone)
@@ -199,11 +150,11 @@ def compare_parts(
         except (ValueError, KeyError) as error:
             raise UnableChampionError(str(error)) from error
         rows = test.rows
-        (new, metric), (old, _) = _losses(task, new_out, rows), _losses(task, old_out, rows)
+        new, old = (TASKS[task].losses(outputs, rows) for outputs in (new_out, old_out))
         customers = rows["customer_id"].to_numpy()
-        found.append(_comparison(task, metric, customers, new, old, seed=seed))
+        found.append(_comparison(task, TASKS[task].loss_name, customers, new, old, seed=seed))
         found += guard_comparisons(task, rows, (new_out, old_out), (new, old), stages, seed=seed)
-        if task == "clv" and test.leads is not None:
+        if test.leads is not None:
             new_lead, old_lead = (lead_log_losses(p[task], test) for p in (challenger, champion))
             if new_lead is not None and old_lead is not None:
                 ids = test.leads["customer_id"].to_numpy()

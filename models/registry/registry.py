@@ -33,18 +33,18 @@ from models.registry.logged_code import (
     synthetic_example,
 )
 from models.registry.tracking import Run, Tracking
+from models.registry.version import CHAMPION_SINCE as CHAMPION_SINCE
+from models.registry.version import SCORER as SCORER
 from models.registry.version import Version
 from models.scorer.artifacts import save_scorer
 from models.scorer.part import Part
 from models.scorer.scored_row import scored_names
 
-SCORER = "stagecast-scorer"
 CHAMPION = "champion"
 # The name of the folder among the artifacts that `Scorer` reads.
 ARTIFACT = "scorer"
 PARAMS = ParamSchema([ParamSpec("scoring_context", DataType.string, "")])
 _PREVIOUS = "previous_champion"
-CHAMPION_SINCE = "champion_since"  # UTC moment at which the alias last came to a version
 _TYPES = {
     "string": DataType.string,
     "double": DataType.double,

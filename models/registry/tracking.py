@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
-from matplotlib.figure import Figure
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,6 +25,9 @@ from features.errors import UserError
 from features.servers import without_login
 from features.storage.csv_files import csv_content
 from models.registry.tracking_server import check_tracking_server
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DATABASE = "mlflow.db"
 _ARTIFACTS = "mlartifacts"

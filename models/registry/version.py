@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SCORER = "stagecast-scorer"
+CHAMPION_SINCE = "champion_since"  # UTC moment at which the alias last came to a version
+
 
 @dataclass(frozen=True)
 class Version:

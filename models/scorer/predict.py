@@ -41,8 +41,8 @@ def predict_scores(
 
     Returns
     -------
-    Columns of `SCORED_COLUMNS` and the pass-through columns. ``scorer_version``, ``run_id`` and
-    ``scored_at`` are null unless the context holds them.
+    Columns of ``head["scored_row"]`` and the pass-through columns. ``scorer_version``, ``run_id``
+    and ``scored_at`` are null unless the context holds them.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .part import Array
-from .scored_row import SCORED_COLUMNS
+from .scored_row import PART_COLUMNS
 from .stage import stage_codes
 from .transition import LIKELY, move_probability
 
@@ -92,9 +92,7 @@ def clv_columns(
     output: Mapping[str, Array], frame: pd.DataFrame, stage: Array, head: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Columns of the CLV model, with the lead score and the reactivation probability."""
-    columns: dict[str, Any] = {name: output[name] for name in output if name in SCORED_COLUMNS}
-    # The scored row holds the mean of past orders instead of the expected order value.
-    columns.pop("average_order_value", None)
+    columns: dict[str, Any] = {name: output[name] for name in PART_COLUMNS["clv"] if name in output}
     is_soon = output["next_order_days"] <= _ORDER_HORIZONS * output["clv_horizon_days"]
     order_days = np.where(is_soon, output["next_order_days"], np.nan)
     columns["expected_next_order_at"] = _days_after(frame["snapshot_at"], order_days)

@@ -15,7 +15,7 @@ from features.table.customer_profile import snapshot_stamp
 from features.table.feature_store import Archive
 from models.evaluation.evaluate import predict_part
 from models.fitting.training_set import training_set
-from models.tasks.training import fit_task
+from models.tasks.all_tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def compare_with_crm(archive: Archive, at: int, *, threads: int) -> CrmDisagreem
     builder = archive.builder
     records = builder.records()
     training = training_set(archive, "stage", at)
-    part = fit_task(training, builder.config, builder.taxonomy.names, threads=threads)
+    part = TASKS["stage"].fit(training, builder.config, builder.taxonomy.names, threads=threads)
     customers_frame = archive.inputs("stage", at)
     probability = predict_part(part, customers_frame, customers_frame)["probabilities"]
     customers = customers_frame[CUSTOMER].to_numpy(dtype=str)

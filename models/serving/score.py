@@ -68,6 +68,7 @@ def scorer_head(
             }
             for name in columns
         ],
+        "scored_row": {column.name: column.dtype for column in SCORED_ROW},
         "pass_through": [
             {"name": name, "dtype": _dtype(customer_facts[name])}
             for name in customer_facts.columns

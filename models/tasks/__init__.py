@@ -1,7 +1,9 @@
-"""One module per prediction task: its recipe, from a training set to a fitted `Part`.
+"""Prediction tasks: `task.py` says what the project asks of one, `all_tasks.py` lists them.
 
-`stage.py` and `stage_from_crm.py`, `transition.py`, `churn.py`, `clv.py` with `lead.py`, and
-`uplift.py`; `tuning.py` searches tree settings. Begin with `training.py`, which passes a training
-set to the recipe of its task. May import `models.baselines`, `models.fitting`, `models.metrics`,
-`models.scorer` and `features`.
+`stage_task.py`, `transition_task.py`, `churn_task.py` and `clv_task.py` hold everything that one
+task does differently from the others: baselines, metrics, losses, guards. The recipes, from a
+training set to a fitted `Part`, are in `stage.py` and `stage_from_crm.py`, `transition.py`,
+`churn.py`, `clv.py` with `lead.py`, and `uplift.py`; `tuning.py` searches tree settings. Begin with
+`task.py`. May import `models.baselines`, `models.fitting`, `models.metrics`, `models.scorer` and
+`features`.
 """

@@ -6,6 +6,7 @@ buyers. Fitting only; prediction is `models.scorer.clv.predict_clv`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightgbm as lgb
@@ -24,6 +25,7 @@ from models.fitting.binary_ensemble import (
 )
 from models.fitting.cold_start import fit_back_off
 from models.metrics import metrics
+from models.metrics.metric_call import MetricCall, binary_metric_calls
 from models.scorer.clv import clv_first_purchase
 from models.scorer.linear_model import sigmoid
 from models.scorer.part import Part
@@ -50,6 +52,16 @@ def lead_conversion_rate(frame: pd.DataFrame) -> float:
     leads = select_leads(frame)
     buyers = float((leads["orders"] > 0).sum())
     return (buyers + 0.5) / (len(leads) + 1.0) if len(leads) else np.nan
+
+
+def lead_metric_calls(outputs: Mapping[str, Array], leads: pd.DataFrame) -> list[MetricCall]:
+    """All metrics of one method's outputs (``p`` or ``rank``) on labelled leads."""
+    target = (leads["orders"] > 0).to_numpy(dtype=np.float64)
+    probability = outputs.get("p")
+    rank = outputs.get("rank", probability)
+    if rank is None or np.isnan(rank).any():
+        return []
+    return binary_metric_calls(target, probability, rank=rank)
 
 
 def fit_lead_regression(frame: pd.DataFrame, at_origin: pd.DataFrame) -> dict[str, Any]:

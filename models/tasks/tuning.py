@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from features.arrays import Array
 from features.config.tasks import Tune
 from features.errors import UserError
-from models.baselines.transition_baselines import transition_cells
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
     predict_fold_by_fold,
@@ -39,10 +40,8 @@ from models.fitting.training_set import TrainingSet
 from models.metrics import metrics
 from models.scorer.derived_features import derive_each
 from models.scorer.linear_model import matrix, sigmoid
-from models.tasks.stage import label_codes
 
 _STEP = 20  # rounds between two reports of a trial
-TUNABLE_TASKS = ("churn", "stage", "transition")
 ReportLoss = Callable[[float, int], None]
 _Objective = Callable[[Mapping[str, Any], ReportLoss], float]
 
@@ -76,22 +75,26 @@ class TuningResult:
     trials: tuple[TuningTrial, ...]
 
 
-def tune(
-    data: TrainingSet, budget: Tune, *, stages: list[str], seed: int, threads: int
-) -> TuningResult | None:
-    """Search the best settings of a task's trees within a budget; None if it cannot be tuned.
+@dataclass(frozen=True)
+class TuningProblem:
+    """What tuning searches: the loss of some settings, those of the recipe, and their bounds."""
+
+    objective: _Objective
+    recipe_settings: dict[str, Any]
+    search_space: dict[str, tuple[float, float, str]]
+
+
+def tune(problem: TuningProblem, budget: Tune, *, seed: int) -> TuningResult:
+    """Search the best settings of a task's trees within a budget.
 
     Parameters
     ----------
-    data
-        Matured snapshots of churn, stage or transition.
+    problem
+        From `models.tasks.task.Task.tuning_problem`.
     budget
         Limits on trials and minutes; the first one reached ends the search.
-    stages
-        Stage names by code.
-    seed, threads
-        Seed of sampler and models, and threads. The same seed tries the same settings unless the
-        minutes run out.
+    seed
+        Seed of the sampler. The same seed tries the same settings unless the minutes run out.
 
     Raises
     ------
@@ -107,20 +110,18 @@ def tune(
             expected="the extra that tuning needs",
             hint="pip install 'stagecast[tune]', or leave `tune` out of the config",
         ) from error
-    objective, recipe_settings, search_space = _task(data, stages, seed, threads)
-    if objective is None:
-        return None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         direction="minimize",
         sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0),
     )
-    study.enqueue_trial(recipe_settings)
+    study.enqueue_trial(problem.recipe_settings)
 
     def run(optuna_trial: Any) -> float:
         settings = {
-            name: _suggest(optuna_trial, name, *bounds) for name, bounds in search_space.items()
+            name: _suggest(optuna_trial, name, *bounds)
+            for name, bounds in problem.search_space.items()
         }
 
         def report(loss: float, round_number: int) -> None:
@@ -128,7 +129,7 @@ def tune(
             if optuna_trial.number and optuna_trial.should_prune():
                 raise optuna.TrialPruned
 
-        return objective(settings, report)
+        return problem.objective(settings, report)
 
     study.optimize(run, n_trials=budget.trials, timeout=60.0 * budget.minutes)
     completed = optuna.trial.TrialState.COMPLETE
@@ -168,23 +169,8 @@ _MULTICLASS = {
 }
 
 
-def _task(
-    data: TrainingSet, stages: list[str], seed: int, threads: int
-) -> tuple[_Objective | None, dict[str, Any], dict[str, tuple[float, float, str]]]:
-    """Objective (None if nothing can be tuned), the recipe's settings, and the search space."""
-    if data.task == "churn":
-        default_recipe = TwoClassRecipe()
-        return (
-            _churn_objective(data, seed, threads),
-            {n: getattr(default_recipe, n) for n in _CHURN},
-            _CHURN,
-        )
-    recipe_settings = {name: MULTICLASS_SETTINGS[name] for name in _MULTICLASS}
-    inputs = _multiclass_inputs(data, stages, seed, threads)
-    return (None if inputs is None else _stopping_objective(inputs)), recipe_settings, _MULTICLASS
-
-
-def _churn_objective(data: TrainingSet, seed: int, threads: int) -> _Objective | None:
+def churn_problem(data: TrainingSet, *, seed: int, threads: int) -> TuningProblem | None:
+    """Settings of the churn trees by log loss on held-out customers; None with too few."""
     frame = data.frame[data.frame["no_purchase"].notna()]
     frame = derive_each(sample_customers(frame, TwoClassRecipe(), seed=seed), data.contexts)
     frame = frame.reset_index(drop=True)
@@ -202,34 +188,50 @@ def _churn_objective(data: TrainingSet, seed: int, threads: int) -> _Objective |
             report(float(np.mean(losses)), number)
         return float(np.mean(losses))
 
-    return objective
+    default_recipe = TwoClassRecipe()
+    return TuningProblem(objective, {n: getattr(default_recipe, n) for n in _CHURN}, _CHURN)
 
 
-def _multiclass_inputs(
-    data: TrainingSet, stages: list[str], seed: int, threads: int
-) -> TreeInputs | None:
-    """Training input of the tuned model: of the current stage, or of the next destination."""
+def class_problem(
+    data: TrainingSet,
+    targets: Callable[[pd.DataFrame], Array],
+    class_count: int,
+    *,
+    seed: int,
+    threads: int,
+) -> TuningProblem | None:
+    """Settings of trees of several classes by log loss at the latest matured snapshot.
+
+    Parameters
+    ----------
+    data
+        Matured snapshots.
+    targets
+        Class of every row of a training frame.
+    class_count
+        Number of classes.
+    seed, threads
+        Of the trees.
+    """
     frame = thin_customers(data.frame)
-    rows = split_rows(frame, data.validation_at)
-    if data.task == "stage":
-        target, class_count = label_codes(frame["truth_code"], len(stages)), len(stages)
-    else:
-        periods = int(max(frame["period"].max(), 1))
-        cell_codes = transition_cells(frame, stages=len(stages), periods=periods)
-        target, class_count = np.minimum(cell_codes // periods, len(stages)), len(stages) + 1
+    rows, target = split_rows(frame, data.validation_at), targets(frame)
     derived, columns = derived_inputs(frame, data.contexts)
     if not columns or frame["customer_id"].nunique() < MIN_CUSTOMERS:
         return None
     shared_settings: dict[str, Any] = {"seed": seed, "threads": threads}
     columns = select_class_columns(derived, columns, [(target, rows.fit)], **shared_settings)
     features = matrix(derived, columns)
-    return tree_inputs(
+    inputs = tree_inputs(
         features,
         target,
         rows,
         classes=frequent_classes(target[rows.fit], class_count),
         **shared_settings,
     )
+    if inputs is None:
+        return None
+    recipe_settings = {name: MULTICLASS_SETTINGS[name] for name in _MULTICLASS}
+    return TuningProblem(_stopping_objective(inputs), recipe_settings, _MULTICLASS)
 
 
 def _stopping_objective(inputs: TreeInputs) -> _Objective:

@@ -21,6 +21,7 @@ from features.config.config import Config
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.experiments import ExperimentFile
 from flows.commands.cli import app
+from flows.setup.presets import Preset
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,7 +42,12 @@ stages: {file: stages/recency_frequency.yaml}
 )
 
 # Files of their own kinds, told by a key that no config has.
-OTHERS = {"target": TargetMap, "treatment": ExperimentFile, "actions": Automation}
+OTHERS = {
+    "target": TargetMap,
+    "treatment": ExperimentFile,
+    "actions": Automation,
+    "recognised_by": Preset,
+}
 
 
 # Files that a reader is asked to write, and folders within the output folder.

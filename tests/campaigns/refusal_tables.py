@@ -28,7 +28,11 @@ WORDS = {
 }  # fmt: skip
 CHANNELS = {"email": ["email", "e-mail", "e mail"], "sms": ["sms", "text", "text message"]}
 EVERY = ["all", "any", "every", ""]
-PLACES = ("history", "column", "mark", "list of ids", "list of mails", "list of phones")
+PLACES = (
+    "history", "history of mails", "history of phones", "column", "mark", "list of ids",
+    "list of mails", "list of phones",
+)  # fmt: skip
+_KEYS = {"history of mails": "email", "history of phones": "phone"}
 FILES = ("csv", "tsv", "csv.gz", "parquet", "jsonl")
 IDS = ("whole", "float", "text", "uuid")
 DATES: dict[str, dict[str, Any]] = {
@@ -142,10 +146,11 @@ class Writer:
         text = f"person.{number}@example.com"
         return self.around(self.pick([text, text.upper(), text.title()]))
 
-    def phone(self, number: int) -> str:
+    def phone(self, number: int, *, national: bool = True) -> str:
         area, line = "30", str(1_000_000 + number)
         return self.pick([f"+49{area}{line}", f"0049 {area} {line}", f"+49 (0){area} {line}",
-                          f"0{area}/{line}", f"+49 {area} {line[:3]}-{line[3:]}"])  # fmt: skip
+                          f"+49 {area} {line[:3]}-{line[3:]}",
+                          *[f"0{area}/{line}"] * national])  # fmt: skip
 
     def table(self, name: str, rows: list[dict[str, Any]]) -> str:
         """Write rows in any order; returns the file's name."""
@@ -176,11 +181,12 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
     refused, twins = keys[:refusers], keys[refusers : 2 * refusers]
     numbers = [n % refusers if n < 2 * refusers else n for n in range(total)]
     by_mail = form.channel == "email"
+    of_mails, of_phones = form.place.endswith("mails"), form.place.endswith("phones")
     people, history = [], []
     for place, key in enumerate(keys):
         shared, own = numbers[place], total + place
-        mail = shared if by_mail or form.place == "list of mails" else own
-        phone = shared if not by_mail or form.place == "list of phones" else own
+        mail = shared if by_mail or of_mails else own
+        phone = shared if not by_mail or of_phones else own
         refuses = place < refusers
         row = {
             "id": writer.key(key, near=place < 2 * refusers),
@@ -196,9 +202,18 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
             row["ok"] = writer.around(writer.cased(writer.pick(WORDS[False][:-1])))
         people.append(row)
         granted = dt.datetime(2020, 5, 4, 9) + dt.timedelta(days=int(writer.rng.integers(200)))
-        history.append(_change(writer, key, True, granted))
-        if refuses and form.place == "history":
-            history += _withdrawals(writer, key, granted)
+        changes = [_change(writer, key, True, granted)]
+        if refuses and form.place.startswith("history"):
+            changes += _withdrawals(writer, key, granted)
+        if form.place in _KEYS:
+            # A later grant of the twin would be one of the address; the refuser's changes are all.
+            changes = changes if refuses or place >= 2 * refusers else []
+            for change in changes:
+                # A number without its country refuses, and agrees to nothing.
+                change["id"] = (
+                    writer.mail(mail) if of_mails else writer.phone(phone, national=refuses)
+                )
+        history += changes
     content = _config(form)
     columns = {
         "customer_id": "id",
@@ -213,8 +228,8 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
         changed = {"column": "changed", **DATES[form.dates]}
         content["consents"] = {
             "table": writer.table("history", history),
-            "columns": {"customer_id": "id", "channel": "channel", "granted": "ok",
-                        "changed_at": changed},
+            "columns": {_KEYS.get(form.place, "customer_id"): "id", "channel": "channel",
+                        "granted": "ok", "changed_at": changed},
         }  # fmt: skip
     if form.place.startswith("list"):
         content["suppressions"] = [_list(writer, refused, numbers)]
@@ -240,7 +255,7 @@ def _traces(address: str) -> list[str]:
 def _id(form: Form, number: int) -> str:
     if form.ids == "uuid":
         return f"550e8400-e29b-41d4-a716-4466554{number:05d}"
-    return str(700_000 + number) if form.ids != "text" else f"Kd{number:05d}"
+    return str(700_000_000 + number) if form.ids != "text" else f"Kd{number:05d}"
 
 
 def _change(writer: Writer, key: str, said: bool, at: dt.datetime | None, **more: Any) -> Any:

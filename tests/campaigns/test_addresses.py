@@ -18,7 +18,8 @@ from campaigns.customer_context import CustomerContext
 from campaigns.export_schema import load_targets
 from campaigns.planning import CampaignPlan
 from campaigns.target_exports import Delivery, write_exports
-from features.config.customers import ContactPolicy, GlobalHoldout
+from features.config.customers import ContactPolicy, GlobalHoldout, PersonColumns
+from features.sources.people_by_address import people_and_addresses
 from tests.campaigns.campaign_examples import plan, playbook
 
 MAPS = sorted((Path(__file__).parents[2] / "configs" / "exports").glob("*.yaml"))
@@ -66,6 +67,8 @@ def written(
         ("email", "Anna@Example.com ", "anna@example.COM", True),
         ("email", "anna@bücher.de", "anna@xn--bcher-kva.de", True),
         ("email", "an\u200bna@example.com", "anna@example.com", True),
+        ("email", "Anna <anna@example.com>", "anna@example.com", True),
+        ("email", "'anna@example.com'", "<anna@example.com>", True),
         ("email", "anna+shop@example.com", "anna@example.com", False),
         ("email", "an.na@example.com", "anna@example.com", False),
         ("phone", "+49 (0)30 1234567", "0049301234567", True),
@@ -77,7 +80,8 @@ def written(
     ],
 )
 def test_spellings_of_an_address(kind: str, one: str, other: str, same: bool) -> None:
-    found = Addresses.of(keys(**{kind: [one, other, "x"]}))
+    texts: list[str | None] = [one, other, "x"]
+    found = Addresses.of(keys(**{kind: texts}))
     assert list(found.shared_with(["a"], [kind])) == (["b"] if same else [])
 
 
@@ -120,6 +124,23 @@ def test_a_list_that_names_one_id_holds_for_the_address() -> None:
     }
     several = plan(people("b"), playbook(channel=["email", "letter"]), context=context)
     assert why(several)["b"] == "same address as a suppressed customer: hard bounce"
+
+
+@pytest.mark.parametrize(("channel", "reached"), [(None, False), ("sms", False), ("email", True)])
+def test_an_address_that_a_list_names_is_the_person_in_every_channel(
+    channel: str | None, reached: bool
+) -> None:
+    named, contacts = people_and_addresses(
+        pd.DataFrame({"mail": ["X@y.de"]}), PersonColumns(email="mail")
+    )
+    listed = named.assign(channel=channel, reason="asked us to stop")
+    context = CustomerContext(
+        suppressed=listed,
+        addresses=Addresses.of(pd.concat([keys(email=["x@y.de"], phone=["+49301"]), contacts])),
+    )
+    reason = why(plan(people("a"), playbook(channel="text"), context=context))["a"]
+    assert reason == ("" if reached else "same address as a suppressed customer: asked us to stop")
+    assert ("a" in context.withheld_from_exports("phone")) != reached
 
 
 def test_complaints_and_the_global_hold_out_hold_for_the_address() -> None:

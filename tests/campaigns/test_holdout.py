@@ -12,7 +12,9 @@ from campaigns.holdout import (
     TREATMENT,
     assign_arms,
     in_global_holdout,
+    people_needed,
     smallest_detectable_effect,
+    suggested_control_share,
     uniform_draws,
 )
 from features.config.customers import GlobalHoldout
@@ -100,3 +102,26 @@ def test_the_smallest_detectable_effect_solves_the_formula() -> None:
     # Where everybody or nobody does it anyway, any difference shows.
     assert smallest_detectable_effect(n, 0.0, c) == smallest_detectable_effect(n, 1.0, c) == 0.0
     assert smallest_detectable_effect(n, float("nan"), c) is None
+
+
+@given(st.integers(500, 100_000), st.floats(0.01, 0.5), st.floats(0.005, 0.1), st.floats(0.2, 1))
+def test_the_suggested_share_is_the_smallest_that_detects_the_effect(
+    customers: int, rate: float, effect: float, variance_left: float
+) -> None:
+    share = suggested_control_share(customers, rate, effect, variance_left=variance_left)
+    half = smallest_detectable_effect(customers, rate, 0.5)
+    assert half is not None
+    if share is None:
+        assert half * np.sqrt(variance_left) > effect
+        return
+    detectable = smallest_detectable_effect(customers, rate, share)
+    assert detectable is not None
+    assert detectable * np.sqrt(variance_left) <= effect * 1.0001
+    needed = people_needed(share)
+    assert needed is not None
+    assert needed <= customers
+
+
+def test_no_answer_is_possible_below_thirty_people_in_an_arm() -> None:
+    assert [people_needed(share) for share in (0.5, 0.1, 0.9, 0.0)] == [60, 300, 300, None]
+    assert suggested_control_share(59, 0.1, 0.5) is None

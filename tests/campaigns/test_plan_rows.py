@@ -52,6 +52,8 @@ def test_every_cell_of_the_table() -> None:
         "expected_value": pytest.approx(value[treated].sum()),
         "cost": 0.5 * treated.sum(),
         "base_rate": 0.375,
+        "people_needed": 60,
+        "suggested_control_share": None,
         "value_label": RESPONSE_LABEL,
         "value_means": "an order",
         "consent_basis": "not_recorded",

@@ -47,10 +47,6 @@ def forms(draw: st.DrawFn) -> Form:
         target=draw(st.sampled_from(sorted(TARGETS))),
         seed=draw(st.integers(0, 10**6)),
     )
-    if form.place == "list of mails":
-        return Form(**{**vars(form), "channel": "email"})
-    if form.place == "list of phones":
-        return Form(**{**vars(form), "channel": "sms"})
     return form
 
 

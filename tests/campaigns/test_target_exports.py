@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns import contact_normalisation
 from campaigns.audience_files import ExportRun
 from campaigns.customer_context import CustomerContext
 from campaigns.export_schema import TargetMap, load_target, load_targets
 from campaigns.planning import CampaignPlan
 from campaigns.target_exports import Delivery, write_exports
 from features.errors import UserError
+from features.sources import contact_normalisation
 from tests.campaigns.campaign_examples import plan, playbook, scores
 
 MAPS = sorted((Path(__file__).parents[2] / "configs" / "exports").glob("*.yaml"))

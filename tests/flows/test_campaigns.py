@@ -16,6 +16,7 @@ from features.table.campaign_conditions import past
 from flows.commands.campaign_commands import membership_reason
 from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.measure import measure
+from flows.services.measurement_files import read_effects, read_history
 from flows.services.workspace import Workspace
 from flows.target import write_plan
 from tests.flows.planned import (
@@ -131,7 +132,11 @@ def test_a_new_champion_holds_the_exports_again(space: Workspace) -> None:
 
 def test_what_happened_afterwards_is_measured(space: Workspace) -> None:
     effects, waiting = measure(space.output)
-    assert (space.output / "measurement" / "effects.csv").is_file()
+    assert len(read_effects(space.output)) == len(effects)
+    history = read_history(space.output)
+    assert history["measured_at"].nunique() == 1
+    assert (history["by"] == "all").all()
+    assert pd.read_csv(space.output / "measurement" / "waves.csv")["sample_ratio_p"].notna().any()
     # Sixty days after the first snapshot have passed by the end of the data, four weeks of them
     # after neither.
     measured = set(effects["campaign_id"])

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from campaigns.contact_normalisation import sha256_of_text
+from features.sources.contact_normalisation import sha256_of_text
 from features.storage import fault_injection
 from features.storage.scores_store import read_current
 from tests.flows.shop import stagecast, write_shop

@@ -18,6 +18,7 @@ import pytest
 
 from features.storage.scores_store import read_current
 from flows.services import prefect_server
+from flows.services.flow_history import noted_runs
 from tests.disks import small_disk
 from tests.flows.shop import stagecast, write_shop
 
@@ -91,26 +92,46 @@ def family(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and command.poll() is None:
         children = psutil.Process(command.pid).children(recursive=True)
-        if any("prefect.server.api.server:create_app" in child.cmdline() for child in children):
-            time.sleep(2)  # somewhere between its start and the end of the flow
+        if any("flows.services.ends_with_parent" in child.cmdline() for child in children):
+            time.sleep(2)  # somewhere between its start and its end
             return [*psutil.Process(command.pid).children(recursive=True)]
         time.sleep(0.1)
     raise AssertionError("the command has started no Prefect server")
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("killed")
-    config = write_shop(folder, customers=40)
-    command = [sys.executable, "-m", "flows.commands.cli", "features", "--config", str(config)]
-    return [*command, "--output", str(folder / "out")]
+def page(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command that shows runs on Prefect's page, which starts a server."""
+    command = [sys.executable, "-m", "flows.commands.cli", "runs", "--serve"]
+    return [*command, "--output", str(tmp_path_factory.mktemp("killed"))]
+
+
+def without_server() -> dict[str, str]:
+    """The environment, in which no Prefect server is named."""
+    return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_killed_flow_leaves_no_process_and_counts_as_crashed(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
+    config, output = write_shop(tmp_path, customers=40), tmp_path / "out"
+    arguments = ("features", "--config", str(config), "--output", str(output))
+    command = [sys.executable, "-m", "flows.commands.cli", *arguments]
+    with subprocess.Popen(command, env=without_server(), stderr=subprocess.DEVNULL) as running:
+        while not noted_runs(output) and running.poll() is None:
+            time.sleep(0.01)
+        children = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(ending)
+        running.wait()
+    assert gone(children)
+    assert noted_runs(output)[0].state == "CRASHED"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_killed_command_leaves_no_server(shop: list[str], ending: signal.Signals) -> None:
-    environment = {name: v for name, v in os.environ.items() if name != "PREFECT_API_URL"}
-    with subprocess.Popen(shop, env=environment, stderr=subprocess.DEVNULL) as command:
+def test_a_killed_command_leaves_no_server(page: list[str], ending: signal.Signals) -> None:
+    with subprocess.Popen(page, env=without_server(), stderr=subprocess.DEVNULL) as command:
         children = family(command)
         assert children
         command.send_signal(ending)
@@ -123,11 +144,11 @@ def _own_terminal() -> None:
 
 
 @pytest.mark.slow
-def test_a_closed_terminal_leaves_no_process(shop: list[str]) -> None:
+def test_a_closed_terminal_leaves_no_process(page: list[str]) -> None:
     ours, theirs = pty.openpty()
     command = subprocess.Popen(
-        shop, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        preexec_fn=_own_terminal,
+        page, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        env=without_server(), preexec_fn=_own_terminal,
     )  # fmt: skip
     os.close(theirs)
     children = family(command)

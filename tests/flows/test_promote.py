@@ -23,8 +23,8 @@ from features.errors import UserError
 from features.storage.check_sums import write_sums
 from features.storage.scores_store import read_current
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import TASKS
-from flows.commands.result_tables import print_models
+from features.table.prediction_targets import TASK_NAMES
+from flows.commands.model_versions import print_models
 from flows.services.workspace import Workspace
 from models.evaluation.backtest import refuse_leaks
 from models.evaluation.evaluate import delayed_test_set, predict_part
@@ -37,7 +37,7 @@ from models.registry.registry import SCORER
 from models.registry.tracking import Tracking
 from models.scorer.part import Part
 from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
-from models.tasks.training import fit_task
+from models.tasks.all_tasks import TASKS
 from tests.flows.shop import Shop, stagecast
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,7 @@ def archive(space: Workspace) -> Archive:
 
 @pytest.fixture(scope="module")
 def gated(space: Workspace) -> Parts:
-    return {task: Part.load(space.training / "gated" / task) for task in TASKS}
+    return {task: Part.load(space.training / "gated" / task) for task in TASK_NAMES}
 
 
 def changed(part: Part, **parameters: Any) -> Part:
@@ -140,11 +140,11 @@ def test_the_same_recipe_on_newer_data_passes(archive: Archive, gated: Parts) ->
     builder, older = archive.builder, dict(gated)
     for task in ("churn", "stage"):  # the champion knows a month less
         data = training_set(archive, task, builder.gate(task) - 30)
-        older[task] = fit_task(data, builder.config, builder.taxonomy.names, threads=1)
+        older[task] = TASKS[task].fit(data, builder.config, builder.taxonomy.names, threads=1)
     assert refusal_reason(archive, gated) is None
     decision = against(archive, gated, older)
     assert decision.accepted, decision.reason
-    assert {c.task for c in decision.comparisons} == set(TASKS)
+    assert {c.task for c in decision.comparisons} == set(TASK_NAMES)
 
 
 def test_a_dry_run_tells_and_changes_nothing(shop: Shop, space: Workspace, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_dry_run_tells_and_changes_nothing(shop: Shop, space: Workspace, tmp_p
 
 def test_versions_say_where_they_come_from(space: Workspace) -> None:
     tracking = space.tracking()
-    for name in (SCORER, *(f"stagecast-{task}" for task in TASKS)):
+    for name in (SCORER, *(f"stagecast-{task}" for task in TASK_NAMES)):
         first = registry.versions(tracking, name)[-1]
         assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?|version .+", first.tags["commit"])
         assert re.fullmatch(r"[0-9a-f]{16}", first.tags["config"])

@@ -20,7 +20,7 @@ import pytest
 from features.contracts import SCORED_ROW
 from features.storage.scores_store import read_current
 from features.table.feature_store import open_archive
-from features.table.snapshot_builder import TASKS
+from features.table.prediction_targets import TASK_NAMES
 from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import CHAMPION, SCORER
@@ -185,7 +185,7 @@ def test_backtest_writes_one_record_a_figure(shop: Shop, tmp_path: Path) -> None
     assert one["difference"] is None
     assert (tmp_path / "backtest" / "summary.md").read_text().startswith("# shop: back-test")
     plots = {path.stem for path in (tmp_path / "backtest" / "figures").glob("*.png")}
-    assert plots == {"base_rates", *(f"{task}_over_origins" for task in TASKS)}
+    assert plots == {"base_rates", *(f"{task}_over_origins" for task in TASK_NAMES)}
     tracking = Workspace(tmp_path).tracking()
     runs = tracking.client.search_runs([tracking.experiment_id])
     (parent,) = (run for run in runs if run.data.tags.get("kind") == "backtest")

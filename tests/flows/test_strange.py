@@ -9,7 +9,7 @@ import pytest
 
 from features.calendar import day_date
 from features.errors import UserError
-from features.table.snapshot_builder import TASKS
+from features.table.prediction_targets import TASK_NAMES
 from flows.features import read_and_tally
 from flows.services.workspace import prepare_workspace
 from models.evaluation.backtest import BacktestResult, backtest_task, reason_untestable
@@ -27,9 +27,9 @@ def backtested(name: str, folder: Path) -> tuple[BacktestResult, dict[str, str]]
     read_and_tally.fn(str(space.output))
     archive = space.archive()
     builder = archive.builder
-    origin = builder.last_snapshot - max(builder.horizon(task) for task in TASKS)
+    origin = builder.last_snapshot - max(builder.horizon(task) for task in TASK_NAMES)
     figures, refused = [], {}
-    for task in TASKS:
+    for task in TASK_NAMES:
         reason = reason_untestable(archive, task, origin)
         if reason is not None:
             refused[task] = f"{day_date(origin)}: {reason}"
@@ -49,7 +49,7 @@ def test_a_result_or_a_clear_message(name: str, tmp_path: Path) -> None:
         assert "expected" in message or "matured" in message, (task, message)
     values = [f.value for f in found.figures if f.value is not None]
     assert np.isfinite(values).all()
-    assert found.figures or len(refused) == len(TASKS)
+    assert found.figures or len(refused) == len(TASK_NAMES)
     # On so few customers a gate may fail by chance; it must not fail surely.
     for gate in failed_gates(evaluate_gates(one.as_dict() for one in origin_means(found.figures))):
         if gate.difference_low is None:

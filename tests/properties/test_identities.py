@@ -24,7 +24,8 @@ from features.lifecycle.sub_stages_and_flags import standing
 from features.sources.duckdb_connection import connect
 from features.sources.identity_resolution import UNLINKED, apply_links, link_spans
 from features.sources.quarantine import ReadReport
-from features.table.snapshot_builder import TASKS, Builder, Task
+from features.table.prediction_targets import TASK_NAMES, TaskName
+from features.table.snapshot_builder import Builder
 from tests.oracles.histories import (
     LATEST,
     ZONE,
@@ -127,9 +128,9 @@ def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
 
 
 @settings(max_examples=3, phases=QUICK, deadline=None)
-@given(shop=linked_shops(), offset=st.integers(6, 40), task=st.sampled_from(TASKS))
+@given(shop=linked_shops(), offset=st.integers(6, 40), task=st.sampled_from(TASK_NAMES))
 def test_a_late_link_changes_nothing_before_it_was_known(
-    shop: tuple[list[Event], list[Event], list[Link]], offset: int, task: Task
+    shop: tuple[list[Event], list[Event], list[Link]], offset: int, task: TaskName
 ) -> None:
     named, unnamed, links = shop
     end = max(e.day for e in [*named, *unnamed])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from features.calendar import day_date, day_number
 from features.table.families import FAMILIES
-from features.table.snapshot_builder import TASKS, Task
+from features.table.prediction_targets import TASK_NAMES, TaskName
 from tests.oracles.histories import TYPES, Event, builder, local, shops
 
 MIDNIGHT = "00:00"
@@ -112,10 +112,10 @@ def test_a_build_equals_a_build_without_a_future(events: list[Event], offsets: l
     events=shops(),
     offset=st.integers(8, 30),
     settle=st.sampled_from((0, 3)),
-    task=st.sampled_from(TASKS),
+    task=st.sampled_from(TASK_NAMES),
 )
 def test_labels_see_only_what_was_known_when_they_settled(
-    events: list[Event], offset: int, settle: int, task: Task
+    events: list[Event], offset: int, settle: int, task: TaskName
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         full = builder(events, Path(folder) / "all.csv", settle_days=settle)

@@ -136,7 +136,7 @@ def test_late_features_know_nothing_of_the_last_days_but_count_to_the_snapshot(
     tmp_path: Path,
 ) -> None:
     build = builder(LATE_EVENTS, tmp_path / "e.csv", **LATE)
-    frame = build.features(AT, delay=build.delay("stage")).set_index("customer_id")
+    frame = build.features(AT, delay=build.targets["stage"].delay_days).set_index("customer_id")
     recency = frame["purchase__recency_days"].to_dict()
     assert recency.pop("new") != recency["stays silent"]  # nothing was known of them
     assert recency == {
@@ -152,4 +152,4 @@ def test_late_features_know_nothing_of_the_last_days_but_count_to_the_snapshot(
         who: "retention" if who == "seen in time" else "lapsed" for who in recency
     }
     assert frame.loc["new", "purchase__count_all"] == 0.0
-    assert all(build.delay(task) == 0 for task in ("churn", "clv", "transition"))
+    assert all(build.targets[task].delay_days == 0 for task in ("churn", "clv", "transition"))

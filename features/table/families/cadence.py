@@ -14,19 +14,19 @@ NULL = "fewer than two purchase days"
 
 
 def _gap_mean(view: View) -> Array:
-    return view.purchases.mean(*view.purchases.gaps)
+    return view.purchases.gap_mean
 
 
 def _gap_sd(view: View) -> Array:
-    return view.purchases.sd(*view.purchases.gaps)
+    return view.purchases.gap_sd
 
 
 def _gap_max(view: View) -> Array:
-    return view.purchases.largest(*view.purchases.gaps)
+    return view.purchases.gap_max
 
 
 def _gap_median(view: View) -> Array:
-    return view.purchases.median(*view.purchases.gaps)
+    return view.purchases.gap_median
 
 
 def _gap_last(view: View) -> Array:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from features.arrays import Array
-from features.history.day_rows import FAR_PAST, DayRows, Window
+from features.history.day_rows import DAYS, FAR_PAST, DayRows, Window
 from features.history.history import History
 from features.history.preference_smoothing import Choosing, choosing
 
@@ -191,16 +191,35 @@ class PurchaseDays:
 
     def largest(self, customer: Array, values: Array) -> Array:
         """Largest value by customer."""
-        top = np.full(self.customers, -np.inf)
-        np.maximum.at(top, customer, values)
-        return np.where(np.isfinite(top), top, np.nan)
+        n = np.bincount(customer, minlength=self.customers)
+        top = np.full(self.customers, np.nan)
+        if len(values):
+            top[n > 0] = np.maximum.reduceat(values, (np.cumsum(n) - n)[n > 0])
+        return top
 
-    def median(self, customer: Array, values: Array) -> Array:
-        """Median by customer."""
+    @cached_property
+    def gap_mean(self) -> Array:
+        """Mean gap in days."""
+        return self.mean(*self.gaps)
+
+    @cached_property
+    def gap_sd(self) -> Array:
+        """Standard deviation of the gaps in days."""
+        return self.sd(*self.gaps)
+
+    @cached_property
+    def gap_max(self) -> Array:
+        """Longest gap in days."""
+        return self.largest(*self.gaps)
+
+    @cached_property
+    def gap_median(self) -> Array:
+        """Median gap in days."""
+        customer, values = self.gaps
         if len(values) == 0:
             return np.full(self.customers, np.nan)
-        order = np.lexsort([values, customer])
-        ranked = values[order]
+        # Sorted by customer and length in one key: gaps are whole days.
+        ranked = np.sort(customer * DAYS + values.astype(np.int64)) % DAYS
         n = np.bincount(customer, minlength=self.customers)
         start = np.cumsum(n) - n
         low = np.minimum(start + np.maximum(n - 1, 0) // 2, len(ranked) - 1)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from campaigns.export_schema import TargetMap
-from campaigns.playbook import CampaignName
+from campaigns.playbook_parts import CampaignName
 from features.config import config as configs
 from features.config.retention import Retention
 from features.config.yaml_loading import override, parse_yaml

@@ -58,6 +58,6 @@ def test_reading_a_cut_file_names_it(name: str, tmp_path: Path) -> None:
 def test_a_file_that_unpacks_without_end_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compressed, "_SAFE_BYTES", 1_000_000)
+    monkeypatch.setattr(compressed, "SAFE_BYTES", 1_000_000)
     path = csv(tmp_path, gzip.compress(b"\0" * 20_000_000), "orders.csv.gz")
     assert "300-fold" in refusal(shop(path), tmp_path)

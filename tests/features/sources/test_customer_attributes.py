@@ -220,3 +220,119 @@ def test_all_problems_of_a_table_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         customer_facts(config, AT)
     assert len(caught.value.problems) == 4
+
+
+def with_addresses(folder: Path, changes: str, **columns: str) -> Config:
+    (folder / "customers.csv").write_text(
+        "id,mail,mobile,land\n"
+        "a,Anna@Example.com,030 1000001,DE\n"
+        "b,anna@example.com ,+49301000002,\n"
+        "c,c@example.com,030 1000003,\n"
+        "d,,,\n"
+    )
+    (folder / "consents.csv").write_text("who,mail,phone,channel,ok,day\n" + changes)
+    contact = {"email": "mail", "phone": "mobile", "country": "land"}
+    return loaded(
+        folder,
+        consent="recorded",
+        customers={
+            "table": "customers.csv",
+            "columns": {"customer_id": "id", "contact": contact},
+        },
+        consents={
+            "table": "consents.csv",
+            "columns": {
+                **(columns or {"email": "mail"}),
+                "channel": "channel",
+                "granted": "ok",
+                "changed_at": {"column": "day", "as": "local_date"},
+            },
+        },
+    )
+
+
+def consenting(config: Config, channel: str = "email") -> dict[str, bool]:
+    """Consents of the customers a to d."""
+    consent = customer_facts(config, AT).consent
+    assert consent is not None
+    return consent[channel].reindex(list("abcd"), fill_value=False).to_dict()
+
+
+def test_a_consent_of_an_address_is_that_of_all_who_have_it(tmp_path: Path) -> None:
+    config = with_addresses(tmp_path, ",ANNA@example.com,,email,yes,2020-01-01\n,,,email,yes,\n")
+    assert consenting(config) == {"a": True, "b": True, "c": False, "d": False}
+
+
+def test_of_two_spellings_of_an_address_the_last_change_holds(tmp_path: Path) -> None:
+    back = (
+        ",anna@example.com,,email,no,2020-01-01\n"
+        ",Anna@example.com,,email,yes,2020-02-01\n"
+        ",c@example.com,,email,yes,2020-01-01\n"
+        ",C@EXAMPLE.COM,,all,no,2020-02-01\n"
+    )
+    config = with_addresses(tmp_path, back)
+    assert consenting(config) == {"a": True, "b": True, "c": False, "d": False}
+    refused = customer_facts(config, AT).refused["email"]
+    assert refused.sum() == 1  # c's address alone; anna came back
+
+
+def test_a_phone_number_needs_its_country_to_consent(tmp_path: Path) -> None:
+    config = with_addresses(
+        tmp_path,
+        ",,0049 30 1000001,sms,yes,2020-01-01\n"
+        ",,+49 30 1000002,sms,yes,2020-01-01\n"
+        ",,030 1000003,sms,yes,2020-01-01\n"
+        ",,-,sms,yes,2020-01-01\n",
+        phone="phone",
+    )
+    assert consenting(config, "sms") == {"a": True, "b": True, "c": False, "d": False}
+
+
+def test_a_row_may_name_an_id_and_an_address(tmp_path: Path) -> None:
+    config = with_addresses(
+        tmp_path,
+        "c,anna@example.com,,email,yes,2020-01-01\nd,,,email,yes,2020-01-01\n",
+        customer_id="who",
+        email="mail",
+    )
+    assert consenting(config) == {"a": True, "b": True, "c": True, "d": True}
+
+
+def test_consents_of_addresses_need_the_customers_addresses(tmp_path: Path) -> None:
+    columns = {"email": "m", "channel": "c", "granted": "g", "changed_at": {"column": "d"}}
+    with pytest.raises(UserError, match="nobody has it"):
+        loaded(tmp_path, consents={"table": "consents.csv", "columns": columns})
+    del columns["email"]
+    with pytest.raises(UserError, match="the table names nobody"):
+        loaded(tmp_path, consents={"table": "consents.csv", "columns": columns})
+
+
+def test_an_address_on_two_lists_is_there_once(tmp_path: Path) -> None:
+    (tmp_path / "bounces.csv").write_text("mail\na@example.com\na@example.com\n")
+    one = {"table": "bounces.csv", "columns": {"email": "mail"}}
+    facts = customer_facts(loaded(tmp_path, suppressions=[one, {**one, "reason": "legal"}]), AT)
+    assert facts.contacts.index.is_unique
+    assert set(facts.suppressed["reason"]) == {"suppression list", "legal"}
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1900-01-01", "1970-01-01", "9999-12-31", ""])
+def test_a_refusal_of_a_year_that_means_unknown_counts(tmp_path: Path, day: str) -> None:
+    rows = f",c@example.com,,email,yes,2020-01-01\n,c@example.com,,email,no,{day}\n"
+    assert not consenting(with_addresses(tmp_path, rows))["c"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "part"),
+    [
+        ("email", "a@example.com, c@example.com", "more than one address"),
+        ("phone", "+49301000003; +49301000004", "more than one address"),
+        ("phone", "4.9301000003E+10", "rounded"),
+    ],
+)
+def test_a_cell_that_names_no_single_address_is_refused(
+    tmp_path: Path, kind: str, cell: str, part: str
+) -> None:
+    (tmp_path / "listed.csv").write_text(f'who\n"{cell}"\n')
+    listed = {"table": "listed.csv", "columns": {kind: "who"}}
+    with pytest.raises(UserError, match=part):
+        customer_facts(loaded(tmp_path, suppressions=[listed]), AT)

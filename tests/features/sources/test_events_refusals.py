@@ -42,9 +42,9 @@ BAD_TEXT: dict[str, tuple[str | bytes, dict[str, Any], tuple[str, ...]]] = {
     ),
     "infinite amounts": (HEADER + "a,2021-01-05 12:00:00,inf\n", {}, ("not finite: 1",)),
     "amounts that are no number": (HEADER + "a,2021-01-05 12:00:00,NaN\n", {}, ("not finite: 1",)),
-    "text for amounts": (HEADER + "a,2021-01-05 12:00:00,$5\n", {}, ("not a number: 1",)),
-    "a thousands separator": (
-        HEADER + 'a,2021-01-05 12:00:00,"1,234.50"\n', {}, ("not a number: 1",)
+    "text for amounts": (HEADER + "a,2021-01-05 12:00:00,5 pieces\n", {}, ("not a number: 1",)),
+    "another decimal sign": (
+        HEADER + 'a,2021-01-05 12:00:00,"234,50"\n', {}, ("not a number: 1",)
     ),
     "huge amounts": (HEADER + "a,2021-01-05 12:00:00,1e300\n", {}, ("out of range: 1",)),
     "no amount": (HEADER + "a,2021-01-05 12:00:00,\n", {}, ("purchase without an amount: 1",)),
@@ -121,6 +121,7 @@ def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 not really")
     (tmp_path / "broken.jsonl").write_text('{"customer": "a", \n{"customer"\n', encoding="utf-8")
     (tmp_path / "orders.xlsx").write_bytes(b"PK")
+    (tmp_path / "orders.doc").write_bytes(b"?")
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "broken.csv.gz").write_bytes(b"not gzip")
     for name, words in {
@@ -128,7 +129,8 @@ def test_bad_files(tmp_path: Path) -> None:
         "none*.csv": "no such file",
         "nowhere/none.csv": "no such file",
         "folder.csv": "a folder",
-        "orders.xlsx": "ending in .xlsx",
+        "orders.xlsx": "spreadsheet that cannot be read",
+        "orders.doc": "ending in .doc",
         "broken.parquet": "broken.parquet",
         "broken.jsonl": "broken.jsonl",
         "broken.csv.gz": "broken.csv.gz",

@@ -58,6 +58,26 @@ def test_a_refusal_under_another_spelling_counts(
         assert bool(found.consent.loc["c2", "email"])
 
 
+@pytest.mark.parametrize(
+    ("customer", "listed"),
+    [
+        ("c1", "c\u200b1"),
+        ("jos\u00e9", "jose\u0301"),
+        ("12", "\uff11\uff12"),
+        ("12", "12,0"),
+        ("12", "+12"),
+        ("12", "'12"),
+        ("1234", "1,234"),
+        ("0012", "12"),
+    ],
+)
+def test_a_refusal_reaches_an_id_that_was_typed_otherwise(customer: str, listed: str) -> None:
+    known = facts([customer, "c2"], suppressed=[listed], refused=[])
+    found, twins = with_refusals_of_twins(known, pd.Index([customer, "c2"], dtype=object))
+    assert twins == 1
+    assert set(found.suppressed["customer_id"]) == {customer, listed}
+
+
 def test_two_customers_who_are_near_twins_keep_their_own_refusals() -> None:
     known = facts(["ab12", "AB12"], suppressed=["AB12"], refused=[])
     found, twins = with_refusals_of_twins(known, pd.Index(["ab12", "AB12"], dtype=object))

@@ -80,6 +80,8 @@ def test_a_text_stays_within_its_heading_its_point_and_its_cell(text: str) -> No
         ("a | b", "a \\| b"),
         ("# x\n# y", "\\# x # y"),
         ("2. of May", "2\\. of May"),
+        ("59.3%", "59.3%"),
+        ("7)", "7\\)"),
         ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert(1)&gt;"),
         ("[free](javascript:alert(1))", "\\[free\\](javascript:alert(1))"),
     ],

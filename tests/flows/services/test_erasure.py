@@ -23,11 +23,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns.contact_normalisation import sha256_of_text
 from campaigns.export_index import INDEX_FOLDER, ExportIndex, RowKeys
 from campaigns.export_schema import TargetMap
 from campaigns.export_table import TABLE, TABLE_FILE, write_table
 from campaigns.target_exports import _write_rows
+from features.sources.contact_normalisation import sha256_of_text
 from features.storage import fault_injection
 from features.storage.csv_files import write_csv
 from features.storage.row_files import joined_cells, row_file

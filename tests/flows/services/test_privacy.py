@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from campaigns.contact_normalisation import sha256_of_text
 from campaigns.erasure import export_identity, own_contacts, rows_in_exports
 from campaigns.export_schema import load_targets
 from campaigns.export_table import TABLE_FILE, write_table
 from features.errors import UserError
+from features.sources.contact_normalisation import sha256_of_text
 from features.sources.erasure_list import ERASURE_FILE, ON_REQUEST, ErasureList
 from features.storage import scores_store
 from features.storage.scores_store import read_current
@@ -214,7 +214,7 @@ def test_logs_databases_and_artifacts_of_a_run_name_no_customer(shop: Shop) -> N
     """Prefect's and MLflow's databases, model artifacts, figures, and all that was printed."""
     assert not CUSTOMER.search(shop.printed.encode())
     kept = [shop.output / name for name in ("prefect.db", "mlflow.db", "config.yaml")]
-    for folder in ("mlartifacts", "training", "monitoring"):
+    for folder in ("mlartifacts", "training", "monitoring", "flow_runs"):
         kept += [path for path in (shop.output / folder).rglob("*") if path.is_file()]
     assert len(kept) > 20
     named = [str(path) for path in kept if path.is_file() and CUSTOMER.search(path.read_bytes())]

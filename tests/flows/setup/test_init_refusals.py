@@ -54,7 +54,7 @@ def test_a_file_that_is_missing_or_holds_nothing_of_use(tmp_path: Path) -> None:
 
 
 def test_order_totals_on_every_line_are_not_added_up(tmp_path: Path) -> None:
-    twice = pd.concat([ORDERS, ORDERS]).to_csv(index=False)
+    twice = pd.concat([ORDERS.assign(sku="a"), ORDERS.assign(sku="b")]).to_csv(index=False)
     said = refused(tmp_path, twice)
     assert "the same amount on every line" in said
     assert "--column value=" in said

@@ -10,11 +10,11 @@ import pytest
 
 from models.baselines.churn_baselines import one_snapshot_rfm
 from models.evaluation.evaluate import Draws, LabelledTestSet, MetricFigure, metric_figures
-from models.evaluation.task_metrics import MethodOutputs
 from models.evaluation.warnings import backtest_warnings
 from models.metrics import metrics
 from models.scorer.churn import predict_churn
 from models.tasks.churn import fit_churn
+from models.tasks.task import Outputs
 from tests.models.tasks.test_churn import (
     DATES,
     HORIZON,
@@ -39,7 +39,7 @@ def rows() -> pd.DataFrame:
     return feature_frame(history(), TEST_AT)
 
 
-def served(frame: pd.DataFrame, rows: pd.DataFrame) -> MethodOutputs:
+def served(frame: pd.DataFrame, rows: pd.DataFrame) -> Outputs:
     contexts = {at: context_of(part) for at, part in frame.groupby("snapshot_at")}
     part = fit_churn(
         frame, contexts, validation_at=DATES[-1], horizon_days=HORIZON, seed=1, recipe=QUICK
@@ -47,7 +47,7 @@ def served(frame: pd.DataFrame, rows: pd.DataFrame) -> MethodOutputs:
     return predict_churn(part, rows, context_of(rows))
 
 
-def figures(rows: pd.DataFrame, outputs: dict[str, MethodOutputs]) -> list[MetricFigure]:
+def figures(rows: pd.DataFrame, outputs: dict[str, Outputs]) -> list[MetricFigure]:
     draws = Draws(np.sort(rows["customer_id"].to_numpy()), seed=3)
     return metric_figures(LabelledTestSet("churn", DAY, rows, rows), outputs, HORIZON, draws=draws)
 

@@ -19,7 +19,7 @@ from models.scorer.part import Part
 from models.scorer.predict import predict_scores
 from models.scorer.scoring_context import scorer_context, scorer_sums
 from models.serving.score import scorer_head, scoring_frame, stage_late_days
-from models.tasks.training import fit_task
+from models.tasks.all_tasks import TASKS
 from tests.flows.shop import write_shop
 
 LATE = ("stage.truth=late", "stage.late_days=10")
@@ -37,7 +37,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
 def part(archive: Archive) -> Part:
     builder = archive.builder
     data = training_set(archive, "stage", builder.last_snapshot)
-    return fit_task(data, builder.config, builder.taxonomy.names, threads=1)
+    return TASKS["stage"].fit(data, builder.config, builder.taxonomy.names, threads=1)
 
 
 def scored(archive: Archive, part: Part, rows: slice = slice(None)) -> pd.DataFrame:

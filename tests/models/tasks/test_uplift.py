@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.contracts import SCORED_ROW
 from models.fitting.uplift_learner import Experiment
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores
@@ -87,6 +88,7 @@ def test_a_registered_part_gives_its_column_beside_the_keys(part: Part) -> None:
     head = {
         "stages": ["zero", "one", "two"],
         "features": [{"name": name} for name in learned.experiment.covariates],
+        "scored_row": {column.name: column.dtype for column in SCORED_ROW},
         "pass_through": [],
         "training_context": {},
         "lapsed_stage": None,

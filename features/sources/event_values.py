@@ -1,0 +1,124 @@
+"""Event type and amount of a row, where they rest on more than one cell."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+import ibis
+from ibis.expr.types import Table, Value
+
+from features.config.sources import ColumnRef, EventSource
+from features.contracts import LEFT_OUT
+from features.errors import Problems
+from features.sources.column_parsing import parse_number
+from features.sources.files import require_column, require_columns
+from features.sources.keys import key_column, text_column
+
+
+def fill_within_orders(
+    table: Table, source: EventSource, config_place: str, problems: Problems
+) -> Table:
+    """Fill empty cells of `fill_within_order` from another line of the same order.
+
+    Exports write what belongs to the whole order on its first line only. If the lines of an order
+    say several things, an empty cell takes the first in sort order.
+    """
+    order_id = source.columns.order_id
+    with problems.collect():
+        require_columns(table, source.fill_within_order, f"{config_place}.fill_within_order")
+    names = [name for name in source.fill_within_order if name in table.columns]
+    if not names or order_id not in table.columns:
+        return table
+    order = ibis.window(group_by=key_column(table[order_id]))
+    has_order = key_column(table[order_id]).notnull()
+    filled = {}
+    for name in names:
+        cell = _word(table, name)
+        same_order = has_order.ifelse(cell.min().over(order), ibis.null(cell.type()))
+        filled[name] = cell.coalesce(same_order)
+    return table.mutate(**filled)
+
+
+def _word(table: Table, name: str) -> Value:
+    """Return a column's cells, null where a text is blank."""
+    column = table[name]
+    return column.strip().nullif("") if column.type().is_string() else column
+
+
+def event_type_column(
+    table: Table, source: EventSource, config_place: str, problems: Problems
+) -> Value:
+    """Return the event type of each row: the constant, or what its columns and words say.
+
+    Rows whose columns in `only` hold no allowed word have the type `LEFT_OUT`; null where all
+    cells that could tell are empty.
+    """
+    type_names = source.event_type.columns if isinstance(source.event_type, ColumnRef) else ()
+    cells: dict[str, Value] = {}
+    for name in dict.fromkeys((*type_names, *source.only)):
+        with problems.collect():
+            cells[name] = text_column(require_column(table, name, f"{config_place}.event_type"))
+    if not {*type_names, *source.only} <= set(cells):
+        return ibis.null("string")
+    event_type = _named_type(source.event_type, cells)
+    for name, words in source.only.items():
+        allowed = cells[name].notnull()
+        if "*" not in words:
+            allowed = functools.reduce(
+                operator.or_, (cells[name].lower() == word.strip().lower() for word in words)
+            )
+        event_type = allowed.fill_null(False).ifelse(event_type, ibis.literal(LEFT_OUT))
+    return event_type
+
+
+def _named_type(event_type: str | ColumnRef, cells: dict[str, Value]) -> Value:
+    """Return the type of each row by its cells and words."""
+    if not isinstance(event_type, ColumnRef):
+        return ibis.literal(event_type)
+    written = cells[event_type.column]
+    if event_type.otherwise is not None:
+        written = written.coalesce(cells[event_type.otherwise])
+    branches: list[tuple[Any, Any]] = [
+        (written.lower() == word.strip().lower(), ibis.literal(name))
+        for word, name in event_type.words.items()
+    ]
+    return ibis.cases(*branches, else_=written) if branches else written
+
+
+def amount_columns(
+    table: Table, source: EventSource, config_place: str, problems: Problems
+) -> tuple[Value, Value]:
+    """Return the amount of each row (float64, null if unreadable), and whether its cell is filled.
+
+    The amount is `value` times `value_times`, less `value_less` (empty cells count as 0), times
+    `value_scale`; or `value_of_each`.
+    """
+    columns = source.columns
+    amount: Value = ibis.null("float64")
+    filled: Value = ibis.literal(False)
+    if source.value_of_each is not None:
+        # The engine would read a bare number as a decimal of few digits.
+        return ibis.literal(str(source.value_of_each)).cast("float64"), ibis.literal(True)
+    if columns.value is None:
+        return amount, filled
+
+    def number(name: str, config_key: str) -> Value:
+        with problems.collect():
+            return parse_number(table, name, source.csv, f"{config_place}.{config_key}")
+        return ibis.null("float64")
+
+    amount = number(columns.value, "value")
+    if columns.value in table.columns:
+        filled = table[columns.value].notnull()
+    if columns.value_times is not None:
+        amount *= number(columns.value_times, "value_times")
+    for name in columns.value_less:
+        less = number(name, "value_less")
+        # An unreadable cell stays null, so that the row is bad and not too high.
+        empty = table[name].isnull() if name in table.columns else ibis.literal(True)
+        amount -= empty.ifelse(0.0, less)
+    if source.value_scale != 1:
+        amount *= source.value_scale
+    return amount, filled

@@ -1,0 +1,112 @@
+"""Numbers as people write them: currency signs, thousands, parentheses, either decimal sign.
+
+Every rule exists twice, as in `features.sources.keys`: as an expression over a column
+(`number_column`), and in plain Python (`number_value`). A test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+import ibis
+from ibis.expr.types import Value
+
+_SYMBOLS = "$¢£¤¥฿₠-⃏＄￡￥"
+_CODES = (
+    "AED|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MXN|MYR|NGN"
+    "|NOK|NZD|PHP|PLN|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
+    "|kr[.]?|zł|Kč|Ft|Fr[.]|Rs[.]?|TL|лв[.]?|руб[.]?|грн[.]?|元|円|원"
+)
+_CURRENCY = f"(?:[A-Z]{{0,2}}[{_SYMBOLS}]|(?:{_CODES}))"
+# White space of all widths and the Swiss apostrophes; they part groups of three digits.
+_BLANKS = "[ \t\u00a0\u2007\u2009\u202f]"
+_GROUPERS = "[ '\u00a0\u2007\u2009\u202f\u2019]"
+_MINUS = "[\u2010-\u2015\u2212\ufe63\uff0d]"
+_AT_ENDS = f"^{_BLANKS}+|{_BLANKS}+$"
+_BEFORE = f"^([(+-]*){_BLANKS}*{_CURRENCY}{_BLANKS}*"
+_AFTER = f"{_BLANKS}*{_CURRENCY}{_BLANKS}*([)-]?)$"
+_IN_PARENTHESES = "^[(]([^()+-]+)[)]$"
+_MINUS_BEHIND = "^([^()+-]+)-$"
+_PLAIN_COMMA = "^[+-]?[0-9]+,?[0-9]*$"
+_EXPONENT = "^[+-]?[0-9]*{sign}?[0-9]*[eE][+-]?[0-9]+$"
+
+
+def _grouped(decimal: str) -> str:
+    """Return the pattern of a number; the other sign may part its thousands."""
+    grouper, sign = ("[.]", ",") if decimal == "," else (",", "[.]")
+    groups = f"[0-9]{{1,3}}(?:{grouper}[0-9]{{3}})+|[0-9]{{1,3}}(?:{_GROUPERS}[0-9]{{3}})+|[0-9]+"
+    return f"^[+-]?(?:(?:{groups})(?:{sign}[0-9]*)?|{sign}[0-9]+)$"
+
+
+def number_column(text: Value, decimal: str) -> Value:
+    """Convert text to float64; null where it is no number with this decimal sign.
+
+    Other signs part thousands only where they stand before groups of three digits, so that a
+    number is never taken for one a hundred times as large.
+    """
+    trimmed = text.strip()
+    cleaned = trimmed.re_replace(_MINUS, "-").re_replace(_AT_ENDS, "")
+    bare = cleaned.re_replace(_BEFORE, r"\1").re_replace(_AFTER, r"\1")
+    signed = bare.re_replace(_IN_PARENTHESES, r"-\1").re_replace(_MINUS_BEHIND, r"-\1")
+    grouping, sign = (".", ",") if decimal == "," else (",", ".")
+    digits = signed.re_replace(_GROUPERS, "").replace(grouping, "").replace(sign, ".")
+    is_number = signed.re_search(_grouped(decimal))
+    written = is_number.ifelse(digits, ibis.null("string")).try_cast("float64")
+    if decimal == ".":
+        return ibis.coalesce(trimmed.try_cast("float64"), written)
+    with_point = trimmed.replace(",", ".").try_cast("float64")
+    is_plain = trimmed.re_search(_PLAIN_COMMA) | trimmed.re_search(_EXPONENT.format(sign=","))
+    return ibis.coalesce(is_plain.ifelse(with_point, ibis.null("float64")), written)
+
+
+def number_value(text: str, decimal: str = ".") -> float | None:
+    """Return the number a text stands for; None if it is none (see `number_column`).
+
+    >>> number_value("$1,405.02"), number_value("(12,50 €)", ","), number_value("12,50")
+    (1405.02, -12.5, None)
+    """
+    trimmed = text.strip(" ")
+    plain = trimmed.replace(",", ".") if decimal == "," else trimmed
+    is_plain = decimal == "." or bool(
+        re.search(_PLAIN_COMMA, trimmed) or re.search(_EXPONENT.format(sign=","), trimmed)
+    )
+    if is_plain:
+        try:
+            number = float(plain)
+        except ValueError:
+            pass
+        else:
+            return number if math.isfinite(number) else None
+    cleaned = re.sub(_AT_ENDS, "", re.sub(_MINUS, "-", trimmed))
+    bare = re.sub(_AFTER, r"\1", re.sub(_BEFORE, r"\1", cleaned, count=1), count=1)
+    signed = re.sub(_MINUS_BEHIND, r"-\1", re.sub(_IN_PARENTHESES, r"-\1", bare))
+    if re.search(_grouped(decimal), signed) is None:
+        return None
+    grouping, sign = (".", ",") if decimal == "," else (",", ".")
+    return float(re.sub(_GROUPERS, "", signed).replace(grouping, "").replace(sign, "."))
+
+
+def decimal_sign(cells: Iterable[str]) -> str | None:
+    """Return the decimal sign that a column's cells show; None if no cell tells.
+
+    A cell tells if a sign cannot part thousands: it stands last of two kinds, or not before
+    exactly three digits, or after a leading zero.
+    """
+    commas = points = 0
+    for cell in cells:
+        body = re.sub(f"[^0-9.,]|{_GROUPERS}", "", cell)
+        last = max(body.rfind(","), body.rfind("."))
+        if last < 0:
+            continue
+        sign, other = body[last], "." if body[last] == "," else ","
+        repeated = body.count(sign) > 1
+        tells = other in body or len(body) - last - 1 != 3 or body[:last] in ("", "0")
+        if repeated:
+            sign, tells = other, True
+        commas += tells and sign == ","
+        points += tells and sign == "."
+    if commas == points == 0:
+        return None
+    return "," if commas > points else "."

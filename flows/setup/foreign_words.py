@@ -1,0 +1,108 @@
+"""Words of columns and order states in languages other than English.
+
+Names are compared without accents, in lower case, with `_` between words (`column_synonyms`).
+"""
+
+from __future__ import annotations
+
+_LINK = "(?:de|du|des|da|do|dos|das|del|della|dell|di|d|la|le|el|van|der|des|l|of|z)_"
+_ID = (
+    "(?:id|identifiant|identificador|identificativo|no|nr|n|num|numero|nummer|numer|cislo|code"
+    "|codigo|codice|kod|numarasi|номер|код|番号|コード|编号|編號|号|번호|아이디)"
+)
+_PERSON = (
+    "(?:client|cliente|clienti|clientes|kunde|kunden|klant|klanten|klient|klienta|kund|kundens"
+    "|asiakas|zakaznik|zakaznika|musteri|acheteur|comprador|acquirente|membre|miembro|membro|socio"
+    "|adherent|donateur|donante|doador|utilisateur|usuario|utente|клиент|клиента|покупатель"
+    "|покупателя|заказчик|пользователь|пользователя|顧客|会員|お客様|ユーザー|購入者|客户|客戶|用户|會員"
+    "|会员|买家|고객|회원|사용자|구매자)"
+)
+_ORDER = (
+    "(?:commande|facture|achat|vente|pedido|compra|venta|venda|factura|fatura|encomenda|ordine"
+    "|ordini|fattura|vendita|acquisto|bestellung|bestell|bestelling|auftrag|rechnung|beleg|kauf"
+    "|factuur|aankoop|zamowienie|zamowienia|faktura|faktury|zakup|zakupu|sprzedaz|sprzedazy|ordre"
+    "|bestallning|kop|tilaus|objednavka|objednavky|siparis|satis|заказ|заказа|чек|чека|покупка"
+    "|покупки|продажа|продажи|注文|購入|受注|売上|订单|訂單|下单|下單|付款|购买|交易|주문|구매|결제)"
+)
+_DATE = (
+    "(?:date|fecha|data|datum|dato|paiva|tarih|tarihi|dia|jour|giorno|dag|dzien|den|hora|heure|дата"
+    "|время|день|日付|日時|日|年月日|时间|時間|日期|날짜|일시|일자|일)"
+)
+_MONEY = (
+    "(?:montant|somme|prix_total|importe|monto|total|valor|valor_total|preco_total|precio_total"
+    "|importo|totale|prezzo_totale|betrag|summe|umsatz|gesamtbetrag|gesamtpreis|bedrag|totaal|omzet"
+    "|kwota|suma|wartosc|belopp|belob|summa|castka|celkem|cena_celkem|tutar|toplam|сумма|стоимость"
+    "|выручка|итого|金額|売上|合計|金额|總額|总额|总价|价钱|金額合計|금액|총액|합계)"
+)
+_PAID = (
+    "(?:total|totale|ttc|ht|paye|payee|pago|pagado|pagato|betaald|netto|brutto|commande|pedido"
+    "|ordine|заказа|покупки|к_оплате|合計|税込|決済|支払|实付|實付|支付|订单|注文|購入|결제|주문|구매)"
+)
+
+CUSTOMER = (
+    rf"(?:{_ID}_(?:{_LINK})*)?{_PERSON}(?:_?{_ID})?",
+    rf"{_PERSON}_(?:{_LINK})*{_ID}",
+)
+TIME = (
+    rf"{_DATE}(?:_(?:{_LINK})*{_ORDER})?|{_ORDER}_?{_DATE}",
+    rf"{_DATE}_(?:{_LINK})*\w+",
+)
+ORDER = (rf"(?:{_ID}_(?:{_LINK})*)?{_ORDER}(?:_?{_ID})?", rf"{_ORDER}_(?:{_LINK})*{_ID}")
+VALUE = (rf"{_MONEY}(?:_(?:{_LINK})*{_PAID})?|{_PAID}_?{_MONEY}",)
+QUANTITY = (
+    "quantite|cantidad|quantidade|quantita|aantal|ilosc|antal|maara|mnozstvi|miktar|adet|количество"
+    "|数量|個数|點數|件数|수량",
+)
+UNIT_PRICE = (
+    "prix(_unitaire)?|precio(_unitario)?|preco(_unitario)?|prezzo(_unitario)?|prijs|stuksprijs"
+    "|cena(_jednostkowa)?|pris|a_pris|hinta|birim_fiyat|fiyat|цена|単価|价格|单价|單價|価格|단가|가격",
+)
+EMAIL = (
+    "courriel|correo(_electronico)?|adresse_e?_?mail|e_?posta|почта|メール(アドレス)?|邮箱|电子邮箱"
+    "|이메일",
+)
+CURRENCY = (
+    "devise|moneda|moeda|valuta|waluta|wahrung|mena|para_birimi|валюта|通貨|币种|貨幣|통화",
+)
+_STATE = (
+    "(?:status|statut|etat|estado|stato|zustand|stan|stav|durum|durumu|tila|статус|состояние|状態"
+    "|ステータス|状态|狀態|상태)"
+)
+STATUS = (rf"{_STATE}(?:_(?:{_LINK})*{_ORDER})?|{_ORDER}_?{_STATE}",)
+EVENT = (
+    "evenement|evento|ereignis|gebeurtenis|zdarzenie|handelse|olay|событие|イベント|事件|이벤트",
+)
+
+# Dates of something else, and what is told of people.
+NOT_TIME = (
+    "naissance|nacimiento|nascimento|nascita|geburt|geboorte|urodz|fodel|рожд|生年|誕生|出生|생년|生日"
+    "|livraison|entrega|consegna|liefer|levering|dostaw|достав|配送|発送|发货|배송|inscription|registr"
+    "|modif|echeance|vencim|scaden|fallig|регистр|登録|注册|가입|更新|수정"
+)
+PERSONAL = (
+    "(^|_)(nom|prenom|nombre|apellidos?|nome|sobrenome|cognome|naam|voornaam|achternaam|imie|nazwisko"
+    "|fornamn|efternamn|ad|soyad|jmeno|prijmeni|имя|фамилия|фио)(_(du_|de_)?(client|cliente|клиента))?$"
+    "|telefon|telephone|тел|адрес|direccion|endereco|indirizzo|(^|_)adres|氏名|名前|電話|住所|郵便|姓名"
+    "|电话|手机|地址|이름|성명|전화|주소|почта|メール|邮箱|이메일|courriel|correo|пол$|性別|性别|성별"
+)
+
+# How an order ended, in the words of states.
+LOST = (
+    "annul|abgebroch|storn|geloscht|cancelad|rechaz|recus|recusad|rifiut|geannul|anulow|zruse|avbrut"
+    "|makul|peru|iptal|отмен|отклон|キャンセル|取消|関閉|关闭|취소|perdu|perdid|pers[ao]$|verlor"
+)
+OPEN = (
+    "en_attente|en_cours|pendient|pendent|in_attesa|ausstehend|offen|wartend|in_behandeling|oczekuj"
+    "|ceka|vantar|bekl|ожида|в_обработке|保留|処理中|待付款|待处理|未付款|대기"
+)
+BACK = (
+    "rembours|reembols|devuel|devolv|rimbors|erstattet|retour|terugb|zwrot|zwroc|aterbet|iade"
+    "|возврат|возвращ|返金|返品|退款|환불"
+)
+WON = (
+    "livr|expedi|termin|pay[e]?e?$|valid|complet|entreg|enviad|pagad|pago|conclui|consegn|spedit"
+    "|pagat|evas|bezahlt|versand|geliefert|abgeschloss|erledigt|betaald|geleverd|verzonden|zaplac"
+    "|oplac|wyslan|dostarcz|zrealiz|betald|skickad|levere|toimitettu|doruc|zaplacen|tamamlan|odendi"
+    "|teslim|выполн|оплач|достав|заверш|完了|発送済|支払済|已完成|已付款|已支付|已发货|交易成功|완료|ganad|gagne"
+    "|vint[ao]$|gewonnen|ganho"
+)

@@ -1,0 +1,157 @@
+"""Which rows of a table of orders count: states, stages of deals, flags, debits of a ledger."""
+
+from __future__ import annotations
+
+import re
+
+from features.contracts import LEFT_OUT
+from flows.setup import column_synonyms
+from flows.setup.column_synonyms import plain_name, synonym_rank
+from flows.setup.order_states import are_order_states, order_state
+from flows.setup.readings import amounts, counted, is_purchase
+from flows.setup.source_draft import SourceProposal, best_column, used_columns
+from flows.setup.table_profiling import ColumnProfile, ProfiledTable
+
+_MOST_STATES, _FEWEST_AMOUNTS = 60, 20
+_NAMED = 3  # words listed in a note
+_FULL = 0.99  # share of the rows that must have a state
+
+
+def words_of(column: ColumnProfile) -> tuple[str, ...]:
+    """Distinct words of a column, in the whole table where it was looked at as a whole."""
+    return column.types or tuple(sorted({str(cell).strip() for cell in column.cells.dropna()}))
+
+
+def state_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
+    """The column that says how each order ended, if there is one."""
+    used = used_columns(found)
+
+    def states(column: ColumnProfile) -> bool:
+        return (
+            column.kind in ("text", "flag")
+            and column.name not in used
+            and 0 < column.distinct <= _MOST_STATES
+            and are_order_states(words_of(column))
+        )
+
+    return best_column(table.columns, column_synonyms.STATUS, states)
+
+
+def propose_states(found: SourceProposal, column: ColumnProfile) -> bool:
+    """Let the words of a column of states say which rows are purchases; False where they cannot."""
+    words: dict[str, str] = {}
+    unknown = []
+    amount = amounts(found)
+    for word in words_of(column):
+        state = order_state(word)
+        rows = column.cells.astype("object") == word
+        returned = amount is not None and bool((amount[rows].dropna() < 0).mean() > 0.5)
+        words[word] = {"counts": "purchase", "back": "refund" if returned else LEFT_OUT}.get(
+            str(state), LEFT_OUT
+        )
+        if state is None:
+            unknown.append(word)
+    kind: dict[str, object] = {"column": column.name, "words": words}
+    if column.filled < _FULL and not _fill(found, column):
+        return False
+    found.event_type = kind
+    left_out = [word for word, name in words.items() if name == LEFT_OUT]
+    if left_out:
+        found.notes["event_type"] = (
+            f"CHECK: {', '.join(map(repr, left_out[:_NAMED]))}"
+            f"{', ...' if len(left_out) > _NAMED else ''} are left out. All rows as purchases: "
+            f"{counted(found)}; as proposed: {counted(found, is_purchase(found))}."
+        )
+        if unknown:
+            found.notes["event_type"] += f" Unknown words: {', '.join(unknown[:_NAMED])}."
+    return True
+
+
+def _fill(found: SourceProposal, column: ColumnProfile) -> bool:
+    """Whether the first line of each order fills the others; then it is so declared."""
+    order_id = found.columns.get("order_id")
+    if order_id is None:
+        return False
+    filled = column.cells.notna().groupby(found.table.columns[order_id].cells).transform("any")
+    if float(filled.mean()) < _FULL:
+        return False
+    found.fill_within_order = [column.name]
+    return True
+
+
+def propose_flag(found: SourceProposal, table: ProfiledTable) -> bool:
+    """Let a column of yes and no (`is_won`, `cancelled`) say which rows are purchases."""
+    for column in table.columns.values():
+        name = plain_name(column.name).removeprefix("is_")
+        state = {"won": "counts", "closed_won": "counts", "paid": "counts"}.get(name)
+        if state is None and order_state(name) in ("lost", "back") and name.endswith("ed"):
+            state = "lost"
+        words = {word.lower() for word in words_of(column)}
+        if state is None or not words or not words <= {"true", "false", "yes", "no", "0", "1"}:
+            continue
+        if column.filled < _FULL:
+            continue
+        yes, no = ("purchase", LEFT_OUT) if state == "counts" else (LEFT_OUT, "purchase")
+        found.event_type = {
+            "column": column.name,
+            "words": {word: yes if word in ("true", "yes", "1") else no for word in sorted(words)},
+        }
+        found.notes["event_type"] = (
+            f"CHECK: {column.name!r} says which orders count. All rows: {counted(found)}; as "
+            f"proposed: {counted(found, is_purchase(found))}."
+        )
+        return True
+    return False
+
+
+def propose_ledger(found: SourceProposal, table: ProfiledTable) -> bool:
+    """Read a ledger in which most amounts are negative: a debit is the customer's payment."""
+    amount = amounts(found)
+    if amount is None:
+        return False
+    signed = amount[amount.notna() & (amount != 0)]
+    if len(signed) < _FEWEST_AMOUNTS or (signed < 0).mean() <= 0.5:
+        return False
+    as_written = counted(found, amount > 0)
+    found.value_scale = -1.0
+    column = _sign_column(found, table)
+    if column is not None:
+        negative = (amount < 0).groupby(column.cells).mean()
+        found.event_type = {
+            "column": column.name,
+            "words": {
+                word: "purchase" if negative.get(word, 0) > 0.5 else LEFT_OUT
+                for word in words_of(column)
+            },
+        }
+    found.notes["event_type"] = (
+        f"CHECK: {(signed < 0).mean():.0%} of the amounts are negative, so debits are read as "
+        f"purchases: {counted(found, amount < 0)}; credits as purchases: {as_written}. "
+        "If negative amounts are refunds, remove `value_scale`."
+    )
+    return True
+
+
+def _sign_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
+    """The column with words that follow the sign of the amount."""
+    amount, used = amounts(found), used_columns(found)
+
+    def goes_with_the_sign(column: ColumnProfile) -> bool:
+        if column.kind != "text" or column.name in used or not 2 <= column.distinct <= _MOST_STATES:
+            return False
+        if amount is None or column.filled < _FULL:
+            return False
+        shares = (amount < 0).groupby(column.cells).mean()
+        return bool(((shares < 0.1) | (shares > 0.9)).all() and shares.min() < 0.1)
+
+    named = best_column(table.columns, column_synonyms.EVENT_TYPE, goes_with_the_sign)
+    others = [c for c in table.columns.values() if goes_with_the_sign(c)]
+    return named or (min(others, key=lambda c: c.distinct) if others else None)
+
+
+def role_of_cases(table: ProfiledTable) -> str | None:
+    """The role of a table with ids of tickets or cancellations instead of orders."""
+    for name in table.columns:
+        if synonym_rank(name, column_synonyms.CASE_ID) is not None:
+            return "cancel" if re.search("churn|cancel", plain_name(name)) else "support"
+    return None

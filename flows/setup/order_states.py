@@ -1,0 +1,54 @@
+"""What the state of an order, payment or deal says: it counts, was lost, is open, or came back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+from flows.setup import foreign_words
+from flows.setup.column_synonyms import plain_name
+
+State = Literal["counts", "lost", "open", "back"]
+
+# The first that matches decides.
+_STATES: tuple[tuple[State, str], ...] = (
+    ("counts", r"part(ial|ly|iell|iel).*(refund|return|erstatt|rembours|reembols)"),
+    ("back", rf"refund|returned|charge_?back|dispute|reversed|{foreign_words.BACK}"),
+    ("open", r"uncaptured|not_paid|incomplete|unpaid|unfulfilled|undelivered|not_shipped"),
+    (
+        "lost",
+        r"cancel|void|declin|den(y|ied)|fail|lost|abandon|expired|reject|error|unavailable"
+        rf"|disqualif|deleted|trash|dead|no_show|{foreign_words.LOST}",
+    ),
+    (
+        "counts",
+        r"complete|paid|deliver|shipped|fulfil|invoiced|won$|^won|closed|success|captured|settled"
+        r"|^processing|approved|cleared|done|active|confirmed|accepted|finished|attended|billed"
+        rf"|picked_?up|dispatched|received|placed|booked|checked_(in|out)|{foreign_words.WON}",
+    ),
+    (
+        "open",
+        r"pending|open|draft|on_?hold|hold$|await|quali|proposal|negotia|contract_sent|prospect"
+        r"|lead|new$|created|appointment|presentation|decision|demo|meeting|discovery|in_progress"
+        r"|review|authori[sz]ed|requested|scheduled|trial|quote|analysis|contact|process"
+        rf"|{foreign_words.OPEN}",
+    ),
+)
+
+
+def order_state(word: str) -> State | None:
+    """What a state's word says; None if no word is known.
+
+    >>> order_state("Closed Won"), order_state("closedlost"), order_state("wc-on-hold")
+    ('counts', 'lost', 'open')
+    """
+    plain = plain_name(word).removeprefix("wc_")
+    return next((state for state, pattern in _STATES if re.search(pattern, plain)), None)
+
+
+def are_order_states(words: Iterable[str]) -> bool:
+    """Whether most of a column's words are states of orders, at least one of which counts."""
+    states = [order_state(word) for word in words]
+    known = [state for state in states if state is not None]
+    return "counts" in known and len(known) > len(states) / 2

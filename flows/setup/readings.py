@@ -1,0 +1,57 @@
+"""Orders and money of a proposed source in its sampled rows, to show either reading of a doubt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.contracts import LEFT_OUT
+from flows.setup.source_draft import SourceProposal
+
+
+def amounts(found: SourceProposal) -> pd.Series | None:
+    """Amount of every sampled row in major units; None for a source without amounts."""
+    columns, cells = found.columns, found.table.columns
+    if "value" not in columns:
+        return None
+    amount = _numbers(cells[columns["value"]].cells)
+    if "value_times" in columns:
+        amount = amount * _numbers(cells[columns["value_times"]].cells)
+    for name in columns.get("value_less", ()):
+        amount = amount - _numbers(cells[name].cells).fillna(0)
+    return amount * found.value_scale
+
+
+def _numbers(cells: pd.Series) -> pd.Series:
+    return pd.to_numeric(cells, errors="coerce").astype(float)
+
+
+def counted(found: SourceProposal, rows: pd.Series | None = None) -> str:
+    """Orders and money of some sampled rows (default: all), in words."""
+    table = found.table
+    chosen = np.ones(table.rows, dtype=bool) if rows is None else rows.to_numpy(bool)
+    order_id = found.columns.get("order_id")
+    orders = int(chosen.sum())
+    if order_id is not None:
+        orders = int(table.columns[order_id].cells[chosen].nunique())
+    amount = amounts(found)
+    money = "" if amount is None else f", {amount[chosen].sum():,.2f}"
+    return f"{orders:,} orders{money}"
+
+
+def is_purchase(found: SourceProposal) -> pd.Series:
+    """Whether each sampled row is a purchase as proposed."""
+    kind: Any = found.event_type
+    index = pd.RangeIndex(found.table.rows)
+    if isinstance(kind, str):
+        return pd.Series(kind == "purchase" or kind in found.roles.get("purchase", ()), index=index)
+    written = found.table.columns[kind["column"]].cells.reset_index(drop=True).astype("object")
+    if "otherwise" in kind:
+        other = found.table.columns[kind["otherwise"]].cells.reset_index(drop=True)
+        written = written.where(written.notna(), other)
+    words = {word.lower(): name for word, name in kind.get("words", {}).items()}
+    types = written.map(lambda cell: words.get(str(cell).strip().lower(), str(cell)))
+    bought = {"purchase", *found.roles.get("purchase", ())} - {LEFT_OUT}
+    return types.isin(bought) & written.notna()

@@ -1,0 +1,226 @@
+"""`stagecast init` decides what rows mean before it counts them, and says so."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from features.errors import UserError
+from flows.commands.cli import app
+from flows.setup.order_states import order_state
+from tests.flows.setup.test_init import ORDERS
+
+TOTAL = round(float(ORDERS["total"].clip(lower=0).sum()), 2)
+SALES = ORDERS[ORDERS["total"] > 0].reset_index(drop=True)
+
+
+def init(folder: Path, *arguments: str) -> dict[str, Any]:
+    """What the command says as JSON, whatever it thinks of the amount of data."""
+    told = folder / "told.json"
+    told.unlink(missing_ok=True)
+    command = ["init", *arguments, "--output", str(folder / "made.yaml"), "--force"]
+    done = CliRunner().invoke(app, [*command, "--json", str(told)])
+    if not told.exists():
+        raise done.exception or AssertionError(done.output)
+    content: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+    return content
+
+
+def file(folder: Path, name: str, rows: pd.DataFrame) -> str:
+    rows.to_csv(folder / name, index=False)
+    return str(folder / name)
+
+
+def totals(content: dict[str, Any]) -> tuple[int, int, float]:
+    """Orders, the most customers of a source, and revenue."""
+    sources = content["sources"]
+    return (
+        sum(source["orders"] for source in sources),
+        max(source["customers"] for source in sources),
+        round(sum(source["revenue"] for source in sources), 2),
+    )
+
+
+EXPECTED = (len(SALES), SALES["customer"].nunique(), TOTAL)
+
+
+@pytest.mark.parametrize(
+    "name", ["support_tickets", "tickets", "cases", "complaints", "churn_events"]
+)
+def test_cases_and_cancellations_are_no_purchases(tmp_path: Path, name: str) -> None:
+    cases = SALES.head(50)[["customer", "at"]].assign(
+        ticket_id=range(50), status="closed", refund_amount=9.0
+    )
+    content = init(
+        tmp_path, file(tmp_path, "orders.csv", SALES), file(tmp_path, f"{name}.csv", cases)
+    )
+    assert totals(content) == EXPECTED
+    assert any(f"{name}.csv" in check for check in content["checks"])
+
+
+WORDS = {
+    "Deal Stage": ("Closed Won", "Closed Lost", "Qualified"),
+    "status": ("wc-completed", "wc-cancelled", "wc-pending"),
+    "Statut": ("Livrée", "Annulée", "En attente"),
+    "estado": ("entregado", "cancelado", "pendiente"),
+    "注文状態": ("完了", "キャンセル", "保留"),
+    "Статус": ("выполнен", "отменён", "ожидает"),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_only_orders_that_came_about_count(tmp_path: Path, name: str) -> None:
+    won, *others = WORDS[name]
+    rows = [SALES.assign(**{name: won})]
+    for place, word in enumerate(others):
+        rows.append(
+            SALES.iloc[place::7].assign(**{name: word, "order": lambda r: "x" + r["order"]})
+        )
+    content = init(tmp_path, file(tmp_path, "orders.csv", pd.concat(rows)))
+    assert totals(content) == EXPECTED
+    (check,) = content["checks"][-1:]
+    assert f"as proposed: {len(SALES):,} orders, {TOTAL:,.2f}" in check
+
+
+def test_a_ledger_of_debits_is_read_as_purchases(tmp_path: Path) -> None:
+    pay = SALES.head(40).assign(total=500.0, kind="Salary", order=lambda rows: "s" + rows["order"])
+    rows = pd.concat([SALES.assign(total=-SALES["total"], kind="Card"), pay])
+    content = init(tmp_path, file(tmp_path, "transactions.csv", rows))
+    assert totals(content) == EXPECTED
+    assert "amounts are negative" in " ".join(content["checks"])
+
+
+def test_lines_and_payments_of_the_same_orders_count_once(tmp_path: Path) -> None:
+    orders = SALES.rename(columns={"order": "order_id"})
+    half = (orders["total"] / 2).round(2)
+    lines = [orders.assign(price=half), orders.assign(price=(orders["total"] - half).round(2))]
+    tables = {
+        "orders": orders[["order_id", "customer", "at"]],
+        "items": pd.concat(lines).assign(item=lambda rows: range(len(rows)))[
+            ["order_id", "item", "price"]
+        ],
+        "payments": orders.rename(columns={"total": "amount"})[["order_id", "amount"]],
+    }
+    for names in itertools.permutations(tables):
+        content = init(tmp_path, *(file(tmp_path, f"{n}.csv", tables[n]) for n in names))
+        assert totals(content) == EXPECTED
+        assert "payments.csv is left out" in " ".join(content["checks"])
+        assert len(content["relations"]) == 2
+
+
+def test_purchases_of_a_log_beside_orders_are_left_out(tmp_path: Path) -> None:
+    log = pd.concat([SALES.assign(event_name=name) for name in ("page_view", "purchase")])
+    content = init(
+        tmp_path,
+        file(tmp_path, "orders.csv", SALES),
+        file(tmp_path, "ga4.csv", log[["customer", "at", "event_name"]]),
+    )
+    assert totals(content) == EXPECTED
+    assert content["sources"][1]["events"] == len(SALES)
+
+
+@pytest.mark.parametrize("named", [(), ("--column", "customer_id=customer_unique_id")])
+def test_an_id_new_with_every_order_is_looked_up(tmp_path: Path, named: tuple[str, ...]) -> None:
+    orders = SALES.assign(customer_id="k" + SALES["order"]).drop(columns="customer")
+    people = pd.DataFrame(
+        {"customer_id": orders["customer_id"], "customer_unique_id": SALES["customer"]}
+    )
+    tables = [file(tmp_path, "orders.csv", orders), file(tmp_path, "shop_people.csv", people)]
+    assert totals(init(tmp_path, *tables, *named)) == EXPECTED
+
+
+def test_a_column_that_no_source_uses_is_refused(tmp_path: Path) -> None:
+    orders = file(tmp_path, "orders.csv", SALES)
+    people = pd.DataFrame({"customer": SALES["customer"].unique(), "mail_key": "x"})
+    with pytest.raises(UserError, match="used by no source"):
+        init(
+            tmp_path, orders, file(tmp_path, "customers.csv", people), "--column", "value=mail_key"
+        )
+
+
+def test_copied_rows_count_once(tmp_path: Path) -> None:
+    rows = pd.concat([SALES, SALES.iloc[::8]])
+    content = init(tmp_path, file(tmp_path, "orders.csv", rows))
+    assert totals(content) == EXPECTED
+    assert "are copies of others" in " ".join(content["checks"])
+
+
+def test_orders_without_amounts_count_as_one_each(tmp_path: Path) -> None:
+    rows = SALES.drop(columns=["total", "brand"])
+    content = init(tmp_path, file(tmp_path, "bookings.csv", rows))
+    assert content["problem"] is None
+    assert totals(content) == (*EXPECTED[:2], float(len(SALES)))
+
+
+def test_an_outcome_is_no_attribute_and_the_yaml_says_so(tmp_path: Path) -> None:
+    rows = SALES.assign(churn_flag=np.arange(len(SALES)) % 2 == 0, region="north")
+    rows.loc[::3, "region"] = "south"
+    content = init(tmp_path, file(tmp_path, "orders.csv", rows))
+    columns = content["config"]["sources"][0]["columns"]
+    assert "region" in columns
+    assert "churn_flag" not in columns
+    assert "known only later: churn_flag" in (tmp_path / "made.yaml").read_text(encoding="utf-8")
+
+
+def test_one_row_a_customer_is_a_snapshot(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"customerID": range(60), "tenure": range(60), "TotalCharges": 5.0})
+    with pytest.raises(UserError, match="one row a customer"):
+        init(tmp_path, file(tmp_path, "people.csv", rows))
+
+
+def test_all_missing_columns_are_in_one_message(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"a": ["x", "y"], "b": [1, 2]})
+    with pytest.raises(UserError) as error:
+        init(tmp_path, file(tmp_path, "rows.csv", rows))
+    assert "--column customer_id=COLUMN --column occurred_at=COLUMN" in str(error.value)
+
+
+LANGUAGES = [
+    ("订单编号", "用户ID", "下单时间", "实付金额"),
+    ("注文番号", "顧客ID", "購入日", "金額"),
+    ("주문번호", "고객ID", "주문일시", "결제금액"),
+    ("Номер заказа", "Клиент", "Дата", "Сумма"),
+    ("no_commande", "id_client", "date_commande", "montant"),
+    ("pedido", "id_cliente", "fecha_pedido", "importe"),
+    ("id_pedido", "id_cliente", "data_compra", "valor_pago"),
+    ("Numero ordine", "ID cliente", "Data ordine", "Importo totale"),
+    ("Bestellnummer", "Kundennummer", "Bestelldatum", "Gesamtbetrag"),
+    ("Bestelnummer", "Klantnummer", "Datum", "Bedrag"),
+    ("Nr zamówienia", "Klient", "Data zamówienia", "Kwota"),
+    ("Ordernummer", "Kundnummer", "Datum", "Belopp"),
+    ("Sipariş No", "Müşteri No", "Sipariş Tarihi", "Tutar"),
+    ("Číslo objednávky", "Zákazník", "Datum", "Částka"),
+]
+
+
+@pytest.mark.parametrize("names", LANGUAGES, ids=lambda names: names[3])
+def test_columns_in_other_languages_are_known(tmp_path: Path, names: tuple[str, ...]) -> None:
+    rows = SALES[["order", "customer", "at", "total"]].set_axis(list(names), axis=1)
+    assert totals(init(tmp_path, file(tmp_path, "export.csv", rows))) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("closedwon", "counts"),
+        ("Closed Lost", "lost"),
+        ("partially_refunded", "counts"),
+        ("Refunded", "back"),
+        ("unpaid", "open"),
+        ("wc-on-hold", "open"),
+        ("Payment failed", "lost"),
+        ("storniert", "lost"),
+        ("Доставлен", "counts"),
+        ("已取消", "lost"),
+        ("frobnicated", None),
+    ],
+)
+def test_words_of_states(word: str, state: str | None) -> None:
+    assert order_state(word) == state
