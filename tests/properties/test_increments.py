@@ -185,7 +185,8 @@ def test_snapshots_of_other_features_or_settings_are_built_anew(
         shop = shop_of(tmp_path, churn={"by": "cancel"})
     # The events are as they were: the tallies stay.
     assert refresh_tallies(space, shop).how == "nothing"
-    assert "1 stored snapshots have other features or settings" in " ".join(capsys.readouterr().err.split())
+    told = " ".join(capsys.readouterr().err.split())
+    assert "1 stored snapshots have other features or settings" in told
     archive = open_archive(space.output, shop)
     assert archive.stored() == []
     assert ("evenings__n" in archive.features(at)) == (change == "family")
