@@ -239,9 +239,9 @@ SCORED_ROW: tuple[ScoredColumn, ...] = (
     ScoredColumn(
         "clv_low",
         "double",
-        "Lower end of the 80 % interval of that spend (8 of 10 customers fall within it).",
+        "10 % quantile of that spend: one of ten customers spends less, where that is possible.",
     ),
-    ScoredColumn("clv_high", "double", "Upper end of the 80 % interval of that spend."),
+    ScoredColumn("clv_high", "double", "90 % quantile of that spend, at least `clv`."),
     ScoredColumn("clv_horizon_days", "int64", "Horizon of `clv`, days."),
     ScoredColumn(
         "value_tier",

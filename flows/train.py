@@ -76,6 +76,9 @@ def _registered(
         _log(run, archive, trained, task_figures)
         for suspect in trained.leaks:
             warn(str(suspect))
+        alarms = [f"{name}: {alarm}" for alarm in model_cards.part_alarms(trained.part)]
+        for alarm in alarms:
+            warn(alarm)
         run.tags({"leaks": ", ".join(each.name for each in trained.leaks) or "none"})
         log_tuning(tracking, run, name, trained)
         scorer_header = scorer_head(archive, {name: trained.part}, last_day, versions={})
@@ -93,7 +96,13 @@ def _registered(
     task_plots.save_figures(task_figures, folder)
     figures = [figure.as_dict() for figure in trained.result.figures]
     leaks = [asdict(suspect) for suspect in trained.leaks]
-    return {"task": name, "version": version.version, "figures": figures, "leaks": leaks}
+    return {
+        "task": name,
+        "version": version.version,
+        "figures": figures,
+        "leaks": leaks,
+        "alarms": alarms,
+    }
 
 
 @task(name="learn from randomised history")
@@ -245,7 +254,13 @@ def train_flow(output: str) -> dict[str, Any]:
             figures = [figure for result in results for figure in result["figures"]]
             scorer = register_scorer(output, run.run_id, versions, figures)
         leaks = [suspect for result in results for suspect in result["leaks"]]
-        training_record = {"scorer": scorer, "parts": versions, "figures": figures, "leaks": leaks}
+        training_record = {
+            "scorer": scorer,
+            "parts": versions,
+            "figures": figures,
+            "leaks": leaks,
+            "alarms": [alarm for result in results for alarm in result["alarms"]],
+        }
         new_folder = new_folder_of(training_folder)
         boundary("scorer registered")
         (new_folder / TRAINED_FILE).write_text(

@@ -95,10 +95,13 @@ CARDS = (
         "new buyers spend.",
         columns="`clv`, `clv_low`, `clv_high`, `value_tier`, `expected_orders`, "
         "`average_order_value`, `clv_margin`",
-        how="The shape (who spends more than whom) comes from two LightGBM models on many "
-        "snapshots, the level (the total) from buy-till-you-die models (BG/NBD and gamma-gamma), "
-        "corrected only where the history is long enough. The interval is split-conformal. A "
-        "guard serves the buy-till-you-die model where the hybrid does not beat it.",
+        how="The shape (who spends more than whom) is a blend of six models: buy-till-you-die "
+        "(BTYD), the same spend again, a Tweedie regression, trees, trees on top of BTYD, and "
+        "chance times amount. Their weights come from two earlier origins and stay near equal. "
+        "BTYD, the same spend again or the mean is served alone where the blend is not clearly "
+        "better. The level (the total) is BTYD's, corrected only where the history is long "
+        "enough; a total beyond three times that of any past horizon is refused. The interval "
+        "holds the 10 % and 90 % quantiles, calibrated by predicted value on earlier origins.",
         baseline="BG/NBD with gamma-gamma (BTYD), the standard for this task",
         task="clv",
         use="To rank and to group by value, and for budgets where the total has held in the "

@@ -24,7 +24,7 @@ from flows.report.churn_wording import CHURN_WORDS, ChurnWords
 from flows.report.customer_search import PackedCustomers, pack_customers
 from flows.services.measurement_files import read_effects, read_history
 from flows.services.workspace import Workspace
-from models.evaluation.warnings import backtest_warnings
+from models.evaluation.warnings import training_warnings
 from models.explaining.drivers import top_features
 from models.explaining.segments import SegmentCutoffs, customer_segments, segment_cutoffs
 from models.registry import registry
@@ -136,7 +136,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
     upcoming_moves, expected_days = _expected(
         archive, scorer.parts["transition"], scores, context, at
     )
-    tested, figures, test_tables = _tests(space)
+    tested, figures, warnings, test_tables = _tests(space)
     meanings = {feature.name: feature.meaning for feature in catalogue(builder.spec)}
     titles = dict(zip(plan["campaign_id"], plan["title"], strict=True))
     return ReportData(
@@ -166,7 +166,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         sources=archive.source_counts(),
         late=_late(builder.history, at),
         unobservable=builder.taxonomy.not_observable(builder.history.there),
-        model_warnings=backtest_warnings(figures),
+        model_warnings=warnings,
         searchable=pack_customers(builder, scores, audience, titles, at=at),
         seed=config.seed,
         results=read_effects(space.output),
@@ -201,17 +201,20 @@ def _expected(
     return table, moves.days
 
 
-def _tests(space: Workspace) -> tuple[str, list[dict[str, Any]], dict[str, pd.DataFrame]]:
-    """Return what the training measured on test dates: scorer version, records, tables."""
+def _tests(
+    space: Workspace,
+) -> tuple[str, list[dict[str, Any]], list[str], dict[str, pd.DataFrame]]:
+    """Return what the training measured: scorer version, records, warnings, tables."""
     if not (space.training / "training.json").is_file():
-        return "", [], {}
+        return "", [], [], {}
     training = space.read("training.json")
     tables = {
         table_name: pd.read_csv(path)
         for table_name in _TEST_TABLES
         if (path := space.training / "figures" / f"{table_name}.csv").is_file()
     }
-    return str(training["scorer"]["version"]), list(training["figures"]), tables
+    version, figures = str(training["scorer"]["version"]), list(training["figures"])
+    return version, figures, training_warnings(training), tables
 
 
 def _metrics(space: Workspace, archive: Archive, at: int) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from flows.report.model_test_wording import (
 )
 from flows.report.write import REPORT_FILE
 from flows.services.workspace import Workspace
-from models.evaluation.warnings import backtest_warnings
+from models.evaluation.warnings import training_warnings
 from models.metrics.shown_metrics import SHOWN_METRICS
 
 
@@ -161,7 +161,8 @@ def _audiences(folder: Path, currency: str) -> list[str]:
 def _figures(space: Workspace) -> list[str]:
     if not (space.training / "training.json").is_file():
         return []
-    records: list[dict[str, Any]] = space.read("training.json")["figures"]
+    training = space.read("training.json")
+    records: list[dict[str, Any]] = training["figures"]
     lines = ["## How good the models are", ""]
     lines += ["Measured on a later date that the tested models had not seen in training.", ""]
     for model, shown in SHOWN_METRICS.items():
@@ -184,7 +185,9 @@ def _figures(space: Workspace) -> list[str]:
             metric_meanings(metrics),
             "",
         ]
-    warnings = [f"- Warning: {markdown_text(sentence)}." for sentence in backtest_warnings(records)]
+    warnings = [
+        f"- Warning: {markdown_text(sentence)}." for sentence in training_warnings(training)
+    ]
     return [*lines, *warnings, ""] if warnings else lines
 
 

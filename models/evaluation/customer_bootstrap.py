@@ -102,6 +102,12 @@ def _bias_pct(counts: Array, target: Array, prediction: Array) -> Array:
     return np.asarray(100 * (counts @ prediction / (counts @ target) - 1))
 
 
+def _mean_within(counts: Array, values: Array, members: Array) -> Array:
+    totals = counts @ members
+    with np.errstate(invalid="ignore"):
+        return np.asarray((counts @ (values * members)) / totals)
+
+
 def _coverage(counts: Array, target: Array, low: Array, high: Array) -> Array:
     return _mean(counts, ((low <= target) & (target <= high)).astype(np.float64))
 
@@ -295,5 +301,6 @@ METRICS_ON_DRAWS: dict[Callable[..., float], Callable[..., Array]] = {
     metrics.top10: _top10,
     metrics.decile_error: _decile_error,
     metrics.coverage: _coverage,
+    metrics.mean_within: _mean_within,
     metrics.width_ratio: _width_ratio,
 }

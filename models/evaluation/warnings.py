@@ -62,6 +62,17 @@ def backtest_warnings(records: Iterable[_Record]) -> list[str]:
     return sentences
 
 
+def training_warnings(training: Mapping[str, Any]) -> list[str]:
+    """Warnings of a training: what its fits refused as implausible, and test figures far off.
+
+    Parameters
+    ----------
+    training
+        Content of ``training.json``; those of earlier versions hold no ``alarms``.
+    """
+    return [*training.get("alarms", ()), *backtest_warnings(training["figures"])]
+
+
 def _key(record: _Record) -> _Key:
     return str(record["method"]), str(record["metric"])
 
@@ -119,23 +130,38 @@ def _off(bias: float) -> str:
 
 def _interval(date: str, figures: Mapping[_Key, _Record]) -> list[str]:
     covered_share = _value(figures, "champion", "coverage")
-    if covered_share is None or _COVERAGE[0] <= covered_share <= _COVERAGE[1]:
+    if covered_share is None:
+        return []
+    if _COVERAGE[0] <= covered_share and _top_fifth(figures, covered_share) <= _COVERAGE[1]:
         return []
     reason = "spend drifted since the labels it was fitted on"
-    if covered_share > _COVERAGE[1]:
+    if covered_share >= _COVERAGE[0]:
         reason = "it is too wide"
     return [
         f"clv at {date}: the 80 % interval contains {covered_share:.0%} of the customers; {reason}"
     ]
 
 
+def _top_fifth(figures: Mapping[_Key, _Record], covered_share: float) -> float:
+    """Coverage of the top fifth by predicted value, or of all where it is not recorded.
+
+    Where most customers spend nothing, an interval that ends at 0 holds more than 80 % of all: only
+    the larger buyers tell whether it is too wide.
+    """
+    share = _value(figures, "champion", "coverage_fifth_5")
+    return covered_share if share is None else share
+
+
 def _mean_coverage(whole: Mapping[tuple[str, str], Mapping[_Key, _Record]]) -> list[str]:
-    shares = [
-        share
-        for (_, model), figures in whole.items()
-        if model == "clv" and (share := _value(figures, "champion", "coverage")) is not None
-    ]
-    if len(shares) < 2 or _MEAN_COVERAGE[0] <= sum(shares) / len(shares) <= _MEAN_COVERAGE[1]:
+    shares, top_shares = [], []
+    for (_, model), figures in whole.items():
+        if model == "clv" and (share := _value(figures, "champion", "coverage")) is not None:
+            shares.append(share)
+            top_shares.append(_top_fifth(figures, share))
+    if len(shares) < 2 or (
+        sum(shares) / len(shares) >= _MEAN_COVERAGE[0]
+        and sum(top_shares) / len(top_shares) <= _MEAN_COVERAGE[1]
+    ):
         return []
     return [
         f"clv: the 80 % interval contains {sum(shares) / len(shares):.0%} of the customers in the "

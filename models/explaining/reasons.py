@@ -22,6 +22,7 @@ from models.explaining.attribution import mean_additions
 from models.explaining.feature_themes import column_theme, is_sensitive_theme, theme_sentence
 from models.scorer.churn import churn_btyd_logit, churn_eligible
 from models.scorer.clv import clv_with_btyd
+from models.scorer.clv_shapes import SHAPE_BOOSTERS
 from models.scorer.derived_features import derive
 from models.scorer.linear_model import matrix, signed_log1p
 from models.scorer.part import Part
@@ -162,13 +163,32 @@ def value_additions(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
         },
         index=frame.index,
     )
-    if parameters["serve"] == "btyd":
+    additions = pd.DataFrame(index=frame.index)
+    for name, weight in parameters["weights"].items():
+        additions = _sum(additions, weight * _shape_additions(part, name, rows, btyd_additions))
+    return additions
+
+
+def _shape_additions(
+    part: Part, name: str, rows: pd.DataFrame, btyd_additions: pd.DataFrame
+) -> pd.DataFrame:
+    """Additions to the log of one shape of CLV (see `models.scorer.clv_shapes`)."""
+    parameters = part.parameters
+    if name == "mean":
+        return pd.DataFrame(index=rows.index)
+    if name == "btyd":
         return btyd_additions
-    hybrid_additions = _sum(btyd_additions, _linear_additions(parameters["glm"], rows))
-    for prefix in ("h_", "h2_"):
-        hybrid_additions = _sum(hybrid_additions, _trees(part, prefix, parameters["columns"], rows))
-    hybrid_weight = parameters.get("hybrid_weight", 1.0)
-    return _sum(0.5 * hybrid_weight * hybrid_additions, (1.0 - hybrid_weight) * btyd_additions)
+    if name == "glm":
+        return _linear_additions(parameters["glm"], rows)
+    if name == "same_again":
+        column = parameters["same_again"]
+        past_spend = np.maximum(np.nan_to_num(rows[column].to_numpy(np.float64)), 0.0)
+        usual = parameters["floor"] * 1000.0
+        return pd.DataFrame({column: np.log((past_spend + usual) / (2.0 * usual))}, rows.index)
+    additions = btyd_additions if name == "gbm_on_btyd" else pd.DataFrame(index=rows.index)
+    for prefix in SHAPE_BOOSTERS[name]:
+        additions = _sum(additions, _trees(part, prefix, parameters["columns"], rows))
+    return additions
 
 
 def _trees(part: Part, prefix: str, columns: list[str], frame: pd.DataFrame) -> pd.DataFrame:

@@ -26,6 +26,9 @@ _Objective = Callable[[Array], tuple[float, Array]]
 # Bounds on the log parameters after scaling. In a population without spread in purchase rates or
 # drop-out the likelihood rises along a ridge without end; the bound then stands for infinity.
 _LOG_LOW, _LOG_HIGH = np.log(1e-6), np.log(1e5)
+_AT_BOUND = 0.5  # log distance from the lower bound of q - 1 that counts as at the bound
+_BOUNDED_EXCESS = 1.0  # q >= 2: amounts of finite variance, tried where q is not identified
+_MEAN_RATIO = 2.0  # largest ratio of the fitted population mean and the observed mean
 _SUBSAMPLE = 5_000  # distinct rows on which starts are compared before the polish on all
 
 
@@ -226,17 +229,22 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
     ----------
     max_iter
         Iterations of L-BFGS per start.
+    least_excess
+        Lower bound of q - 1.
 
     Attributes
     ----------
     p_, q_, v_
         Shape of the values, shape and rate of the mixture (`v_` in money).
+    at_bound_
+        True if q - 1 lies at its lower bound: the data do not identify the population mean.
     log_likelihood_, converged_, n_customers_
-        As in `BGNBD`.
+        As in `BGNBD`; a fit at the bound is not converged.
     """
 
-    def __init__(self, max_iter: int = 500) -> None:
+    def __init__(self, max_iter: int = 500, least_excess: float = 1e-4) -> None:
         self.max_iter = max_iter
+        self.least_excess = least_excess
 
     def fit(self, X: Any, y: None = None) -> GammaGamma:
         """Fit on one row per customer.
@@ -251,7 +259,11 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
         if (counts < 1).any() or (mean_values <= 0).any():
             raise ValueError("Gamma-Gamma takes customers with n >= 1 and a mean value above 0")
         value_scale = float(np.exp(np.average(np.log(mean_values))))
-        bounds = [(np.log(1e-3), np.log(1e4)), (np.log(1e-4), np.log(1e4)), (-12.0, 12.0)]
+        bounds = [
+            (np.log(1e-3), np.log(1e4)),
+            (np.log(self.least_excess), np.log(1e4)),
+            (-12.0, 12.0),
+        ]
         starts = [np.log([p, q - 1, (q - 1) / p]) for p, q in ((2.0, 4.0), (6.0, 3.0), (1.0, 8.0))]
         subsample = np.arange(len(counts))
         if len(counts) > _SUBSAMPLE:
@@ -269,7 +281,8 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
         self.log_likelihood_ = float(
             -best_run.fun * len(counts) - len(counts) * np.log(value_scale)
         )
-        self.converged_ = _is_optimal(best_run, bounds)
+        self.at_bound_ = bool(best_run.x[1] <= bounds[1][0] + _AT_BOUND)
+        self.converged_ = _is_optimal(best_run, bounds) and not self.at_bound_
         self.n_iter_ = int(best_run.nit)
         return self
 
@@ -332,7 +345,8 @@ def fit_btyd(frame: pd.DataFrame) -> dict[str, Any] | None:
     -------
     Parameters for `models.scorer.btyd` (time in days), or None with fewer than 10 customers, fewer
     than 5 repeat purchases, or if no fit converged. ``value`` is None if amounts do not identify
-    Gamma-Gamma; the scorer then uses ``flat_value``, the mean repeat value.
+    Gamma-Gamma, freely or with q >= 2, or if its population mean is far from the observed one; the
+    scorer then uses ``flat_value``, the mean repeat value.
     """
     purchases = frame[["btyd__x", "btyd__t_x", "btyd__T"]].to_numpy(dtype=np.float64)
     purchases = purchases[~np.isnan(purchases).any(axis=1)]
@@ -357,5 +371,17 @@ def _fit_value(frame: pd.DataFrame) -> tuple[dict[str, Any] | None, float]:
     mean_value = float((mean_values[:, 0] * mean_values[:, 1]).sum() / mean_values[:, 0].sum())
     if len(mean_values) < 10 or np.ptp(mean_values[:, 1]) == 0:
         return None, mean_value
-    gamma_gamma = GammaGamma().fit(mean_values)
-    return (gamma_gamma.to_parameters() if gamma_gamma.converged_ else None), mean_value
+    observed_mean = float(mean_values[:, 1].mean())
+    free = GammaGamma().fit(mean_values)
+    if free.converged_ and _has_mean_near(free, observed_mean):
+        return free.to_parameters(), mean_value
+    bounded = GammaGamma(least_excess=_BOUNDED_EXCESS).fit(mean_values)
+    if (bounded.converged_ or bounded.at_bound_) and _has_mean_near(bounded, observed_mean):
+        return {**bounded.to_parameters(), "converged": bounded.converged_}, mean_value
+    return None, mean_value
+
+
+def _has_mean_near(fitted: GammaGamma, observed_mean: float) -> bool:
+    """True if the population mean of a fit is within a factor of two of the observed mean."""
+    population_mean = fitted.p_ * fitted.v_ / (fitted.q_ - 1.0)
+    return bool(1 / _MEAN_RATIO <= population_mean / observed_mean <= _MEAN_RATIO)

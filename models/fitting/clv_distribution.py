@@ -1,7 +1,7 @@
-"""The distribution of CLV over customers: two models of relative spend, on many snapshots.
+"""The buyers of training snapshots: their BTYD expectations, spend and model inputs.
 
-H is LightGBM on top of the BTYD expectation, H2 LightGBM on top of a Tweedie regression. The target
-of both is spend divided by the mean of its snapshot, so they do not learn the level of a season.
+The target of every model is spend divided by the mean of its snapshot, so none learns the level of
+a season.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import TweedieRegressor
@@ -18,7 +17,7 @@ from features.arrays import Array
 from models.fitting import btyd as btyd_models
 from models.fitting.feature_selection import MAX_COLUMNS, row_limit, strongest_columns
 from models.scorer.btyd import btyd_columns
-from models.scorer.linear_model import linear, matrix, signed_log1p
+from models.scorer.linear_model import matrix, signed_log1p
 
 TWEEDIE_POWER = 1.5  # Tweedie variance power: spend is a sum of a few skewed amounts
 TWEEDIE_SETTINGS: dict[str, Any] = {
@@ -37,8 +36,7 @@ TWEEDIE_SETTINGS: dict[str, Any] = {
     "force_col_wise": True,  # half the time of row-wise, and the same trees
     "verbose": -1,
 }
-_SEEDS = 3
-_MAX_ROUNDS, _PATIENCE, _REFIT_FACTOR = 400, 30, 1.1
+_CAP_RANK, _CAP_FACTOR = 10, 3.0
 # Rows the trees and the linear model see, drawn evenly over snapshots, and rows times columns.
 MAX_SPEND_ROWS, MAX_SPEND_CELLS = 100_000, 11_000_000
 _TAIL_BUYERS, _TAIL_SHARE = 60, 1 / 40  # largest buyers whose shape is BTYD's: so many, this share
@@ -153,12 +151,20 @@ def _init(snapshot: BuyerSnapshot) -> Array:
     return np.asarray(np.log(expected_clv / expected_clv.mean()))
 
 
-def _target(snapshot: BuyerSnapshot) -> Array:
-    mean_spend = float(snapshot.spend.mean())
-    return snapshot.spend / mean_spend if mean_spend > 0 else snapshot.spend
+def relative_spend(snapshot: BuyerSnapshot) -> Array:
+    """Spend over its mean, winsorised: at most three times that of the tenth largest buyer.
+
+    In a heavy tail a single buyer would otherwise decide what the models learn.
+    """
+    spend = snapshot.spend
+    rank = min(_CAP_RANK, max(len(spend) // _CAP_RANK, 1))
+    cap = _CAP_FACTOR * float(np.sort(spend)[-rank]) if len(spend) else 0.0
+    capped = np.minimum(spend, cap) if cap > 0 else spend
+    mean_spend = float(capped.mean()) if len(spend) else 0.0
+    return np.asarray(capped / mean_spend if mean_spend > 0 else capped)
 
 
-def _stack(snapshots: list[BuyerSnapshot], columns: list[str]) -> tuple[Array, Array, Array]:
+def stacked_rows(snapshots: list[BuyerSnapshot], columns: list[str]) -> tuple[Array, Array, Array]:
     """Inputs, normalised spend and normalised log BTYD CLV of all snapshots.
 
     Every k-th row if there are too many. Snapshots are ordered by customer, so this samples
@@ -172,7 +178,9 @@ def _stack(snapshots: list[BuyerSnapshot], columns: list[str]) -> tuple[Array, A
     inputs = np.concatenate(
         [matrix(snapshot.rows.iloc[row_slice], columns) for snapshot, row_slice in sampled]
     )
-    target = np.concatenate([_target(snapshot)[row_slice] for snapshot, row_slice in sampled])
+    target = np.concatenate(
+        [relative_spend(snapshot)[row_slice] for snapshot, row_slice in sampled]
+    )
     return (
         inputs,
         target,
@@ -186,7 +194,7 @@ def select_spend_columns(
     """Strongest columns (see `models.fitting.feature_selection`), and those of the regression."""
     if len(columns) <= MAX_COLUMNS or not sum(snapshot.spend.sum() for snapshot in snapshots):
         return columns
-    inputs, target, _ = _stack(snapshots, columns)
+    inputs, target, _ = stacked_rows(snapshots, columns)
     varying_count = (np.fmax.reduce(inputs) > np.fmin.reduce(inputs)).sum()
     if varying_count <= MAX_COLUMNS:  # constant columns take no time
         return columns
@@ -220,89 +228,8 @@ def _fit_glm(inputs: Array, target: Array, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _glm_of(inputs: Array, target: Array, columns: list[str]) -> tuple[dict[str, Any], list[int]]:
+def spend_glm(inputs: Array, target: Array, columns: list[str]) -> dict[str, Any]:
+    """Tweedie regression of relative spend on BTYD and RFM columns."""
     glm_columns = [name for name in _GLM_COLUMNS if name in columns]
     positions = [columns.index(name) for name in glm_columns]
-    return _fit_glm(inputs[:, positions], target, glm_columns), positions
-
-
-def _glm_score(glm: dict[str, Any], inputs: Array, positions: list[int]) -> Array:
-    return linear(glm, inputs[:, positions])
-
-
-def _level_matched(score: Array, target: Array) -> Array:
-    """Starting log scores shifted so that the mean prediction equals the mean target."""
-    return np.asarray(score + np.log(max(float(target.mean()), 1e-9) / np.exp(score).mean()))
-
-
-def fit_shapes(
-    snapshots: list[BuyerSnapshot],
-    validation: BuyerSnapshot,
-    columns: list[str],
-    *,
-    seed: int,
-    threads: int,
-) -> tuple[dict[str, Any], dict[str, lgb.Booster], dict[str, int]]:
-    """Fit the GLM and the boosters of H and H2, stopped early on the validation snapshot.
-
-    Returns
-    -------
-    The GLM's parameters, boosters by name, and rounds by name.
-    """
-    inputs, target, start_scores = _stack(snapshots, columns)
-    glm, positions = _glm_of(inputs, target, columns)
-    valid_inputs, valid_target = matrix(validation.rows, columns), _target(validation)
-    starts_by_name = {
-        "h": (start_scores, _level_matched(_init(validation), valid_target)),
-        "h2": (
-            _glm_score(glm, inputs, positions),
-            _level_matched(_glm_score(glm, valid_inputs, positions), valid_target),
-        ),
-    }
-    boosters, rounds = {}, {}
-    for name, (init_train, init_valid) in starts_by_name.items():
-        train_data = lgb.Dataset(
-            inputs, target, init_score=init_train, params=TWEEDIE_SETTINGS, free_raw_data=False
-        )
-        valid_data = train_data.create_valid(valid_inputs, valid_target, init_score=init_valid)
-        for number in range(_SEEDS):
-            booster = lgb.train(
-                {**TWEEDIE_SETTINGS, "seed": seed + number, "num_threads": threads},
-                train_data,
-                _MAX_ROUNDS,
-                valid_sets=[valid_data],
-                callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)],
-            )
-            best_rounds = max(booster.best_iteration, 1)
-            rounds[f"{name}_{number}"] = best_rounds
-            boosters[f"{name}_{number}"] = _trimmed(booster, best_rounds)
-    return glm, boosters, rounds
-
-
-def _trimmed(booster: lgb.Booster, rounds: int) -> lgb.Booster:
-    return lgb.Booster(model_str=booster.model_to_string(num_iteration=rounds))
-
-
-def refit_shapes(
-    snapshots: list[BuyerSnapshot],
-    columns: list[str],
-    rounds: dict[str, int],
-    *,
-    seed: int,
-    threads: int,
-) -> tuple[dict[str, Any], dict[str, lgb.Booster]]:
-    """Fit GLM and boosters again on all matured snapshots, with a tenth more rounds."""
-    inputs, target, start_scores = _stack(snapshots, columns)
-    glm, positions = _glm_of(inputs, target, columns)
-    starts_by_name = {"h": start_scores, "h2": _glm_score(glm, inputs, positions)}
-    boosters = {}
-    for name, init_score in starts_by_name.items():
-        train_data = lgb.Dataset(
-            inputs, target, init_score=init_score, params=TWEEDIE_SETTINGS, free_raw_data=False
-        )
-        stopped_rounds = [count for key, count in rounds.items() if key.startswith(f"{name}_")]
-        count = max(round(float(np.mean(stopped_rounds)) * _REFIT_FACTOR), 1)
-        for number in range(_SEEDS):
-            settings = {**TWEEDIE_SETTINGS, "seed": seed + number, "num_threads": threads}
-            boosters[f"{name}_{number}"] = _trimmed(lgb.train(settings, train_data, count), count)
-    return glm, boosters
+    return _fit_glm(inputs[:, positions], target, glm_columns)

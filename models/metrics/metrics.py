@@ -356,6 +356,21 @@ def decile_error(target: Any, prediction: Any) -> float:
     return float(np.mean(np.abs(predicted - actual)[has_spend] / actual[has_spend]))
 
 
+def mean_within(values: Any, members: Any) -> float:
+    """Mean of the values of a group; NaN if it is empty.
+
+    Parameters
+    ----------
+    values
+        One number a row.
+    members
+        1 for the rows of the group, else 0.
+    """
+    weights = np.asarray(members, dtype=np.float64)
+    total = float(weights.sum())
+    return float(weights @ np.asarray(values, dtype=np.float64)) / total if total else float("nan")
+
+
 def coverage(target: Any, lower: Any, upper: Any) -> float:
     """Share of actual values within the interval, ends included."""
     target, lower, upper = _floats(target, lower, upper)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 DESCRIPTIVE = frozenset(
     {
         "coverage",
+        *(f"coverage_fifth_{number}" for number in range(1, 6)),
+        "below_interval",
+        "above_interval",
         "width_ratio",
         "rate",
         "actual_rate",

@@ -35,6 +35,7 @@ def part_card(archive: Archive, result: Evaluation, data: TrainingSummary, part:
         f"- trained on {data.snapshots} snapshots from "
         f"{data.first_at.date()} to {data.validation_at.date()}, {data.rows:,} rows",
         f"- tested at {day_date(result.test.at)} by a fit on what had matured before that day",
+        *_choice(part),
         "",
         "| metric | this recipe | best baseline |",
         "|---|---|---|",
@@ -47,6 +48,19 @@ def part_card(archive: Archive, result: Evaluation, data: TrainingSummary, part:
     if config.notice:
         lines += ["", markdown_text(config.notice)]
     return "\n".join(lines)
+
+
+def _choice(part: Part) -> list[str]:
+    """The method that a part serves and the reason, where its recipe chooses one."""
+    report = part.parameters.get("report", {})
+    lines = [f"- serves: {report['served']} ({report['why']})"] if "served" in report else []
+    return [*lines, *(f"- alarm: {alarm}" for alarm in part_alarms(part))]
+
+
+def part_alarms(part: Part) -> list[str]:
+    """Sentences on what the fit of a part refused as implausible, such as its total."""
+    alarm = part.parameters.get("report", {}).get("level", {}).get("alarm")
+    return [alarm] if alarm else []
 
 
 def _predicts(archive: Archive, part: Part) -> str:

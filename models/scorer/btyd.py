@@ -123,22 +123,31 @@ def btyd_expected_orders(
     return expected
 
 
+def btyd_p_order(
+    btyd: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, horizon: float
+) -> Array:
+    """P(any purchase within `horizon` after the observed time), exact where it is tiny."""
+    log_no_purchase = (btyd["r"] + x) * np.log1p(horizon / (btyd["alpha"] + age))
+    return np.asarray(-btyd_p_alive(btyd, x, t_x, age) * np.expm1(-log_no_purchase))
+
+
 def btyd_p_no_order(
     btyd: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, horizon: float
 ) -> Array:
     """P(no purchase within `horizon` after the observed time); NaN inputs give NaN."""
-    log_no_purchase = (btyd["r"] + x) * np.log1p(horizon / (btyd["alpha"] + age))
-    return np.asarray(1.0 + btyd_p_alive(btyd, x, t_x, age) * np.expm1(-log_no_purchase))
+    return 1.0 - btyd_p_order(btyd, x, t_x, age, horizon=horizon)
 
 
-def btyd_next_order_days(btyd: Mapping[str, Any], x: Array, t_x: Array, age: Array) -> Array:
-    """Time until a purchase has happened with probability one half; NaN if it never reaches that.
+def btyd_next_order_days(
+    btyd: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, chance: Array | float = 0.5
+) -> Array:
+    """Time until a purchase has happened with a given chance; NaN if it never reaches that.
 
-    Solves P(alive) (1 - ((alpha+T)/(alpha+T+d))^(r+x)) = 1/2 for d.
+    Solves P(alive) (1 - ((alpha+T)/(alpha+T+d))^(r+x)) = chance for d.
     """
     alive = btyd_p_alive(btyd, x, t_x, age)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        remaining = np.where(alive > 0.5, 1.0 - 0.5 / alive, np.nan)
+        remaining = np.where(alive > chance, 1.0 - chance / alive, np.nan)
         days = (btyd["alpha"] + age) * np.expm1(-np.log(remaining) / (btyd["r"] + x))
     return np.where(np.isfinite(days), days, np.nan)
 

@@ -1,11 +1,12 @@
 """Predict customer lifetime value, orders, and the first purchase of leads.
 
-Parameters: horizon_days, btyd, serve (hybrid, btyd), columns, glm {columns, means, scales,
-coefficients, intercept}, floor, tail (money above which BTYD takes over; null: never),
-level_correction, hybrid_weight (beside BTYD), interval {group: [below, above]}, orders_per_day,
-margin (share of spend, or null), first_purchase {p, spend, orders, order_value, linear, columns,
-linear_weight, back_off (as for churn), score {p, score}, bands}, tiers {top, mid}. Boosters:
-h_<seed>, h2_<seed>, lead_<n>.
+Parameters: horizon_days, btyd, weights {shape: weight}, columns, glm {columns, means, scales,
+coefficients, intercept} or null, same_again (column of past spend, or null), floor, tail (money
+above which BTYD takes over; null: never), level_correction, spend_limit (money a buyer; null:
+none), interval {buyers, never: {roots, low, high}}, orders_per_day, margin (share of spend, or
+null), first_purchase {p, spend, orders, order_value, linear, columns, linear_weight, back_off (as
+for churn), score {p, score}, bands}, tiers {top, mid}. Boosters: those of `SHAPE_BOOSTERS`,
+lead_<n>.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .btyd import btyd_columns, btyd_next_order_days, btyd_p_no_order
+from .btyd import btyd_columns, btyd_p_order
+from .clv_shapes import any_order_scores, spend_shapes
+from .coherence import mixed_order_chance, order_outlook
 from .cold_start import mix_cohort_rates
 from .fast_trees import raw_scores
 from .linear_model import linear, matrix, sigmoid
@@ -30,34 +33,9 @@ def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: expectations[name] for name in expectations.columns})
 
 
-def _clv_shapes(part: Part, rows: pd.DataFrame) -> tuple[Array, Array]:
-    """The two distributions of spend up to a factor: H on BTYD, H2 on the generalised linear model.
-
-    Parameters
-    ----------
-    part
-        Fitted by `models.tasks.clv.fit_clv`.
-    rows
-        Buyers, from `clv_with_btyd`.
-    """
-    parameters = part.parameters
-    start_values = np.maximum(rows["btyd__clv"].to_numpy(dtype=np.float64), parameters["floor"])
-    if parameters["serve"] == "btyd":
-        return start_values, start_values
-    features = matrix(rows, parameters["columns"])
-    glm_scores = linear(parameters["glm"], matrix(rows, parameters["glm"]["columns"]))
-
-    def trees(prefix: str) -> Array:
-        names = sorted(name for name in part.boosters if name.startswith(prefix))
-        return np.asarray(
-            np.mean(raw_scores([part.boosters[name] for name in names], features), axis=0)
-        )
-
-    btyd_shape = (
-        np.exp(np.log(start_values / parameters["floor"]) + trees("h_")) * parameters["floor"]
-    )
-    glm_shape = np.exp(np.clip(glm_scores + trees("h2_"), -30.0, 30.0)) * parameters["floor"]
-    return btyd_shape, glm_shape
+def _served_shapes(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
+    """Shapes with a weight, of buyers from `clv_with_btyd`."""
+    return spend_shapes(part.parameters, part.boosters, rows, part.parameters["weights"])
 
 
 def _btyd_share(part: Part, btyd_clv: Array) -> Array:
@@ -65,8 +43,8 @@ def _btyd_share(part: Part, btyd_clv: Array) -> Array:
 
     Above the tail there are too few customers to learn how they differ from the BTYD expectation.
     """
-    threshold = part.parameters.get("tail")
-    if part.parameters["serve"] == "btyd" or not threshold:
+    threshold = part.parameters["tail"]
+    if not threshold:
         return np.zeros(len(btyd_clv))
     return np.asarray(1.0 - np.minimum(1.0, threshold / np.maximum(btyd_clv, 1e-12)))
 
@@ -74,62 +52,70 @@ def _btyd_share(part: Part, btyd_clv: Array) -> Array:
 def clv_sums(part: Part, frame: pd.DataFrame) -> dict[str, float]:
     """Additive sums over the rows of one snapshot; sums of disjoint parts are added key by key.
 
-    Number of buyers, totals of the two distributions outside the tail, the total of BTYD, and the
-    part of that total in the tail (money).
+    Number of buyers, totals of the served shapes (``shape_NAME``) and of their parts outside the
+    tail (``outside_NAME``), the total of BTYD, and its part in the tail (money).
     """
     rows = clv_with_btyd(part, frame.iloc[np.flatnonzero(frame["btyd__x"].notna())])
-    btyd_shape, glm_shape = _clv_shapes(part, rows) if len(rows) else (np.zeros(0), np.zeros(0))
+    shapes = _served_shapes(part, rows) if len(rows) else {}
     btyd_clv = rows["btyd__clv"].to_numpy(dtype=np.float64)
     tail_share = _btyd_share(part, btyd_clv)
+    totals = {}
+    for name in part.parameters["weights"]:
+        shape = shapes.get(name, np.zeros(0))
+        totals[f"shape_{name}"] = float(shape.sum())
+        totals[f"outside_{name}"] = float(((1.0 - tail_share) * shape).sum())
     return {
         "buyers": float(len(rows)),
-        "h": float(((1.0 - tail_share) * btyd_shape).sum()),
-        "h2": float(((1.0 - tail_share) * glm_shape).sum()),
         "btyd": float(btyd_clv.sum()),
         "tail": float((tail_share * btyd_clv).sum()),
+        **totals,
     }
 
 
 def clv_context(part: Part, sums: Mapping[str, float]) -> dict[str, Any]:
     """CLV part of the scoring context, from (added) `clv_sums`.
 
-    ``clv_h_factor`` and ``clv_h2_factor`` scale each distribution to half the level (BTYD's total
-    times the learned correction, minus the tail); ``clv_plain_factor`` scales BTYD's own
-    distribution to the level; ``clv_mean`` is the level per buyer (money).
+    ``clv_factors`` divides each shape by its total, weighs it, and scales the blend to the level:
+    BTYD's total times the learned correction, at most ``spend_limit`` a buyer, minus the tail.
+    ``clv_mean`` is the level per buyer (money).
     """
-    total_level = sums["btyd"] * float(np.exp(part.parameters["level_correction"]))
+    parameters = part.parameters
+    total_level = sums["btyd"] * float(np.exp(parameters["level_correction"]))
+    if parameters["spend_limit"] is not None:
+        total_level = min(total_level, parameters["spend_limit"] * sums["buyers"])
     shape_level = max(total_level - sums["tail"], 0.0)
-    btyd_level = sums["btyd"] - sums["tail"]
+    shares = {
+        name: weight / sums[f"shape_{name}"] if sums[f"shape_{name}"] > 0.0 else 0.0
+        for name, weight in parameters["weights"].items()
+    }
+    outside = sum(share * sums[f"outside_{name}"] for name, share in shares.items())
+    scale = shape_level / outside if outside > 0.0 else 0.0
+    factors = {name: scale * share for name, share in shares.items()}
     return {
-        "clv_h_factor": 0.5 * shape_level / sums["h"] if sums["h"] else 0.0,
-        "clv_h2_factor": 0.5 * shape_level / sums["h2"] if sums["h2"] else 0.0,
-        "clv_plain_factor": shape_level / btyd_level if btyd_level > 0.0 else 1.0,
+        "clv_factors": factors,
         "clv_mean": total_level / sums["buyers"] if sums["buyers"] else 0.0,
     }
 
 
-def clv_group(frame: pd.DataFrame, horizon_days: float) -> Array:
-    """Interval group: bought within the horizon (active), before it (quiet), or never bought."""
-    recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    group_names = np.where(recency <= horizon_days, "active", "quiet")
-    return np.where(np.isnan(recency), "never", group_names)
-
-
-def clv_width(prediction: Array, mean_level: float) -> Array:
-    """Scale of the error of a prediction: (p + mean/10)^0.6 (money to the power 0.6)."""
-    return np.asarray((prediction + 0.1 * mean_level) ** 0.6)
-
-
 def _clv_interval(
-    interval: Mapping[str, Any], group: Array, prediction: Array, mean_level: float
+    interval: Mapping[str, Any], has_bought: Array, prediction: Array, mean_level: float
 ) -> tuple[Array, Array]:
-    """Ends of the 80 % interval: `prediction` minus and plus the group's multiples of the scale."""
-    below, above = (
-        pd.Series(group).map({name: ends[end] for name, ends in interval.items()}) for end in (0, 1)
-    )
-    widths = clv_width(prediction, mean_level)
-    lower_ends = np.maximum(prediction - below.to_numpy(dtype=np.float64) * widths, 0.0)
-    return lower_ends, prediction + above.to_numpy(dtype=np.float64) * widths
+    """10 % and 90 % quantiles of spend; the prediction always lies between them.
+
+    The ends are offsets on the root of the spend over the mean level, interpolated between bins of
+    predicted value (see `models.fitting.clv_interval`).
+    """
+    scale = max(mean_level, 1e-9)
+    roots = np.sqrt(np.maximum(prediction, 0.0) / scale)
+    lower_ends, upper_ends = prediction.copy(), prediction.copy()
+    for group, members in (("buyers", has_bought), ("never", ~has_bought)):
+        offsets = interval[group]
+        low, high = (
+            np.interp(roots[members], offsets["roots"], offsets[end]) for end in ("low", "high")
+        )
+        lower_ends[members] = np.maximum(roots[members] + low, 0.0) ** 2 * scale
+        upper_ends[members] = np.maximum(roots[members] + high, 0.0) ** 2 * scale
+    return np.minimum(lower_ends, prediction), np.maximum(upper_ends, prediction)
 
 
 def clv_first_purchase(part: Part, frame: pd.DataFrame) -> Array:
@@ -183,7 +169,13 @@ def clv_margin(part: Part, clv: Array) -> Array:
     return clv * (np.nan if margin is None else float(margin))
 
 
-def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
+def predict_clv(
+    part: Part,
+    frame: pd.DataFrame,
+    context: Mapping[str, Any],
+    *,
+    p_order: Array | None = None,
+) -> dict[str, Array]:
     """CLV columns of the scored row for one snapshot; given the context, rows are independent.
 
     Parameters
@@ -194,10 +186,13 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
         Feature frame of one snapshot.
     context
         Scoring context of the snapshot with `clv_context` in it.
+    p_order
+        P(any order within the horizon) where another part has predicted it (`order_chances`), NaN
+        elsewhere; None if there is none.
 
     Returns
     -------
-    Money within ``clv_horizon_days``: ``clv``, ``clv_low``, ``clv_high`` (80 % interval).
+    Money within ``clv_horizon_days``: ``clv``, ``clv_low``, ``clv_high`` (10 % and 90 % quantiles).
     ``expected_orders``, ``p_any_order`` within the horizon, ``average_order_value`` (expected money
     per order), ``next_order_days`` (days until an order has probability one half; NaN if it never
     has), ``p_first_purchase``, ``lead_score`` and ``lead_band`` (null for buyers), ``p_alive`` (NaN
@@ -207,11 +202,8 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
     parameters = part.parameters
     horizon = float(parameters["horizon_days"])
     first_purchase = parameters["first_purchase"]
-    group_names = clv_group(frame, horizon)
-    never_rows, buyer_rows = (
-        np.flatnonzero(group_names == "never"),
-        np.flatnonzero(group_names != "never"),
-    )
+    has_bought = frame["btyd__x"].notna().to_numpy()
+    never_rows, buyer_rows = np.flatnonzero(~has_bought), np.flatnonzero(has_bought)
     names = ["clv", "expected_orders", "p_any_order", "p_first_purchase", "p_alive"]
     names += ["next_order_days", "average_order_value"]
     output = {name: np.full(len(frame), np.nan) for name in names}
@@ -225,32 +217,39 @@ def predict_clv(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> 
         output["average_order_value"][never_rows] = first_purchase["order_value"]
     if len(buyer_rows):
         rows = clv_with_btyd(part, frame.iloc[buyer_rows])
-        btyd_shape, glm_shape = _clv_shapes(part, rows)
-        hybrid_clv = context["clv_h_factor"] * btyd_shape + context["clv_h2_factor"] * glm_shape
         btyd_clv = rows["btyd__clv"].to_numpy(np.float64)
-        hybrid_weight, tail_share = (
-            parameters.get("hybrid_weight", 1.0),
-            _btyd_share(part, btyd_clv),
+        tail_share = _btyd_share(part, btyd_clv)
+        blended_clv = np.sum(
+            [
+                context["clv_factors"][name] * shape
+                for name, shape in _served_shapes(part, rows).items()
+            ],
+            axis=0,
         )
-        mixed_clv = (
-            hybrid_weight * hybrid_clv
-            + (1.0 - hybrid_weight) * context["clv_plain_factor"] * btyd_clv
-        )
-        output["clv"][buyer_rows] = (1.0 - tail_share) * mixed_clv + tail_share * btyd_clv
+        output["clv"][buyer_rows] = (1.0 - tail_share) * blended_clv + tail_share * btyd_clv
         x, t_x, age = matrix(rows, ["btyd__x", "btyd__t_x", "btyd__T"]).T
         btyd_parameters, orders_per_day = parameters["btyd"], parameters["orders_per_day"]
-        output["expected_orders"][buyer_rows] = (
-            rows["btyd__expected_days"].to_numpy(np.float64) * orders_per_day
+        chance = mixed_order_chance(
+            btyd_p_order(btyd_parameters, x, t_x, age, horizon=horizon),
+            any_order_scores(parameters, part.boosters, rows),
         )
-        output["p_any_order"][buyer_rows] = 1.0 - btyd_p_no_order(
-            btyd_parameters, x, t_x, age, horizon=horizon
+        if p_order is not None:
+            known = p_order[buyer_rows]
+            chance = np.where(np.isnan(known), chance, known)
+        outlook = order_outlook(
+            btyd_parameters,
+            np.stack([x, t_x, age]),
+            chance,
+            horizon=horizon,
+            orders_per_day=orders_per_day,
         )
-        output["next_order_days"][buyer_rows] = btyd_next_order_days(btyd_parameters, x, t_x, age)
+        for name, values in outlook.items():
+            output[name][buyer_rows] = values
         output["p_alive"][buyer_rows] = rows["btyd__p_alive"].to_numpy(np.float64)
         purchase_values = rows["btyd__expected_value"].to_numpy(np.float64)
         output["average_order_value"][buyer_rows] = purchase_values / orders_per_day
     lower_ends, upper_ends = _clv_interval(
-        parameters["interval"], group_names, output["clv"], context["clv_mean"]
+        parameters["interval"], has_bought, output["clv"], context["clv_mean"]
     )
     return {
         **output,

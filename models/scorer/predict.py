@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .churn import predict_churn
 from .clv import predict_clv
+from .coherence import agreeing_moves, order_chances
 from .input_validation import InputRefused, convert_column, prepare_input
 from .part import Part
 from .score_columns import clv_columns, current_stage_columns, fact_columns, transition_columns
@@ -61,13 +63,25 @@ def predict_scores(
         late_frame = late_inputs(frame)
         stage_inputs = (frame, context) if late_frame is None else (late_frame, context["late"])
         columns |= current_stage_columns(predict_stage(parts["stage"], *stage_inputs), head)
+    churn = predict_churn(parts["churn"], frame, context) if "churn" in parts else {}
+    columns |= churn
+    clv: dict[str, Any] = {}
+    if "clv" in parts:
+        p_order = order_chances(parts["clv"], parts.get("churn"), churn)
+        clv = predict_clv(parts["clv"], frame, context, p_order=p_order)
+        columns |= clv_columns(clv, frame, rule_stage, head)
     if "transition" in parts:
         likely = likely_moves(parts["transition"], frame, context)
+        if clv:
+            grid = parts["transition"].parameters
+            likely = agreeing_moves(
+                likely,
+                clv,
+                frame,
+                lapsed=np.asarray(rule_stage == head["lapsed_stage"]),
+                reach_days=grid["periods"] * grid["period_days"],
+            )
         columns |= transition_columns(likely, frame, head)
-    if "churn" in parts:
-        columns |= predict_churn(parts["churn"], frame, context)
-    if "clv" in parts:
-        columns |= clv_columns(predict_clv(parts["clv"], frame, context), frame, rule_stage, head)
     if "uplift" in parts:
         columns["uplift"] = uplift_rows(parts["uplift"], frame)
     for name in ("data_through", "scorer_version"):

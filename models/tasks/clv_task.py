@@ -90,6 +90,7 @@ class ClvPrediction(Task):
         if "clv_low" in outputs:
             interval = (target, outputs["clv_low"], outputs["clv_high"])
             calls += [MetricCall("coverage", metrics.coverage, interval)]
+            calls += _interval_calls(*interval, prediction)
             if target.sum() > 0:
                 calls += [MetricCall("width_ratio", metrics.width_ratio, interval)]
         return calls
@@ -119,3 +120,24 @@ class ClvPrediction(Task):
     def event(self, labels: pd.DataFrame) -> pd.Series:
         """True for customers who bought."""
         return labels["orders"] > 0
+
+
+def _interval_calls(target: Array, low: Array, high: Array, prediction: Array) -> list[MetricCall]:
+    """Shares beyond both ends, and the coverage of every fifth by predicted value (1: smallest)."""
+    inside = ((target >= low) & (target <= high)).astype(np.float64)
+    calls = [
+        MetricCall("below_interval", metrics.mean, ((target < low).astype(np.float64),)),
+        MetricCall("above_interval", metrics.mean, ((target > high).astype(np.float64),)),
+    ]
+    if len(prediction) < 5:
+        return calls
+    ranks = np.argsort(np.argsort(prediction, kind="stable"))
+    fifths = ranks * 5 // len(prediction)
+    return calls + [
+        MetricCall(
+            f"coverage_fifth_{number + 1}",
+            metrics.mean_within,
+            (inside, (fifths == number).astype(np.float64)),
+        )
+        for number in range(5)
+    ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.evaluation.warnings import backtest_warnings
+from models.evaluation.warnings import backtest_warnings, training_warnings
 
 
 def record(model: str, method: str, metric: str, value: float | None) -> dict[str, Any]:
@@ -16,6 +16,16 @@ def record(model: str, method: str, metric: str, value: float | None) -> dict[st
         "subset": "all",
         "snapshot_at": "2021-06-01",
     }
+
+
+def test_a_refused_total_comes_first():
+    figures = [record("clv", "champion", "coverage", 0.5)]
+    alarms = ["clv: the expected spend was refused"]
+    assert training_warnings({"figures": figures, "alarms": alarms}) == [
+        *alarms,
+        *backtest_warnings(figures),
+    ]
+    assert training_warnings({"figures": []}) == []  # by an earlier version
 
 
 def test_all_well_says_nothing():

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from models.fitting.btyd import BGNBD, MBGNBD, GammaGamma, fit_btyd
 from models.scorer.btyd import (
     beta_quadrature,
+    btyd_columns,
     btyd_expected_orders,
     btyd_next_order_days,
     btyd_p_alive,
@@ -274,3 +275,45 @@ def test_next_order_days_are_where_a_purchase_is_as_likely_as_not():
     nothing = btyd_p_no_order(parameters, *row, horizon=float(days[0]))
     assert nothing[0] == pytest.approx(0.5)
     assert np.isnan(days[1:]).all()
+
+
+def heavy_tailed_gifts(seed: int, *, members: int = 300) -> pd.DataFrame:
+    """Snapshot of givers whose gifts are mostly small, and one in eight a thousand times larger."""
+    rng = np.random.default_rng(seed)
+    counts = 1 + rng.poisson(2.5, members)
+    means = np.array(
+        [
+            np.where(
+                rng.random(count) < 0.125,
+                rng.uniform(2e4, 1e5, count),
+                np.exp(rng.uniform(np.log(20), np.log(2000), count)),
+            ).mean()
+            for count in counts
+        ]
+    )
+    return pd.DataFrame(
+        {
+            "btyd__x": counts.astype(float),
+            "btyd__t_x": 500.0,
+            "btyd__T": 700.0,
+            "btyd__mean_value": means,
+            "btyd__value_n": counts.astype(float),
+        }
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_value_of_a_purchase_stays_near_what_was_seen_in_a_heavy_tail(seed):
+    frame = heavy_tailed_gifts(seed)
+    fitted = fit_btyd(frame)
+    expected = btyd_columns(fitted, frame, horizon=180.0)["btyd__expected_value"]
+    observed = frame["btyd__mean_value"]
+    assert 0.4 < expected.mean() / observed.mean() < 2.5
+    assert expected.max() <= 2 * observed.max()
+
+
+def test_a_gamma_gamma_fit_at_its_bound_is_not_converged():
+    frame = heavy_tailed_gifts(1)
+    fitted = GammaGamma().fit(frame[["btyd__value_n", "btyd__mean_value"]].to_numpy())
+    assert fitted.at_bound_ == (not fitted.converged_)
+    assert fitted.q_ < 1.2

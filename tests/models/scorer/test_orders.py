@@ -23,12 +23,14 @@ STAGES = ["lapsed", "loyalty", "conversion", "retention"]
 def clv_part(btyd: dict, *, orders_per_day: float = 1.0, horizon: int = HORIZON) -> Part:
     """A CLV part that serves BTYD with these parameters."""
     first = {"p": 0.1, "spend": 30.0, "orders": 1.5, "order_value": 20.0, "linear": None}
-    ends = {group: [1.0, 1.0] for group in ("active", "quiet", "never")}
+    offsets = {"roots": [0.0], "low": [-1.0], "high": [1.0]}
+    ends = {"buyers": offsets, "never": offsets}
     return Part(
         "clv",
         {
-            "horizon_days": horizon, "columns": [], "btyd": btyd, "serve": "btyd", "glm": None,
-            "floor": 1e-3, "level_correction": 0.0, "hybrid_weight": 1.0, "interval": ends,
+            "horizon_days": horizon, "columns": [], "btyd": btyd, "weights": {"btyd": 1.0},
+            "floor": 1e-3, "level_correction": 0.0, "tail": None, "spend_limit": None,
+            "interval": ends, "glm": None,
             "orders_per_day": orders_per_day, "first_purchase": first, "margin": None,
             "tiers": {"top": 100.0, "mid": 10.0},
         },

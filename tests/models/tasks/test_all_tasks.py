@@ -56,6 +56,13 @@ def test_leads_by_probability_or_by_rank_alone() -> None:
     assert lead_metric_calls({"rank": np.r_[CHANCE[:-1], np.nan]}, leads) == []
 
 
+INTERVALS = {
+    "below_interval",
+    "above_interval",
+    *(f"coverage_fifth_{number}" for number in range(1, 6)),
+}
+
+
 def test_clv() -> None:
     y, p = SPEND, CLV
     rows = pd.DataFrame({"spend": y})
@@ -67,12 +74,18 @@ def test_clv() -> None:
     }
     ends = {"clv_low": 0.5 * p, "clv_high": 1.5 * p}
     more = values("clv", {"clv": p, **ends}, rows)
-    assert {name: more[name] for name in set(more) - set(found)} == {
+    inside = (0.5 * p <= y) & (y <= 1.5 * p)
+    by_fifth = np.array_split(inside[np.argsort(p, kind="stable")], 5)
+    assert [more[f"coverage_fifth_{n}"] for n in range(1, 6)] == pytest.approx(
+        [rows.mean() for rows in by_fifth], abs=2 / N
+    )
+    assert more["coverage"] + more["below_interval"] + more["above_interval"] == pytest.approx(1.0)
+    assert {name: more[name] for name in set(more) - set(found) - INTERVALS} == {
         "coverage": metrics.coverage(y, 0.5 * p, 1.5 * p),
         "width_ratio": metrics.width_ratio(y, 0.5 * p, 1.5 * p),
     }
     nothing = values("clv", {"clv": p, **ends}, pd.DataFrame({"spend": np.zeros(N)}))
-    assert set(nothing) == {"mae", "rmse", "rate", "coverage"}
+    assert set(nothing) == {"mae", "rmse", "rate", "coverage", *INTERVALS}
 
 
 def test_stage() -> None:
@@ -126,4 +139,4 @@ def test_the_least_spend_has_a_ranking_and_none_has_not() -> None:
     ranked = {"bias_pct", "spearman", "gini", "top10", "decile_error", "width_ratio"}
     assert ranked <= set(values("clv", out, pd.DataFrame({"spend": little})))
     nothing = values("clv", out, pd.DataFrame({"spend": np.zeros(N)}))
-    assert set(nothing) == {"mae", "rmse", "rate", "coverage"}
+    assert set(nothing) == {"mae", "rmse", "rate", "coverage", *INTERVALS}
