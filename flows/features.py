@@ -11,6 +11,7 @@ from features.sources.near_twins import near_twins_among
 from features.storage.output_lock import exclusive
 from flows.services import spark_steps
 from flows.services.console import step, warn
+from flows.services.data_guards import apply_guards
 from flows.services.data_warnings import warn_of_twins
 from flows.services.prefect_summaries import show_sources
 from flows.services.progress_bars import progress
@@ -26,6 +27,7 @@ def tally_sources(output: str) -> dict[str, Any]:
     if config.notice:
         step(f"[dim]{config.notice}[/]")
     read_counts = refresh_tallies(space, config)
+    apply_guards(space, config)
     if config.engine == "spark":
         return spark_steps.feature_counts(space) | asdict(read_counts)
     archive = space.archive()

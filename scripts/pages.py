@@ -16,6 +16,7 @@ import typer.main
 from pydantic import BaseModel
 
 from features.config.config import Config
+from features.config.guards import GUARDS
 from features.contracts import SCORED_ROW
 from features.metrics.metric_catalog import METRICS
 from features.table.families import catalogue
@@ -226,8 +227,40 @@ def _plain(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
+_GUARDS_ABOVE = """\
+# Guards of the data
+
+Every run checks the events that it has read. A guard that refuses stops the run; one that warns
+prints a message. The report shows all findings under Data quality. The key `guards` of a config
+changes the action or the threshold:
+
+```yaml
+guards: {feed_gap: ignore, heavy_id: {action: refuse, threshold: 0.2}}
+placeholder_ids: ["0", guest]   # ids without a person behind them: their events are left out
+```
+
+| guard | finds | threshold | action | what to do |
+|---|---|---|---|---|"""
+_GUARDS_BELOW = """
+Each row is checked for ids that were rounded, unreadable times and amounts, and times before
+`earliest` (an empty time turns into 1970-01-01 in many programs). Of the rows of one `event_id`,
+customer and day the last counts: an edit replaces what stood before.
+"""
+
+
+def guards() -> str:
+    """The guards of the data, from their table."""
+    rows = [
+        f"| `{guard.name}` | {guard.meaning} | {guard.threshold:g} | {guard.action} | "
+        f"{guard.hint} |"
+        for guard in GUARDS
+    ]
+    return "\n".join([_GUARDS_ABOVE, *rows, _GUARDS_BELOW])
+
+
 PAGES = {
     "cli.md": cli,
+    "guards.md": guards,
     "config-keys.md": config_keys,
     "scored-row.md": scored_row,
     "features.md": features,

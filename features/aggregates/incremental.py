@@ -28,6 +28,7 @@ from features.sources.files import describe_location
 from features.sources.identity_links import read_identities
 from features.sources.identity_resolution import apply_links
 from features.sources.quarantine import ReadReport, staged_report, sum_reports
+from features.sources.row_reasons import with_positions
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ class EarlierFiles:
         return self._stored(f"sessions_of_{number}", source_rows.semi_join(ids, "session_id"))
 
     def _rows(self, source: EventSource) -> Table:
-        return standardise(join_lookups(self.connection, source), source, self.config)
+        rows = standardise(join_lookups(self.connection, source), source, self.config)
+        return with_positions(rows, source)
 
     def _judged(self, rows: Table, source: EventSource) -> Table:
         return judge_rows(

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, field_validator
 
 from features.config.crm_stages import StageHistory
 from features.config.customers import CustomerData
+from features.config.guards import GuardSettings
 from features.config.monitoring import Monitoring
 from features.config.retention import Retention
 from features.config.sources import EventSource, Identities, Location, Spend
@@ -95,7 +96,10 @@ class Config(CustomerData):
     currency: Annotated[str, DATA] = ""
     minor_units: Annotated[int, Field(ge=0, le=6), DATA] = 2
     data_through: Annotated[dt.date | None, STORED] = None
-    earliest: Annotated[dt.date, DATA] = dt.date(1970, 1, 1)
+    # Day 0 of 1970 is what an empty time turns into.
+    earliest: Annotated[dt.date, DATA] = dt.date(1970, 1, 2)
+    placeholder_ids: Annotated[tuple[str, ...], DATA] = ()
+    guards: Annotated[GuardSettings, USE] = Field(default={})
     stages: Annotated[Stages, DATA]
     activity_days: Annotated[PositiveDays | None, DATA] = None
     windows: Annotated[tuple[PositiveDays, ...], Field(min_length=1), DATA] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from features.sources.files import (
 from features.sources.identity_resolution import apply_links, link_events
 from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
 from features.sources.nested_columns import add_nested_columns
+from features.sources.order_facts import order_facts
 from features.sources.quarantine import (
     ReadReport,
     refuse_if_rounded,
@@ -50,7 +52,12 @@ from features.sources.quarantine import (
     staged_report,
 )
 from features.sources.remote_tables import copy_remote_table
-from features.sources.row_reasons import bad_row_reason, left_out_reason, mark_duplicates
+from features.sources.row_reasons import (
+    bad_row_reason,
+    left_out_reason,
+    mark_duplicates,
+    with_positions,
+)
 from features.sources.sampling import current_sampling
 
 # Event columns that join tables; other text is only trimmed.
@@ -311,6 +318,7 @@ def read_source(
     source_name = describe_location(source.events)
     with engine_errors(source_name):
         standard_rows = standardise(join_lookups(connection, source), source, config)
+        standard_rows = with_positions(standard_rows, source)
         judged_rows = judge_rows(
             standard_rows, source, config, latest=latest, links=links, erased=erased
         )
@@ -320,7 +328,11 @@ def read_source(
     report = inspect_rows(
         staged_rows, source_name, config, quarantine / f"source_{number}.parquet", Table.to_parquet
     )
-    return usable_events(staged_rows, source, config, links), report
+    events = usable_events(staged_rows, source, config, links)
+    if source.columns.order_id is not None:
+        with engine_errors(source_name):
+            report = replace(report, facts=order_facts(events))
+    return events, report
 
 
 def judge_rows(

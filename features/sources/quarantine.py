@@ -34,12 +34,15 @@ class ReadReport:
     ignored
         Rows left out on purpose (machine events, ignored event types, events after
         ``data_through``), by reason.
+    facts
+        Counts for the guards (`features.aggregates.guard_checks`), by name.
     """
 
     source: str
     rows: int
     quarantined: dict[str, int] = field(default_factory=dict)
     ignored: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, int] = field(default_factory=dict)
 
     @property
     def bad(self) -> int:
@@ -62,6 +65,7 @@ def sum_reports(source: str, reports: Sequence[ReadReport]) -> ReadReport:
         sum(report.rows for report in reports),
         by_reason([report.quarantined for report in reports]),
         by_reason([report.ignored for report in reports]),
+        by_reason([report.facts for report in reports]),
     )
 
 

@@ -50,27 +50,49 @@ def bad_row_reason(events: Table, source: EventSource, config: Config, latest: i
     return ibis.cases(*branches, else_=ibis.null("string"))
 
 
-def mark_duplicates(events: Table) -> Table:
-    """Add the reason "duplicate event_id" to every usable row but the first known of its id.
+def with_positions(events: Table, source: EventSource) -> Table:
+    """Add each row's place in its files (`position`) if the source declares an event id.
 
-    Rows without a customer come last; otherwise a future link would decide which row counts today.
+    DuckDB numbers the rows of one pipeline in the order of the files, with one thread.
     """
-    first_known_order = [
-        events.reason.notnull(),
-        events.customer_id.isnull(),
-        events.known_day,
-        *(
-            events[column_name]
-            for column_name in ("at", "customer_id", "event_type", "amount", "order_id")
-        ),
-    ]
-    copy_number = ibis.row_number().over(
-        ibis.window(group_by=events.event_key, order_by=first_known_order)
+    if source.event_id is None:
+        return events
+    return events.mutate(position=ibis.row_number())
+
+
+def mark_duplicates(events: Table) -> Table:
+    """Mark every usable row but one of its event id: a bad row, or replaced by a later one.
+
+    The rows known first count, and of those the last in the order of the files: an edit replaces
+    what stood before. Rows of the same customer, type and known day are `replaced`; all others
+    are bad rows. Rows without a customer come last; otherwise a future link would decide which row
+    counts today.
+    """
+    ties = ["at", "customer_id", "event_type", "amount", "order_id"]
+    later_first = (
+        [events.position.desc()]
+        if "position" in events.columns
+        else [events[column_name] for column_name in ties]
     )
-    marked = events.mutate(copy=copy_number)
-    is_duplicate = marked.event_key.notnull() & (marked.copy > 0)
-    duplicate_reason = is_duplicate.ifelse("duplicate event_id", ibis.null("string"))
-    return marked.mutate(reason=marked.reason.coalesce(duplicate_reason)).drop("copy")
+    order = [
+        events.reason.notnull(), events.customer_id.isnull(), events.known_day, *later_first
+    ]  # fmt: skip
+    same_id = ibis.window(group_by=events.event_key, order_by=order)
+    marked = events.mutate(
+        copy=ibis.row_number().over(same_id),
+        is_edit=(events.customer_id == events.customer_id.first().over(same_id))
+        & (events.event_type == events.event_type.first().over(same_id))
+        & (events.known_day == events.known_day.first().over(same_id)),
+    )
+    is_repeated = marked.event_key.notnull() & (marked.copy > 0)
+    is_edit = marked.is_edit.fill_null(False)
+    is_duplicate = is_repeated & ~is_edit
+    return marked.mutate(
+        reason=marked.reason.coalesce(
+            is_duplicate.ifelse("duplicate event_id", ibis.null("string"))
+        ),
+        replaced=is_repeated & is_edit & marked.reason.isnull(),
+    ).drop("copy", "is_edit")
 
 
 def left_out_reason(events: Table, config: Config) -> Value:
@@ -79,8 +101,12 @@ def left_out_reason(events: Table, config: Config) -> Value:
         (events.reason.notnull(), ibis.null("string")),
         (events.is_machine, "machine event"),
     ]
+    if "replaced" in events.columns:
+        branches.append((events.replaced, "replaced by a later row of its event_id"))
     ignored_types = [*config.ignored_event_types, LEFT_OUT]
     branches.append((events.event_type.isin(ignored_types), "ignored event type"))
+    if config.placeholder_ids:
+        branches.append((events.customer_id.isin(config.placeholder_ids), "placeholder id"))
     if config.data_through is not None:
         branches.append((events.day > day_number(config.data_through), "after data_through"))
     branches.append((events.customer_id.isnull(), UNLINKED))

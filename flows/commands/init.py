@@ -94,7 +94,9 @@ def _draft_config(
     """
     from features.sources.events import connect
     from flows.services.console import step
+    from flows.services.data_guards import warn_of_tallies
     from flows.setup.config_draft import ConfigDraft
+    from flows.setup.data_requirements import readiness
     from flows.setup.table_profiling import profile_table
     from flows.setup.table_roles import assemble
 
@@ -102,21 +104,19 @@ def _draft_config(
     connection = connect()
     tables = []
     for name in data:
-        location = _location(name)
         step(f"looking at {name.split('://')[0] + '://...' if '://' in name else name}")
-        tables.append(profile_table(connection, location))
+        tables.append(profile_table(connection, _location(name)))
     assembly = assemble(tables, zone=timezone, given=given, preset=preset)
     mapping = _mapping(assembly.sources, path, timezone, _name(data[0]))
     step("reading all rows")
     config = _validated(mapping, path)
     tallies, reports = _tallied(config)
+    warn_of_tallies(config, tallies, reports)
     mapping["quarantine"] = {"max_share": _allowed(reports)}
     problem = _too_bad(reports)
     if not tallies.daily.num_rows:
         raise problem or UserError("DATA", found="no usable rows", expected="events of customers")
     totals = _totals(config, tallies)
-    from flows.setup.data_requirements import readiness
-
     builder = _builder(config, tallies)
     try:
         blocks, why = _horizons(builder)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.aggregates.guard_checks import GuardFinding
 from features.calendar import day_date, day_number
 from features.errors import UserError
 from features.lifecycle.taxonomy import Stage
@@ -22,6 +23,7 @@ from features.table.feature_store import Archive, SourceCount, read_tallies
 from flows.report import stage_transitions
 from flows.report.churn_wording import CHURN_WORDS, ChurnWords
 from flows.report.customer_search import PackedCustomers, pack_customers
+from flows.services.data_guards import guard_findings
 from flows.services.measurement_files import read_effects, read_history
 from flows.services.workspace import Workspace
 from models.evaluation.warnings import training_warnings
@@ -82,6 +84,8 @@ class ReportData:
         Effects of the campaigns, from `flows.services.measure`; whole campaigns by day.
     churn
         Words for churn in this data set.
+    guards
+        What the guards of the data have found.
     seed
         Seed of random samples for charts.
     """
@@ -115,6 +119,7 @@ class ReportData:
     results: pd.DataFrame
     result_history: pd.DataFrame
     churn: ChurnWords = CHURN_WORDS["purchase"]
+    guards: Sequence[GuardFinding] = ()
 
 
 def gather_report_data(space: Workspace, run_id: str) -> ReportData:
@@ -172,6 +177,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         results=read_effects(space.output),
         result_history=read_history(space.output),
         churn=CHURN_WORDS[config.churn.by],
+        guards=guard_findings(space, config),
     )
 
 

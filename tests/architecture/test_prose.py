@@ -16,7 +16,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # Made by scripts/pages.py from the code, whose texts are checked as docstrings or in other tests.
-GENERATED = ("cli", "config-keys", "scored-row", "features", "metrics", "imports", "worked-example")
+GENERATED = (
+    "cli",
+    "config-keys",
+    "guards",
+    "scored-row",
+    "features",
+    "metrics",
+    "imports",
+    "worked-example",
+)
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",

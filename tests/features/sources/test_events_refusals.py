@@ -25,7 +25,7 @@ BAD_TEXT: dict[str, tuple[str | bytes, dict[str, Any], tuple[str, ...]]] = {
     "an ambiguous date": (
         HEADER + "a,05/01/2021,1\n", {"source_columns": LOCAL}, ("not a readable",)
     ),
-    "the year 1": (HEADER + "a,0001-01-01 00:00:00,1\n", {}, ("before 1970-01-01",)),
+    "the year 1": (HEADER + "a,0001-01-01 00:00:00,1\n", {}, ("before 1970-01-02",)),
     "the year 17": (HEADER + "a,17-01-05,1\n", {"source_columns": LOCAL}, ("not a readable",)),
     "the year 9999": (HEADER + "a,9999-12-31 00:00:00,1\n", {}, ("after 2022-01-01",)),
     "infinity": (HEADER + "a,infinity,1\n", {}, ("not a readable",)),
