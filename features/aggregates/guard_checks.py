@@ -117,7 +117,7 @@ def _counts(rows: pa.Table) -> pa.Table:
 
 
 def _total(parts: Sequence[pa.Table], key: str, kind: pa.DataType) -> pa.Table:
-    """Add up counts of several parts; keys whose counts cancel out are left out."""
+    """Add up counts of several parts; keys that come to zero are left out."""
     schema = pa.schema([(key, kind), ("count", pa.int64())])
     total = _counts(pa.concat_tables([schema.empty_table(), *(p.cast(schema) for p in parts)]))
     return total.filter(pc.greater(total["count"], 0))

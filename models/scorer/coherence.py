@@ -76,7 +76,7 @@ def order_outlook(
     own_chance = np.maximum(btyd_p_order(btyd, x, t_x, age, horizon=horizon), _SMALLEST)
     ratio = chance / own_chance
     expected = btyd_expected_orders(btyd, x, t_x, age, horizon=horizon) * orders_per_day * ratio
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):  # an order that hardly anyone expects
         half = 0.5 / ratio
     return {
         "p_any_order": chance,
