@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 
 # As the command line does, before numpy is imported: threads that spin slow the tests down.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Many tests start processes. Without byte code, each of these would compile all our modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import pytest
 from hypothesis import HealthCheck, settings
