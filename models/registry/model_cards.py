@@ -53,7 +53,8 @@ def part_card(archive: Archive, result: Evaluation, data: TrainingSummary, part:
 def _choice(part: Part) -> list[str]:
     """The method that a part serves and the reason, where its recipe chooses one."""
     report = part.parameters.get("report", {})
-    lines = [f"- serves: {report['served']} ({report['why']})"] if "served" in report else []
+    reason = f" ({report['why']})" if "why" in report else ""
+    lines = [f"- serves: {report['served']}{reason}"] if "served" in report else []
     return [*lines, *(f"- alarm: {alarm}" for alarm in part_alarms(part))]
 
 
