@@ -10,10 +10,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Many tests start processes. Without byte code, each of these would compile all our modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.tries import tries
 
 # Files that take a minute or more, the longest first: a worker that begins one of them last would
 # work alone at the end. Of the plain tests, then of those that only CI runs.
@@ -36,9 +37,11 @@ LONG = (
     "test_refused_at_once",
 )
 
+sys.dont_write_bytecode = False
 # The same examples on every machine and no deadline: a slow machine is no failure.
 settings.register_profile(
     "stagecast",
+    max_examples=tries(100),
     derandomize=True,
     deadline=None,
     print_blob=True,

@@ -18,6 +18,7 @@ from campaigns.playbook import Playbook, load_playbooks
 from features.config.customers import Cap, ContactPolicy
 from features.errors import UserError
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook, scores
+from tests.tries import tries
 
 FOLDER = Path(__file__).parents[2] / "configs" / "campaigns"
 SHIPPED = [FOLDER / "win_back.yaml", FOLDER / "save_valuable_customers.yaml"]
@@ -85,7 +86,7 @@ def test_selection_comes_before_randomisation() -> None:
     assert counted["capacity reached"] == len(members(free)) - 20
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(
     n=st.integers(1, 60),
     seed=st.integers(0, 10_000),

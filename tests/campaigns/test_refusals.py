@@ -29,6 +29,7 @@ from tests.campaigns.refusal_tables import (
     Shop,
     shop,
 )
+from tests.tries import tries
 
 MAPS = sorted((Path(__file__).parents[2] / "configs" / "exports").glob("*.yaml"))
 TARGETS = {target.target: target for target in load_targets(MAPS)}
@@ -78,7 +79,7 @@ def exported(made: Shop, form: Form, folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_bytes().decode("latin-1") for path in files}
 
 
-@settings(max_examples=TABLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(TABLES), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(form=forms())
 def test_no_export_holds_who_refused_or_their_address(
     tmp_path_factory: pytest.TempPathFactory, form: Form

@@ -24,6 +24,7 @@ from campaigns.target_exports import Delivery, write_exports
 from features.errors import UserError
 from features.sources import contact_normalisation
 from tests.campaigns.campaign_examples import plan, playbook, scores
+from tests.tries import tries
 
 MAPS = sorted((Path(__file__).parents[2] / "configs" / "exports").glob("*.yaml"))
 RUN = ExportRun(run_id="r1", scorer_version="7", model_versions={"churn": 3})
@@ -265,7 +266,7 @@ def test_deltas_say_what_changed_and_removals_stand_apart(tmp_path: Path) -> Non
     assert not (anew / "back_remove.csv").exists()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(seed=st.integers(0, 999), n=st.integers(1, 60), mode=st.sampled_from(["full", "delta"]))
 def test_no_excluded_or_control_customer_is_in_any_export(
     tmp_path_factory: pytest.TempPathFactory, seed: int, n: int, mode: str

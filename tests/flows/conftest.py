@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from filelock import FileLock
 
 from tests.flows.shop import Shop, stagecast, write_shop
 
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """The shop after `stagecast run`."""
-    folder = tmp_path_factory.mktemp("shop")
-    config, output = write_shop(folder), folder / "out"
-    # This one as a user has it: no server, Prefect's own little one for the time of the run.
-    done = stagecast("run", "--config", config, "--output", output, env={})
-    assert done.returncode == 0, done.stderr
-    return Shop(config, output, done.stdout)
+    """The shop after `stagecast run`: made once, and copied by each process of tests."""
+    of_all = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        of_all = of_all.parent
+    built = of_all / "shop-built"
+    with FileLock(of_all / "shop.lock"):
+        if not (built / "printed.txt").exists():
+            done = stagecast("run", "--config", write_shop(built), "--output", built / "out")
+            assert done.returncode == 0, done.stderr
+            (built / "printed.txt").write_text(done.stdout, encoding="utf-8")
+    folder = tmp_path_factory.mktemp("shop") / "copy"
+    shutil.copytree(built, folder)
+    printed = (built / "printed.txt").read_text(encoding="utf-8")
+    return Shop(folder / "shop.yaml", folder / "out", printed)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def settle(output: Path, **monitoring: object) -> None:
 
 @functools.cache
 def shared_prefect() -> dict[str, str]:
-    """Address of one Prefect server for all commands of a test process: starting takes seconds."""
+    """Address of one Prefect server for the tests of schedules: starting takes seconds."""
     folder = Path(tempfile.mkdtemp(prefix="stagecast-prefect-"))
     database = f"sqlite+aiosqlite:///{folder}/prefect.db"
     up = ExitStack()
@@ -122,8 +122,7 @@ def stagecast(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, as a user does."""
     command = [sys.executable, "-m", "flows.commands.cli", *map(str, arguments)]
-    address = shared_prefect() if env is None else env
-    environment = {**os.environ, **address, "COLUMNS": "160"}
+    environment = {**os.environ, "COLUMNS": "160", **(env or {})}
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=1800, check=False
     )

@@ -26,7 +26,7 @@ from models.registry import registry
 from models.registry.registry import SCORER
 from models.serving.backfill import score_day
 from models.serving.score import RowFinisher, ScoreStamp, score_snapshot
-from tests.flows.shop import Shop, shared_prefect, stagecast
+from tests.flows.shop import Shop, stagecast
 
 DATES = [dt.date(2020, 10, 5), dt.date(2020, 11, 4), dt.date(2020, 12, 4)]
 ASKED = ("backfill", "--from", "2020-10-05", "--to", "2020-12-20", "--every", "30")
@@ -56,7 +56,7 @@ def test_a_backfill_fills_the_history_once_and_goes_on_after_a_kill(
     ]
     killed = subprocess.run(
         command,
-        env={**os.environ, **shared_prefect(), fault_injection.VARIABLE: "date published:1"},
+        env={**os.environ, fault_injection.VARIABLE: "date published:1"},
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL

@@ -163,7 +163,7 @@ def test_a_disk_that_fills_up_is_one_message_and_the_old_result_stays(tmp_path: 
     with small_disk(tmp_path / "disk", megabytes=96) as disk:
         output = disk.folder / "out"
         arguments = ("run", "--config", str(config), "--output", str(output))
-        done = stagecast(*arguments, env={})
+        done = stagecast(*arguments)
         assert done.returncode == 0, done.stderr
         before = read_current(output)
         nightly = ("score", "--output", str(output))
@@ -186,7 +186,7 @@ def test_a_disk_that_fills_up_is_one_message_and_the_old_result_stays(tmp_path: 
             after = read_current(output)
             assert after.run == before.run
             assert after.scores.equals(before.scores)
-        done = stagecast(*nightly, env={})
+        done = stagecast(*nightly)
         assert done.returncode == 0, done.stderr
         assert read_current(output).run != before.run
         assert len(read_current(output).scores) == len(before.scores)

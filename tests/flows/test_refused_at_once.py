@@ -24,6 +24,7 @@ from flows.services.workspace import prepare_workspace, settle_config
 from models.registry.tracking_server import check_tracking_server
 from tests.disks import Disk, small_disk
 from tests.flows.shop import stagecast, write_shop
+from tests.tries import tries
 
 DATES = ("--from", "2020-12-01", "--to", "2021-01-01")
 # Commands that write into an output folder, and what each needs to get as far as that.
@@ -140,7 +141,7 @@ SECRET = "s3cret-phrase"
     st.sampled_from(["127.0.0.1:9", "[::1]:9", "[::1", "", "127.0.0.1:99999", "a b", ":x"]),
     st.sampled_from(["", "/api", "/\x7f", "?q=1", "#"]),
 )
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 def test_no_address_breaks_the_question_or_shows_its_password(
     scheme: str, user: str, host: str, path: str
 ) -> None:

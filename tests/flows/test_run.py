@@ -25,7 +25,7 @@ from flows.services.workspace import Workspace
 from models.registry import registry
 from models.registry.registry import CHAMPION, SCORER
 from models.serving.score import scoring_frame, snapshot_context
-from tests.flows.shop import Shop, shared_prefect, stagecast
+from tests.flows.shop import Shop, stagecast
 from tests.pickle_scan import pickled_files
 
 VOLATILE = ["run_id", "scored_at", "scorer_version"]
@@ -111,6 +111,7 @@ def test_scoring_alone_gives_the_same_rows_and_doubles_none(shop: Shop) -> None:
         assert n == distinct == len(after.scores)
 
 
+@pytest.mark.slow
 def test_a_kill_during_scoring_leaves_the_old_result(shop: Shop) -> None:
     before = read_current(shop.output)
     folders = set((shop.output / "runs").iterdir())
@@ -119,7 +120,6 @@ def test_a_kill_during_scoring_leaves_the_old_result(shop: Shop) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, **shared_prefect()},
     )
     deadline = time.monotonic() + 240
     while set((shop.output / "runs").iterdir()) <= folders:  # until the new run has begun to write
@@ -216,6 +216,7 @@ def test_metrics_of_a_run_take_its_published_scores(shop: Shop, tmp_path: Path) 
     assert len(pd.read_csv(table)) == len(rows)
 
 
+@pytest.mark.slow
 def test_new_rules_are_told_apart_from_what_customers_did(shop: Shop, tmp_path: Path) -> None:
     own = tmp_path / "out"
     shutil.copytree(shop.output, own)

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from features.errors import UserError
+from tests.tries import tries
 
 T = TypeVar("T")
 Check = Callable[[Any], None]
@@ -98,7 +99,7 @@ def fuzzed(
     def decorate(check: Check) -> Callable[[], None]:
         PROPERTIES[f"{check.__module__}::{check.__name__}"] = Property(check, inputs)
         plain = settings(
-            max_examples=examples, derandomize=True, database=None, deadline=None,
+            max_examples=tries(examples), derandomize=True, database=None, deadline=None,
             print_blob=True, suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         tried: Callable[[], None] = plain(given(inputs)(check))

@@ -26,6 +26,7 @@ from features.table.snapshot_builder import Builder
 from tests.oracles import loops
 from tests.oracles.histories import TAXONOMY, Event, builder, shops
 from tests.oracles.loops import as_of, inside, stage_of
+from tests.tries import tries
 
 QUICK = (Phase.explicit, Phase.generate)
 LAPSED = 0
@@ -80,7 +81,7 @@ def taxonomies(draw: st.DrawFn) -> dict[str, Any]:
     return {"name": "random", "buying_stage": "rest", "pick": pick, "stages": stages}
 
 
-@settings(max_examples=6, phases=QUICK)
+@settings(max_examples=tries(6), phases=QUICK)
 @given(events=shops(), drawn=st.lists(taxonomies(), min_size=8, max_size=8))
 def test_any_taxonomy_gives_the_stage_that_loops_give(
     events: list[Event], drawn: list[dict[str, Any]]
@@ -97,7 +98,7 @@ def test_any_taxonomy_gives_the_stage_that_loops_give(
             assert stage_at(taxonomy, shop.history, at).tolist() == expected, (content, at)
 
 
-@settings(max_examples=5, phases=QUICK)
+@settings(max_examples=tries(5), phases=QUICK)
 @given(events=shops(), offset=st.integers(5, 40))
 def test_clocks(events: list[Event], offset: int) -> None:
     shop = shop_of(events)
@@ -169,7 +170,7 @@ def centred_truth(past: loops.Past, at: int, confirm: int) -> int:
     raise AssertionError("a taxonomy has a default")
 
 
-@settings(max_examples=6, phases=QUICK)
+@settings(max_examples=tries(6), phases=QUICK)
 @given(events=shops(size=60, days=25), offset=st.integers(5, 20), settle=st.sampled_from((0, 3)))
 def test_labels(events: list[Event], offset: int, settle: int) -> None:
     at = min(e.day for e in events) + offset
@@ -336,7 +337,7 @@ def answers(past: loops.Past, at: int) -> dict[str, float]:
     return facts
 
 
-@settings(max_examples=6, phases=QUICK)
+@settings(max_examples=tries(6), phases=QUICK)
 @given(events=shops(), which=st.integers(0, 10**6))
 def test_families(events: list[Event], which: int) -> None:
     shop = shop_of(events)

@@ -23,6 +23,7 @@ from features.lifecycle.taxonomy_parser import Taxonomy, load_taxonomy
 from tests.oracles import plain_rules
 from tests.oracles.histories import LATEST, Event, config, shops, write
 from tests.oracles.loops import SIGNS
+from tests.tries import tries
 
 QUICK = (Phase.explicit, Phase.generate)
 KINDS = ("days_since_last", "days_since_first", "count", "count_distinct_days", "sum", "mean",
@@ -111,7 +112,7 @@ def tallied(events: list[Event]) -> tuple[Config, Tallies]:
         return shop, tally(shop, latest=LATEST, quarantine=Path(folder) / "q")[0]
 
 
-@settings(max_examples=12, phases=QUICK, deadline=None)
+@settings(max_examples=tries(12), phases=QUICK, deadline=None)
 @given(events=shops(), drawn=st.lists(taxonomies(), min_size=10, max_size=10))
 def test_every_primitive(events: list[Event], drawn: list[dict[str, Any]]) -> None:
     singles = [replace(e, order=None) for e in events]
@@ -130,7 +131,7 @@ def test_every_primitive(events: list[Event], drawn: list[dict[str, Any]]) -> No
                 assert found == expected, (content, at)
 
 
-@settings(max_examples=6, phases=QUICK, deadline=None)
+@settings(max_examples=tries(6), phases=QUICK, deadline=None)
 @given(events=shops(), drawn=st.lists(taxonomies(), min_size=6, max_size=6))
 def test_stays_of_any_taxonomy(events: list[Event], drawn: list[dict[str, Any]]) -> None:
     shop, tallies = tallied(events)

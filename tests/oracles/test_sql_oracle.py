@@ -22,6 +22,7 @@ from features.history.history import history
 from features.table.snapshot_builder import Builder
 from tests.oracles.histories import WINDOWS, Event, builder, shops
 from tests.oracles.loops import ROLE_TYPES
+from tests.tries import tries
 
 # Events are (customer, type, day, known_day, cents, order_id, line); days are local day numbers.
 # A straight point-in-time join: every order against every role's windows.
@@ -140,7 +141,7 @@ def table(events: Sequence[Event]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns))
 
 
-@settings(max_examples=6, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=tries(6), phases=(Phase.explicit, Phase.generate))
 @given(events=shops(), offset=st.integers(4, 45), suffix=st.sampled_from((".csv", ".parquet")))
 def test_hypothesis_shops(events: list[Event], offset: int, suffix: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

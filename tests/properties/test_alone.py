@@ -17,6 +17,7 @@ from features.sources import api_events
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
 from tests.oracles.histories import LATEST, Event, config, shops, write
+from tests.tries import tries
 
 QUICK = (Phase.explicit, Phase.generate)
 BRANDS = (None, "x", "y", "z")
@@ -59,7 +60,7 @@ def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
         assert (one.notna() == other.notna()).all(axis=None)
 
 
-@settings(max_examples=6, phases=QUICK)
+@settings(max_examples=tries(6), phases=QUICK)
 @given(shops(size=60), st.integers(8, 30), st.data())
 def test_one_customer_alone_is_as_among_all(
     events: list[Event], days: int, data: st.DataObject

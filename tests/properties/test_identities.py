@@ -37,6 +37,7 @@ from tests.oracles.histories import (
     shops,
     write,
 )
+from tests.tries import tries
 
 QUICK = (Phase.explicit, Phase.generate)
 FIRST = dt.date(2021, 2, 20)
@@ -127,7 +128,7 @@ def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(left, right, check_exact=True)
 
 
-@settings(max_examples=3, phases=QUICK, deadline=None)
+@settings(max_examples=tries(3), phases=QUICK, deadline=None)
 @given(shop=linked_shops(), offset=st.integers(6, 40), task=st.sampled_from(TASK_NAMES))
 def test_a_late_link_changes_nothing_before_it_was_known(
     shop: tuple[list[Event], list[Event], list[Link]], offset: int, task: TaskName
@@ -153,7 +154,7 @@ def test_a_late_link_changes_nothing_before_it_was_known(
         same(full.labels(task, at), settled.labels(task, at))
 
 
-@settings(max_examples=3, phases=QUICK, deadline=None)
+@settings(max_examples=tries(3), phases=QUICK, deadline=None)
 @given(shop=linked_shops(), offset=st.integers(6, 40))
 def test_links_equal_events_that_carry_the_customer_and_become_known_with_the_link(
     shop: tuple[list[Event], list[Event], list[Link]], offset: int

@@ -24,6 +24,7 @@ from flows.services import update_aggregates
 from flows.services.update_aggregates import ReadCounts, refresh_tallies
 from flows.services.workspace import Workspace
 from tests.oracles.histories import Event, config, local, shops, write
+from tests.tries import tries
 
 TYPES = ("purchase", "open", "touch", "sent", "refund", "redemption")
 DAILY = ["customer_id", "event_type", "day", "known_day"]
@@ -122,7 +123,7 @@ A_LINE_COMES_LATER = [
 ]
 
 
-@settings(max_examples=3, phases=(Phase.explicit, Phase.generate), deadline=None)
+@settings(max_examples=tries(3), phases=(Phase.explicit, Phase.generate), deadline=None)
 @given(events=shops(size=30), cuts=st.lists(st.integers(3, 45), min_size=1, max_size=2))
 @example(events=A_LINE_COMES_LATER, cuts=[9, 11, 13, 14])
 def test_days_added_as_they_arrive_equal_a_rebuild(events: list[Event], cuts: list[int]) -> None:
@@ -131,7 +132,7 @@ def test_days_added_as_they_arrive_equal_a_rebuild(events: list[Event], cuts: li
     assert {read.how for read in reads[1:]} <= {"added", "nothing", "all"}
 
 
-@settings(max_examples=2, phases=(Phase.explicit, Phase.generate), deadline=None)
+@settings(max_examples=tries(2), phases=(Phase.explicit, Phase.generate), deadline=None)
 @given(events=shops(size=24), parts=st.integers(2, 3))
 def test_files_in_any_order_equal_a_rebuild(events: list[Event], parts: int) -> None:
     # Lines of one order and one day in several files: added or read anew, never wrong.

@@ -25,6 +25,7 @@ from features.sources.customer_attributes import customer_facts
 from features.sources.experiments import load_experiment
 from features.sources.products import read_products
 from tests.oracles.orders import LATEST, shop
+from tests.tries import tries
 
 DAY = "2021-01-05"
 QUICK = (Phase.explicit, Phase.generate)  # an example takes a second, and shrinking hundreds
@@ -125,7 +126,7 @@ def config_of(folder: Path, ids: Sequence[str], forms: dict[str, Form], spell: A
     )  # fmt: skip
 
 
-@settings(max_examples=20, phases=QUICK)
+@settings(max_examples=tries(20), phases=QUICK)
 @given(tables())
 def test_an_id_is_one_customer_in_every_table(
     drawn: tuple[list[str], dict[str, Form], Callable[[str], str]],
@@ -167,7 +168,7 @@ def rows_of(numbers: Sequence[int]) -> list[dict[str, Any]]:
 LONG = st.integers(2**53 + 1, 2**63 - 1)
 
 
-@settings(max_examples=10, phases=QUICK)
+@settings(max_examples=tries(10), phases=QUICK)
 @given(
     st.lists(LONG, min_size=2, max_size=5, unique=True),
     st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True),

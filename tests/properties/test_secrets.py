@@ -31,6 +31,7 @@ from features.servers import NO_ADDRESS, without_login
 from features.sources.remote_tables import connection_parts, open_remote_table
 from features.storage.postgres_store import PostgresStore
 from flows.services.settings import move_logins_to_variables
+from tests.tries import tries
 
 NASTY = "/#?@[]%:&=+ ;,'\"\\$`{}|<>!*~^\t\n"
 # An environment variable holds no NUL, and text that is UTF-8.
@@ -70,7 +71,7 @@ def parts_of(text: str) -> set[str]:
     return {piece for piece in pieces if "Zq7" in piece or "xK9" in piece}
 
 
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 @given(password=PASSWORDS, user=PASSWORDS, name=NAMES, port=st.integers(1, 65535))
 @example(password=HOSTILE, user="u", name="d", port=5432)
 def test_every_part_arrives_exactly_at_each_driver(
@@ -100,7 +101,7 @@ def test_every_part_arrives_exactly_at_each_driver(
         assert given_to["dbname"] == name
 
 
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 @given(password=PASSWORDS, kind=st.sampled_from(["mysql", "mssql", "trino", "snowflake"]))
 def test_other_databases_are_given_the_same_parts(password: str, kind: str) -> None:
     with environment(SHOP_PW=password):
@@ -111,7 +112,7 @@ def test_other_databases_are_given_the_same_parts(password: str, kind: str) -> N
         assert query.query["password"] == password
 
 
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 @given(password=PASSWORDS)
 @example(password="Zq7/xK9sup3rS3cret")
 @example(password="Zq7#xK9")
@@ -133,7 +134,7 @@ def test_an_address_in_the_environment_is_read_or_refused_and_told_to_nobody(
         assert not [piece for piece in parts_of(password) if piece in said]
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(password=PASSWORDS)
 @example(password="Zq7/xK9sup3rS3cret")
 def test_nothing_is_told_of_servers_that_are_out_of_reach(
@@ -215,7 +216,7 @@ def planted(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
     return password, shop("a.csv", store=address)
 
 
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 @given(case=planted())
 def test_a_plain_password_anywhere_is_refused_with_the_way_out(
     case: tuple[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
@@ -229,7 +230,7 @@ def test_a_plain_password_anywhere_is_refused_with_the_way_out(
     assert not [piece for piece in parts_of(password) if piece in str(told.value)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 @given(password=PLAIN, text=st.sampled_from(["store={}", "spark.password={}", "store:{}", "a={}]"]))
 def test_nor_does_an_override_bring_one_in_or_tell_it(
     password: str, text: str, tmp_path_factory: pytest.TempPathFactory
@@ -243,7 +244,7 @@ def test_nor_does_an_override_bring_one_in_or_tell_it(
         assert not [piece for piece in parts_of(password) if piece in str(told.value)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 @given(
     password=PLAIN, before=st.sampled_from(["", "*", "&a ", "!", "%", "@", "`", "[", '"', "{a: "])
 )
@@ -257,7 +258,7 @@ def test_a_file_that_is_no_yaml_is_told_without_its_text(
     assert not [piece for piece in parts_of(password) if piece in str(told.value)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 @given(password=PASSWORDS, words=st.text(max_size=20))
 def test_what_others_write_is_told_without_what_was_filled_in(password: str, words: str) -> None:
     with environment(SHOP_PW=password):
@@ -268,7 +269,7 @@ def test_what_others_write_is_told_without_what_was_filled_in(password: str, wor
         assert quote(password, safe="") not in said
 
 
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 @given(password=PLAIN.filter(lambda text: "\n" not in text and "\t" not in text))
 def test_addresses_of_servers_lose_their_login_before_anybody_prints_them(password: str) -> None:
     written = quote(password, safe="")

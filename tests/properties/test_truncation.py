@@ -18,6 +18,7 @@ from features.calendar import day_date, day_number
 from features.table.families import FAMILIES
 from features.table.prediction_targets import TASK_NAMES, TaskName
 from tests.oracles.histories import TYPES, Event, builder, local, shops
+from tests.tries import tries
 
 MIDNIGHT = "00:00"
 # An example reads real files: shrinking one would take minutes.
@@ -76,7 +77,7 @@ CLOCKS_CHANGE = [
 ]  # fmt: skip
 
 
-@settings(max_examples=10, phases=QUICK)
+@settings(max_examples=tries(10), phases=QUICK)
 @given(events=shops(), offset=st.integers(4, 10), suffix=st.sampled_from((".csv", ".parquet")))
 def test_customers_equal_their_copies_without_a_future(
     events: list[Event], offset: int, suffix: str
@@ -97,7 +98,7 @@ def test_customers_equal_their_copies_without_a_future(
             same(without(frame, ""), without(frame, f"|{at}"))
 
 
-@settings(max_examples=3, phases=QUICK)
+@settings(max_examples=tries(3), phases=QUICK)
 @given(events=shops(), offsets=st.lists(st.integers(5, 50), min_size=2, max_size=2, unique=True))
 @example(events=LATE_LINE_MOVES_THE_ORDER, offsets=[6, 7, 8, 10, 11])
 @example(events=CLOCKS_CHANGE, offsets=[9, 10, 11])
@@ -107,7 +108,7 @@ def test_a_build_equals_a_build_without_a_future(events: list[Event], offsets: l
     check(events, sorted({min(first + offset, end) for offset in offsets}), ".csv")
 
 
-@settings(max_examples=6, phases=QUICK)
+@settings(max_examples=tries(6), phases=QUICK)
 @given(
     events=shops(),
     offset=st.integers(8, 30),

@@ -17,6 +17,7 @@ from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from tests.oracles.histories import LATEST, ZONE, Event, builder, local, shops
 from tests.stage_tables import Record, recorded_config
+from tests.tries import tries
 
 QUICK = (Phase.explicit, Phase.generate)
 NAMES = ("lapsed", "loyalty", "conversion", "retention", "warm", "reach")  # as in the taxonomy
@@ -28,7 +29,7 @@ def known_before(events: list[Event], day: int) -> list[Event]:
     return [e for e in events if e.day < day and e.known_day < day]
 
 
-@settings(max_examples=3, phases=QUICK)
+@settings(max_examples=tries(3), phases=QUICK)
 @given(events=shops(), offset=st.integers(6, 45), delay=st.integers(1, 9))
 def test_late_features_equal_those_of_data_that_end_there(
     events: list[Event], offset: int, delay: int
@@ -49,7 +50,7 @@ def test_late_features_equal_those_of_data_that_end_there(
     assert set(late["customer_id"]) == set(full.features(at)["customer_id"])
 
 
-@settings(max_examples=3, phases=QUICK)
+@settings(max_examples=tries(3), phases=QUICK)
 @given(
     events=shops(),
     offset=st.integers(6, 30),
@@ -96,7 +97,7 @@ def in_force(told: list[Record], who: str, at: int, known_before: int) -> str | 
     return None if best is None else NAMES[best[2]]
 
 
-@settings(max_examples=12, phases=QUICK)
+@settings(max_examples=tries(12), phases=QUICK)
 @given(
     told=st.lists(records, min_size=1, max_size=14),
     day=st.integers(0, DAYS + 2),

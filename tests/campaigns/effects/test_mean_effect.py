@@ -8,6 +8,7 @@ from scipy import stats
 
 from campaigns.effects.mean_effect import mean_effect
 from campaigns.effects.two_arms import TwoArms
+from tests.tries import tries
 
 seeds = st.integers(0, 10_000)
 
@@ -35,7 +36,7 @@ def test_without_an_effect_gains_are_as_rare_as_promised_where_welch_finds_too_m
     assert gains / shown <= 0.05 < welch_gains / shown
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(seeds, st.floats(0.1, 100), st.floats(-50, 50))
 def test_units_and_a_constant_for_everybody_do_not_matter(
     seed: int, unit: float, constant: float
@@ -48,7 +49,7 @@ def test_units_and_a_constant_for_everybody_do_not_matter(
     assert moved.difference == pytest.approx(plain.difference)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(seeds)
 def test_swapped_arms_swap_the_interval(seed: int) -> None:
     arms = spend(seed, control_share=0.5)
@@ -60,7 +61,7 @@ def test_swapped_arms_swap_the_interval(seed: int) -> None:
     assert swapped.low == pytest.approx(-plain.high, abs=0.15 * width)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(seeds, st.floats(0, 0.5))
 def test_the_p_value_agrees_with_the_interval(seed: int, effect: float) -> None:
     arms = spend(seed)

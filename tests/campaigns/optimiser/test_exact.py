@@ -22,9 +22,10 @@ from tests.campaigns.assignment_cases import (
     limits_by_hand,
     roomy,
 )
+from tests.tries import tries
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=tries(6), deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_the_exact_solution_is_the_best_of_all_assignments(seed: int) -> None:
     problem = case(4, 2, seed)
@@ -39,7 +40,7 @@ def test_the_exact_solution_is_the_best_of_all_assignments(seed: int) -> None:
     assert quick.bound >= best - 1e-9
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=tries(8), deadline=None)
 @given(n=st.integers(1, 60), m=st.integers(1, 6), seed=st.integers(0, 10_000), money=st.booleans())
 def test_no_limit_is_ever_exceeded_and_the_bound_holds(
     n: int, m: int, seed: int, money: bool
@@ -69,7 +70,7 @@ def test_a_case_of_just_so_many_pairs_is_solved_exactly() -> None:
     assert solve_assignment(problem, seed=1, exact_pairs=pairs - 1).method == "greedy"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_each_customers_best_is_the_best_of_all_their_choices(seed: int) -> None:
     problem = case(8, 4, seed, at_most=3)
@@ -120,7 +121,7 @@ def test_nothing_to_win_gives_an_empty_assignment() -> None:
     assert not found.chosen.any()
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=tries(6), deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_the_bound_is_that_of_the_linear_programme(seed: int) -> None:
     problem = case(300, 4, seed)
@@ -135,7 +136,7 @@ def test_the_bound_is_that_of_the_linear_programme(seed: int) -> None:
         assert programme - 1e-6 <= bound <= programme * (1 + 1e-4) + 1e-6
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(seed=st.integers(0, 10_000), money=st.booleans())
 def test_the_prices_of_the_programme_are_the_best_there_are(seed: int, money: bool) -> None:
     problem = case(60, 4, seed, money=money)
@@ -162,7 +163,7 @@ def test_where_only_contacts_are_scarce_places_and_money_cost_nothing() -> None:
     assert found.place.tolist() == [2.0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_the_rows_of_limits_allow_what_the_limits_allow(seed: int) -> None:
     problem = case(5, 3, seed)

@@ -22,9 +22,10 @@ from tests.campaigns.assignment_cases import (
     left_over,
     roomy,
 )
+from tests.tries import tries
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=tries(12), deadline=None)
 @given(seed=st.integers(0, 10_000), money=st.booleans())
 def test_nobody_is_left_for_whom_there_is_room(seed: int, money: bool) -> None:
     problem = case(25, 4, seed, at_most=3, money=money)

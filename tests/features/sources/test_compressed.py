@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from features.errors import UserError
 from features.sources import compressed
 from tests.oracles.orders import GOOD, HEADER, csv, refusal, rows, shop
+from tests.tries import tries
 
 TEXT = HEADER + GOOD * 30
 PACKED = gzip.compress(TEXT.encode(), mtime=0)
@@ -23,7 +24,7 @@ def test_a_whole_file_is_read_also_in_several_members(tmp_path: Path) -> None:
     assert found["customer_id"].tolist() == ["a", "b"]
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(kept=st.integers(0, len(PACKED) - 1))
 def test_a_file_that_is_cut_anywhere_is_refused(
     kept: int, tmp_path_factory: pytest.TempPathFactory
@@ -36,7 +37,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(
         compressed.require_whole([str(path)])
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(place=st.integers(10, len(PACKED) - 1), bit=st.integers(0, 7))
 def test_a_changed_bit_is_refused(
     place: int, bit: int, tmp_path_factory: pytest.TempPathFactory

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from features.errors import UserError
 from tests.oracles.orders import HEADER, read, refusal, rows, shop
+from tests.tries import tries
 
 LINES = 400
 TEXT = HEADER + "".join(
@@ -43,7 +44,7 @@ def test_a_file_that_lost_its_end_is_refused(lost: int, tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None,
+    max_examples=tries(150), deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True,
 )  # fmt: skip
 @given(

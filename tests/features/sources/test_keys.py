@@ -25,6 +25,7 @@ from features.sources.keys import (
     rounded_column,
     with_keys,
 )
+from tests.tries import tries
 
 ENGINE = ibis.duckdb.connect()
 BLANKS = st.text(
@@ -126,7 +127,7 @@ CELLS = st.builds(lambda left, text, right: left + text + right, BLANKS, IDS, BL
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=tries(100))
 @given(st.lists(st.none() | CELLS, min_size=20, max_size=60))
 def test_text_reads_the_same_in_a_column_and_alone(cells: list[str | None]) -> None:
     found = of_column(cells, pa.string())
@@ -135,7 +136,7 @@ def test_text_reads_the_same_in_a_column_and_alone(cells: list[str | None]) -> N
     assert [key_value(key) for key in keys] == keys  # reading twice changes nothing
 
 
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(
     st.lists(st.none() | st.floats(), min_size=1, max_size=40),
     st.lists(st.floats(width=32), min_size=1, max_size=40),
@@ -155,7 +156,7 @@ def test_numbers_read_the_same_in_a_column_and_alone(
     assert found == of_values(exact)
 
 
-@settings(max_examples=50)
+@settings(max_examples=tries(50))
 @given(st.lists(st.integers(0, 10**25), min_size=2, max_size=40, unique=True))
 def test_no_two_numbers_become_one(numbers: list[int]) -> None:
     """Either every digit is there, or the loss shows: never two customers in silence."""

@@ -16,6 +16,7 @@ from features.sources.near_twins import (
     near_twins_among,
     with_refusals_of_twins,
 )
+from tests.tries import tries
 
 LISTED = ["customer_id", "channel", "reason"]
 
@@ -34,7 +35,7 @@ def spelled_otherwise(key: str, *, upper: bool, dashes: bool) -> str:
     return text.upper() if upper else text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(key=st.uuids().map(str), upper=st.booleans(), dashes=st.booleans(), listed=st.booleans())
 def test_a_refusal_under_another_spelling_counts(
     key: str, upper: bool, dashes: bool, listed: bool

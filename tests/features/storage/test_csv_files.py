@@ -20,6 +20,7 @@ from features.storage.csv_files import (
     safe_cell,
     write_csv,
 )
+from tests.tries import tries
 
 LOOK_ALIKES = {c for c in map(chr, range(0x110000)) if unicodedata.normalize("NFKC", c) in "=+-@"}
 BEFORE = " \t\r\n\x00\u00a0\u200b\ufeff\u2028\u3000'\"`\u201c"
@@ -97,7 +98,7 @@ def runs(cell: str) -> bool:
         return True
 
 
-@settings(max_examples=1500)
+@settings(max_examples=tries(1500))
 @given(texts, texts)
 def test_no_cell_runs_and_no_two_texts_become_one(one: str, other: str) -> None:
     assert not runs(safe_cell(one))
@@ -105,7 +106,7 @@ def test_no_cell_runs_and_no_two_texts_become_one(one: str, other: str) -> None:
     assert (safe_cell(one) == safe_cell(other)) == (one == other)
 
 
-@settings(max_examples=600)
+@settings(max_examples=tries(600))
 @given(st.lists(st.tuples(texts, texts), max_size=6), texts)
 def test_columns_are_written_as_cell_by_cell_and_come_back(
     rows: list[tuple[str, str]], name: str

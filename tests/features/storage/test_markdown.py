@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from features.storage.markdown import markdown_text
+from tests.tries import tries
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 SIGNS = st.sampled_from([*"\\`*_{}[]()#+-.!|<>&~=:$'\" \n\t1aZ", "\u2028", "\u202e", "\u200b", "](http://e)",
@@ -46,7 +47,7 @@ def plain(text: str) -> str:
     return " ".join(re.sub("[\x00-\x20\x7f-\xa0\u2028\u2029]+", " ", seen).split(" ")).strip()
 
 
-@settings(max_examples=1000)
+@settings(max_examples=tries(1000))
 @given(texts)
 def test_a_text_alone_is_a_paragraph_of_itself(text: str) -> None:
     page = rendered(f"before\n\n{markdown_text(text)}\n\nafter")
@@ -57,7 +58,7 @@ def test_a_text_alone_is_a_paragraph_of_itself(text: str) -> None:
     )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=tries(1000))
 @given(texts)
 def test_a_text_stays_within_its_heading_its_point_and_its_cell(text: str) -> None:
     said = markdown_text(text)

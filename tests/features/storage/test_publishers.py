@@ -36,6 +36,7 @@ from tests.features.storage.test_scores_store import (
     scores_table,
 )
 from tests.postgres_server import postgres_server
+from tests.tries import tries
 
 DAYS = tuple(dt.date(2017, month, 1) for month in (9, 10, 11))
 PATIENCE = 30  # seconds until a test gives up on a publisher that hangs
@@ -146,7 +147,7 @@ def check_whole(url: str, published: dict[str, dt.date]) -> None:
 
 
 @pytest.mark.services
-@settings(max_examples=30)
+@settings(max_examples=tries(30))
 @given(data=st.data())
 def test_whatever_the_order_of_two_publishers_nothing_is_lost_or_doubled(
     data: st.DataObject, server: Any, tmp_path_factory: pytest.TempPathFactory

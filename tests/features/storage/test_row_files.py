@@ -27,6 +27,7 @@ from features.sources.personal_files import (
 )
 from features.storage.csv_files import csv_content, safe_cell
 from features.storage.row_files import csv_cells, row_file
+from tests.tries import tries
 
 ODD = st.sampled_from(
     [*"\u2028\u0085\r\x0b\x0c\x1c\n,\"'=-+@\\ \u00a0\x1fü\u200b", "a", "ab", "1", "\\u0061"]
@@ -64,7 +65,7 @@ FORMS = {"old.csv": old_csv, "new.csv": new_csv, "a.jsonl": json_lines(False),
 
 
 @pytest.mark.parametrize("name", FORMS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400), deadline=None)
 @given(table=rows, data=st.data())
 def test_the_others_keep_their_bytes(name: str, table: list[tuple[str, str]], data) -> None:
     wanted = key_value(data.draw(st.sampled_from([customer for customer, _ in table])))
@@ -86,7 +87,7 @@ def test_the_others_keep_their_bytes(name: str, table: list[tuple[str, str]], da
         assert not person_mask(path, Person(wanted)).any()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=tries(400), deadline=None)
 @given(table=rows, data=st.data(), coded=st.booleans())
 def test_parquet_keeps_the_rows_of_others(table: list[tuple[str, str]], data, coded: bool) -> None:
     wanted = key_value(data.draw(st.sampled_from([customer for customer, _ in table])))

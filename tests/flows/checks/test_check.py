@@ -34,6 +34,7 @@ from flows.services.sends import configured_sends
 from flows.services.workspace import latest_event_day, prepare_workspace
 from tests.broken_shop import FAULTS, STAGE_FAULTS, Draft, Fault, draft
 from tests.flows.shop import stagecast
+from tests.tries import tries
 
 
 def problems(shop: Draft, folder: Path, *, groups: Any = None) -> list[UserError]:
@@ -72,7 +73,7 @@ def one_of_each_area() -> st.SearchStrategy[list[Fault]]:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(one_of_each_area())
 def test_all_faults_together_are_told(faults: list[Fault]) -> None:
     shop = draft()
@@ -131,7 +132,7 @@ def refused_by_readers(path: Path) -> UserError | None:
     return None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(st.lists(edits(), min_size=1, max_size=2))
 def test_the_check_and_the_readers_agree(changes: list[tuple[str, int, int, str]]) -> None:
     shop = draft()
@@ -171,9 +172,7 @@ def test_the_command_lists_all_and_exits_with_2(tmp_path: Path) -> None:
     for fault in (f for f in FAULTS if f.said[0] in ("products", "timezone")):
         fault.apply(shop)
     config = shop.write(tmp_path)
-    done = stagecast(
-        "check", "--config", config, "--output", tmp_path / "out", "--json", "-", env={}
-    )
+    done = stagecast("check", "--config", config, "--output", tmp_path / "out", "--json", "-")
     assert done.returncode == 2
     assert "2 problems" in done.stderr
     answer = json.loads(done.stdout)
@@ -203,7 +202,7 @@ def test_a_bad_consent_column_stops_a_run_before_anything_begins(tmp_path: Path)
     shop.replace("customers.csv", "example,yes", "example,ja")
     shop.replace("consents.csv", "email,granted", "email,nein")
     config, output = shop.write(tmp_path), tmp_path / "out"
-    done = stagecast("run", "--config", config, "--output", output, env={})
+    done = stagecast("run", "--config", config, "--output", output)
     assert done.returncode == 2
     assert "ja: yes" in done.stderr
     assert "nein: no" in done.stderr

@@ -35,7 +35,6 @@ def found(folder: Path) -> dict[str, Any]:
     done = stagecast(
         *("stages", "disagree", "--at", AT, "--config", write_config(folder, "reference")),
         *("--json", folder / "list.json", "--csv", folder / "list.csv", *settings),
-        env={},
     )
     assert done.returncode == 0, done.stderr
     assert "disagree with" in done.stdout
@@ -93,7 +92,6 @@ def test_mistakes_are_one_message(tmp_path: Path, changes: tuple[str, ...], said
     done = stagecast(
         *("stages", "disagree", "--at", AT, "--config", write_shop(tmp_path, customers=5)),
         *settings,
-        env={},
     )
     assert done.returncode == 2
     assert said in done.stderr

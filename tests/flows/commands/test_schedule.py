@@ -212,7 +212,7 @@ def test_every_deployment_names_a_flow_and_parameters_that_it_takes() -> None:
 def test_an_unknown_deployment_and_a_folder_without_a_run_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nightly"):
         read_deployments(deployments_file(), ["weekly"])
-    done = stagecast("schedule", "--output", tmp_path, env={})
+    done = stagecast("schedule", "--output", tmp_path)
     assert done.returncode == 2
     assert "stagecast run" in done.stderr
 

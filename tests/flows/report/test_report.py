@@ -96,7 +96,7 @@ def test_the_command_writes_the_same_page_again(shop: Shop, written: str) -> Non
 
 
 def test_without_a_run_the_command_says_what_to_do(tmp_path: Path) -> None:
-    done = stagecast("report", "--output", tmp_path, env={})
+    done = stagecast("report", "--output", tmp_path)
     assert done.returncode == 2
     assert "stagecast run" in done.stderr
 

@@ -36,6 +36,7 @@ from flows.services.privacy import erase_customer, export_customer, plan_erasure
 from flows.services.workspace import Workspace, prepare_workspace, settle_config
 from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_example, record
 from tests.flows.shop import write_shop
+from tests.tries import tries
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 KEYS = RowKeys(bytes(range(32)))
@@ -214,7 +215,9 @@ def shops(draw: st.DrawFn) -> tuple[list[One], int]:
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=tries(12),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(made=shops(), gone=st.booleans())
 def test_nothing_is_left_of_one_and_all_of_the_others(

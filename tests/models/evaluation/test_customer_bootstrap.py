@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.evaluation.customer_bootstrap import METRICS_ON_DRAWS, customer_draws, metric_draws
 from models.metrics import metrics
+from tests.tries import tries
 
 ROWS, CLASSES, PERIODS = 90, 3, 4
 
@@ -80,7 +81,7 @@ def test_every_metric_on_draws_is_tested_here() -> None:
 
 
 @pytest.mark.parametrize("metric", ARGUMENTS, ids=lambda metric: metric.__name__)
-@settings(max_examples=12)
+@settings(max_examples=tries(12))
 @given(seed=st.integers(0, 10_000), all_drawn=st.booleans())
 def test_a_draw_is_worth_the_rows_repeated(
     metric: Callable[..., float], seed: int, all_drawn: bool

@@ -23,6 +23,7 @@ from models.scorer.btyd import (
 )
 from tests.golden import btyd as golden
 from tests.golden import peer_btyd as peer
+from tests.tries import tries
 
 MODELS = [BGNBD, MBGNBD]
 positive = st.floats(0.05, 20.0)
@@ -136,7 +137,7 @@ def test_likelihood_is_the_textbook_one(model):
 
 @pytest.mark.parametrize("model", MODELS)
 @given(theta=st.lists(st.floats(-3, 3), min_size=4, max_size=4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 def test_gradient_of_the_purchase_models(model, theta):
     x, t_x, age = np.array([[0, 0, 1.0], [1, 0.4, 1.2], [6, 1.1, 1.1], [2, 0.1, 2]]).T
     objective = model()._objective(x, t_x, age, np.array([3.0, 1, 2, 1]))
@@ -145,7 +146,7 @@ def test_gradient_of_the_purchase_models(model, theta):
 
 
 @given(theta=st.lists(st.floats(-2, 2), min_size=3, max_size=3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 def test_gradient_of_gamma_gamma(theta):
     objective = GammaGamma()._objective(np.array([1.0, 3, 9]), np.array([0.5, 1.0, 2.2]))
     numeric = approx_fprime(np.array(theta), lambda at: objective(at)[0], 1e-6)
@@ -153,7 +154,7 @@ def test_gradient_of_gamma_gamma(theta):
 
 
 @given(a=positive, b=positive, power=st.integers(1, 12))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 def test_quadrature_has_the_moments_of_the_beta_distribution(a, b, power):
     nodes, weights = beta_quadrature(np.array([a]), np.array([b]))
     assert ((nodes >= 0) & (nodes <= 1)).all()
@@ -167,7 +168,7 @@ def test_quadrature_has_the_moments_of_the_beta_distribution(a, b, power):
     r=st.floats(0.1, 5), alpha=st.floats(0.5, 50), a=st.floats(0.1, 4), b=st.floats(0.2, 8),
     x=st.integers(0, 30), seen=st.floats(0, 1), age=st.floats(1, 400), ahead=st.floats(0.5, 400),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_expected_orders_equal_the_closed_form(name, r, alpha, a, b, x, seen, age, ahead):
     if abs(a - 1) < 0.02:
         a = 1.05  # the closed form is singular at 1; ours is not, see below

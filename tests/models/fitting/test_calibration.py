@@ -15,6 +15,7 @@ from models.fitting.calibration import (
 )
 from models.metrics import metrics
 from models.scorer.churn import apply_calibration
+from tests.tries import tries
 
 
 def sample(rows=4000, seed=0, shift=0.0):
@@ -41,7 +42,7 @@ def test_platt_recovers_the_shift():
 
 
 @pytest.mark.parametrize("kind", CALIBRATION_KINDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(seed=st.integers(0, 10_000), shift=st.floats(-3, 3))
 def test_maps_are_monotone_and_stay_within_zero_and_one(kind, seed, shift):
     y, p = sample(rows=60, seed=seed, shift=shift)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from models.metrics import metrics
+from tests.tries import tries
 
 RNG = np.random.default_rng(3)
 P = np.round(RNG.beta(0.6, 2.0, 700), 2)  # rounded: many ties
@@ -151,7 +152,7 @@ def test_missing_values_unequal_lengths_and_no_rows_are_refused():
         metrics.ece([], [])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(st.permutations(range(40)))
 def test_no_metric_depends_on_the_order_of_rows(order):
     y, p = Y[:40], np.round(P[:40], 1)

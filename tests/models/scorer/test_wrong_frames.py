@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from models.registry import registry
 from models.scorer.predict import predict_scores
 from tests.models.registry.test_registry import FEATURES, HEAD, make_frame, make_part
+from tests.tries import tries
 
 ROWS = 12
 EDGES = (0.0, -1.0, 1e18, -1e18, 2.5, 99.0, np.inf, -np.inf, np.nan)
@@ -94,7 +95,7 @@ def both(loaded: registry.Loaded) -> list[Callable[[pd.DataFrame], pd.DataFrame]
     return [loaded.predict, direct]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(changes=st.lists(harmless(), min_size=1, max_size=3))
 def test_what_loses_nothing_changes_no_score(
     loaded: registry.Loaded, changes: list[Change]
@@ -109,7 +110,7 @@ def test_what_loses_nothing_changes_no_score(
         pd.testing.assert_frame_equal(found, wanted, check_exact=True)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(changes=st.lists(edged(), min_size=1, max_size=4), rows=st.integers(0, ROWS))
 def test_unusual_numbers_give_every_row_a_defined_score(
     loaded: registry.Loaded, changes: list[Change], rows: int
@@ -130,7 +131,7 @@ def test_unusual_numbers_give_every_row_a_defined_score(
         assert (named == np.isin(code, [0.0, 1.0])).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(broken=wrong(), changes=st.lists(harmless(), max_size=1))
 def test_what_cannot_be_meant_is_refused_by_its_column(
     loaded: registry.Loaded, broken: tuple[Change, str], changes: list[Change]
