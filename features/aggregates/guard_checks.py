@@ -237,4 +237,10 @@ def _row_findings(report: ReadReport, config: Config) -> list[_Found]:
         count = facts.get(name, 0)
         if count and count > _limit(name, config) * orders:
             found.append((name, count, f"{count:,} of {orders:,} order ids {what}", ""))
+    signs = facts.get("negative_refunds", 0), facts.get("positive_refunds", 0)
+    if config.refund_amounts == "either" and min(signs) > _limit("mixed_refunds", config) * sum(
+        signs
+    ):
+        text = f"{signs[0]:,} refunds have a negative amount and {signs[1]:,} a positive one"
+        found.append(("mixed_refunds", min(signs), text, ""))
     return [(name, count, f"{report.source}: {text}", value) for name, count, text, value in found]

@@ -67,7 +67,10 @@ def combine_order_lines(events: Table) -> Table:
 
 
 def sign_amounts(orders: Table, numbers: TextNumbers | PlainTexts, config: Config) -> Table:
-    """Turn negative purchase totals into refunds, and make all refund values negative."""
+    """Turn negative purchase totals into refunds, and let refunds reduce spend.
+
+    With `refund_amounts` a refund of the other sign was taken back: it adds to spend.
+    """
     type_numbers, roles = numbers.places("event_type"), config.role_types()
     purchases, refunds = (
         orders.event_type.isin(
@@ -89,7 +92,10 @@ def sign_amounts(orders: Table, numbers: TextNumbers | PlainTexts, config: Confi
             expected="no negative amounts, or another setting",
             hint="set `refunds: net` (they reduce spend) or `separate` (kept apart from spend)",
         )
-    signed_value = is_refund.ifelse(-orders.value.abs(), orders.value)
+    reduction = {
+        "either": -orders.value.abs(), "negative": orders.value, "positive": -orders.value
+    }[config.refund_amounts]  # fmt: skip
+    signed_value = is_refund.ifelse(reduction, orders.value)
     return orders.mutate(
         event_type=is_negative.ifelse(
             ibis.literal(type_numbers[NEGATIVE_AMOUNT], orders.event_type.type()), orders.event_type

@@ -93,6 +93,7 @@ class Config(CustomerData):
     sensitive: Annotated[tuple[str, ...], DATA] = ()
     stage_history: Annotated[StageHistory | None, DATA] = None
     refunds: Annotated[Literal["net", "separate", "reject"], DATA] = "net"
+    refund_amounts: Annotated[Literal["either", "negative", "positive"], DATA] = "either"
     currency: Annotated[str, DATA] = ""
     minor_units: Annotated[int, Field(ge=0, le=6), DATA] = 2
     data_through: Annotated[dt.date | None, STORED] = None

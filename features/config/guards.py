@@ -91,6 +91,13 @@ GUARDS = (
         "share of the order ids whose lines are more than 180 days apart",
         "add the year or the shop to the order id: lines of one customer and id count as one order",
     ),
+    # Which sign takes a refund back is not in the data: nobody but the shop knows.
+    Guard(
+        "mixed_refunds", "Refunds of either sign", "warn", 0,
+        "share of the refunds that have the rarer sign, while `refund_amounts` is `either`",
+        "set `refund_amounts` to the sign that refunds have: then the other sign takes a refund "
+        "back; now every refund reduces spend",
+    ),
     Guard(
         "mixed_currencies", "Several currencies", "warn", 1,
         "number of values of an attribute named currency",
@@ -100,7 +107,7 @@ GUARDS = (
 GUARDS_BY_NAME = {guard.name: guard for guard in GUARDS}
 GuardName = Literal[
     "stray_end", "stray_start", "feed_gap", "placeholder_id", "heavy_id", "copied_rows",
-    "shared_orders", "restarted_orders", "mixed_currencies",
+    "shared_orders", "restarted_orders", "mixed_refunds", "mixed_currencies",
 ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@ from features.sources.files import (
 from features.sources.identity_resolution import apply_links, link_events
 from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
 from features.sources.nested_columns import add_nested_columns
-from features.sources.order_facts import order_facts
+from features.sources.order_facts import order_facts, refund_facts
 from features.sources.quarantine import (
     ReadReport,
     refuse_if_rounded,
@@ -329,10 +329,11 @@ def read_source(
         staged_rows, source_name, config, quarantine / f"source_{number}.parquet", Table.to_parquet
     )
     events = usable_events(staged_rows, source, config, links)
-    if source.columns.order_id is not None:
-        with engine_errors(source_name):
-            report = replace(report, facts=order_facts(events))
-    return events, report
+    with engine_errors(source_name):
+        facts = refund_facts(events, config)
+        if source.columns.order_id is not None:
+            facts |= order_facts(events)
+    return events, replace(report, facts=facts)
 
 
 def judge_rows(

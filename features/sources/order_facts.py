@@ -1,10 +1,12 @@
-"""Counts of a source's order ids for the guards: copies, shared ids, numbers that start again."""
+"""Counts of a source for the guards: copied rows, order ids, signs of refunds."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ibis.expr.types import Table
+
+from features.config.config import Config
 
 _RESTART_DAYS = 180
 
@@ -42,3 +44,25 @@ def order_facts(events: Table) -> dict[str, int]:
     )
     (row,) = orders.aggregate(**counts).to_pyarrow().to_pylist()
     return {name: int(count or 0) for name, count in row.items() if count}
+
+
+def refund_facts(events: Table, config: Config) -> dict[str, int]:
+    """Count the refunds among the usable events of a source by the sign of their amounts.
+
+    Returns
+    -------
+    dict
+        negative_refunds, positive_refunds; without those that are 0.
+    """
+    types = config.role_types().get("refund", ())
+    if not types:
+        return {}
+    refunds = events.filter(events.event_type.isin(list(types)))
+    (row,) = (
+        refunds.aggregate(
+            negative_refunds=(refunds.value < 0).sum(), positive_refunds=(refunds.value > 0).sum()
+        )
+        .to_pyarrow()
+        .to_pylist()
+    )
+    return {name: int(count) for name, count in row.items() if count}

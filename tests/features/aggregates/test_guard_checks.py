@@ -107,5 +107,41 @@ def test_the_later_row_of_an_event_id_counts(tmp_path: Path) -> None:
     assert report.ignored == {"replaced by a later row of its event_id": 2}
 
 
+TYPED = {**COLUMNS, "order_id": "order"}
+TYPED.pop("currency")
+
+
+def refunded(signs: str, folder: Path, **changes: Any) -> tuple[int, set[str]]:
+    """Net spend in cents of a customer who bought for 100, and the guards that find something."""
+    rows = ["1,a,2021-01-05,100,sale"]
+    rows += [f"r{n},a,2021-01-{n + 8:02},{sign}30,back" for n, sign in enumerate(signs)]
+    text = "order,customer,at,amount,type\n" + "\n".join(rows) + "\n"
+    config = shop(
+        csv(folder, text), source_columns=TYPED, source_event_type={"column": "type"},
+        roles={"purchase": ["sale"], "refund": ["back"]}, **changes,
+    )  # fmt: skip
+    tallies, reports = read(config, folder)
+    facts = tally_facts([tallies.daily], [tallies.attributes], config)
+    findings = {finding.name for finding in check_guards(facts, reports, config)}
+    return int(tallies.daily.to_pandas()["value"].sum()), findings
+
+
+@pytest.mark.parametrize(
+    ("signs", "setting", "net", "findings"),
+    [
+        ("-", "either", 7_000, set()),
+        ("+", "either", 7_000, set()),
+        ("-+", "either", 4_000, {"mixed_refunds"}),
+        ("-+", "negative", 10_000, set()),
+        ("--+", "negative", 7_000, set()),
+        ("+-", "positive", 10_000, set()),
+    ],
+)
+def test_a_refund_that_was_taken_back(
+    signs: str, setting: str, net: int, findings: set[str], tmp_path: Path
+) -> None:
+    assert refunded(signs, tmp_path, refund_amounts=setting) == (net, findings)
+
+
 def test_the_table_of_guards_is_complete() -> None:
     assert {guard.name for guard in GUARDS} == set(get_args(GuardName))
