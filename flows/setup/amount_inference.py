@@ -62,6 +62,7 @@ def propose_amount(
         found.columns["value"] = value.name
         if whole:
             found.notes["value"] = f"of the line; {whole[0]!r} repeats the order's total."
+        _subtract_refunded(found, value, numbers, order)
     elif whole:
         raise UserError(
             f"{table.name}: {whole[0]}",
@@ -76,6 +77,35 @@ def propose_amount(
         unread = f" ({text.name!r} is no number: currency signs, thousands?)" if text else ""
         found.notes["value"] = f"CHECK: no column of amounts was found{unread}."
     _tell_money(found, table, money)
+
+
+def _subtract_refunded(
+    found: SourceProposal,
+    value: ColumnProfile,
+    numbers: Mapping[str, ColumnProfile],
+    order: ColumnProfile | None,
+) -> None:
+    """Set `value_less` where a column says how much of each amount was paid back."""
+    if "net" in value.name.lower().replace("_", " ").split():
+        return
+
+    def is_part(column: ColumnProfile) -> bool:
+        """Return True if every cell is a part of the amount in its row."""
+        cells = column.cells.reset_index(drop=True).fillna(0)
+        paid = value.cells.reset_index(drop=True).fillna(0)
+        within = (cells >= 0) & (cells <= paid.abs() + 0.005)
+        return (
+            column.name != value.name
+            and bool(within.all())
+            and bool((cells > 0).any())
+            and not _of_the_order(column, order, cells > 0)
+        )
+
+    refunded = best_column(numbers, column_synonyms.REFUNDED, is_part)
+    if refunded is not None:
+        found.columns["value_less"] = [refunded.name]
+        note = found.notes.get("value", "")
+        found.notes["value"] = f"{note} less {refunded.name!r}, paid back.".strip()
 
 
 def _tell_money(found: SourceProposal, table: ProfiledTable, money: ColumnProfile | None) -> None:

@@ -52,6 +52,13 @@ NOT_VALUE = (
     r".*(tax|vat|mwst|shipping|freight|discount|cost|fee|coupon|point|tip|score|count|avg|mean|rate"
     r"|currency|_id|_at|_date|time|status|type|refund|credit|balance|churn|limit|arr_|life).*",
 )
+# What was paid back of the amount in the same row.
+REFUNDED = (
+    r"(order|line|total|amount)?_?(refunded|refund|refunds|returned)_?(amount|total|value|sum)?",
+    r"(refunded|refund)_?(amount|total|value|sum)_?.*|.*_(refunded|refund_amount)",
+    r"erstattet(er)?_?(betrag)?|erstattungs?_?betrag|rueckerstattung|montant_?rembourse"
+    r"|importe_?(reembolsado|devuelto)|reembolso|terugbetaald(_?bedrag)?|importo_?rimborsato",
+)
 UNIT_PRICE = (
     r"(unit|item|single|piece|each|list)?_?(price|preis)|(einzel|stueck|stuck)_?preis",
     *foreign_words.UNIT_PRICE,

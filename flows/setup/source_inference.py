@@ -13,7 +13,7 @@ from features.contracts import EVENT_COLUMNS
 from features.errors import Problems, UserError
 from flows.setup import column_synonyms
 from flows.setup.amount_inference import copied_rows, propose_amount
-from flows.setup.column_synonyms import snake_case, synonym_rank
+from flows.setup.column_synonyms import plain_name, snake_case, synonym_rank
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
 from flows.setup.order_state_inference import words_of
@@ -132,6 +132,7 @@ def propose_source(
             column_synonyms.ORDER,
             lambda c: c.name not in used_columns(found) and c.time is None and c.filled > 0.5,
         )
+        order = order or _numbered_name(found, table)
     if order is not None:
         found.columns["order_id"] = order.name
     if form is None or "value" in said:
@@ -147,6 +148,17 @@ def propose_source(
         if name not in FIELDS and name not in found.columns:
             found.columns[name] = column.name
     return found
+
+
+def _numbered_name(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
+    """The column `Name` where it holds order numbers (#1001), as shops' exports have it."""
+    for column in table.columns.values():
+        cells = column.cells.dropna().astype(str)
+        free = column.name not in used_columns(found)
+        if free and plain_name(column.name) == "name" and len(cells):
+            numbered = cells.str.fullmatch(r"#?[A-Za-z]{0,4}-?\d{2,}")
+            return column if numbered.mean() > 0.95 else None
+    return None
 
 
 def missing_columns(table: ProfiledTable, problems: Problems) -> UserError:

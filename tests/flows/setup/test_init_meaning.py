@@ -224,3 +224,36 @@ def test_columns_in_other_languages_are_known(tmp_path: Path, names: tuple[str, 
 )
 def test_words_of_states(word: str, state: str | None) -> None:
     assert order_state(word) == state
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "Refunded Amount",
+        "refund_amount",
+        "Amount Refunded",
+        "total_refunded",
+        "Refunds",
+        "Returned",
+    ],
+)
+@pytest.mark.parametrize("status", [None, "Financial Status"])
+def test_what_was_paid_back_reduces_the_amount_of_its_row(
+    tmp_path: Path, column: str, status: str | None
+) -> None:
+    part = np.where(np.arange(len(SALES)) % 9 == 0, SALES["total"] / 4, 0.0).round(2)
+    rows = SALES.assign(**{column: part}).rename(columns={"order": "Name"})
+    rows["Name"] = [f"#{1000 + n}" for n in range(len(rows))]
+    if status:
+        rows[status] = np.where(part > 0, "partially_refunded", "paid")
+    content = init(tmp_path, file(tmp_path, "orders_export.csv", rows))
+    assert totals(content) == (*EXPECTED[:2], round(TOTAL - float(part.sum()), 2))
+
+
+@pytest.mark.parametrize("part", [-1.0, 2.0])
+def test_a_column_that_is_no_part_of_the_amount_is_not_subtracted(
+    tmp_path: Path, part: float
+) -> None:
+    rows = SALES.assign(refund_amount=SALES["total"] * part)
+    content = init(tmp_path, file(tmp_path, "orders.csv", rows))
+    assert totals(content) == EXPECTED
