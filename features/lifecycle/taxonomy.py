@@ -115,12 +115,21 @@ class Taxonomy:
         """Codes of the stages that silence leads to."""
         return [i for i, stage in enumerate(self.stages) if stage.silent is not None]
 
-    def windows(self) -> list[int]:
-        """All finite windows of the rules, days; recency limits count as windows."""
+    def windows(self, roles: Collection[str] = ROLES) -> list[int]:
+        """All finite windows of the rules, days; recency limits count as windows.
+
+        Those of conditions on a role without data (not in `roles`) are left out: nothing in them
+        can change.
+        """
+        absent = set(ROLES) - set(roles)
         window_days: list[int] = []
         for stage in self.stages:
             if stage.rule is not None and stage.silent is None:
-                window_days += [window_of(leaf) or 0 for leaf in leaves(stage.rule)]
+                window_days += [
+                    window_of(leaf) or 0
+                    for leaf in leaves(stage.rule)
+                    if not {subject.name for subject in subjects_of(leaf)} & absent
+                ]
         return sorted({w for w in window_days if w > 0})
 
     def stage_subjects(self) -> list[Subject]:
@@ -137,25 +146,27 @@ class Taxonomy:
         return {subject.name for subject in self.subjects() if subject.name in ROLES}
 
     def not_observable(self, event_names: Collection[str]) -> list[str]:
-        """Warnings, one a stage, sub-stage or flag and role that the data lack.
+        """One warning about all stages, sub-stages and flags that ask for what the data lack.
 
         Parameters
         ----------
         event_names
             Names of the roles and event types that have events.
         """
-        warnings = []
+        lacking: set[str] = set()
+        impossible, reduced = [], []
         for kind, entry in self._entries():
-            missing = sorted({s.name for s in _subjects(entry.rule)} - set(event_names))
-            for role in missing:
+            missing = {s.name for s in _subjects(entry.rule)} - set(event_names)
+            if missing:
+                lacking |= missing
                 can_hold = possible(cast(Rule, entry.rule), missing)
-                outcome = (
-                    "the parts of its rule that need it never hold"
-                    if can_hold
-                    else "not observable"
-                )
-                warnings.append(f"{kind} {entry.name}: no events of {role}: {outcome}")
-        return warnings
+                (reduced if can_hold else impossible).append(f"{kind} {entry.name}")
+        if not lacking:
+            return []
+        effects = [f"not observable: {', '.join(impossible)}"] if impossible else []
+        if reduced:
+            effects.append(f"decided without the parts that need them: {', '.join(reduced)}")
+        return [f"no events of {', '.join(sorted(lacking))} ({'; '.join(effects)})"]
 
     def _entries(self) -> Iterable[tuple[str, Stage | Named]]:
         for stage in self.stages:

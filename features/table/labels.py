@@ -6,6 +6,7 @@ Every label is read as it stood at its maturity: events in its reach that were k
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 
 from features.arrays import Array
 from features.config.tasks import ChurnTask, StageTask
-from features.contracts import MONEY_ROLES
+from features.contracts import MONEY_ROLES, ROLES
 from features.history.day_rows import FAR_PAST, Subject, Window
 from features.history.history import History
 from features.lifecycle.crm_stage_history import UNSTAGED, StageRecords
@@ -153,19 +154,28 @@ def _silence(taxonomy: Taxonomy, history: History, at: int, *, days: int) -> dic
     return silence_by_stage
 
 
-def stage_reach(taxonomy: Taxonomy, task: StageTask) -> int:
-    """Days after the snapshot that the stage truth looks at, or waits for what is late."""
+def stage_reach(taxonomy: Taxonomy, task: StageTask, roles: Collection[str] = ROLES) -> int:
+    """Days after the snapshot that the stage truth looks at, or waits for what is late.
+
+    A rule on a role without events (not in `roles`) makes it no longer.
+    """
     if task.truth == "history":
         return 0
     if task.truth == "late":
         return task.late_days
     if task.truth == "naive":
         return task.confirm_days
-    return max([task.confirm_days, *((w + 1) // 2 for w in taxonomy.windows())])
+    return max([task.confirm_days, *((w + 1) // 2 for w in taxonomy.windows(roles))])
 
 
 def stage_labels(
-    history: History, at: int, *, taxonomy: Taxonomy, task: StageTask, settle_days: int
+    history: History,
+    at: int,
+    *,
+    taxonomy: Taxonomy,
+    task: StageTask,
+    settle_days: int,
+    roles: Collection[str] = ROLES,
 ) -> pd.DataFrame:
     """The stage a customer truly is in at t, told with hindsight.
 
@@ -179,24 +189,23 @@ def stage_labels(
     DataFrame
         customer_id, snapshot_at, label_end_at, truth_code; everyone who exists.
     """
-    label_end = at + stage_reach(taxonomy, task)
+    label_end = at + stage_reach(taxonomy, task, roles)
     positions = existing(history, at)
     matured = history.known_before(label_end + settle_days)
     if task.truth == "late":
         code = decide(taxonomy, Facts(matured, at, at))
     else:
-        code = _with_hindsight(history, matured, taxonomy, at, task)
+        code = _with_hindsight(history, matured, taxonomy, at, task, label_end)
     frame = _frame(history, positions, at, label_end)
     frame["truth_code"] = code[positions].astype(np.float64)
     return frame
 
 
 def _with_hindsight(
-    history: History, known: History, taxonomy: Taxonomy, at: int, task: StageTask
+    history: History, known: History, taxonomy: Taxonomy, at: int, task: StageTask, label_end: int
 ) -> Array:
     silence_by_stage = _silence(taxonomy, known, at, days=task.confirm_days)
     if task.truth == "centred":
-        label_end = at + stage_reach(taxonomy, task)
         return decide(taxonomy, CentredFacts(known, at, label_end), stage_truths=silence_by_stage)
     code = stage_at(taxonomy, history, at)
     for number in reversed(taxonomy.silent_codes):

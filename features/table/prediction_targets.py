@@ -5,7 +5,7 @@ The only module that imports `labels`, which look at or after a snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -52,11 +52,17 @@ class PredictionTarget:
 
 
 def prediction_targets(
-    config: Config, taxonomy: Taxonomy, records: Callable[[], StageRecords]
+    config: Config,
+    taxonomy: Taxonomy,
+    records: Callable[[], StageRecords],
+    roles: Collection[str],
 ) -> dict[TaskName, PredictionTarget]:
-    """The target of every task; `records` gives the stage records where they are the truth."""
+    """The target of every task.
+
+    `records` gives the stage records where they are the truth, `roles` are those with events.
+    """
     targets = (
-        _stage(config, taxonomy, records),
+        _stage(config, taxonomy, records, roles),
         _transition(config, taxonomy),
         _churn(config),
         _clv(config),
@@ -65,7 +71,10 @@ def prediction_targets(
 
 
 def _stage(
-    config: Config, taxonomy: Taxonomy, records: Callable[[], StageRecords]
+    config: Config,
+    taxonomy: Taxonomy,
+    records: Callable[[], StageRecords],
+    roles: Collection[str],
 ) -> PredictionTarget:
     if config.stage.truth == "history":
         stage_labels = partial(_recorded_labels, records=records, settle_days=config.settle_days)
@@ -75,10 +84,11 @@ def _stage(
             taxonomy=taxonomy,
             task=config.stage,
             settle_days=config.settle_days,
+            roles=roles,
         )
     return PredictionTarget(
         "stage",
-        labels.stage_reach(taxonomy, config.stage),
+        labels.stage_reach(taxonomy, config.stage, roles),
         config.stage.train,
         stage_labels,
         delay_days=config.stage.late_days,

@@ -125,9 +125,14 @@ class Builder:
     @cached_property
     def spec(self) -> FeatureSpec:
         """The features the data allow."""
+        return spec_of(self.config, self.roles)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles with events of anybody."""
         if self.everybody is not None:
-            return spec_of(self.config, self.everybody.roles)
-        return spec_of(self.config, tuple(r for r in ROLES if r in self.history.roles))
+            return tuple(self.everybody.roles)
+        return tuple(role for role in ROLES if role in self.history.roles)
 
     @cached_property
     def span(self) -> Span:
@@ -143,7 +148,7 @@ class Builder:
     @cached_property
     def targets(self) -> dict[TaskName, PredictionTarget]:
         """What each task predicts."""
-        return prediction_targets(self.config, self.taxonomy, self.records)
+        return prediction_targets(self.config, self.taxonomy, self.records, self.roles)
 
     def horizon(self, task: TaskName) -> int:
         """Days after a snapshot that the task's label looks at, or waits for late data."""

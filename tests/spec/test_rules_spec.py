@@ -194,9 +194,9 @@ def test_sub_stages_and_flags_stand_in_the_scored_row(tmp_path: Path) -> None:
 def test_missing_roles_are_warned_of_not_refused(tmp_path: Path) -> None:
     shop = shop_with({"count": "advocacy", ">=": 1}, tmp_path)
     said = shop.taxonomy.not_observable(shop.history.there)
-    assert said == ["stage yes: no events of advocacy: not observable"]
+    assert said == ["no events of advocacy (not observable: stage yes)"]
     shop = shop_with({"any": [{"count": "lead", ">=": 1}, {"count": "open", ">=": 1}]}, tmp_path)
-    assert "the parts" in shop.taxonomy.not_observable(shop.history.there)[0]
+    assert "without the parts" in shop.taxonomy.not_observable(shop.history.there)[0]
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in SHIPPED.glob("*.yaml")))

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from features.config.tasks import StageTask
 from features.config.yaml_with_lines import Spot
 from features.errors import UserError
 from features.history.day_rows import Subject
 from features.lifecycle.taxonomy import Advice, Taxonomy
 from features.lifecycle.taxonomy_parser import parse
+from features.table.labels import stage_reach
 
 GONE = {
     "name": "gone",
@@ -130,15 +132,27 @@ def test_what_a_taxonomy_asks_for() -> None:
     assert found.roles() == {"purchase", "touch"}
 
 
+def test_a_condition_on_a_role_without_events_has_no_window() -> None:
+    found = taxonomy(
+        changed("stages", 1, "when", to={"any": [
+            {"count": "purchase", "window": 60, ">=": 1},
+            {"mean": "survey_nps", "window": 180, ">=": 9}]})
+    )  # fmt: skip
+    task = StageTask(truth="centred", confirm_days=20)
+    assert found.windows() == [60, 180]
+    assert stage_reach(found, task) == 90
+    assert found.windows({"purchase", "touch"}) == [60]
+    assert stage_reach(found, task, {"purchase", "touch"}) == 30
+
+
 def test_what_the_data_lack_is_told_by_stage_sub_stage_and_flag() -> None:
     found = taxonomy(
         changed("stages", 1, "when", to={"any": [
             {"count": "purchase", ">=": 1}, {"count": "lead", ">=": 1}]})
     )  # fmt: skip
     assert found.not_observable({"purchase"}) == [
-        "stage buyer: no events of lead: the parts of its rule that need it never hold",
-        "sub-stage new: no events of open: not observable",
-        "flag seen: no events of touch: not observable",
+        "no events of lead, open, touch (not observable: sub-stage new, flag seen; "
+        "decided without the parts that need them: stage buyer)"
     ]
     assert found.not_observable({"purchase", "lead", "open", "touch"}) == []
 
