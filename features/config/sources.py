@@ -43,10 +43,14 @@ Location = str | Annotated[tuple[str, ...], Field(min_length=1)] | DatasetTable 
 
 
 class Lookup(Strict):
-    """A table whose columns are added to the rows of a source (left join on one shared column)."""
+    """A table whose columns are added to the rows of a source (left join on one column).
+
+    `table_key` is the name of the column in the table, where it is another than in the source.
+    """
 
     table: Location
     key: str
+    table_key: str | None = None
 
 
 class TimeColumn(Strict):
@@ -267,7 +271,11 @@ class EventSource(Strict):
         column_names = {time_column.column for time_column in time_columns} | {
             column_name for column_name in plain_columns if column_name is not None
         }
-        return column_names | set(columns.attributes.values()) | {each.key for each in self.lookups}
+        return column_names | set(columns.attributes.values()) | self._lookup_keys()
+
+    def _lookup_keys(self) -> set[str]:
+        named = [name for each in self.lookups for name in (each.key, each.table_key)]
+        return {name for name in named if name is not None}
 
     def keys(self) -> set[str]:
         """Names of the columns that are read as keys or as plain text, never as numbers or times.

@@ -154,7 +154,8 @@ class Taxonomy:
             Names of the roles and event types that have events.
         """
         lacking: set[str] = set()
-        impossible, reduced = [], []
+        impossible: list[str] = []
+        reduced: list[str] = []
         for kind, entry in self._entries():
             missing = {s.name for s in _subjects(entry.rule)} - set(event_names)
             if missing:

@@ -42,6 +42,7 @@ from features.sources.files import (
 )
 from features.sources.identity_resolution import apply_links, link_events
 from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
+from features.sources.lookup_keys import with_named_key
 from features.sources.nested_columns import add_nested_columns
 from features.sources.order_facts import order_facts, refund_facts
 from features.sources.quarantine import (
@@ -134,14 +135,8 @@ def join_lookups(connection: Any, source: EventSource, source_rows: Table | None
 def _join_lookup(connection: Any, table: Table, lookup: Lookup, source: EventSource) -> Table:
     """Add the columns of one lookup (see `join_lookups`)."""
     lookup_table = open_table(connection, lookup.table, source, keys=source.keys())
+    lookup_table = with_named_key(table, lookup_table, lookup)
     lookup_name = f"lookup {describe_location(lookup.table)}"
-    for side, columns in (("the source", table.columns), ("the lookup", lookup_table.columns)):
-        if lookup.key not in columns:
-            raise UserError(
-                lookup_name,
-                found=f"no column {lookup.key!r} in {side}",
-                expected=f"one of: {', '.join(columns)}",
-            )
     if not (table[lookup.key].type().is_integer() and lookup_table[lookup.key].type().is_integer()):
         table = table.mutate(**{lookup.key: key_column(table[lookup.key])})
         with engine_errors(describe_location(lookup.table)):

@@ -53,6 +53,12 @@ def init(
             metavar="FIELD=COLUMN", help="Say what a column is, e.g. customer_id=who; repeatable."
         ),
     ] = None,
+    join: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TABLE.COLUMN=TABLE.COLUMN", help="Say which key two tables share; repeatable."
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(help="Read the tables as an export of this tool: see `stagecast presets`."),
@@ -66,10 +72,11 @@ def init(
     Nothing is asked; what had to be assumed is marked CHECK in the YAML.
     """
     from flows.services.settings import apply_defaults
+    from flows.setup.source_inference import columns_said
 
     apply_defaults()
     path = _target(output, data, force)
-    drafted = _draft_config(data, path, timezone, _given(column or []), preset)
+    drafted = _draft_config(data, path, timezone, columns_said(column or []), preset, join or [])
     from flows.services.console import deliver_result
     from flows.setup.config_writer import config_text
     from flows.setup.draft_tables import draft_content, print_draft
@@ -83,7 +90,12 @@ def init(
 
 
 def _draft_config(
-    data: list[str], path: Path, timezone: str, given: dict[str, str], preset: str | None
+    data: list[str],
+    path: Path,
+    timezone: str,
+    given: dict[str, str],
+    preset: str | None,
+    joins: list[str],
 ) -> ConfigDraft:
     """A config for some tables, tried on all of their rows.
 
@@ -97,6 +109,7 @@ def _draft_config(
     from flows.services.data_guards import warn_of_tallies
     from flows.setup.config_draft import ConfigDraft
     from flows.setup.data_requirements import readiness
+    from flows.setup.table_joins import read_joins
     from flows.setup.table_profiling import profile_table
     from flows.setup.table_roles import assemble
 
@@ -106,7 +119,8 @@ def _draft_config(
     for name in data:
         step(f"looking at {name.split('://')[0] + '://...' if '://' in name else name}")
         tables.append(profile_table(connection, _location(name)))
-    assembly = assemble(tables, zone=timezone, given=given, preset=preset)
+    said = read_joins(joins, tables)
+    assembly = assemble(tables, zone=timezone, given=given, preset=preset, joins=said)
     mapping = _mapping(assembly.sources, path, timezone, _name(data[0]))
     step("reading all rows")
     config = _validated(mapping, path)
@@ -164,22 +178,6 @@ def _target(output: Path | None, data: list[str], force: bool) -> Path:
 def _name(data: str) -> str:
     stem = data.rsplit("#", 1)[-1] if "://" in data else Path(data).name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:40] or "my-data"
-
-
-def _given(settings: list[str]) -> dict[str, str]:
-    from flows.setup.source_inference import FIELDS
-
-    given = {}
-    for setting in settings:
-        name, sign, column = setting.partition("=")
-        if not sign or name not in FIELDS or not column:
-            raise UserError(
-                f"--column {setting}",
-                found=repr(name),
-                expected=f"FIELD=COLUMN, where FIELD is one of: {', '.join(FIELDS)}",
-            )
-        given[name] = column
-    return given
 
 
 def _check_zone(zone: str) -> None:
@@ -290,7 +288,7 @@ def _source(source: SourceProposal, path: Path) -> dict[str, Any]:
             draft_content[key] = getattr(source, key)
     if source.lookups:
         draft_content["lookups"] = [
-            {"table": _shown(lookup.table.location, path), "key": lookup.key}
+            {"table": _shown(lookup.table.location, path), **lookup.setting}
             for lookup in source.lookups
         ]
     form = source.table.form.model_dump(exclude_defaults=True)

@@ -7,15 +7,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flows.setup.column_synonyms import synonym_rank
+from flows.setup.table_joins import SharedKey
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """A table that adds its columns by a shared column."""
+    """A table that adds its columns by a key: `column` of the source, `other` of the table."""
 
     table: ProfiledTable
-    key: str
+    key: SharedKey
+
+    @property
+    def setting(self) -> dict[str, str]:
+        """The keys `key` and `table_key` of a config."""
+        differ = self.key.other != self.key.column
+        return {"key": self.key.column, **({"table_key": self.key.other} if differ else {})}
 
 
 @dataclass

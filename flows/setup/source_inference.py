@@ -85,6 +85,27 @@ def _closing_time(table: ProfiledTable) -> ColumnProfile | None:
     return best_column(table.columns, column_synonyms.CLOSED, lambda c: c.time is not None)
 
 
+def columns_said(settings: list[str]) -> dict[str, str]:
+    """Event column: table column, of the options FIELD=COLUMN.
+
+    Raises
+    ------
+    UserError
+        For an option of another form.
+    """
+    given = {}
+    for setting in settings:
+        name, sign, column = setting.partition("=")
+        if not sign or name not in FIELDS or not column:
+            raise UserError(
+                f"--column {setting}",
+                found=repr(name),
+                expected=f"FIELD=COLUMN, where FIELD is one of: {', '.join(FIELDS)}",
+            )
+        given[name] = column
+    return given
+
+
 def propose_source(
     table: ProfiledTable,
     *,

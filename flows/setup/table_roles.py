@@ -18,7 +18,7 @@ from flows.setup.presets import (
 )
 from flows.setup.source_draft import Lookup, SourceProposal, best_column
 from flows.setup.source_inference import customer_of, propose_source, time_of
-from flows.setup.table_joins import join_tables, shared_key
+from flows.setup.table_joins import Join, SharedKey, join_tables, shared_key
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 _OWN_ID = 0.95  # share of the orders with a customer of their own from which an id is doubted
@@ -47,7 +47,7 @@ class _Joined:
     given: tuple[tuple[str, str], ...] = ()
     note: str = ""
 
-    def with_lookup(self, other: ProfiledTable, key: str) -> _Joined:
+    def with_lookup(self, other: ProfiledTable, key: SharedKey) -> _Joined:
         joined = join_tables(self.table, other, key)
         return _Joined(joined, (*self.lookups, Lookup(other, key)), self.given, self.note)
 
@@ -58,6 +58,7 @@ def assemble(
     zone: str,
     given: Mapping[str, str],
     preset: str | None = None,
+    joins: Sequence[Join] = (),
 ) -> Assembly:
     """Sources of some tables.
 
@@ -71,6 +72,8 @@ def assemble(
         Event column: table column, as the user said; of the tables that have it.
     preset
         Name of a preset for every table that has its columns.
+    joins
+        Keys that the user said tables share.
 
     Raises
     ------
@@ -91,8 +94,8 @@ def assemble(
         others, people = people, []
     if not any(_complete(table, given) for table in others):
         _refuse_snapshot(others[0])
-    joined, left_out = _with_parts(others, given)
-    named_people = [(person, _with_person(joined, person, given)) for person in people]
+    joined, left_out = _with_parts(others, given, joins)
+    named_people = [(person, _with_person(joined, person, given, joins)) for person in people]
     for person, widened in named_people:
         if widened is None:
             left_out.append((person.name, "one row a customer; no events"))
@@ -141,7 +144,7 @@ def _refuse_snapshot(table: ProfiledTable) -> None:
 
 
 def _with_parts(
-    tables: Sequence[ProfiledTable], given: Mapping[str, str]
+    tables: Sequence[ProfiledTable], given: Mapping[str, str], joins: Sequence[Join]
 ) -> tuple[list[_Joined], list[tuple[str, str]]]:
     """Tables of events with the columns of the tables that belong to them."""
     whole = [t for t in tables if _complete(t, given)]
@@ -151,20 +154,23 @@ def _with_parts(
     heads: list[ProfiledTable] = []
     for part in list(parts):
         head, key = next(
-            ((h, k) for h in whole if (k := shared_key(part, h)) is not None), (None, "")
+            ((h, k) for h in whole if (k := shared_key(part, h, joins)) is not None), (None, None)
         )
-        if head is None:
+        if head is None or key is None:
             continue
         parts.remove(part)
         if _has_amounts(head) and not _has_amounts(part):
             left_out.append((part.name, f"belongs to {head.name}, which carries the amounts"))
             continue
         # Lines of orders: who and when stand with the order.
-        lines.append(_Joined(part).with_lookup(head, key))
+        customer = customer_of(head)
+        is_order = customer is None or customer.name != key.other
+        known = (("order_id", key.column),) if is_order and "order_id" not in given else ()
+        lines.append(_Joined(part, given=known).with_lookup(head, key))
         heads.append(head)
     joined = [_Joined(t) for t in whole if t not in heads] + lines
     for part in parts:
-        joined = _added(joined, part)
+        joined = _added(joined, part, joins)
     return joined, left_out
 
 
@@ -215,13 +221,16 @@ def _of_people(table: ProfiledTable) -> bool:
 
 
 def _with_person(
-    joined: list[_Joined], person: ProfiledTable, given: Mapping[str, str]
+    joined: list[_Joined],
+    person: ProfiledTable,
+    given: Mapping[str, str],
+    joins: Sequence[Join],
 ) -> list[_Joined] | None:
     """The tables with columns of a table of people that say who; None where it says nothing new."""
     grown, helps = [], False
     for part in joined:
-        key = shared_key(part.table, person)
-        column = None if key is None else _better_customer(part, person, key, given)
+        key = shared_key(part.table, person, joins)
+        column = None if key is None else _better_customer(part, person, key.column, given)
         if key is None or column is None:
             grown.append(part)
             continue
@@ -229,8 +238,8 @@ def _with_person(
         widened = part.with_lookup(person, key)
         distinct = widened.table.columns[column.name].distinct
         note = (
-            f"CHECK: {key!r} is new with nearly every order; {column.name!r} of {person.name} "
-            f"repeats ({distinct:,} customers), so it is taken."
+            f"CHECK: {key.column!r} is new with nearly every order; {column.name!r} of "
+            f"{person.name} repeats ({distinct:,} customers), so it is taken."
         )
         said = "customer_id" in given
         grown.append(
@@ -269,11 +278,11 @@ def _is_new_with_every_order(part: _Joined) -> bool:
     return customer.distinct >= _OWN_ID * len(customer.cells)
 
 
-def _added(joined: list[_Joined], part: ProfiledTable) -> list[_Joined]:
+def _added(joined: list[_Joined], part: ProfiledTable, joins: Sequence[Join]) -> list[_Joined]:
     """The tables, with another's columns where they share a key with it."""
     grown, helps = [], False
     for each in joined:
-        key = shared_key(each.table, part)
+        key = shared_key(each.table, part, joins)
         helps = helps or key is not None
         grown.append(each if key is None else each.with_lookup(part, key))
     if not joined:
@@ -284,8 +293,9 @@ def _added(joined: list[_Joined], part: ProfiledTable) -> list[_Joined]:
             found=f"neither customers with times, nor a key of another table (columns: "
             f"{', '.join(list(part.columns)[:15])})",
             expected="events (who and when), or rows named by a column that an event table has too",
-            hint="leave the table out, or name columns: --column customer_id=..., "
-            "--column occurred_at=...",
+            hint="leave the table out, name columns (--column customer_id=..., "
+            "--column occurred_at=...), or the key that it shares with another: "
+            "--join TABLE.COLUMN=TABLE.COLUMN",
         )
     return grown
 
@@ -325,5 +335,10 @@ def _refuse_unused(given: Mapping[str, str], sources: Sequence[SourceProposal]) 
 def _relation(part: _Joined) -> str:
     """How a table hangs together with its lookups, in rows."""
     names = [f"{lookup.table.name} {lookup.table.rows:,}" for lookup in part.lookups]
-    keys = ", ".join(dict.fromkeys(lookup.key for lookup in part.lookups))
+    keys = ", ".join(
+        dict.fromkeys(
+            key.column if key.column == key.other else f"{key.column} = {key.other}"
+            for key in (lookup.key for lookup in part.lookups)
+        )
+    )
     return f"{' + '.join(names)} -> {part.table.name} {part.table.rows:,} (by {keys})"

@@ -257,3 +257,58 @@ def test_a_column_that_is_no_part_of_the_amount_is_not_subtracted(
     rows = SALES.assign(refund_amount=SALES["total"] * part)
     content = init(tmp_path, file(tmp_path, "orders.csv", rows))
     assert totals(content) == EXPECTED
+
+
+def two_files(folder: Path, key: str, reference: str) -> tuple[str, str]:
+    """Orders and their lines; the lines know the order by a column of another name."""
+    orders = SALES[["customer", "at"]].assign(**{key: [f"A{n:05}" for n in range(len(SALES))]})
+    lines = pd.DataFrame(
+        {
+            reference: np.repeat(orders[key].to_numpy(), 2),
+            "line": np.arange(2 * len(orders)) + 1,
+            "amount": np.repeat(SALES["total"].to_numpy(), 2) * np.tile([0.25, 0.75], len(orders)),
+        }
+    )
+    lines["amount"] = lines["amount"].round(4)
+    return file(folder, "orders.csv", orders), file(folder, "lines.csv", lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "reference"), [("id", "order_id"), ("number", "order_no"), ("nr", "bestellung")]
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_tables_are_joined_by_what_their_columns_hold(
+    tmp_path: Path, key: str, reference: str, reverse: bool
+) -> None:
+    files = two_files(tmp_path, key, reference)
+    content = init(tmp_path, *(files[::-1] if reverse else files))
+    assert totals(content) == EXPECTED
+
+
+@pytest.mark.parametrize("join", ["lines.what=orders.that", "orders.csv.that = lines.csv.what"])
+def test_the_user_says_how_tables_hang_together(tmp_path: Path, join: str) -> None:
+    files = two_files(tmp_path, "that", "what")
+    with pytest.raises(UserError, match="--join"):
+        init(tmp_path, *files)
+    assert totals(init(tmp_path, *files, "--join", join)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("join", "said"),
+    [
+        ("lines.what", "TABLE.COLUMN=TABLE.COLUMN"),
+        ("lines.what=lines.line", "lines.csv twice"),
+        ("lines.nothing=orders.that", "lines.nothing"),
+        ("lines.amount=orders.customer", "repeat in both"),
+    ],
+)
+def test_a_join_that_is_none_says_what_there_is(tmp_path: Path, join: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        init(tmp_path, *two_files(tmp_path, "that", "what"), "--join", join)
+
+
+def test_numbers_that_happen_to_be_in_another_table_join_nothing(tmp_path: Path) -> None:
+    rows = SALES.assign(reference=np.arange(len(SALES)) % 40 + 1)
+    shops = pd.DataFrame({"id": range(1, 401), "city": [f"town {n}" for n in range(400)]})
+    with pytest.raises(UserError, match="nor a key of another table"):
+        init(tmp_path, file(tmp_path, "orders.csv", rows), file(tmp_path, "shops.csv", shops))
