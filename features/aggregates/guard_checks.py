@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ _PLACEHOLDERS = frozenset(
     {"0", "-1", "-", "null", "none", "nan", "na", "n/a", "#n/a", "\\n", "nil", "undefined", "guest",
      "gast", "unknown", "anonymous", "test", "default", "walk-in", "walkin", "cash", "pos"}
 )  # fmt: skip
+_PLACEHOLDER_WORDS = re.compile(r"(^|[\W_])(test|guest|gast|dummy|walk[\W_]?in)([\W_]|$)")
 _STRAY_END_DAYS, _STRAY_START_DAYS = 60, 365
 _UNUSUAL = 5  # times as long as the usual longest gap, or as many orders as others have
 _Found = tuple[str, int, str, str]  # guard, count, sentence, value
@@ -198,6 +200,12 @@ def _is_unusual(gaps: Array, place: int) -> bool:
     return bool(gaps[place] >= _UNUSUAL * before.max(initial=1))
 
 
+def _is_placeholder(customer: str) -> bool:
+    """Whether an id is one of the usual ones without a person, or has such a word in it."""
+    text = customer.strip().lower()
+    return text in _PLACEHOLDERS or bool(_PLACEHOLDER_WORDS.search(text))
+
+
 def _implausible_ids(facts: TallyFacts, config: Config) -> list[_Found]:
     total = int(facts.purchases.sum())
     if total < _FEWEST_EVENTS or len(facts.customers) < 3:
@@ -209,9 +217,9 @@ def _implausible_ids(facts: TallyFacts, config: Config) -> list[_Found]:
         name, count = facts.customers[int(place)].as_py(), int(facts.purchases[place])
         share = count / total
         guard = ""
-        if name.strip().lower() in _PLACEHOLDERS and count > 3 * usual:
+        if _is_placeholder(name) and count > 3 * usual:
             guard = "placeholder_id"
-        elif place == ranked[0] and count > 3 * int(facts.purchases[ranked[1]]):
+        elif place == ranked[0] and count > 2 * int(facts.purchases[ranked[1]]):
             guard = "heavy_id"
         if guard and share > _limit(guard, config):
             sentence = f"customer id {name[:40]!r} has {count:,} purchases, {share:.0%} of all"

@@ -69,7 +69,7 @@ GUARDS = (
     # The best customer of a small shop can have one purchase in twenty.
     Guard(
         "heavy_id", "One id with many orders", "warn", 0.1,
-        "share of the purchases under one customer id that has three times as many as any other",
+        "share of the purchases under one customer id that has twice as many as any other",
         "a till, test or house account belongs under `placeholder_ids`",
     ),
     # Two of one product on two lines are real; a file that came twice repeats far more.

@@ -56,7 +56,8 @@ class Lookup(Strict):
 class TimeColumn(Strict):
     """How a column becomes a moment: an instant (with its zone) or a local calendar date.
 
-    `format` says how a text is written that does not begin with the year (``%d.%m.%Y %H:%M``), or
+    `format` says how a text is written that does not begin with the year (``%d.%m.%Y %H:%M``;
+    ``%b`` for the name of a month), or
     that a number counts seconds, milliseconds or microseconds from 1970-01-01 UTC.
     """
 
@@ -70,7 +71,8 @@ class TimeColumn(Strict):
     def _readable(cls, form: str | None) -> str | None:
         if form is None or form in EPOCH_UNITS:
             return form
-        if not {"%d", "%m"} <= set(re.findall("%[a-zA-Z]", form)) or "%z" in form:
+        parts = set(re.findall("%[a-zA-Z]", form))
+        if "%d" not in parts or not parts & {"%m", "%b", "%B"} or "%z" in parts:
             raise ValueError(
                 f"{' or '.join(EPOCH_UNITS)}, or how day and month are written, without an offset, "
                 "like '%d.%m.%Y %H:%M'"

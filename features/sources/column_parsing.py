@@ -14,6 +14,7 @@ from features.calendar import offsets
 from features.config.sources import EPOCH_UNITS, CsvFormat, TimeColumn
 from features.sources.files import require_column, wrong_type, zone_missing
 from features.sources.keys import key_column
+from features.sources.month_names import months_as_numbers, names_month, numbered_form
 from features.sources.number_text import number_column
 
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
@@ -112,7 +113,7 @@ def _text_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
     if spec.format is not None:
         if spec.zone is None:
             raise zone_missing(config_place, spec.column)
-        return _instant(spec.zone, _parsed_time(text, spec.format))
+        return _instant(spec.zone, _written_time(text, spec.format))
     has_offset = text.re_search(OFFSET_TIME)
     wall_clock = text.re_search(PLAIN_TIME).ifelse(text.try_cast("timestamp"), None)
     if spec.zone is None and bool(wall_clock.notnull().sum().execute()):
@@ -123,6 +124,13 @@ def _text_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
     return has_offset.ifelse(
         with_seconds.try_cast(dt.Timestamp("UTC")), _instant(spec.zone or "UTC", wall_clock)
     )
+
+
+def _written_time(text: Value, form: str) -> Value:
+    """Return the wall-clock time of texts in a format, with month names of many languages."""
+    if names_month(form):
+        text, form = months_as_numbers(text), numbered_form(form)
+    return _parsed_time(text, form)
 
 
 def _epoch_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
@@ -154,7 +162,7 @@ def parse_date(column: Column, spec: TimeColumn, config_place: str) -> Value:
         raise wrong_type(config_place, spec.column, column_type, "a local date")
     date_text = column.cast("string").strip()
     if spec.format is not None:
-        return _parsed_time(date_text, spec.format).cast("date")
+        return _written_time(date_text, spec.format).cast("date")
     is_compact = date_text.re_search(r"^\d{8}$")
     dashed = date_text.substr(0, 4) + "-" + date_text.substr(4, 2) + "-" + date_text.substr(6, 2)
     separated = date_text.re_extract(PLAIN_DATE, 1).re_replace("[/.]", "-")

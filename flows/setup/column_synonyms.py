@@ -13,6 +13,8 @@ CUSTOMER = (
     r"(customer|client|user|member|household|shopper|buyer|cust|kunden?|cliente?)_?"
     r"(id|no|nr|num|number|key|code|ref|nummer|uuid|hash)",
     r"customer|client|user|member|household|shopper|buyer|kunde|cliente",
+    r"payer|payee|purchaser|patron|(customer|client|member|loyalty|bonus)s?_?card|(bill|sold)_?to"
+    r"|bought_by|ordered_by|paid_by",
     r"(account|contact|person|subscriber|profile|card|loyalty)_?(id|no|nr|number|key|uuid)",
     r"(customer|user|client|member|kunden?)_.*(id|key|no|nr|number|nummer)",
     *foreign_words.CUSTOMER,
@@ -40,9 +42,10 @@ NOT_TIME = (
 )
 KNOWN = (r".*(loaded|ingested|recorded|received|imported|synced|known)_?(at|on|date|time|ts)",)
 VALUE = (
+    r"(amount|total|sum)_?paid|paid_?(amount|total|sum)",
     r"(line|item|position)s?_?(total|amount|value|revenue|sales|betrag|summe)",
     r"(order|basket|invoice|grand|transaction|sales?)_?(total|amount|value|revenue|sum|betrag)",
-    r"amount|total|revenue|sales|net_sales|spend|betrag|umsatz|summe|gesamt(betrag|preis)?|turnover"
+    r"amount|total|sum|revenue|sales|net_sales|spend|spent|paid|charged|betrag|umsatz|summe|gesamt(betrag|preis)?|turnover"
     r"|(total|net|gross)_?(price|amount|sales|value)?|value|importe",
     *foreign_words.VALUE,
     r".*(amount|total|revenue|value|betrag|umsatz|sales|mrr).*",
@@ -60,7 +63,8 @@ REFUNDED = (
     r"|importe_?(reembolsado|devuelto)|reembolso|terugbetaald(_?bedrag)?|importo_?rimborsato",
 )
 UNIT_PRICE = (
-    r"(unit|item|single|piece|each|list)?_?(price|preis)|(einzel|stueck|stuck)_?preis",
+    r"(unit|item|single|piece|each|list)?_?(price|preis)"
+    r"|price_?(each|per_?(unit|piece|item|article))|(einzel|stueck|stuck)_?preis",
     *foreign_words.UNIT_PRICE,
 )
 QUANTITY = (
@@ -166,9 +170,11 @@ def plain_name(name: str) -> str:
 
 def synonym_rank(name: str, patterns: Sequence[str]) -> int | None:
     """Place of the first pattern that a column's whole name matches; None where none does."""
-    plain = plain_name(name.rsplit(".", 1)[-1])  # a member of a nested object by its own name
+    whole = name.strip().strip(".")
+    member = plain_name(whole.rsplit(".", 1)[-1])  # of a nested object: by its own name, or by both
+    names = dict.fromkeys((member, member.replace("_", ""), plain_name(whole)))
     for place, pattern in enumerate(patterns):
-        if re.fullmatch(pattern, plain) or re.fullmatch(pattern, plain.replace("_", "")):
+        if any(re.fullmatch(pattern, each) for each in names):
             return place
     return None
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.config.sources import EPOCH_UNITS
 from features.sources.column_parsing import OFFSET_TIME, PLAIN_DATE, PLAIN_TIME
+from features.sources.month_names import month_as_number, names_month, numbered_form
 
 _READABLE = 0.95  # share of the filled cells that must read as times of one form
 EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds since 1970
@@ -64,7 +65,11 @@ def form_of_text(cells: pd.Series) -> TimeForm | None:
         return _DATE if share(_MIDNIGHT) == 1.0 else TimeForm({}, naive=True)
     if dates >= _READABLE and share(OFFSET_TIME) > 0:
         return TimeForm({}, naive=True, doubt="some cells have an offset and some have none")
-    return _written(text) or form_of_numbers(pd.to_numeric(text, errors="coerce"))
+    return (
+        _written(text)
+        or _with_month_name(text)
+        or form_of_numbers(pd.to_numeric(text, errors="coerce"))
+    )
 
 
 def form_of_numbers(cells: pd.Series) -> TimeForm | None:
@@ -105,6 +110,35 @@ def _written(text: pd.Series) -> TimeForm | None:
     return TimeForm({"format": f"{form} {clock}"}, naive=True, doubt=doubt)
 
 
+def _with_month_name(text: pd.Series) -> TimeForm | None:
+    """Form of dates with the name of the month: 3-Feb-2024, March 3, 2024, 03 mars 2024 10:15."""
+    if text.str.contains(r"[^\W\d_]").mean() < _READABLE:
+        return None
+    numbered = text.map(lambda cell: month_as_number(cell, "<{:02}>"))
+    clock = r"(?:,? (\d{1,2}:\d{2})(:\d{2})?(?: ?([AaPp][Mm]))?)?$"
+    for order, parts in (
+        ("%d{0}%b{1}{y}", r"^\d{1,2}(\W{1,2})<\d\d>(\W{1,2})(\d{4}|\d{2})"),
+        ("%b{0}%d{1}{y}", r"^<\d\d>(\W{1,2})\d{1,2}(\W{1,2})(\d{4}|\d{2})"),
+        ("{y}{0}%b{1}%d", r"^(?=(\d{4}))\d{4}(\W{1,2})<\d\d>(\W{1,2})\d{1,2}"),
+    ):
+        found = numbered.str.extract(parts + clock)
+        there = found[0].notna()
+        if there.mean() < _READABLE:
+            continue
+        found = found[there]
+        if order.startswith("{y}"):
+            found = found[[1, 2, 0, 3, 4, 5]].set_axis(range(6), axis=1)
+        signs = [str(found[place].mode()[0]) for place in (0, 1)]
+        year = "%Y" if (found[2].str.len() == 4).mean() > 0.5 else "%y"
+        form = order.format(*signs, y=year)
+        written = _clock(found.set_axis([0, 1, 2, 4, 5, 6], axis=1))
+        if not written:
+            return TimeForm({"as": "local_date", "format": form})
+        comma = "," if numbered[there].str.contains(r", \d{1,2}:").mean() > 0.5 else ""
+        return TimeForm({"format": f"{form}{comma} {written}"}, naive=True)
+    return None
+
+
 def _clock(found: Any) -> str:
     """Format of the clock after a date; empty where there is none."""
     if found[4].notna().mean() < _READABLE:
@@ -122,6 +156,8 @@ def read_times(cells: pd.Series, form: TimeForm) -> pd.Series:
         return pd.to_datetime(numbers, unit="s", errors="coerce")
     written = form.keys.get("format")
     text = cells.astype(str).str.strip()
+    if written is not None and names_month(written):
+        text, written = text.map(month_as_number), numbered_form(written)
     if written is None:
         text = text.str.slice(0, 19).str.replace("[/.]", "-", regex=True)
     found = pd.to_datetime(text, format=written or "mixed", errors="coerce", utc=written is None)

@@ -19,6 +19,7 @@ from flows.setup.order_state_inference import (
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
+_MOST_STATES = 30
 _NO_ORDERS = ("support", "cancel", "complaint", "survey_nps", "survey_csat")
 
 
@@ -60,8 +61,27 @@ def propose_types(
         if (states is not None and propose_states(found, states)) or propose_flag(found, table):
             return
     found.event_type, note = _constant(found, role)
+    note = note or _uncertain_states(found, table)
     if note:
         found.notes["event_type"] = note
+
+
+def _uncertain_states(found: SourceProposal, table: ProfiledTable) -> str:
+    """A sentence on a column that may say how orders ended, in words that are not known."""
+    used = used_columns(found)
+    column = best_column(
+        table.columns,
+        column_synonyms.STATUS,
+        lambda c: c.kind == "text" and c.name not in used and 1 < c.distinct <= _MOST_STATES,
+    )
+    if column is None:
+        return ""
+    words = [str(word) for word in words_of(column)]
+    shown = ", ".join(map(repr, words[:5])) + (", ..." if len(words) > 5 else "")
+    return (
+        f"CHECK: all rows count, whatever {column.name!r} says ({shown}). If only some of its "
+        f"words are purchases: --column 'event_type={column.name}'."
+    )
 
 
 def role_of_table(table: ProfiledTable) -> str | None:

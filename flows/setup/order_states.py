@@ -14,11 +14,16 @@ State = Literal["counts", "lost", "open", "back"]
 # The first that matches decides.
 _STATES: tuple[tuple[State, str], ...] = (
     ("counts", r"part(ial|ly|iell|iel).*(refund|return|erstatt|rembours|reembols)"),
-    ("back", rf"refund|returned|charge_?back|dispute|reversed|{foreign_words.BACK}"),
+    (
+        "back",
+        r"refund|returned|money_back|(given|sent|brought|paid)_back|credited|charge_?back|dispute"
+        rf"|reversed|{foreign_words.BACK}",
+    ),
     ("open", r"uncaptured|not_paid|incomplete|unpaid|unfulfilled|undelivered|not_shipped"),
     (
         "lost",
-        r"cancel|void|declin|den(y|ied)|fail|lost|abandon|expired|reject|error|unavailable"
+        r"cancel|called?_off|withdrawn|void|declin|den(y|ied)|fail|lost|abandon|expired|reject"
+        r"|error|unavailable|uncollect|written_off"
         rf"|disqualif|deleted|trash|dead|no_show|{foreign_words.LOST}",
     ),
     (
@@ -51,4 +56,4 @@ def are_order_states(words: Iterable[str]) -> bool:
     """Whether most of a column's words are states of orders, at least one of which counts."""
     states = [order_state(word) for word in words]
     known = [state for state in states if state is not None]
-    return "counts" in known and len(known) > len(states) / 2
+    return "counts" in known and len(known) >= len(states) / 2

@@ -30,6 +30,8 @@ from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 MOST_ATTRIBUTES, MOST_CHOICES = 6, 500
 _LONGEST_LAG = pd.Timedelta(days=30)
+# Names that are no order's by themselves: what the column holds decides.
+_MAY_BE_NUMBERS = ("name", "sale", "purchase", "transaction", "booking", "reservation", "reference")
 FIELDS = (
     "customer_id",
     "anonymous_id",
@@ -172,13 +174,14 @@ def propose_source(
 
 
 def _numbered_name(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
-    """The column `Name` where it holds order numbers (#1001), as shops' exports have it."""
+    """The column `Name` or `Sale` where it holds order numbers (#1001, S50000)."""
     for column in table.columns.values():
         cells = column.cells.dropna().astype(str)
         free = column.name not in used_columns(found)
-        if free and plain_name(column.name) == "name" and len(cells):
+        if free and plain_name(column.name) in _MAY_BE_NUMBERS and len(cells):
             numbered = cells.str.fullmatch(r"#?[A-Za-z]{0,4}-?\d{2,}")
-            return column if numbered.mean() > 0.95 else None
+            if column.kind == "text" and numbered.mean() > 0.95:
+                return column
     return None
 
 

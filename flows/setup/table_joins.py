@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from features.errors import Problems, UserError
@@ -68,7 +69,7 @@ def read_joins(settings: Sequence[str], tables: Sequence[ProfiledTable]) -> tupl
             (table, column), (other, other_column) = ends
             if table.name == other.name:
                 raise _unclear(text, f"{table.name} twice", tables)
-            if not (table.columns[column].unique or other.columns[other_column].unique):
+            if not (_names_rows(table.columns[column]) or _names_rows(other.columns[other_column])):
                 raise UserError(
                     f"--join {text}",
                     found="keys that repeat in both tables",
@@ -109,10 +110,10 @@ def shared_key(
     """
     for join in joins:
         if (key := join.key(table, other)) is not None:
-            return key if other.columns[key.other].unique else None
+            return key if _names_rows(other.columns[key.other]) else None
     for name in table.columns:
         right = other.columns.get(name)
-        if right is not None and right.unique and right.time is None:
+        if right is not None and _names_rows(right) and right.time is None:
             left, there = _aligned(table.columns[name].cells, right.cells)
             if left.isin(there).mean() >= _SHARED_SHARE:
                 return SharedKey(name, name)
@@ -123,7 +124,7 @@ def _contained_key(table: ProfiledTable, other: ProfiledTable) -> SharedKey | No
     """Columns with different names of which one holds the keys of the other."""
     pairs = []
     for right in other.columns.values():
-        if not right.unique or right.time is not None or len(right.cells) < _FEWEST_KEYS:
+        if not _names_rows(right) or right.time is not None or len(right.cells) < _FEWEST_KEYS:
             continue
         for left in table.columns.values():
             named = _KEY_NAME.search(plain_name(left.name)) and _KEY_NAME.search(
@@ -150,6 +151,12 @@ def _names_table(column: str, table: ProfiledTable) -> bool:
     return len(stem) >= 3 and stem in plain_name(column)
 
 
+def _names_rows(column: ColumnProfile) -> bool:
+    """Whether no value of a column is there twice; rows without one are no customers or orders."""
+    filled = column.cells.dropna()
+    return column.filled > 0.9 and filled.nunique() == len(filled)
+
+
 def _aligned(left: pd.Series, right: pd.Series) -> tuple[pd.Series, pd.Series]:
     if left.dtype == right.dtype:
         return left, right
@@ -159,7 +166,9 @@ def _aligned(left: pd.Series, right: pd.Series) -> tuple[pd.Series, pd.Series]:
 def join_tables(table: ProfiledTable, other: ProfiledTable, key: SharedKey) -> ProfiledTable:
     """A table with the other's columns, by a key that is unique there."""
     left, right = _aligned(table.columns[key.column].cells, other.columns[key.other].cells)
-    place = pd.Series(range(len(right)), index=right).reindex(left).to_numpy()
+    named = right.notna().to_numpy() & (right != "nan").to_numpy()
+    places = pd.Series(np.flatnonzero(named), index=right[named])
+    place = places.reindex(left).to_numpy()
     columns: dict[str, ColumnProfile] = dict(table.columns)
     for name, column in other.columns.items():
         if name not in columns and name != key.other:

@@ -56,6 +56,8 @@ SHOPS: dict[str, tuple[list[str], dict[str, str]]] = {
     "a date before the trade": ([*orders(), "o9,c1,2000-01-01,5,EUR"], {"stray_start": "warn"}),
     "files of a month are missing": (orders()[:200] + orders()[230:], {"feed_gap": "warn"}),
     "guests have the id 0": (edited(",c{c},", ",0,", 4), {"placeholder_id": "warn"}),
+    "guests under a word": (edited(",c{c},", ",web-guest,", 4), {"placeholder_id": "warn"}),
+    "a house account": (edited(",c{c},", ",k7,", 8), {"heavy_id": "warn"}),
     "a till": (edited(",c{c},", ",k7,", 2), {"heavy_id": "warn"}),
     "a file that was delivered twice": ([*orders(), *orders()[:40]], {"copied_rows": "warn"}),
     "order ids of several customers": (edited("o{n},", "o{half},", 1), {"shared_orders": "warn"}),

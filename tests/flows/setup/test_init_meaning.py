@@ -312,3 +312,63 @@ def test_numbers_that_happen_to_be_in_another_table_join_nothing(tmp_path: Path)
     shops = pd.DataFrame({"id": range(1, 401), "city": [f"town {n}" for n in range(400)]})
     with pytest.raises(UserError, match="nor a key of another table"):
         init(tmp_path, file(tmp_path, "orders.csv", rows), file(tmp_path, "shops.csv", shops))
+
+
+@pytest.mark.parametrize(
+    ("customer", "moment", "amount", "order"),
+    [
+        ("Kundennr.", "Datum", "Summe", "Beleg-Nr."),
+        ("Bill To", "Inv Date", "Invoice Total", "Invoice"),
+        ("payer", "booked", "paid", "reference"),
+        ("customer card", "printed on", "sum", "receipt"),
+        ("client code", "sold at", "spent", "sale"),
+    ],
+)
+def test_columns_under_other_names(
+    tmp_path: Path, customer: str, moment: str, amount: str, order: str
+) -> None:
+    numbers = [f"S{50_000 + n}" for n in range(len(SALES))]
+    rows = pd.DataFrame(
+        {order: numbers, moment: SALES["at"], customer: SALES["customer"], amount: SALES["total"]}
+    )
+    assert totals(init(tmp_path, file(tmp_path, "export.csv", rows))) == EXPECTED
+
+
+@pytest.mark.parametrize("form", ["%d-%b-%Y", "%b %d, %Y", "%d %B %Y"])
+def test_dates_with_the_name_of_the_month(tmp_path: Path, form: str) -> None:
+    days = pd.to_datetime(SALES["at"]).dt.strftime(form)
+    content = init(tmp_path, file(tmp_path, "orders.csv", SALES.assign(at=days)))
+    assert totals(content) == EXPECTED
+
+
+def test_a_price_each_is_multiplied(tmp_path: Path) -> None:
+    rows = SALES.rename(columns={"order": "sale no"}).assign(qty=2)
+    rows["price each"] = rows.pop("total") / 2
+    assert totals(init(tmp_path, file(tmp_path, "lines.csv", rows))) == EXPECTED
+
+
+def test_what_was_paid_counts_and_not_what_was_due(tmp_path: Path) -> None:
+    rows = SALES.rename(columns={"total": "amount_paid"})
+    rows.insert(0, "amount_due", rows["amount_paid"] * 1.1)
+    assert totals(init(tmp_path, file(tmp_path, "invoices.csv", rows))) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("words", "share"),
+    [
+        (["settled", "awaiting payment", "called off", "money back"], 0.25),
+        (["paid", "uncollectible", "withdrawn"], 1 / 3),
+    ],
+)
+def test_states_in_the_words_of_a_shop(tmp_path: Path, words: list[str], share: float) -> None:
+    rows = SALES.assign(State=[words[n % len(words)] for n in range(len(SALES))])
+    orders, _, revenue = totals(init(tmp_path, file(tmp_path, "orders.csv", rows)))
+    assert orders == len(SALES.iloc[:: len(words)])
+    assert revenue == round(float(SALES["total"].iloc[:: len(words)].sum()), 2)
+
+
+def test_states_in_words_of_no_known_meaning_are_told(tmp_path: Path) -> None:
+    rows = SALES.assign(Status=["blue", "green", "red"] * (len(SALES) // 3) + ["red"])
+    content = init(tmp_path, file(tmp_path, "orders.csv", rows.head(len(SALES))))
+    assert totals(content) == EXPECTED
+    assert "event_type=Status" in json.dumps(content)
