@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,6 +108,15 @@ def shared_prefect() -> dict[str, str]:
         )
     )  # fmt: skip
     return {"PREFECT_API_URL": f"{server.address}/api"}
+
+
+def flat(context: Mapping[str, Any]) -> dict[str, float]:
+    """A scoring context without nesting."""
+    return {
+        f"{name}.{part}": number
+        for name, numbers in context.items()
+        for part, number in (numbers if isinstance(numbers, dict) else {"": numbers}).items()
+    }
 
 
 def another_champion(tracking: Tracking) -> None:

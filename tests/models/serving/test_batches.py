@@ -10,7 +10,7 @@ from models.registry import registry
 from models.serving import batches
 from models.serving.batches import predict_batches
 from models.serving.score import scoring_frame
-from tests.flows.shop import Shop
+from tests.flows.shop import Shop, flat
 
 
 def test_workers_and_batches_change_no_score(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +39,6 @@ def test_workers_and_batches_change_no_score(shop: Shop, monkeypatch: pytest.Mon
         loaded, frame, threads=2, progress=lambda *one: heard.append(one)
     )
     assert heard[-1] == ("customers scored", len(frame), len(frame))
-    assert of_split == pytest.approx(context, rel=1e-12)
+    assert flat(of_split) == pytest.approx(flat(context), rel=1e-12)
     pd.testing.assert_frame_equal(split, whole, rtol=1e-12)
     pd.testing.assert_frame_equal(split, loaded.predict(frame, of_split), check_exact=True)
