@@ -30,6 +30,7 @@ _HEAD_BYTES = 1_000_000
 _MOST_TITLE_LINES = 30
 _STEADY = 0.9  # share of the first lines that have the same number of columns
 _NUMERIC = 0.98  # share of the filled cells of a number column that must read as numbers
+_EXACT_FLOATS = 2**53
 _Kind = Literal["text", "number", "flag", "time", "other"]
 
 
@@ -204,12 +205,16 @@ def _largest_sheet(name: str) -> str | None:
 
 
 def _title_lines(cells: list[list[str]]) -> int:
-    """Lines above the column names: fewer cells are filled there than in the rows below."""
+    """Lines above the column names: shorter, or with fewer filled cells, than the rows below."""
     filled = [sum(cell.strip() != "" for cell in row) for row in cells]
     rows = [count for count in filled if count]
     usual = max(set(rows), key=rows.count) if rows else 1
     least = max(2, (usual + 1) // 2)
-    first = next((number for number, count in enumerate(filled) if count >= least), 0)
+    widths = [len(row) for row in cells if row]
+    width = max(set(widths), key=widths.count) if widths else 1
+    first = next(
+        (n for n, count in enumerate(filled) if count >= least and len(cells[n]) >= width), 0
+    )
     return first if usual > 1 and first <= _MOST_TITLE_LINES else 0
 
 
@@ -261,15 +266,16 @@ def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> ColumnProfi
     if kind.is_numeric():
         numbers = pd.to_numeric(cells, errors="coerce")
         return ColumnProfile(name, "number", numbers, form_of_numbers(numbers.dropna()))
-    if not kind.is_string():
+    if not kind.is_string() and not kind.is_uuid():
         return ColumnProfile(name, "other", cells.astype(str))
-    text = cells.astype("object").where(cells.notna(), None)
+    text = cells.map(str, na_action="ignore").astype("object").where(cells.notna(), None)
     stripped = pd.Series(text, dtype="str").str.strip()
     stripped = stripped.where(stripped != "")
     time = form_of_text(stripped.dropna())
     if len(stripped.dropna()) and _reads_as_numbers(stripped.dropna().head(500), decimal):
         numbers = _as_numbers(stripped, decimal)
-        if numbers.notna().sum() >= _NUMERIC * stripped.notna().sum():
+        exact = not (numbers.abs() >= _EXACT_FLOATS).any()  # longer ids are kept as text
+        if exact and numbers.notna().sum() >= _NUMERIC * stripped.notna().sum():
             # Ids keep their leading zeros: how a number is written is not lost on the config.
             return ColumnProfile(name, "number", numbers, time)
     return ColumnProfile(name, "text", stripped, time)
