@@ -74,7 +74,11 @@ def test_it_loads_where_nobody_has_heard_of_this_project(shop: Shop, tmp_path: P
     frame = scoring_frame(archive, archive.builder.last_snapshot)
     context = snapshot_context(loaded, frame)
     clv = loaded.scorer.parts["clv"]
-    wider = {k: [2 * end for end in ends] for k, ends in clv.parameters["interval"].items()}
+    wider = {
+        group: {**ends, "low": np.multiply(ends["low"], 2).tolist(),
+                "high": np.multiply(ends["high"], 2).tolist()}
+        for group, ends in clv.parameters["interval"].items()
+    }  # fmt: skip
     other = replace(clv, parameters={**clv.parameters, "interval": wider})
     with tracking.run("another scorer") as run:
         parts, head = {**loaded.scorer.parts, "clv": other}, loaded.scorer.head

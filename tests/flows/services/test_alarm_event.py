@@ -13,7 +13,7 @@ import pytest
 
 from flows.services import alarm_event
 from tests.flows.commands.test_schedule import ask, prefect, wait_for
-from tests.flows.shop import Shop, settle, stagecast
+from tests.flows.shop import Shop, settle, shared_prefect, stagecast
 
 ROOT = Path(__file__).parents[3]
 NO_BLOCK = "00000000-0000-0000-0000-000000000000"
@@ -58,7 +58,7 @@ def test_an_alarm_is_an_event_and_the_automation_of_the_docs_tells_a_person_once
     prefect("automation", "create", "--from-file", "alarms.yaml", folder=tmp_path)
 
     for said in ("yes", "no"):
-        done = stagecast("monitor", "--output", output, "--json", "-")
+        done = stagecast("monitor", "--output", output, "--json", "-", env=shared_prefect())
         assert done.returncode == 3, done.stderr
         found = json.loads(done.stdout)
         wanted = 1 if said == "yes" else 2
