@@ -102,6 +102,7 @@ def _registered(
         "figures": figures,
         "leaks": leaks,
         "alarms": alarms,
+        "reason": trained.part.parameters.get("report", {}).get("why", ""),
     }
 
 
@@ -260,6 +261,7 @@ def train_flow(output: str) -> dict[str, Any]:
             "figures": figures,
             "leaks": leaks,
             "alarms": [alarm for result in results for alarm in result["alarms"]],
+            "reasons": {result["task"]: result["reason"] for result in results},
         }
         new_folder = new_folder_of(training_folder)
         boundary("scorer registered")

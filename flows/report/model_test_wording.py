@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.metrics.shown_metrics import DECIDING_METRIC
 
 MODEL_TITLES = {
     "churn": "Churn risk",
@@ -41,6 +44,11 @@ _METRICS = {
     "rmse": (
         "root mean squared error",
         "error per customer in money, where large errors count more; lower is better",
+    ),
+    "tweedie": (
+        "Tweedie deviance",
+        "error of amounts relative to their size, fair to small and large customers; "
+        "lower is better",
     ),
     "bias_pct": (
         "error of the total, %",
@@ -82,6 +90,43 @@ def metric_name(metric: str) -> str:
 def method_name(method: str) -> str:
     """Return the readable name of a tested method."""
     return _METHODS.get(method, method.replace("_", " "))
+
+
+def standing(model: str, records: Sequence[Mapping[str, Any]], reason: str = "") -> str:
+    """How the served method stands to the best simple one, in one sentence.
+
+    Parameters
+    ----------
+    model
+        stage, transition, churn, clv or lead.
+    records
+        Figures of the model's test on all customers.
+    reason
+        Why this method is served; empty where the recipe had no choice.
+
+    Returns
+    -------
+    A sentence with both figures and a full stop; empty without a figure of either.
+    """
+    metric = DECIDING_METRIC[model]
+    losses = {
+        str(record["method"]): float(record["value"])
+        for record in records
+        if record["metric"] == metric and record["value"] is not None
+    }
+    champion = losses.pop("champion", None)
+    if champion is None or not losses:
+        return ""
+    best = min(losses, key=lambda method: losses[method])
+    if champion < losses[best]:
+        compared = "better than"
+    else:
+        compared = "the same as" if champion == losses[best] else "not as good as"
+    sentence = (
+        f"The served model has a {metric_name(metric)} of {champion:,.4g}, {compared} the best "
+        f"simple method ({method_name(best)}: {losses[best]:,.4g})"
+    )
+    return f"{sentence}; why it is served: {reason}." if reason else f"{sentence}."
 
 
 def metric_meanings(metrics: Sequence[str]) -> str:

@@ -31,6 +31,7 @@ from flows.report.model_test_wording import (
     method_name,
     metric_meanings,
     metric_name,
+    standing,
 )
 from flows.report.report_data import FLOW_DATES, ReportData
 from flows.report.result_figures import (
@@ -344,6 +345,7 @@ def _figure_rows(report: ReportData) -> list[dict[str, Any]]:
                 "tested_at": str(records[0]["snapshot_at"]),
                 "customers": max(record["n"] for record in records),
                 "metrics": metrics,
+                "standing": standing(model, records),
                 "rows": method_rows,
             }
         )

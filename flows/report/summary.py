@@ -19,6 +19,7 @@ from flows.report.model_test_wording import (
     method_name,
     metric_meanings,
     metric_name,
+    standing,
 )
 from flows.report.write import REPORT_FILE
 from flows.services.workspace import Workspace
@@ -163,6 +164,7 @@ def _figures(space: Workspace) -> list[str]:
         return []
     training = space.read("training.json")
     records: list[dict[str, Any]] = training["figures"]
+    reasons: dict[str, str] = training.get("reasons", {})  # not in those of earlier versions
     lines = ["## How good the models are", ""]
     lines += ["Measured on a later date that the tested models had not seen in training.", ""]
     for model, shown in SHOWN_METRICS.items():
@@ -183,6 +185,8 @@ def _figures(space: Workspace) -> list[str]:
             "",
             *_table(["method", *map(metric_name, metrics)], method_rows),
             metric_meanings(metrics),
+            "",
+            markdown_text(standing(model, model_records, reasons.get(model, ""))),
             "",
         ]
     warnings = [

@@ -25,6 +25,13 @@ def _logistic(frame: pd.DataFrame, rows: pd.DataFrame, columns: list[str]) -> di
     return {"p_churn": sigmoid(linear(regression, matrix(rows, columns)))}
 
 
+def base_rate(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
+    """The share that stayed away of the latest training snapshot, the same for every row."""
+    frame = frame[frame[CHURN_LABEL].notna()]
+    latest = frame[frame["snapshot_at"] == frame["snapshot_at"].max()]
+    return {"p_churn": np.full(len(rows), float(latest[CHURN_LABEL].mean()))}
+
+
 def recency_only(frame: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Array]:
     """Logistic regression on the logarithm of recency alone, on all training snapshots.
 

@@ -206,9 +206,13 @@ def run_backtest(
             (each, submit(backtest_task, *each, bounds)) for each in wanted if reasons[each] is None
         ]
         for each, future in running:
-            tested: _TaskResult = future.result()
-            figures += tested.figures
-            chances += [] if tested.chances is None else [tested.chances]
+            try:
+                tested: _TaskResult = future.result()
+            except UserError as error:  # one class only, say: the other origins still tell much
+                skipped.append(_SkippedTest(each[0], str(day_date(each[1])), str(error.found)))
+            else:
+                figures += tested.figures
+                chances += [] if tested.chances is None else [tested.chances]
             done(*each)
     if not figures:
         raise UserError(

@@ -98,6 +98,16 @@ def _rmse(counts: Array, target: Array, prediction: Array) -> Array:
     return np.sqrt(_mean(counts, (prediction - target) ** 2))
 
 
+def _tweedie(counts: Array, target: Array, prediction: Array) -> Array:
+    """Deviance by the mean of every draw; a draw without spend has none."""
+    values = np.full(len(counts), np.nan)
+    for number, weights in enumerate(counts):
+        drawn = weights > 0
+        if weights[drawn] @ target[drawn] > 0:
+            values[number] = metrics.tweedie(target[drawn], prediction[drawn], weights[drawn])
+    return values
+
+
 def _bias_pct(counts: Array, target: Array, prediction: Array) -> Array:
     return np.asarray(100 * (counts @ prediction / (counts @ target) - 1))
 
@@ -296,6 +306,7 @@ METRICS_ON_DRAWS: dict[Callable[..., float], Callable[..., Array]] = {
     metrics.median_time_mae: _rows(metrics.median_time_errors),
     metrics.mae: _rows(lambda y, p: np.abs(p - y)),
     metrics.rmse: _rmse,
+    metrics.tweedie: _tweedie,
     metrics.spearman: _spearman,
     metrics.gini: _gini,
     metrics.top10: _top10,

@@ -72,7 +72,7 @@ def leak_suspects(data: TrainingSet) -> list[LeakSuspect]:
     has_outcome = (rows[label] > 0).to_numpy(dtype=np.float64)
     if min(has_outcome.sum(), len(has_outcome) - has_outcome.sum()) < MIN_OUTCOMES:
         return []
-    columns = model_columns(data.at_validation)
+    columns = model_columns(data.at_origin)
     candidates = [
         LeakSuspect(data.task, name, single_column_auc(rows[name], has_outcome)) for name in columns
     ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.evaluation.slices import BY_OUTCOME
+from models.metrics.shown_metrics import DECIDING_METRIC
 
 _MOST_BIAS = 15.0  # percent of the total
 _MOST_DRIFT = 15.0  # percent between the rate of the known labels and the actual rate
@@ -15,8 +16,9 @@ _MEAN_COVERAGE = (0.75, 0.86)  # over dates
 _SUSPECT_AUC = 0.995  # AUC
 _MIN_SLICE = 50  # customers of a group below which its figures are too uncertain
 _SLICE_BIAS = 25.0  # percent, with an interval entirely beyond _MOST_BIAS
+_BETTER = 0.01  # relative; by which a simple method must be better
 _SLICE_LOSS = 0.02  # relative to the baseline's loss, with an interval above zero
-# The baseline that each model must beat, and the loss that is compared.
+# The baseline that each model must beat in every group, and the loss that is compared.
 _BASELINES_TO_BEAT = {
     "stage": ("frequency_table", "log_loss"),
     "transition": ("timer_table", "log_loss"),
@@ -84,7 +86,7 @@ def _value(figures: Mapping[_Key, _Record], method: str, metric: str) -> float |
 
 def _at_date(date: str, model: str, figures: Mapping[_Key, _Record]) -> list[str]:
     drift_warnings = _drift(date, model, figures)
-    sentences = [*drift_warnings, *_group_loss(model, "all", {date: figures})]
+    sentences = [*drift_warnings, *_better_baseline(date, model, figures)]
     if model == "clv":
         return [*_total(date, figures), *_interval(date, figures), *sentences]
     if model == "churn":
@@ -236,6 +238,30 @@ def _group_total(
         return []
     return [
         f"{model}, {subset}: expected {_FORECASTS[model]} were far off, {', '.join(date_texts)}"
+    ]
+
+
+def _better_baseline(date: str, model: str, figures: Mapping[_Key, _Record]) -> list[str]:
+    """Warn if a simple method is better by more than a percent, and not by chance if that is known.
+
+    Chance is known where customers were drawn again (the back-test), not at a training's gate.
+    """
+    metric = DECIDING_METRIC[model]
+    champion = figures.get(("champion", metric))
+    rivals = {
+        method: record
+        for (method, name), record in figures.items()
+        if name == metric and method != "champion"
+    }
+    if champion is None or not rivals or champion.get("n", _MIN_SLICE) < _MIN_SLICE:
+        return []
+    method, best = min(rivals.items(), key=lambda rival: float(rival[1]["value"]))
+    lowest = best.get("difference_low")
+    if champion["value"] <= (1 + _BETTER) * best["value"] or (lowest is not None and lowest <= 0):
+        return []
+    return [
+        f"{model} at {date}: a simple method was better than the served model: {metric} "
+        f"{best['value']:.4g} by {method}, {champion['value']:.4g} by the model"
     ]
 
 

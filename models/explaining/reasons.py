@@ -93,23 +93,21 @@ def _linear_additions(parameters: Mapping[str, Any], frame: pd.DataFrame) -> pd.
 def churn_additions(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
     """What each column adds to the log-odds of `p_churn` before calibration, a usual one apart."""
     parameters, frame = part.parameters, derive(frame, context)
-    linear_weight = parameters["linear_weight"] if part.boosters else 1.0
-    additions = linear_weight * _linear_additions(parameters["linear"], frame)
-    if part.boosters:
-        additions = _sum(
-            additions, (1.0 - linear_weight) * _trees(part, "", parameters["columns"], frame)
-        )
-    if share := parameters.get("simple_weight", 0.0):
-        simple_additions = _linear_additions(parameters["simple"], frame)
-        additions = _sum((1.0 - share) * additions, share * simple_additions)
-    if share := parameters.get("btyd_weight", 0.0):
+    weights = parameters["weights"]
+    additions = pd.DataFrame(index=frame.index)
+    for name, key in (("logistic", "linear"), ("rfm", "simple")):
+        if weight := weights.get(name, 0.0):
+            additions = _sum(additions, weight * _linear_additions(parameters[key], frame))
+    if weight := weights.get("trees", 0.0):
+        additions = _sum(additions, weight * _trees(part, "", parameters["columns"], frame))
+    if weight := weights.get("btyd", 0.0):
         base_rate = parameters["bands"]["base_of_all"]
         usual_logit = np.log(base_rate) - np.log1p(-base_rate)
         btyd_logit = (
             churn_btyd_logit(parameters["btyd"], frame, parameters["horizon_days"]) - usual_logit
         )
         btyd_additions = pd.DataFrame({"btyd__p_alive": btyd_logit}, index=frame.index)
-        additions = _sum((1.0 - share) * additions, share * btyd_additions)
+        additions = _sum(additions, weight * btyd_additions)
     return additions
 
 

@@ -172,11 +172,29 @@ def select_binary_columns(
 
 
 @dataclass(frozen=True)
-class _OutOfFold:
-    """Log-odds by models that saw none of the customer's rows, and the rounds of each fold."""
+class HeldOut:
+    """Log-odds of customers whose rows the models did not see.
 
-    logit: Array
+    Attributes
+    ----------
+    rows
+        Positions of the rows.
+    trees, regression
+        Log-odds by either half; `regression` is None where it was not asked for.
+    rounds
+        Rounds of the trees of every fold.
+    """
+
+    rows: Array
+    trees: Array
+    regression: Array | None
     rounds: list[int]
+
+    def mixed(self, linear_weight: float) -> Array:
+        """Log-odds by both halves."""
+        if self.regression is None:
+            return self.trees
+        return np.asarray(linear_weight * self.regression + (1 - linear_weight) * self.trees)
 
 
 def predict_out_of_fold(
@@ -187,15 +205,25 @@ def predict_out_of_fold(
     *,
     seed: int,
     threads: int,
-) -> _OutOfFold:
-    """Predict each customer's log-odds with a model that saw none of the customer's rows."""
-    logits, rounds_by_fold = np.zeros(len(target)), []
-    for outside, fold_logits, fold_rounds in predict_fold_by_fold(
-        frame, columns, target, recipe, seed=seed, threads=threads
+    with_regression: bool = True,
+) -> HeldOut:
+    """Predict each customer's log-odds with models that saw none of the customer's rows."""
+    trees, rounds_by_fold = np.zeros(len(target)), list[int]()
+    regression = np.zeros(len(target)) if with_regression else None
+    for fold in predict_fold_by_fold(
+        frame,
+        columns,
+        target,
+        recipe,
+        seed=seed,
+        threads=threads,
+        with_regression=with_regression,
     ):
-        logits[outside] = fold_logits
-        rounds_by_fold.append(fold_rounds)
-    return _OutOfFold(logit=logits, rounds=rounds_by_fold)
+        trees[fold.rows] = fold.trees
+        if regression is not None:
+            regression[fold.rows] = fold.regression
+        rounds_by_fold += fold.rounds
+    return HeldOut(np.arange(len(target)), trees, regression, rounds_by_fold)
 
 
 def predict_fold_by_fold(
@@ -206,8 +234,9 @@ def predict_fold_by_fold(
     *,
     seed: int,
     threads: int,
-) -> Iterator[tuple[Array, Array, int]]:
-    """Yield row positions, log-odds and rounds of one customer fold after the other."""
+    with_regression: bool = True,
+) -> Iterator[HeldOut]:
+    """Yield the log-odds of one customer fold after the other."""
     inputs = matrix(frame, columns)
     fold_numbers = random_customer_folds(frame["customer_id"], recipe.folds, seed=seed)
     settings = recipe.lightgbm(rows=len(target), seed=seed, threads=threads)
@@ -224,18 +253,16 @@ def predict_fold_by_fold(
             callbacks=[lgb.early_stopping(recipe.patience, verbose=False)],
         )
         best_rounds = max(1, booster.best_iteration)
-        regression = fit_logistic(
-            frame.iloc[inside], columns, target[inside], strength=recipe.strength
-        )
         tree_logits = np.asarray(
             booster.predict(inputs[outside], raw_score=True, num_iteration=best_rounds)
         )
-        linear_weight = recipe.linear_weight
-        yield (
-            outside,
-            linear_weight * linear(regression, inputs[outside]) + (1 - linear_weight) * tree_logits,
-            best_rounds,
-        )
+        regression_logits = None
+        if with_regression:
+            regression = fit_logistic(
+                frame.iloc[inside], columns, target[inside], strength=recipe.strength
+            )
+            regression_logits = linear(regression, inputs[outside])
+        yield HeldOut(outside, tree_logits, regression_logits, [best_rounds])
 
 
 def refit_trees(

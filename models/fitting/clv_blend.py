@@ -15,13 +15,13 @@ from scipy.optimize import nnls
 
 from features.arrays import Array
 from models.fitting.clv_distribution import (
-    TWEEDIE_POWER,
     BuyerSnapshot,
     clv_tail,
     relative_spend,
     select_spend_columns,
 )
 from models.fitting.clv_shapes import ShapeModels, fit_shapes, past_spend_column
+from models.metrics.metrics import TWEEDIE_POWER
 from models.scorer.clv_shapes import SHAPES
 
 _MIN_ROWS = 400  # no trees with fewer rows of buyers on fit snapshots

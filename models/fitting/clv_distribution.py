@@ -16,10 +16,10 @@ from sklearn.linear_model import TweedieRegressor
 from features.arrays import Array
 from models.fitting import btyd as btyd_models
 from models.fitting.feature_selection import MAX_COLUMNS, row_limit, strongest_columns
+from models.metrics.metrics import TWEEDIE_POWER
 from models.scorer.btyd import btyd_columns
 from models.scorer.linear_model import matrix, signed_log1p
 
-TWEEDIE_POWER = 1.5  # Tweedie variance power: spend is a sum of a few skewed amounts
 TWEEDIE_SETTINGS: dict[str, Any] = {
     "objective": "tweedie",
     "tweedie_variance_power": TWEEDIE_POWER,

@@ -50,6 +50,7 @@ _HELD_OUT = 5  # with a single snapshot every fifth customer validates
 _SLACK_DAYS = 7
 
 _WINDOW = re.compile(r"__(?P<kind>.*)_(?P<days>\d+)d$")
+_ENDLESS = 1e9  # days of history where tenure is unknown
 _LIFETIME = re.compile(
     r"_all$|__age_days$|^tenure__days$|^cadence__(span_days|days|gap_max)$"
     r"|^purchase__amount_(first|max)$|^btyd__(x|t_x|T|value_n)$"
@@ -108,7 +109,7 @@ def steady_columns(frame: pd.DataFrame, columns: list[str]) -> list[str]:
         Candidates, in order.
     """
     snapshot_days = frame["snapshot_at"]
-    tenure = frame["tenure__days"] if "tenure__days" in frame else pd.Series(np.inf, frame.index)
+    tenure = frame["tenure__days"] if "tenure__days" in frame else pd.Series(_ENDLESS, frame.index)
     history_days = float(tenure[snapshot_days == snapshot_days.min()].max())
     latest_tenure = tenure[snapshot_days == snapshot_days.max()]
     moving = (

@@ -34,8 +34,8 @@ class TrainingSet:
         Scoring context of each snapshot, from all customers who existed then.
     at_origin
         Feature frame of the origin itself, without labels.
-    at_validation
-        Feature frame of all customers at the latest matured snapshot, without labels.
+    purchase_counts
+        Purchase counts of all customers at each snapshot: the columns ``btyd__*``.
     """
 
     task: TaskName
@@ -43,7 +43,7 @@ class TrainingSet:
     frame: pd.DataFrame
     contexts: Mapping[pd.Timestamp, dict[str, Any]]
     at_origin: pd.DataFrame
-    at_validation: pd.DataFrame
+    purchase_counts: Mapping[pd.Timestamp, pd.DataFrame]
 
     @property
     def validation_at(self) -> pd.Timestamp:
@@ -115,10 +115,11 @@ def training_set(archive: Archive, task: TaskName, origin: int) -> TrainingSet:
         If no label has matured by the origin.
     """
     builder = archive.builder
-    frames, contexts = [], {}
+    frames, contexts, counts = [], {}, {}
     for day in builder.training_days(task, origin):
         features = add_channel(archive, task, archive.inputs(task, day), day)
         contexts[snapshot_stamp(day)] = snapshot_population(features)
+        counts[snapshot_stamp(day)] = features.filter(like="btyd__")
         frames.append(join_labels(features, builder.labels(task, day)))
     row_count = sum(len(frame) for frame in frames)
     if row_count == 0:
@@ -134,7 +135,7 @@ def training_set(archive: Archive, task: TaskName, origin: int) -> TrainingSet:
         pd.concat(frames, ignore_index=True),
         contexts,
         at_origin=add_channel(archive, task, archive.inputs(task, origin), origin),
-        at_validation=features,
+        purchase_counts=counts,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.metrics import mean_tweedie_deviance
 
 from features.arrays import Array
 from models.metrics.bootstrap import Interval as Interval
@@ -20,6 +21,8 @@ from models.metrics.bootstrap import paired_difference as paired_difference
 _BINARY_CLIP = 1e-6
 _CLASS_CLIP = 1e-4
 CALIBRATION_BINS = 15
+TWEEDIE_POWER = 1.5  # variance of spend grows with this power of its mean
+_SMALLEST_SHARE = 1e-3  # of the mean, below which a predicted amount is not taken
 RARE_CLASS = 20  # macro-F1 leaves out classes with fewer rows
 
 
@@ -289,6 +292,27 @@ def rmse(target: Any, predicted: Any) -> float:
     """Root of the mean squared error."""
     target, predicted = _floats(target, predicted)
     return float(np.sqrt(np.mean((predicted - target) ** 2)))
+
+
+def tweedie(target: Any, predicted: Any, weights: Any = None) -> float:
+    """Mean Tweedie deviance (power 1.5) of amounts over the mean of the actual ones.
+
+    The relative form can be compared between currencies. Predictions below a thousandth of the
+    mean count as a thousandth; NaN for an actual total of 0. Rows may have weights.
+    """
+    target, predicted = _floats(target, predicted)
+    scale = float(np.average(target, weights=weights))
+    if scale <= 0:
+        return float("nan")
+    smallest = _SMALLEST_SHARE * scale
+    return float(
+        mean_tweedie_deviance(
+            np.maximum(target, 0.0) / scale,
+            np.maximum(predicted, smallest) / scale,
+            power=TWEEDIE_POWER,
+            sample_weight=weights,
+        )
+    )
 
 
 def bias_pct(target: Any, predicted: Any) -> float:

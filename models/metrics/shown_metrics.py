@@ -19,6 +19,14 @@ DESCRIPTIVE = frozenset(
         "known_rate_most",
     }
 )
+# The loss that decides between methods, by model.
+DECIDING_METRIC = {
+    "stage": "log_loss",
+    "transition": "log_loss",
+    "churn": "log_loss",
+    "clv": "rmse",
+    "lead": "log_loss",
+}
 HIGHER_IS_BETTER = frozenset(
     {"auc", "lift_10", "spearman", "gini", "top10", "top1_movers", "macro_f1"}
 )
@@ -75,7 +83,7 @@ SHOWN_METRICS = {
     "clv": ShownMetrics(
         headline=("mae", "rmse", "bias_pct", "gini", "coverage"),
         backtest=(
-            *("mae", "rmse", "bias_pct", "spearman"),
+            *("mae", "rmse", "tweedie", "bias_pct", "spearman"),
             *("gini", "top10", "coverage", "width_ratio"),
         ),
         groups=("rmse", "bias_pct", "gini", "coverage"),

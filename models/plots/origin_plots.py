@@ -24,6 +24,7 @@ _METRIC_TITLES = {
     "median_time_mae": "median time, error in periods",
     "macro_f1": "macro F1",
     "rmse": "RMSE",
+    "tweedie": "Tweedie deviance",
     "gini": "normalised Gini",
     "bias_pct": "bias of the total, %",
     "coverage": "coverage of the 80 % interval",

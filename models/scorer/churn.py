@@ -1,13 +1,14 @@
 """Predict churn.
 
-Parameters: columns, linear {columns, means, scales, coefficients, intercept}, simple (likewise),
-simple_weight, horizon_days, activity_days, calibration, bands, back_off (new customers: days, ages,
-cohorts, channels, weight; or null), boosters (order).
+Parameters: weights (of the served methods), shift, columns, linear {columns, means, scales,
+coefficients, intercept}, simple (likewise), btyd (or null), base_logit, horizon_days,
+activity_days, calibration, bands, back_off (new customers: days, ages, cohorts, channels, weight;
+or null), boosters (order).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from .derived_features import derive
 from .fast_trees import raw_scores
 from .linear_model import linear, matrix, sigmoid
 from .part import Array, Part
+
+METHODS = ("trees", "logistic", "rfm", "btyd", "mean")  # whose log-odds can be served, mixed
 
 
 def apply_calibration(calibration: Mapping[str, Any], probability: Array) -> Array:
@@ -83,30 +86,38 @@ def churn_eligible(
     return np.asarray(eligible)
 
 
-def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
-    """Uncalibrated probability: LightGBM seeds and logistic regression averaged in logits.
+def method_logits(
+    part: Part, derived_frame: pd.DataFrame, names: Sequence[str]
+) -> dict[str, Array]:
+    """Log-odds of churn by those of the named methods that the part holds.
 
-    A logistic regression on recency, frequency and value has a share if the training history was
-    short, BG/NBD has one if it improved the validation loss.
+    ``trees`` is the mean over the seeds, ``rfm`` a regression on recency, frequency and value,
+    ``mean`` the same for every row.
     """
-    parameters = part.parameters
-    features = matrix(derived_frame, parameters["columns"])
-    logits = linear(parameters["linear"], matrix(derived_frame, parameters["linear"]["columns"]))
-    weight = parameters["linear_weight"] if part.boosters else 1.0
-    if part.boosters:
+    parameters, logits = part.parameters, {}
+    if "trees" in names and part.boosters:
+        features = matrix(derived_frame, parameters["columns"])
         tree_logits = raw_scores([part.boosters[name] for name in sorted(part.boosters)], features)
-        logits = weight * logits + (1.0 - weight) * np.mean(tree_logits, axis=0)
-    if share := parameters.get("simple_weight", 0.0):
-        rfm_regression = parameters["simple"]
-        logits = (1.0 - share) * logits + share * linear(
-            rfm_regression, matrix(derived_frame, rfm_regression["columns"])
-        )
-    if share := parameters.get("btyd_weight", 0.0):
-        btyd_logits = churn_btyd_logit(
+        logits["trees"] = np.mean(tree_logits, axis=0)
+    for name, key in (("logistic", "linear"), ("rfm", "simple")):
+        if name in names:
+            regression = parameters[key]
+            logits[name] = linear(regression, matrix(derived_frame, regression["columns"]))
+    if "btyd" in names and parameters["btyd"] is not None:
+        logits["btyd"] = churn_btyd_logit(
             parameters["btyd"], derived_frame, parameters["horizon_days"]
         )
-        logits = (1.0 - share) * logits + share * btyd_logits
-    return sigmoid(logits)
+    if "mean" in names:
+        logits["mean"] = np.full(len(derived_frame), parameters["base_logit"])
+    return logits
+
+
+def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
+    """Uncalibrated probability: the served methods' log-odds, weighted and summed."""
+    weights = part.parameters["weights"]
+    logits = method_logits(part, derived_frame, tuple(weights))
+    mixture = np.asarray(sum(weights[name] * logits[name] for name in weights))
+    return sigmoid(mixture + part.parameters.get("shift", 0.0))
 
 
 def churn_btyd_logit(btyd: Mapping[str, Any], frame: pd.DataFrame, horizon_days: float) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .tree_text import check_tree_text
 
-FORMAT = 4  # raised when the layout of the artifacts changes
+FORMAT = 5  # raised when the layout of the artifacts changes
 Array = np.ndarray[Any, Any]
 
 

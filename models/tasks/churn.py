@@ -1,18 +1,16 @@
-"""Churn risk: P(no purchase within the horizon), LightGBM and logistic regression in logits."""
+"""Churn risk: P(no purchase within the horizon), by a stack of methods."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
 from features.arrays import Array
 from models.fitting.binary_ensemble import (
     TwoClassRecipe,
-    fit_logistic,
     has_one_class,
     predict_out_of_fold,
     refit_trees,
@@ -20,39 +18,30 @@ from models.fitting.binary_ensemble import (
     select_binary_columns,
     varying_columns,
 )
-from models.fitting.btyd_blend import blend_with_btyd
 from models.fitting.calibration import fit_calibration
+from models.fitting.churn_stack import (
+    allows_trees,
+    choose_stack,
+    fit_simple_methods,
+    mixed_logits,
+    prior_weights,
+    rfm_share,
+    test_origins,
+)
 from models.fitting.cold_start import fit_back_off
 from models.fitting.multiclass_trees import steady_columns
-from models.fitting.rfm import CHURN_LABEL, RFM_COLUMNS, RFM_STRENGTH
+from models.fitting.rfm import CHURN_LABEL
 from models.metrics import metrics
-from models.scorer.churn import apply_calibration, churn_btyd_logit, churn_group, churn_lift
+from models.scorer.churn import METHODS, apply_calibration, churn_group, churn_lift, method_logits
 from models.scorer.derived_features import derive_each
-from models.scorer.linear_model import linear, matrix, sigmoid
+from models.scorer.linear_model import sigmoid
 from models.scorer.part import Part
 
-_MIN_CLASS_FOR_TREES = 60  # customers of the rarer class below which only the linear half is fitted
-# (horizons, share): share of a plain RFM regression if the training snapshots span fewer horizons.
-# Their labels are then nearly equal, and windows longer than the history reveal the calendar.
-_SHORT_SPANS = ((1.0, 2 / 3), (2.0, 1 / 4))
-_FEW_SHARE = 0.8  # its share with too few customers for trees
 _BASE_WEIGHT = 50.0  # rows of the overall rate that a peer group's base rate is smoothed with
 _BAND_QUANTILES = (
     0.5,
     0.85,
 )  # of the lift at validation: low up to the first, high from the second
-
-
-def rfm_share(frame: pd.DataFrame, horizon_days: int) -> float:
-    """Share of the RFM regression in the logits: 0 if the snapshots span two horizons or more."""
-    span_days = (frame["snapshot_at"].max() - frame["snapshot_at"].min()).days
-    return next(
-        (share for horizons, share in _SHORT_SPANS if span_days < horizons * horizon_days), 0.0
-    )
-
-
-def _varying_among(columns: list[str], frame: pd.DataFrame) -> list[str]:
-    return [name for name in columns if name in frame.columns and frame[name].nunique() > 1]
 
 
 def _require_learnable(frame: pd.DataFrame) -> pd.DataFrame:
@@ -120,22 +109,24 @@ def fit_churn(
     seed: int,
     threads: int = 2,
     activity_days: int | None = None,
-    at_validation: pd.DataFrame | None = None,
+    purchase_counts: Mapping[pd.Timestamp, pd.DataFrame] | None = None,
     at_origin: pd.DataFrame | None = None,
     recipe: TwoClassRecipe | None = None,
     by: str = "purchase",
 ) -> Part:
     """Fit the churn model on all matured snapshots.
 
-    Mean of the logits of LightGBM (three seeds; rounds by early stopping on held-out customers,
-    then a refit on all with 1.1 times as many) and of a logistic regression; BG/NBD is added if it
-    clearly helps (`models.fitting.btyd_blend`).
+    A weighted sum of log-odds by LightGBM (three seeds; rounds by early stopping on held-out
+    customers, then a refit on all with 1.1 times as many), a logistic regression on the same
+    columns, one on recency, frequency and value, and BG/NBD; or one of these, or the mean, where
+    the sum is not better at earlier origins (`models.fitting.churn_stack`).
 
     Parameters
     ----------
     frame
         Feature frame of the eligible customers, one row a customer and snapshot, with the label
-        ``no_purchase`` (0/1; null rows are left out), the validation snapshot included.
+        ``no_purchase`` (0/1; null rows are left out) and ``label_end_at``, the validation snapshot
+        included.
     contexts
         Scoring context of every snapshot in `frame`.
     validation_at
@@ -144,8 +135,9 @@ def fit_churn(
     horizon_days, activity_days
         Days of the label's horizon, and the largest recency of eligible customers in days (None:
         no limit).
-    at_validation, at_origin
-        Feature frames of all customers then; without them BG/NBD has no share.
+    purchase_counts, at_origin
+        Columns ``btyd__*`` of all customers at each snapshot and at the origin; without them BG/NBD
+        is no candidate.
     seed, threads
         Seed of folds and trees, and number of threads.
     recipe
@@ -156,7 +148,7 @@ def fit_churn(
     Returns
     -------
     `Part` named ``churn`` for `predict_churn`; ``parameters["validation"]`` holds the metrics at
-    the validation snapshot.
+    the validation snapshot, ``parameters["report"]`` the choice of methods.
 
     Raises
     ------
@@ -166,72 +158,84 @@ def fit_churn(
     recipe = recipe or TwoClassRecipe()
     frame = sample_customers(_require_learnable(frame), recipe, seed=seed)
     frame = derive_each(frame, contexts).reset_index(drop=True)
-    target = _require_learnable(frame)[CHURN_LABEL].to_numpy()
-    columns = varying_columns(frame)
-    rfm_weight = rfm_share(frame, horizon_days)
-    if rfm_weight:
+    target, columns = _require_learnable(frame)[CHURN_LABEL].to_numpy(), varying_columns(frame)
+    tested = test_origins(
+        frame,
+        purchase_counts or {},
+        columns,
+        recipe,
+        horizon_days=horizon_days,
+        seed=seed,
+        threads=threads,
+    )
+    if rfm_share(frame, horizon_days):
         columns = steady_columns(frame, columns)
     columns = select_binary_columns(frame, columns, target, seed=seed, threads=threads)
-    rarer_customers = min(
-        frame.loc[target == outcome, "customer_id"].nunique() for outcome in (0, 1)
-    )
-    with_trees = bool(columns) and rarer_customers >= _MIN_CLASS_FOR_TREES
-    if not with_trees:
-        rfm_weight = max(rfm_weight, _FEW_SHARE)
-    regression = fit_logistic(frame, columns, target, strength=recipe.strength)
-    boosters: dict[str, lgb.Booster] = {}
-    rounds: list[int] = []
-    if with_trees:
-        out_of_fold = predict_out_of_fold(
-            frame, columns, target, recipe, seed=seed, threads=threads
-        )
-        logits, rounds = out_of_fold.logit, out_of_fold.rounds
-        final_rounds = max(1, round(recipe.refit_factor * float(np.mean(rounds))))
-        boosters = refit_trees(
-            frame, columns, target, recipe, rounds=final_rounds, seed=seed, threads=threads
-        )
-    else:
-        logits = linear(regression, matrix(frame, columns))
-    rfm_regression = fit_logistic(
-        frame, _varying_among(RFM_COLUMNS, frame), target, strength=RFM_STRENGTH
-    )
-    logits = (1 - rfm_weight) * logits + rfm_weight * linear(
-        rfm_regression, matrix(frame, rfm_regression["columns"])
-    )
+    methods = fit_simple_methods(frame, at_origin, columns, strength=recipe.strength)
+    with_trees = bool(columns) and allows_trees(frame)
+    available = [name for name in METHODS if name != "trees" or with_trees]
+    if methods["btyd"] is None:
+        available.remove("btyd")
+    prior = prior_weights(frame, horizon_days, with_trees=with_trees, with_btyd="btyd" in available)
+    stack = choose_stack(tested, available, prior=prior)
     parameters: dict[str, Any] = {
-        "columns": columns,
-        "linear": regression,
-        "simple": rfm_regression,
-        "simple_weight": rfm_weight,
-        "linear_weight": recipe.linear_weight,
+        **methods,
+        "weights": stack.weights,
+        "shift": stack.shift,
         "horizon_days": horizon_days,
         "activity_days": activity_days,
         "by": by,
-        "rounds": rounds,
+        "rounds": [],
         "rows": len(frame),
         "snapshots": int(frame["snapshot_at"].nunique()),
+        "report": stack.report(),
     }
+    part = Part("churn", parameters)
+    logits = method_logits(part, frame, METHODS)
+    if tree_weight := stack.weights.get("trees", 0.0):
+        part, logits = _with_trees(part, frame, target, logits, recipe, seed=seed, threads=threads)
+    all_logits = mixed_logits(logits, stack.weights) + stack.shift
     validation_rows = np.flatnonzero(frame["snapshot_at"] == pd.Timestamp(validation_at))
     validation_rows = validation_rows if len(validation_rows) else np.arange(len(frame))
-    all_rows, all_logits = frame, logits
-    checked, logits = frame.iloc[validation_rows], logits[validation_rows]
-    if at_validation is not None and at_origin is not None:
-        btyd_blend, logits = blend_with_btyd(
-            checked,
-            checked[CHURN_LABEL].to_numpy(),
-            logits,
-            horizon_days=horizon_days,
-            at_validation=at_validation,
-            at_origin=at_origin,
-        )
-        parameters |= btyd_blend
-    parameters |= _fit_output_maps(checked, logits, recipe, seed=seed)
-    if btyd_weight := parameters.get("btyd_weight", 0.0):
-        btyd_logits = churn_btyd_logit(parameters["btyd"], all_rows, horizon_days)
-        all_logits = (1 - btyd_weight) * all_logits + btyd_weight * btyd_logits
+    parameters |= _fit_output_maps(
+        frame.iloc[validation_rows], all_logits[validation_rows], recipe, seed=seed
+    )
     held_out_risk = apply_calibration(parameters["calibration"], sigmoid(all_logits))
-    parameters["back_off"] = fit_back_off(all_rows, target, held_out_risk) if with_trees else None
-    return Part("churn", parameters, boosters)
+    parameters["back_off"] = fit_back_off(frame, target, held_out_risk) if tree_weight else None
+    return part
+
+
+def _with_trees(
+    part: Part,
+    frame: pd.DataFrame,
+    target: Array,
+    logits: Mapping[str, Array],
+    recipe: TwoClassRecipe,
+    *,
+    seed: int,
+    threads: int,
+) -> tuple[Part, dict[str, Array]]:
+    """The part with its trees, and log-odds by trees and regression that saw no such customer."""
+    parameters = part.parameters
+    columns, weights = parameters["columns"], parameters["weights"]
+    held_out = predict_out_of_fold(
+        frame,
+        columns,
+        target,
+        recipe,
+        seed=seed,
+        threads=threads,
+        with_regression="logistic" in weights,
+    )
+    parameters["rounds"] = held_out.rounds
+    final_rounds = max(1, round(recipe.refit_factor * float(np.mean(held_out.rounds))))
+    boosters = refit_trees(
+        frame, columns, target, recipe, rounds=final_rounds, seed=seed, threads=threads
+    )
+    own = {"trees": held_out.trees}
+    if held_out.regression is not None:
+        own["logistic"] = held_out.regression
+    return Part("churn", parameters, boosters), {**logits, **own}
 
 
 def _fit_output_maps(

@@ -38,6 +38,7 @@ class ChurnPrediction(Task):
     label, output = "no_purchase", "p_churn"
     baselines: ClassVar[Mapping[str, Baseline]] = {
         "rfm": lambda data, part, rows: churn_baselines.one_snapshot_rfm(data.frame, rows),
+        "mean": lambda data, part, rows: churn_baselines.base_rate(data.frame, rows),
         "recency": lambda data, part, rows: churn_baselines.recency_only(data.frame, rows),
         "bg_nbd": _bg_nbd,
     }
@@ -65,7 +66,7 @@ class ChurnPrediction(Task):
             activity_days=config.activity_days,
             by=config.churn.by,
             recipe=replace(TwoClassRecipe(), calibration=config.churn.calibration, **settings),
-            at_validation=data.at_validation,
+            purchase_counts=data.purchase_counts,
             at_origin=data.at_origin,
             seed=config.seed,
             threads=threads,

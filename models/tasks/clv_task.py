@@ -81,6 +81,7 @@ class ClvPrediction(Task):
         ]
         if target.sum() > 0:
             calls += [
+                MetricCall("tweedie", metrics.tweedie, (target, prediction)),
                 MetricCall("bias_pct", metrics.bias_pct, (target, prediction)),
                 MetricCall("spearman", metrics.spearman, (target, prediction)),
                 MetricCall("gini", metrics.gini, (target, prediction)),

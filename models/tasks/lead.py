@@ -150,7 +150,7 @@ def _fit_trees(
     boosters = refit_trees(
         leads, columns, target, _RECIPE, rounds=rounds, seed=seed, threads=threads
     )
-    probability = sigmoid(out_of_fold.logit)
+    probability = sigmoid(out_of_fold.mixed(_RECIPE.linear_weight))
     parameters = {
         "columns": columns,
         "linear_weight": _RECIPE.linear_weight,

@@ -158,7 +158,6 @@ _CHURN = {
     "feature_fraction": (0.1, 0.9, "float"),
     "bagging_fraction": (0.3, 1.0, "float"),
     "l2": (0.5, 50.0, "log"),
-    "linear_weight": (0.0, 0.9, "float"),
 }
 _MULTICLASS = {
     "learning_rate": (0.03, 0.2, "log"),
@@ -183,8 +182,9 @@ def churn_problem(data: TrainingSet, *, seed: int, threads: int) -> TuningProble
         recipe = replace(TwoClassRecipe(), **settings)
         losses: list[float] = []
         folds = predict_fold_by_fold(frame, columns, target, recipe, seed=seed, threads=threads)
-        for number, (rows, logit, _) in enumerate(folds):
-            losses.append(metrics.log_loss(target[rows], sigmoid(logit)))
+        for number, fold in enumerate(folds):
+            logits = fold.mixed(recipe.linear_weight)
+            losses.append(metrics.log_loss(target[fold.rows], sigmoid(logits)))
             report(float(np.mean(losses)), number)
         return float(np.mean(losses))
 

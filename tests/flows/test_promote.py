@@ -71,7 +71,9 @@ def against(archive: Archive, challenger: Parts, champion: Parts) -> Any:
 def test_a_worse_ranking_is_refused(archive: Archive, gated: Parts) -> None:
     linear = gated["churn"].parameters["linear"]
     noise = np.random.default_rng(0).permutation(linear["coefficients"]).tolist()
-    worse = changed(gated["churn"], linear={**linear, "coefficients": noise}, linear_weight=1.0)
+    worse = changed(
+        gated["churn"], linear={**linear, "coefficients": noise}, weights={"logistic": 1.0}
+    )
     decision = against(archive, {**gated, "churn": worse}, gated)
     assert not decision.accepted
     assert "churn" in decision.reason

@@ -123,8 +123,8 @@ def _change_json(folder: Path, name: str, change: Callable[[dict[str, object]], 
 
 def not_finite(draw: random.Random, folder: Path) -> str:
     value = draw.choice([float("nan"), float("inf"), -float("inf")])
-    _change_json(folder, "part.json", lambda c: c["parameters"].update(linear_weight=value))
-    return f"linear_weight became {value}"
+    _change_json(folder, "part.json", lambda c: c["parameters"].update(coverage=value))
+    return f"coverage became {value}"
 
 
 def reverse_features(_draw: random.Random, folder: Path) -> str:

@@ -26,7 +26,7 @@ def clv() -> pd.DataFrame:
 def data(task: str, frame: pd.DataFrame) -> TrainingSet:
     labels = [c for c in ("no_purchase", "spend", "orders", "label_end_at") if c in frame]
     latest = frame[frame["snapshot_at"] == frame["snapshot_at"].max()].drop(columns=labels)
-    return TrainingSet(task, 0, frame, {}, at_origin=latest, at_validation=latest)  # type: ignore[arg-type]
+    return TrainingSet(task, 0, frame, {}, at_origin=latest, purchase_counts={})  # type: ignore[arg-type]
 
 
 FRAMES = {"churn": (churn, "no_purchase"), "clv": (clv, "spend")}

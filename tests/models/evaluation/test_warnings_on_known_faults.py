@@ -80,7 +80,7 @@ def test_shuffled_labels_teach_nothing_and_lose(train: pd.DataFrame, rows: pd.Da
     gain = one(found, "rfm", "auc")
     assert gain.difference_high is not None
     assert gain.difference_high < -0.05
-    assert any("log_loss is worse than rfm's" in sentence for sentence in told(found))
+    assert any("better than the served model: log_loss" in sentence for sentence in told(found))
     # Nothing of the test label reaches a fit by another way: no better than knowing the rate.
     y = rows["no_purchase"].to_numpy()
     rate = metrics.log_loss(y, np.full(len(y), mixed.mean()))
@@ -94,7 +94,7 @@ def test_a_constant_ranks_nobody_and_loses(train: pd.DataFrame, rows: pd.DataFra
     assert (auc.value, auc.low, auc.high) == (0.5, 0.5, 0.5)
     assert one(found, "champion", "lift_10").value == pytest.approx(1.0)
     assert one(found, "champion", "ece").value == pytest.approx(0.0, abs=1e-12)
-    assert any("log_loss is worse than rfm's" in sentence for sentence in told(found))
+    assert any("better than the served model: log_loss" in sentence for sentence in told(found))
 
 
 @pytest.mark.parametrize("amount", [0.0, 16.0])
@@ -112,5 +112,5 @@ def test_the_same_amount_for_everybody_ranks_nobody(amount: float) -> None:
     assert one(found, "champion", "gini").value == pytest.approx(0.0, abs=1e-9)
     assert one(found, "champion", "spearman").value is None
     # Nought for all has the smallest median error, and is betrayed by its total.
-    assert any("rmse is worse than btyd's" in sentence for sentence in told(found))
+    assert any("better than the served model: rmse" in sentence for sentence in told(found))
     assert any("the actual total" in sentence for sentence in told(found)) == (amount == 0.0)

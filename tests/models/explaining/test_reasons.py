@@ -74,7 +74,7 @@ def churn() -> Part:
     parameters = {
         "columns": COLUMNS,
         "linear": fit_logistic(frame, COLUMNS, y, strength=1.0),
-        "linear_weight": 0.5,
+        "weights": {"trees": 0.5, "logistic": 0.5},
         "activity_days": 80,
         "horizon_days": 30,
         "bands": {"base_of_all": 0.5},

@@ -44,7 +44,7 @@ def make_part(seed: int) -> Part:
     parameters = {
         "columns": COLUMNS,
         "linear": linear,
-        "linear_weight": 0.5,
+        "weights": {"trees": 0.5, "logistic": 0.5},
         "horizon_days": 60,
         "activity_days": 60,
         "calibration": {"kind": "raw"},

@@ -67,7 +67,7 @@ def test_clv() -> None:
     y, p = SPEND, CLV
     rows = pd.DataFrame({"spend": y})
     found = values("clv", {"clv": p}, rows)
-    names = ("mae", "rmse", "bias_pct", "spearman", "gini", "top10", "decile_error")
+    names = ("mae", "rmse", "tweedie", "bias_pct", "spearman", "gini", "top10", "decile_error")
     assert found == {
         "rate": p.mean(),
         **{name: getattr(metrics, name)(y, p) for name in names},

@@ -92,5 +92,5 @@ def test_without_optuna_the_hint_is_given(monkeypatch: pytest.MonkeyPatch) -> No
 def test_too_little_to_learn_from_is_not_tuned() -> None:
     few = data("stage")
     frame: pd.DataFrame = few.frame[few.frame["customer_id"].isin(["c1", "c2", "c3"])]
-    small = TrainingSet("stage", 0, frame, few.contexts, few.at_origin, few.at_validation)
+    small = TrainingSet("stage", 0, frame, few.contexts, few.at_origin, few.purchase_counts)
     assert TASKS["stage"].tuning_problem(small, STAGES, seed=1, threads=1) is None
