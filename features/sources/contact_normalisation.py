@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 
 from features.sources.keys import INVISIBLE
+from features.sources.number_text import western_digits
 
 _EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
 _NAMED = re.compile(r"^[^<>@]*<([^<>]+)>$")  # Anna <anna@example.com>
@@ -80,7 +81,7 @@ def national_digits(text: str) -> str:
 
 def _digits(text: str) -> str:
     main_number = re.split(r"(?i)\s*(?:ext|x|#|;|,)", _cleaned(text).removeprefix("tel:"))[0]
-    return re.sub(r"\D", "", main_number)
+    return re.sub("[^0-9]", "", western_digits(main_number))
 
 
 def comparable_address(kind: str, text: str, country: str = "") -> str:
