@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from campaigns.rules import BoolArray
-from features.config.customers import ADS
+from campaigns.rules import BoolArray, TextArray
+from features.config.customers import ADDRESSES, ADS
 from features.sources.channels import consent_channel
-from features.sources.contact_normalisation import comparable_address, national_digits, phone_tail
+from features.sources.contact_normalisation import (
+    comparable_address,
+    names_several,
+    national_digits,
+    phone_tail,
+    separate_addresses,
+)
 
 # Contact keys of one person; many persons share names and places.
 ADDRESS_KINDS = ("email", "phone", "device_token", "mobile_ad_id", "external_id")
@@ -59,11 +65,14 @@ class Addresses:
         """Find shared addresses in contact keys by customer id (index).
 
         E-mail addresses are compared without case, phone numbers in international form. A number
-        without a country code equals every number that ends with its digits. A customer id that
-        is an e-mail address counts as an address.
+        without a country code equals every number that ends with its digits. Of a cell with
+        several addresses each counts. A customer id or external id that is an e-mail address
+        counts as one.
         """
         customer_ids = contacts.index.to_numpy(dtype=object)
-        parts = [_ids_as_emails(customer_ids)]
+        parts = [_ids_as_emails(customer_ids, customer_ids)]
+        if "external_id" in contacts:
+            parts.append(_ids_as_emails(customer_ids, contacts["external_id"].to_numpy()))
         for kind in ADDRESS_KINDS:
             if kind in contacts:
                 filled = contacts[kind].notna().to_numpy(dtype=bool)
@@ -119,16 +128,19 @@ NO_ADDRESSES = Addresses(
 )
 
 
-def _ids_as_emails(customer_ids: Any) -> pd.DataFrame:
-    email_ids = np.array(
-        [customer_id for customer_id in customer_ids if "@" in str(customer_id)], dtype=object
-    )
-    return _addresses(email_ids, "email", email_ids, np.full(len(email_ids), None, dtype=object))
+def _ids_as_emails(customer_ids: Any, texts: Any) -> pd.DataFrame:
+    """E-mail addresses that customers have in place of an id."""
+    is_email = np.array(["@" in str(text) for text in texts], dtype=bool)
+    no_countries = np.full(int(is_email.sum()), None, dtype=object)
+    return _addresses(customer_ids[is_email], "email", texts[is_email], no_countries)
 
 
 def _addresses(ids: Any, kind: str, texts: Any, countries: Any) -> pd.DataFrame:
     """Addresses of one kind in comparable form, without empty ones."""
     frame = pd.DataFrame({"customer_id": ids, "text": texts, "country": countries})
+    if kind in ADDRESSES:
+        cells = [separate_addresses(str(text)) for text in frame["text"]]
+        frame = frame.assign(text=cells).explode("text", ignore_index=True)
     if kind == "phone":
         return _phones(frame)
     # Each distinct text is parsed once.
@@ -163,6 +175,28 @@ def _phones(frame: pd.DataFrame) -> pd.DataFrame:
     parts = [international, national.assign(address=national["digits"]), completed]
     columns = ["customer_id", "kind", "address"]
     return pd.concat([part[columns] for part in parts], ignore_index=True)
+
+
+def comparable_cells(contacts: pd.DataFrame, kind: str) -> TextArray:
+    """Comparable form of a contact key of each row; empty if the cell is."""
+    texts = contacts[kind].fillna("").astype(str)
+    no_countries = pd.Series("", index=contacts.index)
+    countries = contacts.get("country", no_countries).fillna("").astype(str)
+    return np.array(
+        [
+            comparable_address(kind, text, country) if text else ""
+            for text, country in zip(texts, countries, strict=True)
+        ],
+        dtype=object,
+    )
+
+
+def cells_with_several(contacts: pd.DataFrame, kind: str) -> BoolArray:
+    """True for rows whose cell of a contact key holds several e-mail addresses or numbers."""
+    if kind not in ADDRESSES:
+        return np.zeros(len(contacts), dtype=bool)
+    texts = contacts[kind].fillna("").astype(str)
+    return np.array([names_several(text) for text in texts], dtype=bool)
 
 
 def first_occurrences(texts: Sequence[str]) -> BoolArray:

@@ -212,13 +212,19 @@ def _forget(index: ExportIndex, index_path: Path, customer: str) -> None:
 
 
 def count_unindexed_files(run: Path, keys: RowKeys | None) -> int:
-    """Number of export files of a run without an index of rows."""
+    """Number of export files of a run with rows, but without an index of them."""
     count = 0
     for path in _files(run / "exports"):
         index_path = run / export_index.INDEX_FOLDER / f"{path.parent.name}.parquet"
         index = ExportIndex.load(index_path, keys)
-        count += index is None or path.name not in index.entries
+        is_indexed = index is not None and path.name in index.entries
+        count += not is_indexed and _has_rows(path)
     return count
+
+
+def _has_rows(path: Path) -> bool:
+    """Whether an export file holds rows; an index has no entry for an empty file."""
+    return path.name == TABLE_FILE or len(row_file(path.read_bytes(), path.suffix)) > 0
 
 
 def rows_in_table(

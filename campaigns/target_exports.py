@@ -21,6 +21,8 @@ from campaigns.addresses import (
     NO_ADDRESSES,
     Addresses,
     address_kinds,
+    cells_with_several,
+    comparable_cells,
     first_occurrences,
 )
 from campaigns.audience_files import CONSENT_NOTES, ExportRun
@@ -31,7 +33,7 @@ from campaigns.holdout import CONTROL, TREATMENT
 from campaigns.planning import CampaignPlan
 from campaigns.playbook import Playbook
 from features.config.customers import ADS, CONTACT_KEYS
-from features.sources.contact_normalisation import FORMS, comparable_address, sha256_of_text
+from features.sources.contact_normalisation import FORMS, sha256_of_text
 from features.storage.csv_files import cell_text, csv_content, write_bytes_atomically
 from features.storage.row_files import joined_cells, row_file
 
@@ -105,19 +107,19 @@ def _contact_keys(
     """Contact keys of the rows of one file, and the number of keys left empty.
 
     Left empty are addresses refused or suppressed in another channel than the row's, addresses in
-    a control arm under another id, and repeated addresses. Removed rows keep their keys: the tool
-    needs them to remove the customers.
+    a control arm under another id, repeated addresses, and cells with several addresses, which a
+    tool cannot read. Removed rows keep their keys: the tool needs them to remove the customers.
 
     Returns
     -------
     DataFrame
         By customer id, in the order of the rows.
     dict
-        ``refused_keys``, ``control_keys`` and ``repeated_keys``.
+        ``refused_keys``, ``control_keys``, ``repeated_keys`` and ``several_keys``.
     """
     customers = pd.Index(rows["customer_id"])
     keys = delivery.contacts.reindex(customers)
-    counts = {"refused_keys": 0, "control_keys": 0, "repeated_keys": 0}
+    counts = {"refused_keys": 0, "control_keys": 0, "repeated_keys": 0, "several_keys": 0}
     members, is_removed = plan.audience, (rows["change"] == "removed").to_numpy()
     promotional = [book.campaign for book in plan.playbooks if book.kind == "promotional"]
     control = members[
@@ -131,19 +133,17 @@ def _contact_keys(
         is_refused = foreign & customers.isin(delivery.withheld.get(kind, ()))
         in_control = customers.isin(delivery.addresses.shared_with(control["customer_id"], [kind]))
         key_texts = keys[kind].fillna("").astype(str)
-        countries = keys["country"] if "country" in keys else pd.Series("", index=keys.index)
-        addresses = [
-            comparable_address(kind, text, country) if text else ""
-            for text, country in zip(key_texts, countries.fillna("").astype(str), strict=True)
-        ]
-        left_out = is_removed | is_refused | in_control
-        comparable = np.where(left_out, "", np.array(addresses, dtype=object))
+        addresses = comparable_cells(keys, kind)
+        is_several = cells_with_several(keys, kind)
+        left_out = is_removed | is_refused | in_control | is_several
+        comparable = np.where(left_out, "", addresses)
         is_repeated = ~first_occurrences(list(comparable))
         filled = (key_texts != "").to_numpy() & ~is_removed
         counts["refused_keys"] += int((filled & is_refused).sum())
         counts["control_keys"] += int((filled & in_control & ~is_refused).sum())
         counts["repeated_keys"] += int((filled & is_repeated).sum())
-        empty = (is_refused | in_control | is_repeated) & ~is_removed
+        counts["several_keys"] += int((filled & is_several & ~is_refused & ~in_control).sum())
+        empty = (is_refused | in_control | is_repeated | is_several) & ~is_removed
         keys[kind] = keys[kind].astype(object).mask(empty, None)
     return keys, counts
 

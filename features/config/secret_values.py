@@ -72,6 +72,8 @@ _USER_ALONE = ("postgres", "mysql", "mariadb", "mssql", "oracle", "clickhouse", 
 _COLUMNS = ("columns", "stages", "roles", "params")
 _PROSE = ("description", "notice", "title", "about", "offer", "note", "message")
 _SHORTEST = 4  # a shorter value stands in any text by chance
+# Variables of every shell, for the working directory.
+_WORKING_FOLDERS = ("PWD", "OLDPWD")
 
 _filled_in: set[str] = set()
 
@@ -229,7 +231,11 @@ def remember(secret: str | None) -> None:
 
 def hidden(text: str) -> str:
     """A text of somebody else without any secret that was filled in, and without logins of URLs."""
-    secrets = _filled_in | {value for name, value in os.environ.items() if is_secret(name)}
+    secrets = _filled_in | {
+        value
+        for name, value in os.environ.items()
+        if is_secret(name) and name not in _WORKING_FOLDERS
+    }
     secret_forms = {
         secret_form
         for value in secrets

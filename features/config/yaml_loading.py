@@ -42,8 +42,43 @@ _OPENING = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
 _CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
+class _Bomb(Exception):
+    """A small text that would grow without end: what was found, expected, and a hint."""
+
+
 class _OnceEach(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping: one of its values would be lost."""
+    """Refuses a key that stands twice in a mapping: one of its values would be lost.
+
+    Tokens are counted as they are read, before anything is built of them: aliases of aliases
+    multiply, and depth costs its square.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.open_collections = self.aliases = 0
+
+    def get_token(self) -> Any:
+        """Next token, unless the text holds too many aliases or levels by now."""
+        token = super().get_token()  # type: ignore[no-untyped-call]
+        if isinstance(token, _OPENING):
+            self.open_collections += 1
+            if self.open_collections > _MAX_DEPTH:
+                raise _Bomb(
+                    f"lists or mappings more than {_MAX_DEPTH} deep within each other",
+                    "a config",
+                    "look for a bracket or an indentation that is never closed",
+                )
+        elif isinstance(token, _CLOSING):
+            self.open_collections -= 1
+        elif isinstance(token, yaml.AliasToken):
+            self.aliases += 1
+            if self.aliases > _MAX_ALIASES:
+                raise _Bomb(
+                    f"more than {_MAX_ALIASES} aliases (*name)",
+                    "a config that says most things once",
+                    "write repeated parts out",
+                )
+        return token
 
 
 def _unique_keys(loader: _OnceEach, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -142,9 +177,15 @@ def parse_text(text: str, where: str) -> Any:
     UserError
         Where it is not YAML, holds a key twice, a number of too many digits, or is nested too deep.
     """
+    if len(text) > _MAX_CHARACTERS:
+        raise UserError(
+            where, found=f"{len(text):,} signs", expected=f"a config of at most {_MAX_CHARACTERS:,}"
+        )
     try:
-        _refuse_bombs(text, where)
         return yaml.load(text, _OnceEach)
+    except _Bomb as bomb:
+        found, expected, hint = bomb.args
+        raise UserError(where, found=found, expected=expected, hint=hint) from None
     except (yaml.YAMLError, *_NO_VALUE) as error:
         raise UserError(where, found=_complaint(error), expected="YAML in UTF-8") from None
 
@@ -183,32 +224,6 @@ _AsItIs.add_representer(str, _text_as_it_is)
 def yaml_text(content: Mapping[str, Any]) -> str:
     """A mapping as YAML, its keys in their order, that reads back to the same mapping."""
     return yaml.dump(dict(content), Dumper=_AsItIs, sort_keys=False, allow_unicode=True)
-
-
-def _refuse_bombs(text: str, where: str) -> None:
-    """Stop before a small file grows: aliases of aliases multiply, depth costs its square."""
-    if len(text) > _MAX_CHARACTERS:
-        raise UserError(
-            where, found=f"{len(text):,} signs", expected=f"a config of at most {_MAX_CHARACTERS:,}"
-        )
-    aliases = depth = 0
-    for yaml_token in yaml.scan(text):
-        depth += isinstance(yaml_token, _OPENING) - isinstance(yaml_token, _CLOSING)
-        if depth > _MAX_DEPTH:
-            raise UserError(
-                where,
-                found=f"lists or mappings more than {_MAX_DEPTH} deep within each other",
-                expected="a config",
-                hint="look for a bracket or an indentation that is never closed",
-            )
-        aliases += isinstance(yaml_token, yaml.AliasToken)
-        if aliases > _MAX_ALIASES:
-            raise UserError(
-                where,
-                found=f"more than {_MAX_ALIASES} aliases (*name)",
-                expected="a config that says most things once",
-                hint="write repeated parts out",
-            )
 
 
 def override(content: dict[str, Any], setting: str) -> dict[str, Any]:

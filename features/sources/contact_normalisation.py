@@ -8,10 +8,13 @@ import unicodedata
 from collections.abc import Callable, Mapping
 
 from features.sources.keys import INVISIBLE
+from features.sources.number_text import western_digits
 
 _EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
 _NAMED = re.compile(r"^[^<>@]*<([^<>]+)>$")  # Anna <anna@example.com>
 _AROUND = "'\"` ,;"
+_BETWEEN_EMAILS = re.compile(r"[;,|/\s]+")
+_BETWEEN_PHONES = re.compile("[;,|]")
 # Last digits, which all notations of a number share.
 _TAIL_DIGITS = 7
 
@@ -80,7 +83,7 @@ def national_digits(text: str) -> str:
 
 def _digits(text: str) -> str:
     main_number = re.split(r"(?i)\s*(?:ext|x|#|;|,)", _cleaned(text).removeprefix("tel:"))[0]
-    return re.sub(r"\D", "", main_number)
+    return re.sub("[^0-9]", "", western_digits(main_number))
 
 
 def comparable_address(kind: str, text: str, country: str = "") -> str:
@@ -94,6 +97,30 @@ def comparable_address(kind: str, text: str, country: str = "") -> str:
     if kind == "phone":
         return phone(plain_text, country) or national_digits(plain_text)
     return _cleaned(plain_text) if kind == "mobile_ad_id" else plain_text.strip(INVISIBLE)
+
+
+def names_several(text: str) -> bool:
+    """Return True if a cell holds more than one e-mail address or phone number."""
+    if "@" in text or "\uff20" in text:
+        return unicodedata.normalize("NFKC", text).count("@") > 1 and not email(text)
+    return any(_is_long_number(part) for part in _BETWEEN_PHONES.split(text)[1:])
+
+
+def separate_addresses(text: str) -> list[str]:
+    """Return each e-mail address or phone number of a cell that may hold several.
+
+    >>> separate_addresses("a@example.com; b@example.com"), separate_addresses("030/1234567")
+    (['a@example.com', 'b@example.com'], ['030/1234567'])
+    """
+    if not names_several(text):
+        return [text]
+    if "@" in (compatible := unicodedata.normalize("NFKC", text)):
+        return [part for part in _BETWEEN_EMAILS.split(compatible) if "@" in part]
+    return [part for part in _BETWEEN_PHONES.split(text) if _is_long_number(part)]
+
+
+def _is_long_number(text: str) -> bool:
+    return sum(sign.isdigit() for sign in text) > 6
 
 
 def phone_digits(text: str) -> str:

@@ -100,6 +100,9 @@ def open_table(
         arrow_table = datasets.table(location.dataset, location.table, most_rows=max_rows)
         name = f"{location.dataset}_{location.table}"
         table = connection.create_table(name, arrow_table, temp=True, overwrite=True)
+        if sampling is not None:  # the first rows are all that was loaded
+            sampling.note_cut(arrow_table.num_rows, describe_location(location))
+        return table
     elif isinstance(location, UrlTable):
         table = copy_remote_table(connection, location, columns, most_rows=max_rows)
     else:
@@ -143,8 +146,10 @@ def _join_lookup(connection: Any, table: Table, lookup: Lookup, source: EventSou
             lookup_table = with_keys(lookup_table, [lookup.key], lookup_name)
     lookup_table = lookup_table.filter(lookup_table[lookup.key].notnull())
     with engine_errors(describe_location(lookup.table)):
-        keys_unique = lookup_table.count().execute() == lookup_table[lookup.key].nunique().execute()
-    if not keys_unique:
+        lookup_keys = lookup_table[lookup.key]
+        counted = lookup_table.aggregate(rows=lookup_table.count(), keys=lookup_keys.nunique())
+        (counts,) = counted.to_pyarrow().to_pylist()
+    if counts["rows"] != counts["keys"]:
         raise UserError(
             lookup_name, found=f"{lookup.key!r} more than once", expected="one row for every key"
         )

@@ -1,7 +1,7 @@
 """Ids that differ in case only, or are a UUID with and without dashes: near twins.
 
 A refusal also reaches ids that a spreadsheet or a keyboard spelled otherwise (``'0012``, ``12,0``,
-full-width digits, an invisible sign inside): whose it is must not depend on that.
+digits of another script, an invisible sign inside): whose it is must not depend on that.
 
 Some shops distinguish ``ab12`` and ``AB12``, and 32 hex digits may be an MD5 hash, so near twins
 stay two customers. Most often they are one: they are counted, and refusals apply to both.
@@ -20,6 +20,7 @@ from ibis.expr.types import Column, Table
 
 from features.sources.customer_attributes import CustomerFacts, remove_refused
 from features.sources.keys import INVISIBLE, fold_key, folded_column
+from features.sources.number_text import western_digits
 
 _QUOTES = "'\"`=\u2018\u2019\u201c\u201d"
 _NUMBER = "[0-9]+[.,]0+"
@@ -90,7 +91,8 @@ def _folded_ids(ids: pd.Index[Any]) -> pd.Index[str]:
 def _fold_spelling(customer_id: str) -> str:
     """Fold an id as `fold_key` does, and what typing and spreadsheets change."""
     visible = "".join(sign for sign in customer_id if sign not in INVISIBLE)
-    bare = fold_key(unicodedata.normalize("NFKC", visible)).strip(_QUOTES).lstrip("+")
+    western = western_digits(unicodedata.normalize("NFKC", visible))
+    bare = fold_key(western).strip(_QUOTES).lstrip("+")
     if re.fullmatch(_GROUPED, bare):
         bare = re.sub("[.,']", "", bare)
     whole = re.sub("[.,]0+$", "", bare) if re.fullmatch(_NUMBER, bare) else bare

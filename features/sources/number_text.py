@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
 
 import ibis
@@ -110,3 +111,14 @@ def decimal_sign(cells: Iterable[str]) -> str | None:
     if commas == points == 0:
         return None
     return "," if commas > points else "."
+
+
+def western_digits(text: str) -> str:
+    """Return the text with digits of every script as 0 to 9.
+
+    >>> western_digits("٧٠٤٠, c१२")
+    '7040, c12'
+    """
+    if text.isascii():
+        return text
+    return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in text)

@@ -6,7 +6,6 @@ every customer who has it; so does a consent, if both spell it in full.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,13 +13,17 @@ import pandas as pd
 
 from features.config.customers import ADDRESSES, PersonColumns
 from features.errors import UserError
-from features.sources.contact_normalisation import comparable_address, email, phone
+from features.sources.contact_normalisation import (
+    comparable_address,
+    email,
+    names_several,
+    phone,
+)
 from features.sources.keys import is_rounded, rounded_keys_error
 
 # Prefix of placeholder ids for rows with an address but no id; no real id starts with it.
 NO_ID = "\x00"
 _ADDRESS = f"{NO_ID}address "
-_SEPARATED = re.compile("[;,|]")
 
 
 def id_columns(columns: PersonColumns) -> list[str]:
@@ -56,19 +59,13 @@ def refuse_unclear_addresses(rows: pd.DataFrame, columns: PersonColumns, where: 
         texts = rows[column].dropna()
         if kind == "phone" and (rounded := int(texts.map(is_rounded).sum())):
             raise rounded_keys_error(where, rounded, column)
-        if several := int(texts.map(_names_several).sum()):
+        if several := int(texts.map(names_several).sum()):
             raise UserError(
                 f"{where}: {column}",
                 found=f"{several} cells with more than one address",
                 expected="one address a row",
                 hint="write a row for each address",
             )
-
-
-def _names_several(text: str) -> bool:
-    if "@" in text:
-        return text.count("@") > 1 and not email(text)
-    return any(sum(sign.isdigit() for sign in part) > 6 for part in _SEPARATED.split(text)[1:])
 
 
 def people_and_addresses(

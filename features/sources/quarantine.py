@@ -71,15 +71,15 @@ def sum_reports(source: str, reports: Sequence[ReadReport]) -> ReadReport:
 
 def staged_report(staged: Any, source_name: str, rows: int) -> ReadReport:
     """Count a staged source's rows by its columns `reason` (bad) and `ignored`."""
+    marked = staged.filter(staged.reason.notnull() | staged.ignored.notnull())
+    counts = marked.group_by(["reason", "ignored"]).agg(n=marked.count()).to_pyarrow().to_pylist()
 
     def by_value(column: str) -> dict[str, int]:
-        reason_counts = (
-            staged.filter(staged[column].notnull())[column].value_counts(name="n").execute()
-        )
-        return {
-            str(reason): int(row_count)
-            for reason, row_count in zip(reason_counts[column], reason_counts["n"], strict=True)
-        }
+        totals: dict[str, int] = {}
+        for count in counts:
+            if count[column] is not None:
+                totals[str(count[column])] = totals.get(str(count[column]), 0) + int(count["n"])
+        return totals
 
     return ReadReport(source_name, rows, by_value("reason"), by_value("ignored"))
 

@@ -48,9 +48,13 @@ class Sampling:
         """Copy the first rows of a table; the table counts as cut if it has more."""
         copy_name = f"sample_{uuid.uuid4().hex}"
         first_rows = connection.create_table(copy_name, table.limit(self.rows), temp=True)
-        if first_rows.count().execute() >= self.rows:
-            self.cut.add(name)
+        self.note_cut(int(first_rows.count().execute()), name)
         return first_rows
+
+    def note_cut(self, rows: int, name: str) -> None:
+        """Count a table as cut if as many rows as a sample has were read of it."""
+        if rows >= self.rows:
+            self.cut.add(name)
 
 
 _current: ContextVar[Sampling | None] = ContextVar("sampling", default=None)

@@ -74,6 +74,8 @@ def written(
         ("phone", "+49 (0)30 1234567", "0049301234567", True),
         ("phone", "030/1234567", "+49 30 1234567", True),
         ("phone", "tel:+49-30-1234567", "+49 30 1234567 ext. 5", True),
+        ("phone", "+\u0664\u0669 \u0663\u0660 \u06611234567", "+49 30 11234567", True),
+        ("phone", "\u0660\u0663\u0660 \u06611234567", "+49 30 11234567", True),
         ("phone", "+49 30 1234567", "+43 30 1234567", False),
         ("mobile_ad_id", "AECE-52", "aece-52", True),
         ("device_token", "Ab", "aB", False),
@@ -230,6 +232,60 @@ def test_files_hold_an_address_once_and_none_of_another_channel_that_refused(
     assert all(row["email"] for row in rows.values())
     (file,) = manifest["files"]
     assert (file["refused_keys"], file["repeated_keys"], file["control_keys"]) == (1, 1, 0)
+
+
+CELLS = {
+    "email": ("a@y.de; X@y.de", "x@y.de", "b@y.de", " B@Y.DE"),
+    "phone": (
+        "+49 30 1000001; +49 30 1000002",
+        "0049301000002",
+        "0049 30 1000003",
+        "+4930 1000003",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(CELLS))
+@pytest.mark.parametrize("refused", [True, False])
+def test_plain_text_exports_hold_no_cell_of_two_addresses_and_no_address_twice(
+    tmp_path: Path, kind: str, refused: bool
+) -> None:
+    """What a tool takes as it is written must not carry an address past its own refusal."""
+    both, second, one, again = CELLS[kind]
+    contacts = keys(**{kind: [both, second, one, again]})
+    channel = "email" if kind == "email" else "text"
+    consent = "email" if kind == "email" else "sms"
+    context = CustomerContext(
+        refused=said_no(**{consent: [False, refused, False, False]}),
+        addresses=Addresses.of(contacts),
+    )
+    frame = people("a", "b", "c", "d", p_reactivate=[0.9, 0.8, 0.7, 0.6])
+    book = playbook(control_share=0, channel=channel)
+    made = plan(frame, book, consent="recorded", context=context)
+    assert ("a" in set(made.audience["customer_id"])) != refused
+    target = tmp_path / "plain.yaml"
+    target.write_text(
+        "target: plain\ntitle: A tool\ncolumns:\n  - {name: id, from: customer_id}\n"
+        f"  - {{name: key, from: {kind}, as: text}}\n"
+    )
+    delivery = Delivery(
+        scores=frame.set_index("customer_id"), contacts=contacts, addresses=context.addresses
+    )
+    write_exports(
+        made, load_targets([target]), tmp_path, run=ExportRun("r", "1"), delivery=delivery
+    )
+    with (tmp_path / "plain" / "back.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["id"]: row["key"] for row in csv.DictReader(file)}
+    assert rows == ({"c": one} if refused else {"a": "", "c": one})
+
+
+def test_a_refused_address_in_the_place_of_an_external_id_is_left_out() -> None:
+    contacts = keys(email=["x@y.de", None], external_id=[None, "X@Y.de"])
+    context = CustomerContext(
+        refused=said_no(email=[True, False]), addresses=Addresses.of(contacts)
+    )
+    made = plan(people("a", "b"), playbook(control_share=0), consent="recorded", context=context)
+    assert made.audience.empty
 
 
 def test_a_removal_does_not_take_out_who_stays_under_another_id(tmp_path: Path) -> None:

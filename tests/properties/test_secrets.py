@@ -269,6 +269,12 @@ def test_what_others_write_is_told_without_what_was_filled_in(password: str, wor
         assert quote(password, safe="") not in said
 
 
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD"])
+def test_the_folder_of_the_shell_is_no_secret(name: str) -> None:
+    with environment(**{name: "/home/me/shop", "SHOP_PWD": "/home/me/secret"}):
+        assert hidden("/home/me/shop/out: /home/me/secret") == "/home/me/shop/out: ***"
+
+
 @settings(max_examples=tries(200))
 @given(password=PLAIN.filter(lambda text: "\n" not in text and "\t" not in text))
 def test_addresses_of_servers_lose_their_login_before_anybody_prints_them(password: str) -> None:

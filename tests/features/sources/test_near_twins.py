@@ -65,6 +65,8 @@ def test_a_refusal_under_another_spelling_counts(
         ("c1", "c\u200b1"),
         ("jos\u00e9", "jose\u0301"),
         ("12", "\uff11\uff12"),
+        ("c12", "C\u0661\u0662"),  # Arabic
+        ("12", "\u0967\u0968.0"),  # Devanagari
         ("12", "12,0"),
         ("12", "+12"),
         ("12", "'12"),
