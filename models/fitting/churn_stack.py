@@ -14,7 +14,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
-from scipy.optimize import LinearConstraint, minimize
+from scipy.optimize import LinearConstraint, brentq, minimize
 
 from features.arrays import Array
 from models.fitting.binary_ensemble import (
@@ -38,10 +38,10 @@ _ORIGINS = 3  # earlier origins that weigh the methods
 _BETWEEN = 1 / 3  # horizons between two of them: closer ones share nearly all outcomes
 _MIN_ROWS = 50  # rows that the models of an earlier origin are fitted on
 _MAX_ROWS = 60_000  # of an earlier origin's models; weights need no more
-_PULL = 50.0  # customers' worth of evidence for the usual weights, and for no shift
+_PULL = 100.0  # customers' worth of evidence for the usual weights
 _USUAL_SUM = 0.8  # of the usual weights; the mean of all has the rest
 _LEAST_WEIGHT = 0.01
-_MOST_SHIFT = 1.0  # in log-odds
+_MOST_SHIFT = 0.5  # in log-odds
 _SINGLE = ("mean", "rfm", "btyd")  # may be served alone
 _CLEAR = 0.5  # standard errors by which a single method other than the mean must beat the blend
 _MIN_CLASS_FOR_TREES = 60  # customers of the rarer outcome below which no trees are served
@@ -86,8 +86,8 @@ class Stack:
     weights
         Weight of the log-odds of every method served; they sum to 1.
     shift
-        Added to the log-odds: how much more or fewer left at the earlier origins than the methods
-        had learned before them.
+        Added to the log-odds: by how much more or fewer left at each of the earlier origins than
+        the methods had learned before it (the least of all, and only where all agree).
     losses
         Mean log loss over the earlier origins by candidate; empty without such origins. The
         blend's are by weights that were learned on the other origins.
@@ -208,6 +208,8 @@ def test_origins(
         if len(matured) < _MIN_ROWS or has_one_class(matured[CHURN_LABEL].to_numpy()):
             break
         rows = frame[frame["snapshot_at"] == at]
+        if has_one_class(rows[CHURN_LABEL].to_numpy()):
+            continue  # it would praise the mean alone
         part = _fit_at(
             matured.reset_index(drop=True),
             populations.get(at),
@@ -292,7 +294,7 @@ def choose_stack(
     blend_losses = []
     for origin in tested:
         others = [other for other in tested if other is not origin] or list(tested)
-        weights, shift = _shrunk_weights(others, blended)
+        weights, shift = _weights_and_shift(others, blended)
         blend_losses.append(_losses(origin.target, mixed_logits(origin.logits, weights) + shift))
     blend_loss = np.concatenate(blend_losses)
     losses = {BLEND: float(blend_loss.mean())}
@@ -307,7 +309,7 @@ def choose_stack(
     served = min(rivals, key=lambda name: rivals[name]) if rivals else BLEND
     weights, shift = {served: 1.0}, 0.0
     if served == BLEND:
-        weights, shift = _shrunk_weights(tested, blended)
+        weights, shift = _weights_and_shift(tested, blended)
     dates = [str(origin.at.date()) for origin in tested]
     return Stack(served, weights, shift, losses, dates, _reason(served))
 
@@ -334,42 +336,66 @@ def _standard_error(gains: Array, tested: Sequence[TestedOrigin]) -> float:
     return float(gains.std() / np.sqrt(customers))
 
 
-def _shrunk_weights(
+def _weights_and_shift(
     tested: Sequence[TestedOrigin], names: list[str]
 ) -> tuple[dict[str, float], float]:
-    """Weights and shift by log loss, with a ridge towards the usual weights and no shift.
+    """Weights of the methods, and the shift of the level that all origins agree on."""
+    weights = _shrunk_weights(tested, names)
+    errors = [
+        _level_error(origin.target, mixed_logits(origin.logits, weights)) for origin in tested
+    ]
+    agree = len(errors) > 1 and (min(errors) > 0 or max(errors) < 0)
+    least = min(errors, key=abs)
+    return weights, float(np.clip(least, -_MOST_SHIFT, _MOST_SHIFT)) if agree else 0.0
 
-    Weights are not negative and sum to 1 at most; the mean of all has the rest.
+
+def _level_error(target: Array, logits: Array) -> float:
+    """What must be added to the log-odds for the expected number of leavers to be the actual one.
+
+    Half a customer of either outcome is added, so that it is finite.
+    """
+    share = (float(target.sum()) + 0.5) / (len(target) + 1.0)
+
+    def excess(shift: float) -> float:
+        return float(sigmoid(logits + shift).mean()) - share
+
+    return float(brentq(excess, -40.0, 40.0, xtol=1e-6))
+
+
+def _shrunk_weights(tested: Sequence[TestedOrigin], names: list[str]) -> dict[str, float]:
+    """Weights by log loss with a ridge towards the usual ones.
+
+    They are not negative and sum to 1 at most; the mean of all has the rest.
     """
     base = np.concatenate([origin.logits["mean"] for origin in tested])
     logits = np.concatenate(
         [np.stack([origin.logits[name] for name in names], axis=1) for origin in tested]
     )
-    inputs = np.column_stack([logits - base[:, None], np.ones(len(base))])
+    apart = logits - base[:, None]
     target = np.concatenate([origin.target for origin in tested])
     customers = np.unique(np.concatenate([origin.customers for origin in tested])).size
-    usual = np.append(np.full(len(names), _USUAL_SUM / len(names)), 0.0)
-    pull = _PULL / customers
+    usual, pull = np.full(len(names), _USUAL_SUM / len(names)), _PULL / customers
 
-    def objective(values: Array) -> tuple[float, Array]:
-        mixture = base + inputs @ values
-        loss = float(_losses(target, mixture).mean() + pull * ((values - usual) ** 2).sum())
-        slope = inputs.T @ (sigmoid(mixture) - target) / len(target)
-        return loss, slope + 2.0 * pull * (values - usual)
+    def objective(weights: Array) -> tuple[float, Array]:
+        mixture = base + apart @ weights
+        loss = float(_losses(target, mixture).mean() + pull * ((weights - usual) ** 2).sum())
+        slope = apart.T @ (sigmoid(mixture) - target) / len(target)
+        return loss, slope + 2.0 * pull * (weights - usual)
 
     minimum = minimize(
         objective,
         usual,
         jac=True,
         method="SLSQP",
-        bounds=[(0.0, 1.0)] * len(names) + [(-_MOST_SHIFT, _MOST_SHIFT)],
-        constraints=LinearConstraint(np.append(np.ones(len(names)), 0.0), ub=1.0),
+        bounds=[(0.0, 1.0)] * len(names),
+        constraints=LinearConstraint(np.ones(len(names)), ub=1.0),
     )
-    *values, shift = (float(value) for value in minimum.x)
     weights = {
-        name: weight for name, weight in zip(names, values, strict=True) if weight >= _LEAST_WEIGHT
+        name: float(weight)
+        for name, weight in zip(names, minimum.x, strict=True)
+        if weight >= _LEAST_WEIGHT
     }
-    return {**weights, "mean": max(0.0, 1.0 - sum(weights.values()))}, shift
+    return {**weights, "mean": max(0.0, 1.0 - sum(weights.values()))}
 
 
 def prior_weights(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,21 @@ def test_a_method_that_cannot_be_fitted_today_has_no_weight() -> None:
     tested = origins({"trees": 0.5, "logistic": 0.9, "rfm": 0.9, "btyd": 0.2})
     stack = choose_stack(tested, ["trees", "logistic", "rfm", "mean"], prior=PRIOR)
     assert "btyd" not in stack.weights
+
+
+def test_a_level_that_always_moved_one_way_is_followed_a_varying_one_is_not() -> None:
+    tested = origins(dict.fromkeys(["trees", "logistic", "rfm", "btyd"], 0.4), rows=4_000)
+
+    def told(*moves: float) -> list[TestedOrigin]:
+        return [
+            replace(origin, logits={name: z - move for name, z in origin.logits.items()})
+            for origin, move in zip(tested, moves, strict=True)
+        ]
+
+    assert choose_stack(told(0.4, 0.2, 0.3), METHODS, prior=PRIOR).shift == pytest.approx(
+        0.2, abs=0.1
+    )
+    assert choose_stack(told(0.4, -0.2, 0.3), METHODS, prior=PRIOR).shift == 0.0
 
 
 def test_without_earlier_origins_the_prior_is_served() -> None:
