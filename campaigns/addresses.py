@@ -192,7 +192,7 @@ def comparable_cells(contacts: pd.DataFrame, kind: str) -> TextArray:
 
 
 def cells_with_several(contacts: pd.DataFrame, kind: str) -> BoolArray:
-    """True for rows whose cell of a contact key holds several e-mail addresses or numbers."""
+    """True for rows with several e-mail addresses or numbers in the cell of a contact key."""
     if kind not in ADDRESSES:
         return np.zeros(len(contacts), dtype=bool)
     texts = contacts[kind].fillna("").astype(str)

@@ -39,6 +39,8 @@ def life(customers: int = 300, snapshots: int = 3, seed: int = 0) -> pd.DataFram
                     "customer_id": [f"c{i}" for i in range(customers)],
                     "snapshot_at": np.datetime64("2024-03-04", "s")
                     + np.timedelta64(28 * number, "D"),
+                    "label_end_at": np.datetime64("2024-03-04", "s")
+                    + np.timedelta64(28 * (number + 1), "D"),
                     "stage": np.asarray(STAGES)[code],
                     "purchase__recency_days": recency.astype(float),
                     "purchase__count_30d": np.round(np.exp(activity), 1),

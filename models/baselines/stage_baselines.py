@@ -77,6 +77,16 @@ def fit_frequency_table(frame: pd.DataFrame, stages: int) -> dict[str, Any]:
     return {"edges": edges, "p": probability.tolist()}
 
 
+def fit_rule_frequencies(frame: pd.DataFrame, stages: int) -> list[list[float]]:
+    """Frequencies of the true stage by rule stage alone; the last row is for unknown stages."""
+    target = frame["truth_code"].to_numpy().astype(int)
+    groups = np.zeros(len(target), int)
+    frequencies = _smoothed_frequencies(
+        groups, stage_codes(frame, stages), target, (stages + 1, 1, stages)
+    )
+    return [[float(share) for share in row] for row in frequencies[:, 0]]
+
+
 def _rank_bins(frame: pd.DataFrame) -> Array:
     """Recency decile within rule stage and snapshot, 0-9; 10 for customers who never bought."""
     group_keys = [frame["snapshot_at"], frame["stage__code"]]
@@ -118,13 +128,9 @@ def rule_only(train: pd.DataFrame, rows: pd.DataFrame, *, stages: int) -> dict[s
     -------
     ``probabilities`` (rows x stages) and ``code`` (the rule stage).
     """
-    target = train["truth_code"].to_numpy().astype(int)
-    codes = stage_codes(train, stages)
-    probability = _smoothed_frequencies(
-        np.zeros(len(target), int), codes, target, (stages + 1, 1, stages)
-    )
+    probability = np.asarray(fit_rule_frequencies(train, stages))
     current_codes = stage_codes(rows, stages)
     return {
-        "probabilities": probability[current_codes, 0],
+        "probabilities": probability[current_codes],
         "code": np.minimum(current_codes, stages - 1),
     }

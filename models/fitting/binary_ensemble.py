@@ -173,7 +173,7 @@ def select_binary_columns(
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Log-odds of customers whose rows the models did not see.
+    """Log-odds of customers by models that did not see their rows.
 
     Attributes
     ----------

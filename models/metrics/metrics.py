@@ -22,7 +22,7 @@ _BINARY_CLIP = 1e-6
 _CLASS_CLIP = 1e-4
 CALIBRATION_BINS = 15
 TWEEDIE_POWER = 1.5  # variance of spend grows with this power of its mean
-_SMALLEST_SHARE = 1e-3  # of the mean, below which a predicted amount is not taken
+_SMALLEST = 1e-3  # of the mean, below which a predicted amount is not taken
 RARE_CLASS = 20  # macro-F1 leaves out classes with fewer rows
 
 
@@ -297,22 +297,15 @@ def rmse(target: Any, predicted: Any) -> float:
 def tweedie(target: Any, predicted: Any, weights: Any = None) -> float:
     """Mean Tweedie deviance (power 1.5) of amounts over the mean of the actual ones.
 
-    The relative form can be compared between currencies. Predictions below a thousandth of the
-    mean count as a thousandth; NaN for an actual total of 0. Rows may have weights.
+    Predictions below a thousandth of the mean count as one; NaN for an actual total of 0.
     """
     target, predicted = _floats(target, predicted)
     scale = float(np.average(target, weights=weights))
-    if scale <= 0:
+    if not scale > 0:
         return float("nan")
-    smallest = _SMALLEST_SHARE * scale
-    return float(
-        mean_tweedie_deviance(
-            np.maximum(target, 0.0) / scale,
-            np.maximum(predicted, smallest) / scale,
-            power=TWEEDIE_POWER,
-            sample_weight=weights,
-        )
-    )
+    shares, expected = np.maximum(target, 0.0) / scale, np.maximum(predicted / scale, _SMALLEST)
+    settings = {"sample_weight": weights, "power": TWEEDIE_POWER}
+    return float(mean_tweedie_deviance(shares, expected, **settings))
 
 
 def bias_pct(target: Any, predicted: Any) -> float:

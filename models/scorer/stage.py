@@ -1,7 +1,8 @@
 """Predict the current stage.
 
-Parameters: stages, kind (trees, table), columns, classes (codes by booster column), multipliers
-(one per stage), table {edges (a list per stage), p (stage x decile x stage)}, report.
+Parameters: stages, weights (of trees, table, rule), columns, classes (codes by booster column),
+multipliers (one per stage), table {edges (a list per stage), p (stage x decile x stage)}, rule
+(stage x stage), report.
 Fitted on recorded stages: folds, fold_seed, and per fold a table and a booster (stage_0,
 stage_1, ...) instead of one table and one booster. Fitted on late data: late_days.
 """
@@ -105,12 +106,21 @@ def customer_folds(customers: pd.Series, folds: int, seed: int) -> Array:
 def stage_probabilities(
     part: Part, frame: pd.DataFrame, context: Mapping[str, Any], table: Mapping[str, Any], name: str
 ) -> Array:
-    """Probabilities of all stages by one booster and one frequency table of a part."""
-    probabilities = stage_table_probabilities(table, frame)
-    if part.parameters["kind"] == "trees":
+    """Probabilities of all stages by one booster and one frequency table of a part.
+
+    The weighted mean of those by trees, by the table, and by the rule stage alone.
+    """
+    weights = part.parameters["weights"]
+    by_table = stage_table_probabilities(table, frame)
+    probabilities = weights.get("table", 0.0) * by_table
+    if rule_weight := weights.get("rule", 0.0):
+        by_rule = np.asarray(part.parameters["rule"], dtype=np.float64)
+        probabilities = probabilities + rule_weight * by_rule[stage_codes(frame, len(by_rule) - 1)]
+    if tree_weight := weights.get("trees", 0.0):
         features = matrix(derive(frame, context), part.parameters["columns"])
         learned = booster_classes(part.boosters[name], features)
-        probabilities = spread_classes(learned, part.parameters["classes"], probabilities)
+        by_trees = spread_classes(learned, part.parameters["classes"], by_table)
+        probabilities = probabilities + tree_weight * by_trees
     return probabilities
 
 

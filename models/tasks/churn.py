@@ -19,15 +19,13 @@ from models.fitting.binary_ensemble import (
     varying_columns,
 )
 from models.fitting.calibration import fit_calibration
-from models.fitting.churn_stack import (
+from models.fitting.churn_methods import (
     allows_trees,
-    choose_stack,
     fit_simple_methods,
-    mixed_logits,
-    prior_weights,
     rfm_share,
     test_origins,
 )
+from models.fitting.churn_stack import choose_stack, mixed_logits, prior_weights
 from models.fitting.cold_start import fit_back_off
 from models.fitting.multiclass_trees import steady_columns
 from models.fitting.rfm import CHURN_LABEL

@@ -1,7 +1,8 @@
 """Current stage: the true stage of a customer, which no event reports directly.
 
-LightGBM multiclass on the features and the rule stage. A frequency table is served instead if there
-are too few rows, or if it is better on the validation snapshot. Fitting only; prediction is
+A mixture of LightGBM on the features and the rule stage, a frequency table, and the frequencies of
+the rule stage alone, with weights from the latest matured snapshot; or one of these, where it was
+better there. Fitting only; prediction is
 `models.scorer.stage.predict_stage`.
 """
 
@@ -10,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
 from features.arrays import Array
-from models.baselines.stage_baselines import fit_frequency_table
+from models.baselines.stage_baselines import fit_frequency_table, fit_rule_frequencies
 from models.fitting.multiclass_trees import (
     MIN_CLASS,
     MIN_CUSTOMERS,
-    MulticlassTrees,
     RowSplit,
     derived_inputs,
     fit_trees,
@@ -26,7 +27,9 @@ from models.fitting.multiclass_trees import (
     select_class_columns,
     split_rows,
     thin_customers,
+    tree_inputs,
 )
+from models.fitting.stage_mixture import MIXTURE, mixture_weights
 from models.metrics import metrics
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part
@@ -53,12 +56,12 @@ def fit_stage(
     ----------
     frame
         One row per (customer_id, snapshot_at) of all matured training snapshots: the feature frame
-        with ``truth_code`` (true stage, an index into `stages`).
+        with ``truth_code`` (true stage, an index into `stages`) and ``label_end_at``.
     contexts
         Scoring context of every snapshot in `frame`.
     validation_at
-        The latest matured snapshot, for early stopping, the choice against the table, and the
-        class multipliers.
+        The latest matured snapshot, for early stopping, the weights of the methods, and the class
+        multipliers.
     stages
         Stage names by code.
     seed, threads
@@ -81,39 +84,67 @@ def fit_stage(
     target = label_codes(frame["truth_code"], len(stages))
     derived, columns = derived_inputs(frame, contexts)
     trees, classes = None, frequent_classes(target[rows.fit], len(stages))
+    tree_settings: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
     if columns and frame["customer_id"].nunique() >= MIN_CUSTOMERS:
         columns = select_class_columns(
             derived, columns, [(target, rows.fit)], seed=seed, threads=threads
         )
         features = matrix(derived, columns)
-        tree_settings: dict[str, Any] = {"classes": classes, "seed": seed, "threads": threads}
         trees = fit_trees(features, target, rows, **tree_settings, trees=settings)
-    table = fit_frequency_table(frame, len(stages))
     parameters: dict[str, Any] = {
         "stages": list(stages),
-        "kind": "trees" if trees else "table",
         "columns": columns,
         "classes": classes,
         "multipliers": [1.0] * len(stages),
-        "table": table,
+        "table": fit_frequency_table(frame, len(stages)),
+        "rule": fit_rule_frequencies(frame, len(stages)),
     }
-    guarded = _part_without_validation(parameters, trees, frame, rows)
-    losses = _validation_losses(guarded, derived, target, rows, contexts)
-    kind = "trees" if losses.get("trees", np.inf) < losses.get("table", np.inf) else "table"
-    parameters["kind"] = guarded.parameters["kind"] = kind
+    earlier = _matured_rows(frame, rows)
+    earlier_trees = trees.before if trees else None
+    if trees and earlier is not rows:
+        inputs = tree_inputs(features, target, earlier, **tree_settings, trees=settings)
+        earlier_trees = inputs.grown(inputs.fit, trees.rounds)[0] if inputs else None
+    part_before = _part_before(parameters, earlier_trees, frame.iloc[earlier.fit])
+    probabilities = _validation_probabilities(part_before, derived, rows, contexts)
+    true_class = target[rows.validation]
+    weights = mixture_weights(
+        {name: p[np.arange(len(p)), true_class] for name, p in probabilities.items()}
+    )
+    losses, served = dict[str, float](), MIXTURE
     if len(rows.validation):
-        probability = _validation_probabilities(guarded, derived, rows, contexts)
-        parameters["multipliers"] = tune_multipliers(probability, target[rows.validation])
+        probabilities[MIXTURE] = np.asarray(
+            sum(weight * probabilities[name] for name, weight in weights.items())
+        )
+        losses = {
+            name: metrics.multiclass_log_loss(true_class, p) for name, p in probabilities.items()
+        }
+        served = min(losses, key=lambda name: losses[name])
+        parameters["multipliers"] = tune_multipliers(probabilities[served], true_class)
+    parameters["weights"] = weights = weights if served == MIXTURE else {served: 1.0}
     parameters["report"] = {
-        "served": kind,
-        "validation": rows.validation_kind,
+        "served": served,
+        "why": f"the lowest log loss at {pd.Timestamp(validation_at).date()}",
+        "validation": earlier.validation_kind,
         "validation_at": str(pd.Timestamp(validation_at).date()),
         "validation_log_loss": losses,
         "rounds": trees.rounds if trees else 0,
         "fit_rows": len(rows.fit),
     }
-    boosters = {"stage": trees.final} if trees and kind == "trees" else {}
-    return Part("stage", parameters, boosters)
+    return Part("stage", parameters, {"stage": trees.final} if trees and "trees" in weights else {})
+
+
+def _matured_rows(frame: pd.DataFrame, rows: RowSplit) -> RowSplit:
+    """The split with only those fit rows whose labels had matured by the validation snapshot.
+
+    The split itself where these are too few customers.
+    """
+    if not len(rows.validation):
+        return rows
+    validation_day = frame["snapshot_at"].iloc[rows.validation[0]]
+    fit = rows.fit[(frame["label_end_at"].iloc[rows.fit] <= validation_day).to_numpy()]
+    if frame["customer_id"].iloc[fit].nunique() < MIN_CUSTOMERS:
+        return rows
+    return RowSplit(fit, rows.validation, f"{rows.validation_kind}, labels matured before it")
 
 
 def label_codes(labels: pd.Series, stages: int) -> Array:
@@ -134,48 +165,38 @@ def label_codes(labels: pd.Series, stages: int) -> Array:
     return np.asarray(values, dtype=int)
 
 
-def _part_without_validation(
-    parameters: Mapping[str, Any],
-    fitted_trees: MulticlassTrees | None,
-    frame: pd.DataFrame,
-    rows: RowSplit,
+def _part_before(
+    parameters: Mapping[str, Any], booster: lgb.Booster | None, rows: pd.DataFrame
 ) -> Part:
-    """The part fitted without the validation rows, to choose the model and the multipliers."""
-    table = fit_frequency_table(frame.iloc[rows.fit], len(parameters["stages"]))
-    boosters = {"stage": fitted_trees.before} if fitted_trees else {}
-    return Part("stage", {**parameters, "table": table}, boosters)
+    """The part as it would have been before the validation snapshot, to weigh the methods."""
+    stages = len(parameters["stages"])
+    tables = {
+        "table": fit_frequency_table(rows, stages),
+        "rule": fit_rule_frequencies(rows, stages),
+    }
+    return Part("stage", {**parameters, **tables}, {"stage": booster} if booster else {})
 
 
 def _validation_probabilities(
-    guarded: Part,
+    part_before: Part,
     derived: pd.DataFrame,
     rows: RowSplit,
     contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
-) -> Array:
+) -> dict[str, Array]:
+    """Probabilities of the validation rows by every method alone."""
     validation_frame = derived.iloc[rows.validation]
     context = (
         contexts[pd.Timestamp(validation_frame["snapshot_at"].iloc[0])]
         if len(validation_frame)
         else {}
     )
-    return np.asarray(predict_stage(guarded, validation_frame, context)["probabilities"])
-
-
-def _validation_losses(
-    guarded: Part,
-    derived: pd.DataFrame,
-    target: Array,
-    rows: RowSplit,
-    contexts: Mapping[pd.Timestamp, Mapping[str, Any]],
-) -> dict[str, float]:
-    """Log loss of table and trees on the validation rows, which they were not fitted on."""
-    losses: dict[str, float] = {}
-    for kind in ("table", guarded.parameters["kind"]):
-        part = Part(guarded.name, {**guarded.parameters, "kind": kind}, guarded.boosters)
-        if len(rows.validation):
-            probability = _validation_probabilities(part, derived, rows, contexts)
-            losses[kind] = metrics.multiclass_log_loss(target[rows.validation], probability)
-    return losses
+    probabilities = {}
+    for name in ("trees", "table", "rule"):
+        if name != "trees" or part_before.boosters:
+            parameters = {**part_before.parameters, "weights": {name: 1.0}}
+            part = Part(part_before.name, parameters, part_before.boosters)
+            probabilities[name] = predict_stage(part, validation_frame, context)["probabilities"]
+    return probabilities
 
 
 def tune_multipliers(probability: Array, target: Array) -> list[float]:

@@ -97,7 +97,7 @@ def fit_recorded_stage(
         "stage",
         {
             "stages": list(stages),
-            "kind": "trees" if len(fitted_trees) == CRM_FOLDS else "table",
+            "weights": {"trees" if len(fitted_trees) == CRM_FOLDS else "table": 1.0},
             "columns": columns,
             "classes": classes,
             "multipliers": [1.0] * len(stages),
@@ -145,8 +145,8 @@ def _choose_served(
     last_rows = np.flatnonzero(derived["snapshot_at"] == pd.Timestamp(validation_at))
     validation_frame, context = derived.iloc[last_rows], contexts[pd.Timestamp(validation_at)]
     losses, probabilities = {}, {}
-    for kind in dict.fromkeys(("table", part.parameters["kind"])):
-        candidate = Part(part.name, {**part.parameters, "kind": kind}, part.boosters)
+    for kind in dict.fromkeys(("table", *part.parameters["weights"])):
+        candidate = Part(part.name, {**part.parameters, "weights": {kind: 1.0}}, part.boosters)
         probability = np.asarray(
             predict_stage(candidate, validation_frame, context)["probabilities"]
         )
@@ -166,5 +166,10 @@ def _choose_served(
         "fit_rows": len(derived),
     }
     multipliers = tune_multipliers(probabilities[kind], target[last_rows])
-    parameters = {**part.parameters, "kind": kind, "multipliers": multipliers, "report": report}
+    parameters = {
+        **part.parameters,
+        "weights": {kind: 1.0},
+        "multipliers": multipliers,
+        "report": report,
+    }
     return Part(part.name, parameters, part.boosters if kind == "trees" else {})

@@ -9,15 +9,8 @@ import pandas as pd
 import pytest
 
 from models.fitting.binary_ensemble import TwoClassRecipe, varying_columns
-from models.fitting.churn_stack import (
-    BLEND,
-    TestedOrigin,
-    choose_stack,
-    mixed_logits,
-    prior_weights,
-    rfm_share,
-    test_origins,
-)
+from models.fitting.churn_methods import TestedOrigin, rfm_share, test_origins
+from models.fitting.churn_stack import BLEND, choose_stack, mixed_logits, prior_weights
 from models.metrics import metrics
 from models.scorer.churn import METHODS
 from models.scorer.linear_model import sigmoid

@@ -53,7 +53,7 @@ def test_ones_own_record_changes_nothing_and_others_do(
     changed = other["customer_id"].isin(mine)
     other.loc[changed, "truth_code"] = (other.loc[changed, "truth_code"] + 1) % len(STAGES)
     again = fitted(other)
-    assert part.parameters["kind"] == again.parameters["kind"] == "trees"
+    assert part.parameters["weights"] == again.parameters["weights"] == {"trees": 1.0}
     before, after = probabilities(part, test), probabilities(again, test)
     np.testing.assert_array_equal(before[fold == 2], after[fold == 2])
     assert (np.abs(before - after)[fold != 2].max(axis=1) > 1e-6).mean() > 0.9
