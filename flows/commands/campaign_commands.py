@@ -103,7 +103,8 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         from flows.services.console import deliver_result
 
         customer = key_value(customer) or customer
-        explanation = membership_reason(_current_plan(Path(folder), None), customer, campaign)
+        plan = _current_plan(Path(folder), None, as_exported=True)
+        explanation = membership_reason(plan, customer, campaign)
         content = {"customer_id": customer, "campaign_id": campaign, "why": explanation}
         deliver_result(content, json_file, lambda: typer.echo(explanation))
 
@@ -229,14 +230,19 @@ def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: 
     console.print(f"by channel and stage: {folder / 'measurement' / 'effects.csv'}", soft_wrap=True)
 
 
-def _current_plan(folder: Path, confirm: tuple[str, ...] | None) -> CampaignPlan:
+def _current_plan(
+    folder: Path, confirm: tuple[str, ...] | None, *, as_exported: bool = False
+) -> CampaignPlan:
+    """Plan of the current scores; with the entrants confirmed that its last export confirmed."""
     from features.storage import scores_store
-    from flows.services.campaign_plan import plan_run
+    from flows.services.campaign_plan import exported_campaigns, plan_run
     from flows.services.workspace import Workspace, settle_config
 
     try:
-        current = scores_store.read_current(folder).run
-        return plan_run(Workspace(folder), current.run_id, confirm=confirm).plan
+        space, run_id = Workspace(folder), scores_store.read_current(folder).run.run_id
+        if as_exported:
+            confirm = exported_campaigns(space, run_id)
+        return plan_run(space, run_id, confirm=confirm).plan
     finally:
         settle_config(folder, keep=False)
 

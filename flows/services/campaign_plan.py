@@ -210,8 +210,19 @@ def _previous_guard(space: Workspace, run_id: str) -> EntrantGuard | None:
     for run in sorted(earlier_runs, key=lambda run: run.sequence, reverse=True):
         manifest = run_folder(space.output, run.run_id) / "audiences" / MANIFEST_FILE
         if manifest.is_file():
-            return EntrantGuard.from_manifest(json.loads(manifest.read_text(encoding="utf-8")))
+            return _guard_in(manifest)
     return None
+
+
+def _guard_in(manifest: Path) -> EntrantGuard | None:
+    return EntrantGuard.from_manifest(json.loads(manifest.read_text(encoding="utf-8")))
+
+
+def exported_campaigns(space: Workspace, run_id: str) -> tuple[str, ...]:
+    """Campaigns with an export that the run has written and not held; none without audiences."""
+    manifest = run_folder(space.output, run_id) / "audiences" / MANIFEST_FILE
+    guard = _guard_in(manifest) if manifest.is_file() else None
+    return () if guard is None else tuple(n for n in guard.campaigns if n not in guard.held)
 
 
 def _targets(config: Config) -> list[TargetMap]:

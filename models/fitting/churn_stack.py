@@ -201,8 +201,14 @@ def _shrunk_weights(tested: Sequence[TestedOrigin], names: list[str]) -> dict[st
 def prior_weights(
     frame: pd.DataFrame, horizon_days: int, *, with_trees: bool, with_btyd: bool
 ) -> dict[str, float]:
-    """Weights where no earlier origin can tell: the shorter the history, the more RFM and BTYD."""
+    """Weights where no earlier origin can tell: the shorter the history, the more RFM and BTYD.
+
+    A long history without an origin that tells is one in which everyone did the same: what was
+    learned of the rest will not last, and the mean is served.
+    """
     share = rfm_share(frame, horizon_days) if with_trees else _FEW_SHARE
+    if not share:
+        return {"mean": 1.0}
     simple = {"rfm": share / 2.0, "btyd": share / 2.0} if with_btyd else {"rfm": share}
     rest = (1.0 - share) / 2.0
     others = {"trees": rest, "logistic": rest} if with_trees else {"mean": 1.0 - share}
