@@ -21,7 +21,7 @@ from features.sources.number_text import decimal_sign, number_value
 from features.sources.prepared_files import prepare_files
 from features.sources.spreadsheets import is_spreadsheet, sheet_names, sheet_rows
 from flows.services.console import step
-from flows.setup.column_synonyms import EVENT_TYPE, synonym_rank
+from flows.setup.column_synonyms import EVENT_TYPE, TIME, synonym_rank
 from flows.setup.datetime_formats import TimeForm, form_of_numbers, form_of_text
 from flows.setup.encoding_detection import detect_encoding
 
@@ -259,19 +259,22 @@ def _with_decimals(form: CsvFormat, sample: pd.DataFrame) -> CsvFormat:
 
 
 def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> ColumnProfile:
+    named = synonym_rank(name, TIME) is not None
     if kind.is_boolean():
         return ColumnProfile(name, "flag", cells)
     if kind.is_date() or kind.is_timestamp():
         return ColumnProfile(name, "time", cells, _typed_time(kind, cells))
     if kind.is_numeric():
         numbers = pd.to_numeric(cells, errors="coerce")
-        return ColumnProfile(name, "number", numbers, form_of_numbers(numbers.dropna()))
+        return ColumnProfile(
+            name, "number", numbers, form_of_numbers(numbers.dropna(), named=named)
+        )
     if not kind.is_string() and not kind.is_uuid():
         return ColumnProfile(name, "other", cells.astype(str))
     text = cells.map(str, na_action="ignore").astype("object").where(cells.notna(), None)
     stripped = pd.Series(text, dtype="str").str.strip()
     stripped = stripped.where(stripped != "")
-    time = form_of_text(stripped.dropna())
+    time = form_of_text(stripped.dropna(), named=named)
     if len(stripped.dropna()) and _reads_as_numbers(stripped.dropna().head(500), decimal):
         numbers = _as_numbers(stripped, decimal)
         exact = not (numbers.abs() >= _EXACT_FLOATS).any()  # longer ids are kept as text
