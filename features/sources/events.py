@@ -42,7 +42,7 @@ from features.sources.files import (
 )
 from features.sources.identity_resolution import apply_links, link_events
 from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
-from features.sources.lookup_keys import with_named_key
+from features.sources.lookup_keys import with_named_key, with_unique_key
 from features.sources.nested_columns import add_nested_columns
 from features.sources.order_facts import order_facts, refund_facts
 from features.sources.quarantine import (
@@ -143,11 +143,7 @@ def _join_lookup(connection: Any, table: Table, lookup: Lookup, source: EventSou
             lookup_table = with_keys(lookup_table, [lookup.key], lookup_name)
     lookup_table = lookup_table.filter(lookup_table[lookup.key].notnull())
     with engine_errors(describe_location(lookup.table)):
-        keys_unique = lookup_table.count().execute() == lookup_table[lookup.key].nunique().execute()
-    if not keys_unique:
-        raise UserError(
-            lookup_name, found=f"{lookup.key!r} more than once", expected="one row for every key"
-        )
+        lookup_table = with_unique_key(lookup_table, lookup.key, lookup_name)
     new_columns = [
         column
         for column in lookup_table.columns

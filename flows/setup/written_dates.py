@@ -15,7 +15,7 @@ from features.sources.month_names import month_as_number, numbered_form
 READABLE = 0.95  # share of the filled cells that must read as times of one form
 _MOST_CELLS = 5_000  # distinct cells that are looked at
 _FIRST_YEAR, _LAST_YEAR = 1990, 2099
-_OFFSET = re.compile(r"(\d ?(?:GMT|UTC)? ?)[+-]\d{2}:?\d{2}$", re.IGNORECASE)
+_OFFSET = re.compile(r"(:\d{2}(?:\.\d+)? ?(?:GMT|UTC)? ?)[+-]\d{2}:?\d{2}$", re.IGNORECASE)
 _OFFSET_SIGN = "\N{LATIN SMALL LETTER Z WITH CARON}"
 _UTC = ("Z", "GMT", "UTC")
 _PIECE = re.compile(r"<\d\d>|\d+|[AaPp][Mm](?![a-z])|\D")

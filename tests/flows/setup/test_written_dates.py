@@ -40,6 +40,8 @@ DATES: dict[str, Callable[[dt.datetime], str]] = {
         f"{m.year}年{m.month}月{m.day}日({weekday(m, 'Japanese')})"
     ),
     "Korean signs": lambda m: f"{m.year}년 {m.month}월 {m.day}일",
+    "day first with dashes": lambda m: f"{m:%d-%m-%Y}",
+    "month first": lambda m: f"{m.month}/{m.day}/{m:%y}",
     "yymmdd": lambda m: f"{m:%y%m%d}",
     "yy/mm/dd": lambda m: f"{m:%y/%m/%d}",
     "English weekday": lambda m: f"{weekday(m, 'English')}, {m.day} {m:%B} {m.year}",
