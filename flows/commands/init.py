@@ -15,8 +15,10 @@ from flows.commands.options import JsonFile
 if TYPE_CHECKING:
     from features.config.sources import Location
     from features.table.snapshot_builder import Builder
+    from flows.setup.answers import Answers, DateOrder
     from flows.setup.config_draft import ConfigDraft
     from flows.setup.data_requirements import Readiness
+    from flows.setup.table_roles import Assembly
 
 _PLAYBOOKS = ["campaigns/win_back.yaml", "campaigns/save_valuable_customers.yaml"]
 
@@ -51,20 +53,43 @@ def init(
         str | None,
         typer.Option(help="Read the tables as an export of this tool: see `stagecast presets`."),
     ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORD=ROLE",
+            help="Say what a word of a state or event type is: purchase, refund, ..., ignore; "
+            "repeatable.",
+        ),
+    ] = None,
+    dates: Annotated[
+        str | None,
+        typer.Option(help="How dates are read that fit either way: day-first or month-first."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing; take what is assumed.")
+    ] = False,
     force: Annotated[bool, typer.Option(help="Replace the YAML where it exists.")] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Write a config for your own data, and say what the data suffice for.
 
     Reads the tables, guesses what their columns mean, and proposes roles, stages and horizons.
-    Nothing is asked; what had to be assumed is marked CHECK in the YAML.
+    In a terminal it asks about what it had to assume, unless --yes is given; the options say the
+    same. All assumptions are marked CHECK in the YAML.
     """
     from flows.services.settings import apply_defaults
+    from flows.setup.answers import Answers, roles_said
+    from flows.setup.questions import can_ask
     from flows.setup.source_inference import columns_said
 
     apply_defaults()
     path = _target(output, data, force)
-    drafted = _draft_config(data, path, timezone, columns_said(column or []), preset, join or [])
+    _check_zone(timezone)
+    answers = Answers(
+        timezone, columns_said(column or []), _date_order(dates), roles_said(role or [])
+    )
+    asks = can_ask() and not yes
+    drafted = _draft_config(data, path, answers, preset, join or [], asks=asks)
     from flows.services.console import deliver_result
     from flows.setup.config_writer import config_text
     from flows.setup.draft_tables import draft_content, print_draft
@@ -80,10 +105,11 @@ def init(
 def _draft_config(
     data: list[str],
     path: Path,
-    timezone: str,
-    given: dict[str, str],
+    answers: Answers,
     preset: str | None,
     joins: list[str],
+    *,
+    asks: bool,
 ) -> ConfigDraft:
     """A config for some tables, tried on all of their rows.
 
@@ -94,21 +120,38 @@ def _draft_config(
     """
     from features.sources.events import connect
     from features.table.snapshot_builder import Builder
-    from flows.services.console import step
+    from flows.services.console import progress_console, step
+    from flows.setup.answers import apply_roles, order_dates
     from flows.setup.config_draft import ConfigDraft
     from flows.setup.config_mapping import config_mapping
     from flows.setup.data_requirements import readiness
+    from flows.setup.questions import ask
     from flows.setup.split_tables import profile_tables
     from flows.setup.table_joins import read_joins
     from flows.setup.table_roles import assemble
     from flows.setup.trial_reading import read_trial, validated_config
 
-    _check_zone(timezone)
-    connection = connect()
-    tables = profile_tables(connection, [_location(name) for name in data])
-    said = read_joins(joins, tables)
-    assembly = assemble(tables, zone=timezone, given=given, preset=preset, joins=said)
-    mapping = config_mapping(assembly.sources, path, timezone, _name(data[0]))
+    profiles = profile_tables(connect(), [_location(name) for name in data])
+
+    def proposed(known: Answers) -> Assembly:
+        tables = order_dates(profiles, known.dates)
+        assembly = assemble(
+            tables,
+            zone=known.timezone,
+            given=known.columns,
+            preset=preset,
+            joins=read_joins(joins, tables),
+        )
+        apply_roles(assembly.sources, known.roles)
+        return assembly
+
+    assembly = proposed(answers)
+    if asks:
+        said = ask(assembly.sources, answers, progress_console)
+        if said != answers:
+            answers, assembly = said, proposed(said)
+            step(f"the same without questions: --yes {answers.options()}")
+    mapping = config_mapping(assembly.sources, path, answers.timezone, _name(data[0]))
     step("reading all rows")
     trial = read_trial(mapping, path)
     reports, problem = trial.reports, trial.problem
@@ -162,6 +205,16 @@ def _target(output: Path | None, data: list[str], force: bool) -> Path:
 def _name(data: str) -> str:
     stem = data.rsplit("#", 1)[-1] if "://" in data else Path(data).name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:40] or "my-data"
+
+
+def _date_order(dates: str | None) -> DateOrder | None:
+    if dates is None:
+        return None
+    if dates == "day-first":
+        return "day-first"
+    if dates == "month-first":
+        return "month-first"
+    raise UserError("--dates", found=repr(dates), expected="day-first or month-first")
 
 
 def _check_zone(zone: str) -> None:

@@ -126,6 +126,7 @@ def _tell_alternative(
         if name == value.name or not alike or abs(cells.sum() / chosen.sum() - 1) < _SAME_SUM:
             continue
         note = found.notes.get("value", "")
+        found.alternatives["value"] = (value.name, name)
         found.notes["value"] = (
             f"{note} CHECK: {value.name!r} adds up to {chosen.sum():,.2f} in the sampled rows, "
             f"{name!r} to {cells.sum():,.2f}. For the other: --column 'value={name}'."
