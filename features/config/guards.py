@@ -40,11 +40,12 @@ class Guard:
     hint: str
 
 
-# Every guard warns by default: an honest small shop may look like this. The limits err on its side.
+# Guards warn by default: an honest small shop may look like this. The limits err on its side.
 GUARDS = (
-    # A shop that has reopened has more than one event in a hundred soon.
+    # Everybody counts as lapsed after such a hole: no figure of the run would be right. A shop that
+    # has reopened has more than one event in a hundred soon.
     Guard(
-        "stray_end", "Last days stand alone", "warn", 0.01,
+        "stray_end", "Last days stand alone", "refuse", 0.01,
         "share of events after a gap of 60 days or more at the end of the data",
         "correct the dates, or set `data_through` to the last day that you know in full",
     ),

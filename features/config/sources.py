@@ -22,7 +22,17 @@ from features.config.types import Name, Strict
 
 ATTRIBUTE_NAME = re.compile("[a-z][a-z0-9_]*")
 # Numbers that count time from 1970-01-01 UTC: how many of them make a second.
-EPOCH_UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
+EPOCH_UNITS = {
+    "seconds": 1,
+    "milliseconds": 1_000,
+    "microseconds": 1_000_000,
+    "nanoseconds": 1_000_000_000,
+}
+# Numbers that count days of a clock from 1899-12-30, with the time as their fraction.
+SPREADSHEET_DAYS = "spreadsheet_days"
+# Each says a calendar date, or a month: its first day counts.
+_DATE_PARTS = ({"%d", "%m"}, {"%d", "%b"}, {"%d", "%B"}, {"%Y", "%m"}, {"%Y", "%b"}, {"%Y", "%B"},
+               {"%G", "%V", "%u"})  # fmt: skip
 
 
 class DatasetTable(Strict):
@@ -57,8 +67,9 @@ class TimeColumn(Strict):
     """How a column becomes a moment: an instant (with its zone) or a local calendar date.
 
     `format` says how a text is written that does not begin with the year (``%d.%m.%Y %H:%M``;
-    ``%b`` for the name of a month), or
-    that a number counts seconds, milliseconds or microseconds from 1970-01-01 UTC.
+    ``%b`` for the name of a month, ``%z`` for an offset; of ``%Y-%m`` the first day counts), that a
+    number counts seconds, milliseconds, microseconds or nanoseconds from 1970-01-01 UTC, or that it
+    is a date of a spreadsheet (`spreadsheet_days`).
     """
 
     column: str
@@ -69,13 +80,13 @@ class TimeColumn(Strict):
     @field_validator("format")
     @classmethod
     def _readable(cls, form: str | None) -> str | None:
-        if form is None or form in EPOCH_UNITS:
+        if form is None or form in EPOCH_UNITS or form == SPREADSHEET_DAYS:
             return form
         parts = set(re.findall("%[a-zA-Z]", form))
-        if "%d" not in parts or not parts & {"%m", "%b", "%B"} or "%z" in parts:
+        if not any(needed <= parts for needed in _DATE_PARTS):
             raise ValueError(
-                f"{' or '.join(EPOCH_UNITS)}, or how day and month are written, without an offset, "
-                "like '%d.%m.%Y %H:%M'"
+                f"{' or '.join(EPOCH_UNITS)} or {SPREADSHEET_DAYS}, or how day and month are "
+                "written, like '%d.%m.%Y %H:%M'"
             )
         return form
 
@@ -85,11 +96,18 @@ class TimeColumn(Strict):
             raise ValueError(
                 f"{self.format} since 1970 are instants: drop `zone` and `as: local_date`"
             )
+        if self.has_offset and (self.zone is not None or self.as_ == "local_date"):
+            raise ValueError("times with an offset are instants: drop `zone` and `as: local_date`")
         if self.as_ == "local_date" and self.zone is not None:
             raise ValueError("a local date has no zone: drop `zone` or `as: local_date`")
         if self.zone is not None and self.zone not in available_timezones():
             raise ValueError(f"unknown time zone {self.zone!r}; use an IANA name like UTC")
         return self
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether the texts say their offset from UTC, by the format."""
+        return "%z" in (self.format or "")
 
 
 class Columns(BaseModel):

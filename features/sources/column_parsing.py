@@ -11,7 +11,8 @@ import ibis.expr.datatypes as dt
 from ibis.expr.types import Column, Table, Value
 
 from features.calendar import offsets
-from features.config.sources import EPOCH_UNITS, CsvFormat, TimeColumn
+from features.config.sources import EPOCH_UNITS, SPREADSHEET_DAYS, CsvFormat, TimeColumn
+from features.sources.date_text import tidy_dates
 from features.sources.files import require_column, wrong_type, zone_missing
 from features.sources.keys import key_column
 from features.sources.month_names import months_as_numbers, names_month, numbered_form
@@ -19,6 +20,7 @@ from features.sources.number_text import number_column
 
 PLAIN_TIME = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?$"
 OFFSET_TIME = r":\d{2}(?:\.\d+)?\s*(?:[zZ]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
+_SPREADSHEET_START = 25_569  # days from a spreadsheet's day 0, 1899-12-30, to 1970-01-01
 _LATEST_SECOND = 4_102_444_800  # 2100-01-01 in seconds since 1970; larger numbers are not times
 _YES = ("true", "t", "1", "yes", "y")
 PLAIN_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2})(?:[T ]\d.*)?$"
@@ -37,6 +39,11 @@ def _wall_clock(zone: str, at: dt.Timestamp("UTC")) -> dt.timestamp:  # type: ig
 @ibis.udf.scalar.builtin(name="try_strptime")  # type: ignore[untyped-decorator, unused-ignore]
 def _parsed_time(text: str, form: str) -> dt.timestamp:
     """Wall-clock time of a text in a format; null if it does not match."""
+
+
+@ibis.udf.scalar.builtin(name="try_strptime")  # type: ignore[untyped-decorator, unused-ignore]
+def _parsed_instant(text: str, form: str) -> dt.Timestamp("UTC"):  # type: ignore[valid-type]
+    """Instant of a text in a format with an offset; null if it does not match."""
 
 
 @ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator, unused-ignore]
@@ -92,6 +99,11 @@ def parse_moment(
     if spec.format in EPOCH_UNITS:
         instant = _epoch_instant(column, spec, config_place)
         return instant, _wall_clock(zone_name, instant)
+    if spec.format == SPREADSHEET_DAYS:
+        if spec.zone is None:
+            raise zone_missing(config_place, spec.column)
+        instant = _instant_in(spec.zone, _spreadsheet_clock(column, spec, config_place))
+        return instant, _wall_clock(zone_name, instant)
     if column_type.is_timestamp() and column_type.timezone is not None:
         return column, _wall_in(zone_name, column)
     if column_type.is_timestamp():
@@ -100,7 +112,7 @@ def parse_moment(
         instant = _instant_in(spec.zone, column)
         if spec.zone == "UTC":
             return instant, _wall_in(zone_name, instant)
-    elif column_type.is_string():
+    elif column_type.is_string() or (column_type.is_integer() and spec.format is not None):
         instant = _text_instant(column, spec, config_place)
     else:
         raise wrong_type(config_place, spec.column, column_type, "a timestamp")
@@ -109,8 +121,10 @@ def parse_moment(
 
 def _text_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
     """Parse instants from text, by their own offset or else the declared zone."""
-    text = column.strip()
+    text = column.cast("string").strip()
     if spec.format is not None:
+        if spec.has_offset:
+            return _parsed_instant(*_numbered(text, spec.format))
         if spec.zone is None:
             raise zone_missing(config_place, spec.column)
         return _instant(spec.zone, _written_time(text, spec.format))
@@ -128,9 +142,25 @@ def _text_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
 
 def _written_time(text: Value, form: str) -> Value:
     """Return the wall-clock time of texts in a format, with month names of many languages."""
-    if names_month(form):
-        text, form = months_as_numbers(text), numbered_form(form)
-    return _parsed_time(text, form)
+    return _parsed_time(*_numbered(text, form))
+
+
+def _numbered(text: Value, form: str) -> tuple[Value, str]:
+    """Return texts without weekdays and with months as numbers, and their format."""
+    text = tidy_dates(text)
+    return (months_as_numbers(text), numbered_form(form)) if names_month(form) else (text, form)
+
+
+def _spreadsheet_clock(column: Column, spec: TimeColumn, config_place: str) -> Value:
+    """Convert a spreadsheet's days to wall-clock times, to the second; null on failure."""
+    column_type = column.type()
+    if not column_type.is_string() and not column_type.is_numeric():
+        raise wrong_type(config_place, spec.column, column_type, "a spreadsheet's number of days")
+    number = column.cast("string").strip().replace(",", ".").try_cast("float64")
+    last_day = _SPREADSHEET_START + _LATEST_SECOND / 86_400
+    days = ((number >= 1) & (number <= last_day)).ifelse(number, ibis.null("float64"))
+    seconds = ((days - _SPREADSHEET_START) * 86_400).round().cast("int64")
+    return _clock(seconds * 1_000_000)
 
 
 def _epoch_instant(column: Column, spec: TimeColumn, config_place: str) -> Value:
@@ -145,9 +175,10 @@ def _epoch_instant(column: Column, spec: TimeColumn, config_place: str) -> Value
         number_text, ibis.null("string")
     )
     # Integer arithmetic for whole numbers: a float would round microseconds.
-    whole_microseconds = number_text.try_cast("int64") * (1_000_000 // units_per_second)
+    whole_number, factor = number_text.try_cast("int64"), 1_000_000 // units_per_second
+    whole_microseconds = whole_number * factor if factor else whole_number // 1_000
     fractional_microseconds = (
-        (number_text.try_cast("float64") * (1_000_000 // units_per_second)).round().cast("int64")
+        (number_text.try_cast("float64") * (1_000_000 / units_per_second)).round().cast("int64")
     )
     is_whole = number_text.re_search(r"^\d+$")
     return _at(is_whole.ifelse(whole_microseconds, fractional_microseconds))
@@ -156,6 +187,8 @@ def _epoch_instant(column: Column, spec: TimeColumn, config_place: str) -> Value
 def parse_date(column: Column, spec: TimeColumn, config_place: str) -> Value:
     """Parse calendar dates from dates, timestamps, numbers like 20170131 or text."""
     column_type = column.type()
+    if spec.format == SPREADSHEET_DAYS:
+        return _spreadsheet_clock(column, spec, config_place).cast("date")
     if column_type.is_date() or (column_type.is_timestamp() and column_type.timezone is None):
         return column.cast("date")
     if not column_type.is_string() and not column_type.is_integer():

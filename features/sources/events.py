@@ -42,7 +42,7 @@ from features.sources.files import (
 )
 from features.sources.identity_resolution import apply_links, link_events
 from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
-from features.sources.lookup_keys import with_named_key
+from features.sources.lookup_keys import with_named_key, with_unique_key
 from features.sources.nested_columns import add_nested_columns
 from features.sources.order_facts import order_facts, refund_facts
 from features.sources.quarantine import (
@@ -146,13 +146,7 @@ def _join_lookup(connection: Any, table: Table, lookup: Lookup, source: EventSou
             lookup_table = with_keys(lookup_table, [lookup.key], lookup_name)
     lookup_table = lookup_table.filter(lookup_table[lookup.key].notnull())
     with engine_errors(describe_location(lookup.table)):
-        lookup_keys = lookup_table[lookup.key]
-        counted = lookup_table.aggregate(rows=lookup_table.count(), keys=lookup_keys.nunique())
-        (counts,) = counted.to_pyarrow().to_pylist()
-    if counts["rows"] != counts["keys"]:
-        raise UserError(
-            lookup_name, found=f"{lookup.key!r} more than once", expected="one row for every key"
-        )
+        lookup_table = with_unique_key(lookup_table, lookup.key, lookup_name)
     new_columns = [
         column
         for column in lookup_table.columns

@@ -201,6 +201,7 @@ def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> 
                 f"sources: {Path(same_header_files[0]).name}",
                 found=f"columns {', '.join(header)}",
                 expected=f"the columns of {Path(file_names[0]).name}: {', '.join(first_header)}",
+                hint="files of different tables are named one by one (unpacked, if in an archive)",
             )
     tables = [
         connection.read_csv(

@@ -33,3 +33,25 @@ def with_named_key(rows: Table, lookup_table: Table, lookup: Lookup) -> Table:
         return lookup_table
     others = [name for name in lookup_table.columns if name not in (lookup.key, their_key)]
     return lookup_table.select(*others, **{lookup.key: lookup_table[their_key]})
+
+
+def with_unique_key(lookup_table: Table, key: str, lookup_name: str) -> Table:
+    """The table with one row for every key; exact copies of rows count once.
+
+    Raises
+    ------
+    UserError
+        Where rows that differ have the same key: the rows of the source would multiply.
+    """
+    if _is_unique(lookup_table, key):
+        return lookup_table
+    lookup_table = lookup_table.distinct()
+    if _is_unique(lookup_table, key):
+        return lookup_table
+    raise UserError(lookup_name, found=f"{key!r} more than once", expected="one row for every key")
+
+
+def _is_unique(table: Table, key: str) -> bool:
+    counted = table.aggregate(rows=table.count(), keys=table[key].nunique())
+    (counts,) = counted.to_pyarrow().to_pylist()
+    return bool(counts["rows"] == counts["keys"])

@@ -21,11 +21,14 @@ import pyarrow as pa
 from features.config.sources import CsvFormat
 from features.errors import UserError
 from features.sources.compressed import MAX_EXPANSION, SAFE_BYTES
+from features.sources.spreadsheets import SPREADSHEETS
 
 _ARCHIVES = (".zip", ".zst")
 # Encodings that the engine reads itself.
 _NATIVE = ("utf-8", "latin-1", "utf-16")
 _CHUNK_BYTES = 1 << 20
+_DAMAGES = (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+_TABLES = ("csv", "tsv", "txt", "parquet", "json", "jsonl", "ndjson", *SPREADSHEETS)
 
 
 def prepare_files(names: Sequence[str], csv_format: CsvFormat) -> tuple[list[str], CsvFormat]:
@@ -34,21 +37,22 @@ def prepare_files(names: Sequence[str], csv_format: CsvFormat) -> tuple[list[str
     Raises
     ------
     UserError
-        For damaged archives, archives without exactly one table, and undecodable text.
+        For damaged archives, archives without tables or with several kinds of files, and
+        undecodable text.
     """
-    prepared = [_prepared(name, csv_format) for name in names]
+    prepared = [copy for name in names for copy in _prepared(name, csv_format)]
     if csv_format.encoding in _NATIVE:
         return prepared, csv_format
     return prepared, csv_format.model_copy(update={"encoding": "utf-8"})
 
 
-def _prepared(name: str, csv_format: CsvFormat) -> str:
+def _prepared(name: str, csv_format: CsvFormat) -> list[str]:
     path = Path(name)
     foreign = csv_format.encoding not in _NATIVE and _is_text(name)
     if not (foreign or name.lower().endswith(_ARCHIVES)):
-        return name
+        return [name]
     status = path.stat()
-    return _copy(name, status.st_size, status.st_mtime_ns, csv_format.encoding)
+    return list(_copies(name, status.st_size, status.st_mtime_ns, csv_format.encoding))
 
 
 def _is_text(name: str) -> bool:
@@ -59,19 +63,25 @@ def _is_text(name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _copy(name: str, size: int, changed: int, encoding: str) -> str:
-    """Write a readable copy of a file once per process; return its path."""
+def _copies(name: str, size: int, changed: int, encoding: str) -> tuple[str, ...]:
+    """Write readable copies of what a file holds once per process; return their paths."""
     version = f"{name}|{size}|{changed}|{encoding}"
     folder = Path(_folder().name) / hashlib.sha256(version.encode()).hexdigest()
     folder.mkdir(exist_ok=True)
     where = f"sources: {Path(name).name}"
-    with _unpacked(name, where) as (stream, inner_name):
-        copy = folder / inner_name
-        foreign = encoding not in _NATIVE and _is_text(inner_name)
-        most_bytes = max(SAFE_BYTES, MAX_EXPANSION * size)
-        with copy.open("wb") as target:
-            _pour(stream, target, where, encoding if foreign else None, most_bytes)
-    return str(copy)
+    allowance = max(SAFE_BYTES, MAX_EXPANSION * size)
+    copies: list[str] = []
+    for member in _members(name, where):
+        with _unpacked(name, member, where) as (stream, inner_name):
+            # Files of the same name in several folders of an archive stay apart.
+            copy = folder / str(len(copies)) / inner_name
+            copy.parent.mkdir(exist_ok=True)
+            foreign = encoding not in _NATIVE and _is_text(inner_name)
+            with copy.open("wb") as target:
+                _pour(stream, target, where, encoding if foreign else None, allowance)
+        allowance -= copy.stat().st_size
+        copies.append(str(copy))
+    return tuple(copies)
 
 
 @functools.cache
@@ -80,15 +90,13 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @contextmanager
-def _unpacked(name: str, where: str) -> Iterator[tuple[IO[bytes], str]]:
-    """Open the content of a file, unpacked; also the name of the file within."""
+def _unpacked(name: str, member: str, where: str) -> Iterator[tuple[IO[bytes], str]]:
+    """Open the content of a file or of an archive's member; also the name of the file within."""
     lower_name, own_name = name.lower(), Path(name).name
     try:
         if lower_name.endswith(".zip"):
-            with zipfile.ZipFile(name) as archive:
-                member = _only_member(archive, where)
-                with archive.open(member) as stream:
-                    yield stream, Path(member).name
+            with zipfile.ZipFile(name) as archive, archive.open(member) as stream:
+                yield stream, Path(member).name
         elif lower_name.endswith(".zst"):
             with pa.OSFile(name) as file, pa.CompressedInputStream(file, "zstd") as stream:
                 yield stream, own_name[: -len(".zst")]
@@ -98,31 +106,43 @@ def _unpacked(name: str, where: str) -> Iterator[tuple[IO[bytes], str]]:
         else:
             with open(name, "rb") as stream:
                 yield stream, own_name
-    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise UserError(
-            where,
-            found=f"a compressed file that is damaged, cut off or locked ({type(error).__name__})",
-            expected="a whole archive without a password",
-            hint="deliver the file again, or uncompressed",
-        ) from error
+    except _DAMAGES as error:
+        raise _damaged(where, error) from error
 
 
-def _only_member(archive: zipfile.ZipFile, where: str) -> str:
-    """Return the name of the single table in a zip archive."""
-    members = [
-        member.filename
-        for member in archive.infolist()
-        if not member.is_dir() and not Path(member.filename).name.startswith(".")
-        and not member.filename.startswith("__MACOSX/")
-    ]  # fmt: skip
-    if len(members) != 1:
+def _damaged(where: str, error: Exception) -> UserError:
+    return UserError(
+        where,
+        found=f"a compressed file that is damaged, cut off or locked ({type(error).__name__})",
+        expected="a whole archive without a password",
+        hint="deliver the file again, or uncompressed",
+    )
+
+
+def _members(name: str, where: str) -> list[str]:
+    """Return the names of the tables in a zip archive, in order; one empty name for other files."""
+    if not name.lower().endswith(".zip"):
+        return [""]
+    try:
+        with zipfile.ZipFile(name) as archive:
+            members = [member.filename for member in archive.infolist() if not member.is_dir()]
+    except _DAMAGES as error:
+        raise _damaged(where, error) from error
+    tables = sorted(
+        member
+        for member in members
+        if not Path(member).name.startswith(".")
+        and not member.startswith("__MACOSX/")
+        and Path(member).suffix.lower().removeprefix(".") in _TABLES
+    )
+    if not tables or len({Path(table).suffix.lower() for table in tables}) > 1:
         raise UserError(
             where,
             found=f"{len(members)} files in the archive: {', '.join(members[:10]) or 'none'}",
-            expected="one table in each archive",
+            expected="one table, or parts of one table in files of one kind",
             hint="unpack it, and name the files",
         )
-    return members[0]
+    return tables
 
 
 def _pour(

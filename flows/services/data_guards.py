@@ -54,11 +54,12 @@ def apply_guards(space: Workspace, config: Config) -> None:
     problems.refuse()
 
 
-def warn_of_tallies(config: Config, tallies: Tallies, reports: Sequence[ReadReport]) -> None:
-    """Print what the guards find in tallies that are not stored."""
+def tally_findings(
+    config: Config, tallies: Tallies, reports: Sequence[ReadReport]
+) -> list[GuardFinding]:
+    """Return what the guards find in tallies that are not stored."""
     facts = tally_facts([tallies.daily], [tallies.attributes], config)
-    for finding in check_guards(facts, reports, config):
-        warn(f"CHECK {finding.sentence}; {finding.hint}")
+    return check_guards(facts, reports, config)
 
 
 def warn_of(findings: Sequence[GuardFinding]) -> list[GuardFinding]:

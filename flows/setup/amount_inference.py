@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from features.errors import UserError
+from features.errors import Problems, UserError
 from flows.setup import column_synonyms
 from flows.setup.column_synonyms import synonym_rank
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
@@ -15,6 +15,9 @@ from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 _EQUAL_SHARE = (
     0.95  # share of the orders with several lines from which an amount is the order's total
 )
+
+
+_SAME_SUM = 0.002  # sums that differ by less are the same amounts
 
 
 def propose_amount(
@@ -30,6 +33,7 @@ def propose_amount(
     UserError
         Where the only amounts are order totals repeated on every line.
     """
+    _require_numbers(table, said)
     if "value" in said:
         found.columns["value"] = said["value"].name
         if "value_times" in said:
@@ -63,6 +67,7 @@ def propose_amount(
         if whole:
             found.notes["value"] = f"of the line; {whole[0]!r} repeats the order's total."
         _subtract_refunded(found, value, numbers, order)
+        _tell_alternative(found, value, amounts)
     elif whole:
         raise UserError(
             f"{table.name}: {whole[0]}",
@@ -77,6 +82,56 @@ def propose_amount(
         unread = f" ({text.name!r} is no number: currency signs, thousands?)" if text else ""
         found.notes["value"] = f"CHECK: no column of amounts was found{unread}."
     _tell_money(found, table, money)
+
+
+def _require_numbers(table: ProfiledTable, said: Mapping[str, ColumnProfile]) -> None:
+    """Stop at columns of numbers that the user named, and that hold something else.
+
+    Raises
+    ------
+    UserError
+        Saying how many of their cells are no numbers.
+    """
+    problems = Problems()
+    for name in ("value", "value_times"):
+        column = said.get(name)
+        if column is None or column.kind == "number":
+            continue
+        numbers = pd.to_numeric(column.cells, errors="coerce")
+        unread = int((numbers.isna() & column.cells.notna()).sum())
+        problems.add(
+            UserError(
+                f"--column {name}={column.name}",
+                found=f"{unread:,} of {int(column.cells.notna().sum()):,} filled cells of "
+                f"{table.name} that read as no number",
+                expected="numbers like 1234.50, 1.234,50 or $1,234.50, one in each cell",
+                hint="name another column; or leave the option out, and every order counts as 1",
+            )
+        )
+    problems.refuse()
+
+
+def _tell_alternative(
+    found: SourceProposal, value: ColumnProfile, amounts: Mapping[str, ColumnProfile]
+) -> None:
+    """Note another column of amounts that adds up to something else: net beside gross."""
+    chosen = value.cells.reset_index(drop=True)
+    for name, column in amounts.items():
+        cells = column.cells.reset_index(drop=True)
+        ratio = (cells / chosen)[chosen.abs() > 0]
+        # Amounts of the same thing, with and without tax: nearly the same ratio in all rows.
+        alike = (
+            ratio.between(0.6, 1.7).mean() > _EQUAL_SHARE and ratio.notna().mean() > _EQUAL_SHARE
+        )
+        if name == value.name or not alike or abs(cells.sum() / chosen.sum() - 1) < _SAME_SUM:
+            continue
+        note = found.notes.get("value", "")
+        found.alternatives["value"] = (value.name, name)
+        found.notes["value"] = (
+            f"{note} CHECK: {value.name!r} adds up to {chosen.sum():,.2f} in the sampled rows, "
+            f"{name!r} to {cells.sum():,.2f}. For the other: --column 'value={name}'."
+        ).strip()
+        return
 
 
 def _subtract_refunded(

@@ -18,18 +18,24 @@ CUSTOMER = (
     r"(account|contact|person|subscriber|profile|card|loyalty)_?(id|no|nr|number|key|uuid)",
     r"(customer|user|client|member|kunden?)_.*(id|key|no|nr|number|nummer)",
     *foreign_words.CUSTOMER,
-    r"(donor|patient|guest|tenant|subscriber|player|student|company|organi[sz]ation|account)"
-    r"(_?(id|no|nr|number|key|uuid|name))?",
+    r"(donor|patient|guest|tenant|subscriber|player|student|pupil|learner|parent|resident|attendee"
+    r"|supporter|reader|passenger|traveller|owner|lead|company|organi[sz]ation|account|debtor)"
+    r"(_?(id|no|nr|number|key|uuid|name|card))?",
+    r"(kunden?|mitglieds?|bonus|treue|stamm_?kunden?)_?karten?(_?(nr|nummer|id))?|debitor(_?(nr|nummer))?",
+    r"(distinct|c|u|m)_?id|cust|usr|user_?name|login|who|phone(_number)?|msisdn",
 )
 EMAIL = (
     r"(customer_|user_|contact_|buyer_|billing_|payer_)?e?_?mail(_address)?",
     *foreign_words.EMAIL,
 )
 ANONYMOUS = (r"(anonymous|visitor|device|cookie)_?(id|uuid|key)",)
-_DOING = "occurred|event|order|purchase|transaction|invoice|sale|sales|bestell|buchungs?|rechnungs?"
+_DOING = (
+    "occurred|event|order|ord|purchase|transaction|trans|tran|trx|txn|invoice|inv|sale|sales|receipt"
+    "|payment|posting|booking|check_?in|bestell|buchungs?|rechnungs?"
+)
 TIME = (
-    rf"({_DOING})_?(at|date|time|datetime|date_time|timestamp|ts|datum|zeit|day|placed_at)",
-    r"at|date|time|datetime|date_time|timestamp|ts|datum|day|zeit|zeitpunkt|fecha",
+    rf"({_DOING})_?(at|date|dt|time|datetime|date_time|timestamp|ts|datum|zeit|day|placed_at)",
+    r"at|date|dt|time|datetime|date_time|timestamp|ts|datum|day|zeit|zeitpunkt|fecha",
     r"(created|placed|completed|processed|paid|sent|visited|clicked|happened)_?(at|on|date|time|ts)?",
     *foreign_words.TIME,
     r".*(date|time|timestamp|datum|zeitpunkt|_at|_on|_ts|_day)",
@@ -47,6 +53,7 @@ VALUE = (
     r"(order|basket|invoice|grand|transaction|sales?)_?(total|amount|value|revenue|sum|betrag)",
     r"amount|total|sum|revenue|sales|net_sales|spend|spent|paid|charged|betrag|umsatz|summe|gesamt(betrag|preis)?|turnover"
     r"|(total|net|gross)_?(price|amount|sales|value)?|value|importe",
+    r"(net|gross|total|order|sales?|purch(ase)?|paid|line)?_?amt|rev|gmv|turnover_.*",
     *foreign_words.VALUE,
     r".*(amount|total|revenue|value|betrag|umsatz|sales|mrr).*",
     r".*(price|preis|paid).*",
@@ -61,6 +68,7 @@ REFUNDED = (
     r"(refunded|refund)_?(amount|total|value|sum)_?.*|.*_(refunded|refund_amount)",
     r"erstattet(er)?_?(betrag)?|erstattungs?_?betrag|rueckerstattung|montant_?rembourse"
     r"|importe_?(reembolsado|devuelto)|reembolso|terugbetaald(_?bedrag)?|importo_?rimborsato",
+    rf"\w*({foreign_words.BACK})\w*",
 )
 UNIT_PRICE = (
     r"(unit|item|single|piece|each|list)?_?(price|preis)"
@@ -76,6 +84,7 @@ ORDER = (
     r"|bestellung|rechnungs?|auftrags?|bon|deal|opportunity|gift|donation|bill|reservation|rental)s?_?"
     r"(id|no|nr|num|number|nummer|key|ref|code|name)",
     r"order|basket|invoice|receipt|bon",
+    r"(ord|inv|txn|trans|tran|trx|rcpt|chk)_?(id|no|nr|num|number|ref)|oid|txn|trx|doc(ument)?_?(no|nr|number)",
     *foreign_words.ORDER,
 )
 # Ids that say what a table is about: its rows are no orders.
@@ -83,7 +92,7 @@ CASE_ID = (r"(ticket|case|issue|complaint|incident|request|conversation|churn|ca
            r"(_event)?_?(id|no|nr|number|key|ref)",)  # fmt: skip
 EVENT_TYPE = (
     r"(event|action|activity|interaction|engagement|transaction)_?(type|name|kind|category)",
-    r"event|action|activity|interaction",
+    r"event|evt|action|activity|interaction",
     r"(record|order|entry|posting|booking)?_?(type|kind)|verb|art",
     *foreign_words.EVENT,
 )

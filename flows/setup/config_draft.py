@@ -29,6 +29,8 @@ class ConfigDraft:
         What a run would refuse; None where it would begin.
     totals
         Orders, customers and revenue of each source.
+    guard_checks
+        What the guards of the data find, as sentences.
     """
 
     mapping: dict[str, Any]
@@ -37,6 +39,7 @@ class ConfigDraft:
     readiness: Readiness | None
     problem: UserError | None
     totals: tuple[SourceTotals, ...] = ()
+    guard_checks: tuple[str, ...] = ()
 
     def checks(self) -> list[str]:
         """Every assumption that somebody must check, with the table it is about."""
@@ -51,4 +54,4 @@ class ConfigDraft:
             for name, reason in self.assembly.left_out
             if "CHECK: " in reason
         ]
-        return [*notes, *left_out]
+        return [*notes, *left_out, *self.guard_checks]

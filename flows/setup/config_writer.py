@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -18,6 +18,7 @@ _SECTION_COMMENTS = {
     "ignored_event_types": "types of no role; give them one above if they mean something",
     "refunds": "negative orders and refunds reduce spend; or `separate`, or `reject`",
     "quarantine": "share of bad rows above which a run stops",
+    "data_through": "the last day that counts: after it comes a hole, then a few stray events",
     "stages": "the life-cycle stages and their parameters, in days",
     "activity_days": "churn risk is told of those who bought within so many days",
     "windows": "features look back so many days",
@@ -34,7 +35,12 @@ _HEADER = """\
 """
 
 
-def config_text(mapping: Mapping[str, Any], proposals: tuple[SourceProposal, ...], why: str) -> str:
+def config_text(
+    mapping: Mapping[str, Any],
+    proposals: tuple[SourceProposal, ...],
+    why: str,
+    guard_checks: Sequence[str] = (),
+) -> str:
     """YAML text of a config.
 
     Parameters
@@ -45,8 +51,10 @@ def config_text(mapping: Mapping[str, Any], proposals: tuple[SourceProposal, ...
         Of its sources, in order: their notes become comments.
     why
         Where the horizons come from, a sentence.
+    guard_checks
+        What the guards of the data find, as sentences.
     """
-    lines = [_HEADER]
+    lines = [_HEADER, *(f"# CHECK: {_printable(sentence)}" for sentence in guard_checks)]
     notes = dict(_SECTION_COMMENTS)
     naive = [p for p in proposals if "CHECK" in p.notes.get("occurred_at", "")]
     if naive:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from features.config.sources import EPOCH_UNITS
+from features.config.sources import EPOCH_UNITS, SPREADSHEET_DAYS
 from features.sources.column_parsing import OFFSET_TIME, PLAIN_DATE, PLAIN_TIME
+from features.sources.date_text import tidy_date
 from features.sources.month_names import month_as_number, names_month, numbered_form
+from flows.setup.written_dates import READABLE, written_form
 
-_READABLE = 0.95  # share of the filled cells that must read as times of one form
 EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds since 1970
-_WRITTEN = re.compile(
-    r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})"
-    r"(?:[ T](\d{1,2}:\d{2})(:\d{2})?(?:\s?([AaPp][Mm]))?)?"
-)
+_SERIALS = (32_874, 73_050)  # 1990 and 2100 in a spreadsheet's days
+_YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}[T ].*"
 _MIDNIGHT = r"[T ]00?:00(?::00(?:\.0+)?)?$"
 
 
@@ -43,8 +40,12 @@ class TimeForm:
 _DATE = TimeForm({"as": "local_date"})
 
 
-def form_of_text(cells: pd.Series) -> TimeForm | None:
-    """Form of a text column's filled cells; None where they are no times."""
+def form_of_text(cells: pd.Series, *, named: bool = False) -> TimeForm | None:
+    """Form of a text column's filled cells; None where they are no times.
+
+    `named` says that the column's name speaks of a time: only then do numbers without another sign
+    (a spreadsheet's days, six digits) read as dates.
+    """
     if not len(cells):
         return None
     text = cells.astype(str).str.strip()
@@ -52,100 +53,73 @@ def form_of_text(cells: pd.Series) -> TimeForm | None:
     def share(pattern: str) -> float:
         return float(text.str.contains(pattern, regex=True).mean())
 
-    if share(OFFSET_TIME) >= _READABLE:
+    if share(_YEAR_FIRST + OFFSET_TIME) >= READABLE:
         return TimeForm({})
-    if share(r"^\d{8}$") >= _READABLE:
+    if share(r"^\d{8}$") >= READABLE:
         read = pd.to_datetime(text, format="%Y%m%d", errors="coerce")
         plausible = read.notna() & (read.dt.year >= 1990) & (read.dt.year < 2100)
-        return _DATE if plausible.mean() >= _READABLE else None
+        return _DATE if plausible.mean() >= READABLE else None
     dates = share(PLAIN_DATE.replace("^(", "^(?:", 1))
-    if dates >= _READABLE and share(r"\d:\d") < _READABLE / 2:
+    if dates >= READABLE and share(r"\d:\d") < READABLE / 2:
         return _DATE
-    if share(PLAIN_TIME) >= _READABLE:
+    if share(PLAIN_TIME) >= READABLE:
         return _DATE if share(_MIDNIGHT) == 1.0 else TimeForm({}, naive=True)
-    if dates >= _READABLE and share(OFFSET_TIME) > 0:
+    if dates >= READABLE and share(_YEAR_FIRST + OFFSET_TIME) > 0:
         return TimeForm({}, naive=True, doubt="some cells have an offset and some have none")
-    return (
-        _written(text)
-        or _with_month_name(text)
-        or form_of_numbers(pd.to_numeric(text, errors="coerce"))
+    return _written(text, named=named) or _counted(
+        pd.to_numeric(text, errors="coerce"), named=named
     )
 
 
-def form_of_numbers(cells: pd.Series) -> TimeForm | None:
-    """Form of numbers that count from 1970, or read like 20170131; None where they are no times."""
+def _written(text: pd.Series, *, named: bool) -> TimeForm | None:
+    """Form of dates that need a format."""
+    written = written_form(text, named=named)
+    if written is None:
+        return None
+    if written.has_offset:
+        return TimeForm({"format": written.form}, doubt=written.doubt)
+    if written.in_utc:
+        return TimeForm({"format": written.form, "zone": "UTC"}, doubt=written.doubt)
+    if written.has_clock:
+        return TimeForm({"format": written.form}, naive=True, doubt=written.doubt)
+    return TimeForm({"as": "local_date", "format": written.form}, doubt=written.doubt)
+
+
+def form_of_numbers(cells: pd.Series, *, named: bool = False) -> TimeForm | None:
+    """Form of numbers that are times; None where they are none (`named` as in `form_of_text`)."""
+    whole = bool(len(cells)) and bool((cells == cells.round()).all()) and cells.abs().max() < 2**53
+    if whole and not _is_epoch(cells):
+        return form_of_text(cells.astype("int64").astype(str), named=named)
+    return _counted(cells, named=named)
+
+
+def _is_epoch(cells: pd.Series) -> bool:
+    return any(_lies_within(cells, EARLIEST * unit, LATEST * unit) for unit in EPOCH_UNITS.values())
+
+
+def _lies_within(cells: pd.Series, first: float, last: float) -> bool:
+    return bool(cells.between(first, last).mean() >= READABLE)
+
+
+def _counted(cells: pd.Series, *, named: bool) -> TimeForm | None:
+    """Form of numbers that count from 1970, or from the first day of spreadsheets."""
     if not len(cells):
         return None
-    compact = (cells == cells.round()) & cells.between(19_900_101, 21_000_101)
-    if compact.mean() >= _READABLE:
-        return form_of_text(cells.dropna().astype("int64").astype(str))
     for name, unit in EPOCH_UNITS.items():
-        if cells.between(EARLIEST * unit, LATEST * unit).mean() >= _READABLE:
+        if _lies_within(cells, EARLIEST * unit, LATEST * unit):
             return TimeForm({"format": name})
-    return None
-
-
-def _written(text: pd.Series) -> TimeForm | None:
-    """Form of dates that begin with the day or the month."""
-    found = text.str.extract(f"^{_WRITTEN.pattern}$")
-    there = found[0].notna()
-    if there.mean() < _READABLE:
+    if not named or not _lies_within(cells, *_SERIALS):
         return None
-    found = found[there]
-    first, second = found[0].astype(int), found[2].astype(int)
-    day_first = bool((first > 12).mean() >= (second > 12).mean())
-    days, months = (first, second) if day_first else (second, first)
-    if (days.between(1, 31) & months.between(1, 12)).mean() < _READABLE:
-        return None
-    doubt = ""
-    if not (first > 12).any() and not (second > 12).any():
-        doubt = "every date also reads month first; taken day first"
-    sign = str(found[1].mode()[0])
-    year = "%Y" if (found[3].str.len() == 4).mean() > 0.5 else "%y"
-    parts = ["%d", "%m"] if day_first else ["%m", "%d"]
-    clock = _clock(found)
-    form = sign.join([*parts, year])
-    if not clock:
-        return TimeForm({"as": "local_date", "format": form}, doubt=doubt)
-    return TimeForm({"format": f"{form} {clock}"}, naive=True, doubt=doubt)
+    first = _read_serials(cells.dropna().head(1)).iloc[0]
+    doubt = f"numbers like {cells.dropna().iloc[0]:g} are taken as days of a spreadsheet ({first})"
+    whole = bool((cells.dropna() == cells.dropna().round()).all())
+    keys = {"format": SPREADSHEET_DAYS} | ({"as": "local_date"} if whole else {})
+    return TimeForm(keys, naive=not whole, doubt=doubt)
 
 
-def _with_month_name(text: pd.Series) -> TimeForm | None:
-    """Form of dates with the name of the month: 3-Feb-2024, March 3, 2024, 03 mars 2024 10:15."""
-    if text.str.contains(r"[^\W\d_]").mean() < _READABLE:
-        return None
-    numbered = text.map(lambda cell: month_as_number(cell, "<{:02}>"))
-    clock = r"(?:,? (\d{1,2}:\d{2})(:\d{2})?(?: ?([AaPp][Mm]))?)?$"
-    for order, parts in (
-        ("%d{0}%b{1}{y}", r"^\d{1,2}(\W{1,2})<\d\d>(\W{1,2})(\d{4}|\d{2})"),
-        ("%b{0}%d{1}{y}", r"^<\d\d>(\W{1,2})\d{1,2}(\W{1,2})(\d{4}|\d{2})"),
-        ("{y}{0}%b{1}%d", r"^(?=(\d{4}))\d{4}(\W{1,2})<\d\d>(\W{1,2})\d{1,2}"),
-    ):
-        found = numbered.str.extract(parts + clock)
-        there = found[0].notna()
-        if there.mean() < _READABLE:
-            continue
-        found = found[there]
-        if order.startswith("{y}"):
-            found = found[[1, 2, 0, 3, 4, 5]].set_axis(range(6), axis=1)
-        signs = [str(found[place].mode()[0]) for place in (0, 1)]
-        year = "%Y" if (found[2].str.len() == 4).mean() > 0.5 else "%y"
-        form = order.format(*signs, y=year)
-        written = _clock(found.set_axis([0, 1, 2, 4, 5, 6], axis=1))
-        if not written:
-            return TimeForm({"as": "local_date", "format": form})
-        comma = "," if numbered[there].str.contains(r", \d{1,2}:").mean() > 0.5 else ""
-        return TimeForm({"format": f"{form}{comma} {written}"}, naive=True)
-    return None
-
-
-def _clock(found: Any) -> str:
-    """Format of the clock after a date; empty where there is none."""
-    if found[4].notna().mean() < _READABLE:
-        return ""
-    seconds = ":%S" if found[5].notna().mean() > 0.5 else ""
-    halves = found[6].notna().mean() > 0.5
-    return f"%I:%M{seconds} %p" if halves else f"%H:%M{seconds}"
+def _read_serials(cells: pd.Series) -> pd.Series:
+    days = pd.to_numeric(cells, errors="coerce")
+    return pd.to_datetime("1899-12-30") + pd.to_timedelta((days * 86_400).round(), unit="s")
 
 
 def read_times(cells: pd.Series, form: TimeForm) -> pd.Series:
@@ -155,10 +129,15 @@ def read_times(cells: pd.Series, form: TimeForm) -> pd.Series:
         numbers = pd.to_numeric(cells, errors="coerce") / unit
         return pd.to_datetime(numbers, unit="s", errors="coerce")
     written = form.keys.get("format")
+    if written == SPREADSHEET_DAYS:
+        return _read_serials(cells)
     text = cells.astype(str).str.strip()
-    if written is not None and names_month(written):
-        text, written = text.map(month_as_number), numbered_form(written)
+    if written is not None:
+        text = text.str.removesuffix(".0").map(tidy_date)
+        if names_month(written):
+            text, written = text.map(month_as_number), numbered_form(written)
     if written is None:
         text = text.str.slice(0, 19).str.replace("[/.]", "-", regex=True)
-    found = pd.to_datetime(text, format=written or "mixed", errors="coerce", utc=written is None)
+    offsets = written is None or "%z" in written
+    found = pd.to_datetime(text, format=written or "mixed", errors="coerce", utc=offsets)
     return found.dt.tz_localize(None) if found.dt.tz is not None else found

@@ -86,7 +86,7 @@ def _uncertain_states(found: SourceProposal, table: ProfiledTable) -> str:
 
 def role_of_table(table: ProfiledTable) -> str | None:
     """The role that a table's name tells; None where it tells none."""
-    location = table.location
+    location = table.location[0] if isinstance(table.location, tuple) else table.location
     stem = Path(location).stem if isinstance(location, str) else getattr(location, "table", "")
     return role_of(re.sub(r"[\d_.*?-]+$", "", stem))[1]
 

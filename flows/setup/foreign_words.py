@@ -89,14 +89,15 @@ PERSONAL = (
 # How an order ended, in the words of states.
 LOST = (
     "annul|abgebroch|storn|geloscht|cancelad|rechaz|recus|recusad|rifiut|geannul|anulow|zruse|avbrut"
-    "|makul|peru|iptal|отмен|отклон|キャンセル|取消|関閉|关闭|취소|perdu|perdid|pers[ao]$|verlor"
+    "|misslyck|mislykk|mislykt|fehlgeschl|echou|echec|fallid|falhou|fallit|mislukt|nieuda|epaonn|selhal"
+    "|basarisiz|неудач|失敗|失败|실패|makul|peru|iptal|отмен|отклон|キャンセル|取消|関閉|关闭|취소|perdu|perdid|pers[ao]$|verlor"
 )
 OPEN = (
     "en_attente|en_cours|pendient|pendent|in_attesa|ausstehend|offen|wartend|in_behandeling|oczekuj"
     "|ceka|vantar|bekl|ожида|в_обработке|保留|処理中|待付款|待处理|未付款|대기"
 )
 BACK = (
-    "rembours|reembols|devuel|devolv|rimbors|erstattet|retour|terugb|zwrot|zwroc|aterbet|iade"
+    "tilbagebet|refunder|rembours|reembols|devuel|devolv|rimbors|erstattet|retour|terugb|zwrot|zwroc|aterbet|iade"
     "|возврат|возвращ|返金|返品|退款|환불"
 )
 WON = (

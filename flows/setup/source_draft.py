@@ -47,6 +47,8 @@ class SourceProposal:
         Columns that are no attributes: told of people, or known only after the event.
     value_scale, value_of_each, only, fill_within_order
         As in the config.
+    alternatives
+        Event column: table columns that it may be as well, the one taken first.
     preset
         Name of the preset that was taken; empty without one.
     """
@@ -66,6 +68,7 @@ class SourceProposal:
     value_of_each: float | None = None
     only: dict[str, list[str]] = field(default_factory=dict)
     fill_within_order: list[str] = field(default_factory=list)
+    alternatives: dict[str, tuple[str, ...]] = field(default_factory=dict)
     preset: str = ""
     currency: str = ""
     decimals: int = 2

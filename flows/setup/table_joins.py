@@ -69,7 +69,7 @@ def read_joins(settings: Sequence[str], tables: Sequence[ProfiledTable]) -> tupl
             (table, column), (other, other_column) = ends
             if table.name == other.name:
                 raise _unclear(text, f"{table.name} twice", tables)
-            if not (_names_rows(table.columns[column]) or _names_rows(other.columns[other_column])):
+            if not (names_rows(table.columns[column]) or names_rows(other.columns[other_column])):
                 raise UserError(
                     f"--join {text}",
                     found="keys that repeat in both tables",
@@ -110,10 +110,10 @@ def shared_key(
     """
     for join in joins:
         if (key := join.key(table, other)) is not None:
-            return key if _names_rows(other.columns[key.other]) else None
+            return key if names_rows(other.columns[key.other]) else None
     for name in table.columns:
         right = other.columns.get(name)
-        if right is not None and _names_rows(right) and right.time is None:
+        if right is not None and names_rows(right) and right.time is None:
             left, there = _aligned(table.columns[name].cells, right.cells)
             if left.isin(there).mean() >= _SHARED_SHARE:
                 return SharedKey(name, name)
@@ -124,7 +124,7 @@ def _contained_key(table: ProfiledTable, other: ProfiledTable) -> SharedKey | No
     """Columns with different names of which one holds the keys of the other."""
     pairs = []
     for right in other.columns.values():
-        if not _names_rows(right) or right.time is not None or len(right.cells) < _FEWEST_KEYS:
+        if not names_rows(right) or right.time is not None or len(right.cells) < _FEWEST_KEYS:
             continue
         for left in table.columns.values():
             named = _KEY_NAME.search(plain_name(left.name)) and _KEY_NAME.search(
@@ -151,7 +151,7 @@ def _names_table(column: str, table: ProfiledTable) -> bool:
     return len(stem) >= 3 and stem in plain_name(column)
 
 
-def _names_rows(column: ColumnProfile) -> bool:
+def names_rows(column: ColumnProfile) -> bool:
     """Whether no value of a column is there twice; rows without one are no customers or orders."""
     filled = column.cells.dropna()
     return column.filled > 0.9 and filled.nunique() == len(filled)

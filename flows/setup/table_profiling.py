@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +20,10 @@ from features.sources.number_text import decimal_sign, number_value
 from features.sources.prepared_files import prepare_files
 from features.sources.spreadsheets import is_spreadsheet, sheet_names, sheet_rows
 from flows.services.console import step
-from flows.setup.column_synonyms import EVENT_TYPE, synonym_rank
+from flows.setup.column_synonyms import EVENT_TYPE, TIME, synonym_rank
 from flows.setup.datetime_formats import TimeForm, form_of_numbers, form_of_text
 from flows.setup.encoding_detection import detect_encoding
+from flows.setup.header_refusals import refuse_header
 
 _SAMPLE_ROWS = 100_000
 _HEAD_BYTES = 1_000_000
@@ -108,7 +108,8 @@ def profile_table(connection: Any, location: Location) -> ProfiledTable:
         Where it is missing, unreadable, empty, or has no header.
     """
     where = describe_location(location)
-    form = CsvFormat() if isinstance(location, UrlTable) else _sniff_format(str(location))
+    first = location[0] if isinstance(location, tuple) else location
+    form = CsvFormat() if isinstance(first, UrlTable) else _sniff_format(str(first))
     source = EventSource.model_validate(
         {
             "events": location,
@@ -124,7 +125,7 @@ def profile_table(connection: Any, location: Location) -> ProfiledTable:
         raise UserError(
             where, found="no rows", expected="a header line and at least one event", hint=""
         )
-    _refuse_data_as_header(where, list(sample.columns))
+    refuse_header(where, list(sample.columns))
     if len(sample.columns) == 1:
         raise UserError(
             where,
@@ -163,7 +164,7 @@ def _sniff_format(location: str) -> CsvFormat:
         sheet = _largest_sheet(names[0])
         skip_lines = _title_lines(sheet_rows(names[0], sheet)[:200])
         return CsvFormat(sheet=sheet, skip_lines=skip_lines)
-    (readable,), form = prepare_files(names[:1], CsvFormat())
+    (readable, *_), form = prepare_files(names[:1], CsvFormat())
     if not readable.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
         return form
     opener: Any = gzip.open if readable.lower().endswith(".gz") else open
@@ -229,19 +230,6 @@ def _delimiter(lines: list[str]) -> str:
     return found
 
 
-def _refuse_data_as_header(where: str, names: Iterable[str]) -> None:
-    cells = pd.Series([str(name) for name in names])
-    numbers = pd.to_numeric(cells.str.replace(",", "."), errors="coerce").notna()
-    dates = cells.str.match(r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}")
-    if (numbers | dates).mean() >= 0.5:
-        raise UserError(
-            where,
-            found=f"a first line that looks like data: {', '.join(cells[:6])}",
-            expected="column names in the first line",
-            hint="put a line of names above it",
-        )
-
-
 def _with_decimals(form: CsvFormat, sample: pd.DataFrame) -> CsvFormat:
     """The form with the decimal sign of most columns of numbers, and of each that differs."""
     signs: dict[str, str] = {}
@@ -259,19 +247,22 @@ def _with_decimals(form: CsvFormat, sample: pd.DataFrame) -> CsvFormat:
 
 
 def _column(name: str, kind: Any, cells: pd.Series, decimal: str) -> ColumnProfile:
+    named = synonym_rank(name, TIME) is not None
     if kind.is_boolean():
         return ColumnProfile(name, "flag", cells)
     if kind.is_date() or kind.is_timestamp():
         return ColumnProfile(name, "time", cells, _typed_time(kind, cells))
     if kind.is_numeric():
         numbers = pd.to_numeric(cells, errors="coerce")
-        return ColumnProfile(name, "number", numbers, form_of_numbers(numbers.dropna()))
+        return ColumnProfile(
+            name, "number", numbers, form_of_numbers(numbers.dropna(), named=named)
+        )
     if not kind.is_string() and not kind.is_uuid():
         return ColumnProfile(name, "other", cells.astype(str))
     text = cells.map(str, na_action="ignore").astype("object").where(cells.notna(), None)
     stripped = pd.Series(text, dtype="str").str.strip()
     stripped = stripped.where(stripped != "")
-    time = form_of_text(stripped.dropna())
+    time = form_of_text(stripped.dropna(), named=named)
     if len(stripped.dropna()) and _reads_as_numbers(stripped.dropna().head(500), decimal):
         numbers = _as_numbers(stripped, decimal)
         exact = not (numbers.abs() >= _EXACT_FLOATS).any()  # longer ids are kept as text

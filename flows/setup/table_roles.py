@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from features.errors import Problems, UserError
-from flows.setup.column_synonyms import CUSTOMER, TIME, VALUE, snake_case
+from flows.setup.amount_inference import copied_rows
+from flows.setup.column_synonyms import CUSTOMER, VALUE, snake_case
 from flows.setup.event_type_inference import role_of_table
 from flows.setup.overlapping_purchases import settle_purchases
 from flows.setup.presets import (
@@ -18,8 +19,9 @@ from flows.setup.presets import (
 )
 from flows.setup.source_draft import Lookup, SourceProposal, best_column
 from flows.setup.source_inference import customer_of, propose_source, time_of
-from flows.setup.table_joins import Join, SharedKey, join_tables, shared_key
+from flows.setup.table_joins import Join, SharedKey, join_tables, names_rows, shared_key
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
+from flows.setup.table_refusals import refuse_groups, refuse_snapshot
 
 _OWN_ID = 0.95  # share of the orders with a customer of their own from which an id is doubted
 _FEWEST_ORDERS = 30
@@ -93,7 +95,9 @@ def assemble(
     if not others:
         others, people = people, []
     if not any(_complete(table, given) for table in others):
-        _refuse_snapshot(others[0])
+        refuse_snapshot(others[0])
+    for table in others:
+        refuse_groups(table)
     joined, left_out = _with_parts(others, given, joins)
     named_people = [(person, _with_person(joined, person, given, joins)) for person in people]
     for person, widened in named_people:
@@ -120,27 +124,6 @@ def assemble(
     kept, doubles = settle_purchases(proposals)
     relations = tuple(_relation(part) for part in joined if part.lookups)
     return Assembly(tuple(kept), (*left_out, *doubles), relations)
-
-
-def _refuse_snapshot(table: ProfiledTable) -> None:
-    """Stop at a table with one row a customer and no times: it holds no history.
-
-    Raises
-    ------
-    UserError
-        Saying what to bring.
-    """
-    customer = customer_of(table)
-    named_time = best_column(table.columns, TIME)
-    if customer is None or not customer.unique or named_time or table.rows < _FEWEST_ORDERS:
-        return
-    raise UserError(
-        table.name,
-        found=f"one row a customer ({table.rows:,} rows, {customer.name!r} is new in each) and no "
-        "date: a snapshot of customers without history",
-        expected="events: one row an order, payment or visit, with customer and date",
-        hint="export the orders or payments behind this table, and name that file instead",
-    )
 
 
 def _with_parts(
@@ -214,10 +197,18 @@ def _complete(table: ProfiledTable, given: Mapping[str, str]) -> bool:
 
 def _of_people(table: ProfiledTable) -> bool:
     customer = customer_of(table)
-    if customer is None or not customer.unique or role_of_table(table) in ("purchase", "refund"):
+    if customer is None or role_of_table(table) in ("purchase", "refund"):
+        return False
+    if not names_rows(customer) and not _names_rows_but_for_copies(table, customer):
         return False
     named = _PEOPLE.search(snake_case(table.name.rsplit(".", 1)[0])) is not None
     return named or time_of(table) is None
+
+
+def _names_rows_but_for_copies(table: ProfiledTable, customer: ColumnProfile) -> bool:
+    """Whether a customer stands twice only where the whole row does."""
+    kept = customer.cells.reset_index(drop=True)[~copied_rows(table)].dropna()
+    return customer.filled > 0.9 and kept.is_unique
 
 
 def _with_person(

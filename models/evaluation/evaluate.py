@@ -13,6 +13,7 @@ from features.arrays import Array
 from features.calendar import day_date
 from features.config.tasks import Slice
 from features.contracts import CUSTOMER
+from features.errors import UserError
 from features.table.feature_store import Archive
 from features.table.prediction_targets import TaskName
 from models.evaluation.customer_bootstrap import REPEATS, customer_draws, metric_draws
@@ -168,7 +169,21 @@ def evaluate_part(
     slices: Mapping[str, Slice] | None = None,
     draws: Draws | None = None,
 ) -> Evaluation:
-    """Measure a part and every baseline of its task, all trained on the same snapshots."""
+    """Measure a part and every baseline of its task, all trained on the same snapshots.
+
+    Raises
+    ------
+    UserError
+        Where the test has no customers, since nobody bought for long before it.
+    """
+    if test.rows.empty:
+        raise UserError(
+            f"{test.task}: test as of {day_date(test.at)}",
+            found="no customer to test on: nobody bought in the days before it that count",
+            expected="purchases before the test, and customers who could buy again",
+            hint="look for a hole at the end of the data: set `data_through` to the last day that "
+            "you know in full, or deliver the missing days",
+        )
     outputs: dict[str, Outputs] = {CHAMPION_METHOD: predict_part(part, test.rows, test.everyone)}
     for name, baseline in TASKS[test.task].baselines.items():
         baseline_outputs = baseline(data, part, test.rows)

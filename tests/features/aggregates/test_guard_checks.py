@@ -52,7 +52,7 @@ def test_a_shop_without_such_data_passes(tmp_path: Path) -> None:
 
 
 SHOPS: dict[str, tuple[list[str], dict[str, str]]] = {
-    "one order dated a year late": ([*orders(), "o9,c1,2021-12-30,5,EUR"], {"stray_end": "warn"}),
+    "one order dated a year late": ([*orders(), "o9,c1,2021-12-30,5,EUR"], {"stray_end": "refuse"}),
     "a date before the trade": ([*orders(), "o9,c1,2000-01-01,5,EUR"], {"stray_start": "warn"}),
     "files of a month are missing": (orders()[:200] + orders()[230:], {"feed_gap": "warn"}),
     "guests have the id 0": (edited(",c{c},", ",0,", 4), {"placeholder_id": "warn"}),
@@ -76,7 +76,7 @@ def test_each_guard_finds_its_data(case: str, tmp_path: Path) -> None:
 
 def test_settings_of_a_guard(tmp_path: Path) -> None:
     rows, _ = SHOPS["one order dated a year late"]
-    assert found(rows, tmp_path, guards={"stray_end": "refuse"}) == {"stray_end": "refuse"}
+    assert found(rows, tmp_path, guards={"stray_end": "warn"}) == {"stray_end": "warn"}
     assert found(rows, tmp_path, guards={"stray_end": "ignore"}) == {}
     strict = {"stray_end": {"action": "warn", "threshold": 0}}
     assert "stray_end" not in found(rows, tmp_path, guards=strict)

@@ -57,10 +57,34 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
         path = _written(tmp_path, name, TEXT.encode() * 50)
         path.write_bytes(path.read_bytes()[:-20])
         assert "damaged, cut off" in refusal(shop(path), tmp_path)
-    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
-        archive.writestr("a.csv", TEXT)
-        archive.writestr("b.csv", TEXT)
-    assert "2 files in the archive: a.csv, b.csv" in refusal(shop(tmp_path / "two.zip"), tmp_path)
+
+
+def _archive(folder: Path, members: dict[str, str]) -> Path:
+    with zipfile.ZipFile(folder / "export.zip", "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return folder / "export.zip"
+
+
+def test_parts_of_a_table_in_one_archive_are_read_together(tmp_path: Path) -> None:
+    turned = "amount,customer,at\n4.25,c,2021-02-05 12:00:00\n"
+    members = {"2021/01.csv": TEXT, "2021/02.csv": turned, "__MACOSX/._01.csv": "x", "read.me": "x"}
+    assert rows(shop(_archive(tmp_path, members)), tmp_path)["value"].sum() == 1775
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({}, "0 files in the archive: none"),
+        ({"a.csv": TEXT, "b.json": "[]"}, "2 files in the archive: a.csv, b.json"),
+        ({"a.csv": TEXT, "b.csv": "id,name\n1,x\n"}, "expected: the columns of a.csv"),
+    ],
+    ids=["empty", "two kinds", "two tables"],
+)
+def test_an_archive_of_several_tables_is_refused(
+    tmp_path: Path, members: dict[str, str], words: str
+) -> None:
+    assert words in refusal(shop(_archive(tmp_path, members)), tmp_path)
 
 
 def test_text_of_another_encoding_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""What the user says of unsure things in the data, by options or by answers in the terminal."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from features.contracts import LEFT_OUT, ROLES
+from features.errors import UserError
+from flows.setup.datetime_formats import TimeForm
+from flows.setup.source_draft import SourceProposal
+from flows.setup.table_profiling import ColumnProfile, ProfiledTable
+
+DateOrder = Literal["day-first", "month-first"]
+IGNORED = "ignore"  # the role of words that are no events
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the user has said.
+
+    Attributes
+    ----------
+    timezone
+        Of the business, and of clock times that name none.
+    columns
+        Event column: table column.
+    dates
+        How dates are read that fit either way; None: day first, which is marked CHECK.
+    roles
+        Word of an event type or state: its role, or `IGNORED`.
+    """
+
+    timezone: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    dates: DateOrder | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+
+    def options(self) -> str:
+        """The same as options of the command."""
+        parts = [("--timezone", self.timezone)]
+        parts += [("--column", f"{name}={column}") for name, column in self.columns.items()]
+        parts += [("--dates", self.dates)] if self.dates else []
+        parts += [("--role", f"{word}={role}") for word, role in self.roles.items()]
+        return " ".join(f"{option} {shlex.quote(value)}" for option, value in parts)
+
+
+def roles_said(settings: Sequence[str]) -> dict[str, str]:
+    """Word: role, of the options WORD=ROLE.
+
+    Raises
+    ------
+    UserError
+        For an option of another form.
+    """
+    roles = {}
+    for setting in settings:
+        word, sign, role = setting.rpartition("=")
+        if not sign or not word or role not in (*ROLES, IGNORED):
+            raise UserError(
+                f"--role {setting}",
+                found=repr(role),
+                expected=f"WORD=ROLE, where ROLE is one of: {', '.join(ROLES)}, {IGNORED}",
+            )
+        roles[word] = role
+    return roles
+
+
+def order_dates(tables: Sequence[ProfiledTable], dates: DateOrder | None) -> list[ProfiledTable]:
+    """The tables, with dates that fit either way read as the user says."""
+    if dates is None:
+        return list(tables)
+    return [
+        replace(
+            table,
+            columns={name: _ordered(column, dates) for name, column in table.columns.items()},
+        )
+        for table in tables
+    ]
+
+
+def is_ambiguous(time: TimeForm | None) -> bool:
+    """Whether dates fit day first and month first."""
+    return time is not None and "month first" in time.doubt
+
+
+def _ordered(column: ColumnProfile, dates: DateOrder) -> ColumnProfile:
+    time = column.time
+    if time is None or not is_ambiguous(time):
+        return column
+    form = time.keys["format"]
+    if dates == "month-first":
+        form = form.replace("%d", "%?").replace("%m", "%d").replace("%?", "%m")
+    return replace(column, time=replace(time, keys={**time.keys, "format": form}, doubt=""))
+
+
+def words_of_source(source: SourceProposal) -> dict[str, str]:
+    """Words that say what the rows of a source are: their role, or `IGNORED`."""
+    if isinstance(source.event_type, str):
+        return {}
+    words = {word: IGNORED for word in source.ignored}
+    words |= {word: role for role, types in source.roles.items() for word in types}
+    for word, event_type in source.event_type.get("words", {}).items():
+        words[word] = IGNORED if event_type == LEFT_OUT else event_type
+    return words
+
+
+def apply_roles(sources: Sequence[SourceProposal], roles: Mapping[str, str]) -> None:
+    """Give words of event types and states the roles that the user says.
+
+    Raises
+    ------
+    UserError
+        For a word that no source has.
+    """
+    written = {word.lower() for source in sources for word in words_of_source(source)}
+    unknown = [word for word in roles if word.lower() not in written]
+    if unknown:
+        raise UserError(
+            f"--role {unknown[0]}={roles[unknown[0]]}",
+            found=f"no word {unknown[0]!r} in a column of types or states",
+            expected=f"one of: {', '.join(sorted(written)) or 'none'}",
+            hint="name the column first: --column event_type=COLUMN",
+        )
+    for source in sources:
+        spoken = {
+            word: role
+            for word in words_of_source(source)
+            for name, role in roles.items()
+            if name.lower() == word.lower()
+        }
+        if spoken:
+            _give_roles(source, spoken)
+
+
+def _give_roles(source: SourceProposal, spoken: Mapping[str, str]) -> None:
+    assert isinstance(source.event_type, dict)
+    words = dict(source.event_type.get("words", {}))
+    for word, role in spoken.items():
+        if word in words:
+            words[word] = LEFT_OUT if role == IGNORED else role
+            continue
+        source.ignored = [each for each in source.ignored if each != word]
+        source.roles = {
+            name: left
+            for name, types in source.roles.items()
+            if (left := [each for each in types if each != word])
+        }
+        if role == IGNORED:
+            source.ignored.append(word)
+        else:
+            source.roles.setdefault(role, []).append(word)
+    if words:
+        source.event_type = {**source.event_type, "words": words}
+    if set(words_of_source(source)) <= set(spoken):
+        source.notes.pop("event_type", None)

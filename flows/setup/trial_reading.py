@@ -1,0 +1,158 @@
+"""All rows of a proposed config, read once as a run would read them."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from features.aggregates.daily_aggregates import Tallies, tally
+from features.aggregates.guard_checks import GuardFinding
+from features.config import config as configs
+from features.config.config import Config
+from features.config.yaml_loading import problem
+from features.errors import UserError
+from features.sources.files import describe_location
+from features.sources.quarantine import NO_CUSTOMER, ReadReport
+from flows.services.data_guards import tally_findings
+from flows.services.workspace import latest_event_day
+from flows.setup.source_totals import SourceTotals, totals_of_days
+
+_USUAL_SHARE = 0.01  # of bad rows; more of them are to be looked at
+# Reasons of bad rows that a good export has: guests, and copies that `event_id` tells.
+_NO_MISTAKES = (NO_CUSTOMER, "duplicate event_id")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What reading all rows of a proposed config has shown.
+
+    Attributes
+    ----------
+    config, tallies, reports
+        The config, its daily counts, and what was set aside.
+    keys
+        Keys of the config that the rows decide: share of bad rows, last day.
+    totals
+        Orders, customers and revenue of each source.
+    checks
+        What the guards of the data find, as sentences.
+    problem
+        What a run would refuse; None where it would begin.
+    """
+
+    config: Config
+    tallies: Tallies
+    reports: list[ReadReport]
+    keys: dict[str, Any]
+    totals: tuple[SourceTotals, ...]
+    checks: tuple[str, ...]
+    problem: UserError | None
+
+
+def read_trial(mapping: dict[str, Any], path: Path) -> Trial:
+    """Read all rows of a proposed config; events after a hole at the end are left out.
+
+    Parameters
+    ----------
+    mapping
+        A config whose `quarantine` lets every row pass.
+    path
+        Of its YAML.
+
+    Raises
+    ------
+    UserError
+        Where no row is usable.
+    """
+    config = validated_config(mapping, path)
+    tallies, reports = _tally(config)
+    problem = _too_bad(reports)
+    if not tallies.daily.num_rows:
+        raise problem or UserError("DATA", found="no usable rows", expected="events of customers")
+    keys: dict[str, Any] = {"quarantine": {"max_share": _allowed_share(reports)}}
+    findings = tally_findings(config, tallies, reports)
+    last_day = next((each.value for each in findings if each.name == "stray_end"), None)
+    if last_day is not None:
+        keys["data_through"] = last_day
+        config = validated_config({**mapping, "data_through": last_day}, path)
+        tallies, reports = _tally(config)
+    checks = tuple(_check(finding) for finding in findings)
+    totals = _totals(config, tallies)
+    return Trial(config, tallies, reports, keys, totals, checks, problem)
+
+
+def _check(finding: GuardFinding) -> str:
+    """A finding as a sentence to look at."""
+    if finding.name == "stray_end":
+        return (
+            f"{finding.sentence}; they are left out by `data_through: {finding.value}`: else "
+            "everybody would count as lapsed. If the dates are right, remove the key"
+        )
+    return f"{finding.sentence}; {finding.hint}"
+
+
+def validated_config(mapping: dict[str, Any], path: Path) -> Config:
+    """The config of a mapping.
+
+    Raises
+    ------
+    UserError
+        Where it is not valid.
+    """
+    try:
+        return configs.resolve(Config.model_validate(mapping), path)
+    except ValidationError as error:
+        raise problem(error, path, mapping) from error
+
+
+def _tally(config: Config) -> tuple[Tallies, list[ReadReport]]:
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder)
+        return tally(
+            config, latest=latest_event_day(), quarantine=aside / "q", temporary=aside / "spill"
+        )
+
+
+def _totals(config: Config, tallies: Tallies) -> tuple[SourceTotals, ...]:
+    """Orders, customers and revenue of each source; several sources are read one by one."""
+    totals = []
+    for source in config.sources:
+        daily = tallies.daily
+        if len(config.sources) > 1:
+            try:
+                daily = _tally(config.model_copy(update={"sources": (source,)}))[0].daily
+            except UserError:  # no usable row
+                daily = daily.slice(0, 0)
+        totals.append(totals_of_days(describe_location(source.events), daily, config))
+    return tuple(totals)
+
+
+def _allowed_share(reports: list[ReadReport]) -> float:
+    """Share of bad rows that the config lets pass: guests are no mistake, and nights differ."""
+    guests = max(
+        sum(report.quarantined.get(reason, 0) for reason in _NO_MISTAKES) / report.rows
+        for report in reports
+    )
+    if guests <= _USUAL_SHARE / 2:
+        return _USUAL_SHARE
+    return min(math.ceil(125 * guests + 100 * _USUAL_SHARE) / 100, 1.0)
+
+
+def _too_bad(reports: list[ReadReport]) -> UserError | None:
+    for report in reports:
+        others = {r: n for r, n in report.quarantined.items() if r not in _NO_MISTAKES}
+        if sum(others.values()) > _USUAL_SHARE * report.rows:
+            told = "; ".join(f"{reason}: {n}" for reason, n in others.items())
+            return UserError(
+                report.source,
+                found=f"{sum(others.values())} bad rows of {report.rows} ({told})",
+                expected=f"at most {_USUAL_SHARE:.0%} bad rows",
+                hint="fix the export, or name other columns with --column; "
+                "`quarantine: {max_share: ...}` in the YAML lets more of them pass",
+            )
+    return None

@@ -1,0 +1,135 @@
+"""Shapes of files that `stagecast init` reads right, or refuses with the way out."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.errors import UserError
+from tests.flows.setup.test_init_meaning import EXPECTED, SALES, TOTAL, file, init, totals
+
+PLAIN = SALES.rename(columns={"customer": "customer_id", "total": "amount"})
+DAYS = pd.to_datetime(PLAIN["at"], utc=True).dt.strftime("%Y-%m-%d")
+
+
+def test_files_with_the_same_columns_in_any_order_are_one_table(tmp_path: Path) -> None:
+    third = len(PLAIN) // 3
+    parts = [PLAIN[:third], PLAIN[third : 2 * third], PLAIN[2 * third :]]
+    orders = [list(PLAIN), list(PLAIN)[::-1], sorted(PLAIN)]
+    names = [
+        file(tmp_path, f"sales_{year}.csv", part[columns])
+        for year, part, columns in zip((2020, 2021, 2022), parts, orders, strict=True)
+    ]
+    content = init(tmp_path, *names)
+    assert totals(content) == EXPECTED
+    assert len(content["sources"]) == 1
+
+
+def test_parts_in_one_archive_are_one_table(tmp_path: Path) -> None:
+    half = len(PLAIN) // 2
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for name, part in (("a", PLAIN[:half]), ("b", PLAIN[half:])):
+            archive.writestr(f"{name}.csv", part.to_csv(index=False))
+    assert totals(init(tmp_path, str(tmp_path / "export.zip"))) == EXPECTED
+
+
+def test_orders_and_refunds_with_the_same_columns_stay_two_tables(tmp_path: Path) -> None:
+    back = PLAIN[::9].assign(order=lambda rows: "r" + rows["order"])
+    content = init(
+        tmp_path, file(tmp_path, "orders.csv", PLAIN), file(tmp_path, "refunds.csv", back)
+    )
+    orders, _, revenue = totals(content)
+    assert (orders, revenue) == (len(PLAIN), pytest.approx(TOTAL - back["amount"].sum()))
+
+
+def test_check_ins_count_where_there_are_no_orders(tmp_path: Path) -> None:
+    visits = pd.DataFrame(
+        {"Member No": PLAIN["customer_id"], "Check-in Date": DAYS, "Club": "north"}
+    )
+    content = init(tmp_path, file(tmp_path, "member_checkins.csv", visits))
+    assert content["sources"][0]["orders"] == len(PLAIN)
+    assert "every visit counts as a purchase" in " ".join(content["checks"])
+
+
+@pytest.mark.parametrize("column", ["Pupil ID", "Kundenkarte", "uid", "cust", "debtor no"])
+def test_further_words_for_customers(tmp_path: Path, column: str) -> None:
+    rows = PLAIN.rename(columns={"customer_id": column})
+    assert totals(init(tmp_path, file(tmp_path, "orders.csv", rows))) == EXPECTED
+
+
+def test_abbreviated_columns(tmp_path: Path) -> None:
+    names = {"customer_id": "cust", "at": "txn_dt", "amount": "amt", "order": "oid"}
+    log = PLAIN.rename(columns=names).assign(evt="checkout_completed")
+    views = log.assign(evt="view_item", amt=None, oid=None)
+    content = init(tmp_path, file(tmp_path, "evts.csv", pd.concat([log, views])))
+    assert totals(content) == EXPECTED
+    assert content["sources"][0]["events"] == len(views)
+
+
+@pytest.mark.parametrize(
+    "column", ["Återbetalt belopp", "montant remboursé", "Erstattet", "возвращено", "返金額"]
+)
+def test_what_was_paid_back_in_other_languages(tmp_path: Path, column: str) -> None:
+    part = (PLAIN["amount"] / 2).round(2).where(PLAIN.index % 10 == 0, 0.0)
+    content = init(tmp_path, file(tmp_path, "orders.csv", PLAIN.assign(**{column: part})))
+    assert totals(content)[2] == pytest.approx(TOTAL - part.sum(), abs=0.01)
+
+
+def test_net_beside_gross_is_a_check_with_both_sums(tmp_path: Path) -> None:
+    rows = PLAIN.assign(
+        net_amount=(PLAIN["amount"] / 1.2).round(2), gross_amount=PLAIN["amount"]
+    ).drop(columns="amount")
+    content = init(tmp_path, file(tmp_path, "orders.csv", rows))
+    (check,) = [check for check in content["checks"] if "gross_amount" in check]
+    assert f"{TOTAL:,.2f}" in check
+    assert f"{rows['net_amount'].sum():,.2f}" in check
+
+
+def test_a_named_amount_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    rows = PLAIN.assign(amount="n/a")
+    with pytest.raises(UserError, match=r"--column value=amount: found \d+ of \d+ filled cells"):
+        init(tmp_path, file(tmp_path, "orders.csv", rows), "--column", "value=amount")
+
+
+def test_one_column_a_month_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    wide = PLAIN.assign(month=DAYS.str[:7]).pivot_table(
+        index="customer_id", columns="month", values="amount", aggfunc="sum"
+    )
+    with pytest.raises(UserError, match=r"(?s)one column for each month.*one row for each"):
+        init(tmp_path, file(tmp_path, "revenue.csv", wide.reset_index()))
+
+
+def test_a_customer_on_the_first_row_of_each_group_is_refused(tmp_path: Path) -> None:
+    grouped = PLAIN.sort_values(["customer_id", "at"])
+    grouped["customer_id"] = grouped["customer_id"].where(~grouped["customer_id"].duplicated())
+    with pytest.raises(UserError, match=r"(?s)first row of each group.*repeat"):
+        init(tmp_path, file(tmp_path, "pivot.csv", grouped))
+
+
+@pytest.mark.parametrize("kind", ["empty ids", "copied rows"])
+def test_a_table_of_customers_need_not_be_clean(tmp_path: Path, kind: str) -> None:
+    number = PLAIN["customer_id"].str.extract(r"(\d+)")[0].astype(float)
+    orders = PLAIN.assign(customer_id=number.astype(int))
+    people = pd.DataFrame({"customer_id": sorted(number.unique())})
+    people["signup date"] = "2019-05-06"
+    people["city"] = "Ghent"
+    more = people.head(3)
+    if kind == "empty ids":
+        more = more.assign(customer_id=float("nan"))
+    names = [
+        file(tmp_path, "orders.csv", orders),
+        file(tmp_path, "customers.csv", pd.concat([people, more])),
+    ]
+    assert totals(init(tmp_path, *names)) == EXPECTED
+
+
+def test_a_few_orders_after_a_hole_are_left_out(tmp_path: Path) -> None:
+    late = PLAIN.tail(1).assign(order="late", at=PLAIN["at"].max() + pd.Timedelta(days=300))
+    content = init(tmp_path, file(tmp_path, "orders.csv", pd.concat([PLAIN, late])))
+    assert totals(content) == EXPECTED
+    assert content["config"]["data_through"] == DAYS.max()
+    assert "everybody would count as lapsed" in " ".join(content["checks"])
+    assert "# CHECK: 1 of" in (tmp_path / "made.yaml").read_text(encoding="utf-8")
