@@ -134,7 +134,7 @@ def fit_stage(
 
 
 def _matured_rows(frame: pd.DataFrame, rows: RowSplit) -> RowSplit:
-    """The split with only those fit rows whose labels had matured by the validation snapshot.
+    """The split with only those fit rows that had a label by the validation snapshot.
 
     The split itself where these are too few customers.
     """
