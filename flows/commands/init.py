@@ -186,7 +186,8 @@ def _lacking(found: Readiness) -> UserError | None:
             f"{need.prediction}: {need.what}",
             found=need.found,
             expected=f"at least {need.least}",
-            hint="bring more data; or name the column that holds it with --column",
+            hint="bring a longer history or more customers, or change the horizons in the config; "
+            "or name the column that holds it with --column",
         )
     return None
 
