@@ -52,9 +52,11 @@ def number_column(text: Value, decimal: str) -> Value:
     bare = cleaned.re_replace(_BEFORE, r"\1").re_replace(_AFTER, r"\1")
     signed = bare.re_replace(_IN_PARENTHESES, r"-\1").re_replace(_MINUS_BEHIND, r"-\1")
     grouping, sign = (".", ",") if decimal == "," else (",", ".")
-    digits = signed.re_replace(_GROUPERS, "").replace(grouping, "").replace(sign, ".")
-    is_number = signed.re_search(_grouped(decimal))
-    written = is_number.ifelse(digits, ibis.null("string")).try_cast("float64")
+    # The text is used once: the engine would compute what is used twice for every row, before it
+    # looks whether the plain cast suffices.
+    number = signed.re_extract(_grouped(decimal), 0)
+    digits = number.re_replace(_GROUPERS, "").replace(grouping, "").replace(sign, ".")
+    written = digits.nullif("").try_cast("float64")
     if decimal == ".":
         return ibis.coalesce(trimmed.try_cast("float64"), written)
     with_point = trimmed.replace(",", ".").try_cast("float64")

@@ -129,7 +129,7 @@ def _draft_config(
     from flows.setup.split_tables import profile_tables
     from flows.setup.table_joins import read_joins
     from flows.setup.table_roles import assemble
-    from flows.setup.trial_reading import read_trial, validated_config
+    from flows.setup.trial_reading import fewest_customers, read_trial, validated_config
 
     profiles = profile_tables(connect(), [_location(name) for name in data])
 
@@ -153,19 +153,23 @@ def _draft_config(
             step(f"the same without questions: --yes {answers.options()}")
     mapping = config_mapping(assembly.sources, path, answers.timezone, _name(data[0]))
     step("reading all rows")
-    trial = read_trial(mapping, path)
+    trial = read_trial(mapping, path, fewest_customers(assembly.sources))
     reports, problem = trial.reports, trial.problem
     mapping |= trial.keys
     builder = Builder.from_tallies(trial.config, trial.tallies)
+
+    def drafted(why: str, found: Readiness | None, problem: UserError | None) -> ConfigDraft:
+        return ConfigDraft(
+            _final(mapping), assembly, why, found, problem, trial.totals, trial.checks, trial.share
+        )
+
     try:
         blocks, why = _horizons(builder)
     except UserError as error:
         bought = "purchase" in builder.history.roles
         found = readiness(builder, reports) if bought else None
         why, problem = "Days as shipped.", problem or error
-        return ConfigDraft(
-            _final(mapping), assembly, why, found, problem, trial.totals, trial.checks
-        )
+        return drafted(why, found, problem)
     mapping |= blocks
     builder = Builder.from_tallies(validated_config(mapping, path), trial.tallies)
     found = readiness(builder, reports)
@@ -173,8 +177,7 @@ def _draft_config(
         builder.needed_days()
     except UserError as error:
         problem = problem or error
-    problem = problem or _lacking(found)
-    return ConfigDraft(_final(mapping), assembly, why, found, problem, trial.totals, trial.checks)
+    return drafted(why, found, problem or _lacking(found))
 
 
 def _lacking(found: Readiness) -> UserError | None:
@@ -183,7 +186,8 @@ def _lacking(found: Readiness) -> UserError | None:
             f"{need.prediction}: {need.what}",
             found=need.found,
             expected=f"at least {need.least}",
-            hint="bring more data; or name the column that holds it with --column",
+            hint="bring a longer history or more customers, or change the horizons in the config; "
+            "or name the column that holds it with --column",
         )
     return None
 

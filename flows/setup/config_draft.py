@@ -31,6 +31,8 @@ class ConfigDraft:
         Orders, customers and revenue of each source.
     guard_checks
         What the guards of the data find, as sentences.
+    share
+        One customer in so many was read for `readiness`: large files are not read whole.
     """
 
     mapping: dict[str, Any]
@@ -40,6 +42,7 @@ class ConfigDraft:
     problem: UserError | None
     totals: tuple[SourceTotals, ...] = ()
     guard_checks: tuple[str, ...] = ()
+    share: int = 1
 
     def checks(self) -> list[str]:
         """Every assumption that somebody must check, with the table it is about."""

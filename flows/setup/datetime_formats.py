@@ -14,6 +14,7 @@ from flows.setup.written_dates import READABLE, written_form
 
 EARLIEST, LATEST = 631_152_000, 4_102_444_800  # 1990 and 2100, in seconds since 1970
 _SERIALS = (32_874, 73_050)  # 1990 and 2100 in a spreadsheet's days
+_MOST_CELLS = 20_000  # cells that are looked at, from the first row to the last
 _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}[T ].*"
 _MIDNIGHT = r"[T ]00?:00(?::00(?:\.0+)?)?$"
 
@@ -49,9 +50,10 @@ def form_of_text(cells: pd.Series, *, named: bool = False) -> TimeForm | None:
     if not len(cells):
         return None
     text = cells.astype(str).str.strip()
+    some = text.iloc[:: max(1, len(text) // _MOST_CELLS)]
 
     def share(pattern: str) -> float:
-        return float(text.str.contains(pattern, regex=True).mean())
+        return float(some.str.contains(pattern, regex=True).mean())
 
     if share(_YEAR_FIRST + OFFSET_TIME) >= READABLE:
         return TimeForm({})
@@ -63,7 +65,8 @@ def form_of_text(cells: pd.Series, *, named: bool = False) -> TimeForm | None:
     if dates >= READABLE and share(r"\d:\d") < READABLE / 2:
         return _DATE
     if share(PLAIN_TIME) >= READABLE:
-        return _DATE if share(_MIDNIGHT) == 1.0 else TimeForm({}, naive=True)
+        midnight = share(_MIDNIGHT) == 1.0 and bool(text.str.contains(_MIDNIGHT).all())
+        return _DATE if midnight else TimeForm({}, naive=True)
     if dates >= READABLE and share(_YEAR_FIRST + OFFSET_TIME) > 0:
         return TimeForm({}, naive=True, doubt="some cells have an offset and some have none")
     return _written(text, named=named) or _counted(

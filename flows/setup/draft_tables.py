@@ -18,6 +18,7 @@ def draft_content(drafted: ConfigDraft) -> dict[str, Any]:
     needs = [] if found is None else found.needs
     return {
         "config": drafted.mapping,
+        "share": drafted.share,
         "facts": {} if found is None else dict(found.facts),
         "needs": [{**vars(need), "verdict": need.verdict} for need in needs],
         "left_out": dict(drafted.assembly.left_out),
@@ -76,13 +77,14 @@ def print_draft(drafted: ConfigDraft, path: Path) -> None:
     for total in drafted.totals:
         console.print(f"  {_sentence(total)}", soft_wrap=True, highlight=False)
     if drafted.readiness is not None:
-        print_table("what there is", ["what", "how much"], drafted.readiness.facts)
+        part = "" if drafted.share == 1 else f", of 1 customer in {drafted.share}"
+        print_table(f"what there is{part}", ["what", "how much"], drafted.readiness.facts)
         needs = [
             (n.prediction, n.what, n.least, n.usual, n.found, n.verdict)
             for n in drafted.readiness.needs
         ]
         columns = ["prediction", "needs", "at least", "better", "found", "verdict"]
-        print_table("what it suffices for", columns, needs)
+        print_table(f"what it suffices for{part}", columns, needs)
     console.print(f"wrote {path}", soft_wrap=True)
     if drafted.problem is None:
         command = command_text(f"stagecast run --config {path} --output {path.with_suffix('')}")

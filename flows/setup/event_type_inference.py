@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows.setup import column_synonyms
 from flows.setup.column_synonyms import role_of, synonym_rank
+from flows.setup.contracts import propose_movements
 from flows.setup.order_state_inference import (
     propose_flag,
     propose_ledger,
@@ -32,6 +33,8 @@ def propose_types(
         is_state = synonym_rank(column.name, column_synonyms.STATUS) is not None
         if not (is_state and propose_states(found, column)):
             _typed(found, table, column)
+        return
+    if propose_movements(found, table):
         return
     has_amounts = "value" in found.columns
     role = role_of_table(table)

@@ -107,3 +107,15 @@ WON = (
     "|teslim|выполн|оплач|достав|заверш|完了|発送済|支払済|已完成|已付款|已支付|已发货|交易成功|완료|ganad|gagne"
     "|vint[ao]$|gewonnen|ganho"
 )
+
+# Start and end of contracts.
+CONTRACT_START = (
+    "(vertrags_?|abo_?)?(beginn|start_?datum)|(date_?(de_?)?|fecha_?(de_?)?|data_?(di_?|de_?)?)?"
+    "(debut|inicio|inizio|ingangsdatum|startdatum|poczatek|zaczatek)|дата_начала|начало|開始日|开始日期"
+    "|시작일"
+)
+CONTRACT_END = (
+    "(vertrags_?|abo_?)?(ende?_?(datum)?|kuendigung(sdatum)?|kundigung(sdatum)?)"
+    "|(date_?(de_?)?|fecha_?(de_?)?|data_?(di_?|de_?)?)?(fin|fine|fim|resiliation|baja|einddatum|koniec)"
+    "|дата_окончания|конец|終了日|解約日|结束日期|종료일|해지일"
+)

@@ -19,7 +19,9 @@ _FULL = 0.99  # share of the rows that must have a state
 
 def words_of(column: ColumnProfile) -> tuple[str, ...]:
     """Distinct words of a column, in the whole table where it was looked at as a whole."""
-    return column.types or tuple(sorted({str(cell).strip() for cell in column.cells.dropna()}))
+    return column.types or tuple(
+        sorted({str(cell).strip() for cell in column.cells.dropna().unique()})
+    )
 
 
 def state_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:

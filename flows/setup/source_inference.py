@@ -14,6 +14,7 @@ from features.errors import Problems, UserError
 from flows.setup import column_synonyms
 from flows.setup.amount_inference import copied_rows, propose_amount
 from flows.setup.column_synonyms import plain_name, snake_case, synonym_rank
+from flows.setup.contracts import START
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
 from flows.setup.order_state_inference import words_of
@@ -71,6 +72,7 @@ def time_of(table: ProfiledTable) -> ColumnProfile | None:
 
     named = _closing_time(table) or best_column(table.columns, column_synonyms.TIME, moment)
     others = [c for c in table.columns.values() if moment(c) and c.kind != "number"]
+    named = named or best_column(table.columns, START, moment)
     return named or (others[0] if len(others) == 1 else None)
 
 

@@ -280,7 +280,13 @@ def _reads_as_numbers(cells: pd.Series, decimal: str) -> bool:
 def _as_numbers(text: pd.Series, decimal: str) -> pd.Series:
     """Numbers of text cells as `features.sources.number_text` reads them, null where none."""
     codes, distinct = pd.factorize(text, use_na_sentinel=True)
-    numbers = [number_value(str(cell), decimal) for cell in distinct]
+    plain = pd.to_numeric(pd.Series(distinct), errors="coerce").to_numpy(dtype=float)
+    if decimal != ".":
+        plain = np.full(len(distinct), np.nan)
+    numbers = [
+        number if np.isfinite(number) else number_value(str(cell), decimal)
+        for number, cell in zip(plain, distinct, strict=True)
+    ]
     return pd.Series(np.array([*numbers, np.nan], dtype=float)[codes], index=text.index)
 
 

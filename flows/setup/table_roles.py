@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from features.errors import Problems, UserError
 from flows.setup.amount_inference import copied_rows
 from flows.setup.column_synonyms import CUSTOMER, VALUE, snake_case
+from flows.setup.contracts import contract_ends
 from flows.setup.event_type_inference import role_of_table
 from flows.setup.overlapping_purchases import settle_purchases
 from flows.setup.presets import (
@@ -119,6 +120,9 @@ def assemble(
             if part.note:
                 source.notes["customer_id"] = part.note
             proposals.append(source)
+            cancelled = contract_ends(source, part.table)
+            if cancelled is not None:
+                proposals.append(cancelled)
     problems.refuse()
     _refuse_unused(given, proposals)
     kept, doubles = settle_purchases(proposals)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +21,18 @@ from features.config.yaml_loading import problem
 from features.errors import UserError
 from features.sources.files import describe_location
 from features.sources.quarantine import NO_CUSTOMER, ReadReport
+from flows.services.console import step
 from flows.services.data_guards import tally_findings
 from flows.services.workspace import latest_event_day
+from flows.setup.large_tables import (
+    agrees,
+    estimated_totals,
+    named_reports,
+    sample_share,
+    sampled_config,
+    totals_of_rows,
+)
+from flows.setup.source_draft import SourceProposal
 from flows.setup.source_totals import SourceTotals, totals_of_days
 
 _USUAL_SHARE = 0.01  # of bad rows; more of them are to be looked at
@@ -43,6 +56,8 @@ class Trial:
         What the guards of the data find, as sentences.
     problem
         What a run would refuse; None where it would begin.
+    share
+        One customer in so many was read.
     """
 
     config: Config
@@ -52,17 +67,20 @@ class Trial:
     totals: tuple[SourceTotals, ...]
     checks: tuple[str, ...]
     problem: UserError | None
+    share: int = 1
 
 
-def read_trial(mapping: dict[str, Any], path: Path) -> Trial:
+def read_trial(mapping: dict[str, Any], path: Path, customers: int) -> Trial:
     """Read all rows of a proposed config; events after a hole at the end are left out.
 
     Parameters
     ----------
     mapping
-        A config whose `quarantine` lets every row pass.
+        A config with a `quarantine` that lets every row pass.
     path
         Of its YAML.
+    customers
+        How many customers every source has at least: of a large file some are left out.
 
     Raises
     ------
@@ -70,7 +88,20 @@ def read_trial(mapping: dict[str, Any], path: Path) -> Trial:
         Where no row is usable.
     """
     config = validated_config(mapping, path)
-    tallies, reports = _tally(config)
+    share = sample_share(config, customers)
+    with tempfile.TemporaryDirectory() as folder:
+        read_config = config
+        if share > 1:
+            step(f"large: the trial takes all events of 1 customer in {share}")
+            read_config = sampled_config(config, share, Path(folder))
+        return _trial(config, read_config, share)
+
+
+def _trial(config: Config, read_config: Config, share: int) -> Trial:
+    """What the rows of a config show, of which `read_config` reads a share."""
+    tallies, reports = _tally(read_config)
+    if share > 1:
+        reports = named_reports(reports, config, share)
     problem = _too_bad(reports)
     if not tallies.daily.num_rows:
         raise problem or UserError("DATA", found="no usable rows", expected="events of customers")
@@ -79,11 +110,40 @@ def read_trial(mapping: dict[str, Any], path: Path) -> Trial:
     last_day = next((each.value for each in findings if each.name == "stray_end"), None)
     if last_day is not None:
         keys["data_through"] = last_day
-        config = validated_config({**mapping, "data_through": last_day}, path)
-        tallies, reports = _tally(config)
+        through = {"data_through": dt.date.fromisoformat(last_day)}
+        config, read_config = (
+            config.model_copy(update=through),
+            read_config.model_copy(update=through),
+        )
+        tallies, reports = _tally(read_config)
     checks = tuple(_check(finding) for finding in findings)
-    totals = _totals(config, tallies)
-    return Trial(config, tallies, reports, keys, totals, checks, problem)
+    totals = _totals(read_config, tallies)
+    if share > 1:
+        totals = _all_totals(config, read_config, totals, share)
+    return Trial(config, tallies, reports, keys, totals, checks, problem, share)
+
+
+def _all_totals(
+    config: Config, read_config: Config, sampled: tuple[SourceTotals, ...], share: int
+) -> tuple[SourceTotals, ...]:
+    """Totals of all rows: counted where a plain count of the sample is right, else estimated."""
+    latest, totals = latest_event_day(), []
+    for source, read_source, total in zip(
+        config.sources, read_config.sources, sampled, strict=True
+    ):
+        plain = totals_of_rows(read_source, read_config, latest=latest)
+        counted = None
+        if agrees(plain, total):
+            step(f"counting all rows of {describe_location(source.events)}")
+            counted = totals_of_rows(source, config, latest=latest)
+        named = dataclasses.replace(total, source=describe_location(source.events))
+        totals.append(counted or estimated_totals(named, share))
+    return tuple(totals)
+
+
+def fewest_customers(sources: Sequence[SourceProposal]) -> int:
+    """How many customers every source has at least, by its sampled rows."""
+    return min(source.table.columns[source.columns["customer_id"]].distinct for source in sources)
 
 
 def _check(finding: GuardFinding) -> str:

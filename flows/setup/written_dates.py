@@ -13,7 +13,7 @@ from features.sources.date_text import tidy_date
 from features.sources.month_names import month_as_number, numbered_form
 
 READABLE = 0.95  # share of the filled cells that must read as times of one form
-_MOST_CELLS = 5_000  # distinct cells that are looked at
+_FEW_CELLS, _MOST_CELLS = 200, 5_000  # distinct cells that are looked at
 _FIRST_YEAR, _LAST_YEAR = 1990, 2099
 _OFFSET = re.compile(r"(:\d{2}(?:\.\d+)? ?(?:GMT|UTC)? ?)[+-]\d{2}:?\d{2}$", re.IGNORECASE)
 _OFFSET_SIGN = "\N{LATIN SMALL LETTER Z WITH CARON}"
@@ -60,8 +60,20 @@ def written_form(cells: pd.Series, *, named: bool) -> WrittenForm | None:
     named
         Whether the column's name speaks of a time: only then six digits are a date or month.
     """
-    distinct = pd.Series(cells.unique()[:_MOST_CELLS]).astype(str)
-    tidied = distinct.map(tidy_date)
+    distinct = pd.Series(cells.unique()).astype(str)
+    # Most columns of text are no dates: a few cells show it.
+    if _form(_spread(distinct, _FEW_CELLS), named=named) is None:
+        return None
+    return _form(_spread(distinct, _MOST_CELLS), named=named)
+
+
+def _spread(cells: pd.Series, most: int) -> pd.Series:
+    """At most so many cells, from the first to the last."""
+    return cells.iloc[:: max(1, -(-len(cells) // most))]
+
+
+def _form(cells: pd.Series, *, named: bool) -> WrittenForm | None:
+    tidied = cells.map(tidy_date)
     numbered = tidied.map(lambda cell: month_as_number(cell, "<{:02}>"))
     has_name = numbered.str.contains("<").mean() >= READABLE
     text = numbered if has_name else tidied

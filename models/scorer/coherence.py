@@ -75,7 +75,9 @@ def order_outlook(
     x, t_x, age = purchases
     own_chance = np.maximum(btyd_p_order(btyd, x, t_x, age, horizon=horizon), _SMALLEST)
     ratio = chance / own_chance
-    expected = btyd_expected_orders(btyd, x, t_x, age, horizon=horizon) * orders_per_day * ratio
+    # A day has one purchase day at most, which the continuous time of BTYD does not know.
+    days = np.minimum(btyd_expected_orders(btyd, x, t_x, age, horizon=horizon) * ratio, horizon)
+    expected = days * orders_per_day
     with np.errstate(divide="ignore", over="ignore"):  # an order that hardly anyone expects
         half = 0.5 / ratio
     return {

@@ -133,3 +133,43 @@ def test_a_few_orders_after_a_hole_are_left_out(tmp_path: Path) -> None:
     assert content["config"]["data_through"] == DAYS.max()
     assert "everybody would count as lapsed" in " ".join(content["checks"])
     assert "# CHECK: 1 of" in (tmp_path / "made.yaml").read_text(encoding="utf-8")
+
+
+STARTS = pd.to_datetime(PLAIN["at"], utc=True).dt.tz_convert(None).dt.normalize()
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("start_date", "end_date"),
+        ("Vertragsbeginn", "Vertragsende"),
+        ("started_at", "cancelled_at"),
+    ],
+)
+def test_contracts_say_what_counts_and_their_ends_are_cancellations(
+    tmp_path: Path, start: str, end: str
+) -> None:
+    ended = (STARTS + pd.Timedelta(days=20)).where(PLAIN.index % 4 == 0)
+    ended = ended.where(ended <= STARTS.max())
+    rows = PLAIN.drop(columns="at").assign(**{start: STARTS, end: ended})
+    content = init(tmp_path, file(tmp_path, "subscriptions.csv", rows))
+    assert totals(content) == EXPECTED
+    assert content["sources"][1]["events"] == int(ended.notna().sum())
+    assert "each counts as one purchase on its start" in " ".join(content["checks"])
+
+
+def test_planned_ends_of_contracts_are_no_cancellations(tmp_path: Path) -> None:
+    planned = STARTS + pd.Timedelta(days=365)
+    rows = PLAIN.drop(columns="at").assign(start_date=STARTS, end_date=planned)
+    content = init(tmp_path, file(tmp_path, "policies.csv", rows))
+    assert len(content["sources"]) == 1
+    assert "are planned, or lie behind the last start" in " ".join(content["checks"])
+
+
+def test_movements_of_recurring_revenue_have_roles(tmp_path: Path) -> None:
+    kinds = ["new", "expansion", "contraction", "churn", "reactivation"]
+    rows = PLAIN.assign(movement=[kinds[place % 5] for place in range(len(PLAIN))])
+    content = init(tmp_path, file(tmp_path, "mrr_movements.csv", rows))
+    roles = content["config"]["roles"]
+    assert roles == {"cancel": ["churn"], "purchase": ["expansion", "new", "reactivation"]}
+    assert "and not every payment" in " ".join(content["checks"])

@@ -67,10 +67,12 @@ def test_a_preset_is_forced_or_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["shopify_orders", "segment_events"])
+@pytest.mark.parametrize("preset", all_presets())
 def test_a_sample_becomes_scores(tmp_path: Path, preset: str) -> None:
-    init(tmp_path, str(sample_of(preset)))
+    beside = [str(plain_orders(tmp_path))] if preset in NO_PURCHASES else []
+    init(tmp_path, *beside, str(sample_of(preset)))
     ran = stagecast("run", "--config", tmp_path / "made.yaml", "--output", tmp_path / "out")
     assert ran.returncode == 0, ran.stderr
     with duckdb.connect(str(tmp_path / "out" / "stagecast.duckdb"), read_only=True) as store:
-        assert store.execute("select count(*) from customer_scores").fetchone() == (CUSTOMERS,)
+        (scored,) = store.execute("select count(*) from customer_scores").fetchone() or (0,)
+    assert scored >= CUSTOMERS  # exports of visitors have more

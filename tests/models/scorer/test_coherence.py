@@ -34,6 +34,7 @@ def test_orders_and_dates_follow_the_chance_of_an_order(parameters, customers, o
     np.testing.assert_array_equal(out["p_any_order"], chance)
     assert np.isfinite(out["expected_orders"]).all()
     assert (out["expected_orders"] >= chance).all()
+    assert (out["expected_orders"] <= HORIZON * orders_per_day + 1e-9).all()
     clear = np.abs(chance - 0.5) > 1e-6
     soon = out["next_order_days"] <= HORIZON * (1 + 1e-9)
     np.testing.assert_array_equal(soon[clear], (chance > 0.5)[clear])
