@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from rich.prompt import Prompt
 from flows.setup.answers import IGNORED, Answers, DateOrder, is_ambiguous, words_of_source
 from flows.setup.source_draft import SourceProposal
 
+_NOTEBOOK = "JPY_PARENT_PID"  # what Jupyter sets for its kernels
 _MOST_WORDS = 12  # words of a column that are asked about
 
 
@@ -39,8 +41,9 @@ class Question:
 
 
 def can_ask() -> bool:
-    """Whether somebody sits at a terminal."""
-    return sys.stdin is not None and sys.stdin.isatty()
+    """True if a person sits at a terminal; a notebook's `!` command has one without a person."""
+    in_notebook = _NOTEBOOK in os.environ
+    return sys.stdin is not None and sys.stdin.isatty() and not in_notebook
 
 
 def ask(sources: Sequence[SourceProposal], answers: Answers, console: Console) -> Answers:

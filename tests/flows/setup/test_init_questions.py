@@ -24,14 +24,22 @@ ROWS = SALES.assign(
 ).dropna(subset="at")
 
 
-def in_terminal(folder: Path, *options: str, answers: str = "") -> tuple[dict[str, Any], str]:
+def in_terminal(
+    folder: Path, *options: str, answers: str = "", **variables: str
+) -> tuple[dict[str, Any], str]:
     """The config that the command writes in a pseudo terminal, and what it printed."""
     names = [file(folder, "orders.csv", ROWS), "--output", str(folder / "made.yaml"), "--force"]
     keyboard, terminal = pty.openpty()
     os.write(keyboard, answers.encode())
     command = [sys.executable, "-m", "flows.commands.cli", "init", *names, *options]
     done = subprocess.run(
-        command, stdin=terminal, capture_output=True, text=True, timeout=300, check=False
+        command,
+        stdin=terminal,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, **variables},
     )
     os.close(terminal)
     os.close(keyboard)
@@ -62,6 +70,11 @@ def test_enter_takes_what_yes_takes_unasked(tmp_path: Path) -> None:
     assert entered["sources"] == unasked["sources"]
     assert "which words" not in printed
     assert "CHECK orders.csv" in printed
+
+
+def test_a_cell_of_a_notebook_is_asked_nothing(tmp_path: Path) -> None:
+    _, printed = in_terminal(tmp_path, JPY_PARENT_PID="1")
+    assert "which words" not in printed
 
 
 @pytest.mark.parametrize(
