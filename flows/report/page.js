@@ -103,8 +103,11 @@ async function draw(f) {
 async function refresh(f) {
   fillTable(f);
   if (!f.view || f.view === "drawing") return;
-  for (const name of f.sets)
-    if (f.filtered.includes(name) || f.dimmed.includes(name) || (f.choice && name === f.table.data)) f.view.data(name, rowsFor(f, name));
+  const changing = f.sets.filter((name) => f.filtered.includes(name) || f.dimmed.includes(name) || (f.choice && name === f.table.data));
+  const nobody = f.sets.some((name) => f.filtered.includes(name) && !rowsFor(f, name).length);
+  $("plot-" + f.key).classList.toggle("nobody", nobody);  // axes without a row have no ends
+  if (nobody) return;
+  for (const name of changing) f.view.data(name, rowsFor(f, name));
   await f.view.runAsync();
 }
 for (const f of charts.values()) {
