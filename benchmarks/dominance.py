@@ -87,9 +87,9 @@ def run(case: Case, data: Path | None, work: Path) -> None:
     origins = ["--origins", case.origins] if case.origins else []
     _command("backtest", "--config", str(config), "--output", str(output), *origins)
     means = json.loads((output / "backtest" / "means.json").read_text(encoding="utf-8"))
-    kept = [mean for mean in means if mean["subset"] == "all" and _decides(mean)]
+    deciding = [mean for mean in means if mean["subset"] == "all" and _decides(mean)]
     (work / "means").mkdir(exist_ok=True)
-    (work / "means" / f"{case.name}.json").write_text(json.dumps(kept), encoding="utf-8")
+    (work / "means" / f"{case.name}.json").write_text(json.dumps(deciding), encoding="utf-8")
 
 
 def _command(*arguments: str) -> None:

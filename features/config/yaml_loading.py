@@ -184,8 +184,8 @@ def parse_text(text: str, where: str) -> Any:
     try:
         return yaml.load(text, _OnceEach)
     except _Bomb as bomb:
-        found, expected, hint = bomb.args
-        raise UserError(where, found=found, expected=expected, hint=hint) from None
+        content, expected, hint = bomb.args
+        raise UserError(where, found=content, expected=expected, hint=hint) from None
     except (yaml.YAMLError, *_NO_VALUE) as error:
         raise UserError(where, found=_complaint(error), expected="YAML in UTF-8") from None
 

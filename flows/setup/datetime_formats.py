@@ -142,5 +142,5 @@ def read_times(cells: pd.Series, form: TimeForm) -> pd.Series:
     if written is None:
         text = text.str.slice(0, 19).str.replace("[/.]", "-", regex=True)
     offsets = written is None or "%z" in written
-    found = pd.to_datetime(text, format=written or "mixed", errors="coerce", utc=offsets)
-    return found.dt.tz_localize(None) if found.dt.tz is not None else found
+    times = pd.to_datetime(text, format=written or "mixed", errors="coerce", utc=offsets)
+    return times.dt.tz_localize(None) if times.dt.tz is not None else times

@@ -123,8 +123,9 @@ def _of_words(source: SourceProposal, answers: Answers) -> Question | None:
 
     def record(known: Answers, said: str) -> Answers:
         chosen = _listed(said)
-        kept = {word: IGNORED if role == "purchase" else role for word, role in words.items()}
-        return replace(known, roles={**known.roles, **kept, **dict.fromkeys(chosen, "purchase")})
+        others = {word: IGNORED if role == "purchase" else role for word, role in words.items()}
+        purchases = dict.fromkeys(chosen, "purchase")
+        return replace(known, roles={**known.roles, **others, **purchases})
 
     return Question(
         f"{source.table.name}: which words of {column!r} are purchases ({', '.join(words)})?",

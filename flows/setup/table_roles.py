@@ -211,8 +211,8 @@ def _of_people(table: ProfiledTable) -> bool:
 
 def _names_rows_but_for_copies(table: ProfiledTable, customer: ColumnProfile) -> bool:
     """Whether a customer stands twice only where the whole row does."""
-    kept = customer.cells.reset_index(drop=True)[~copied_rows(table)].dropna()
-    return customer.filled > 0.9 and kept.is_unique
+    originals = customer.cells.reset_index(drop=True)[~copied_rows(table)].dropna()
+    return customer.filled > 0.9 and originals.is_unique
 
 
 def _with_person(

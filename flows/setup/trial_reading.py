@@ -207,10 +207,10 @@ def _too_bad(reports: list[ReadReport]) -> UserError | None:
     for report in reports:
         others = {r: n for r, n in report.quarantined.items() if r not in _NO_MISTAKES}
         if sum(others.values()) > _USUAL_SHARE * report.rows:
-            told = "; ".join(f"{reason}: {n}" for reason, n in others.items())
+            reasons = "; ".join(f"{reason}: {n}" for reason, n in others.items())
             return UserError(
                 report.source,
-                found=f"{sum(others.values())} bad rows of {report.rows} ({told})",
+                found=f"{sum(others.values())} bad rows of {report.rows} ({reasons})",
                 expected=f"at most {_USUAL_SHARE:.0%} bad rows",
                 hint="fix the export, or name other columns with --column; "
                 "`quarantine: {max_share: ...}` in the YAML lets more of them pass",

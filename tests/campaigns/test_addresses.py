@@ -40,22 +40,22 @@ def said_no(**columns: list[bool]) -> pd.DataFrame:
     return keys(**columns)  # type: ignore[arg-type]
 
 
-def why(made: CampaignPlan, campaign: str = "back") -> dict[str, str]:
-    return dict(zip(made.customers, made.why[campaign], strict=True))
+def why(planned: CampaignPlan, campaign: str = "back") -> dict[str, str]:
+    return dict(zip(planned.customers, planned.why[campaign], strict=True))
 
 
 def written(
-    folder: Path, made: CampaignPlan, context: CustomerContext, contacts: pd.DataFrame
+    folder: Path, planned: CampaignPlan, context: CustomerContext, contacts: pd.DataFrame
 ) -> Any:
     """Rows of the plain CSV, and its manifest."""
     delivery = Delivery(
-        scores=people(*made.customers).set_index("customer_id"),
+        scores=people(*planned.customers).set_index("customer_id"),
         contacts=contacts,
         addresses=context.addresses,
         withheld={kind: frozenset(context.withheld_from_exports(kind)) for kind in ADDRESS_KINDS},
     )
     targets = [target for target in load_targets(MAPS) if target.target == "csv"]
-    write_exports(made, targets, folder, run=ExportRun("r", "1"), delivery=delivery)
+    write_exports(planned, targets, folder, run=ExportRun("r", "1"), delivery=delivery)
     manifest = json.loads((folder / "csv" / "manifest.json").read_text(encoding="utf-8"))
     with (folder / "csv" / "back.csv").open(encoding="utf-8", newline="") as file:
         return {row["customer_id"]: row for row in csv.DictReader(file)}, manifest
@@ -107,9 +107,9 @@ def test_an_address_that_refused_under_any_id_is_addressed_under_none(channel: s
         addresses=Addresses.of(keys(email=["x@y.de", "X@Y.de", "z@y.de"])),
     )
     # The one who refused is not even a customer of the shop.
-    made = plan(people("b", "c"), playbook(), context=context)
-    assert why(made) == {"b": "same address as a customer who refused email", "c": ""}
-    assert made.table["barred"].iloc[0] == 1
+    planned = plan(people("b", "c"), playbook(), context=context)
+    assert why(planned) == {"b": "same address as a customer who refused email", "c": ""}
+    assert planned.table["barred"].iloc[0] == 1
     text = playbook(channel="text")
     assert why(plan(people("b"), text, context=context))["b"] == ""
 
@@ -119,8 +119,8 @@ def test_a_list_that_names_one_id_holds_for_the_address() -> None:
     context = CustomerContext(
         suppressed=listed, addresses=Addresses.of(keys(email=["x@y.de", "x@y.de"]))
     )
-    made = plan(people("a", "b"), playbook(), context=context)
-    assert why(made) == {
+    planned = plan(people("a", "b"), playbook(), context=context)
+    assert why(planned) == {
         "a": "suppressed: hard bounce",
         "b": "same address as a suppressed customer: hard bounce",
     }
@@ -148,8 +148,8 @@ def test_an_address_that_a_list_names_is_the_person_in_every_channel(
 def test_complaints_and_the_global_hold_out_hold_for_the_address() -> None:
     alike = Addresses.of(keys(email=["x@y.de", "x@y.de"]))
     past = pd.DataFrame({"suppress open complaint": [True]}, index=pd.Index(["a"], dtype=object))
-    made = plan(people("a", "b"), playbook(), context=CustomerContext(past=past, addresses=alike))
-    assert why(made)["b"] == "open complaint (customer with the same address)"
+    planned = plan(people("a", "b"), playbook(), context=CustomerContext(past=past, addresses=alike))
+    assert why(planned)["b"] == "open complaint (customer with the same address)"
     ids = [f"c{n:03d}" for n in range(60)]
     contacts = pd.DataFrame({"email": [f"p{n // 2}@y.de" for n in range(60)]}, index=ids)
     held = GlobalHoldout(share=0.5, until=dt.date(2018, 2, 1))
@@ -224,8 +224,8 @@ def test_files_hold_an_address_once_and_none_of_another_channel_that_refused(
         refused=said_no(sms=[False, False, True, False]), addresses=Addresses.of(contacts)
     )
     frame = people("a", "b", "c", "d", p_reactivate=[0.9, 0.8, 0.7, 0.6])
-    made = plan(frame, playbook(control_share=0), consent="recorded", context=context)
-    rows, manifest = written(tmp_path, made, context, contacts)
+    planned = plan(frame, playbook(control_share=0), consent="recorded", context=context)
+    rows, manifest = written(tmp_path, planned, context, contacts)
     assert {customer: row["phone"] for customer, row in rows.items()} == {
         "a": "+49301000001", "b": "", "c": "", "d": "+49301000004",
     }  # fmt: skip
@@ -261,8 +261,8 @@ def test_plain_text_exports_hold_no_cell_of_two_addresses_and_no_address_twice(
     )
     frame = people("a", "b", "c", "d", p_reactivate=[0.9, 0.8, 0.7, 0.6])
     book = playbook(control_share=0, channel=channel)
-    made = plan(frame, book, consent="recorded", context=context)
-    assert ("a" in set(made.audience["customer_id"])) != refused
+    planned = plan(frame, book, consent="recorded", context=context)
+    assert ("a" in set(planned.audience["customer_id"])) != refused
     target = tmp_path / "plain.yaml"
     target.write_text(
         "target: plain\ntitle: A tool\ncolumns:\n  - {name: id, from: customer_id}\n"
@@ -272,7 +272,7 @@ def test_plain_text_exports_hold_no_cell_of_two_addresses_and_no_address_twice(
         scores=frame.set_index("customer_id"), contacts=contacts, addresses=context.addresses
     )
     write_exports(
-        made, load_targets([target]), tmp_path, run=ExportRun("r", "1"), delivery=delivery
+        planned, load_targets([target]), tmp_path, run=ExportRun("r", "1"), delivery=delivery
     )
     with (tmp_path / "plain" / "back.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["id"]: row["key"] for row in csv.DictReader(file)}
@@ -284,8 +284,8 @@ def test_a_refused_address_in_the_place_of_an_external_id_is_left_out() -> None:
     context = CustomerContext(
         refused=said_no(email=[True, False]), addresses=Addresses.of(contacts)
     )
-    made = plan(people("a", "b"), playbook(control_share=0), consent="recorded", context=context)
-    assert made.audience.empty
+    planned = plan(people("a", "b"), playbook(control_share=0), consent="recorded", context=context)
+    assert planned.audience.empty
 
 
 def test_a_removal_does_not_take_out_who_stays_under_another_id(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_removal_does_not_take_out_who_stays_under_another_id(tmp_path: Path) 
     context = CustomerContext(addresses=Addresses.of(contacts))
     later = dt.date(2018, 1, 9)
     book = playbook(control_share=0)
-    made = plan(
+    planned = plan(
         people("a", "b"),
         book,
         at=later,
@@ -302,8 +302,8 @@ def test_a_removal_does_not_take_out_who_stays_under_another_id(tmp_path: Path) 
         consent="recorded",
         context=context,
     )
-    assert sorted(made.audience["change"]) == ["kept", "removed"]
-    rows, _ = written(tmp_path, made, context, contacts)
+    assert sorted(planned.audience["change"]) == ["kept", "removed"]
+    rows, _ = written(tmp_path, planned, context, contacts)
     assert len(rows) == 1
     assert not (tmp_path / "csv" / "back_remove.csv").exists()
 
@@ -313,10 +313,10 @@ def test_the_manifest_counts_who_is_left_out_by_address(tmp_path: Path) -> None:
     context = CustomerContext(
         refused=said_no(email=[True, False, False]), addresses=Addresses.of(contacts)
     )
-    made = plan(
+    planned = plan(
         people("a", "b", "c"), playbook(control_share=0), consent="recorded", context=context
     )
-    rows, manifest = written(tmp_path, made, context, contacts)
+    rows, manifest = written(tmp_path, planned, context, contacts)
     assert set(rows) == {"c"}
     assert manifest["left_out_by_address"] == {
         "back": {"same address as a customer who refused email": 1}

@@ -136,10 +136,10 @@ def test_instants_keep_their_offset(name: str) -> None:
 )
 def test_of_months_the_first_day_counts_and_that_is_said(form: str) -> None:
     cells = [form.format(m=moment) for moment in MOMENTS]
-    found = form_of_text(pd.Series(cells), named=True)
-    assert found is not None
-    assert "first day" in found.doubt
-    assert [pd.Timestamp(day) for day in read(cells, found)] == [
+    time_form = form_of_text(pd.Series(cells), named=True)
+    assert time_form is not None
+    assert "first day" in time_form.doubt
+    assert [pd.Timestamp(day) for day in read(cells, time_form)] == [
         pd.Timestamp(moment.date().replace(day=1)) for moment in MOMENTS
     ]
 
