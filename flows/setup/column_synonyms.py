@@ -40,7 +40,7 @@ TIME = (
     *foreign_words.TIME,
     r".*(date|time|timestamp|datum|zeitpunkt|_at|_on|_ts|_day)",
 )
-CLOSED = (r".*(close|closed|closing|won)(_?(at|on|date|time|ts))?",)
+CLOSED = (r".*(close|closed|closing|won)(_?(at|on|date|time|ts))?", *foreign_words.CLOSED)
 NOT_TIME = (
     rf".*({foreign_words.NOT_TIME}).*",
     r".*(updat|modif|birth|dob|sign_?up|regist|join|load|ingest|record|known|expir|delet|ship"

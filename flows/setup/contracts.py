@@ -80,23 +80,23 @@ def contract_ends(found: SourceProposal, table: ProfiledTable) -> SourceProposal
     """
     when = found.columns["occurred_at"]["column"]
     start = table.columns[when]
-    if found.preset or synonym_rank(when, START) is None or found.event_type != "purchase":
+    is_contract = not found.preset and synonym_rank(when, START) is not None
+    end = _end_column(table, start) if is_contract else None
+    if end is None or found.event_type not in ("purchase", "touch"):
         return None
-    end = _end_column(table, start)
-    if end is None:
-        return None
+    found.event_type = "purchase"
     ends = _days(end)
     # Later ends would move the end of the data to where nothing is known of new contracts.
     to_come = ends > _days(start).max() + pd.Timedelta(days=_LONGEST_TAIL)
     planned = end.filled >= _PLANNED or float(to_come.sum()) > _MOST_TO_COME * ends.notna().sum()
-    ended_contracts = f"{int(ends.notna().sum()):,} of {table.rows:,} contracts"
+    ended = f"{int(ends.notna().sum()):,} of {table.rows:,} contracts"
     found.notes["event_type"] = (
         f"CHECK: contracts with a start and an end ({end.name!r}): each counts as one purchase on "
         f"its start ({counted(found)}), and not every payment or renewal. "
         + (
-            f"Ends of {ended_contracts} are planned, or lie behind the last start, and are left out. "
+            f"Ends of {ended} are planned, or lie behind the last start, and are left out. "
             if planned
-            else f"Ends of {ended_contracts} count as cancellations. "
+            else f"Ends of {ended} count as cancellations. "
         )
         + "For revenue and churn of contracts bring the payments too "
         "(docs/howto-subscriptions.md)."

@@ -13,6 +13,7 @@ _ID = (
 _PERSON = (
     "(?:client|cliente|clienti|clientes|kunde|kunden|klant|klanten|klient|klienta|kund|kundens"
     "|asiakas|zakaznik|zakaznika|musteri|acheteur|comprador|acquirente|membre|miembro|membro|socio"
+    "|kontakt|contacto|contatto|contato|compte|cuenta|conta|kunde_?konto|konto|relatie|patient|paciente|paziente"
     "|adherent|donateur|donante|doador|utilisateur|usuario|utente|клиент|клиента|покупатель"
     "|покупателя|заказчик|пользователь|пользователя|顧客|会員|お客様|ユーザー|購入者|客户|客戶|用户|會員"
     "|会员|买家|고객|회원|사용자|구매자)"
@@ -31,6 +32,7 @@ _DATE = (
 _MONEY = (
     "(?:montant|somme|prix_total|importe|monto|total|valor|valor_total|preco_total|precio_total"
     "|importo|totale|prezzo_totale|betrag|summe|umsatz|gesamtbetrag|gesamtpreis|bedrag|totaal|omzet"
+    "|cuota|cotisation|beitrag|mensualite|mensualidad|mensalidade|canone|maandbedrag|skladka|arvode"
     "|kwota|suma|wartosc|belopp|belob|summa|castka|celkem|cena_celkem|tutar|toplam|сумма|стоимость"
     "|выручка|итого|金額|売上|合計|金额|總額|总额|总价|价钱|金額合計|금액|총액|합계)"
 )
@@ -68,7 +70,15 @@ _STATE = (
     "(?:status|statut|etat|estado|stato|zustand|stan|stav|durum|durumu|tila|статус|состояние|状態"
     "|ステータス|状态|狀態|상태)"
 )
-STATUS = (rf"{_STATE}(?:_(?:{_LINK})*{_ORDER})?|{_ORDER}_?{_STATE}",)
+_STAGE = "phase|etape|etapa|fase|stufe|verkaufsphase|стадия|этап|ステージ|フェーズ|阶段|단계"
+STATUS = (rf"{_STATE}(?:_(?:{_LINK})*{_ORDER})?|{_ORDER}_?{_STATE}|{_STAGE}",)
+CLOSED = (
+    "abschluss_?datum|geschlossen_am|date_(?:de_)?cloture|cloture_le|fecha_(?:de_)?cierre|cerrado_el"
+    "|data_(?:di_)?chiusura|data_(?:de_|do_)?fechamento|sluitingsdatum|data_zamkniecia|дата_закрытия"
+    "|成約日|完了日|关闭日期|成交日期|종료일",
+)
+# Deals that came about.
+DEAL_WON = "gewonnen|gagne|ganad|vint[ao]|ganho|wygran|vunnen|выигр|成約|受注|赢单|成交|수주"
 EVENT = (
     "evenement|evento|ereignis|gebeurtenis|zdarzenie|handelse|olay|событие|イベント|事件|이벤트",
 )
@@ -101,6 +111,7 @@ BACK = (
     "|возврат|возвращ|返金|返品|退款|환불"
 )
 WON = (
+    f"{DEAL_WON}|"
     "livr|expedi|termin|pay[e]?e?$|valid|complet|entreg|enviad|pagad|pago|conclui|consegn|spedit"
     "|pagat|evas|bezahlt|versand|geliefert|abgeschloss|erledigt|betaald|geleverd|verzonden|zaplac"
     "|oplac|wyslan|dostarcz|zrealiz|betald|skickad|levere|toimitettu|doruc|zaplacen|tamamlan|odendi"

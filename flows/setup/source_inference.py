@@ -11,7 +11,7 @@ import pandas as pd
 from features.config.sources import ATTRIBUTE_NAME
 from features.contracts import EVENT_COLUMNS
 from features.errors import Problems, UserError
-from flows.setup import column_synonyms
+from flows.setup import column_synonyms, foreign_words
 from flows.setup.amount_inference import copied_rows, propose_amount
 from flows.setup.column_synonyms import plain_name, snake_case, synonym_rank
 from flows.setup.contracts import START
@@ -48,6 +48,7 @@ FIELDS = (
     "is_machine",
 )
 _FEWEST_COLUMNS = 4  # narrower tables hold equal rows by chance
+_WON = re.compile(rf"(^|_)won(_|$)|closedwon|{foreign_words.DEAL_WON}")
 _CODES = re.compile(r".*(id|code|nr|no|number|key|store|shop|size)$")
 
 
@@ -81,7 +82,7 @@ def _closing_time(table: ProfiledTable) -> ColumnProfile | None:
     stages = best_column(
         table.columns,
         column_synonyms.STATUS,
-        lambda c: any(re.search(r"\bwon\b|closedwon", word.lower()) for word in words_of(c)),
+        lambda c: any(_WON.search(plain_name(word)) for word in words_of(c)),
     )
     won = any(re.fullmatch("(is_)?(closed_)?won", snake_case(name)) for name in table.columns)
     if stages is None and not won:

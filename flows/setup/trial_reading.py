@@ -36,6 +36,7 @@ from flows.setup.source_draft import SourceProposal
 from flows.setup.source_totals import SourceTotals, totals_of_days
 
 _USUAL_SHARE = 0.01  # of bad rows; more of them are to be looked at
+_FEW_ROWS, _ROWS_FOR_A_BAD_ONE = 2, 20  # bad rows of a small table, and rows for each of them
 # Reasons of bad rows that a good export has: guests, and copies that `event_id` tells.
 _NO_MISTAKES = (NO_CUSTOMER, "duplicate event_id")
 
@@ -116,7 +117,7 @@ def _trial(config: Config, read_config: Config, share: int) -> Trial:
             read_config.model_copy(update=through),
         )
         tallies, reports = _tally(read_config)
-    checks = tuple(_check(finding) for finding in findings)
+    checks = (*_set_aside(reports), *(_check(finding) for finding in findings))
     totals = _totals(read_config, tallies)
     if share > 1:
         totals = _all_totals(config, read_config, totals, share)
@@ -192,21 +193,33 @@ def _totals(config: Config, tallies: Tallies) -> tuple[SourceTotals, ...]:
     return tuple(totals)
 
 
+def _mistakes(report: ReadReport) -> dict[str, int]:
+    return {r: n for r, n in report.quarantined.items() if r not in _NO_MISTAKES}
+
+
+def _tolerated(report: ReadReport) -> float:
+    """Bad rows that are no sign of a broken export; the row of totals below a list is one."""
+    few = _FEW_ROWS if report.rows >= _FEW_ROWS * _ROWS_FOR_A_BAD_ONE else 0
+    return max(_USUAL_SHARE * report.rows, few)
+
+
 def _allowed_share(reports: list[ReadReport]) -> float:
     """Share of bad rows that the config lets pass: guests are no mistake, and nights differ."""
-    guests = max(
-        sum(report.quarantined.get(reason, 0) for reason in _NO_MISTAKES) / report.rows
-        for report in reports
-    )
-    if guests <= _USUAL_SHARE / 2:
+    shares = []
+    for report in reports:
+        guests = sum(report.quarantined.get(reason, 0) for reason in _NO_MISTAKES)
+        mistakes = sum(_mistakes(report).values())
+        bad = mistakes if _USUAL_SHARE * report.rows < mistakes <= _tolerated(report) else 0
+        shares.append((guests + bad) / report.rows)
+    if max(shares) <= _USUAL_SHARE / 2:
         return _USUAL_SHARE
-    return min(math.ceil(125 * guests + 100 * _USUAL_SHARE) / 100, 1.0)
+    return min(math.ceil(125 * max(shares) + 100 * _USUAL_SHARE) / 100, 1.0)
 
 
 def _too_bad(reports: list[ReadReport]) -> UserError | None:
     for report in reports:
-        others = {r: n for r, n in report.quarantined.items() if r not in _NO_MISTAKES}
-        if sum(others.values()) > _USUAL_SHARE * report.rows:
+        others = _mistakes(report)
+        if sum(others.values()) > _tolerated(report):
             reasons = "; ".join(f"{reason}: {n}" for reason, n in others.items())
             return UserError(
                 report.source,
@@ -216,3 +229,15 @@ def _too_bad(reports: list[ReadReport]) -> UserError | None:
                 "`quarantine: {max_share: ...}` in the YAML lets more of them pass",
             )
     return None
+
+
+def _set_aside(reports: list[ReadReport]) -> list[str]:
+    """Sentences on small tables with more bad rows than usual."""
+    return [
+        f"{report.source}: {sum(mistakes.values())} of {report.rows} rows are set aside "
+        f"({'; '.join(mistakes)}): totals below the list?"
+        for report in reports
+        if _USUAL_SHARE * report.rows
+        < sum((mistakes := _mistakes(report)).values())
+        <= _tolerated(report)
+    ]

@@ -15,6 +15,7 @@ from scipy.optimize import LinearConstraint, brentq, minimize
 
 from features.arrays import Array
 from models.fitting.churn_methods import TestedOrigin, rfm_share
+from models.metrics import metrics
 from models.scorer.linear_model import sigmoid
 
 BLEND = "blend"
@@ -126,8 +127,7 @@ def mixed_logits(logits: Mapping[str, Array], weights: Mapping[str, float]) -> A
 
 
 def _losses(target: Array, logits: Array) -> Array:
-    probability = np.clip(sigmoid(logits), 1e-6, 1 - 1e-6)
-    return np.asarray(-np.where(target == 1, np.log(probability), np.log1p(-probability)))
+    return metrics.log_losses(target, sigmoid(logits))
 
 
 def _standard_error(gains: Array, tested: Sequence[TestedOrigin]) -> float:

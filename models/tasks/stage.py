@@ -120,7 +120,9 @@ def fit_stage(
         }
         served = min(losses, key=lambda name: losses[name])
         parameters["multipliers"] = tune_multipliers(probabilities[served], true_class)
-    parameters["weights"] = weights = weights if served == MIXTURE else {served: 1.0}
+    if served != MIXTURE:
+        weights = {served: 1.0}
+    parameters["weights"] = weights
     parameters["report"] = {
         "served": served,
         "why": f"the lowest log loss at {pd.Timestamp(validation_at).date()}",

@@ -148,7 +148,9 @@ def test_an_address_that_a_list_names_is_the_person_in_every_channel(
 def test_complaints_and_the_global_hold_out_hold_for_the_address() -> None:
     alike = Addresses.of(keys(email=["x@y.de", "x@y.de"]))
     past = pd.DataFrame({"suppress open complaint": [True]}, index=pd.Index(["a"], dtype=object))
-    planned = plan(people("a", "b"), playbook(), context=CustomerContext(past=past, addresses=alike))
+    planned = plan(
+        people("a", "b"), playbook(), context=CustomerContext(past=past, addresses=alike)
+    )
     assert why(planned)["b"] == "open complaint (customer with the same address)"
     ids = [f"c{n:03d}" for n in range(60)]
     contacts = pd.DataFrame({"email": [f"p{n // 2}@y.de" for n in range(60)]}, index=ids)

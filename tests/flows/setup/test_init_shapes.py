@@ -173,3 +173,39 @@ def test_movements_of_recurring_revenue_have_roles(tmp_path: Path) -> None:
     roles = content["config"]["roles"]
     assert roles == {"cancel": ["churn"], "purchase": ["expansion", "new", "reactivation"]}
     assert "and not every payment" in " ".join(content["checks"])
+
+
+def test_a_row_of_totals_in_a_small_table_is_set_aside(tmp_path: Path) -> None:
+    few = PLAIN.head(80)
+    total = pd.DataFrame([{"customer_id": "Grand Total", "amount": few["amount"].sum()}])
+    content = init(tmp_path, file(tmp_path, "orders.csv", pd.concat([few, total])))
+    assert content["sources"][0]["orders"] == len(few)
+    assert "1 of 81 rows are set aside" in " ".join(content["checks"])
+    assert "bad rows" not in str(content["problem"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (("Kontakt-ID", "Abschlussdatum", "Betrag", "Phase"), ("Gewonnen", "Verloren")),
+        (("Compte", "Date de clôture", "Montant", "Étape"), ("Gagnée", "Perdue")),
+        (("Cuenta", "Fecha de cierre", "Importe", "Etapa"), ("Ganada", "Perdida")),
+    ],
+    ids=["German", "French", "Spanish"],
+)
+def test_deals_in_other_languages(
+    tmp_path: Path, columns: tuple[str, ...], words: tuple[str, str]
+) -> None:
+    who, when, money, stage = columns
+    deals = PLAIN.rename(columns={"customer_id": who, "at": when, "amount": money})
+    lost = deals[::5].assign(order=lambda rows: "x" + rows["order"], **{stage: words[1]})
+    rows = pd.concat([deals.assign(**{stage: words[0]}), lost])
+    assert totals(init(tmp_path, file(tmp_path, "deals.csv", rows))) == EXPECTED
+
+
+def test_contracts_without_amounts_are_purchases(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"cliente": PLAIN["customer_id"], "fecha inicio": STARTS})
+    rows["fecha fin"] = (STARTS + pd.Timedelta(days=9)).where(PLAIN.index % 3 == 0)
+    content = init(tmp_path, file(tmp_path, "altas.csv", rows))
+    assert content["sources"][0]["orders"] == len(PLAIN)
+    assert "contracts with a start and an end" in " ".join(content["checks"])
