@@ -35,7 +35,7 @@ def require_whole(paths: Iterable[str]) -> None:
             if problem is not None:
                 found, expected, hint = problem
                 raise UserError(
-                    f"sources: {Path(path).name}", found=found, expected=expected, hint=hint
+                    f"file {Path(path).name}", found=found, expected=expected, hint=hint
                 )
 
 

@@ -70,7 +70,7 @@ def _engine_message(error: Exception) -> str:
 def unreadable_table(name: str, error: Exception) -> UserError:
     """Return the error for a table that exists but cannot be read."""
     return UserError(
-        f"sources: {name}",
+        f"table {name}",
         found=_engine_message(error),
         expected="rows that can be read with the declared columns, encoding and delimiter",
         hint="check the file for broken lines, quoting and mixed ends of line (Windows' beside "
@@ -115,7 +115,7 @@ def read_file(
     readers |= dict.fromkeys(SPREADSHEETS, lambda: _read_sheets(connection, file_names, csv_format))
     if suffix not in readers:
         raise UserError(
-            f"sources: {first_path.name}",
+            f"file {first_path.name}",
             found=f"a file ending in .{suffix}",
             expected=", ".join(sorted(readers)),
             hint="convert the file, or name it after what it holds",
@@ -176,7 +176,7 @@ def existing_files(location: str | tuple[str, ...]) -> list[str]:
     file_names = [str(file) for file in candidates if file.is_file()]
     if not file_names:
         raise UserError(
-            f"sources: {path}",
+            f"file {path}",
             found="a folder" if path.is_dir() else "no such file",
             expected="a csv, parquet, json lines or spreadsheet file (or a glob of them)",
             hint="check the path; relative paths start at the config's folder",
@@ -198,7 +198,7 @@ def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> 
     for header, same_header_files in by_header.items():
         if set(header) != set(first_header):
             raise UserError(
-                f"sources: {Path(same_header_files[0]).name}",
+                f"file {Path(same_header_files[0]).name}",
                 found=f"columns {', '.join(header)}",
                 expected=f"the columns of {Path(file_names[0]).name}: {', '.join(first_header)}",
                 hint="files of different tables are named one by one (unpacked, if in an archive)",
@@ -234,7 +234,7 @@ def _read_sheets(connection: Any, file_names: list[str], csv_format: CsvFormat) 
         first_header = tables[0].column_names
         if set(header) != set(first_header):
             raise UserError(
-                f"sources: {Path(file_name).name}",
+                f"file {Path(file_name).name}",
                 found=f"columns {', '.join(header)}",
                 expected=f"the columns of {Path(file_names[0]).name}: {', '.join(first_header)}",
             )
@@ -253,7 +253,7 @@ def _refuse_long_line(file_name: str) -> None:
     # Compressed files have no visible lines here, and are not read in parallel.
     if not file_name.lower().endswith(".gz") and b"\n" not in last_bytes[:-1]:
         raise UserError(
-            f"sources: {Path(file_name).name}",
+            f"file {Path(file_name).name}",
             found=f"a line of more than {_MAX_LINE_BYTES:,} bytes",
             expected="lines of events",
             hint="check the file for an open quote or lost line ends",
@@ -263,7 +263,7 @@ def _refuse_long_line(file_name: str) -> None:
 def _header(file_name: str, csv_format: CsvFormat) -> tuple[str, ...]:
     """Return the column names in the first line of a file."""
     encoding = "utf-8-sig" if csv_format.encoding == "utf-8" else csv_format.encoding
-    config_place = f"sources: {Path(file_name).name}"
+    config_place = f"file {Path(file_name).name}"
     try:
         with _open_text(file_name, encoding) as stream:
             for _ in range(csv_format.skip_lines):
@@ -283,7 +283,7 @@ def _checked_header(
     header_cells: Sequence[str], file_name: str, csv_format: CsvFormat
 ) -> tuple[str, ...]:
     """Return column names without blanks; refuse an empty header and repeated names."""
-    config_place = f"sources: {Path(file_name).name}"
+    config_place = f"file {Path(file_name).name}"
     header = tuple(
         cell.strip() or f"column{position}" for position, cell in enumerate(header_cells)
     )

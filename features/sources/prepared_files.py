@@ -68,7 +68,7 @@ def _copies(name: str, size: int, changed: int, encoding: str) -> tuple[str, ...
     version = f"{name}|{size}|{changed}|{encoding}"
     folder = Path(_folder().name) / hashlib.sha256(version.encode()).hexdigest()
     folder.mkdir(exist_ok=True)
-    where = f"sources: {Path(name).name}"
+    where = f"file {Path(name).name}"
     allowance = max(SAFE_BYTES, MAX_EXPANSION * size)
     copies: list[str] = []
     for member in _members(name, where):

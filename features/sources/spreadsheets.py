@@ -46,7 +46,7 @@ def sheet_rows(name: str, sheet: str | None) -> list[list[str]]:
 
 def _unclear_sheet(name: str, found: str, titles: Sequence[str]) -> UserError:
     return UserError(
-        f"sources: {Path(name).name}",
+        f"file {Path(name).name}",
         found=f"{found} (sheets: {', '.join(titles) or 'none'})",
         expected="one sheet with events",
         hint="name it in the source: `csv: {sheet: NAME}`",
@@ -58,7 +58,7 @@ def _workbook(name: str) -> Any:
         from python_calamine import CalamineError, CalamineWorkbook
     except ImportError as error:
         raise UserError(
-            f"sources: {Path(name).name}",
+            f"file {Path(name).name}",
             found="a spreadsheet, and no package that reads it",
             expected="the package python-calamine",
             hint="pip install 'stagecast[spreadsheets]', or save the sheet as CSV (UTF-8)",
@@ -68,7 +68,7 @@ def _workbook(name: str) -> Any:
         return open_workbook(name)
     except (CalamineError, OSError, ValueError) as error:
         raise UserError(
-            f"sources: {Path(name).name}",
+            f"file {Path(name).name}",
             found=f"a spreadsheet that cannot be read ({type(error).__name__})",
             expected="a whole file without a password",
             hint="open it and save it again, or save the sheet as CSV (UTF-8)",
