@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from features.config.sources import ColumnRef
 from features.config.types import Name, Strict
 from features.config.yaml_loading import parse_yaml
 from features.contracts import LEFT_OUT
@@ -21,6 +20,13 @@ from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 _FOLDER = Path(__file__).resolve().parents[2] / "configs" / "presets"
 _OneOf = str | tuple[str, ...]
+
+
+class TypeColumn(Strict):
+    """The column of event types, of several names the first that a table has, and its words."""
+
+    column: _OneOf
+    words: dict[str, Name] = Field(default={})
 
 
 class Preset(Strict):
@@ -37,6 +43,8 @@ class Preset(Strict):
         lacks is left out. Other names are attributes; of `value_less` all columns count.
     event_type
         A constant, or the column of types; without `words` their names tell the roles.
+    only
+        Column to the words whose rows count; a column that the table lacks is left out.
     zone
         Zone of clock times without an offset, if the tool fixes it.
     note
@@ -48,7 +56,7 @@ class Preset(Strict):
     title: str
     recognised_by: tuple[_OneOf, ...]
     columns: dict[str, _OneOf]
-    event_type: Name | ColumnRef = "purchase"
+    event_type: Name | TypeColumn = "purchase"
     only: dict[str, tuple[str, ...]] = Field(default={})
     value_scale: float = 1.0
     fill_within_order: tuple[str, ...] = ()
@@ -150,13 +158,13 @@ def apply_preset(found: SourceProposal, preset: Preset) -> None:
     kind = preset.event_type
     if isinstance(kind, str):
         found.event_type = kind
-    elif kind.words and (column := _column(table, kind.column)) is not None:
+    elif kind.words and (column := _first(table, kind.column)) is not None:
         found.event_type = {"column": column.name, "words": _words(found, kind, column)}
     if preset.note:
         found.notes["preset"] = f"CHECK: {preset.note}"
 
 
-def _words(found: SourceProposal, kind: ColumnRef, column: ColumnProfile) -> dict[str, str]:
+def _words(found: SourceProposal, kind: TypeColumn, column: ColumnProfile) -> dict[str, str]:
     """The preset's words, and what the table holds beside them by the word itself."""
     words: dict[str, str] = dict(kind.words)
     known = {word.lower() for word in words}
@@ -174,7 +182,12 @@ def type_column(preset: Preset, table: ProfiledTable) -> ColumnProfile | None:
     kind = preset.event_type
     if isinstance(kind, str) or kind.words:
         return None
-    return _column(table, kind.column)
+    return _first(table, kind.column)
+
+
+def _first(table: ProfiledTable, entry: _OneOf) -> ColumnProfile | None:
+    """The first column of an entry that a table has."""
+    return next((c for name in _names(entry) if (c := _column(table, name))), None)
 
 
 def _names(entry: _OneOf) -> Iterable[str]:

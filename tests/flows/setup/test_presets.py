@@ -66,6 +66,58 @@ def test_a_preset_is_forced_or_refused(tmp_path: Path) -> None:
         init(tmp_path, str(tmp_path / "mine.csv"), "--preset", "shopfy")
 
 
+# Other headers of the same export: an older one, another language, another form of the file.
+PAYPAL = {
+    "Date": "Datum",
+    "Time": "Uhrzeit",
+    "TimeZone": "Zeitzone",
+    "Type": "Typ",
+    "Gross": "Brutto",
+    "Net": "Netto",
+    "From Email Address": "Absender E-Mail-Adresse",
+    "Transaction ID": "Transaktionscode",
+    "Balance Impact": "Auswirkung auf Guthaben",
+}
+VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
+    "paypal, German": ("paypal_activity", PAYPAL),
+    "paypal, statement": ("paypal_activity", {"Type": "Description"}),
+    "stripe, older": ("stripe_payments", {"Created date (UTC)": "Created (UTC)"}),
+    "stripe, start date": ("stripe_subscriptions", {"Start (UTC)": "Start Date (UTC)"}),
+    "woocommerce, older report": ("woocommerce_analytics", {"Net Sales": "N. Revenue"}),
+    "woocommerce, another plug-in": ("woocommerce_orders", {"status": "order_status"}),
+    "hubspot, older": ("hubspot_deals", {"Record ID": "Deal ID"}),
+}
+GERMAN = {
+    "Website Payment": "Website-Zahlung",
+    "Express Checkout Payment": "PayPal Express-Zahlung",
+    "Payment Refund": "Rückzahlung",
+    "General Withdrawal": "Allgemeine Abbuchung",
+    "Completed": "Abgeschlossen",
+    "Pending": "Ausstehend",
+    "Credit": "Haben",
+    "Debit": "Soll",
+}
+
+
+@pytest.mark.parametrize(("preset", "renamed"), VARIANTS.values(), ids=VARIANTS)
+def test_another_header_of_an_export_is_read_to_the_same_orders(
+    tmp_path: Path, preset: str, renamed: dict[str, str]
+) -> None:
+    rows = pd.read_csv(sample_of(preset), dtype=str).rename(columns=renamed)
+    if "Datum" in renamed.values():
+        rows = rows.replace(GERMAN)
+        rows["Datum"] = pd.to_datetime(rows["Datum"]).dt.strftime("%d.%m.%Y")
+        for amount in ("Brutto", "Netto", "Fee", "Balance"):
+            plain = rows[amount].str.replace(",", "", regex=False)
+            rows[amount] = plain.str.replace(".", ",", regex=False)
+    rows.to_csv(tmp_path / "mine.csv", index=False)
+    content = init(tmp_path, str(tmp_path / "mine.csv"), "--timezone", "America/New_York")
+    assert content["presets"] == {"mine.csv": preset}
+    (source,) = content["sources"]
+    assert (source["orders"], source["customers"]) == (ORDERS, CUSTOMERS)
+    assert source["revenue"] == pytest.approx(REVENUE, abs=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", all_presets())
 def test_a_sample_becomes_scores(tmp_path: Path, preset: str) -> None:
