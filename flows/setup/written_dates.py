@@ -22,6 +22,8 @@ _PIECE = re.compile(r"<\d\d>|\d+|[AaPp][Mm](?![a-z])|\D")
 _WEEK = "0-W0-0"
 _MINUTE_SIGNS = (":", "分", "분")
 _CLOCK_SIGNS = (":", "時", "时", "시", "点", "點", "h", "H")
+# Letters beside a year and a month; others name a quarter, a half or a week (Q3 2024, 2024-T2).
+_YEAR_AND_MONTH_LETTERS = frozenset("年月년월гmM")
 # Digits in a row: year first, of these lengths.
 _COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _COMPACT_NAMED = {6: ("%Y%m", "%y%m%d"), **{length: (form,) for length, form in _COMPACT.items()}}
@@ -74,6 +76,8 @@ def _spread(cells: pd.Series, most: int) -> pd.Series:
 
 def _form(cells: pd.Series, *, named: bool) -> WrittenForm | None:
     tidied = cells.map(tidy_date)
+    # Without its letter, Q3/2024 would read as a month.
+    named = named and cells.str.contains(r"^[^\W\d_]+\d").mean() < READABLE
     numbered = tidied.map(lambda cell: month_as_number(cell, "<{:02}>"))
     has_name = numbered.str.contains("<").mean() >= READABLE
     text = numbered if has_name else tidied
@@ -106,6 +110,8 @@ def _formats(cells: list[list[str]], *, named: bool) -> list[WrittenForm]:
     places = [number for number, kind in enumerate(kinds) if kind in ("0", "b")]
     clock = _clock_places(kinds, places)
     dates = [place for place in places if place not in clock]
+    letters = {kind for kind in kinds if kind.isalpha() and kind not in ("b", "p")}
+    named = named and letters <= _YEAR_AND_MONTH_LETTERS
     if not clock and len(dates) > 3:
         dates, clock = dates[:3], dates[3:]
     columns = {place: pd.Series([cell[place].strip("<>") for cell in cells]) for place in places}

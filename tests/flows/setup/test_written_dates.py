@@ -145,6 +145,14 @@ def test_of_months_the_first_day_counts_and_that_is_said(form: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "form", ["Q{} {}", "{1}-Q{0}", "Q{}/{}", "{1}Q{0}", "H{} {}", "{1}-T{0}", "W0{} {}", "{} кв {}"]
+)
+def test_a_quarter_is_no_month(form: str) -> None:
+    cells = [form.format(1 + number % 2, 2021 + number // 2 % 4) for number in range(64)]
+    assert form_of_text(pd.Series(cells), named=True) is None
+
+
+@pytest.mark.parametrize(
     "cells",
     [
         [str(240_101 + step) for step in range(31)],
