@@ -44,17 +44,18 @@ class CampaignEntries:
 
     @property
     def matured(self) -> pd.DataFrame:
-        """Entries with a complete measurement period, with the column ``profit``.
+        """Entries with a complete measurement period, with the columns ``cost`` and ``profit``.
 
-        Profit is the margin less the discount on the treated customers' spend and less the contact.
+        Cost is the discount on the treated customers' spend and the contact; profit is the margin
+        less the cost.
         """
         rows = self.rows[self.rows["matures_at"] <= self.data_through]
         treated = (rows["arm"] == TREATMENT).astype(float)
         discount, contact_cost = (
             rows[name].fillna(0.0) if name in rows else 0.0 for name in ("discount", "contact_cost")
         )
-        costs = treated * (discount * rows["revenue"] + contact_cost)
-        return rows.assign(profit=rows["margin"] - costs)
+        cost = treated * (discount * rows["revenue"] + contact_cost)
+        return rows.assign(cost=cost, profit=rows["margin"] - cost)
 
 
 def entries_from_audience(
@@ -89,7 +90,7 @@ def entries_from_audience(
 EFFECT_COLUMNS = (
     "campaign_id",
     "by",
-    "group",
+    "group_name",
     "outcome",
     "n_treatment",
     "n_control",
@@ -110,6 +111,8 @@ EFFECT_COLUMNS = (
     "incremental_total",
     "incremental_low",
     "incremental_high",
+    "cost_total",
+    "incremental_per_cost",
     "sample_ratio_p",
     "note",
 )
@@ -128,8 +131,10 @@ def campaign_effects(
     most .05; ``not yet``; or ``too small``, and ``people_needed`` says what it takes.
 
     ``difference`` is per person; ``incremental_*`` are sums over the treatment arm, with the
-    interval for any number of looks. The note says if the sizes of the arms contradict the
-    randomisation: customers were then removed afterwards, and the difference is not valid.
+    interval for any number of looks. ``cost_total`` is what contacts and discounts of the treatment
+    arm cost, and ``incremental_per_cost`` the total per unit of it. The note says if the sizes of
+    the arms contradict the randomisation: customers were then removed afterwards, and the
+    difference is not valid.
 
     Returns
     -------
@@ -145,7 +150,7 @@ def campaign_effects(
                 for group, group_rows in campaign_rows.groupby(dimension, sort=True)
             ]
         for dimension, group, group_rows in groups:
-            named = {"campaign_id": str(campaign), "by": dimension, "group": group}
+            named = {"campaign_id": str(campaign), "by": dimension, "group_name": group}
             effect_rows += [
                 named | cells
                 for cells in _group_effects(group_rows, entries.data_through, seed=seed)
@@ -207,12 +212,15 @@ def _effect(
         if math.isnan(low)
         else people_for_an_answer(len(rows), cells["difference"], low, high)
     )
-    people = int(treated.sum())
+    people, cost = int(treated.sum()), float(rows["cost"].sum())
+    total = cells["difference"] * people
     return {
         "outcome": outcome,
         **cells,
         "people_needed": needed,
-        "incremental_total": cells["difference"] * people,
+        "incremental_total": total,
+        "cost_total": cost,
+        "incremental_per_cost": total / cost if cost > 0 else float("nan"),
         "incremental_low": low * people,
         "incremental_high": high * people,
     }

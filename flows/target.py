@@ -119,19 +119,27 @@ def publish_run(output: str, run_id: str) -> dict[str, Any]:
     return {"customers": published.customers, "members": published.members}
 
 
-@task(name="measure campaigns")
+@task(name="measure")
 def measure_run(output: str) -> dict[str, Any]:
-    """Measure the published campaigns, so that the report shows what they changed."""
+    """Measure the published campaigns, and compare past predictions with what came."""
     from flows.services.measure import measure
+    from flows.services.prediction_accuracy import update_prediction_accuracy
 
     space = Workspace(Path(output))
     config = space.config()
-    if not config.campaigns or config.engine == "spark" or too_large(space.output, config):
+    if config.engine == "spark" or too_large(space.output, config):
         return {}
-    effects, _ = measure(space.output)
-    whole = effects[effects["by"] == "all"]
-    step(f"{whole['campaign_id'].nunique()} campaigns measured")
-    return {"measured": int(whole["campaign_id"].nunique())}
+    measured = 0
+    if config.campaigns:
+        effects, _ = measure(space.output)
+        measured = int(effects.loc[effects["by"] == "all", "campaign_id"].nunique())
+        step(f"{measured} campaigns measured")
+    accuracy = update_prediction_accuracy(space)
+    if len(accuracy):
+        step(f"predictions of {accuracy['run_id'].nunique()} runs compared with what came")
+    boundary("results written")
+    scores_store.publish_results(space.output)
+    return {"measured": measured} if config.campaigns else {}
 
 
 @task(name="write the report")

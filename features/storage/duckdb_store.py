@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlglot import exp
 from features.errors import UserError
 from features.storage import runs as records
 from features.storage.output_lock import exclusive
+from features.storage.result_tables import RESULT_TABLES, stored_results
 from features.storage.runs import RUNS_SCHEMA, PublishedRun, sync
 
 SCHEMA_VERSION = 1
@@ -78,10 +80,25 @@ class DuckDBStore:
 
     def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
         """Replace the store's file by a new one."""
-        new_file = self.output / f"{STORE_FILE}.{run_id}.tmp"
+        self._replace_file(run_id, lambda new_file: _build(new_file, self.output, runs))
+
+    def publish_results(self) -> None:
+        """Replace the tables of results in a copy of the store's file, then the file."""
+        if self.there():
+            self._replace_file("results", self._copy_with_results)
+
+    def _copy_with_results(self, new_file: Path) -> None:
+        shutil.copyfile(self.output / STORE_FILE, new_file)
+        with duckdb.connect(str(new_file), config=_SETTINGS) as connection:
+            _write_results(connection, self.output)
+            connection.execute("CHECKPOINT")
+
+    def _replace_file(self, writer: str, build: Callable[[Path], None]) -> None:
+        """Build a new file, and rename it over the store's file."""
+        new_file = self.output / f"{STORE_FILE}.{writer}.tmp"
         try:
             _remove_database(new_file)
-            _build(new_file, self.output, runs)
+            build(new_file)
             records.boundary("store built")
             sync(new_file)
             # A write-ahead log of the old file must not be replayed into the new one.
@@ -257,7 +274,16 @@ def _build(new_file: Path, output: Path, runs: Sequence[PublishedRun]) -> None:
         connection.execute(_view("customer_scores_history", history_files))
         history_files = [str(output / run.audience_file) for run in history]
         connection.execute(_view("audience_members_history", history_files))
+        _write_results(connection, output)
         connection.execute("CHECKPOINT")
+
+
+def _write_results(connection: duckdb.DuckDBPyConnection, output: Path) -> None:
+    """Create the tables of results, or replace them."""
+    for name, table in RESULT_TABLES.items():
+        drop = exp.Drop(this=exp.to_table(name), kind="TABLE", exists=True)
+        connection.execute(drop.sql("duckdb"))
+        connection.from_arrow(stored_results(output, table)).create(name)
 
 
 def _view(name: str, files: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -111,23 +111,36 @@ def _fits(new: str, present: str) -> bool:
 def copy_rows_in(
     connection: Connection[Any], schema: str, table: str, rows: pq.ParquetFile, publication: int
 ) -> None:
-    """Copy a parquet file into a table, batch by batch."""
+    """Copy a parquet file into a table, batch by batch, with the number of the publication."""
+    column_names = ["publication", *rows.schema_arrow.names]
+    batches = (
+        pa.table(
+            [pa.array([publication] * batch.num_rows, pa.int64()), *batch.columns],
+            names=column_names,
+        )
+        for batch in rows.iter_batches(batch_size=_BATCH_ROWS)
+    )
+    copy_batches_in(connection, schema, table, column_names, batches)
+
+
+def copy_batches_in(
+    connection: Connection[Any],
+    schema: str,
+    table: str,
+    column_names: Sequence[str],
+    batches: Iterable[pa.Table],
+) -> None:
+    """Copy rows into a table, batch by batch."""
     from psycopg import sql
 
-    column_names = rows.schema_arrow.names
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-        sql.Identifier(schema, table),
-        sql.SQL(", ").join(map(sql.Identifier, ["publication", *column_names])),
+        sql.Identifier(schema, table), sql.SQL(", ").join(map(sql.Identifier, column_names))
     )
     options = csv.WriteOptions(include_header=False)
     with connection.cursor().copy(statement) as copy:
-        for batch in rows.iter_batches(batch_size=_BATCH_ROWS):
-            publication_column = pa.array([publication] * batch.num_rows, pa.int64())
-            batch_table = pa.table(
-                [publication_column, *batch.columns], names=["publication", *column_names]
-            )
+        for batch in batches:
             csv_buffer = io.BytesIO()
-            csv.write_csv(batch_table, csv_buffer, options)
+            csv.write_csv(batch, csv_buffer, options)
             copy.write(csv_buffer.getvalue())
 
 

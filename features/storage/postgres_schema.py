@@ -51,6 +51,12 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX score_rows_publication ON {s}.score_rows (publication)",
         "CREATE INDEX audience_rows_publication ON {s}.audience_rows (publication)",
     ),
+    (
+        # Each publication adds the columns that these tables lack.
+        "CREATE TABLE {s}.campaign_effects ()",
+        "CREATE TABLE {s}.campaign_effects_history ()",
+        "CREATE TABLE {s}.prediction_accuracy ()",
+    ),
 )
 LAYOUT_VERSION = len(_MIGRATIONS)
 

@@ -22,6 +22,7 @@ from features.config.database_url import shown, taken_apart
 from features.config.secret_values import hidden
 from features.errors import UserError
 from features.storage import runs as records
+from features.storage.postgres_results import replace_result_rows
 from features.storage.postgres_rows import (
     add_missing_columns,
     copy_rows_in,
@@ -149,7 +150,15 @@ class PostgresStore:
             records.boundary("audience written")
             self._replace_runs(connection, runs)
             refresh_views(connection, self.schema)
+            replace_result_rows(connection, self.schema, self.output)
             records.boundary("before commit")
+
+    def publish_results(self) -> None:
+        """Replace the tables of results by the output folder's files, in one transaction."""
+        with self._session(writes=True) as connection:
+            if self._has_tables(connection):
+                migrate(connection, self.schema)
+                replace_result_rows(connection, self.schema, self.output)
 
     @contextmanager
     def alone(self, who: str) -> Iterator[PostgresStore]:

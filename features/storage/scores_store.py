@@ -64,6 +64,9 @@ class ScoresStore(Protocol):
     def publish(self, runs: Sequence[PublishedRun], run_id: str) -> None:
         """Replace the runs by these, one of them new, atomically; call it within `alone`."""
 
+    def publish_results(self) -> None:
+        """Replace the tables of results by the output folder's files, if a run is published."""
+
     def remove_unfinished(self) -> list[str]:
         """Remove files of killed publications, and return their names."""
 
@@ -151,6 +154,19 @@ def publish_run(
         records.write_marker(output, new_run)
         records.boundary("marked")
     return next(published for published in runs if published.run_id == run.run_id)
+
+
+def publish_results(output: Path) -> None:
+    """Publish the tables of results of the output folder, atomically.
+
+    Raises
+    ------
+    UserError
+        If another run holds the output folder, or the store cannot be written.
+    """
+    output = output.absolute()
+    with exclusive(output, "results"), store_of(output).alone("results") as store:
+        store.publish_results()
 
 
 def published_runs(output: Path) -> list[PublishedRun]:

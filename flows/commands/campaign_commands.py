@@ -134,9 +134,13 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
             )
             return
         folder = prepare_with_playbooks(output, None, None, None)
+        from features.storage import scores_store
+        from features.storage.output_lock import exclusive
         from flows.services.measure import measure as measured
 
-        effects, waiting = measured(Path(folder))
+        with exclusive(Path(folder), "measure"):
+            effects, waiting = measured(Path(folder))
+            scores_store.publish_results(Path(folder))
         deliver_result(
             {"effects": json_rows(effects), "not_yet_measurable": json_rows(waiting)},
             json_file,
@@ -213,7 +217,7 @@ def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: 
     overall_effects = effects[effects["by"].isin(["all", "month"])]
     effect_rows = [
         (
-            row.campaign_id if row.by == "all" else f"{row.campaign_id} {row.group}",
+            row.campaign_id if row.by == "all" else f"{row.campaign_id} {row.group_name}",
             row.outcome, int(row.n_treatment), int(row.n_control),
             row.treatment, row.control, row.difference,
             f"{row.low_any_time:.4f} to {row.high_any_time:.4f}",

@@ -19,6 +19,7 @@ from campaigns.expected_value import (
     UPLIFT_LABEL,
 )
 from features.contracts import ROLE_WORDS, column_label
+from flows.report.accuracy_wording import accuracy_rows, accuracy_sentences
 from flows.report.campaign_figures import members_data, members_figure
 from flows.report.chart_script import chart_script
 from flows.report.chart_theme import segment_colours, stage_colours, stages_by_rank
@@ -172,6 +173,8 @@ def render_page(report: ReportData) -> str:
         exclusions=_exclusion_rows(report),
         results=result_rows(report.results, report.plan, report.currency),
         result_sentences=result_sentences(report.results, report.plan, report.currency),
+        accuracy_rows=accuracy_rows(report.accuracy, report.churn),
+        accuracy_sentences=accuracy_sentences(report.accuracy, report.churn, report.currency),
         metric_blocks=metric_blocks(report.metrics, report.currency),
         driver_blocks=_driver_blocks(report),
         titles=MODEL_TITLES,

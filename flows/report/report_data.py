@@ -17,6 +17,7 @@ from features.lifecycle.taxonomy import Stage
 from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
 from features.metrics.metric_table import metric_table, periods
 from features.sources.acquisition_spend import read_spend
+from features.storage.result_tables import PREDICTION_ACCURACY, read_results
 from features.storage.runs import run_folder
 from features.table.families import catalogue
 from features.table.feature_store import Archive, SourceCount, read_tallies
@@ -82,6 +83,8 @@ class ReportData:
         The searchable customers.
     results, result_history
         Effects of the campaigns, from `flows.services.measure`; whole campaigns by day.
+    accuracy
+        Past predictions against what came, from `flows.services.prediction_accuracy`.
     churn
         Words for churn in this data set.
     guards
@@ -118,6 +121,7 @@ class ReportData:
     seed: int
     results: pd.DataFrame
     result_history: pd.DataFrame
+    accuracy: pd.DataFrame
     churn: ChurnWords = CHURN_WORDS["purchase"]
     guards: Sequence[GuardFinding] = ()
 
@@ -176,6 +180,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         seed=config.seed,
         results=read_effects(space.output),
         result_history=read_history(space.output),
+        accuracy=read_results(space.output, PREDICTION_ACCURACY),
         churn=CHURN_WORDS[config.churn.by],
         guards=guard_findings(space, config),
     )

@@ -12,6 +12,7 @@ from flows.report.chart_theme import ACCENT, REFERENCE
 from flows.report.figure import Column, DataTable, Figure
 
 _ALL_CAMPAIGNS = "All campaigns together"
+_BY = {"entry_month": "entries of"}  # how the groups of a column are named
 
 
 def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> list[dict[str, Any]]:
@@ -30,7 +31,8 @@ def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> lis
     -------
     list of dict
         title, group (empty for whole campaigns), outcome, the counts, ``total``, ``low`` and
-        ``high`` (of all contacted customers), ``person`` (of one), ``is_money``, ``sentence``.
+        ``high`` (of all contacted customers), ``person`` (of one), ``cost`` and ``per_cost`` (per
+        unit of cost), ``answer``, ``is_money``, ``sentence``.
     """
     titles = dict(zip(plan["campaign_id"], plan["title"], strict=True))
     titles[GLOBAL_HOLDOUT] = _ALL_CAMPAIGNS
@@ -38,7 +40,7 @@ def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> lis
     rows = []
     for line in lines.itertuples():
         title = titles.get(str(line.campaign_id), str(line.campaign_id))
-        group = "" if line.by == "all" else f"{line.by} {line.group}"
+        group = "" if line.by == "all" else f"{_BY.get(line.by, line.by)} {line.group_name}"
         name = f"{title} ({group})" if group else title
         rows.append(
             {
@@ -51,6 +53,9 @@ def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> lis
                 "total": line.incremental_total,
                 "low": line.incremental_low,
                 "high": line.incremental_high,
+                "cost": line.cost_total,
+                "per_cost": line.incremental_per_cost,
+                "answer": line.answer,
                 "is_money": line.outcome != "response",
                 "sample_ratio_p": line.sample_ratio_p,
                 "sentence": result_sentence(line, name, currency),

@@ -35,12 +35,14 @@ from flows.services.workspace import Workspace
 
 _SCORES_AT_ENTRY = ("clv", "p_any_order")
 _PAST_DAYS = 365  # of spend before the entry
+_DIMENSIONS = ("channel", "stage", "entry_month")
 
 
 def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Effects of every campaign, and campaigns that cannot be measured yet; stored as CSV.
+    """Effects of every campaign, and campaigns that cannot be measured yet; written to files.
 
-    The files lie in the folder ``measurement`` of the output folder, with the sizes of the waves.
+    The files lie in the folder ``measurement`` of the output folder, with the sizes of the waves;
+    `features.storage.scores_store.publish_results` publishes them.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
     entry_rows = _with_outcomes(output, config, entry_rows, through)
     waves = CampaignEntries(entry_rows, through)
-    effects = months_as_groups(campaign_effects(waves, seed=config.seed))
+    effects = months_as_groups(campaign_effects(waves, seed=config.seed, dimensions=_DIMENSIONS))
     unmeasurable = unmeasured_campaigns(waves, [book.campaign for book in measured])
     sizes = wave_sizes(waves)
     whole_sizes = sizes[~is_month(sizes["campaign_id"])]
@@ -113,7 +115,14 @@ def campaign_entries(
     by_campaign = {book.campaign: book for book in playbooks}
     rows["contact_cost"] = [by_campaign[name].contact_cost for name in rows["campaign_id"]]
     rows["discount"] = [by_campaign[name].offer.discount for name in rows["campaign_id"]]
-    return rows
+    return rows.assign(entry_month=_entry_months(rows))
+
+
+def _entry_months(rows: pd.DataFrame) -> pd.Series[Any]:
+    """Month in which the waves entered, such as 2024-10; null if a campaign has only one month."""
+    month = pd.to_datetime(rows["entered_at"]).dt.strftime("%Y-%m").astype(object)
+    months = month.groupby(rows["campaign_id"]).transform("nunique")
+    return month.where(months > 1, None)
 
 
 def _no_entries() -> pd.DataFrame:

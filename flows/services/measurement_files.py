@@ -1,4 +1,4 @@
-"""Files of the measurement: effects, sizes of waves, what must wait, and the history of effects."""
+"""Results of the measurement: effects and their history, sizes of waves, what must wait."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from campaigns.measurement import EFFECT_COLUMNS
 from features.storage.csv_files import write_csv
-
-MEASUREMENT_FOLDER = "measurement"
-_EFFECTS, _HISTORY = "effects.csv", "history.csv"
+from features.storage.result_tables import (
+    CAMPAIGN_EFFECTS,
+    CAMPAIGN_EFFECTS_HISTORY,
+    MEASUREMENT_FOLDER,
+    read_results,
+    write_results,
+)
 
 
 def write_measurement(
@@ -23,35 +26,28 @@ def write_measurement(
 ) -> None:
     """Write the measurement of a day, and add its whole campaigns to the history.
 
-    A second measurement of a day replaces the first.
+    A second measurement of a day replaces the first. Effects and history are tables of the store,
+    and CSV files for people.
     """
     folder = output / MEASUREMENT_FOLDER
     folder.mkdir(exist_ok=True)
-    write_csv(folder / _EFFECTS, effects)
     write_csv(folder / "waves.csv", waves)
     write_csv(folder / "not_yet_measurable.csv", waiting)
-    day = str(through.date())
-    today = effects[effects["by"] == "all"].assign(measured_at=day)
+    today = effects[effects["by"] == "all"].assign(measured_at=through.normalize())
     earlier = read_history(output)
-    past = earlier[earlier["measured_at"] != day]
-    write_csv(
-        folder / _HISTORY, pd.concat([past, today], ignore_index=True) if len(past) else today
-    )
+    past = earlier[earlier["measured_at"] != through.normalize()]
+    history = pd.concat([past, today], ignore_index=True) if len(past) else today
+    write_results(output, CAMPAIGN_EFFECTS, effects)
+    write_results(output, CAMPAIGN_EFFECTS_HISTORY, history)
+    write_csv(folder / "effects.csv", read_effects(output))
+    write_csv(folder / "history.csv", read_history(output))
 
 
 def read_effects(output: Path) -> pd.DataFrame:
     """Effects of the last measurement; empty without one."""
-    return _read(output / MEASUREMENT_FOLDER / _EFFECTS, list(EFFECT_COLUMNS))
+    return read_results(output, CAMPAIGN_EFFECTS)
 
 
 def read_history(output: Path) -> pd.DataFrame:
     """Effects of whole campaigns by day of measurement (``measured_at``); empty without any."""
-    return _read(output / MEASUREMENT_FOLDER / _HISTORY, [*EFFECT_COLUMNS, "measured_at"])
-
-
-def _read(file: Path, columns: list[str]) -> pd.DataFrame:
-    if not file.is_file():
-        return pd.DataFrame(columns=columns)
-    texts = dict.fromkeys(("campaign_id", "group", "measured_at", "note"), str)
-    frame = pd.read_csv(file, dtype=texts)
-    return frame.assign(note=frame["note"].fillna(""))
+    return read_results(output, CAMPAIGN_EFFECTS_HISTORY)

@@ -103,5 +103,5 @@ def months_as_groups(effects: pd.DataFrame) -> pd.DataFrame:
     return effects.assign(
         campaign_id=effects["campaign_id"].where(~monthly, GLOBAL_HOLDOUT),
         by=effects["by"].where(~monthly, "month"),
-        group=effects["group"].where(~monthly, month),
+        group_name=effects["group_name"].where(~monthly, month),
     )

@@ -19,7 +19,7 @@ from campaigns.answers import (
 
 def line(**cells: Any) -> dict[str, Any]:
     return {
-        "campaign_id": "win_back", "by": "all", "group": "all", "outcome": "profit",
+        "campaign_id": "win_back", "by": "all", "group_name": "all", "outcome": "profit",
         "n_treatment": 900.0, "n_control": 100.0, "p_any_time": 0.001, "low_any_time": 0.1,
         "high_any_time": 3.0, "incremental_total": 1431.4, "incremental_low": 120.2,
         "incremental_high": 2700.0, "people_needed": np.nan, "answer_expected_at": pd.NaT,

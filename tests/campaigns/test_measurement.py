@@ -35,7 +35,7 @@ def waves(n: int = 400, *, effect: float = 5.0, through: str = "2018-03-01") -> 
 
 
 def test_the_report_speaks_of_campaign_channel_and_stage() -> None:
-    found = campaign_effects(waves(), seed=1).set_index(["by", "group", "outcome"])
+    found = campaign_effects(waves(), seed=1).set_index(["by", "group_name", "outcome"])
     assert set(found.index) == {
         (by, group, outcome)
         for by, group in [
@@ -79,15 +79,21 @@ def test_what_has_not_matured_is_listed_and_not_measured() -> None:
 def test_contacts_and_discounts_are_taken_off_the_margin_of_the_treated() -> None:
     plain = waves()
     costly = plain.rows.assign(contact_cost=2.0, discount=0.1)
-    profit = {
-        name: campaign_effects(CampaignEntries(rows, plain.data_through), seed=1, dimensions=())
-        .set_index("outcome")
-        .loc["profit", "difference"]
+    effects = {
+        name: campaign_effects(
+            CampaignEntries(rows, plain.data_through), seed=1, dimensions=()
+        ).set_index("outcome")
         for name, rows in (("plain", plain.rows), ("costly", costly))
     }
+    profit = {name: table.loc["profit", "difference"] for name, table in effects.items()}
     treated = plain.rows["arm"] == "treatment"
     costs = 2.0 + 0.1 * plain.rows.loc[treated, "revenue"].mean()
     assert profit["costly"] == pytest.approx(profit["plain"] - costs)
+    revenue = effects["costly"].loc["revenue"]
+    assert revenue["cost_total"] == pytest.approx(costs * treated.sum())
+    assert revenue["incremental_per_cost"] == pytest.approx(revenue["difference"] / costs)
+    assert effects["plain"]["cost_total"].eq(0).all()
+    assert effects["plain"]["incremental_per_cost"].isna().all()
 
 
 def test_an_effect_is_answered_and_none_is_not() -> None:

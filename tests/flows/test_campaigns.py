@@ -7,16 +7,22 @@ import datetime as dt
 import json
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from features.errors import UserError
+from features.storage import scores_store
+from features.storage.output_lock import exclusive
 from features.storage.runs import run_folder
 from features.table.campaign_conditions import past
 from flows.commands.campaign_commands import membership_reason
+from flows.commands.cli import app
 from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.measure import measure
 from flows.services.measurement_files import read_effects, read_history
+from flows.services.prediction_accuracy import update_prediction_accuracy
 from flows.services.workspace import Workspace
 from flows.target import write_plan
 from tests.flows.planned import (
@@ -27,6 +33,7 @@ from tests.flows.planned import (
     simulated_shop,
     with_tallies,
 )
+from tests.flows.shop import stagecast
 
 FIRST, SECOND = dt.date(2024, 9, 30), dt.date(2024, 10, 7)
 
@@ -155,6 +162,50 @@ def test_what_happened_afterwards_is_measured(space: Workspace) -> None:
     assert set(mine["change"]) == {"added", "kept"}
     row = effects[(effects["campaign_id"] == "win_back") & (effects["by"] == "all")].iloc[0]
     assert row["n_treatment"] + row["n_control"] == len(mine)
+
+
+def test_matured_predictions_are_compared_once_and_published(space: Workspace) -> None:
+    builder = space.archive().builder
+    accuracy = update_prediction_accuracy(space)
+    assert set(accuracy["run_id"]) == {"r1"}  # the horizons of the second run have not passed
+    scores = pd.read_parquet(run_folder(space.output, "r1") / "scores" / "scores.parquet")
+    at = (FIRST - dt.date(1970, 1, 1)).days
+    labels = builder.labels("clv", at).set_index("customer_id")["spend"]
+    top = scores.loc[scores["value_tier"] == "top", "customer_id"]
+    row = accuracy[
+        (accuracy["run_id"] == "r1") & (accuracy["prediction"] == "clv")
+        & (accuracy["group_name"] == "top")
+    ].iloc[0]  # fmt: skip
+    assert row["customers"] == len(top)
+    assert row["actual"] == pytest.approx(labels.reindex(top).mean())
+    assert row["horizon_days"] == builder.horizon("clv")
+    pd.testing.assert_frame_equal(update_prediction_accuracy(space), accuracy)
+    effects, _ = measure(space.output)
+    scores_store.publish_results(space.output)
+    with duckdb.connect(str(space.output / scores_store.STORE_FILE), read_only=True) as store:
+        stored = store.table("prediction_accuracy").df()
+        totals = store.table("campaign_effects").df()["incremental_total"]
+    assert len(stored) == len(accuracy)
+    assert totals.sum() == pytest.approx(effects["incremental_total"].sum())
+
+
+def test_the_command_measure_publishes_its_results_and_waits_for_no_other(
+    space: Workspace, tmp_path: Path
+) -> None:
+    file = tmp_path / "effects.json"
+    command = ["measure", "--output", str(space.output), "--json", str(file)]
+    with exclusive(space.output, "another run"):
+        refused = stagecast(*command)
+    assert refused.returncode == 2
+    assert "another run" in refused.stderr
+    assert not file.exists()
+    with duckdb.connect(str(space.output / scores_store.STORE_FILE)) as store:
+        store.execute("DELETE FROM campaign_effects")
+    measured = CliRunner().invoke(app, command)
+    assert measured.exit_code == 0, measured.output
+    with duckdb.connect(str(space.output / scores_store.STORE_FILE), read_only=True) as store:
+        stored = store.table("campaign_effects").df()
+    assert len(stored) == len(json.loads(file.read_text(encoding="utf-8"))["effects"]) > 0
 
 
 def test_rules_on_the_past_agree_with_the_events(space: Workspace) -> None:

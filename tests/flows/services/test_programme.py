@@ -55,10 +55,10 @@ def test_months_are_groups_of_the_global_hold_out() -> None:
         {
             "campaign_id": ["global_holdout", "global_holdout/2024-01", "win_back"],
             "by": "all",
-            "group": "all",
+            "group_name": "all",
         }
     )
     named = months_as_groups(effects)
     assert list(named["campaign_id"]) == ["global_holdout", "global_holdout", "win_back"]
     assert list(named["by"]) == ["all", "month", "all"]
-    assert list(named["group"]) == ["all", "2024-01", "all"]
+    assert list(named["group_name"]) == ["all", "2024-01", "all"]
