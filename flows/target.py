@@ -136,7 +136,7 @@ def measure_run(output: str) -> dict[str, Any]:
         step(f"{measured} campaigns measured")
     accuracy = update_prediction_accuracy(space)
     if len(accuracy):
-        step(f"predictions of {accuracy['run_id'].nunique()} runs compared with what came")
+        step(f"predictions of {accuracy['run_id'].nunique()} run(s) compared with what came")
     boundary("results written")
     scores_store.publish_results(space.output)
     return {"measured": measured} if config.campaigns else {}
