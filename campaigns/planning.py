@@ -267,9 +267,11 @@ def _members(
     was_member = ~campaign.newcomer[chosen]
     customers = rows["customer_id"].to_numpy(dtype=object)[chosen]
     arms_of_chosen = earlier.arm[chosen].copy()
-    # The wave is the day of entry: each wave is randomised anew, members keep their arm.
-    arms_of_chosen[~was_member] = assign_arms(
-        list(customers[~was_member]),
+    # The wave is the day of the first entry. Who leaves and enters again keeps the arm: a customer
+    # is held out for the campaign's life, unless the campaign gives up its control arm.
+    never_member = pd.isna(arms_of_chosen) | (~was_member & (playbook.control_share == 0))
+    arms_of_chosen[never_member] = assign_arms(
+        list(customers[never_member]),
         salt=salt,
         campaign=playbook.campaign,
         wave=rule_context.snapshot_at.date().isoformat(),
