@@ -291,6 +291,7 @@ def _whole(money: float) -> int | None:
 
 def _print_plan(plan: CampaignPlan) -> None:
     """Print the plan: sizes, value, detectable effect; then excluded customers by reason."""
+    from campaigns.plan_prices import LEAST_PRICE, price_sentences
     from flows.services.console import console, print_table
 
     header = [
@@ -332,6 +333,13 @@ def _print_plan(plan: CampaignPlan) -> None:
             f"Assignment by value ({solution.method}): {solution.value:,.2f}, no assignment can "
             f"exceed {solution.bound:,.2f} (gap at most {solution.gap:.4%})."
         )
+        for sentence in price_sentences(plan.table):
+            console.print(sentence)
+        if solution.another_contact >= LEAST_PRICE:
+            console.print(
+                "One more contact for each of them would bring at most "
+                f"{solution.another_contact:,.2f}."
+            )
 
 
 def membership_reason(plan: CampaignPlan, customer: str, campaign: str) -> str:
