@@ -23,6 +23,11 @@ from models.fitting.maximum_likelihood import (
 )
 from models.scorer.pareto_nbd import drop_out_nodes
 
+# Logs of r, alpha / r, s, beta / s to logs of r, alpha, s, beta.
+_TO_PARAMETERS = np.array(
+    [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]], dtype=np.float64
+)
+
 
 class ParetoNBD(BaseEstimator):  # type: ignore[misc]
     """Pareto/NBD: a customer may drop out at any time, not only after a purchase.
@@ -65,13 +70,21 @@ class ParetoNBD(BaseEstimator):  # type: ignore[misc]
         time_scale = max(float(np.average(age, weights=counts)), 1e-12)
         purchase_rate = max(float(np.average(x, weights=counts)), 1e-3)  # in a mean lifetime
         bounds = [LOG_BOUNDS] * 4
+        # Shapes, and scales over shapes: without spread in rates shape and scale rise together
+        # along a ridge, which is then parallel to one axis.
         starts = [
-            np.log([r, r / purchase_rate, s, s / drop_out_rate])
+            np.log([r, 1.0 / purchase_rate, s, 1.0 / drop_out_rate])
             for r, s, drop_out_rate in ((0.5, 0.5, 1.0), (1.5, 1.0, 2.0))
         ]
-        objective = self._objective(x, t_x / time_scale, age / time_scale, counts)
+        of_parameters = self._objective(x, t_x / time_scale, age / time_scale, counts)
+
+        def objective(theta: Array) -> tuple[float, Array]:
+            loss, gradient = of_parameters(_TO_PARAMETERS @ theta)
+            return loss, gradient @ _TO_PARAMETERS
+
         best_run = minimise(objective, starts, bounds, self.max_iter)
-        self.r_, self.alpha_, self.s_, self.beta_ = (float(value) for value in np.exp(best_run.x))
+        parameters = np.exp(_TO_PARAMETERS @ best_run.x)
+        self.r_, self.alpha_, self.s_, self.beta_ = (float(value) for value in parameters)
         self.alpha_, self.beta_ = self.alpha_ * time_scale, self.beta_ * time_scale
         self.n_customers_ = int(counts.sum())
         self.log_likelihood_ = float(

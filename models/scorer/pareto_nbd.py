@@ -17,6 +17,9 @@ import numpy as np
 from .part import Array
 
 _STEP, _NODES = 0.25, 13  # of the tanh-sinh rule: 27 nodes on (0, 1)
+_LEAST_EXPONENT = 1.5  # of the variable of integration, which needs more than 1
+_LONGEST = 1000.0  # times alpha + beta + T: no next order is looked for beyond
+_NEWTON_STEPS = 60
 
 
 def _tanh_sinh() -> tuple[Array, Array, Array]:
@@ -31,29 +34,34 @@ def _tanh_sinh() -> tuple[Array, Array, Array]:
 _NODE, _COMPLEMENT, _WEIGHT = _tanh_sinh()
 
 
-def drop_out_nodes(
-    pareto: Mapping[str, Any], x: Array, start: Array, end: Array
+def power_integral(
+    alpha: float, p: Array, beta: float, q: float, start: Array, end: Array
 ) -> tuple[Array, Array, Array]:
-    """Log likelihood of a drop-out between `start` and `end`, and where in between it lies.
+    """Log of the integral of (alpha + t)^-p (beta + t)^-q from start to end, and its nodes.
 
-    The integral s * int (alpha + t)^-(r + x) (beta + t)^-(s + 1) dt from start to end, which the
-    papers write as the difference of two Gauss hypergeometric functions. With k = r + s + x and
-    1 - z = ((m + start) / (m + t))^k it is (s / k) (m + start)^-k times the integral over z of
-    (m + t)^(k + 1) (alpha + t)^-(r + x) (beta + t)^-(s + 1). The m of a customer makes that
-    function flat at the start: 1 / (m + start) is the weighted mean of 1 / (alpha + start) and
-    1 / (beta + start) with the weights r + x and s + 1. For alpha = beta it is constant.
+    The papers write it as the difference of two Gauss hypergeometric functions. With 1 - z =
+    ((m + start) / (m + t))^k it is (m + start)^-k / k times the integral over z of (m + t)^(k + 1)
+    (alpha + t)^-p (beta + t)^-q. A customer's m and k make the log of that function flat at the
+    start: its first derivative is 0, and the second one, too, where k does not become too small.
+    For alpha = beta, or one of them so large that its factor is 1, the function is constant.
+
+    Parameters
+    ----------
+    alpha, beta, q
+        Above 0.
+    p, start, end
+        One a customer; p + q > 1.
 
     Returns
     -------
     Log of the integral (n), the times of the nodes (n x nodes) and their shares of the integral,
     which sum to 1 for a customer.
     """
-    r, alpha, s, beta = (float(pareto[name]) for name in ("r", "alpha", "s", "beta"))
-    exponent = (r + np.asarray(x, float))[:, None]
-    power = exponent + s
-    first = np.asarray(start, float)[:, None]
-    slope = exponent / (alpha + first) + (s + 1.0) / (beta + first)
-    offset = (power + 1.0) / slope  # m + start
+    p, first = np.asarray(p, float)[:, None], np.asarray(start, float)[:, None]
+    slope = p / (alpha + first) + q / (beta + first)
+    bend = p / (alpha + first) ** 2 + q / (beta + first) ** 2
+    exponent = np.maximum(slope**2 / bend, np.minimum(p + q, _LEAST_EXPONENT))  # k + 1
+    power, offset = exponent - 1.0, exponent / slope  # k and m + start
     log_width = power * np.log1p((np.asarray(end, float)[:, None] - first) / offset)
     width = -np.expm1(-log_width)
     # log(1 - z) at the nodes, exact near both ends.
@@ -62,14 +70,28 @@ def drop_out_nodes(
     log_left = np.where(width * _NODE < 0.5, near_start, near_end)
     since = offset * np.expm1(-log_left / power)
     times = first + since
-    log_density = (power + 1.0) * np.log(offset + since) - exponent * np.log(alpha + times)
-    log_density = log_density - (s + 1.0) * np.log(beta + times)
-    highest = log_density.max(axis=1, keepdims=True)
-    shares = _WEIGHT * np.exp(log_density - highest)
+    log_height = exponent * np.log(offset + since) - p * np.log(alpha + times)
+    log_height = log_height - q * np.log(beta + times)
+    highest = log_height.max(axis=1, keepdims=True)
+    shares = _WEIGHT * np.exp(log_height - highest)
     total = shares.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore"):  # no time between start and end: log 0
-        log_integral = np.log(s) - np.log(power) - power * np.log(offset) + np.log(width)
+        log_integral = np.log(width) - np.log(power) - power * np.log(offset)
     return (log_integral + highest + np.log(total))[:, 0], times, shares / total
+
+
+def drop_out_nodes(
+    pareto: Mapping[str, Any], x: Array, start: Array, end: Array
+) -> tuple[Array, Array, Array]:
+    """Log likelihood of a drop-out between `start` and `end`, and when in between it happens.
+
+    The integral of s (alpha + t)^-(r + x) (beta + t)^-(s + 1); returns as `power_integral`.
+    """
+    r, alpha, s, beta = (float(pareto[name]) for name in ("r", "alpha", "s", "beta"))
+    log_integral, times, shares = power_integral(
+        alpha, r + np.asarray(x, float), beta, s + 1.0, start, end
+    )
+    return np.log(s) + log_integral, times, shares
 
 
 def _log_survival(pareto: Mapping[str, Any], x: Array, end: Array) -> Array:
@@ -79,7 +101,7 @@ def _log_survival(pareto: Mapping[str, Any], x: Array, end: Array) -> Array:
 
 
 def pareto_p_alive(pareto: Mapping[str, Any], x: Array, t_x: Array, age: Array) -> Array:
-    """P(still active at the end of the observed time).
+    """P(still active at the end of the observed time); NaN inputs give NaN.
 
     Parameters
     ----------
@@ -90,13 +112,14 @@ def pareto_p_alive(pareto: Mapping[str, Any], x: Array, t_x: Array, age: Array) 
     """
     log_alive = _log_survival(pareto, x, age)
     log_dead, _, _ = drop_out_nodes(pareto, x, t_x, age)
-    return np.asarray(np.exp(log_alive - np.logaddexp(log_alive, log_dead)))
+    with np.errstate(invalid="ignore"):  # NaN inputs
+        return np.asarray(np.exp(log_alive - np.logaddexp(log_alive, log_dead)))
 
 
 def pareto_expected_orders(
     pareto: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, horizon: float
 ) -> Array:
-    """Expected purchase days within `horizon` after the observed time.
+    """Expected purchase days within `horizon` after the observed time; NaN inputs give NaN.
 
     P(alive) (r + x) / (alpha + T) times the expected active time, (beta + T) (1 - e^(-(s - 1) l)) /
     (s - 1) with l = log((beta + T + horizon) / (beta + T)); no singularity at s = 1.
@@ -106,3 +129,59 @@ def pareto_expected_orders(
     active = growth if abs(excess) < 1e-9 else -np.expm1(-excess * growth) / excess
     rate = (pareto["r"] + x) / (pareto["alpha"] + age)
     return np.asarray(pareto_p_alive(pareto, x, t_x, age) * rate * (pareto["beta"] + age) * active)
+
+
+def _p_order_if_alive(pareto: Mapping[str, Any], x: Array, age: Array, ahead: Array) -> Array:
+    """P(any purchase within `ahead`) of active customers: the integral of the time of the first.
+
+    (r + x) (alpha + T)^(r + x) (beta + T)^s times the integral of (alpha + t)^-(r + x + 1) (beta +
+    t)^-s from T to T + ahead; all terms are positive, so that it is exact where it is tiny.
+    """
+    r, alpha, s, beta = (float(pareto[name]) for name in ("r", "alpha", "s", "beta"))
+    shape = r + np.asarray(x, float)
+    log_integral, _, _ = power_integral(alpha, shape + 1.0, beta, s, age, age + ahead)
+    log_chance = np.log(shape) - _log_survival(pareto, x, age) + log_integral
+    return np.asarray(np.exp(np.minimum(log_chance, 0.0)))
+
+
+def pareto_p_order(
+    pareto: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, horizon: float
+) -> Array:
+    """P(any purchase within `horizon` after the observed time); NaN inputs give NaN."""
+    ahead = np.full(np.shape(age), float(horizon))
+    return np.asarray(
+        pareto_p_alive(pareto, x, t_x, age) * _p_order_if_alive(pareto, x, age, ahead)
+    )
+
+
+def pareto_next_order_days(
+    pareto: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, chance: Array | float
+) -> Array:
+    """Time until a purchase has happened with a given chance.
+
+    NaN if it does not reach that within a thousand times alpha + beta + T. Newton's method on a
+    concave function, from below: without drop-out the time would be shorter.
+    """
+    r, alpha, s, beta = (float(pareto[name]) for name in ("r", "alpha", "s", "beta"))
+    x, age = np.asarray(x, float), np.asarray(age, float)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        wanted = np.broadcast_to(chance, x.shape) / pareto_p_alive(pareto, x, t_x, age)
+        longest = _LONGEST * (alpha + beta + age)
+        rows = np.flatnonzero(wanted < _p_order_if_alive(pareto, x, age, longest))
+    days = np.full(x.shape, np.nan)
+    shape, since, target = r + x[rows], age[rows], wanted[rows]
+    times = (alpha + since) * np.expm1(-np.log1p(-target) / shape)
+    times = np.minimum(times, longest[rows])
+    moving = np.ones(len(rows), dtype=bool)  # each row stops by itself, whatever its batch holds
+    for _ in range(_NEWTON_STEPS):
+        missing = target - _p_order_if_alive(pareto, x[rows], since, times)
+        # Density of the first purchase.
+        decay = shape * np.log1p(times / (alpha + since)) + s * np.log1p(times / (beta + since))
+        density = shape / (alpha + since + times) * np.exp(-decay)
+        step = np.where(moving, np.maximum(missing, 0.0) / density, 0.0)
+        times = np.minimum(times + step, longest[rows])
+        moving = step > 1e-10 * times
+        if not moving.any():
+            break
+    days[rows] = times
+    return days

@@ -92,6 +92,25 @@ def test_the_integral_over_drop_outs_is_the_numeric_one(r, alpha, s, beta, x, la
     assert ((times >= t_x) & (times <= age * (1 + 1e-9))).all()
 
 
+@pytest.mark.parametrize(
+    ("r", "alpha", "s", "beta"),
+    [
+        pytest.param(1.55, 0.02, 541.0, 2450.0, id="nearly one drop-out rate"),
+        pytest.param(2050.0, 828.0, 0.5, 0.06, id="nearly one purchase rate"),
+    ],
+)
+def test_the_integral_is_exact_where_rates_hardly_differ(r, alpha, s, beta):
+    pareto = {"r": r, "alpha": alpha, "s": s, "beta": beta}
+    found = drop_out_nodes(pareto, np.zeros(1), np.zeros(1), np.ones(1))[0][0]
+    largest = -r * np.log(alpha) - (s + 1) * np.log(beta)
+
+    def density(time):
+        return np.exp(-r * np.log(alpha + time) - (s + 1) * np.log(beta + time) - largest)
+
+    oracle = s * quad(density, 0, 1, points=[10.0**-power for power in (4, 3, 2, 1)], limit=400)[0]
+    assert found - largest == pytest.approx(np.log(oracle), abs=2e-6)
+
+
 @given(theta=st.lists(st.floats(-3, 3), min_size=4, max_size=4))
 @settings(max_examples=tries(25), deadline=None)
 def test_gradient(theta):
@@ -99,6 +118,20 @@ def test_gradient(theta):
     objective = ParetoNBD()._objective(x, t_x, age, np.array([3.0, 1, 2, 1]))
     numeric = approx_fprime(np.array(theta), lambda at: objective(at)[0], 1e-6)
     assert objective(np.array(theta))[1] == pytest.approx(numeric, abs=3e-4, rel=3e-4)
+
+
+def test_a_fit_ends_at_its_optimum_where_all_drop_out_at_the_same_rate():
+    random, n, age = np.random.default_rng(8), 1500, 200.0
+    rows = []
+    for _ in range(n):  # the shape and the scale of the drop-out rates then grow without end
+        end = min(random.exponential(400.0), age)
+        days = np.cumsum(random.exponential(1 / (random.gamma(1.5) / 15.0), size=400))
+        days = days[days < end]
+        rows.append((len(days), days[-1] if len(days) else 0.0, age))
+    fit = ParetoNBD().fit(np.array(rows))
+    assert fit.converged_
+    assert fit.s_ > 5
+    assert fit.beta_ / fit.s_ == pytest.approx(400.0, rel=0.15)
 
 
 def test_forecasts_of_drawn_customers_are_right_in_the_mean():
