@@ -29,10 +29,10 @@ from models.fitting.bg_bb import BGBB
 from models.fitting.btyd import BGNBD, MBGNBD, GammaGamma
 from models.fitting.contract_renewals import BetaDiscreteWeibull, ShiftedBetaGeometric
 from models.fitting.order_values import OrderSums, fit_order_values
+from models.fitting.pareto_expectations import pareto_expected_orders
 from models.fitting.pareto_nbd import ParetoNBD
 from models.fitting.total_interval import level_error, total_interval
 from models.scorer.btyd import btyd_expected_orders
-from models.scorer.pareto_nbd import pareto_expected_orders
 
 _CDNOW_END, _CDNOW_WEEKS = pd.Timestamp("1997-09-30"), 39.0
 _INTERVAL = "interval"

@@ -1,4 +1,4 @@
-"""Pareto/NBD by maximum likelihood; predictions are made by `models.scorer.pareto_nbd`.
+"""Pareto/NBD by maximum likelihood; predictions are made by `models.fitting.pareto_expectations`.
 
 Sources: Schmittlein, Morrison and Colombo (1987), Counting your customers, Management Science 33;
 Fader and Hardie (2005), A note on deriving the Pareto/NBD model and related expressions.
@@ -21,7 +21,7 @@ from models.fitting.maximum_likelihood import (
     is_optimal,
     minimise,
 )
-from models.scorer.pareto_nbd import drop_out_nodes
+from models.fitting.pareto_expectations import drop_out_nodes
 
 # Logs of r, alpha / r, s, beta / s to logs of r, alpha, s, beta.
 _TO_PARAMETERS = np.array(
@@ -132,7 +132,7 @@ class ParetoNBD(BaseEstimator):  # type: ignore[misc]
         return -self._objective(x, t_x, age, np.ones(len(x)))(theta)[0]
 
     def to_parameters(self) -> dict[str, Any]:
-        """The fitted model as JSON for `models.scorer.pareto_nbd`."""
+        """The fitted model as JSON for `models.fitting.pareto_expectations`."""
         return {
             "model": self.model,
             "r": self.r_,

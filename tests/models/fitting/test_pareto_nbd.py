@@ -10,8 +10,12 @@ from scipy.integrate import quad
 from scipy.optimize import approx_fprime
 from scipy.special import gammaln, hyp2f1
 
+from models.fitting.pareto_expectations import (
+    drop_out_nodes,
+    pareto_expected_orders,
+    pareto_p_alive,
+)
 from models.fitting.pareto_nbd import ParetoNBD
-from models.scorer.pareto_nbd import drop_out_nodes, pareto_expected_orders, pareto_p_alive
 from tests.golden import btyd as golden
 from tests.tries import tries
 

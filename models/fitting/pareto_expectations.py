@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .part import Array
+from features.arrays import Array
 
 _STEP, _NODES = 0.25, 13  # of the tanh-sinh rule: 27 nodes on (0, 1)
 _LEAST_EXPONENT = 1.5  # of the variable of integration, which needs more than 1
-_LONGEST = 1000.0  # times alpha + beta + T: no next order is looked for beyond
-_NEWTON_STEPS = 60
 
 
 def _tanh_sinh() -> tuple[Array, Array, Array]:
@@ -129,59 +127,3 @@ def pareto_expected_orders(
     active = growth if abs(excess) < 1e-9 else -np.expm1(-excess * growth) / excess
     rate = (pareto["r"] + x) / (pareto["alpha"] + age)
     return np.asarray(pareto_p_alive(pareto, x, t_x, age) * rate * (pareto["beta"] + age) * active)
-
-
-def _p_order_if_alive(pareto: Mapping[str, Any], x: Array, age: Array, ahead: Array) -> Array:
-    """P(any purchase within `ahead`) of active customers: the integral of the time of the first.
-
-    (r + x) (alpha + T)^(r + x) (beta + T)^s times the integral of (alpha + t)^-(r + x + 1) (beta +
-    t)^-s from T to T + ahead; all terms are positive, so that it is exact where it is tiny.
-    """
-    r, alpha, s, beta = (float(pareto[name]) for name in ("r", "alpha", "s", "beta"))
-    shape = r + np.asarray(x, float)
-    log_integral, _, _ = power_integral(alpha, shape + 1.0, beta, s, age, age + ahead)
-    log_chance = np.log(shape) - _log_survival(pareto, x, age) + log_integral
-    return np.asarray(np.exp(np.minimum(log_chance, 0.0)))
-
-
-def pareto_p_order(
-    pareto: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, horizon: float
-) -> Array:
-    """P(any purchase within `horizon` after the observed time); NaN inputs give NaN."""
-    ahead = np.full(np.shape(age), float(horizon))
-    return np.asarray(
-        pareto_p_alive(pareto, x, t_x, age) * _p_order_if_alive(pareto, x, age, ahead)
-    )
-
-
-def pareto_next_order_days(
-    pareto: Mapping[str, Any], x: Array, t_x: Array, age: Array, *, chance: Array | float
-) -> Array:
-    """Time until a purchase has happened with a given chance.
-
-    NaN if it does not reach that within a thousand times alpha + beta + T. Newton's method on a
-    concave function, from below: without drop-out the time would be shorter.
-    """
-    r, alpha, s, beta = (float(pareto[name]) for name in ("r", "alpha", "s", "beta"))
-    x, age = np.asarray(x, float), np.asarray(age, float)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        wanted = np.broadcast_to(chance, x.shape) / pareto_p_alive(pareto, x, t_x, age)
-        longest = _LONGEST * (alpha + beta + age)
-        rows = np.flatnonzero(wanted < _p_order_if_alive(pareto, x, age, longest))
-    days = np.full(x.shape, np.nan)
-    shape, since, target = r + x[rows], age[rows], wanted[rows]
-    times = (alpha + since) * np.expm1(-np.log1p(-target) / shape)
-    times = np.minimum(times, longest[rows])
-    moving = np.ones(len(rows), dtype=bool)  # each row stops by itself, whatever its batch holds
-    for _ in range(_NEWTON_STEPS):
-        missing = target - _p_order_if_alive(pareto, x[rows], since, times)
-        # Density of the first purchase.
-        decay = shape * np.log1p(times / (alpha + since)) + s * np.log1p(times / (beta + since))
-        density = shape / (alpha + since + times) * np.exp(-decay)
-        step = np.where(moving, np.maximum(missing, 0.0) / density, 0.0)
-        times = np.minimum(times + step, longest[rows])
-        moving = step > 1e-10 * times
-        if not moving.any():
-            break
-    days[rows] = times
-    return days
