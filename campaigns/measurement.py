@@ -196,7 +196,7 @@ def _group_effects(
     elif shared_cells["control_contacted"] > _CONTACTED_ALARM * control_count:
         shared_cells["note"] = (
             f"{shared_cells['control_contacted']:,.0f} of {control_count:,} held-out customers got "
-            "a message all the same: the effect is understated"
+            "a message all the same: the effect may be understated"
         )
     strata = strata_of_waves(rows["entered_at"], rows["control_share"], treated)
     effect_rows = []

@@ -8,11 +8,12 @@ import altair as alt
 import pandas as pd
 
 from campaigns.answers import GLOBAL_HOLDOUT, programme_sentences, result_sentence
+from campaigns.measurement import RATIO
 from flows.report.chart_theme import ACCENT, REFERENCE
 from flows.report.figure import Column, DataTable, Figure
 
 _ALL_CAMPAIGNS = "All campaigns together"
-_OUTCOMES = {"response": "responses", "revenue_per_order": "revenue per order"}
+_OUTCOMES = {"response": "responses", RATIO: "revenue per order"}
 _KINDS = {"response": "percent", "orders": "decimal"}
 _BY = {"entry_month": "entries of"}  # how the groups of a column are named
 
@@ -33,9 +34,9 @@ def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> lis
     -------
     list of dict
         title, group (empty for whole campaigns), outcome, the counts, ``total``, ``low`` and
-        ``high`` (of all contacted customers), ``person`` (of one), ``cost`` and ``per_cost`` (per
-        unit of cost), ``answer``, ``kind`` (of the cells of a person), ``control_contacted``,
-        ``sentence``.
+        ``high`` (of all contacted customers; of a ratio: of one order), ``person`` (of one),
+        ``cost`` and ``per_cost`` (per unit of cost), ``answer``, ``kind`` (of the cells of a
+        person), ``control_contacted``, ``sentence``.
     """
     titles = dict(zip(plan["campaign_id"], plan["title"], strict=True))
     titles[GLOBAL_HOLDOUT] = _ALL_CAMPAIGNS
@@ -45,6 +46,12 @@ def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> lis
         title = titles.get(str(line.campaign_id), str(line.campaign_id))
         group = "" if line.by == "all" else f"{_BY.get(line.by, line.by)} {line.group_name}"
         name = f"{title} ({group})" if group else title
+        # A ratio has no total: its interval stands for one order.
+        ends = (
+            (line.low_any_time, line.high_any_time)
+            if line.outcome == RATIO
+            else (line.incremental_low, line.incremental_high)
+        )
         rows.append(
             {
                 "title": title,
@@ -54,8 +61,8 @@ def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> lis
                 "held_out": line.n_control,
                 "person": line.difference,
                 "total": line.incremental_total,
-                "low": line.incremental_low,
-                "high": line.incremental_high,
+                "low": ends[0],
+                "high": ends[1],
                 "cost": line.cost_total,
                 "per_cost": line.incremental_per_cost,
                 "answer": line.answer,

@@ -31,7 +31,7 @@ from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from features.table.campaign_outcomes import data_through, messages_received, outcomes
 from flows.services.measurement_files import write_measurement
-from flows.services.programme import global_entries, is_month, months_as_groups
+from flows.services.programme import ALL_CHANNELS, global_entries, is_month, months_as_groups
 from flows.services.workspace import Workspace
 
 _SCORES_AT_ENTRY = ("clv", "p_any_order")
@@ -68,7 +68,8 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     all_holdout_entries = global_entries(runs, config, through, partial(_scores, output))
     entry_rows = pd.concat([own_entries, all_holdout_entries], ignore_index=True)
     entry_rows = _with_outcomes(output, config, entry_rows, through)
-    entry_rows = _with_contacts(output, config, entry_rows, treatment_days(output, runs))
+    contacted = _contacted(output, config, entry_rows, treatment_days(output, runs))
+    entry_rows = entry_rows.assign(contacted=contacted)
     waves = CampaignEntries(entry_rows, through)
     effects = months_as_groups(campaign_effects(waves, seed=config.seed, dimensions=_DIMENSIONS))
     unmeasurable = unmeasured_campaigns(waves, [book.campaign for book in measured])
@@ -205,16 +206,18 @@ def treatment_days(output: Path, runs: list[PublishedRun]) -> pd.DataFrame:
     return days.assign(day=pd.to_datetime(days["day"]))
 
 
-def _with_contacts(
+def _contacted(
     output: Path, config: Config, rows: pd.DataFrame, treated: pd.DataFrame
-) -> pd.DataFrame:
-    """Entries with ``contacted``: 1 if a message arrived in the campaign's channel and days.
+) -> pd.Series[Any]:
+    """By entry: 1 if a message arrived in the campaign's channel and days, else 0.
 
     A message to a held-out customer who was in another campaign's treatment arm belongs to that
     campaign and does not count. Null where the data record no messages.
     """
     matured = rows["revenue"].notna()
     contacted = pd.Series(np.nan, index=rows.index)
+    # The global hold-out is of every channel.
+    rows = rows.assign(channel=rows["channel"].where(rows["channel"] != ALL_CHANNELS))
     if matured.any():
         received = messages_received(output, config, rows[matured])
         contacted[matured] = (received > 0).astype(float).where(received.notna())
@@ -230,4 +233,4 @@ def _with_contacts(
         & (pairs["day"] < last_day)
     )
     contacted[pairs.loc[elsewhere, "entry"]] = 0.0
-    return rows.assign(contacted=contacted)
+    return contacted

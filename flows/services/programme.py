@@ -13,6 +13,7 @@ from campaigns.holdout import CONTROL, TREATMENT, in_global_holdout
 from features.config.config import Config
 from features.storage.runs import PublishedRun
 
+ALL_CHANNELS = "all"
 _MONTH = f"{GLOBAL_HOLDOUT}/"
 
 
@@ -70,7 +71,7 @@ def global_entries(
         # No channel and no stage: a month has one line.
         parts.append(_period(rows, f"{_MONTH}{start:%Y-%m}", month_end).assign(stage=None))
         is_new = ~rows["customer_id"].isin(seen)
-        parts.append(_period(rows[is_new], GLOBAL_HOLDOUT, end).assign(channel="all"))
+        parts.append(_period(rows[is_new], GLOBAL_HOLDOUT, end).assign(channel=ALL_CHANNELS))
         seen = seen.union(scores.index)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
