@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from campaigns.effects.sample_ratio import SAMPLE_RATIO_ALARM
 from campaigns.effects.share_effect import LEVEL
 
 GAIN, LOSS, NOT_YET, TOO_SMALL = "gain", "loss", "not yet", "too small"
@@ -74,18 +75,28 @@ def result_sentence(line: Any, title: str, currency: str) -> str:
     currency
         Currency of revenue and profit.
     """
-    if line.note and line.answer != TOO_SMALL:
+    if line.note and line.sample_ratio_p < SAMPLE_RATIO_ALARM and line.answer != TOO_SMALL:
         return f"{title}: {line.note}."
+    if line.note and line.answer != TOO_SMALL:
+        return f"{_answer_sentence(line, title, currency)} But {line.note}."
+    return _answer_sentence(line, title, currency)
+
+
+def _answer_sentence(line: Any, title: str, currency: str) -> str:
+    """Say the answer of one line; its arms agree with the draw."""
     if line.answer == TOO_SMALL:
         people = int(line.n_treatment + line.n_control)
         need = line.people_needed
         wanted = f": it needs about {need:,.0f} people" if need == need else ""
         return f"{title}: no answer is possible with {people:,} people{wanted}{_by(line)}."
-    unit = {"response": "orders"}.get(line.outcome, currency)
+    if line.outcome == "revenue_per_order":
+        return _ratio_sentence(line, title, currency)
+    unit = {"response": "responses", "orders": "orders"}.get(line.outcome, currency)
     low, high = f"{line.incremental_low:,.0f}", f"{line.incremental_high:,.0f}"
     amount = f"{abs(line.incremental_total):,.0f} {unit}"
     verb, lost = {
         "response": ("brought", "cost"),
+        "orders": ("brought", "cost"),
         "revenue": ("brought", "cost"),
         "profit": ("earned", "lost"),
     }[line.outcome]
@@ -95,6 +106,17 @@ def result_sentence(line: Any, title: str, currency: str) -> str:
     if line.answer == LOSS:
         return f"{title} {lost} about {amount}{of_what}, somewhere between {low} and {high}."
     return f"{title}: no answer yet, somewhere between {low} and {high} {unit}{of_what}{_by(line)}."
+
+
+def _ratio_sentence(line: Any, title: str, currency: str) -> str:
+    """Say how the value of an order differs between the arms."""
+    low, high = f"{line.low_any_time:,.2f}", f"{line.high_any_time:,.2f}"
+    between = f"somewhere between {low} and {high}"
+    if line.answer not in (GAIN, LOSS):
+        return f"{title}: no answer yet on the value of an order, {between} {currency}{_by(line)}."
+    size = f"{abs(line.difference):,.2f} {currency}"
+    direction = "more" if line.answer == GAIN else "less"
+    return f"{title}: an order was worth about {size} {direction}, {between}."
 
 
 def _by(line: Any) -> str:

@@ -2,82 +2,112 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from campaigns.answers import with_answers
-from campaigns.effects.comparison import capped_covariates, compared
+from campaigns.effects.comparison import capped_covariates, compared, compared_ratios
 from campaigns.effects.sample_ratio import joint_sample_ratio_p_value, sample_ratios_by_wave
-from campaigns.effects.two_arms import TwoArms, strata_of_waves
-from features.errors import UserError
+from campaigns.effects.two_arms import TwoArms, people_compared, strata_of_waves
 
-ARM, OUTCOME, WAVE, CONTROL_SHARE = "arm", "outcome", "entered_at", "control_share"
-_NO_COVARIATES = (ARM, OUTCOME, WAVE, CONTROL_SHARE, "customer_id")
+# Below this p-value (over all columns together) a column differs between arms that were drawn.
+_UNBALANCED = 0.001
 
 
-def read_experiment(file: Path, *, control: str) -> pd.DataFrame:
-    """People of an experiment from a CSV file, one row each.
+@dataclass(frozen=True)
+class ExperimentPeople:
+    """People of an experiment; all columns have one row per person.
 
-    Columns: ``arm``, ``outcome`` (0 or 1, or money), if there are waves ``entered_at``, if known
-    the planned ``control_share`` against each other arm; every other column of numbers is a
-    covariate that was known before the draw, except ``customer_id``.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be read, lacks arm or outcome, or has no control arm.
+    Attributes
+    ----------
+    arm, outcome
+        Arm, and what is compared (0 or 1, or money).
+    wave
+        Day of entry as text; empty if unknown.
+    control_share
+        Planned share of control, against each other arm; 0 if unknown.
+    covariates
+        Numbers that were known before the draw; null: unknown.
+    denominator
+        What the outcome is divided by, such as orders; None: the outcome is compared itself.
     """
-    try:
-        people = pd.read_csv(file, dtype={ARM: str})
-    except (OSError, UnicodeError, ValueError) as error:
-        raise UserError(
-            str(file), found=str(error).splitlines()[0], expected="a CSV file with a header"
-        ) from error
-    missing = [name for name in (ARM, OUTCOME) if name not in people]
-    if missing:
-        raise UserError(
-            str(file),
-            found=f"no column {missing[0]}",
-            expected="the columns arm and outcome",
-            hint="rename the columns of the file",
+
+    arm: pd.Series[str]
+    outcome: pd.Series[float]
+    wave: pd.Series[str]
+    control_share: pd.Series[float]
+    covariates: pd.DataFrame
+    denominator: pd.Series[float] | None = None
+
+    def in_arms(self, first: str, second: str) -> ExperimentPeople:
+        """Only the people of two arms."""
+        inside = self.arm.isin([first, second])
+        return ExperimentPeople(
+            self.arm[inside],
+            self.outcome[inside],
+            self.wave[inside],
+            self.control_share[inside],
+            self.covariates[inside],
+            None if self.denominator is None else self.denominator[inside],
         )
-    if not pd.api.types.is_numeric_dtype(people[OUTCOME]):
-        raise UserError(f"{file}: outcome", found="text", expected="0 or 1, or an amount of money")
-    arms = sorted(people[ARM].dropna().unique())
-    if control not in arms or len(arms) < 2:
-        raise UserError(
-            f"{file}: arm",
-            found=", ".join(arms[:10]) or "no arm",
-            expected=f"the control arm {control!r} and at least one other arm",
-            hint="name the control arm with --control",
-        )
-    return people[people[ARM].notna() & people[OUTCOME].notna()].reset_index(drop=True)
 
 
-def experiment_effects(people: pd.DataFrame, *, control: str, seed: int) -> pd.DataFrame:
+def unbalanced_columns(covariates: pd.DataFrame, arm: pd.Series[str]) -> list[str]:
+    """Columns that differ between the arms by more than a draw explains.
+
+    They were probably measured afterwards: adjusting for them would take the effect away.
+    Kruskal-Wallis on values, and on whether they are known; p below .001 over all columns
+    together (Bonferroni).
+    """
+    unbalanced = []
+    for name in covariates:
+        values = covariates[name].astype(float)
+        p_values = [
+            _same_distribution([part.dropna() for _, part in values.groupby(arm)]),
+            _same_distribution([part.isna().astype(float) for _, part in values.groupby(arm)]),
+        ]
+        if min(p_values) * len(p_values) * covariates.shape[1] < _UNBALANCED:
+            unbalanced.append(str(name))
+    return unbalanced
+
+
+def _same_distribution(parts: list[pd.Series[float]]) -> float:
+    """P-value that the parts have one distribution; 1 if nothing can differ."""
+    filled = [part for part in parts if len(part)]
+    if len(filled) < 2 or pd.concat(filled).nunique() < 2:
+        return 1.0
+    return float(stats.kruskal(*filled).pvalue)
+
+
+def experiment_effects(people: ExperimentPeople, *, control: str, seed: int) -> pd.DataFrame:
     """Effect of every arm against the control arm.
 
     Returns
     -------
     DataFrame
-        arm, n_treatment, n_control, the cells of `campaigns.effects.comparison.compared`,
-        sample_ratio_p, and q_value and answer over all arms.
+        arm, n_treatment, n_control, the cells of `campaigns.effects.comparison.compared` (of
+        ratios: by the delta method), sample_ratio_p, and q_value and answer over all arms. A pair
+        of arms without a ratio is left out.
     """
-    covariates = [name for name in people.select_dtypes("number") if name not in _NO_COVARIATES]
-    is_share = bool(people[OUTCOME].isin([0, 1]).all())
+    is_share = people.denominator is None and bool(people.outcome.isin([0, 1]).all())
     effect_rows = []
-    for arm in sorted(set(people[ARM]) - {control}):
-        rows = people[people[ARM].isin([arm, control])]
-        treated = rows[ARM] == arm
-        wave = rows[WAVE] if WAVE in rows else pd.Series("", index=rows.index)
-        share = rows[CONTROL_SHARE] if CONTROL_SHARE in rows else pd.Series(0.0, index=rows.index)
-        strata = strata_of_waves(wave, share, treated)
-        known = None if is_share else capped_covariates(rows[covariates])
-        cells = compared(
-            TwoArms.of(rows[OUTCOME], treated, strata, known), is_share=is_share, seed=seed
-        )
+    for arm in sorted(set(people.arm) - {control}):
+        pair = people.in_arms(arm, control)
+        treated = pair.arm == arm
+        strata = strata_of_waves(pair.wave, pair.control_share, treated)
+        known = None if is_share else capped_covariates(pair.covariates)
+        arms = TwoArms.of(pair.outcome, treated, strata, known)
+        if pair.denominator is None:
+            cells = compared(arms, is_share=is_share, seed=seed)
+        else:
+            inside = people_compared(treated.to_numpy(dtype=bool), strata)
+            ratio_cells = compared_ratios(arms, pair.denominator.to_numpy()[inside], seed=seed)
+            if ratio_cells is None:
+                continue
+            cells = ratio_cells
         effect_rows.append(
             {
                 "arm": arm,
@@ -87,9 +117,11 @@ def experiment_effects(people: pd.DataFrame, *, control: str, seed: int) -> pd.D
                 "people_needed": np.nan,
                 "answer_expected_at": pd.NaT,
                 "sample_ratio_p": joint_sample_ratio_p_value(
-                    sample_ratios_by_wave(wave, share, treated)
+                    sample_ratios_by_wave(pair.wave, pair.control_share, treated)
                 ),
             }
         )
+    if not effect_rows:
+        return pd.DataFrame()
     effects = with_answers(pd.DataFrame(effect_rows))
     return effects.drop(columns=["people_needed", "answer_expected_at"])

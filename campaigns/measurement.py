@@ -10,19 +10,22 @@ from typing import Any
 import pandas as pd
 
 from campaigns.answers import expected_answer_date, people_for_an_answer, with_answers
-from campaigns.effects.comparison import capped_covariates, compared
+from campaigns.effects.comparison import capped_covariates, compared, compared_ratios
 from campaigns.effects.mean_effect import FEWEST_BUYERS
 from campaigns.effects.sample_ratio import (
     SAMPLE_RATIO_ALARM,
     joint_sample_ratio_p_value,
     sample_ratios_by_wave,
 )
-from campaigns.effects.two_arms import Integers, TwoArms, strata_of_waves
+from campaigns.effects.two_arms import Integers, TwoArms, people_compared, strata_of_waves
 from campaigns.holdout import CONTROL, FEWEST_PEOPLE, TREATMENT
 
 # Known at the entry: they take noise out of the effects on money.
 COVARIATES = ("clv", "p_any_order", "past_spend")
-_OUTCOMES = ("response", "revenue", "profit")
+RATIO = "revenue_per_order"
+_OUTCOMES = ("response", "orders", "revenue", "profit", RATIO)
+# Share of the control arm that may get the message elsewhere before a note says so.
+_CONTACTED_ALARM = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class CampaignEntries:
     ----------
     rows
         One row per (campaign_id, customer_id, entered_at): ``arm, channel, stage, within_days,
-        control_share, matures_at``, if known ``contact_cost, discount`` and the `COVARIATES`, and
-        if matured ``response`` (0/1), ``revenue``, ``margin``.
+        control_share, matures_at``, if known ``contact_cost, discount, contacted`` (0/1: a message
+        arrived) and the `COVARIATES`, and if matured ``response`` (0/1), ``orders``, ``revenue``,
+        ``margin``.
     data_through
         Last day with complete data.
     """
@@ -114,6 +118,7 @@ EFFECT_COLUMNS = (
     "cost_total",
     "incremental_per_cost",
     "sample_ratio_p",
+    "control_contacted",
     "note",
 )
 
@@ -124,17 +129,19 @@ def campaign_effects(
     """Effects by campaign, and within it by dimension.
 
     Every customer counts in the assigned arm, reached or not (intention to treat), and is compared
-    with customers of the same waves only. Response: Newcombe's interval. Revenue and profit: a
-    permutation test with the covariates regressed out. ``low`` and ``high`` hold for one look,
+    with customers of the same waves only. Response: Newcombe's interval. Orders, revenue, profit: a
+    permutation test with the covariates regressed out; revenue per order: the same, by the delta
+    method. ``low`` and ``high`` hold for one look,
     ``low_any_time`` and ``high_any_time`` for any number of looks. ``answer`` is ``gain`` or
     ``loss`` if the latter exclude zero and if ``q_value`` (Benjamini-Hochberg over all lines) is at
     most .05; ``not yet``; or ``too small``, and ``people_needed`` says what it takes.
 
     ``difference`` is per person; ``incremental_*`` are sums over the treatment arm, with the
     interval for any number of looks. ``cost_total`` is what contacts and discounts of the treatment
-    arm cost, and ``incremental_per_cost`` the total per unit of it. The note says if the sizes of
-    the arms contradict the randomisation: customers were then removed afterwards, and the
-    difference is not valid.
+    arm cost, and ``incremental_per_cost`` the total per unit of it; a ratio has no total.
+    ``control_contacted`` counts held-out customers who got a message all the same (null: the data
+    record no messages). The note says so above 5 % of them, and if the sizes of the arms contradict
+    the randomisation: customers were then removed afterwards, and the difference is not valid.
 
     Returns
     -------
@@ -169,6 +176,7 @@ def _group_effects(
         "n_treatment": treated_count,
         "n_control": control_count,
         "sample_ratio_p": joint_sample_ratio_p_value(ratios),
+        "control_contacted": _contacted(rows.loc[~treated]),
     }
     if min(treated_count, control_count) < FEWEST_PEOPLE:
         needed = _people_needed(rows, FEWEST_PEOPLE)
@@ -185,12 +193,21 @@ def _group_effects(
         ]
     if shared_cells["sample_ratio_p"] < SAMPLE_RATIO_ALARM:
         shared_cells["note"] = "the arms' sizes contradict the draw: do not trust the difference"
+    elif shared_cells["control_contacted"] > _CONTACTED_ALARM * control_count:
+        shared_cells["note"] = (
+            f"{shared_cells['control_contacted']:,.0f} of {control_count:,} held-out customers got "
+            "a message all the same: the effect is understated"
+        )
     strata = strata_of_waves(rows["entered_at"], rows["control_share"], treated)
     effect_rows = []
     for outcome in _OUTCOMES:
-        if rows.loc[treated, outcome].isna().all() or rows.loc[~treated, outcome].isna().all():
+        needed_columns = ["revenue", "orders"] if outcome == RATIO else [outcome]
+        known = rows.reindex(columns=needed_columns).notna()
+        if not (known[treated].any() & known[~treated].any()).all():
             continue
         cells = _effect(outcome, rows, treated, strata, seed=seed)
+        if not cells:
+            continue
         cells["answer_expected_at"] = expected_answer_date(
             rows["entered_at"], data_through, cells["people_needed"]
         )
@@ -201,19 +218,29 @@ def _group_effects(
 def _effect(
     outcome: str, rows: pd.DataFrame, treated: pd.Series, strata: Integers, *, seed: int
 ) -> dict[str, Any]:
-    """Cells of an outcome: the effect, for one look and for any number of looks."""
-    is_share = outcome == "response"
+    """Cells of an outcome: the effect, for one look and for any number; empty without a ratio."""
+    is_share, is_ratio = outcome == "response", outcome == RATIO
     present = [] if is_share else [name for name in COVARIATES if name in rows]
-    arms = TwoArms.of(rows[outcome], treated, strata, capped_covariates(rows[present]))
-    cells = compared(arms, is_share=is_share, seed=seed)
+    amounts = rows["revenue" if is_ratio else outcome]
+    arms = TwoArms.of(amounts, treated, strata, capped_covariates(rows[present]))
+    if is_ratio:
+        orders = rows["orders"].to_numpy(dtype=float)
+        ratio_cells = compared_ratios(
+            arms, orders[people_compared(treated.to_numpy(dtype=bool), strata)], seed=seed
+        )
+        if ratio_cells is None:
+            return {}
+        cells = ratio_cells
+    else:
+        cells = compared(arms, is_share=is_share, seed=seed)
     low, high = cells["low_any_time"], cells["high_any_time"]
     needed = (
         _people_needed(rows, FEWEST_BUYERS, counted=rows["revenue"] != 0)
         if math.isnan(low)
         else people_for_an_answer(len(rows), cells["difference"], low, high)
     )
-    people, cost = int(treated.sum()), float(rows["cost"].sum())
-    total = cells["difference"] * people
+    people = float("nan") if is_ratio else float(treated.sum())
+    cost, total = float(rows["cost"].sum()), cells["difference"] * people
     return {
         "outcome": outcome,
         **cells,
@@ -224,6 +251,13 @@ def _effect(
         "incremental_low": low * people,
         "incremental_high": high * people,
     }
+
+
+def _contacted(control_rows: pd.DataFrame) -> float:
+    """People of the control arm who got a message; NaN if unknown."""
+    if "contacted" not in control_rows or control_rows["contacted"].isna().all():
+        return float("nan")
+    return float(control_rows["contacted"].sum())
 
 
 def _people_needed(rows: pd.DataFrame, fewest: int, *, counted: pd.Series | None = None) -> float:

@@ -38,6 +38,7 @@ from campaigns.holdout import (
 from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
 from campaigns.membership_reasons import membership_reasons
 from campaigns.optimiser.problem import Solution
+from campaigns.plan_prices import with_prices
 from campaigns.playbook import Playbook
 from campaigns.rules import RuleContext, numeric_column
 from campaigns.stage_set import StageSet
@@ -64,8 +65,10 @@ class CampaignPlan:
         the treatment arm, net of discount and contact cost), ``cost`` (of contacting that arm),
         ``smallest_detectable_effect`` (difference of rates; null without control),
         ``people_needed`` (members below which no answer is possible), ``suggested_control_share``
-        (detects the playbook's effect; null without one and if none does), ``held`` (why
-        the export waits; empty: it does not).
+        (detects the playbook's effect; null without one and if none does), ``place_price`` and
+        ``budget_price`` (expected value of a further place, and of a further unit of its budget or
+        of the common one, at most; null unless assigned by value), ``held`` (why the export waits;
+        empty: it does not).
     why
         Campaign -> first reason of every scored customer; empty for members.
     customers
@@ -188,7 +191,11 @@ def plan_campaigns(
             [part for pair in zip(audience, removed, strict=True) for part in pair]
         ),
         exclusions=_exclusion_counts(campaigns),
-        table=pd.DataFrame(table, columns=list(TABLE_COLUMNS)),
+        table=with_prices(
+            pd.DataFrame(table, columns=list(TABLE_COLUMNS)),
+            assigned=[campaign.promotional for campaign in campaigns],
+            solution=solution,
+        ),
         snapshot_at=rule_context.snapshot_at,
         consent=consent,
         playbooks=tuple(campaign.playbook for campaign in campaigns),
@@ -219,6 +226,8 @@ TABLE_COLUMNS = (
     "smallest_detectable_effect",
     "people_needed",
     "suggested_control_share",
+    "place_price",
+    "budget_price",
     "value_label",
     "value_means",
     "consent_basis",
@@ -267,9 +276,11 @@ def _members(
     was_member = ~campaign.newcomer[chosen]
     customers = rows["customer_id"].to_numpy(dtype=object)[chosen]
     arms_of_chosen = earlier.arm[chosen].copy()
-    # The wave is the day of entry: each wave is randomised anew, members keep their arm.
-    arms_of_chosen[~was_member] = assign_arms(
-        list(customers[~was_member]),
+    # The wave is the day of the first entry. Who leaves and enters again keeps the arm: a customer
+    # is held out for the campaign's life, unless the campaign gives up its control arm.
+    never_member = pd.isna(arms_of_chosen) | (~was_member & (playbook.control_share == 0))
+    arms_of_chosen[never_member] = assign_arms(
+        list(customers[never_member]),
         salt=salt,
         campaign=playbook.campaign,
         wave=rule_context.snapshot_at.date().isoformat(),

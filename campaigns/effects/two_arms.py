@@ -71,7 +71,8 @@ class TwoArms:
     ) -> TwoArms:
         """Two arms from array-likes; one stratum and no covariates by default.
 
-        Strata with an empty arm say nothing about the difference and are left out.
+        Strata with an empty arm say nothing about the difference and are left out
+        (`people_compared`).
         """
         values, arm = np.asarray(outcome, dtype=float), np.asarray(treated, dtype=bool)
         people = len(values)
@@ -79,8 +80,7 @@ class TwoArms:
             np.zeros(people, np.int64) if stratum is None else pd.factorize(np.asarray(stratum))[0]
         )
         known = np.empty((people, 0)) if covariates is None else np.asarray(covariates, dtype=float)
-        sizes = np.bincount(codes), np.bincount(codes, weights=arm)
-        compared = ((sizes[1] > 0) & (sizes[1] < sizes[0]))[codes] if people else arm
+        compared = people_compared(arm, codes)
         return cls(
             values[compared],
             arm[compared],
@@ -113,6 +113,15 @@ class TwoArms:
             self.stratum, weights=self.outcome * self.treated, minlength=len(treated)
         )
         return in_treatment / treated, (total - in_treatment) / control
+
+
+def people_compared(treated: Booleans, stratum: Integers) -> Booleans:
+    """True for people in a stratum that has both arms."""
+    if not len(stratum):
+        return treated
+    sizes, in_treatment = np.bincount(stratum), np.bincount(stratum, weights=treated)
+    both: Booleans = ((in_treatment > 0) & (in_treatment < sizes))[stratum]
+    return both
 
 
 def strata_of_waves(

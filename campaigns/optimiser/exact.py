@@ -13,8 +13,16 @@ from scipy import optimize
 
 from campaigns.optimiser.greedy import greedy_with_prices, solve_greedily
 from campaigns.optimiser.lagrangian_bound import best_per_customer
-from campaigns.optimiser.problem import LAST_DIGITS, Codes, Flags, FloatArray, Problem, Solution
-from campaigns.optimiser.shadow_prices import Prices, limit_rows
+from campaigns.optimiser.problem import (
+    LAST_DIGITS,
+    Codes,
+    Flags,
+    FloatArray,
+    Prices,
+    Problem,
+    Solution,
+)
+from campaigns.optimiser.shadow_prices import limit_rows
 
 _EXACT_PAIRS = 1_000_000  # pairs up to which HiGHS runs
 _EXACT_SECONDS = 20.0  # per attempt at a core
@@ -118,7 +126,7 @@ def _solve_core(
         if _within_budgets(problem, chosen):
             value = float(problem.value[chosen].sum())
             if value >= solution.value:
-                return Solution(chosen, value, max(value, bound), "greedy")
+                return replace(solution, chosen=chosen, value=value, bound=max(value, bound))
             break
     return replace(solution, bound=bound)
 

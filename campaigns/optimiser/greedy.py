@@ -12,8 +12,16 @@ from dataclasses import replace
 import numpy as np
 
 from campaigns.optimiser.lagrangian_bound import best_per_customer, bound_at, minimise_bound
-from campaigns.optimiser.problem import LAST_DIGITS, Codes, Flags, FloatArray, Problem, Solution
-from campaigns.optimiser.shadow_prices import Prices, linear_programme_prices
+from campaigns.optimiser.problem import (
+    LAST_DIGITS,
+    Codes,
+    Flags,
+    FloatArray,
+    Prices,
+    Problem,
+    Solution,
+)
+from campaigns.optimiser.shadow_prices import linear_programme_prices
 
 DIVIDED = 4_000  # customers in the linear programme that gives the first prices
 SAMPLE = 20_000  # customers in the dual that improves them before the dual of all
@@ -45,8 +53,16 @@ def greedy_with_prices(problem: Problem, usable: Flags, seed: int) -> tuple[Solu
         if total > value:
             chosen, value = assignment, total
     bound = max(min(bound_at_prices, bound_without_prices), value)
-    solution = Solution(chosen, value, bound, "greedy")
-    return solution, prices if bound_at_prices <= bound_without_prices else _zero_prices(problem)
+    if bound_at_prices > bound_without_prices:
+        prices = _zero_prices(problem)
+    solution = Solution(chosen, value, bound, "greedy", prices, _another_contact(problem, prices))
+    return solution, prices
+
+
+def _another_contact(problem: Problem, prices: Prices) -> float:
+    """Rise of the bound at fixed prices if every customer may get one more contact."""
+    more = replace(problem, at_most=problem.at_most + 1, channel_left=problem.channel_left + 1)
+    return bound_at(more, more.open, prices)[0] - bound_at(problem, problem.open, prices)[0]
 
 
 def _break_ties(problem: Problem, seed: int) -> Problem:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from campaigns.optimiser.problem import Flags, FloatArray, Problem
-from campaigns.optimiser.shadow_prices import Prices
+from campaigns.optimiser.problem import Flags, FloatArray, Prices, Problem
 
 DUAL_STEPS = 150  # most evaluations of the dual
 _TOLERANCE = 1e-6  # relative decrease of the bound that ends the search

@@ -70,6 +70,20 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Prices:
+    """Shadow prices of a place per campaign, of its budget, and of the common budget."""
+
+    place: FloatArray
+    money: FloatArray
+    common: float = 0.0
+
+    def net(self, problem: Problem, usable: Flags) -> FloatArray:
+        """Value minus prices of every pair; -inf where not usable."""
+        net_value = problem.value - self.place - (self.money + self.common) * problem.cost
+        return np.where(usable, net_value, -np.inf)
+
+
+@dataclass(frozen=True)
 class Solution:
     """An assignment with an upper bound on the best value.
 
@@ -83,12 +97,18 @@ class Solution:
         Upper bound on the value of every assignment.
     method
         ``exact`` (optimum proven to a relative gap of 1e-5) or ``greedy``.
+    prices
+        Shadow prices: what a further place or a further unit of money would bring, at most.
+    another_contact
+        What one more contact for every customer would bring, at most.
     """
 
     chosen: Flags
     value: float
     bound: float
     method: _Method
+    prices: Prices
+    another_contact: float = 0.0
 
     @property
     def gap(self) -> float:

@@ -7,24 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, sparse
 
-from campaigns.optimiser.problem import Codes, Flags, FloatArray, Problem
+from campaigns.optimiser.problem import Codes, Flags, FloatArray, Prices, Problem
 
 # Blocks of `limit_rows`, in this order.
 PEOPLE, CHANNELS, PLACES, MONEY, COMMON = range(5)
-
-
-@dataclass(frozen=True)
-class Prices:
-    """Shadow prices of a place per campaign, of its budget, and of the common budget."""
-
-    place: FloatArray
-    money: FloatArray
-    common: float = 0.0
-
-    def net(self, problem: Problem, usable: Flags) -> FloatArray:
-        """Value minus prices of every pair; -inf where not usable."""
-        net_value = problem.value - self.place - (self.money + self.common) * problem.cost
-        return np.where(usable, net_value, -np.inf)
 
 
 @dataclass(frozen=True)

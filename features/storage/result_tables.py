@@ -47,6 +47,7 @@ _EFFECTS = pa.schema(
         ("cost_total", pa.float64()),
         ("incremental_per_cost", pa.float64()),
         ("sample_ratio_p", pa.float64()),
+        ("control_contacted", pa.float64()),
         ("note", pa.string()),
     ]
 )

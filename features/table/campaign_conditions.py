@@ -98,13 +98,13 @@ class _Question:
 
     def __call__(self, tallies: Tallies) -> Past:
         subjects = {s for rule in self.rules.values() for s in subjects_of(rule)}
-        subjects |= {_sent(cap.channel) for cap in self.policy.caps}
+        subjects |= {sent_subject(cap.channel) for cap in self.policy.caps}
         customer_history = history(tallies, self.role_types, subjects, choices=False)
         facts = Facts(customer_history.known_before(self.at), self.at, self.at)
         index = pd.Index(customer_history.customers.astype(object), name=CUSTOMER)
         holds = {name: facts.holds(rule) for name, rule in self.rules.items()}
         sent = {
-            number: facts.measure(Measure("count", _sent(cap.channel), cap.days))
+            number: facts.measure(Measure("count", sent_subject(cap.channel), cap.days))
             for number, cap in enumerate(self.policy.caps)
         }
         return Past(
@@ -122,7 +122,8 @@ def _stored_gap(output: Path, config: Config, at: int) -> float:
     return median_gap(history(purchases, role_types), at)
 
 
-def _sent(channel: str | None) -> Subject:
+def sent_subject(channel: str | None) -> Subject:
+    """Messages sent, in one channel or (None) in any."""
     return Subject("sent") if channel is None else Subject("sent", "channel", (channel,))
 
 

@@ -113,9 +113,17 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         output: OutputFolder = DEFAULT_OUTPUT,
         experiment: Annotated[
             Path | None,
-            typer.Option(help="CSV of an experiment from elsewhere: arm, outcome, covariates."),
+            typer.Option(help="Table of an experiment from elsewhere: arm, outcome, covariates."),
         ] = None,
         control: Annotated[str, typer.Option(help="Control arm of the experiment.")] = "control",
+        covariate: Annotated[
+            list[str] | None,
+            typer.Option(help="Column of the experiment known before the draw; may be repeated."),
+        ] = None,
+        per: Annotated[
+            str | None,
+            typer.Option(help="Column that the outcome is divided by, such as orders."),
+        ] = None,
         json_file: JsonFile = None,
     ) -> None:
         """Measure the effect of campaigns: treatment against control group, from later events."""
@@ -123,15 +131,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         from flows.services.console import deliver_result, json_rows
 
         if experiment is not None:
-            from campaigns.experiment_effects import experiment_effects, read_experiment
-
-            people = read_experiment(experiment, control=control)
-            arm_effects = experiment_effects(people, control=control, seed=0)
-            deliver_result(
-                {"effects": json_rows(arm_effects)},
-                json_file,
-                lambda: _print_experiment(arm_effects, control),
-            )
+            _measure_experiment(experiment, control, covariate, per, json_file)
             return
         folder = prepare_with_playbooks(output, None, None, None)
         from features.storage import scores_store
@@ -191,17 +191,38 @@ def _print_uplift(report: UpliftReport, folder: Path) -> None:
     console.print(f"model, curves and report: {folder}", soft_wrap=True)
 
 
+def _measure_experiment(
+    file: Path, control: str, covariates: list[str] | None, per: str | None, json_file: Path | None
+) -> None:
+    """Measure an experiment from elsewhere, and say which columns were used."""
+    from campaigns.experiment_effects import experiment_effects
+    from flows.services.console import deliver_result, json_rows, step, warn
+    from flows.setup.experiment_file import read_experiment
+
+    read = read_experiment(file, control=control, covariates=covariates, per=per)
+    if read.without_arm:
+        warn(f"{read.without_arm:,} rows without an arm are left out")
+    step(f"covariates: {', '.join(read.used) or 'none'}")
+    for name, reason in read.ignored.items():
+        step(f"column {name} not used: {reason}")
+    effects = experiment_effects(read.people, control=read.control, seed=0)
+    deliver_result(
+        {"effects": json_rows(effects), "covariates": list(read.used), "ignored": read.ignored},
+        json_file,
+        lambda: _print_experiment(effects, read.control),
+    )
+
+
 def _print_experiment(effects: pd.DataFrame, control: str) -> None:
     """Print the effect of every arm of an experiment."""
     from flows.services.console import print_table
 
-    header = ["arm", "n", "control", "mean", "control mean", "difference",
-              "95 % interval", "95 % interval, read daily", "answer"]  # fmt: skip
+    header = ["arm", "n", control, "effect", "95 % interval", "read daily", "answer"]
     effect_rows = [
         (
-            row.arm, int(row.n_treatment), int(row.n_control), row.treatment, row.control,
-            row.difference, f"{row.low:.4f} to {row.high:.4f}",
-            f"{row.low_any_time:.4f} to {row.high_any_time:.4f}", row.answer,
+            row.arm, int(row.n_treatment), int(row.n_control), f"{row.difference:.4g}",
+            f"{row.low:.4g} to {row.high:.4g}",
+            f"{row.low_any_time:.4g} to {row.high_any_time:.4g}", row.answer,
         )
         for row in effects.itertuples()
     ]  # fmt: skip
@@ -270,6 +291,7 @@ def _whole(money: float) -> int | None:
 
 def _print_plan(plan: CampaignPlan) -> None:
     """Print the plan: sizes, value, detectable effect; then excluded customers by reason."""
+    from campaigns.plan_prices import LEAST_PRICE, price_sentences
     from flows.services.console import console, print_table
 
     header = [
@@ -311,6 +333,13 @@ def _print_plan(plan: CampaignPlan) -> None:
             f"Assignment by value ({solution.method}): {solution.value:,.2f}, no assignment can "
             f"exceed {solution.bound:,.2f} (gap at most {solution.gap:.4%})."
         )
+        for sentence in price_sentences(plan.table):
+            console.print(sentence)
+        if solution.another_contact >= LEAST_PRICE:
+            console.print(
+                "One more contact for each of them would bring at most "
+                f"{solution.another_contact:,.2f}."
+            )
 
 
 def membership_reason(plan: CampaignPlan, customer: str, campaign: str) -> str:

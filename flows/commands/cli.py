@@ -15,6 +15,7 @@ from features.config.secret_values import hidden
 from features.errors import UserError
 from flows.commands import (
     backfill_command,
+    bench,
     campaign_commands,
     check_command,
     doctor,
@@ -333,6 +334,7 @@ app.command()(init.init)
 app.command()(presets.presets)
 app.command()(check_command.check)
 app.command()(doctor.doctor)
+app.command()(bench.bench)
 app.command()(horizons.horizons)
 app.command()(metrics.metrics)
 app.command()(report_command.report)

@@ -18,6 +18,7 @@ from campaigns.expected_value import (
     RESPONSE_LABEL,
     UPLIFT_LABEL,
 )
+from campaigns.plan_prices import price_sentences
 from features.contracts import ROLE_WORDS, column_label
 from flows.report.accuracy_wording import accuracy_rows, accuracy_sentences
 from flows.report.campaign_figures import members_data, members_figure
@@ -183,6 +184,7 @@ def render_page(report: ReportData) -> str:
         driver_blocks=_driver_blocks(report),
         titles=MODEL_TITLES,
         value_basis=_value_basis(report.plan),
+        price_sentences=price_sentences(report.plan),
         figure_rows=_figure_rows(report),
         quality=quality_rows(report),
         score_quality=report.scores["score_quality"].value_counts().to_dict()

@@ -12,6 +12,8 @@ from flows.report.chart_theme import ACCENT, REFERENCE
 from flows.report.figure import Column, DataTable, Figure
 
 _ALL_CAMPAIGNS = "All campaigns together"
+_OUTCOMES = {"response": "responses", "revenue_per_order": "revenue per order"}
+_KINDS = {"response": "percent", "orders": "decimal"}
 _BY = {"entry_month": "entries of"}  # how the groups of a column are named
 
 
@@ -32,7 +34,8 @@ def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> lis
     list of dict
         title, group (empty for whole campaigns), outcome, the counts, ``total``, ``low`` and
         ``high`` (of all contacted customers), ``person`` (of one), ``cost`` and ``per_cost`` (per
-        unit of cost), ``answer``, ``is_money``, ``sentence``.
+        unit of cost), ``answer``, ``kind`` (of the cells of a person), ``control_contacted``,
+        ``sentence``.
     """
     titles = dict(zip(plan["campaign_id"], plan["title"], strict=True))
     titles[GLOBAL_HOLDOUT] = _ALL_CAMPAIGNS
@@ -46,7 +49,7 @@ def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> lis
             {
                 "title": title,
                 "group": group,
-                "outcome": line.outcome,
+                "outcome": _OUTCOMES.get(line.outcome, line.outcome),
                 "contacted": line.n_treatment,
                 "held_out": line.n_control,
                 "person": line.difference,
@@ -56,8 +59,9 @@ def result_rows(effects: pd.DataFrame, plan: pd.DataFrame, currency: str) -> lis
                 "cost": line.cost_total,
                 "per_cost": line.incremental_per_cost,
                 "answer": line.answer,
-                "is_money": line.outcome != "response",
+                "kind": _KINDS.get(line.outcome, "money"),
                 "sample_ratio_p": line.sample_ratio_p,
+                "control_contacted": line.control_contacted,
                 "sentence": result_sentence(line, name, currency),
             }
         )

@@ -13,6 +13,7 @@ import pandas as pd
 
 from campaigns.audience_files import MANIFEST_FILE
 from campaigns.candidates import with_exclusion_lists
+from campaigns.holdout import CONTROL, TREATMENT
 from campaigns.measurement import (
     CampaignEntries,
     campaign_effects,
@@ -28,7 +29,7 @@ from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
-from features.table.campaign_outcomes import data_through, outcomes
+from features.table.campaign_outcomes import data_through, messages_received, outcomes
 from flows.services.measurement_files import write_measurement
 from flows.services.programme import global_entries, is_month, months_as_groups
 from flows.services.workspace import Workspace
@@ -63,14 +64,11 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     playbooks = with_exclusion_lists(load_playbooks([Path(p) for p in config.campaigns]), taxonomy)
     measured = [book for book in playbooks if book.kind in ("promotional", "service")]
     through = pd.Timestamp(data_through(output, config))
-    entry_rows = pd.concat(
-        [
-            campaign_entries(output, runs, measured),
-            global_entries(runs, config, through, partial(_scores, output)),
-        ],
-        ignore_index=True,
-    )
+    own_entries = campaign_entries(output, runs, measured)
+    all_holdout_entries = global_entries(runs, config, through, partial(_scores, output))
+    entry_rows = pd.concat([own_entries, all_holdout_entries], ignore_index=True)
     entry_rows = _with_outcomes(output, config, entry_rows, through)
+    entry_rows = _with_contacts(output, config, entry_rows, treatment_days(output, runs))
     waves = CampaignEntries(entry_rows, through)
     effects = months_as_groups(campaign_effects(waves, seed=config.seed, dimensions=_DIMENSIONS))
     unmeasurable = unmeasured_campaigns(waves, [book.campaign for book in measured])
@@ -83,9 +81,11 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 def campaign_entries(
     output: Path, runs: list[PublishedRun], playbooks: list[Playbook]
 ) -> pd.DataFrame:
-    """One row per customer and entry into a campaign, with the stage at entry.
+    """One row per campaign and customer: the first entry, with the stage of that day.
 
     While a campaign was held, its messages were not sent: its members enter on the day of release.
+    Who enters again keeps the arm. Later entries depend on what the first one changed, and are not
+    compared.
     """
     terms_by_campaign = {b.campaign: (b.success.within_days, b.control_share) for b in playbooks}
     role_by_campaign = {b.campaign: b.success.role for b in playbooks}
@@ -110,7 +110,8 @@ def campaign_entries(
         )
         if len(run_entries):
             parts.append(_with_scores(run_entries, output, run))
-    rows = pd.concat(parts, ignore_index=True) if parts else _no_entries()
+    entered = pd.concat(parts, ignore_index=True) if parts else _no_entries()
+    rows = entered.drop_duplicates(["campaign_id", "customer_id"], ignore_index=True)
     rows["role"] = [role_by_campaign[name] for name in rows["campaign_id"]]
     by_campaign = {book.campaign: book for book in playbooks}
     rows["contact_cost"] = [by_campaign[name].contact_cost for name in rows["campaign_id"]]
@@ -172,7 +173,7 @@ def _with_outcomes(
     """Entries with outcomes after the entry, and with the spend of the year before it."""
     matured = rows[pd.to_datetime(rows["matures_at"]) <= through]
     if matured.empty:
-        return rows.assign(response=np.nan, revenue=np.nan, margin=np.nan)
+        return rows.assign(response=np.nan, orders=np.nan, revenue=np.nan, margin=np.nan)
     outcome_columns = outcomes(output, config, matured, margin=config.contact_policy.margin)
     year_before = matured.assign(
         entered_at=pd.to_datetime(matured["entered_at"]) - pd.Timedelta(days=_PAST_DAYS),
@@ -180,3 +181,53 @@ def _with_outcomes(
     )
     past = outcomes(output, config, year_before, margin=config.contact_policy.margin)
     return rows.join(outcome_columns).assign(past_spend=past["revenue"])
+
+
+def treatment_days(output: Path, runs: list[PublishedRun]) -> pd.DataFrame:
+    """Days on which customers were in the treatment arm of a campaign that was not held.
+
+    Returns
+    -------
+    DataFrame
+        campaign_id, customer_id, channel, day (of the run).
+    """
+    parts = []
+    for run in runs:
+        held = [name for name, manifest in _manifest(output, run).items() if manifest.get("held")]
+        audience = pd.read_parquet(
+            output / run.audience_file,
+            columns=["campaign_id", "customer_id", "channel", "arm", "change"],
+        )
+        is_member = (audience["change"] != "removed") & ~audience["campaign_id"].isin(held)
+        treated = audience[is_member & (audience["arm"] == TREATMENT)]
+        parts.append(treated.drop(columns=["arm", "change"]).assign(day=run.snapshot_at))
+    days = pd.concat(parts, ignore_index=True)
+    return days.assign(day=pd.to_datetime(days["day"]))
+
+
+def _with_contacts(
+    output: Path, config: Config, rows: pd.DataFrame, treated: pd.DataFrame
+) -> pd.DataFrame:
+    """Entries with ``contacted``: 1 if a message arrived in the campaign's channel and days.
+
+    A message to a held-out customer who was in another campaign's treatment arm belongs to that
+    campaign and does not count. Null where the data record no messages.
+    """
+    matured = rows["revenue"].notna()
+    contacted = pd.Series(np.nan, index=rows.index)
+    if matured.any():
+        received = messages_received(output, config, rows[matured])
+        contacted[matured] = (received > 0).astype(float).where(received.notna())
+    suspects = rows[(contacted > 0) & (rows["arm"] == CONTROL)]
+    pairs = suspects.reset_index(names="entry").merge(
+        treated, on="customer_id", suffixes=("", "_other")
+    )
+    last_day = pairs["entered_at"] + pd.to_timedelta(pairs["within_days"], unit="D")
+    elsewhere = (
+        (pairs["campaign_id"] != pairs["campaign_id_other"])
+        & (pairs["channel"].isna() | (pairs["channel"] == pairs["channel_other"]))
+        & (pairs["day"] >= pairs["entered_at"])
+        & (pairs["day"] < last_day)
+    )
+    contacted[pairs.loc[elsewhere, "entry"]] = 0.0
+    return rows.assign(contacted=contacted)

@@ -109,7 +109,7 @@ def profile_table(connection: Any, location: Location) -> ProfiledTable:
     """
     where = describe_location(location)
     first = location[0] if isinstance(location, tuple) else location
-    form = CsvFormat() if isinstance(first, UrlTable) else _sniff_format(str(first))
+    form = CsvFormat() if isinstance(first, UrlTable) else sniff_format(str(first))
     source = EventSource.model_validate(
         {
             "events": location,
@@ -155,7 +155,7 @@ def _all_values(column: Any) -> tuple[str, ...]:
     return tuple(sorted({str(value).strip() for value in found.dropna()} - {""}))
 
 
-def _sniff_format(location: str) -> CsvFormat:
+def sniff_format(location: str) -> CsvFormat:
     """Sheet, encoding, delimiter and title lines of a text file or spreadsheet, from its head."""
     names = [location] if Path(location).is_file() else sorted(glob.glob(location))
     if not names or not Path(names[0]).is_file():

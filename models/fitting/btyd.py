@@ -9,66 +9,27 @@ Fader and Hardie (2013), The Gamma-Gamma model of monetary value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import gammaln, psi
 from sklearn.base import BaseEstimator
 
 from features.arrays import Array
+from models.fitting.maximum_likelihood import (
+    LOG_BOUNDS,
+    Objective,
+    check_columns,
+    is_optimal,
+    minimise,
+)
 from models.scorer.btyd import btyd_chances
 
-_Objective = Callable[[Array], tuple[float, Array]]
-
-# Bounds on the log parameters after scaling. In a population without spread in purchase rates or
-# drop-out the likelihood rises along a ridge without end; the bound then stands for infinity.
-_LOG_LOW, _LOG_HIGH = np.log(1e-6), np.log(1e5)
 _AT_BOUND = 0.5  # log distance from the lower bound of q - 1 that counts as at the bound
 _BOUNDED_EXCESS = 1.0  # q >= 2: amounts of finite variance, tried where q is not identified
 _MEAN_RATIO = 2.0  # largest ratio of the fitted population mean and the observed mean
 _SUBSAMPLE = 5_000  # distinct rows on which starts are compared before the polish on all
-
-
-def _minimise(
-    objective: _Objective, starts: list[Array], bounds: list[tuple[float, float]], max_iter: int
-) -> Any:
-    """Best of L-BFGS-B runs from several starting points."""
-    options = {"maxiter": max_iter, "ftol": 1e-14, "gtol": 1e-9, "maxcor": 20}
-    best_run = None
-    for start in starts:
-        lower, upper = np.array(bounds).T
-        attempt = minimize(
-            objective,
-            np.clip(start, lower, upper),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options=options,
-        )
-        if np.isfinite(attempt.fun) and (best_run is None or attempt.fun < best_run.fun):
-            best_run = attempt
-    return best_run
-
-
-def _is_optimal(minimum: Any, bounds: list[tuple[float, float]]) -> bool:
-    """True if the projected gradient vanishes, whatever status the optimiser reports."""
-    lower, upper = np.array(bounds).T
-    gradient_step = np.clip(minimum.x - minimum.jac, lower, upper) - minimum.x
-    return bool(np.isfinite(minimum.fun) and np.abs(gradient_step).max() < 1e-4)
-
-
-def _check(values: Array, names: str) -> Array:
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != len(names.split(",")):
-        raise ValueError(f"expected a two-dimensional array with the columns {names}")
-    if not len(values):
-        raise ValueError("no customers to fit on")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{names} hold missing or infinite values")
-    return values
 
 
 class BGNBD(BaseEstimator):  # type: ignore[misc]
@@ -105,7 +66,7 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
             n x 3: repeat purchase days x, time of the last one since the first t_x (0 where x is
             0), time observed since the first T; 0 <= t_x <= T.
         """
-        values = _check(X, "x, t_x, T")
+        values = check_columns(X, "x, t_x, T")
         if (values < 0).any() or (values[:, 1] > values[:, 2] + 1e-9).any():
             raise ValueError("x, t_x and T must satisfy x >= 0 and 0 <= t_x <= T")
         customers = pd.DataFrame(values, columns=["x", "t_x", "T"])
@@ -117,7 +78,7 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
         purchase_rate = max(
             float((counts * x).sum() / (counts * np.maximum(age, 1e-12)).sum()) * time_scale, 1e-3
         )
-        bounds = [(_LOG_LOW, _LOG_HIGH)] * 4
+        bounds = [LOG_BOUNDS] * 4
         starts = [
             np.log([r, r / purchase_rate, a, a * (1 - drop_out) / drop_out])
             for r, a, drop_out in ((0.5, 0.5, 0.2), (2.0, 0.5, 0.03), (0.25, 2.0, 0.5))
@@ -130,23 +91,23 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
                 age[subsample] / time_scale,
                 counts[subsample],
             )
-            starts = [_minimise(rough_objective, starts, bounds, self.max_iter).x]
+            starts = [minimise(rough_objective, starts, bounds, self.max_iter).x]
         objective = self._objective(x, t_x / time_scale, age / time_scale, counts)
-        best_run = _minimise(objective, starts, bounds, self.max_iter)
+        best_run = minimise(objective, starts, bounds, self.max_iter)
         self.r_, self.alpha_, self.a_, self.b_ = (float(value) for value in np.exp(best_run.x))
         self.alpha_ *= time_scale
         self.n_customers_ = int(counts.sum())
         self.log_likelihood_ = float(
             -best_run.fun * counts.sum() - (counts * x).sum() * np.log(time_scale)
         )
-        self.converged_ = _is_optimal(best_run, bounds)
+        self.converged_ = is_optimal(best_run, bounds)
         self.n_iter_ = int(best_run.nit)
         return self
 
     def _chances(self, x: Array) -> Array:
         return btyd_chances({"model": self.model}, x)
 
-    def _objective(self, x: Array, t_x: Array, age: Array, counts: Array) -> _Objective:
+    def _objective(self, x: Array, t_x: Array, age: Array, counts: Array) -> Objective:
         """Mean negative log likelihood and its gradient in log parameters."""
         chances = self._chances(x)
         may_die = chances > 0
@@ -196,7 +157,7 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Any, y: None = None) -> float:
         """Mean log likelihood a customer, in the time unit of the data."""
-        x, t_x, age = _check(X, "x, t_x, T").T
+        x, t_x, age = check_columns(X, "x, t_x, T").T
         theta = np.log([self.r_, self.alpha_, self.a_, self.b_])
         return -self._objective(x, t_x, age, np.ones(len(x)))(theta)[0]
 
@@ -255,7 +216,7 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
             n x 2: number of valued repeat purchase days (at least 1) and their mean value (above
             0).
         """
-        counts, mean_values = _check(X, "n, mean").T
+        counts, mean_values = check_columns(X, "n, mean").T
         if (counts < 1).any() or (mean_values <= 0).any():
             raise ValueError("Gamma-Gamma takes customers with n >= 1 and a mean value above 0")
         value_scale = float(np.exp(np.average(np.log(mean_values))))
@@ -271,8 +232,8 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
             rough_objective = self._objective(
                 counts[subsample], mean_values[subsample] / value_scale
             )
-            starts = [_minimise(rough_objective, starts, bounds, self.max_iter).x]
-        best_run = _minimise(
+            starts = [minimise(rough_objective, starts, bounds, self.max_iter).x]
+        best_run = minimise(
             self._objective(counts, mean_values / value_scale), starts, bounds, self.max_iter
         )
         self.p_, excess, v = (float(value) for value in np.exp(best_run.x))
@@ -282,12 +243,12 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
             -best_run.fun * len(counts) - len(counts) * np.log(value_scale)
         )
         self.at_bound_ = bool(best_run.x[1] <= bounds[1][0] + _AT_BOUND)
-        self.converged_ = _is_optimal(best_run, bounds) and not self.at_bound_
+        self.converged_ = is_optimal(best_run, bounds) and not self.at_bound_
         self.n_iter_ = int(best_run.nit)
         return self
 
     @staticmethod
-    def _objective(counts: Array, mean_values: Array) -> _Objective:
+    def _objective(counts: Array, mean_values: Array) -> Objective:
         """Mean negative log likelihood and its gradient in log p, log(q - 1), log v."""
         log_values, log_counts = np.log(mean_values), np.log(counts)
 
@@ -316,7 +277,7 @@ class GammaGamma(BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Any, y: None = None) -> float:
         """Mean log likelihood a customer."""
-        counts, mean_values = _check(X, "n, mean").T
+        counts, mean_values = check_columns(X, "n, mean").T
         return -self._objective(counts, mean_values)(np.log([self.p_, self.q_ - 1.0, self.v_]))[0]
 
     def to_parameters(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def line(**cells: Any) -> dict[str, Any]:
         "n_treatment": 900.0, "n_control": 100.0, "p_any_time": 0.001, "low_any_time": 0.1,
         "high_any_time": 3.0, "incremental_total": 1431.4, "incremental_low": 120.2,
         "incremental_high": 2700.0, "people_needed": np.nan, "answer_expected_at": pd.NaT,
-        "note": "",
+        "difference": 1.59, "sample_ratio_p": 0.4, "note": "",
     } | cells  # fmt: skip
 
 
@@ -40,17 +40,25 @@ def test_each_answer_is_a_plain_sentence() -> None:
     small = {"p_any_time": np.nan, "people_needed": 4000.0}
     lost = {"low_any_time": -3.0, "high_any_time": -0.1, "incremental_total": -1431.4,
             "incremental_low": -2700.0, "incremental_high": -120.0}  # fmt: skip
+    per_order = {"outcome": "revenue_per_order"}
     assert sentences(
         line(), line(**waiting), line(**small), line(**lost), line(outcome="response"),
-        line(note="the arms' sizes contradict the draw: do not trust the difference"),
+        line(note="the arms' sizes contradict the draw: do not trust it", sample_ratio_p=1e-9),
+        line(note="9 of 100 held-out customers got a message all the same", outcome="orders"),
+        line(**per_order), line(**per_order, **waiting),
     ) == [
         "Win-back earned about 1,431 EUR of profit more, somewhere between 120 and 2,700.",
         "Win-back: no answer yet, somewhere between -200 and 2,700 EUR of profit; expected by "
         "2025-03-01.",
         "Win-back: no answer is possible with 1,000 people: it needs about 4,000 people.",
         "Win-back lost about 1,431 EUR of profit, somewhere between -2,700 and -120.",
-        "Win-back brought about 1,431 orders more, somewhere between 120 and 2,700.",
-        "Win-back: the arms' sizes contradict the draw: do not trust the difference.",
+        "Win-back brought about 1,431 responses more, somewhere between 120 and 2,700.",
+        "Win-back: the arms' sizes contradict the draw: do not trust it.",
+        "Win-back brought about 1,431 orders more, somewhere between 120 and 2,700. But 9 of 100 "
+        "held-out customers got a message all the same.",
+        "Win-back: an order was worth about 1.59 EUR more, somewhere between 0.10 and 3.00.",
+        "Win-back: no answer yet on the value of an order, somewhere between -1.00 and 3.00 EUR; "
+        "expected by 2025-03-01.",
     ]  # fmt: skip
 
 

@@ -30,6 +30,7 @@ def waves(n: int = 400, *, effect: float = 5.0, through: str = "2018-03-01") -> 
     rows["stage"] = "lapsed"
     revenue = rng.gamma(2, 10, n) + effect * (arm == "treatment")
     rows["response"] = (rng.random(n) < 0.5).astype(float)
+    rows["orders"] = 1.0 + rng.poisson(0.5, n)
     rows["revenue"], rows["margin"] = revenue, revenue * 0.4
     return CampaignEntries(rows, pd.Timestamp(through))
 
@@ -41,7 +42,7 @@ def test_the_report_speaks_of_campaign_channel_and_stage() -> None:
         for by, group in [
             ("all", "all"), ("channel", "email"), ("channel", "call"), ("stage", "lapsed"),
         ]
-        for outcome in ("response", "revenue", "profit")
+        for outcome in ("response", "orders", "revenue", "profit", "revenue_per_order")
     }  # fmt: skip
     whole = found.loc[("all", "all", "revenue")]
     assert whole["low"] < 5 < whole["high"]
@@ -94,6 +95,33 @@ def test_contacts_and_discounts_are_taken_off_the_margin_of_the_treated() -> Non
     assert revenue["incremental_per_cost"] == pytest.approx(revenue["difference"] / costs)
     assert effects["plain"]["cost_total"].eq(0).all()
     assert effects["plain"]["incremental_per_cost"].isna().all()
+
+
+def test_held_out_customers_with_a_message_are_counted_and_named() -> None:
+    plain = waves()
+    assert campaign_effects(plain, seed=1)["control_contacted"].isna().all()
+    control = plain.rows["arm"] == "control"
+    for reached, noted in ((2, False), (20, True)):
+        contacted = (~control).astype(float)
+        contacted[plain.rows.index[control][:reached]] = 1.0
+        rows = plain.rows.assign(contacted=contacted)
+        whole = campaign_effects(
+            CampaignEntries(rows, plain.data_through), seed=1, dimensions=()
+        ).set_index("outcome")
+        assert (whole["control_contacted"] == reached).all()
+        text = f"{reached} of {control.sum()} held-out customers got a message all the same"
+        assert whole["note"].str.startswith(text).all() == noted
+
+
+def test_a_ratio_has_an_interval_and_no_total() -> None:
+    ratio = campaign_effects(waves(), seed=1).set_index(["by", "outcome"])
+    line = ratio.loc[("all", "revenue_per_order")]
+    rows = waves().rows.groupby("arm")[["revenue", "orders"]].sum()
+    means = rows["revenue"] / rows["orders"]
+    assert line["treatment"] - line["control"] == pytest.approx(line["difference"])
+    assert line["difference"] == pytest.approx(means["treatment"] - means["control"])
+    assert line["low"] < line["difference"] < line["high"]
+    assert pd.isna(line["incremental_total"])
 
 
 def test_an_effect_is_answered_and_none_is_not() -> None:

@@ -34,6 +34,7 @@ def test_every_cell_of_the_table() -> None:
     treated = drawn == "treatment"
     value = np.array([0.5 * 100, 0.25 * 40]) * 0.8 - 0.5
     effect = row.pop("smallest_detectable_effect")
+    assert np.isnan([row.pop("place_price"), row.pop("budget_price")]).all()  # by priority
     assert row == {
         "campaign_id": "back",
         "title": "Back",

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from campaigns.customer_context import CustomerContext
 from campaigns.expected_value import RESPONSE_LABEL
+from campaigns.holdout import in_global_holdout
 from campaigns.membership import AUDIENCE_COLUMNS
 from campaigns.planning import CampaignPlan
 from campaigns.playbook import Playbook, load_playbooks
-from features.config.customers import Cap, ContactPolicy
+from features.config.customers import Cap, ContactPolicy, GlobalHoldout
 from features.errors import UserError
 from tests.campaigns.campaign_examples import SNAPSHOT, TAXONOMY, plan, playbook, scores
 from tests.tries import tries
@@ -172,6 +174,58 @@ def test_a_membership_expires_and_the_customer_rests_before_coming_again() -> No
     )
     assert list(fourth.audience["change"]) == ["added"]
     assert members(fourth).loc["a", "entered_at"] == pd.Timestamp("2018-03-03")
+
+
+@settings(max_examples=tries(4), deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_over_months_of_nights_a_customer_has_one_arm_in_a_campaign(seed: int) -> None:
+    """Audiences change, shares change, ids disappear in others: who is held out stays so."""
+    rng = np.random.default_rng(seed)
+    people = [f"c{i}" for i in range(120)]
+    last_rows: pd.DataFrame | None = None
+    arm_of: dict[tuple[str, str], str] = {}
+    holdout = GlobalHoldout(share=0.1, until=dt.date(2019, 1, 1))
+    kept_out = set(np.array(people)[in_global_holdout(people, holdout, salt="s")])
+    assert kept_out
+    policy = ContactPolicy(global_holdout=holdout)
+    for night in range(0, 120, 2):
+        share = 0.5 if night < 60 else 0.1
+        if night % 30 == 0:  # a CRM joins two ids: the one goes, the other stays
+            people.remove(str(rng.choice(people)))
+        here = [name for name in people if rng.random() < 0.8]
+        frame = lapsed(*here).assign(
+            stage=rng.choice(["lapsed", "retention"], len(here), p=[0.7, 0.3]),
+            p_reactivate=rng.uniform(0, 1, len(here)),
+        )
+        books = [
+            playbook(control_share=share, expires_days=9, re_entry_days=3, capacity=60),
+            playbook(campaign="next", priority=20, control_share=0.2, expires_days=20),
+        ]
+        at = SNAPSHOT + dt.timedelta(days=night)
+        context = CustomerContext(policy=policy)
+        made = plan(frame, *books, at=at, previous=last_rows, context=context)
+        for row in made.audience.itertuples():
+            assert arm_of.setdefault((row.campaign_id, row.customer_id), row.arm) == row.arm
+            assert row.customer_id not in kept_out
+        parts = [made.audience] if last_rows is None else [last_rows, made.audience]
+        last_rows = pd.concat(parts).drop_duplicates(["campaign_id", "customer_id"], keep="last")
+    assert set(arm_of.values()) == {"treatment", "control"}
+    assert len(arm_of) > 100
+
+
+def test_a_campaign_that_gives_up_its_control_arm_reaches_who_was_held_out() -> None:
+    book = playbook(control_share=0.9, expires_days=31, re_entry_days=0)
+    first = plan(lapsed(*"abcdefgh"), book)
+    held = set(members(first).query("arm == 'control'").index)
+    assert held
+    later = {"at": dt.date(2018, 2, 3), "previous": last_word(first)}
+    left = plan(lapsed(*"abcdefgh").assign(stage="retention"), book, at=FEBRUARY,
+                previous=last_word(first))  # fmt: skip
+    later["previous"] = last_word(first, left)
+    again = plan(lapsed(*"abcdefgh"), book, **later)
+    assert set(members(again).query("arm == 'control'").index) == held
+    rolled_out = plan(lapsed(*"abcdefgh"), book.model_copy(update={"control_share": 0.0}), **later)
+    assert set(members(rolled_out)["arm"]) == {"treatment"}
 
 
 def test_with_an_exit_rule_a_member_may_waver_about_the_entry_rule() -> None:

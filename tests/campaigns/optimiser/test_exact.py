@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from campaigns.optimiser import exact as solver
 from campaigns.optimiser.exact import CORES, solve_assignment, solve_exactly
 from campaigns.optimiser.greedy import solve_greedily
 from campaigns.optimiser.lagrangian_bound import best_per_customer, bound_at, minimise_bound
-from campaigns.optimiser.problem import Problem
-from campaigns.optimiser.shadow_prices import PLACES, Prices, limit_rows, linear_programme_prices
+from campaigns.optimiser.problem import Prices, Problem
+from campaigns.optimiser.shadow_prices import PLACES, limit_rows, linear_programme_prices
 from tests.campaigns.assignment_cases import (
     assert_kept,
     best_of_all,
@@ -51,6 +52,39 @@ def test_no_limit_is_ever_exceeded_and_the_bound_holds(
         assert_kept(problem, found)
     assert best.value >= quick.value - 1e-9
     assert quick.bound >= best.value - 1e-9
+
+
+@settings(max_examples=tries(10), deadline=None)
+@given(
+    n=st.integers(2, 30), seed=st.integers(0, 10_000), money=st.booleans(), which=st.integers(0, 3)
+)
+def test_more_places_money_or_contacts_never_bring_more_than_their_prices(
+    n: int, seed: int, money: bool, which: int
+) -> None:
+    problem = case(n, 3, seed, money=money)
+    found = solve_greedily(problem, seed=1)
+    prices, first = found.prices, np.array([1.0, 0, 0])
+    price, roomier = (
+        (prices.place[0], replace(problem, capacity=problem.capacity + first)),
+        (prices.money[0], replace(problem, campaign_budget=problem.campaign_budget + first)),
+        (prices.common, replace(problem, budget=problem.budget + 1)),
+        (
+            found.another_contact,
+            replace(problem, at_most=problem.at_most + 1, channel_left=problem.channel_left + 1),
+        ),
+    )[which]
+    best = solve_exactly(roomier, seed=1, seconds=1)
+    assert best.value <= found.bound + price + 1e-6 * max(1.0, found.bound)
+
+
+def test_the_price_of_a_place_is_what_places_bring_in_a_large_problem() -> None:
+    base = case(3000, 3, 5)
+    problem = replace(base, capacity=np.full(3, 200.0), budget=np.inf,
+                      campaign_budget=np.full(3, np.inf))  # fmt: skip
+    found = solve_exactly(problem, seed=1)
+    assert (found.prices.place > 0).all()
+    roomier = solve_exactly(replace(problem, capacity=problem.capacity + 20), seed=1)
+    assert roomier.value - found.value == pytest.approx(20 * found.prices.place.sum(), rel=0.25)
 
 
 def test_beyond_the_limit_the_greedy_one_is_taken_and_its_gap_is_small() -> None:

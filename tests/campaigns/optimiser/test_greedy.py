@@ -12,7 +12,7 @@ from campaigns.optimiser import lagrangian_bound
 from campaigns.optimiser.exact import solve_exactly
 from campaigns.optimiser.greedy import greedy_with_prices, solve_greedily
 from campaigns.optimiser.lagrangian_bound import bound_at
-from campaigns.optimiser.shadow_prices import Prices
+from campaigns.optimiser.problem import Prices
 from tests.campaigns.assignment_cases import (
     assert_kept,
     best_of_all,
