@@ -82,6 +82,8 @@ def score_customers(output: str, run_id: str) -> dict[str, Any]:
         "part_versions": dict(loaded.scorer.head["part_versions"]),
         "mlflow_run_id": loaded.version.run_id,
         "rules": taxonomy_mark,
+        # For intervals of totals; null in parts of earlier versions and without a past origin.
+        "total_errors": loaded.scorer.parts["clv"].parameters.get("total_errors"),
         "started_at": started.isoformat(),
     }
     (folder / "run.json").write_text(json.dumps(run_meta, indent=1), encoding="utf-8")

@@ -32,6 +32,11 @@ def snapshot(purchases: dict[str, list[tuple[int, float]]], at: int) -> pd.DataF
     ]
     frame = pd.DataFrame(rows)
     frame.insert(1, "snapshot_at", START + pd.Timedelta(days=at))
+    frame["stage"] = np.select(
+        [frame["purchase__recency_days"] <= 90, frame["purchase__recency_days"] > 90],
+        ["active", "lapsed"],
+        default="lead",
+    )
     frame["label_end_at"] = frame["snapshot_at"] + pd.Timedelta(days=HORIZON)
     return frame
 

@@ -12,6 +12,7 @@ import pandas as pd
 from features.lifecycle.taxonomy import Stage
 from flows.report.figure import CellKind, cell_text, date_text
 from flows.report.report_data import ReportData
+from flows.report.spend_totals import interval_text
 from models.explaining.segments import SEGMENT_NAMES
 
 
@@ -84,7 +85,7 @@ def headlines(report: ReportData) -> list[Headline]:
         Headline("customers", "Customers", "int", "n", hint="all customers with a score"),
         Headline(
             "clv", f"Expected spend, {value_days} days", "money", "clv",
-            hint="sum over all customers",
+            hint=_total_hint(report),
         ),
         Headline(
             "mean", "Expected spend per customer", "money", "clv", "n",
@@ -103,6 +104,14 @@ def headlines(report: ReportData) -> list[Headline]:
             hint="customers expected to change stage",
         ),
     ]  # fmt: skip
+
+
+def _total_hint(report: ReportData) -> str:
+    whole = report.totals[report.totals["by"] == "all"].iloc[0]
+    if np.isnan(whole["low"]):
+        return "sum over all customers"
+    interval = interval_text(whole["low"], whole["high"], report.currency)
+    return f"80 % interval for all customers: {interval}"
 
 
 def _horizon(scores: pd.DataFrame, column: str) -> int:
@@ -150,6 +159,11 @@ def _at_risk_sentence(report: ReportData) -> str:
     contacted = set(present.loc[present["arm"] == "treatment", "customer_id"])
     reached = int(at_risk["customer_id"].isin(contacted).sum())
     at_stake = cell_text(at_risk["clv"].sum(), "money", report.currency)
+    is_this = (report.totals["by"] == "segment") & (report.totals["name"] == SEGMENT_NAMES[0])
+    total = report.totals[is_this].iloc[0]
+    if not np.isnan(total["low"]):
+        interval = interval_text(total["low"], total["high"], report.currency)
+        at_stake += f" (80 % interval: {interval})"
     return (
         f"{len(at_risk):,} customers have a high expected spend and an above-average risk of "
         f"leaving (segment {SEGMENT_NAMES[0]}). Their expected spend is {at_stake}, {share:.0%} of "

@@ -43,6 +43,7 @@ from flows.report.result_figures import (
     results_over_time,
 )
 from flows.report.sankey import flow_figure
+from flows.report.spend_totals import interval_text, totals_note
 from flows.report.stage_figures import (
     expected_moves_figure,
     migration_figure,
@@ -170,6 +171,9 @@ def render_page(report: ReportData) -> str:
         segments=SEGMENTS,
         segment_colours=segment_colours(),
         segment_rows=_segment_rows(report),
+        totals=report.totals.to_dict("records"),
+        totals_note=totals_note(report.run, report.totals),
+        value_days=_first(report.scores, "clv_horizon_days"),
         plan=_plan_rows(report),
         exclusions=_exclusion_rows(report),
         results=result_rows(report.results, report.plan, report.currency),
@@ -191,6 +195,7 @@ def render_page(report: ReportData) -> str:
         payload=script_json(_payload(report, charts, numbers)),
         packed=Markup(report.searchable.packed),  # base64: letters, digits, + / =
         cell_text=cell_text,
+        interval_text=interval_text,
         effect_text=effect_text,
         method_name=method_name,
         metric_name=metric_name,

@@ -24,6 +24,7 @@ from features.table.feature_store import Archive, SourceCount, read_tallies
 from flows.report import stage_transitions
 from flows.report.churn_wording import CHURN_WORDS, ChurnWords
 from flows.report.customer_search import PackedCustomers, pack_customers
+from flows.report.spend_totals import spend_totals
 from flows.services.data_guards import guard_findings
 from flows.services.measurement_files import read_effects, read_history
 from flows.services.workspace import Workspace
@@ -71,6 +72,8 @@ class ReportData:
         stage, segment, to_stage, expected (customers); the number of days ahead.
     plan, exclusions, audience
         The campaign plan, its exclusions and its members.
+    totals
+        Expected spend of groups, from `flows.report.spend_totals.spend_totals`.
     tested_version, figures, test_tables
         Tested scorer version; records of ``training.json``; tables of test results by name.
     drivers
@@ -122,6 +125,7 @@ class ReportData:
     results: pd.DataFrame
     result_history: pd.DataFrame
     accuracy: pd.DataFrame
+    totals: pd.DataFrame
     churn: ChurnWords = CHURN_WORDS["purchase"]
     guards: Sequence[GuardFinding] = ()
 
@@ -181,6 +185,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         results=read_effects(space.output),
         result_history=read_history(space.output),
         accuracy=read_results(space.output, PREDICTION_ACCURACY),
+        totals=spend_totals(run_facts, scores, audience, plan),
         churn=CHURN_WORDS[config.churn.by],
         guards=guard_findings(space, config),
     )

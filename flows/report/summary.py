@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from flows.report.model_test_wording import (
     metric_name,
     standing,
 )
+from flows.report.spend_totals import interval_text, spend_totals, totals_note
 from flows.report.write import REPORT_FILE
 from flows.services.workspace import Workspace
 from models.evaluation.warnings import training_warnings
 from models.metrics.shown_metrics import SHOWN_METRICS
+
+_PLAN = Path("audiences", "plan.csv")
 
 
 def write_summary(space: Workspace, run_id: str) -> Path:
@@ -44,7 +48,7 @@ def write_summary(space: Workspace, run_id: str) -> Path:
         f"{run_facts['scorer_version']} (run `{run_id}`).",
         "",
         *_stages(scores, config.currency),
-        *_value(scores, config.currency),
+        *_value(folder, run_facts, scores, config.currency),
         *_audiences(folder, config.currency),
         *_figures(space),
         *_data(space),
@@ -93,27 +97,33 @@ def _value_days(scores: pd.DataFrame) -> int:
     return int(scores["clv_horizon_days"].iloc[0]) if len(scores) else 0
 
 
-def _value(scores: pd.DataFrame, currency: str) -> list[str]:
-    tier_rows: list[list[object]] = [
+def _value(
+    folder: Path, run_facts: Mapping[str, Any], scores: pd.DataFrame, currency: str
+) -> list[str]:
+    audience = pd.read_parquet(folder / "audience.parquet")
+    totals = spend_totals(run_facts, scores, audience, pd.read_csv(folder / _PLAN))
+    total_rows: list[list[object]] = [
         [
-            tier,
-            len(group),
-            cell_text(group["clv"].sum(), "money", currency),
-            cell_text(group["historic_clv"].sum(), "money", currency),
+            line.name if line.by == "all" else f"{line.by}: {line.name}",
+            line.customers,
+            cell_text(line.clv, "money", currency),
+            interval_text(line.low, line.high, currency),
+            cell_text(line.spent, "money", currency),
         ]
-        for tier, group in scores.groupby("value_tier", observed=True)
+        for line in totals.itertuples(index=False)
     ]
     header = [
-        "value tier",
+        "customers of",
         "customers",
         f"expected spend in {_value_days(scores)} days",
+        "80 % interval",
         "spent so far",
     ]
-    return ["## Value", "", *_table(header, tier_rows)]
+    return ["## Value", "", *_table(header, total_rows), totals_note(run_facts, totals), ""]
 
 
 def _audiences(folder: Path, currency: str) -> list[str]:
-    campaigns = pd.read_csv(folder / "audiences" / "plan.csv")
+    campaigns = pd.read_csv(folder / _PLAN)
     if campaigns.empty:
         return ["## Audiences", "", "The config has no campaigns.", ""]
     campaign_rows: list[list[object]] = [

@@ -11,7 +11,8 @@ Fitting only; prediction is `models.scorer.clv.predict_clv`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from models.fitting.clv_distribution import (
 from models.fitting.clv_interval import conformal_offsets
 from models.fitting.clv_level import guard_level, level_correction, spend_limit
 from models.fitting.clv_shapes import ShapeModels, fit_shapes
+from models.fitting.total_interval import PastSpend, PastTotal, spend_errors
 from models.scorer.clv import clv_context, clv_sums, predict_clv
 from models.scorer.clv_shapes import SHAPE_BOOSTERS
 from models.scorer.derived_features import model_columns
@@ -151,7 +153,13 @@ def fit_clv(
     level, weights = guard_level(level, blend.weights, origin, snapshots, limit)
     part = _part(shared_parameters, origin, served_models, weights, level)
     parameters = part.parameters
-    parameters["interval"] = _interval(checked)
+    predictions = [_predicted_and_actual(*one) for one in checked]
+    parameters["interval"] = _interval(predictions)
+    parameters["total_errors"] = None  # a refused total has no errors of its own
+    if "alarm" not in level:
+        parameters["total_errors"] = spend_errors(
+            _past_totals(snapshots, horizon_days), [one.spend for one in predictions], horizon_days
+        )
     parameters["first_purchase"], boosters = fit_leads(frame, at_origin, seed=seed, threads=threads)
     part.boosters.update(boosters)
     parameters["report"] = {
@@ -198,22 +206,59 @@ def predict_snapshot(part: Part, frame: pd.DataFrame) -> dict[str, Array]:
 # -------------------------------------------------------------------------------------- interval
 
 
-def _interval(checked: list[tuple[Part, pd.DataFrame]]) -> dict[str, dict[str, list[float]]]:
+@dataclass(frozen=True)
+class _TestedSpend:
+    """Spend of the customers of a past origin, who of them had bought, and the mean level."""
+
+    spend: PastSpend
+    has_bought: Array
+    level: float
+
+
+def _predicted_and_actual(part: Part, matured: pd.DataFrame) -> _TestedSpend:
+    """Predict the labelled frame of an origin by a part that was fitted before it."""
+    context = clv_context(part, clv_sums(part, matured))
+    expected = predict_clv(part, matured, context)["clv"]
+    has_bought = matured["btyd__x"].notna().to_numpy()
+    top_cut, mid_cut = _tier_cuts(expected[has_bought])
+    tiers = (expected >= mid_cut).astype(int) + (expected >= top_cut)
+    spend = matured["spend"].to_numpy(dtype=np.float64)
+    return _TestedSpend(
+        PastSpend(expected, spend, (tiers, matured["stage"].to_numpy())),
+        has_bought,
+        max(context["clv_mean"], 1e-9),
+    )
+
+
+def _past_totals(snapshots: Sequence[BuyerSnapshot], horizon_days: int) -> list[PastTotal]:
+    """Totals of buyers, each by the level as of its snapshot.
+
+    Snapshots with less than one horizon of history before them do not count: a business that has
+    just begun is off by far more than later.
+    """
+    totals = []
+    for snapshot in snapshots:
+        if float(snapshot.rows["btyd__T"].max()) >= horizon_days:
+            level = level_correction(list(snapshots), snapshot.at, horizon_days)["correction"]
+            expected = float(snapshot.rows["btyd__clv"].sum() * np.exp(level))
+            totals.append(PastTotal(snapshot.at, expected, float(snapshot.spend.sum())))
+    return totals
+
+
+def _interval(predictions: list[_TestedSpend]) -> dict[str, dict[str, list[float]]]:
     """Offsets of the interval for buyers and for those who never bought (`conformal_offsets`).
 
     Parameters
     ----------
-    checked
-        Parts fitted before an origin with the labelled frame of that origin, the latest first.
-        Those who never bought are taken from the first alone; their model has seen the others.
+    predictions
+        Of earlier origins, the latest first. Those who never bought are taken from the first alone;
+        their model has seen the others.
     """
     pairs: dict[str, list[tuple[Array, Array]]] = {"buyers": [], "never": []}
-    for number, (part, matured) in enumerate(checked):
-        context = clv_context(part, clv_sums(part, matured))
-        scale = max(context["clv_mean"], 1e-9)
-        prediction = predict_clv(part, matured, context)["clv"] / scale
-        target = matured["spend"].to_numpy(dtype=np.float64) / scale
-        has_bought = matured["btyd__x"].notna().to_numpy()
+    for number, tested in enumerate(predictions):
+        prediction = tested.spend.expected / tested.level
+        target = tested.spend.actual / tested.level
+        has_bought = tested.has_bought
         pairs["buyers"].append((prediction[has_bought], target[has_bought]))
         if number == 0 and (~has_bought).sum() >= _MIN_GROUP:
             pairs["never"].append((prediction[~has_bought], target[~has_bought]))
@@ -242,6 +287,11 @@ def _orders_per_day(frame: pd.DataFrame) -> float:
 def _tiers(part: Part, at_origin: pd.DataFrame) -> dict[str, float]:
     """Cut-offs (money, above 0) of the value tiers among buyers on the training date."""
     buyers = at_origin[at_origin["btyd__x"].notna()]
-    buyer_clv = predict_snapshot(part, buyers)["clv"]
-    top_cut, mid_cut = np.quantile(buyer_clv, [1 - _TOP_SHARE, 1 - _MID_SHARE])
+    top_cut, mid_cut = _tier_cuts(predict_snapshot(part, buyers)["clv"])
     return {"top": float(max(top_cut, 1e-9)), "mid": float(max(mid_cut, 1e-9))}
+
+
+def _tier_cuts(buyer_clv: Array) -> tuple[float, float]:
+    """Expected spend (money) from which a buyer is in the top tier, and in the mid one."""
+    top_cut, mid_cut = np.quantile(buyer_clv, [1 - _TOP_SHARE, 1 - _MID_SHARE])
+    return float(top_cut), float(mid_cut)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,19 @@ def test_the_store_holds_scores_audiences_and_runs(shop: Shop) -> None:
         arms = store.sql("select distinct arm from audience_members").fetchall()
         assert {arm for (arm,) in arms} <= {"treatment", "control"}
         assert store.sql("select count(*) from runs where is_current").fetchone() == (1,)
+
+
+def test_the_summary_says_how_sure_the_totals_are(shop: Shop) -> None:
+    folder = shop.output / "runs" / read_current(shop.output).run.run_id
+    errors = json.loads((folder / "run.json").read_text(encoding="utf-8"))["total_errors"]
+    assert set(errors) == {"level", "origins", "dispersion", "group"}
+    summary = (folder / "summary.md").read_text(encoding="utf-8")
+    value = summary.partition("## Value")[2].partition("\n## ")[0]
+    (whole,) = (line for line in value.splitlines() if line.startswith("| all |"))
+    assert re.search(r"\| [\d,]+ to [\d,]+ \|", whole)
+    for group in ("stage: loyalty", "value tier: top", "campaign: "):
+        assert f"| {group}" in value
+    assert "in 4 of 5 cases" in value
 
 
 def test_the_run_folder_holds_what_the_readme_promises(shop: Shop) -> None:

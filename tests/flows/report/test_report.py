@@ -20,11 +20,12 @@ from features.storage.scores_store import read_current
 from flows.report.chart_script import VEGA_LITE, chart_script
 from flows.report.churn_wording import CHURN_WORDS
 from flows.report.customer_search import choose_customers, pack_customers
-from flows.report.headlines import headline_sums, headlines
+from flows.report.headlines import headline_sums, headlines, takeaways
 from flows.report.metric_rows import SPARKLINE_HEIGHT, sparkline_points
 from flows.report.page import MOST_BYTES, draw_figures, render_page, script_json
 from flows.report.report_data import ReportData, gather_report_data
 from flows.report.sankey import RIBBON_POINTS, flow_data
+from flows.report.spend_totals import interval_text
 from flows.report.stage_transitions import NEWCOMERS, month_starts
 from flows.report.value_figures import quadrant_data
 from flows.services.workspace import Workspace
@@ -112,6 +113,42 @@ def test_stage_sizes_flows_and_scores_agree(report: ReportData) -> None:
         assert {s: n for s, n in there.items() if n} == arrived.to_dict()
         shares = moves.groupby("from_stage")["share"].sum()
         assert np.allclose(shares, 1.0)
+
+
+def test_totals_of_the_page_are_those_of_the_scores(report: ReportData, written: str) -> None:
+    totals = report.totals
+    whole = totals[totals["by"] == "all"].iloc[0]
+    assert whole["clv"] == pytest.approx(report.scores["clv"].sum())
+    for by in ("stage", "value tier", "segment"):
+        assert totals.loc[totals["by"] == by, "clv"].sum() == pytest.approx(whole["clv"])
+    assert set(totals.loc[totals["by"] == "campaign", "name"]) <= set(report.plan["title"])
+    for line in totals.itertuples():
+        assert interval_text(line.low, line.high, report.currency) in written
+    assert (totals["low"].isna() | (totals["low"] < totals["clv"])).all()
+    assert (totals["high"].isna() | (totals["clv"] < totals["high"])).all()
+
+
+def test_the_total_of_the_first_screen_has_its_interval(report: ReportData) -> None:
+    def hint(low: float) -> str:
+        totals = report.totals.assign(low=low, high=2000.0)
+        found = headlines(dataclasses.replace(report, totals=totals, currency="EUR"))
+        return next(headline.hint for headline in found if headline.key == "clv")
+
+    assert hint(1000.0) == "80 % interval for all customers: 1,000 to 2,000 EUR"
+    assert hint(np.nan) == "sum over all customers"
+
+
+def test_the_sentence_on_customers_at_risk_has_its_interval(report: ReportData) -> None:
+    at_risk = report.scores.assign(segment=SEGMENT_NAMES[0])
+    line = report.totals.iloc[:1].assign(by="segment", name=SEGMENT_NAMES[0])
+
+    def sentences(low: float) -> str:
+        totals = pd.concat([report.totals.iloc[:1], line.assign(low=low, high=2000.0)])
+        changed = dataclasses.replace(report, scores=at_risk, totals=totals, currency="EUR")
+        return " ".join(takeaways(changed))
+
+    assert "(80 % interval: 1,000 to 2,000 EUR)" in sentences(1000.0)
+    assert "80 % interval" not in sentences(np.nan)
 
 
 def test_headline_numbers_are_those_of_the_scores(report: ReportData) -> None:

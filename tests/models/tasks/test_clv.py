@@ -19,11 +19,13 @@ from models.fitting.clv_distribution import (
 from models.fitting.clv_interval import conformal_offsets
 from models.fitting.clv_level import guard_level, level_correction, spend_limit
 from models.fitting.clv_shapes import fit_shapes
+from models.fitting.total_interval import spend_interval
 from models.metrics import metrics
 from models.scorer.clv import _clv_interval, clv_context, clv_sums, predict_clv
 from models.scorer.derived_features import model_columns
 from models.scorer.part import Part
 from models.scorer.score_columns import clv_columns
+from models.tasks import clv
 from models.tasks.clv import fit_clv, predict_snapshot
 from tests.purchase_frames import HORIZON, START, histories, rolling
 
@@ -140,6 +142,36 @@ def test_tiers_hold_a_fifth_and_a_half_of_the_buyers_on_the_training_date(frames
     tier = pd.Series(predict_snapshot(part, buyers)["value_tier"])
     assert (tier == "top").mean() == pytest.approx(0.2, abs=0.01)
     assert (tier == "low").mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_past_origins_tell_how_far_a_total_can_be_off(frames, part):
+    _, test = frames
+    errors = part.parameters["total_errors"]
+    assert json.loads(json.dumps(errors)) == errors
+    expected = predict_snapshot(part, test)["clv"]
+    low, high = spend_interval(errors, expected, expected.sum())
+    assert low < test["spend"].sum() < high
+    assert (high - low) / expected.sum() < 0.6
+    for stage, rows in test.groupby("stage"):
+        members = expected[rows.index]
+        interval = spend_interval(errors, members, expected.sum())
+        if stage == "active":
+            assert interval is not None
+            assert interval[0] < rows["spend"].sum() < interval[1]
+            assert interval[1] - interval[0] > (high - low) * members.sum() / expected.sum()
+
+
+def test_a_business_that_has_just_begun_has_no_interval_of_its_total():
+    train, test = rolling(histories(11, n=300), last=110, snapshots=1)
+    assert fitted(train, test).parameters["total_errors"] is None
+
+
+def test_a_refused_total_has_no_interval(monkeypatch):
+    train, test = rolling(histories(11, n=300), snapshots=1)
+    assert fitted(train, test).parameters["total_errors"] is not None
+    refused = {"correction": 0.0, "from": "refused", "alarm": "refused"}
+    monkeypatch.setattr(clv, "guard_level", lambda *_: (refused, {"mean": 1.0}))
+    assert fitted(train, test).parameters["total_errors"] is None
 
 
 def test_the_guard_serves_btyd_where_the_past_misleads(frames):
