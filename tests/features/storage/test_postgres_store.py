@@ -8,11 +8,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -22,77 +19,23 @@ from features.config.store_location import VARIABLE, store_url
 from features.errors import UserError
 from features.storage.postgres_schema import LAYOUT_VERSION, VIEWS, migrate
 from features.storage.postgres_store import PostgresStore
-from features.storage.result_tables import (
-    CAMPAIGN_EFFECTS,
-    CAMPAIGN_EFFECTS_HISTORY,
-    PREDICTION_ACCURACY,
-    RESULT_TABLES,
-    ResultTable,
-    read_results,
-    write_results,
-)
+from features.storage.result_tables import RESULT_TABLES
 from features.storage.runs import run_folder, write_parquet
 from features.storage.scores_store import (
-    STORE_FILE,
     check_dataset,
     clean_unpublished,
     entrants_by_snapshot,
     previous_audience,
-    publish_results,
     publish_run,
     published_runs,
     read_current,
 )
+from tests.features.storage.postgres_tables import connect, tables
 from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_example, record
 from tests.page_blocks import all_blocks
-from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
 DECEMBER = dt.date(2017, 12, 1)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with postgres_server() as found:
-        yield found
-
-
-@pytest.fixture
-def url(server: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """URL of a schema of its own, which the environment names."""
-    place = f"{server.get_uri()}&schema=s{abs(hash(request.node.name)) % 10**9}"
-    monkeypatch.setenv(VARIABLE, place)
-    return place
-
-
-def connect(url: str) -> Any:
-    import psycopg
-
-    return psycopg.connect(**PostgresStore.of(Path(), url).parameters)
-
-
-def tables(output: Path, url: str | None) -> dict[str, pd.DataFrame]:
-    """Every table as a reader of SQL sees it, in one order."""
-    found = {}
-    for name in (*VIEWS, *RESULT_TABLES, "runs"):
-        if url is None:
-            with duckdb.connect(str(output / STORE_FILE), read_only=True) as con:
-                cursor = con.execute(f"SELECT * FROM {name}")
-                columns, rows = [c[0] for c in cursor.description or ()], cursor.fetchall()
-        else:
-            store = PostgresStore.of(output, url)
-            with connect(url) as con:
-                cursor = con.execute(f"SELECT * FROM {store.schema}.{name}")
-                columns, rows = [c.name for c in cursor.description], cursor.fetchall()
-        rows = [
-            tuple(value.tolist() if isinstance(value, np.ndarray) else value for value in row)
-            for row in rows
-        ]
-        frame = pd.DataFrame(rows, columns=columns, dtype=object)
-        keys = frame.apply(lambda row: repr([str(v) for v in row]), axis=1) if len(frame) else []
-        order = np.argsort(np.asarray(keys, dtype=str), kind="stable")
-        found[name] = frame.iloc[order].reset_index(drop=True)
-    return found
 
 
 def scored(n: int, day: dt.date, seed: int) -> pa.Table:
@@ -198,65 +141,6 @@ def test_both_stores_give_equal_tables(
             strict=True,
         )
     ]
-
-
-def results(table: ResultTable, days: list[dt.date], seed: int) -> pd.DataFrame:
-    """Rows of a table of results: drawn numbers, nulls, awkward texts."""
-    random = np.random.default_rng(seed)
-    texts = ["win_back", "", 'a "quoted", one', "global_holdout"]
-    columns: dict[str, Any] = {}
-    for field in table.schema:
-        if pa.types.is_date(field.type):
-            columns[field.name] = pd.to_datetime(days)
-        elif pa.types.is_string(field.type):
-            columns[field.name] = [texts[i % len(texts)] for i in range(len(days))]
-        elif pa.types.is_integer(field.type):
-            columns[field.name] = random.integers(0, 2**53, len(days))
-        else:
-            drawn = random.normal(size=len(days)) * 10.0 ** random.integers(-300, 300, len(days))
-            columns[field.name] = np.where(random.random(len(days)) < 0.3, np.nan, drawn)
-    return pd.DataFrame(columns)
-
-
-def test_results_are_equal_in_both_stores_and_outlast_a_publication(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = {}
-    for place, address in (("here", url), ("there", None)):
-        if address is None:
-            monkeypatch.delenv(VARIABLE)
-        output = tmp_path / place
-        publish_example(output, record("r1"), ["a"])
-        assert all(tables(output, address)[name].empty for name in RESULT_TABLES)
-        for seed, days in enumerate(([OCTOBER] * 5, [OCTOBER, NOVEMBER, DECEMBER])):
-            for table in RESULT_TABLES.values():
-                write_results(output, table, results(table, days, seed))
-            publish_results(output)
-        publish_example(output, record("r2", NOVEMBER), ["a", "b"])
-        shown[place] = tables(output, address)
-    for name in shown["there"]:
-        pd.testing.assert_frame_equal(
-            shown["here"][name], shown["there"][name], check_exact=True, obj=name
-        )
-    assert all(len(shown["there"][name]) == 3 for name in RESULT_TABLES)
-    assert list(shown["there"]["runs"]["run_id"]) == ["r1", "r2"]
-
-
-def test_another_folder_replaces_the_effects_and_keeps_earlier_history(
-    tmp_path: Path, url: str
-) -> None:
-    for place, day in (("one", OCTOBER), ("two", NOVEMBER)):
-        output = tmp_path / place
-        publish_example(output, record(f"r-{place}", day), ["a"])
-        for table in (CAMPAIGN_EFFECTS, CAMPAIGN_EFFECTS_HISTORY):
-            write_results(output, table, results(table, [day], 1))
-        publish_results(output)
-    write_results(tmp_path / "one", PREDICTION_ACCURACY, results(PREDICTION_ACCURACY, [OCTOBER], 1))
-    publish_results(tmp_path / "one")
-    there = tables(tmp_path, url)
-    assert list(there["campaign_effects_history"]["measured_at"]) == [OCTOBER, NOVEMBER]
-    assert len(there["campaign_effects"]) == len(there["prediction_accuracy"]) == 1
-    assert len(read_results(tmp_path / "two", PREDICTION_ACCURACY)) == 0
 
 
 KILLED = """
