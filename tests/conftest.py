@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 # As the command line does, before numpy is imported: threads that spin slow the tests down.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -14,6 +16,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import pytest
 from hypothesis import HealthCheck, settings
 
+from features.config.store_location import VARIABLE
+from tests.postgres_server import postgres_server
 from tests.tries import tries
 
 # Files that take a minute or more, the longest first: a worker that begins one of them last would
@@ -72,3 +76,18 @@ class _NamesFailures:
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # not in xdist's workers, which show nothing
         config.pluginmanager.register(_NamesFailures(config))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """A PostgreSQL server of the module's own."""
+    with postgres_server() as found:
+        yield found
+
+
+@pytest.fixture
+def url(server: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a store in a schema of its own, which the environment names."""
+    place = f"{server.get_uri()}&schema=s{abs(hash(request.node.nodeid)) % 10**9}"
+    monkeypatch.setenv(VARIABLE, place)
+    return place

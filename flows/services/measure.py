@@ -194,12 +194,16 @@ def treatment_days(output: Path, runs: list[PublishedRun]) -> pd.DataFrame:
     """
     parts = []
     for run in runs:
-        held = [name for name, manifest in _manifest(output, run).items() if manifest.get("held")]
+        held_campaigns = [
+            name for name, manifest in _manifest(output, run).items() if manifest.get("held")
+        ]
         audience = pd.read_parquet(
             output / run.audience_file,
             columns=["campaign_id", "customer_id", "channel", "arm", "change"],
         )
-        is_member = (audience["change"] != "removed") & ~audience["campaign_id"].isin(held)
+        is_member = (audience["change"] != "removed") & ~audience["campaign_id"].isin(
+            held_campaigns
+        )
         treated = audience[is_member & (audience["arm"] == TREATMENT)]
         parts.append(treated.drop(columns=["arm", "change"]).assign(day=run.snapshot_at))
     days = pd.concat(parts, ignore_index=True)

@@ -23,6 +23,7 @@ from models.fitting.maximum_likelihood import (
     check_columns,
     is_optimal,
     minimise,
+    purchase_patterns,
 )
 from models.scorer.btyd import btyd_chances
 
@@ -66,14 +67,7 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
             n x 3: repeat purchase days x, time of the last one since the first t_x (0 where x is
             0), time observed since the first T; 0 <= t_x <= T.
         """
-        values = check_columns(X, "x, t_x, T")
-        if (values < 0).any() or (values[:, 1] > values[:, 2] + 1e-9).any():
-            raise ValueError("x, t_x and T must satisfy x >= 0 and 0 <= t_x <= T")
-        customers = pd.DataFrame(values, columns=["x", "t_x", "T"])
-        patterns = customers.groupby(["x", "t_x", "T"], sort=True).size().reset_index(name="n")
-        x, t_x, age, counts = (
-            patterns[c].to_numpy(dtype=np.float64) for c in ("x", "t_x", "T", "n")
-        )
+        x, t_x, age, counts = purchase_patterns(X)
         time_scale = max(float(np.average(age, weights=counts)), 1e-12)
         purchase_rate = max(
             float((counts * x).sum() / (counts * np.maximum(age, 1e-12)).sum()) * time_scale, 1e-3
@@ -83,8 +77,8 @@ class BGNBD(BaseEstimator):  # type: ignore[misc]
             np.log([r, r / purchase_rate, a, a * (1 - drop_out) / drop_out])
             for r, a, drop_out in ((0.5, 0.5, 0.2), (2.0, 0.5, 0.03), (0.25, 2.0, 0.5))
         ]
-        if len(patterns) > _SUBSAMPLE:
-            subsample = np.linspace(0, len(patterns) - 1, _SUBSAMPLE).astype(int)
+        if len(x) > _SUBSAMPLE:
+            subsample = np.linspace(0, len(x) - 1, _SUBSAMPLE).astype(int)
             rough_objective = self._objective(
                 x[subsample],
                 t_x[subsample] / time_scale,

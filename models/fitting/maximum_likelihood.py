@@ -61,3 +61,25 @@ def check_columns(values: Array, names: str) -> Array:
     if not np.isfinite(values).all():
         raise ValueError(f"{names} hold missing or infinite values")
     return values
+
+
+def purchase_patterns(values: Array) -> tuple[Array, Array, Array, Array]:
+    """Distinct histories (x, t_x, T) in rising order, and the customers who have each.
+
+    Parameters
+    ----------
+    values
+        n x 3: repeat purchase days x, time of the last one since the first t_x (0 where x is 0),
+        time observed since the first T.
+
+    Raises
+    ------
+    ValueError
+        For values that are missing or infinite, or do not satisfy x >= 0 and 0 <= t_x <= T.
+    """
+    checked = check_columns(values, "x, t_x, T")
+    if (checked < 0).any() or (checked[:, 1] > checked[:, 2] + 1e-9).any():
+        raise ValueError("x, t_x and T must satisfy x >= 0 and 0 <= t_x <= T")
+    patterns, customers = np.unique(checked, axis=0, return_counts=True)
+    x, t_x, age = np.ascontiguousarray(patterns.T)
+    return x, t_x, age, customers.astype(np.float64)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.special import gammaln, psi
 from sklearn.base import BaseEstimator
 
@@ -20,6 +19,7 @@ from models.fitting.maximum_likelihood import (
     check_columns,
     is_optimal,
     minimise,
+    purchase_patterns,
 )
 from models.fitting.pareto_expectations import drop_out_nodes
 
@@ -59,14 +59,7 @@ class ParetoNBD(BaseEstimator):  # type: ignore[misc]
             n x 3: repeat purchase days x, time of the last one since the first t_x (0 where x is
             0), time observed since the first T; 0 <= t_x <= T.
         """
-        values = check_columns(X, "x, t_x, T")
-        if (values < 0).any() or (values[:, 1] > values[:, 2] + 1e-9).any():
-            raise ValueError("x, t_x and T must satisfy x >= 0 and 0 <= t_x <= T")
-        customers = pd.DataFrame(values, columns=["x", "t_x", "T"])
-        patterns = customers.groupby(["x", "t_x", "T"], sort=True).size().reset_index(name="n")
-        x, t_x, age, counts = (
-            patterns[name].to_numpy(dtype=np.float64) for name in ("x", "t_x", "T", "n")
-        )
+        x, t_x, age, counts = purchase_patterns(X)
         time_scale = max(float(np.average(age, weights=counts)), 1e-12)
         purchase_rate = max(float(np.average(x, weights=counts)), 1e-3)  # in a mean lifetime
         bounds = [LOG_BOUNDS] * 4

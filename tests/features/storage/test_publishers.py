@@ -7,7 +7,7 @@ import itertools
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ from tests.features.storage.test_scores_store import (
     record,
     scores_table,
 )
-from tests.postgres_server import postgres_server
 from tests.tries import tries
 
 DAYS = tuple(dt.date(2017, month, 1) for month in (9, 10, 11))
@@ -91,12 +90,6 @@ class Publisher(threading.Thread):
         self.join(PATIENCE)
         assert not self.is_alive(), f"{self.name} hangs"
         return self.error
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with postgres_server() as found:
-        yield found
 
 
 @pytest.fixture

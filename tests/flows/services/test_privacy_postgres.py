@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +20,11 @@ from flows.services.privacy import erase_customer, export_customer
 from flows.services.workspace import Workspace, prepare_workspace, settle_config
 from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_example, record
 from tests.flows.shop import stagecast, write_shop
-from tests.postgres_server import postgres_server
 
 pytestmark = pytest.mark.services
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 PERSON, OTHERS = "ann-7731", ("bob-1", "O'Neil; DROP TABLE runs")
 TABLES = ("score_rows", "audience_rows", "runs")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    with postgres_server() as found:
-        yield found
-
-
-@pytest.fixture
-def url(server: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """URL of a schema of its own, which the environment names."""
-    place = f"{server.get_uri()}&schema=p{abs(hash(request.node.name)) % 10**9}"
-    monkeypatch.setenv(VARIABLE, place)
-    return place
 
 
 @pytest.fixture
