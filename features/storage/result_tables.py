@@ -133,9 +133,21 @@ def write_results(output: Path, table: ResultTable, rows: pd.DataFrame) -> None:
 
 
 def stored_results(output: Path, table: ResultTable) -> pa.Table:
-    """Return a table of results as it was last written; without rows before the first result."""
+    """Return a table of results as it was last written; without rows before the first result.
+
+    Columns that an earlier version did not write are null.
+    """
     file = result_file(output, table)
-    return pq.read_table(file) if file.is_file() else table.schema.empty_table()
+    if not file.is_file():
+        return table.schema.empty_table()
+    written = pq.read_table(file)
+    columns = [
+        written[field.name]
+        if field.name in written.column_names
+        else pa.nulls(written.num_rows, field.type)
+        for field in table.schema
+    ]
+    return pa.table(columns, schema=table.schema)
 
 
 def read_results(output: Path, table: ResultTable) -> pd.DataFrame:

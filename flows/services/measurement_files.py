@@ -12,8 +12,11 @@ from features.storage.result_tables import (
     CAMPAIGN_EFFECTS_HISTORY,
     MEASUREMENT_FOLDER,
     read_results,
+    result_file,
     write_results,
 )
+
+_HISTORY_FILE = "history.csv"
 
 
 def write_measurement(
@@ -40,7 +43,7 @@ def write_measurement(
     write_results(output, CAMPAIGN_EFFECTS, effects)
     write_results(output, CAMPAIGN_EFFECTS_HISTORY, history)
     write_csv(folder / "effects.csv", read_effects(output))
-    write_csv(folder / "history.csv", read_history(output))
+    write_csv(folder / _HISTORY_FILE, read_history(output))
 
 
 def read_effects(output: Path) -> pd.DataFrame:
@@ -49,5 +52,16 @@ def read_effects(output: Path) -> pd.DataFrame:
 
 
 def read_history(output: Path) -> pd.DataFrame:
-    """Effects of whole campaigns by day of measurement (``measured_at``); empty without any."""
-    return read_results(output, CAMPAIGN_EFFECTS_HISTORY)
+    """Effects of whole campaigns by day of measurement (``measured_at``); empty without any.
+
+    What an earlier version measured stands in a CSV file alone: it cannot be measured again.
+    """
+    file = output / MEASUREMENT_FOLDER / _HISTORY_FILE
+    if result_file(output, CAMPAIGN_EFFECTS_HISTORY).is_file() or not file.is_file():
+        return read_results(output, CAMPAIGN_EFFECTS_HISTORY)
+    history = pd.read_csv(file, dtype={"campaign_id": str, "note": str})
+    history = history.rename(columns={"group": "group_name"})
+    history["note"] = history["note"].fillna("")
+    for column in ("measured_at", "answer_expected_at"):
+        history[column] = pd.to_datetime(history[column])
+    return history.reindex(columns=CAMPAIGN_EFFECTS_HISTORY.schema.names)

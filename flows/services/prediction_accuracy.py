@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -19,6 +22,9 @@ from models.monitoring.realised_accuracy import (
     realised_accuracy,
 )
 
+_HORIZONS: Mapping[str, str] = MappingProxyType(
+    {"churn": "churn_horizon_days", "clv": "clv_horizon_days"}
+)
 _MOST_RUNS = 8  # compared at once, the latest first; the others follow at the next runs
 
 
@@ -47,7 +53,9 @@ def update_prediction_accuracy(space: Workspace) -> pd.DataFrame:
         pending: list[TaskName] = [
             name
             for name in tasks_matured(archive.builder, day_number(run.snapshot_at))
-            if (predictions := compared_predictions(name)) and not predictions & compared
+            if (predictions := compared_predictions(name))
+            and not predictions & compared
+            and _has_horizon(space, run, name, archive.builder.horizon(name))
         ]
         if pending and compared_runs < _MOST_RUNS:
             parts += [_accuracy(space, archive, run, name) for name in pending]
@@ -59,6 +67,15 @@ def update_prediction_accuracy(space: Workspace) -> pd.DataFrame:
     rows = rows.sort_values(["snapshot_at", "run_id"], kind="stable", ignore_index=True)
     write_results(space.output, PREDICTION_ACCURACY, rows)
     return read_results(space.output, PREDICTION_ACCURACY)
+
+
+def _has_horizon(space: Workspace, run: PublishedRun, name: TaskName, horizon_days: int) -> bool:
+    """False if the run predicted for another horizon than the one of the present labels."""
+    column, file = _HORIZONS.get(name), space.output / run.score_files[0]
+    if column is None or column not in pq.read_schema(file).names:
+        return True
+    predicted = pd.read_parquet(file, columns=[column])[column].dropna()
+    return predicted.empty or bool(predicted.iloc[0] == horizon_days)
 
 
 def _accuracy(

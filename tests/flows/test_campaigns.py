@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from features.errors import UserError
 from features.storage import scores_store
 from features.storage.output_lock import exclusive
+from features.storage.result_tables import PREDICTION_ACCURACY, result_file
 from features.storage.runs import run_folder
 from features.table.campaign_conditions import past
 from flows.commands.campaign_commands import membership_reason
@@ -229,6 +230,22 @@ def test_matured_predictions_are_compared_once_and_published(space: Workspace) -
         totals = store.table("campaign_effects").df()["incremental_total"]
     assert len(stored) == len(accuracy)
     assert totals.sum() == pytest.approx(effects["incremental_total"].sum())
+
+
+def test_predictions_for_another_horizon_are_not_compared(space: Workspace) -> None:
+    file = run_folder(space.output, "r1") / "scores" / "scores.parquet"
+    stored, compared = file.read_bytes(), result_file(space.output, PREDICTION_ACCURACY)
+    compared.unlink(missing_ok=True)
+    other = space.archive().builder.horizon("clv") + 1
+    try:
+        scores = pd.read_parquet(file)
+        scores.assign(clv_horizon_days=other).to_parquet(file, index=False)
+        predictions = set(update_prediction_accuracy(space)["prediction"])
+    finally:
+        file.write_bytes(stored)
+        compared.unlink(missing_ok=True)
+    assert "p_churn" in predictions
+    assert not predictions & {"clv", "p_any_order", "p_first_purchase"}
 
 
 def test_the_command_measure_publishes_its_results_and_waits_for_no_other(
