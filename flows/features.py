@@ -25,7 +25,7 @@ def tally_sources(output: str) -> dict[str, Any]:
     space = Workspace(Path(output))
     config = space.config()
     if config.notice:
-        step(f"[dim]{config.notice}[/]")
+        step(config.notice)
     read_counts = refresh_tallies(space, config)
     apply_guards(space, config)
     if config.engine == "spark":

@@ -47,7 +47,7 @@ def _print(rows: list[ComparedFigure]) -> None:
         of_data = [row for row in rows if row.data == data]
         if all(row.here is None for row in of_data):
             line = f"{data}: {of_data[0].remark}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, soft_wrap=True)
             continue
         print_table(
             data,
@@ -61,9 +61,9 @@ def _print(rows: list[ComparedFigure]) -> None:
             ],
         )  # fmt: skip
         for remark in dict.fromkeys(row.remark for row in of_data if row.remark):
-            console.print(f"  {remark}", markup=False, highlight=False)
+            console.print(f"  {remark}", highlight=False)
         for source in dict.fromkeys(row.source for row in of_data):
-            console.print(f"  source: {source}", markup=False, highlight=False)
+            console.print(f"  source: {source}", highlight=False)
     compared = [row for row in rows if row.agrees is not None]
     agreeing = sum(row.agrees is True for row in compared)
     console.print(f"{agreeing} of {len(compared)} figures agree")

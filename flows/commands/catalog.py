@@ -43,7 +43,7 @@ def _print(feature_columns: list[Column]) -> None:
     name_width = max(len(column.name) for column in feature_columns)
     for column in feature_columns:
         # Names are never wrapped, so that what is printed can be searched and piped.
-        console.print(_line(column, name_width), highlight=False, soft_wrap=True, markup=False)
+        console.print(_line(column, name_width), highlight=False, soft_wrap=True)
 
 
 def _line(column: Column, name_width: int) -> str:

@@ -347,9 +347,9 @@ privacy_commands.register_privacy_commands(app)
 
 
 def _next(command: str) -> None:
-    from flows.services.console import command_text, console
+    from flows.services.console import bold, command_text, console
 
-    console.print(f"next: [bold]{command_text(command)}[/]")
+    console.print("next:", bold(command_text(command)))
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from rich.markup import escape
 
 from features.aggregates.daily_aggregates import Tallies
 from features.calendar import day_date
@@ -105,9 +104,9 @@ def print_disagreement(disagreement: CrmDisagreement, row_limit: int) -> None:
     listed = disagreement.disagree.head(row_limit)
     customer_rows = [
         (
-            escape(row.customer_id),
+            row.customer_id,
             f"{row.recorded_at:%Y-%m-%d}",
-            escape(row.recorded_as),
+            row.recorded_as,
             row.predicted_stage,
             row.p_recorded,
             row.p_predicted,

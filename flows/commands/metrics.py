@@ -115,7 +115,7 @@ def _print(found: pd.DataFrame, currency: str) -> None:
         elif absent:
             console.print(title)
         for said in absent:
-            console.print(f"  {said}", markup=False, highlight=False)
+            console.print(f"  {said}", highlight=False)
     console.print(
         "* ours, not the article's. In brackets: n. Definitions: docs/metrics.md, or --json FILE."
     )

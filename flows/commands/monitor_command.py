@@ -36,7 +36,7 @@ def register_monitor(app: typer.Typer, run: Callable[..., Any]) -> None:
 
 def _print_findings(found: dict[str, Any]) -> None:
     """Alarms, else what is closest to its limit, as a table."""
-    from flows.services.console import console, print_table
+    from flows.services.console import bold, console, print_table
 
     rows = [row for row in found["findings"] if row["alarm"]]
     title = f"{len(rows)} alarm(s) at {found['snapshot_at']}"
@@ -46,4 +46,4 @@ def _print_findings(found: dict[str, Any]) -> None:
         title = f"no alarm at {found['snapshot_at']}; closest to their limits"
     columns = ["check", "subject", "measure", "value", "expected", "limit", "p_value", "note"]
     print_table(title, columns, [[row[name] for name in columns] for row in rows])
-    console.print(f"page: [bold]{found['page']}[/]", soft_wrap=True)
+    console.print("page:", bold(found["page"]), soft_wrap=True)

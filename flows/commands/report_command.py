@@ -19,7 +19,7 @@ def report(
     require_writable(output.absolute(), create=False)
     from features.storage import scores_store
     from flows.report.write import write_report
-    from flows.services.console import console, step
+    from flows.services.console import bold, console, step
     from flows.services.workspace import Workspace
 
     space = Workspace(output.absolute())
@@ -27,7 +27,9 @@ def report(
     step(f"report of run {current.run_id}")
     path = write_report(space, current.run_id)
     console.print(
-        f"report: [bold]{path}[/] ({path.stat().st_size / 1e6:.1f} MB), to be opened in a browser",
+        "report:",
+        bold(path),
+        f"({path.stat().st_size / 1e6:.1f} MB), to be opened in a browser",
         soft_wrap=True,
         highlight=False,
     )

@@ -10,7 +10,13 @@ from typing import Any
 
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
-from flows.services.console import command_text, console, deliver_result, print_table
+from flows.services.console import (
+    bold,
+    command_text,
+    console,
+    deliver_result,
+    print_table,
+)
 from flows.services.workspace import Workspace
 from models.metrics.shown_metrics import SHOWN_METRICS
 from models.registry import registry
@@ -48,11 +54,11 @@ def _print_places(output: Path, run: PublishedRun, places: dict[str, str]) -> No
         list(places.items()),
     )
     place = scores_store.store_of(output)
-    query = f"[bold]customer_scores[/] in {place.name}"
+    query: list[Any] = [bold("customer_scores"), f"in {place.name}"]
     if isinstance(place, scores_store.DuckDBStore) and shutil.which("duckdb"):
-        query = f"[bold]duckdb {place.name} 'from customer_scores limit 5'[/]"
+        query = [bold(f"duckdb {place.name} 'from customer_scores limit 5'")]
     models = command_text(f"stagecast models --output {output}")
-    console.print(f"next: [bold]{models}[/], or query the scores: {query}", soft_wrap=True)
+    console.print("next:", bold(models), "or query the scores:", *query, soft_wrap=True)
 
 
 def print_run(output: Path, result: dict[str, Any], json_file: Path | None = None) -> None:
@@ -77,7 +83,8 @@ def _print_promotion(output: Path, promotion: dict[str, Any]) -> None:
         f"stagecast-scorer version {promotion['version']}: {verdict} ({promotion['reason']})"
     )
     console.print(
-        f"models: [bold]mlflow ui --backend-store-uri sqlite:///{output / 'mlflow.db'}[/]",
+        "models:",
+        bold(f"mlflow ui --backend-store-uri sqlite:///{output / 'mlflow.db'}"),
         soft_wrap=True,
     )
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from features.lifecycle.sub_stages_and_flags import Reason, Standing, path_frame, stage_path
 from features.table.snapshot_builder import Builder
@@ -36,13 +36,14 @@ def moves_table(found: Standing, at: str, to: str) -> Table:
     return table
 
 
-def reason_line(reason: Reason) -> str:
+def reason_line(reason: Reason) -> Text:
     """One step of an explanation."""
-    mark = "[green]yes[/]" if reason.holds else "[red]no [/]"
-    seen = f"  [dim](saw {reason.seen})[/]" if reason.seen else ""
-    said = escape(reason.text)
-    text = f"[bold]{said}[/]" if reason.depth == 0 else said
-    return f"{mark} {'  ' * reason.depth}{text}{seen}"
+    return Text.assemble(
+        ("yes", "green") if reason.holds else ("no ", "red"),
+        f" {'  ' * reason.depth}",
+        (reason.text, "bold" if reason.depth == 0 else ""),
+        (f"  (saw {reason.seen})" if reason.seen else "", "dim"),
+    )
 
 
 def write_path(builder: Builder, days: list[int], file: Path) -> int:

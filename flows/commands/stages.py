@@ -169,7 +169,6 @@ def explain(
 ) -> None:
     """Which rule put a customer where, with the values it saw."""
     import numpy as np
-    from rich.markup import escape
 
     from features.calendar import day_date
     from features.lifecycle.sub_stages_and_flags import explain as reasons_of
@@ -198,7 +197,7 @@ def explain(
     )
 
     def show_reasons() -> None:
-        console.print(f"{escape(customer)} on {date}, by the rules of {builder.taxonomy.name}:")
+        console.print(f"{customer} on {date}, by the rules of {builder.taxonomy.name}:")
         for reason in found:
             console.print(reason_line(reason))
 

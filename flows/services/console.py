@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from features.errors import UserError
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Progress goes to stderr, so that the output of a command can be piped.
-progress_console = Console(stderr=True)
-console = Console()
+# No text is markup or an emoji: names of files, arms and columns may hold brackets.
+progress_console = Console(stderr=True, markup=False, emoji=False)
+console = Console(markup=False, emoji=False)
 
 
 # Further receivers of every line, such as the log of a scheduled run.
@@ -28,13 +30,18 @@ listeners: list[Callable[[str], None]] = []
 def step(text: str) -> None:
     """Print a line of progress."""
     _notify(text)
-    progress_console.print(f"[bold cyan]›[/] {text}", highlight=False)
+    progress_console.print(Text("›", "bold cyan"), text, highlight=False)
 
 
 def warn(text: str) -> None:
     """Print a warning."""
     _notify(f"warning: {text}")
-    progress_console.print(f"[bold yellow]![/] {text}", highlight=False)
+    progress_console.print(Text("!", "bold yellow"), text, highlight=False)
+
+
+def bold(text: object) -> Text:
+    """A bold part of a line."""
+    return Text(str(text), "bold")
 
 
 def _notify(text: str) -> None:

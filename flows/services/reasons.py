@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from rich.text import Text
 
 from campaigns.membership_reasons import with_score_reasons
 from features import processes
@@ -22,7 +23,7 @@ from features.storage.check_sums import has_sums
 from features.storage.runs import run_folder, write_parquet
 from features.table.feature_store import FOLDER, feature_file, read_features, stored_spec
 from flows.services.campaign_plan import PlannedRun
-from flows.services.console import console, step
+from flows.services.console import bold, console, step
 from flows.services.workspace import Workspace
 from models.explaining.reasons import REASON_CODES, REASON_SENTENCES, ReasonWords, score_reasons
 from models.registry import registry
@@ -180,8 +181,9 @@ def _plain(value: Any) -> Any:
 def print_explanation(explanation: dict[str, Any]) -> None:
     """Print the result of `explain_customer`."""
     console.print(
-        f"[bold]{explanation['customer_id']}[/] at {explanation['snapshot_at']}, "
-        f"stagecast-scorer version {explanation['scorer_version']}"
+        bold(explanation["customer_id"]),
+        f"at {explanation['snapshot_at']}, "
+        f"stagecast-scorer version {explanation['scorer_version']}",
     )
     for name in _SHOWN_SCORES:
         if name in explanation:
@@ -189,6 +191,6 @@ def print_explanation(explanation: dict[str, Any]) -> None:
             text = f"{value:.3g}" if isinstance(value, float) else value
             console.print(f"  {name}: {text}")
     for number, reason in enumerate(explanation["reasons"], start=1):
-        console.print(f"{number}. {reason['sentence']}  [dim]({reason['code']})[/]")
+        console.print(f"{number}. {reason['sentence']} ", Text(f"({reason['code']})", "dim"))
     if not explanation["reasons"]:
         console.print("no single reason stands out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.services.console import command_text, console, print_table, warn
+from flows.services.console import bold, command_text, console, print_table, warn
 
 if TYPE_CHECKING:
     from flows.setup.config_draft import ConfigDraft
@@ -56,7 +56,7 @@ def print_draft(drafted: ConfigDraft, path: Path) -> None:
     """What each column means, what there is, what it suffices for, and what is next."""
     for source in drafted.assembly.sources:
         if source.preset:
-            console.print(f"{source.table.name}: preset [bold]{source.preset}[/]", soft_wrap=True)
+            console.print(f"{source.table.name}: preset", bold(source.preset), soft_wrap=True)
         rows: list[tuple[str, Any, str | None]] = [
             (name, _shown(value), _short(source.notes.get(name)))
             for name, value in source.columns.items()
@@ -88,4 +88,4 @@ def print_draft(drafted: ConfigDraft, path: Path) -> None:
     console.print(f"wrote {path}", soft_wrap=True)
     if drafted.problem is None:
         command = command_text(f"stagecast run --config {path} --output {path.with_suffix('')}")
-        console.print(f"next: [bold]{command}[/]", soft_wrap=True)
+        console.print("next:", bold(command), soft_wrap=True)

@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 
 from rich.console import Console
 from rich.prompt import Prompt
+from rich.text import Text
 
 from flows.setup.answers import IGNORED, Answers, DateOrder, is_ambiguous, words_of_source
 from flows.setup.source_draft import SourceProposal
@@ -50,7 +51,8 @@ def ask(sources: Sequence[SourceProposal], answers: Answers, console: Console) -
     """Answers with those that the user gives in the terminal to the open questions."""
     for question in open_questions(sources, answers):
         while True:
-            said = Prompt.ask(question.text, default=question.default, console=console).strip()
+            text = Text(question.text, "prompt")
+            said = Prompt.ask(text, default=question.default, console=console).strip()
             problem = question.problem(said)
             if not problem:
                 break
