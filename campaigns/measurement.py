@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 
 from campaigns.answers import expected_answer_date, people_for_an_answer, with_answers
-from campaigns.effects.comparison import capped_covariates, compared, compared_ratios
+from campaigns.effects.comparison import capped_covariates, compared
 from campaigns.effects.mean_effect import FEWEST_BUYERS
 from campaigns.effects.sample_ratio import (
     SAMPLE_RATIO_ALARM,
     joint_sample_ratio_p_value,
     sample_ratios_by_wave,
 )
-from campaigns.effects.two_arms import Integers, TwoArms, people_compared, strata_of_waves
+from campaigns.effects.two_arms import Integers, TwoArms, strata_of_waves
 from campaigns.holdout import CONTROL, FEWEST_PEOPLE, TREATMENT
 
 # Known at the entry: they take noise out of the effects on money.
@@ -134,7 +134,8 @@ def campaign_effects(
     method. ``low`` and ``high`` hold for one look,
     ``low_any_time`` and ``high_any_time`` for any number of looks. ``answer`` is ``gain`` or
     ``loss`` if the latter exclude zero and if ``q_value`` (Benjamini-Hochberg over all lines) is at
-    most .05; ``not yet``; or ``too small``, and ``people_needed`` says what it takes.
+    most .05; ``not yet``; ``not valid`` if the arms contradict the draw; or ``too small``, and
+    ``people_needed`` says what it takes.
 
     ``difference`` is per person; ``incremental_*`` are sums over the treatment arm, with the
     interval for any number of looks. ``cost_total`` is what contacts and discounts of the treatment
@@ -222,17 +223,16 @@ def _effect(
     is_share, is_ratio = outcome == "response", outcome == RATIO
     present = [] if is_share else [name for name in COVARIATES if name in rows]
     amounts = rows["revenue" if is_ratio else outcome]
-    arms = TwoArms.of(amounts, treated, strata, capped_covariates(rows[present]))
-    if is_ratio:
-        orders = rows["orders"].to_numpy(dtype=float)
-        ratio_cells = compared_ratios(
-            arms, orders[people_compared(treated.to_numpy(dtype=bool), strata)], seed=seed
-        )
-        if ratio_cells is None:
-            return {}
-        cells = ratio_cells
-    else:
-        cells = compared(arms, is_share=is_share, seed=seed)
+    arms = TwoArms.of(
+        amounts,
+        treated,
+        strata,
+        capped_covariates(rows[present]),
+        rows["orders"] if is_ratio else None,
+    )
+    cells = compared(arms, is_share=is_share, seed=seed)
+    if is_ratio and math.isnan(cells["difference"]):
+        return {}
     low, high = cells["low_any_time"], cells["high_any_time"]
     needed = (
         _people_needed(rows, FEWEST_BUYERS, counted=rows["revenue"] != 0)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from campaigns.effects.any_time import AnyTime
-from campaigns.effects.mean_effect import mean_effect, too_few_buyers
-from campaigns.effects.ratio_effect import as_mean
+from campaigns.effects.mean_effect import mean_effect
 from campaigns.effects.share_effect import share_effect
 from campaigns.effects.two_arms import Effect, Floats, TwoArms
 
-_UNKNOWN = float("nan")
 _CAPPED_AT = 0.99  # quantile at which covariates are cut: one large customer must not bend a slope
 
 
@@ -26,7 +20,7 @@ def compared(arms: TwoArms, *, is_share: bool, seed: int) -> dict[str, float]:
     arms
         The people; covariates count for means only.
     is_share
-        True: the outcome is 0 or 1 (Newcombe). False: money (permutation test).
+        True: the outcome is 0 or 1 (Newcombe). False: a mean or ratio of money (permutation test).
     seed
         Of the permutations.
 
@@ -34,36 +28,14 @@ def compared(arms: TwoArms, *, is_share: bool, seed: int) -> dict[str, float]:
     -------
     dict
         treatment, control (means), difference, low, high, p_value (for one look), low_any_time,
-        high_any_time, p_any_time (for any number), variance_left.
+        high_any_time, p_any_time (for any number), variance_left. All are NaN if an arm's
+        denominators sum to zero.
     """
     any_time = AnyTime.of(arms)
     if is_share:
         effect, wide = share_effect(arms), share_effect(arms, alpha=any_time.level)
         return _cells(effect, any_time, wide.low, wide.high)
     effect = mean_effect(arms, seed=seed)
-    return _cells(effect, any_time, *any_time.widened(effect))
-
-
-def compared_ratios(
-    arms: TwoArms, denominator: npt.ArrayLike, *, seed: int
-) -> dict[str, float] | None:
-    """Cells of a comparison of ratios, as `compared`; None if an arm has no ratio.
-
-    Parameters
-    ----------
-    arms
-        The outcome is the numerator.
-    denominator
-        One entry per person in `arms`.
-    seed
-        Of the permutations.
-    """
-    ratios = as_mean(arms, np.asarray(denominator, dtype=float))
-    if ratios is None:
-        return None
-    any_time, effect = AnyTime.of(arms), mean_effect(ratios, seed=seed)
-    if too_few_buyers(arms):
-        effect = replace(effect, low=_UNKNOWN, high=_UNKNOWN, p_value=_UNKNOWN)
     return _cells(effect, any_time, *any_time.widened(effect))
 
 

@@ -1,10 +1,15 @@
-"""Effect on a mean of money: a studentised permutation test, inverted to an interval.
+"""Effect on a mean or a ratio of money: a studentised permutation test, inverted to an interval.
 
 Revenue per person is mostly zero and otherwise skewed, and control arms are small: intervals by
 the normal distribution then find gains that are none. Permuting the arms within strata is exact
 without an effect, whatever the distribution (Pitman 1937), and holds with one because the
 statistic is divided by its standard error (Janssen 1997; Chung and Romano 2013). Covariates are
 regressed out without a look at the arms, which keeps the test exact (Rosenbaum 2002).
+
+A ratio of two means, such as revenue per order, is compared through y - r x: x are the orders, r is
+the ratio of both arms together. Its mean is zero in both arms if their ratios are equal, and its
+variance is that of the delta method (Deng, Knoblich and Lu 2018, Applying the delta method in
+metric analytics, KDD). A person is one draw, with all orders. A mean is the ratio with x = 1.
 """
 
 from __future__ import annotations
@@ -34,12 +39,12 @@ def too_few_buyers(arms: TwoArms) -> bool:
 def mean_effect(
     arms: TwoArms, *, seed: int, alpha: float = LEVEL, permutations: int = PERMUTATIONS
 ) -> Effect:
-    """Difference of two means with the interval of a studentised permutation test.
+    """Difference of two means, or ratios, with the interval of a studentised permutation test.
 
     Parameters
     ----------
     arms
-        The outcome (money), the strata, and covariates known at the draw.
+        The outcome (money), its denominator, the strata, and covariates known at the draw.
     seed
         Of the permutations.
     alpha
@@ -50,20 +55,35 @@ def mean_effect(
     Returns
     -------
     Effect
-        NaN for interval and p-value below 20 buyers in an arm.
+        NaN for interval and p-value below 20 buyers in an arm; all NaN if an arm's denominators
+        sum to zero.
     """
     if not len(arms.outcome):
         return Effect(*[float("nan")] * 6)
-    weights, (treated_means, control_means) = arms.weights, arms.arm_means()
-    treated, control = float(weights @ treated_means), float(weights @ control_means)
+    divided_by = arms.denominator
+    mean_counts = [
+        float(arms.weights @ means) for means in replace(arms, outcome=divided_by).arm_means()
+    ]
+    if min(mean_counts) <= 0:
+        return Effect(*[float("nan")] * 6)
+    treated, control = (
+        float(arms.weights @ means) / mean_count
+        for means, mean_count in zip(arms.arm_means(), mean_counts, strict=True)
+    )
     effect = Effect(treated, control, treated - control, *[float("nan")] * 3)
     if too_few_buyers(arms):
         return effect
-    adjusted = arms.covariates.shape[1] > 0
-    outcome = _residuals(arms.outcome, arms)
-    arm = _residuals(arms.treated.astype(float), arms)
-    plain = _residuals(arms.outcome, replace(arms, covariates=arms.covariates[:, :0]))
-    variance_left = float(outcome @ outcome / (plain @ plain)) if adjusted else 1.0
+    # Of both arms together: the ratio, and the treatment arm's share of the denominators. They do
+    # not depend on the draw, which keeps the test exact.
+    pooled = (arms.weights / np.bincount(arms.stratum))[arms.stratum]
+    mean_count = float(pooled @ divided_by)
+    ratio = float(pooled @ arms.outcome) / mean_count
+    treated_share = float(pooled @ (divided_by * arms.treated)) / mean_count
+    error = arms.outcome - ratio * divided_by
+    arm = _residuals((arms.treated - treated_share) * divided_by, arms)
+    outcome = _residuals(error, arms)
+    plain = _residuals(error, replace(arms, covariates=arms.covariates[:, :0]))
+    variance_left = float(outcome @ outcome / (plain @ plain)) if arms.covariates.size else 1.0
     test = _PermutationTest.of(arms, outcome, arm, seed=seed, permutations=permutations)
     estimate = test.estimate
     low, high = test.interval(alpha)

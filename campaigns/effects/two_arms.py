@@ -54,12 +54,15 @@ class TwoArms:
         Codes 0, 1, ...; people are compared within a stratum only.
     covariates
         Shape (people, covariates): known at the draw; NaN: unknown.
+    denominator
+        What the outcome is divided by, not negative; 1 for a mean.
     """
 
     outcome: Floats
     treated: Booleans
     stratum: Integers
     covariates: Floats
+    denominator: Floats
 
     @classmethod
     def of(
@@ -68,8 +71,9 @@ class TwoArms:
         treated: npt.ArrayLike,
         stratum: npt.ArrayLike | None = None,
         covariates: npt.ArrayLike | None = None,
+        denominator: npt.ArrayLike | None = None,
     ) -> TwoArms:
-        """Two arms from array-likes; one stratum and no covariates by default.
+        """Two arms from array-likes; by default one stratum, no covariates, and a mean.
 
         Strata with an empty arm say nothing about the difference and are left out
         (`people_compared`).
@@ -80,12 +84,14 @@ class TwoArms:
             np.zeros(people, np.int64) if stratum is None else pd.factorize(np.asarray(stratum))[0]
         )
         known = np.empty((people, 0)) if covariates is None else np.asarray(covariates, dtype=float)
+        divided_by = np.asarray(1.0 if denominator is None else denominator, dtype=float)
         compared = people_compared(arm, codes)
         return cls(
             values[compared],
             arm[compared],
             np.unique(codes[compared], return_inverse=True)[1].astype(np.int64),
             known[compared],
+            np.broadcast_to(divided_by, people)[compared],
         )
 
     @property

@@ -289,7 +289,7 @@ def _checked_header(
     )
     if not header:
         raise UserError(
-            config_place, found="an empty file", expected="a header line and at least one event"
+            config_place, found="an empty file", expected="a header line and at least one row"
         )
     if any("\0" in cell for cell in header):
         raise UserError(

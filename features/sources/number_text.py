@@ -21,6 +21,11 @@ _CODES = (
     "|kr[.]?|zł|Kč|Ft|Fr[.]|Rs[.]?|TL|лв[.]?|руб[.]?|грн[.]?|元|円|원"
 )
 _CURRENCY = f"(?:[A-Z]{{0,2}}[{_SYMBOLS}]|(?:{_CODES}))"
+_CODE_OF_SIGN = {
+    "$": "USD", "US$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "円": "JPY", "元": "CNY",
+    "zł": "PLN", "Kč": "CZK", "Ft": "HUF", "₹": "INR", "₽": "RUB", "₺": "TRY", "TL": "TRY",
+    "Fr.": "CHF", "CA$": "CAD", "C$": "CAD", "A$": "AUD", "AU$": "AUD", "R$": "BRL",
+}  # fmt: skip
 # White space of all widths and the Swiss apostrophes; they part groups of three digits.
 _BLANKS = "[ \t\u00a0\u2007\u2009\u202f]"
 _GROUPERS = "[ '\u00a0\u2007\u2009\u202f\u2019]"
@@ -113,6 +118,16 @@ def decimal_sign(cells: Iterable[str]) -> str | None:
     if commas == points == 0:
         return None
     return "," if commas > points else "."
+
+
+def currencies(cells: Iterable[str]) -> set[str]:
+    """Return the currencies that amounts are written in: codes, or signs without a known code.
+
+    >>> sorted(currencies(["5 €", "EUR 4", "$3", "7"]))
+    ['EUR', 'USD']
+    """
+    marks = {mark for cell in cells for mark in re.findall(_CURRENCY, cell)}
+    return {_CODE_OF_SIGN.get(mark, mark.rstrip(".")) for mark in marks}
 
 
 def western_digits(text: str) -> str:

@@ -48,7 +48,7 @@ def _unclear_sheet(name: str, found: str, titles: Sequence[str]) -> UserError:
     return UserError(
         f"file {Path(name).name}",
         found=f"{found} (sheets: {', '.join(titles) or 'none'})",
-        expected="one sheet with events",
+        expected="one sheet with rows",
         hint="name it in the source: `csv: {sheet: NAME}`",
     )
 

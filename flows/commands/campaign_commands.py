@@ -113,7 +113,9 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         output: OutputFolder = DEFAULT_OUTPUT,
         experiment: Annotated[
             Path | None,
-            typer.Option(help="Table of an experiment from elsewhere: arm, outcome, covariates."),
+            typer.Option(
+                help="Table of an experiment from elsewhere, with the columns arm, outcome."
+            ),
         ] = None,
         control: Annotated[str, typer.Option(help="Control arm of the experiment.")] = "control",
         covariate: Annotated[
@@ -131,7 +133,9 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         from flows.services.console import deliver_result, json_rows
 
         if experiment is not None:
-            _measure_experiment(experiment, control, covariate, per, json_file)
+            from flows.commands.experiment_results import measure_experiment
+
+            measure_experiment(experiment, control, covariate or [], per, json_file)
             return
         folder = prepare_with_playbooks(output, None, None, None)
         from features.storage import scores_store
@@ -189,44 +193,6 @@ def _print_uplift(report: UpliftReport, folder: Path) -> None:
         f"{report.name}: {report.people:,} people, models never saw them", header, ranking_rows
     )
     console.print(f"model, curves and report: {folder}", soft_wrap=True)
-
-
-def _measure_experiment(
-    file: Path, control: str, covariates: list[str] | None, per: str | None, json_file: Path | None
-) -> None:
-    """Measure an experiment from elsewhere, and say which columns were used."""
-    from campaigns.experiment_effects import experiment_effects
-    from flows.services.console import deliver_result, json_rows, step, warn
-    from flows.setup.experiment_file import read_experiment
-
-    read = read_experiment(file, control=control, covariates=covariates, per=per)
-    if read.without_arm:
-        warn(f"{read.without_arm:,} rows without an arm are left out")
-    step(f"covariates: {', '.join(read.used) or 'none'}")
-    for name, reason in read.ignored.items():
-        step(f"column {name} not used: {reason}")
-    effects = experiment_effects(read.people, control=read.control, seed=0)
-    deliver_result(
-        {"effects": json_rows(effects), "covariates": list(read.used), "ignored": read.ignored},
-        json_file,
-        lambda: _print_experiment(effects, read.control),
-    )
-
-
-def _print_experiment(effects: pd.DataFrame, control: str) -> None:
-    """Print the effect of every arm of an experiment."""
-    from flows.services.console import print_table
-
-    header = ["arm", "n", control, "effect", "95 % interval", "read daily", "answer"]
-    effect_rows = [
-        (
-            row.arm, int(row.n_treatment), int(row.n_control), f"{row.difference:.4g}",
-            f"{row.low:.4g} to {row.high:.4g}",
-            f"{row.low_any_time:.4g} to {row.high_any_time:.4g}", row.answer,
-        )
-        for row in effects.itertuples()
-    ]  # fmt: skip
-    print_table(f"Effects (against {control}, a person)", header, effect_rows)
 
 
 def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: Path) -> None:

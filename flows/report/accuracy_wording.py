@@ -119,5 +119,5 @@ def _verdict(line: Any) -> str:
 
 def _chance(line: Any) -> str:
     """Say if the difference is more than chance."""
-    verdict = _verdict(line)
-    return f" ({verdict})" if verdict in ("more than predicted", "less than predicted") else ""
+    is_beyond = _verdict(line) in ("more than predicted", "less than predicted")
+    return ", a difference beyond chance" if is_beyond else ""

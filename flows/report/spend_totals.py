@@ -87,10 +87,9 @@ def totals_note(run: Mapping[str, Any], totals: pd.DataFrame) -> str:
         )
     sentences = [
         "An 80 % interval should contain the actual total in 4 of 5 cases. It comes from past "
-        f"dates: the totals of all customers were off by {errors['level']:.0%} (root mean square, "
-        f"recent dates weigh more), those of groups by {errors['group']:.0%} on top, and chance "
-        "adds more the fewer the customers. A wrong level is wrong for all groups, so the ends of "
-        "groups do not add up to those of all.",
+        f"dates, at which the total of all customers was off by {errors['level']:.0%} and that of "
+        f"a group by {errors['group']:.0%} more; the fewer the customers, the more chance adds. "
+        "All groups are off together, so the ends of groups do not add up to those of all.",
     ]
     if (totals["by"] == "campaign").any():
         sentences.append(

@@ -13,22 +13,23 @@ import pandas as pd
 
 from campaigns.experiment_effects import ExperimentPeople, unbalanced_columns
 from features.config.sources import CsvFormat
-from features.errors import UserError
+from features.errors import Problems, UserError
 from features.sources.events import connect, engine_errors, open_table
 from features.sources.keys import fold_key, key_values
-from features.sources.number_text import decimal_sign, number_value
+from features.sources.spreadsheets import is_spreadsheet
+from flows.setup.experiment_cells import ExperimentTable
 from flows.setup.table_profiling import sniff_format
 
-ARM, OUTCOME, WAVE, CONTROL_SHARE, PERSON = (
-    "arm", "outcome", "entered_at", "control_share", "customer_id",
+ARM, OUTCOME, WAVE, CONTROL_SHARE, PERSON, CURRENCY = (
+    "arm", "outcome", "entered_at", "control_share", "customer_id", "currency",
 )  # fmt: skip
-_WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 _MOST_GROUPS = 20  # values of a text column that may be a covariate
+_OUTCOMES = "0 or 1, yes or no, or an amount of money"
 
 
 @dataclass(frozen=True)
 class ExperimentFile:
-    """What was read, and what was left aside.
+    """What was read, and what a reader of the results should know.
 
     Attributes
     ----------
@@ -36,17 +37,19 @@ class ExperimentFile:
         The people.
     control
         Control arm, as written in the file.
-    used, ignored
-        Columns used as covariates; other columns with the reason.
-    without_arm
-        Rows without an arm: people who were not drawn.
+    covariates
+        Columns whose influence on the outcome is taken out.
+    other_columns
+        Columns that could be named as covariates.
+    warnings
+        What is unusual about the file, in sentences.
     """
 
     people: ExperimentPeople
     control: str
-    used: tuple[str, ...]
-    ignored: dict[str, str]
-    without_arm: int
+    covariates: tuple[str, ...]
+    other_columns: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def read_experiment(
     file: Path,
     *,
     control: str,
-    covariates: Sequence[str] | None = None,
+    covariates: Sequence[str] = (),
     per: str | None = None,
 ) -> ExperimentFile:
     """Read the people of an experiment from a CSV, parquet, JSON lines or spreadsheet file.
@@ -76,69 +79,129 @@ def read_experiment(
     control
         Control arm.
     covariates
-        Columns known before the draw; None: every other column of numbers or of few different
-        texts, unless it differs between the arms.
+        Columns known before the draw: numbers, or at most 20 different texts.
     per
         Column that the outcome is divided by.
 
     Raises
     ------
     UserError
-        If the file cannot be read, a column is missing, a cell is no number, an outcome is
-        missing, a person stands there twice, or there is no control arm.
+        All problems together: the file cannot be read, a column is missing, a cell is no number,
+        an outcome is missing, a person stands there twice, or there is no control arm.
     """
     table = _read_table(file)
-    missing = [name for name in (ARM, OUTCOME) if name not in table]
+    missing = [name for name in (ARM, OUTCOME) if name not in table.rows]
     if missing:
         raise UserError(
-            str(file),
-            found=f"no column {missing[0]}, but {', '.join(map(str, table.columns[:12]))}",
+            table.name,
+            found=f"no column {' and none '.join(missing)}, but "
+            f"{', '.join(map(str, table.rows.columns[:12]))}",
             expected="the columns arm and outcome",
             hint="rename the columns of the file",
         )
-    arm = _arms(table[ARM])
-    drawn = arm.notna()
-    without_arm = int((~drawn).sum())
-    table, arm = table[drawn].reset_index(drop=True), arm[drawn].reset_index(drop=True)
-    control_arm = _control_arm(arm, control, file)
-    _refuse_people_twice(table, file)
-    outcome = _numbers(table, OUTCOME, file, "0 or 1, or an amount of money")
-    denominator = None
+    warnings = []
+    arms = _arms(table.rows[ARM])
+    without_arm = int(arms.isna().sum())
+    if without_arm:
+        warnings.append(f"{without_arm:,} rows without an arm are left out")
+    table, arms = table.where(arms.notna()), arms[arms.notna()]
+    return _checked(table, arms, control, covariates, per, warnings)
+
+
+def _checked(
+    table: ExperimentTable,
+    arms: pd.Series[Any],
+    control: str,
+    covariates: Sequence[str],
+    per: str | None,
+    warnings: list[str],
+) -> ExperimentFile:
+    """Read every column, and refuse all problems in one answer."""
+    problems = Problems()
+    empty = pd.Series(0.0, index=table.rows.index)
+    outcome, shares, waves, denominator = empty, empty, empty.map(lambda _: ""), None
+    control_arm, known = control, pd.DataFrame(index=table.rows.index)
+    with problems.collect():
+        control_arm = _control_arm(arms, control, table)
+    with problems.collect():
+        _refuse_people_twice(table)
+    with problems.collect():
+        _refuse_currencies(table)
+    with problems.collect():
+        outcome = table.numbers(OUTCOME, _OUTCOMES, hint="write 0 for people who did nothing")
+    if WAVE in table.rows:
+        with problems.collect():
+            waves = table.days(WAVE)
+    if CONTROL_SHARE in table.rows:
+        with problems.collect():
+            shares = table.shares(CONTROL_SHARE)
     if per is not None:
-        _require_column(table, per := _plain(per), "--per", file)
-        denominator = _numbers(table, per, file, "a number not below zero")
-        if (denominator < 0).any():
-            raise UserError(f"{file}: {per}", found="negative numbers", expected="none below zero")
-    known, ignored = _covariates(table, covariates, per, arm, file)
-    shares = pd.Series(0.0, index=table.index)
-    if CONTROL_SHARE in table:
-        shares = _numbers(table, CONTROL_SHARE, file, "a share between 0 and 1")
-        if not ((shares > 0) & (shares < 1)).all():
-            raise UserError(
-                f"{file}: {CONTROL_SHARE}",
-                found=f"{shares[(shares <= 0) | (shares >= 1)].iloc[0]:g}",
-                expected="a share between 0 and 1: .2 for one in five",
-            )
-    people = ExperimentPeople(arm, outcome, _waves(table, file), shares, known, denominator)
-    used = dict.fromkeys(str(name).split("=")[0] for name in known)
-    return ExperimentFile(people, control_arm, tuple(used), ignored, without_arm)
+        with problems.collect():
+            denominator = _denominator(table, _plain(per))
+    with problems.collect():
+        known = _covariates(table, [_plain(name) for name in covariates], per, warnings)
+    problems.refuse()
+    if not outcome.any():
+        warnings.append("every outcome is 0")
+    if known.shape[1] and denominator is None and outcome.isin([0, 1]).all():
+        warnings.append("the outcome is 0 or 1: covariates are not used")
+        known = known.iloc[:, :0]
+    for name in dict.fromkeys(name.split("=")[0] for name in unbalanced_columns(known, arms)):
+        warnings.append(
+            f"column {name} differs between the arms by more than chance: if the message can have "
+            "changed it, do not name it as a covariate, because the effect is then understated"
+        )
+    people = ExperimentPeople(arms, outcome, waves, shares, known, denominator)
+    used = tuple(dict.fromkeys(str(name).split("=")[0] for name in known))
+    fixed = _fixed_columns(per)
+    others = [name for name in table.rows if name not in {*fixed, *used}]
+    usable = [name for name in others if _can_be_covariate(table, name)]
+    return ExperimentFile(people, control_arm, used, tuple(usable), tuple(warnings))
 
 
-def _read_table(file: Path) -> pd.DataFrame:
+def _read_table(file: Path) -> ExperimentTable:
     """All columns as text or numbers, under plain names."""
-    form = _Form(sniff_format(str(file)))
-    with engine_errors(str(file)):
-        table: pd.DataFrame = open_table(connect(), str(file), form).to_pyarrow().to_pandas()
-    names = [_plain(str(name)) for name in table.columns]
-    twice = [name for name in names if names.count(name) > 1]
+    if re.match(r"^[a-z]+:/", str(file)):
+        raise UserError(
+            str(file), found="an address", expected="a file on this machine", hint="copy it first"
+        )
+    name = str(file)
+    form = _Form(sniff_format(name))
+    try:
+        with engine_errors(name):
+            rows: pd.DataFrame = open_table(connect(), name, form).to_pyarrow().to_pandas()
+    except UserError as error:
+        hint = "check the file for broken lines and quotes" if "`csv:`" in error.hint else ""
+        if "config" in error.hint:
+            hint = "check the path"
+        raise UserError(
+            file.name, found=error.found, expected=error.expected, hint=hint or error.hint
+        ) from error
+    names = [_plain(str(column)) for column in rows.columns]
+    twice = [column for column in names if names.count(column) > 1]
     if twice:
         raise UserError(
-            str(file),
+            file.name,
             found=f"two columns {twice[0]}",
             expected="different names",
             hint="case, spaces and dashes do not tell names apart",
         )
-    return table.set_axis(names, axis=1)
+    rows = rows.set_axis(names, axis=1)
+    for column in rows:
+        # Lists and objects are no groups; as text they can be counted and named.
+        if rows[column].map(lambda cell: isinstance(cell, list | dict | np.ndarray)).any():
+            rows[column] = rows[column].map(str)
+    in_sheet, is_delimited = is_spreadsheet(name), _is_delimited(file)
+    if in_sheet or is_delimited:
+        rows.index += 2 + form.csv.skip_lines
+    else:
+        rows.index += 1
+    has_points = in_sheet or (is_delimited and form.csv.delimiter == ",")
+    return ExperimentTable(rows, file.name, has_points)
+
+
+def _is_delimited(file: Path) -> bool:
+    return file.name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt"))
 
 
 def _plain(name: str) -> str:
@@ -149,117 +212,123 @@ def _arms(column: pd.Series[Any]) -> pd.Series[Any]:
     """Arms without spaces around; spellings that differ in case only become the most frequent."""
     arms = key_values(column)
     folded = arms.map(fold_key, na_action="ignore")
-    spelling = arms.groupby(folded).agg(lambda each: each.value_counts().index[0])
+    spelling = arms.groupby(folded).agg(lambda spellings: spellings.value_counts().index[0])
     return folded.map(spelling)
 
 
-def _control_arm(arm: pd.Series[Any], control: str, file: Path) -> str:
-    names = sorted(arm.unique())
+def _control_arm(arms: pd.Series[Any], control: str, table: ExperimentTable) -> str:
+    names = sorted(arms.unique())
     matching = [name for name in names if fold_key(name) == fold_key(control.strip())]
     if len(names) < 2 or not matching:
-        raise UserError(
-            f"{file}: {ARM}",
-            found=", ".join(names[:10]) or "no arm",
-            expected=f"the control arm {control!r} and at least one other arm",
-            hint="name the control arm with --control",
-        )
+        listed = ", ".join(names[:10]) or "none"
+        raise table.refusal(
+            ARM, f"the arms {listed}", f"the control arm {control!r} and at least one other arm",
+            hint=f"name the control arm with --control, one of: {listed}" if names else "",
+        )  # fmt: skip
     return str(matching[0])
 
 
-def _refuse_people_twice(table: pd.DataFrame, file: Path) -> None:
-    if PERSON not in table:
+def _refuse_people_twice(table: ExperimentTable) -> None:
+    if PERSON not in table.rows:
         return
-    keys = key_values(table[PERSON])
+    keys = key_values(table.rows[PERSON])
     twice = keys[keys.notna() & keys.duplicated()]
     if len(twice):
-        raise UserError(
-            f"{file}: {PERSON}",
-            found=f"{twice.nunique():,} people in more than one row, such as {twice.iloc[0]}",
-            expected="one row per person: who counts twice makes the interval too narrow",
-            hint="add up each person's outcome first",
-        )
-
-
-def _require_column(table: pd.DataFrame, name: str, option: str, file: Path) -> None:
-    if name not in table:
-        raise UserError(
-            f"{option} {name}", found="no such column", expected=", ".join(table.columns[:20]),
-            hint=f"columns of {file.name}",
+        raise table.refusal(
+            PERSON, f"{twice.nunique():,} people in more than one row, such as {twice.iloc[0]}",
+            "one row per person: who counts twice makes the interval too narrow",
+            twice.index[0], "add up each person's outcome first",
         )  # fmt: skip
 
 
-def _numbers(table: pd.DataFrame, name: str, file: Path, expected: str) -> pd.Series[float]:
-    """Numbers of a column, all of them known."""
-    numbers, unread = _as_numbers(table[name])
-    if unread is not None:
-        raise UserError(f"{file}: {name}", found=f"text: {unread!r}", expected=expected)
-    if numbers.isna().any():
+def _refuse_currencies(table: ExperimentTable) -> None:
+    if CURRENCY not in table.rows:
+        return
+    codes = table.rows[CURRENCY].dropna().astype(str).str.strip().str.upper()
+    if (count := codes[codes != ""].nunique()) > 1:
+        raise table.refusal(
+            CURRENCY, f"{count} currencies: {', '.join(sorted(set(codes)))}",
+            "amounts in one currency",
+            hint="convert them first: amounts of different currencies cannot be compared",
+        )  # fmt: skip
+
+
+def _require_column(table: ExperimentTable, column: str, option: str) -> None:
+    if column not in table.rows:
         raise UserError(
-            f"{file}: {name}",
-            found=f"{int(numbers.isna().sum()):,} empty cells",
-            expected=f"{expected}, for every person",
-            hint="write 0 for people who did nothing: without them the arms cannot be compared",
-        )
-    return numbers
+            f"{option} {column}", found="no such column", expected="a column of the file",
+            hint=f"columns of {table.name}: {', '.join(map(str, table.rows.columns[:20]))}",
+        )  # fmt: skip
 
 
-def _as_numbers(column: pd.Series[Any]) -> tuple[pd.Series[float], str | None]:
-    """Numbers (null: empty), and the first text that is none."""
-    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
-        numbers = column.astype("Float64").astype(float)
-        return numbers.where(np.isfinite(numbers)), None
-    texts = column.map(lambda cell: None if cell is None or cell != cell else str(cell).strip())
-    filled = texts[texts.notna() & (texts != "")]
-    sign = decimal_sign(filled) or "."
-    values = {text: _WORDS.get(text.casefold(), number_value(text, sign)) for text in set(filled)}
-    unread = [text for text in filled if values[text] is None]
-    numbers = texts.map(values).astype(float)
-    return numbers, unread[0] if unread else None
+def _fixed_columns(per: str | None) -> dict[str, str]:
+    """Columns that cannot be covariates, and what they are."""
+    fixed = {
+        ARM: "the arm", OUTCOME: "the outcome", WAVE: "the day of the draw, which counts anyway",
+        CONTROL_SHARE: "the planned share, which counts anyway", PERSON: "the person",
+    }  # fmt: skip
+    return fixed if per is None else {**fixed, _plain(per): "what the outcome is divided by"}
+
+
+def _denominator(table: ExperimentTable, column: str) -> pd.Series[float]:
+    """What the outcome is divided by."""
+    _require_column(table, column, "--per")
+    if column in _fixed_columns(None):
+        raise UserError(
+            f"--per {column}", found=_fixed_columns(None)[column],
+            expected="another column, such as orders",
+        )  # fmt: skip
+    expected = "a number not below zero"
+    numbers = table.numbers(column, expected, hint="write 0 for people without any")
+    return table.require(column, numbers, lambda number: number >= 0, expected)
 
 
 def _covariates(
-    table: pd.DataFrame,
-    asked: Sequence[str] | None,
-    per: str | None,
-    arm: pd.Series[Any],
-    file: Path,
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Covariates as numbers, and the columns that are none with the reason."""
-    fixed = {ARM, OUTCOME, WAVE, CONTROL_SHARE, PERSON, per}
-    candidates = [name for name in table if name not in fixed]
-    if asked is not None:
-        candidates = [_plain(name) for name in asked]
-        for name in candidates:
-            _require_column(table, name, "--covariate", file)
-    ignored: dict[str, str] = {}
-    parts = []
-    for name in candidates:
-        numbers, unread = _as_numbers(table[name])
-        if unread is None and numbers.notna().any():
-            columns = numbers.to_frame(name)
-        elif 2 <= table[name].nunique() <= _MOST_GROUPS:
-            columns = pd.get_dummies(table[name].astype(str), prefix=name, prefix_sep="=")
-            columns = columns.astype(float)
-        else:
-            ignored[name] = "neither numbers nor a few groups"
-            continue
-        if asked is None and unbalanced_columns(columns, arm):
-            ignored[name] = "differs between the arms: probably measured after the draw"
-        else:
-            parts.append(columns)
-    empty = pd.DataFrame(index=table.index)
-    return (pd.concat(parts, axis=1) if parts else empty), ignored
+    table: ExperimentTable, names: Sequence[str], per: str | None, warnings: list[str]
+) -> pd.DataFrame:
+    """Covariates as numbers.
+
+    Raises
+    ------
+    UserError
+        All names together that are no column, or none that can be a covariate.
+    """
+    problems, parts = Problems(), []
+    for name in dict.fromkeys(names):
+        with problems.collect():
+            _require_column(table, name, "--covariate")
+            if name in (fixed := _fixed_columns(per)):
+                raise UserError(
+                    f"--covariate {name}", found=fixed[name],
+                    expected="a column that was known before the draw",
+                )  # fmt: skip
+            columns = _covariate(table, name)
+            if columns is None:
+                raise UserError(
+                    f"--covariate {name}", found="other texts",
+                    expected=f"numbers, or at most {_MOST_GROUPS} different texts",
+                )  # fmt: skip
+            varies = columns.nunique(dropna=False) > 1
+            if not varies.any():
+                warnings.append(f"column {name} is the same for everybody: it is not used")
+            parts.append(columns.loc[:, varies])
+    problems.refuse()
+    return pd.concat([pd.DataFrame(index=table.rows.index), *parts], axis=1)
 
 
-def _waves(table: pd.DataFrame, file: Path) -> pd.Series[str]:
-    """Day of entry as text; empty without the column."""
-    if WAVE not in table:
-        return pd.Series("", index=table.index)
-    days = pd.to_datetime(table[WAVE], errors="coerce", format="ISO8601", utc=True)
-    if days.isna().any():
-        raise UserError(
-            f"{file}: {WAVE}",
-            found=f"{table[WAVE][days.isna()].iloc[0]!r}",
-            expected="dates that begin with the year, in every row",
-        )
-    return days.dt.strftime("%Y-%m-%d")
+def _covariate(table: ExperimentTable, name: str) -> pd.DataFrame | None:
+    """A column as numbers, or one column of 0 and 1 per text; None if it is neither."""
+    parsed = table.parsed_numbers(name)
+    if parsed.unread is None and parsed.numbers.notna().any():
+        return parsed.numbers.to_frame(name)
+    texts = table.rows[name].astype(str)
+    if not 1 <= texts.nunique() <= _MOST_GROUPS:
+        return None
+    return pd.get_dummies(texts, prefix=name, prefix_sep="=").astype(float)
+
+
+def _can_be_covariate(table: ExperimentTable, name: str) -> bool:
+    try:
+        return _covariate(table, name) is not None
+    except UserError:
+        return False

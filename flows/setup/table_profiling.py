@@ -123,7 +123,7 @@ def profile_table(connection: Any, location: Location) -> ProfiledTable:
         sample = table.limit(_SAMPLE_ROWS).to_pandas()
     if not len(sample):
         raise UserError(
-            where, found="no rows", expected="a header line and at least one event", hint=""
+            where, found="no rows", expected="a header line and at least one row", hint=""
         )
     refuse_header(where, list(sample.columns))
     if len(sample.columns) == 1:

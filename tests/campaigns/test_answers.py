@@ -43,22 +43,25 @@ def test_each_answer_is_a_plain_sentence() -> None:
     per_order = {"outcome": "revenue_per_order"}
     assert sentences(
         line(), line(**waiting), line(**small), line(**lost), line(outcome="response"),
+        line(**lost, outcome="orders"),
         line(note="the arms' sizes contradict the draw: do not trust it", sample_ratio_p=1e-9),
         line(note="9 of 100 held-out customers got a message all the same", outcome="orders"),
         line(**per_order), line(**per_order, **waiting),
     ) == [
-        "Win-back earned about 1,431 EUR of profit more, somewhere between 120 and 2,700.",
-        "Win-back: no answer yet, somewhere between -200 and 2,700 EUR of profit; expected by "
-        "2025-03-01.",
-        "Win-back: no answer is possible with 1,000 people: it needs about 4,000 people.",
-        "Win-back lost about 1,431 EUR of profit, somewhere between -2,700 and -120.",
-        "Win-back brought about 1,431 responses more, somewhere between 120 and 2,700.",
+        "Win-back earned about 1,431 EUR more profit, somewhere between 120 and 2,700.",
+        "Win-back: no answer yet. The effect is somewhere between -200 and 2,700 EUR of profit; an "
+        "answer is expected by 2025-03-01.",
+        "Win-back: no answer is possible yet with 1,000 people; about 4,000 are needed.",
+        "Win-back brought about 1,431 EUR less profit, somewhere between 120 and 2,700 less.",
+        "Win-back brought about 1,431 more responses, somewhere between 120 and 2,700.",
+        "Win-back brought about 1,431 fewer orders, somewhere between 120 and 2,700 fewer.",
         "Win-back: the arms' sizes contradict the draw: do not trust it.",
-        "Win-back brought about 1,431 orders more, somewhere between 120 and 2,700. But 9 of 100 "
+        "Win-back brought about 1,431 more orders, somewhere between 120 and 2,700. But 9 of 100 "
         "held-out customers got a message all the same.",
-        "Win-back: an order was worth about 1.59 EUR more, somewhere between 0.10 and 3.00.",
-        "Win-back: no answer yet on the value of an order, somewhere between -1.00 and 3.00 EUR; "
-        "expected by 2025-03-01.",
+        "Win-back: an order of contacted customers was worth about 1.59 EUR more than one of "
+        "held-out customers, somewhere between 0.10 and 3.00.",
+        "Win-back: no answer yet on the value of an order. The effect is somewhere between -1.00 "
+        "and 3.00 EUR; an answer is expected by 2025-03-01.",
     ]  # fmt: skip
 
 
@@ -67,6 +70,15 @@ def test_one_clear_line_among_many_without_effect_is_no_answer() -> None:
     answered = with_answers(pd.DataFrame(lines))
     assert answered["q_value"].iloc[0] == pytest.approx(0.6)
     assert set(answered["answer"]) == {"not yet"}
+
+
+def test_arms_that_contradict_the_draw_give_no_answer_and_count_among_no_others() -> None:
+    invalid = line(sample_ratio_p=1e-9, p_any_time=1e-12)
+    alone = with_answers(pd.DataFrame([line(p_any_time=0.04)] * 2))
+    beside = with_answers(pd.DataFrame([line(p_any_time=0.04), line(p_any_time=0.04), invalid]))
+    assert list(beside["answer"]) == ["gain", "gain", "not valid"]
+    assert list(beside["q_value"][:2]) == list(alone["q_value"])
+    assert np.isnan(beside["q_value"].iloc[2])
 
 
 @given(st.integers(10, 10_000), st.floats(0.01, 10), st.floats(0.01, 100))
@@ -95,6 +107,6 @@ def test_the_programme_is_told_beside_the_sum_of_its_campaigns() -> None:
         pd.DataFrame([line(**revenue), line(**revenue, campaign_id="global_holdout")])
     )
     total, difference = programme_sentences(effects, "EUR")
-    assert total.startswith("All campaigns together brought about 1,431 EUR of revenue more")
+    assert total.startswith("All campaigns together brought about 1,431 EUR more revenue")
     assert "add up to 1,431 EUR" in difference
     assert programme_sentences(effects.iloc[:1], "EUR") == []

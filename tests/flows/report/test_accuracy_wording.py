@@ -39,7 +39,7 @@ def test_sentences_name_what_was_said_and_what_came() -> None:
         "Of 200 customers whom we called high risk on 1 Oct 2024, 61% made no purchase in 90 days; "
         "we said 58%.",
         "Of 200 customers whom we called low risk on 1 Oct 2024, 20% made no purchase in 90 days; "
-        "we said 10% (more than predicted).",
+        "we said 10%, a difference beyond chance.",
         "200 customers spent 2,400 EUR in the 90 days from 1 Oct 2024; we said 2,000 EUR.",
     ]
     assert "61% cancelled in 90 days" in accuracy_sentences(ACCURACY, CONTRACTS, "EUR")[0]

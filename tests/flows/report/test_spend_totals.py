@@ -88,8 +88,8 @@ def test_without_a_past_there_are_sums_alone(scores, plan, run):
 def test_the_note_says_what_the_errors_were_and_what_campaigns_leave_out(scores, plan):
     run = {"total_errors": ERRORS}
     note = totals_note(run, spend_totals(run, scores, members(40), plan))
-    assert "off by 10%" in note
-    assert "by 20% on top" in note
+    assert "all customers was off by 10%" in note
+    assert "a group by 20% more" in note
     assert "without the effect of the campaign" in note
     no_members = members(0)
     assert "campaign" not in totals_note(run, spend_totals(run, scores, no_members, plan))
