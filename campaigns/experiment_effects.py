@@ -112,7 +112,7 @@ class ExperimentEffects:
 
 
 def experiment_effects(people: ExperimentPeople, *, control: str, seed: int) -> ExperimentEffects:
-    """Effect of every arm against the control arm; of ratios by the delta method."""
+    """Effect of every arm against the control arm."""
     is_share = people.denominator is None and bool(people.outcome.isin([0, 1]).all())
     effect_rows, not_compared, left_out = [], {}, {}
     for arm in sorted(set(people.arm) - {control}):
