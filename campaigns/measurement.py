@@ -131,8 +131,8 @@ def campaign_effects(
     Every customer counts in the assigned arm, reached or not (intention to treat), and is compared
     with customers of the same waves only. Response: Newcombe's interval. Orders, revenue, profit: a
     permutation test with the covariates regressed out; revenue per order: the same, of ratios.
-    ``low`` and ``high`` hold for one look, ``low_any_time`` and ``high_any_time`` for any number. ``answer`` is ``gain`` or
-    ``loss`` if the latter exclude zero and if ``q_value`` (Benjamini-Hochberg over all lines) is at
+    ``low`` and ``high`` hold for one look, ``low_any_time`` and ``high_any_time`` for any number.
+    ``answer`` is ``gain`` or ``loss`` if the latter exclude zero and if ``q_value`` (Benjamini-Hochberg over all lines) is at
     most .05; ``not yet``; ``not valid`` if the arms contradict the draw; or ``too small``, and
     ``people_needed`` says what it takes.
 
