@@ -132,9 +132,9 @@ def campaign_effects(
     with customers of the same waves only. Response: Newcombe's interval. Orders, revenue, profit: a
     permutation test with the covariates regressed out; revenue per order: the same, of ratios.
     ``low`` and ``high`` hold for one look, ``low_any_time`` and ``high_any_time`` for any number.
-    ``answer`` is ``gain`` or ``loss`` if the latter exclude zero and if ``q_value`` (Benjamini-Hochberg over all lines) is at
-    most .05; ``not yet``; ``not valid`` if the arms contradict the draw; or ``too small``, and
-    ``people_needed`` says what it takes.
+    ``answer`` is ``gain`` or ``loss`` if the latter exclude zero and if ``q_value`` (Benjamini-
+    Hochberg over all lines) is at most .05; ``not yet``; ``not valid`` if the arms contradict the
+    draw; or ``too small``, and ``people_needed`` says what it takes.
 
     ``difference`` is per person; ``incremental_*`` are sums over the treatment arm, with the
     interval for any number of looks. ``cost_total`` is what contacts and discounts of the treatment
