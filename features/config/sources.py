@@ -240,7 +240,8 @@ class Formatted(Protocol):
 class EventSource(Strict):
     """One table of events.
 
-    `only` maps columns to the words that they must hold (`*`: any), or else a row is left out;
+    `only` maps columns to the words that they must hold (`*`: any; `>0`, `<0`: a number above or
+    below zero), or else a row is left out;
     `value_of_each` is the amount of every row of a table without amounts.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 import ibis
 from ibis.expr.types import Table, Value
 
-from features.config.sources import ColumnRef, EventSource
+from features.config.sources import ColumnRef, CsvFormat, EventSource
 from features.contracts import LEFT_OUT
 from features.errors import Problems
 from features.sources.column_parsing import parse_number
@@ -64,13 +64,23 @@ def event_type_column(
         return ibis.null("string")
     event_type = _named_type(source.event_type, cells)
     for name, words in source.only.items():
-        allowed = cells[name].notnull()
-        if "*" not in words:
-            allowed = functools.reduce(
-                operator.or_, (cells[name].lower() == word.strip().lower() for word in words)
-            )
+        allowed = ibis.literal(True)
+        with problems.collect():
+            tests = [_allows(table, name, cells[name], word, source.csv) for word in words]
+            allowed = functools.reduce(operator.or_, tests)
         event_type = allowed.fill_null(False).ifelse(event_type, ibis.literal(LEFT_OUT))
     return event_type
+
+
+def _allows(table: Table, name: str, cell: Value, word: str, csv_format: CsvFormat) -> Value:
+    """Whether a cell holds a word of `only`: ``*`` is any, ``>0`` and ``<0`` compare numbers."""
+    plain_word = word.replace(" ", "")
+    if plain_word == "*":
+        return cell.notnull()
+    if plain_word in (">0", "<0"):
+        number = parse_number(table, name, csv_format, "only")
+        return number > 0 if plain_word == ">0" else number < 0
+    return cell.lower() == word.strip().lower()
 
 
 def _named_type(event_type: str | ColumnRef, cells: dict[str, Value]) -> Value:

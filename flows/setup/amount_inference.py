@@ -9,6 +9,7 @@ import pandas as pd
 from features.errors import Problems, UserError
 from flows.setup import column_synonyms
 from flows.setup.column_synonyms import synonym_rank
+from flows.setup.readings import counted, is_allowed
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
@@ -17,6 +18,7 @@ _EQUAL_SHARE = (
 )
 
 
+_ONE_OF_TWO = 0.98  # share of a ledger's rows with either a debit or a credit
 _SAME_SUM = 0.002  # sums that differ by less are the same amounts
 
 
@@ -34,6 +36,8 @@ def propose_amount(
         Where the only amounts are order totals repeated on every line.
     """
     _require_numbers(table, said)
+    if _propose_debits(found, table, said):
+        return
     if "value" in said:
         found.columns["value"] = said["value"].name
         if "value_times" in said:
@@ -82,6 +86,51 @@ def propose_amount(
         unread = f" ({text.name!r} is no number: currency signs, thousands?)" if text else ""
         found.notes["value"] = f"CHECK: no column of amounts was found{unread}."
     _tell_money(found, table, money)
+
+
+def _propose_debits(
+    found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnProfile]
+) -> bool:
+    """Take the debits of a ledger with one column of debits and one of credits.
+
+    Every row has an amount in one of the two. The other column is taken if the user names it.
+    """
+    used = used_columns(found)
+    numbers = {
+        name: column
+        for name, column in table.columns.items()
+        if column.kind == "number" and name not in used and column.cells.notna().any()
+    }
+    debit = best_column(numbers, column_synonyms.DEBIT)
+    credit = best_column(numbers, column_synonyms.CREDIT)
+    if debit is None or credit is None or said.get("value", debit).name not in (
+        debit.name, credit.name,
+    ):  # fmt: skip
+        return False
+    has_debit, has_credit = (
+        column.cells.reset_index(drop=True).fillna(0) != 0 for column in (debit, credit)
+    )
+    is_ledger = (has_debit ^ has_credit).mean() >= _ONE_OF_TWO
+    if not is_ledger or not has_debit.any() or not has_credit.any():
+        return False
+    readings = {}
+    for column, other in ((credit, debit), (debit, credit)):
+        found.columns["value"] = column.name
+        negative = (column.cells < 0).sum() > (column.cells > 0).sum()
+        found.value_scale = -1.0 if negative else 1.0
+        found.only = {column.name: ["<0" if negative else ">0"]}
+        readings[column.name] = counted(found, is_allowed(found))
+        if said.get("value") is column:
+            _tell_money(found, table, column)
+            return True
+        found.alternatives["value"] = (column.name, other.name)
+    found.notes["value"] = (
+        f"CHECK: every row is a debit or a credit, and debits are read as purchases: "
+        f"{readings[debit.name]}; credits: {readings[credit.name]}. For those: --column "
+        f"'value={credit.name}'."
+    )
+    _tell_money(found, table, debit)
+    return True
 
 
 def _require_numbers(table: ProfiledTable, said: Mapping[str, ColumnProfile]) -> None:

@@ -62,6 +62,19 @@ NOT_VALUE = (
     r".*(tax|vat|mwst|shipping|freight|discount|cost|fee|coupon|point|tip|score|count|avg|mean|rate"
     r"|currency|_id|_at|_date|time|status|type|refund|credit|balance|churn|limit|arr_|life).*",
 )
+# The two columns of a ledger: what left the account, and what came in.
+DEBIT = (
+    r"(total_|amount_?)?(debits?|debet|withdrawals?|withdrawn|paid_?out|money_?out|outflow|spendings?"
+    r"|charges?)(_?(amount|amt|value|total))?",
+    r"soll|belastung(en)?|ausgang|ausgaben|lastschrift|debe|cargos?|retiros?|addebit[io]|dare|uscite"
+    r"|uitgaven|af|debito|debitos|debit_?e(ur)?|saida|расход|списание|借方|出金|支出",
+)
+CREDIT = (
+    r"(total_|amount_?)?(credits?|deposits?|deposited|paid_?in|money_?in|inflow|payments?|received)"
+    r"(_?(amount|amt|value|total))?",
+    r"haben|gutschrift(en)?|eingang|einnahmen|haber|abonos?|ingresos?|accredit[io]|avere|entrate"
+    r"|inkomsten|bij|credito|creditos|credit_?e(ur)?|entrada|приход|зачисление|貸方|入金|收入",
+)
 # What was paid back of the amount in the same row.
 REFUNDED = (
     r"(order|line|total|amount)?_?(refunded|refund|refunds|returned)_?(amount|total|value|sum)?",

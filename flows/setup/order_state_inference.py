@@ -126,10 +126,12 @@ def propose_ledger(found: SourceProposal, table: ProfiledTable) -> bool:
                 for word in words_of(column)
             },
         }
+    else:
+        found.only[found.columns["value"]] = ["<0"]
     found.notes["event_type"] = (
         f"CHECK: {(signed < 0).mean():.0%} of the amounts are negative, so debits are read as "
         f"purchases: {counted(found, amount < 0)}; credits as purchases: {as_written}. "
-        "If negative amounts are refunds, remove `value_scale`."
+        f"If negative amounts are refunds, remove `value_scale`{'' if column else ' and `only`'}."
     )
     return True
 
@@ -144,7 +146,8 @@ def _sign_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile |
         if amount is None or column.filled < _FULL:
             return False
         shares = (amount < 0).groupby(column.cells).mean()
-        return bool(((shares < 0.1) | (shares > 0.9)).all() and shares.min() < 0.1)
+        follows = bool(((shares < 0.1) | (shares > 0.9)).all())
+        return follows and shares.min() < 0.1 and shares.max() > 0.9
 
     named = best_column(table.columns, column_synonyms.EVENT_TYPE, goes_with_the_sign)
     others = [c for c in table.columns.values() if goes_with_the_sign(c)]

@@ -41,12 +41,29 @@ def counted(found: SourceProposal, rows: pd.Series | None = None) -> str:
     return f"{orders:,} orders{money}"
 
 
+def is_allowed(found: SourceProposal) -> pd.Series:
+    """Whether each sampled row counts by `only`."""
+    allowed = pd.Series(True, index=pd.RangeIndex(found.table.rows))
+    for name, words in found.only.items():
+        cells = found.table.columns[name].cells.reset_index(drop=True)
+        if set(words) <= {">0", "<0"}:
+            sign = 1 if ">0" in words else -1
+            allowed &= _numbers(cells) * sign > 0
+        elif "*" in words:
+            allowed &= cells.notna()
+        else:
+            written = cells.astype("object").map(lambda cell: str(cell).strip().lower())
+            allowed &= written.isin([word.strip().lower() for word in words])
+    return allowed
+
+
 def is_purchase(found: SourceProposal) -> pd.Series:
     """Whether each sampled row is a purchase as proposed."""
     kind: Any = found.event_type
     index = pd.RangeIndex(found.table.rows)
     if isinstance(kind, str):
-        return pd.Series(kind == "purchase" or kind in found.roles.get("purchase", ()), index=index)
+        is_bought = kind == "purchase" or kind in found.roles.get("purchase", ())
+        return pd.Series(is_bought, index=index) & is_allowed(found)
     written = found.table.columns[kind["column"]].cells.reset_index(drop=True).astype("object")
     if "otherwise" in kind:
         other = found.table.columns[kind["otherwise"]].cells.reset_index(drop=True)
@@ -54,4 +71,4 @@ def is_purchase(found: SourceProposal) -> pd.Series:
     words = {word.lower(): name for word, name in kind.get("words", {}).items()}
     types = written.map(lambda cell: words.get(str(cell).strip().lower(), str(cell)))
     bought = {"purchase", *found.roles.get("purchase", ())} - {LEFT_OUT}
-    return types.isin(bought) & written.notna()
+    return types.isin(bought) & written.notna() & is_allowed(found)

@@ -80,6 +80,19 @@ def test_rows_with_other_words_are_left_out(tmp_path: Path) -> None:
         assert (found, report.bad) == ({"purchase": total}, 0)
 
 
+@pytest.mark.parametrize(
+    ("word", "total"),
+    [("> 0", 100_001), ("<0", 10), (">0 ", 100_001)],
+    ids=["above", "below", "blank"],
+)
+def test_rows_count_by_the_sign_of_a_number(tmp_path: Path, word: str, total: int) -> None:
+    """Zero, empty cells and text are neither above nor below."""
+    signed = ["1.5", "-3", "0", None, "x", " 0.01 "]
+    rows = [row(10**n / 100, 1 + n, sign=cell) for n, cell in enumerate(signed)]
+    found, report = read(tmp_path, rows, event_type="purchase", only={"sign": [word]})
+    assert (found, report.bad) == ({"purchase": total}, 0)
+
+
 def test_a_table_without_amounts_has_a_value_of_each_row(tmp_path: Path) -> None:
     columns = {name: column for name, column in COLUMNS.items() if name != "value"}
     rows = [row(None, day) for day in (1, 2, 3)]
