@@ -24,6 +24,7 @@ from flows.report.accuracy_wording import accuracy_rows, accuracy_sentences
 from flows.report.campaign_figures import members_data, members_figure
 from flows.report.chart_script import chart_script
 from flows.report.chart_theme import segment_colours, stage_colours, stages_by_rank
+from flows.report.data_totals import totals_sentence
 from flows.report.figure import Figure, cell_text, json_columns
 from flows.report.headlines import headline_sums, headlines, quality_rows, takeaways
 from flows.report.metric_rows import metric_blocks
@@ -172,6 +173,7 @@ def render_page(report: ReportData) -> str:
         segment_colours=segment_colours(),
         segment_rows=_segment_rows(report),
         totals=report.totals.to_dict("records"),
+        books=totals_sentence(report.books, report.currency),
         totals_note=totals_note(report.run, report.totals),
         value_days=_first(report.scores, "clv_horizon_days"),
         plan=_plan_rows(report),

@@ -24,6 +24,7 @@ from features.table.feature_store import Archive, SourceCount, read_tallies
 from flows.report import stage_transitions
 from flows.report.churn_wording import CHURN_WORDS, ChurnWords
 from flows.report.customer_search import PackedCustomers, pack_customers
+from flows.report.data_totals import DataTotals, data_totals
 from flows.report.spend_totals import spend_totals
 from flows.services.data_guards import guard_findings
 from flows.services.measurement_files import read_effects, read_history
@@ -92,6 +93,8 @@ class ReportData:
         Words for churn in this data set.
     guards
         What the guards of the data have found.
+    books
+        All purchases that were read.
     seed
         Seed of random samples for charts.
     """
@@ -126,6 +129,7 @@ class ReportData:
     result_history: pd.DataFrame
     accuracy: pd.DataFrame
     totals: pd.DataFrame
+    books: DataTotals
     churn: ChurnWords = CHURN_WORDS["purchase"]
     guards: Sequence[GuardFinding] = ()
 
@@ -188,6 +192,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         totals=spend_totals(run_facts, scores, audience, plan),
         churn=CHURN_WORDS[config.churn.by],
         guards=guard_findings(space, config),
+        books=data_totals(builder.history, at, minor_units=config.minor_units),
     )
 
 
