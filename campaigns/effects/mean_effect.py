@@ -15,11 +15,12 @@ metric analytics, KDD). A person is one draw, with all orders. A mean is the rat
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from campaigns.effects.share_effect import LEVEL
-from campaigns.effects.two_arms import Effect, Floats, TwoArms
+from campaigns.effects.two_arms import Effect, Floats, Integers, TwoArms
 
 FEWEST_BUYERS = 20  # in each arm; below, no interval holds
 PERMUTATIONS = 999
@@ -141,7 +142,6 @@ class _PermutationTest:
     def of(
         cls, arms: TwoArms, outcome: Floats, arm: Floats, *, seed: int, permutations: int
     ) -> _PermutationTest:
-        rng = np.random.default_rng(seed)
         columns = np.column_stack(
             [outcome, arm, outcome**2, outcome * arm, arm**2, np.ones(len(arm))]
         )
@@ -155,7 +155,7 @@ class _PermutationTest:
             in_small_arm = inside & (arms.treated == (sign[stratum] > 0))
             small[0, stratum] = columns[in_small_arm].sum(axis=0)
             small[1:, stratum] = _permuted_sums(
-                columns[inside], int(small_size[stratum]), permutations, rng
+                columns[inside], int(small_size[stratum]), permutations, (seed, stratum)
             )
             totals[stratum] = columns[inside].sum(axis=0)
         return cls(small, totals - small, arms.weights, sign)
@@ -229,28 +229,43 @@ class _PermutationTest:
         return abs(difference / statistic) if statistic else 1.0
 
 
-def _permuted_sums(
-    columns: Floats, size: int, permutations: int, rng: np.random.Generator
-) -> Floats:
+def _permuted_sums(columns: Floats, size: int, permutations: int, seed: tuple[int, int]) -> Floats:
     """Column sums over random subsets of about a size, shape (permutations, columns).
 
     More than 1,000 people are dealt into 1,000 groups, anew for every 111 permutations, and groups
     are drawn instead of people: each subset remains a uniform draw, for a fraction of the work.
     People are shuffled once, into 10,000 packs; a deal shuffles the packs.
     """
+    if len(columns) <= _GROUPS:
+        return columns[_subsets(len(columns), size, permutations, seed)].sum(axis=1)
+    rng = np.random.default_rng(seed)
     packs = columns
     if len(columns) > _PACKS:
         packs = _summed(columns[rng.permutation(len(columns))], _PACKS)
+    drawn = min(max(round(size / len(columns) * _GROUPS), 1), _GROUPS - 1)
+    subsets = _subsets(_GROUPS, drawn, permutations, seed)
     sums = np.empty((permutations, columns.shape[1]))
     for first in range(0, permutations, _DRAWS_OF_ONE_DEAL):
-        last = min(first + _DRAWS_OF_ONE_DEAL, permutations)
-        units, drawn = packs, size
-        if len(columns) > _GROUPS:
-            units = _summed(packs[rng.permutation(len(packs))], _GROUPS)
-            drawn = min(max(round(size / len(columns) * _GROUPS), 1), _GROUPS - 1)
-        ranks = np.broadcast_to(np.arange(len(units)), (last - first, len(units)))
-        sums[first:last] = units[rng.permuted(ranks, axis=1)[:, :drawn]].sum(axis=1)
+        deal = slice(first, first + _DRAWS_OF_ONE_DEAL)
+        groups = _summed(packs[rng.permutation(len(packs))], _GROUPS)
+        sums[deal] = groups[subsets[deal]].sum(axis=1)
     return sums
+
+
+@lru_cache(maxsize=16)
+def _subsets(units: int, drawn: int, permutations: int, seed: tuple[int, int]) -> Integers:
+    """Random subsets of so many units, shape (permutations, drawn).
+
+    They are kept: every outcome of the same people is tested by the same permutations.
+    """
+    rng = np.random.default_rng(seed)
+    subsets = np.empty((permutations, drawn), dtype=np.int64)
+    for first in range(0, permutations, _DRAWS_OF_ONE_DEAL):
+        rows = subsets[first : first + _DRAWS_OF_ONE_DEAL]
+        ranks = np.broadcast_to(np.arange(units), (len(rows), units))
+        rows[:] = rng.permuted(ranks, axis=1)[:, :drawn]
+    subsets.setflags(write=False)
+    return subsets
 
 
 def _summed(rows: Floats, groups: int) -> Floats:
