@@ -152,8 +152,13 @@ def parse_yaml(path: Path) -> dict[str, Any]:
         Where the file cannot be read, is not YAML, holds no mapping or a key twice; the line is
         named.
     """
+    return parse_yaml_nodes(path)[0]
+
+
+def parse_yaml_nodes(path: Path) -> tuple[dict[str, Any], yaml.Node | None]:
+    """Mapping in a YAML file, and the nodes it was made of (errors as `parse_yaml`)."""
     try:
-        content = parse_text(path.read_text(encoding="utf-8"), str(path))
+        content, node = _parsed(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(
             str(path), found=str(error.strerror), expected="a readable YAML file"
@@ -166,7 +171,7 @@ def parse_yaml(path: Path) -> dict[str, Any]:
         description = "an empty file" if content is None else type(content).__name__
         raise UserError(str(path), found=description, expected="a mapping of keys")
     refuse_plain_secrets(content, str(path))
-    return content
+    return content, node
 
 
 def parse_text(text: str, where: str) -> Any:
@@ -177,17 +182,28 @@ def parse_text(text: str, where: str) -> Any:
     UserError
         Where it is not YAML, holds a key twice, a number of too many digits, or is nested too deep.
     """
+    return _parsed(text, where)[0]
+
+
+def _parsed(text: str, where: str) -> tuple[Any, yaml.Node | None]:
+    """Value of a YAML text, and the nodes it was made of."""
     if len(text) > _MAX_CHARACTERS:
         raise UserError(
             where, found=f"{len(text):,} signs", expected=f"a config of at most {_MAX_CHARACTERS:,}"
         )
+    loader = None
     try:
-        return yaml.load(text, _OnceEach)
+        loader = _OnceEach(text)
+        node = loader.get_single_node()
+        return None if node is None else loader.construct_document(node), node
     except _Bomb as bomb:
         content, expected, hint = bomb.args
         raise UserError(where, found=content, expected=expected, hint=hint) from None
     except (yaml.YAMLError, *_NO_VALUE) as error:
         raise UserError(where, found=_complaint(error), expected="YAML in UTF-8") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
 
 
 def _complaint(error: Exception) -> str:

@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import ibis
-import ibis.backends.duckdb  # otherwise loaded on first use, which takes a second
+
+from features.sources.sql_compilers import import_compilers_when_used
+
+import_compilers_when_used()
+import ibis.backends.duckdb  # noqa: E402  otherwise loaded on first use, which takes a second
 
 _MIN_MEMORY_MB = 200  # the engine cannot work in less
 # Rows buffered before a partitioned write is flushed; fewer make many small row groups.

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ibis
+
 from features.config.config import Config
 from features.config.customers import ConsentColumn, ConsentsTable, CustomersTable
 from features.config.sources import UrlTable
@@ -20,7 +26,9 @@ from features.sources.quarantine import (
 from features.sources.sampling import Sampling, whole_tables
 
 
-def check_source(config: Config, number: int, *, latest: int, types_known: bool = True) -> int:
+def check_source(
+    config: Config, number: int, connection: Any, *, latest: int, types_known: bool = True
+) -> int:
     """Check a source, and return the number of rows that were read.
 
     Parameters
@@ -29,6 +37,8 @@ def check_source(config: Config, number: int, *, latest: int, types_known: bool 
         The data set.
     number
         Position of the source in the config.
+    connection
+        The engine, which keeps a temporary table of the rows (see `connect`).
     latest
         Day number after which no event is plausible.
     types_known
@@ -40,8 +50,8 @@ def check_source(config: Config, number: int, *, latest: int, types_known: bool 
         Everything that `read_source` would refuse in these rows, in one error.
     """
     source = config.sources[number]
-    source_name, connection, problems = describe_location(source.events), connect(), Problems()
-    with engine_errors(source_name):
+    source_name, problems = describe_location(source.events), Problems()
+    with engine_errors(source_name), nested_selects():
         table = join_lookups(connection, source)
         standard = standardise(table, source, config, problems)
         judged_rows = judge_rows(standard, source, config, latest=latest, links=None)
@@ -69,6 +79,22 @@ def check_source(config: Config, number: int, *, latest: int, types_known: bool 
                 refuse_unknown_types(typed_rows, config, source_name)
     problems.refuse()
     return row_count
+
+
+@contextmanager
+def nested_selects() -> Iterator[None]:
+    """Leave the selects of a query nested within the block.
+
+    The engine takes them apart itself, and for a sample Ibis would need longer than the engine
+    needs for the rows.
+    """
+    sql_options = ibis.options.sql
+    was_fused = sql_options.fuse_selects
+    sql_options.fuse_selects = False
+    try:
+        yield
+    finally:
+        sql_options.fuse_selects = was_fused
 
 
 def refuse_unknown_words(config: Config, sampling: Sampling) -> None:
