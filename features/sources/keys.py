@@ -226,14 +226,33 @@ def rounded_keys_error(config_place: str, count: int, column: str) -> UserError:
     )
 
 
+def refuse_nested(table: Table, columns: Collection[str], config_place: str) -> None:
+    """Stop at columns with a list or structure in each cell: its text would be nobody's key.
+
+    Raises
+    ------
+    UserError
+        Naming the first such column.
+    """
+    for column in dict.fromkeys(columns):
+        if column in table.columns and table[column].type().is_nested():
+            raise UserError(
+                f"{config_place}: {column}",
+                found="a list or structure in each cell",
+                expected="one value a row",
+                hint="write a row for each value, or name the column of a structure: person.id",
+            )
+
+
 def with_keys(table: Table, columns: Collection[str], config_place: str) -> Table:
     """Convert some columns of a table to canonical keys; missing columns are skipped.
 
     Raises
     ------
     UserError
-        If a column holds keys that have lost digits.
+        If a column holds keys that have lost digits, or lists.
     """
+    refuse_nested(table, columns, config_place)
     present_columns = [
         column_name for column_name in dict.fromkeys(columns) if column_name in table.columns
     ]
