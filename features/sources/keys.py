@@ -9,6 +9,7 @@ from __future__ import annotations
 import decimal
 import math
 import re
+import unicodedata
 import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -193,6 +194,19 @@ def fold_key(key: str) -> str:
     """Fold one key for comparison (see `folded_column`)."""
     lower_case = key.lower()
     return lower_case.replace("-", "") if re.fullmatch(_DASHED, lower_case) else lower_case
+
+
+def fold_word(text: str) -> str:
+    """Fold a word for comparison: lower case, one underscore for blanks and dashes of any kind.
+
+    >>> fold_word("\uff2e\uff4f "), fold_word("E\u2011Mail"), fold_word("opt \u2014 out")
+    ('no', 'e_mail', 'opt_out')
+    """
+    visible = "".join(
+        sign for sign in text.strip(INVISIBLE) if sign.isspace() or sign not in INVISIBLE
+    )
+    folded = unicodedata.normalize("NFKC", visible).casefold()
+    return re.sub(r"[\s_\u2010-\u2015\u2212-]+", "_", folded)
 
 
 def rounded_column(key: Value) -> Value:

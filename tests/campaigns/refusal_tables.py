@@ -95,6 +95,13 @@ class Writer:
     def cased(self, text: str) -> str:
         return self.pick([str, str.upper, str.title, str.lower])(text)
 
+    def typed_signs(self, text: str) -> str:
+        """A word with the wide letters or the dashes of some keyboards and programs."""
+        if self.rng.random() < 0.2:
+            return "".join(chr(ord(sign) + 0xFEE0) if "!" <= sign <= "~" else sign for sign in text)
+        dash = self.pick(["-", "-", "\u2010", "\u2011", "\u2013", "\u2014", "\u2212", "\uff0d"])
+        return text.replace("-", dash)
+
     def around(self, text: str) -> str:
         return f"{self.pick(BLANKS)}{text}{self.pick(BLANKS)}"
 
@@ -119,11 +126,11 @@ class Writer:
     def word(self, said: bool) -> Any:
         if self.typed:
             return said
-        return self.around(self.cased(self.pick(WORDS[said])))
+        return self.around(self.typed_signs(self.cased(self.pick(WORDS[said]))))
 
     def channel(self, every: bool) -> str:
         names = EVERY if every else CHANNELS[self.form.channel]
-        return self.around(self.cased(self.pick(names)))
+        return self.around(self.typed_signs(self.cased(self.pick(names))))
 
     def moment(self, at: dt.datetime) -> Any:
         """A moment (wall clock of the shop) in the form of the dates; always the same local day."""
