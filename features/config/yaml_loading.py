@@ -28,14 +28,11 @@ _WORDS = (
 _NAME = re.compile(r"'(?!tag:yaml\.org,2002:python/)[^']*'")
 _MARKED = re.compile("alias|anchor|tag|constructor")
 _WHOLE = ("string_type", "dict_type", "model_type", "model_attributes_type", "tuple_type")
-
-
 # What the YAML package raises beside its own errors: for texts that look like a date, a number or
 # bytes and are none (0000-00-00, !!int x, !!binary é), and for what is not UTF-8.
 _NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 _MAX_CHARACTERS = 1_000_000  # signs of a config file
-_MAX_ALIASES = 50
-_MAX_DEPTH = 50  # lists and mappings within each other
+_MAX_ALIASES = _MAX_DEPTH = 50  # depth: lists and mappings within each other
 _MAX_DIGITS = 40  # of one number; longer ones cannot be converted, or only to infinity
 _OPENING = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
            yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)  # fmt: skip
@@ -156,7 +153,7 @@ def parse_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml_nodes(path: Path) -> tuple[dict[str, Any], yaml.Node | None]:
-    """Mapping in a YAML file, and the nodes it was made of (errors as `parse_yaml`)."""
+    """Mapping in a YAML file, and its nodes (errors as `parse_yaml`)."""
     try:
         content, node = _parsed(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
@@ -186,12 +183,11 @@ def parse_text(text: str, where: str) -> Any:
 
 
 def _parsed(text: str, where: str) -> tuple[Any, yaml.Node | None]:
-    """Value of a YAML text, and the nodes it was made of."""
+    """Value of a YAML text, and its nodes."""
     if len(text) > _MAX_CHARACTERS:
         raise UserError(
             where, found=f"{len(text):,} signs", expected=f"a config of at most {_MAX_CHARACTERS:,}"
         )
-    loader = None
     try:
         loader = _OnceEach(text)
         node = loader.get_single_node()
@@ -201,9 +197,6 @@ def _parsed(text: str, where: str) -> tuple[Any, yaml.Node | None]:
         raise UserError(where, found=content, expected=expected, hint=hint) from None
     except (yaml.YAMLError, *_NO_VALUE) as error:
         raise UserError(where, found=_complaint(error), expected="YAML in UTF-8") from None
-    finally:
-        if loader is not None:
-            loader.dispose()
 
 
 def _complaint(error: Exception) -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-
-import ibis
 
 from features.config.config import Config
 from features.config.customers import ConsentColumn, ConsentsTable, CustomersTable
 from features.config.sources import UrlTable
 from features.errors import Problems, UserError
 from features.sources.consent_words import consent_answers
-from features.sources.duckdb_connection import connect
+from features.sources.duckdb_connection import connect, nested_selects
 from features.sources.events import engine_errors, join_lookups, judge_rows, open_table, standardise
 from features.sources.files import describe_location
 from features.sources.keys import key_column
@@ -79,22 +75,6 @@ def check_source(
                 refuse_unknown_types(typed_rows, config, source_name)
     problems.refuse()
     return row_count
-
-
-@contextmanager
-def nested_selects() -> Iterator[None]:
-    """Leave the selects of a query nested within the block.
-
-    The engine takes them apart itself, and for a sample Ibis would need longer than the engine
-    needs for the rows.
-    """
-    sql_options = ibis.options.sql
-    was_fused = sql_options.fuse_selects
-    sql_options.fuse_selects = False
-    try:
-        yield
-    finally:
-        sql_options.fuse_selects = was_fused
 
 
 def refuse_unknown_words(config: Config, sampling: Sampling) -> None:

@@ -1,4 +1,4 @@
-"""Import of Ibis' SQL compilers: each when it is used, not those of twenty engines at once."""
+"""Lazy import of the SQL compilers of Ibis, which otherwise loads those of twenty engines."""
 
 from __future__ import annotations
 

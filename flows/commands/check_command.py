@@ -12,7 +12,7 @@ from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, OutputF
 
 @contextmanager
 def cycles_kept() -> Iterator[None]:
-    """Leave objects that refer to each other in memory within the block.
+    """Switch off the collector of cyclic references within the block.
 
     Looking for them takes a tenth of the seconds of a check, which reads samples and then ends.
     """
