@@ -241,7 +241,7 @@ def rounded_keys_error(config_place: str, count: int, column: str) -> UserError:
 
 
 def refuse_nested(table: Table, columns: Collection[str], config_place: str) -> None:
-    """Stop at columns with a list or structure in each cell: its text would be nobody's key.
+    """Stop at columns with a list or structure in each cell: its text equals no key.
 
     Raises
     ------
