@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import ssl
-import urllib.error
-import urllib.request
 from urllib.parse import urlsplit, urlunsplit
 
 NO_ADDRESS = "(no address of a server)"
@@ -46,6 +42,12 @@ def trouble(address: str, *, refused: range = range(0)) -> str | None:
         A few words for a message, without any part of the address. Whoever asks for a password or
         has a certificate that is not known here is there: its own client knows how to go on.
     """
+    # Most commands ask no server, and these modules take part of the second in which help comes.
+    import http.client
+    import ssl
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(without_login(address), timeout=_SECONDS):
             return None
@@ -62,9 +64,9 @@ def trouble(address: str, *, refused: range = range(0)) -> str | None:
 def _words(error: object) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {_SECONDS} seconds"
-    if isinstance(error, ValueError | http.client.InvalidURL):
-        return "no address of a server"
-    if isinstance(error, str):
+    from http.client import InvalidURL
+
+    if isinstance(error, ValueError | InvalidURL | str):
         return "no address of a server"
     reason = getattr(error, "strerror", None)
     return str(reason) if reason else type(error).__name__

@@ -41,6 +41,14 @@ def store_url(output: Path) -> URL | None:
     UserError
         Where it is no PostgreSQL URL, cannot be read, or names a variable that is not set.
     """
+    config_file, url = output / CONFIG_FILE, None
+    if not os.environ.get(VARIABLE, "").strip() and config_file.is_file():
+        url = parse_yaml(config_file).get("store")
+    return named_store_url(output, None if url is None else str(url))
+
+
+def named_store_url(output: Path, config_url: str | None) -> URL | None:
+    """As `store_url`, with the value of the config's key `store`."""
     environment_url = os.environ.get(VARIABLE, "").strip()
     if environment_url:
         if not _is_postgres(environment_url):
@@ -51,11 +59,7 @@ def store_url(output: Path) -> URL | None:
                 hint=f"set it anew, or unset it to use the file in {output}",
             )
         return taken_apart(environment_url, where=VARIABLE)
-    config_file = output / CONFIG_FILE
-    if not config_file.is_file():
-        return None
-    url = parse_yaml(config_file).get("store")
-    return None if url is None else filled(str(url), where="store")
+    return None if config_url is None else filled(config_url, where="store")
 
 
 def _is_postgres(url: str) -> bool:

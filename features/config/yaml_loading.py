@@ -28,14 +28,11 @@ _WORDS = (
 _NAME = re.compile(r"'(?!tag:yaml\.org,2002:python/)[^']*'")
 _MARKED = re.compile("alias|anchor|tag|constructor")
 _WHOLE = ("string_type", "dict_type", "model_type", "model_attributes_type", "tuple_type")
-
-
 # What the YAML package raises beside its own errors: for texts that look like a date, a number or
 # bytes and are none (0000-00-00, !!int x, !!binary é), and for what is not UTF-8.
 _NO_VALUE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 _MAX_CHARACTERS = 1_000_000  # signs of a config file
-_MAX_ALIASES = 50
-_MAX_DEPTH = 50  # lists and mappings within each other
+_MAX_ALIASES = _MAX_DEPTH = 50  # depth: lists and mappings within each other
 _MAX_DIGITS = 40  # of one number; longer ones cannot be converted, or only to infinity
 _OPENING = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken,
            yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)  # fmt: skip
@@ -152,8 +149,13 @@ def parse_yaml(path: Path) -> dict[str, Any]:
         Where the file cannot be read, is not YAML, holds no mapping or a key twice; the line is
         named.
     """
+    return parse_yaml_nodes(path)[0]
+
+
+def parse_yaml_nodes(path: Path) -> tuple[dict[str, Any], yaml.Node | None]:
+    """Mapping in a YAML file, and its nodes (errors as `parse_yaml`)."""
     try:
-        content = parse_text(path.read_text(encoding="utf-8"), str(path))
+        content, node = _parsed(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(
             str(path), found=str(error.strerror), expected="a readable YAML file"
@@ -166,7 +168,7 @@ def parse_yaml(path: Path) -> dict[str, Any]:
         description = "an empty file" if content is None else type(content).__name__
         raise UserError(str(path), found=description, expected="a mapping of keys")
     refuse_plain_secrets(content, str(path))
-    return content
+    return content, node
 
 
 def parse_text(text: str, where: str) -> Any:
@@ -177,12 +179,19 @@ def parse_text(text: str, where: str) -> Any:
     UserError
         Where it is not YAML, holds a key twice, a number of too many digits, or is nested too deep.
     """
+    return _parsed(text, where)[0]
+
+
+def _parsed(text: str, where: str) -> tuple[Any, yaml.Node | None]:
+    """Value of a YAML text, and its nodes."""
     if len(text) > _MAX_CHARACTERS:
         raise UserError(
             where, found=f"{len(text):,} signs", expected=f"a config of at most {_MAX_CHARACTERS:,}"
         )
     try:
-        return yaml.load(text, _OnceEach)
+        loader = _OnceEach(text)
+        node = loader.get_single_node()
+        return None if node is None else loader.construct_document(node), node
     except _Bomb as bomb:
         content, expected, hint = bomb.args
         raise UserError(where, found=content, expected=expected, hint=hint) from None

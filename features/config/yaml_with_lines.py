@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from features.config.yaml_loading import parse_yaml
+from features.config.yaml_loading import parse_yaml_nodes
 from features.errors import UserError
 
 _Steps = tuple[str | int, ...]
@@ -87,9 +87,9 @@ class Spot:
 
 def read(path: Path) -> Spot:
     """A YAML file as a spot (errors as `features.config.yaml_loading.parse_yaml`)."""
-    content = parse_yaml(path)
+    content, node = parse_yaml_nodes(path)
     lines: dict[_Steps, int] = {}
-    _walk(yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader), (), lines)
+    _walk(node, (), lines)
     return Spot(content, path.name, (), lines)
 
 

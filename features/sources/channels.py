@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from typing import Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 
 from features.config.customers import ADS, ALL, PROFILING
 from features.errors import UserError
-from features.sources.keys import INVISIBLE
+from features.sources.keys import fold_word
 
 # Playbook channel -> the consent that covers it; other channels need consent of their own name.
 _CONSENT_FOR = {
@@ -70,6 +69,6 @@ def channel_names(
 
 
 def _spelled(text: str) -> str:
-    plain_text = re.sub(r"[\s_-]+", "_", text.strip(INVISIBLE).casefold())
+    plain_text = fold_word(text)
     channel = _SPELLINGS.get(plain_text, plain_text)
     return consent_channel(channel)

@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from features.errors import UserError
-from features.sources.keys import INVISIBLE
+from features.sources.keys import fold_word
 
 # In the form of `_plain_word`: lower case, words joined by one underscore.
 _PLAIN_YES = {"true", "t", "yes", "y", "1"}
@@ -119,9 +119,8 @@ _WORD = re.compile(r"[^\d@]{1,24}|[^\d@]{0,4}\d{1,3}")
 
 
 def _plain_word(text: str) -> str:
-    """Normalise a cell for comparison: lower case, one underscore between words."""
-    plain_text = re.sub(r"[\s_-]+", "_", text.strip(INVISIBLE).casefold())
-    return re.sub(r"^([01])\.0*$", r"\1", plain_text)
+    """Normalise a cell for comparison: as `fold_word`, and 0.0 and 1.0 are whole."""
+    return re.sub(r"^([01])\.0*$", r"\1", fold_word(text))
 
 
 def consent_answers(

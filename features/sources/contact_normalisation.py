@@ -10,11 +10,18 @@ from collections.abc import Callable, Mapping
 from features.sources.keys import INVISIBLE
 from features.sources.number_text import western_digits
 
-_EMAIL = re.compile(r"^[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+$")
+_EMAIL = re.compile(
+    r"^[^@\s,;:<>()\[\]\"]+@[^@\s,;:<>()\[\]\"?&=/|']+\.[^@\s,;:<>()\[\]\"?&=/|']+$"
+)
+# In the midst of a text: anna@example.com (bounced), https://example.com/?of=anna@example.com
+_EMAIL_WITHIN = re.compile(r"[^@\s,;:<>()\[\]\"?&=/|]+@[^@\s,;:<>()\[\]\"?&=/|']+")
+_AT = re.compile(r"%40|\s*[(\[{](?:at|@)[)\]}]\s*")
 _NAMED = re.compile(r"^[^<>@]*<([^<>]+)>$")  # Anna <anna@example.com>
 _AROUND = "'\"` ,;"
 _BETWEEN_EMAILS = re.compile(r"[;,|/\s]+")
-_BETWEEN_PHONES = re.compile("[;,|]")
+_BETWEEN_PHONES = re.compile("[;,|\n]")
+# Between two whole numbers; a slash also stands within one (030/1234567).
+_BETWEEN_WHOLE_PHONES = (re.compile(r"&|\s[^\W\d_]+\s|(?<=\d)\s*(?=\+)"), re.compile("/"))
 # Last digits, which all notations of a number share.
 _TAIL_DIGITS = 7
 
@@ -36,6 +43,20 @@ def email(text: str) -> str:
         except UnicodeError:
             return ""
     return f"{local_part}@{domain.rstrip('.')}"
+
+
+def _email_within(text: str) -> str:
+    """The one e-mail address in a text with more in it; empty for none or several.
+
+    >>> _email_within("Anna anna@example.com (bounced)"), _email_within("anna%40example.com")
+    ('anna@example.com', 'anna@example.com')
+    """
+    cleaned = _cleaned(text)
+    if "@" not in cleaned.replace("(@)", ""):
+        cleaned = _AT.sub("@", cleaned)
+    candidates = _EMAIL_WITHIN.findall(re.sub(r"\s*@\s*", "@", cleaned))
+    addresses = {address for candidate in candidates if (address := email(candidate))}
+    return addresses.pop() if len(addresses) == 1 else ""
 
 
 def _cleaned(text: str) -> str:
@@ -89,11 +110,12 @@ def _digits(text: str) -> str:
 def comparable_address(kind: str, text: str, country: str = "") -> str:
     """Contact key in the form that addresses are compared in; empty if there is none.
 
-    The form of exports if the key has one, else the text in lower case without blanks.
+    The form of exports if the key has one, or that of the only e-mail address in a text, else the
+    text in lower case without blanks.
     """
     plain_text = str(text)
     if kind == "email":
-        return email(plain_text) or _cleaned(plain_text)
+        return email(plain_text) or _email_within(plain_text) or _cleaned(plain_text)
     if kind == "phone":
         return phone(plain_text, country) or national_digits(plain_text)
     return _cleaned(plain_text) if kind == "mobile_ad_id" else plain_text.strip(INVISIBLE)
@@ -103,7 +125,7 @@ def names_several(text: str) -> bool:
     """Return True if a cell holds more than one e-mail address or phone number."""
     if "@" in text or "\uff20" in text:
         return unicodedata.normalize("NFKC", text).count("@") > 1 and not email(text)
-    return any(_is_long_number(part) for part in _BETWEEN_PHONES.split(text)[1:])
+    return any(_is_long_number(part) for part in _phone_parts(text)[1:])
 
 
 def separate_addresses(text: str) -> list[str]:
@@ -116,11 +138,30 @@ def separate_addresses(text: str) -> list[str]:
         return [text]
     if "@" in (compatible := unicodedata.normalize("NFKC", text)):
         return [part for part in _BETWEEN_EMAILS.split(compatible) if "@" in part]
-    return [part for part in _BETWEEN_PHONES.split(text) if _is_long_number(part)]
+    return [part for part in _phone_parts(text) if _is_long_number(part)]
+
+
+def _phone_parts(text: str) -> list[str]:
+    """What stands between the signs that separate phone numbers."""
+    parts = _BETWEEN_PHONES.split(unicodedata.normalize("NFKC", text))
+    for pattern in _BETWEEN_WHOLE_PHONES:
+        split_parts = [(part, pattern.split(part)) for part in parts]
+        parts = [
+            number
+            for part, numbers in split_parts
+            for number in (numbers if all(map(_is_whole_number, numbers)) else [part])
+        ]
+    return parts
 
 
 def _is_long_number(text: str) -> bool:
     return sum(sign.isdigit() for sign in text) > 6
+
+
+def _is_whole_number(text: str) -> bool:
+    """Return True for a number with its area: it begins so, or has ten digits."""
+    starts_anew = text.lstrip(" (").startswith(("+", "0"))
+    return _is_long_number(text) and (starts_anew or sum(map(str.isdigit, text)) >= 10)
 
 
 def phone_digits(text: str) -> str:

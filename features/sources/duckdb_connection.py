@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ibis
-import ibis.backends.duckdb  # otherwise loaded on first use, which takes a second
+
+from features.sources.sql_compilers import import_compilers_when_used
+
+import_compilers_when_used()
+import ibis.backends.duckdb  # noqa: E402  otherwise loaded on first use, which takes a second
 
 _MIN_MEMORY_MB = 200  # the engine cannot work in less
 # Rows buffered before a partitioned write is flushed; fewer make many small row groups.
@@ -51,3 +57,19 @@ def _no_progress_bar(connection: Any) -> None:
     ).fetchall()
     if bar_enabled:
         connection.raw_sql("SET enable_progress_bar = false")
+
+
+@contextmanager
+def nested_selects() -> Iterator[None]:
+    """Leave the selects of a query nested within the block.
+
+    The engine takes them apart itself, and for a sample Ibis would need longer than the engine
+    needs for the rows.
+    """
+    sql_options = ibis.options.sql
+    was_fused = sql_options.fuse_selects
+    sql_options.fuse_selects = False
+    try:
+        yield
+    finally:
+        sql_options.fuse_selects = was_fused

@@ -9,6 +9,7 @@ from __future__ import annotations
 import decimal
 import math
 import re
+import unicodedata
 import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -195,6 +196,19 @@ def fold_key(key: str) -> str:
     return lower_case.replace("-", "") if re.fullmatch(_DASHED, lower_case) else lower_case
 
 
+def fold_word(text: str) -> str:
+    """Fold a word for comparison: lower case, one underscore for blanks and dashes of any kind.
+
+    >>> fold_word("\uff2e\uff4f "), fold_word("E\u2011Mail"), fold_word("opt \u2014 out")
+    ('no', 'e_mail', 'opt_out')
+    """
+    visible = "".join(
+        sign for sign in text.strip(INVISIBLE) if sign.isspace() or sign not in INVISIBLE
+    )
+    folded = unicodedata.normalize("NFKC", visible).casefold()
+    return re.sub(r"[\s_\u2010-\u2015\u2212-]+", "_", folded)
+
+
 def rounded_column(key: Value) -> Value:
     """Return True where a key of `key_column` has lost digits, so that customers may merge.
 
@@ -226,14 +240,33 @@ def rounded_keys_error(config_place: str, count: int, column: str) -> UserError:
     )
 
 
+def refuse_nested(table: Table, columns: Collection[str], config_place: str) -> None:
+    """Stop at columns with a list or structure in each cell: its text equals no key.
+
+    Raises
+    ------
+    UserError
+        Naming the first such column.
+    """
+    for column in dict.fromkeys(columns):
+        if column in table.columns and table[column].type().is_nested():
+            raise UserError(
+                f"{config_place}: {column}",
+                found="a list or structure in each cell",
+                expected="one value a row",
+                hint="write a row for each value, or name the column of a structure: person.id",
+            )
+
+
 def with_keys(table: Table, columns: Collection[str], config_place: str) -> Table:
     """Convert some columns of a table to canonical keys; missing columns are skipped.
 
     Raises
     ------
     UserError
-        If a column holds keys that have lost digits.
+        If a column holds keys that have lost digits, or lists.
     """
+    refuse_nested(table, columns, config_place)
     present_columns = [
         column_name for column_name in dict.fromkeys(columns) if column_name in table.columns
     ]

@@ -1,7 +1,7 @@
 """Ids that differ in case only, or are a UUID with and without dashes: near twins.
 
 A refusal also reaches ids that a spreadsheet or a keyboard spelled otherwise (``'0012``, ``12,0``,
-digits of another script, an invisible sign inside): whose it is must not depend on that.
+digits of another script, an invisible sign inside, ``(12)``): whose it is must not depend on that.
 
 Some shops distinguish ``ab12`` and ``AB12``, and 32 hex digits may be an MD5 hash, so near twins
 stay two customers. Most often they are one: they are counted, and refusals apply to both.
@@ -22,7 +22,7 @@ from features.sources.customer_attributes import CustomerFacts, remove_refused
 from features.sources.keys import INVISIBLE, fold_key, folded_column
 from features.sources.number_text import western_digits
 
-_QUOTES = "'\"`=\u2018\u2019\u201c\u201d"
+_AROUND = "'\"`=\u2018\u2019\u201c\u201d#()[]{}<>;:,.!*"
 _NUMBER = "[0-9]+[.,]0+"
 _GROUPED = "[0-9]{1,3}(?:[.,'][0-9]{3})+"  # groups of thousands
 
@@ -92,7 +92,7 @@ def _fold_spelling(customer_id: str) -> str:
     """Fold an id as `fold_key` does, and what typing and spreadsheets change."""
     visible = "".join(sign for sign in customer_id if sign not in INVISIBLE)
     western = western_digits(unicodedata.normalize("NFKC", visible))
-    bare = fold_key(western).strip(_QUOTES).lstrip("+")
+    bare = fold_key(western).strip(_AROUND).lstrip("+")
     if re.fullmatch(_GROUPED, bare):
         bare = re.sub("[.,']", "", bare)
     whole = re.sub("[.,]0+$", "", bare) if re.fullmatch(_NUMBER, bare) else bare

@@ -6,6 +6,7 @@ every customer who has it; so does a consent, if both spell it in full.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,9 @@ from features.sources.keys import is_rounded, rounded_keys_error
 # Prefix of placeholder ids for rows with an address but no id; no real id starts with it.
 NO_ID = "\x00"
 _ADDRESS = f"{NO_ID}address "
+_HASH = (
+    "(?:0x)?(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128})|[0-9A-Za-z+/]{43}="
+)
 
 
 def id_columns(columns: PersonColumns) -> list[str]:
@@ -53,7 +57,8 @@ def refuse_unclear_addresses(rows: pd.DataFrame, columns: PersonColumns, where: 
     Raises
     ------
     UserError
-        For several addresses in a cell, and for numbers that a spreadsheet rounded.
+        For several addresses in a cell, for hashes in their place, and for numbers that a
+        spreadsheet rounded.
     """
     for kind, column in address_columns(columns).items():
         texts = rows[column].dropna()
@@ -66,6 +71,18 @@ def refuse_unclear_addresses(rows: pd.DataFrame, columns: PersonColumns, where: 
                 expected="one address a row",
                 hint="write a row for each address",
             )
+        if hashes := int(texts.map(_is_hash).sum()):
+            raise UserError(
+                f"{where}: {column}",
+                found=f"{hashes} cells with a hash in the place of an address",
+                expected="addresses as they are written",
+                hint="export the column without hashing: nobody could be recognised by a hash",
+            )
+
+
+def _is_hash(text: str) -> bool:
+    """Return True for an MD5, SHA-1, SHA-256 or SHA-512 sum in hexadecimal or base64 digits."""
+    return re.fullmatch(_HASH, text.strip()) is not None and not text.strip().isdecimal()
 
 
 def people_and_addresses(

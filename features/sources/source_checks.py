@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from features.config.config import Config
 from features.config.customers import ConsentColumn, ConsentsTable, CustomersTable
 from features.config.sources import UrlTable
 from features.errors import Problems, UserError
 from features.sources.consent_words import consent_answers
-from features.sources.duckdb_connection import connect
+from features.sources.duckdb_connection import connect, nested_selects
 from features.sources.events import engine_errors, join_lookups, judge_rows, open_table, standardise
 from features.sources.files import describe_location
 from features.sources.keys import key_column
@@ -20,7 +22,9 @@ from features.sources.quarantine import (
 from features.sources.sampling import Sampling, whole_tables
 
 
-def check_source(config: Config, number: int, *, latest: int, types_known: bool = True) -> int:
+def check_source(
+    config: Config, number: int, connection: Any, *, latest: int, types_known: bool = True
+) -> int:
     """Check a source, and return the number of rows that were read.
 
     Parameters
@@ -29,6 +33,8 @@ def check_source(config: Config, number: int, *, latest: int, types_known: bool 
         The data set.
     number
         Position of the source in the config.
+    connection
+        The engine, which keeps a temporary table of the rows (see `connect`).
     latest
         Day number after which no event is plausible.
     types_known
@@ -40,8 +46,8 @@ def check_source(config: Config, number: int, *, latest: int, types_known: bool 
         Everything that `read_source` would refuse in these rows, in one error.
     """
     source = config.sources[number]
-    source_name, connection, problems = describe_location(source.events), connect(), Problems()
-    with engine_errors(source_name):
+    source_name, problems = describe_location(source.events), Problems()
+    with engine_errors(source_name), nested_selects():
         table = join_lookups(connection, source)
         standard = standardise(table, source, config, problems)
         judged_rows = judge_rows(standard, source, config, latest=latest, links=None)

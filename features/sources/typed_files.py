@@ -76,7 +76,9 @@ def read_json_files(
     }
     # The engine types a column JSON that holds numbers in one row and text in another.
     mixed_columns = {name for name, column_type in column_types.items() if column_type == "JSON"}
-    text_types = dict.fromkeys((set(keys) & set(column_types)) | mixed_columns, "VARCHAR")
+    # Lists and structures stay what they are, so that they are refused as keys.
+    single_values = {name for name in column_types if not table[name].type().is_nested()}
+    text_types = dict.fromkeys((set(keys) & single_values) | mixed_columns, "VARCHAR")
     if all(column_types[name] == column_type for name, column_type in text_types.items()):
         return table
     return connection.read_json(

@@ -13,7 +13,7 @@ from features.errors import Problems, UserError
 from features.sources.column_parsing import parse_moment
 from features.sources.events import connect, engine_errors, open_table
 from features.sources.files import describe_location, require_columns
-from features.sources.keys import key_column, with_keys
+from features.sources.keys import key_column, refuse_nested, with_keys
 
 # Texts that databases and spreadsheets export for a missing date.
 _NO_DATE = ("null", "none", "nan", "nat", "n/a", "na", "-", "0000-00-00", "0000-00-00 00:00:00")
@@ -96,6 +96,8 @@ class TypedTable:
             opened = open_table(connect(), self.table, self, needed_columns, keys=key_like_columns)
             with collected.collect():
                 require_columns(opened, needed_columns, self.where)
+            with collected.collect():
+                refuse_nested(opened, text_and_keys, self.where)
             first_column = opened[opened.columns[0]]
             null_text = (first_column.isnull() & first_column.notnull()).ifelse(
                 first_column.cast("string"), None

@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -27,6 +27,9 @@ from features.storage.duckdb_store import DuckDBStore as DuckDBStore
 from features.storage.duckdb_store import check_run_files, count_members
 from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_FOLDER, PublishedRun, RunRecord, run_folder, sync
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 
 class CurrentRun(BaseModel):
@@ -88,7 +91,11 @@ class ScoresStore(Protocol):
 
 def store_of(output: Path) -> ScoresStore:
     """Return the store of an output folder (see `features.config.store_location`)."""
-    url = store_url(output)
+    return store_at(output, store_url(output))
+
+
+def store_at(output: Path, url: URL | None) -> ScoresStore:
+    """Return the store at a URL; None: the DuckDB file of the output folder."""
     if url is None:
         return DuckDBStore(output)
     from features.storage.postgres_store import PostgresStore

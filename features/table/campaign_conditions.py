@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,18 @@ import pandas as pd
 from features.aggregates.daily_aggregates import Tallies
 from features.config.config import Config
 from features.config.customers import ContactPolicy
-from features.config.yaml_with_lines import Spot
 from features.contracts import CUSTOMER, LIFELESS_ROLES, ROLES
-from features.errors import Problems
 from features.history.day_rows import Subject
 from features.history.history import History, history
 from features.lifecycle.rule_evaluation import Facts
 from features.lifecycle.rule_language import Measure, Rule, subjects_of
-from features.lifecycle.rule_parser import Vocabulary, read_rule
 from features.lifecycle.taxonomy_parser import load_taxonomy
+from features.table.campaign_rules import FOREVER, MEDIAN_GAP, read_rules
 from features.table.customer_partitions import of_each
 from features.table.feature_store import read_days, required_manifest
 
 # Signs that a human is there: what customers do themselves.
 ALIVE_ROLES = tuple(role for role in ROLES if role not in LIFELESS_ROLES)
-MEDIAN_GAP = "median_gap"
-FOREVER = 3650.0
 
 
 @dataclass(frozen=True)
@@ -125,47 +121,6 @@ def _stored_gap(output: Path, config: Config, at: int) -> float:
 def sent_subject(channel: str | None) -> Subject:
     """Messages sent, in one channel or (None) in any."""
     return Subject("sent") if channel is None else Subject("sent", "channel", (channel,))
-
-
-def read_rules(
-    rules: Mapping[str, Mapping[str, Any]],
-    config: Config,
-    *,
-    types: Collection[str] = (),
-    parameters: Mapping[str, float] | None = None,
-) -> dict[str, Rule]:
-    """Rules on the past that campaigns and the contact policy ask for.
-
-    Parameters
-    ----------
-    rules
-        Name -> rule in the form of stage rules.
-    config
-        The data set.
-    types
-        Event types of the data, beside those that the config maps to roles.
-    parameters
-        Values that rules may refer to; None: the names alone are checked.
-
-    Raises
-    ------
-    UserError
-        Naming every rule that cannot be read.
-    """
-    values = {**load_taxonomy(config).parameters, MEDIAN_GAP: FOREVER}
-    mapped = {name for role in config.role_types().values() for name in role}
-    vocabulary = Vocabulary(
-        values=values if parameters is None else parameters,
-        scale=10**config.minor_units,
-        event_types={*types, *mapped},
-        attributes={*config.attributes(), "channel"} - set(config.sensitive),
-    )
-    problems, parsed_rules = Problems(), {}
-    for name, node in rules.items():
-        with problems.collect():
-            parsed_rules[name] = read_rule(Spot(node, name), vocabulary)
-    problems.refuse()
-    return parsed_rules
 
 
 def median_gap(known: History, at: int) -> float:

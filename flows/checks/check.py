@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 from features.config.config import Config
 from features.config.config import find as find_config
 from features.config.partial_config import PartialConfig, load_partly
-from features.errors import Problems, UserError
+from features.errors import Problems
 from features.sources.files import describe_location
 from features.sources.sampling import Sampling, only_samples
 
 if TYPE_CHECKING:
+    from features.lifecycle.taxonomy import Taxonomy
     from flows.services.workspace import Workspace
 
 _Group = Literal["events", "people", "campaigns", "learning", "machine"]
@@ -109,9 +110,9 @@ def check_config(
             _check_events(report, partial, sampling)
         if "people" in groups:
             _check_people(report, partial.config, sampling)
-    _check_stages(report, partial)
+    taxonomy = _check_stages(report, partial)
     if "campaigns" in groups:
-        _check_campaigns(report, partial)
+        _check_campaigns(report, partial.config, taxonomy)
     if "learning" in groups and partial.config.experiments:
         from flows.services.sends import configured_sends
 
@@ -188,18 +189,18 @@ def _check_events(report: CheckReport, partial: PartialConfig, sampling: Samplin
     from features.sources.source_checks import check_source
     from flows.services.workspace import latest_event_day
 
-    config, latest = partial.config, latest_event_day()
+    config, latest, connection = partial.config, latest_event_day(), connect()
     types_known = not partial.broken & {"roles", "ignored_event_types"}
     for number, source in enumerate(config.sources):
         table_name = describe_location(source.events)
         with report.look(f"sources.{number}: {table_name}") as describe_finding:
-            rows = check_source(config, number, latest=latest, types_known=types_known)
+            rows = check_source(config, number, connection, latest=latest, types_known=types_known)
             describe_finding(_rows(table_name, rows, sampling))
     if config.identities is not None:
         table_name = describe_location(config.identities.table)
         with report.look(f"identities: {table_name}") as describe_finding:
             _, (identity_report,) = read_identities(
-                connect(), config, latest=latest, quarantine=None
+                connection, config, latest=latest, quarantine=None
             )
             describe_finding(_rows(table_name, identity_report.rows, sampling))
     if config.stage_history is not None and not partial.broken & {"stages", "roles"}:
@@ -246,42 +247,37 @@ def _check_people(report: CheckReport, config: Config, sampling: Sampling) -> No
             describe_finding("none" if product_rows is None else _rows(name, count, sampling))
 
 
-def _check_stages(report: CheckReport, partial: PartialConfig) -> None:
+def _check_stages(report: CheckReport, partial: PartialConfig) -> Taxonomy | None:
+    """Check the stages and return them; None if they, or the names they may use, are broken."""
     from features.lifecycle.taxonomy_parser import load_taxonomy
 
+    taxonomy: Taxonomy | None = None
     if partial.broken & {"stages", "roles", "sources"}:
-        return  # the names that rules may use are unknown
+        return taxonomy
     with report.look("stages") as describe_finding:
         taxonomy = load_taxonomy(partial.config)
         describe_finding(f"{taxonomy.name}: {len(taxonomy.stages)} stages")
+    return taxonomy
 
 
-def _check_campaigns(report: CheckReport, partial: PartialConfig) -> None:
+def _check_campaigns(report: CheckReport, config: Config, taxonomy: Taxonomy | None) -> None:
     from campaigns.customer_context import policy_rules, rules_on_history
     from campaigns.export_schema import load_targets
     from campaigns.playbook import load_playbooks
     from campaigns.stage_set import StageSet
-    from features.lifecycle.taxonomy_parser import load_taxonomy
-    from features.table.campaign_conditions import read_rules
+    from features.table.campaign_rules import FOREVER, MEDIAN_GAP, read_rules
 
-    config, unknown = partial.config, partial.broken & {"stages", "roles", "sources"}
     with report.look("campaigns") as describe_finding:
         problems = Problems()
         playbooks = load_playbooks([Path(path) for path in config.campaigns], problems)
         describe_finding(f"{len(playbooks)} playbooks")
-        taxonomy = None
-        if not unknown:
-            try:
-                taxonomy = load_taxonomy(config)
-            except UserError:
-                taxonomy = None  # told under `stages`
         if taxonomy is not None:
             for playbook in playbooks:
                 with problems.collect():
                     playbook.addressed(StageSet.of(taxonomy))
+            rules = {**rules_on_history(playbooks), **policy_rules(config.contact_policy)}
             with problems.collect():
-                read_rules({**rules_on_history(playbooks), **policy_rules(config.contact_policy)},
-                           config)  # fmt: skip
+                read_rules(rules, config, parameters={**taxonomy.parameters, MEDIAN_GAP: FOREVER})
         problems.refuse()
     with report.look("exports") as describe_finding:
         problems = Problems()

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
-from typing import Any
 
-from features.config import config as configs
 from features.config.config import Config
 from features.config.sources import DatasetTable, Location
 from features.errors import UserError
@@ -110,15 +107,13 @@ def check_store(config: Config, output: Path) -> str:
     UserError
         If it cannot be reached or read; the message contains no user and password.
     """
+    from features.config.store_location import named_store_url
     from features.storage import scores_store
     from features.storage.duckdb_store import DuckDBStore
 
-    # The store is found by the config in the folder, which may not have been written yet.
-    with tempfile.TemporaryDirectory() as folder:
-        configs.dump(config, Path(folder) / "config.yaml")
-        scores_database: Any = scores_store.store_of(Path(folder))
+    # The folder's own config, by which the store is found later, may not have been written yet.
+    scores_database = scores_store.store_at(output, named_store_url(output, config.store))
     if isinstance(scores_database, DuckDBStore):
-        scores_database = DuckDBStore(output)
         if scores_database.there():
             scores_database.runs()
             return f"{scores_store.STORE_FILE} opens"

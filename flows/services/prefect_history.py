@@ -6,7 +6,6 @@ a server. Runs that it has already are left alone; those that still run wait for
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -163,4 +162,6 @@ def _states(run: NotedRun) -> list[State]:
 
 
 if __name__ == "__main__":
+    import asyncio
+
     asyncio.run(write_runs(noted_runs(Path(sys.argv[1]))))

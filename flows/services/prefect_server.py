@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import http.client
 import os
 import re
 import socket
@@ -82,6 +81,8 @@ class OwnServer:
                 self.process.wait()
 
     def _answers(self) -> bool:
+        import http.client
+
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", "/api/health")

@@ -95,6 +95,13 @@ class Writer:
     def cased(self, text: str) -> str:
         return self.pick([str, str.upper, str.title, str.lower])(text)
 
+    def typed_signs(self, text: str) -> str:
+        """A word with the wide letters or the dashes of some keyboards and programs."""
+        if self.rng.random() < 0.2:
+            return "".join(chr(ord(sign) + 0xFEE0) if "!" <= sign <= "~" else sign for sign in text)
+        dash = self.pick(["-", "-", "\u2010", "\u2011", "\u2013", "\u2014", "\u2212", "\uff0d"])
+        return text.replace("-", dash)
+
     def around(self, text: str) -> str:
         return f"{self.pick(BLANKS)}{text}{self.pick(BLANKS)}"
 
@@ -109,14 +116,21 @@ class Writer:
             return self.around(bare)
         return self.around(key)
 
+    def listed_key(self, key: str) -> Any:
+        """An id as a list of refusals has it, perhaps with signs around that a hand has typed."""
+        written = self.key(key)
+        if isinstance(written, str) and self.form.ids != "uuid":
+            return self.pick(["{}", "{}", "#{}", "({})", "'{}", "{};", "={}"]).format(written)
+        return written
+
     def word(self, said: bool) -> Any:
         if self.typed:
             return said
-        return self.around(self.cased(self.pick(WORDS[said])))
+        return self.around(self.typed_signs(self.cased(self.pick(WORDS[said]))))
 
     def channel(self, every: bool) -> str:
         names = EVERY if every else CHANNELS[self.form.channel]
-        return self.around(self.cased(self.pick(names)))
+        return self.around(self.typed_signs(self.cased(self.pick(names))))
 
     def moment(self, at: dt.datetime) -> Any:
         """A moment (wall clock of the shop) in the form of the dates; always the same local day."""
@@ -145,6 +159,15 @@ class Writer:
     def mail(self, number: int) -> str:
         text = f"person.{number}@example.com"
         return self.around(self.pick([text, text.upper(), text.title()]))
+
+    def refused_mail(self, number: int) -> str:
+        """An address as people and programs note it where it refused or bounced."""
+        mail = self.mail(number)
+        bare = mail.strip()
+        return self.pick([mail, mail, f"Person <{bare}>", f"mailto:{bare}?subject=stop",
+                          f"{bare} (bounced)", f"smtp:{bare}", f"<{bare}>;", f"Mr Person {bare}",
+                          bare.replace("@", " @ "), bare.replace("@", "(at)"),
+                          f"https://example.org/stop?id=7&of={bare}"])  # fmt: skip
 
     def phone(self, number: int, *, national: bool = True) -> str:
         area, line = "30", str(1_000_000 + number)
@@ -211,7 +234,11 @@ def shop(form: Form, folder: Path, *, refusers: int, willing: int) -> Shop:
             for change in changes:
                 # A number without its country refuses, and agrees to nothing.
                 change["id"] = (
-                    writer.mail(mail) if of_mails else writer.phone(phone, national=refuses)
+                    writer.refused_mail(mail)
+                    if of_mails and refuses
+                    else writer.mail(mail)
+                    if of_mails
+                    else writer.phone(phone, national=refuses)
                 )
         history += changes
     content = _config(form)
@@ -291,8 +318,8 @@ def _list(writer: Writer, refused: list[str], numbers: list[int]) -> dict[str, A
     named = {"list of ids": "customer_id", "list of mails": "email", "list of phones": "phone"}
     for place, key in enumerate(refused):
         who = {
-            "customer_id": lambda key=key: writer.key(key),
-            "email": lambda place=place: writer.mail(numbers[place]),
+            "customer_id": lambda key=key: writer.listed_key(key),
+            "email": lambda place=place: writer.refused_mail(numbers[place]),
             "phone": lambda place=place: writer.phone(numbers[place]),
         }[named[form.place]]()
         # The channel by which the address is reached, or every one.

@@ -150,7 +150,7 @@ def test_a_sample_refuses_nothing_that_is_in_order(tmp_path: Path) -> None:
     path = draft().write(tmp_path)
     with only_samples(rows=7, whole_bytes=0) as sampling:
         config = configs.load(path)
-        assert check_source(config, 0, latest=latest_event_day()) == 7
+        assert check_source(config, 0, connect(), latest=latest_event_day()) == 7
         customer_facts(config, dt.date(2024, 8, 1))
         refuse_unknown_words(config, sampling)
     assert "orders.csv" in sampling.cut
