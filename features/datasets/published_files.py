@@ -105,7 +105,7 @@ def read_published_file(file: Path, columns: Columns, found_in: str) -> pd.DataF
 
 
 def _records(file: Path) -> dict[int, list[str]]:
-    """The cells of each row that is not blank, by the number of its first line in the file."""
+    """Cells of the rows that are not blank, by the number of the first line."""
     records, number = {}, 1
     with file.open(newline="", encoding="utf-8-sig") as lines:
         reader = csv.reader(lines, skipinitialspace=True)
