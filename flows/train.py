@@ -16,6 +16,7 @@ from features.storage.atomic_write import (
 )
 from features.storage.fault_injection import boundary
 from features.storage.output_lock import exclusive
+from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
 from features.table.prediction_targets import TASK_NAMES, TaskName
 from flows.services.code_version import code_commit
@@ -35,7 +36,14 @@ from models.fitting.training_set import TrainingSummary
 from models.monitoring import monitor
 from models.plots import task_plots
 from models.registry import model_cards, registry
-from models.registry.promotion import columns_hash, prediction_definitions, recipe_hash
+from models.registry.promotion import (
+    COLUMNS_FILE,
+    CONFIG_FILE,
+    FITTED_BEFORE,
+    columns_hash,
+    prediction_definitions,
+    recipe_hash,
+)
 from models.registry.tracking import Run, Tracking
 from models.scorer.part import Part
 from models.serving.score import scorer_head
@@ -102,6 +110,7 @@ def _registered(
         "figures": figures,
         "leaks": leaks,
         "alarms": alarms,
+        "baselines": [asdict(each) for each in trained.baselines],
         "reason": trained.part.parameters.get("report", {}).get("why", ""),
     }
 
@@ -216,6 +225,9 @@ def register_scorer(
         "snapshots": snapshots,
         "trained_at": str(day_date(last_day)),
         "commit": code_commit(),
+        FITTED_BEFORE: json.dumps(
+            {name: str(day_date(archive.builder.gates(name)[0])) for name in TASK_NAMES}
+        ),
         "definitions": json.dumps(
             prediction_definitions(loaded_parts, archive.builder.taxonomy.names)
         ),
@@ -230,7 +242,8 @@ def register_scorer(
         tags=tags,
     )
     run.folder(folder / "gated", "gated")
-    run.mapping(json.loads(config.model_dump_json(by_alias=True)), "config.json")
+    run.mapping(json.loads(config.model_dump_json(by_alias=True)), CONFIG_FILE)
+    run.mapping({"columns": column_names(config)}, COLUMNS_FILE)
     reference = monitor.training_reference(archive, loaded_parts, scorer_header, figures)
     run.mapping(reference.as_dict(), monitor.REFERENCE_PATH)
     return {"version": version.version, "run_id": version.run_id}
@@ -261,6 +274,7 @@ def train_flow(output: str) -> dict[str, Any]:
             "figures": figures,
             "leaks": leaks,
             "alarms": [alarm for result in results for alarm in result["alarms"]],
+            "baselines": [row for result in results for row in result["baselines"]],
             "reasons": {result["task"]: result["reason"] for result in results},
         }
         new_folder = new_folder_of(training_folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import UserError
+from features.errors import Problems, UserError
 
-Columns = Mapping[str, str]  # the kind of each column: text, day, number or count
+Columns = Mapping[str, str]  # the kind of each column: text, day, amount or count
 
 _LEAST_REPEATS = 10  # as models of order values need
+_LARGEST = 1e12  # above it, sums lose whole units
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:.*)?"  # a time and its zone may follow
 _EXPECTED = {
-    "day": "a date such as 2005-01-31 in every row",
-    "number": "a number in every row",
-    "count": "a whole number of at least 0 in every row",
+    "text": "a name in every row",
+    "day": "a date such as 2005-01-31 in every row; a time after it is left out",
+    "amount": f"a number from 0 to {_LARGEST:,.0f} in every row",
+    "count": f"a whole number from 0 to {_LARGEST:,.0f} in every row",
+}
+_HINTS = {
+    "text": "leave out orders of nobody",
+    "amount": "leave returns out; numbers have a decimal point and no thousands separators",
+    "count": "numbers have a decimal point and no thousands separators",
 }
 
 
@@ -49,33 +59,62 @@ def read_published_file(file: Path, columns: Columns, found_in: str) -> pd.DataF
     file
         A file with comma separated cells.
     columns
-        The kind of each column: text, day, number (finite) or count (whole, not negative).
+        The kind of each column: text (not empty), day (as it is written, whatever its zone),
+        amount (not negative) or count (whole, not negative).
     found_in
         Where the numbers are published, for messages.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a row; the index is its number in the file, 1 for the header.
 
     Raises
     ------
     UserError
-        If the file is not readable, has no rows, lacks a column, or has a cell of another kind.
+        If the file is not readable, has no rows, lacks a column, or has cells of another kind;
+        one problem a column.
     """
     hint = f"the numbers are published in: {found_in}"
     expected = f"a CSV file with the columns {', '.join(columns)}, and rows"
     try:
-        cells = pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, ValueError) as error:
+        records = _records(file)
+    except (OSError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(str(file), found=reason, expected=expected, hint=hint) from error
-    if not isinstance(cells.index, pd.RangeIndex):
-        found = "rows with more cells than the header"
+    if len(records) < 2:
+        found = "no rows" if records else "an empty file"
         raise UserError(str(file), found=found, expected=expected, hint=hint)
-    if not set(columns) <= set(cells.columns):
-        found = f"the columns {', '.join(map(str, cells.columns))}"
+    header, *rows = records.values()
+    if any(header.count(name) != 1 for name in columns):
+        found = f"the columns {', '.join(header)}"
         raise UserError(str(file), found=found, expected=expected, hint=hint)
-    if cells.empty:
-        raise UserError(str(file), found="no rows", expected=expected, hint=hint)
-    return pd.DataFrame(
-        {name: _values(cells[name], kind, f"{file}: {name}") for name, kind in columns.items()}
-    )
+    numbers = list(records)[1:]
+    for number, row in zip(numbers, rows, strict=True):
+        if len(row) != len(header):
+            found = f"{len(row)} cells in row {number}"
+            wanted = f"{len(header)} in every row, as in the header"
+            raise UserError(str(file), found=found, expected=wanted, hint=hint)
+    cells = pd.DataFrame(rows, index=numbers, columns=header, dtype=str)
+    problems, values = Problems(), {}
+    for name, kind in columns.items():
+        with problems.collect():
+            values[name] = _values(cells[name], kind, f"{file}: {name}")
+    problems.refuse()
+    return pd.DataFrame(values)
+
+
+def _records(file: Path) -> dict[int, list[str]]:
+    """Cells of the rows that are not blank, by the number of the first line."""
+    records, number = {}, 1
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.reader(lines, skipinitialspace=True)
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                records[number] = cells
+            number = reader.line_num + 1
+    return records
 
 
 def _values(cells: pd.Series, kind: str, place: str) -> pd.Series:
@@ -86,55 +125,71 @@ def _values(cells: pd.Series, kind: str, place: str) -> pd.Series:
     UserError
         For the first cell of another kind.
     """
+    values: Any = cells
     if kind == "text":
-        return cells
-    values: Any
-    if kind == "day":
-        values = pd.to_datetime(cells, errors="coerce", format="ISO8601")
-        readable = values.notna()
+        readable = cells != ""
+    elif kind == "day":
+        # Only the written day: cells of one column may have several zones, or none.
+        values = pd.to_datetime(cells.str[:10], errors="coerce", format="%Y-%m-%d")
+        readable = cells.str.fullmatch(_DAY) & values.notna()
     else:
-        values = pd.to_numeric(cells, errors="coerce").astype("float64")
-        readable = np.isfinite(values)
+        values = pd.to_numeric(cells.where(cells.str.fullmatch(_NUMBER)), errors="coerce")
+        values = values.astype("float64")
+        readable = values.between(0, _LARGEST)
         if kind == "count":
-            readable &= (values >= 0) & (values == values.round())
-    if not readable.all():
-        row = int(np.argmin(readable.to_numpy()))
-        raise UserError(
-            place,
-            found=f"{cells.iloc[row]!r} in row {row + 1} below the header",
-            expected=_EXPECTED[kind],
-            hint="correct the file; numbers have a decimal point and no thousands separators",
-        )
+            readable &= values == values.round()
+    _refuse(~readable.astype(bool), cells.map(repr), place, _EXPECTED[kind], _HINTS.get(kind, ""))
     return values
 
 
-def check_donations(folder: Path, patterns: pd.DataFrame, annual: pd.DataFrame) -> None:
-    """Refuse patterns and yearly donations that no cohort of donors can have.
+def check_patterns(file: Path, patterns: pd.DataFrame) -> None:
+    """Refuse patterns of donations that no cohort of donors can have.
 
     Raises
     ------
     UserError
-        For impossible patterns, several numbers of observed years, or too few years of donations.
+        For impossible patterns, one without donors, or several numbers of observed years.
     """
-    years = patterns["n_cal"]
-    _refuse(
-        (patterns["x"] > patterns["t_x"])
-        | (patterns["t_x"] > years)
-        | ((patterns["x"] == 0) != (patterns["t_x"] == 0))
-        | (patterns["customers"] <= 0)
-        | (years <= 0)
-        | (years != years.iloc[0]),
-        folder / "donations_rf_matrix.csv",
-        "0 <= x <= t_x <= n_cal, both 0 or none, at least one customer, the same n_cal everywhere",
-    )
-    observed = int(years.iloc[0])
-    place, expected = folder / "donations_annual.csv", f"one row for each of {observed} years"
-    _refuse(annual["year"].duplicated(), place, expected)
-    if len(annual) < observed:
-        raise UserError(str(place), found=f"{len(annual)} rows", expected=f"{expected} or more")
+    x, last, years = (patterns[name] for name in ("x", "t_x", "n_cal"))
+    problems = Problems()
+    for columns, wrong, expected in (
+        (["x", "t_x"], (x > last) | ((x == 0) != (last == 0)), "0 < x <= t_x, or 0 in both"),
+        (["t_x", "n_cal"], last > years, "t_x <= n_cal"),
+        (["n_cal"], (years <= 0) | (years != years.iloc[0]), "one number above 0 in all rows"),
+        (["customers"], patterns["customers"] <= 0, "at least one customer"),
+    ):
+        with problems.collect():
+            _refuse(wrong, _shown(patterns, columns), f"{file}: {', '.join(columns)}", expected)
+    problems.refuse()
 
 
-def check_survivors(folder: Path, survivors: pd.DataFrame, calibration_years: int) -> None:
+def check_donations(file: Path, annual: pd.DataFrame, observed: int | None) -> None:
+    """Refuse yearly donations that no cohort of donors can have.
+
+    Parameters
+    ----------
+    file, annual
+        The file and its rows.
+    observed
+        Years that the patterns of the cohort cover; None if they are not known.
+
+    Raises
+    ------
+    UserError
+        If a year is there twice, left out, or if there are fewer than the observed ones.
+    """
+    years, place = annual["year"].sort_values(), f"{file}: year"
+    expected = f"one row for each of {observed or 'the'} years, and none left out"
+    problems = Problems()
+    with problems.collect():
+        _refuse(years.diff().fillna(1.0) != 1.0, _shown(annual, ["year"]), place, expected)
+    if observed is not None and len(annual) < observed:
+        wanted = f"one for each of {observed} years, as n_cal says, or more"
+        problems.add(UserError(str(file), found=f"{len(annual)} rows", expected=wanted))
+    problems.refuse()
+
+
+def check_survivors(file: Path, survivors: pd.DataFrame, calibration_years: int) -> None:
     """Refuse numbers of contracts that no cohort can have.
 
     Raises
@@ -142,20 +197,26 @@ def check_survivors(folder: Path, survivors: pd.DataFrame, calibration_years: in
     UserError
         If years are missing, numbers rise or reach 0, or there is no year to forecast.
     """
-    place = folder / "contract_survivors.csv"
-    expected = "the years 0, 1, 2, ... in order, and numbers above 0 that never rise"
-    counts = survivors.drop(columns="year")
-    wrong = (counts <= 0).any(axis=1) | (counts.diff() > 0).any(axis=1)
-    _refuse(wrong | (survivors["year"] != np.arange(len(survivors))), place, expected)
+    problems = Problems()
+    with problems.collect():
+        wrong = survivors["year"] != np.arange(len(survivors))
+        expected = "the years 0, 1, 2, ... in order"
+        _refuse(wrong, _shown(survivors, ["year"]), f"{file}: year", expected)
+    for name in survivors.columns.drop("year"):
+        counts, shown = survivors[name], _shown(survivors, [name])
+        with problems.collect():
+            expected = "numbers above 0 that never rise"
+            _refuse((counts <= 0) | (counts.diff() > 0), shown, f"{file}: {name}", expected)
     if len(survivors) < calibration_years + 2:
-        found = f"{len(survivors)} rows"
         wanted = (
-            f"{calibration_years + 2} rows or more: year 0, {calibration_years} years to fit on"
+            f"{calibration_years + 2} rows or more: year 0, {calibration_years} years to fit on, "
+            "and one to forecast"
         )
-        raise UserError(str(place), found=found, expected=f"{wanted}, and one to forecast")
+        problems.add(UserError(str(file), found=f"{len(survivors)} rows", expected=wanted))
+    problems.refuse()
 
 
-def check_orders(folder: Path, orders: pd.DataFrame, calibration_end: pd.Timestamp) -> None:
+def check_orders(file: Path, orders: pd.DataFrame, calibration_end: pd.Timestamp) -> None:
     """Refuse orders that purchase models cannot be fitted to.
 
     Raises
@@ -167,13 +228,28 @@ def check_orders(folder: Path, orders: pd.DataFrame, calibration_end: pd.Timesta
     repeats = len(known.drop_duplicates(["Id", "Date"])) - known["Id"].nunique()
     if repeats < _LEAST_REPEATS:
         raise UserError(
-            str(folder / "apparel_orders.csv"),
+            str(file),
             found=f"{repeats} paid repeat days until {calibration_end:%Y-%m-%d}",
             expected=f"{_LEAST_REPEATS} or more",
         )
 
 
-def _refuse(wrong: pd.Series, place: Path, expected: str) -> None:
-    if wrong.any():
-        row = int(np.argmax(wrong.to_numpy()))
-        raise UserError(str(place), found=f"row {row + 1} below the header", expected=expected)
+def _shown(counts: pd.DataFrame, columns: list[str]) -> pd.Series:
+    """The whole numbers of some columns as text, one text a row."""
+    return counts[columns].apply(lambda row: ", ".join(f"{value:.0f}" for value in row), axis=1)
+
+
+def _refuse(wrong: pd.Series, shown: pd.Series, place: str, expected: str, hint: str = "") -> None:
+    """Name the first row that is wrong, what it holds, and how many more there are.
+
+    Raises
+    ------
+    UserError
+        If any row is wrong.
+    """
+    if not wrong.any():
+        return
+    row, more = wrong.idxmax(), int(wrong.sum()) - 1
+    others = f", and {more:,} more rows like it" if more else ""
+    found = f"{shown[row]} in row {row} of the file{others}"
+    raise UserError(place, found=found, expected=expected, hint=hint)

@@ -35,6 +35,9 @@ from features.table.prediction_targets import (
 from features.table.preferred_channel import preferred_channel
 from features.table.training_snapshots import require_history, training_snapshots
 
+_MOST_GATES = 3
+_TRAINING_OF_A_GATE = 8  # training snapshots for each gate before the latest
+
 
 @dataclass(frozen=True)
 class Builder:
@@ -191,6 +194,21 @@ class Builder:
         """The latest snapshot whose label has matured by the last one: kept for the test."""
         return self.last_snapshot - self.horizon(task) - self.config.settle_days
 
+    def gates(self, task: TaskName) -> list[int]:
+        """Matured snapshots on which a promotion compares, rising; the last one is `gate`.
+
+        Up to three of the training grid, so that they are stored anyhow. They span one horizon at
+        most, and each gives up an eighth of the training snapshots at most: what is compared was
+        fitted on labels that had matured by the first of them.
+        """
+        latest, target = self.gate(task), self.targets[task]
+        every = target.grid.every_days or self.config.snapshots.every_days
+        snapshots = len(self.training_days(task, latest))
+        earlier = min(
+            _MOST_GATES - 1, snapshots // _TRAINING_OF_A_GATE, target.horizon_days // every
+        )
+        return [latest - every * back for back in range(earlier, -1, -1)]
+
     def needed_days(self) -> list[int]:
         """Every snapshot that training, testing and scoring will ask for.
 
@@ -207,8 +225,8 @@ class Builder:
                 settle_days=self.config.settle_days,
                 task=task,
             )
-            gate = self.gate(task)
-            days |= {gate, *self.training_days(task, gate)}
+            gates = self.gates(task)
+            days |= {*gates, *self.training_days(task, gates[0])}
             days |= set(self.training_days(task, self.last_snapshot))
         return sorted(days)
 

@@ -153,6 +153,15 @@ def _print_comparisons(result: dict[str, Any]) -> None:
     if rows:
         columns = ["task", "metric", "challenger", "champion", "95 % of the difference"]
         print_table(f"version {result['version']} on the gate (smaller is better)", columns, rows)
+    baselines = [
+        (one["task"], one["metric"], one["challenger"], one["champion"], one["against"])
+        for one in result.get("baselines", [])
+    ]
+    if baselines:
+        columns = ["task", "metric", "challenger", "best baseline", "its name"]
+        print_table("against the best baseline (smaller is better)", columns, baselines)
+    for sentence in result.get("warnings", []):
+        console.print(f"warning: {sentence}", soft_wrap=True)
     verdict = "accepted" if result["accepted"] else "refused"
     console.print(f"version {result['version']}: {verdict}: {result['reason']}", soft_wrap=True)
 

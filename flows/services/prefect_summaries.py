@@ -57,9 +57,10 @@ def show_decision(tracking: Tracking, run_id: str, version: int, decision: dict[
     )
     show_page("promotion", text, about="What the promotion flow decided")
     rows = [
-        (c["task"], c["metric"], c["challenger"], c["champion"]) for c in decision["comparisons"]
+        (c["task"], c["metric"], c["challenger"], c["champion"], c["against"])
+        for c in (*decision["comparisons"], *decision["baselines"])
     ]
-    columns = ("task", "figure", "challenger", "champion")
+    columns = ("task", "figure", "challenger", "other", "the other is")
     show_table("promotion figures", columns, rows, about="On the gate; smaller is better")
     link_to_mlflow("challenger in mlflow", tracking, run_id, about=f"Version {version}.")
 

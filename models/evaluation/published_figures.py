@@ -14,6 +14,7 @@ from features.arrays import Array
 from features.datasets.published_files import (
     check_donations,
     check_orders,
+    check_patterns,
     check_survivors,
     missing_files,
     read_published_file,
@@ -103,10 +104,10 @@ def compare_published(folder: Path | None = None) -> list[ComparedFigure]:
             expected="a folder with published data",
             hint="without --data, every table whose data are absent names its files and columns",
         )
-    tables, problems, data = {name: published_table(name) for name in _FITS}, Problems(), {}
-    for name, table in tables.items():
-        with problems.collect():
-            data[name] = _data(name, table, folder)
+    tables, problems = {name: published_table(name) for name in _FITS}, Problems()
+    if folder is not None:
+        _refuse_foreign(folder, [file for table in tables.values() for file in table.files])
+    data = {name: _data(name, table, folder, problems) for name, table in tables.items()}
     problems.refuse()
     rows = []
     for name, (frames, missing) in data.items():
@@ -116,25 +117,75 @@ def compare_published(folder: Path | None = None) -> list[ComparedFigure]:
     return rows
 
 
-def _data(name: str, table: PublishedTable, folder: Path | None) -> tuple[Frames, str]:
-    """The data of a table, one frame a file, or the line that says what is missing."""
+def _refuse_foreign(folder: Path, known: list[str]) -> None:
+    """Refuse a folder with none of the known files.
+
+    Raises
+    ------
+    UserError
+        With the names of the files.
+    """
+    if not any((folder / name).is_file() for name in known):
+        raise UserError(
+            "--data",
+            found=f"{folder}: a folder with none of these files",
+            expected=f"one or more of {', '.join(known)}",
+            hint="without --data, every table whose data are absent names its files and columns",
+        )
+
+
+def _data(
+    name: str, table: PublishedTable, folder: Path | None, problems: Problems
+) -> tuple[Frames, str]:
+    """The data of a table, one frame a file, or the line that says what is missing.
+
+    What is wrong in each of its files is added to `problems`; then, frames may be absent.
+    """
     if name == "cdnow":
         sample = cdnow_sample()
         return ([], _NO_LIFETIMES) if sample is None else ([sample], "")
     missing = missing_files(folder, table.files, table.found_in)
-    if folder is None or missing:
-        return [], missing
-    frames = [
-        read_published_file(folder / file_name, columns, table.found_in)
-        for file_name, columns in table.files.items()
-    ]
-    if name == "donations":
-        check_donations(folder, frames[0], frames[1])
-    elif name == "contracts":
-        check_survivors(folder, frames[0], int(table.settings["calibration_years"]))
+    frames: dict[str, pd.DataFrame] = {}
+    for file_name, columns in table.files.items():
+        # A file is checked without the other one of its table, too.
+        if folder is None or not (folder / file_name).is_file():
+            continue
+        with problems.collect():
+            file = folder / file_name
+            rows = read_published_file(file, columns, table.found_in)
+            _check(file, rows, table, frames)
+            frames[file_name] = rows
+    return ([], missing) if missing else (list(frames.values()), "")
+
+
+def _check(
+    file: Path, rows: pd.DataFrame, table: PublishedTable, earlier: Mapping[str, pd.DataFrame]
+) -> None:
+    """Refuse rows that the models of their table cannot have.
+
+    Parameters
+    ----------
+    file, rows
+        A file and its rows.
+    table
+        The table that the file belongs to.
+    earlier
+        Rows of the files of the table before this one, by file name.
+
+    Raises
+    ------
+    UserError
+        With all that is wrong in the file.
+    """
+    if file.name == "donations_rf_matrix.csv":
+        check_patterns(file, rows)
+    elif file.name == "donations_annual.csv":
+        observed = [int(frame["n_cal"].iloc[0]) for frame in earlier.values()]
+        check_donations(file, rows, observed[0] if observed else None)
+    elif file.name == "contract_survivors.csv":
+        check_survivors(file, rows, int(table.settings["calibration_years"]))
     else:
-        check_orders(folder, frames[0], pd.Timestamp(table.settings["calibration_end"]))
-    return frames, ""
+        check_orders(file, rows, pd.Timestamp(table.settings["calibration_end"]))
 
 
 def _compare(title: str, row: PublishedFigure, fitted: Fitted, missing: str) -> ComparedFigure:

@@ -13,18 +13,33 @@ from features.arrays import Array
 
 @dataclass(frozen=True)
 class Interval:
-    """A statistic with its customer-bootstrap interval."""
+    """A statistic with its customer-bootstrap interval and standard error."""
 
     value: float
     low: float
     high: float
+    standard_error: float
 
 
-def _customer_rows(customers: Any) -> list[Array]:
-    """Row numbers of each customer, customers in order of their id."""
-    _, customer_codes = np.unique(np.asarray(customers), return_inverse=True)
-    order = np.argsort(customer_codes, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(customer_codes))[:-1])
+@dataclass(frozen=True)
+class _CustomerRows:
+    """Row numbers sorted by customer, where each begins, and how many each has."""
+
+    order: Array
+    starts: Array
+    counts: Array
+
+    @classmethod
+    def of(cls, customers: Any) -> _CustomerRows:
+        _, codes = np.unique(np.asarray(customers), return_inverse=True)
+        counts = np.bincount(codes)
+        return cls(np.argsort(codes, kind="stable"), np.cumsum(counts) - counts, counts)
+
+    def of_drawn(self, drawn: Array) -> Array:
+        """Row numbers of drawn customers, one after the other."""
+        counts = self.counts[drawn]
+        shifts = self.starts[drawn] - (np.cumsum(counts) - counts)
+        return np.asarray(self.order[np.arange(counts.sum()) + np.repeat(shifts, counts)])
 
 
 def bootstrap(
@@ -50,25 +65,17 @@ def bootstrap(
         Seed and number of the draws, and the share of draws inside the interval.
     """
     inputs = [np.asarray(array) for array in arrays]
-    customer_rows = _customer_rows(customers)
-    single_rows = (
-        np.concatenate(customer_rows)
-        if all(len(row_numbers) == 1 for row_numbers in customer_rows)
-        else None
-    )
+    customer_rows = _CustomerRows.of(customers)
+    count = len(customer_rows.counts)
     generator = np.random.default_rng(seed)
     values = []
     for _ in range(repeats):
-        drawn = generator.integers(0, len(customer_rows), len(customer_rows))
-        drawn_rows = (
-            np.concatenate([customer_rows[customer] for customer in drawn])
-            if single_rows is None
-            else single_rows[drawn]
-        )
+        drawn_rows = customer_rows.of_drawn(generator.integers(0, count, count))
         values.append(statistic(*(array[drawn_rows] for array in inputs)))
     tail_share = (1 - level) / 2
     lower, upper = np.nanquantile(values, [tail_share, 1 - tail_share])
-    return Interval(value=statistic(*inputs), low=float(lower), high=float(upper))
+    error = float(np.nanstd(values, ddof=1))
+    return Interval(statistic(*inputs), float(lower), float(upper), error)
 
 
 def paired_difference(

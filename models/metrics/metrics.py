@@ -22,7 +22,7 @@ _BINARY_CLIP = 1e-6
 _CLASS_CLIP = 1e-4
 CALIBRATION_BINS = 15
 TWEEDIE_POWER = 1.5  # variance of spend grows with this power of its mean
-_SMALLEST = 1e-3  # of the mean, below which a predicted amount is not taken
+LEAST_SHARE = 1e-3  # of the mean, below which a predicted amount is not taken
 RARE_CLASS = 20  # macro-F1 leaves out classes with fewer rows
 
 
@@ -303,7 +303,7 @@ def tweedie(target: Any, predicted: Any, weights: Any = None) -> float:
     scale = float(np.average(target, weights=weights))
     if not scale > 0:
         return float("nan")
-    shares, expected = np.maximum(target, 0.0) / scale, np.maximum(predicted / scale, _SMALLEST)
+    shares, expected = np.maximum(target, 0.0) / scale, np.maximum(predicted / scale, LEAST_SHARE)
     settings = {"sample_weight": weights, "power": TWEEDIE_POWER}
     return float(mean_tweedie_deviance(shares, expected, **settings))
 

@@ -2,7 +2,7 @@
 
 They are ranking, total bias, calibration, and the loss in each rule stage. These figures are noisy
 on few customers, so a challenger is refused only if one is worse by more than its tolerance and the
-paired interval excludes chance.
+paired difference excludes chance, for all guards together (Holm, in `promotion`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pandas as pd
 
 from features.arrays import Array
 from features.table.prediction_targets import TaskName
+from models.evaluation.comparison import Comparison
 from models.metrics import metrics
-from models.registry.comparison import Comparison
 from models.scorer.stage import stage_codes
 from models.tasks.all_tasks import TASKS
 
@@ -92,9 +92,14 @@ def _guard(
     seed: int,
 ) -> Comparison:
     """Compare one guarded figure; compute the costly interval only beyond the tolerance."""
-    low = high = None
+    low = high = error = None
+    customer_count = 0
     if figures[0] - figures[1] > tolerance:
         statistic, customers, arguments = statistic_arguments
         interval = metrics.bootstrap(statistic, customers, *arguments, seed=seed)
-        low, high = interval.low, interval.high
-    return Comparison(task, name, *figures, low, high, guard=tolerance)
+        low, high, error = interval.low, interval.high, interval.standard_error
+        customer_count = len(np.unique(customers))
+    return Comparison(
+        task, name, *figures, low, high,
+        guard=tolerance, standard_error=error, customers=customer_count,
+    )  # fmt: skip

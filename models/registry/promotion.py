@@ -1,43 +1,70 @@
-"""Promotion: a challenger becomes champion only after both were compared on the gate snapshot.
+"""Promotion: whether a challenger becomes champion, by both on the gates.
 
-The gate is the latest matured snapshot. Every scorer keeps, beside what it serves, the parts
-fitted before its own gate; those have never seen the gate, so that comparing them is fair.
+The gates are the latest matured snapshots. Every scorer keeps, beside what it serves, the parts
+fitted before its own gates; those have never seen a gate, so that comparing them is fair.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from features.arrays import Array
-from features.calendar import day_date
+from features.calendar import day_date, day_number
 from features.config.config import Config
+from features.contracts import CUSTOMER
 from features.table.build_fingerprint import column_names
 from features.table.feature_store import Archive
-from features.table.prediction_targets import TASK_NAMES
+from features.table.prediction_targets import TASK_NAMES, TaskName
+from models.evaluation.comparison import ALPHA as ALPHA
+from models.evaluation.comparison import Comparison as Comparison
+from models.evaluation.comparison import compare_losses, holm, level_of_look
 from models.evaluation.evaluate import LabelledTestSet, delayed_test_set, predict_part
 from models.evaluation.leakage import leaking
-from models.metrics import metrics
-from models.registry.comparison import Comparison as Comparison
 from models.registry.guardrails import guard_comparisons
 from models.scorer.part import Part
 from models.tasks.all_tasks import TASKS
 from models.tasks.lead import MIN_NEW_BUYERS
-from models.tasks.task import binary_log_losses
+from models.tasks.task import Outputs, binary_log_losses
+
+CONFIG_FILE, COLUMNS_FILE = "config.json", "columns.json"  # of a training, in its run
+FITTED_BEFORE = "fitted_before"  # tag: day of each task before which the gated parts were fitted
+LEAD = "lead"  # leads of the CLV part, in comparisons
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a challenger is promoted, and why."""
+    """Whether a challenger is promoted, and why.
+
+    Attributes
+    ----------
+    accepted, reason
+        The verdict, and a sentence on it.
+    comparisons
+        With the champion.
+    look, level
+        Number of the look at this champion, and the level at which its recipe had to be better;
+        None for the same recipe and without a comparison.
+    baselines
+        With the best baseline of each task.
+    warnings
+        Sentences on baselines that are better.
+    """
 
     accepted: bool
     reason: str
     comparisons: tuple[Comparison, ...] = ()
+    look: int | None = None
+    level: float | None = None
+    baselines: tuple[Comparison, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form for the log."""
@@ -58,15 +85,6 @@ def recipe_hash(config: Config) -> str:
 def columns_hash(config: Config) -> str:
     """Hash of the names of all feature columns that a config asks for."""
     return hashlib.sha256(json.dumps(column_names(config)).encode()).hexdigest()[:16]
-
-
-def same_recipe(champion: Mapping[str, str], challenger: Mapping[str, str]) -> bool:
-    """Whether two scorers learned alike, by the tags ``config`` and ``columns`` of their versions.
-
-    Champions of before have no tag ``columns``; they count as having the same.
-    """
-    same_columns = champion.get("columns") in (None, challenger.get("columns"))
-    return same_columns and champion.get("config") == challenger.get("config")
 
 
 def prediction_definitions(parts: Mapping[str, Part], stages: list[str]) -> dict[str, Any]:
@@ -129,64 +147,185 @@ def refusal_reason(archive: Archive, challenger: Mapping[str, Part]) -> str | No
 
 
 def compare_parts(
-    archive: Archive, challenger: Mapping[str, Part], champion: Mapping[str, Part], *, seed: int
+    archive: Archive,
+    challenger: Mapping[str, Part],
+    champion: Mapping[str, Part],
+    *,
+    seed: int,
+    fitted_before: Sequence[Mapping[str, str]] = (),
 ) -> list[Comparison]:
-    """Both sets of gated parts on each task's gate snapshot; the CLV part also on its leads.
+    """Both sets of gated parts on each task's gates; the CLV part also on its leads.
+
+    Parameters
+    ----------
+    archive
+        Features and labels.
+    challenger, champion
+        Parts by task, none of which has seen a gate.
+    seed
+        Seed of the guards' bootstrap.
+    fitted_before
+        Days (ISO) by task before which the parts of both were fitted, one mapping each: earlier
+        gates are left out. A task without both days is compared on the latest gate alone.
 
     Raises
     ------
     UnableChampionError
         Where the champion asks for features that there are no more.
     """
-    found, stages = [], archive.builder.taxonomy.names
+    compared: list[Comparison] = []
+    stages = archive.builder.taxonomy.names
     for task in TASK_NAMES:
-        gate = archive.builder.gate(task)
-        test = delayed_test_set(archive, task, gate, _late_days(challenger[task]))
-        new_out = predict_part(challenger[task], test.rows, test.everyone)
-        # The labels are the same; each reads the inputs it would be served with.
-        same = delayed_test_set(archive, task, gate, _late_days(champion[task]))
-        try:
-            old_out = predict_part(champion[task], same.rows, same.everyone)
-        except (ValueError, KeyError) as error:
-            raise UnableChampionError(str(error)) from error
-        rows = test.rows
-        new, old = (TASKS[task].losses(outputs, rows) for outputs in (new_out, old_out))
-        customers = rows["customer_id"].to_numpy()
-        found.append(_comparison(task, TASKS[task].loss_name, customers, new, old, seed=seed))
-        found += guard_comparisons(task, rows, (new_out, old_out), (new, old), stages, seed=seed)
-        if test.leads is not None:
-            new_lead, old_lead = (lead_log_losses(p[task], test) for p in (challenger, champion))
-            if new_lead is not None and old_lead is not None:
-                ids = test.leads["customer_id"].to_numpy()
-                found.append(_comparison("lead", "log_loss", ids, new_lead, old_lead, seed=seed))
-    return found
+        gates = _unseen_gates(archive, task, fitted_before)
+        seen = [_at_gate(archive, task, gate, challenger[task], champion[task]) for gate in gates]
+        compared += compare_outputs(task, [each.outputs for each in seen], stages, seed=seed)
+        leads = [each.leads for each in seen if each.leads is not None]
+        if leads:
+            customers, new, old = (np.concatenate(arrays) for arrays in zip(*leads, strict=True))
+            count = len(leads)
+            compared.append(compare_losses(LEAD, "log_loss", customers, new, old, snapshots=count))
+    return compared
 
 
-def _comparison(
-    task: str, metric: str, customers: Array, challenger: Array, champion: Array, *, seed: int
-) -> Comparison:
-    interval = metrics.bootstrap(
-        lambda a, b: float(np.mean(a) - np.mean(b)), customers, challenger, champion, seed=seed
+@dataclass(frozen=True)
+class GateOutputs:
+    """Labelled rows of one gate, and what challenger and champion said of them."""
+
+    rows: pd.DataFrame
+    challenger: Outputs
+    champion: Outputs
+
+
+@dataclass(frozen=True)
+class _Gate:
+    outputs: GateOutputs
+    leads: tuple[Array, Array, Array] | None  # customers, losses of challenger and champion
+
+
+def _unseen_gates(
+    archive: Archive, task: TaskName, fitted_before: Sequence[Mapping[str, str]]
+) -> list[int]:
+    gates = archive.builder.gates(task)
+    if len(fitted_before) < 2 or any(task not in days for days in fitted_before):
+        return gates[-1:]
+    first = day_number(dt.date.fromisoformat(max(days[task] for days in fitted_before)))
+    return [gate for gate in gates if gate >= first] or gates[-1:]
+
+
+def _at_gate(
+    archive: Archive, task: TaskName, gate: int, challenger: Part, champion: Part
+) -> _Gate:
+    test = delayed_test_set(archive, task, gate, _late_days(challenger))
+    new = predict_part(challenger, test.rows, test.everyone)
+    # The labels are the same; each reads the inputs it would be served with.
+    same = delayed_test_set(archive, task, gate, _late_days(champion))
+    try:
+        old = predict_part(champion, same.rows, same.everyone)
+    except (ValueError, KeyError) as error:
+        raise UnableChampionError(str(error)) from error
+    leads = None
+    if test.leads is not None:
+        new_lead, old_lead = (lead_log_losses(part, test) for part in (challenger, champion))
+        if new_lead is not None and old_lead is not None:
+            leads = (test.leads[CUSTOMER].to_numpy(), new_lead, old_lead)
+    return _Gate(GateOutputs(test.rows, new, old), leads)
+
+
+def compare_outputs(
+    task: TaskName, gates: Sequence[GateOutputs], stages: list[str], *, seed: int
+) -> list[Comparison]:
+    """Loss and guarded figures of a task, over the rows of all its gates.
+
+    Parameters
+    ----------
+    task
+        The task.
+    gates
+        Outputs on each gate.
+    stages
+        Names of the rule stages by code.
+    seed
+        Seed of the guards' bootstrap.
+    """
+    sides = [gate.challenger for gate in gates], [gate.champion for gate in gates]
+    rows = pd.concat([gate.rows for gate in gates], ignore_index=True)
+    new, old = (
+        np.concatenate(
+            [
+                TASKS[task].losses(outputs, gate.rows)
+                for gate, outputs in zip(gates, side, strict=True)
+            ]
+        )
+        for side in sides
     )
-    return Comparison(
-        task, metric, float(challenger.mean()), float(champion.mean()), interval.low, interval.high
-    )
+    customers, count = rows[CUSTOMER].to_numpy(), len(gates)
+    loss = compare_losses(task, TASKS[task].loss_name, customers, new, old, snapshots=count)
+    joined = _joined(gates, sides[0]), _joined(gates, sides[1])
+    return [loss, *guard_comparisons(task, rows, joined, (new, old), stages, seed=seed)]
 
 
-def decide_promotion(comparisons: list[Comparison], *, same_recipe: bool) -> Decision:
-    """Same recipe on newer data: accepted if not worse. Another recipe: if better somewhere too."""
-    worse = [c for c in comparisons if not c.not_worse]
-    told = tuple(comparisons)
-    if worse:
+def _joined(gates: Sequence[GateOutputs], side: Sequence[Outputs]) -> dict[str, Array]:
+    """Outputs of one side over all gates; only what has one value a row."""
+    names = [
+        name
+        for name in side[0]
+        if all(
+            np.shape(outputs.get(name, ()))[:1] == (len(gate.rows),)
+            for gate, outputs in zip(gates, side, strict=True)
+        )
+    ]
+    return {name: np.concatenate([outputs[name] for outputs in side]) for name in names}
+
+
+def decide_promotion(
+    comparisons: Sequence[Comparison], *, same_recipe: bool, look: int = 1
+) -> Decision:
+    """Whether the challenger is promoted, by its comparisons with the champion.
+
+    No loss may be worse by more than its margin, and no guarded figure beyond chance (Holm over
+    all guards). The same recipe on newer data needs no more. Another recipe must be better in the
+    primary loss of a task, too: Holm over the tasks, at the level of its look.
+
+    Parameters
+    ----------
+    comparisons
+        From `compare_parts`.
+    same_recipe
+        Whether both learned alike.
+    look
+        Number of the look at this champion (`looks.look_number`); of no account for the same
+        recipe.
+    """
+    compared = tuple(comparisons)
+    level = None if same_recipe else level_of_look(look)
+    number = None if same_recipe else look
+
+    def decision(accepted: bool, reason: str) -> Decision:
+        return Decision(accepted, reason, compared, look=number, level=level)
+
+    if worse := worse_comparisons(compared):
         listed = "; ".join(
             f"{c.task} {c.metric} {c.challenger:.4f} against {c.champion:.4f} "
             f"(95 % from {c.low:+.4f} to {c.high:+.4f})"
             for c in worse
         )
-        return Decision(False, f"worse than the champion on the gate: {listed}", told)
-    if same_recipe:
-        return Decision(True, "same recipe, not worse than the champion on the gate", told)
-    better = [c.task for c in comparisons if c.better]
-    if better:
-        return Decision(True, f"another recipe, better on the gate at {', '.join(better)}", told)
-    return Decision(False, "another recipe that is not better on the gate", told)
+        return decision(False, f"worse than the champion on the gate: {listed}")
+    if level is None:
+        return decision(True, "same recipe, not worse than the champion on the gate")
+    primary = {c.task: c.p_better for c in compared if c.guard is None and c.task != LEAD}
+    looked = f"look {look} at this champion, level {level:.2g}"
+    if better := holm(primary, level):
+        listed = ", ".join(better)
+        return decision(True, f"another recipe, better on the gate at {listed} ({looked})")
+    return decision(False, f"another recipe that is not better on the gate ({looked})")
+
+
+def worse_comparisons(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Losses worse by more than their margin, and guards worse beyond chance."""
+    guards = {f"{c.task} {c.metric}": c.p_worse for c in comparisons if c.guard is not None}
+    worse_guards = set(holm(guards, ALPHA))
+    return [
+        c
+        for c in comparisons
+        if (f"{c.task} {c.metric}" in worse_guards if c.guard is not None else not c.not_worse)
+    ]

@@ -34,8 +34,8 @@ from models.registry.logged_code import (
 )
 from models.registry.tracking import Run, Tracking
 from models.registry.version import CHAMPION_SINCE as CHAMPION_SINCE
+from models.registry.version import PREVIOUS_CHAMPION, Version
 from models.registry.version import SCORER as SCORER
-from models.registry.version import Version
 from models.scorer.artifacts import save_scorer
 from models.scorer.part import Part
 from models.scorer.scored_row import scored_names
@@ -44,7 +44,6 @@ CHAMPION = "champion"
 # The name of the folder among the artifacts that `Scorer` reads.
 ARTIFACT = "scorer"
 PARAMS = ParamSchema([ParamSpec("scoring_context", DataType.string, "")])
-_PREVIOUS = "previous_champion"
 _TYPES = {
     "string": DataType.string,
     "double": DataType.double,
@@ -238,7 +237,7 @@ def set_champion(
     client = tracking.client
     before = champion(tracking, name)
     if before is not None and before.version != version:
-        client.set_model_version_tag(name, str(version), _PREVIOUS, str(before.version))
+        client.set_model_version_tag(name, str(version), PREVIOUS_CHAMPION, str(before.version))
     client.set_model_version_tag(name, str(version), "promoted_because", reason)
     _since(tracking, name, str(version), at)
     boundary("promotion noted")
@@ -267,15 +266,15 @@ def roll_back(tracking: Tracking, name: str = SCORER, *, at: dt.datetime | None 
         Where there is no champion, or none before it.
     """
     now = champion(tracking, name)
-    if now is None or _PREVIOUS not in now.tags:
+    if now is None or PREVIOUS_CHAMPION not in now.tags:
         raise UserError(
             f"{name}@{CHAMPION}",
             found="no champion" if now is None else f"version {now.version}, with none before it",
             expected="a champion that took over from another version",
             hint="a newer version becomes champion by `stagecast promote`, where it earned it",
         )
-    _since(tracking, name, now.tags[_PREVIOUS], at)
-    tracking.client.set_registered_model_alias(name, CHAMPION, now.tags[_PREVIOUS])
+    _since(tracking, name, now.tags[PREVIOUS_CHAMPION], at)
+    tracking.client.set_registered_model_alias(name, CHAMPION, now.tags[PREVIOUS_CHAMPION])
     back = champion(tracking, name)
     assert back is not None
     return back

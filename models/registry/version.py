@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SCORER = "stagecast-scorer"
+PREVIOUS_CHAMPION = "previous_champion"  # tag: the version that a champion took over from
 CHAMPION_SINCE = "champion_since"  # UTC moment at which the alias last came to a version
 
 

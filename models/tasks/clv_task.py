@@ -20,7 +20,7 @@ from models.scorer.clv import predict_clv
 from models.scorer.part import Part
 from models.tasks.clv import fit_clv
 from models.tasks.lead import select_leads
-from models.tasks.task import Baseline, Guard, Outputs, Task, total_bias
+from models.tasks.task import Baseline, Guard, Outputs, Task, total_bias, tweedie_losses
 
 
 class ClvPrediction(Task):
@@ -29,7 +29,7 @@ class ClvPrediction(Task):
     name = "clv"
     description = "expected net spend within the horizon, with an 80 % interval"
     label, output = "spend", "clv"
-    loss_name = "mean squared error"
+    loss_name = "tweedie deviance"
     baselines: ClassVar[Mapping[str, Baseline]] = {
         "btyd": lambda data, part, rows: clv_baselines.btyd_spend(part, rows),
         "gbm": lambda data, part, rows: clv_baselines.plain_gbm(
@@ -97,8 +97,8 @@ class ClvPrediction(Task):
         return calls
 
     def losses(self, outputs: Outputs, rows: pd.DataFrame) -> Array:
-        """Squared error."""
-        return np.asarray((rows["spend"].to_numpy() - outputs["clv"]) ** 2)
+        """Tweedie deviance of spend over its mean; 0 without any spend."""
+        return tweedie_losses(rows["spend"].to_numpy(dtype=np.float64), outputs["clv"])
 
     def tested_rows(self, rows: pd.DataFrame, config: Config) -> pd.DataFrame:
         """Buyers within the horizon where the config limits activity, else everyone."""

@@ -17,6 +17,7 @@ from features.table.feature_store import Archive
 from features.table.prediction_targets import TaskName
 from models.fitting.training_set import TrainingSet
 from models.metrics.metric_call import MetricCall
+from models.metrics.metrics import LEAST_SHARE, TWEEDIE_POWER
 from models.scorer.part import Part
 from models.tasks.tuning import TuningProblem
 
@@ -54,6 +55,23 @@ def class_log_losses(target: Array, probability: Array) -> Array:
     probability = np.clip(probability, 1e-4, None)
     probability = probability / probability.sum(axis=1, keepdims=True)
     return np.asarray(-np.log(probability[np.arange(len(probability)), target]))
+
+
+def tweedie_losses(target: Array, predicted: Array) -> Array:
+    """Tweedie deviance of every amount, over the mean of the actual ones.
+
+    Twice the difference of log likelihoods, with power 1.5 (Jorgensen 1987, Journal of the Royal
+    Statistical Society B 49); their mean is `models.metrics.metrics.tweedie`. 0 everywhere for an
+    actual total of 0.
+    """
+    scale = float(np.mean(target)) if len(target) else 0.0
+    if not scale > 0:
+        return np.zeros(len(target))
+    shares = np.maximum(target, 0.0) / scale
+    expected = np.maximum(predicted / scale, LEAST_SHARE)
+    one, two = 1.0 - TWEEDIE_POWER, 2.0 - TWEEDIE_POWER
+    actual = shares**two / (one * two)
+    return np.asarray(2.0 * (actual - shares * expected**one / one + expected**two / two))
 
 
 class Task(ABC):

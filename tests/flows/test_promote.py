@@ -19,16 +19,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.calendar import day_date
 from features.errors import UserError
 from features.storage.check_sums import write_sums
 from features.storage.scores_store import read_current
 from features.table.feature_store import Archive
 from features.table.prediction_targets import TASK_NAMES
 from flows.commands.model_versions import print_models
+from flows.promote import compare_versions
 from flows.services.workspace import Workspace
 from models.evaluation.backtest import refuse_leaks
+from models.evaluation.comparison import read_comparisons
 from models.evaluation.evaluate import delayed_test_set, predict_part
 from models.evaluation.leakage import leaking
+from models.evaluation.refit import EarlierRecipe, refit
 from models.fitting.training_set import training_set
 from models.registry import registry
 from models.registry.guardrails import guard_comparisons
@@ -62,6 +66,10 @@ def gated(space: Workspace) -> Parts:
 
 def changed(part: Part, **parameters: Any) -> Part:
     return replace(part, parameters={**part.parameters, **parameters})
+
+
+def gated_origin(archive: Archive) -> int:
+    return archive.builder.gates("churn")[0]
 
 
 def against(archive: Archive, challenger: Parts, champion: Parts) -> Any:
@@ -132,8 +140,10 @@ def test_a_feature_that_knows_the_future_is_refused_and_named(
 
 
 def test_a_feature_that_no_snapshot_has_is_refused(archive: Archive, gated: Parts) -> None:
-    columns = [*gated["churn"].parameters["columns"], "purchase__count_next_30d"]
-    told = refusal_reason(archive, {**gated, "churn": changed(gated["churn"], columns=columns)})
+    linear = gated["churn"].parameters["linear"]
+    asking = {**linear, "columns": [*linear["columns"][1:], "purchase__count_next_30d"]}
+    churn = changed(gated["churn"], linear=asking, weights={"logistic": 1.0})
+    told = refusal_reason(archive, {**gated, "churn": churn})
     assert told is not None
     assert "purchase__count_next_30d" in told
 
@@ -147,6 +157,47 @@ def test_the_same_recipe_on_newer_data_passes(archive: Archive, gated: Parts) ->
     decision = against(archive, gated, older)
     assert decision.accepted, decision.reason
     assert {c.task for c in decision.comparisons} == set(TASK_NAMES)
+
+
+def test_the_same_recipe_fitted_again_before_the_gates_predicts_the_same(
+    archive: Archive, gated: Parts
+) -> None:
+    recipe, origin = EarlierRecipe(archive.builder.config, frozenset()), gated_origin(archive)
+    test = delayed_test_set(archive, "churn", archive.builder.gate("churn"), 0)
+    again = predict_part(refit(archive, recipe, "churn", origin), test.rows, test.everyone)
+    once = predict_part(gated["churn"], test.rows, test.everyone)
+    np.testing.assert_array_equal(again["p_churn"], once["p_churn"])
+
+
+def test_the_parts_are_compared_on_all_gates_that_both_have_not_seen(
+    archive: Archive, gated: Parts
+) -> None:
+    gates = {task: archive.builder.gates(task) for task in TASK_NAMES}
+    before = {task: str(day_date(days[0])) for task, days in gates.items()}
+    late = {task: str(day_date(days[-1])) for task, days in gates.items()}
+    for known, count in (
+        ((before, before), len),
+        ((before, late), lambda days: 1),
+        ((late, before), lambda days: 1),
+        ((before, {}), lambda days: 1),
+        ((), lambda days: 1),
+    ):
+        found = compare_parts(archive, gated, gated, seed=1, fitted_before=known)
+        losses = [c for c in found if c.guard is None and c.task in TASK_NAMES]
+        assert [c.snapshots for c in losses] == [count(gates[c.task]) for c in losses]
+        assert all(c.not_worse and c.p_better == 1.0 for c in losses)
+
+
+def test_the_best_baseline_of_each_task_is_part_of_the_decision(space: Workspace) -> None:
+    stored = read_comparisons(space.read("training.json")["baselines"])
+    decided = compare_versions.fn(str(space.output), 1)
+    best = read_comparisons(decided["baselines"])
+    assert {c.task for c in best} == set(TASK_NAMES)
+    for each in best:
+        rivals = [c for c in stored if c.task == each.task]
+        assert each.champion == min(c.champion for c in rivals)
+        assert len(rivals) > 1
+    assert len(decided["warnings"]) == sum(c.baseline_is_better for c in best)
 
 
 def test_a_dry_run_tells_and_changes_nothing(shop: Shop, space: Workspace, tmp_path: Path) -> None:

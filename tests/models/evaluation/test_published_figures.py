@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from features.datasets import published_tables
+from features.datasets.published_files import read_published_file
 from features.errors import UserError
 from flows.commands.cli import app, main
 from models.evaluation import published_figures
@@ -69,7 +70,8 @@ def test_no_data_are_shipped_with_the_figures():
         ("apparel, 104 weeks ahead", "apparel_orders.csv (columns Id, Date, Price)"),
     ],
 )
-def test_absent_data_have_a_line_with_files_columns_and_source(rows, tmp_path, title, files):
+def test_absent_data_have_a_line_with_files_columns_and_source(rows, drawn, tmp_path, title, files):
+    shutil.copy(drawn[0] / (ORDERS if title.startswith("contract") else SURVIVORS), tmp_path)
     for found, wanting in ((rows, "give --data FOLDER with"), (compare_published(tmp_path), "no")):
         of_data = [row for row in found if row.data == title]
         assert all((row.here, row.agrees) == (None, None) for row in of_data)
@@ -189,27 +191,89 @@ REFUSALS = {
         replaced(PATTERNS, 0, "x,t_x,n_cal,n"),
         [PATTERNS, "found the columns x, t_x, n_cal, n", "x, t_x, n_cal, customers", "hint: "],
     ),
+    "a column twice": (
+        replaced(PATTERNS, 0, "x,t_x,x,customers"),
+        ["found the columns x, t_x, x, customers"],
+    ),
     "text where a number belongs": (
         replaced(PATTERNS, 2, "1,one,6,7"),
-        [f"{PATTERNS}: t_x: found 'one' in row 2", "expected: a whole number", "hint: "],
+        [f"{PATTERNS}: t_x: found 'one' in row 3", "expected: a whole number", "hint: "],
     ),
-    "an empty cell": (replaced(ANNUAL, 3, "2003,"), ["transactions: found '' in row 3"]),
-    "half a contract": (replaced(SURVIVORS, 2, "1,9.5,8"), ["high_end: found '9.5' in row 2"]),
-    "a count below 0": (replaced(ANNUAL, 1, "2001,-4"), ["transactions: found '-4' in row 1"]),
+    "an empty cell": (replaced(ANNUAL, 3, "2003,"), ["transactions: found '' in row 4"]),
+    "fewer cells than the header": (replaced(ANNUAL, 3, "2003"), ["1 cells in row 4"]),
+    "half a contract": (replaced(SURVIVORS, 2, "1,9.5,8"), ["high_end: found '9.5' in row 3"]),
+    "a count below 0": (replaced(ANNUAL, 1, "2001,-4"), ["transactions: found '-4' in row 2"]),
+    "a count above all": (replaced(ANNUAL, 1, "2001,1e300"), ["transactions: found '1e300'"]),
     "an endless amount": (replaced(ORDERS, 1, "1,2005-01-02,inf"), ["Price: found 'inf'"]),
+    "a hexadecimal amount": (replaced(ORDERS, 1, "1,2005-01-02,0x1F"), ["Price: found '0x1F'"]),
+    "a return": (
+        replaced(ORDERS, 3, "1,2005-01-02,-3.5"),
+        ["Price: found '-3.5' in row 4 of the file\n", "from 0 to", "hint:     leave returns out"],
+    ),
+    "orders of nobody": (
+        replaced(ORDERS, 3, " ,2005-01-02,3.5"),
+        ["Id: found '' in row 4", "expected: a name in every row"],
+    ),
     "no date": (
         replaced(ORDERS, 4, "1,soon,3.5"),
-        ["Date: found 'soon' in row 4", "expected: a date such as 2005-01-31"],
+        ["Date: found 'soon' in row 5", "expected: a date such as 2005-01-31"],
     ),
-    "purchases after the last": (replaced(PATTERNS, 1, "3,2,6,7"), ["row 1", "x <= t_x <= n_cal"]),
-    "years that differ": (replaced(PATTERNS, 3, "1,1,5,7"), ["row 3", "the same n_cal"]),
-    "a year twice": (replaced(ANNUAL, 2, "2001,7"), ["row 2", "one row for each of 6 years"]),
+    "no day of the calendar": (
+        replaced(ORDERS, 4, "1,2005-02-30,3.5"),
+        ["Date: found '2005-02-30' in row 5"],
+    ),
+    "a date and something else": (
+        replaced(ORDERS, 4, "1,2005-02-03x,3.5"),
+        ["Date: found '2005-02-03x' in row 5"],
+    ),
+    "blank lines count as rows": (
+        replaced(ORDERS, 4, "\n\n1,soon,3.5"),
+        ["Date: found 'soon' in row 7 of the file\n"],
+    ),
+    "lines of a quoted cell count as rows": (
+        replaced(ORDERS, 4, '"1\n2",2005-02-03,3.5\n1,soon,3.5'),
+        ["Date: found 'soon' in row 7 of the file\n"],
+    ),
+    "several rows of a kind": (
+        written(ORDERS, b"Id,Date,Price\n1,soon,4\n1,2005-01-09,4\n2,late,4\n"),
+        ["Date: found 'soon' in row 2 of the file, and 1 more rows like it"],
+    ),
+    "purchases after the last": (
+        replaced(PATTERNS, 1, "3,2,6,7"),
+        ["x, t_x: found 3, 2 in row 2", "expected: 0 < x <= t_x"],
+    ),
+    "purchases after the years": (
+        replaced(PATTERNS, 1, "3,7,6,7"),
+        ["t_x, n_cal: found 7, 6 in row 2", "expected: t_x <= n_cal"],
+    ),
+    "years that differ": (
+        replaced(PATTERNS, 3, "1,1,5,7"),
+        ["n_cal: found 5 in row 4", "one number above 0"],
+    ),
+    "a pattern of nobody": (
+        replaced(PATTERNS, 3, "1,1,6,0"),
+        ["customers: found 0 in row 4", "at least one customer"],
+    ),
+    "a year twice": (
+        replaced(ANNUAL, 2, "2001,7"),
+        ["year: found 2001 in row 3", "one row for each of 6 years"],
+    ),
+    "a year of donations is left out": (
+        replaced(ANNUAL, 11, "2012,7"),
+        ["year: found 2012 in row 12", "one row for each of 6 years, and none left out"],
+    ),
     "too few years of donations": (
         written(ANNUAL, b"year,transactions\n2001,7\n"),
         ["found 1 rows", "each of 6 years"],
     ),
-    "survivors that rise": (replaced(SURVIVORS, 3, "2,900000,8"), ["row 3", "never rise"]),
-    "a year is left out": (replaced(SURVIVORS, 3, "7,8,8"), ["row 3", "the years 0, 1, 2"]),
+    "survivors that rise": (
+        replaced(SURVIVORS, 3, "2,900000,8"),
+        ["high_end: found 900000 in row 4", "never rise"],
+    ),
+    "a year is left out": (
+        replaced(SURVIVORS, 3, "7,8,8"),
+        ["year: found 7 in row 4", "the years 0, 1, 2"],
+    ),
     "no year to forecast": (
         written(SURVIVORS, b"year,high_end,regular\n0,9,9\n1,8,8\n"),
         ["found 2 rows", "9 rows or more"],
@@ -218,12 +282,12 @@ REFUSALS = {
         written(ORDERS, b"Id,Date,Price\n1,2005-01-02,4\n1,2005-01-09,4\n"),
         ["found 1 paid repeat days until 2006-12-31", "10 or more"],
     ),
-    "an empty file": (written(ORDERS, b""), ["No columns to parse", "Id, Date, Price"]),
+    "an empty file": (written(ORDERS, b""), ["found an empty file", "Id, Date, Price"]),
     "a header only": (written(ORDERS, b"Id,Date,Price\n"), ["found no rows"]),
     "no text": (written(SURVIVORS, b"\xff\xfe\x00"), ["can't decode", "a CSV file with"]),
     "more cells than the header": (
         written(ORDERS, b"Id,Date,Price\n1,2,2005-01-02,3\n"),
-        ["more cells than the header"],
+        ["found 4 cells in row 2", "3 in every row, as in the header"],
     ),
 }
 
@@ -237,13 +301,48 @@ def test_bad_files_are_refused_with_place_and_expectation(case, drawn, tmp_path)
         compare_published(tmp_path)
     for part in [str(tmp_path), *parts]:
         assert part in str(refused.value)
+    assert not re.search(r"np\.|nan\b", str(refused.value))
+
+
+WRITTEN_DAYS = {
+    "a zone": "{}T23:30:00-08:00",
+    "universal time": "{}T00:30:00Z",
+    "a time": "{} 12:00",
+    "blanks around": "  {} ",
+}
+
+
+@pytest.mark.parametrize("forms", [[form] for form in WRITTEN_DAYS] + [[*WRITTEN_DAYS, "plain"]])
+def test_the_written_day_counts_whatever_its_zone(forms, tmp_path):
+    days = [f"2005-0{1 + number // 28}-{1 + number % 28:02}" for number in range(40)]
+    shapes = [WRITTEN_DAYS.get(form, "{}") for form in forms]
+    dates = [shapes[number % len(shapes)].format(day) for number, day in enumerate(days)]
+    file = tmp_path / ORDERS
+    pd.DataFrame({"Id": "a", "Date": dates, "Price": 1}).to_csv(file, index=False)
+    rows = read_published_file(file, {"Id": "text", "Date": "day", "Price": "amount"}, "a paper")
+    assert list(rows["Date"].dt.strftime("%Y-%m-%d")) == days
+    assert list(rows.index) == list(range(2, 42))
 
 
 def test_all_bad_files_are_refused_in_one_message(drawn, tmp_path):
     shutil.copytree(drawn[0], tmp_path, dirs_exist_ok=True)
     replaced(PATTERNS, 2, "1,one,6,7")(tmp_path)
-    replaced(ORDERS, 4, "1,soon,3.5")(tmp_path)
-    with pytest.raises(UserError, match=r"^2 problems\n(.|\n)*'one'(.|\n)*'soon'"):
+    replaced(ANNUAL, 2, "2002,-1")(tmp_path)
+    replaced(SURVIVORS, 3, "7,9.5,8")(tmp_path)
+    replaced(ORDERS, 4, ",soon,-3.5")(tmp_path)
+    with pytest.raises(UserError) as refused:
+        compare_published(tmp_path)
+    places = [problem.where.removeprefix(f"{tmp_path}/") for problem in refused.value.problems]
+    assert places == [
+        f"{PATTERNS}: t_x", f"{ANNUAL}: transactions", f"{SURVIVORS}: high_end",
+        f"{ORDERS}: Id", f"{ORDERS}: Date", f"{ORDERS}: Price",
+    ]  # fmt: skip
+
+
+def test_a_file_is_checked_without_the_other_of_its_table(drawn, tmp_path):
+    shutil.copy(drawn[0] / ANNUAL, tmp_path)
+    replaced(ANNUAL, 11, "2012,7")(tmp_path)
+    with pytest.raises(UserError, match="year: found 2012 in row 12"):
         compare_published(tmp_path)
 
 
@@ -253,15 +352,27 @@ def test_a_file_of_the_folder_alone_fills_its_table(drawn, tmp_path):
     assert fitted == {"CDNOW, 1/10 sample", "contract renewals, two segments"}
 
 
-@pytest.mark.parametrize(("name", "found"), [("nix", "no such folder"), ("file", "a file")])
-def test_a_folder_that_does_not_exist_ends_with_2(monkeypatch, capsys, tmp_path, name, found):
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("nix", "no such folder"),
+        ("file", "a file"),
+        ("folder", "a folder with none of these files"),
+    ],
+    ids=["absent", "a file", "a folder of other files"],
+)
+def test_a_folder_without_published_data_ends_with_2(monkeypatch, capsys, tmp_path, name, found):
     (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "orders.csv").write_text("a\n1\n", encoding="utf-8")
     monkeypatch.setattr("sys.argv", ["stagecast", "bench", "--data", str(tmp_path / name)])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
     message = capsys.readouterr().err
     assert f"--data: found {tmp_path / name}: {found}" in " ".join(message.split())
+    if name == "folder":
+        assert f"{PATTERNS}, {ANNUAL}, {SURVIVORS}, {ORDERS}" in " ".join(message.split())
 
 
 def test_the_command_prints_one_line_a_table_without_data():

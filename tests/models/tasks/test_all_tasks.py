@@ -140,3 +140,13 @@ def test_the_least_spend_has_a_ranking_and_none_has_not() -> None:
     assert ranked <= set(values("clv", out, pd.DataFrame({"spend": little})))
     nothing = values("clv", out, pd.DataFrame({"spend": np.zeros(N)}))
     assert set(nothing) == {"mae", "rmse", "rate", "coverage", *INTERVALS}
+
+
+def test_the_loss_of_an_amount_is_its_share_of_the_tweedie_deviance() -> None:
+    rows = pd.DataFrame({"spend": np.append(SPEND, -3.0)})
+    clv = np.append(CLV, 0.0)  # a prediction of nothing counts as a thousandth of the mean
+    losses = TASKS["clv"].losses({"clv": clv}, rows)
+    assert losses.min() >= 0
+    assert losses.mean() == pytest.approx(metrics.tweedie(rows["spend"], clv))
+    nothing = TASKS["clv"].losses({"clv": clv}, rows * 0.0)
+    assert (nothing == 0).all()
