@@ -26,7 +26,9 @@ def trained(tuned: TuningResult | None) -> Trained:
     figures = [figure(0.9, method="table"), figure(0.7, subset="movers"), figure(0.5)]
     result = Evaluation(LabelledTestSet("stage", 0, frame, frame, None), figures, {})
     plain = (figure(0.53),) if tuned and tuned.settings else ()
-    return Trained(part, part, result, TrainingSummary(1, 1, day, day, 0), (), tuned, plain)
+    return Trained(
+        part, part, result, TrainingSummary(1, 1, day, day, 0), tuned=tuned, recipe=plain
+    )
 
 
 FOUND = TuningResult(
