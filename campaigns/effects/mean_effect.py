@@ -26,6 +26,7 @@ FEWEST_BUYERS = 20  # in each arm; below, no interval holds
 PERMUTATIONS = 999
 _GROUPS, _PACKS = 1000, 10_000
 _DRAWS_OF_ONE_DEAL = 111
+_DRAWS, _DEALS = 1, 2  # ends of seeds: deals and draws share no random numbers
 _BISECTIONS = 40
 
 
@@ -238,7 +239,7 @@ def _permuted_sums(columns: Floats, size: int, permutations: int, seed: tuple[in
     """
     if len(columns) <= _GROUPS:
         return columns[_subsets(len(columns), size, permutations, seed)].sum(axis=1)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((*seed, _DEALS))
     packs = columns
     if len(columns) > _PACKS:
         packs = _summed(columns[rng.permutation(len(columns))], _PACKS)
@@ -258,7 +259,7 @@ def _subsets(units: int, drawn: int, permutations: int, seed: tuple[int, int]) -
 
     They are kept: every outcome of the same people is tested by the same permutations.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((*seed, _DRAWS))
     subsets = np.empty((permutations, drawn), dtype=np.int64)
     for first in range(0, permutations, _DRAWS_OF_ONE_DEAL):
         rows = subsets[first : first + _DRAWS_OF_ONE_DEAL]
