@@ -83,18 +83,18 @@ def read_published_file(file: Path, columns: Columns, found_in: str) -> pd.DataF
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(str(file), found=reason, expected=expected, hint=hint) from error
     if len(records) < 2:
-        found = "no rows" if records else "an empty file"
-        raise UserError(str(file), found=found, expected=expected, hint=hint)
+        what = "no rows" if records else "an empty file"
+        raise UserError(str(file), found=what, expected=expected, hint=hint)
     header, *rows = records.values()
     if any(header.count(name) != 1 for name in columns):
-        found = f"the columns {', '.join(header)}"
-        raise UserError(str(file), found=found, expected=expected, hint=hint)
+        shown_header = f"the columns {', '.join(header)}"
+        raise UserError(str(file), found=shown_header, expected=expected, hint=hint)
     numbers = list(records)[1:]
     for number, row in zip(numbers, rows, strict=True):
         if len(row) != len(header):
-            found = f"{len(row)} cells in row {number}"
+            cells = f"{len(row)} cells in row {number}"
             wanted = f"{len(header)} in every row, as in the header"
-            raise UserError(str(file), found=found, expected=wanted, hint=hint)
+            raise UserError(str(file), found=cells, expected=wanted, hint=hint)
     cells = pd.DataFrame(rows, index=numbers, columns=header, dtype=str)
     problems, values = Problems(), {}
     for name, kind in columns.items():
@@ -250,6 +250,6 @@ def _refuse(wrong: pd.Series, shown: pd.Series, place: str, expected: str, hint:
     if not wrong.any():
         return
     row, more = wrong.idxmax(), int(wrong.sum()) - 1
-    others = f", and {more:,} more rows like it" if more else ""
-    found = f"{shown[row]} in row {row} of the file{others}"
-    raise UserError(place, found=found, expected=expected, hint=hint)
+    others = f", and in {more:,} more" if more else ""
+    cell = f"{shown[row]} in row {row} of the file{others}"
+    raise UserError(place, found=cell, expected=expected, hint=hint)

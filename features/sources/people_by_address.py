@@ -64,20 +64,25 @@ def refuse_unclear_addresses(rows: pd.DataFrame, columns: PersonColumns, where: 
         texts = rows[column].dropna()
         if kind == "phone" and (rounded := int(texts.map(is_rounded).sum())):
             raise rounded_keys_error(where, rounded, column)
-        if several := int(texts.map(names_several).sum()):
-            raise UserError(
-                f"{where}: {column}",
-                found=f"{several} cells with more than one address",
-                expected="one address a row",
-                hint="write a row for each address",
-            )
-        if hashes := int(texts.map(_is_hash).sum()):
-            raise UserError(
-                f"{where}: {column}",
-                found=f"{hashes} cells with a hash in the place of an address",
-                expected="addresses as they are written",
-                hint="export the column without hashing: nobody could be recognised by a hash",
-            )
+        _refuse_cells(
+            f"{where}: {column}",
+            (int(texts.map(names_several).sum()), "more than one address"),
+            "one address a row",
+            "write a row for each address",
+        )
+        _refuse_cells(
+            f"{where}: {column}",
+            (int(texts.map(_is_hash).sum()), "a hash in the place of an address"),
+            "addresses as they are written",
+            "export the column without hashing: no person can be recognised by a hash",
+        )
+
+
+def _refuse_cells(where: str, counted: tuple[int, str], expected: str, hint: str) -> None:
+    count, content = counted
+    if count:
+        cells = f"{count:,} cells with {content}"
+        raise UserError(where, found=cells, expected=expected, hint=hint)
 
 
 def _is_hash(text: str) -> bool:

@@ -143,9 +143,9 @@ def test_a_feature_that_no_snapshot_has_is_refused(archive: Archive, gated: Part
     linear = gated["churn"].parameters["linear"]
     asking = {**linear, "columns": [*linear["columns"][1:], "purchase__count_next_30d"]}
     churn = changed(gated["churn"], linear=asking, weights={"logistic": 1.0})
-    told = refusal_reason(archive, {**gated, "churn": churn})
-    assert told is not None
-    assert "purchase__count_next_30d" in told
+    refusal = refusal_reason(archive, {**gated, "churn": churn})
+    assert refusal is not None
+    assert "purchase__count_next_30d" in refusal
 
 
 def test_the_same_recipe_on_newer_data_passes(archive: Archive, gated: Parts) -> None:
@@ -182,8 +182,8 @@ def test_the_parts_are_compared_on_all_gates_that_both_have_not_seen(
         ((before, {}), lambda days: 1),
         ((), lambda days: 1),
     ):
-        found = compare_parts(archive, gated, gated, seed=1, fitted_before=known)
-        losses = [c for c in found if c.guard is None and c.task in TASK_NAMES]
+        comparisons = compare_parts(archive, gated, gated, seed=1, fitted_before=known)
+        losses = [c for c in comparisons if c.guard is None and c.task in TASK_NAMES]
         assert [c.snapshots for c in losses] == [count(gates[c.task]) for c in losses]
         assert all(c.not_worse and c.p_better == 1.0 for c in losses)
 

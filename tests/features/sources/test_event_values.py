@@ -89,8 +89,8 @@ def test_rows_count_by_the_sign_of_a_number(tmp_path: Path, word: str, total: in
     """Zero, empty cells and text are neither above nor below."""
     signed = ["1.5", "-3", "0", None, "x", " 0.01 "]
     rows = [row(10**n / 100, 1 + n, sign=cell) for n, cell in enumerate(signed)]
-    found, report = read(tmp_path, rows, event_type="purchase", only={"sign": [word]})
-    assert (found, report.bad) == ({"purchase": total}, 0)
+    sums, report = read(tmp_path, rows, event_type="purchase", only={"sign": [word]})
+    assert (sums, report.bad) == ({"purchase": total}, 0)
 
 
 def test_a_table_without_amounts_has_a_value_of_each_row(tmp_path: Path) -> None:

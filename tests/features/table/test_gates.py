@@ -31,19 +31,19 @@ GRIDS = {
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_gates_are_matured_stored_and_unseen(grid, task):
     days, setting = GRIDS[grid]
-    made = builder(days, setting, *(f"{name}.train={{}}" for name in TASK_NAMES))
-    gates, horizon = made.gates(task), made.horizon(task)
+    shop_builder = builder(days, setting, *(f"{name}.train={{}}" for name in TASK_NAMES))
+    gates, horizon = shop_builder.gates(task), shop_builder.horizon(task)
     assert gates == sorted(set(gates))
-    assert gates[-1] == made.gate(task)
+    assert gates[-1] == shop_builder.gate(task)
     assert 1 <= len(gates) <= 3
     assert gates[-1] - gates[0] <= horizon
-    final = made.training_days(task, made.last_snapshot)
-    assert set(gates) <= {*final, made.gate(task)}
-    before = made.training_days(task, gates[0])
+    final = shop_builder.training_days(task, shop_builder.last_snapshot)
+    assert set(gates) <= {*final, shop_builder.gate(task)}
+    before = shop_builder.training_days(task, gates[0])
     assert before
-    assert max(before) + horizon + made.config.settle_days <= gates[0]
-    assert {*gates, *before} <= set(made.needed_days())
-    at_latest = made.training_days(task, made.gate(task))
+    assert max(before) + horizon + shop_builder.config.settle_days <= gates[0]
+    assert {*gates, *before} <= set(shop_builder.needed_days())
+    at_latest = shop_builder.training_days(task, shop_builder.gate(task))
     assert len(before) >= len(at_latest) * 3 / 4 - 1
 
 
@@ -53,5 +53,7 @@ def test_gates_are_matured_stored_and_unseen(grid, task):
     ids=["short", "middling", "long", "half a horizon apart", "over a horizon apart"],
 )
 def test_more_history_allows_more_gates(days, every, gates):
-    made = builder(days, "churn.train={}", f"snapshots.every_days={every}", "churn.horizon_days=90")
-    assert len(made.gates("churn")) == gates
+    shop_builder = builder(
+        days, "churn.train={}", f"snapshots.every_days={every}", "churn.horizon_days=90"
+    )
+    assert len(shop_builder.gates("churn")) == gates

@@ -33,16 +33,16 @@ def test_the_error_is_that_of_customers_drawn_again():
     ids, first, second = losses(300, 3)
     keep = np.random.default_rng(2).random(len(ids)) < 0.7  # not everyone is at every snapshot
     ids, first, second = ids[keep], first[keep], second[keep]
-    found = compare_losses("churn", "log_loss", ids, first, second, snapshots=3)
+    comparison = compare_losses("churn", "log_loss", ids, first, second, snapshots=3)
     random, rows = np.random.default_rng(3), [np.flatnonzero(ids == each) for each in range(300)]
     drawn = []
     for _ in range(2000):
         taken = np.concatenate([rows[each] for each in random.integers(0, 300, 300)])
         drawn.append(np.mean(first[taken]) - np.mean(second[taken]))
-    assert found.standard_error == pytest.approx(np.std(drawn), rel=0.05)
-    assert found.difference == pytest.approx(np.mean(first) - np.mean(second))
-    assert (found.customers, found.snapshots) == (len(set(ids)), 3)
-    assert found.low < found.difference < found.high
+    assert comparison.standard_error == pytest.approx(np.std(drawn), rel=0.05)
+    assert comparison.difference == pytest.approx(np.mean(first) - np.mean(second))
+    assert (comparison.customers, comparison.snapshots) == (len(set(ids)), 3)
+    assert comparison.low < comparison.difference < comparison.high
 
 
 def test_snapshots_that_repeat_customers_bring_no_false_certainty():
@@ -65,18 +65,18 @@ def test_the_order_of_rows_and_ids_does_not_matter():
 @pytest.mark.parametrize("customers", [0, 1], ids=["nobody", "one customer"])
 def test_too_few_customers_prove_nothing(customers):
     ids = np.zeros(max(customers, 1), dtype=int)
-    found = compare_losses("churn", "log_loss", ids, ids + 1.0, ids + 0.5)
-    assert (found.low, found.standard_error) == (None, None)
-    assert found.not_worse
-    assert (found.p_better, found.p_worse) == (1.0, 1.0)
-    assert not found.baseline_is_better
+    comparison = compare_losses("churn", "log_loss", ids, ids + 1.0, ids + 0.5)
+    assert (comparison.low, comparison.standard_error) == (None, None)
+    assert comparison.not_worse
+    assert (comparison.p_better, comparison.p_worse) == (1.0, 1.0)
+    assert not comparison.baseline_is_better
 
 
 def test_equal_losses_are_not_worse_and_not_better():
     ids, first, _ = losses(50, 1)
-    found = compare_losses("churn", "log_loss", ids, first, first)
-    assert found.not_worse
-    assert (found.p_better, found.p_worse) == (1.0, 1.0)
+    comparison = compare_losses("churn", "log_loss", ids, first, first)
+    assert comparison.not_worse
+    assert (comparison.p_better, comparison.p_worse) == (1.0, 1.0)
 
 
 def compared(difference: float, error: float, loss: float = 0.5, **changes) -> Comparison:

@@ -236,7 +236,7 @@ REFUSALS = {
     ),
     "several rows of a kind": (
         written(ORDERS, b"Id,Date,Price\n1,soon,4\n1,2005-01-09,4\n2,late,4\n"),
-        ["Date: found 'soon' in row 2 of the file, and 1 more rows like it"],
+        ["Date: found 'soon' in row 2 of the file, and in 1 more"],
     ),
     "purchases after the last": (
         replaced(PATTERNS, 1, "3,2,6,7"),

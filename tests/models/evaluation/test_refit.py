@@ -59,9 +59,9 @@ REASONS = {
 
 @pytest.mark.parametrize("case", REASONS)
 def test_recipes_that_cannot_be_fitted_have_a_reason(case):
-    given, columns, reason = REASONS[case]
-    if isinstance(given, str):
-        given = stored(load(CONFIG, (given,) if given else ()))
-    told = earlier_recipe(given, columns, load(CONFIG))
-    assert isinstance(told, str)
-    assert reason in told
+    parts_or_setting, columns, reason = REASONS[case]
+    if isinstance(parts_or_setting, str):
+        parts_or_setting = stored(load(CONFIG, (parts_or_setting,) if parts_or_setting else ()))
+    answer = earlier_recipe(parts_or_setting, columns, load(CONFIG))
+    assert isinstance(answer, str)
+    assert reason in answer
