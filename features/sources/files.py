@@ -172,7 +172,8 @@ def existing_files(location: str | tuple[str, ...]) -> list[str]:
     path = Path(location)
     if path.is_file():
         return [str(path)]
-    candidates = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
+    is_pattern = bool(path.name) and path.name != ".." and path.parent.is_dir()
+    candidates = sorted(path.parent.glob(path.name)) if is_pattern else []
     file_names = [str(file) for file in candidates if file.is_file()]
     if not file_names:
         raise UserError(

@@ -171,11 +171,11 @@ def _read_table(file: Path) -> ExperimentTable:
         with engine_errors(name):
             rows: pd.DataFrame = open_table(connect(), name, form).to_pyarrow().to_pandas()
     except UserError as error:
-        hint = "check the file for broken lines and quotes" if "`csv:`" in error.hint else ""
-        if "config" in error.hint:
-            hint = "check the path"
+        # What the hint says of a config does not hold here.
+        of_config = any(word in error.hint for word in ("`csv", "config", "source"))
+        hint = "check the path, and the file for broken lines and quotes" if of_config else ""
         raise UserError(
-            file.name, found=error.found, expected=error.expected, hint=hint or error.hint
+            file.name or name, found=error.found, expected=error.expected, hint=hint or error.hint
         ) from error
     names = [_plain(str(column)) for column in rows.columns]
     twice = [column for column in names if names.count(column) > 1]

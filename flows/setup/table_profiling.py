@@ -172,8 +172,12 @@ def sniff_format(location: str) -> CsvFormat:
         with opener(readable, "rb") as file:
             head = file.read(_HEAD_BYTES)
     except (OSError, EOFError) as error:
+        system_message = error.strerror if isinstance(error, OSError) else None
         raise UserError(
-            Path(names[0]).name, found=type(error).__name__, expected="a readable file"
+            Path(names[0]).name,
+            found=system_message or "a compressed file that is cut or damaged",
+            expected="a readable file",
+            hint="copy or export it again",
         ) from error
     encoding = detect_encoding(head, cut=len(head) == _HEAD_BYTES)
     text = head.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors="replace")

@@ -263,6 +263,9 @@ def test_a_missing_file_or_an_address_is_named(tmp_path: Path) -> None:
         read_experiment(tmp_path / "nowhere.csv", control="control")
     with pytest.raises(UserError, match="a file on this machine"):
         read_experiment(Path("https://example.org/people.csv"), control="control")
+    for folder in (tmp_path, Path("."), Path("..")):
+        with pytest.raises(UserError, match="a folder"):
+            read_experiment(folder, control="control")
 
 
 def test_days_count_as_they_are_written(tmp_path: Path) -> None:
