@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Plot
 from features.calendar import day_date, day_number
 from features.storage.output_lock import exclusive
 from features.table.prediction_targets import TASK_NAMES
-from flows.features import tally_sources
+from flows.features import describe_tallies, tally_sources
 from flows.services.console import step, warn
 from flows.services.oracle_bounds import oracle_figures, oracle_page
 from flows.services.prefect_summaries import show_figures
@@ -52,6 +52,7 @@ def run_origins(output: str, origins: list[str], models: list[str]) -> dict[str,
     """Train and test the models at every origin; writes ``backtest.json`` and ``backtest/``."""
     space = Workspace(Path(output))
     archive = space.archive()
+    describe_tallies(archive)
     origin_days = [day_number(dt.date.fromisoformat(origin)) for origin in origins]
     task_names = [name for name in TASK_NAMES if name in models]
     fit_count = len(origin_days) * len(task_names)

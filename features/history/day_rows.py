@@ -1,4 +1,4 @@
-"""The window kernel: every windowed fact of every customer, as differences of running sums.
+"""Facts by customer and day, with running sums of which windows are the differences.
 
 Rows are sorted by customer and day. A window ``[lo, hi)`` of customer *i* is a run of rows; both
 its ends are found by one `searchsorted` over the combined key ``customer * DAYS + day``, and a
@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from features.arrays import Array
-from features.history.running_sums import bins_by_day, cell_counts, running
+from features.history.running_sums import running
 
 # One customer's days fit between two multiples of this: day numbers to the year 4800.
 DAYS = 1 << 20
@@ -50,6 +50,36 @@ TOPPED = ("largest", "last_at")
 
 
 @dataclass(frozen=True)
+class Edge:
+    """Where a day begins in day rows: what windows begin and end at.
+
+    Attributes
+    ----------
+    rows
+        The day rows.
+    row
+        First row of every customer at or after the day; the next customer's where there is none.
+    """
+
+    rows: DayRows
+    row: Array
+
+    @cached_property
+    def count(self) -> Array:
+        """Events in all rows before."""
+        return self.rows.running_count[self.row]
+
+    @cached_property
+    def value(self) -> Array:
+        """Value in all rows before, in integer minor units."""
+        return self.rows.running_value[self.row]
+
+    def of(self, positions: Array) -> Edge:
+        """The edge of the customers at some positions."""
+        return Edge(self.rows, self.row[positions])
+
+
+@dataclass(frozen=True)
 class DayRows:
     """Facts of one role by customer and day, sorted by both.
 
@@ -76,7 +106,7 @@ class DayRows:
     customers: int
     facts: Mapping[str, Array]
     parts: DayRows | None = None
-    _edges: dict[int, Array] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _edges: dict[int, Edge] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def empty(cls, customers: int) -> DayRows:
@@ -98,6 +128,16 @@ class DayRows:
     def key(self) -> Array:
         """Combined sort key, rising."""
         return self.customer * DAYS + self.day
+
+    @cached_property
+    def first_day(self) -> int:
+        """Day number of the earliest row; there must be rows."""
+        return int(self.day.min())
+
+    @cached_property
+    def days_after_first(self) -> Array:
+        """Days of every row after the earliest row."""
+        return self.day - self.first_day
 
     @cached_property
     def firsts(self) -> Array:
@@ -145,17 +185,22 @@ class DayRows:
         hidden = (late_rows.day[row_numbers] < limit) & (late_rows.known_day[row_numbers] >= limit)
         return late_rows.customer[row_numbers[hidden]]
 
-    def edge(self, day: Array | int, only_positions: Array | None = None) -> Array:
-        """First row at or after a day of every customer, or of those at some positions."""
-        if isinstance(day, int) and day <= FAR_PAST + 1:
-            return self.starts if only_positions is None else self.starts[only_positions]
-        if isinstance(day, int) and (known_edge := self._edges.get(day)) is not None:
-            return known_edge if only_positions is None else known_edge[only_positions]
+    @cached_property
+    def beginning(self) -> Edge:
+        """Edge before all rows of every customer."""
+        return Edge(self, self.starts)
+
+    def edge(self, day: Array | int, only_positions: Array | None = None) -> Edge:
+        """Where a day begins in the rows of every customer, or of those at some positions."""
+        if isinstance(day, int):
+            known_edge = self.beginning if day <= FAR_PAST + 1 else self._edges.get(day)
+            if known_edge is not None:
+                return known_edge if only_positions is None else known_edge.of(only_positions)
         positions = (
             np.arange(self.customers, dtype=np.int64) if only_positions is None else only_positions
         )
         wanted_keys = positions * DAYS + np.maximum(day, FAR_PAST + 1)
-        return np.asarray(np.searchsorted(self.key, wanted_keys, side="left"))
+        return Edge(self, np.asarray(np.searchsorted(self.key, wanted_keys, side="left")))
 
     def index_of(self, positions: Array) -> tuple[Array, Array]:
         """Row numbers of some customers, and how many rows each of them has."""
@@ -166,7 +211,7 @@ class DayRows:
         rows_before = np.cumsum(lengths) - lengths
         return np.repeat(starts - rows_before, lengths) + np.arange(int(lengths.sum())), lengths
 
-    def edges(self, days: Array) -> Array:
+    def first_rows(self, days: Array) -> Array:
         """First row of every customer at or after each of some rising days (days x customers).
 
         One look at the rows for all of the days: what `edge` finds by a search for each.
@@ -175,24 +220,32 @@ class DayRows:
             return np.zeros((len(days), self.customers), dtype=np.int64)
         # Count the rows of every customer between two edges (bins x customers), then add the bins
         # up: rows before an edge, plus the customer's first row, is the row number wanted.
-        first_day, last_day = int(self.day.min()), int(self.day.max())
-        bin_of_row = bins_by_day(days, first_day, last_day)[self.day - first_day].astype(np.int64)
-        cell_count = (len(days) + 1) * self.customers
+        day_range = np.arange(self.first_day, int(self.day.max()) + 1)
+        first_cell_of_day = np.searchsorted(days, day_range, side="right") * self.customers
+        cell_of_row = first_cell_of_day[self.days_after_first]
+        cell_of_row += self.customer
         rows_before_edge = running(
-            cell_counts(bin_of_row * self.customers + self.customer, cell_count), len(days) + 1
-        )
-        return np.asarray(rows_before_edge[:-1] + self.starts)
+            np.bincount(cell_of_row, minlength=(len(days) + 1) * self.customers), len(days) + 1
+        )[:-1]
+        rows_before_edge += self.starts
+        return rows_before_edge
+
+    def edges(self, days: Iterable[int]) -> dict[int, Edge]:
+        """Edges of some days, by day, found in one look at the rows."""
+        wanted_days = np.unique(np.fromiter(days, dtype=np.int64))
+        first_rows = self.first_rows(wanted_days)
+        edges = [Edge(self, rows) for rows in first_rows]
+        return dict(zip(wanted_days.tolist(), edges, strict=True))
 
     def look_ahead(self, days: Iterable[int]) -> None:
         """Find the edges of some days in one look at the rows, and keep them for `edge`.
 
         The next call replaces what is kept. Nothing is kept of more days than memory should hold.
         """
-        wanted_days = np.unique(np.fromiter(days, dtype=np.int64))
+        wanted_days = set(days)
         self._edges.clear()
         if 0 < len(wanted_days) * self.customers <= MOST_EDGES:
-            found_edges = self.edges(wanted_days)
-            self._edges.update(zip(wanted_days.tolist(), found_edges, strict=True))
+            self._edges.update(self.edges(wanted_days))
 
     def known_before(self, day: Array | int) -> DayRows:
         """Rows known before a day (one for all, or one a customer); later days may stay.
@@ -282,84 +335,3 @@ def _merged_facts(facts: Mapping[str, Array], first_rows: Array) -> dict[str, Ar
     is_last_event = facts["last_at"] == np.repeat(merged["last_at"], run_lengths)
     latest = np.where(is_last_event, facts["latest"], np.iinfo(np.int64).min)
     return {**merged, "latest": np.maximum.reduceat(latest, first_rows)}
-
-
-@dataclass(frozen=True)
-class Window:
-    """Facts of one role in ``[lo, hi)``, one value a customer.
-
-    ``lo`` and ``hi`` are day numbers, either one for all or one a customer; ``shared_end`` and
-    ``shared_start`` may give the first rows at or after them where they have been found already;
-    ``who`` are the positions of the customers looked at (default: all).
-    """
-
-    rows: DayRows
-    lo: Array | int
-    hi: Array | int
-    shared_end: Array | None = None
-    who: Array | None = None
-    shared_start: Array | None = None
-
-    @cached_property
-    def _ends(self) -> tuple[Array, Array]:
-        start = self.shared_start
-        if start is None:
-            start = self.rows.edge(self.lo, self.who)
-        end = self.rows.edge(self.hi, self.who) if self.shared_end is None else self.shared_end
-        return start, np.maximum(start, end)
-
-    @cached_property
-    def count(self) -> Array:
-        """Number of events."""
-        start, end = self._ends
-        return self.rows.running_count[end] - self.rows.running_count[start]
-
-    @property
-    def value(self) -> Array:
-        """Sum in integer minor units."""
-        start, end = self._ends
-        return self.rows.running_value[end] - self.rows.running_value[start]
-
-    @property
-    def days(self) -> Array:
-        """Number of distinct days with an event."""
-        start, end = self._ends
-        return end - start
-
-    @property
-    def last_day(self) -> Array:
-        """Day number of the last row; `FAR_PAST` where there is none."""
-        start, end = self._ends
-        last_row = np.maximum(end - 1, 0)
-        day = self.rows.day[last_row] if len(self.rows.day) else np.zeros(len(end), dtype=np.int64)
-        return np.where(end > start, day, FAR_PAST)
-
-    @property
-    def first_day(self) -> Array:
-        """Day number of the first row; `FAR_PAST` where there is none."""
-        start, end = self._ends
-        if len(self.rows.day) == 0:
-            return np.full(len(end), FAR_PAST)
-        day = self.rows.day[np.minimum(start, len(self.rows.day) - 1)]
-        return np.where(end > start, day, FAR_PAST)
-
-    def last_fact(self, name: str) -> Array:
-        """A fact of the last row (float64); NaN where there is none."""
-        start, end = self._ends
-        facts = self.rows.facts[name]
-        if not len(facts):
-            return np.full(len(end), np.nan)
-        return np.where(end > start, facts[np.maximum(end - 1, 0)], np.nan)
-
-    def top(self, name: str) -> Array:
-        """Largest value of a fact (float64); NaN where there are no rows."""
-        start, end = self._ends
-        facts = self.rows.facts[name]
-        largest = np.full(len(end), np.nan)
-        nonempty = np.flatnonzero(end > start)
-        if len(nonempty):
-            # Every other run lies between two windows; the last one may end beyond the rows.
-            run_edges = np.stack([start[nonempty], end[nonempty]], axis=1).ravel()
-            padded_facts = np.append(facts, np.iinfo(np.int64).min)
-            largest[nonempty] = np.maximum.reduceat(padded_facts, run_edges)[::2]
-        return largest

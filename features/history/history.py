@@ -15,8 +15,6 @@ from features.aggregates.orders import NEGATIVE_AMOUNT
 from features.arrays import Array
 from features.contracts import ROLES
 from features.history.day_rows import DAYS, SUMMED, TOPPED, DayRows, Subject
-from features.history.day_rows import FAR_PAST as FAR_PAST
-from features.history.day_rows import Window as Window
 
 # Roles whose events choose: what was bought, what was viewed or clicked, where messages went.
 CHOICE_KINDS = {"bought": ("purchase",), "viewed": ("touch", "intent"), "sent": ("sent",)}

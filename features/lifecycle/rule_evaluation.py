@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from features.arrays import Array
-from features.history.day_rows import FAR_PAST, Subject, Window
+from features.history.day_rows import FAR_PAST, Edge, Subject
 from features.history.history import History
+from features.history.windows import Window
 from features.lifecycle.rule_language import All, Compare, InStage, LatestOf, Measure, Not, Rule
 
 COMPARE: Mapping[str, Callable[[Array, float], Array]] = {
@@ -52,9 +53,9 @@ class Facts:
     known_before: Array | int
     added_purchases: int = 0
     who: Array | None = None
-    _measured: dict[Measure, Array] = field(default_factory=dict, compare=False)
+    _measured: dict[tuple[Measure, int], Array] = field(default_factory=dict, compare=False)
     _windows: dict[tuple[Subject, int | None], Window] = field(default_factory=dict, compare=False)
-    _ends: dict[Subject, Array] = field(default_factory=dict, compare=False)
+    _ends: dict[Subject, Edge] = field(default_factory=dict, compare=False)
 
     @property
     def customers(self) -> int:
@@ -70,8 +71,13 @@ class Facts:
             return first_day, self.at
         return first_day, np.minimum(self.at, self.known_before)
 
-    def end(self, subject: Subject, end_day: Array | int) -> Array | None:
-        """First rows after every window of a subject, where all of them end on one day."""
+    def later(self, at: Array | int) -> Facts:
+        """The same knowledge at a reference day that is later, or later for some."""
+        past = {key: window for key, window in self._windows.items() if key[1] is None}
+        return replace(self, at=at, _measured={}, _windows=past)
+
+    def end(self, subject: Subject, end_day: Array | int) -> Edge | None:
+        """Where every window of a subject ends, where all of them end on one day."""
         rows = self.history.rows(subject)
         if rows is not None and subject not in self._ends:
             self._ends[subject] = rows.edge(end_day, self.who)
@@ -85,18 +91,18 @@ class Facts:
             return None
         if key not in self._windows:
             first_day, end_day = self.bounds(window)
-            self._windows[key] = Window(
-                rows, first_day, end_day, self.end(subject, end_day), self.who
-            )
+            end = self.end(subject, end_day)
+            self._windows[key] = Window(rows, first_day, end_day, self.who, end=end)
         return self._windows[key]
 
     def measure(self, measure: Measure) -> Array:
         """Value of a measure for every customer (float64, NaN where missing)."""
-        if measure not in self._measured:
-            self._measured[measure] = self._measure(measure)
-        return self._measured[measure]
+        key = (measure, max(self._added(measure.subject), self._added(measure.other)))
+        if key not in self._measured:
+            self._measured[key] = self._measure(measure)
+        return self._measured[key]
 
-    def _added(self, subject: Subject) -> int:
+    def _added(self, subject: Subject | None) -> int:
         return self.added_purchases if subject == Subject("purchase") else 0
 
     def _measure(self, measure: Measure) -> Array:

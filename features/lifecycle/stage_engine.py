@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -35,15 +34,15 @@ def decide(
     """
     stage_truths = stage_truths or {}
     code = np.full(facts.customers, -1, dtype=np.int64)
-    for number in taxonomy.order:
+    # The first match wins: it is written last.
+    for number in reversed(taxonomy.order):
         rule = taxonomy.stages[number].rule
         if number in stage_truths:
-            matches = stage_truths[number]
+            code[stage_truths[number]] = number
         elif rule is None:
-            matches = np.ones(facts.customers, dtype=bool)
+            code[:] = number
         else:
-            matches = facts.holds(rule)
-        code[(code < 0) & matches] = number
+            code[facts.holds(rule)] = number
     return code
 
 
@@ -126,22 +125,27 @@ def timers(
 ) -> Timers:
     """Simulate silence, purchases and the past with the rule engine (see `Timers`)."""
     stage_history = history.only(taxonomy.stage_subjects())
-    clock = _Clock(taxonomy, stage_history.known_before(at), at)
+    known_history = stage_history.known_before(at)
     period_ends = [number * period_days for number in range(1, periods + 1)]
-    _look_ahead(taxonomy, clock.known, (at + days for days in (0, 1, *period_ends, FURTHEST_CLOCK)))
-    code = clock.after_silence(0)
+    _look_ahead(
+        taxonomy, known_history, (at + days for days in (0, 1, *period_ends, FURTHEST_CLOCK))
+    )
+    facts = Facts(known_history, at, at)
+    code = decide(taxonomy, facts)
+    # A purchase falls on the reference day itself, so it is seen one day later.
+    tomorrow = facts.later(at + 1)
     silent_code, silent_period = code.copy(), np.full(len(code), periods + 1)
     for period, days in enumerate(period_ends, start=1):
-        later_code = clock.after_silence(days)
+        later_code = decide(taxonomy, facts.later(at + days))
         moved = (later_code != code) & (silent_period > periods)
         silent_code[moved], silent_period[moved] = later_code[moved], period
     return Timers(
         code=code,
         silent_code=silent_code,
         silent_period=silent_period,
-        after_purchase_code=clock.after_purchases(1),
-        purchases_needed=_purchases_needed(clock, code),
-        days_to_lapse=_days_to_lapse(clock, taxonomy, code),
+        after_purchase_code=decide(taxonomy, replace(tomorrow, added_purchases=1)),
+        purchases_needed=_purchases_needed(taxonomy, tomorrow, code),
+        days_to_lapse=_days_to_lapse(taxonomy, facts, code),
         # Last: it looks at other days than the clock.
         periods_in_stage=_periods_in_stage(taxonomy, history, at, code, periods, period_days),
     )
@@ -162,46 +166,29 @@ def _look_ahead(taxonomy: Taxonomy, history: History, days: Iterable[int]) -> No
             rows.look_ahead({day - length for day in reference_days for length in lengths})
 
 
-@dataclass(frozen=True)
-class _Clock:
-    """The rule engine run ahead of what is known."""
-
-    taxonomy: Taxonomy
-    known: History
-    at: int
-
-    def after_silence(self, days: Array | int, positions: Array | None = None) -> Array:
-        return decide(self.taxonomy, Facts(self.known, self.at + days, self.at, who=positions))
-
-    @cached_property
-    def _tomorrow(self) -> Facts:
-        # A purchase falls on the reference day itself, so it is seen one day later.
-        return Facts(self.known, self.at + 1, self.at)
-
-    def after_purchases(self, purchases: int) -> Array:
-        # The same windows serve any number of purchases; what was measured in them does not.
-        imagined_facts = replace(self._tomorrow, added_purchases=purchases, _measured={})
-        return decide(self.taxonomy, imagined_facts)
-
-
-def _purchases_needed(clock: _Clock, code: Array) -> Array:
+def _purchases_needed(taxonomy: Taxonomy, tomorrow: Facts, code: Array) -> Array:
     purchases_needed = np.full(len(code), MOST_PURCHASES_ASKED + 1)
     for purchases in range(MOST_PURCHASES_ASKED, 0, -1):
-        purchases_needed[clock.after_purchases(purchases) != code] = purchases
+        imagined_facts = replace(tomorrow, added_purchases=purchases)
+        purchases_needed[decide(taxonomy, imagined_facts) != code] = purchases
     return purchases_needed
 
 
-def _days_to_lapse(clock: _Clock, taxonomy: Taxonomy, code: Array) -> Array:
+def _days_to_lapse(taxonomy: Taxonomy, facts: Facts, code: Array) -> Array:
     """Bisection: once silence has led to a silent stage, more silence does not lead out of it."""
-    silent_codes = taxonomy.silent_codes
-    is_silent = np.isin(code, silent_codes)
-    lapses = np.isin(clock.after_silence(FURTHEST_CLOCK), silent_codes)
+    # By code; the last entry is that of no stage, whose code is -1.
+    silent_codes, at = np.zeros(len(taxonomy.stages) + 1, dtype=bool), facts.at
+    silent_codes[taxonomy.silent_codes] = True
+    is_silent = silent_codes[code]
+    lapses = silent_codes[decide(taxonomy, facts.later(at + FURTHEST_CLOCK))]
     positions = np.flatnonzero(lapses & ~is_silent)
+    open_facts = Facts(facts.history, at, facts.known_before, who=positions)
     longest_not_silent = np.zeros(len(positions), dtype=np.int64)
     shortest_silent = np.full(len(positions), FURTHEST_CLOCK)
     while int((shortest_silent - longest_not_silent).max(initial=0)) > 1:
         middle = (longest_not_silent + shortest_silent) // 2
-        lapsed = np.isin(clock.after_silence(middle, positions), silent_codes)
+        open_facts = open_facts.later(at + middle)
+        lapsed = silent_codes[decide(taxonomy, open_facts)]
         shortest_silent = np.where(lapsed, middle, shortest_silent)
         longest_not_silent = np.where(lapsed, longest_not_silent, middle)
     days = np.where(lapses, 0.0, np.nan)

@@ -139,7 +139,7 @@ def _turn_before(possible_changes: Turns, positions: Array, days: Array) -> Arra
     for rows, offsets in possible_changes:
         starts = rows.starts[positions]
         for offset in offsets:
-            row = rows.edge(days - offset + 1, positions) - 1
+            row = rows.edge(days - offset + 1, positions).row - 1
             day = rows.day[np.maximum(row, 0)] + offset
             latest_change = np.where(row >= starts, np.maximum(latest_change, day), latest_change)
     return latest_change

@@ -96,12 +96,12 @@ class Inputs:
     def count(self, role: str, start: int, end: int) -> Array:
         """Events of every customer in ``[start, end)``."""
         rows = self.rows(role)
-        return rows.running_count[rows.edge(end)] - rows.running_count[rows.edge(start)]
+        return rows.edge(end).count - rows.edge(start).count
 
     def days(self, role: str, start: int, end: int) -> Array:
         """Distinct days with an event of every customer in ``[start, end)``."""
         rows = self.rows(role)
-        return rows.edge(end) - rows.edge(start)
+        return rows.edge(end).row - rows.edge(start).row
 
     def first_day(self, role: str) -> Array:
         """Day number of every customer's first event of a role; `FAR_PAST` where there is none."""
@@ -129,7 +129,7 @@ class Inputs:
         total = np.zeros(self.customers, dtype=np.int64)
         for role in roles:
             rows = self.rows(role)
-            total += rows.running_value[rows.edge(end)] - rows.running_value[rows.starts]
+            total += rows.edge(end).value - rows.beginning.value
         return total / 10.0**self.builder.config.minor_units
 
 

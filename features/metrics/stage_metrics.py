@@ -293,8 +293,8 @@ def repeat_orders(inputs: Inputs, period: Period, members: Array) -> list[Figure
     if period.end + AGAIN > inputs.builder.span.last_snapshot:
         return [later(period.end + AGAIN)]
     rows = inputs.rows("purchase")
-    first_row = rows.edge(period.start)
-    ordered = rows.edge(period.end) > first_row
+    first_row = rows.edge(period.start).row
+    ordered = rows.edge(period.end).row > first_row
     day = np.append(rows.day, FAR_PAST)
     first_order_day = day[first_row]
     next_customer = np.append(rows.customer, -1)[np.minimum(first_row + 1, len(rows.day))]

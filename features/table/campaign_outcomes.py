@@ -14,8 +14,8 @@ from features.aggregates import segments
 from features.calendar import day_number
 from features.config.config import Config
 from features.contracts import MONEY_ROLES
-from features.history.day_rows import Window
 from features.history.history import history
+from features.history.windows import Window
 from features.table.campaign_conditions import sent_subject
 from features.table.feature_store import FOLDER, TALLIES, read_tallies
 from features.table.product_margins import earned

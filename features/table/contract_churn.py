@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from features.arrays import Array
 from features.config.tasks import ChurnTask
-from features.history.day_rows import FAR_PAST, Subject, Window
+from features.history.day_rows import FAR_PAST, Subject
 from features.history.history import History
+from features.history.windows import Window
 from features.table.customer_profile import bought_within
 from features.table.families.feature import View
 

@@ -11,7 +11,8 @@ import pandas as pd
 from features.arrays import Array
 from features.calendar import day_date
 from features.contracts import CUSTOMER, MONEY_ROLES, SNAPSHOT
-from features.history.history import FAR_PAST, History
+from features.history.day_rows import FAR_PAST
+from features.history.history import History
 from features.lifecycle.stage_engine import decide
 from features.lifecycle.stage_spells import present_stay
 from features.lifecycle.sub_stages_and_flags import flags, standing_facts, sub_stages

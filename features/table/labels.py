@@ -15,8 +15,9 @@ import pandas as pd
 from features.arrays import Array
 from features.config.tasks import ChurnTask, StageTask
 from features.contracts import MONEY_ROLES, ROLES
-from features.history.day_rows import FAR_PAST, Subject, Window
+from features.history.day_rows import FAR_PAST, Edge, Subject
 from features.history.history import History
+from features.history.windows import Window
 from features.lifecycle.crm_stage_history import UNSTAGED, StageRecords
 from features.lifecycle.rule_evaluation import Facts
 from features.lifecycle.rule_language import Compare
@@ -114,7 +115,7 @@ class CentredFacts(Facts):
             return FAR_PAST + 1, self.at
         return self.at - window // 2, self.at + (window + 1) // 2
 
-    def end(self, subject: Subject, hi: Array | int) -> Array | None:
+    def end(self, subject: Subject, end_day: Array | int) -> Edge | None:
         """None: windows around a date do not end on one day."""
         return None
 

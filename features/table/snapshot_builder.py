@@ -257,10 +257,10 @@ class Builder:
         view = View(seen_history.known_before(at), at, self.spec.minor_units, self.spec.edges(at))
         columns = key_columns(self.history, positions, at)
         for feature in catalogue(self.spec):
-            columns[feature.name] = feature.of(view)[positions].astype(np.float64)
+            columns[feature.name] = feature.of(view)[positions].astype(np.float64, copy=False)
         stage_timers = self._timers(at, seen_history)
         for name, values in stage_columns(stage_timers).items():
-            columns[name] = values[positions].astype(np.float64)
+            columns[name] = values[positions].astype(np.float64, copy=False)
         names = np.array(self.taxonomy.names, dtype=object)
         columns["stage"] = names[stage_timers.code[positions]]
         churn_eligible = churn_population(view, self.config.churn, self.config.activity_days)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,7 +12,9 @@ from features.storage.markdown import markdown_text
 from features.table.feature_store import Archive
 from flows.services.prefect_artifacts import link_to_mlflow, show_page, show_table
 from models.metrics.shown_metrics import SHOWN_METRICS
-from models.registry.tracking import Tracking
+
+if TYPE_CHECKING:
+    from models.registry.tracking import Tracking
 
 
 def show_sources(archive: Archive) -> None:

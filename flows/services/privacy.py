@@ -12,10 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from campaigns.erasure import (
     PersonalRows,
     count_unindexed_files,
@@ -46,11 +42,12 @@ from features.storage.leftovers import leftovers, remove_leftover
 from features.storage.output_lock import exclusive
 from features.storage.runs import RUNS_FOLDER
 from features.table import feature_store
+from flows.services.erased_again import QUARANTINE
 from flows.services.workspace import Workspace
 
 _RECEIPTS = "erasures"
 _EXPORTS = "exports"
-_QUARANTINE = "quarantine"
+
 # Folders without rows of customers: models, metrics, records of runs.
 _WITHOUT_PEOPLE = ("mlartifacts", "training", "monitoring", _RECEIPTS)
 
@@ -145,7 +142,7 @@ def stored_places(space: Workspace, person: _CustomerIdentity) -> Iterator[Perso
             continue
         # Quarantined rows keep the columns of the sources and may have no id.
         searched_person = (
-            person.in_exports if path_parts[0] == _QUARANTINE else Person(person.customer)
+            person.in_exports if path_parts[0] == QUARANTINE else Person(person.customer)
         )
         mask = person_mask(path, searched_person)
         yield PersonalRows(
@@ -267,36 +264,6 @@ def erase_customer(
         boundary("erase: receipt begun")
         os.replace(unfinished, path)
     return path, content
-
-
-def without_erased_records(output: Path, records: pa.Table) -> pa.Table:
-    """A table with a column customer_id, without the rows of erased customers."""
-    erased = ErasureList.load(output)
-    erased_ids = erased.among(records["customer_id"].unique().to_pylist()) if erased else []
-    if not erased_ids:
-        return records
-    return records.filter(
-        pc.invert(pc.is_in(records["customer_id"], value_set=pa.array(erased_ids)))
-    )
-
-
-def scrub_quarantine(output: Path) -> int:
-    """Remove erased customers from newly quarantined rows; return the number of rows removed."""
-    erased = ErasureList.load(output)
-    if not erased:
-        return 0
-    removed_rows = 0
-    for path in personal_files(output / _QUARANTINE):
-        if "customer_id" not in pq.read_schema(path).names:
-            continue
-        quarantined_ids = (
-            pq.read_table(path, columns=["customer_id"])["customer_id"].unique().to_pylist()
-        )
-        for customer in {key_value(name) for name in erased.among(quarantined_ids)} - {None}:
-            mask = person_mask(path, Person(str(customer)))
-            remove_rows(path, mask)
-            removed_rows += int(mask.sum())
-    return removed_rows
 
 
 def _targets(space: Workspace) -> list[TargetMap]:

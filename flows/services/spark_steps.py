@@ -59,12 +59,11 @@ def tally_sources(
     return stored.reports, stored.event_types
 
 
-def feature_counts(space: Workspace) -> dict[str, Any]:
+def describe_tallies(archive: SparkArchive) -> dict[str, int]:
     """Print and return the numbers of stored rows and customers."""
     from features.sources.near_twins import near_twins
     from features.spark.spark import collected
 
-    archive = open_spark_archive(space)
     files = segments.table_files(archive.folder / TALLIES, "daily")
     daily_ids = archive.cluster.named("daily_ids", archive.cluster.parquet(files))
     frame = archive.cluster.frame(near_twins(daily_ids.customer_id))

@@ -36,7 +36,7 @@ from features.table.build_fingerprint import drop_outdated
 from features.table.feature_store import SourceCount
 from flows.services import spark_steps
 from flows.services.console import step, warn
-from flows.services.privacy import scrub_quarantine, without_erased_records
+from flows.services.erased_again import scrub_quarantine, without_erased_records
 from flows.services.progress_bars import progress_bars
 from flows.services.workspace import Workspace, latest_event_day, tally_fingerprint, tally_recipe
 

@@ -12,6 +12,7 @@ import pandas as pd
 from features.arrays import Array
 from features.errors import UserError
 from features.history.history import History
+from features.history.windows import Window
 from features.table.training_snapshots import MIN_HISTORY_DAYS
 
 RETURNING = 0.10  # a silence is over when fewer than this share come back in as long again
@@ -278,8 +279,8 @@ def _rounded(days: int, longest: int) -> int:
 def _loyal_days(history: History, end: int, lapse: int, window: int) -> int:
     """Purchase days in the window that two fifths of the active customers reach, at least two."""
     rows = history.roles["purchase"].settled
-    counts = rows.edge(end) - rows.edge(end - window)
-    active = rows.edge(end) > rows.edge(end - lapse)
+    counts = Window(rows, end - window, end).days
+    active = Window(rows, end - lapse, end).days > 0
     if not active.any():
         return 2
     return max(2, int(np.quantile(counts[active], _LOYAL_SHARE, method="inverted_cdf")))

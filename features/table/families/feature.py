@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from features.arrays import Array
-from features.history.day_rows import DAYS, FAR_PAST, DayRows, Window
+from features.history.day_rows import DAYS, FAR_PAST, DayRows, Edge
 from features.history.history import History
 from features.history.preference_smoothing import Choosing, choosing
+from features.history.windows import Window
 
 YEAR = 364  # whole weeks, so that week days line up
 
@@ -66,7 +67,7 @@ class View:
     minor_units: int
     edges: tuple[int, ...] = ()
     _windows: dict[tuple[str, int, int], Window] = field(default_factory=dict, compare=False)
-    _edges: dict[str, dict[int, Array]] = field(default_factory=dict, compare=False)
+    _edges: dict[str, dict[int, Edge]] = field(default_factory=dict, compare=False)
     _chosen: dict[str, Choosing] = field(default_factory=dict, compare=False)
 
     @property
@@ -82,18 +83,14 @@ class View:
         key = (role, start, end)
         if key not in self._windows:
             lo, hi = self.at - start if start > 0 else FAR_PAST + 1, self.at - end
-            rows, found = self._rows(role), self._found(role)
-            self._windows[key] = Window(
-                rows, lo, hi, shared_end=found.get(hi), shared_start=found.get(lo)
-            )
+            rows, edges = self._rows(role), self._role_edges(role)
+            self._windows[key] = Window(rows, lo, hi, start=edges.get(lo), end=edges.get(hi))
         return self._windows[key]
 
-    def _found(self, role: str) -> dict[int, Array]:
-        """First row of every customer at or after each of the edges."""
+    def _role_edges(self, role: str) -> dict[int, Edge]:
+        """Edges of a role's rows at the days on which windows begin or end."""
         if role not in self._edges:
-            days = np.unique(np.array(self.edges, dtype=np.int64))
-            rows: Array = self._rows(role).edges(days)
-            self._edges[role] = dict(zip(days.tolist(), rows, strict=True))
+            self._edges[role] = self._rows(role).edges(self.edges)
         return self._edges[role]
 
     def _rows(self, role: str) -> DayRows:

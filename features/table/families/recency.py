@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from features.arrays import Array
-from features.history.history import FAR_PAST
+from features.history.day_rows import FAR_PAST
 from features.table.families.feature import Feature, FeatureSpec, View
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from features.arrays import Array
 from features.contracts import LIFELESS_ROLES
-from features.history.history import FAR_PAST
+from features.history.day_rows import FAR_PAST
 from features.table.families.feature import Feature, FeatureSpec, View
 
 
