@@ -31,6 +31,8 @@ LIFELESS_ROLES = ("sent", "cancel", "refund")
 
 # Event type of rows that are no events; it has no role and is never counted.
 LEFT_OUT = "left_out"
+# Event type of days on which a link attributed earlier events to the customer.
+IDENTITY_LINK = "identity_link"
 
 # Standard columns of an event; any other mapped column is an attribute.
 EVENT_COLUMNS = (

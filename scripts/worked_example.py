@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from features.aggregates.daily_aggregates import Tallies, tally
+from features.aggregates.daily_aggregates import tally
+from features.aggregates.tallies import Tallies
 from features.calendar import day_date, day_number
 from features.config.config import load
 from features.table.snapshot_builder import Builder

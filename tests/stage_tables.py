@@ -11,7 +11,7 @@ from typing import Any
 
 from features.aggregates.daily_aggregates import tally
 from features.config.config import Config
-from features.lifecycle.crm_stage_history import read_records
+from features.lifecycle.crm_stage_reading import read_records
 from features.table.snapshot_builder import Builder
 from tests.oracles.histories import LATEST, Event, config, local, write
 

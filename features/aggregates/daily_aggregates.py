@@ -18,7 +18,6 @@ from ibis.expr.types import Table
 from features.aggregates.dictionary_encoding import TextNumbers
 from features.aggregates.expressions import (
     ATTRIBUTE_KEYS,
-    ATTRIBUTE_SCHEMA,
     DAILY_KEYS,
     attribute_tally,
     daily_tally,
@@ -27,10 +26,7 @@ from features.aggregates.expressions import (
 from features.aggregates.incremental import PreviousRead, open_earlier
 from features.aggregates.manifest import CannotExtend, can_grow
 from features.aggregates.orders import (
-    NEGATIVE_AMOUNT,
-    NO_STORED_ORDERS,
     ORDER_COLUMNS,
-    StoredOrders,
     combine_order_lines,
     count_orders,
     refuse_earlier,
@@ -39,6 +35,13 @@ from features.aggregates.orders import (
 )
 from features.aggregates.partitioning import Shard, partition_events
 from features.aggregates.sessions import session_tally
+from features.aggregates.tallies import (
+    ATTRIBUTE_SCHEMA,
+    NEGATIVE_AMOUNT,
+    NO_STORED_ORDERS,
+    StoredOrders,
+    Tallies,
+)
 from features.calendar import day_date
 from features.config.config import Config
 from features.config.sources import EventSource
@@ -48,36 +51,7 @@ from features.sources.duckdb_connection import connect
 from features.sources.erasure_list import NO_ERASURES, ErasureList
 from features.sources.events import ATTRIBUTE, read_source, staged_table_name
 from features.sources.identity_links import read_identities
-from features.sources.quarantine import ReadReport, sum_reports
-
-
-@dataclass(frozen=True)
-class Tallies:
-    """Mergeable daily counts of all customers; the only input of features, stages and labels.
-
-    Attributes
-    ----------
-    daily
-        Sorted by customer_id, event_type, day: customer_id, event_type, day, known_day,
-        count (purchases: orders), value (sum, integer minor units), largest (value of one
-        event), latest (value of the last event), first_at, last_at. ``known_day > day`` marks
-        late knowledge; an order that became known in parts has one row per part.
-    attributes
-        Same order: customer_id, event_type, attribute, choice, day, known_day, count (lines).
-    sessions
-        See `features.aggregates.sessions.session_tally`; used only by traffic metrics.
-    orders
-        Every order with an id from sources that grow by new files: source, and the columns of
-        `ORDER_COLUMNS`; needed for later lines.
-    event_ids
-        Likewise source and event_key, if the source declares an event id.
-    """
-
-    daily: pa.Table
-    attributes: pa.Table
-    sessions: pa.Table | None = None
-    orders: pa.Table | None = None
-    event_ids: pa.Table | None = None
+from features.sources.read_report import ReadReport, sum_reports
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ibis
-import pyarrow as pa
 from ibis.expr.types import Table
 
 from features.aggregates.dictionary_encoding import PlainTexts, TextNumbers
@@ -12,18 +11,6 @@ from features.sources.events import ATTRIBUTE
 _EVENT_KEYS = ["customer", "event_type", "day", "known_day"]
 DAILY_KEYS = _EVENT_KEYS
 ATTRIBUTE_KEYS = ["customer", "event_type", "attribute", "choice", "day", "known_day"]
-_TEXT = pa.dictionary(pa.int32(), pa.string())
-ATTRIBUTE_SCHEMA = pa.schema(
-    [
-        ("customer_id", _TEXT),
-        ("event_type", _TEXT),
-        ("attribute", _TEXT),
-        ("choice", _TEXT),
-        ("day", pa.int32()),
-        ("known_day", pa.int32()),
-        ("count", pa.int64()),
-    ]
-)
 
 
 def daily_tally(counted: list[Table]) -> Table:

@@ -14,7 +14,7 @@ from features.arrays import Array
 from features.calendar import day_date
 from features.config.config import Config
 from features.config.guards import GUARDS_BY_NAME, Action, guard_setting
-from features.sources.quarantine import ReadReport
+from features.sources.read_report import ReadReport
 
 # Ids that programs and people write where there is no customer.
 _PLACEHOLDERS = frozenset(

@@ -24,10 +24,11 @@ from features.config.config import Config
 from features.config.sources import EventSource
 from features.sources.erasure_list import NO_ERASURES, ErasureList
 from features.sources.events import join_lookups, judge_rows, standardise, usable_events
-from features.sources.files import describe_location
 from features.sources.identity_links import read_identities
 from features.sources.identity_resolution import apply_links
-from features.sources.quarantine import ReadReport, staged_report, sum_reports
+from features.sources.locations import describe_location
+from features.sources.quarantine import staged_report
+from features.sources.read_report import ReadReport, sum_reports
 from features.sources.row_reasons import with_positions
 
 

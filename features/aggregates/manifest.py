@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from features.config.config import Config
 from features.config.sources import EventSource, Location, UrlTable
-from features.sources.files import distinct_files
-from features.sources.quarantine import ReadReport, sum_reports
+from features.sources.locations import distinct_files
+from features.sources.read_report import ReadReport, sum_reports
 from features.storage.check_sums import has_sums
 
 MANIFEST = "manifest.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import ibis
@@ -10,11 +9,10 @@ from ibis.expr.types import Table
 
 from features.aggregates.dictionary_encoding import PlainTexts, TextNumbers
 from features.aggregates.manifest import CannotExtend
+from features.aggregates.tallies import NEGATIVE_AMOUNT, StoredOrders
 from features.config.config import Config
 from features.errors import UserError
 
-# Event type of an order with a negative total; always in the role `refund`.
-NEGATIVE_AMOUNT = "negative_amount"
 ORDER_COLUMNS = (
     "customer",
     "event_type",
@@ -25,30 +23,6 @@ ORDER_COLUMNS = (
     "first_at",
     "last_at",
 )
-
-
-@dataclass(frozen=True)
-class StoredOrders:
-    """Stored orders and event ids, needed to add new files of the same sources.
-
-    Attributes
-    ----------
-    orders, event_ids
-        Parquet files.
-    sources
-        Position in the whole config of each source read now.
-    """
-
-    orders: tuple[str, ...] = ()
-    event_ids: tuple[str, ...] = ()
-    sources: tuple[int, ...] | None = None
-
-    def number(self, source: int) -> int:
-        """Return a source's position in the whole config."""
-        return source if self.sources is None else self.sources[source]
-
-
-NO_STORED_ORDERS = StoredOrders()
 
 
 def combine_order_lines(events: Table) -> Table:

@@ -17,10 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.aggregates.daily_aggregates import Tallies
-from features.aggregates.expressions import ATTRIBUTE_SCHEMA
 from features.aggregates.manifest import Manifest
-from features.aggregates.orders import StoredOrders
+from features.aggregates.tallies import ATTRIBUTE_SCHEMA, StoredOrders, Tallies
 from features.storage.check_sums import refuse_changed, write_sums
 from features.storage.fault_injection import boundary
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Hashable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +185,13 @@ def parse_text(text: str, where: str) -> Any:
 
 
 def _parsed(text: str, where: str) -> tuple[Any, yaml.Node | None]:
-    """Value of a YAML text, and its nodes."""
+    """Value of a YAML text, which the caller may change, and its nodes."""
+    content, node = _parsed_once(text, where)
+    return copy.deepcopy(content), node
+
+
+@lru_cache(maxsize=64)  # a command asks for its config and playbooks again and again
+def _parsed_once(text: str, where: str) -> tuple[Any, yaml.Node | None]:
     if len(text) > _MAX_CHARACTERS:
         raise UserError(
             where, found=f"{len(text):,} signs", expected=f"a config of at most {_MAX_CHARACTERS:,}"

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.aggregates.daily_aggregates import Tallies
-from features.aggregates.orders import NEGATIVE_AMOUNT
+from features.aggregates.tallies import NEGATIVE_AMOUNT, Tallies
 from features.arrays import Array
 from features.contracts import ROLES
 from features.history.day_rows import DAYS, SUMMED, TOPPED, DayRows, Subject

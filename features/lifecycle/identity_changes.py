@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from features.arrays import Array
+from features.contracts import IDENTITY_LINK
 from features.history.day_rows import DayRows, Subject
 from features.history.history import History
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.taxonomy import Taxonomy
-from features.sources.identity_resolution import LINK
 
-LINKS = Subject(LINK)
+LINKS = Subject(IDENTITY_LINK)
 NEVER = 1 << 19  # a day number that no snapshot reaches
 
 

@@ -9,8 +9,9 @@ from features.config.sources import TimeColumn
 from features.errors import UserError
 from features.sources.column_parsing import parse_date, parse_number
 from features.sources.events import connect, engine_errors, open_table
-from features.sources.files import describe_location, require_column
-from features.sources.keys import key_column
+from features.sources.files import require_column
+from features.sources.key_columns import key_column
+from features.sources.locations import describe_location
 
 
 def read_spend(config: Config) -> pd.DataFrame | None:

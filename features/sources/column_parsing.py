@@ -14,7 +14,7 @@ from features.calendar import offsets
 from features.config.sources import EPOCH_UNITS, SPREADSHEET_DAYS, CsvFormat, TimeColumn
 from features.sources.date_text import tidy_dates
 from features.sources.files import require_column, wrong_type, zone_missing
-from features.sources.keys import key_column
+from features.sources.key_columns import key_column
 from features.sources.month_names import months_as_numbers, names_month, numbered_form
 from features.sources.number_text import number_column
 

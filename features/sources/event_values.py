@@ -14,7 +14,7 @@ from features.contracts import LEFT_OUT
 from features.errors import Problems
 from features.sources.column_parsing import parse_number
 from features.sources.files import require_column, require_columns
-from features.sources.keys import key_column, text_column
+from features.sources.key_columns import key_column, text_column
 
 
 def fill_within_orders(

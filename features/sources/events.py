@@ -33,25 +33,26 @@ from features.sources.event_values import (
     event_type_column,
     fill_within_orders,
 )
-from features.sources.files import (
-    describe_location,
-    distinct_files,
-    read_file,
-    require_column,
-    unreadable_table,
-)
+from features.sources.files import read_file, require_column, unreadable_table
 from features.sources.identity_resolution import apply_links, link_events
-from features.sources.keys import key_column, may_round, rounded_cells, text_column, with_keys
+from features.sources.key_columns import (
+    key_column,
+    may_round,
+    rounded_cells,
+    text_column,
+    with_keys,
+)
+from features.sources.locations import describe_location, distinct_files
 from features.sources.lookup_keys import with_named_key, with_unique_key
 from features.sources.nested_columns import add_nested_columns
 from features.sources.order_facts import order_facts, refund_facts
 from features.sources.quarantine import (
-    ReadReport,
     refuse_if_rounded,
     refuse_if_too_bad,
     refuse_unknown_types,
     staged_report,
 )
+from features.sources.read_report import ReadReport
 from features.sources.remote_tables import copy_remote_table
 from features.sources.row_reasons import (
     bad_row_reason,

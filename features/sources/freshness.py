@@ -9,7 +9,7 @@ from pathlib import Path
 from features.config.config import Config
 from features.config.sources import DatasetTable, Location, UrlTable
 from features.errors import UserError
-from features.sources.files import describe_location, distinct_files
+from features.sources.locations import describe_location, distinct_files
 
 
 def refuse_old_tables(config: Config, moment: dt.datetime, *, events_through: dt.date) -> None:

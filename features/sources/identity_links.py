@@ -9,10 +9,11 @@ from ibis.expr.types import Table
 
 from features.config.config import Config
 from features.sources.events import engine_errors, open_table
-from features.sources.files import describe_location
 from features.sources.identity_resolution import link_rows, link_spans, refuse_chains
-from features.sources.keys import refuse_rounded
-from features.sources.quarantine import ReadReport, refuse_if_too_bad, staged_report
+from features.sources.key_columns import refuse_rounded
+from features.sources.locations import describe_location
+from features.sources.quarantine import refuse_if_too_bad, staged_report
+from features.sources.read_report import ReadReport
 
 
 def read_identities(

@@ -11,15 +11,15 @@ from ibis.expr.types import Table
 from features.calendar import day_date
 from features.config.config import Config
 from features.config.sources import Identities
+from features.contracts import IDENTITY_LINK
 from features.errors import UserError
 from features.sources.column_parsing import parse_moment
-from features.sources.files import describe_location, require_column
-from features.sources.keys import key_column
+from features.sources.files import require_column
+from features.sources.key_columns import key_column
+from features.sources.locations import describe_location
 
 # Reason why an event without a customer is not aggregated; it counts as traffic.
 UNLINKED = "visitor of no known customer"
-# Internal event type: on this day a link attributed earlier events to the customer.
-LINK = "identity_link"
 # Before and after every instant that a source can hold.
 ALWAYS, FOREVER = dt.datetime(1, 1, 2, tzinfo=dt.UTC), dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
 
@@ -161,7 +161,7 @@ def link_events(events: Table) -> Table:
     return revealed_events.select(
         "customer_id",
         "at",
-        event_type=ibis.literal(LINK),
+        event_type=ibis.literal(IDENTITY_LINK),
         day=revealed_events.link_day,
         known_day=revealed_events.link_day,
         **empty_columns,

@@ -6,7 +6,7 @@ from ibis.expr.types import Table
 
 from features.config.sources import Lookup
 from features.errors import UserError
-from features.sources.files import describe_location
+from features.sources.locations import describe_location
 
 
 def with_named_key(rows: Table, lookup_table: Table, lookup: Lookup) -> Table:

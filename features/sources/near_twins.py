@@ -19,7 +19,8 @@ import pandas as pd
 from ibis.expr.types import Column, Table
 
 from features.sources.customer_attributes import CustomerFacts, remove_refused
-from features.sources.keys import INVISIBLE, fold_key, folded_column
+from features.sources.key_columns import folded_column
+from features.sources.keys import INVISIBLE, fold_key
 from features.sources.number_text import western_digits
 
 _AROUND = "'\"`=\u2018\u2019\u201c\u201d#()[]{}<>;:,.!*"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,61 +10,12 @@ from features.config.config import Config
 from features.contracts import LEFT_OUT
 from features.errors import UserError
 from features.sources.keys import rounded_keys_error
+from features.sources.read_report import ReadReport
 from features.sources.sampling import tolerated_bad_share
 
 NO_CUSTOMER = "customer_id is empty"
 # Prefix of a reason; the column's name follows.
 ROUNDED = "an id that was rounded in "
-
-
-@dataclass(frozen=True)
-class ReadReport:
-    """Row counts of one source: read, quarantined and ignored.
-
-    Attributes
-    ----------
-    source
-        Name of the table in the config.
-    rows
-        Rows read.
-    quarantined
-        Rows in quarantine, by reason.
-    ignored
-        Rows left out on purpose (machine events, ignored event types, events after
-        ``data_through``), by reason.
-    facts
-        Counts for the guards (`features.aggregates.guard_checks`), by name.
-    """
-
-    source: str
-    rows: int
-    quarantined: dict[str, int] = field(default_factory=dict)
-    ignored: dict[str, int] = field(default_factory=dict)
-    facts: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def bad(self) -> int:
-        """Number of rows in quarantine."""
-        return sum(self.quarantined.values())
-
-
-def sum_reports(source: str, reports: Sequence[ReadReport]) -> ReadReport:
-    """Add up reports of one source; counts may be differences, and zero totals are dropped."""
-
-    def by_reason(reports_counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-        reasons = dict.fromkeys(reason for counts in reports_counts for reason in counts)
-        totals = {
-            reason: sum(counts.get(reason, 0) for counts in reports_counts) for reason in reasons
-        }
-        return {reason: rows for reason, rows in totals.items() if rows}
-
-    return ReadReport(
-        source,
-        sum(report.rows for report in reports),
-        by_reason([report.quarantined for report in reports]),
-        by_reason([report.ignored for report in reports]),
-        by_reason([report.facts for report in reports]),
-    )
 
 
 def staged_report(staged: Any, source_name: str, rows: int) -> ReadReport:

@@ -15,7 +15,7 @@ from features.contracts import LEFT_OUT
 from features.sources.column_parsing import parse_moment
 from features.sources.duckdb_connection import connect
 from features.sources.events import engine_errors, open_table
-from features.sources.files import describe_location
+from features.sources.locations import describe_location
 
 
 def copy_sample(source: EventSource, share: int, path: Path) -> None:

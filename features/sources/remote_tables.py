@@ -17,7 +17,7 @@ from features.config.database_url import filled, taken_apart
 from features.config.secret_values import NAMED, environment_value, filled_text
 from features.config.sources import UrlTable
 from features.errors import UserError
-from features.sources.files import describe_location
+from features.sources.locations import describe_location
 
 _BATCH_ROWS = 100_000
 _DRIVERS = ("postgres", "postgresql")

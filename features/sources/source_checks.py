@@ -11,8 +11,8 @@ from features.errors import Problems, UserError
 from features.sources.consent_words import consent_answers
 from features.sources.duckdb_connection import connect, nested_selects
 from features.sources.events import engine_errors, join_lookups, judge_rows, open_table, standardise
-from features.sources.files import describe_location
-from features.sources.keys import key_column
+from features.sources.key_columns import key_column
+from features.sources.locations import describe_location
 from features.sources.quarantine import (
     refuse_if_rounded,
     refuse_if_too_bad,

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from ibis.expr.types import Table
 
-from features.sources.keys import key_column
+from features.sources.key_columns import key_column
 
 # Matches no text: dates in JSON stay text, since the engine's detection drops their offsets.
 _NO_FORMAT = "~%Y~%m~%d~"

@@ -12,8 +12,9 @@ from features.config.sources import CsvFormat, Location, TimeColumn
 from features.errors import Problems, UserError
 from features.sources.column_parsing import parse_moment
 from features.sources.events import connect, engine_errors, open_table
-from features.sources.files import describe_location, require_columns
-from features.sources.keys import key_column, refuse_nested, with_keys
+from features.sources.files import require_columns
+from features.sources.key_columns import key_column, refuse_nested, with_keys
+from features.sources.locations import describe_location
 
 # Texts that databases and spreadsheets export for a missing date.
 _NO_DATE = ("null", "none", "nan", "nat", "n/a", "na", "-", "0000-00-00", "0000-00-00 00:00:00")

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.aggregates import segments
-from features.aggregates.daily_aggregates import Tallies
+from features.aggregates.tallies import Tallies
 from features.calendar import day_date
 from features.config.config import Config
 from features.contracts import CUSTOMER, SNAPSHOT

@@ -15,7 +15,7 @@ from features.config.sources import DatasetTable, EventSource, UrlTable
 from features.errors import UserError
 from features.sources.duckdb_connection import connect
 from features.sources.events import ATTRIBUTE, join_lookups, open_table, standardise
-from features.sources.files import describe_location, distinct_files
+from features.sources.locations import describe_location, distinct_files
 from features.sources.typed_files import _group_by_key_types
 from features.spark.spark import BATCH_ROWS, Batches, Cluster
 

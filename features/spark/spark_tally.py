@@ -14,17 +14,18 @@ from ibis.expr.types import Table
 
 from features.aggregates.daily_aggregates import no_events_error, refuse_future
 from features.aggregates.dictionary_encoding import PlainTexts
-from features.aggregates.expressions import ATTRIBUTE_SCHEMA, attribute_tally, daily_tally
+from features.aggregates.expressions import attribute_tally, daily_tally
 from features.aggregates.orders import combine_order_lines, count_orders, sign_amounts
 from features.aggregates.sessions import session_tally
+from features.aggregates.tallies import ATTRIBUTE_SCHEMA
 from features.config.config import Config
 from features.contracts import CUSTOMER
 from features.sources.duckdb_connection import connect
 from features.sources.erasure_list import NO_ERASURES, ErasureList
 from features.sources.events import inspect_rows, judge_rows, usable_events
-from features.sources.files import describe_location
 from features.sources.identity_links import read_identities
-from features.sources.quarantine import ReadReport
+from features.sources.locations import describe_location
+from features.sources.read_report import ReadReport
 from features.spark.spark import Cluster, collected, user_errors, write_frame
 from features.spark.spark_rows import source_rows
 

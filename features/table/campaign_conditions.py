@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.aggregates.daily_aggregates import Tallies
+from features.aggregates.tallies import Tallies
 from features.config.config import Config
 from features.config.customers import ContactPolicy
 from features.contracts import CUSTOMER, LIFELESS_ROLES, ROLES

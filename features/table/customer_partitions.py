@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from features import processes
 from features.aggregates import segments
-from features.aggregates.daily_aggregates import Tallies
+from features.aggregates.tallies import Tallies
 from features.arrays import Array
 from features.config.config import Config
 from features.sources.duckdb_connection import connect

@@ -18,15 +18,15 @@ import pandas as pd
 import pyarrow as pa
 
 from features.aggregates import segments
-from features.aggregates.daily_aggregates import Tallies
 from features.aggregates.manifest import MANIFEST, Manifest
+from features.aggregates.tallies import Tallies
 from features.calendar import Span, day_date, day_number
 from features.config.config import Config
 from features.contracts import CUSTOMER, ROLES, SNAPSHOT
 from features.errors import UserError
 from features.history.history import roles_of
 from features.lifecycle.crm_stage_history import stored_records, write_records
-from features.sources.quarantine import ReadReport
+from features.sources.read_report import ReadReport
 from features.storage.atomic_write import (
     finish_replacement,
     new_folder_of,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.aggregates.daily_aggregates import Tallies
+from features.aggregates.tallies import Tallies
 from features.calendar import Span, day_date, day_number
 from features.config.config import Config
 from features.contracts import CUSTOMER, ROLES

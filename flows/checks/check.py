@@ -13,7 +13,7 @@ from features.config.config import Config
 from features.config.config import find as find_config
 from features.config.partial_config import PartialConfig, load_partly
 from features.errors import Problems
-from features.sources.files import describe_location
+from features.sources.locations import describe_location
 from features.sources.sampling import Sampling, only_samples
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _config_file(output: Path, config: str | None) -> Path:
 
 
 def _check_events(report: CheckReport, partial: PartialConfig, sampling: Sampling) -> None:
-    from features.lifecycle.crm_stage_history import read_records
+    from features.lifecycle.crm_stage_reading import read_records
     from features.sources.acquisition_spend import read_spend
     from features.sources.events import connect
     from features.sources.identity_links import read_identities

@@ -10,7 +10,7 @@ from features.config.config import Config
 from features.config.sources import DatasetTable, Location
 from features.errors import UserError
 from features.servers import without_login
-from features.sources.files import existing_files
+from features.sources.locations import existing_files
 from flows.services.output_folder import require_writable
 from flows.services.prefect_server import require_named_server
 from models.registry.tracking_server import _DATABASES, _SERVERS, _VARIABLES, check_tracking_server

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from features.aggregates.daily_aggregates import Tallies
+from features.aggregates.tallies import Tallies
 from features.calendar import day_date
 from features.config.config import Config
 from features.errors import UserError
-from features.lifecycle.crm_stage_history import declared, read_records, stage_records
+from features.lifecycle.crm_stage_history import declared, stage_records
+from features.lifecycle.crm_stage_reading import read_records
 from features.storage import csv_files
 from features.storage.output_lock import exclusive
 from features.table import feature_store

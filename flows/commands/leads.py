@@ -14,7 +14,6 @@ from features.storage import csv_files, scores_store
 from flows.services.console import console, print_table, step
 from flows.services.workspace import Workspace
 from models.explaining.lead_reasons import LeadEvents, lead_reasons, rank_leads
-from models.registry import registry
 
 _BANDS = ("A", "B", "C", "D")
 CALL_LIST_COLUMNS = (
@@ -100,7 +99,7 @@ def _reasons(
     archive = space.archive()
     at = day_number(listed["snapshot_at"].iloc[0].date())
     step(f"reasons of {len(listed)} leads by stagecast-scorer version {version}")
-    part = registry.load(space.tracking(), version=int(version)).scorer.parts["clv"]
+    part = space.scorer(int(version)).parts["clv"]
     features = archive.features(at).set_index("customer_id", drop=False)
     ids = [str(name) for name in listed["customer_id"]]
     events = LeadEvents(

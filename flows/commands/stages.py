@@ -14,7 +14,7 @@ from features.errors import UserError
 from flows.commands.options import DEFAULT_OUTPUT, ConfigFile, JsonFile, Settings
 
 if TYPE_CHECKING:
-    from features.aggregates.daily_aggregates import Tallies
+    from features.aggregates.tallies import Tallies
     from features.config.config import Config
     from features.table.snapshot_builder import Builder
 

@@ -32,7 +32,6 @@ from flows.services.workspace import Workspace
 from models.evaluation.warnings import training_warnings
 from models.explaining.drivers import top_features
 from models.explaining.segments import SegmentCutoffs, customer_segments, segment_cutoffs
-from models.registry import registry
 from models.serving.expected_transitions import expected_by_group, expected_moves
 
 _MONTH_DAYS = 30
@@ -142,7 +141,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
     builder = archive.builder
     at = day_number(pd.Timestamp(run_facts["snapshot_at"]).date())
     scores = pd.read_parquet(folder / "scores")
-    scorer = registry.load(space.tracking(), version=int(run_facts["scorer_version"])).scorer
+    scorer = space.scorer(int(run_facts["scorer_version"]))
     cutoffs = segment_cutoffs(scorer.parts)
     scores["segment"] = customer_segments(scores, cutoffs)
     plan = pd.read_csv(folder / "audiences" / "plan.csv", keep_default_na=True)

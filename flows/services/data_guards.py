@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.aggregates.daily_aggregates import Tallies
 from features.aggregates.guard_checks import GuardFinding, check_guards, tally_facts
 from features.aggregates.segments import part_files, table_files
+from features.aggregates.tallies import Tallies
 from features.config.config import Config
 from features.errors import Problems, UserError
-from features.sources.quarantine import ReadReport
+from features.sources.read_report import ReadReport
 from features.table import feature_store
 from flows.services.console import warn
 from flows.services.workspace import Workspace

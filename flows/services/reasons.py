@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -22,13 +22,13 @@ from features.storage import scores_store
 from features.storage.check_sums import has_sums
 from features.storage.runs import run_folder, write_parquet
 from features.table.feature_store import FOLDER, feature_file, read_features, stored_spec
-from flows.services.campaign_plan import PlannedRun
 from flows.services.console import bold, console, step
 from flows.services.workspace import Workspace
 from models.explaining.reasons import REASON_CODES, REASON_SENTENCES, ReasonWords, score_reasons
-from models.registry import registry
 from models.scorer.part import Part
-from models.serving.batches import cached_scorer
+
+if TYPE_CHECKING:
+    from flows.services.campaign_plan import PlannedRun
 
 REASON_COLUMNS = [*REASON_CODES, *REASON_SENTENCES]
 _SHOWN_SCORES = (
@@ -60,13 +60,11 @@ def reasons_in_run(space: Workspace, run_id: str, customers: Collection[str]) ->
     folder = run_folder(space.output, run_id)
     run_meta = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     context = json.loads((folder / "scoring_context.json").read_text(encoding="utf-8"))
-    loaded, config = (
-        registry.load(space.tracking(), version=int(run_meta["scorer_version"])),
-        space.config(),
-    )
+    version, config = int(run_meta["scorer_version"]), space.config()
+    scorer = space.scorer(version)
     vocabulary = ReasonWords.of(
         stored_spec(space.output, config),
-        loaded.scorer.head["stages"],
+        scorer.head["stages"],
         config.sensitive,
         currency=config.currency,
         period_days=config.transition.period_days,
@@ -77,13 +75,15 @@ def reasons_in_run(space: Workspace, run_id: str, customers: Collection[str]) ->
         space.archive().features(snapshot_day)
     arguments = {"customers": sorted(customers), "context": context, "vocabulary": vocabulary}
     if not features_path.is_dir():
-        return _of_part(features_path, loaded.scorer.parts, **arguments)
-    explain_file = partial(_in_worker, scorer=(loaded.folder, loaded.version.version), **arguments)
+        return _of_part(features_path, scorer.parts, **arguments)
+    explain_file = partial(_in_worker, scorer=(scorer.folder, version), **arguments)
     with processes.pool(config.threads) as pool:
         return pd.concat(pool.map(explain_file, sorted(features_path.glob("*.parquet"))))
 
 
 def _in_worker(file: Path, scorer: tuple[Path, int], **arguments: Any) -> pd.DataFrame:
+    from models.serving.batches import cached_scorer  # imports MLflow
+
     return _of_part(file, cached_scorer(*scorer).scorer.parts, **arguments)
 
 

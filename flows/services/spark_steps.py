@@ -10,7 +10,7 @@ from features.aggregates.manifest import Manifest
 from features.calendar import day_date
 from features.config.config import Config
 from features.sources.erasure_list import ErasureList
-from features.sources.quarantine import ReadReport
+from features.sources.read_report import ReadReport
 from features.storage.runs import run_folder
 from features.table.feature_store import TALLIES, source_counts
 from flows.services.console import step

@@ -21,16 +21,12 @@ from features.aggregates.manifest import (
 )
 from features.config.config import Config
 from features.errors import UserError
-from features.lifecycle.crm_stage_history import (
-    declared,
-    read_records,
-    stage_records,
-    write_records,
-)
+from features.lifecycle.crm_stage_history import declared, stage_records, write_records
+from features.lifecycle.crm_stage_reading import read_records
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.erasure_list import ErasureList
-from features.sources.files import duplicate_files, existing_files
-from features.sources.quarantine import ReadReport
+from features.sources.locations import duplicate_files, existing_files
+from features.sources.read_report import ReadReport
 from features.table import feature_store
 from features.table.build_fingerprint import drop_outdated
 from features.table.feature_store import SourceCount

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from models.registry.version import SCORER, Version
 
 if TYPE_CHECKING:
     from features.table.feature_store import Archive
+    from models.registry.local_scorer import ScorerParts
     from models.registry.tracking import Tracking
 
 TRAINED_FILE = "training.json"  # written last by the training step
@@ -91,6 +93,27 @@ class Workspace:
         from models.registry import registry
 
         return registry.versions(self.tracking(), SCORER)
+
+    def scorer(self, version: int) -> ScorerParts:
+        """Parts of a registered scorer, from a local registry without importing MLflow.
+
+        Where MLflow is imported anyway, the model is the one that it has loaded already.
+
+        Raises
+        ------
+        UserError
+            As `models.registry.registry.load`.
+        """
+        from models.registry.local_scorer import ScorerParts, local_scorer
+
+        is_local = "mlflow" not in sys.modules
+        scorer = local_scorer(self.output, SCORER, version) if is_local else None
+        if scorer is None:
+            from models.registry import registry
+
+            loaded = registry.load(self.tracking(), version=version)
+            scorer = ScorerParts(loaded.scorer.parts, loaded.scorer.head, loaded.folder)
+        return scorer
 
     def read(self, name: str) -> dict[str, Any]:
         """Content of a JSON file of the training step.

@@ -9,7 +9,7 @@ import numpy as np
 
 from features.calendar import day_date
 from features.history.history import History
-from features.sources.quarantine import ReadReport
+from features.sources.read_report import ReadReport
 from features.table.prediction_targets import TaskName
 from features.table.snapshot_builder import Builder
 from features.table.training_snapshots import MIN_HISTORY_DAYS

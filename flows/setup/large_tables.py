@@ -13,9 +13,9 @@ from typing import Any
 from features.calendar import day_date
 from features.config.config import Config
 from features.config.sources import EventSource
-from features.sources.files import describe_location, distinct_files
-from features.sources.quarantine import ReadReport
+from features.sources.locations import describe_location, distinct_files
 from features.sources.quick_counts import copy_sample, count_rows
+from features.sources.read_report import ReadReport
 from flows.setup.source_totals import SourceTotals
 
 _LARGE_BYTES = 150_000_000

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.aggregates.orders import NEGATIVE_AMOUNT
+from features.aggregates.tallies import NEGATIVE_AMOUNT
 from features.calendar import day_date
 from features.config.config import Config
 

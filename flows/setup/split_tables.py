@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from features.config.sources import Location
-from features.sources.files import describe_location
+from features.sources.locations import describe_location
 from flows.services.console import step
 from flows.setup.event_type_inference import role_of_table
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable, profile_table

@@ -15,7 +15,7 @@ import pandas as pd
 from features.config.sources import CsvFormat, EventSource, Location, UrlTable
 from features.errors import UserError
 from features.sources.events import engine_errors, open_table
-from features.sources.files import describe_location
+from features.sources.locations import describe_location
 from features.sources.number_text import decimal_sign, number_value
 from features.sources.prepared_files import prepare_files
 from features.sources.spreadsheets import is_spreadsheet, sheet_names, sheet_rows

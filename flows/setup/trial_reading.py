@@ -13,14 +13,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from features.aggregates.daily_aggregates import Tallies, tally
+from features.aggregates.daily_aggregates import tally
 from features.aggregates.guard_checks import GuardFinding
+from features.aggregates.tallies import Tallies
 from features.config import config as configs
 from features.config.config import Config
 from features.config.yaml_loading import problem
 from features.errors import UserError
-from features.sources.files import describe_location
-from features.sources.quarantine import NO_CUSTOMER, ReadReport
+from features.sources.locations import describe_location
+from features.sources.quarantine import NO_CUSTOMER
+from features.sources.read_report import ReadReport
 from flows.services.console import step
 from flows.services.data_guards import tally_findings
 from flows.services.workspace import latest_event_day

@@ -76,6 +76,21 @@ def pinned_requirements() -> list[str]:
     return [f"{name}=={importlib.metadata.version(name)}" for name in _REQUIRED_PACKAGES]
 
 
+def other_requirements(folder: Path) -> list[str]:
+    """Pinned packages of a model's folder that are missing or of another version here."""
+    pins = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [f"{pin} (here: {here})" for pin in pins if (here := _installed(pin)) != pin]
+
+
+def _installed(pin: str) -> str:
+    """A pin with the version that is installed, or "not installed"."""
+    name = pin.partition("==")[0]
+    try:
+        return f"{name}=={importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def synthetic_example(head: Mapping[str, Any]) -> pd.DataFrame:
     """Two invented input rows, since artifacts must not contain customer data."""
     names = [feature["name"] for feature in head["features"]]

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,15 @@ from features.config.secret_values import hidden
 from features.errors import UserError
 from features.storage.fault_injection import boundary
 from models.registry import champion_history
-from models.registry.artifact_integrity import MANIFEST_TAG, check_seal, seal_artifacts
+from models.registry.artifact_integrity import (
+    MANIFEST_TAG,
+    check_seal,
+    seal_artifacts,
+)
 from models.registry.logged_code import (
     copy_code,
     importable_folders,
+    other_requirements,
     pinned_requirements,
     synthetic_example,
 )
@@ -37,6 +43,7 @@ from models.registry.version import CHAMPION_SINCE as CHAMPION_SINCE
 from models.registry.version import PREVIOUS_CHAMPION, Version
 from models.registry.version import SCORER as SCORER
 from models.scorer.artifacts import save_scorer
+from models.scorer.manifest import manifest_hash
 from models.scorer.part import Part
 from models.scorer.scored_row import scored_names
 
@@ -56,6 +63,7 @@ _TYPES = {
 # What it says of pip and of the example is no news to the user of the flows.
 logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -330,8 +338,17 @@ def load_folder(folder: Path, version: Version) -> Loaded:
         Before anything of it is parsed or run.
     """
     check_seal(folder, version.tags.get(MANIFEST_TAG))
+    return Loaded(_opened(folder, manifest_hash(folder)), version, folder)
+
+
+@lru_cache(maxsize=2)  # champion and challenger: a flow asks for them in several of its steps
+def _opened(folder: Path, _manifest: str) -> PyFuncModel:
+    """Model in a folder that was compared with its manifest, parsed once while that stays."""
+    if differing := other_requirements(folder):
+        _log.warning("the scorer was logged with %s", ", ".join(differing))
     with importable_folders():
-        return Loaded(mlflow.pyfunc.load_model(str(folder)), version, folder)
+        # Its own comparison of packages looks at all that are installed, which takes seconds.
+        return mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
 
 
 def artifacts(tracking: Tracking, name: str, version: int) -> Path:

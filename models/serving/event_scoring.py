@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from features.aggregates.daily_aggregates import Tallies, tally
+from features.aggregates.daily_aggregates import tally
+from features.aggregates.tallies import Tallies
 from features.config.config import Config
 from features.errors import UserError
 from features.sources import api_events

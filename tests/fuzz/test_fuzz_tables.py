@@ -23,7 +23,7 @@ from features.config.config import Config
 from features.errors import UserError
 from features.sources.duckdb_connection import connect
 from features.sources.events import read_source
-from features.sources.quarantine import ReadReport
+from features.sources.read_report import ReadReport
 from tests.fuzz.inputs import CSV_SIGNS, JSON_SIGNS, NASTY, flipped, mangled
 from tests.fuzz.judge import fuzzed, outcome
 from tests.oracles.orders import COLUMNS, LATEST, shop

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from features.aggregates.daily_aggregates import Tallies, tally
+from features.aggregates.daily_aggregates import tally
+from features.aggregates.tallies import Tallies
 from features.calendar import day_number
 from features.config.config import Config
 from features.errors import UserError

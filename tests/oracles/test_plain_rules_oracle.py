@@ -11,7 +11,8 @@ import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.aggregates.daily_aggregates import Tallies, tally
+from features.aggregates.daily_aggregates import tally
+from features.aggregates.tallies import Tallies
 from features.config.config import Config
 from features.errors import UserError
 from features.history.history import history

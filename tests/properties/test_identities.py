@@ -23,7 +23,7 @@ from features.errors import UserError
 from features.lifecycle.sub_stages_and_flags import standing
 from features.sources.duckdb_connection import connect
 from features.sources.identity_resolution import UNLINKED, apply_links, link_spans
-from features.sources.quarantine import ReadReport
+from features.sources.read_report import ReadReport
 from features.table.prediction_targets import TASK_NAMES, TaskName
 from features.table.snapshot_builder import Builder
 from tests.oracles.histories import (

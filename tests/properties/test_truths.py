@@ -12,7 +12,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from features.calendar import day_number
-from features.lifecycle.crm_stage_history import declared, read_records, stage_records
+from features.lifecycle.crm_stage_history import declared, stage_records
+from features.lifecycle.crm_stage_reading import read_records
 from features.lifecycle.stage_engine import stage_at
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from tests.oracles.histories import LATEST, ZONE, Event, builder, local, shops

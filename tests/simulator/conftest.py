@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from features.aggregates.daily_aggregates import Tallies, tally
+from features.aggregates.daily_aggregates import tally
+from features.aggregates.tallies import Tallies
 from features.calendar import day_number
 from features.config import config as configs
 from flows.simulate import simulate as simulate_with_config

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from features.aggregates.daily_aggregates import Tallies, tally
+from features.aggregates.daily_aggregates import tally
+from features.aggregates.tallies import Tallies
 from features.calendar import day_number
 from features.config.config import Config, load
 from features.config.yaml_with_lines import read

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.aggregates import segments
-from features.aggregates.daily_aggregates import Tallies, tally_into
+from features.aggregates.daily_aggregates import tally_into
+from features.aggregates.tallies import Tallies
 from features.calendar import day_number
 from features.config.config import Config
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.aggregates.daily_aggregates import Tallies
+from features.aggregates.tallies import Tallies
 from features.history.day_rows import DayRows
 from features.history.history import Choices, History, history
 

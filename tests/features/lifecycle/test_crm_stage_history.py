@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from features.config.config import Config, load
 from features.errors import UserError
-from features.lifecycle.crm_stage_history import read_records
+from features.lifecycle.crm_stage_reading import read_records
 from tests.oracles.histories import LATEST, Event, config, local, write
 from tests.stage_tables import COLUMNS, Record, recorded_builder
 

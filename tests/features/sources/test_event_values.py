@@ -12,7 +12,7 @@ import pytest
 from features.aggregates.daily_aggregates import tally
 from features.config.config import Config, resolve
 from features.errors import UserError
-from features.sources.quarantine import ReadReport
+from features.sources.read_report import ReadReport
 
 COLUMNS = {
     "customer_id": "who",

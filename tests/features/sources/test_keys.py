@@ -16,15 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import UserError
-from features.sources.keys import (
-    INVISIBLE,
-    is_rounded,
-    key_column,
-    key_value,
-    key_values,
-    rounded_column,
-    with_keys,
-)
+from features.sources.key_columns import key_column, rounded_column, with_keys
+from features.sources.keys import INVISIBLE, is_rounded, key_value, key_values
 from tests.tries import tries
 
 ENGINE = ibis.duckdb.connect()

@@ -14,7 +14,7 @@ from features.config.sources import Location, UrlTable
 from features.errors import UserError
 from features.sources.duckdb_connection import connect
 from features.sources.events import join_lookups, standardise
-from features.sources.files import describe_location
+from features.sources.locations import describe_location
 from features.sources.remote_tables import open_remote_table
 
 CONFIG = """\

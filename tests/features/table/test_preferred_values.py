@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.aggregates.daily_aggregates import Tallies
+from features.aggregates.tallies import Tallies
 from features.config.config import Config
 from features.history.history import Choices, History
 from features.history.preference_smoothing import (

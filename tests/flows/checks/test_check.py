@@ -19,7 +19,7 @@ from campaigns.export_schema import load_targets
 from campaigns.playbook import load_playbooks
 from features.config import config as configs
 from features.errors import UserError
-from features.lifecycle.crm_stage_history import read_records
+from features.lifecycle.crm_stage_reading import read_records
 from features.sources.acquisition_spend import read_spend
 from features.sources.customer_attributes import customer_facts
 from features.sources.duckdb_connection import connect

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.aggregates.daily_aggregates import Tallies
+from features.aggregates.tallies import Tallies
 from features.calendar import day_number
 from features.history.history import history
 from flows.report.data_totals import DataTotals, data_totals, totals_sentence
