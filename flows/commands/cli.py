@@ -23,6 +23,7 @@ from flows.commands import (
     init,
     metrics,
     monitor_command,
+    policy_command,
     presets,
     privacy_commands,
     report_command,
@@ -344,6 +345,7 @@ campaign_commands.register_campaign_commands(app, execute_flow)
 monitor_command.register_monitor(app, execute_flow)
 backfill_command.register_backfill(app, execute_flow)
 privacy_commands.register_privacy_commands(app)
+policy_command.register_policy(app)
 
 
 def _next(command: str) -> None:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from campaigns.experiment_effects import ExperimentPeople, unbalanced_columns
-from features.config.sources import CsvFormat
 from features.errors import Problems, UserError
-from features.sources.events import connect, engine_errors, open_table
 from features.sources.keys import fold_key, key_values
-from features.sources.spreadsheets import is_spreadsheet
 from flows.setup.experiment_cells import ExperimentTable
-from flows.setup.table_profiling import sniff_format
+from flows.setup.people_table import MOST_GROUPS, numeric_columns, plain_name, read_people_table
 
 ARM, OUTCOME, WAVE, CONTROL_SHARE, PERSON, CURRENCY = (
     "arm", "outcome", "entered_at", "control_share", "customer_id", "currency",
 )  # fmt: skip
-_MOST_GROUPS = 20  # values of a text column that may be a covariate
 _OUTCOMES = "0 or 1, yes or no, or an amount of money"
 
 
@@ -50,13 +44,6 @@ class ExperimentFile:
     covariates: tuple[str, ...]
     other_columns: tuple[str, ...]
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Form:
-    """How the file is written; what `open_table` asks for."""
-
-    csv: CsvFormat
 
 
 def read_experiment(
@@ -89,7 +76,7 @@ def read_experiment(
         All problems together: the file cannot be read, a column is missing, a cell is no number,
         an outcome is missing, a person stands there twice, or there is no control arm.
     """
-    table = _read_table(file)
+    table = read_people_table(file)
     missing = [name for name in (ARM, OUTCOME) if name not in table.rows]
     if missing:
         raise UserError(
@@ -137,9 +124,9 @@ def _checked(
             shares = table.shares(CONTROL_SHARE)
     if per is not None:
         with problems.collect():
-            denominator = _denominator(table, _plain(per))
+            denominator = _denominator(table, plain_name(per))
     with problems.collect():
-        known = _covariates(table, [_plain(name) for name in covariates], per, warnings)
+        known = _covariates(table, [plain_name(name) for name in covariates], per, warnings)
     problems.refuse()
     if not outcome.any():
         warnings.append("every outcome is 0")
@@ -157,55 +144,6 @@ def _checked(
     others = [name for name in table.rows if name not in {*fixed, *used}]
     usable = [name for name in others if _can_be_covariate(table, name)]
     return ExperimentFile(people, control_arm, used, tuple(usable), tuple(warnings))
-
-
-def _read_table(file: Path) -> ExperimentTable:
-    """All columns as text or numbers, under plain names."""
-    if re.match(r"^[a-z]+:/", str(file)):
-        raise UserError(
-            str(file), found="an address", expected="a file on this machine", hint="copy it first"
-        )
-    name = str(file)
-    form = _Form(sniff_format(name))
-    try:
-        with engine_errors(name):
-            rows: pd.DataFrame = open_table(connect(), name, form).to_pyarrow().to_pandas()
-    except UserError as error:
-        # What the hint says of a config does not hold here.
-        of_config = any(word in error.hint for word in ("`csv", "config", "source"))
-        hint = "check the path, and the file for broken lines and quotes" if of_config else ""
-        raise UserError(
-            file.name or name, found=error.found, expected=error.expected, hint=hint or error.hint
-        ) from error
-    names = [_plain(str(column)) for column in rows.columns]
-    twice = [column for column in names if names.count(column) > 1]
-    if twice:
-        raise UserError(
-            file.name,
-            found=f"two columns {twice[0]}",
-            expected="different names",
-            hint="case, spaces and dashes do not tell names apart",
-        )
-    rows = rows.set_axis(names, axis=1)
-    for column in rows:
-        # Lists and objects are no groups; as text they can be counted and named.
-        if rows[column].map(lambda cell: isinstance(cell, list | dict | np.ndarray)).any():
-            rows[column] = rows[column].map(str)
-    in_sheet, is_delimited = is_spreadsheet(name), _is_delimited(file)
-    if in_sheet or is_delimited:
-        rows.index += 2 + form.csv.skip_lines
-    else:
-        rows.index += 1
-    has_points = in_sheet or (is_delimited and form.csv.delimiter == ",")
-    return ExperimentTable(rows, file.name, has_points)
-
-
-def _is_delimited(file: Path) -> bool:
-    return file.name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt"))
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s-]+", "_", name.strip().strip("\ufeff").casefold())
 
 
 def _arms(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -267,7 +205,7 @@ def _fixed_columns(per: str | None) -> dict[str, str]:
         ARM: "the arm", OUTCOME: "the outcome", WAVE: "the day of the draw, which counts anyway",
         CONTROL_SHARE: "the planned share, which counts anyway", PERSON: "the person",
     }  # fmt: skip
-    return fixed if per is None else {**fixed, _plain(per): "what the outcome is divided by"}
+    return fixed if per is None else {**fixed, plain_name(per): "what the outcome is divided by"}
 
 
 def _denominator(table: ExperimentTable, column: str) -> pd.Series[float]:
@@ -302,11 +240,11 @@ def _covariates(
                     f"--covariate {name}", found=fixed[name],
                     expected="a column that was known before the draw",
                 )  # fmt: skip
-            columns = _covariate(table, name)
+            columns = numeric_columns(table, name)
             if columns is None:
                 raise UserError(
                     f"--covariate {name}", found="other texts",
-                    expected=f"numbers, or at most {_MOST_GROUPS} different texts",
+                    expected=f"numbers, or at most {MOST_GROUPS} different texts",
                 )  # fmt: skip
             varies = columns.nunique(dropna=False) > 1
             if not varies.any():
@@ -316,19 +254,8 @@ def _covariates(
     return pd.concat([pd.DataFrame(index=table.rows.index), *parts], axis=1)
 
 
-def _covariate(table: ExperimentTable, name: str) -> pd.DataFrame | None:
-    """A column as numbers, or one column of 0 and 1 per text; None if it is neither."""
-    parsed = table.parsed_numbers(name)
-    if parsed.unread is None and parsed.numbers.notna().any():
-        return parsed.numbers.to_frame(name)
-    texts = table.rows[name].astype(str)
-    if not 1 <= texts.nunique() <= _MOST_GROUPS:
-        return None
-    return pd.get_dummies(texts, prefix=name, prefix_sep="=").astype(float)
-
-
 def _can_be_covariate(table: ExperimentTable, name: str) -> bool:
     try:
-        return _covariate(table, name) is not None
+        return numeric_columns(table, name) is not None
     except UserError:
         return False
