@@ -20,6 +20,7 @@ from flows.setup.event_type_inference import propose_types
 from flows.setup.order_state_inference import words_of
 from flows.setup.presets import (
     apply_preset,
+    clock_zone,
     preset_columns,
     preset_named,
     recognise,
@@ -143,7 +144,7 @@ def propose_source(
     form = None if taken is None else preset_named(taken)
     if form is not None:
         said = {**preset_columns(form, table), **said}
-        zone = form.zone or zone
+        zone = clock_zone(form, said.get("occurred_at")) or zone
     problems = Problems()
     with problems.collect():
         _who(found, table, said)
