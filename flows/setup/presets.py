@@ -16,6 +16,7 @@ from features.errors import UserError
 from flows.setup.column_synonyms import plain_name
 from flows.setup.order_state_inference import words_of
 from flows.setup.order_states import order_state
+from flows.setup.readings import is_allowed
 from flows.setup.source_draft import SourceProposal, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
@@ -167,7 +168,13 @@ def clock_zone(preset: Preset, column: ColumnProfile | None) -> str | None:
 
 
 def apply_preset(found: SourceProposal, preset: Preset) -> None:
-    """Set type, filters and amounts of a source as its preset says."""
+    """Set type, filters and amounts of a source as its preset says.
+
+    Raises
+    ------
+    UserError
+        Where its filters leave no row.
+    """
     table = found.table
     less = [
         c.name for n in _names(preset.columns.get("value_less", ())) if (c := _column(table, n))
@@ -181,6 +188,7 @@ def apply_preset(found: SourceProposal, preset: Preset) -> None:
         for name, words in preset.only.items()
         if (column := _column(table, name))
     }
+    _require_rows(found)
     _scale_by_currency(found, preset)
     if "order_id" in found.columns:
         filling = (_column(table, name) for name in preset.fill_within_order)
@@ -192,6 +200,27 @@ def apply_preset(found: SourceProposal, preset: Preset) -> None:
         found.event_type = {"column": column.name, "words": _words(found, kind, column)}
     if preset.note:
         found.notes["preset"] = f"CHECK: {preset.note}"
+
+
+def _require_rows(found: SourceProposal) -> None:
+    """Stop at an export without a row that counts: of a test mode, or of open payments alone.
+
+    Raises
+    ------
+    UserError
+        Saying which column says so.
+    """
+    if not found.only or is_allowed(found).any():
+        return
+    cells = {name: found.table.columns[name].cells.dropna().unique()[:3] for name in found.only}
+    held = ", ".join(f"{name}: {' or '.join(map(str, words))}" for name, words in cells.items())
+    needed = ", ".join(f"{name}: {' or '.join(words)}" for name, words in found.only.items())
+    raise UserError(
+        found.table.name,
+        found=f"no row that counts by the preset {found.preset} ({held})",
+        expected=f"rows with {needed}",
+        hint="export live and completed orders: those of a test mode, and open ones, do not count",
+    )
 
 
 def _fill_from_columns(found: SourceProposal, preset: Preset) -> None:
@@ -241,8 +270,9 @@ def _scale_by_currency(found: SourceProposal, preset: Preset) -> None:
     kept = [word for word, factor in factors.items() if factor == found.value_scale]
     if len(kept) < len(factors):
         found.only[column.name] = kept
+        found.currency = kept[0] if len(kept) == 1 else "mixed"
         left_out = ", ".join(word for word in factors if word not in kept)
-        found.notes["value_scale"] = (
+        found.notes["only"] = (
             f"CHECK: amounts in {left_out} are written in another unit and are left out "
             f"({int((rows != found.value_scale).sum()):,} of the sampled rows)."
         )

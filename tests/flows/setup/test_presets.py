@@ -203,3 +203,12 @@ def test_amounts_in_another_unit_are_left_out_and_counted(tmp_path: Path) -> Non
     (note,) = (check for check in content["checks"] if "another unit" in str(check))
     assert "amounts in jpy" in str(note)
     assert "2 of the sampled rows" in str(note)
+
+
+def test_an_export_of_test_mode_is_refused(tmp_path: Path) -> None:
+    rows = [{**row, "livemode": False} for row in objects_of("stripe_charges_api")]
+    with pytest.raises(
+        UserError, match="no row that counts by the preset stripe_charges_api"
+    ) as refused:
+        read_objects(tmp_path, rows)
+    assert "export live and completed orders" in str(refused.value.hint)
