@@ -106,7 +106,8 @@ CASE_ID = (r"(ticket|case|issue|complaint|incident|request|conversation|churn|ca
 EVENT_TYPE = (
     r"(event|action|activity|interaction|engagement|transaction)_?(type|name|kind|category)",
     r"event|evt|action|activity|interaction",
-    r"(record|order|entry|posting|booking|document|doc|invoice|voucher)?_?(type|kind)|verb|art",
+    r"(record|order|entry|posting|booking|document|doc|invoice|voucher|trans|tran|trx|txn|sales?"
+    r"|receipt|movement)?_?(type|kind)|verb|art",
     *foreign_words.EVENT,
 )
 STATUS = (

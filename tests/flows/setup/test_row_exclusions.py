@@ -85,6 +85,7 @@ def test_a_column_of_other_words_marks_no_tests(tmp_path: Path) -> None:
         ("Belegart", "Rechnung", "Gutschrift"),
         ("Dokumenttyp", "Rechnung", "Stornorechnung"),
         ("document_type", "Invoice", "Credit Memo"),
+        ("trx_type", "SALE", "RETURN"),
         ("type de document", "Facture", "Avoir"),
         ("tipo_documento", "Factura", "Nota de crédito"),
         ("Tipo documento", "Fattura", "Nota di credito"),
