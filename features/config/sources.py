@@ -181,7 +181,8 @@ class ColumnRef(Strict):
     """An event type taken from a column instead of a constant.
 
     `words` renames what the cells say (without case and outer spaces), to `left_out` for rows that
-    are no events; `otherwise` names the column that fills empty cells.
+    are no events; an empty word stands for empty cells. `otherwise` names the column that fills
+    empty cells.
     """
 
     column: str
@@ -240,9 +241,10 @@ class Formatted(Protocol):
 class EventSource(Strict):
     """One table of events.
 
-    `only` maps columns to the words that they must hold (`*`: any; `>0`, `<0`: a number above or
-    below zero), or else a row is left out;
-    `value_of_each` is the amount of every row of a table without amounts.
+    `only` maps columns to the words that they must hold (`*`: any; an empty word: an empty cell;
+    `>0`, `<0`: a number above or below zero), or else a row is left out;
+    `value_of_each` is the amount of every row of a table without amounts;
+    `fill_from` maps a column to those of the same row that fill its empty cells.
     """
 
     events: Location
@@ -253,6 +255,7 @@ class EventSource(Strict):
     value_scale: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     value_of_each: Annotated[float, Field(allow_inf_nan=False)] | None = None
     fill_within_order: tuple[str, ...] = ()
+    fill_from: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default={})
     lookups: tuple[Lookup, ...] = ()
     csv: CsvFormat = CsvFormat()
 
@@ -260,6 +263,9 @@ class EventSource(Strict):
     def _settings_have_their_columns(self) -> EventSource:
         if self.fill_within_order and self.columns.order_id is None:
             raise ValueError("`fill_within_order` without `order_id` under `columns`")
+        unmapped = sorted(set(self.fill_from) - self.mapped())
+        if unmapped:
+            raise ValueError(f"`fill_from` fills {unmapped[0]!r}, which is not mapped")
         if self.value_scale == 0 or (self.value_scale != 1 and self.columns.value is None):
             raise ValueError("`value_scale` multiplies `value`: map it, and choose another than 0")
         if self.value_of_each is not None and self.columns.value is not None:
@@ -287,6 +293,7 @@ class EventSource(Strict):
             *columns.value_less,
             *self.fill_within_order,
             *self.only,
+            *(name for filling in self.fill_from.values() for name in filling),
             *(self.event_type.columns if isinstance(self.event_type, ColumnRef) else ()),
         )
         column_names = {time_column.column for time_column in time_columns} | {
@@ -311,7 +318,9 @@ class EventSource(Strict):
         ]
         time_names = {time_column.column for time_column in time_columns}
         time_names |= {columns.value or "", columns.value_times or "", columns.is_machine or ""}
-        return self.mapped() - time_names - set(columns.value_less)
+        time_names |= set(columns.value_less)
+        filling = {name for key in time_names for name in self.fill_from.get(key, ())}
+        return self.mapped() - time_names - filling
 
 
 class IdentityColumns(Strict):

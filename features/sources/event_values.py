@@ -41,6 +41,30 @@ def fill_within_orders(
     return table.mutate(**filled)
 
 
+def fill_from_columns(
+    table: Table, source: EventSource, config_place: str, problems: Problems
+) -> Table:
+    """Fill empty cells of `fill_from` from other columns of the same row, in their order.
+
+    The id 0 of a customer is that of all guests and counts as empty.
+    """
+    filled = {}
+    for name, others in source.fill_from.items():
+        with problems.collect():
+            require_columns(table, (name, *others), f"{config_place}.fill_from")
+        if name not in table.columns:
+            continue
+        is_customer = name == source.columns.customer_id
+        names = [name, *(other for other in others if other in table.columns)]
+        cells = [key_column(table[n]) if is_customer else _word(table, n) for n in names]
+        if is_customer:
+            cells = [cell.nullif("0") for cell in cells]
+        elif len({cell.type() for cell in cells}) > 1:
+            cells = [cell.cast("string") for cell in cells]
+        filled[name] = ibis.coalesce(*cells)
+    return table.mutate(**filled) if filled else table
+
+
 def _word(table: Table, name: str) -> Value:
     """Return a column's cells, null where a text is blank."""
     column = table[name]
@@ -73,8 +97,13 @@ def event_type_column(
 
 
 def _allows(table: Table, name: str, cell: Value, word: str, csv_format: CsvFormat) -> Value:
-    """Whether a cell holds a word of `only`: ``*`` is any, ``>0`` and ``<0`` compare numbers."""
+    """Whether a cell holds a word of `only`.
+
+    ``*`` is any word, an empty one an empty cell; ``>0`` and ``<0`` compare numbers.
+    """
     plain_word = word.replace(" ", "")
+    if not plain_word:
+        return cell.isnull()
     if plain_word == "*":
         return cell.notnull()
     if plain_word in (">0", "<0"):
@@ -90,6 +119,8 @@ def _named_type(event_type: str | ColumnRef, cells: dict[str, Value]) -> Value:
     written = cells[event_type.column]
     if event_type.otherwise is not None:
         written = written.coalesce(cells[event_type.otherwise])
+    if "" in event_type.words:
+        written = written.fill_null("")
     branches: list[tuple[Any, Any]] = [
         (written.lower() == word.strip().lower(), ibis.literal(name))
         for word, name in event_type.words.items()
@@ -102,8 +133,8 @@ def amount_columns(
 ) -> tuple[Value, Value]:
     """Return the amount of each row (float64, null if unreadable), and whether its cell is filled.
 
-    The amount is `value` times `value_times`, less `value_less` (empty cells count as 0), times
-    `value_scale`; or `value_of_each`.
+    The amount is `value` times `value_times`, less `value_less` of either sign (empty cells count
+    as 0), times `value_scale`; or `value_of_each`.
     """
     columns = source.columns
     amount: Value = ibis.null("float64")
@@ -128,7 +159,7 @@ def amount_columns(
         less = number(name, "value_less")
         # An unreadable cell stays null, so that the row is bad and not too high.
         empty = table[name].isnull() if name in table.columns else ibis.literal(True)
-        amount -= empty.ifelse(0.0, less)
+        amount -= empty.ifelse(0.0, less.abs())
     if source.value_scale != 1:
         amount *= source.value_scale
     return amount, filled

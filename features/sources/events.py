@@ -31,6 +31,7 @@ from features.sources.erasure_list import NO_ERASURES, ErasureList
 from features.sources.event_values import (
     amount_columns,
     event_type_column,
+    fill_from_columns,
     fill_within_orders,
 )
 from features.sources.files import read_file, require_column, unreadable_table
@@ -44,7 +45,7 @@ from features.sources.key_columns import (
 )
 from features.sources.locations import describe_location, distinct_files
 from features.sources.lookup_keys import with_named_key, with_unique_key
-from features.sources.nested_columns import add_nested_columns
+from features.sources.nested_columns import add_list_sums, add_nested_columns
 from features.sources.order_facts import order_facts, refund_facts
 from features.sources.quarantine import (
     refuse_if_rounded,
@@ -87,8 +88,8 @@ def open_table(
 ) -> Table:
     """Open the table at a location, lazily where the format allows.
 
-    `columns` limits what is read from a database. Columns of `keys` keep every digit, whatever
-    types the files declare.
+    `columns` limits what is read from a database, and names sums over lists. Columns of `keys`
+    keep every digit, whatever types the files declare.
 
     Raises
     ------
@@ -110,6 +111,7 @@ def open_table(
         table = copy_remote_table(connection, location, columns, most_rows=max_rows)
     else:
         table = add_nested_columns(read_file(connection, location, source.csv, keys=keys))
+        table = add_list_sums(table, columns or ())
         if sampling is None or sampling.fits(distinct_files(location)):
             return table
     if sampling is None:
@@ -181,6 +183,7 @@ def standardise(
     columns, config_place = source.columns, f"sources: {describe_location(source.events)}: columns"
     collected = problems if problems is not None else Problems()
     table = fill_within_orders(table, source, config_place, collected)
+    table = fill_from_columns(table, source, config_place, collected)
 
     def moment(time_column: TimeColumn, config_key: str) -> tuple[Value, Value]:
         with collected.collect():

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 import ibis
 from ibis.expr.types import Value
 
-_SYMBOLS = "$¢£¤¥฿₠-⃏＄￡￥"
+# Last the backslash: the sign of yen and won in Shift-JIS and EUC-KR.
+_SYMBOLS = r"$¢£¤¥฿₠-⃏＄￡￥\\"
 _CODES = (
     "AED|AUD|BGN|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MXN|MYR|NGN"
     "|NOK|NZD|PHP|PLN|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"

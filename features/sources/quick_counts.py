@@ -12,8 +12,10 @@ from features.calendar import day_number
 from features.config.config import Config
 from features.config.sources import EventSource, TimeColumn
 from features.contracts import LEFT_OUT
+from features.errors import Problems
 from features.sources.column_parsing import parse_moment
 from features.sources.duckdb_connection import connect
+from features.sources.event_values import fill_from_columns
 from features.sources.events import engine_errors, open_table
 from features.sources.locations import describe_location
 
@@ -29,8 +31,15 @@ def copy_sample(source: EventSource, share: int, path: Path) -> None:
         If the source cannot be read.
     """
     with engine_errors(describe_location(source.events)):
-        table = open_table(connect(ordered=False), source.events, source, keys=source.keys())
-        customer = table[source.columns.customer_id or str(source.columns.anonymous_id)]
+        table = open_table(
+            connect(ordered=False), source.events, source, source.mapped(), keys=source.keys()
+        )
+        customer_id = source.columns.customer_id
+        customer = table[customer_id or str(source.columns.anonymous_id)]
+        if customer_id in source.fill_from:
+            problems = Problems()
+            customer = fill_from_columns(table, source, "sources", problems)[customer_id]
+            problems.refuse()
         moment = table[source.columns.occurred_at.column]
         # Guests have no id: their rows are drawn one by one.
         guest = customer.isnull() & (moment.cast("string").hash() % share == 0)
@@ -82,8 +91,9 @@ def count_rows(source: EventSource, config: Config, *, latest: int) -> RowCounts
         If the source cannot be read.
     """
     columns = source.columns
-    depends = source.fill_within_order or source.event_id or columns.anonymous_id or source.only
-    if depends or columns.is_machine or columns.customer_id is None or columns.value is None:
+    keys = source.fill_within_order or source.event_id or columns.anonymous_id or source.only
+    depends = keys or source.fill_from or columns.is_machine
+    if depends or columns.customer_id is None or columns.value is None:
         return None
     if columns.value_times or columns.value_less or source.value_scale != 1:
         return None

@@ -7,6 +7,7 @@ engine would unify both to float, and long ids would lose digits. So keys become
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -17,6 +18,12 @@ from features.sources.key_columns import key_column
 
 # Matches no text: dates in JSON stay text, since the engine's detection drops their offsets.
 _NO_FORMAT = "~%Y~%m~%d~"
+# Keys beside the list of rows in an answer of a web API that was saved as it came.
+_BESIDE_ROWS = re.compile(
+    r"_?links|object|url|has_more|included|meta(data)?|paging|pagination|(total_)?count|version"
+    r"|total(_items|_pages)?|(next|prev|previous)(_page|_cursor)?|cursor|page(_size)?|per_page"
+    r"|limit|offset|search_criteria|status|success|message|constraints|errors|store_id|code"
+)
 
 
 def read_parquet_files(connection: Any, names: Sequence[str], keys: Collection[str]) -> Table:
@@ -69,6 +76,9 @@ def read_json_files(
     if lines:
         json_options["format"] = "newline_delimited"
     table = connection.read_json(escaped_names, **json_options)
+    rows_column = _rows_column(table)
+    if rows_column is not None:
+        return _with_related(table, table.select(row=table[rows_column].unnest()).unpack("row"))
     engine_table = connection.con.table(table.get_name())
     column_types = {
         name: str(column_type)
@@ -84,3 +94,47 @@ def read_json_files(
     return connection.read_json(
         escaped_names, columns={**column_types, **text_types}, **json_options
     )
+
+
+def _rows_column(table: Table) -> str | None:
+    """Return the list of rows in saved answers of a web API; None for other tables.
+
+    An answer is one object: a list of objects, and beside it nothing but counts and links.
+    """
+    candidates = [name for name in table.columns if not _BESIDE_ROWS.fullmatch(name.lower())]
+    if len(candidates) != 1:
+        return None
+    kind = table[candidates[0]].type()
+    return candidates[0] if kind.is_array() and kind.value_type.is_struct() else None
+
+
+def _with_related(answers: Table, rows: Table) -> Table:
+    """Add the objects of `included` that rows of JSON:API name: `metric` beside their relationship.
+
+    Lists of related objects are left as they are.
+    """
+    if "included" not in answers.columns or "relationships" not in rows.columns:
+        return rows
+    included, relations = answers.included.type(), rows.relationships.type()
+    if not (included.is_array() and included.value_type.is_struct() and relations.is_struct()):
+        return rows
+    if not {"type", "id", "attributes"} <= set(included.value_type.names):
+        return rows
+    related = answers.select(item=answers.included.unnest()).unpack("item")
+    related = related.group_by(["type", "id"]).agg(attributes=related.attributes.arbitrary())
+    for name in relations.names:
+        relation = rows.relationships[name]
+        data = relation.type().get("data") if relation.type().is_struct() else None
+        if data is None or not data.is_struct() or not {"type", "id"} <= set(data.names):
+            continue
+        if name in rows.columns:
+            continue
+        keyed = related.select(
+            related_type=related["type"], related_id=related["id"], **{name: related.attributes}
+        )
+        same = [
+            relation["data"]["type"] == keyed.related_type,
+            relation["data"]["id"].cast("string") == keyed.related_id.cast("string"),
+        ]
+        rows = rows.left_join(keyed, same).drop("related_type", "related_id")
+    return rows

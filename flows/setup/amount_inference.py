@@ -218,7 +218,23 @@ def _tell_money(found: SourceProposal, table: ProfiledTable, money: ColumnProfil
         found.decimals = _decimals(money.cells)
     currency = best_column(table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
     if currency is not None:
-        found.currency = str(currency.cells.mode()[0]) if currency.distinct == 1 else "mixed"
+        found.currency = str(currency.cells.mode()[0])
+        if currency.distinct > 1:
+            found.currency = "mixed"
+            _tell_currencies(found, currency)
+
+
+def _tell_currencies(found: SourceProposal, currency: ColumnProfile) -> None:
+    """Keep the currency of each row for the guards of a run, and say what each comes to."""
+    found.columns["currency"] = currency.name
+    cells = currency.cells.reset_index(drop=True)
+    by_money = cells.value_counts().index[:3]
+    each = "; ".join(f"{word}: {counted(found, cells == word)}" for word in by_money)
+    found.notes["currency"] = (
+        f"CHECK: amounts in {currency.distinct} currencies are added up as if they were one "
+        f"({each}). To keep one of them, add under the source: "
+        f"only: {{{currency.name}: [{by_money[0]}]}}"
+    )
 
 
 def copied_rows(table: ProfiledTable) -> pd.Series:

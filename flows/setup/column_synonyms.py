@@ -106,7 +106,8 @@ CASE_ID = (r"(ticket|case|issue|complaint|incident|request|conversation|churn|ca
 EVENT_TYPE = (
     r"(event|action|activity|interaction|engagement|transaction)_?(type|name|kind|category)",
     r"event|evt|action|activity|interaction",
-    r"(record|order|entry|posting|booking)?_?(type|kind)|verb|art",
+    r"(record|order|entry|posting|booking|document|doc|invoice|voucher|trans|tran|trx|txn|sales?"
+    r"|receipt|movement)?_?(type|kind)|verb|art",
     *foreign_words.EVENT,
 )
 STATUS = (
@@ -141,7 +142,11 @@ _ROLES: tuple[tuple[str | None, str], ...] = (
     (None, r"fail|error|declin|pending|on_hold|draft|(^|_)test|abandon|expired|(^|_)lost$"),
     (None, r"salary|deposit|interest|top_?up|withdraw|transfer|payout|(^|_)fees?$"),
     ("touch", r"(^|_)(view|viewed|click|clicked|opene?d?|visit|visited)$"),
-    ("refund", r"refund|return|charge_?back|credit_?note|retoure|storno|gutschrift"),
+    (
+        "refund",
+        r"refund|return|charge_?back|credit_?(note|memo)|retoure|storno|gutschrift"
+        rf"|^({foreign_words.CREDIT_NOTE})",
+    ),
     (None, r"(order|purchase|payment|checkout|booking).*(cancel|void)|unsubscri|bounce"),
     ("cancel", r"cancel|churn|terminat|kuendig|kündig|account_(closed|deleted)"),
     (
@@ -156,7 +161,8 @@ _ROLES: tuple[tuple[str | None, str], ...] = (
         r"^purchase|(^|_)purchases?$|order(s|ed)?$|(^|_)(deals?|opportunit(y|ies)|gifts?|donations?"
         r"|bookings?|reservations?|rentals?|subscriptions?|won)$|_sales$|order_(plac|complet|paid|creat|shipp|fulfil)|^sales?$|^bought|^buy$"
         r"|^transactions?$|^payments?$|check_?out_complet|^paid$|^completed?$|^shipped$|^delivered$"
-        r"|^fulfilled$|^closed$|^invoices?$|kauf|bestellung|^success",
+        r"|^fulfilled$|^closed$|^(tax_)?invoices?$|kauf|bestellung|^success"
+        rf"|^({foreign_words.INVOICE})$",
     ),
     ("intent", r"cart|check_?out|quote|demo|trial|wish_?list|basket"),
     ("redemption", r"redeem|redempt|coupon_us|voucher"),

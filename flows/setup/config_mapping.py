@@ -128,7 +128,7 @@ def _source(source: SourceProposal, path: Path) -> dict[str, Any]:
         draft_content["event_id"] = source.event_id
     if source.value_scale != 1:
         draft_content["value_scale"] = source.value_scale
-    for key in ("only", "value_of_each", "fill_within_order"):
+    for key in ("only", "value_of_each", "fill_within_order", "fill_from"):
         if getattr(source, key):
             draft_content[key] = getattr(source, key)
     if source.lookups:

@@ -17,6 +17,7 @@ from flows.setup.order_state_inference import (
     state_column,
     words_of,
 )
+from flows.setup.row_exclusions import propose_paid_words
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
@@ -63,6 +64,8 @@ def propose_types(
         states = state_column(found, table)
         if (states is not None and propose_states(found, states)) or propose_flag(found, table):
             return
+    if role != "refund" and has_amounts and propose_paid_words(found, table):
+        return
     found.event_type, note = _constant(found, role)
     note = note or _uncertain_states(found, table)
     if note:

@@ -44,6 +44,7 @@ _PAID = (
 CUSTOMER = (
     rf"(?:{_ID}_(?:{_LINK})*)?{_PERSON}(?:_?{_ID})?",
     rf"{_PERSON}_(?:{_LINK})*{_ID}",
+    rf"{_PERSON}_?(?:名前?|氏名|姓名|名称|様|이름|명)",
 )
 TIME = (
     rf"{_DATE}(?:_(?:{_LINK})*{_ORDER})?|{_ORDER}_?{_DATE}",
@@ -67,7 +68,7 @@ CURRENCY = (
     "devise|moneda|moeda|valuta|waluta|wahrung|mena|para_birimi|валюта|通貨|币种|貨幣|통화",
 )
 _STATE = (
-    "(?:status|statut|etat|estado|stato|zustand|stan|stav|durum|durumu|tila|статус|состояние|状態"
+    "(?:status|statut|etat|estado|stato|zustand|stan|stav|durum|durumu|tila|статус|состояние|状態|状況"
     "|ステータス|状态|狀態|상태)"
 )
 _STAGE = "phase|etape|etapa|fase|stufe|verkaufsphase|стадия|этап|ステージ|フェーズ|阶段|단계"
@@ -79,7 +80,23 @@ CLOSED = (
 )
 # Deals that came about.
 DEAL_WON = "gewonnen|gagne|ganad|vint[ao]|ganho|wygran|vunnen|выигр|成約|受注|赢单|成交|수주"
+# Kinds of documents: invoices beside credit notes.
+_DOCUMENT = (
+    "(?:beleg|dokument(?:en)?|buchungs?|vorgangs?|rechnungs?)_?(?:art|typ)|type_(?:de_)?(?:document|piece)"
+    "|tipo_(?:de_|di_)?(?:documento|comprobante|doc)|(?:document|boekings?)_?soort"
+    "|(?:typ|rodzaj|druh|typ)_(?:dokumentu|dokladu)|тип_документа|вид_документа|伝票(?:区分|種別)"
+)
+# Words of documents by which money goes back, and of those by which it comes in.
+CREDIT_NOTE = (
+    "avoir|nota_(?:de_|di_)?(?:cr[eé]dito|abono)|abono|kreditnota|creditnota|korekta|dobropis"
+    "|rechnungskorrektur|кредит|возврат|返品|返金|赤伝"
+)
+INVOICE = (
+    "rechnung(?:en)?|facture|factura|fattura|fatura|factuur|faktura|verkauf|vente|venta|vendita"
+    "|venda|sprzedaz|продажа|счет|売上|納品"
+)
 EVENT = (
+    _DOCUMENT,
     "evenement|evento|ereignis|gebeurtenis|zdarzenie|handelse|olay|событие|イベント|事件|이벤트",
 )
 

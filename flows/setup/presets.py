@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -15,11 +16,13 @@ from features.errors import UserError
 from flows.setup.column_synonyms import plain_name
 from flows.setup.order_state_inference import words_of
 from flows.setup.order_states import order_state
-from flows.setup.source_draft import SourceProposal
+from flows.setup.readings import is_allowed
+from flows.setup.source_draft import SourceProposal, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 _FOLDER = Path(__file__).resolve().parents[2] / "configs" / "presets"
 _OneOf = str | tuple[str, ...]
+_FILLED = ("customer_id", "order_id", "value")  # their later columns fill empty cells
 
 
 class TypeColumn(Strict):
@@ -27,6 +30,13 @@ class TypeColumn(Strict):
 
     column: _OneOf
     words: dict[str, Name] = Field(default={})
+
+
+class ScaleColumn(Strict):
+    """The column of currencies, and the factor of those that are written in another unit."""
+
+    column: str
+    words: dict[str, float]
 
 
 class Preset(Strict):
@@ -39,14 +49,18 @@ class Preset(Strict):
     recognised_by
         Columns that the table must have; of a list of names one.
     columns
-        Event column: table column, or several in order of preference. A column that the table
-        lacks is left out. Other names are attributes; of `value_less` all columns count.
+        Event column: table column, or several in order of preference; of `customer_id`, `order_id`
+        and `value` the later ones fill empty cells. A column that the table lacks is left out.
+        Other names are attributes; of `value_less` all columns count.
     event_type
         A constant, or the column of types; without `words` their names tell the roles.
     only
         Column to the words whose rows count; a column that the table lacks is left out.
     zone
-        Zone of clock times without an offset, if the tool fixes it.
+        Zone of clock times without an offset, if the tool fixes it; or column to zone, if it fixes
+        that of some columns.
+    other_scales
+        Currencies for which `value_scale` does not hold: cents of dollars, but whole yen.
     note
         What to check.
 
@@ -60,7 +74,8 @@ class Preset(Strict):
     only: dict[str, tuple[str, ...]] = Field(default={})
     value_scale: float = 1.0
     fill_within_order: tuple[str, ...] = ()
-    zone: str | None = None
+    zone: str | dict[str, str] | None = None
+    other_scales: ScaleColumn | None = None
     note: str = ""
 
 
@@ -106,6 +121,13 @@ def preset_named(name: str) -> Preset:
     return presets[name]
 
 
+@cache
+def list_sums() -> tuple[str, ...]:
+    """Sums over lists that presets name, like ``refunds[].total``."""
+    entries = (entry for preset in all_presets().values() for entry in preset.columns.values())
+    return tuple(sorted({name for entry in entries for name in _names(entry) if "[]." in name}))
+
+
 def recognise(table: ProfiledTable) -> str | None:
     """Name of the preset that fits the columns of a table; of several the most specific."""
     fitting = [
@@ -138,8 +160,21 @@ def preset_columns(preset: Preset, table: ProfiledTable) -> dict[str, ColumnProf
     return chosen
 
 
+def clock_zone(preset: Preset, column: ColumnProfile | None) -> str | None:
+    """Zone of the clock times of a column, if the tool fixes it."""
+    if isinstance(preset.zone, dict):
+        return None if column is None else preset.zone.get(column.name)
+    return preset.zone
+
+
 def apply_preset(found: SourceProposal, preset: Preset) -> None:
-    """Set type, filters and amounts of a source as its preset says."""
+    """Set type, filters and amounts of a source as its preset says.
+
+    Raises
+    ------
+    UserError
+        Where its filters leave no row.
+    """
     table = found.table
     less = [
         c.name for n in _names(preset.columns.get("value_less", ())) if (c := _column(table, n))
@@ -147,11 +182,14 @@ def apply_preset(found: SourceProposal, preset: Preset) -> None:
     if less and "value" in found.columns:
         found.columns["value_less"] = less
     found.value_scale = preset.value_scale
+    _fill_from_columns(found, preset)
     found.only = {
         column.name: list(words)
         for name, words in preset.only.items()
         if (column := _column(table, name))
     }
+    _require_rows(found)
+    _scale_by_currency(found, preset)
     if "order_id" in found.columns:
         filling = (_column(table, name) for name in preset.fill_within_order)
         found.fill_within_order = [c.name for c in filling if c is not None and c.filled < 1]
@@ -162,6 +200,82 @@ def apply_preset(found: SourceProposal, preset: Preset) -> None:
         found.event_type = {"column": column.name, "words": _words(found, kind, column)}
     if preset.note:
         found.notes["preset"] = f"CHECK: {preset.note}"
+
+
+def _require_rows(found: SourceProposal) -> None:
+    """Stop at an export without a row that counts: of a test mode, or of open payments alone.
+
+    Raises
+    ------
+    UserError
+        Saying which column says so.
+    """
+    if not found.only or is_allowed(found).any():
+        return
+    cells = {name: found.table.columns[name].cells.dropna().unique()[:3] for name in found.only}
+    held = ", ".join(f"{name}: {' or '.join(map(str, words))}" for name, words in cells.items())
+    needed = ", ".join(f"{name}: {' or '.join(words)}" for name, words in found.only.items())
+    raise UserError(
+        found.table.name,
+        found=f"no row that counts by the preset {found.preset} ({held})",
+        expected=f"rows with {needed}",
+        hint="export live and completed orders: those of a test mode, and open ones, do not count",
+    )
+
+
+def _fill_from_columns(found: SourceProposal, preset: Preset) -> None:
+    """Let the later columns of a preset fill the empty cells of the first that has content.
+
+    Not that of customers beside an anonymous id: there an empty cell means an unknown visitor.
+    """
+    for meaning in _FILLED:
+        first = found.columns.get(meaning)
+        names = _names(preset.columns.get(meaning, ()))
+        columns = [c for name in names if (c := _column(found.table, name)) is not None]
+        if first not in [column.name for column in columns]:
+            continue
+        is_customer = meaning == "customer_id"
+        if is_customer and "anonymous_id" in preset.columns:
+            continue
+        cells = found.table.columns[first].cells
+        empty = float((cells.isna() | (is_customer & (cells.astype(str) == "0"))).mean())
+        others = [
+            column.name
+            for column in columns
+            if column.name not in used_columns(found)
+            and column.filled > 0
+            and (meaning != "value" or column.kind == "number")
+        ]
+        if not empty or not others:
+            continue
+        found.fill_from[first] = others
+        if is_customer:
+            found.notes["customer_id"] = (
+                f"CHECK: empty in {empty:.1%} of the sampled rows, which take "
+                f"{' or '.join(map(repr, others))}: someone with both counts as two customers"
+            )
+
+
+def _scale_by_currency(found: SourceProposal, preset: Preset) -> None:
+    """Take the scale of the currency; where currencies have several, that of most rows counts."""
+    scales = preset.other_scales
+    column = None if scales is None else _column(found.table, scales.column)
+    if scales is None or column is None or column.filled == 0:
+        return
+    scale, words = preset.value_scale, words_of(column)
+    factors = {word: scales.words.get(word.lower(), scale) for word in words}
+    rows = column.cells.dropna().map(lambda cell: factors[str(cell).strip()])
+    found.value_scale = float(rows.mode()[0])
+    found.decimals = max(found.decimals, -round(math.log10(found.value_scale)))
+    kept = [word for word, factor in factors.items() if factor == found.value_scale]
+    if len(kept) < len(factors):
+        found.only[column.name] = kept
+        found.currency = kept[0] if len(kept) == 1 else "mixed"
+        left_out = ", ".join(word for word in factors if word not in kept)
+        found.notes["only"] = (
+            f"CHECK: amounts in {left_out} are written in another unit and are left out "
+            f"({int((rows != found.value_scale).sum()):,} of the sampled rows)."
+        )
 
 
 def _words(found: SourceProposal, kind: TypeColumn, column: ColumnProfile) -> dict[str, str]:
@@ -198,5 +312,6 @@ def _column(table: ProfiledTable, name: str) -> ColumnProfile | None:
     """A column by its name, or else by the same name in another spelling."""
     if name in table.columns:
         return table.columns[name]
-    plain = plain_name(name)
-    return next((c for n, c in table.columns.items() if plain_name(n) == plain), None)
+    plain = plain_name(name).replace("_", "")
+    columns = table.columns.items()
+    return next((c for n, c in columns if plain_name(n).replace("_", "") == plain), None)

@@ -17,10 +17,12 @@ def amounts(found: SourceProposal) -> pd.Series | None:
     if "value" not in columns:
         return None
     amount = _numbers(cells[columns["value"]].cells)
+    for name in found.fill_from.get(columns["value"], ()):
+        amount = amount.fillna(_numbers(cells[name].cells))
     if "value_times" in columns:
         amount = amount * _numbers(cells[columns["value_times"]].cells)
     for name in columns.get("value_less", ()):
-        amount = amount - _numbers(cells[name].cells).fillna(0)
+        amount = amount - _numbers(cells[name].cells).fillna(0).abs()
     return amount * found.value_scale
 
 
@@ -53,7 +55,8 @@ def is_allowed(found: SourceProposal) -> pd.Series:
             allowed &= cells.notna()
         else:
             written = cells.astype("object").map(lambda cell: str(cell).strip().lower())
-            allowed &= written.isin([word.strip().lower() for word in words])
+            plain = [word.strip().lower() for word in words]
+            allowed &= written.isin(plain) | (cells.isna() & ("" in plain))
     return allowed
 
 
@@ -69,6 +72,7 @@ def is_purchase(found: SourceProposal) -> pd.Series:
         other = found.table.columns[kind["otherwise"]].cells.reset_index(drop=True)
         written = written.where(written.notna(), other)
     words = {word.lower(): name for word, name in kind.get("words", {}).items()}
+    written = written.where(written.notna(), "" if "" in words else None)
     types = written.map(lambda cell: words.get(str(cell).strip().lower(), str(cell)))
     bought = {"purchase", *found.roles.get("purchase", ())} - {LEFT_OUT}
     return types.isin(bought) & written.notna() & is_allowed(found)

@@ -45,7 +45,7 @@ class SourceProposal:
         Further attributes that could be declared: name -> column.
     personal, outcomes
         Columns that are no attributes: told of people, or known only after the event.
-    value_scale, value_of_each, only, fill_within_order
+    value_scale, value_of_each, only, fill_within_order, fill_from
         As in the config.
     alternatives
         Event column: table columns that it may be as well, the one taken first.
@@ -68,6 +68,7 @@ class SourceProposal:
     value_of_each: float | None = None
     only: dict[str, list[str]] = field(default_factory=dict)
     fill_within_order: list[str] = field(default_factory=list)
+    fill_from: dict[str, list[str]] = field(default_factory=dict)
     alternatives: dict[str, tuple[str, ...]] = field(default_factory=dict)
     preset: str = ""
     currency: str = ""
@@ -105,4 +106,5 @@ def used_columns(found: SourceProposal) -> set[str]:
     }
     if isinstance(found.event_type, dict):
         columns |= {found.event_type["column"], found.event_type.get("otherwise", "")}
+    columns |= {name for filling in found.fill_from.values() for name in filling}
     return columns | {found.event_id or "", *found.only, *found.fill_within_order}

@@ -18,14 +18,17 @@ from flows.setup.contracts import START
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
 from flows.setup.order_state_inference import words_of
+from flows.setup.period_text import example_of_periods
 from flows.setup.presets import (
     apply_preset,
+    clock_zone,
     preset_columns,
     preset_named,
     recognise,
     type_column,
 )
 from flows.setup.readings import counted
+from flows.setup.row_exclusions import fill_guests, leave_out_tests
 from flows.setup.source_draft import Lookup, SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
@@ -143,7 +146,7 @@ def propose_source(
     form = None if taken is None else preset_named(taken)
     if form is not None:
         said = {**preset_columns(form, table), **said}
-        zone = form.zone or zone
+        zone = clock_zone(form, said.get("occurred_at")) or zone
     problems = Problems()
     with problems.collect():
         _who(found, table, said)
@@ -168,6 +171,8 @@ def propose_source(
         propose_types(found, table, said if types is None else {**said, "event_type": types})
     if form is not None:
         apply_preset(found, form)
+    else:
+        leave_out_tests(found, table)
     _rest(found, table, said)
     _attributes(found, table)
     for name, column in said.items():
@@ -228,6 +233,8 @@ def _who(found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnP
     unknown = said.get("anonymous_id") or best_column(table.columns, column_synonyms.ANONYMOUS)
     if unknown is not None and unknown.name != column.name:
         found.columns["anonymous_id"] = unknown.name
+    if not found.preset and "customer_id" not in said:
+        fill_guests(found, table)
 
 
 def _when(
@@ -235,6 +242,7 @@ def _when(
 ) -> None:
     column = said.get("occurred_at") or time_of(table)
     if column is None or column.time is None:
+        _refuse_periods(table, column)
         near = column or best_column(table.columns, column_synonyms.TIME)
         unread = f"; {near.name!r} reads as no date or time" if near else ""
         raise UserError(
@@ -258,6 +266,21 @@ def _when(
         found.notes["occurred_at"] += (
             f" {known.name!r} is not taken as known_at: it lies {lag.median().days} days behind."
         )
+
+
+def _refuse_periods(table: ProfiledTable, said: ColumnProfile | None) -> None:
+    """Stop at weeks or quarters in the place of days, with the first day of the first."""
+    for column in table.columns.values() if said is None else (said,):
+        period = example_of_periods(column.cells) if column.kind == "text" else None
+        if period is not None:
+            kind, text, day = period
+            raise UserError(
+                table.name,
+                found=f"a column of {kind}s instead of days: {column.name!r} ({text})",
+                expected="dates like 2024-01-31, one in each row",
+                hint=f"add a column with the first day of each {kind} ({text}: {day}); better, "
+                "export the orders behind this table with their dates",
+            )
 
 
 def _moment(column: ColumnProfile, zone: str) -> dict[str, str]:

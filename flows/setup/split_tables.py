@@ -9,6 +9,7 @@ from features.config.sources import Location
 from features.sources.locations import describe_location
 from flows.services.console import step
 from flows.setup.event_type_inference import role_of_table
+from flows.setup.presets import list_sums
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable, profile_table
 
 
@@ -23,7 +24,7 @@ def profile_tables(connection: Any, locations: Sequence[Location]) -> list[Profi
     groups: list[list[ProfiledTable]] = []
     for location in locations:
         step(f"looking at {describe_location(location)}")
-        table = profile_table(connection, location)
+        table = profile_table(connection, location, list_sums())
         group = next((group for group in groups if _continues(group[0], table)), None)
         if group is None:
             groups.append([table])
@@ -37,7 +38,7 @@ def profile_tables(connection: Any, locations: Sequence[Location]) -> list[Profi
         names = ", ".join(table.name for table in group)
         step(f"{names}: the same columns, so they are read as one table")
         paths = tuple(str(table.location) for table in group)
-        tables.append(profile_table(connection, paths))
+        tables.append(profile_table(connection, paths, list_sums()))
     return tables
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import gzip
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -99,8 +100,12 @@ class ProfiledTable:
         return describe_location(self.location)
 
 
-def profile_table(connection: Any, location: Location) -> ProfiledTable:
+def profile_table(
+    connection: Any, location: Location, list_sums: Collection[str] = ()
+) -> ProfiledTable:
     """A table's form and columns, from its first `SAMPLE_ROWS` rows.
+
+    `list_sums` names sums over lists (``refunds[].total``) to look at, too.
 
     Raises
     ------
@@ -118,7 +123,8 @@ def profile_table(connection: Any, location: Location) -> ProfiledTable:
             "csv": form,
         }
     )
-    table = open_table(connection, location, source)
+    sums = None if isinstance(first, UrlTable) else list_sums
+    table = open_table(connection, location, source, sums)
     with engine_errors(where):
         sample = table.limit(_SAMPLE_ROWS).to_pandas()
     if not len(sample):

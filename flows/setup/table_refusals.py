@@ -27,7 +27,7 @@ def refuse_snapshot(table: ProfiledTable) -> None:
     raise UserError(
         table.name,
         found=f"one row a customer ({table.rows:,} rows, {customer.name!r} is new in each) and no "
-        "date: a snapshot of customers without history",
+        "date of an order: a snapshot of customers without history",
         expected="events: one row an order, payment or visit, with customer and date",
         hint="export the orders or payments behind this table, and name that file instead",
     )

@@ -169,3 +169,49 @@ def test_settings_that_cannot_be_meant_are_refused(
 ) -> None:
     with pytest.raises(Exception, match=words):
         read(tmp_path, [row(1.0, o="x")], **source)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_was_paid_back_lowers_the_amount_whatever_its_sign(tmp_path: Path, sign: int) -> None:
+    columns = {**COLUMNS, "value_less": ["back"]}
+    totals, _ = read(tmp_path, [row(10.0, back=sign * 2.5), row(4.0, 2)], columns=columns)
+    assert totals == {"purchase": 1150}
+
+
+def test_an_empty_word_stands_for_empty_cells(tmp_path: Path) -> None:
+    rows = [row(1.0, state=None, gone=None), row(2.0, 2, state="paid", gone="2020-01-03")]
+    kind = {"column": "state", "words": {"": "purchase", "paid": "refund"}}
+    assert read(tmp_path, rows, event_type=kind)[0] == {"purchase": 100, "refund": -200}
+    totals, _ = read(tmp_path, rows, event_type="purchase", only={"gone": [""]})
+    assert totals == {"purchase": 100}
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_empty_cells_are_filled_from_other_columns(tmp_path: Path, name: str) -> None:
+    """Guests have the id 0 or none; their address says who they are."""
+    people = [("7", "x@example.org"), ("0", "y@example.org"), (None, "z@example.org"), ("0", None)]
+    rows = [
+        row(10.0 if who == "7" else None, day, total=3.0, number=who, mail=mail)
+        for day, (who, mail) in enumerate(people, 1)
+    ]
+    totals, report = read(
+        tmp_path,
+        rows,
+        name=name,
+        columns={**COLUMNS, "customer_id": "number"},
+        fill_from={"number": ["mail"], "amount": ["total"]},
+    )
+    assert (totals, report.bad) == ({"purchase": 1600}, 1)
+    with pytest.raises(ValueError, match="`fill_from` fills 'mail', which is not mapped"):
+        read(tmp_path, rows, fill_from={"mail": ["number"]})
+
+
+def test_a_number_in_each_object_of_a_list_is_added_up(tmp_path: Path) -> None:
+    back = [[{"total": "-1.50"}, {"total": "-1"}], [], [{"total": None}, {"total": "x"}]]
+    rows = [row(10.0, day, refunds=refunds) for day, refunds in enumerate(back, 1)]
+    columns = {**COLUMNS, "value_less": ["refunds[].total"]}
+    assert read(tmp_path, rows, name="rows.jsonl", columns=columns)[0] == {"purchase": 2750}
+    none = [row(10.0, refunds=[])]
+    assert read(tmp_path, none, name="rows.jsonl", columns=columns)[0] == {"purchase": 1000}
+    with pytest.raises(UserError, match=r"refunds\[\]\.total"):
+        read(tmp_path, [row(10.0)], name="rows.jsonl", columns=columns)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -17,9 +19,14 @@ from tests.flows.setup.test_init_meaning import init
 from tests.flows.shop import stagecast
 
 SAMPLES = Path(__file__).with_name("preset_samples")
-# Each sample holds these orders, in the form of its tool, and rows that are none.
-ORDERS, CUSTOMERS, REVENUE, LAST_DAY = 24, 6, 1446.0, "2024-01-31"
-NO_PURCHASES = ("hubspot_contacts", "mailchimp_activity")
+# Each sample holds these orders, in the form of its tool, and rows that are none: one order every
+# 17 days from 2023-01-05 on, by six customers in turn, of 20.00, 23.50, 27.00, ..., 100.50. By
+# hand: 24 x 20 + 3.5 x (0 + 1 + ... + 23) = 480 + 3.5 x 276 = 1446. In samples with clocks in UTC
+# the first and the last order lie on the next day in UTC.
+ORDERS, CUSTOMERS, REVENUE = 24, 6, 1446.0
+FIRST_DAY, LAST_DAY = "2023-01-05", "2024-01-31"
+# Exports without purchases, and how many of their rows are events.
+NO_PURCHASES = {"hubspot_contacts": 6, "mailchimp_activity": 48}
 
 
 def sample_of(preset: str) -> Path:
@@ -44,10 +51,10 @@ def test_a_sample_is_recognised_and_read_to_the_orders_in_it(tmp_path: Path, pre
     (bought,) = (source for source in content["sources"] if source["orders"])
     assert (bought["orders"], bought["customers"]) == (ORDERS, CUSTOMERS)
     assert bought["revenue"] == pytest.approx(REVENUE, abs=1e-6)
-    assert bought["last_day"] == LAST_DAY
+    assert (bought["first_day"], bought["last_day"]) == (FIRST_DAY, LAST_DAY)
     if beside:
         (other,) = (source for source in content["sources"] if not source["orders"])
-        assert other["events"] > 0
+        assert other["events"] == NO_PURCHASES[preset]
 
 
 def test_presets_are_listed() -> None:
@@ -86,6 +93,12 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "woocommerce, older report": ("woocommerce_analytics", {"Net Sales": "N. Revenue"}),
     "woocommerce, another plug-in": ("woocommerce_orders", {"status": "order_status"}),
     "hubspot, older": ("hubspot_deals", {"Record ID": "Deal ID"}),
+    "salesforce, data loader": (
+        "salesforce_opportunities",
+        {name: name.upper() for name in ("Id", "AccountId", "StageName", "CloseDate", "IsWon")}
+        | {"IsDeleted": "ISDELETED", "Amount": "AMOUNT"},
+    ),
+    "square, older": ("square_transactions", {"Tender Note": "Other Tender Note"}),
 }
 GERMAN = {
     "Website Payment": "Website-Zahlung",
@@ -128,3 +141,74 @@ def test_a_sample_becomes_scores(tmp_path: Path, preset: str) -> None:
     with duckdb.connect(str(tmp_path / "out" / "stagecast.duckdb"), read_only=True) as store:
         (scored,) = store.execute("select count(*) from customer_scores").fetchone() or (0,)
     assert scored >= CUSTOMERS  # exports of visitors have more
+
+
+def objects_of(preset: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in sample_of(preset).read_text("utf-8").splitlines()]
+
+
+def read_objects(folder: Path, content: object) -> dict[str, Any]:
+    (folder / "mine.json").write_text(json.dumps(content), encoding="utf-8")
+    return init(folder, str(folder / "mine.json"), "--timezone", "America/New_York")
+
+
+ANSWERS: dict[str, Callable[[Any], Any]] = {
+    "stripe_charges_api": lambda rows: {"object": "list", "has_more": False, "data": rows},
+    "woocommerce_api": lambda rows: rows,
+    "activecampaign_orders": lambda rows: {"ecomOrders": rows, "meta": {"total": str(len(rows))}},
+    "omnisend_orders": lambda rows: {"orders": rows, "paging": {"next": None}},
+}
+
+
+@pytest.mark.parametrize("preset", ANSWERS)
+def test_a_saved_answer_of_an_api_is_read_to_the_same_orders(tmp_path: Path, preset: str) -> None:
+    content = read_objects(tmp_path, ANSWERS[preset](objects_of(preset)))
+    assert content["presets"] == {"mine.json": preset}
+    (source,) = content["sources"]
+    assert (source["orders"], source["customers"]) == (ORDERS, CUSTOMERS)
+    assert source["revenue"] == pytest.approx(REVENUE, abs=1e-6)
+
+
+def test_braze_events_that_partners_receive(tmp_path: Path) -> None:
+    person, thing = ("user_id", "external_user_id", "timezone"), ("product_id", "price", "currency")
+    rows = [
+        {
+            **{key: row[key] for key in ("id", "time")},
+            "user": {key: row[key] for key in person},
+            "properties": {key: row[key] for key in (*thing, "purchase_properties")},
+        }
+        for row in objects_of("braze_purchases")
+    ]
+    (source,) = read_objects(tmp_path, rows)["sources"]
+    assert (source["orders"], source["customers"]) == (ORDERS, CUSTOMERS)
+    assert source["revenue"] == pytest.approx(REVENUE, abs=1e-6)
+
+
+@pytest.mark.parametrize(("currency", "factor"), [("jpy", 100), ("krw", 100), ("kwd", 0.1)])
+def test_amounts_of_currencies_without_cents(tmp_path: Path, currency: str, factor: float) -> None:
+    """Stripe writes whole yen and won, and thousandths of a dinar."""
+    rows = [{**row, "currency": currency} for row in objects_of("stripe_charges_api")]
+    (source,) = read_objects(tmp_path, rows)["sources"]
+    assert source["revenue"] == pytest.approx(REVENUE * factor, abs=1e-6)
+
+
+def test_amounts_in_another_unit_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Two of the 24 orders are in yen: those of 20.00 and 23.50."""
+    rows = objects_of("stripe_charges_api")
+    rows = [{**row, "currency": "jpy" if n < 2 else "usd"} for n, row in enumerate(rows)]
+    content = read_objects(tmp_path, rows)
+    (source,) = content["sources"]
+    assert source["orders"] == ORDERS - 2
+    assert source["revenue"] == pytest.approx(REVENUE - 43.5, abs=1e-6)
+    (note,) = (check for check in content["checks"] if "another unit" in str(check))
+    assert "amounts in jpy" in str(note)
+    assert "2 of the sampled rows" in str(note)
+
+
+def test_an_export_of_test_mode_is_refused(tmp_path: Path) -> None:
+    rows = [{**row, "livemode": False} for row in objects_of("stripe_charges_api")]
+    with pytest.raises(
+        UserError, match="no row that counts by the preset stripe_charges_api"
+    ) as refused:
+        read_objects(tmp_path, rows)
+    assert "export live and completed orders" in str(refused.value.hint)
