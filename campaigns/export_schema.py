@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 from campaigns.rules import is_scored_column
 from features.config.customers import CONTACT_KEYS
 from features.config.types import Strict
-from features.config.yaml_loading import parse_yaml, problem
+from features.config.validation_messages import problem
+from features.config.yaml_loading import parse_yaml
 from features.errors import Problems, UserError
 from features.sources.contact_normalisation import FORMS
 

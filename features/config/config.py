@@ -38,10 +38,11 @@ from features.config.types import (
     Strict,
     memory_bytes,
 )
+from features.config.validation_messages import problem
 from features.config.yaml_loading import find as find
 from features.config.yaml_loading import override as override
 from features.config.yaml_loading import parse_yaml as parse_yaml
-from features.config.yaml_loading import problem, yaml_text
+from features.config.yaml_loading import yaml_text
 from features.contracts import EVENT_COLUMNS, ROLES
 from features.errors import Problems
 

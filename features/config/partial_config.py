@@ -11,7 +11,7 @@ from pydantic import ValidationError, create_model
 
 from features.config.config import Config, StagesFile, content_of, resolve
 from features.config.types import Strict
-from features.config.yaml_loading import faulty_keys, problem
+from features.config.validation_messages import faulty_keys, problem
 from features.errors import Problems
 
 # Stand in for required keys that are broken or missing; nothing that rests on them is checked.

@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from features.config.sources import CsvFormat, Location, TimeColumn
 from features.config.types import Strict
-from features.config.yaml_loading import find, parse_yaml, problem
+from features.config.validation_messages import problem
+from features.config.yaml_loading import find, parse_yaml
 from features.errors import UserError
 from features.sources.typed_rows import TypedTable
 

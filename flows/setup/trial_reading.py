@@ -18,7 +18,7 @@ from features.aggregates.guard_checks import GuardFinding
 from features.aggregates.tallies import Tallies
 from features.config import config as configs
 from features.config.config import Config
-from features.config.yaml_loading import problem
+from features.config.validation_messages import problem
 from features.errors import UserError
 from features.sources.locations import describe_location
 from features.sources.quarantine import NO_CUSTOMER
