@@ -14,6 +14,7 @@ from models.scorer.contracts import RETURN_DAYS, contract_risk
 
 _MONTH_DAYS = 365.25 / 12  # a period where payments do not tell it
 _BILLED_SHARE = 0.25  # of contracts with two payments, from which every renewal is a payment
+_NEAR, _REGULAR_SHARE = 0.2, 2 / 3  # share of the contracts with gaps so near the usual one
 _FEWEST_ENDS, _FEWEST = 20, 50  # ends and contracts below which nothing is fitted
 _PHASES = 8  # steps of a period in which ends are counted
 _MATURE_TRIAL = 1.5  # usual trials after which one counts as lost
@@ -104,12 +105,14 @@ def with_level(
 
 
 def _period(columns: dict[str, Array]) -> tuple[float, bool]:
-    """Days of a period, and whether every renewal is a payment: by the usual gap of payments."""
+    """Days of a period, and whether every renewal is a payment: where gaps are much the same."""
     repeated = columns["payments"] >= 2
     if repeated.sum() < max(_FEWEST_ENDS, _BILLED_SHARE * len(repeated)):
         return _MONTH_DAYS, False
     gaps = columns["paid"][repeated] / (columns["payments"][repeated] - 1.0)
-    return float(np.median(gaps)), True
+    usual = float(np.median(gaps))
+    is_regular = np.abs(gaps / usual - 1.0) < _NEAR
+    return (usual, True) if is_regular.mean() >= _REGULAR_SHARE else (_MONTH_DAYS, False)
 
 
 def _phase(within: Array) -> list[float]:

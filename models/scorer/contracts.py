@@ -21,7 +21,8 @@ import pandas as pd
 from .linear_model import matrix
 from .part import Array
 
-RETURN_DAYS = (0.0, 30.0, 91.0, 182.0, 365.0, 730.0, 36_500.0)  # since the end of a contract
+# Since the end of a contract: months of the first year, quarters of the second, and later.
+RETURN_DAYS = (*range(0, 361, 30), *range(450, 721, 90), 36_500)
 _OVERDUE = 1.5  # periods without a payment from which a contract counts as over
 _WITHIN = 0.999  # of a period: the last moment before a renewal
 _COLUMNS = ("age", "length", "paid", "trial", "price")

@@ -10,13 +10,13 @@ import pytest
 from scipy.special import betaln
 
 from models.fitting.contracts import fit_contracts, with_level
-from models.scorer.contracts import contract_risk, contract_spend, renewal_survival
+from models.scorer.contracts import RETURN_DAYS, contract_risk, contract_spend, renewal_survival
 from tests.contract_frames import Member, contract_columns, members
 
 DAYS = 1_200
 PLAIN = {
     "model": "sbg", "alpha": 0.8, "beta": 6.0, "c": 1.0, "period_days": 30.0, "billed": True,
-    "phase": [0.0, 0.2, 1.0], "level": 1.0, "trial": None, "returns": [0.0] * 7,
+    "phase": [0.0, 0.2, 1.0], "level": 1.0, "trial": None, "returns": [0.0] * len(RETURN_DAYS),
 }  # fmt: skip
 
 
@@ -42,6 +42,18 @@ def test_contracts_without_payments_for_renewals_have_the_same_parameters(popula
     assert contract["period_days"] == 365.25 / 12
     assert contract["alpha"] == pytest.approx(0.8, rel=0.08)
     assert contract["beta"] == pytest.approx(6.0, rel=0.08)
+
+
+def test_irregular_payments_are_no_renewals(population):
+    generator = np.random.default_rng(8)
+    irregular = [
+        Member(
+            [(day, v) for day, v in member.payments if generator.random() < generator.random()],
+            member.cancels,
+        )
+        for member in population[:3_000]
+    ]
+    assert not fit_contracts(contract_columns(irregular, DAYS))["billed"]
 
 
 @pytest.mark.parametrize("horizon", [20.0, 60.0, 90.0])
