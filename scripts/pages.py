@@ -43,9 +43,10 @@ customer's own, but may be the most frequent value of all customers.
 FEATURES_HEAD = """# The features
 
 Every column that the models may read, for an example with the roles purchase and sent, the
-windows 30 and 90 days, and the attribute brand. Other roles, windows and attributes add columns
-of the same form. All are float64. Windows are whole local days before the snapshot. The models
-also read the timers of the rule engine (`stage__*`, see [architecture](architecture.md)).
+windows 30 and 90 days, the attribute brand, and contracts (`churn.by: cancel`; other data have no
+`contract__*`). Other roles, windows and attributes add columns of the same form. All are float64.
+Windows are whole local days before the snapshot. The models also read the timers of the rule engine
+(`stage__*`, see [architecture](architecture.md)).
 
 | column | unit | meaning | missing means |
 |---|---|---|---|
@@ -89,7 +90,9 @@ Their meaning, with examples: [the config file](config.md). `[]` means each entr
 | key | type | default |
 |---|---|---|
 """
-EXAMPLE = FeatureSpec(windows=(30, 90), roles=("purchase", "sent"), attributes=("brand",))
+EXAMPLE = FeatureSpec(
+    windows=(30, 90), roles=("purchase", "sent"), attributes=("brand",), contracts=True
+)
 
 
 def scored_row() -> str:

@@ -83,4 +83,5 @@ def expected_spec(config: Config) -> FeatureSpec:
         roles=tuple(role for role in ROLES if there(role)),
         attributes=config.attributes(),
         minor_units=config.minor_units,
+        contracts=config.churn.by == "cancel",
     )

@@ -338,6 +338,7 @@ def spec_of(config: Config, roles: tuple[str, ...]) -> FeatureSpec:
         roles=roles,
         attributes=config.attributes(),
         minor_units=config.minor_units,
+        contracts=config.churn.by == "cancel",
     )
 
 

@@ -68,6 +68,7 @@ _METHODS = {
     "rfm": "recency, frequency and spend only",
     "recency": "days since the last purchase only",
     "bg_nbd": "BG/NBD purchase model",
+    "contract": "contract renewals (sBG)",
     "btyd": "purchase model without features (BTYD)",
     "gbm": "boosted trees only",
     "same_again": "same spend as in the last period",

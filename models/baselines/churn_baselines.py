@@ -1,4 +1,4 @@
-"""Baselines of churn: recency, RFM on one snapshot, and BG/NBD."""
+"""Baselines of churn: recency, RFM on one snapshot, BG/NBD, and contract renewals."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import pandas as pd
 from features.arrays import Array
 from models.fitting.binary_ensemble import fit_logistic, has_one_class
 from models.fitting.btyd import fit_btyd
+from models.fitting.contracts import fit_contracts, with_level
 from models.fitting.rfm import CHURN_LABEL, RFM_COLUMNS, RFM_STRENGTH
 from models.scorer.btyd import btyd_p_no_order
+from models.scorer.contracts import contract_risk
 from models.scorer.linear_model import linear, matrix, sigmoid
 
 _RECENCY = RFM_COLUMNS[:1]
@@ -84,3 +86,30 @@ def bg_nbd(
         for name in ("btyd__x", "btyd__t_x", "btyd__T")
     )
     return {"p_churn": btyd_p_no_order(btyd_model, x, t_x, age, horizon=float(horizon_days))}
+
+
+def contract_renewals(
+    frame: pd.DataFrame, population: pd.DataFrame, rows: pd.DataFrame, *, horizon_days: int
+) -> dict[str, Array] | None:
+    """P(the contract is cancelled within the horizon) by sBG or beta-discrete-Weibull.
+
+    Parameters
+    ----------
+    frame
+        Labelled training rows, for the level.
+    population
+        Feature frame of all customers at the origin.
+    rows
+        Rows to predict.
+    horizon_days
+        Days ahead.
+
+    Returns
+    -------
+    ``p_churn``; None for data without contracts, or with too few.
+    """
+    contract = fit_contracts(population)
+    if contract is None:
+        return None
+    contract = with_level(contract, frame, horizon_days)
+    return {"p_churn": contract_risk(contract, rows, float(horizon_days))}

@@ -15,6 +15,7 @@ from features.arrays import Array
 from models.fitting.clv_distribution import MAX_SPEND_CELLS, MAX_SPEND_ROWS, TWEEDIE_SETTINGS
 from models.fitting.feature_selection import row_limit, strongest_columns
 from models.scorer.btyd import btyd_columns
+from models.scorer.contracts import contract_spend
 from models.scorer.derived_features import model_columns
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part
@@ -35,6 +36,17 @@ def btyd_spend(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
     horizon = float(part.parameters["horizon_days"])
     expected_spend = btyd_columns(part.parameters["btyd"], rows, horizon=horizon)["btyd__clv"]
     return {"clv": expected_spend.fillna(0.0).to_numpy(dtype=np.float64)}
+
+
+def contract_payments(part: Part, rows: pd.DataFrame) -> dict[str, Array] | None:
+    """Expected payments of contracts with the artifact's parameters; None without contracts.
+
+    Parameters as in `btyd_spend`; 0 for customers who never had a contract.
+    """
+    contract = part.parameters.get("contract")
+    if contract is None:
+        return None
+    return {"clv": contract_spend(contract, rows, float(part.parameters["horizon_days"]))}
 
 
 def repeat_spend(rows: pd.DataFrame, horizon_days: int) -> dict[str, Array]:

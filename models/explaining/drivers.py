@@ -22,6 +22,7 @@ _FEATURE_WORDS = {
     "btyd__expected_days": "expected days with a purchase (purchase model)",
     "btyd__expected_value": "expected spend per day with a purchase (purchase model)",
     "btyd__clv": "expected spend (purchase model)",
+    "contract__clv": "expected payments (contract model)",
 }
 
 _LEAD_PREFIX = "lead_"  # boosters of other customers than the part's own: who never bought

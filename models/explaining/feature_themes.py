@@ -21,6 +21,7 @@ _THEMES = (
     (r"^cadence__recency_over_.*|^btyd__(p_alive|t_x)$", "purchase_recency"),
     (r"^cadence__gap_.*|^tenure__purchase_rate$|^btyd__expected_days$", "purchase_rhythm"),
     (r"^purchase__amount_.*|^btyd__(mean_value|value_n|expected_value|clv)$", "purchase_spend"),
+    (r"^contract__(age|length|paid|payments)$", "tenure"),
     (rf"^({_ROLE})__(count_year_ago|sum_year_ago)_.*", r"\1_season"),
     (rf"^({_ROLE})__(sum_)?trend_.*", r"\1_trend"),
     (rf"^({_ROLE})__(sum|mean)_.*", r"\1_spend"),

@@ -22,7 +22,8 @@ from models.explaining.attribution import mean_additions
 from models.explaining.feature_themes import column_theme, is_sensitive_theme, theme_sentence
 from models.scorer.churn import churn_btyd_logit, churn_eligible
 from models.scorer.clv import clv_with_btyd
-from models.scorer.clv_shapes import SHAPE_BOOSTERS
+from models.scorer.clv_shapes import SHAPE_BOOSTERS, expected_spend
+from models.scorer.contracts import contract_logit
 from models.scorer.derived_features import derive
 from models.scorer.linear_model import matrix, signed_log1p
 from models.scorer.part import Part
@@ -100,14 +101,19 @@ def churn_additions(part: Part, frame: pd.DataFrame, context: Mapping[str, Any])
             additions = _sum(additions, weight * _linear_additions(parameters[key], frame))
     if weight := weights.get("trees", 0.0):
         additions = _sum(additions, weight * _trees(part, "", parameters["columns"], frame))
+    base_rate = parameters["bands"]["base_of_all"]
+    usual_logit = np.log(base_rate) - np.log1p(-base_rate)
     if weight := weights.get("btyd", 0.0):
-        base_rate = parameters["bands"]["base_of_all"]
-        usual_logit = np.log(base_rate) - np.log1p(-base_rate)
         btyd_logit = (
             churn_btyd_logit(parameters["btyd"], frame, parameters["horizon_days"]) - usual_logit
         )
         btyd_additions = pd.DataFrame({"btyd__p_alive": btyd_logit}, index=frame.index)
         additions = _sum(additions, weight * btyd_additions)
+    if weight := weights.get("contract", 0.0):
+        horizon = float(parameters["horizon_days"])
+        logit = contract_logit(parameters["contract"], frame, horizon) - usual_logit
+        tenure = pd.DataFrame({"contract__age": logit}, index=frame.index)
+        additions = _sum(additions, weight * tenure)
     return additions
 
 
@@ -134,7 +140,7 @@ def value_additions(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
     """What each column adds to the log of the expected spend, a usual buyer's apart.
 
     The half that starts from BTYD has three columns: P(alive), the rate of those alive, and the
-    value of a purchase day.
+    value of a purchase day. With contracts it starts from the price, or the length of an ended one.
     """
     parameters = part.parameters
     rows = clv_with_btyd(part, frame)
@@ -161,21 +167,34 @@ def value_additions(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
         },
         index=frame.index,
     )
+    starts = {"btyd": btyd_additions, "gbm_on_btyd": btyd_additions}
+    if "contract__clv" in rows:
+        expected = np.maximum(expected_spend(rows), parameters["floor"])
+        ended = rows["contract__length"].notna().to_numpy()
+        log_contract = np.log(expected) - usual_log
+        contract_additions = pd.DataFrame(
+            {
+                "contract__price": np.where(ended, 0.0, log_contract),
+                "contract__length": np.where(ended, log_contract, 0.0),
+            },
+            index=frame.index,
+        )
+        starts |= {"contract": contract_additions, "gbm_on_btyd": contract_additions}
     additions = pd.DataFrame(index=frame.index)
     for name, weight in parameters["weights"].items():
-        additions = _sum(additions, weight * _shape_additions(part, name, rows, btyd_additions))
+        additions = _sum(additions, weight * _shape_additions(part, name, rows, starts))
     return additions
 
 
 def _shape_additions(
-    part: Part, name: str, rows: pd.DataFrame, btyd_additions: pd.DataFrame
+    part: Part, name: str, rows: pd.DataFrame, starts: Mapping[str, pd.DataFrame]
 ) -> pd.DataFrame:
     """Additions to the log of one shape of CLV (see `models.scorer.clv_shapes`)."""
     parameters = part.parameters
     if name == "mean":
         return pd.DataFrame(index=rows.index)
-    if name == "btyd":
-        return btyd_additions
+    if name in ("btyd", "contract"):
+        return starts.get(name, starts["btyd"])
     if name == "glm":
         return _linear_additions(parameters["glm"], rows)
     if name == "same_again":
@@ -183,7 +202,7 @@ def _shape_additions(
         past_spend = np.maximum(np.nan_to_num(rows[column].to_numpy(np.float64)), 0.0)
         usual = parameters["floor"] * 1000.0
         return pd.DataFrame({column: np.log((past_spend + usual) / (2.0 * usual))}, rows.index)
-    additions = btyd_additions if name == "gbm_on_btyd" else pd.DataFrame(index=rows.index)
+    additions = starts.get(name, pd.DataFrame(index=rows.index))
     for prefix in SHAPE_BOOSTERS[name]:
         additions = _sum(additions, _trees(part, prefix, parameters["columns"], rows))
     return additions

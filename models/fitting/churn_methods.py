@@ -25,6 +25,7 @@ from models.fitting.binary_ensemble import (
     select_binary_columns,
 )
 from models.fitting.btyd import fit_btyd
+from models.fitting.contracts import fit_contracts, with_level
 from models.fitting.multiclass_trees import steady_columns
 from models.fitting.rfm import CHURN_LABEL, RFM_COLUMNS, RFM_STRENGTH
 from models.scorer.churn import METHODS, method_logits
@@ -87,7 +88,12 @@ def base_logit(frame: pd.DataFrame) -> float:
 
 
 def fit_simple_methods(
-    frame: pd.DataFrame, population: pd.DataFrame | None, columns: list[str], *, strength: float
+    frame: pd.DataFrame,
+    population: pd.DataFrame | None,
+    columns: list[str],
+    *,
+    strength: float,
+    horizon_days: int,
 ) -> dict[str, Any]:
     """Fit all methods but the trees.
 
@@ -96,24 +102,29 @@ def fit_simple_methods(
     frame
         Labelled rows with derived features.
     population
-        Purchase counts of everyone at the date of fitting (``btyd__*``); None: no BTYD.
+        Purchase counts and contracts of everyone at the date of fitting (``btyd__*``,
+        ``contract__*``); None: no BTYD.
     columns
         Inputs of the wide regression.
     strength
         C of the wide regression.
+    horizon_days
+        Days of the label.
 
     Returns
     -------
-    ``linear``, ``simple`` (RFM regression), ``btyd`` (null where it cannot be fitted) and
-    ``base_logit``, for `models.scorer.churn.method_logits`.
+    ``linear``, ``simple`` (RFM regression), ``btyd`` and ``contract`` (null where they cannot be
+    fitted) and ``base_logit``, for `models.scorer.churn.method_logits`.
     """
     target = frame[CHURN_LABEL].to_numpy()
+    contract = fit_contracts(population)
     varying = [name for name in RFM_COLUMNS if name in frame and frame[name].nunique() > 1]
     return {
         "columns": columns,
         "linear": fit_logistic(frame, columns, target, strength=strength),
         "simple": fit_logistic(frame, varying, target, strength=RFM_STRENGTH),
         "btyd": None if population is None else fit_btyd(population),
+        "contract": contract and with_level(contract, frame, horizon_days),
         "base_logit": base_logit(frame),
     }
 
@@ -212,5 +223,7 @@ def _fit_at(
             seed=seed,
             threads=threads,
         )
-    methods = fit_simple_methods(matured, population, columns, strength=recipe.strength)
+    methods = fit_simple_methods(
+        matured, population, columns, strength=recipe.strength, horizon_days=horizon_days
+    )
     return Part("churn", {**methods, "horizon_days": horizon_days}, boosters)

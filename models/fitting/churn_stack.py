@@ -5,7 +5,7 @@ Stacking after Wolpert (1992), with non-negative weights shrunk towards usual on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,9 @@ _PULL = 100.0  # customers' worth of evidence for the usual weights
 _USUAL_SUM = 0.8  # of the usual weights; the mean of all has the rest
 _LEAST_WEIGHT = 0.01
 _MOST_SHIFT = 0.5  # in log-odds
-_SINGLE = ("mean", "rfm", "btyd")  # may be served alone
-_CLEAR = 0.5  # standard errors by which a single method other than the mean must beat the blend
+# Methods that may be served alone, and the standard errors by which each must beat the blend: a
+# contract model is what contracts suggest, so that the blend must beat it.
+_SINGLE_BARS = {"mean": 0.0, "rfm": 0.5, "btyd": 0.5, "contract": -0.5}
 _FEW_SHARE = 0.8  # of RFM and BTYD with too few customers for trees; the mean of all has the rest
 
 
@@ -75,7 +76,8 @@ def choose_stack(
     """Weigh the methods, or choose a single one where the blend is not better.
 
     The mean of all is served unless the blend beats it over the earlier origins; recency, frequency
-    and value, or BTYD, only if they beat the blend by half a standard error.
+    and value, or BTYD, only if they beat the blend by half a standard error; for contracts their
+    model, unless the blend beats it by as much.
 
     Parameters
     ----------
@@ -104,8 +106,8 @@ def choose_stack(
         single = np.concatenate([_losses(origin.target, origin.logits[name]) for origin in tested])
         losses[name] = float(single.mean())
         gains = blend_loss - single
-        bar = 0.0 if name == "mean" else _CLEAR * _standard_error(gains, tested)
-        if name in _SINGLE and gains.mean() >= bar:
+        bar = _SINGLE_BARS.get(name, 0.0) * _standard_error(gains, tested)
+        if name in _SINGLE_BARS and gains.mean() >= bar:
             rivals[name] = losses[name]
     served = min(rivals, key=lambda name: rivals[name]) if rivals else BLEND
     weights, shift = {served: 1.0}, 0.0
@@ -199,17 +201,20 @@ def _shrunk_weights(tested: Sequence[TestedOrigin], names: list[str]) -> dict[st
 
 
 def prior_weights(
-    frame: pd.DataFrame, horizon_days: int, *, with_trees: bool, with_btyd: bool
+    frame: pd.DataFrame, horizon_days: int, available: Collection[str]
 ) -> dict[str, float]:
     """Weights where no earlier origin can tell: the shorter the history, the more RFM and BTYD.
 
-    A long history without an origin that tells is one in which everyone did the same: what was
-    learned of the rest will not last, and the mean is served.
+    For contracts their model has the place of BTYD, which knows of no cancellation. A long history
+    without an origin that tells is one in which everyone did the same: what was learned of the rest
+    will not last, and the mean is served.
     """
+    with_trees = "trees" in available
     share = rfm_share(frame, horizon_days) if with_trees else _FEW_SHARE
     if not share:
         return {"mean": 1.0}
-    simple = {"rfm": share / 2.0, "btyd": share / 2.0} if with_btyd else {"rfm": share}
+    second = next((name for name in ("contract", "btyd") if name in available), None)
+    simple = {"rfm": share / 2.0, second: share / 2.0} if second else {"rfm": share}
     rest = (1.0 - share) / 2.0
     others = {"trees": rest, "logistic": rest} if with_trees else {"mean": 1.0 - share}
     return {name: weight for name, weight in {**others, **simple}.items() if weight}

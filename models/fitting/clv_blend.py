@@ -30,8 +30,13 @@ _RIDGE = 0.3  # pull of the weights towards equal, in units of the variance of s
 _OFFSET, _POWER = 0.1, 0.75  # rows weigh 1 / (mean shape + offset) ** power in the fit of weights
 _CLEAR_GAIN = 0.5  # standard errors of the deviance by which the blend must beat a single shape
 BLEND = "blend"
-_SIMPLE = ("mean", "btyd", "same_again")  # served alone unless the blend is clearly better
-_TREES = "gbm"  # served alone only if it is clearly better than the blend
+_SIMPLE = (
+    "mean",
+    "btyd",
+    "same_again",
+    "contract",
+)  # served alone unless the blend is clearly better
+_TREES = "gbm"  # served alone only if it is clearly better than the blend, and than contracts
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def test_origins(
     if not usable or usable[0][0] is not validation:
         return [], columns
     columns = select_spend_columns(usable[0][1], columns, seed=seed, threads=threads)
-    names = shape_names(columns, horizon_days)
+    names = shape_names(columns, horizon_days, with_contract=validation.contract is not None)
     tested = []
     for origin, matured in usable[:_ORIGINS]:
         models = fit_shapes(
@@ -124,21 +129,29 @@ def _matured(snapshots: list[BuyerSnapshot], origin: BuyerSnapshot) -> list[Buye
     ]
 
 
-def shape_names(columns: Sequence[str], horizon_days: int) -> list[str]:
-    """The shapes that the columns allow: past spend needs a window."""
-    has_window = past_spend_column(columns, horizon_days) is not None
-    return [name for name in SHAPES if name != "same_again" or has_window]
+def shape_names(
+    columns: Sequence[str], horizon_days: int, *, with_contract: bool = False
+) -> list[str]:
+    """The shapes that the data allow: past spend needs a window, and contracts their fit."""
+    is_possible = {
+        "same_again": past_spend_column(columns, horizon_days) is not None,
+        "contract": with_contract,
+    }
+    return [name for name in SHAPES if is_possible.get(name, True)]
 
 
-def choose_blend(tested: Sequence[TestedOrigin]) -> Blend:
+def choose_blend(tested: Sequence[TestedOrigin], *, untested: str = "btyd") -> Blend:
     """Blend the shapes, or choose a single one where the blend is not clearly better.
 
     The blend is compared with every single candidate in Tweedie deviance and squared error over
     all tested origins, and in deviance on each of them. Of the simple methods that it does not
-    beat, and trees that beat it, the one with the smallest deviance takes its place.
+    beat, and trees that beat it (and contracts), the one with the smallest deviance takes its
+    place. Without tested origins it is `untested`.
     """
     if not tested:
-        return Blend("btyd", {"btyd": 1.0}, {}, {}, "too few matured rows to learn a blend from")
+        return Blend(
+            untested, {untested: 1.0}, {}, {}, "too few matured rows to learn a blend from"
+        )
     weights = _ridge_weights(tested)
     singles = [name for name in (*_SIMPLE, _TREES) if name in tested[0].shapes]
     candidates = {name: {name: 1.0} for name in singles} | {BLEND: weights}
@@ -152,7 +165,11 @@ def choose_blend(tested: Sequence[TestedOrigin]) -> Blend:
         if name != _TREES
         and (errors[BLEND] > errors[name] or not _is_clearly_less(losses[BLEND], losses[name]))
     ]
-    if errors[_TREES] < errors[BLEND] and _is_clearly_less(losses[_TREES], losses[BLEND]):
+    others = [name for name in (BLEND, "contract") if name in candidates]
+    if all(
+        errors[_TREES] < errors[other] and _is_clearly_less(losses[_TREES], losses[other])
+        for other in others
+    ):
         rivals.append(_TREES)
     served = min(rivals, key=lambda name: deviances[name]) if rivals else BLEND
     return Blend(served, candidates[served], deviances, errors, _reason(served))
@@ -210,9 +227,9 @@ def _mixture(origin: TestedOrigin, weights: Mapping[str, float]) -> Array:
     """A candidate's relative spend as it would be served: BTYD's above the tail, mean 1."""
     mixed, tail = mixed_shape(origin.shapes, weights), clv_tail(origin.snapshot)
     if tail and set(weights) != {"btyd"}:
-        btyd_clv = origin.snapshot.rows["btyd__clv"].to_numpy(dtype=np.float64)
-        share = 1.0 - np.minimum(1.0, tail / np.maximum(btyd_clv, 1e-12))
-        mixed = (1.0 - share) * mixed + share * origin.shapes["btyd"]
+        expected = origin.snapshot.expected
+        share = 1.0 - np.minimum(1.0, tail / np.maximum(expected, 1e-12))
+        mixed = (1.0 - share) * mixed + share * origin.shapes.get("contract", origin.shapes["btyd"])
     return np.asarray(mixed / max(float(mixed.mean()), 1e-12))
 
 

@@ -1,4 +1,4 @@
-"""The buyers of training snapshots: their BTYD expectations, spend and model inputs.
+"""The buyers of training snapshots: expectations of BTYD and contracts, spend and model inputs.
 
 The target of every model is spend divided by the mean of its snapshot, so none learns the level of
 a season.
@@ -15,9 +15,11 @@ from sklearn.linear_model import TweedieRegressor
 
 from features.arrays import Array
 from models.fitting import btyd as btyd_models
+from models.fitting.contracts import fit_contracts
 from models.fitting.feature_selection import MAX_COLUMNS, row_limit, strongest_columns
 from models.metrics.metrics import TWEEDIE_POWER
-from models.scorer.btyd import btyd_columns
+from models.scorer.clv import add_expectations
+from models.scorer.clv_shapes import expected_spend
 from models.scorer.linear_model import matrix, signed_log1p
 
 TWEEDIE_SETTINGS: dict[str, Any] = {
@@ -42,8 +44,10 @@ MAX_SPEND_ROWS, MAX_SPEND_CELLS = 100_000, 11_000_000
 _TAIL_BUYERS, _TAIL_SHARE = 60, 1 / 40  # largest buyers whose shape is BTYD's: so many, this share
 _FLOOR = 1e-3  # of the mean BTYD CLV: the smallest starting value
 BTYD_COLUMNS = ["btyd__p_alive", "btyd__expected_days", "btyd__expected_value", "btyd__clv"]
+CONTRACT_COLUMN = "contract__clv"
 _GLM_COLUMNS = [
     *BTYD_COLUMNS,
+    CONTRACT_COLUMN,
     "purchase__recency_days",
     "purchase__age_days",
     "purchase__days_all",
@@ -61,11 +65,26 @@ _GLM_COLUMNS = [
 
 @dataclass(frozen=True)
 class BuyerSnapshot:
-    """Buyers of one training snapshot with the BTYD fitted on events before it."""
+    """Buyers of one training snapshot with the BTYD and contracts fitted on events before it."""
 
     at: pd.Timestamp
     btyd: dict[str, Any]
     rows: pd.DataFrame
+    contract: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, at: pd.Timestamp, frame: pd.DataFrame, horizon_days: int) -> BuyerSnapshot:
+        """Buyers of the feature frame of one snapshot, with the expectations fitted on it."""
+        btyd, contract = fit_btyd_or_rate(frame), fit_contracts(frame)
+        contract = contract if contract and contract["billed"] else None
+        rows = frame[frame["btyd__x"].notna()]
+        expected = add_expectations(rows, btyd, contract, float(horizon_days))
+        return cls(at, btyd, expected, contract)
+
+    @property
+    def expected(self) -> Array:
+        """Expected spend (money) by contracts or BTYD, one a row."""
+        return expected_spend(self.rows)
 
     @property
     def spend(self) -> Array:
@@ -75,7 +94,7 @@ class BuyerSnapshot:
     @property
     def log_error(self) -> float:
         """Log of actual over expected total; 0 where either is not positive."""
-        actual, expected = float(self.spend.sum()), float(self.rows["btyd__clv"].sum())
+        actual, expected = float(self.spend.sum()), float(self.expected.sum())
         return float(np.log(actual / expected)) if actual > 0 and expected > 0 else 0.0
 
 
@@ -107,47 +126,35 @@ def fit_btyd_or_rate(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def add_btyd(frame: pd.DataFrame, btyd: dict[str, Any], horizon_days: int) -> pd.DataFrame:
-    """Buyers of one snapshot with their BTYD expectations (`btyd_columns`)."""
-    rows = frame[frame["btyd__x"].notna()]
-    expectations = btyd_columns(btyd, rows, horizon=float(horizon_days))
-    return rows.assign(**{name: expectations[name] for name in expectations.columns})
-
-
 def buyer_snapshots(frame: pd.DataFrame, horizon_days: int) -> list[BuyerSnapshot]:
-    """Buyers of every snapshot, in time order, each with its own BTYD."""
+    """Buyers of every snapshot, in time order, each with its own BTYD and contracts."""
     snapshots = []
     for snapshot_at, rows in frame.groupby("snapshot_at", sort=True):
         if rows["btyd__x"].notna().any():
-            btyd = fit_btyd_or_rate(rows)
-            snapshots.append(
-                BuyerSnapshot(pd.Timestamp(snapshot_at), btyd, add_btyd(rows, btyd, horizon_days))
-            )
+            snapshots.append(BuyerSnapshot.of(pd.Timestamp(snapshot_at), rows, horizon_days))
     return snapshots
 
 
 def clv_floor(snapshot: BuyerSnapshot) -> float:
-    """Smallest starting value of the trees (money): a thousandth of the mean BTYD CLV."""
-    mean_clv = float(snapshot.rows["btyd__clv"].mean()) if len(snapshot.rows) else 0.0
+    """Smallest starting value of the trees (money): a thousandth of the mean expected spend."""
+    mean_clv = float(snapshot.expected.mean()) if len(snapshot.rows) else 0.0
     return _FLOOR * mean_clv if mean_clv > 0 else _FLOOR
 
 
 def clv_tail(snapshot: BuyerSnapshot) -> float | None:
-    """BTYD CLV (money) above which there are too few buyers for the trees; None with under 40.
+    """Expected spend (money) above which trees have too few buyers; None with under 40 buyers.
 
     It is that of the 60th largest buyer, or of the largest 1/40 if these are fewer: the same few
     buyers would fill a leaf on their own in every training snapshot.
     """
-    sorted_clv = np.sort(snapshot.rows["btyd__clv"].to_numpy(dtype=np.float64))
+    sorted_clv = np.sort(snapshot.expected)
     tail_size = min(_TAIL_BUYERS, int(_TAIL_SHARE * len(sorted_clv)))
     return float(sorted_clv[-tail_size]) if tail_size else None
 
 
 def _init(snapshot: BuyerSnapshot) -> Array:
-    """Log of the normalised BTYD CLV: the level of the snapshot is matched to a mean of 1."""
-    expected_clv = np.maximum(
-        snapshot.rows["btyd__clv"].to_numpy(dtype=np.float64), clv_floor(snapshot)
-    )
+    """Log of the normalised expected spend: the level of the snapshot is matched to a mean of 1."""
+    expected_clv = np.maximum(snapshot.expected, clv_floor(snapshot))
     return np.asarray(np.log(expected_clv / expected_clv.mean()))
 
 
@@ -165,7 +172,7 @@ def relative_spend(snapshot: BuyerSnapshot) -> Array:
 
 
 def stacked_rows(snapshots: list[BuyerSnapshot], columns: list[str]) -> tuple[Array, Array, Array]:
-    """Inputs, normalised spend and normalised log BTYD CLV of all snapshots.
+    """Inputs, normalised spend and normalised log expected spend of all snapshots.
 
     Every k-th row if there are too many. Snapshots are ordered by customer, so this samples
     customers, others in each snapshot.

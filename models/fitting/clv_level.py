@@ -82,7 +82,7 @@ def guard_level(
     -------
     The level, with an ``alarm`` (a sentence) where the total was refused, and the weights.
     """
-    expected = float(origin.rows["btyd__clv"].mean()) if len(origin.rows) else 0.0
+    expected = float(origin.expected.mean()) if len(origin.rows) else 0.0
     past = [float(snapshot.spend.mean()) for snapshot in snapshots if snapshot.spend.sum() > 0]
     forecast = expected * float(np.exp(level["correction"]))
     if limit is None or not past or forecast <= limit:

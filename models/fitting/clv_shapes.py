@@ -127,9 +127,7 @@ def fit_shapes(
         held_out = (
             matrix(validation.rows, columns),
             relative_spend(validation),
-            starting_scores(
-                validation.rows["btyd__clv"].to_numpy(dtype=np.float64), clv_floor(validation)
-            ),
+            starting_scores(validation.expected, clv_floor(validation)),
         )
     for prefix in prefixes:
         learned = _learned(prefix, inputs, target, btyd_logs)

@@ -63,29 +63,40 @@ class ShiftedBetaGeometric(BaseEstimator):  # type: ignore[misc]
         survivors = check_columns(X, "survivors")[:, 0]
         if len(survivors) < 3 or (np.diff(survivors) > 0).any() or survivors[-1] < 0:
             raise ValueError("survivors must be at least three numbers that never rise")
+        return self.fit_contracts(*_outcomes(survivors))
+
+    def fit_contracts(self, ends: Array, running: Array) -> ShiftedBetaGeometric:
+        """Fit on contracts of any age, the running ones right-censored.
+
+        Parameters
+        ----------
+        ends
+            Contracts that ended at renewal 1, 2, ...
+        running
+            Contracts last seen running after 0, 1, ... renewals: one entry more than `ends`.
+        """
         bounds = [LOG_BOUNDS, LOG_BOUNDS]
         bounds += [_DURATION_BOUNDS] if self.has_duration else []
-        objective = self._objective(survivors)
+        objective = self._objective(ends, running)
         starts = [np.log(start[: len(bounds)]) for start in _STARTS]
         best_run = minimise(objective, starts, bounds, self.max_iter)
         shapes = [float(value) for value in np.exp(best_run.x)]
         self.alpha_, self.beta_, self.c_ = (*shapes, 1.0)[:3]
-        self.n_customers_ = int(survivors[0])
-        self.log_likelihood_ = float(-best_run.fun * survivors[0])
+        self.n_customers_ = int(ends.sum() + running.sum())
+        self.log_likelihood_ = float(-best_run.fun * (ends.sum() + running.sum()))
         self.converged_ = is_optimal(best_run, bounds)
         return self
 
-    def _objective(self, survivors: Array) -> Objective:
+    def _objective(self, ends: Array, running: Array) -> Objective:
         """Mean negative log likelihood and its gradient in log parameters."""
-        renewals = np.arange(len(survivors), dtype=np.float64)
-        # Customers who cancel at each renewal, and those still there at the end.
-        outcomes = np.append(-np.diff(survivors), survivors[-1]) / survivors[0]
+        renewals = np.arange(len(running), dtype=np.float64)
+        outcomes = np.append(ends, running) / (ends.sum() + running.sum())
 
         def objective(theta: Array) -> tuple[float, Array]:
             alpha, beta, c = (*np.exp(theta), 1.0)[:3]
             powers = renewals**c
             survival = np.exp(betaln(alpha, beta + powers) - betaln(alpha, beta))
-            chances = np.append(-np.diff(survival), survival[-1])
+            chances = np.append(-np.diff(survival), survival)
             both = psi(alpha + beta) - psi(alpha + beta + powers)
             later = psi(beta + powers) - psi(alpha + beta + powers)
             log_renewals = np.log(np.maximum(renewals, 1.0))  # 0 at the start, where powers are 0
@@ -94,7 +105,7 @@ class ShiftedBetaGeometric(BaseEstimator):  # type: ignore[misc]
                 beta * (psi(beta + powers) - psi(beta) + both) * survival,
                 c * later * powers * log_renewals * survival,
             ])[: len(theta)]  # fmt: skip
-            of_chances = np.concatenate([-np.diff(slopes, axis=1), slopes[:, -1:]], axis=1)
+            of_chances = np.concatenate([-np.diff(slopes, axis=1), slopes], axis=1)
             happened = outcomes > 0
             safe = np.maximum(chances[happened], 1e-300)
             loss = -float(outcomes[happened] @ np.log(safe))
@@ -110,7 +121,13 @@ class ShiftedBetaGeometric(BaseEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: None = None) -> float:
         """Mean log likelihood a customer."""
         shapes = [self.alpha_, self.beta_, *([self.c_] if self.has_duration else [])]
-        return -self._objective(check_columns(X, "survivors")[:, 0])(np.log(shapes))[0]
+        outcomes = _outcomes(check_columns(X, "survivors")[:, 0])
+        return -self._objective(*outcomes)(np.log(shapes))[0]
+
+
+def _outcomes(survivors: Array) -> tuple[Array, Array]:
+    """Ends at each renewal, and running contracts, of one cohort: all of these at its end."""
+    return -np.diff(survivors), np.append(np.zeros(len(survivors) - 1), survivors[-1])
 
 
 class BetaDiscreteWeibull(ShiftedBetaGeometric):

@@ -35,7 +35,8 @@ class TrainingSet:
     at_origin
         Feature frame of the origin itself, without labels.
     purchase_counts
-        Purchase counts of all customers at each snapshot: the columns ``btyd__*``.
+        Purchase counts and contracts of all customers at each snapshot: the columns ``btyd__*``
+        and ``contract__*``.
     """
 
     task: TaskName
@@ -119,7 +120,7 @@ def training_set(archive: Archive, task: TaskName, origin: int) -> TrainingSet:
     for day in builder.training_days(task, origin):
         features = add_channel(archive, task, archive.inputs(task, day), day)
         contexts[snapshot_stamp(day)] = snapshot_population(features)
-        counts[snapshot_stamp(day)] = features.filter(like="btyd__")
+        counts[snapshot_stamp(day)] = features.filter(regex="^(btyd|contract)__")
         frames.append(join_labels(features, builder.labels(task, day)))
     row_count = sum(len(frame) for frame in frames)
     if row_count == 0:

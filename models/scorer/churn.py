@@ -1,7 +1,8 @@
 """Predict churn.
 
 Parameters: weights (of the served methods), shift, columns, linear {columns, means, scales,
-coefficients, intercept}, simple (likewise), btyd (or null), base_logit, horizon_days,
+coefficients, intercept}, simple (likewise), btyd (or null), contract (or null; see
+`contracts`), base_logit, horizon_days,
 activity_days, calibration, bands, back_off (new customers: days, ages, cohorts, channels, weight;
 or null), boosters (order).
 """
@@ -16,12 +17,14 @@ import pandas as pd
 
 from .btyd import btyd_p_no_order
 from .cold_start import mix_cohort_rates
+from .contracts import contract_logit
 from .derived_features import derive
 from .fast_trees import raw_scores
 from .linear_model import linear, matrix, sigmoid
 from .part import Array, Part
 
-METHODS = ("trees", "logistic", "rfm", "btyd", "mean")  # whose log-odds can be served, mixed
+# Methods with log-odds that can be served, mixed.
+METHODS = ("trees", "logistic", "rfm", "btyd", "contract", "mean")
 
 
 def apply_calibration(calibration: Mapping[str, Any], probability: Array) -> Array:
@@ -106,6 +109,10 @@ def method_logits(
     if "btyd" in names and parameters["btyd"] is not None:
         logits["btyd"] = churn_btyd_logit(
             parameters["btyd"], derived_frame, parameters["horizon_days"]
+        )
+    if "contract" in names and parameters.get("contract") is not None:
+        logits["contract"] = contract_logit(
+            parameters["contract"], derived_frame, float(parameters["horizon_days"])
         )
     if "mean" in names:
         logits["mean"] = np.full(len(derived_frame), parameters["base_logit"])

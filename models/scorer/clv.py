@@ -1,12 +1,12 @@
 """Predict customer lifetime value, orders, and the first purchase of leads.
 
-Parameters: horizon_days, btyd, weights {shape: weight}, columns, glm {columns, means, scales,
-coefficients, intercept} or null, same_again (column of past spend, or null), floor, tail (money
-above which BTYD takes over; null: never), level_correction, spend_limit (money a buyer; null:
-none), interval {buyers, never: {roots, low, high}}, orders_per_day, margin (share of spend, or
-null), first_purchase {p, spend, orders, order_value, linear, columns, linear_weight, back_off (as
-for churn), score {p, score}, bands}, tiers {top, mid}. Boosters: those of `SHAPE_BOOSTERS`,
-lead_<n>.
+Parameters: horizon_days, btyd, contract (see `contracts`; null or absent without), weights {shape:
+weight}, columns, glm {columns, means, scales, coefficients, intercept} or null, same_again (column
+of past spend, or null), floor, tail (money above which `expected_spend` takes over; null: never),
+level_correction, spend_limit (money a buyer; null: none), interval {buyers, never: {roots, low,
+high}}, orders_per_day, margin (share of spend, or null), first_purchase {p, spend, orders,
+order_value, linear, columns, linear_weight, back_off (as for churn), score {p, score}, bands},
+tiers {top, mid}. Boosters: those of `SHAPE_BOOSTERS`, lead_<n>.
 """
 
 from __future__ import annotations
@@ -18,19 +18,40 @@ import numpy as np
 import pandas as pd
 
 from .btyd import btyd_columns, btyd_p_order
-from .clv_shapes import any_order_scores, spend_shapes
+from .clv_shapes import any_order_scores, expected_spend, spend_shapes
 from .coherence import mixed_order_chance, order_outlook
 from .cold_start import mix_cohort_rates
+from .contracts import contract_spend
 from .fast_trees import raw_scores
 from .linear_model import linear, matrix, sigmoid
 from .part import Array, Part
 
 
 def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
-    """Add the BTYD expectations, by the artifact's parameters, to the feature frame."""
-    horizon = float(part.parameters["horizon_days"])
-    expectations = btyd_columns(part.parameters["btyd"], frame, horizon=horizon)
-    return frame.assign(**{name: expectations[name] for name in expectations.columns})
+    """Add the expectations of BTYD and contracts, by the artifact's parameters, to the frame."""
+    parameters = part.parameters
+    return add_expectations(
+        frame, parameters["btyd"], parameters.get("contract"), float(parameters["horizon_days"])
+    )
+
+
+def add_expectations(
+    frame: pd.DataFrame,
+    btyd: Mapping[str, Any],
+    contract: Mapping[str, Any] | None,
+    horizon: float,
+) -> pd.DataFrame:
+    """The frame with `btyd_columns`, and for data with contracts ``contract__clv``.
+
+    It is `contract_spend`; null where `contract` is null.
+    """
+    expectations = btyd_columns(btyd, frame, horizon=horizon)
+    columns = {name: expectations[name] for name in expectations.columns}
+    if contract is not None:
+        columns["contract__clv"] = contract_spend(contract, frame, horizon)
+    elif "contract__age" in frame:
+        columns["contract__clv"] = np.full(len(frame), np.nan)
+    return frame.assign(**columns)
 
 
 def _served_shapes(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
@@ -38,15 +59,15 @@ def _served_shapes(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
     return spend_shapes(part.parameters, part.boosters, rows, part.parameters["weights"])
 
 
-def _btyd_share(part: Part, btyd_clv: Array) -> Array:
-    """Share of BTYD alone in a buyer's CLV: 0 up to the part's ``tail``, then 1 - tail / BTYD CLV.
+def _btyd_share(part: Part, expected: Array) -> Array:
+    """Share of the expected spend alone in a buyer's CLV: 0 up to ``tail``, then 1 - tail / it.
 
-    Above the tail there are too few customers to learn how they differ from the BTYD expectation.
+    Above the tail there are too few customers to learn how they differ from the expectation.
     """
     threshold = part.parameters["tail"]
     if not threshold:
-        return np.zeros(len(btyd_clv))
-    return np.asarray(1.0 - np.minimum(1.0, threshold / np.maximum(btyd_clv, 1e-12)))
+        return np.zeros(len(expected))
+    return np.asarray(1.0 - np.minimum(1.0, threshold / np.maximum(expected, 1e-12)))
 
 
 def clv_sums(part: Part, frame: pd.DataFrame) -> dict[str, float]:
@@ -57,8 +78,8 @@ def clv_sums(part: Part, frame: pd.DataFrame) -> dict[str, float]:
     """
     rows = clv_with_btyd(part, frame.iloc[np.flatnonzero(frame["btyd__x"].notna())])
     shapes = _served_shapes(part, rows) if len(rows) else {}
-    btyd_clv = rows["btyd__clv"].to_numpy(dtype=np.float64)
-    tail_share = _btyd_share(part, btyd_clv)
+    expected = expected_spend(rows)
+    tail_share = _btyd_share(part, expected)
     totals = {}
     for name in part.parameters["weights"]:
         shape = shapes.get(name, np.zeros(0))
@@ -66,8 +87,8 @@ def clv_sums(part: Part, frame: pd.DataFrame) -> dict[str, float]:
         totals[f"outside_{name}"] = float(((1.0 - tail_share) * shape).sum())
     return {
         "buyers": float(len(rows)),
-        "btyd": float(btyd_clv.sum()),
-        "tail": float((tail_share * btyd_clv).sum()),
+        "btyd": float(expected.sum()),
+        "tail": float((tail_share * expected).sum()),
         **totals,
     }
 
@@ -217,8 +238,8 @@ def predict_clv(
         output["average_order_value"][never_rows] = first_purchase["order_value"]
     if len(buyer_rows):
         rows = clv_with_btyd(part, frame.iloc[buyer_rows])
-        btyd_clv = rows["btyd__clv"].to_numpy(np.float64)
-        tail_share = _btyd_share(part, btyd_clv)
+        expected = expected_spend(rows)
+        tail_share = _btyd_share(part, expected)
         blended_clv = np.sum(
             [
                 context["clv_factors"][name] * shape
@@ -226,7 +247,7 @@ def predict_clv(
             ],
             axis=0,
         )
-        output["clv"][buyer_rows] = (1.0 - tail_share) * blended_clv + tail_share * btyd_clv
+        output["clv"][buyer_rows] = (1.0 - tail_share) * blended_clv + tail_share * expected
         x, t_x, age = matrix(rows, ["btyd__x", "btyd__t_x", "btyd__T"]).T
         btyd_parameters, orders_per_day = parameters["btyd"], parameters["orders_per_day"]
         chance = mixed_order_chance(

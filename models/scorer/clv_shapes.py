@@ -14,7 +14,7 @@ from .linear_model import linear, matrix, sigmoid
 from .part import Array
 
 # In the order of their cost and complexity: the simplest first.
-SHAPES = ("mean", "btyd", "same_again", "glm", "gbm", "gbm_on_btyd", "hurdle")
+SHAPES = ("mean", "btyd", "same_again", "contract", "glm", "gbm", "gbm_on_btyd", "hurdle")
 # Prefixes of the boosters that a shape needs.
 SHAPE_BOOSTERS = {
     "gbm": ("gbm_",),
@@ -28,9 +28,24 @@ def _exponential(log_scores: Array) -> Array:
     return np.asarray(np.exp(np.clip(log_scores, -_LOG_LIMIT, _LOG_LIMIT)))
 
 
-def starting_scores(btyd_clv: Array, floor: float) -> Array:
-    """Log of the BTYD CLV over `floor`, at least 0: where the trees on top of BTYD begin."""
-    return np.asarray(np.log(np.maximum(btyd_clv, floor) / floor))
+def expected_spend(rows: pd.DataFrame) -> Array:
+    """Expected spend (money) that sets the level: by contracts where there are any, else by BTYD.
+
+    Parameters
+    ----------
+    rows
+        Buyers from `models.scorer.clv.clv_with_btyd`.
+    """
+    btyd_clv = rows["btyd__clv"].to_numpy(dtype=np.float64)
+    if "contract__clv" not in rows:
+        return np.asarray(btyd_clv)
+    contract_clv = rows["contract__clv"].to_numpy(dtype=np.float64)
+    return np.where(np.isnan(contract_clv), btyd_clv, contract_clv)
+
+
+def starting_scores(expected: Array, floor: float) -> Array:
+    """Log of the expected spend over `floor`, at least 0: where the trees on top of it begin."""
+    return np.asarray(np.log(np.maximum(expected, floor) / floor))
 
 
 def spend_shapes(
@@ -66,6 +81,8 @@ def spend_shapes(
             shapes[name] = np.ones(len(rows))
         elif name == "btyd":
             shapes[name] = np.maximum(btyd_clv, parameters["floor"])
+        elif name == "contract":
+            shapes[name] = np.maximum(expected_spend(rows), parameters["floor"])
         elif name == "same_again":
             shapes[name] = np.maximum(
                 np.nan_to_num(matrix(rows, [parameters["same_again"]]))[:, 0], 0.0
@@ -76,7 +93,7 @@ def spend_shapes(
         elif name == "gbm":
             shapes[name] = _exponential(scores[0])
         elif name == "gbm_on_btyd":
-            start = starting_scores(btyd_clv, parameters["floor"])
+            start = starting_scores(expected_spend(rows), parameters["floor"])
             shapes[name] = _exponential(start + scores[0])
         else:
             shapes[name] = sigmoid(scores[0]) * _exponential(scores[1])

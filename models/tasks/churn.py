@@ -116,8 +116,9 @@ def fit_churn(
 
     A weighted sum of log-odds by LightGBM (three seeds; rounds by early stopping on held-out
     customers, then a refit on all with 1.1 times as many), a logistic regression on the same
-    columns, one on recency, frequency and value, and BG/NBD; or one of these, or the mean, where
-    the sum is not better at earlier origins (`models.fitting.churn_stack`).
+    columns, one on recency, frequency and value, BG/NBD, and for contracts sBG or BdW; or one of
+    these, or the mean, where the sum is not better at earlier origins
+    (`models.fitting.churn_stack`).
 
     Parameters
     ----------
@@ -134,8 +135,8 @@ def fit_churn(
         Days of the label's horizon, and the largest recency of eligible customers in days (None:
         no limit).
     purchase_counts, at_origin
-        Columns ``btyd__*`` of all customers at each snapshot and at the origin; without them BG/NBD
-        is no candidate.
+        Columns ``btyd__*`` and ``contract__*`` of all customers at each snapshot and at the origin;
+        without them BG/NBD and the contract model are no candidates.
     seed, threads
         Seed of folds and trees, and number of threads.
     recipe
@@ -169,12 +170,13 @@ def fit_churn(
     if rfm_share(frame, horizon_days):
         columns = steady_columns(frame, columns)
     columns = select_binary_columns(frame, columns, target, seed=seed, threads=threads)
-    methods = fit_simple_methods(frame, at_origin, columns, strength=recipe.strength)
+    methods = fit_simple_methods(
+        frame, at_origin, columns, strength=recipe.strength, horizon_days=horizon_days
+    )
     with_trees = bool(columns) and allows_trees(frame)
     available = [name for name in METHODS if name != "trees" or with_trees]
-    if methods["btyd"] is None:
-        available.remove("btyd")
-    prior = prior_weights(frame, horizon_days, with_trees=with_trees, with_btyd="btyd" in available)
+    available = [name for name in available if methods.get(name, name) is not None]
+    prior = prior_weights(frame, horizon_days, available)
     stack = choose_stack(tested, available, prior=prior)
     parameters: dict[str, Any] = {
         **methods,

@@ -30,6 +30,11 @@ def _bg_nbd(data: TrainingSet, part: Part, rows: pd.DataFrame) -> Outputs | None
     return churn_baselines.bg_nbd(data.at_origin, rows, horizon_days=horizon)
 
 
+def _contract_renewals(data: TrainingSet, part: Part, rows: pd.DataFrame) -> Outputs | None:
+    horizon = int(part.parameters["horizon_days"])
+    return churn_baselines.contract_renewals(data.frame, data.at_origin, rows, horizon_days=horizon)
+
+
 class ChurnPrediction(Task):
     """Churn risk."""
 
@@ -41,6 +46,7 @@ class ChurnPrediction(Task):
         "mean": lambda data, part, rows: churn_baselines.base_rate(data.frame, rows),
         "recency": lambda data, part, rows: churn_baselines.recency_only(data.frame, rows),
         "bg_nbd": _bg_nbd,
+        "contract": _contract_renewals,
     }
     guards = (
         Guard("1 - AUC", lambda target, output: 1.0 - metrics.auc(target, output), 0.005),

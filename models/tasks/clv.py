@@ -23,12 +23,11 @@ from features.errors import UserError
 from models.fitting.clv_blend import choose_blend, fit_blend, report_of, test_origins
 from models.fitting.clv_distribution import (
     BTYD_COLUMNS,
+    CONTRACT_COLUMN,
     BuyerSnapshot,
-    add_btyd,
     buyer_snapshots,
     clv_floor,
     clv_tail,
-    fit_btyd_or_rate,
 )
 from models.fitting.clv_interval import conformal_offsets
 from models.fitting.clv_level import guard_level, level_correction, spend_limit
@@ -101,19 +100,17 @@ def fit_clv(
             hint="a shorter horizon, or a longer history",
         )
     training_date = pd.Timestamp(at_origin["snapshot_at"].iloc[0])
-    origin_btyd = fit_btyd_or_rate(at_origin)
-    origin = BuyerSnapshot(
-        training_date, origin_btyd, add_btyd(at_origin, origin_btyd, horizon_days)
-    )
+    origin = BuyerSnapshot.of(training_date, at_origin, horizon_days)
+    contract_columns = [CONTRACT_COLUMN] if CONTRACT_COLUMN in origin.rows else []
     tested, columns = test_origins(
         snapshots,
-        [*model_columns(frame), *BTYD_COLUMNS],
+        [*model_columns(frame), *BTYD_COLUMNS, *contract_columns],
         validation=validation,
         horizon_days=horizon_days,
         seed=seed,
         threads=threads,
     )
-    blend = choose_blend(tested)
+    blend = choose_blend(tested, untested="contract" if origin.contract else "btyd")
     limit = spend_limit(snapshots, at_origin, horizon_days)
     shared_parameters: dict[str, Any] = {
         "horizon_days": int(horizon_days),
@@ -187,6 +184,7 @@ def _part(
         **models.parameters,
         "weights": dict(weights),
         "btyd": snapshot.btyd,
+        "contract": snapshot.contract,
         "level_correction": level["correction"],
         "floor": clv_floor(snapshot),
         "tail": clv_tail(snapshot) if len(weights) > 1 else None,
@@ -240,7 +238,7 @@ def _past_totals(snapshots: Sequence[BuyerSnapshot], horizon_days: int) -> list[
     for snapshot in snapshots:
         if float(snapshot.rows["btyd__T"].max()) >= horizon_days:
             level = level_correction(list(snapshots), snapshot.at, horizon_days)["correction"]
-            expected = float(snapshot.rows["btyd__clv"].sum() * np.exp(level))
+            expected = float(snapshot.expected.sum() * np.exp(level))
             totals.append(PastTotal(snapshot.at, expected, float(snapshot.spend.sum())))
     return totals
 

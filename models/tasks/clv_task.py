@@ -32,6 +32,7 @@ class ClvPrediction(Task):
     loss_name = "tweedie deviance"
     baselines: ClassVar[Mapping[str, Baseline]] = {
         "btyd": lambda data, part, rows: clv_baselines.btyd_spend(part, rows),
+        "contract": lambda data, part, rows: clv_baselines.contract_payments(part, rows),
         "gbm": lambda data, part, rows: clv_baselines.plain_gbm(
             data.frame, rows, seed=0, threads=1
         ),

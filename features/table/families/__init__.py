@@ -7,6 +7,7 @@ of the table.
 
 from features.table.families.btyd import btyd
 from features.table.families.cadence import cadence
+from features.table.families.contract import contract
 from features.table.families.engagement import engagement
 from features.table.families.feature import Feature, FeatureSpec
 from features.table.families.monetary import monetary
@@ -15,7 +16,7 @@ from features.table.families.recency import recency
 from features.table.families.response import response
 from features.table.families.tenure import tenure
 
-FAMILIES = (engagement, recency, monetary, cadence, tenure, response, preference, btyd)
+FAMILIES = (engagement, recency, monetary, cadence, tenure, response, preference, btyd, contract)
 
 
 def catalogue(spec: FeatureSpec) -> list[Feature]:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from features.arrays import Array
+from features.history.contract_spells import ContractSpells
 from features.history.day_rows import DAYS, FAR_PAST, DayRows, Edge
 from features.history.history import History
 from features.history.preference_smoothing import Choosing, choosing
@@ -31,12 +32,15 @@ class FeatureSpec:
         Declared attributes of purchases.
     minor_units
         Decimal places of the currency.
+    contracts
+        Whether churn is a cancel event, so that customers have contracts.
     """
 
     windows: tuple[int, ...]
     roles: tuple[str, ...]
     attributes: tuple[str, ...]
     minor_units: int = 2
+    contracts: bool = False
 
     def edges(self, at: int) -> tuple[int, ...]:
         """Days on which the families' windows begin or end at a snapshot."""
@@ -113,6 +117,11 @@ class View:
     def money(self, minor: Array) -> Array:
         """Amounts in major units from integer minor units."""
         return minor / 10.0**self.minor_units
+
+    @cached_property
+    def contracts(self) -> ContractSpells:
+        """The latest contract of every customer."""
+        return ContractSpells.of(self._rows("purchase"), self._rows("cancel"), self.at)
 
     @cached_property
     def purchases(self) -> PurchaseDays:

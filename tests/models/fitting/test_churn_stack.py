@@ -45,7 +45,7 @@ def test_better_methods_weigh_more_and_the_blend_beats_each() -> None:
     stack = choose_stack(tested, METHODS, prior=PRIOR)
     assert stack.served == BLEND
     assert stack.weights["trees"] > stack.weights.get("rfm", 0.0)
-    assert stack.losses[BLEND] < min(stack.losses[name] for name in METHODS)
+    assert stack.losses[BLEND] < min(loss for name, loss in stack.losses.items() if name != BLEND)
     fresh = origins({"trees": 0.7, "logistic": 0.8, "rfm": 1.5, "btyd": 1.5}, number=4)[-1]
     loss = metrics.log_loss(fresh.target, sigmoid(mixed_logits(fresh.logits, stack.weights)))
     assert loss < metrics.log_loss(fresh.target, sigmoid(fresh.logits["trees"]))
@@ -61,6 +61,13 @@ def test_a_single_method_is_served_where_it_knows_all() -> None:
     tested = origins({"trees": np.inf, "logistic": np.inf, "rfm": np.inf, "btyd": 0.0}, rows=150)
     stack = choose_stack(tested, METHODS, prior=PRIOR)
     assert stack.served == "btyd"
+
+
+def test_contracts_are_served_by_their_model_unless_the_blend_is_clearly_better() -> None:
+    tested = origins({"trees": 0.6, "rfm": 0.9, "contract": 0.35}, rows=200)
+    assert choose_stack(tested, METHODS, prior=PRIOR).served == "contract"
+    tested = origins({"trees": 0.6, "rfm": 0.9, "contract": 2.0})
+    assert choose_stack(tested, METHODS, prior=PRIOR).served == BLEND
 
 
 def test_a_method_that_cannot_be_fitted_today_has_no_weight() -> None:
@@ -106,7 +113,7 @@ def test_models_of_an_earlier_origin_see_no_label_that_was_open() -> None:
     turned.loc[is_open, "no_purchase"] = 1 - turned.loc[is_open, "no_purchase"]
     before, after = tested(frame)[-1], tested(turned)[-1]
     assert before.at == DATES[1]
-    assert set(before.logits) == set(METHODS)
+    assert set(before.logits) == set(METHODS) - {"contract"}
     for name, logits in before.logits.items():
         np.testing.assert_array_equal(logits, after.logits[name], err_msg=name)
 
@@ -119,7 +126,11 @@ def test_a_short_span_of_snapshots_leans_on_recency_frequency_and_value(
     frame = pd.DataFrame({"snapshot_at": at})
     assert rfm_share(frame, 90) == share
     for with_trees in (True, False):
-        weights = prior_weights(frame, 90, with_trees=with_trees, with_btyd=True)
+        available = ["rfm", "btyd", *(["trees"] if with_trees else [])]
+        weights = prior_weights(frame, 90, available)
         assert sum(weights.values()) == pytest.approx(1.0)
         assert weights.get("rfm", 0.0) == weights.get("btyd", 0.0)
-    assert prior_weights(frame, 90, with_trees=False, with_btyd=False)["rfm"] == 0.8
+    assert prior_weights(frame, 90, ["rfm"])["rfm"] == 0.8
+    assert prior_weights(frame, 90, ["rfm", "btyd", "contract"]) == {
+        "mean": pytest.approx(0.2), "rfm": 0.4, "contract": 0.4
+    }  # fmt: skip

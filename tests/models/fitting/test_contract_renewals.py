@@ -10,7 +10,11 @@ from scipy.integrate import quad
 from scipy.optimize import approx_fprime
 from scipy.stats import beta as beta_distribution
 
-from models.fitting.contract_renewals import BetaDiscreteWeibull, ShiftedBetaGeometric
+from models.fitting.contract_renewals import (
+    BetaDiscreteWeibull,
+    ShiftedBetaGeometric,
+    _outcomes,
+)
 from tests.tries import tries
 
 
@@ -95,7 +99,7 @@ def test_survival_is_the_mean_over_customers(alpha, beta, c, renewals):
 def test_gradients(theta):
     counts = np.array([100.0, 80, 70, 64, 64, 60])
     for model, size in ((ShiftedBetaGeometric, 2), (BetaDiscreteWeibull, 3)):
-        objective = model()._objective(counts)
+        objective = model()._objective(*_outcomes(counts))
         at = np.array(theta[:size])
         numeric = approx_fprime(at, lambda t: objective(t)[0], 1e-7)  # noqa: B023
         assert objective(at)[1] == pytest.approx(numeric, abs=5e-4, rel=5e-4)
