@@ -98,7 +98,7 @@ def one_cell(cell: tuple[int, float, float, float], runs: int, seed: int) -> lis
     """Shares of runs in which an interval held the truth, by policy."""
     count, rate, spread, strength = cell
     held: dict[str, list[bool]] = {}
-    told: dict[str, int] = {}
+    answered: dict[str, int] = {}
     for run in range(runs):
         rng = np.random.default_rng([seed, run, 1])
         people = customers(MANY + count, rate, spread, rng)
@@ -108,14 +108,23 @@ def one_cell(cell: tuple[int, float, float, float], runs: int, seed: int) -> lis
         for name, (policy, everywhere) in policies(log, people).items():
             truth = float((everywhere * people.expected).sum(axis=1).mean())
             value = policy_value(log, policy, expected)
-            told[name] = told.get(name, 0) + (not value.unknown)
+            answered[name] = answered.get(name, 0) + (not value.unknown)
             if not value.unknown:
                 held.setdefault(name, []).append(value.low <= truth <= value.high)
+    named = {"decisions": count, "rate": rate, "spread": spread, "strength": strength}
     return [
-        {"decisions": count, "rate": rate, "spread": spread, "strength": strength, "policy": name,
-         "told": told[name] / runs, "covered": float(np.mean(held[name])) if name in held else None}
-        for name in told
-    ]  # fmt: skip
+        {
+            **named,
+            "policy": name,
+            "answered": answered[name] / runs,
+            "covered": _mean(held.get(name)),
+        }
+        for name in answered
+    ]
+
+
+def _mean(values: list[bool] | None) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def main() -> None:

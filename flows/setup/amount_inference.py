@@ -229,10 +229,10 @@ def _tell_currencies(found: SourceProposal, currency: ColumnProfile) -> None:
     found.columns["currency"] = currency.name
     cells = currency.cells.reset_index(drop=True)
     by_money = cells.value_counts().index[:3]
-    each = "; ".join(f"{word}: {counted(found, cells == word)}" for word in by_money)
+    totals = "; ".join(f"{word}: {counted(found, cells == word)}" for word in by_money)
     found.notes["currency"] = (
         f"CHECK: amounts in {currency.distinct} currencies are added up as if they were one "
-        f"({each}). To keep one of them, add under the source: "
+        f"({totals}). To keep one of them, add under the source: "
         f"only: {{{currency.name}: [{by_money[0]}]}}"
     )
 
