@@ -126,6 +126,10 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
             str | None,
             typer.Option(help="Column that the outcome is divided by, such as orders."),
         ] = None,
+        decisions: Annotated[
+            Path | None,
+            typer.Option(help="CSV file for the own campaigns as a log for `policy evaluate`."),
+        ] = None,
         json_file: JsonFile = None,
     ) -> None:
         """Measure the effect of campaigns: treatment against control group, from later events."""
@@ -143,7 +147,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         from flows.services.measure import measure as measured
 
         with exclusive(Path(folder), "measure"):
-            effects, waiting = measured(Path(folder))
+            effects, waiting = measured(Path(folder), decisions)
             scores_store.publish_results(Path(folder))
         deliver_result(
             {"effects": json_rows(effects), "not_yet_measurable": json_rows(waiting)},

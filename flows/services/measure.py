@@ -23,13 +23,16 @@ from campaigns.measurement import (
 )
 from campaigns.membership import AUDIENCE_COLUMNS
 from campaigns.playbook import Playbook, load_playbooks
+from campaigns.policy.own_decisions import own_decisions
 from campaigns.stage_set import StageSet
 from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.storage import scores_store
+from features.storage.csv_files import write_csv
 from features.storage.runs import PublishedRun, run_folder
 from features.table.campaign_outcomes import data_through, messages_received, outcomes
+from flows.services.console import step
 from flows.services.measurement_files import write_measurement
 from flows.services.programme import ALL_CHANNELS, global_entries, is_month, months_as_groups
 from flows.services.workspace import Workspace
@@ -39,11 +42,12 @@ _PAST_DAYS = 365  # of spend before the entry
 _DIMENSIONS = ("channel", "stage", "entry_month")
 
 
-def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def measure(output: Path, decisions_file: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Effects of every campaign, and campaigns that cannot be measured yet; written to files.
 
     The files lie in the folder ``measurement`` of the output folder, with the sizes of the waves;
-    `features.storage.scores_store.publish_results` publishes them.
+    `features.storage.scores_store.publish_results` publishes them. A `decisions_file` gets the
+    campaigns as a log of decisions (`campaigns.policy.own_decisions`).
 
     Raises
     ------
@@ -71,6 +75,10 @@ def measure(output: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     contacted = _contacted(output, config, entry_rows, treatment_days(output, runs))
     entry_rows = entry_rows.assign(contacted=contacted)
     waves = CampaignEntries(entry_rows, through)
+    if decisions_file is not None:
+        decisions = own_decisions(waves)
+        write_csv(decisions_file, decisions)
+        step(f"{len(decisions):,} decisions of campaigns with control customers: {decisions_file}")
     effects = months_as_groups(campaign_effects(waves, seed=config.seed, dimensions=_DIMENSIONS))
     unmeasurable = unmeasured_campaigns(waves, [book.campaign for book in measured])
     sizes = wave_sizes(waves)

@@ -86,6 +86,12 @@ def read_decisions(file: Path, columns: LogColumns, policies: Sequence[str]) -> 
         All problems of the file together, or a policy that cannot be read.
     """
     table = read_people_table(file)
+    if table.rows.empty:
+        raise UserError(
+            table.name, found="no decisions", expected="one row per decision",
+            hint="`stagecast measure --decisions FILE` writes those of campaigns whose measurement "
+            "period is over",
+        )  # fmt: skip
     problems = Problems()
     offer_cells, group_cells = pd.Series(dtype=object), pd.Series(dtype=object)
     propensity = reward = pd.Series(dtype=float)
@@ -166,12 +172,8 @@ def _offers(table: ExperimentTable, name: str) -> pd.Series[Any]:
 
 
 def _propensities(table: ExperimentTable, name: str) -> pd.Series[float]:
-    column, expected = _column(table, name, "propensity"), "a probability above 0 and at most 1"
-    hint = (
-        "write how likely this offer was when it was drawn; decisions without chance tell nothing"
-    )
-    numbers = table.numbers(column, expected, hint=hint)
-    return table.require(column, numbers, lambda p: (p > 0) & (p <= 1), expected, hint)
+    hint = "write how likely this offer was when it was drawn"
+    return table.shares(_column(table, name, "propensity"), hint, with_one=True)
 
 
 def _groups(table: ExperimentTable, names: Sequence[str]) -> pd.Series[Any]:
@@ -225,7 +227,7 @@ def _policy(
 ) -> Policy:
     kind, _, name = text.partition(":")
     if text in others:
-        return _group_policy(f"log:{Path(text).name}", log, others[text])
+        return _group_policy(f"log:{Path(text.removeprefix('log:')).name}", log, others[text])
     if kind == "column" and name:
         cells = _offers(table, name)
         known = {fold_key(offer): position for position, offer in enumerate(log.offers)}

@@ -139,15 +139,21 @@ class ExperimentTable:
             )  # fmt: skip
         return days
 
-    def shares(self, column: str) -> pd.Series[float]:
-        """Shares of a column, each between 0 and 1; ``50 %`` is .5.
+    def shares(
+        self,
+        column: str,
+        hint: str = "write .5, or 50 %, for one half, in every row",
+        *,
+        with_one: bool = False,
+    ) -> pd.Series[float]:
+        """Shares of a column, each above 0 and below 1, or at most 1; ``50 %`` is .5.
 
         Raises
         ------
         UserError
             With the first row that has no such share.
         """
-        expected, hint = "a share between 0 and 1", "write .5, or 50 %, for one half, in every row"
+        expected = "a share above 0, at most 1" if with_one else "a share between 0 and 1"
         cells = self.rows[column]
         is_percent = cells.map(lambda cell: isinstance(cell, str) and cell.strip().endswith("%"))
         bare = self.with_column(
@@ -155,7 +161,13 @@ class ExperimentTable:
         )
         shares = bare.numbers(column, expected, hint=hint)
         shares = shares.where(~is_percent, shares / 100)
-        return self.require(column, shares, lambda share: (share > 0) & (share < 1), expected, hint)
+        return self.require(
+            column,
+            shares,
+            lambda share: (share > 0) & ((share <= 1) if with_one else (share < 1)),
+            expected,
+            hint,
+        )
 
     def require(
         self,

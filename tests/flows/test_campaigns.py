@@ -267,6 +267,23 @@ def test_the_command_measure_publishes_its_results_and_waits_for_no_other(
     assert len(stored) == len(json.loads(file.read_text(encoding="utf-8"))["effects"]) > 0
 
 
+def test_own_campaigns_are_a_log_that_other_policies_are_evaluated_on(
+    space: Workspace, tmp_path: Path
+) -> None:
+    log = tmp_path / "decisions.csv"
+    command = ["measure", "--output", str(space.output), "--decisions", str(log), "--json", "-"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    decisions = pd.read_csv(log)
+    assert set(decisions["offer"]) == {"message", "nothing"}
+    assert "customer_id" not in decisions
+    command = ["policy", "evaluate", str(log), "--policy", "always:nothing", "--by", "campaign"]
+    evaluated = CliRunner().invoke(app, [*command, "--person", "person", "--json", "-"])
+    assert evaluated.exit_code == 0, evaluated.output
+    answer = json.loads(evaluated.stdout)
+    assert answer["decisions"] == len(decisions)
+    assert answer["logged"]["value"] == pytest.approx(decisions["reward"].mean())
+
+
 def test_rules_on_the_past_agree_with_the_events(space: Workspace) -> None:
     config = space.config()
     found = past(

@@ -87,8 +87,8 @@ def test_the_terminal_says_which_policy_cannot_be_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "cells", "said"),
     [
-        ("propensity", 0, "a probability above 0"),
-        ("propensity", 1.2, "a probability above 0"),
+        ("propensity", 0, "a share above 0, at most 1"),
+        ("propensity", 1.2, "a share above 0, at most 1"),
         ("propensity", None, "an empty cell in row 2"),
         ("offer", None, "an offer in every row"),
         ("reward", "maybe", "'maybe' in row 2"),
@@ -117,6 +117,11 @@ def test_policies_that_cannot_be_read(tmp_path: Path, policy: str, said: str) ->
     log = written(tmp_path, decisions(50))
     with pytest.raises(UserError, match=said):
         read_decisions(log, LogColumns(), [policy])
+
+
+def test_a_log_without_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no decisions"):
+        read_decisions(written(tmp_path, decisions(5).iloc[:0]), LogColumns(), ["uniform"])
 
 
 def test_all_problems_of_a_file_come_in_one_answer(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""One's own campaigns as a log of decisions: everybody who entered got the message or nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from campaigns.answers import GLOBAL_HOLDOUT
+from campaigns.holdout import TREATMENT
+from campaigns.measurement import COVARIATES, CampaignEntries
+
+MESSAGE, NOTHING = "message", "nothing"
+
+
+def own_decisions(entries: CampaignEntries) -> pd.DataFrame:
+    """Entries with a complete measurement period, as a log of decisions.
+
+    Returns
+    -------
+    DataFrame
+        One row per entry into a campaign with control customers: campaign, entered_at, stage,
+        channel, offer (`MESSAGE` or `NOTHING`), propensity (planned share of the arm), reward
+        (margin less contact and discount; without known margins revenue less them), person (a
+        number: no ids leave the store), response, orders, revenue, and scores at entry where they
+        are known.
+    """
+    rows = entries.matured
+    is_campaign = ~rows["campaign_id"].astype(str).str.startswith(GLOBAL_HOLDOUT)
+    is_drawn = (rows["control_share"] > 0) & (rows["control_share"] < 1)
+    rows = rows[is_campaign & is_drawn]
+    treated = rows["arm"] == TREATMENT
+    known_scores = [name for name in COVARIATES if name in rows and rows[name].notna().any()]
+    outcomes = rows.reindex(columns=["response", "orders", "revenue", *known_scores])
+    decisions = pd.DataFrame(
+        {
+            "campaign": rows["campaign_id"],
+            "entered_at": pd.to_datetime(rows["entered_at"]).dt.strftime("%Y-%m-%d"),
+            "stage": rows["stage"],
+            "channel": rows["channel"],
+            "offer": np.where(treated, MESSAGE, NOTHING),
+            "propensity": np.where(treated, 1 - rows["control_share"], rows["control_share"]),
+            "reward": rows["profit"].fillna(rows["revenue"] - rows["cost"]),
+            "person": pd.factorize(rows["customer_id"], sort=True)[0],
+        }
+    )
+    return decisions.join(outcomes).reset_index(drop=True)
