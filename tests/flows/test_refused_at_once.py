@@ -36,7 +36,7 @@ WRITING: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 READING = {
     "score-events", "leads", "explain", "models", "catalog", "stages", "doctor", "why",
-    "export-person", "metrics", "horizons", "init", "check", "runs", "presets", "bench",
+    "export-person", "metrics", "horizons", "init", "check", "runs", "presets", "bench", "policy",
 }  # fmt: skip
 
 
