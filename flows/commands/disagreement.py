@@ -17,11 +17,10 @@ from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.crm_stage_history import declared, stage_records
 from features.lifecycle.crm_stage_reading import read_records
-from features.storage import csv_files
 from features.storage.output_lock import exclusive
 from features.table import feature_store
 from features.table.feature_store import Archive
-from flows.services.console import console, print_table, warn
+from flows.services.console import console, print_table, warn, write_table_file
 from flows.services.workspace import latest_event_day
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ def write_disagreement_csv(disagreement: CrmDisagreement, file: Path) -> None:
     """Both lists in one table, by `status`: disagrees (surest first), then unstaged."""
     csv_rows = [{"status": "disagrees", **row} for row in _records(disagreement.disagree)]
     csv_rows += [{"status": "unstaged", **row} for row in _records(disagreement.unstaged)]
-    csv_files.write_csv(file, pd.DataFrame(csv_rows, columns=_COLUMNS), decimals=6)
+    write_table_file(pd.DataFrame(csv_rows, columns=_COLUMNS), file, "--csv", decimals=6)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

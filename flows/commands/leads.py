@@ -10,8 +10,8 @@ import pandas as pd
 
 from features.calendar import day_number
 from features.errors import UserError
-from features.storage import csv_files, scores_store
-from flows.services.console import console, print_table, step
+from features.storage import scores_store
+from flows.services.console import console, print_table, step, write_table_file
 from flows.services.workspace import Workspace
 from models.explaining.lead_reasons import LeadEvents, lead_reasons, rank_leads
 
@@ -136,4 +136,5 @@ def print_list(found: dict[str, Any]) -> None:
 def write_call_list(found: dict[str, Any], path: Path) -> None:
     """Write the leads as CSV with a header; no cell is a formula to a spreadsheet."""
     leads = [{**lead, "reasons": "; ".join(lead["reasons"])} for lead in found["leads"]]
-    csv_files.write_csv(path, pd.DataFrame(leads, columns=list(CALL_LIST_COLUMNS)), decimals=4)
+    rows = pd.DataFrame(leads, columns=list(CALL_LIST_COLUMNS))
+    write_table_file(rows, path, "--csv", decimals=4)

@@ -38,9 +38,8 @@ def metrics(
     from features.metrics.metric_inputs import Inputs, lead_sources, published_scores
     from features.metrics.metric_table import metric_table, periods
     from features.sources.acquisition_spend import read_spend
-    from features.storage.csv_files import write_csv
     from features.table.feature_store import open_archive, read_tallies
-    from flows.services.console import deliver_result
+    from flows.services.console import deliver_result, write_table_file
     from flows.services.workspace import Workspace
 
     space = Workspace(output.absolute())
@@ -63,7 +62,7 @@ def metrics(
     found = metric_table(inputs, over)
     deliver_result(_content(found), json_file, lambda: _print(found, config.currency))
     if csv_file is not None:
-        write_csv(csv_file, found)
+        write_table_file(found, csv_file, "--csv")
 
 
 def _date(text: str | None, option: str) -> dt.date | None:

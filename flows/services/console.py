@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,13 +100,35 @@ def write_json(content: Any, file: Path) -> None:
         print(text)
         return
     partial = file.with_name(file.name + ".partial")
-    try:
+    with _writable(file, "--json"):
         file.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(file)
+
+
+def write_table_file(
+    frame: pd.DataFrame, file: Path, option: str, *, decimals: int | None = None
+) -> None:
+    """Write a table as CSV to the file of an option.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be written.
+    """
+    from features.storage.csv_files import write_csv
+
+    with _writable(file, option):
+        write_csv(file, frame, decimals=decimals)
+
+
+@contextmanager
+def _writable(file: Path, option: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(
-            "--json", found=f"{file}: {error.strerror}", expected="a file to write"
+            option, found=f"{file}: {error.strerror}", expected="a file to write"
         ) from error
 
 

@@ -29,10 +29,9 @@ from features.config.config import Config
 from features.errors import UserError
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.storage import scores_store
-from features.storage.csv_files import write_csv
 from features.storage.runs import PublishedRun, run_folder
 from features.table.campaign_outcomes import data_through, messages_received, outcomes
-from flows.services.console import step
+from flows.services.console import step, write_table_file
 from flows.services.measurement_files import write_measurement
 from flows.services.programme import ALL_CHANNELS, global_entries, is_month, months_as_groups
 from flows.services.workspace import Workspace
@@ -77,7 +76,7 @@ def measure(output: Path, decisions_file: Path | None = None) -> tuple[pd.DataFr
     waves = CampaignEntries(entry_rows, through)
     if decisions_file is not None:
         decisions = own_decisions(waves)
-        write_csv(decisions_file, decisions)
+        write_table_file(decisions, decisions_file, "--decisions")
         step(f"{len(decisions):,} decisions of campaigns with control customers: {decisions_file}")
     effects = months_as_groups(campaign_effects(waves, seed=config.seed, dimensions=_DIMENSIONS))
     unmeasurable = unmeasured_campaigns(waves, [book.campaign for book in measured])

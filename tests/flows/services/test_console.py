@@ -1,12 +1,23 @@
-"""Names of files, arms and columns are printed as they are, whatever signs they hold."""
+"""Names are printed as they are, whatever signs they hold; files that cannot be written are named."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.services.console import bold, console, print_table, step, warn
+from features.errors import UserError
+from flows.services.console import (
+    bold,
+    console,
+    print_table,
+    step,
+    warn,
+    write_table_file,
+)
 
 _NAMES = st.sampled_from(
     ["A [/b]", "orders[1].csv", "[red]", "[/]", "[link=x]", "a\\[b]", "[", ":warning:", "1]"]
@@ -27,3 +38,11 @@ def test_progress_shows_brackets(capsys: pytest.CaptureFixture[str], say) -> Non
     """Progress and warnings show a name with brackets."""
     say("reads orders[1].csv [/b]")
     assert capsys.readouterr().err.rstrip().endswith("reads orders[1].csv [/b]")
+
+
+@pytest.mark.parametrize("place", [".", "file.txt/table.csv"], ids=["a folder", "below a file"])
+def test_a_table_that_cannot_be_written_names_option_and_file(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file.txt").write_text("text", encoding="utf-8")
+    with pytest.raises(UserError, match="--csv: found") as error:
+        write_table_file(pd.DataFrame({"a": [1]}), tmp_path / place, "--csv")
+    assert str(tmp_path) in str(error.value)
