@@ -1,4 +1,4 @@
-"""Names are printed as they are, whatever signs they hold; files that cannot be written are named."""
+"""Names are printed as they are; files that cannot be written are named."""
 
 from __future__ import annotations
 
