@@ -21,6 +21,7 @@ from tests.oracles.histories import TYPES, Event, builder, local, shops
 from tests.tries import tries
 
 MIDNIGHT = "00:00"
+CONTRACTS = {"churn": {"horizon_days": 7, "by": "cancel"}}
 # An example reads real files: shrinking one would take minutes.
 QUICK = (Phase.explicit, Phase.generate)
 
@@ -47,6 +48,11 @@ def check(events: Sequence[Event], snapshots: Sequence[int], suffix: str) -> Non
             vars(past)["spec"] = full.spec  # the same columns, whatever roles it has seen
             same(full.features(at), past.features(at))
             same(full.profile(at), past.profile(at))
+
+
+def with_cancels(events: Sequence[Event]) -> list[Event]:
+    """The same events with cancel events for touches, so that purchases pay contracts."""
+    return [replace(e, type="cancel") if e.type == "touch" else e for e in events]
 
 
 def without(frame: pd.DataFrame, ending: str) -> pd.DataFrame:
@@ -78,10 +84,17 @@ CLOCKS_CHANGE = [
 
 
 @settings(max_examples=tries(10), phases=QUICK)
-@given(events=shops(), offset=st.integers(4, 10), suffix=st.sampled_from((".csv", ".parquet")))
+@given(
+    events=shops(),
+    offset=st.integers(4, 10),
+    suffix=st.sampled_from((".csv", ".parquet")),
+    contracts=st.booleans(),
+)
 def test_customers_equal_their_copies_without_a_future(
-    events: list[Event], offset: int, suffix: str
+    events: list[Event], offset: int, suffix: str, contracts: bool
 ) -> None:
+    if contracts:
+        events = with_cancels(events)
     # One table holds everyone, and for each of six snapshots a copy that ends before it.
     counted = [e.day for e in events if not e.machine]
     end = max(counted) + 1
@@ -92,7 +105,8 @@ def test_customers_equal_their_copies_without_a_future(
         for e in known_before(events, at)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        shop = builder([*events, *copies], Path(folder) / f"e{suffix}")
+        changes = CONTRACTS if contracts else {}
+        shop = builder([*events, *copies], Path(folder) / f"e{suffix}", **changes)
     for at in snapshots:
         for frame in (shop.features(at), shop.profile(at)):
             same(without(frame, ""), without(frame, f"|{at}"))
@@ -127,14 +141,14 @@ def test_labels_see_only_what_was_known_when_they_settled(
 
 
 def test_every_family_has_columns_under_the_property(tmp_path: Path) -> None:
-    shop = builder(
-        [replace(bought("a", "2021-03-10"), brand="x"), *of_other_roles("a")], tmp_path / "e.csv"
-    )
-    made = set(shop.features(day_number(dt.date(2021, 3, 20))).columns)
+    events = [replace(bought("a", "2021-03-10"), brand="x"), *of_other_roles("a")]
+    events += with_cancels([Event("a", "touch", local("2021-03-12"))])
+    shop = builder(events, tmp_path / "e.csv", **CONTRACTS)
+    built = set(shop.features(day_number(dt.date(2021, 3, 20))).columns)
     for family in FAMILIES:
         names = {feature.name for feature in family(shop.spec)}
         assert names, family.__name__
-        assert names <= made
+        assert names <= built
 
 
 def of_other_roles(customer: str) -> list[Event]:
