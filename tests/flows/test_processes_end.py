@@ -27,18 +27,18 @@ ENDINGS = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP]
 SECONDS = 120  # for what takes one: a busy machine is no failure
 
 PARENT = """
-    import subprocess, sys, time
+    import os, subprocess, sys, time
     from flows.services.ends_with_parent import child_command
     child = subprocess.Popen(child_command("sleeper", "a word"), start_new_session=True)
-    print(child.pid, flush=True)
+    os.write(1, f"{child.pid}\\n".encode())  # at once: the child writes to the same pipe
     if sys.argv[1:] == ["at once"]:
         sys.exit()  # before the child has begun to watch
     time.sleep(600)
 """
 SLEEPER = """
-    import sys, time
+    import os, sys, time
     assert sys.argv[1:] == ["a word"] and __name__ == "__main__"
-    print("asleep", flush=True)
+    os.write(1, b"asleep\\n")
     time.sleep(600)
 """
 
