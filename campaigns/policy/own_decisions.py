@@ -1,4 +1,4 @@
-"""One's own campaigns as a log of decisions: everybody who entered got the message or nothing."""
+"""One's own campaigns as a log of decisions: who entered got the message or nothing."""
 
 from __future__ import annotations
 
