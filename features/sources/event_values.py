@@ -133,8 +133,9 @@ def amount_columns(
 ) -> tuple[Value, Value]:
     """Return the amount of each row (float64, null if unreadable), and whether its cell is filled.
 
-    The amount is `value` times `value_times`, less `value_less` of either sign (empty cells count
-    as 0), times `value_scale`; or `value_of_each`.
+    The amount is `value` times `value_times`, less `value_less` (empty cells count as 0), times
+    `value_scale`; or `value_of_each`. What is less has any sign, and takes from the size of the
+    amount: of a returned order of -100 with a discount of 10 (or -10) -90 go back.
     """
     columns = source.columns
     amount: Value = ibis.null("float64")
@@ -155,11 +156,12 @@ def amount_columns(
         filled = table[columns.value].notnull()
     if columns.value_times is not None:
         amount *= number(columns.value_times, "value_times")
+    direction = (amount < 0).ifelse(-1.0, 1.0)
     for name in columns.value_less:
-        less = number(name, "value_less")
+        less = number(name, "value_less").abs() * direction
         # An unreadable cell stays null, so that the row is bad and not too high.
         empty = table[name].isnull() if name in table.columns else ibis.literal(True)
-        amount -= empty.ifelse(0.0, less.abs())
+        amount -= empty.ifelse(0.0, less)
     if source.value_scale != 1:
         amount *= source.value_scale
     return amount, filled

@@ -70,16 +70,17 @@ def measure_experiment(
 
 def _print_effects(effects: pd.DataFrame, experiment: ExperimentFile, per: str | None) -> None:
     """Print the arms, the effect of each but control, and the test of their sizes."""
-    from flows.services.console import console, print_table
+    from flows.services.console import console, interval_text, print_table, short_number
 
     first = next(effects.itertuples())
     arm_rows: list[tuple[object, ...]] = [
-        (experiment.control, int(first.n_control), _short(first.mean_control), *["-"] * 3, "")
+        (experiment.control, int(first.n_control), short_number(first.mean_control), *["-"] * 3, "")
     ]
     arm_rows += [
         (
-            row.arm, int(row.n_treatment), _short(row.mean_treatment), _short(row.difference),
-            _interval(row.low, row.high), _interval(row.low_any_time, row.high_any_time),
+            row.arm, int(row.n_treatment),
+            short_number(row.mean_treatment), short_number(row.difference),
+            interval_text(row.low, row.high), interval_text(row.low_any_time, row.high_any_time),
             row.answer,
         )
         for row in effects.itertuples()
@@ -97,14 +98,3 @@ def _print_effects(effects: pd.DataFrame, experiment: ExperimentFile, per: str |
             "may differ from the difference of the means.",
             highlight=False,
         )
-
-
-def _interval(low: float, high: float) -> str:
-    return "-" if low != low else f"{_short(low)} to {_short(high)}"
-
-
-def _short(number: float) -> str:
-    """Three digits, more before the point."""
-    if number != number:
-        return "-"
-    return f"{number:.3g}" if abs(number) < 100 else f"{number:,.0f}"

@@ -18,10 +18,6 @@ def register_policy(app: typer.Typer) -> None:
     policy = typer.Typer(no_args_is_help=True, help="Who gets which offer, and what it earns.")
     app.add_typer(policy, name="policy")
 
-    @policy.callback()
-    def commands() -> None:
-        """Who gets which offer, and what it earns."""
-
     @policy.command()
     def evaluate(
         log: Annotated[Path, typer.Argument(help="Table of decisions: offer, propensity, reward.")],
@@ -80,15 +76,16 @@ def _print_values(
     count: int, logged: tuple[float, float, float], values: list[PolicyValue]
 ) -> None:
     """Print the rewards of the log and of every policy, and where the log cannot tell."""
-    from flows.services.console import console, print_table
+    from flows.services.console import console, interval_text, print_table, short_number
 
     rows: list[tuple[object, ...]] = [
-        ("as logged", _short(logged[0]), _interval(*logged[1:]), "-", f"{count:,}", "")
+        ("as logged", short_number(logged[0]), interval_text(*logged[1:]), "-", f"{count:,}", "")
     ]
     rows += [
         (
-            value.policy, _short(value.value), _interval(value.low, value.high),
-            _interval(value.gain_low, value.gain_high), f"{value.effective:,.0f}", _answer(value),
+            value.policy, short_number(value.value), interval_text(value.low, value.high),
+            interval_text(value.gain_low, value.gain_high), f"{value.effective:,.0f}",
+            _answer(value),
         )
         for value in values
     ]  # fmt: skip
@@ -105,12 +102,3 @@ def _answer(value: PolicyValue) -> str:
     if value.gain_low > 0:
         return "earns more"
     return "earns less" if value.gain_high < 0 else "no difference shown"
-
-
-def _interval(low: float, high: float) -> str:
-    return "-" if low != low else f"{_short(low)} to {_short(high)}"
-
-
-def _short(number: float) -> str:
-    """Three digits."""
-    return "-" if number != number else f"{number:.3g}"

@@ -132,6 +132,18 @@ def _writable(file: Path, option: str) -> Iterator[None]:
         ) from error
 
 
+def short_number(number: float) -> str:
+    """Three digits, more before the point; a dash for NaN."""
+    if number != number:
+        return "-"
+    return f"{number:.3g}" if abs(number) < 100 else f"{number:,.0f}"
+
+
+def interval_text(low: float, high: float) -> str:
+    """Both ends of an interval; a dash if they are NaN."""
+    return "-" if low != low else f"{short_number(low)} to {short_number(high)}"
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"

@@ -21,8 +21,9 @@ def amounts(found: SourceProposal) -> pd.Series | None:
         amount = amount.fillna(_numbers(cells[name].cells))
     if "value_times" in columns:
         amount = amount * _numbers(cells[columns["value_times"]].cells)
+    direction = amount.lt(0).map({True: -1.0, False: 1.0})
     for name in columns.get("value_less", ()):
-        amount = amount - _numbers(cells[name].cells).fillna(0).abs()
+        amount = amount - direction * _numbers(cells[name].cells).fillna(0).abs()
     return amount * found.value_scale
 
 

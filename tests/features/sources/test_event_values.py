@@ -178,6 +178,15 @@ def test_what_was_paid_back_lowers_the_amount_whatever_its_sign(tmp_path: Path, 
     assert totals == {"purchase": 1150}
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_returned_order_gives_back_what_was_paid_for_it(tmp_path: Path, sign: int) -> None:
+    """A discount of 10 on an order of 100 makes 90, and -90 where the order comes back."""
+    columns = {**COLUMNS, "value_less": ["discount"]}
+    rows = [row(100.0, discount=10.0), row(-100.0, 2, discount=sign * 10.0)]
+    totals, _ = read(tmp_path, rows, columns=columns)
+    assert totals == {"purchase": 9000, "negative_amount": -9000}
+
+
 def test_an_empty_word_stands_for_empty_cells(tmp_path: Path) -> None:
     rows = [row(1.0, state=None, gone=None), row(2.0, 2, state="paid", gone="2020-01-03")]
     kind = {"column": "state", "words": {"": "purchase", "paid": "refund"}}
