@@ -97,7 +97,7 @@ def policies(log: DecisionLog, people: Customers) -> dict[str, tuple[Policy, np.
 def one_cell(cell: tuple[int, float, float, float], runs: int, seed: int) -> list[dict[str, Any]]:
     """Shares of runs in which an interval held the truth, by policy."""
     count, rate, spread, strength = cell
-    held: dict[str, list[bool]] = {}
+    covering: dict[str, list[bool]] = {}
     answered: dict[str, int] = {}
     for run in range(runs):
         rng = np.random.default_rng([seed, run, 1])
@@ -110,14 +110,14 @@ def one_cell(cell: tuple[int, float, float, float], runs: int, seed: int) -> lis
             value = policy_value(log, policy, expected)
             answered[name] = answered.get(name, 0) + (not value.unknown)
             if not value.unknown:
-                held.setdefault(name, []).append(value.low <= truth <= value.high)
+                covering.setdefault(name, []).append(value.low <= truth <= value.high)
     named = {"decisions": count, "rate": rate, "spread": spread, "strength": strength}
     return [
         {
             **named,
             "policy": name,
             "answered": answered[name] / runs,
-            "covered": _mean(held.get(name)),
+            "covered": _mean(covering.get(name)),
         }
         for name in answered
     ]
@@ -133,14 +133,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     results = []
     for cell in CELLS:
-        for result in one_cell(cell, asked.runs, asked.seed):
+        for result in one_cell(cell, arguments.runs, arguments.seed):
             results.append(result)
             print(" | ".join(str(value) for value in result.values()), flush=True)
-    if asked.json is not None:
-        asked.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -60,13 +60,13 @@ def expected_reward(log: DecisionLog, *, seed: int) -> ExpectedReward:
     columns = _columns(log)
     of_decision, of_offer = np.zeros(len(log)), np.zeros((_FOLDS, offers))
     for number in range(_FOLDS):
-        known, asked = fold != number, fold == number
-        if not asked.any() or not known.any():
+        known, left_out = fold != number, fold == number
+        if not left_out.any() or not known.any():
             continue
         # One column an offer and one a group: the penalty pulls each towards the mean of all.
         model = Ridge(alpha=_PULL).fit(columns[known], log.reward[known])
         of_offer[number] = model.coef_[:offers]
-        of_decision[asked] = model.intercept_ + columns[asked, offers:] @ model.coef_[offers:]
+        of_decision[left_out] = model.intercept_ + columns[left_out, offers:] @ model.coef_[offers:]
     return ExpectedReward(of_decision, of_offer, fold)
 
 

@@ -57,7 +57,9 @@ def register_policy(app: typer.Typer) -> None:
         )
         decisions = read_decisions(log, columns, policy)
         expected = expected_reward(decisions.log, seed=0)
-        values = [policy_value(decisions.log, asked, expected) for asked in decisions.policies]
+        values = [
+            policy_value(decisions.log, candidate, expected) for candidate in decisions.policies
+        ]
         import pandas as pd
 
         logged = logged_value(decisions.log)

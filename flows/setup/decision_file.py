@@ -132,8 +132,8 @@ def read_decisions(file: Path, columns: LogColumns, policies: Sequence[str]) -> 
         context=context.to_numpy(dtype=float),
         person=person,
     )
-    asked = [_policy(text, log, table, others) for text in dict.fromkeys(policies)]
-    return DecisionFile(log, tuple(asked))
+    chosen = [_policy(text, log, table, others) for text in dict.fromkeys(policies)]
+    return DecisionFile(log, tuple(chosen))
 
 
 def _column(table: ExperimentTable, name: str, meaning: str) -> str:
@@ -151,9 +151,9 @@ def _column(table: ExperimentTable, name: str, meaning: str) -> str:
     if len(usual) == 1:
         return usual[0]
     option = meaning if meaning.startswith("--") else f"--{meaning}"
-    found = f"columns {' and '.join(usual)}" if usual else "no such column"
+    present = f"columns {' and '.join(usual)}" if usual else "no such column"
     raise UserError(
-        f"{table.name}: column {name}", found=found, expected=f"the column of the {meaning}",
+        f"{table.name}: column {name}", found=present, expected=f"the column of the {meaning}",
         hint=f"name it with {option} COLUMN, of: {', '.join(map(str, table.rows.columns[:12]))}",
     )  # fmt: skip
 

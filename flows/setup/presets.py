@@ -213,11 +213,13 @@ def _require_rows(found: SourceProposal) -> None:
     if not found.only or is_allowed(found).any():
         return
     cells = {name: found.table.columns[name].cells.dropna().unique()[:3] for name in found.only}
-    held = ", ".join(f"{name}: {' or '.join(map(str, words))}" for name, words in cells.items())
+    words_by_column = ", ".join(
+        f"{name}: {' or '.join(map(str, words))}" for name, words in cells.items()
+    )
     needed = ", ".join(f"{name}: {' or '.join(words)}" for name, words in found.only.items())
     raise UserError(
         found.table.name,
-        found=f"no row that counts by the preset {found.preset} ({held})",
+        found=f"no row that counts by the preset {found.preset} ({words_by_column})",
         expected=f"rows with {needed}",
         hint="export live and completed orders: those of a test mode, and open ones, do not count",
     )

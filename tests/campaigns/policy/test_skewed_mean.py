@@ -25,11 +25,11 @@ def test_the_interval_is_longer_on_the_side_of_the_long_tail() -> None:
 def test_it_holds_the_mean_of_skewed_numbers_more_often_than_a_symmetric_one() -> None:
     rng, truth = np.random.default_rng(2), np.exp(0.5)
     samples = rng.lognormal(0, 1, (2_000, 60))
-    held = np.mean([low <= truth <= high for low, high in map(mean_interval, samples)])
+    coverage = np.mean([low <= truth <= high for low, high in map(mean_interval, samples)])
     reach = 2 * samples.std(axis=1, ddof=1) / np.sqrt(60)
     symmetric = np.mean(abs(samples.mean(axis=1) - truth) <= reach)
-    assert held > symmetric + 0.01
-    assert held > 0.91
+    assert coverage > symmetric + 0.01
+    assert coverage > 0.91
 
 
 def test_constant_and_missing_numbers() -> None:
