@@ -52,17 +52,6 @@ class UrlTable(Strict):
 Location = str | Annotated[tuple[str, ...], Field(min_length=1)] | DatasetTable | UrlTable
 
 
-class Lookup(Strict):
-    """A table whose columns are added to the rows of a source (left join on one column).
-
-    `table_key` is the name of the column in the table, where it is another than in the source.
-    """
-
-    table: Location
-    key: str
-    table_key: str | None = None
-
-
 class TimeColumn(Strict):
     """How a column becomes a moment: an instant (with its zone) or a local calendar date.
 
@@ -225,9 +214,22 @@ class CsvFormat(Strict):
         codec = codecs.lookup(name).name
         return "latin-1" if codec == "iso8859-1" else codec
 
-    def decimal_of(self, column: str) -> str:
+    def decimal_of(self, column: str) -> Literal[".", ","]:
         """The decimal sign of a column."""
         return self.decimals.get(column, self.decimal)
+
+
+class Lookup(Strict):
+    """A table whose columns are added to the rows of a source (left join on one column).
+
+    `table_key` is the name of the column in the table, where it is another than in the source;
+    `csv` says how the table is written, where it is not written as the source's files are.
+    """
+
+    table: Location
+    key: str
+    table_key: str | None = None
+    csv: CsvFormat | None = None
 
 
 class Formatted(Protocol):

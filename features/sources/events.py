@@ -142,7 +142,8 @@ def join_lookups(connection: Any, source: EventSource, source_rows: Table | None
 
 def _join_lookup(connection: Any, table: Table, lookup: Lookup, source: EventSource) -> Table:
     """Add the columns of one lookup (see `join_lookups`)."""
-    lookup_table = open_table(connection, lookup.table, source, keys=source.keys())
+    form = source if lookup.csv is None else source.model_copy(update={"csv": lookup.csv})
+    lookup_table = open_table(connection, lookup.table, form, keys=source.keys())
     lookup_table = with_named_key(table, lookup_table, lookup)
     lookup_name = f"lookup {describe_location(lookup.table)}"
     if not (table[lookup.key].type().is_integer() and lookup_table[lookup.key].type().is_integer()):
@@ -152,11 +153,7 @@ def _join_lookup(connection: Any, table: Table, lookup: Lookup, source: EventSou
     lookup_table = lookup_table.filter(lookup_table[lookup.key].notnull())
     with engine_errors(describe_location(lookup.table)):
         lookup_table = with_unique_key(lookup_table, lookup.key, lookup_name)
-    new_columns = [
-        column
-        for column in lookup_table.columns
-        if column == lookup.key or column not in table.columns
-    ]
+    new_columns = [n for n in lookup_table.columns if n == lookup.key or n not in table.columns]
     return table.left_join(lookup_table.select(new_columns), lookup.key).drop(f"{lookup.key}_right")
 
 

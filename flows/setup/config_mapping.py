@@ -133,7 +133,7 @@ def _source(source: SourceProposal, path: Path) -> dict[str, Any]:
             draft_content[key] = getattr(source, key)
     if source.lookups:
         draft_content["lookups"] = [
-            {"table": _shown(lookup.table.location, path), **lookup.setting}
+            {"table": _shown(lookup.table.location, path), **lookup.settings(source.table.form)}
             for lookup in source.lookups
         ]
     form = source.table.form.model_dump(exclude_defaults=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from charset_normalizer import from_bytes
 
+from flows.setup import column_synonyms
+
 # Lead bytes of the frequent characters of each East Asian encoding; a wrong guess hits others.
 _FREQUENT: dict[str, Callable[[int, int], bool]] = {
     "cp949": lambda lead, trail: 0xB0 <= lead <= 0xC8 and trail >= 0xA1,
@@ -15,10 +17,32 @@ _FREQUENT: dict[str, Callable[[int, int], bool]] = {
     "big5": lambda lead, _: 0xA4 <= lead <= 0xC6 or lead == 0xA1,
 }
 _LETTERS_IN_WORDS = re.compile(r"(?<=[a-zA-Z])[^\x00-\x7f]|[^\x00-\x7f](?=[a-zA-Z])")
-_BESIDE_DIGITS = re.compile(r"(?<=[0-9])[^\x00-\x7f]|[^\x00-\x7f](?=[0-9])")
+_FOREIGN = re.compile(r"[^\x00-\x7f]+")
+_WITHIN_WORDS = re.compile(r"(?<=[a-zA-Z])[^\x00-\x7f]+(?=[a-z])")
+_BESIDE_DIGITS = re.compile(
+    r"(?<=[0-9])[^\x00-\x7f]|(?<=[0-9] )[^\x00-\x7f](?![a-zA-Z])"
+    r"|(?<![a-zA-Z])[^\x00-\x7f](?= ?[0-9])"
+)
 _CYRILLIC = re.compile("[а-яё]{2,}|[А-ЯЁ][а-яё]+", re.IGNORECASE)
-_LATIN = ("cp1252", "cp1250", "cp1254")
+_LATIN = ("cp1252", "cp1250", "cp1254", "cp850", "mac_roman")
 _OTHERS = ("cp1253", "cp1255", "cp1256", "cp1257", "cp874", "euc_jp")
+_SLAVIC = ("cp1251", "cp866", "koi8_r", "mac_cyrillic", "iso8859_2", "cp852")
+_MONEY = re.compile(r"[€£¥₩₽₺₹¤\u00a0\u202f%°±²³½¼¾×–—’]")  # signs that stand beside numbers
+# What names of columns say, in any language.
+_MEANINGS = (
+    column_synonyms.CUSTOMER,
+    column_synonyms.EMAIL,
+    column_synonyms.TIME,
+    column_synonyms.ORDER,
+    column_synonyms.VALUE,
+    column_synonyms.UNIT_PRICE,
+    column_synonyms.QUANTITY,
+    column_synonyms.STATUS,
+    column_synonyms.EVENT_TYPE,
+)
+_LETTER = re.compile(r"[^\W\d_]|[°№]")  # N° is a word, too
+_CELLS = re.compile(rb"[,;\t|\r\n]+")
+_HEADER_LINES = 5  # names of columns stand in one of the first ones, below titles
 _FREQUENT_SHARE = 0.9
 _SAMPLE_BYTES = 200_000
 
@@ -42,7 +66,26 @@ def detect_encoding(head: bytes, *, cut: bool) -> str:
         return "utf-8"
     lines = whole.splitlines()[:4_000]
     telling = b"\n".join([*lines[:1], *(line for line in lines if not line.isascii())])
-    return _asian(telling) or _cyrillic(telling) or _western(telling[:_SAMPLE_BYTES])
+    guess = _asian(telling) or _cyrillic(telling) or _western(telling[:_SAMPLE_BYTES])
+    return _by_names(b"\n".join(lines[:_HEADER_LINES]), telling, guess)
+
+
+def _by_names(header: bytes, content: bytes, guess: str) -> str:
+    """The encoding in which more columns have known names than in the one that was guessed.
+
+    Few characters tell little of their encoding; a word that means customer, order or amount does.
+    """
+    cells = {cell.strip(b" \"'") for cell in _CELLS.split(header) if not cell.isascii()}
+    known: dict[str, int] = {}
+    for encoding in dict.fromkeys((guess, *_LATIN, *_SLAVIC, *_FREQUENT, *_OTHERS)):
+        if _decodes(content, encoding):
+            names = [cell.decode(encoding, errors="replace") for cell in cells]
+            known[encoding] = sum(_is_known(name) for name in names)
+    return max(known, key=lambda encoding: known[encoding], default=guess)
+
+
+def _is_known(name: str) -> bool:
+    return any(column_synonyms.synonym_rank(name, words) is not None for words in _MEANINGS)
 
 
 def _decodes(content: bytes, encoding: str) -> bool:
@@ -53,13 +96,21 @@ def _decodes(content: bytes, encoding: str) -> bool:
     return True
 
 
+def _within_latin_words(text: str) -> bool:
+    """Whether most signs beyond ASCII stand between Latin letters, as umlauts and accents do."""
+    return 2 * len(_WITHIN_WORDS.findall(text)) > len(_FOREIGN.findall(text))
+
+
 def _asian(content: bytes) -> str | None:
     """Return the East Asian encoding in which nearly all characters are frequent ones."""
     shares: dict[str, float] = {}
     for encoding, is_frequent in _FREQUENT.items():
         if not _decodes(content, encoding):
             continue
-        encoded = [sign.encode(encoding) for sign in content.decode(encoding) if sign > "\x7f"]
+        text = content.decode(encoding)
+        if _within_latin_words(text):
+            continue
+        encoded = [sign.encode(encoding) for sign in text if sign > "\x7f"]
         pairs = [pair for pair in encoded if len(pair) == 2]
         # Accents of Western words are read as pairs, too, but then swallow the letters behind.
         swallowed = sum(pair[1] < 0x80 and encoding not in ("cp932", "big5") for pair in pairs)
@@ -77,16 +128,18 @@ def _cyrillic(content: bytes) -> str | None:
         if _decodes(content, encoding):
             text = content.decode(encoding)
             in_words = sum(len(word) for word in _CYRILLIC.findall(text))
-            if in_words > 0.8 * sum(sign > "\x7f" for sign in text):
+            if not _within_latin_words(text) and in_words > 0.8 * sum(
+                sign > "\x7f" for sign in text
+            ):
                 return encoding
     return None
 
 
 def _western(content: bytes) -> str:
-    """Return the encoding with letters in words and none at digits; or Windows-1252."""
+    """The encoding with letters in words, and signs of money at digits; or Windows-1252."""
     strange = {
-        encoding: sum(not sign.isalpha() for sign in _LETTERS_IN_WORDS.findall(text))
-        + sum(sign.isalpha() for sign in _BESIDE_DIGITS.findall(text))
+        encoding: sum(not _LETTER.match(sign) for sign in _LETTERS_IN_WORDS.findall(text))
+        + sum(not _MONEY.match(sign) for sign in _BESIDE_DIGITS.findall(text))
         for encoding in _LATIN
         if _decodes(content, encoding) and (text := content.decode(encoding))
     }

@@ -20,7 +20,7 @@ _PERSON = (
 )
 _ORDER = (
     "(?:commande|facture|achat|vente|pedido|compra|venta|venda|factura|fatura|encomenda|ordine"
-    "|ordini|fattura|vendita|acquisto|bestellung|bestell|bestelling|auftrag|rechnung|beleg|kauf"
+    "|ordini|fattura|vendita|acquisto|bestellung|bestell|bestel|bestelling|auftrag|rechnung|beleg|kauf"
     "|factuur|aankoop|zamowienie|zamowienia|faktura|faktury|zakup|zakupu|sprzedaz|sprzedazy|ordre"
     "|bestallning|kop|tilaus|objednavka|objednavky|siparis|satis|заказ|заказа|чек|чека|покупка"
     "|покупки|продажа|продажи|注文|購入|受注|売上|订单|訂單|下单|下單|付款|购买|交易|주문|구매|결제)"

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from features.config.sources import CsvFormat
 from flows.setup.column_synonyms import synonym_rank
 from flows.setup.table_joins import SharedKey
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
+
+_LAYOUT = {"delimiter", "encoding", "skip_lines", "sheet"}  # decimal signs are named by column
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,15 @@ class Lookup:
     table: ProfiledTable
     key: SharedKey
 
-    @property
-    def setting(self) -> dict[str, str]:
-        """The keys `key` and `table_key` of a config."""
-        differ = self.key.other != self.key.column
-        return {"key": self.key.column, **({"table_key": self.key.other} if differ else {})}
+    def settings(self, source_form: CsvFormat) -> dict[str, Any]:
+        """The keys `key`, `table_key` and `csv` of a config, beside a source written in a form."""
+        settings: dict[str, Any] = {"key": self.key.column}
+        if self.key.other != self.key.column:
+            settings["table_key"] = self.key.other
+        layout = self.table.form.model_dump(include=_LAYOUT)
+        if layout != source_form.model_dump(include=_LAYOUT):
+            settings["csv"] = self.table.form.model_dump(include=_LAYOUT, exclude_defaults=True)
+        return settings
 
 
 @dataclass

@@ -17,6 +17,7 @@ from flows.setup.column_synonyms import plain_name, snake_case, synonym_rank
 from flows.setup.contracts import START
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
+from flows.setup.order_column import order_column
 from flows.setup.order_state_inference import words_of
 from flows.setup.period_text import example_of_periods
 from flows.setup.presets import (
@@ -34,8 +35,6 @@ from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 MOST_ATTRIBUTES, MOST_CHOICES = 6, 500
 _LONGEST_LAG = pd.Timedelta(days=30)
-# Names that are no order's by themselves: what the column holds decides.
-_MAY_BE_NUMBERS = ("name", "sale", "purchase", "transaction", "booking", "reservation", "reference")
 FIELDS = (
     "customer_id",
     "anonymous_id",
@@ -156,12 +155,7 @@ def propose_source(
         raise missing_columns(table, problems)
     order = said.get("order_id")
     if order is None and form is None:
-        order = best_column(
-            table.columns,
-            column_synonyms.ORDER,
-            lambda c: c.name not in used_columns(found) and c.time is None and c.filled > 0.5,
-        )
-        order = order or _numbered_name(found, table)
+        order = order_column(found, table)
     if order is not None:
         found.columns["order_id"] = order.name
     if form is None or "value" in said:
@@ -179,18 +173,6 @@ def propose_source(
         if name not in FIELDS and name not in found.columns:
             found.columns[name] = column.name
     return found
-
-
-def _numbered_name(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:
-    """The column `Name` or `Sale` where it holds order numbers (#1001, S50000)."""
-    for column in table.columns.values():
-        cells = column.cells.dropna().astype(str)
-        free = column.name not in used_columns(found)
-        if free and plain_name(column.name) in _MAY_BE_NUMBERS and len(cells):
-            numbered = cells.str.fullmatch(r"#?[A-Za-z]{0,4}-?\d{2,}")
-            if column.kind == "text" and numbered.mean() > 0.95:
-                return column
-    return None
 
 
 def missing_columns(table: ProfiledTable, problems: Problems) -> UserError:

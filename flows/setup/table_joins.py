@@ -170,8 +170,12 @@ def join_tables(table: ProfiledTable, other: ProfiledTable, key: SharedKey) -> P
     places = pd.Series(np.flatnonzero(named), index=right[named])
     place = places.reindex(left).to_numpy()
     columns: dict[str, ColumnProfile] = dict(table.columns)
+    decimals = dict(table.form.decimals)
     for name, column in other.columns.items():
         if name not in columns and name != key.other:
+            if (sign := other.form.decimal_of(name)) != table.form.decimal_of(name):
+                decimals[name] = sign
             cells = column.cells.reset_index(drop=True).reindex(place).reset_index(drop=True)
             columns[name] = replace(column, cells=cells)
-    return replace(table, columns=columns)
+    form = table.form.model_copy(update={"decimals": decimals})
+    return replace(table, columns=columns, form=form)

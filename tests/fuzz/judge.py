@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from features.errors import UserError
-from tests.tries import tries
+from tests.tries import ALL, tries
 
 T = TypeVar("T")
 Check = Callable[[Any], None]
@@ -89,17 +89,18 @@ PROPERTIES: dict[str, Property] = {}
 
 
 def fuzzed(
-    inputs: st.SearchStrategy[Any], *, examples: int
+    inputs: st.SearchStrategy[Any], *, examples: int, long: int | None = None
 ) -> Callable[[Check], Callable[[], None]]:
     """A test of the plain suite that tries some inputs, always the same; `-m fuzz` goes on.
 
+    A third of the examples in the plain suite, all (or `long`) in the long rounds.
     The inputs that are tried depend on the strategy and the test's name only (`derandomize`).
     """
 
     def decorate(check: Check) -> Callable[[], None]:
         PROPERTIES[f"{check.__module__}::{check.__name__}"] = Property(check, inputs)
         plain = settings(
-            max_examples=tries(examples), derandomize=True, database=None, deadline=None,
+            max_examples=long if ALL and long else tries(examples), derandomize=True, database=None, deadline=None,
             print_blob=True, suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         tried: Callable[[], None] = plain(given(inputs)(check))

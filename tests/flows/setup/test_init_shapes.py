@@ -203,6 +203,43 @@ def test_deals_in_other_languages(
     assert totals(init(tmp_path, file(tmp_path, "deals.csv", rows))) == EXPECTED
 
 
+@pytest.mark.parametrize("name", ["Beleg Ref.", "col_7", "Vorgang", "X"])
+def test_lines_hang_together_by_a_column_that_no_name_explains(tmp_path: Path, name: str) -> None:
+    half = (PLAIN["amount"] / 2).round(2)
+    lines = [PLAIN.assign(amount=half), PLAIN.assign(amount=(PLAIN["amount"] - half).round(2))]
+    rows = (
+        pd.concat(lines).assign(sku=lambda rows: range(len(rows))).rename(columns={"order": name})
+    )
+    content = init(tmp_path, file(tmp_path, "sales.csv", rows))
+    assert totals(content) == EXPECTED
+    assert content["config"]["sources"][0]["columns"]["order_id"] == name
+
+
+def test_no_key_of_lines_where_a_value_has_several_times(tmp_path: Path) -> None:
+    rows = PLAIN.drop(columns="order").assign(shelf=PLAIN["customer_id"].str[-1])
+    content = init(tmp_path, file(tmp_path, "sales.csv", rows))
+    assert "order_id" not in content["config"]["sources"][0]["columns"]
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "encoding", "titles"),
+    [(";", "cp1252", 0), ("\t", "utf-16", 2), ("|", "utf-8", 1)],
+)
+def test_a_joined_table_is_read_as_it_is_written(
+    tmp_path: Path, delimiter: str, encoding: str, titles: int
+) -> None:
+    lines = PLAIN[["order", "amount"]].assign(article="tea")
+    orders = PLAIN.rename(columns={"customer_id": "Kunde"})[["order", "Kunde"]]
+    orders["Bestelldatum"] = DAYS
+    orders["Gebühr"] = "1.234,5"
+    text = "Export\n" * titles + orders.to_csv(index=False, sep=delimiter)
+    (tmp_path / "orders.csv").write_bytes(text.encode(encoding))
+    content = init(tmp_path, file(tmp_path, "lines.csv", lines), str(tmp_path / "orders.csv"))
+    assert totals(content) == EXPECTED
+    (lookup,) = content["config"]["sources"][0]["lookups"]
+    assert lookup["csv"]["delimiter"] == delimiter
+
+
 def test_contracts_without_amounts_are_purchases(tmp_path: Path) -> None:
     rows = pd.DataFrame({"cliente": PLAIN["customer_id"], "fecha inicio": STARTS})
     rows["fecha fin"] = (STARTS + pd.Timedelta(days=9)).where(PLAIN.index % 3 == 0)
