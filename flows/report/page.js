@@ -119,7 +119,10 @@ for (const f of charts.values()) {
 async function refreshAll() {
   for (const kind of ["stage", "segment"])
     selected[kind] = new Set([...document.querySelectorAll(`#filter input[name="${kind}"]:checked`)].map((box) => box.value));
+  keepInAddress();
   showHeadlines();
+  listing.page = 0;
+  await listCustomers();
   for (const f of charts.values()) await refresh(f);
 }
 $("filter").addEventListener("change", refreshAll);
@@ -133,7 +136,6 @@ async function drawAll() {
   await refreshAll();
   root.dataset.ready = "true";
 }
-drawAll();
 
 const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
 function watch(section) {
@@ -160,10 +162,11 @@ const inFilter = (all, i) => matchesFilter({ stage: all.scores.stage[i], segment
 async function search() {
   const all = await customers(), text = $("who").value.trim(), list = $("matches");
   list.replaceChildren();
-  if (!text) { $("found").textContent = ""; return null; }
+  if (!text) { $("found").textContent = ""; $("person").hidden = true; return null; }
   const exact = all.ids.indexOf(text);
   const found = all.ids.map((id, i) => i).filter((i) => i === exact || all.ids[i].toLowerCase().includes(text.toLowerCase()));
   found.sort((a, b) => (a === exact ? -1 : b === exact ? 1 : 0));
+  if (!found.length) $("person").hidden = true;
   $("found").textContent = found.length ? `${found.length} customer${found.length > 1 ? "s" : ""} found` : "No searchable customer has this id. The table of scores contains all customers.";
   for (const i of found.slice(0, 24)) {
     const button = element("button", all.ids[i]);

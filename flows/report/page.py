@@ -21,6 +21,7 @@ from campaigns.expected_value import (
 from campaigns.plan_prices import price_sentences
 from features.contracts import ROLE_WORDS, column_label
 from flows.report.accuracy_wording import accuracy_rows, accuracy_sentences
+from flows.report.campaign_draft import campaign_draft
 from flows.report.campaign_figures import members_data, members_figure
 from flows.report.chart_script import chart_script
 from flows.report.chart_theme import segment_colours, stage_colours, stages_by_rank
@@ -192,7 +193,7 @@ def render_page(report: ReportData) -> str:
         score_quality=report.scores["score_quality"].value_counts().to_dict()
         if "score_quality" in report.scores else {},
         style=Markup(_file("page.css")),
-        script=Markup(_file("page.js")),
+        script=Markup(_file("page.js") + _file("customer_table.js")),
         chart_library=Markup(chart_script()),  # shared by all charts
         payload=script_json(_payload(report, charts, numbers)),
         packed=Markup(report.searchable.packed),  # base64: letters, digits, + / =
@@ -231,6 +232,7 @@ def _payload(
             }
             for headline in headlines(report)
         ],
+        "draft": campaign_draft(report.taxonomy, report.cutoffs, report.run["snapshot_at"]),
         "colours": stage_colours(report.stages),
         "order": stages_by_rank(report.stages),
         "figures": [

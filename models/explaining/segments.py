@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,29 @@ class SegmentCutoffs:
 
     risk: float
     value: float
+
+    def audience_rule(self, segment: str) -> dict[str, Any]:
+        """The rule on scored columns, in a playbook's syntax, that holds for a segment's customers.
+
+        Raises
+        ------
+        KeyError
+            For a name that is no segment's.
+        """
+        at_risk = {"column": "p_churn", ">=": self.risk}
+        loyal = {"column": "p_churn", "<": self.risk}
+        valuable = {"column": "clv", ">=": self.value}
+        inactive = {"column": "p_churn", "missing": True}
+        never_bought = {"column": "average_order_value", "missing": True}
+        rules: dict[str, list[dict[str, Any]]] = {
+            "Save now": [at_risk, valuable],
+            "Look after": [loyal, valuable],
+            "Grow": [loyal, {"not": valuable}],
+            "Automate": [at_risk, {"not": valuable}],
+            "Win back": [inactive, {"not": never_bought}],
+            "Leads": [inactive, never_bought],
+        }
+        return {"all": rules[segment]}
 
 
 def segment_cutoffs(parts: Mapping[str, Part]) -> SegmentCutoffs:

@@ -99,8 +99,9 @@ def fuzzed(
 
     def decorate(check: Check) -> Callable[[], None]:
         PROPERTIES[f"{check.__module__}::{check.__name__}"] = Property(check, inputs)
+        count = long if ALL and long else tries(examples)
         plain = settings(
-            max_examples=long if ALL and long else tries(examples), derandomize=True, database=None, deadline=None,
+            max_examples=count, derandomize=True, database=None, deadline=None,
             print_blob=True, suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         tried: Callable[[], None] = plain(given(inputs)(check))

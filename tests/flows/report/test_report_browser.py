@@ -2,103 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import gzip
-import io
-import json
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from features.storage.scores_store import read_current
 from flows.report.page import render_page
-from flows.report.report_data import ReportData, gather_report_data
-from flows.services.workspace import Workspace
+from flows.report.report_data import ReportData
+from tests.flows.report.opened_page import Opened, changed_customers
 from tests.flows.report.test_report import EVIL
 
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[3]
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 AXE = ROOT / "build" / "node_modules" / "axe-core" / "axe.min.js"
-MINUTE = 60_000
 # Labels of all charts: those outside their drawing, and neighbours on an axis that touch.
 LABELS = (Path(__file__).parent / "report_labels.js").read_text(encoding="utf-8")
-# The made-up shop is what CI runs; a folder named here is looked at instead.
-OUTPUT = os.environ.get("STAGECAST_REPORT_OUTPUT")
-
-
-@pytest.fixture(scope="module")
-def report(request: pytest.FixtureRequest) -> ReportData:
-    output = Path(OUTPUT) if OUTPUT else request.getfixturevalue("shop").output
-    return gather_report_data(Workspace(output), read_current(output).run.run_id)
-
-
-@pytest.fixture(scope="module")
-def file(report: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render_page(report), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium")
-    assert program, "no chromium: apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield started
-        started.close()
-
-
-class Opened:
-    """A page that was opened without a network, and all that it complained of."""
-
-    def __init__(self, browser: Any, file: Path, **context: Any) -> None:
-        """Open it and wait until all charts are drawn."""
-        self.context = browser.new_context(offline=True, **context)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(2 * MINUTE)
-        self.said: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.goto(file.as_uri())
-        self.page.wait_for_selector("html[data-ready]")
-
-    def rows(self, table: str) -> list[list[str]]:
-        """Cells of a table."""
-        found: list[list[str]] = self.page.evaluate(
-            "t => [...document.querySelectorAll(`#${t} tbody tr`)]"
-            ".map(r => [...r.children].map(c => c.textContent))", table,
-        )  # fmt: skip
-        return found
-
-
-@pytest.fixture(scope="module")
-def opened(browser: Any, file: Path) -> Iterator[Opened]:
-    found = Opened(browser, file, viewport={"width": 1360, "height": 900})
-    yield found
-    assert found.said == []
-    found.context.close()
-
-
-@pytest.fixture(autouse=True)
-def everyone(request: pytest.FixtureRequest) -> None:
-    """Each test begins without a filter."""
-    if "opened" in request.fixturenames:
-        request.getfixturevalue("opened").page.click("#filter button[type=reset]")
 
 
 def number(text: str) -> float:
@@ -311,7 +233,7 @@ def test_somebody_without_events_has_a_timeline_all_the_same(
     browser: Any, report: ReportData, tmp_path: Path
 ) -> None:
     path = tmp_path / "quiet.html"
-    quiet = _changed(report, lambda told: told["events"].__setitem__(0, []))
+    quiet = changed_customers(report, lambda told: told["events"].__setitem__(0, []))
     path.write_text(render_page(dataclasses.replace(report, searchable=quiet)), encoding="utf-8")
     found = Opened(browser, path)
     found.page.fill("#who", report.scores["customer_id"].astype(str).min())
@@ -373,16 +295,7 @@ def _renamed(report: ReportData) -> Any:
         told["ids"][0] = EVIL
         told["why"][0] = EVIL
 
-    return _changed(report, rename)
-
-
-def _changed(report: ReportData, change: Callable[[dict[str, Any]], object]) -> Any:
-    """The searchable customers after a change of what is told of them."""
-    told = json.loads(gzip.decompress(base64.b64decode(report.searchable.packed)))
-    change(told)
-    buffer = io.BytesIO(gzip.compress(json.dumps(told).encode(), mtime=0))
-    text = base64.b64encode(buffer.getvalue()).decode()
-    return dataclasses.replace(report.searchable, packed=text)
+    return changed_customers(report, rename)
 
 
 def test_the_shown_stages_are_those_of_the_data(opened: Opened, report: ReportData) -> None:
