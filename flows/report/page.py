@@ -37,6 +37,7 @@ from flows.report.model_test_wording import (
     metric_name,
     standing,
 )
+from flows.report.purchase_figures import cohorts_figure, recency_figure
 from flows.report.report_data import FLOW_DATES, ReportData
 from flows.report.result_figures import (
     result_rows,
@@ -96,6 +97,10 @@ def draw_figures(report: ReportData) -> dict[str, Figure]:
             churn=report.churn,
         ),
     ]
+    if len(report.buyers):
+        charts.append(recency_figure(report.buyers, report.currency))
+    if report.cohorts["later"].max() > 0:
+        charts.append(cohorts_figure(report.cohorts, report.currency))
     if len(report.expected_moves):
         charts.append(
             expected_moves_figure(report.expected_moves, colours, days=report.expected_days)

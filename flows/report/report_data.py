@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.aggregates.guard_checks import GuardFinding
+from features.arrays import Array
 from features.calendar import day_date, day_number
 from features.errors import UserError
 from features.lifecycle.taxonomy import Stage
@@ -25,6 +26,7 @@ from flows.report import stage_transitions
 from flows.report.churn_wording import CHURN_WORDS, ChurnWords
 from flows.report.customer_search import PackedCustomers, pack_customers
 from flows.report.data_totals import DataTotals, data_totals
+from flows.report.purchase_history import cohorts, purchase_days, recency_and_frequency
 from flows.report.spend_totals import spend_totals
 from flows.services.data_guards import guard_findings
 from flows.services.measurement_files import read_effects, read_history
@@ -94,6 +96,9 @@ class ReportData:
         What the guards of the data have found.
     books
         All purchases that were read.
+    buyers, cohorts
+        Buyers by last order and order days; what the buyers of each month did later
+        (`flows.report.purchase_history`).
     seed
         Seed of random samples for charts.
     """
@@ -129,6 +134,8 @@ class ReportData:
     accuracy: pd.DataFrame
     totals: pd.DataFrame
     books: DataTotals
+    buyers: pd.DataFrame
+    cohorts: pd.DataFrame
     churn: ChurnWords = CHURN_WORDS["purchase"]
     guards: Sequence[GuardFinding] = ()
 
@@ -153,6 +160,7 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         archive, scorer.parts["transition"], scores, context, at
     )
     tested, figures, warnings, test_tables = _tests(space)
+    days, net = purchase_days(builder.history, at, minor_units=config.minor_units)
     meanings = {feature.name: feature.meaning for feature in catalogue(builder.spec)}
     titles = dict(zip(plan["campaign_id"], plan["title"], strict=True))
     return ReportData(
@@ -191,8 +199,16 @@ def gather_report_data(space: Workspace, run_id: str) -> ReportData:
         totals=spend_totals(run_facts, scores, audience, plan),
         churn=CHURN_WORDS[config.churn.by],
         guards=guard_findings(space, config),
+        buyers=recency_and_frequency(days, net, _groups(builder.history.customers, scores), at),
+        cohorts=cohorts(days, at),
         books=data_totals(builder.history, at, minor_units=config.minor_units),
     )
+
+
+def _groups(customers: Array, scores: pd.DataFrame) -> pd.DataFrame:
+    """Stage and segment of every customer of a history; null without scores."""
+    by_customer = scores.set_index(scores["customer_id"].astype(str))[["stage", "segment"]]
+    return by_customer.astype(str).reindex(customers.astype(str))
 
 
 def _exclusions(folder: Any) -> pd.DataFrame:
