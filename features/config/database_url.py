@@ -126,7 +126,7 @@ def _clear(url: URL, text: str) -> bool:
 
 def _each_part(url: URL, fill: Callable[[str | None], str | None], where: str) -> URL:
     port = fill(None if url.port is None else str(url.port))
-    if port is not None and not (port.isascii() and port.isdigit()):
+    if port is not None and not (port.isascii() and port.isdecimal()):
         raise UserError(where, found="a port that is no number", expected="a number as the port")
     query = {
         name: (fill(value) or "")

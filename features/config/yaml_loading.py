@@ -269,7 +269,7 @@ def _replaced(level: Any, parts: list[str], value: Any, where: str) -> Any:
         return value
     first_part, *other_parts = parts
     if isinstance(level, list):
-        if not first_part.isdigit() or int(first_part) >= len(level):
+        if not first_part.isdecimal() or int(first_part) >= len(level):
             raise UserError(
                 where, found=f"no entry {first_part!r}", expected=f"a number below {len(level)}"
             )

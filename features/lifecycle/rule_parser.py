@@ -77,7 +77,7 @@ def _expression(text: str, values: Mapping[str, Any]) -> float | None:
         return None
 
     def operand(word: str) -> Any:
-        return float(word) if word[0].isdigit() else values.get(word)
+        return float(word) if word[0].isdecimal() else values.get(word)
 
     left, right = operand(match[1]), operand(match[3]) if match[3] else 0.0
     if any(isinstance(x, bool) or not isinstance(x, int | float) for x in (left, right)):

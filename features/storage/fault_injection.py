@@ -16,7 +16,7 @@ VARIABLE = "STAGECAST_FAULT"
 def dying_at(where: str) -> Callable[[str], None]:
     """Return a callback that kills this process at a point (``NAME`` or ``NAME:N``)."""
     boundary_name, _, number = where.rpartition(":")
-    if not number.isdigit():
+    if not number.isdecimal():
         boundary_name, number = where, "1"
     remaining = [int(number)]
 

@@ -75,7 +75,7 @@ def _date(text: str | None, option: str) -> dt.date | None:
 def _length(every: str) -> int | None:
     if every == _MONTH:
         return None
-    if not every.isdigit() or not 1 <= int(every) <= 3650:
+    if not every.isdecimal() or not 1 <= int(every) <= 3650:
         raise UserError("--every", found=repr(every), expected="days, 1 to 3650, or `month`")
     return int(every)
 

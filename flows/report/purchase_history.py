@@ -81,8 +81,8 @@ def recency_and_frequency(
     Returns
     -------
     DataFrame
-        One row a cell, stage and segment: recency (days since the last order, the fewest first), often (words),
-        stage, segment, n, spent (major units). Empty without buyers.
+        One row a cell, stage and segment: recency (days since the last order),
+        often (words), stage, segment, n, spent (major units). Empty without buyers.
     """
     customer, first_row, order_days = np.unique(
         days.customer, return_index=True, return_counts=True

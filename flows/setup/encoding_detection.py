@@ -40,7 +40,7 @@ _MEANINGS = (
     column_synonyms.STATUS,
     column_synonyms.EVENT_TYPE,
 )
-_LETTER = re.compile(r"[^\W\d_]|[°№]")  # N° is a word, too
+_OF_WORDS = "°№"  # N° is a word, too
 _CELLS = re.compile(rb"[,;\t|\r\n]+")
 _HEADER_LINES = 5  # names of columns stand in one of the first ones, below titles
 _FREQUENT_SHARE = 0.9
@@ -138,7 +138,9 @@ def _cyrillic(content: bytes) -> str | None:
 def _western(content: bytes) -> str:
     """The encoding with letters in words, and signs of money at digits; or Windows-1252."""
     strange = {
-        encoding: sum(not _LETTER.match(sign) for sign in _LETTERS_IN_WORDS.findall(text))
+        encoding: sum(
+            not (sign.isalpha() or sign in _OF_WORDS) for sign in _LETTERS_IN_WORDS.findall(text)
+        )
         + sum(not _MONEY.match(sign) for sign in _BESIDE_DIGITS.findall(text))
         for encoding in _LATIN
         if _decodes(content, encoding) and (text := content.decode(encoding))

@@ -95,7 +95,7 @@ def _form(cells: pd.Series, *, named: bool) -> WrittenForm | None:
 
 
 def _shape(piece: str) -> str:
-    if piece.isdigit():
+    if piece.isdecimal():
         return "0"
     if piece.startswith("<"):
         return "b"
