@@ -138,7 +138,7 @@ def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> 
             escape='"',
             comment="",
             encoding=csv_format.encoding,
-            nullstr="",
+            nullstr=["", "\\N"],  # an empty cell, as exports of databases write it
             skip=csv_format.skip_lines,
         ).select(list(first_header))
         for header, same_header_files in by_header.items()

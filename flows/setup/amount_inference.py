@@ -8,7 +8,8 @@ import pandas as pd
 
 from features.errors import Problems, UserError
 from flows.setup import column_synonyms
-from flows.setup.column_synonyms import synonym_rank
+from flows.setup.column_synonyms import MINOR_UNITS, plain_name, synonym_rank
+from flows.setup.event_type_inference import role_of_table
 from flows.setup.readings import counted, is_allowed
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
@@ -42,6 +43,8 @@ def propose_amount(
         found.columns["value"] = said["value"].name
         if "value_times" in said:
             found.columns["value_times"] = said["value_times"].name
+        elif not found.preset and _of_the_order(said["value"], order, ~copied_rows(table)):
+            _count_once(found, said["value"], order)
         _tell_money(found, table, said["value"])
         return
     used = used_columns(found)
@@ -63,6 +66,8 @@ def propose_amount(
     copies = copied_rows(table)
     whole = [name for name, c in amounts.items() if _of_the_order(c, order, ~copies)]
     value = best_column({n: c for n, c in amounts.items() if n not in whole}, column_synonyms.VALUE)
+    if not amounts and prices is None and role_of_table(table) == "refund":
+        value = best_column(numbers, column_synonyms.REFUNDED)
     if value is None and prices is not None and pieces is not None:
         found.columns |= {"value": prices.name, "value_times": pieces.name}
         found.notes["value"] = f"CHECK: a price a piece, times {pieces.name!r}."
@@ -78,7 +83,8 @@ def propose_amount(
             found="the same amount on every line of an order: the order's total, which would count "
             "once a line",
             expected="a column with the amount of each line, or one row an order",
-            hint="add it to the export, or name it: --column value=COLUMN",
+            hint="add it to the export, or name it: --column value=COLUMN; or let each order count "
+            f"once: --column 'value={whole[0]}'",
         )
     money = best_column(numbers, column_synonyms.VALUE) or value or prices
     if value is None and "value" not in found.columns:
@@ -86,6 +92,18 @@ def propose_amount(
         unread = f" ({text.name!r} is no number: currency signs, thousands?)" if text else ""
         found.notes["value"] = f"CHECK: no column of amounts was found{unread}."
     _tell_money(found, table, money)
+
+
+def _count_once(found: SourceProposal, total: ColumnProfile, order: ColumnProfile | None) -> None:
+    """Let each order count once, where its total stands on all of its lines."""
+    assert order is not None
+    every_line = counted(found)
+    found.event_id = order.name
+    found.notes["event_id"] = (
+        f"CHECK: {total.name!r} is the order's total on each of its lines, so each {order.name!r} "
+        f"counts once, with what its last line says. All lines: {every_line}; once: "
+        f"{counted(found)}."
+    )
 
 
 def _propose_debits(
@@ -169,9 +187,8 @@ def _tell_alternative(
         cells = column.cells.reset_index(drop=True)
         ratio = (cells / chosen)[chosen.abs() > 0]
         # Amounts of the same thing, with and without tax: nearly the same ratio in all rows.
-        alike = (
-            ratio.between(0.6, 1.7).mean() > _EQUAL_SHARE and ratio.notna().mean() > _EQUAL_SHARE
-        )
+        both = ratio.dropna()
+        alike = both.between(0.6, 1.7).mean() > _EQUAL_SHARE and len(both) > len(ratio) / 2
         if name == value.name or not alike or abs(cells.sum() / chosen.sum() - 1) < _SAME_SUM:
             continue
         note = found.notes.get("value", "")
@@ -216,12 +233,28 @@ def _tell_money(found: SourceProposal, table: ProfiledTable, money: ColumnProfil
     """Set decimals and currency of a source."""
     if money is not None and money.kind == "number":
         found.decimals = _decimals(money.cells)
+        _scale_cents(found, money)
     currency = best_column(table.columns, column_synonyms.CURRENCY, lambda c: c.distinct > 0)
     if currency is not None:
         found.currency = str(currency.cells.mode()[0])
         if currency.distinct > 1:
             found.currency = "mixed"
             _tell_currencies(found, currency)
+
+
+def _scale_cents(found: SourceProposal, money: ColumnProfile) -> None:
+    """Read whole amounts as cents, where the name of their column says so."""
+    amounts = money.cells.dropna()
+    named = money.name == found.columns.get("value")
+    if not named or not MINOR_UNITS.search(plain_name(money.name)) or (amounts % 1 != 0).any():
+        return
+    found.value_scale *= 0.01
+    found.decimals = 2
+    found.notes["value"] = (
+        f"{found.notes.get('value', '')} CHECK: {money.name!r} is read as hundredths, by its name: "
+        f"{amounts.sum() / 100:,.2f} in the sampled rows, as written {amounts.sum():,.0f}. If it "
+        "holds whole amounts, remove `value_scale`."
+    ).strip()
 
 
 def _tell_currencies(found: SourceProposal, currency: ColumnProfile) -> None:

@@ -107,7 +107,7 @@ EVENT_TYPE = (
     r"(event|action|activity|interaction|engagement|transaction)_?(type|name|kind|category)",
     r"event|evt|action|activity|interaction",
     r"(record|order|entry|posting|booking|document|doc|invoice|voucher|trans|tran|trx|txn|sales?"
-    r"|receipt|movement)?_?(type|kind)|verb|art",
+    r"|receipt|movement|gift|donation|contribution|charge|line|row)?_?(type|kind)|verb|art",
     *foreign_words.EVENT,
 )
 STATUS = (
@@ -115,7 +115,7 @@ STATUS = (
     r"(status|state|stage|outcome|result)",
     r"status|stage|stage_?name|(pipeline|lead)_?(stage|status)|outcome|result|state",
     *foreign_words.STATUS,
-    r".*_(status|stage)",
+    r".*_?(status|stage|zustand|situacao)",
 )
 EVENT_ID = (r"(event|line|row|record|message|hit|interaction|order_line)_?(id|uuid|no|number|nr)",)
 SESSION = (r"(session|visit)_?(id|key|no)?",)
@@ -145,7 +145,7 @@ _ROLES: tuple[tuple[str | None, str], ...] = (
     (
         "refund",
         r"refund|return|charge_?back|credit_?(note|memo)|retoure|storno|gutschrift"
-        rf"|^({foreign_words.CREDIT_NOTE})",
+        rf"|^({foreign_words.CREDIT_NOTE})|(^|_)({foreign_words.BACK})",
     ),
     (None, r"(order|purchase|payment|checkout|booking).*(cancel|void)|unsubscri|bounce"),
     ("cancel", r"cancel|churn|terminat|kuendig|kündig|account_(closed|deleted)"),
@@ -177,6 +177,8 @@ _ROLES: tuple[tuple[str | None, str], ...] = (
     ),
 )
 
+# The end of the name of an amount in cents.
+MINOR_UNITS = re.compile(r"(?<=[a-z])_?(in_)?(cents|pence|pennies|minor(_units)?|centimes)$")
 
 # Letters that are no letter with an accent.
 _LETTERS = str.maketrans({"ß": "ss", "ł": "l", "ø": "o", "æ": "ae", "ı": "i", "đ": "d", "œ": "oe"})
@@ -201,6 +203,7 @@ def synonym_rank(name: str, patterns: Sequence[str]) -> int | None:
     whole = name.strip().strip(".")
     member = plain_name(whole.rsplit(".", 1)[-1])  # of a nested object: by its own name, or by both
     names = dict.fromkeys((member, member.replace("_", ""), plain_name(whole)))
+    names |= {MINOR_UNITS.sub("", each): None for each in names}
     for place, pattern in enumerate(patterns):
         if any(re.fullmatch(pattern, each) for each in names):
             return place

@@ -33,6 +33,8 @@ def draft_content(drafted: ConfigDraft) -> dict[str, Any]:
 def _sentence(total: SourceTotals) -> str:
     """A source's totals in words."""
     parts = [f"{total.events:,} other events"] if total.events else []
+    if total.revenue and not total.orders:
+        parts = [f"{total.events:,} refunds, {total.revenue:,.2f}"]
     if total.orders:
         bought = f"{total.orders:,} orders of {total.customers:,} customers"
         parts = [bought, f"revenue {total.revenue:,.2f}", *parts]

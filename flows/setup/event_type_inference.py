@@ -22,6 +22,7 @@ from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
 _MOST_STATES = 30
+_SHOWN = 5  # words named in a note
 _NO_ORDERS = ("support", "cancel", "complaint", "survey_nps", "survey_csat")
 
 
@@ -111,6 +112,7 @@ def _typed(found: SourceProposal, table: ProfiledTable, column: ColumnProfile) -
             kind["otherwise"] = second.name
             values |= set(second.cells[column.cells.isna()].astype(str))
     found.event_type = kind
+    unknown: list[str] = []
     roles: dict[str, list[str]] = {}
     for value in sorted(values):
         known, role = role_of(value)
@@ -119,7 +121,13 @@ def _typed(found: SourceProposal, table: ProfiledTable, column: ColumnProfile) -
         else:
             roles.setdefault(role, []).append(value)
         if not known:
-            found.notes["event_type"] = "CHECK: types of unknown meaning are ignored, see below."
+            unknown.append(value)
+    if unknown:
+        shown = ", ".join(map(repr, unknown[:_SHOWN])) + (", ..." if len(unknown) > _SHOWN else "")
+        found.notes["event_type"] = (
+            f"CHECK: {shown} in {column.name!r}: of unknown meaning, so these rows are ignored. If "
+            "one of them is a purchase: --role 'WORD=purchase'."
+        )
     if "purchase" not in roles and "value" in found.columns:
         _paid_type_is_a_purchase(found, table, column, roles)
     found.roles = roles

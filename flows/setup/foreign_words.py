@@ -11,7 +11,7 @@ _ID = (
     "|codigo|codice|kod|numarasi|номер|код|番号|コード|编号|編號|号|번호|아이디)"
 )
 _PERSON = (
-    "(?:client|cliente|clienti|clientes|kunde|kunden|klant|klanten|klient|klienta|kund|kundens"
+    "(?:odberatel|client|cliente|clienti|clientes|kunde|kunden|klant|klanten|klient|klienta|kund|kundens"
     "|asiakas|zakaznik|zakaznika|musteri|acheteur|comprador|acquirente|membre|miembro|membro|socio"
     "|kontakt|contacto|contatto|contato|compte|cuenta|conta|kunde_?konto|konto|relatie|patient|paciente|paziente"
     "|adherent|donateur|donante|doador|utilisateur|usuario|utente|клиент|клиента|покупатель"
@@ -22,7 +22,7 @@ _ORDER = (
     "(?:commande|facture|achat|vente|pedido|compra|venta|venda|factura|fatura|encomenda|ordine"
     "|ordini|fattura|vendita|acquisto|bestellung|bestell|bestel|bestelling|auftrag|rechnung|beleg|kauf"
     "|factuur|aankoop|zamowienie|zamowienia|faktura|faktury|zakup|zakupu|sprzedaz|sprzedazy|ordre"
-    "|bestallning|kop|tilaus|objednavka|objednavky|siparis|satis|заказ|заказа|чек|чека|покупка"
+    "|bestallning|kop|tilaus|objednavka|objednavky|doklad|dokladu|siparis|satis|заказ|заказа|чек|чека|покупка"
     "|покупки|продажа|продажи|注文|購入|受注|売上|订单|訂單|下单|下單|付款|购买|交易|주문|구매|결제)"
 )
 _DATE = (
@@ -68,8 +68,8 @@ CURRENCY = (
     "devise|moneda|moeda|valuta|waluta|wahrung|mena|para_birimi|валюта|通貨|币种|貨幣|통화",
 )
 _STATE = (
-    "(?:status|statut|etat|estado|stato|zustand|stan|stav|durum|durumu|tila|статус|состояние|状態|状況"
-    "|ステータス|状态|狀態|상태)"
+    "(?:status|statut|etat|estado|situacao|stato|zustand|stan|stav|durum|durumu|tila|статус|состояние|状態|状況"
+    "|ステータス|状态|狀態|상태|สถานะ)"
 )
 _STAGE = "phase|etape|etapa|fase|stufe|verkaufsphase|стадия|этап|ステージ|フェーズ|阶段|단계"
 STATUS = (rf"{_STATE}(?:_(?:{_LINK})*{_ORDER})?|{_ORDER}_?{_STATE}|{_STAGE}",)
@@ -124,7 +124,7 @@ OPEN = (
     "|ceka|vantar|bekl|ожида|в_обработке|保留|処理中|待付款|待处理|未付款|대기"
 )
 BACK = (
-    "tilbagebet|refunder|rembours|reembols|devuel|devolv|rimbors|erstattet|retour|terugb|zwrot|zwroc|aterbet|iade"
+    "tilbagebet|refunder|rembours|reembols|devuel|devolv|devoluc|rimbors|erstattet|retour|terugb|zwrot|zwroc|aterbet|iade"
     "|возврат|возвращ|返金|返品|退款|환불"
 )
 WON = (

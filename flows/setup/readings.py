@@ -24,6 +24,9 @@ def amounts(found: SourceProposal) -> pd.Series | None:
     direction = amount.lt(0).map({True: -1.0, False: 1.0})
     for name in columns.get("value_less", ()):
         amount = amount - direction * _numbers(cells[name].cells).fillna(0).abs()
+    if found.event_id is not None and found.event_id == columns.get("order_id"):
+        # Each order counts once, by its last row.
+        amount = amount.where(~cells[found.event_id].cells.duplicated(keep="last"))
     return amount * found.value_scale
 
 

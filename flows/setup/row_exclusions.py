@@ -9,9 +9,9 @@ import pandas as pd
 
 from features.contracts import LEFT_OUT
 from flows.setup import column_synonyms
-from flows.setup.column_synonyms import plain_name
+from flows.setup.column_synonyms import plain_name, role_of
 from flows.setup.order_state_inference import words_of
-from flows.setup.readings import counted, is_allowed, is_purchase
+from flows.setup.readings import counted, is_purchase
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
@@ -106,11 +106,23 @@ def propose_paid_words(found: SourceProposal, table: ProfiledTable) -> bool:
         return False
     cells = column.cells.reset_index(drop=True)
     paid = pd.Series(has_amount.to_numpy()).groupby(cells).all()
-    words = {word: "purchase" if paid.get(word, False) else LEFT_OUT for word in words_of(column)}
+    words = {
+        word: LEFT_OUT
+        if not paid.get(word, False)
+        else "refund"
+        if role_of(word)[1] == "refund"
+        else "purchase"
+        for word in words_of(column)
+    }
     found.event_type = {"column": column.name, "words": words}
     left_out = ", ".join(repr(word) for word, kind in words.items() if kind == LEFT_OUT)
+    amounts = "; ".join(
+        f"{word!r} as {kind}: {counted(found, cells == word)}"
+        for word, kind in words.items()
+        if kind != LEFT_OUT
+    )
     found.notes["event_type"] = (
-        f"CHECK: rows with {left_out} in {column.name!r} have no amount and are left out. As "
-        f"proposed: {counted(found, is_purchase(found) & is_allowed(found))}."
+        f"CHECK: rows with {left_out} in {column.name!r} have no amount and are left out. "
+        f"{amounts}."
     )
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from flows.setup import column_synonyms, foreign_words
 from flows.setup.amount_inference import copied_rows, propose_amount
 from flows.setup.column_synonyms import plain_name, snake_case, synonym_rank
 from flows.setup.contracts import START
+from flows.setup.customer_column import customer_of, told_by_name
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
 from flows.setup.order_column import order_column
@@ -52,17 +54,6 @@ FIELDS = (
 _FEWEST_COLUMNS = 4  # narrower tables hold equal rows by chance
 _WON = re.compile(rf"(^|_)won(_|$)|closedwon|{foreign_words.DEAL_WON}")
 _CODES = re.compile(r".*(id|code|nr|no|number|key|store|shop|size)$")
-
-
-def customer_of(table: ProfiledTable) -> ColumnProfile | None:
-    """The column that says who; e-mail addresses where there is nothing else."""
-
-    def somebody(column: ColumnProfile) -> bool:
-        return column.filled > 0 and column.kind in ("text", "number")
-
-    return best_column(table.columns, column_synonyms.CUSTOMER, somebody) or best_column(
-        table.columns, column_synonyms.EMAIL, somebody
-    )
 
 
 def time_of(table: ProfiledTable) -> ColumnProfile | None:
@@ -204,13 +195,14 @@ def _who(found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnP
             hint="name it: --column customer_id=COLUMN",
         )
     found.columns["customer_id"] = column.name
+    found.notes["customer_id"] = told_by_name(table, column) if "customer_id" not in said else ""
     if synonym_rank(column.name, column_synonyms.EMAIL) is not None:
-        found.notes["customer_id"] = (
-            "CHECK: e-mail addresses as ids stand in every table and export; a key is better"
+        found.notes["customer_id"] += (
+            " CHECK: e-mail addresses as ids stand in every table and export; a key is better"
         )
     elif column.filled < 1:
-        found.notes["customer_id"] = (
-            f"empty in {1 - column.filled:.1%} of the sampled rows: guests, who are set aside"
+        found.notes["customer_id"] += (
+            f" empty in {1 - column.filled:.1%} of the sampled rows: guests, who are set aside"
         )
     unknown = said.get("anonymous_id") or best_column(table.columns, column_synonyms.ANONYMOUS)
     if unknown is not None and unknown.name != column.name:
@@ -222,7 +214,7 @@ def _who(found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnP
 def _when(
     found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnProfile], zone: str
 ) -> None:
-    column = said.get("occurred_at") or time_of(table)
+    column = said.get("occurred_at") or time_of(_own_columns(found, table)) or time_of(table)
     if column is None or column.time is None:
         _refuse_periods(table, column)
         near = column or best_column(table.columns, column_synonyms.TIME)
@@ -248,6 +240,13 @@ def _when(
         found.notes["occurred_at"] += (
             f" {known.name!r} is not taken as known_at: it lies {lag.median().days} days behind."
         )
+
+
+def _own_columns(found: SourceProposal, table: ProfiledTable) -> ProfiledTable:
+    """A table without its lookups' columns: a refund has its own day, not that of its order."""
+    joined = {name for lookup in found.lookups for name in lookup.table.columns}
+    own = {name: column for name, column in table.columns.items() if name not in joined}
+    return replace(table, columns=own)
 
 
 def _refuse_periods(table: ProfiledTable, said: ColumnProfile | None) -> None:
@@ -296,6 +295,8 @@ def _rest(found: SourceProposal, table: ProfiledTable, said: Mapping[str, Column
         if column is not None:
             found.columns[name] = column.name
     used = used_columns(found)
+    if found.event_id is not None and "event_id" not in said:
+        return
     key = said.get("event_id") or best_column(
         table.columns, column_synonyms.EVENT_ID, lambda c: c.name not in used and c.unique
     )

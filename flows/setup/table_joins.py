@@ -23,6 +23,10 @@ _KEY_NAME = re.compile(
 )
 
 
+# Names by which every table numbers its own rows: a key of it names the table (order_id).
+_OWN_ID = ("id", "uuid", "guid", "pk")
+
+
 @dataclass(frozen=True)
 class SharedKey:
     """A column of a table, and the column of another table that it points to."""
@@ -113,6 +117,8 @@ def shared_key(
             return key if names_rows(other.columns[key.other]) else None
     for name in table.columns:
         right = other.columns.get(name)
+        if plain_name(name) in _OWN_ID:
+            continue  # each table numbers its own rows
         if right is not None and names_rows(right) and right.time is None:
             left, there = _aligned(table.columns[name].cells, right.cells)
             if left.isin(there).mean() >= _SHARED_SHARE:
@@ -130,15 +136,23 @@ def _contained_key(table: ProfiledTable, other: ProfiledTable) -> SharedKey | No
             named = _KEY_NAME.search(plain_name(left.name)) and _KEY_NAME.search(
                 plain_name(right.name)
             )
-            if not named or left.time is not None or left.distinct < _FEWEST_KEYS:
+            meant = all(
+                plain_name(key) not in _OWN_ID or _names_table(pointer, numbered)
+                for key, pointer, numbered in (
+                    (right.name, left.name, other),
+                    (left.name, right.name, table),
+                )
+            )
+            if not named or not meant or left.time is not None or left.distinct < _FEWEST_KEYS:
                 continue
             cells, there = _aligned(left.cells.dropna(), right.cells)
             share = cells.isin(there).mean()
             covered = left.distinct / len(there)
-            if left.filled >= _SHARED_SHARE and share >= _CONTAINED_SHARE and covered >= 0.2:
-                pairs.append(
-                    (_names_table(left.name, other), share, covered, left.name, right.name)
-                )
+            points = _names_table(left.name, other)
+            if left.filled < _SHARED_SHARE or share < _CONTAINED_SHARE:
+                continue
+            if points or covered >= 0.2:
+                pairs.append((points, share, covered, left.name, right.name))
     if not pairs:
         return None
     *_, column, other_column = max(pairs)
@@ -147,7 +161,7 @@ def _contained_key(table: ProfiledTable, other: ProfiledTable) -> SharedKey | No
 
 def _names_table(column: str, table: ProfiledTable) -> bool:
     """Whether the name of a column has the beginning of a table's name in it (order_id, orders)."""
-    stem = plain_name(table.name.rsplit(".", 1)[0]).split("_")[-1][:5]
+    stem = plain_name(table.name.split(".", 1)[0]).split("_")[-1].rstrip("s")[:5]
     return len(stem) >= 3 and stem in plain_name(column)
 
 

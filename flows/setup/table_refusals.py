@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from features.errors import UserError
 from flows.setup.column_synonyms import TIME
+from flows.setup.customer_column import customer_of
 from flows.setup.source_draft import best_column
-from flows.setup.source_inference import customer_of, time_of
+from flows.setup.source_inference import time_of
 from flows.setup.table_profiling import ProfiledTable
 
 _FEWEST_ROWS = 30

@@ -10,6 +10,7 @@ from features.errors import Problems, UserError
 from flows.setup.amount_inference import copied_rows
 from flows.setup.column_synonyms import CUSTOMER, VALUE, snake_case
 from flows.setup.contracts import contract_ends
+from flows.setup.customer_column import customer_of
 from flows.setup.event_type_inference import role_of_table
 from flows.setup.overlapping_purchases import settle_purchases
 from flows.setup.presets import (
@@ -19,7 +20,7 @@ from flows.setup.presets import (
     recognise,
 )
 from flows.setup.source_draft import Lookup, SourceProposal, best_column
-from flows.setup.source_inference import customer_of, propose_source, time_of
+from flows.setup.source_inference import propose_source, time_of
 from flows.setup.table_joins import Join, SharedKey, join_tables, names_rows, shared_key
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 from flows.setup.table_refusals import refuse_groups, refuse_snapshot

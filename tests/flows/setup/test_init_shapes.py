@@ -246,3 +246,86 @@ def test_contracts_without_amounts_are_purchases(tmp_path: Path) -> None:
     content = init(tmp_path, file(tmp_path, "altas.csv", rows))
     assert content["sources"][0]["orders"] == len(PLAIN)
     assert "contracts with a start and an end" in " ".join(content["checks"])
+
+
+KEYS = {
+    "code": ("UHID", "UH{}"),
+    "address": ("Guest Email", "guest{}@mail.hr"),
+    "number": ("Kd.-Nr.", "{}"),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_key_comes_before_the_name_of_a_person(tmp_path: Path, kind: str) -> None:
+    title, form = KEYS[kind]
+    person = PLAIN["customer_id"].rank(method="dense").astype(int)
+    rows = PLAIN.drop(columns="customer_id").assign(
+        Client=[f"Ana {number % 45}" for number in person],
+        **{title: [form.format(number + 7_000) for number in person]},
+    )
+    content = init(tmp_path, file(tmp_path, "orders.csv", rows))
+    assert totals(content) == EXPECTED
+    assert any("which is taken" in check for check in content["checks"])
+    alone = init(tmp_path, file(tmp_path, "orders.csv", rows.drop(columns=title)))
+    assert alone["sources"][0]["customers"] == 45
+    assert "two people of one name count as one" in " ".join(alone["checks"])
+
+
+def test_the_same_value_in_all_rows_is_no_customer(tmp_path: Path) -> None:
+    rows = PLAIN.rename(columns={"customer_id": "Client"}).assign(account="NL99")
+    assert totals(init(tmp_path, file(tmp_path, "orders.csv", rows))) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "name", ["total_cents", "amount in pence", "totalCents", "revenue_minor_units"]
+)
+def test_hundredths_are_read_by_the_name_of_their_column(tmp_path: Path, name: str) -> None:
+    cents = (PLAIN["amount"] * 100).round().astype(int)
+    rows = PLAIN.drop(columns="amount").assign(**{name: cents})
+    content = init(tmp_path, file(tmp_path, "orders.csv", rows))
+    assert totals(content) == EXPECTED
+    assert "read as hundredths" in " ".join(content["checks"])
+
+
+def test_a_named_order_total_on_every_line_counts_once_an_order(tmp_path: Path) -> None:
+    lines = pd.concat([PLAIN.assign(sku="a"), PLAIN.assign(sku="b")])
+    content = init(tmp_path, file(tmp_path, "orders.csv", lines), "--column", "value=amount")
+    assert totals(content) == EXPECTED
+    assert f"{2 * TOTAL:,.2f}; once: {len(PLAIN):,} orders, {TOTAL:,.2f}" in " ".join(
+        content["checks"]
+    )
+
+
+def test_tables_that_number_their_own_rows_hang_together_by_named_keys(tmp_path: Path) -> None:
+    number = range(1, len(PLAIN) + 1)
+    orders = PLAIN[["customer_id", "at"]].assign(id=number)
+    lines = pd.DataFrame(
+        {"id": number, "order_id": number, "product_id": [n % 40 + 1 for n in number]}
+    ).assign(amount=PLAIN["amount"])
+    back = pd.DataFrame({"id": range(1, 41), "order_id": range(3, 123, 3), "amount": 1.0})
+    back["created_at"] = "2023-01-05"
+    names = [
+        file(tmp_path, f"{name}.csv", table)
+        for name, table in (("orders", orders), ("order_items", lines), ("refunds", back))
+    ]
+    content = init(tmp_path, *names)
+    relations = " ".join(content["relations"])
+    assert "order_items.csv" in relations
+    assert "product_id" not in relations
+    orders_read, _, revenue = totals(content)
+    assert (orders_read, revenue) == (len(PLAIN), pytest.approx(TOTAL - 40))
+    refunds = next(s for s in content["config"]["sources"] if "refunds" in str(s["events"]))
+    assert refunds["columns"]["occurred_at"]["column"] == "created_at"  # not the order's day
+
+
+@pytest.mark.parametrize("column", ["Zahlungsstatus", "Situação", "สถานะ", "Order Zustand"])
+def test_states_under_further_names(tmp_path: Path, column: str) -> None:
+    lost = PLAIN[::7].assign(order=lambda rows: "x" + rows["order"])
+    rows = pd.concat([PLAIN.assign(**{column: "bezahlt"}), lost.assign(**{column: "storniert"})])
+    assert totals(init(tmp_path, file(tmp_path, "sales.csv", rows))) == EXPECTED
+
+
+def test_what_a_dump_of_a_database_writes_for_nothing_is_empty(tmp_path: Path) -> None:
+    guests = PLAIN[::9].assign(customer_id="\\N", order=lambda rows: "g" + rows["order"])
+    content = init(tmp_path, file(tmp_path, "orders.csv", pd.concat([PLAIN, guests])))
+    assert totals(content)[1] == EXPECTED[1]
