@@ -188,7 +188,8 @@ class CsvFormat(Strict):
     """How to read a delimited file that is not plain comma separated UTF-8.
 
     `decimals` names the columns whose decimal sign differs from `decimal`, `skip_lines` counts the
-    lines above the header, `sheet` names a sheet of a spreadsheet.
+    lines above the header, `sheet` names a sheet of a spreadsheet, or several with
+    the same columns by a star (``Sales *``).
     """
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","

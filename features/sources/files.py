@@ -17,7 +17,7 @@ from features.errors import Problems, UserError
 from features.sources.compressed import require_whole
 from features.sources.locations import distinct_files
 from features.sources.prepared_files import prepare_files
-from features.sources.spreadsheets import SPREADSHEETS, sheet_rows
+from features.sources.spreadsheets import SPREADSHEETS, chosen_sheets, sheet_rows
 from features.sources.typed_files import read_json_files, read_parquet_files
 
 # Lines of the engine's message that explain a broken file; other lines repeat a row.
@@ -147,10 +147,12 @@ def _read_csv(connection: Any, file_names: list[str], csv_format: CsvFormat) -> 
 
 
 def _read_sheets(connection: Any, file_names: list[str], csv_format: CsvFormat) -> Any:
-    """Read one sheet of each spreadsheet as text; the columns must be the same in all."""
+    """Read the chosen sheets of each spreadsheet as text; the columns must be the same in all."""
     tables: list[pa.Table] = []
-    for file_name in file_names:
-        rows = sheet_rows(file_name, csv_format.sheet)[csv_format.skip_lines :]
+    for file_name, title in [
+        (name, title) for name in file_names for title in chosen_sheets(name, csv_format.sheet)
+    ]:
+        rows = sheet_rows(file_name, title)[csv_format.skip_lines :]
         header = _checked_header(rows[0] if rows else [], file_name, csv_format)
         columns = [[row[place] or None for row in rows[1:]] for place in range(len(header))]
         arrays = [pa.array(column, pa.string()) for column in columns]
@@ -158,7 +160,7 @@ def _read_sheets(connection: Any, file_names: list[str], csv_format: CsvFormat) 
         first_header = tables[0].column_names
         if set(header) != set(first_header):
             raise UserError(
-                f"file {Path(file_name).name}",
+                f"file {Path(file_name).name}, sheet {title!r}",
                 found=f"columns {', '.join(header)}",
                 expected=f"the columns of {Path(file_names[0]).name}: {', '.join(first_header)}",
             )

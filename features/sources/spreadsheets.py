@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ def sheet_names(name: str) -> list[str]:
     return list(_workbook(name).sheet_names)
 
 
-def sheet_rows(name: str, sheet: str | None) -> list[list[str]]:
-    """Return the cells of one sheet as text; the only sheet with rows if none is named.
+def chosen_sheets(name: str, sheet: str | None) -> list[str]:
+    """Return the names of the sheets that a `sheet` of a config means, in order.
+
+    Without one it is the only sheet with rows. A star stands for any text (``Sales *``), and
+    chooses of the sheets with rows.
 
     Raises
     ------
@@ -31,16 +35,23 @@ def sheet_rows(name: str, sheet: str | None) -> list[list[str]]:
         Where no sheet has that name, or several have rows and none is named.
     """
     workbook = _workbook(name)
+    titles = workbook.sheet_names
+    if sheet is not None and sheet in titles:
+        return [sheet]
+    filled = [title for title in titles if workbook.get_sheet_by_name(title).height > 0]
     if sheet is None:
-        filled = [
-            title for title in workbook.sheet_names if workbook.get_sheet_by_name(title).height > 0
-        ]
         if len(filled) != 1:
             raise _unclear_sheet(name, f"{len(filled)} sheets with rows", filled)
-        sheet = filled[0]
-    if sheet not in workbook.sheet_names:
-        raise _unclear_sheet(name, f"no sheet {sheet!r}", workbook.sheet_names)
-    cells = workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=True)
+        return filled
+    chosen = [title for title in filled if "*" in sheet and fnmatchcase(title, sheet)]
+    if not chosen:
+        raise _unclear_sheet(name, f"no sheet {sheet!r}", titles)
+    return chosen
+
+
+def sheet_rows(name: str, title: str) -> list[list[str]]:
+    """Return the cells of one sheet as text."""
+    cells = _workbook(name).get_sheet_by_name(title).to_python(skip_empty_area=True)
     return [[_cell_text(cell) for cell in row] for row in cells]
 
 
@@ -49,7 +60,8 @@ def _unclear_sheet(name: str, found: str, titles: Sequence[str]) -> UserError:
         f"file {Path(name).name}",
         found=f"{found} (sheets: {', '.join(titles) or 'none'})",
         expected="one sheet with rows",
-        hint="name it in the source: `csv: {sheet: NAME}`",
+        hint='name it in the source: `csv: {sheet: NAME}`; `sheet: "*"` reads all, if their '
+        "columns are the same",
     )
 
 

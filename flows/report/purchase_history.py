@@ -127,7 +127,7 @@ def _often_words() -> list[str]:
 
 
 def cohorts(days: PurchaseDays, at: int) -> pd.DataFrame:
-    """What the customers did whose first order fell into the same month.
+    """What customers with a first order in the same month did later.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from features.sources.events import engine_errors, open_table
 from features.sources.locations import describe_location
 from features.sources.number_text import decimal_sign, number_value
 from features.sources.prepared_files import prepare_files
-from features.sources.spreadsheets import is_spreadsheet, sheet_names, sheet_rows
+from features.sources.spreadsheets import chosen_sheets, is_spreadsheet, sheet_names, sheet_rows
 from flows.services.console import step
 from flows.setup.column_synonyms import EVENT_TYPE, TIME, synonym_rank
 from flows.setup.datetime_formats import TimeForm, form_of_numbers, form_of_text
@@ -167,9 +167,7 @@ def sniff_format(location: str) -> CsvFormat:
     if not names or not Path(names[0]).is_file():
         return CsvFormat()
     if is_spreadsheet(names[0]):
-        sheet = _largest_sheet(names[0])
-        skip_lines = _title_lines(sheet_rows(names[0], sheet)[:200])
-        return CsvFormat(sheet=sheet, skip_lines=skip_lines)
+        return _sheets_format(names[0])
     (readable, *_), form = prepare_files(names[:1], CsvFormat())
     if not readable.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".txt")):
         return form
@@ -200,19 +198,33 @@ def sniff_format(location: str) -> CsvFormat:
     return CsvFormat(delimiter=delimiter, encoding=encoding, skip_lines=skip_lines)
 
 
-def _largest_sheet(name: str) -> str | None:
-    """The sheet with the most filled cells, where a spreadsheet has several with rows."""
+def _sheets_format(name: str) -> CsvFormat:
+    """All sheets with rows if their columns are the same; else the one with the most filled cells.
+
+    Raises
+    ------
+    UserError
+        Where no sheet has rows.
+    """
+    sheets = {title: sheet_rows(name, title) for title in sheet_names(name)}
     sizes = {
-        title: sum(cell != "" for row in sheet_rows(name, title) for cell in row)
-        for title in sheet_names(name)
+        title: sum(cell != "" for row in rows for cell in row) for title, rows in sheets.items()
     }
     filled = [title for title, size in sizes.items() if size]
-    if len(filled) < 2:
-        return None
+    if not filled:
+        chosen_sheets(name, None)
+    skips = {title: _title_lines(sheets[title][:200]) for title in filled}
+    columns = {(skips[title], *sorted(sheets[title][skips[title]])) for title in filled}
     largest = max(filled, key=lambda title: sizes[title])
+    form = CsvFormat(sheet=largest, skip_lines=skips[largest])
+    if len(filled) == 1:
+        return form.model_copy(update={"sheet": None})
+    if len(columns) == 1 and len(filled) == len(sheets):
+        step(f"{Path(name).name}: {len(filled)} sheets with the same columns are one table")
+        return form.model_copy(update={"sheet": "*"})
     others = ", ".join(title for title in filled if title != largest)
     step(f"{Path(name).name}: sheet {largest!r} is read, and not: {others}")
-    return largest
+    return form
 
 
 def _title_lines(cells: list[list[str]]) -> int:

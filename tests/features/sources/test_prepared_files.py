@@ -154,4 +154,7 @@ def test_a_sheet_reads_like_a_text_file(tmp_path: Path) -> None:
     two = workbook(tmp_path / "two.xlsx", {"Orders": sheet, "Notes": [["made by us"]]})
     assert "2 sheets with rows (sheets: Orders, Notes)" in refusal(shop(two), tmp_path)
     assert rows(shop(two, source_csv={"sheet": "Orders"}), tmp_path)["value"].sum() == 1350
+    years = workbook(tmp_path / "years.xlsx", {"2021": sheet, "2022": sheet[:2], "Empty": []})
+    assert rows(shop(years, source_csv={"sheet": "20*"}), tmp_path)["value"].sum() == 2400
+    assert "no sheet 'S*'" in refusal(shop(years, source_csv={"sheet": "S*"}), tmp_path)
     assert "no sheet 'Sales'" in refusal(shop(two, source_csv={"sheet": "Sales"}), tmp_path)

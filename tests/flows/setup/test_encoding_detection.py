@@ -38,6 +38,6 @@ def test_signs_of_money_beside_digits(encoding: str, amount: str) -> None:
 
 
 def test_letters_beside_words_are_letters() -> None:
-    text = "Numer;Login;Koszt dostawy\n2022/000000;anna;12,99 zł\n2022/000001;jan;9,50 zł\n"
+    text = "Klient;Login;Koszt dostawy\n2022/000000;anna;12,99 zł\n2022/000001;jan;9,50 zł\n"
     detected = detect_encoding(text.encode("cp1250"), cut=False)
     assert text.encode("cp1250").decode(detected) == text

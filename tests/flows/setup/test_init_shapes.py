@@ -329,3 +329,16 @@ def test_what_a_dump_of_a_database_writes_for_nothing_is_empty(tmp_path: Path) -
     guests = PLAIN[::9].assign(customer_id="\\N", order=lambda rows: "g" + rows["order"])
     content = init(tmp_path, file(tmp_path, "orders.csv", pd.concat([PLAIN, guests])))
     assert totals(content)[1] == EXPECTED[1]
+
+
+@pytest.mark.parametrize("titles", [0, 2])
+def test_sheets_with_the_same_columns_are_one_table(tmp_path: Path, titles: int) -> None:
+    path = tmp_path / "sales.xlsx"
+    third = len(PLAIN) // 3
+    with pd.ExcelWriter(path, engine="xlsxwriter") as book:
+        for place, year in enumerate(("2021", "2022", "2023")):
+            part = PLAIN[place * third : (place + 1) * third if place < 2 else None]
+            part.to_excel(book, sheet_name=year, index=False, startrow=titles)
+    content = init(tmp_path, str(path))
+    assert totals(content) == EXPECTED
+    assert content["config"]["sources"][0]["csv"]["sheet"] == "*"
