@@ -9,6 +9,7 @@ from typing import Literal
 
 from features.contracts import LEFT_OUT, ROLES
 from features.errors import UserError
+from flows.setup.column_synonyms import role_of
 from flows.setup.datetime_formats import TimeForm
 from flows.setup.source_draft import SourceProposal
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
@@ -152,6 +153,13 @@ def _give_roles(source: SourceProposal, spoken: Mapping[str, str]) -> None:
             source.ignored.append(word)
         else:
             source.roles.setdefault(role, []).append(word)
+    if "purchase" in spoken.values():
+        # What was only guessed to be a purchase gives way to what the user calls one.
+        bought = source.roles.get("purchase", [])
+        guessed = [each for each in bought if each not in spoken and not role_of(each)[0]]
+        source.ignored += guessed
+        if guessed:
+            source.roles["purchase"] = [each for each in bought if each not in guessed]
     if words:
         source.event_type = {**source.event_type, "words": words}
     if set(words_of_source(source)) <= set(spoken):

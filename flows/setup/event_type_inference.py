@@ -10,8 +10,10 @@ from flows.setup import column_synonyms
 from flows.setup.column_synonyms import role_of, synonym_rank
 from flows.setup.contracts import propose_movements
 from flows.setup.order_state_inference import (
+    leave_out_lost,
     propose_flag,
     propose_ledger,
+    propose_sides,
     propose_states,
     role_of_cases,
     state_column,
@@ -55,11 +57,12 @@ def propose_types(
             found.columns.pop(name, None)
             found.notes.pop(name, None)
         return
-    if role != "refund" and propose_ledger(found, table):
+    if role != "refund" and (propose_ledger(found, table) or propose_sides(found, table)):
         return
     column = _type_column(found, table)
     if column is not None:
         _typed(found, table, column)
+        leave_out_lost(found, table)
         return
     if role != "refund" and (has_amounts or "order_id" in found.columns):
         states = state_column(found, table)

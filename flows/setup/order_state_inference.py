@@ -7,7 +7,7 @@ import re
 from features.contracts import LEFT_OUT
 from flows.setup import column_synonyms
 from flows.setup.column_synonyms import plain_name, synonym_rank
-from flows.setup.order_states import are_order_states, order_state
+from flows.setup.order_states import are_order_states, order_state, side_of
 from flows.setup.readings import amounts, counted, is_purchase
 from flows.setup.source_draft import SourceProposal, best_column, used_columns
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
@@ -134,6 +134,59 @@ def propose_ledger(found: SourceProposal, table: ProfiledTable) -> bool:
         f"If negative amounts are refunds, remove `value_scale`{'' if column else ' and `only`'}."
     )
     return True
+
+
+def propose_sides(found: SourceProposal, table: ProfiledTable) -> bool:
+    """Read a statement of unsigned amounts in which a word says debit or credit."""
+    if amounts(found) is None:
+        return False
+
+    def names_sides(column: ColumnProfile) -> bool:
+        sides = {side_of(word) for word in words_of(column)}
+        return column.filled >= _FULL and sides == {"debit", "credit"}
+
+    columns = [c for c in table.columns.values() if c.kind == "text" and names_sides(c)]
+    if len(columns) != 1:
+        return False
+    (column,) = columns
+    cells = column.cells.reset_index(drop=True)
+    words = {word: side_of(word) for word in words_of(column)}
+    readings = {
+        side: counted(found, cells.isin([word for word, own in words.items() if own == side]))
+        for side in ("debit", "credit")
+    }
+    kinds = {"debit": "purchase", "credit": LEFT_OUT}
+    found.event_type = {
+        "column": column.name,
+        "words": {word: kinds[str(side)] for word, side in words.items()},
+    }
+    credit, debit = (
+        next(word for word, own in words.items() if own == side) for side in ("credit", "debit")
+    )
+    found.notes["event_type"] = (
+        f"CHECK: {column.name!r} says debit or credit, and debits are read as purchases: "
+        f"{readings['debit']}; credits: {readings['credit']}. For those: --role "
+        f"'{credit}=purchase' --role '{debit}=ignore'."
+    )
+    return True
+
+
+def leave_out_lost(found: SourceProposal, table: ProfiledTable) -> None:
+    """Leave out rows that a second column calls cancelled or open, beside a column of types."""
+    states = state_column(found, table)
+    if states is None or states.filled < _FULL:
+        return
+    words = {word: order_state(word) for word in words_of(states)}
+    lost = [word for word, state in words.items() if state in ("lost", "open")]
+    if not lost or any(state is None for state in words.values()):
+        return
+    every = counted(found, is_purchase(found))
+    found.only[states.name] = [word for word in words if word not in lost]
+    found.notes["event_type"] = (
+        f"{found.notes.get('event_type', '')} CHECK: rows with {', '.join(map(repr, lost))} in "
+        f"{states.name!r} are left out. With them: {every}; without: "
+        f"{counted(found, is_purchase(found))}."
+    ).strip()
 
 
 def _sign_column(found: SourceProposal, table: ProfiledTable) -> ColumnProfile | None:

@@ -57,3 +57,21 @@ def are_order_states(words: Iterable[str]) -> bool:
     states = [order_state(word) for word in words]
     known = [state for state in states if state is not None]
     return "counts" in known and len(known) >= len(states) / 2
+
+
+_SIDES: dict[Literal["debit", "credit"], str] = {
+    "debit": r"d|db|dr|deb(it|et|e|ito|i)?|af|soll|s|belastung|lastschrift|addebito|dare"
+    r"|out(going)?|money_out|paid_out|withdrawal|расход|списание|дебет|借|借方|出金|支出",
+    "credit": r"c|cr|cred(it|ito)?|bij|haben|h|gutschrift|accredito|avere|haber"
+    r"|in(coming)?|money_in|paid_in|deposit|приход|зачисление|кредит|貸|貸方|入金|收入",
+}
+
+
+def side_of(word: str) -> Literal["debit", "credit"] | None:
+    """Whether a word of a statement says debit or credit; None for other words.
+
+    >>> side_of("Af"), side_of("Bij"), side_of("Haben"), side_of("Card")
+    ('debit', 'credit', 'credit', None)
+    """
+    plain = plain_name(word)
+    return next((side for side, words in _SIDES.items() if re.fullmatch(words, plain)), None)

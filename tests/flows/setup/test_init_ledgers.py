@@ -52,3 +52,40 @@ def test_of_debits_and_credits_the_debits_are_purchases(
     assert "every row is a debit or a credit" in " ".join(content["checks"])
     other = init(tmp_path, ledger, "--column", f"value={credit}")
     assert totals(other)[0] == 40
+
+
+@pytest.mark.parametrize(
+    ("column", "debit", "credit"),
+    [("Af Bij", "Af", "Bij"), ("Debit/credit", "Debit", "Credit"), ("S/H", "S", "H")],
+)
+def test_a_word_beside_unsigned_amounts_says_debit_or_credit(
+    tmp_path: Path, column: str, debit: str, credit: str
+) -> None:
+    pay = SALES.head(40).assign(total=500.0, order=lambda rows: "s" + rows["order"])
+    rows = pd.concat([SALES.assign(**{column: debit}), pay.assign(**{column: credit})])
+    name = file(tmp_path, "statement.csv", rows)
+    content = init(tmp_path, name)
+    assert totals(content) == EXPECTED
+    assert "credits: 40 orders, 20,000.00" in " ".join(content["checks"])
+    other = init(tmp_path, name, "--role", f"{credit}=purchase", "--role", f"{debit}=ignore")
+    assert totals(other)[2] == 20_000
+
+
+def test_a_guess_gives_way_to_the_purchase_that_is_named(tmp_path: Path) -> None:
+    other = SALES.head(30).assign(kind="Bogen", order=lambda rows: "b" + rows["order"])
+    rows = pd.concat([SALES.assign(kind="Zug"), other])
+    name = file(tmp_path, "log.csv", rows)
+    content = init(tmp_path, name, "--column", "event_type=kind", "--role", "Bogen=purchase")
+    assert content["config"]["roles"]["purchase"] == ["Bogen"]
+
+
+def test_lost_rows_are_left_out_beside_kinds_of_documents(tmp_path: Path) -> None:
+    lost = SALES[::9].assign(order=lambda rows: "x" + rows["order"], status="Cancelled")
+    rows = pd.concat([SALES.assign(status="Paid"), lost]).assign(document_type="Invoice")
+    back = SALES.head(25).assign(document_type="Credit note", status="Paid")
+    rows = pd.concat([rows, back.assign(order=lambda rows: "c" + rows["order"])])
+    content = init(tmp_path, file(tmp_path, "documents.csv", rows))
+    orders, _, revenue = totals(content)
+    assert orders == EXPECTED[0]
+    assert revenue == pytest.approx(EXPECTED[2] - SALES.head(25)["total"].sum())
+    assert "'Cancelled' in 'status' are left out" in " ".join(content["checks"])
