@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +129,31 @@ def write_events(rows: Iterable[Row], config: Config, path: Path) -> Config:
         For no events, an unknown column, a missing cell, a time without an offset, or a cell that
         is no text, number or boolean; it names the event without its content.
     """
-    allowed = readable_columns(config)
-    checked = list(_checked(rows, config, set(allowed)))
+    return write_checked(checked_events(rows, config), config, path)
+
+
+def checked_events(rows: Iterable[Row], config: Config) -> list[dict[str, str]]:
+    """Events with the columns that the data set can use, as texts; moments in UTC.
+
+    Raises
+    ------
+    UserError
+        As `write_events`.
+    """
+    checked = list(_checked(rows, config, set(readable_columns(config))))
     if not checked:
         raise UserError(_PLACE, found="no events", expected="all events of a customer, one a line")
+    return checked
+
+
+def write_checked(checked: Sequence[Mapping[str, str]], config: Config, path: Path) -> Config:
+    """As `write_events`, of events from `checked_events`."""
+    allowed = readable_columns(config)
     # As in the batch, a purchase without an amount is refused if the sources have amounts.
     used_columns = {column for event in checked for column in event} | {"value"} & set(allowed)
     # Parquet instead of CSV: every cell is read back unchanged.
     schema = pa.schema([(column, pa.string()) for column in allowed if column in used_columns])
-    pq.write_table(pa.Table.from_pylist(checked, schema=schema), path)
+    pq.write_table(pa.Table.from_pylist(list(checked), schema=schema), path)
     mapped_columns = {
         column: column for column in allowed if column in used_columns and column not in _OWN
     }
@@ -221,6 +237,8 @@ def _hint(column: str) -> str:
 
 
 def _text(value: Any, cell_place: str) -> str:
+    if type(value) is str:
+        return value.strip()
     value = value.item() if hasattr(value, "item") else value  # a frame's own numbers
     if value is None or value != value:
         return ""

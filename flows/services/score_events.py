@@ -18,7 +18,7 @@ from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from flows.services.workspace import Workspace, latest_event_day
 from models.registry import registry
-from models.serving.event_scoring import EventScorer, score_records
+from models.serving.event_scoring import EventScorer
 
 _STDIN = "-"
 
@@ -56,8 +56,8 @@ class _OpenScorer:
         event_rows, snapshot_day = list(events), self._day(at)
         scored = self.scorer.score(event_rows, snapshot_day, latest=latest_event_day())
         scored_at = dt.datetime.now(dt.UTC)
-        scored["scored_at"] = scored_at.replace(tzinfo=None)
-        records = score_records(scored)
+        moment = scored_at.replace(tzinfo=None).isoformat()
+        records = [{**record, "scored_at": moment} for record in scored]
         scored_ids = {record["customer_id"] for record in records}
         requested_ids = {
             key for row in event_rows if (key := key_value(row["customer_id"])) is not None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from features.aggregates.daily_aggregates import tally
+from features.aggregates.event_tallies import plain_tallies
 from features.aggregates.tallies import Tallies
 from features.config.config import Config
 from features.errors import UserError
@@ -20,7 +22,7 @@ from features.sources.api_events import Row
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
 from models.registry.registry import Loaded
-from models.serving.score import UnstoredFeatures, scoring_frame, stage_late_days
+from models.serving.score import scoring_columns, stage_late_days
 
 # Keys that a scoring run stores with its scoring context, for event scoring later.
 POPULATION_KEY, _DEFINITION = "everybody", "definition"
@@ -63,7 +65,18 @@ class EventScorer:
                 hint="run `stagecast run` (or features, train, promote, score) with it first",
             )
 
-    def score(self, events: Iterable[Row], day: int, *, latest: int) -> pd.DataFrame:
+    @cached_property
+    def _outline(self) -> Builder:
+        """Builder of the population, to which customers are added."""
+        everybody = Everybody.from_json(self.context[POPULATION_KEY])
+        return Builder.without_customers(self.config, everybody)
+
+    @cached_property
+    def _scoring_context(self) -> dict[str, Any]:
+        own = (POPULATION_KEY, _DEFINITION)
+        return {key: value for key, value in self.context.items() if key not in own}
+
+    def score(self, events: Iterable[Row], day: int, *, latest: int) -> list[dict[str, Any]]:
         """Scored rows of the customers of some raw events, at a snapshot.
 
         Parameters
@@ -78,33 +91,40 @@ class EventScorer:
 
         Returns
         -------
-        DataFrame
-            The columns of `models.serving.score.score_snapshot`, one row per customer who exists
-            at the snapshot, sorted by id; run_id and scored_at null. At the snapshot of the scoring
-            context these are the rows of that run, equal to the last bit.
+        list of dict
+            The columns of `models.serving.score.score_snapshot` as JSON values, one row per
+            customer who exists at the snapshot, sorted by id; run_id and scored_at null. At the
+            snapshot of the scoring context these are the rows of that run, equal to the last bit.
 
         Raises
         ------
         UserError
             If events cannot be used.
         """
-        with tempfile.TemporaryDirectory(prefix="stagecast-events-") as folder:
-            tallies = self._tallied(events, Path(folder), latest)
-        everybody = Everybody.from_json(self.context[POPULATION_KEY])
-        builder = Builder.of_some(self.config, tallies, everybody)
+        builder = self._outline.with_customers(self._tallied(events, latest))
         late_days = stage_late_days(self.loaded.scorer.parts)
-        frame = scoring_frame(UnstoredFeatures(builder), day, late_days=late_days)
-        context = {
-            key: value
-            for key, value in self.context.items()
-            if key not in (POPULATION_KEY, _DEFINITION)
-        }
-        rows = self.loaded.predict(frame, context)
-        rows["scorer_version"] = str(self.loaded.version.version)
-        return rows
+        columns = scoring_columns(builder, day, late_days=late_days)
+        if hasattr(self.loaded.scorer, "score_columns"):
+            records = self.loaded.scorer.score_columns(columns, self._scoring_context)
+        else:  # logged by an earlier version, whose code reads frames only
+            frame = pd.DataFrame(columns)
+            records = score_records(self.loaded.predict(frame, self._scoring_context))
+        version = str(self.loaded.version.version)
+        return [{**record, "scorer_version": version} for record in records]
 
-    def _tallied(self, events: Iterable[Row], folder: Path, latest: int) -> Tallies:
-        config = api_events.write_events(events, self.config, folder / _EVENTS_FILE)
+    def _tallied(self, events: Iterable[Row], latest: int) -> Tallies:
+        checked = api_events.checked_events(events, self.config)
+        plain = plain_tallies(checked, self.config, latest=latest)
+        return self._tallied_by_engine(checked, latest) if plain is None else plain
+
+    def _tallied_by_engine(self, checked: Sequence[Mapping[str, str]], latest: int) -> Tallies:
+        with tempfile.TemporaryDirectory(prefix="stagecast-events-") as name:
+            return self._tallied_in(Path(name), checked, latest)
+
+    def _tallied_in(
+        self, folder: Path, checked: Sequence[Mapping[str, str]], latest: int
+    ) -> Tallies:
+        config = api_events.write_checked(checked, self.config, folder / _EVENTS_FILE)
         try:
             return tally(config, latest=latest, quarantine=folder / "quarantine")[0]
         except UserError as error:

@@ -102,7 +102,7 @@ class _FeatureSource(Protocol):
 
 @dataclass(frozen=True)
 class UnstoredFeatures:
-    """Features of a few customers, built on request and not stored."""
+    """Features of some customers, built on request and not stored."""
 
     builder: Builder
 
@@ -230,6 +230,20 @@ def scoring_frame(archive: _FeatureSource, day: int, *, late_days: int = 0) -> p
     # The features hold rule stage and eligibility as codes; the scorer adds their names.
     inputs = features.drop(columns=["stage", "churn_eligible"]).reset_index(drop=True)
     return pd.concat([inputs, facts.drop(columns=KEY).reset_index(drop=True)], axis=1)
+
+
+def scoring_columns(builder: Builder, day: int, *, late_days: int = 0) -> dict[str, Any]:
+    """Columns of `scoring_frame` by name, as arrays, without a frame: for a few customers."""
+    columns = builder.columns(day)
+    if late_days:
+        late_columns = builder.columns(day, delay=late_days)
+        columns |= {
+            f"{LATE}{name}": values
+            for name, values in late_columns.items()
+            if "__" in name and values.dtype == np.float64
+        }
+    del columns["stage"], columns["churn_eligible"]
+    return columns | builder.profile_columns(day)
 
 
 def score_snapshot(
