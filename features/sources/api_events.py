@@ -38,9 +38,7 @@ def parse_events(text: str) -> list[dict[str, Any]]:
     """
     begins = text.lstrip("\ufeff \t\r\n")[:1]
     if begins == "[":
-        return [
-            _event(row, f"item {number}") for number, row in enumerate(_json(text, "the array"), 1)
-        ]
+        return plain_events(_json(text, "the array"))
     if begins == "{":
         numbered_lines = (
             (number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
@@ -50,6 +48,17 @@ def parse_events(text: str) -> list[dict[str, Any]]:
             for number, line in numbered_lines
         ]
     return _csv_rows(text.removeprefix("\ufeff"))
+
+
+def plain_events(items: Iterable[Any]) -> list[dict[str, Any]]:
+    """Events of parsed JSON, each an object; nested ``attributes`` are flattened.
+
+    Raises
+    ------
+    UserError
+        Naming the item, without repeating its content.
+    """
+    return [_event(item, f"item {number}") for number, item in enumerate(items, 1)]
 
 
 def _json(text: str, event_place: str) -> Any:

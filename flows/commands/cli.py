@@ -29,6 +29,7 @@ from flows.commands import (
     report_command,
     runs,
     schedule,
+    serve_command,
     stages,
 )
 from flows.commands.flow_runs import (
@@ -341,6 +342,7 @@ app.command()(metrics.metrics)
 app.command()(report_command.report)
 app.command()(runs.runs)
 app.command()(schedule.schedule)
+app.command()(serve_command.serve)
 campaign_commands.register_campaign_commands(app, execute_flow)
 monitor_command.register_monitor(app, execute_flow)
 backfill_command.register_backfill(app, execute_flow)

@@ -24,7 +24,7 @@ _STDIN = "-"
 
 
 @dataclass(frozen=True)
-class _OpenScorer:
+class OpenScorer:
     """A scorer of raw events, and the published run that supplies its population."""
 
     scorer: EventScorer
@@ -83,7 +83,7 @@ class _OpenScorer:
         return day
 
 
-def open_scorer(output: Path, *, at: dt.date | None = None) -> _OpenScorer:
+def open_scorer(output: Path, *, at: dt.date | None = None) -> OpenScorer:
     """Load the scorer version and the population of a published run.
 
     Parameters
@@ -110,12 +110,12 @@ def open_scorer(output: Path, *, at: dt.date | None = None) -> _OpenScorer:
         )
     context = json.loads(context_file.read_text(encoding="utf-8"))
     loaded = registry.load(space.tracking(), version=int(run.scorer_version))
-    return _OpenScorer(EventScorer(space.config(), loaded, context), run)
+    return OpenScorer(EventScorer(space.config(), loaded, context), run)
 
 
 def _run(output: Path, at: dt.date | None) -> PublishedRun:
     if at is None:
-        return scores_store.read_current(output).run
+        return scores_store.current_run(output)
     usable = [run for run in scores_store.published_runs(output) if run.status == "published"]
     usable_until = [run for run in usable if run.snapshot_at <= at]
     if not usable_until:

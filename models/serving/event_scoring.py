@@ -144,16 +144,17 @@ class EventScorer:
 def score_records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Scored rows as JSON-able records: dates as ISO texts, missing values as None."""
     return [
-        {str(name): _plain(value) for name, value in record.items()}
+        {str(name): plain_value(value) for name, value in record.items()}
         for record in rows.to_dict("records")
     ]
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A cell of a scored row as JSON has it: midnights as dates, missing values as None."""
     if value is None or value is pd.NaT or value != value:
         return None
-    if isinstance(value, pd.Timestamp):
-        midnight = value == value.normalize()
+    if isinstance(value, dt.datetime):
+        midnight = value.time() == dt.time()
         return value.date().isoformat() if midnight else value.isoformat()
     if isinstance(value, dt.date):
         return value.isoformat()
