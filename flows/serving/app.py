@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -17,7 +18,6 @@ from features.errors import UserError
 from features.sources.api_events import plain_events
 from features.sources.keys import key_value
 from features.storage.row_reader import open_reader
-from flows.services.score_events import parse_date
 from flows.serving.access import ApiKeys
 from flows.serving.answers import Refusal, defect, json_response, read_json
 from flows.serving.guard import Guard, Limits
@@ -209,17 +209,23 @@ def _scored(served: ServedRun, content: Any) -> dict[str, Any]:
     if len(content["events"]) > MOST_EVENTS:
         found, expected = f"{len(content['events']):,} events", f"at most {MOST_EVENTS:,}"
         raise Refusal(413, "events", found, expected, "ask for fewer customers at once")
-    at = content.get("at")
-    if not isinstance(at, str | None):
-        raise Refusal(422, "at", "no text", "a date like 2024-05-01")
+    day = _date(content.get("at"))
     try:
         scorer = served.scorer
     except UserError as error:
         raise Refusal.of(503, error) from None
     try:
-        return scorer.score(plain_events(content["events"]), at=parse_date(at))
+        return scorer.score(plain_events(content["events"]), at=day)
     except UserError as error:
         raise Refusal.of(422, error) from None
+
+
+def _date(text: Any) -> dt.date | None:
+    """The date that a request asks for; None without one."""
+    try:
+        return None if text is None else dt.date.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise Refusal(422, "at", "no date", "a date like 2024-05-01") from None
 
 
 def _stored(read: Callable[..., Answer], *arguments: Any) -> Answer:
