@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -141,8 +141,7 @@ def timers(
     # A purchase falls on the reference day itself, so it is seen one day later.
     tomorrow = facts.later(at + 1)
     silent_code, silent_period = code.copy(), np.full(len(code), periods + 1)
-    for period, days in enumerate(period_ends, start=1):
-        later_code = decide(taxonomy, facts.later(at + days))
+    for period, later_code in enumerate(_later_codes(taxonomy, facts, at, period_ends), start=1):
         moved = (later_code != code) & (silent_period > periods)
         silent_code[moved], silent_period[moved] = later_code[moved], period
     return Timers(
@@ -155,6 +154,18 @@ def timers(
         # Last: it looks at other days than the clock.
         periods_in_stage=_periods_in_stage(taxonomy, history, at, code, periods, period_days),
     )
+
+
+def _later_codes(
+    taxonomy: Taxonomy, facts: Facts, at: int, days_ahead: Sequence[int]
+) -> Iterable[Array]:
+    """Stage codes of all customers after so many silent days, for each of the numbers of days."""
+    customers = facts.customers
+    if customers > FEW_CUSTOMERS:
+        return (decide(taxonomy, facts.later(at + days)) for days in days_ahead)
+    repeated = Facts(facts.history, at, at, who=np.tile(np.arange(customers), len(days_ahead)))
+    days = np.repeat(np.asarray(days_ahead, dtype=np.int64), customers)
+    return decide(taxonomy, repeated.later(at + days)).reshape(len(days_ahead), customers)
 
 
 def _look_ahead(taxonomy: Taxonomy, history: History, days: Iterable[int]) -> None:
@@ -174,9 +185,12 @@ def _look_ahead(taxonomy: Taxonomy, history: History, days: Iterable[int]) -> No
 
 def _purchases_needed(taxonomy: Taxonomy, tomorrow: Facts, code: Array) -> Array:
     purchases_needed = np.full(len(code), MOST_PURCHASES_ASKED + 1)
-    for purchases in range(MOST_PURCHASES_ASKED, 0, -1):
+    for purchases in range(1, MOST_PURCHASES_ASKED + 1):
+        is_open = purchases_needed > MOST_PURCHASES_ASKED
+        if not is_open.any():
+            break
         imagined_facts = replace(tomorrow, added_purchases=purchases)
-        purchases_needed[decide(taxonomy, imagined_facts) != code] = purchases
+        purchases_needed[is_open & (decide(taxonomy, imagined_facts) != code)] = purchases
     return purchases_needed
 
 
