@@ -68,10 +68,15 @@ class _Line(NamedTuple):
     first_at: int
     last_at: int
     counts: int = 1
+    is_stored: bool = False
 
 
 def plain_tallies(
-    events: Sequence[Mapping[str, str]], config: Config, *, latest: int
+    events: Sequence[Mapping[str, str]],
+    config: Config,
+    *,
+    latest: int,
+    orders: pa.Table | None = None,
 ) -> Tallies | None:
     """Tallies of some customers' events, equal to those of the engine.
 
@@ -83,6 +88,9 @@ def plain_tallies(
         Config of the data set.
     latest
         Day number after which no event can be genuine.
+    orders
+        Stored parts of orders (`features.aggregates.tallies.Tallies.orders`), which a line of the
+        same order continues; they are not counted again.
 
     Returns
     -------
@@ -92,13 +100,25 @@ def plain_tallies(
     """
     try:
         usable = list(_usable(events, config, latest))
-        orders = _signed(_orders(line for line, _ in usable), config)
-        counted = list(_counted(orders))
+        signed = _signed(_orders(line for line, _ in usable), config)
+        counted = list(_counted([*_stored_lines(orders), *signed]))
     except _NotPlain:
         return None
     if not counted:
         return None
     return Tallies(_daily(counted), _choices(usable))
+
+
+def _stored_lines(orders: pa.Table | None) -> Iterator[_Line]:
+    """Stored parts of orders, as they were known."""
+    for row in [] if orders is None else orders.to_pylist():
+        first_at, last_at = (
+            (row[name] - _EPOCH) // _MICROSECOND for name in ("first_at", "last_at")
+        )
+        yield _Line(
+            row["customer"], row["event_type"], row["order_id"], row["day"], row["known_day"],
+            row["value"], first_at, last_at, is_stored=True,
+        )  # fmt: skip
 
 
 def _usable(
@@ -219,6 +239,8 @@ def _counted(lines: Iterable[_Line]) -> Iterator[_Line]:
         else:
             parts_of.setdefault((line.customer, line.event_type, line.order), []).append(line)
     for parts in parts_of.values():
+        if all(part.is_stored for part in parts):
+            continue
         if len(parts) == 1:
             yield parts[0]
             continue
@@ -226,7 +248,9 @@ def _counted(lines: Iterable[_Line]) -> Iterator[_Line]:
             raise _NotPlain  # which part came first is undecided
         held, so_far = None, 0
         for part in sorted(parts, key=lambda part: (part.known_day, part.day)):
-            if held is None:
+            if part.is_stored:
+                pass
+            elif held is None:
                 yield part
             elif part.day < held:
                 value = None if part.value is None else part.value + so_far

@@ -181,6 +181,13 @@ def score_events(
     at: Annotated[
         str | None, typer.Option(metavar="DATE", help="Snapshot; default: date of the last scores.")
     ] = None,
+    since_run: Annotated[
+        bool,
+        typer.Option(
+            "--since-run",
+            help="The events are those since the last run, and are added to the stored history.",
+        ),
+    ] = False,
 ) -> None:
     """Score a few customers from all their raw events, with the last run's scorer; prints JSON.
 
@@ -194,7 +201,8 @@ def score_events(
     from flows.services.score_events import open_scorer, parse_date, read_events
 
     event_rows, snapshot_date = read_events(events), parse_date(at)
-    result = open_scorer(folder, at=snapshot_date).score(event_rows, at=snapshot_date)
+    scorer = open_scorer(folder, at=snapshot_date)
+    result = scorer.score(event_rows, at=snapshot_date, since_run=since_run)
     print(json.dumps(result, indent=1, ensure_ascii=False))
 
 

@@ -16,6 +16,7 @@ from features.sources.api_events import Row, parse_events
 from features.sources.keys import key_value
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
+from features.table.customer_tallies import StoredHistory
 from flows.services.workspace import Workspace, latest_event_day
 from models.registry import registry
 from models.serving.event_scoring import EventScorer
@@ -29,8 +30,11 @@ class OpenScorer:
 
     scorer: EventScorer
     run: PublishedRun
+    output: Path
 
-    def score(self, events: Iterable[Row], *, at: dt.date | None = None) -> dict[str, Any]:
+    def score(
+        self, events: Iterable[Row], *, at: dt.date | None = None, since_run: bool = False
+    ) -> dict[str, Any]:
         """Scored rows of the events' customers, as JSON values.
 
         Parameters
@@ -39,7 +43,11 @@ class OpenScorer:
             All events of each customer, in the contract's column names
             (`features.sources.api_events.write_events`).
         at
-            Snapshot date; default: that of the run. The population is always that of the run.
+            Snapshot date; default: that of the run, and with `since_run` tomorrow, so that the
+            events of today count. The population is always that of the run.
+        since_run
+            True if the events are only those that became known on the day of the run or later:
+            the tallies in the output folder hold the history before.
 
         Returns
         -------
@@ -53,8 +61,17 @@ class OpenScorer:
         UserError
             For events that cannot be used, and dates before the run or in the future.
         """
+        if at is None and since_run:
+            today = dt.datetime.now(self.scorer.config.zone).date()
+            at = max(today + dt.timedelta(days=1), self.run.snapshot_at)
         event_rows, snapshot_day = list(events), self._day(at)
-        scored = self.scorer.score(event_rows, snapshot_day, latest=latest_event_day())
+        history = StoredHistory(self.output, day_number(self.run.snapshot_at))
+        scored = self.scorer.score(
+            event_rows,
+            snapshot_day,
+            latest=latest_event_day(),
+            history=history if since_run else None,
+        )
         scored_at = dt.datetime.now(dt.UTC)
         moment = scored_at.replace(tzinfo=None).isoformat()
         records = [{**record, "scored_at": moment} for record in scored]
@@ -110,7 +127,7 @@ def open_scorer(output: Path, *, at: dt.date | None = None) -> OpenScorer:
         )
     context = json.loads(context_file.read_text(encoding="utf-8"))
     loaded = registry.load(space.tracking(), version=int(run.scorer_version))
-    return OpenScorer(EventScorer(space.config(), loaded, context), run)
+    return OpenScorer(EventScorer(space.config(), loaded, context), run, output.absolute())
 
 
 def _run(output: Path, at: dt.date | None) -> PublishedRun:

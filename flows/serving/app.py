@@ -53,6 +53,10 @@ _EVENTS_SCHEMA = {
             },
         },
         "at": {"type": "string", "format": "date", "description": "Date of the scores."},
+        "since_run": {
+            "type": "boolean",
+            "description": "The events are those since the run; the stored history is added.",
+        },
     },
 }
 
@@ -204,8 +208,11 @@ def _scored(served: ServedRun, content: Any) -> dict[str, Any]:
     """Scored rows of the events of a request."""
     if not isinstance(content, dict) or not isinstance(content.get("events"), list):
         raise Refusal(422, "body", "no list of events", 'an object {"events": [...]}')
-    if unknown := set(content) - {"events", "at"}:
-        raise Refusal(422, "body", f"{len(unknown)} other keys", "events, and perhaps at")
+    if unknown := set(content) - {"events", "at", "since_run"}:
+        raise Refusal(422, "body", f"{len(unknown)} other keys", "events, at and since_run")
+    since_run = content.get("since_run", False)
+    if not isinstance(since_run, bool):
+        raise Refusal(422, "since_run", "no boolean", "true or false")
     if len(content["events"]) > MOST_EVENTS:
         found, expected = f"{len(content['events']):,} events", f"at most {MOST_EVENTS:,}"
         raise Refusal(413, "events", found, expected, "ask for fewer customers at once")
@@ -215,7 +222,7 @@ def _scored(served: ServedRun, content: Any) -> dict[str, Any]:
     except UserError as error:
         raise Refusal.of(503, error) from None
     try:
-        return scorer.score(plain_events(content["events"]), at=day)
+        return scorer.score(plain_events(content["events"]), at=day, since_run=since_run)
     except UserError as error:
         raise Refusal.of(422, error) from None
 

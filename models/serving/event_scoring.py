@@ -19,6 +19,8 @@ from features.config.config import Config
 from features.errors import UserError
 from features.sources import api_events
 from features.sources.api_events import Row
+from features.sources.keys import key_value
+from features.table.customer_tallies import StoredHistory, added_tallies
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
 from models.registry.registry import Loaded
@@ -76,7 +78,14 @@ class EventScorer:
         own = (POPULATION_KEY, _DEFINITION)
         return {key: value for key, value in self.context.items() if key not in own}
 
-    def score(self, events: Iterable[Row], day: int, *, latest: int) -> list[dict[str, Any]]:
+    def score(
+        self,
+        events: Iterable[Row],
+        day: int,
+        *,
+        latest: int,
+        history: StoredHistory | None = None,
+    ) -> list[dict[str, Any]]:
         """Scored rows of the customers of some raw events, at a snapshot.
 
         Parameters
@@ -88,6 +97,8 @@ class EventScorer:
             Day number of the snapshot.
         latest
             Day number after which no event can be genuine.
+        history
+            Stored tallies, to which the events are added; None: the events are the history.
 
         Returns
         -------
@@ -101,7 +112,7 @@ class EventScorer:
         UserError
             If events cannot be used.
         """
-        builder = self._outline.with_customers(self._tallied(events, latest))
+        builder = self._outline.with_customers(self._tallied(events, latest, history))
         late_days = stage_late_days(self.loaded.scorer.parts)
         columns = scoring_columns(builder, day, late_days=late_days)
         if hasattr(self.loaded.scorer, "score_columns"):
@@ -112,10 +123,27 @@ class EventScorer:
         version = str(self.loaded.version.version)
         return [{**record, "scorer_version": version} for record in records]
 
-    def _tallied(self, events: Iterable[Row], latest: int) -> Tallies:
+    def _tallied(
+        self, events: Iterable[Row], latest: int, history: StoredHistory | None = None
+    ) -> Tallies:
         checked = api_events.checked_events(events, self.config)
-        plain = plain_tallies(checked, self.config, latest=latest)
-        return self._tallied_by_engine(checked, latest) if plain is None else plain
+        if history is None:
+            plain = plain_tallies(checked, self.config, latest=latest)
+            return self._tallied_by_engine(checked, latest) if plain is None else plain
+        customers = {key_value(event["customer_id"]) for event in checked} - {None}
+        stored = history.of(str(customer) for customer in customers)
+        new = plain_tallies(checked, self.config, latest=latest, orders=stored.orders)
+        if new is None:
+            # The engine says what is wrong with them; if nothing is, it cannot know the orders.
+            new = self._tallied_by_engine(checked, latest)
+            if stored.orders is not None and stored.orders.num_rows:
+                raise UserError(
+                    "events",
+                    found="events that cannot be added to stored orders",
+                    expected="amounts as plain numbers, and orders whose parts came one by one",
+                    hint="send all events of these customers without since_run",
+                )
+        return added_tallies(stored, new, history.before)
 
     def _tallied_by_engine(self, checked: Sequence[Mapping[str, str]], latest: int) -> Tallies:
         with tempfile.TemporaryDirectory(prefix="stagecast-events-") as name:

@@ -114,6 +114,27 @@ def test_rows_from_events_are_those_of_the_batch(shop: Shop, served: str) -> Non
         assert answer["scorer_version"] == wanted[customer]["scorer_version"]
 
 
+def test_events_since_the_run_are_added_to_the_stored_history(shop: Shop, served: str) -> None:
+    at, new = "2021-03-05", {"event_type": "purchase", "brand": "north"}
+    for customer, rows in [*list(events_of(shop).items())[::60], ("someone-new", [])]:
+        since = [
+            {**new, "customer_id": customer, "occurred_at": f"2021-03-0{day}", "value": 10 * day}
+            for day in (1, 4)
+        ]
+        wanted = ask(served, "/scores/events", {"events": [*rows, *since], "at": at})
+        found = ask(served, "/scores/events", {"events": since, "at": at, "since_run": True})
+        assert wanted[0] == found[0] == 200
+        assert [unstamped(r) for r in found[1]["scores"]] == [
+            unstamped(r) for r in wanted[1]["scores"]
+        ]
+        assert found[1]["scores"][0]["stage"] != "lapsed"
+    early = {**since[0], "occurred_at": "2021-02-27"}
+    status, content = ask(served, "/scores/events", {"events": [early], "since_run": True})
+    assert (status, content["error"]["where"]) == (422, "events")
+    status, content = ask(served, "/scores/events", {"events": since, "since_run": "yes"})
+    assert (status, content["error"]["where"]) == (422, "since_run")
+
+
 def test_audiences_are_those_of_the_run(shop: Shop, served: str) -> None:
     audience = read_current(shop.output).audience
     for campaign, members in audience[audience["change"] != "removed"].groupby("campaign_id"):
