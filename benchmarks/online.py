@@ -3,7 +3,7 @@
 `uv run python benchmarks/online.py --folder FOLDER`: makes a shop of 2,000 customers there, runs
 `stagecast run` on it (unless it is there), scores every customer alone from raw events and from
 the feature vector, compares with the batch, and asks a started server. Milliseconds are medians and
-99th percentiles of wall-clock time; beside them the load of the machine.
+99th percentiles of wall-clock time; beside them the load of the machine by then.
 """
 
 from __future__ import annotations
@@ -45,16 +45,17 @@ def milliseconds(seconds: list[float]) -> dict[str, float]:
     }
 
 
-def timed(calls: list[Callable[[], Any]]) -> list[float]:
-    """Seconds of each call, after a few for warming up."""
+def timed(calls: list[Callable[[], Any]]) -> dict[str, float]:
+    """Milliseconds of the calls, after a few for warming up, and of this process's processor."""
     for call in calls[:5]:
         call()
-    durations = []
+    durations, used = [], []
     for call in calls:
-        before = time.perf_counter()
+        before, used_before = time.perf_counter(), time.process_time()
         call()
         durations.append(time.perf_counter() - before)
-    return durations
+        used.append(time.process_time() - used_before)
+    return {**milliseconds(durations), "processor_p50_ms": milliseconds(used)["p50_ms"]}
 
 
 def shop_events(folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -112,8 +113,8 @@ def in_process(output: Path, events: dict[str, list[dict[str, Any]]]) -> dict[st
         "differ_by_vector": sum(row != batch[row["customer_id"]] for row in by_vector),
         "differ_by_events": sum(row != batch[row["customer_id"]] for row in by_events),
         "scored_from_events": len(by_events),
-        "vector": milliseconds(timed(calls)),
-        f"{EVENTS}_events": milliseconds(timed(event_calls)),
+        "vector": timed(calls),
+        f"{EVENTS}_events": timed(event_calls),
     }
 
 
@@ -144,15 +145,15 @@ def over_http(port: int, events: dict[str, list[dict[str, Any]]]) -> dict[str, A
         lambda name=name: client.ask(f"/scores/{name}") for name in list(events)[:1000]
     ]
     return {
-        f"http_{EVENTS}_events": milliseconds(timed(posts)),
-        "http_stored_row": milliseconds(timed(gets)),
+        f"http_{EVENTS}_events": timed(posts),
+        "http_stored_row": timed(gets),
     }
 
 
-def held(
+def steady_rate(
     port: int, pid: int, events: dict[str, list[dict[str, Any]]], per_second: float, seconds: float
 ) -> dict[str, Any]:
-    """A rate of requests held for some time, each sent when it is due; memory before and after."""
+    """Requests at a rate for some time, each sent when it is due; memory before and after."""
     bodies = [json.dumps({"events": rows}).encode() for rows in list(events.values())[:1000]]
     clients, durations = 8, []
 
@@ -178,6 +179,11 @@ def held(
     }
 
 
+def shown(figures: dict[str, Any]) -> None:
+    """Print figures as soon as they are known."""
+    print(json.dumps(figures, indent=1), flush=True)
+
+
 def memory(leader: int) -> float:
     """Resident memory of all processes of a session, MB."""
     listed = subprocess.run(
@@ -199,18 +205,17 @@ def main() -> None:
         done = stagecast("run", "--config", config, "--output", output)
         assert done.returncode == 0, done.stderr
     events = shop_events(options.folder)
-    figures: dict[str, Any] = {"load_before": os.getloadavg()[0], **in_process(output, events)}
+    shown({"load": os.getloadavg()[0], **in_process(output, events)})
     command = ("flows.commands.cli", "serve", "--output", str(output), "--rate", "100000")
     with local_server(*command, health="/ready", env={}) as server:
-        figures |= over_http(server.port, events)
+        shown({"load": os.getloadavg()[0], **over_http(server.port, events)})
     with local_server(*command, "--workers", "2", health="/ready", env={}) as server:
         time.sleep(5)  # the other worker loads, too
-        held(server.port, server.process.pid, events, options.per_second, 10.0)
-        figures["held"] = held(
+        steady_rate(server.port, server.process.pid, events, options.per_second, 10.0)
+        figures = steady_rate(
             server.port, server.process.pid, events, options.per_second, options.seconds
         )
-    figures["load_after"] = os.getloadavg()[0]
-    print(json.dumps(figures, indent=1))
+        shown({"load": os.getloadavg()[0], "steady_rate": figures})
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def serve(
     import uvicorn
 
     from features.storage.row_reader import open_reader
+    from flows.services.console import step
     from flows.serving.access import ApiKeys, refuse_open_address
     from flows.serving.measures import FOLDER_VARIABLE
 
@@ -65,6 +66,7 @@ def serve(
             os.environ[FOLDER_VARIABLE] = stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="stagecast-metrics-")
             )
+        step(f"serving {folder} at http://{host}:{port}; Ctrl-C ends it")
         uvicorn.run(
             "flows.commands.serve_command:from_settings",
             factory=True,
