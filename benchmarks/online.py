@@ -26,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
+from benchmarks.serving import group_processor_seconds
 from features.storage.scores_store import read_current
 from flows.services.score_events import open_scorer
 from flows.services.workspace import Workspace
@@ -35,6 +36,7 @@ from tests.flows.shop import stagecast, write_shop
 from tests.local_servers import local_server
 
 EVENTS = 100
+WARM_UP = 5
 
 
 def milliseconds(seconds: list[float]) -> dict[str, float]:
@@ -47,7 +49,7 @@ def milliseconds(seconds: list[float]) -> dict[str, float]:
 
 def timed(calls: list[Callable[[], Any]]) -> dict[str, float]:
     """Milliseconds of the calls, after a few for warming up, and of this process's processor."""
-    for call in calls[:5]:
+    for call in calls[:WARM_UP]:
         call()
     durations, used = [], []
     for call in calls:
@@ -132,8 +134,8 @@ class Client:
             raise RuntimeError(content[:300])
 
 
-def over_http(port: int, events: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Milliseconds of one client that waits for each answer."""
+def over_http(port: int, pid: int, events: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Milliseconds of one client that waits for each answer, and of the server's processor."""
     client = Client(port)
     bodies = [
         json.dumps({"events": hundred(rows)}).encode() for rows in list(events.values())[:1000]
@@ -144,10 +146,14 @@ def over_http(port: int, events: dict[str, list[dict[str, Any]]]) -> dict[str, A
     gets: list[Callable[[], Any]] = [
         lambda name=name: client.ask(f"/scores/{name}") for name in list(events)[:1000]
     ]
-    return {
-        f"http_{EVENTS}_events": timed(posts),
-        "http_stored_row": timed(gets),
-    }
+    figures = {}
+    for name, calls in ((f"http_{EVENTS}_events", posts), ("http_stored_row", gets)):
+        used = group_processor_seconds(pid)
+        durations = timed(calls)
+        used = group_processor_seconds(pid) - used
+        server = round(1e3 * used / (len(calls) + WARM_UP), 2)
+        figures[name] = {**durations, "server_processor_ms": server}
+    return figures
 
 
 def steady_rate(
@@ -208,7 +214,7 @@ def main() -> None:
     shown({"load": os.getloadavg()[0], **in_process(output, events)})
     command = ("flows.commands.cli", "serve", "--output", str(output), "--rate", "100000")
     with local_server(*command, health="/ready", env={}) as server:
-        shown({"load": os.getloadavg()[0], **over_http(server.port, events)})
+        shown({"load": os.getloadavg()[0], **over_http(server.port, server.process.pid, events)})
     with local_server(*command, "--workers", "2", health="/ready", env={}) as server:
         time.sleep(5)  # the other worker loads, too
         steady_rate(server.port, server.process.pid, events, options.per_second, 10.0)

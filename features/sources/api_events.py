@@ -217,7 +217,10 @@ def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator
                 hint=_hint(unknown_columns[0]),
             )
         event_cells = {
-            column: _text(value, f"{event_place}: {column}") for column, value in event.items()
+            column: value.strip()
+            if type(value) is str
+            else _text(value, f"{event_place}: {column}")
+            for column, value in event.items()
         }
         for column in _REQUIRED:
             if not event_cells.get(column):
@@ -246,8 +249,6 @@ def _hint(column: str) -> str:
 
 
 def _text(value: Any, cell_place: str) -> str:
-    if type(value) is str:
-        return value.strip()
     value = value.item() if hasattr(value, "item") else value  # a frame's own numbers
     if value is None or value != value:
         return ""

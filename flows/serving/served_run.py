@@ -7,6 +7,7 @@ audiences and rows from events are all of one scorer.
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import logging
 import threading
 from dataclasses import dataclass, field
@@ -79,6 +80,10 @@ class ServedRun:
             _log.warning("the current run could not be loaded: %s", type(error).__name__)
             return False
         self._scorer, self._trouble = scorer, ""
+        # What stays until the next run is not looked at again in every collection of cycles.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
         _log.info("serving run %s, scorer version %s", scorer.run.run_id, scorer.run.scorer_version)
         return True
 
