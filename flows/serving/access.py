@@ -71,7 +71,7 @@ def refuse_open_address(host: str, keys: ApiKeys) -> None:
     UserError
         If the host is not a loopback address and there is no key.
     """
-    if keys.digests or _is_loopback(host):
+    if keys.digests or is_loopback(host):
         return
     raise UserError(
         f"--host {host}",
@@ -81,7 +81,8 @@ def refuse_open_address(host: str, keys: ApiKeys) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

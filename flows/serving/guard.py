@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.serving.access import ApiKeys, RateLimit
+from flows.serving.access import ApiKeys, RateLimit, is_loopback
 from flows.serving.answers import Refusal, defect
 from flows.serving.measures import Measures
 
@@ -103,6 +103,10 @@ class Guard:
         """Refuse callers without an accepted key, and those who ask too often."""
         if scope["path"] in OPEN_PATHS:
             return
+        host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1")
+        if not self.keys.digests and not is_loopback(_without_port(host)):
+            # A page of another site that names this machine must not read what it answers.
+            raise Refusal(421, "Host", "another name", "localhost, or keys of the service")
         caller = self.keys.caller(_key(scope["headers"]))
         if caller is None:
             raise Refusal(
@@ -160,6 +164,11 @@ def _route(path: str) -> str:
         if route.endswith("/") and path.startswith(route):
             return f"{route}..."
     return "/" if path == "/" else "other"
+
+
+def _without_port(host: str) -> str:
+    bracketed, _, _ = host.removeprefix("[").partition("]")
+    return bracketed if host.startswith("[") else host.partition(":")[0]
 
 
 def _key(headers: list[tuple[bytes, bytes]]) -> str | None:

@@ -12,6 +12,7 @@ from features.config.store_location import VARIABLE
 from features.errors import UserError
 from features.storage.row_reader import open_reader
 from features.storage.scores_store import STORE_FILE
+from tests.features.storage.postgres_tables import connect
 from tests.features.storage.test_scores_store import NOVEMBER, OCTOBER, publish_example, record
 
 MEMBERS = {"c1": "added", "c2": "kept", "c3": "removed"}
@@ -89,6 +90,20 @@ def test_readers_meet_whole_runs_only_while_others_are_published(output: Path) -
     row = reader.scored_row("c1")
     assert row is not None
     assert row["clv"] == 4.0
+
+
+@pytest.mark.services
+def test_a_broken_connection_is_replaced(tmp_path: Path, url: str) -> None:
+    publish_example(tmp_path, record("one", OCTOBER), ["c1"])
+    reader = open_reader(tmp_path)
+    assert reader.scored_row("c1") is not None
+    with connect(url) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'stagecast serve'"
+        ).fetchall()
+    assert len(ended) == 1
+    assert reader.scored_row("c1") is not None
 
 
 def test_a_store_that_is_away_is_one_message_and_comes_back(

@@ -63,6 +63,21 @@ def test_a_large_body_is_refused(chunks: list[bytes], headers: dict[str, str]) -
     assert (status, content["error"]["where"]) == (413, "body")
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8080", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8080", 200),
+        ("evil.example:8080", 421),
+        ("localhost.evil.example", 421),
+        ("10.0.0.7", 421),
+    ],
+)
+def test_without_keys_only_names_of_this_machine_are_answered(host: str, status: int) -> None:
+    assert ask(echo, [b"1"], headers={"host": host})[0] == status
+
+
 def test_a_slow_body_is_refused() -> None:
     status, content = ask(echo, [b"1"] * 9, pause=0.02)
     assert (status, content["error"]["where"]) == (408, "body")
