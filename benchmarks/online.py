@@ -27,11 +27,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.serving import group_processor_seconds
+from features.sources.api_events import checked_events
 from features.storage.scores_store import read_current
 from flows.services.score_events import open_scorer
-from flows.services.workspace import Workspace
+from flows.services.workspace import Workspace, latest_event_day
+from models.registry import registry
 from models.serving.event_scoring import score_records
-from models.serving.score import scoring_frame
+from models.serving.scoring_input import UnstoredFeatures, scoring_frame
 from tests.flows.shop import stagecast, write_shop
 from tests.local_servers import local_server
 
@@ -95,7 +97,8 @@ def in_process(output: Path, events: dict[str, list[dict[str, Any]]]) -> dict[st
     archive = space.archive()
     frame = scoring_frame(archive, archive.builder.last_snapshot)
     batch = {r["customer_id"]: alike(r) for r in score_records(read_current(output).scores)}
-    scorer, context = opened.scorer.loaded.scorer, opened.scorer._scoring_context
+    loaded = registry.load(space.tracking(), version=int(opened.run.scorer_version))
+    scorer, context = loaded.scorer, opened.scorer._scoring_context
     names = [feature["name"] for feature in scorer.head["features"]]
     vectors, others = frame[names].to_numpy(), frame.drop(columns=names).to_dict("records")
     by_vector = [
@@ -109,13 +112,28 @@ def in_process(output: Path, events: dict[str, list[dict[str, Any]]]) -> dict[st
     ]
     many = [hundred(rows) for rows in list(events.values())[:1000]]
     event_calls: list[Callable[[], Any]] = [lambda rows=rows: opened.score(rows) for rows in many]
+    day = archive.builder.last_snapshot
+    frame_calls: list[Callable[[], Any]] = [
+        lambda at=at: loaded.predict(frame.iloc[at : at + 1], context) for at in range(100)
+    ]
+
+    def by_engine(rows: list[dict[str, Any]]) -> None:
+        """The way of the batch for one customer: an engine for the events, then frames."""
+        checked = checked_events(rows, opened.scorer.config)
+        tallies = opened.scorer._tallied_by_engine(checked, latest_event_day())
+        builder = opened.scorer._outline.with_customers(tallies)
+        loaded.predict(scoring_frame(UnstoredFeatures(builder), day), context)
+
+    engine_calls: list[Callable[[], Any]] = [lambda rows=rows: by_engine(rows) for rows in many]
     return {
         "customers": len(batch),
         "features": len(names),
         "differ_by_vector": sum(row != batch[row["customer_id"]] for row in by_vector),
         "differ_by_events": sum(row != batch[row["customer_id"]] for row in by_events),
         "scored_from_events": len(by_events),
+        "frame_of_one_row": timed(frame_calls),
         "vector": timed(calls),
+        f"{EVENTS}_events_by_engine_and_frames": timed(engine_calls[:30]),
         f"{EVENTS}_events": timed(event_calls),
     }
 

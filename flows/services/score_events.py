@@ -18,7 +18,6 @@ from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
 from features.table.customer_tallies import StoredHistory
 from flows.services.workspace import Workspace, latest_event_day
-from models.registry import registry
 from models.serving.event_scoring import EventScorer
 
 _STDIN = "-"
@@ -126,7 +125,7 @@ def open_scorer(output: Path, *, at: dt.date | None = None) -> OpenScorer:
             hint="run `stagecast score` with this output folder",
         )
     context = json.loads(context_file.read_text(encoding="utf-8"))
-    loaded = registry.load(space.tracking(), version=int(run.scorer_version))
+    loaded = space.scorer(int(run.scorer_version))
     return OpenScorer(EventScorer(space.config(), loaded, context), run, output.absolute())
 
 

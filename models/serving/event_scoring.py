@@ -23,8 +23,8 @@ from features.sources.keys import key_value
 from features.table.customer_tallies import StoredHistory, added_tallies
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
-from models.registry.registry import Loaded
-from models.serving.score import scoring_columns, stage_late_days
+from models.registry.local_scorer import ScorerParts
+from models.serving.scoring_input import scoring_columns, stage_late_days
 
 # Keys that a scoring run stores with its scoring context, for event scoring later.
 POPULATION_KEY, _DEFINITION = "everybody", "definition"
@@ -46,7 +46,7 @@ class EventScorer:
     """
 
     config: Config
-    loaded: Loaded
+    loaded: ScorerParts
     context: Mapping[str, Any]
 
     def __post_init__(self) -> None:
@@ -113,14 +113,14 @@ class EventScorer:
             If events cannot be used.
         """
         builder = self._outline.with_customers(self._tallied(events, latest, history))
-        late_days = stage_late_days(self.loaded.scorer.parts)
+        late_days = stage_late_days(self.loaded.parts)
         columns = scoring_columns(builder, day, late_days=late_days)
-        if hasattr(self.loaded.scorer, "score_columns"):
-            records = self.loaded.scorer.score_columns(columns, self._scoring_context)
+        if self.loaded.score_columns is not None:
+            records = self.loaded.score_columns(columns, self._scoring_context)
         else:  # logged by an earlier version, whose code reads frames only
             frame = pd.DataFrame(columns)
             records = score_records(self.loaded.predict(frame, self._scoring_context))
-        version = str(self.loaded.version.version)
+        version = str(self.loaded.version)
         return [{**record, "scorer_version": version} for record in records]
 
     def _tallied(
