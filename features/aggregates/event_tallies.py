@@ -246,19 +246,19 @@ def _counted(lines: Iterable[_Line]) -> Iterator[_Line]:
             continue
         if len({(part.known_day, part.day) for part in parts}) < len(parts):
             raise _NotPlain  # which part came first is undecided
-        held, so_far = None, 0
+        order_day, so_far = None, 0
         for part in sorted(parts, key=lambda part: (part.known_day, part.day)):
             if part.is_stored:
                 pass
-            elif held is None:
+            elif order_day is None:
                 yield part
-            elif part.day < held:
+            elif part.day < order_day:
                 value = None if part.value is None else part.value + so_far
                 yield part._replace(value=value)
-                yield part._replace(day=held, value=-so_far, counts=-1)
+                yield part._replace(day=order_day, value=-so_far, counts=-1)
             else:
-                yield part._replace(day=held, counts=0)
-            held = part.day if held is None else min(held, part.day)
+                yield part._replace(day=order_day, counts=0)
+            order_day = part.day if order_day is None else min(order_day, part.day)
             so_far += part.value or 0
 
 

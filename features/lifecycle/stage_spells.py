@@ -138,8 +138,8 @@ def _look_at_all_days(
         return
     customer, day = np.divmod(np.unique(np.concatenate(pairs)), DAYS)
     day += FAR_PAST
-    asked = (day <= at) & (day > exists_from[customer]) & np.isin(customer, positions)
-    customer, day = customer[asked], day[asked]
+    relevant = (day <= at) & (day > exists_from[customer]) & np.isin(customer, positions)
+    customer, day = customer[relevant], day[relevant]
     stage_before = stage_at(taxonomy, history, day - 1, positions=customer)
     # Days rise: the last one with another stage before it stays.
     for row in np.flatnonzero(stage_before != code[customer]):

@@ -88,7 +88,7 @@ class Guard:
         try:
             self._admit(scope)
             body = await self._body(scope, receive)
-            await self.app(scope, _given(body, receive), note_status)
+            await self.app(scope, _with_body(body, receive), note_status)
         except Refusal as refusal:
             await refusal.response()(scope, receive, note_status)
         except Exception as error:
@@ -143,7 +143,7 @@ class Guard:
             raise Refusal(408, "body", "a client that sends too slowly", expected) from None
 
 
-def _given(body: bytes, receive: Receive) -> Receive:
+def _with_body(body: bytes, receive: Receive) -> Receive:
     """Receive a body that has been read already, then what else the server says."""
     is_read = False
 
