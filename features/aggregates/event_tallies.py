@@ -26,12 +26,19 @@ from features.sources.api_events import readable_columns
 from features.sources.keys import is_rounded, key_value
 
 _NUMBER = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?")  # others are read by the engine
+_PLAIN_KEY = re.compile("[0-9A-Za-z_]+")  # neither a number with a point nor a UUID with dashes
 _LARGEST_MINOR = 10**14
 _MACHINE = ("true", "t", "1", "yes", "y")
 _KEYS = ("order_id", "session_id", "event_id", "product_id")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _INSTANT = pa.timestamp("us", "UTC")
+CHOICE_SCHEMA = pa.schema(
+    [
+        (f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
+        for f in ATTRIBUTE_SCHEMA
+    ]
+)
 DAILY_SCHEMA = pa.schema(
     [
         ("customer_id", pa.string()),
@@ -131,13 +138,15 @@ def _usable(
     known_types |= {*config.ignored_event_types, LEFT_OUT}
     left_out_types = {*config.ignored_event_types, LEFT_OUT}
     money_types = {*roles.get("purchase", ()), *roles.get("refund", ())}
-    attributes = [*dict.fromkeys([*config.attributes(), "channel"])]
+    columns = {column for event in events for column in event}
+    attributes = [n for n in dict.fromkeys([*config.attributes(), "channel"]) if n in columns]
+    key_names = [name for name in _KEYS if name in columns]
     earliest, scale, zone = day_number(config.earliest), 10**config.minor_units, config.zone
-    has_ids = any("event_id" in event for event in events)
+    has_ids = "event_id" in columns
     seen_ids: set[str] = set()
     for event in events:
         customer, event_type = _key(event["customer_id"]), event["event_type"]
-        keys = {name: _key(event[name]) for name in _KEYS if event.get(name)}
+        keys = {name: _key(event[name]) for name in key_names if event.get(name)}
         if has_ids:
             if keys.get("event_id", "") in ("", *seen_ids):
                 raise _NotPlain
@@ -165,6 +174,8 @@ def _usable(
 
 @lru_cache(maxsize=4096)  # the events of one request share most of their ids and moments
 def _key(text: str) -> str:
+    if _PLAIN_KEY.fullmatch(text):
+        return text
     key = key_value(text)
     if key is None or is_rounded(key) or is_rounded(text):
         raise _NotPlain
@@ -290,7 +301,7 @@ def _choices(usable: Iterable[tuple[_Line, Mapping[str, str]]]) -> pa.Table:
         for attribute, choice in chosen.items():
             key = (line.customer, line.event_type, attribute, choice, line.day, line.known_day)
             counts[key] = counts.get(key, 0) + 1
-    return _table([(*key, counts[key]) for key in sorted(counts)], ATTRIBUTE_SCHEMA)
+    return _table([(*key, counts[key]) for key in sorted(counts)], CHOICE_SCHEMA)
 
 
 def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
@@ -298,9 +309,7 @@ def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
     arrays = []
     for field, values in zip(schema, columns, strict=True):
         kind = field.type
-        if pa.types.is_dictionary(kind):
-            arrays.append(pa.array(values, pa.string()).dictionary_encode())
-        elif pa.types.is_timestamp(kind):
+        if pa.types.is_timestamp(kind):
             arrays.append(pa.array(values, pa.int64()).cast(kind))
         else:
             arrays.append(pa.array(values, kind))

@@ -75,9 +75,9 @@ class OpenScorer:
         moment = scored_at.replace(tzinfo=None).isoformat()
         records = [{**record, "scored_at": moment} for record in scored]
         scored_ids = {record["customer_id"] for record in records}
-        requested_ids = {
-            key for row in event_rows if (key := key_value(row["customer_id"])) is not None
-        }
+        # By type, too: 1 and True are equal, and have other keys.
+        distinct_ids = {(type(row["customer_id"]), row["customer_id"]) for row in event_rows}
+        requested_ids = {key for _, name in distinct_ids if (key := key_value(name)) is not None}
         return {
             "snapshot_at": str(day_date(snapshot_day)),
             "population_at": str(self.run.snapshot_at),

@@ -234,6 +234,24 @@ def test_a_request_that_is_cut_off_or_no_http_leaves_the_service_up(served: str)
     assert ask(served, "/health") == (200, {"status": "ok"})
 
 
+def test_a_flood_is_answered_or_refused_and_the_service_stays_up(shop: Shop, served: str) -> None:
+    rows = [row for rows in list(events_of(shop).values())[:40] for row in rows]
+    body = json.dumps({"events": rows}).encode()
+    with ThreadPoolExecutor(100) as pool:
+        asking = [pool.submit(ask, served, "/scores/events", body) for _ in range(100)]
+        assert ask(served, "/health")[0] == 200
+        answers = [one.result() for one in asking]
+    assert {status for status, _ in answers} <= {200, 503}
+    scores = [unstamped_rows(content) for status, content in answers if status == 200]
+    assert len(scores) >= 64
+    assert all(rows == scores[0] for rows in scores)
+    assert ask(served, "/scores/events", body)[0] == 200
+
+
+def unstamped_rows(content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [unstamped(row) for row in content["scores"]]
+
+
 def test_metrics_and_schema_name_no_customer(shop: Shop, served: str) -> None:
     customer = str(read_current(shop.output).scores["customer_id"].iloc[0])
     assert ask(served, f"/scores/{customer}")[0] == 200
