@@ -107,7 +107,8 @@ def create_app(
         If the URL of the store cannot be read.
     """
     output = output.absolute()
-    served, measures, threads = ServedRun(output, open_reader(output)), Measures(), _Threads()
+    measures, threads = Measures(), _Threads()
+    served = ServedRun(output, open_reader(output), lambda: measures.ready.set(1))
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -190,7 +191,6 @@ def _add_operation(app: FastAPI, served: ServedRun, measures: Measures) -> None:
 
     @app.get("/metrics", summary="Metrics in the form of Prometheus")
     async def metrics() -> Response:
-        measures.ready.set(float(served.status()["ready"]))
         return Response(measures.text(), media_type="text/plain; version=0.0.4")
 
     @app.get("/", summary="This list", include_in_schema=False)

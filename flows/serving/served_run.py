@@ -10,6 +10,7 @@ import datetime as dt
 import gc
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,13 @@ class ServedRun:
         The output folder.
     reader
         Reader of the store.
+    after_loading
+        Called each time that a run was loaded.
     """
 
     output: Path
     reader: RowReader
+    after_loading: Callable[[], None] = lambda: None
     _scorer: OpenScorer | None = field(default=None, init=False, repr=False)
     _champion: int | None = field(default=None, init=False, repr=False)
     _trouble: str = field(default="not loaded yet", init=False, repr=False)
@@ -84,6 +88,7 @@ class ServedRun:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+        self.after_loading()
         _log.info("serving run %s, scorer version %s", scorer.run.run_id, scorer.run.scorer_version)
         return True
 

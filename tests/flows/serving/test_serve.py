@@ -258,10 +258,30 @@ def test_metrics_and_schema_name_no_customer(shop: Shop, served: str) -> None:
     with urllib.request.urlopen(f"{served}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     assert 'stagecast_requests_total{route="/scores/...",status="200"}' in text
+    assert "stagecast_ready 1.0" in text
     assert customer not in text
     status, schema = ask(served, "/openapi.json")
     assert status == 200
     assert {"/scores/{customer}", "/scores/events", "/audiences/{campaign}"} <= set(schema["paths"])
+
+
+@pytest.mark.services
+def test_two_workers_count_together_and_leave_no_folder(shop: Shop, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = ("flows.commands.cli", "serve", "--output", str(shop.output), "--workers", "2")
+    env = {VARIABLE: "", STORE: "", "TMPDIR": str(temporary)}
+    with local_server(*command, health="/ready", env=env, log=tmp_path / "log") as server:
+        log = tmp_path / "log"
+        wait_for(lambda: log.read_text(encoding="utf-8").count("serving run") == 2)
+        for _ in range(20):
+            assert ask(server.address, "/scores/c0001")[0] == 200
+        with urllib.request.urlopen(f"{server.address}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        assert 'stagecast_requests_total{route="/scores/...",status="200"} 20.0' in text
+        assert "stagecast_ready 1.0" in text
+        assert list(temporary.glob("stagecast-metrics-*"))
+    wait_for(lambda: not list(temporary.glob("stagecast-metrics-*")))
 
 
 def test_keys_rates_and_open_addresses(shop: Shop, tmp_path: Path) -> None:
