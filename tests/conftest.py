@@ -29,6 +29,7 @@ LONG = (
     "test_example_runs",
     "test_monitor_drift",
     "test_promote",
+    "test_serve",
     "test_processes_end",
     "test_init",
     "test_servers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,10 @@ from features.lifecycle.taxonomy import Taxonomy
 
 MOST_PURCHASES_ASKED = 10  # "purchases needed" looks no further
 FURTHEST_CLOCK = 4096  # days ahead at which the clock is read at most
+# So few customers are looked at on all of their days at once, which saves the calls; of many the
+# days would not fit into the processor's cache, and most customers need few of them.
+FEW_CUSTOMERS = 20
+_DAYS_AT_ONCE = 64  # a power of two of which `FURTHEST_CLOCK` is a power
 
 
 def decide(
@@ -69,8 +73,8 @@ def stage_at(
     added_purchases
         Purchases imagined just before `at`.
     positions
-        Positions of the customers asked about, rising; `at` and the result have one value for
-        each. Default: all.
+        Positions of the customers asked about, rising or repeated; `at` and the result have one
+        value for each. Default: all.
     """
     known_limit = at if known_before is None else known_before
     stage_history = history.only(taxonomy.stage_subjects())
@@ -80,10 +84,12 @@ def stage_at(
     # Few customers have something under way at any date: only their past needs cutting.
     in_flight = stage_history.in_flight(known_limit, positions)
     if len(in_flight):
-        rows = in_flight if positions is None else np.searchsorted(positions, in_flight)
+        # A customer asked about at several days may have something under way at some of them.
+        rows = in_flight if positions is None else np.flatnonzero(np.isin(positions, in_flight))
+        customers = in_flight if positions is None else positions[rows]
         reference_day = at if isinstance(at, int) else at[rows]
         limit = known_limit if isinstance(known_limit, int) else known_limit[rows]
-        cut_history = stage_history.take(in_flight).known_before(limit)
+        cut_history = stage_history.take(customers).known_before(limit)
         code[rows] = decide(taxonomy, Facts(cut_history, reference_day, limit, added_purchases))
     return code
 
@@ -135,8 +141,7 @@ def timers(
     # A purchase falls on the reference day itself, so it is seen one day later.
     tomorrow = facts.later(at + 1)
     silent_code, silent_period = code.copy(), np.full(len(code), periods + 1)
-    for period, days in enumerate(period_ends, start=1):
-        later_code = decide(taxonomy, facts.later(at + days))
+    for period, later_code in enumerate(_later_codes(taxonomy, facts, at, period_ends), start=1):
         moved = (later_code != code) & (silent_period > periods)
         silent_code[moved], silent_period[moved] = later_code[moved], period
     return Timers(
@@ -149,6 +154,18 @@ def timers(
         # Last: it looks at other days than the clock.
         periods_in_stage=_periods_in_stage(taxonomy, history, at, code, periods, period_days),
     )
+
+
+def _later_codes(
+    taxonomy: Taxonomy, facts: Facts, at: int, days_ahead: Sequence[int]
+) -> Iterable[Array]:
+    """Stage codes of all customers after so many silent days, for each of the numbers of days."""
+    customers = facts.customers
+    if customers > FEW_CUSTOMERS:
+        return (decide(taxonomy, facts.later(at + days)) for days in days_ahead)
+    repeated = Facts(facts.history, at, at, who=np.tile(np.arange(customers), len(days_ahead)))
+    days = np.repeat(np.asarray(days_ahead, dtype=np.int64), customers)
+    return decide(taxonomy, repeated.later(at + days)).reshape(len(days_ahead), customers)
 
 
 def _look_ahead(taxonomy: Taxonomy, history: History, days: Iterable[int]) -> None:
@@ -168,9 +185,12 @@ def _look_ahead(taxonomy: Taxonomy, history: History, days: Iterable[int]) -> No
 
 def _purchases_needed(taxonomy: Taxonomy, tomorrow: Facts, code: Array) -> Array:
     purchases_needed = np.full(len(code), MOST_PURCHASES_ASKED + 1)
-    for purchases in range(MOST_PURCHASES_ASKED, 0, -1):
+    for purchases in range(1, MOST_PURCHASES_ASKED + 1):
+        is_open = purchases_needed > MOST_PURCHASES_ASKED
+        if not is_open.any():
+            break
         imagined_facts = replace(tomorrow, added_purchases=purchases)
-        purchases_needed[decide(taxonomy, imagined_facts) != code] = purchases
+        purchases_needed[is_open & (decide(taxonomy, imagined_facts) != code)] = purchases
     return purchases_needed
 
 
@@ -182,15 +202,23 @@ def _days_to_lapse(taxonomy: Taxonomy, facts: Facts, code: Array) -> Array:
     is_silent = silent_codes[code]
     lapses = silent_codes[decide(taxonomy, facts.later(at + FURTHEST_CLOCK))]
     positions = np.flatnonzero(lapses & ~is_silent)
-    open_facts = Facts(facts.history, at, facts.known_before, who=positions)
-    longest_not_silent = np.zeros(len(positions), dtype=np.int64)
-    shortest_silent = np.full(len(positions), FURTHEST_CLOCK)
-    while int((shortest_silent - longest_not_silent).max(initial=0)) > 1:
-        middle = (longest_not_silent + shortest_silent) // 2
-        open_facts = open_facts.later(at + middle)
-        lapsed = silent_codes[decide(taxonomy, open_facts)]
-        shortest_silent = np.where(lapsed, middle, shortest_silent)
-        longest_not_silent = np.where(lapsed, longest_not_silent, middle)
+    # Of few customers all days that six halvings may look at are looked at together.
+    parts = _DAYS_AT_ONCE if len(code) <= FEW_CUSTOMERS else 2
+    numbers, rows = np.arange(1, parts), np.arange(len(positions))
+    open_facts = Facts(facts.history, at, facts.known_before, who=np.repeat(positions, parts - 1))
+    longest_not_silent, span = np.zeros(len(positions), dtype=np.int64), FURTHEST_CLOCK
+    while span > 1 and len(positions):
+        span //= parts
+        days = longest_not_silent[:, None] + span * numbers
+        open_facts = open_facts.later(at + days.ravel())
+        lapsed = silent_codes[decide(taxonomy, open_facts)].reshape(days.shape)
+        low, high = np.zeros(len(rows), dtype=np.int64), np.full(len(rows), parts)
+        while int((high - low).max()) > 1:
+            middle = (low + high) // 2
+            high = np.where(lapsed[rows, middle - 1], middle, high)
+            low = np.where(lapsed[rows, middle - 1], low, middle)
+        longest_not_silent += span * low
+    shortest_silent = longest_not_silent + 1
     days = np.where(lapses, 0.0, np.nan)
     days[positions] = shortest_silent
     return days
@@ -202,6 +230,13 @@ def _periods_in_stage(
     lasting = np.zeros(len(code), dtype=np.int64)
     open_, exists_from = np.arange(len(code)), history.exists_from
     needed = history.only(taxonomy.stage_subjects())
+    if len(code) <= FEW_CUSTOMERS:
+        past_days = at - period_days * np.arange(1, 2 * periods + 1)
+        positions = np.repeat(open_, len(past_days))
+        days = np.tile(past_days, len(code))
+        same = stage_at(taxonomy, needed, days, positions=positions) == code[positions]
+        same &= exists_from[positions] <= days
+        return np.cumprod(same.reshape(len(code), -1), axis=1).sum(axis=1)
     days_back = (at - period * period_days for period in range(1, 2 * periods + 1))
     _look_ahead(taxonomy, needed.settled, days_back)
     for period in range(1, 2 * periods + 1):

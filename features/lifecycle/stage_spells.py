@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Array
-from features.history.day_rows import FAR_PAST, DayRows, Subject
+from features.history.day_rows import DAYS, FAR_PAST, DayRows, Subject
 from features.history.history import History
 from features.lifecycle.identity_changes import caused_by_link
 from features.lifecycle.rule_language import CLOCKS, Compare, leaves
-from features.lifecycle.stage_engine import stage_at
+from features.lifecycle.stage_engine import FEW_CUSTOMERS, stage_at
 from features.lifecycle.taxonomy import Taxonomy
 
 BLOCK = 10_000  # customers looked at together
@@ -52,6 +52,9 @@ def present_stay(taxonomy: Taxonomy, history: History, at: int) -> Stay:
     previous = np.full(len(code), -1, dtype=np.int64)
     stage_history = history.only(taxonomy.stage_subjects())
     existing, latest_day = np.flatnonzero(exists_from <= at), np.full(len(code), at, dtype=np.int64)
+    if len(code) <= FEW_CUSTOMERS:
+        _look_at_all_days(taxonomy, stage_history, existing, code, exists_from, since, previous, at)
+        existing = existing[:0]
     unfinished: list[Array] = []
     # A block of customers stays in the processor's cache while their days are looked at; the few
     # of each block whose stay is long are looked at together in the end.
@@ -113,6 +116,34 @@ def _look_back(
         still_open, change_day = still_open[~changed], change_day[~changed]
         latest_day[positions[still_open]] = change_day - 1
     return positions[still_open]
+
+
+def _look_at_all_days(
+    taxonomy: Taxonomy,
+    history: History,
+    positions: Array,
+    code: Array,
+    exists_from: Array,
+    since: Array,
+    previous: Array,
+    at: int,
+) -> None:
+    """As `_look_back` without a rest: the stage on all days on which it may change, at once."""
+    pairs = [
+        rows.customer * DAYS + rows.day + offset - FAR_PAST
+        for rows, offsets in _turns(taxonomy, history)
+        for offset in offsets
+    ]
+    if not pairs:
+        return
+    customer, day = np.divmod(np.unique(np.concatenate(pairs)), DAYS)
+    day += FAR_PAST
+    relevant = (day <= at) & (day > exists_from[customer]) & np.isin(customer, positions)
+    customer, day = customer[relevant], day[relevant]
+    stage_before = stage_at(taxonomy, history, day - 1, positions=customer)
+    # Days rise: the last one with another stage before it stays.
+    for row in np.flatnonzero(stage_before != code[customer]):
+        since[customer[row]], previous[customer[row]] = day[row], stage_before[row]
 
 
 # Day rows, and the days after a row on which a stage may change, rising.

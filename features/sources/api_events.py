@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,7 @@ def parse_events(text: str) -> list[dict[str, Any]]:
     """
     begins = text.lstrip("\ufeff \t\r\n")[:1]
     if begins == "[":
-        return [
-            _event(row, f"item {number}") for number, row in enumerate(_json(text, "the array"), 1)
-        ]
+        return plain_events(_json(text, "the array"))
     if begins == "{":
         numbered_lines = (
             (number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
@@ -50,6 +48,17 @@ def parse_events(text: str) -> list[dict[str, Any]]:
             for number, line in numbered_lines
         ]
     return _csv_rows(text.removeprefix("\ufeff"))
+
+
+def plain_events(items: Iterable[Any]) -> list[dict[str, Any]]:
+    """Events of parsed JSON, each an object; nested ``attributes`` are flattened.
+
+    Raises
+    ------
+    UserError
+        Naming the item, without repeating its content.
+    """
+    return [_event(item, f"item {number}") for number, item in enumerate(items, 1)]
 
 
 def _json(text: str, event_place: str) -> Any:
@@ -129,15 +138,31 @@ def write_events(rows: Iterable[Row], config: Config, path: Path) -> Config:
         For no events, an unknown column, a missing cell, a time without an offset, or a cell that
         is no text, number or boolean; it names the event without its content.
     """
-    allowed = readable_columns(config)
-    checked = list(_checked(rows, config, set(allowed)))
+    return write_checked(checked_events(rows, config), config, path)
+
+
+def checked_events(rows: Iterable[Row], config: Config) -> list[dict[str, str]]:
+    """Events with the columns that the data set can use, as texts; moments in UTC.
+
+    Raises
+    ------
+    UserError
+        As `write_events`.
+    """
+    checked = list(_checked(rows, config, set(readable_columns(config))))
     if not checked:
         raise UserError(_PLACE, found="no events", expected="all events of a customer, one a line")
+    return checked
+
+
+def write_checked(checked: Sequence[Mapping[str, str]], config: Config, path: Path) -> Config:
+    """As `write_events`, of events from `checked_events`."""
+    allowed = readable_columns(config)
     # As in the batch, a purchase without an amount is refused if the sources have amounts.
     used_columns = {column for event in checked for column in event} | {"value"} & set(allowed)
     # Parquet instead of CSV: every cell is read back unchanged.
     schema = pa.schema([(column, pa.string()) for column in allowed if column in used_columns])
-    pq.write_table(pa.Table.from_pylist(checked, schema=schema), path)
+    pq.write_table(pa.Table.from_pylist(list(checked), schema=schema), path)
     mapped_columns = {
         column: column for column in allowed if column in used_columns and column not in _OWN
     }
@@ -192,7 +217,10 @@ def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator
                 hint=_hint(unknown_columns[0]),
             )
         event_cells = {
-            column: _text(value, f"{event_place}: {column}") for column, value in event.items()
+            column: value.strip()
+            if type(value) is str
+            else _text(value, f"{event_place}: {column}")
+            for column, value in event.items()
         }
         for column in _REQUIRED:
             if not event_cells.get(column):

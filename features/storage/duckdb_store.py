@@ -181,34 +181,49 @@ class DuckDBStore:
     def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Attach the published store read-only as ``store``.
 
-        It is attached to an in-memory database because ``duckdb.connect`` returns a still open
-        old file after a rename has replaced it.
+        See `attached`.
+        """
+        with self.attached() as connection:
+            yield connection
+
+    def attached(self, *, threads: int = 2) -> duckdb.DuckDBPyConnection:
+        """Return an in-memory engine with the published store, read-only, as ``store``.
+
+        The file is attached because ``duckdb.connect`` returns a still open old file after a
+        rename has replaced it.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be opened, or is of a newer version.
         """
         path = self.output / STORE_FILE
         attach = exp.Attach(
             this=exp.alias_(exp.Literal.string(str(path)), "store"),
             expressions=[exp.AttachOption(this=exp.var("READ_ONLY"))],
         )
-        with _connect() as connection:
-            try:
-                connection.execute(attach.sql("duckdb"))
-                version = connection.table("store.schema_version").fetchall()[0][0]
-            except (duckdb.Error, IndexError) as error:
-                raise UserError(
-                    str(path),
-                    found=f"a store that cannot be opened: {str(error).splitlines()[0]}",
-                    expected="a scores store that no other program holds open for writing",
-                    hint="close that program, or open the store read-only; if the file is damaged, "
-                    "remove it: the next run rebuilds it from the published runs",
-                ) from error
-            if version > SCHEMA_VERSION:
-                raise UserError(
-                    str(path),
-                    found=f"a store of schema version {version}",
-                    expected=f"version {SCHEMA_VERSION} or older",
-                    hint="use the newer stagecast that wrote it, or another --output",
-                )
-            yield connection
+        connection = duckdb.connect(":memory:", config={**_SETTINGS, "threads": threads})
+        try:
+            connection.execute(attach.sql("duckdb"))
+            version = connection.table("store.schema_version").fetchall()[0][0]
+        except (duckdb.Error, IndexError) as error:
+            connection.close()
+            raise UserError(
+                str(path),
+                found=f"a store that cannot be opened: {str(error).splitlines()[0]}",
+                expected="a scores store that no other program holds open for writing",
+                hint="close that program, or open the store read-only; if the file is damaged, "
+                "remove it: the next run rebuilds it from the published runs",
+            ) from error
+        if version > SCHEMA_VERSION:
+            connection.close()
+            raise UserError(
+                str(path),
+                found=f"a store of schema version {version}",
+                expected=f"version {SCHEMA_VERSION} or older",
+                hint="use the newer stagecast that wrote it, or another --output",
+            )
+        return connection
 
 
 def _is_customer(customer: str) -> duckdb.Expression:

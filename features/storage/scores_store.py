@@ -197,14 +197,33 @@ def read_current(output: Path) -> CurrentRun:
     """
     store = store_of(output.absolute())
     if not store.there():
-        raise UserError(
-            store.name,
-            found="no scores store",
-            expected="the store that a scoring run publishes",
-            hint="run `stagecast run`, or `stagecast score`, with this output folder",
-        )
+        raise _no_store(store.name)
     run, scores, audience = store.current()
     return CurrentRun(run=run, scores=scores, audience=audience)
+
+
+def current_run(output: Path) -> PublishedRun:
+    """Return the current run without its rows.
+
+    Raises
+    ------
+    UserError
+        As `read_current`.
+    """
+    store = store_of(output.absolute())
+    current = [run for run in store.runs() if run.is_current] if store.there() else []
+    if not current:
+        raise _no_store(store.name)
+    return current[0]
+
+
+def _no_store(name: str) -> UserError:
+    return UserError(
+        name,
+        found="no scores store",
+        expected="the store that a scoring run publishes",
+        hint="run `stagecast run`, or `stagecast score`, with this output folder",
+    )
 
 
 def previous_audience(output: Path, *, before: dt.date) -> pd.DataFrame | None:

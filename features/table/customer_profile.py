@@ -57,7 +57,7 @@ def net_spend(view: View, *, refunds: str) -> Array:
     return np.sum([view.money(view.last(role, 0).value) for role in roles], axis=0)
 
 
-def profile(
+def profile_columns(
     history: History,
     taxonomy: Taxonomy,
     spec: FeatureSpec,
@@ -66,8 +66,8 @@ def profile(
     refunds: str,
     data_through: int,
     everybody: Everybody | None = None,
-) -> pd.DataFrame:
-    """Facts of the scored row that no model makes: one row an existing customer.
+) -> dict[str, Array]:
+    """Facts of the scored row that no model makes: one value an existing customer, by column.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def profile(
 
     Returns
     -------
-    DataFrame
+    dict
         customer_id, snapshot_at, data_through, sub_stage, stage_since, previous_stage,
         stage_change_cause, historic_clv, average_order_value, average_days_between_orders,
         ``preferred_*`` and ``interest_*`` (with ``_share`` and ``_n``), preferred_channel, flags,
@@ -99,8 +99,9 @@ def profile(
     names = np.array([*taxonomy.names, None], dtype=object)
     previous = names[stay.previous]  # code -1 takes the last name, which stands for none
     purchase_days = view.purchases
-    columns: dict[str, object] = {
-        "data_through": snapshot_stamp(data_through),
+    columns: dict[str, Array] = {
+        **key_columns(history, positions, at),
+        "data_through": np.full(len(positions), snapshot_stamp(data_through).to_datetime64()),
         "sub_stage": sub_stage[positions],
         "stage_since": _stamps(stay.since[positions]),
         "previous_stage": previous[positions],
@@ -114,8 +115,7 @@ def profile(
         "score_quality": _quality(view)[positions],
     }
     columns |= {name: values[positions] for name, values in liking(view, spec, everybody).items()}
-    facts = pd.DataFrame(columns, index=range(len(positions)))
-    return pd.concat([keys(history, positions, at), facts], axis=1)
+    return columns
 
 
 def _flag_lists(truth: Mapping[str, Array], customers: int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from features.calendar import Span, day_date, day_number
 from features.config.config import Config
 from features.contracts import CUSTOMER, ROLES
 from features.errors import UserError
+from features.history.day_rows import Subject
 from features.history.history import History, history
 from features.history.reporting_delay import seen_before
 from features.lifecycle.crm_stage_history import StageRecords, declared, stage_records
@@ -22,7 +23,7 @@ from features.lifecycle.identity_changes import LINKS
 from features.lifecycle.stage_engine import Timers, timers
 from features.lifecycle.taxonomy_parser import Taxonomy, load_taxonomy
 from features.table.contract_churn import churn_population, involuntary_subjects
-from features.table.customer_profile import existing, key_columns, profile, snapshot_stamp
+from features.table.customer_profile import existing, key_columns, profile_columns, snapshot_stamp
 from features.table.families import catalogue
 from features.table.families.feature import FeatureSpec, View
 from features.table.population_statistics import Everybody
@@ -63,6 +64,9 @@ class Builder:
     recorded: StageRecords | None = None
     everybody: Everybody | None = None
     covered: Span | None = None
+    _last_timers: dict[int, Timers] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     @classmethod
     def of(cls, config: Config, history: History) -> Builder:
@@ -78,11 +82,7 @@ class Builder:
         Stage records are used where the config's truth is the stage history.
         """
         taxonomy = load_taxonomy(config)
-        links = [] if config.identities is None else [LINKS]
-        involuntary = involuntary_subjects(config.churn)
-        customer_history = history(
-            tallies, config.role_types(), [*taxonomy.subjects(), *links, *involuntary]
-        )
+        customer_history = history(tallies, config.role_types(), _subjects(config, taxonomy))
         recorded = None
         if records is not None and config.stage.truth == "history":
             recorded = stage_records(
@@ -93,19 +93,22 @@ class Builder:
     @classmethod
     def of_some(cls, config: Config, tallies: Tallies, everybody: Everybody) -> Builder:
         """Builder for some customers, with the same results as for all customers."""
-        builder = cls.from_tallies(config, tallies)
-        return replace(
-            builder, history=builder.history.with_roles(everybody.roles), everybody=everybody
+        return cls.without_customers(config, everybody).with_customers(tallies)
+
+    @classmethod
+    def without_customers(
+        cls, config: Config, everybody: Everybody, covered: Span | None = None
+    ) -> Builder:
+        """Builder to which some customers are added by `with_customers`."""
+        empty_history = History(np.zeros(0, dtype=str), {}, {})
+        return cls(
+            config, load_taxonomy(config), empty_history, everybody=everybody, covered=covered
         )
 
     @classmethod
     def outline(cls, config: Config, roles: tuple[str, ...], covered: Span) -> Builder:
         """Builder without customers, of data with events of some roles on some days."""
-        empty_history = History(np.zeros(0, dtype=str), {}, {})
-        everybody = Everybody(roles, {}, {})
-        return cls(
-            config, load_taxonomy(config), empty_history, everybody=everybody, covered=covered
-        )
+        return cls.without_customers(config, Everybody(roles, {}, {}), covered)
 
     def among(self, everybody: Everybody) -> Builder:
         """The same, with other facts of all customers."""
@@ -114,8 +117,7 @@ class Builder:
     def with_customers(self, tallies: Tallies) -> Builder:
         """The same builder for some customers; the statistics of all customers stay."""
         assert self.everybody is not None
-        links = [] if self.config.identities is None else [LINKS]
-        subjects = [*self.taxonomy.subjects(), *links]
+        subjects = _subjects(self.config, self.taxonomy)
         customer_history = history(tallies, self.config.role_types(), subjects)
         return replace(self, history=customer_history.with_roles(self.everybody.roles))
 
@@ -259,6 +261,9 @@ class Builder:
         for feature in catalogue(self.spec):
             columns[feature.name] = feature.of(view)[positions].astype(np.float64, copy=False)
         stage_timers = self._timers(at, seen_history)
+        if self._alone and not delay:  # `profile` asks for them again; of few they are small
+            self._last_timers.clear()
+            self._last_timers[at] = stage_timers
         for name, values in stage_columns(stage_timers).items():
             columns[name] = values[positions].astype(np.float64, copy=False)
         names = np.array(self.taxonomy.names, dtype=object)
@@ -311,7 +316,11 @@ class Builder:
 
     def profile(self, at: int) -> pd.DataFrame:
         """Facts of the scored row that no model makes, and the rule clock's date of lapsing."""
-        frame = profile(
+        return pd.DataFrame(self.profile_columns(at))
+
+    def profile_columns(self, at: int) -> dict[str, Any]:
+        """Columns of `profile` by name, as arrays."""
+        columns = profile_columns(
             self.history,
             self.taxonomy,
             self.spec,
@@ -322,13 +331,19 @@ class Builder:
             everybody=self.everybody,
         )
         positions = existing(self.history, at)
-        days = self._timers(at, self.history).days_to_lapse[positions]
-        stamp = snapshot_stamp(at).to_datetime64()
-        days_ahead = np.where(days > 0, days, np.nan)
-        frame["lapses_at_if_silent"] = pd.Series(
-            stamp + pd.to_timedelta(days_ahead, unit="D").to_numpy().astype("timedelta64[s]")
-        ).where(np.isfinite(days_ahead))
-        return frame
+        stage_timers = self._last_timers.get(at) or self._timers(at, self.history)
+        days = stage_timers.days_to_lapse[positions]
+        lapses = np.full(len(days), np.datetime64("NaT", "s"))
+        seconds = (days[days > 0] * 86_400).astype("timedelta64[s]")
+        lapses[days > 0] = snapshot_stamp(at).to_datetime64() + seconds
+        columns["lapses_at_if_silent"] = lapses
+        return columns
+
+
+def _subjects(config: Config, taxonomy: Taxonomy) -> list[Subject]:
+    """What rules, labels and causes of stage changes ask for beside whole roles."""
+    links = [] if config.identities is None else [LINKS]
+    return [*taxonomy.subjects(), *links, *involuntary_subjects(config.churn)]
 
 
 def spec_of(config: Config, roles: tuple[str, ...]) -> FeatureSpec:

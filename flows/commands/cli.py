@@ -29,6 +29,7 @@ from flows.commands import (
     report_command,
     runs,
     schedule,
+    serve_command,
     stages,
 )
 from flows.commands.flow_runs import (
@@ -180,6 +181,13 @@ def score_events(
     at: Annotated[
         str | None, typer.Option(metavar="DATE", help="Snapshot; default: date of the last scores.")
     ] = None,
+    since_run: Annotated[
+        bool,
+        typer.Option(
+            "--since-run",
+            help="The events are those since the last run, and are added to the stored history.",
+        ),
+    ] = False,
 ) -> None:
     """Score a few customers from all their raw events, with the last run's scorer; prints JSON.
 
@@ -193,7 +201,8 @@ def score_events(
     from flows.services.score_events import open_scorer, parse_date, read_events
 
     event_rows, snapshot_date = read_events(events), parse_date(at)
-    result = open_scorer(folder, at=snapshot_date).score(event_rows, at=snapshot_date)
+    scorer = open_scorer(folder, at=snapshot_date)
+    result = scorer.score(event_rows, at=snapshot_date, since_run=since_run)
     print(json.dumps(result, indent=1, ensure_ascii=False))
 
 
@@ -341,6 +350,7 @@ app.command()(metrics.metrics)
 app.command()(report_command.report)
 app.command()(runs.runs)
 app.command()(schedule.schedule)
+app.command()(serve_command.serve)
 campaign_commands.register_campaign_commands(app, execute_flow)
 monitor_command.register_monitor(app, execute_flow)
 backfill_command.register_backfill(app, execute_flow)

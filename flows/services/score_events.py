@@ -16,21 +16,24 @@ from features.sources.api_events import Row, parse_events
 from features.sources.keys import key_value
 from features.storage import scores_store
 from features.storage.runs import PublishedRun, run_folder
+from features.table.customer_tallies import StoredHistory
 from flows.services.workspace import Workspace, latest_event_day
-from models.registry import registry
-from models.serving.event_scoring import EventScorer, score_records
+from models.serving.event_scoring import EventScorer
 
 _STDIN = "-"
 
 
 @dataclass(frozen=True)
-class _OpenScorer:
+class OpenScorer:
     """A scorer of raw events, and the published run that supplies its population."""
 
     scorer: EventScorer
     run: PublishedRun
+    output: Path
 
-    def score(self, events: Iterable[Row], *, at: dt.date | None = None) -> dict[str, Any]:
+    def score(
+        self, events: Iterable[Row], *, at: dt.date | None = None, since_run: bool = False
+    ) -> dict[str, Any]:
         """Scored rows of the events' customers, as JSON values.
 
         Parameters
@@ -39,7 +42,11 @@ class _OpenScorer:
             All events of each customer, in the contract's column names
             (`features.sources.api_events.write_events`).
         at
-            Snapshot date; default: that of the run. The population is always that of the run.
+            Snapshot date; default: that of the run, and with `since_run` tomorrow, so that the
+            events of today count. The population is always that of the run.
+        since_run
+            True if the events are only those that became known on the day of the run or later:
+            the tallies in the output folder hold the history before.
 
         Returns
         -------
@@ -53,15 +60,24 @@ class _OpenScorer:
         UserError
             For events that cannot be used, and dates before the run or in the future.
         """
+        if at is None and since_run:
+            today = dt.datetime.now(self.scorer.config.zone).date()
+            at = max(today + dt.timedelta(days=1), self.run.snapshot_at)
         event_rows, snapshot_day = list(events), self._day(at)
-        scored = self.scorer.score(event_rows, snapshot_day, latest=latest_event_day())
+        history = StoredHistory(self.output, day_number(self.run.snapshot_at))
+        scored = self.scorer.score(
+            event_rows,
+            snapshot_day,
+            latest=latest_event_day(),
+            history=history if since_run else None,
+        )
         scored_at = dt.datetime.now(dt.UTC)
-        scored["scored_at"] = scored_at.replace(tzinfo=None)
-        records = score_records(scored)
+        moment = scored_at.replace(tzinfo=None).isoformat()
+        records = [{**record, "scored_at": moment} for record in scored]
         scored_ids = {record["customer_id"] for record in records}
-        requested_ids = {
-            key for row in event_rows if (key := key_value(row["customer_id"])) is not None
-        }
+        # By type, too: 1 and True are equal, and have other keys.
+        distinct_ids = {(type(row["customer_id"]), row["customer_id"]) for row in event_rows}
+        requested_ids = {key for _, name in distinct_ids if (key := key_value(name)) is not None}
         return {
             "snapshot_at": str(day_date(snapshot_day)),
             "population_at": str(self.run.snapshot_at),
@@ -83,7 +99,7 @@ class _OpenScorer:
         return day
 
 
-def open_scorer(output: Path, *, at: dt.date | None = None) -> _OpenScorer:
+def open_scorer(output: Path, *, at: dt.date | None = None) -> OpenScorer:
     """Load the scorer version and the population of a published run.
 
     Parameters
@@ -109,13 +125,13 @@ def open_scorer(output: Path, *, at: dt.date | None = None) -> _OpenScorer:
             hint="run `stagecast score` with this output folder",
         )
     context = json.loads(context_file.read_text(encoding="utf-8"))
-    loaded = registry.load(space.tracking(), version=int(run.scorer_version))
-    return _OpenScorer(EventScorer(space.config(), loaded, context), run)
+    loaded = space.scorer(int(run.scorer_version))
+    return OpenScorer(EventScorer(space.config(), loaded, context), run, output.absolute())
 
 
 def _run(output: Path, at: dt.date | None) -> PublishedRun:
     if at is None:
-        return scores_store.read_current(output).run
+        return scores_store.current_run(output)
     usable = [run for run in scores_store.published_runs(output) if run.status == "published"]
     usable_until = [run for run in usable if run.snapshot_at <= at]
     if not usable_until:

@@ -112,7 +112,14 @@ class Workspace:
             from models.registry import registry
 
             loaded = registry.load(self.tracking(), version=version)
-            scorer = ScorerParts(loaded.scorer.parts, loaded.scorer.head, loaded.folder)
+            scorer = ScorerParts(
+                loaded.scorer.parts,
+                loaded.scorer.head,
+                loaded.folder,
+                loaded.version.version,
+                loaded.predict,
+                getattr(loaded.scorer, "score_columns", None),
+            )
         return scorer
 
     def read(self, name: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from models.registry.logged_code import (
     synthetic_example,
 )
 from models.registry.tracking import Run, Tracking
+from models.registry.version import CHAMPION as CHAMPION
 from models.registry.version import CHAMPION_SINCE as CHAMPION_SINCE
 from models.registry.version import PREVIOUS_CHAMPION, Version
 from models.registry.version import SCORER as SCORER
@@ -47,7 +48,6 @@ from models.scorer.manifest import manifest_hash
 from models.scorer.part import Part
 from models.scorer.scored_row import scored_names
 
-CHAMPION = "champion"
 # The name of the folder among the artifacts that `Scorer` reads.
 ARTIFACT = "scorer"
 PARAMS = ParamSchema([ParamSpec("scoring_context", DataType.string, "")])

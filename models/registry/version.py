@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SCORER = "stagecast-scorer"
+CHAMPION = "champion"  # alias of the version that batch scoring uses
 PREVIOUS_CHAMPION = "previous_champion"  # tag: the version that a champion took over from
 CHAMPION_SINCE = "champion_since"  # UTC moment at which the alias last came to a version
 

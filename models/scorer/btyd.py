@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .linear_model import matrix, sigmoid
+from .feature_rows import Rows, matrix
+from .linear_model import sigmoid
 from .part import Array
 
 _QUADRATURE_NODES = 40
@@ -166,7 +167,12 @@ def gamma_gamma_mean(value: Mapping[str, Any], counts: Array, mean_values: Array
 
 
 def btyd_columns(btyd: Mapping[str, Any], frame: pd.DataFrame, *, horizon: float) -> pd.DataFrame:
-    """BTYD expectations of every row of a feature frame; NaN for customers who never bought.
+    """`btyd_expectations` as a frame with the index of `frame`."""
+    return pd.DataFrame(btyd_expectations(btyd, frame, horizon=horizon), index=frame.index)
+
+
+def btyd_expectations(btyd: Mapping[str, Any], frame: Rows, *, horizon: float) -> dict[str, Array]:
+    """BTYD expectations of every row, by name; NaN for customers who never bought.
 
     Parameters
     ----------
@@ -190,10 +196,9 @@ def btyd_columns(btyd: Mapping[str, Any], frame: pd.DataFrame, *, horizon: float
     else:
         values = gamma_gamma_mean(btyd["value"], counts, mean_values)
     values = np.where(np.isnan(x), np.nan, values)
-    columns = {
+    return {
         "btyd__p_alive": btyd_p_alive(btyd, x, t_x, age),
         "btyd__expected_days": purchase_days,
         "btyd__expected_value": values,
         "btyd__clv": purchase_days * values,
     }
-    return pd.DataFrame(columns, index=frame.index)

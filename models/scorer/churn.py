@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from .btyd import btyd_p_no_order
 from .cold_start import mix_cohort_rates
 from .contracts import contract_logit
 from .derived_features import derive
 from .fast_trees import raw_scores
+from .feature_rows import Rows, number_column, take_rows
 from .linear_model import linear, matrix, sigmoid
 from .part import Array, Part
 
@@ -48,11 +48,11 @@ def apply_calibration(calibration: Mapping[str, Any], probability: Array) -> Arr
     return sigmoid(log_odds + calibration["intercept"])
 
 
-def churn_group(frame: pd.DataFrame) -> Array:
+def churn_group(frame: Rows) -> Array:
     """Peer group of every row: rule stage and number of purchase days (1, 2-3, 4-9, 10 or more)."""
-    stage_values = frame["stage__code"].to_numpy(dtype=np.float64, na_value=-1.0)
+    stage_values = number_column(frame, "stage__code", missing=-1.0)
     stage_codes = np.where(np.abs(stage_values) < 1e9, stage_values, -1.0).astype(int)
-    repeats = frame["btyd__x"].to_numpy(dtype=np.float64, na_value=0.0)
+    repeats = number_column(frame, "btyd__x", missing=0.0)
     orders = np.searchsorted([1.0, 3.0, 9.0], repeats, side="right")
     return np.asarray(
         [
@@ -65,7 +65,8 @@ def churn_group(frame: pd.DataFrame) -> Array:
 
 def churn_lift(bands: Mapping[str, Any], group: Array, probability: Array) -> Array:
     """Odds of churn over those of the peer group; odds can rise even if the base rate is high."""
-    base_rates = pd.Series(group, dtype=object).map(bands["base"]).to_numpy(dtype=np.float64)
+    base_by_group = bands["base"]
+    base_rates = np.array([base_by_group.get(name) for name in group.tolist()], dtype=np.float64)
     base_rates = np.where(np.isnan(base_rates), bands["base_of_all"], base_rates)
     base_rates, probability = (
         np.clip(chance, 1e-6, 1.0 - 1e-6) for chance in (base_rates, probability)
@@ -73,25 +74,21 @@ def churn_lift(bands: Mapping[str, Any], group: Array, probability: Array) -> Ar
     return np.asarray(probability / (1.0 - probability) * (1.0 - base_rates) / base_rates)
 
 
-def churn_eligible(
-    frame: pd.DataFrame, activity_days: float | None, *, by: str = "purchase"
-) -> Array:
+def churn_eligible(frame: Rows, activity_days: float | None, *, by: str = "purchase") -> Array:
     """True if the last purchase is at most `activity_days` ago (None: any purchase).
 
     With churn by ``cancel`` events, false for customers who cancelled since the last purchase, or
     on its day.
     """
-    recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    recency = number_column(frame, "purchase__recency_days")
     eligible = recency <= (np.inf if activity_days is None else activity_days)
     if by == "cancel" and "cancel__recency_days" in frame:
-        cancelled = frame["cancel__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+        cancelled = number_column(frame, "cancel__recency_days")
         eligible = eligible & ~(cancelled <= recency)
     return np.asarray(eligible)
 
 
-def method_logits(
-    part: Part, derived_frame: pd.DataFrame, names: Sequence[str]
-) -> dict[str, Array]:
+def method_logits(part: Part, derived_frame: Rows, names: Sequence[str]) -> dict[str, Array]:
     """Log-odds of churn by those of the named methods that the part holds.
 
     ``trees`` is the mean over the seeds, ``rfm`` a regression on recency, frequency and value,
@@ -119,7 +116,7 @@ def method_logits(
     return logits
 
 
-def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
+def churn_raw(part: Part, derived_frame: Rows) -> Array:
     """Uncalibrated probability: the served methods' log-odds, weighted and summed."""
     weights = part.parameters["weights"]
     logits = method_logits(part, derived_frame, tuple(weights))
@@ -127,7 +124,7 @@ def churn_raw(part: Part, derived_frame: pd.DataFrame) -> Array:
     return sigmoid(mixture + part.parameters.get("shift", 0.0))
 
 
-def churn_btyd_logit(btyd: Mapping[str, Any], frame: pd.DataFrame, horizon_days: float) -> Array:
+def churn_btyd_logit(btyd: Mapping[str, Any], frame: Rows, horizon_days: float) -> Array:
     """Logit of BTYD's P(no purchase within the horizon), kept within 1e-4 and 1 - 1e-4."""
     x, t_x, age = matrix(frame, ["btyd__x", "btyd__t_x", "btyd__T"]).T
     probability = np.clip(
@@ -136,7 +133,7 @@ def churn_btyd_logit(btyd: Mapping[str, Any], frame: pd.DataFrame, horizon_days:
     return np.asarray(np.log(probability) - np.log1p(-probability))
 
 
-def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
+def predict_churn(part: Part, frame: Rows, context: Mapping[str, Any]) -> dict[str, Array]:
     """Churn columns of the scored row, for one snapshot.
 
     Parameters
@@ -160,7 +157,7 @@ def predict_churn(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
     probability = np.full(len(frame), np.nan)
     band_names = np.full(len(frame), None, dtype=object)
     if eligible.any():
-        rows = frame.iloc[np.flatnonzero(eligible)]
+        rows = take_rows(frame, np.flatnonzero(eligible))
         risks = apply_calibration(parameters["calibration"], churn_raw(part, derive(rows, context)))
         probability[eligible] = mix_cohort_rates(parameters.get("back_off"), rows, risks)
         bands = parameters["bands"]

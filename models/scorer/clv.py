@@ -15,19 +15,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from .btyd import btyd_columns, btyd_p_order
+from .btyd import btyd_expectations, btyd_p_order
 from .clv_shapes import any_order_scores, expected_spend, spend_shapes
 from .coherence import mixed_order_chance, order_outlook
 from .cold_start import mix_cohort_rates
 from .contracts import contract_spend
 from .fast_trees import raw_scores
+from .feature_rows import Rows, number_column, take_rows, with_numbers
 from .linear_model import linear, matrix, sigmoid
 from .part import Array, Part
 
 
-def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
+def clv_with_btyd(part: Part, frame: Rows) -> Any:
     """Add the expectations of BTYD and contracts, by the artifact's parameters, to the frame."""
     parameters = part.parameters
     return add_expectations(
@@ -36,25 +36,24 @@ def clv_with_btyd(part: Part, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def add_expectations(
-    frame: pd.DataFrame,
+    frame: Rows,
     btyd: Mapping[str, Any],
     contract: Mapping[str, Any] | None,
     horizon: float,
-) -> pd.DataFrame:
-    """The frame with `btyd_columns`, and for data with contracts ``contract__clv``.
+) -> Any:
+    """The frame with `btyd_expectations`, and for data with contracts ``contract__clv``.
 
     It is `contract_spend`; null where `contract` is null.
     """
-    expectations = btyd_columns(btyd, frame, horizon=horizon)
-    columns = {name: expectations[name] for name in expectations.columns}
+    columns = btyd_expectations(btyd, frame, horizon=horizon)
     if contract is not None:
         columns["contract__clv"] = contract_spend(contract, frame, horizon)
     elif "contract__age" in frame:
         columns["contract__clv"] = np.full(len(frame), np.nan)
-    return frame.assign(**columns)
+    return with_numbers(frame, columns)
 
 
-def _served_shapes(part: Part, rows: pd.DataFrame) -> dict[str, Array]:
+def _served_shapes(part: Part, rows: Rows) -> dict[str, Array]:
     """Shapes with a weight, of buyers from `clv_with_btyd`."""
     return spend_shapes(part.parameters, part.boosters, rows, part.parameters["weights"])
 
@@ -70,13 +69,15 @@ def _btyd_share(part: Part, expected: Array) -> Array:
     return np.asarray(1.0 - np.minimum(1.0, threshold / np.maximum(expected, 1e-12)))
 
 
-def clv_sums(part: Part, frame: pd.DataFrame) -> dict[str, float]:
+def clv_sums(part: Part, frame: Rows) -> dict[str, float]:
     """Additive sums over the rows of one snapshot; sums of disjoint parts are added key by key.
 
     Number of buyers, totals of the served shapes (``shape_NAME``) and of their parts outside the
     tail (``outside_NAME``), the total of BTYD, and its part in the tail (money).
     """
-    rows = clv_with_btyd(part, frame.iloc[np.flatnonzero(frame["btyd__x"].notna())])
+    rows = clv_with_btyd(
+        part, take_rows(frame, np.flatnonzero(~np.isnan(number_column(frame, "btyd__x"))))
+    )
     shapes = _served_shapes(part, rows) if len(rows) else {}
     expected = expected_spend(rows)
     tail_share = _btyd_share(part, expected)
@@ -139,7 +140,7 @@ def _clv_interval(
     return np.minimum(lower_ends, prediction), np.maximum(upper_ends, prediction)
 
 
-def clv_first_purchase(part: Part, frame: pd.DataFrame) -> Array:
+def clv_first_purchase(part: Part, frame: Rows) -> Array:
     """P(first purchase within the horizon) of leads: regression and trees averaged in logits.
 
     NaN if training had no leads; the share of all leads if too few of them bought.
@@ -192,7 +193,7 @@ def clv_margin(part: Part, clv: Array) -> Array:
 
 def predict_clv(
     part: Part,
-    frame: pd.DataFrame,
+    frame: Rows,
     context: Mapping[str, Any],
     *,
     p_order: Array | None = None,
@@ -223,13 +224,13 @@ def predict_clv(
     parameters = part.parameters
     horizon = float(parameters["horizon_days"])
     first_purchase = parameters["first_purchase"]
-    has_bought = frame["btyd__x"].notna().to_numpy()
+    has_bought = ~np.isnan(number_column(frame, "btyd__x"))
     never_rows, buyer_rows = np.flatnonzero(~has_bought), np.flatnonzero(has_bought)
     names = ["clv", "expected_orders", "p_any_order", "p_first_purchase", "p_alive"]
     names += ["next_order_days", "average_order_value"]
     output = {name: np.full(len(frame), np.nan) for name in names}
     if len(never_rows):
-        first_chances = clv_first_purchase(part, frame.iloc[never_rows])
+        first_chances = clv_first_purchase(part, take_rows(frame, never_rows))
         output["p_first_purchase"][never_rows] = first_chances
         probability = np.nan_to_num(first_chances)
         output["p_any_order"][never_rows] = probability
@@ -237,7 +238,7 @@ def predict_clv(
         output["expected_orders"][never_rows] = probability * first_purchase["orders"]
         output["average_order_value"][never_rows] = first_purchase["order_value"]
     if len(buyer_rows):
-        rows = clv_with_btyd(part, frame.iloc[buyer_rows])
+        rows = clv_with_btyd(part, take_rows(frame, buyer_rows))
         expected = expected_spend(rows)
         tail_share = _btyd_share(part, expected)
         blended_clv = np.sum(
@@ -266,8 +267,8 @@ def predict_clv(
         )
         for name, values in outlook.items():
             output[name][buyer_rows] = values
-        output["p_alive"][buyer_rows] = rows["btyd__p_alive"].to_numpy(np.float64)
-        purchase_values = rows["btyd__expected_value"].to_numpy(np.float64)
+        output["p_alive"][buyer_rows] = number_column(rows, "btyd__p_alive")
+        purchase_values = number_column(rows, "btyd__expected_value")
         output["average_order_value"][buyer_rows] = purchase_values / orders_per_day
     lower_ends, upper_ends = _clv_interval(
         parameters["interval"], has_bought, output["clv"], context["clv_mean"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
-import pandas as pd
 
 from .fast_trees import raw_scores
+from .feature_rows import Rows, number_column
 from .linear_model import linear, matrix, sigmoid
 from .part import Array
 
@@ -28,7 +28,7 @@ def _exponential(log_scores: Array) -> Array:
     return np.asarray(np.exp(np.clip(log_scores, -_LOG_LIMIT, _LOG_LIMIT)))
 
 
-def expected_spend(rows: pd.DataFrame) -> Array:
+def expected_spend(rows: Rows) -> Array:
     """Expected spend (money) that sets the level: by contracts where there are any, else by BTYD.
 
     Parameters
@@ -36,10 +36,10 @@ def expected_spend(rows: pd.DataFrame) -> Array:
     rows
         Buyers from `models.scorer.clv.clv_with_btyd`.
     """
-    btyd_clv = rows["btyd__clv"].to_numpy(dtype=np.float64)
+    btyd_clv = number_column(rows, "btyd__clv")
     if "contract__clv" not in rows:
         return np.asarray(btyd_clv)
-    contract_clv = rows["contract__clv"].to_numpy(dtype=np.float64)
+    contract_clv = number_column(rows, "contract__clv")
     return np.where(np.isnan(contract_clv), btyd_clv, contract_clv)
 
 
@@ -51,7 +51,7 @@ def starting_scores(expected: Array, floor: float) -> Array:
 def spend_shapes(
     parameters: Mapping[str, Any],
     boosters: Mapping[str, lgb.Booster],
-    rows: pd.DataFrame,
+    rows: Rows,
     names: Iterable[str],
 ) -> dict[str, Array]:
     """Relative spend of buyers by every named shape, at least 0; comparable within a shape only.
@@ -70,7 +70,7 @@ def spend_shapes(
     """
     features = None
     shapes: dict[str, Array] = {}
-    btyd_clv = rows["btyd__clv"].to_numpy(dtype=np.float64)
+    btyd_clv = number_column(rows, "btyd__clv")
     for name in names:
         if name in SHAPE_BOOSTERS and features is None:
             features = matrix(rows, parameters["columns"])
@@ -101,7 +101,7 @@ def spend_shapes(
 
 
 def any_order_scores(
-    parameters: Mapping[str, Any], boosters: Mapping[str, lgb.Booster], rows: pd.DataFrame
+    parameters: Mapping[str, Any], boosters: Mapping[str, lgb.Booster], rows: Rows
 ) -> Array | None:
     """Log-odds of any order within the horizon by the hurdle's trees; None without them."""
     if not any(name.startswith("any_") for name in boosters):

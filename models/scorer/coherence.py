@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from .btyd import btyd_expected_orders, btyd_next_order_days, btyd_p_order
+from .feature_rows import Rows, number_column
 from .linear_model import sigmoid
 from .part import Array, Part
 from .transition import LIKELY, move_probability
@@ -90,7 +90,7 @@ def order_outlook(
 def agreeing_moves(
     moves: Mapping[str, Array],
     clv: Mapping[str, Array],
-    frame: pd.DataFrame,
+    frame: Rows,
     *,
     lapsed: Array,
     reach_days: float,
@@ -114,11 +114,11 @@ def agreeing_moves(
         Days that the transition model looks ahead.
     """
     probability, median_days = moves["probabilities"].copy(), moves["median_days"].copy()
-    destinations = frame["stage__after_purchase_code"].to_numpy(dtype=np.float64, na_value=np.nan)
+    destinations = number_column(frame, "stage__after_purchase_code")
     missing = clv["p_any_order"] - move_probability(probability)
     within_reach = clv["clv_horizon_days"] <= reach_days
     rows = np.flatnonzero(lapsed & within_reach & (missing > 0) & ~np.isnan(destinations))
-    rows = rows[destinations[rows] != frame["stage__code"].to_numpy(dtype=np.float64)[rows]]
+    rows = rows[destinations[rows] != number_column(frame, "stage__code")[rows]]
     probability[rows, destinations[rows].astype(int)] += missing[rows]
     probability[rows, -1] -= missing[rows]
     # The chance of an order reaches one half on the day of the next order.

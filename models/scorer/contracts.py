@@ -16,9 +16,8 @@ from math import lgamma
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from .linear_model import matrix
+from .feature_rows import Rows, matrix
 from .part import Array
 
 # Since the end of a contract: months of the first year, quarters of the second, and later.
@@ -70,7 +69,7 @@ class _Standing:
     age: Array
 
 
-def _standing(contract: Mapping[str, Any], frame: pd.DataFrame) -> _Standing:
+def _standing(contract: Mapping[str, Any], frame: Rows) -> _Standing:
     period = contract["period_days"]
     age, length, paid, trial, price = matrix(frame, [f"contract__{n}" for n in _COLUMNS]).T
     in_trial = np.isnan(length) & np.isnan(trial)
@@ -121,7 +120,7 @@ def _conversion(contract: Mapping[str, Any], standing: _Standing) -> tuple[Array
     return trial["conversion"] / (trial["conversion"] + dropped), rest
 
 
-def contract_risk(contract: Mapping[str, Any], frame: pd.DataFrame, horizon: float) -> Array:
+def contract_risk(contract: Mapping[str, Any], frame: Rows, horizon: float) -> Array:
     """P(the contract is cancelled within the horizon), one a row; the level included.
 
     Parameters
@@ -145,13 +144,13 @@ def contract_risk(contract: Mapping[str, Any], frame: pd.DataFrame, horizon: flo
     return np.asarray(np.clip(contract["level"] * risk, 1e-4, 1.0 - 1e-4))
 
 
-def contract_logit(contract: Mapping[str, Any], frame: pd.DataFrame, horizon: float) -> Array:
+def contract_logit(contract: Mapping[str, Any], frame: Rows, horizon: float) -> Array:
     """Log-odds of `contract_risk`."""
     risk = contract_risk(contract, frame, horizon)
     return np.asarray(np.log(risk) - np.log1p(-risk))
 
 
-def contract_spend(contract: Mapping[str, Any], frame: pd.DataFrame, horizon: float) -> Array:
+def contract_spend(contract: Mapping[str, Any], frame: Rows, horizon: float) -> Array:
     """Expected payments within the horizon in money, one a row.
 
     The sum over coming renewals of the chance to survive until each of them, times the present

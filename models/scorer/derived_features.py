@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .feature_rows import Rows, number_column, with_numbers
+from .part import Array
 
-def population_sums(frame: pd.DataFrame) -> dict[str, float]:
+
+def population_sums(frame: Rows) -> dict[str, float]:
     """Additive sums over the rows of one snapshot; sums of disjoint parts are added key by key."""
-    gap_days = frame["cadence__gap_mean"].to_numpy(dtype=np.float64, na_value=np.nan)
+    gap_days = number_column(frame, "cadence__gap_mean")
     is_known = ~np.isnan(gap_days)
     return {
         "customers_with_gap": float(is_known.sum()),
@@ -33,30 +36,29 @@ def population_context(sums: Mapping[str, float]) -> dict[str, Any]:
     return {"population_gap_days": sums["gap_days"] / customers if customers else None}
 
 
-def _derived(frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
-    """The columns that `derive` adds, on the index of `frame`.
+def _derived(frame: Rows, context: Mapping[str, Any]) -> dict[str, Array]:
+    """The columns that `derive` adds.
 
     ``cadence__gap_shrunk`` (days): (span + 2 x population gap) / (purchase days + 1), and
     ``cadence__recency_over_gap_shrunk``; null for customers who never bought.
     """
     population_gap = context["population_gap_days"]
-    purchase_days = frame["cadence__days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    span_days = frame["cadence__span_days"].to_numpy(dtype=np.float64, na_value=np.nan)
-    recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    purchase_days = number_column(frame, "cadence__days")
+    span_days = number_column(frame, "cadence__span_days")
+    recency = number_column(frame, "purchase__recency_days")
     bought_days = np.where(purchase_days > 0, purchase_days, np.nan)
     shrunk_gap = (span_days + 2.0 * (np.nan if population_gap is None else population_gap)) / (
         bought_days + 1.0
     )
-    columns = {
+    return {
         "cadence__gap_shrunk": shrunk_gap,
         "cadence__recency_over_gap_shrunk": recency / np.maximum(shrunk_gap, 1e-9),
     }
-    return pd.DataFrame(columns, index=frame.index)
 
 
-def derive(frame: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:
+def derive(frame: Rows, context: Mapping[str, Any]) -> Any:
     """Feature frame of one snapshot with its context-dependent columns added (see `_derived`)."""
-    return frame.assign(**_derived(frame, context))
+    return with_numbers(frame, _derived(frame, context))
 
 
 def derive_each(
@@ -67,8 +69,11 @@ def derive_each(
         return frame
     snapshot_codes, snapshots = pd.factorize(frame["snapshot_at"])
     derived_parts = [
-        _derived(
-            frame.iloc[np.flatnonzero(snapshot_codes == number)], contexts[pd.Timestamp(snapshot)]
+        pd.DataFrame(
+            _derived(
+                frame.iloc[np.flatnonzero(snapshot_codes == number)],
+                contexts[pd.Timestamp(snapshot)],
+            )
         )
         for number, snapshot in enumerate(snapshots)
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from .feature_rows import FeatureRows
 
 _DTYPES = {
     "string": "str",
@@ -22,8 +24,17 @@ class InputRefused(ValueError):
     """Input that does not fit the model; the message names columns and shows no row."""
 
 
-def prepare_input(frame: pd.DataFrame, head: Mapping[str, Any]) -> pd.DataFrame:
-    """Keys, features as float64 and known pass-through columns of an input frame.
+def prepare_input(
+    frame: pd.DataFrame, head: Mapping[str, Any]
+) -> tuple[FeatureRows, dict[str, pd.Series]]:
+    """Check an input frame, and split it into what models read and what is passed through.
+
+    Returns
+    -------
+    FeatureRows
+        Keys, features (float64) and texts that are passed through, one value a row.
+    dict
+        Keys and known pass-through columns by name, of their types.
 
     Raises
     ------
@@ -31,33 +42,51 @@ def prepare_input(frame: pd.DataFrame, head: Mapping[str, Any]) -> pd.DataFrame:
         If a column is missing or cannot be read as its type; the message names it.
     """
     features = [feature["name"] for feature in head["features"]]
-    missing = [name for name in ("customer_id", "snapshot_at", *features) if name not in frame]
-    if missing:
-        raise InputRefused(
-            f"{len(missing)} input columns are missing, the first of them {missing[:10]}; "
-            "the model's signature lists all it needs"
-        )
+    refuse_missing(features, frame.columns)
     if duplicated := sorted(set(frame.columns[frame.columns.duplicated()])):
         raise InputRefused(f"input columns occur twice: {duplicated[:10]}")
     numbers = frame.loc[:, features]
     if any(dtype != np.float64 for dtype in numbers.dtypes):
         numbers = pd.DataFrame({name: _as_float(numbers[name]) for name in features})
-    # Copy to one block of memory: MLflow passes one block per column, which is slow.
-    numbers = pd.DataFrame(numbers.to_numpy(), index=frame.index, columns=features)
-    keys = {
+    # One block of memory, a column after the other: MLflow passes a block per column, which is
+    # slow to read in.
+    block = np.ascontiguousarray(numbers.to_numpy().T)
+    passed = {
         "customer_id": _as_text(frame["customer_id"]),
         "snapshot_at": _as_date(frame["snapshot_at"]),
     }
-    for name, column in keys.items():
+    for name, column in passed.items():
         if column.isna().any():
             raise InputRefused(f"input column {name}: {int(column.isna().sum())} rows are empty")
-    extra_columns = {
-        column["name"]: convert_column(frame[column["name"]], column["dtype"])
-        for column in head["pass_through"]
-        if column["name"] in frame
+    types = {column["name"]: column["dtype"] for column in head["pass_through"]}
+    passed |= {
+        name: convert_column(frame[name], dtype) for name, dtype in types.items() if name in frame
     }
-    other_columns = pd.DataFrame({**keys, **extra_columns}, index=frame.index)
-    return pd.concat([other_columns, numbers], axis=1).reset_index(drop=True)
+    passed = {name: column.reset_index(drop=True) for name, column in passed.items()}
+    texts = {name: column for name, column in passed.items() if types.get(name) == "string"}
+    own = {name: column.to_numpy(dtype=object) for name, column in texts.items()}
+    own |= {
+        "customer_id": passed["customer_id"].to_numpy(dtype=object),
+        "snapshot_at": passed["snapshot_at"].to_numpy(),
+        **dict(zip(features, block, strict=True)),
+    }
+    return FeatureRows(own, len(frame)), passed
+
+
+def refuse_missing(features: Sequence[str], names: Collection[str]) -> None:
+    """Refuse an input without a key or a feature.
+
+    Raises
+    ------
+    InputRefused
+        It names the first ones.
+    """
+    missing = [name for name in ("customer_id", "snapshot_at", *features) if name not in names]
+    if missing:
+        raise InputRefused(
+            f"{len(missing)} input columns are missing, the first of them {missing[:10]}; "
+            "the model's signature lists all it needs"
+        )
 
 
 def check_keys_and_dates(frame: pd.DataFrame, head: Mapping[str, Any]) -> None:

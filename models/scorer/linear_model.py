@@ -1,25 +1,14 @@
-"""Feature matrices and linear predictors."""
+"""Linear predictors, and the functions they are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from .feature_rows import matrix as matrix
 from .part import Array
-
-
-def matrix(frame: pd.DataFrame, columns: Sequence[str]) -> Array:
-    """Columns of `frame` in the stored order as float64 (rows x columns).
-
-    LightGBM ignores names and reads columns by position, so all predictions use this function.
-    """
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise ValueError(f"feature columns missing from the frame: {missing[:10]}")
-    return frame.loc[:, list(columns)].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def sigmoid(logits: Array) -> Array:

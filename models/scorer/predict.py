@@ -11,6 +11,7 @@ import pandas as pd
 from .churn import predict_churn
 from .clv import predict_clv
 from .coherence import agreeing_moves, order_chances
+from .feature_rows import FeatureRows
 from .input_validation import InputRefused, convert_column, prepare_input
 from .part import Part
 from .score_columns import clv_columns, current_stage_columns, fact_columns, transition_columns
@@ -51,12 +52,50 @@ def predict_scores(
     InputRefused
         If the frame or the context lacks an entry or has another type.
     """
+    refuse_context(context, head)
+    names = scored_names(parts, head)
+    rows, passed = prepare_input(frame, head)
+    if not len(rows):
+        return pd.DataFrame({name: convert_column([], dtype) for name, dtype in names.items()})
+    columns = predict_columns(parts, rows, context, head) | passed
+    nulls = [None] * len(rows)
+    return pd.DataFrame(
+        {name: convert_column(columns.get(name, nulls), dtype) for name, dtype in names.items()}
+    )
+
+
+def refuse_context(context: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+    """Refuse a scoring context that lacks what the models need.
+
+    Raises
+    ------
+    InputRefused
+        It names the entries.
+    """
     if missing_keys := sorted(set(head["training_context"]) - set(context)):
         raise InputRefused(f"the scoring context lacks {missing_keys}; make it with scorer_context")
-    names = scored_names(parts, head)
-    frame = prepare_input(frame, head)
-    if frame.empty:
-        return pd.DataFrame({name: convert_column([], dtype) for name, dtype in names.items()})
+
+
+def predict_columns(
+    parts: Mapping[str, Part],
+    frame: FeatureRows,
+    context: Mapping[str, Any],
+    head: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Columns of the scored row that facts and models fill, one value a row.
+
+    Parameters
+    ----------
+    parts, context, head
+        As for `predict_scores`.
+    frame
+        Checked keys and features of at least one row.
+
+    Returns
+    -------
+    dict
+        Arrays or lists by column; columns that are passed through come on top of them.
+    """
     columns: dict[str, Any] = fact_columns(frame, head)
     rule_stage = columns["stage"]
     if "stage" in parts:
@@ -87,9 +126,4 @@ def predict_scores(
     for name in ("data_through", "scorer_version"):
         if name in context:
             columns[name] = [context[name]] * len(frame)
-    passed_through = {name: frame[name] for name in names if name in frame}
-    columns |= {"flags": ["[]"] * len(frame), "stage": rule_stage, **passed_through}
-    nulls = [None] * len(frame)
-    return pd.DataFrame(
-        {name: convert_column(columns.get(name, nulls), dtype) for name, dtype in names.items()}
-    )
+    return columns | {"flags": ["[]"] * len(frame), "stage": rule_stage}

@@ -11,7 +11,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from mlflow.pyfunc.model import PythonModel
 from .artifacts import load_scorer
 from .input_validation import InputRefused, check_keys_and_dates, prepare_input
 from .predict import predict_scores
+from .row_scoring import columns_of, score_columns
 
 _SERVER = "mlflow.pyfunc.scoring_server"
 _CSV = "text/csv"
@@ -53,6 +54,53 @@ class Scorer(PythonModel):  # type: ignore[misc, unused-ignore]
             _scoring_context(context_text) if context_text else self.head["training_context"]
         )
         return predict_scores(self.parts, model_input, scoring_context, self.head)
+
+    def score_columns(
+        self, columns: Mapping[str, Any], scoring_context: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Scored rows of a few customers without a frame (`row_scoring.score_columns`)."""
+        if scoring_context is None:
+            scoring_context = self.head["training_context"]
+        return score_columns(self.parts, columns, scoring_context, self.head)
+
+    def score_many(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        scoring_context: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Scored rows of customers, each a mapping of column names and values."""
+        return self.score_columns(columns_of(rows, self.head), scoring_context)
+
+    def score_one(
+        self,
+        row: Mapping[str, Any],
+        scoring_context: Mapping[str, Any] | None = None,
+        *,
+        vector: Any = None,
+    ) -> dict[str, Any]:
+        """The scored row of one customer.
+
+        Parameters
+        ----------
+        row
+            customer_id, snapshot_at, pass-through columns, and the features unless `vector` has
+            them.
+        scoring_context
+            Statistics of all customers; default: those of the training date.
+        vector
+            The features as numbers, in the order of ``head["features"]``.
+
+        Raises
+        ------
+        InputRefused
+            If a value is missing or of another type; the message names its column.
+        """
+        if vector is not None:
+            names = [feature["name"] for feature in self.head["features"]]
+            if len(vector) != len(names):
+                raise InputRefused(f"the vector has {len(vector)} numbers, expected {len(names)}")
+            row = {**row, **dict(zip(names, vector, strict=True))}
+        return self.score_many([row], scoring_context)[0]
 
 
 def _scoring_context(text: str) -> Mapping[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from .feature_rows import FeatureRows
 from .part import Array
 from .scored_row import PART_COLUMNS
 from .stage import stage_codes
@@ -26,20 +26,23 @@ def _json_rows(names: Sequence[str], probability: Array) -> list[str]:
     return [pattern % tuple(row) for row in (millionths / 1e6).tolist()]
 
 
-def _days_after(snapshots: pd.Series, days: Array) -> pd.Series:
-    """The date `days` (rounded up) after every snapshot; null for NaN."""
-    whole_days = pd.Series(np.ceil(np.asarray(days, dtype=np.float64)), index=snapshots.index)
-    is_far = whole_days > 36_500  # a century on is no date to plan with
-    return snapshots + pd.to_timedelta(whole_days.mask(is_far), unit="D").astype("timedelta64[s]")
+def _days_after(snapshots: Array, days: Array) -> Array:
+    """The date `days` (rounded up) after every snapshot (datetime64[s]); NaT for NaN."""
+    whole_days = np.ceil(days)
+    is_near = whole_days <= 36_500  # a century on is no date to plan with
+    dates = np.full(len(snapshots), np.datetime64("NaT", "s"))
+    ahead = (whole_days[is_near] * 86_400).astype("timedelta64[s]")
+    dates[is_near] = snapshots[is_near] + ahead
+    return dates
 
 
-def fact_columns(frame: pd.DataFrame, head: Mapping[str, Any]) -> dict[str, Any]:
+def fact_columns(frame: FeatureRows, head: Mapping[str, Any]) -> dict[str, Any]:
     """Columns without a model: rule stage, lapse date, past value and data quality."""
 
     def known(name: str) -> Array:
         if name not in frame:
             return np.full(len(frame), np.nan)
-        return np.asarray(frame[name], dtype=np.float64)
+        return frame[name]
 
     # An unknown or missing code has no stage name.
     stage_names = np.asarray([*head["stages"], None], dtype=object)
@@ -72,7 +75,7 @@ def current_stage_columns(output: Mapping[str, Array], head: Mapping[str, Any]) 
 
 
 def transition_columns(
-    output: Mapping[str, Array], frame: pd.DataFrame, head: Mapping[str, Any]
+    output: Mapping[str, Array], frame: FeatureRows, head: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Columns of the next-transition model from the output of `likely_moves`."""
     probability = output["probabilities"]  # destinations by stage code, then no change
@@ -89,7 +92,7 @@ def transition_columns(
 
 
 def clv_columns(
-    output: Mapping[str, Array], frame: pd.DataFrame, stage: Array, head: Mapping[str, Any]
+    output: Mapping[str, Array], frame: FeatureRows, stage: Array, head: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Columns of the CLV model, with the lead score and the reactivation probability."""
     columns: dict[str, Any] = {name: output[name] for name in PART_COLUMNS["clv"] if name in output}

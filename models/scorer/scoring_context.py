@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from .clv import clv_context, clv_sums
 from .derived_features import population_context, population_sums
+from .feature_rows import FeatureRows, Rows
 from .part import Part
 
 # Prefix of features known some days before the snapshot, for a current-stage model of late data.
 LATE = "late__"
 
 
-def late_inputs(frame: pd.DataFrame) -> pd.DataFrame | None:
+def late_inputs(frame: Rows) -> Any:
     """Input of a current-stage model of late data: columns with the prefix `LATE`, without it.
 
     None if there are no such columns: the model then reads the features of all models.
@@ -23,13 +22,16 @@ def late_inputs(frame: pd.DataFrame) -> pd.DataFrame | None:
     late_columns = [name for name in frame.columns if name.startswith(LATE)]
     if not late_columns:
         return None
+    if isinstance(frame, FeatureRows):
+        columns = {name.removeprefix(LATE): frame[name] for name in late_columns}
+        return FeatureRows({"customer_id": frame["customer_id"], **columns}, len(frame))
     keys = [name for name in ("customer_id", "snapshot_at") if name in frame]
     return frame[keys + late_columns].rename(
         columns={name: name.removeprefix(LATE) for name in late_columns}
     )
 
 
-def scorer_sums(parts: Mapping[str, Part], frame: pd.DataFrame) -> dict[str, float]:
+def scorer_sums(parts: Mapping[str, Part], frame: Rows) -> dict[str, float]:
     """Additive sums over the rows of one snapshot, the first pass of scoring (see `add_sums`)."""
     sums = {f"population.{key}": value for key, value in population_sums(frame).items()}
     if "stage" in parts and (late_frame := late_inputs(frame)) is not None:

@@ -10,33 +10,31 @@ stage_1, ...) instead of one table and one booster. Fitted on late data: late_da
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
-import pandas as pd
 
 from .derived_features import derive
 from .fast_trees import raw_score, raw_scores
+from .feature_rows import Rows, number_column, take_rows, text_column
 from .linear_model import matrix, softmax
 from .part import Array, Part
 
 
-def stage_codes(frame: pd.DataFrame, stages: int) -> Array:
+def stage_codes(frame: Rows, stages: int) -> Array:
     """Rule stage code of every row; unknown and missing codes become `stages`."""
     if "stage__code" not in frame:
         return np.full(len(frame), stages)
-    code_values = frame["stage__code"].to_numpy(dtype=np.float64, na_value=np.nan)
+    code_values = number_column(frame, "stage__code")
     is_known = (code_values >= 0) & (code_values < stages) & (code_values == np.floor(code_values))
     return np.where(is_known, np.nan_to_num(code_values), stages).astype(int)
 
 
-def stage_recency_bins(
-    edges: Sequence[Sequence[float]], frame: pd.DataFrame, codes: Array
-) -> Array:
+def stage_recency_bins(edges: Sequence[Sequence[float]], frame: Rows, codes: Array) -> Array:
     """Recency decile (0-9) of every row within its rule stage; 10 without a purchase."""
-    recency = frame["purchase__recency_days"].to_numpy(dtype=np.float64, na_value=np.nan)
+    recency = number_column(frame, "purchase__recency_days")
     recency_bins = np.full(len(codes), 10)
     for stage, cuts in enumerate(edges):
         members = (codes == stage) & ~np.isnan(recency)
@@ -46,7 +44,7 @@ def stage_recency_bins(
     return recency_bins
 
 
-def stage_table_probabilities(table: Mapping[str, Any], frame: pd.DataFrame) -> Array:
+def stage_table_probabilities(table: Mapping[str, Any], frame: Rows) -> Array:
     """Frequency table (rule stage x recency decile): rows x stages, sums to 1."""
     table_probabilities = np.asarray(
         table["p"], dtype=np.float64
@@ -68,7 +66,8 @@ def spread_classes(learned: Array, classes: Sequence[int], table_rows: Array) ->
         Table of probabilities of all classes, rows x classes.
     """
     spread = table_rows.copy()
-    rare_classes = np.setdiff1d(np.arange(table_rows.shape[1]), np.asarray(classes))
+    rare_classes = np.ones(table_rows.shape[1], dtype=bool)
+    rare_classes[list(classes)] = False
     spread[:, list(classes)] = learned * (
         1.0 - table_rows[:, rare_classes].sum(axis=1, keepdims=True)
     )
@@ -96,15 +95,15 @@ def forest_classes(part: Part, name: str, features: Array) -> Array:
     return np.asarray(np.mean(class_probabilities, axis=0))
 
 
-def customer_folds(customers: pd.Series, folds: int, seed: int) -> Array:
+def customer_folds(customers: Iterable[str], folds: int, seed: int) -> Array:
     """Fold of every row by a stable hash (CRC-32) of the customer id and a seed."""
-    customer_codes, distinct_ids = pd.factorize(customers.astype(str))
-    id_folds = [zlib.crc32(f"fold {seed} {customer}".encode()) % folds for customer in distinct_ids]
-    return np.asarray(id_folds, dtype=np.int64)[customer_codes]
+    ids = list(customers)
+    fold_of = {i: zlib.crc32(f"fold {seed} {i}".encode()) % folds for i in dict.fromkeys(ids)}
+    return np.fromiter((fold_of[i] for i in ids), dtype=np.int64, count=len(ids))
 
 
 def stage_probabilities(
-    part: Part, frame: pd.DataFrame, context: Mapping[str, Any], table: Mapping[str, Any], name: str
+    part: Part, frame: Rows, context: Mapping[str, Any], table: Mapping[str, Any], name: str
 ) -> Array:
     """Probabilities of all stages by one booster and one frequency table of a part.
 
@@ -124,7 +123,7 @@ def stage_probabilities(
     return probabilities
 
 
-def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
+def predict_stage(part: Part, frame: Rows, context: Mapping[str, Any]) -> dict[str, Array]:
     """Predict the current stage for one snapshot.
 
     A part fitted on recorded stages is cross-fitted: each fold of the customers is predicted by the
@@ -149,12 +148,12 @@ def predict_stage(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -
         probabilities = stage_probabilities(part, frame, context, parameters["table"], "stage")
     else:
         fold_numbers = customer_folds(
-            frame["customer_id"], parameters["folds"], parameters["fold_seed"]
+            text_column(frame, "customer_id"), parameters["folds"], parameters["fold_seed"]
         )
         probabilities = np.empty((len(frame), len(parameters["stages"])))
         for number, table in enumerate(parameters["tables"]):
             fold_rows = np.flatnonzero(fold_numbers == number)
-            fold_frame = frame.iloc[fold_rows]
+            fold_frame = take_rows(frame, fold_rows)
             probabilities[fold_rows] = stage_probabilities(
                 part, fold_frame, context, table, f"stage_{number}"
             )

@@ -13,20 +13,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from .derived_features import derive
-from .linear_model import matrix
+from .feature_rows import Rows, matrix, number_column
 from .part import Array, Part
 from .stage import forest_classes, spread_classes, stage_codes
 
 
-def timer_table_cells(table: Mapping[str, Any], frame: pd.DataFrame, periods: int) -> Array:
+def timer_table_cells(table: Mapping[str, Any], frame: Rows, periods: int) -> Array:
     """Timer table (stage x silent period): probabilities of cells, rows x cells, sums to 1."""
     cell_probabilities = np.asarray(
         table["p"], dtype=np.float64
     )  # the last stage row is for unknown stages
-    silent_periods = frame["stage__silent_period"].to_numpy(dtype=np.float64, na_value=np.nan)
+    silent_periods = number_column(frame, "stage__silent_period")
     silent_periods = np.clip(
         np.nan_to_num(silent_periods, nan=periods + 1.0), 1, periods + 1
     ).astype(int)
@@ -82,7 +81,7 @@ def transition_outputs(probability: Array, timing: Array, period_days: float) ->
 
 
 def _transition_destinations(
-    part: Part, frame: pd.DataFrame, context: Mapping[str, Any]
+    part: Part, frame: Rows, context: Mapping[str, Any]
 ) -> tuple[Array, Array, Array]:
     """Destination probabilities, and the input of `_transition_timing`.
 
@@ -109,9 +108,7 @@ def _transition_destinations(
     return drop_own_stage(probability, stage_codes(frame, stages)), features, table
 
 
-def predict_transition(
-    part: Part, frame: pd.DataFrame, context: Mapping[str, Any]
-) -> dict[str, Array]:
+def predict_transition(part: Part, frame: Rows, context: Mapping[str, Any]) -> dict[str, Array]:
     """Destination and time of the first change of rule stage within the horizon, for one snapshot.
 
     Parameters
@@ -135,7 +132,7 @@ def predict_transition(
     return transition_outputs(probability, timing, part.parameters["period_days"])
 
 
-def likely_moves(part: Part, frame: pd.DataFrame, context: Mapping[str, Any]) -> dict[str, Array]:
+def likely_moves(part: Part, frame: Rows, context: Mapping[str, Any]) -> dict[str, Array]:
     """Probabilities and ``median_days`` of `predict_transition`, at a fraction of its cost.
 
     Timing needs a forest per stage, so it is predicted only for customers with P(move) >= `LIKELY`;

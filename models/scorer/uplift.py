@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from .fast_trees import raw_scores
-from .linear_model import matrix
+from .feature_rows import Rows, matrix, number_column, take_rows
 from .part import Array, Part
 
 
@@ -42,7 +41,7 @@ def effect_terms(terms: Mapping[str, Any], features: Array) -> Array:
     return np.asarray(weighted.sum(axis=1) + terms["intercept"])
 
 
-def uplift_effect(part: Part, frame: pd.DataFrame) -> Array:
+def uplift_effect(part: Part, frame: Rows) -> Array:
     """Outcome that the message would add, for every row."""
     parameters = part.parameters
     features = matrix(frame, parameters["features"])
@@ -51,14 +50,14 @@ def uplift_effect(part: Part, frame: pd.DataFrame) -> Array:
     return np.asarray(effects + np.mean(tree_effects, axis=0)) if tree_effects else effects
 
 
-def uplift_rows(part: Part, frame: pd.DataFrame) -> list[str | None]:
+def uplift_rows(part: Part, frame: Rows) -> list[str | None]:
     """JSON of the added response probability by campaign; None if no model covers the customer.
 
     A model covers only stages that it was fitted on. If its ranking was not shown to be better than
     chance, all its customers get the mean effect.
     """
     rows: list[dict[str, float]] = [{} for _ in range(len(frame))]
-    stage_values = np.asarray(frame["stage__code"], dtype=np.float64)
+    stage_values = number_column(frame, "stage__code")
     for name, model_head in sorted(part.parameters["models"].items()):
         positions = np.flatnonzero(np.isin(stage_values, model_head["stages"]))
         effects = np.full(len(positions), float(model_head["mean_effect"]))
@@ -69,7 +68,9 @@ def uplift_rows(part: Part, frame: pd.DataFrame) -> list[str | None]:
                 for key, booster in part.boosters.items()
                 if key.startswith(prefix)
             }
-            effects = uplift_effect(Part("uplift", model_head, boosters), frame.iloc[positions])
+            effects = uplift_effect(
+                Part("uplift", model_head, boosters), take_rows(frame, positions)
+            )
         for row, value in zip(
             positions, np.clip(effects, -1.0, 1.0).round(6).tolist(), strict=True
         ):

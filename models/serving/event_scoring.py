@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from features.aggregates.daily_aggregates import tally
+from features.aggregates.event_tallies import plain_tallies
 from features.aggregates.tallies import Tallies
 from features.config.config import Config
 from features.errors import UserError
 from features.sources import api_events
 from features.sources.api_events import Row
+from features.sources.keys import key_value
+from features.table.customer_tallies import StoredHistory, added_tallies
 from features.table.population_statistics import Everybody
 from features.table.snapshot_builder import Builder
-from models.registry.registry import Loaded
-from models.serving.score import UnstoredFeatures, scoring_frame, stage_late_days
+from models.registry.local_scorer import ScorerParts
+from models.serving.scoring_input import scoring_columns, stage_late_days
 
 # Keys that a scoring run stores with its scoring context, for event scoring later.
 POPULATION_KEY, _DEFINITION = "everybody", "definition"
@@ -42,7 +46,7 @@ class EventScorer:
     """
 
     config: Config
-    loaded: Loaded
+    loaded: ScorerParts
     context: Mapping[str, Any]
 
     def __post_init__(self) -> None:
@@ -63,7 +67,25 @@ class EventScorer:
                 hint="run `stagecast run` (or features, train, promote, score) with it first",
             )
 
-    def score(self, events: Iterable[Row], day: int, *, latest: int) -> pd.DataFrame:
+    @cached_property
+    def _outline(self) -> Builder:
+        """Builder of the population, to which customers are added."""
+        everybody = Everybody.from_json(self.context[POPULATION_KEY])
+        return Builder.without_customers(self.config, everybody)
+
+    @cached_property
+    def _scoring_context(self) -> dict[str, Any]:
+        own = (POPULATION_KEY, _DEFINITION)
+        return {key: value for key, value in self.context.items() if key not in own}
+
+    def score(
+        self,
+        events: Iterable[Row],
+        day: int,
+        *,
+        latest: int,
+        history: StoredHistory | None = None,
+    ) -> list[dict[str, Any]]:
         """Scored rows of the customers of some raw events, at a snapshot.
 
         Parameters
@@ -75,36 +97,62 @@ class EventScorer:
             Day number of the snapshot.
         latest
             Day number after which no event can be genuine.
+        history
+            Stored tallies, to which the events are added; None: the events are the history.
 
         Returns
         -------
-        DataFrame
-            The columns of `models.serving.score.score_snapshot`, one row per customer who exists
-            at the snapshot, sorted by id; run_id and scored_at null. At the snapshot of the scoring
-            context these are the rows of that run, equal to the last bit.
+        list of dict
+            The columns of `models.serving.score.score_snapshot` as JSON values, one row per
+            customer who exists at the snapshot, sorted by id; run_id and scored_at null. At the
+            snapshot of the scoring context these are the rows of that run, equal to the last bit.
 
         Raises
         ------
         UserError
             If events cannot be used.
         """
-        with tempfile.TemporaryDirectory(prefix="stagecast-events-") as folder:
-            tallies = self._tallied(events, Path(folder), latest)
-        everybody = Everybody.from_json(self.context[POPULATION_KEY])
-        builder = Builder.of_some(self.config, tallies, everybody)
-        late_days = stage_late_days(self.loaded.scorer.parts)
-        frame = scoring_frame(UnstoredFeatures(builder), day, late_days=late_days)
-        context = {
-            key: value
-            for key, value in self.context.items()
-            if key not in (POPULATION_KEY, _DEFINITION)
-        }
-        rows = self.loaded.predict(frame, context)
-        rows["scorer_version"] = str(self.loaded.version.version)
-        return rows
+        builder = self._outline.with_customers(self._tallied(events, latest, history))
+        late_days = stage_late_days(self.loaded.parts)
+        columns = scoring_columns(builder, day, late_days=late_days)
+        if self.loaded.score_columns is not None:
+            records = self.loaded.score_columns(columns, self._scoring_context)
+        else:  # logged by an earlier version, whose code reads frames only
+            frame = pd.DataFrame(columns)
+            records = score_records(self.loaded.predict(frame, self._scoring_context))
+        version = str(self.loaded.version)
+        return [{**record, "scorer_version": version} for record in records]
 
-    def _tallied(self, events: Iterable[Row], folder: Path, latest: int) -> Tallies:
-        config = api_events.write_events(events, self.config, folder / _EVENTS_FILE)
+    def _tallied(
+        self, events: Iterable[Row], latest: int, history: StoredHistory | None = None
+    ) -> Tallies:
+        checked = api_events.checked_events(events, self.config)
+        if history is None:
+            plain = plain_tallies(checked, self.config, latest=latest)
+            return self._tallied_by_engine(checked, latest) if plain is None else plain
+        customers = {key_value(event["customer_id"]) for event in checked} - {None}
+        stored = history.of(str(customer) for customer in customers)
+        new = plain_tallies(checked, self.config, latest=latest, orders=stored.orders)
+        if new is None:
+            # The engine says what is wrong with them; if nothing is, it cannot know the orders.
+            new = self._tallied_by_engine(checked, latest)
+            if stored.orders is not None and stored.orders.num_rows:
+                raise UserError(
+                    "events",
+                    found="events that cannot be added to stored orders",
+                    expected="amounts as plain numbers, and orders whose parts came one by one",
+                    hint="send all events of these customers without since_run",
+                )
+        return added_tallies(stored, new, history.before)
+
+    def _tallied_by_engine(self, checked: Sequence[Mapping[str, str]], latest: int) -> Tallies:
+        with tempfile.TemporaryDirectory(prefix="stagecast-events-") as name:
+            return self._tallied_in(Path(name), checked, latest)
+
+    def _tallied_in(
+        self, folder: Path, checked: Sequence[Mapping[str, str]], latest: int
+    ) -> Tallies:
+        config = api_events.write_checked(checked, self.config, folder / _EVENTS_FILE)
         try:
             return tally(config, latest=latest, quarantine=folder / "quarantine")[0]
         except UserError as error:
@@ -124,16 +172,17 @@ class EventScorer:
 def score_records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Scored rows as JSON-able records: dates as ISO texts, missing values as None."""
     return [
-        {str(name): _plain(value) for name, value in record.items()}
+        {str(name): plain_value(value) for name, value in record.items()}
         for record in rows.to_dict("records")
     ]
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A cell of a scored row as JSON has it: midnights as dates, missing values as None."""
     if value is None or value is pd.NaT or value != value:
         return None
-    if isinstance(value, pd.Timestamp):
-        midnight = value == value.normalize()
+    if isinstance(value, dt.datetime):
+        midnight = value.time() == dt.time()
         return value.date().isoformat() if midnight else value.isoformat()
     if isinstance(value, dt.date):
         return value.isoformat()

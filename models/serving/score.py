@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,14 @@ from features.lifecycle.taxonomy_parser import Taxonomy
 from features.progress import Told, unheard
 from features.table.families import catalogue
 from features.table.feature_store import Archive
-from features.table.snapshot_builder import Builder
 from models.registry.registry import Loaded
 from models.scorer.derived_features import model_columns
 from models.scorer.part import Part
 from models.scorer.scoring_context import LATE, scorer_context, scorer_sums
 from models.serving.batches import batch_sums, context_from_sums, predict_batches, split_batches
+from models.serving.scoring_input import add_late_features as add_late_features
+from models.serving.scoring_input import scoring_frame as scoring_frame
+from models.serving.scoring_input import stage_late_days as stage_late_days
 
 _DTYPES = {"O": "string", "U": "string", "f": "double", "b": "bool", "M": "date"}
 
@@ -79,51 +81,6 @@ def scorer_head(
         "part_versions": dict(versions),
         "late_days": late_days,
     }
-
-
-def stage_late_days(parts: Mapping[str, Part]) -> int:
-    """Reporting delay in days that the current-stage model was fitted for; 0 without one."""
-    return int(parts["stage"].parameters.get("late_days", 0)) if "stage" in parts else 0
-
-
-class _FeatureSource(Protocol):
-    """Source of feature frames of snapshots, with its builder."""
-
-    @property
-    def builder(self) -> Builder:
-        """The builder of features and facts."""
-
-    def features(self, at: int) -> pd.DataFrame:
-        """Feature frame of a snapshot."""
-
-    def delayed(self, at: int, delay: int) -> pd.DataFrame:
-        """Feature frame of a snapshot from data that run some days behind."""
-
-
-@dataclass(frozen=True)
-class UnstoredFeatures:
-    """Features of a few customers, built on request and not stored."""
-
-    builder: Builder
-
-    def features(self, at: int) -> pd.DataFrame:
-        """Feature frame of a snapshot."""
-        return self.builder.features(at)
-
-    def delayed(self, at: int, delay: int) -> pd.DataFrame:
-        """Feature frame of a snapshot from data that run some days behind."""
-        return self.builder.features(at, delay=delay)
-
-
-def add_late_features(
-    archive: _FeatureSource, features: pd.DataFrame, day: int, late_days: int
-) -> pd.DataFrame:
-    """Add the features for a current-stage model of late data, with the prefix `LATE`."""
-    if late_days == 0:
-        return features
-    late_frame = archive.delayed(day, late_days)  # of the same customers, in the same order
-    late_columns = late_frame[model_columns(late_frame)].add_prefix(LATE)
-    return pd.concat([features, late_columns], axis=1)
 
 
 def _dtype(column: pd.Series) -> str:
@@ -218,18 +175,6 @@ def snapshot_context(loaded: Loaded, features: pd.DataFrame) -> dict[str, Any]:
     return context_from_sums(
         loaded, [batch_sums(loaded, batch) for batch in split_batches(features)]
     )
-
-
-def scoring_frame(archive: _FeatureSource, day: int, *, late_days: int = 0) -> pd.DataFrame:
-    """Input of the scorer at a snapshot: features and facts, one row per existing customer.
-
-    With ``late_days`` (see the scorer's head) it also holds the features known so many days before.
-    """
-    features, facts = archive.features(day), archive.builder.profile(day)
-    features = add_late_features(archive, features, day, late_days)
-    # The features hold rule stage and eligibility as codes; the scorer adds their names.
-    inputs = features.drop(columns=["stage", "churn_eligible"]).reset_index(drop=True)
-    return pd.concat([inputs, facts.drop(columns=KEY).reset_index(drop=True)], axis=1)
 
 
 def score_snapshot(

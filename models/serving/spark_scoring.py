@@ -30,11 +30,11 @@ from models.scorer.scoring_context import add_sums, scorer_context, scorer_sums
 from models.serving.score import (
     PublishedScores,
     ScoreStamp,
-    UnstoredFeatures,
     scoring_frame,
     stage_late_days,
     stamp_rows,
 )
+from models.serving.scoring_input import UnstoredFeatures
 
 _STAGE_BEFORE = "stage_before"
 _TYPES = {

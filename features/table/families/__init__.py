@@ -5,6 +5,9 @@ here and one more entry of `FAMILIES`. Families read the history through `View` 
 of the table.
 """
 
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
 from features.table.families.btyd import btyd
 from features.table.families.cadence import cadence
 from features.table.families.contract import contract
@@ -16,12 +19,18 @@ from features.table.families.recency import recency
 from features.table.families.response import response
 from features.table.families.tenure import tenure
 
+Family = Callable[[FeatureSpec], Iterable[Feature]]
 FAMILIES = (engagement, recency, monetary, cadence, tenure, response, preference, btyd, contract)
 
 
-def catalogue(spec: FeatureSpec) -> list[Feature]:
+def catalogue(spec: FeatureSpec) -> tuple[Feature, ...]:
     """Every windowed feature of a spec, family by family, in a stable order."""
-    return [feature for family in FAMILIES for feature in family(spec)]
+    return _catalogue(FAMILIES, spec)
+
+
+@lru_cache(maxsize=8)  # building it takes longer than all features of one customer
+def _catalogue(families: tuple[Family, ...], spec: FeatureSpec) -> tuple[Feature, ...]:
+    return tuple(feature for family in families for feature in family(spec))
 
 
 __all__ = ["FAMILIES", "catalogue"]
