@@ -249,6 +249,7 @@ def _show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
     content = {
         "snapshot_at": f"{plan.snapshot_at:%Y-%m-%d}",
         "campaigns": json_rows(plan.table),
+        "offers": json_rows(plan.offers),
         "excluded": json_rows(plan.exclusions),
     }
     deliver_result(content, json_file, lambda: _print_plan(plan))
@@ -294,6 +295,7 @@ def _print_plan(plan: CampaignPlan) -> None:
     for label, campaigns in campaigns_by_label.items():
         if label:
             console.print(f"value is {label}: {campaigns}")
+    _print_offers(plan.offers)
     console.print("detectable: the smallest difference of two rates that the hold-out can show")
     excluded = [(r.campaign_id, r.reason, r.customers) for r in plan.exclusions.itertuples()]
     print_table("Left out, at the first reason", ["campaign", "reason", "customers"], excluded)
@@ -310,6 +312,36 @@ def _print_plan(plan: CampaignPlan) -> None:
                 "One more contact for each of them would bring at most "
                 f"{solution.another_contact:,.2f}."
             )
+
+
+def _print_offers(offers: pd.DataFrame) -> None:
+    """Print the offers of campaigns with several, and by which knowledge their value is known."""
+    from campaigns.plan_prices import offer_price_sentences
+    from flows.services.console import console, print_table
+
+    if offers.empty:
+        return
+    header = [
+        "campaign", "offer", "channel", "people", "drawn", "value", "cost", "draws cost",
+    ]  # fmt: skip
+    offer_rows = [
+        (
+            row.campaign_id, row.offer_name, row.channel, row.members, row.explored,
+            _whole(row.expected_value), _whole(row.cost), _whole(row.exploration_cost),
+        )
+        for row in offers.itertuples()
+    ]  # fmt: skip
+    print_table("Offers", header, offer_rows)
+    by_label = offers[offers["value_label"] != ""].groupby("value_label", sort=False)
+    for label, rows in by_label:
+        named = ", ".join(f"{row.campaign_id} {row.offer_name}" for row in rows.itertuples())
+        console.print(f"value is {label}: {named}")
+    console.print(
+        "drawn: at random, to learn what the offers change; draws cost: expected value that the "
+        "draws give up"
+    )
+    for sentence in offer_price_sentences(offers):
+        console.print(sentence)
 
 
 def membership_reason(plan: CampaignPlan, customer: str, campaign: str) -> str:
@@ -341,12 +373,16 @@ def membership_reason(plan: CampaignPlan, customer: str, campaign: str) -> str:
         former_member = " (was a member before)" if len(membership) else ""
         return f"{customer} is not in {campaign}: {plan_reason}{former_member}"
     member_row = membership.iloc[0]
+    offer = member_row["offer_name"]
+    treated = member_row["arm"] == "treatment"
+    offer_text = f" (offer {offer})" if treated and isinstance(offer, str) else ""
     text = (
-        f"{customer} is in {campaign}, {member_row['arm']} arm, rank {member_row['rank']:.0f}, "
+        f"{customer} is in {campaign}, {member_row['arm']} arm{offer_text}, "
+        f"rank {member_row['rank']:.0f}, "
         f"since {member_row['entered_at']:%Y-%m-%d} until {member_row['expires_at']:%Y-%m-%d}: "
         f"{member_row['reasons']}"
     )
-    if member_row["arm"] != "treatment":
+    if not treated:
         return f"{text}. The control arm gets no message and is in no export."
     if plan.plan_only:
         return f"{text}. Plan only: no consent is recorded, so no contact key is exported."
