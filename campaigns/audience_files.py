@@ -48,6 +48,7 @@ AUDIENCE_SCHEMA = pa.schema(
         ("reasons", pa.string()),
         ("offer_name", pa.string()),
         ("propensity", pa.float64()),
+        ("propensities", pa.string()),
     ]
 )
 MANIFEST_FILE = "manifest.json"

@@ -79,8 +79,9 @@ class CampaignCandidates:
         In the campaign; in it since this run.
     arm
         Arm of the members; None until it is drawn.
-    propensity
-        Probability with which the offer, or nothing, was drawn; NaN without `offers`.
+    propensity, propensities
+        Probability with which the offer, or nothing, was drawn; JSON of those of all offers that
+        could have been drawn. NaN and None without `offers`.
     assigned
         Position in `offers` before exploration.
     explored
@@ -101,6 +102,7 @@ class CampaignCandidates:
     newcomer: BoolArray
     arm: TextArray
     propensity: CustomerValues
+    propensities: TextArray
     assigned: Counts
     explored: BoolArray
     gave_way_to: dict[int, int] = field(default_factory=dict)
@@ -225,8 +227,8 @@ def campaign_candidates(
         trigger.reason if isinstance(trigger.reason, str) else trigger.reason[not_triggered]
     )
     nobody = np.zeros(customer_count, dtype=bool)
-    arm = earlier.arm.copy()
-    arm[~earlier.staying] = None
+    arm, propensities = earlier.arm.copy(), earlier.propensities.copy()
+    arm[~earlier.staying] = propensities[~earlier.staying] = None
     return CampaignCandidates(
         playbook=playbook,
         failure=failure,
@@ -240,6 +242,7 @@ def campaign_candidates(
         newcomer=nobody.copy(),
         arm=arm,
         propensity=np.where(earlier.staying, earlier.propensity, np.nan),
+        propensities=propensities,
         assigned=choice,
         explored=nobody,
     )

@@ -9,6 +9,7 @@ it is exact, so inverse propensity weights stay unbiased.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,12 +21,13 @@ from campaigns.candidates import CampaignCandidates
 from campaigns.expected_value import CustomerValues
 from campaigns.holdout import CONTROL, TREATMENT, assign_arms, uniform_draws
 from campaigns.optimiser.problem import Codes, Flags, FloatArray
+from campaigns.playbook_parts import NOTHING
 
 
 def draw_arms(
     campaign: CampaignCandidates, customers: pd.Index[str], *, salt: str, wave: str
 ) -> None:
-    """Fill in the arm of every newcomer, and the probability of the assigned offer.
+    """Fill in the arm of every newcomer.
 
     The wave is the day of the first entry. Who leaves and enters again keeps the arm: a customer
     is held out for the campaign's life, unless the campaign gives up its control arm.
@@ -41,8 +43,6 @@ def draw_arms(
         control_share=share,
     )
     campaign.arm[entering] = arms
-    if campaign.playbook.offers:
-        campaign.propensity[entering] = np.where(arms == CONTROL, share, 1 - share)
 
 
 def explore_offers(
@@ -73,7 +73,7 @@ def explore_offers(
     for campaign in campaigns:
         money -= float(campaign.contact_value.cost[campaign.newcomer].sum())
     for campaign in campaigns:
-        if campaign.playbook.offers and campaign.playbook.exploration_share > 0:
+        if campaign.playbook.offers:
             money = _explore(campaign, remaining, customers, money=money, salt=salt, wave=wave)
 
 
@@ -101,18 +101,19 @@ def _explore(
     wave: str,
 ) -> float:
     """Draw the explorers of one campaign and their offers; return the common money left."""
-    treated = np.flatnonzero(campaign.newcomer & (campaign.arm == TREATMENT))
+    people = np.flatnonzero(campaign.newcomer)
     name, share = campaign.playbook.campaign, campaign.playbook.exploration_share
-    ids = list(customers[treated])
+    ids = list(customers[people])
     turn, chance, pick = (
         uniform_draws(ids, salt=salt, campaign=f"*{purpose} {name}", wave=wave)
         for purpose in ("turn", "explore", "offer")
     )
     in_turn = np.argsort(turn, kind="stable")
-    treated, explores, pick = treated[in_turn], chance[in_turn] < share, pick[in_turn]
-    own = campaign.offer[treated]
-    cost = np.stack([offer.value.cost[treated] for offer in campaign.offers], axis=1)
-    permitted = _permitted(campaign, remaining, treated)
+    people, pick = people[in_turn], pick[in_turn]
+    explores = (chance[in_turn] < share) & (campaign.arm[people] == TREATMENT)
+    rows, own = np.arange(len(people)), campaign.offer[people]
+    cost = np.stack([offer.value.cost[people] for offer in campaign.offers], axis=1)
+    permitted = _permitted(campaign, remaining, people)
     spent = float(campaign.contact_value.cost[campaign.newcomer].sum())
     own_money = money_limit(campaign.playbook.budget) - spent
     room = _Room(campaign.offer_places, min(own_money, money))
@@ -128,42 +129,62 @@ def _explore(
         room.money -= float(cost[position, taken] - cost[position, mine])
         places.append(room.places.copy())
         money_left.append(room.money)
-    # How many offers everybody could have drawn in their turn, whether or not they explored.
+    # What everybody could have drawn in their turn, whether or not they explored.
     state: Codes = np.cumsum(explores) - explores
-    rows = np.arange(len(treated))
     extra_cost = cost - cost[rows, own][:, None]
     could_get = permitted & (np.stack(places)[state] >= 1)
     could_get &= extra_cost <= np.asarray(money_left)[state][:, None]
     could_get[rows, own] = True
-    by_chance = share / could_get.sum(axis=1)
-    campaign.propensity[treated] *= by_chance + (1 - share) * (drawn == own)
-    campaign.explored[treated[explores]] = True
-    _move_contacts(campaign, remaining, treated, drawn)
+    _log_chances(campaign, people, own, drawn, could_get)
+    campaign.explored[people[explores]] = True
+    _move_contacts(campaign, remaining, people, drawn)
     return money - float((cost[rows, drawn] - cost[rows, own]).sum())
 
 
-def _permitted(campaign: CampaignCandidates, remaining: RemainingContacts, treated: Codes) -> Flags:
-    """Offers that consent, discount rules and contact caps allow, shape (treated, offers)."""
-    own_channel = remaining.channel_codes(campaign, campaign.channel)[treated]
+def _log_chances(
+    campaign: CampaignCandidates, people: Codes, own: Codes, drawn: Codes, could_get: Flags
+) -> None:
+    """Fill in the probability of what each newcomer got, and those of all that could be drawn."""
+    share, control_share = campaign.playbook.exploration_share, campaign.playbook.control_share
+    rows = np.arange(len(people))
+    chances = could_get * (share / could_get.sum(axis=1, keepdims=True))
+    chances[rows, own] += 1 - share
+    chances *= 1 - control_share
+    in_control = campaign.arm[people] == CONTROL
+    campaign.propensity[people] = np.where(in_control, control_share, chances[rows, drawn])
+    nothing = {NOTHING: control_share} if control_share else {}
+    names = [offer.name for offer in campaign.offers]
+    # Few different rows: one text each.
+    distinct, text_of = np.unique(chances, axis=0, return_inverse=True)
+    texts = [
+        json.dumps(nothing | {name: p for name, p in zip(names, row, strict=True) if p > 0})
+        for row in distinct.tolist()
+    ]
+    campaign.propensities[people] = np.array(texts, dtype=object)[text_of.reshape(-1)]
+
+
+def _permitted(campaign: CampaignCandidates, remaining: RemainingContacts, people: Codes) -> Flags:
+    """Offers that consent, discount rules and contact caps allow, shape (people, offers)."""
+    own_channel = remaining.channel_codes(campaign, campaign.channel)[people]
     permitted = []
     for offer in campaign.offers:
-        channel = remaining.channel_codes(campaign, offer.channel)[treated]
+        channel = remaining.channel_codes(campaign, offer.channel)[people]
         # The contact of the own offer is free again if another one takes its place.
-        left = remaining.by_channel[treated, channel] + (channel == own_channel)
-        permitted.append(offer.open[treated] & (left > 0))
+        left = remaining.by_channel[people, channel] + (channel == own_channel)
+        permitted.append(offer.open[people] & (left > 0))
     return np.stack(permitted, axis=1)
 
 
 def _move_contacts(
-    campaign: CampaignCandidates, remaining: RemainingContacts, treated: Codes, drawn: Codes
+    campaign: CampaignCandidates, remaining: RemainingContacts, people: Codes, drawn: Codes
 ) -> None:
     """Give the drawn offers, and count their contacts instead of those of the assigned ones."""
-    before = remaining.channel_codes(campaign, campaign.channel)[treated]
+    before = remaining.channel_codes(campaign, campaign.channel)[people]
     campaign.offer = campaign.offer.copy()
-    campaign.offer[treated] = drawn
-    after = remaining.channel_codes(campaign, campaign.channel)[treated]
-    remaining.by_channel[treated, before] += 1
-    remaining.by_channel[treated, after] -= 1
+    campaign.offer[people] = drawn
+    after = remaining.channel_codes(campaign, campaign.channel)[people]
+    remaining.by_channel[people, before] += 1
+    remaining.by_channel[people, after] -= 1
 
 
 def exploration_cost(campaign: CampaignCandidates) -> CustomerValues:

@@ -77,13 +77,14 @@ def entries_from_audience(
     Returns
     -------
     DataFrame
-        campaign_id, customer_id, entered_at, arm, channel, offer_name and propensity (null without
-        ``offers``), within_days, control_share, matures_at (last day that must be known).
+        campaign_id, customer_id, entered_at, arm, channel, offer_name, propensity, propensities
+        (these three null without ``offers``), within_days, control_share, matures_at (last day that
+        must be known).
     """
     entries = audience[audience["change"] == "added"]
     entries = entries[entries["campaign_id"].isin(list(terms))]
     keys = ["campaign_id", "customer_id", "entered_at"]
-    columns = [*keys, "arm", "channel", "offer_name", "propensity"]
+    columns = [*keys, "arm", "channel", "offer_name", "propensity", "propensities"]
     # Audiences of earlier versions have no offers.
     entries = entries.drop_duplicates(keys).reindex(columns=columns).reset_index(drop=True)
     entries["within_days"] = [terms[name][0] for name in entries["campaign_id"]]

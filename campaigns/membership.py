@@ -14,8 +14,9 @@ from campaigns.playbook import Playbook
 from campaigns.rules import BoolArray, RuleContext, TextArray
 
 # One row per (campaign_id, customer_id); `rank` and `expected_value` are null if removed.
-# `offer_name` and `propensity` (probability with which this offer, or nothing, was drawn) are null
-# in campaigns without `offers`.
+# `offer_name`, `propensity` (probability with which this offer, or nothing, was drawn) and
+# `propensities` (JSON: the same of every offer that could have been drawn) are null in campaigns
+# without `offers`.
 AUDIENCE_COLUMNS: Mapping[str, str] = {
     "campaign_id": "str",
     "customer_id": "str",
@@ -30,6 +31,7 @@ AUDIENCE_COLUMNS: Mapping[str, str] = {
     "reasons": "str",
     "offer_name": "str",
     "propensity": "float64",
+    "propensities": "str",
 }
 
 _Dates = npt.NDArray[np.datetime64]
@@ -47,7 +49,7 @@ class EarlierMembership:
         Earlier member whose membership continues.
     entry_barrier
         Why an earlier member may not re-enter now; empty if allowed.
-    arm, entered_at, expires_at, offer, propensity
+    arm, entered_at, expires_at, offer, propensity, propensities
         Data of the earlier membership; None, NaT and NaN without one.
     """
 
@@ -59,6 +61,7 @@ class EarlierMembership:
     expires_at: _Dates
     offer: TextArray
     propensity: npt.NDArray[np.float64]
+    propensities: TextArray
 
 
 def _earlier_rows(campaign: str, previous: pd.DataFrame | None) -> pd.DataFrame:
@@ -119,10 +122,17 @@ def earlier_membership(
         arm=earlier["arm"].to_numpy(dtype=object),
         entered_at=entered_at,
         expires_at=expires_at,
-        # Memberships of earlier versions have neither.
-        offer=earlier.reindex(columns=["offer_name"])["offer_name"].to_numpy(dtype=object),
+        # Memberships of earlier versions have none of them.
+        offer=_texts(earlier, "offer_name"),
         propensity=earlier.reindex(columns=["propensity"])["propensity"].to_numpy(dtype=float),
+        propensities=_texts(earlier, "propensities"),
     )
+
+
+def _texts(rows: pd.DataFrame, column: str) -> TextArray:
+    """Cells of a text column; None where there is no text or no such column."""
+    texts = rows.reindex(columns=[column])[column].astype(object)
+    return np.asarray(texts.where(texts.notna(), None).to_numpy(dtype=object))
 
 
 def _no_earlier_membership(failure: TextArray) -> EarlierMembership:
@@ -138,6 +148,7 @@ def _no_earlier_membership(failure: TextArray) -> EarlierMembership:
         expires_at=no_dates,
         offer=np.full(customer_count, None, dtype=object),
         propensity=np.full(customer_count, np.nan),
+        propensities=np.full(customer_count, None, dtype=object),
     )
 
 

@@ -280,6 +280,7 @@ def _members(
             "reasons": membership_reasons(playbook.audience, rows.iloc[chosen], rule_context),
             "offer_name": offer_names(campaign)[chosen],
             "propensity": campaign.propensity[chosen],
+            "propensities": campaign.propensities[chosen],
         },
         columns=list(AUDIENCE_COLUMNS),
     )

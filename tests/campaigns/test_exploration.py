@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 from collections import Counter
 
 import numpy as np
@@ -118,6 +120,26 @@ def test_logged_probabilities_are_those_of_the_draw(gifts: int | None) -> None:
             errors.append((mean - 1) / deviation)
         assert np.abs(errors).max() < 4.5
         assert abs(np.mean(errors)) < 4 / np.sqrt(len(customers))
+
+
+def test_a_member_keeps_the_probabilities_of_all_offers_that_could_be_drawn() -> None:
+    frame = people(300, 6)
+    context = facts(sorted(frame["customer_id"]), 6)
+    book = offers_playbook(offers=with_places(gift=12), control_share=0.2, exploration_share=0.5)
+    made = plan(frame, book, context=context)
+    assert context.consent is not None
+    for row in made.audience.itertuples():
+        chances = json.loads(row.propensities)
+        assert sum(chances.values()) == pytest.approx(1.0)
+        assert chances[row.offer_name] == row.propensity
+        assert chances["nothing"] == 0.2
+        assert ("gift" not in chances) or context.consent.loc[row.customer_id, "direct_mail"]
+    again = plan(frame, book, context=context, previous=made.audience, at=dt.date(2018, 1, 3))
+    key, kept = ["customer_id", "propensities"], again.audience["change"] == "kept"
+    pd.testing.assert_frame_equal(
+        made.audience[key].sort_values("customer_id", ignore_index=True),
+        again.audience.loc[kept, key].sort_values("customer_id", ignore_index=True),
+    )
 
 
 def test_explorers_get_all_open_offers_equally_often() -> None:
