@@ -108,7 +108,7 @@ def uplift_name(playbook: Playbook) -> str:
 
 def offer_uplift_name(campaign: str, offer: str) -> str:
     """Name of the uplift of one of several offers of a campaign in the scores."""
-    return f"{campaign}:{offer}"
+    return f"{offer}@{campaign}"
 
 
 def _order_value(rows: pd.DataFrame) -> CustomerValues:

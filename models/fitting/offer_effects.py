@@ -4,9 +4,8 @@ Doubly robust learner (Kennedy 2023, section 3) for each offer: LightGBM predict
 every arm; the predicted difference to nothing, corrected by the inversely weighted residual of what
 was really done, is an unbiased, noisy effect of each row. The second stage is that of
 `models.fitting.uplift_learner`. Rows count by their precision p q / (p + q), with p and q the
-chances of the offer and of nothing (overlap weights, Li, Morgan and Zaslavsky 2018). Effects of
-people that the model never saw show how far its differences between people hold (best linear
-predictor, Chernozhukov et al. 2018, section 3); they are shrunk towards the offer's mean by that.
+chances of the offer and of nothing (overlap weights, Li, Morgan and Zaslavsky 2018). Where data are
+few, the cross-validated penalty of the second stage leaves the mean effect of the offer.
 """
 
 from __future__ import annotations
@@ -75,9 +74,8 @@ class OfferEffect:
     Attributes
     ----------
     part
-        Part ``uplift`` with the effect of the offer: the parameters of
-        `models.fitting.uplift_learner.fit_effect`, and ``centre``, ``shrinkage`` (0: everybody
-        has the mean effect, 1: as predicted).
+        Part ``uplift`` with the effect of the offer, with the parameters of
+        `models.fitting.uplift_learner.fit_effect`.
     people
         Rows with this offer.
     mean, low, high
@@ -86,7 +84,7 @@ class OfferEffect:
     noisy_effects
         Unbiased effect of every row; NaN where the person could not get the offer.
     out_of_fold
-        Predicted effect of every row by a model that never saw the person, not yet shrunk.
+        Predicted effect of every row by a model that never saw the person.
     """
 
     part: Part
@@ -133,12 +131,6 @@ def fit_offer_effects(
         part = _second_stage(experiment, effects, weights, number, seed=seed, threads=threads)
         own = (effects[:, number], weights[:, number], out_of_fold[:, number])
         mean, low, high = _mean_effect(own[0], own[1], experiment.groups)
-        predicted = uplift_effect(part, experiment.covariates)
-        part.parameters.update(
-            mean_effect=mean,
-            centre=float(np.average(predicted, weights=own[1])),
-            shrinkage=_shrinkage(*own, experiment.groups),
-        )
         people = int((experiment.offer == number + 1).sum())
         noisy = np.where(own[1] > 0, own[0], np.nan)
         learned[name] = OfferEffect(part, people, mean, low, high, noisy, own[2])
@@ -206,21 +198,3 @@ def _clustered_error(scores: Array, groups: Array) -> float:
     """Standard error of the sum of rows that are not independent within a person."""
     by_person = np.bincount(np.unique(groups, return_inverse=True)[1], weights=scores)
     return float(np.sqrt(np.sum(by_person**2)))
-
-
-def _shrinkage(effects: Array, weights: Array, predicted: Array, groups: Array) -> float:
-    """Share of the predicted differences between people that holds for people never seen.
-
-    The slope of the noisy effects on the predictions, at most 1, less its own noise (positive-part
-    James-Stein); 0 if it is not larger than its standard error.
-    """
-    centred = predicted - np.average(predicted, weights=weights)
-    spread = float((weights * centred**2).sum())
-    if spread < 1e-12:
-        return 0.0
-    slope = float((weights * centred * effects).sum()) / spread
-    remainder = effects - np.average(effects, weights=weights) - slope * centred
-    error = _clustered_error(weights * centred * remainder, groups) / spread
-    if slope <= error:
-        return 0.0
-    return min(slope, 1.0) * (1 - (error / slope) ** 2)

@@ -48,13 +48,7 @@ def uplift_effect(part: Part, frame: pd.DataFrame) -> Array:
     features = matrix(frame, parameters["features"])
     effects = effect_terms(parameters["terms"], features)
     tree_effects = raw_scores([part.boosters[name] for name in sorted(part.boosters)], features)
-    if tree_effects:
-        effects = np.asarray(effects + np.mean(tree_effects, axis=0))
-    if "shrinkage" in parameters:
-        # Of one of several offers: towards the mean effect of the offer where data are few.
-        distance = effects - parameters["centre"]
-        effects = np.asarray(parameters["mean_effect"] + parameters["shrinkage"] * distance)
-    return effects
+    return np.asarray(effects + np.mean(tree_effects, axis=0)) if tree_effects else effects
 
 
 def uplift_rows(part: Part, frame: pd.DataFrame) -> list[str | None]:

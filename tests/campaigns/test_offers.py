@@ -213,7 +213,7 @@ def test_the_plan_says_per_offer_what_it_takes_and_by_which_knowledge() -> None:
 
 
 def test_known_effects_of_offers_replace_their_assumed_shares() -> None:
-    frame = three(uplift=['{"back:note": 0.5, "back:gift": -0.1}', None, None])
+    frame = three(uplift=['{"note@back": 0.5, "gift@back": -0.1}', None, None])
     book = offers_playbook(control_share=0, exploration_share=0)
     made = plan(frame, book)
     # a: .5 x 40 - .5 by the note; the code is only assumed to bring 30 % of 400.
