@@ -23,7 +23,6 @@ import argparse
 import json
 import resource
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +30,17 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
-from benchmarks.sends import COVARIATES, sends
+from benchmarks.sends import COVARIATES, sends, shared
 from campaigns.policy.decision_log import DecisionLog, chosen_policy
 from campaigns.policy.estimates import policy_value
 from campaigns.policy.reward_model import expected_reward
 from models.fitting.offer_effects import OfferExperiment, fit_offer_effects
 from models.scorer.uplift import uplift_effect
-from simulator.offers import SimulatedOffer, draw_decisions, offer_margin
+from simulator.scenario import ScenarioOffer
 
 LAST = "C6-autumn-sale"
 MARGIN = 0.4
-OFFERS = (
-    SimulatedOffer("note", 0.004, 0.012, age=0.8, deals=0.5, cost=0.05),
-    SimulatedOffer("code", 0.030, 0.030, distance=0.8, deals=0.5, discount=0.10, cost=0.05),
-    SimulatedOffer("gift", 0.040, 0.035, age=-0.6, distance=-0.5, deals=0.5, cost=1.00),
-)
+OFFERS = shared(0).scenario.offers
 NAMES = tuple(offer.name for offer in OFFERS)
 
 
@@ -57,8 +52,28 @@ def uplifts(people: pd.DataFrame) -> np.ndarray:
 def log_of(
     people: pd.DataFrame, chances: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What was done to each customer, and whether they ordered."""
-    return draw_decisions(chances, people["base"].to_numpy(dtype=float), uplifts(people), rng)
+    """What was done to each customer (0: nothing), and whether they ordered.
+
+    `chances` are those of nothing (first column) and of each offer, customers x (offers + 1).
+    """
+    draws = rng.random((2, len(people)))
+    done = (chances.cumsum(axis=1)[:, :-1] <= draws[0][:, None]).sum(axis=1)
+    with_nothing = np.column_stack([np.zeros(len(people)), uplifts(people)])
+    chance = people["base"].to_numpy(dtype=float) + with_nothing[np.arange(len(people)), done]
+    return done, (draws[1] < chance).astype(float)
+
+
+def margins(base: np.ndarray, effects: np.ndarray, order_value: np.ndarray) -> np.ndarray:
+    """Expected margin of nothing (0) and of each offer against nothing, customers x (offers + 1).
+
+    Margin of the added orders, less the discount on all orders and the cost of the contact.
+    """
+    columns = [np.zeros(len(base))]
+    for number, offer in enumerate(OFFERS):
+        added = effects[:, number] * order_value * MARGIN
+        given = offer.discount * (base + effects[:, number]) * order_value
+        columns.append(added - given - offer.cost)
+    return np.column_stack(columns)
 
 
 def uniform_chances(count: int, control: float) -> np.ndarray:
@@ -78,13 +93,13 @@ def experiment(people: pd.DataFrame, chances: np.ndarray, seed: int) -> OfferExp
 def true_margin(people: pd.DataFrame) -> np.ndarray:
     """True expected margin of nothing and every offer against nothing."""
     base, value = (people[name].to_numpy(dtype=float) for name in ("base", "order_value"))
-    return offer_margin(OFFERS, base, uplifts(people), value, MARGIN)
+    return margins(base, uplifts(people), value)
 
 
 def estimated_margin(people: pd.DataFrame, effects: np.ndarray, base: float) -> np.ndarray:
     """Expected margin by learned effects; the mean response of nothing replaces everybody's."""
     value, count = people["order_value"].to_numpy(dtype=float), len(people)
-    return offer_margin(OFFERS, np.full(count, base), effects, value, MARGIN)
+    return margins(np.full(count, base), effects, value)
 
 
 def value_of(choice: np.ndarray, truth: np.ndarray) -> float:
@@ -104,9 +119,11 @@ def response_model(past: OfferExperiment, frame: pd.DataFrame) -> np.ndarray:
 def one_seed(seed: int, customers: int, control: float, threads: int) -> dict[str, Any]:
     """Values of all policies on the last send."""
     start = time.process_time()
-    made = sends(seed, customers, OFFERS)
+    made = sends(seed, customers)
     blind = sends(
-        seed, customers, [replace(offer, deals=0.0, sd=_seen_sd(offer)) for offer in OFFERS]
+        seed,
+        customers,
+        [offer.model_copy(update={"deals": 0.0, "sd": _seen_sd(offer)}) for offer in OFFERS],
     )
     past = pd.concat([made[name].people for name in made if name != LAST], ignore_index=True)
     people = made[LAST].people
@@ -150,7 +167,7 @@ def one_seed(seed: int, customers: int, control: float, threads: int) -> dict[st
     }
 
 
-def _seen_sd(offer: SimulatedOffer) -> float:
+def _seen_sd(offer: ScenarioOffer) -> float:
     """Spread of the effect that the observable traits explain."""
     seen = offer.age**2 + offer.distance**2
     return offer.sd * float(np.sqrt(seen / (seen + offer.deals**2)))

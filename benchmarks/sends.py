@@ -15,10 +15,10 @@ import pandas as pd
 from simulator import engagement, records, scenario
 from simulator.customers import draw_people
 from simulator.latent_state_path import simulate_paths, transition_chances
-from simulator.offers import SimulatedOffer, offer_uplift
+from simulator.offers import offer_uplift
 from simulator.orders import SENT_AT, add_orders
 from simulator.rows import EVENT_CODES, EventRows
-from simulator.scenario import LifecycleScenario
+from simulator.scenario import LifecycleScenario, ScenarioOffer
 from simulator.shared_settings import (
     BLOCK_SIZE,
     WEEK_SECONDS,
@@ -44,7 +44,7 @@ class Send:
     """One send: `people` has a row a customer on its list, `week` is when it went out.
 
     Columns: customer (number), treatment, propensity, responded, `COVARIATES` as of the send,
-    uplift, base and with offers uplift_NAME (true, hidden), order_value (true mean), silent (no
+    uplift, base and of each offer uplift_NAME (true, hidden), order_value (true mean), silent (no
     order in the 13 weeks after the week of the send).
     """
 
@@ -61,9 +61,15 @@ def shared(seed: int) -> SimulationPlan:
     return make_plan(spec, seed)
 
 
-def sends(seed: int, customers: int, offers: Sequence[SimulatedOffer] = ()) -> dict[str, Send]:
-    """All sends to the first `customers` of a simulation, by campaign."""
+def sends(
+    seed: int, customers: int, offers: Sequence[ScenarioOffer] | None = None
+) -> dict[str, Send]:
+    """All sends to the first `customers` of a simulation, by campaign.
+
+    With the effects of some offers; None: those of the scenario.
+    """
     common = shared(seed)
+    offers = common.scenario.offers if offers is None else offers
     blocks = range(-(-customers // BLOCK_SIZE))
     parts = [_block(common, block, customers, offers) for block in blocks]
     rows = pd.concat(parts, ignore_index=True)
@@ -76,7 +82,7 @@ def sends(seed: int, customers: int, offers: Sequence[SimulatedOffer] = ()) -> d
 
 
 def _block(
-    common: SimulationPlan, block: int, customers: int, offers: Sequence[SimulatedOffer]
+    common: SimulationPlan, block: int, customers: int, offers: Sequence[ScenarioOffer]
 ) -> pd.DataFrame:
     stream = random_streams(common.seed, block)
     person = draw_people(common, stream["people"], block)

@@ -23,8 +23,8 @@ def own_decisions(entries: CampaignEntries) -> pd.DataFrame:
         channel, offer (its name, `MESSAGE` in campaigns without ``offers``, `NOTHING` in the
         control arm), propensity (logged with the draw, or the planned share of the arm), reward
         (margin less contact and discount; without known margins revenue less them), person (a
-        number: no ids leave the store), response, orders, revenue, and scores at entry where they
-        are known.
+        number: no ids leave the store), propensities (JSON of all offers that could be drawn; null
+        without ``offers``), response, orders, revenue, and scores at entry where they are known.
     """
     rows = entries.matured
     is_campaign = ~rows["campaign_id"].astype(str).str.startswith(GLOBAL_HOLDOUT)
@@ -32,7 +32,7 @@ def own_decisions(entries: CampaignEntries) -> pd.DataFrame:
     rows = rows[is_campaign & is_drawn]
     treated = rows["arm"] == TREATMENT
     known_scores = [name for name in COVARIATES if name in rows and rows[name].notna().any()]
-    drawn = rows.reindex(columns=["offer_name", "propensity"])
+    drawn = rows.reindex(columns=["offer_name", "propensity", "propensities"])
     arm_share = np.where(treated, 1 - rows["control_share"], rows["control_share"])
     arm_offer = np.where(treated, MESSAGE, NOTHING)
     outcomes = rows.reindex(columns=["response", "orders", "revenue", *known_scores])
@@ -48,4 +48,5 @@ def own_decisions(entries: CampaignEntries) -> pd.DataFrame:
             "person": pd.factorize(rows["customer_id"], sort=True)[0],
         }
     )
+    decisions["propensities"] = drawn["propensities"]
     return decisions.join(outcomes).reset_index(drop=True)

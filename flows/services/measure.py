@@ -70,7 +70,7 @@ def measure(output: Path, decisions_file: Path | None = None) -> tuple[pd.DataFr
     own_entries = campaign_entries(output, runs, measured)
     all_holdout_entries = global_entries(runs, config, through, partial(_scores, output))
     entry_rows = pd.concat([own_entries, all_holdout_entries], ignore_index=True)
-    entry_rows = _with_outcomes(output, config, entry_rows, through)
+    entry_rows = with_outcomes(output, config, entry_rows, through)
     contacted = _contacted(output, config, entry_rows, treatment_days(output, runs))
     entry_rows = entry_rows.assign(contacted=contacted)
     waves = CampaignEntries(entry_rows, through)
@@ -192,7 +192,7 @@ def _scores(output: Path, run: PublishedRun) -> pd.DataFrame:
     return scores.set_index("customer_id")
 
 
-def _with_outcomes(
+def with_outcomes(
     output: Path, config: Config, rows: pd.DataFrame, through: pd.Timestamp
 ) -> pd.DataFrame:
     """Entries with outcomes after the entry, and with the spend of the year before it."""

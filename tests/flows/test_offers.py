@@ -83,7 +83,9 @@ def test_a_member_keeps_the_offer_in_the_next_run(space: Workspace) -> None:
     pd.testing.assert_frame_equal(kept[["offer_name", "propensity"]], same)
 
 
-def test_the_plan_shows_the_offers(space: Workspace, tmp_path: Path) -> None:
+def test_the_plan_shows_the_offers_and_what_past_decisions_say_of_them(
+    space: Workspace, tmp_path: Path
+) -> None:
     file = tmp_path / "plan.json"
     arguments = ["target", "--dry-run", "--output", str(space.output), "--json", str(file)]
     result = CliRunner().invoke(app, arguments)
@@ -94,7 +96,14 @@ def test_the_plan_shows_the_offers(space: Workspace, tmp_path: Path) -> None:
     stored = pd.read_csv(run_folder(space.output, "r1") / "audiences" / "plan_offers.csv")
     assert list(stored["offer_name"]) == list(offers["offer_name"])
     shown = CliRunner().invoke(app, arguments[:-2])
-    assert "drawn: at random, to learn what the offers change" in " ".join(shown.output.split())
+    text = " ".join(shown.output.split())
+    assert "drawn: at random, to learn what the offers change" in text
+    assert "past decisions:" in text
+    (value,) = json.loads(file.read_text(encoding="utf-8"))["offer_values"]
+    assert value["campaign"] == "next_order"
+    assert value["decisions"] > 500
+    over_nothing = value["over_nothing"]
+    assert over_nothing["unknown"] or over_nothing["gain_low"] < over_nothing["gain_high"]
 
 
 def test_the_measured_decisions_hold_what_policies_need(space: Workspace, tmp_path: Path) -> None:
