@@ -9,7 +9,7 @@ of a sixth send, policies are compared by the true expected margin against nothi
 - oracle: the best offer of each customer by the true effects, hidden traits included;
 - learned: the best offer by the learned effects, or nothing;
 - single: the best of the policies that send one offer to customers with a positive learned value;
-- all: the best single offer for everybody, or nothing;
+- all: the best single offer for all customers, or nothing;
 - propensity: that offer for as many customers, those most likely to order.
 
 `share` is (learned - all) / (oracle - all); `reach` is the same for an oracle that knows the
@@ -97,7 +97,7 @@ def true_margin(people: pd.DataFrame) -> np.ndarray:
 
 
 def estimated_margin(people: pd.DataFrame, effects: np.ndarray, base: float) -> np.ndarray:
-    """Expected margin by learned effects; the mean response of nothing replaces everybody's."""
+    """Expected margin by learned effects; the mean response of nothing replaces that of each customer."""
     value, count = people["order_value"].to_numpy(dtype=float), len(people)
     return margins(np.full(count, base), effects, value)
 

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -13,9 +14,11 @@ from typer.testing import CliRunner
 from features.storage import scores_store
 from features.storage.runs import run_folder
 from flows.commands.cli import app
+from flows.services import uplift_history
 from flows.services.campaign_plan import ALL_CAMPAIGNS, plan_run
 from flows.services.workspace import Workspace
 from flows.target import write_plan
+from models.tasks import uplift as uplift_task
 from tests.flows.planned import made_up_scores, publish, published, simulated_shop, with_tallies
 
 FIRST, SECOND = dt.date(2024, 9, 30), dt.date(2024, 10, 7)
@@ -36,7 +39,7 @@ offers:
   - {name: code, text: 10 % on one order, discount: 0.1, incremental_share: 0.15}
   - {name: gift, text: A gift in the parcel, contact_cost: 3, capacity: 60, incremental_share: 0.2}
 exploration_share: 0.5
-control_share: 0.2
+control_share: 0.3
 success: {metric: orders, within_days: 60, base_rate: p_any_order}
 priority: 10
 """
@@ -49,7 +52,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     playbook = folder / "next_order.yaml"
     playbook.write_text(BOOK, encoding="utf-8")
     config = simulated_shop(folder / "shop", customers=4000)
-    made = with_tallies(config, folder / "out", f'campaigns=["{playbook}"]')
+    made = with_tallies(config, folder / "out", f'campaigns=["{playbook}"]', "experiments=[]")
     for run_id, at in (("r1", FIRST), ("r2", SECOND)):
         published(made, run_id, made_up_scores(made, at))
         write_plan(made, run_id, plan_run(made, run_id, confirm=(ALL_CAMPAIGNS,)))
@@ -68,7 +71,7 @@ def test_the_export_names_the_offer_of_each_customer_and_holds_no_control(space:
     assert (rows["offer"] == rows["offer_name"].map(texts)).all()
     assert set(rows["offer_name"]) == set(texts)
     assert (rows["offer_name"] == "gift").sum() <= 60
-    assert rows["propensity"].between(0, 0.8).all()
+    assert rows["propensity"].between(0, 0.7).all()
     audience = scores_store.read_current(space.output).audience
     control = audience[audience["arm"] == "control"]
     assert set(control["offer_name"]) == {"nothing"}
@@ -130,3 +133,25 @@ def test_the_measured_decisions_hold_what_policies_need(space: Workspace, tmp_pa
     assert [policy["policy"] for policy in policies] == ["always:nothing", "always:note"]
     assert all(policy["unknown"] or policy["low"] < policy["high"] for policy in policies)
     assert not policies[0]["unknown"]
+
+
+def test_past_waves_are_a_history_that_offers_are_learned_from(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = uplift_history._own_entries(space, space.config())
+    history = uplift_history._offer_history("next_order", entries, space.archive())
+    experiment = history.experiment
+    assert experiment.offers == ("code", "gift", "note")
+    assert history.effect_names["code"] == "code@next_order"
+    rows = np.arange(len(experiment.offer))
+    done = experiment.offer.astype(int)
+    logged = entries.set_index("customer_id")["propensity"]
+    assert len(rows) == len(logged)
+    assert sorted(experiment.chances[rows, done]) == pytest.approx(sorted(logged), abs=1e-12)
+    assert experiment.chances.sum(axis=1) == pytest.approx(1.0)
+    assert 0 < experiment.outcome.mean() < 1
+    for limit in ("_FEWEST_AN_ARM", "_FEWEST_AN_OFFER", "_FEWEST_RESPONSES"):
+        monkeypatch.setattr(uplift_task, limit, 20)  # the shop is small
+    part = uplift_history.fit_uplift_part(space)
+    assert part is not None
+    assert {"code@next_order", "note@next_order"} <= set(part.parameters["models"])
