@@ -97,7 +97,7 @@ def true_margin(people: pd.DataFrame) -> np.ndarray:
 
 
 def estimated_margin(people: pd.DataFrame, effects: np.ndarray, base: float) -> np.ndarray:
-    """Expected margin by learned effects; the mean response of nothing replaces that of each customer."""
+    """Expected margin by learned effects; the base response is the mean one of nothing."""
     value, count = people["order_value"].to_numpy(dtype=float), len(people)
     return margins(np.full(count, base), effects, value)
 

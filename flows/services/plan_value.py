@@ -14,6 +14,7 @@ from campaigns.policy.plan_value import PlanValue, plan_value
 from features.storage import scores_store
 from features.storage.runs import run_folder
 from features.table.campaign_outcomes import data_through
+from features.table.customer_partitions import too_large
 from flows.services.measure import campaign_entries, with_outcomes
 from flows.services.workspace import Workspace
 
@@ -32,9 +33,11 @@ def plan_values(space: Workspace, plan: CampaignPlan, run_id: str) -> list[PlanV
     """
     books = [book for book in plan.playbooks if book.offers and book.control_share > 0]
     runs = [run for run in scores_store.published_runs(space.output) if run.status == "published"]
-    if not books or not runs:
+    config = space.config()
+    # Like `stagecast measure` after a run: outcomes need data that fit into memory.
+    if not books or not runs or config.engine == "spark" or too_large(space.output, config):
         return []
-    config, through = space.config(), pd.Timestamp(data_through(space.output, space.config()))
+    through = pd.Timestamp(data_through(space.output, config))
     entries = campaign_entries(space.output, runs, books)
     entries = entries[entries["propensities"].notna()]
     entries = entries[pd.to_datetime(entries["matures_at"]) <= through].reset_index(drop=True)
