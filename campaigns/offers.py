@@ -77,7 +77,10 @@ def offer_candidates(
             OfferCandidates(
                 name="" if named is None else named.name,
                 capacity=float("inf") if capacity is None else float(capacity),
-                open=may_be_sent(variant, customers, context),
+                # The gates of the campaign are those of a single offer.
+                open=np.ones(len(rows), dtype=bool)
+                if named is None
+                else may_be_sent(variant, customers, context),
                 channel=positions[own_channel],
                 value=contact_value(variant, with_uplift, margin=margin),
             )
