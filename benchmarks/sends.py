@@ -6,6 +6,7 @@ numbers are those of `stagecast simulate`, so the people and sends are the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +15,10 @@ import pandas as pd
 from simulator import engagement, records, scenario
 from simulator.customers import draw_people
 from simulator.latent_state_path import simulate_paths, transition_chances
+from simulator.offers import offer_uplift
 from simulator.orders import SENT_AT, add_orders
 from simulator.rows import EVENT_CODES, EventRows
-from simulator.scenario import LifecycleScenario
+from simulator.scenario import LifecycleScenario, ScenarioOffer
 from simulator.shared_settings import (
     BLOCK_SIZE,
     WEEK_SECONDS,
@@ -42,8 +44,8 @@ class Send:
     """One send: `people` has a row a customer on its list, `week` is when it went out.
 
     Columns: customer (number), treatment, propensity, responded, `COVARIATES` as of the send,
-    uplift (true, hidden), order_value (true mean), silent (no order in the 13 weeks after the
-    week of the send).
+    uplift, base and of each offer uplift_NAME (true, hidden), order_value (true mean), silent (no
+    order in the 13 weeks after the week of the send).
     """
 
     campaign: str
@@ -59,10 +61,17 @@ def shared(seed: int) -> SimulationPlan:
     return make_plan(spec, seed)
 
 
-def sends(seed: int, customers: int) -> dict[str, Send]:
-    """All sends to the first `customers` of a simulation, by campaign."""
+def sends(
+    seed: int, customers: int, offers: Sequence[ScenarioOffer] | None = None
+) -> dict[str, Send]:
+    """All sends to the first `customers` of a simulation, by campaign.
+
+    With the effects of some offers; None: those of the scenario.
+    """
     common = shared(seed)
-    parts = [_block(common, block, customers) for block in range(-(-customers // BLOCK_SIZE))]
+    offers = common.scenario.offers if offers is None else offers
+    blocks = range(-(-customers // BLOCK_SIZE))
+    parts = [_block(common, block, customers, offers) for block in blocks]
     rows = pd.concat(parts, ignore_index=True)
     return {
         each.id: Send(
@@ -72,7 +81,9 @@ def sends(seed: int, customers: int) -> dict[str, Send]:
     }
 
 
-def _block(common: SimulationPlan, block: int, customers: int) -> pd.DataFrame:
+def _block(
+    common: SimulationPlan, block: int, customers: int, offers: Sequence[ScenarioOffer]
+) -> pd.DataFrame:
     stream = random_streams(common.seed, block)
     person = draw_people(common, stream["people"], block)
     chance = transition_chances(common, person, stream["people"])
@@ -96,6 +107,9 @@ def _block(common: SimulationPlan, block: int, customers: int) -> pd.DataFrame:
         mine["customer"] = numbers[who]
         mine["redemptions_before"] = np.bincount(before, minlength=BLOCK_SIZE)[who]
         mine["uplift"] = chance.uplift[who, number]
+        mine["base"] = chance.base[who, number]
+        for offer in offers:
+            mine[f"uplift_{offer.name}"] = offer_uplift(offer, person, chance.base[:, number])[who]
         mine["order_value"] = person.order_value[who]
         mine["silent"] = (~after.any(axis=1)).astype(float)
         parts.append(mine[mine["customer"] < customers])

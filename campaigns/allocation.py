@@ -16,6 +16,7 @@ from campaigns.expected_value import CustomerValues
 from campaigns.holdout import CONTROL, TREATMENT
 from campaigns.optimiser.exact import solve_assignment
 from campaigns.optimiser.problem import LAST_DIGITS, Problem, Solution
+from campaigns.rules import BoolArray
 from features.sources.channels import consent_channel
 
 _Order = npt.NDArray[np.intp]
@@ -24,6 +25,7 @@ _Order = npt.NDArray[np.intp]
 _HELD_OUT = "same address as a held-out customer"
 _TAKEN = "same address as a contacted customer"
 _UNPROFITABLE = "the message would earn less than it costs (by uplift)"
+_NO_GAIN = "expected value not positive"
 
 
 class RemainingContacts:
@@ -48,27 +50,38 @@ class RemainingContacts:
             len(customers), context.policy.campaigns_at_once, dtype=np.int64
         )
 
-    def channel_codes(self, campaign: CampaignCandidates) -> Counts:
-        """Position in `channels` of the channel by which a campaign reaches each customer."""
+    def channel_codes(self, campaign: CampaignCandidates, channel: Counts) -> Counts:
+        """Position in `channels` of each customer's channel, given as one of the playbook's."""
         playbook_codes = [
             self.channels.index(consent_channel(channel)) for channel in campaign.playbook.channels
         ]
-        return np.asarray(playbook_codes, dtype=np.int64)[campaign.channel]
+        return np.asarray(playbook_codes, dtype=np.int64)[channel]
 
-    def allows(self, campaign: CampaignCandidates) -> npt.NDArray[np.bool_]:
-        """Customers whose caps allow one more contact by this campaign."""
+    def allows(self, campaign: CampaignCandidates) -> BoolArray:
+        """Customers whose caps allow one more contact by this campaign, with any open offer."""
+        if campaign.playbook.offers:
+            return np.asarray(self.allowed_offers(campaign).any(axis=1))
+        return self._has_room(campaign, campaign.channel)
+
+    def allowed_offers(self, campaign: CampaignCandidates) -> BoolArray:
+        """Open offers with a contact left in their channel, shape (customers, offers)."""
+        allowed = [o.open & self._has_room(campaign, o.channel) for o in campaign.offers]
+        return np.stack(allowed, axis=1)
+
+    def _has_room(self, campaign: CampaignCandidates, channel: Counts) -> BoolArray:
         customer_positions = np.arange(len(self.total))
-        has_room: npt.NDArray[np.bool_] = (self.total > 0) & (
-            self.by_channel[customer_positions, self.channel_codes(campaign)] > 0
+        has_room: BoolArray = (self.total > 0) & (
+            self.by_channel[customer_positions, self.channel_codes(campaign, channel)] > 0
         )
         return has_room
 
-    def take(self, campaign: CampaignCandidates, chosen: npt.NDArray[np.bool_]) -> None:
+    def take(self, campaign: CampaignCandidates, chosen: BoolArray) -> None:
         """Subtract the contacts of the chosen newcomers."""
         newcomers = np.flatnonzero(chosen)
         self.total[newcomers] -= 1
         self.campaigns_left[newcomers] -= 1
-        self.by_channel[newcomers, self.channel_codes(campaign)[newcomers]] -= 1
+        codes = self.channel_codes(campaign, campaign.channel)[newcomers]
+        self.by_channel[newcomers, codes] -= 1
 
 
 def resolve_shared_addresses(
@@ -169,23 +182,29 @@ def admit_newcomers(
             )
             over_contact_cap = campaign.candidates & ~remaining.allows(campaign)
             campaign.failure[over_contact_cap] = "contact cap reached"
+            if campaign.playbook.offers:
+                # Nothing is better than an offer that is not worth its cost.
+                not_worth = ~(campaign.contact_value.expected > 0)
+                campaign.failure[campaign.candidates & not_worth] = _NO_GAIN
         else:
             _admit_by_rank(campaign, campaign.candidates, np.inf)
     promotional = [campaign for campaign in campaigns if campaign.promotional]
     if context.policy.objective == "value" and promotional:
         return _admit_by_value(promotional, remaining, context, seed)
-    money_left = _budget(context.policy.budget) * (1 + LAST_DIGITS)
+    money_left = money_limit(context.policy.budget)
     for campaign in promotional:
         without_place = campaign.candidates & (remaining.campaigns_left <= 0)
         campaign.failure[without_place] = _other_campaign_reasons(promotional, without_place)
         campaign.failure[campaign.candidates & ~remaining.allows(campaign)] = "contact cap reached"
+        if campaign.playbook.offers:
+            _choose_offers(campaign, remaining.allowed_offers(campaign))
         money_left -= _admit_by_rank(campaign, campaign.candidates, money_left)
         remaining.take(campaign, campaign.newcomer)
     return None
 
 
 def _other_campaign_reasons(
-    campaigns: Sequence[CampaignCandidates], customers: npt.NDArray[np.bool_]
+    campaigns: Sequence[CampaignCandidates], customers: BoolArray
 ) -> npt.NDArray[np.object_]:
     """Exclusion reason naming the campaign that each of the customers is in; empty: none."""
     member_of = np.full(int(customers.sum()), "", dtype=object)
@@ -196,9 +215,37 @@ def _other_campaign_reasons(
     return member_of
 
 
-def _admit_by_rank(
-    campaign: CampaignCandidates, candidates: npt.NDArray[np.bool_], budget: float
-) -> float:
+def _choose_offers(campaign: CampaignCandidates, allowed: BoolArray) -> None:
+    """Give each candidate the best offer with a free place, the first in rank first.
+
+    The customers before the one who finds an offer full are decided at once.
+    """
+    ordered = np.flatnonzero(campaign.candidates)
+    ordered = ordered[best_first(campaign.rank[ordered])]
+    expected = np.stack([offer.value.expected for offer in campaign.offers], axis=1)
+    expected = np.where(allowed & (expected > 0), expected, -np.inf)[ordered]
+    choice, places = np.full(len(ordered), -1, dtype=np.int64), campaign.offer_places
+    first = 0
+    while first < len(ordered):
+        open_values = np.where(places >= 1, expected[first:], -np.inf)
+        best = np.where(open_values.max(axis=1) > 0, np.argmax(open_values, axis=1), -1)
+        end = len(best)
+        for offer in np.flatnonzero(places >= 1):
+            takers = np.flatnonzero(best == offer)
+            if len(takers) > places[offer]:
+                end = min(end, int(takers[int(places[offer])]))
+        choice[first : first + end] = best[:end]
+        places = places - np.bincount(best[:end][best[:end] >= 0], minlength=len(places))
+        first += end
+    has_offer = choice >= 0
+    campaign.offer = campaign.offer.copy()
+    campaign.offer[ordered[has_offer]] = choice[has_offer]
+    wanted = expected.max(axis=1) > 0
+    campaign.failure[ordered[~has_offer & wanted]] = "capacity reached"
+    campaign.failure[ordered[~has_offer & ~wanted]] = _NO_GAIN
+
+
+def _admit_by_rank(campaign: CampaignCandidates, candidates: BoolArray, budget: float) -> float:
     """Admit newcomers by rank within capacity and budget; return the money spent."""
     playbook = campaign.playbook
     ordered = np.flatnonzero(candidates)
@@ -208,7 +255,7 @@ def _admit_by_rank(
         places = max(0, playbook.capacity - int(campaign.member.sum()))
     campaign.failure[ordered[places:]] = "capacity reached"
     ordered = ordered[:places]
-    spendable = min(budget, _budget(playbook.budget) * (1 + LAST_DIGITS))
+    spendable = min(budget, money_limit(playbook.budget))
     affordable = np.cumsum(campaign.contact_value.cost[ordered]) <= spendable
     campaign.failure[ordered[~affordable]] = "budget spent"
     entering = ordered[affordable]
@@ -231,33 +278,45 @@ def _admit_by_value(
     """Admit newcomers by the assignment with the highest total expected value."""
     candidates = np.stack([campaign.candidates for campaign in campaigns], axis=1)
     some_customers = np.flatnonzero(candidates.any(axis=1))
-    values = np.stack(
-        [campaign.contact_value.expected[some_customers] for campaign in campaigns], axis=1
-    )
-    values = np.where(candidates[some_customers], values, np.nan)
+    columns = [(campaign, offer) for campaign in campaigns for offer in campaign.offers]
+    campaign_of = np.repeat(np.arange(len(campaigns)), [len(c.offers) for c in campaigns])
+    values = np.stack([offer.value.expected[some_customers] for _, offer in columns], axis=1)
+    is_open = candidates[some_customers][:, campaign_of]
+    if len(columns) > len(campaigns):
+        is_open &= np.stack([offer.open[some_customers] for _, offer in columns], axis=1)
+    values = np.where(is_open, values, np.nan)
+    offer_places = np.concatenate([campaign.offer_places for campaign in campaigns])
     problem = Problem(
         value=values,
-        cost=np.stack(
-            [campaign.contact_value.cost[some_customers] for campaign in campaigns], axis=1
-        ),
+        cost=np.stack([offer.value.cost[some_customers] for _, offer in columns], axis=1),
         channel=np.stack(
-            [remaining.channel_codes(campaign)[some_customers] for campaign in campaigns], axis=1
+            [
+                remaining.channel_codes(campaign, offer.channel)[some_customers]
+                for campaign, offer in columns
+            ],
+            axis=1,
         ),
         at_most=np.minimum(remaining.total, remaining.campaigns_left)[some_customers],
         channel_left=np.maximum(remaining.by_channel[some_customers], 0),
         capacity=np.array([_free_places(campaign) for campaign in campaigns]),
         campaign_budget=np.array([_budget(campaign.playbook.budget) for campaign in campaigns]),
         budget=_budget(context.policy.budget),
+        campaign=campaign_of,
+        offer_capacity=offer_places if np.isfinite(offer_places).any() else None,
     )
     solution = solve_assignment(problem, seed=seed)
     for number, campaign in enumerate(campaigns):
-        campaign.newcomer[some_customers[solution.chosen[:, number]]] = True
+        chosen = solution.chosen[:, campaign_of == number]
+        entering = chosen.any(axis=1)
+        campaign.newcomer[some_customers[entering]] = True
         campaign.member |= campaign.newcomer
+        campaign.offer = campaign.offer.copy()
+        campaign.offer[some_customers[entering]] = np.argmax(chosen[entering], axis=1)
     for number, campaign in enumerate(campaigns):
         not_entered = campaign.candidates
         worthless = not_entered.copy()
-        worthless[some_customers] &= ~(values[:, number] > 0)
-        campaign.failure[worthless] = "expected value not positive"
+        worthless[some_customers] &= ~(values[:, campaign_of == number] > 0).any(axis=1)
+        campaign.failure[worthless] = _NO_GAIN
         not_entered = campaign.candidates
         without_place = not_entered & (remaining.campaigns_left <= 0)
         campaign.failure[without_place] = _other_campaign_reasons(campaigns, without_place)
@@ -266,11 +325,18 @@ def _admit_by_value(
         campaign.failure[not_entered] = np.where(
             elsewhere == "", "no capacity, contact cap or budget left", elsewhere
         )
+    for campaign in campaigns:
+        remaining.take(campaign, campaign.newcomer)
     return solution
 
 
 def _budget(budget: float | None) -> float:
     return float("inf") if budget is None else float(budget)
+
+
+def money_limit(budget: float | None) -> float:
+    """Budget with the rounding error of a sum of many costs; inf without one."""
+    return _budget(budget) * (1 + LAST_DIGITS)
 
 
 def _free_places(campaign: CampaignCandidates) -> float:

@@ -30,6 +30,8 @@ FILE_COLUMNS = (
     "entered_at",
     "expires_at",
     "reasons",
+    "offer_name",
+    "propensity",
 )
 AUDIENCE_SCHEMA = pa.schema(
     [
@@ -44,6 +46,9 @@ AUDIENCE_SCHEMA = pa.schema(
         ("entered_at", pa.date32()),
         ("expires_at", pa.date32()),
         ("reasons", pa.string()),
+        ("offer_name", pa.string()),
+        ("propensity", pa.float64()),
+        ("propensities", pa.string()),
     ]
 )
 MANIFEST_FILE = "manifest.json"
@@ -133,6 +138,16 @@ def _file_entry(
 ) -> dict[str, Any]:
     """Manifest entry of one audience file."""
     members = rows[rows["change"] != "removed"]
+    # The terms of this wave: the playbook may change before its results are measured.
+    offers = {
+        named.name: {
+            "text": named.text,
+            "channel": ", ".join(variant.channels),
+            "discount": named.discount,
+            "contact_cost": variant.contact_cost,
+        }
+        for named, variant in zip(playbook.offers, playbook.variants, strict=False)
+    }
     return {
         "campaign_id": playbook.campaign,
         "title": playbook.title,
@@ -146,7 +161,7 @@ def _file_entry(
         },
         "control_share": playbook.control_share,
         "channel": ", ".join(playbook.channels),
-        "offer": playbook.offer.text,
+        "offer": "; ".join(playbook.offer_texts.values()),
         "success": playbook.success.metric,
         "success_within_days": playbook.success.within_days,
         "expected_value": round(float(facts["expected_value"]), 4),
@@ -156,7 +171,7 @@ def _file_entry(
         "smallest_detectable_effect": _rounded(facts["smallest_detectable_effect"]),
         "max_contacts": playbook.max_contacts,
         "held": facts["held"],
-    }
+    } | ({"offers": offers} if offers else {})
 
 
 def _rounded(value: float | None) -> float | None:

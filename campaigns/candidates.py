@@ -13,7 +13,6 @@ from campaigns.eligibility import (
     EligibilityGate,
     contact_gates,
     first_failure,
-    first_open_channel,
     playbook_gates,
     trigger_gate,
 )
@@ -22,12 +21,19 @@ from campaigns.expected_value import (
     ContactValue,
     CustomerValues,
     column_product,
-    contact_value,
     order_within_days,
     uplift_name,
 )
+from campaigns.holdout import TREATMENT
 from campaigns.membership import EarlierMembership, earlier_membership
 from campaigns.membership_reasons import SCORE_REASON_COLUMNS
+from campaigns.offers import (
+    OfferCandidates,
+    best_open_offer,
+    channels_of,
+    offer_candidates,
+    values_of,
+)
 from campaigns.playbook import OTHER_TAXONOMIES, Playbook, by_priority
 from campaigns.rules import (
     ORDER_WITHIN_DAYS,
@@ -42,6 +48,8 @@ from campaigns.stage_set import StageSet
 from features.sources.channels import consent_channel
 
 _EXCLUSION_SUFFIX = "_exclude"
+_NO_OFFER_LEFT = "consent and the rules on discounts allow none of the offers"
+_OFFER_CLOSED = "left: its offer may no longer be sent, or is no longer in the playbook"
 _SITE_RULE_REASON = "a rule for the website tool: visitors have no customer id"
 
 
@@ -63,12 +71,21 @@ class CampaignCandidates:
         Eligible, but excluded by consent, suppression or the global hold-out.
     rank
         Sort key of the customers, highest first.
-    contact_value
-        Expected money and cost of a contact.
-    channel
-        Position in the playbook's channels of the channel that reaches each customer.
+    offers
+        The offers of the campaign; a single one without a name if the playbook has no `offers`.
+    offer
+        Position in `offers` of each customer's offer: the best one until one is assigned.
     member, newcomer
         In the campaign; in it since this run.
+    arm
+        Arm of the members; None until it is drawn.
+    propensity, propensities
+        Probability with which the offer, or nothing, was drawn; JSON of those of all offers that
+        could have been drawn. NaN and None without `offers`.
+    assigned
+        Position in `offers` before exploration.
+    explored
+        A random draw chose the offer.
     gave_way_to
         Position of a customer -> position of the preferred customer with the same address.
     """
@@ -79,11 +96,35 @@ class CampaignCandidates:
     eligible: BoolArray
     barred: BoolArray
     rank: CustomerValues
-    contact_value: ContactValue
-    channel: Counts
+    offers: tuple[OfferCandidates, ...]
+    offer: Counts
     member: BoolArray
     newcomer: BoolArray
+    arm: TextArray
+    propensity: CustomerValues
+    propensities: TextArray
+    assigned: Counts
+    explored: BoolArray
     gave_way_to: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def contact_value(self) -> ContactValue:
+        """Expected money and cost of a contact with each customer's offer."""
+        return values_of(self.offers, self.offer)
+
+    @property
+    def channel(self) -> Counts:
+        """Position in the playbook's channels of the channel that reaches each customer."""
+        return channels_of(self.offers, self.offer)
+
+    @property
+    def offer_places(self) -> CustomerValues:
+        """Free places of each offer beside the treated members who have it, shape (offers,)."""
+        has_offer = self.member & (self.arm == TREATMENT)
+        counts = np.bincount(self.offer[has_offer], minlength=len(self.offers))
+        capacity = np.array([offer.capacity for offer in self.offers])
+        places: CustomerValues = np.maximum(capacity - counts, 0.0)
+        return places
 
     @property
     def promotional(self) -> bool:
@@ -148,7 +189,7 @@ def campaign_candidates(
             ORDER_WITHIN_DAYS: order_within_days(playbook, rows),
         }
     )
-    customer_count, customers = len(rows), pd.Index(rows["customer_id"])
+    customer_count = len(rows)
     playbook_tests = playbook_gates(playbook, rows, taxonomy=taxonomy, rule_context=rule_context)
     if playbook.kind == "site_rule":
         playbook_tests = [EligibilityGate(_SITE_RULE_REASON, np.zeros(customer_count, dtype=bool))]
@@ -156,6 +197,10 @@ def campaign_candidates(
     contact_failure = first_failure(
         contact_gates(playbook, rows, context, rule_context=rule_context, salt=salt), customer_count
     )
+    offers = offer_candidates(playbook, rows, context, channel_room=channel_room, uplifts=uplifts)
+    if playbook.offers:
+        some_offer: BoolArray = np.any([offer.open for offer in offers], axis=0)
+        contact_failure[(contact_failure == "") & ~some_offer] = _NO_OFFER_LEFT
     failure = np.where(playbook_failure == "", contact_failure, playbook_failure)
     leaving = playbook_failure != ""
     if playbook.exit_on is not None:
@@ -169,6 +214,9 @@ def campaign_candidates(
         leaving=leaving,
         rule_context=rule_context,
     )
+    choice = best_open_offer(offers)
+    if playbook.offers:
+        earlier, choice = _with_kept_offers(earlier, offers, choice)
     trigger = trigger_gate(playbook, rows, context, taxonomy=taxonomy, rule_context=rule_context)
     not_triggered = (
         (failure == "") & (earlier.entry_barrier == "") & ~earlier.staying & ~trigger.passes
@@ -178,20 +226,42 @@ def campaign_candidates(
     failure[not_triggered] = (
         trigger.reason if isinstance(trigger.reason, str) else trigger.reason[not_triggered]
     )
-    by_channel, channels = channel_room
-    contact_values = contact_value(playbook, rows, margin=context.margin(customers))
+    nobody = np.zeros(customer_count, dtype=bool)
+    arm, propensities = earlier.arm.copy(), earlier.propensities.copy()
+    arm[~earlier.staying] = propensities[~earlier.staying] = None
     return CampaignCandidates(
         playbook=playbook,
         failure=failure,
         earlier=replace(earlier, eligible=playbook_failure == ""),
         eligible=playbook_failure == "",
         barred=(playbook_failure == "") & (contact_failure != ""),
-        rank=contact_values.order(column_product(rows, playbook.rank_by)),
-        contact_value=contact_values,
-        channel=first_open_channel(playbook, customers, context, by_channel, channels),
-        member=np.zeros(customer_count, dtype=bool),
-        newcomer=np.zeros(customer_count, dtype=bool),
+        rank=values_of(offers, choice).order(column_product(rows, playbook.rank_by)),
+        offers=offers,
+        offer=choice,
+        member=nobody.copy(),
+        newcomer=nobody.copy(),
+        arm=arm,
+        propensity=np.where(earlier.staying, earlier.propensity, np.nan),
+        propensities=propensities,
+        assigned=choice,
+        explored=nobody,
     )
+
+
+def _with_kept_offers(
+    earlier: EarlierMembership, offers: Sequence[OfferCandidates], choice: Counts
+) -> tuple[EarlierMembership, Counts]:
+    """Treated members keep their offer, and leave if it may no longer be sent."""
+    treated = np.flatnonzero(earlier.staying & (earlier.arm == TREATMENT))
+    names = pd.Index([offer.name for offer in offers])
+    kept_offer = names.get_indexer(pd.Index(earlier.offer[treated]))
+    is_open = np.stack([offer.open for offer in offers])[kept_offer, treated] & (kept_offer >= 0)
+    staying, entry_barrier = earlier.staying.copy(), earlier.entry_barrier.copy()
+    staying[treated[~is_open]] = False
+    entry_barrier[treated[~is_open]] = _OFFER_CLOSED
+    choice = choice.copy()
+    choice[treated[is_open]] = kept_offer[is_open]
+    return replace(earlier, staying=staying, entry_barrier=entry_barrier), choice
 
 
 def capped_channels(playbooks: Sequence[Playbook]) -> list[str]:

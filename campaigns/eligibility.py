@@ -119,7 +119,7 @@ def contact_gates(
     if playbook.kind == "promotional":
         key_kinds = address_kinds(playbook.channels)
         suppression_rules = dict.fromkeys(policy.suppress, "suppress")
-        if playbook.offer.discount > 0:
+        if playbook.discount > 0:
             suppression_rules |= dict.fromkeys(policy.no_discount, "no_discount")
         for reason, rule_type in suppression_rules.items():
             holds_back = context.rule_answers(f"{rule_type} {reason}", customers)
@@ -173,6 +173,19 @@ def _reachable_by(
         newly_barred = (barriers != "") & (reason == "")
         reason[newly_barred] = barriers[newly_barred]
     return reason == "", reason
+
+
+def may_be_sent(
+    playbook: Playbook, customers: pd.Index[str], context: CustomerContext
+) -> BoolArray:
+    """Customers whom a channel of the playbook may reach, and who may get its discount."""
+    allowed: BoolArray = np.zeros(len(customers), dtype=bool)
+    for channel in playbook.channels:
+        allowed |= _reachable_by(channel, customers, context)[0]
+    if playbook.discount > 0:
+        for reason in context.policy.no_discount:
+            allowed &= ~context.rule_answers(f"no_discount {reason}", customers)
+    return allowed
 
 
 def contacts_left(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from campaigns.playbook import Playbook
+from campaigns.playbook_parts import NamedOffer
 from campaigns.rules import UPLIFT, BoolArray, numeric_column
 
 # Without a randomised experiment the value predicts response, not the effect of the message.
@@ -98,13 +99,16 @@ def uplift_by_campaign(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, Cu
 
 
 def uplift_name(playbook: Playbook) -> str:
-    """Name of the campaign's uplift in the scores."""
-    value_rule = playbook.value
-    return (
-        value_rule.uplift
-        if value_rule is not None and value_rule.uplift is not None
-        else playbook.campaign
-    )
+    """Name of the uplift in the scores: of the campaign, or of the offer of a variant of it."""
+    value_rule, offer = playbook.value, playbook.offer
+    named = value_rule is not None and value_rule.uplift is not None
+    name = str(value_rule.uplift) if value_rule is not None and named else playbook.campaign
+    return offer_uplift_name(name, offer.name) if isinstance(offer, NamedOffer) else name
+
+
+def offer_uplift_name(campaign: str, offer: str) -> str:
+    """Name of the uplift of one of several offers of a campaign in the scores."""
+    return f"{offer}@{campaign}"
 
 
 def _order_value(rows: pd.DataFrame) -> CustomerValues:
@@ -122,7 +126,7 @@ def order_within_days(playbook: Playbook, rows: pd.DataFrame) -> CustomerValues:
 
     `p_any_order` holds for `clv_horizon_days`; orders are assumed to come at a constant rate.
     """
-    days = playbook.offer.valid_days or playbook.success.within_days
+    days = playbook.valid_days
     silent = 1 - np.clip(numeric_column(rows, "p_any_order"), 0, 1)
     horizon_days = numeric_column(rows, "clv_horizon_days")
     chance: CustomerValues = 1 - silent ** (days / horizon_days)
@@ -173,7 +177,7 @@ def contact_value(
         chance = np.clip(np.nan_to_num(base_rate) + uplift, 0, 1)
         spend = np.where(uplift_known, uplift * order_value, spend)
         redeemed = np.where(uplift_known, chance * order_value, redeemed)
-    discount_cost = playbook.offer.discount * redeemed
+    discount_cost = playbook.discount * redeemed
     earned = (margin if value_rule.margin is None else value_rule.margin) * spend
     return ContactValue(
         expected=earned - discount_cost - playbook.contact_cost,

@@ -28,6 +28,8 @@ AUDIENCE_FIELDS = (
     "entered_at",
     "expires_at",
     "offer",
+    "offer_name",
+    "propensity",
     "snapshot_at",
 )
 # Column prefixes that belong to the receiving tool; no map may use them.

@@ -77,13 +77,16 @@ def entries_from_audience(
     Returns
     -------
     DataFrame
-        campaign_id, customer_id, entered_at, arm, channel, within_days, control_share, matures_at
-        (last day that must be known).
+        campaign_id, customer_id, entered_at, arm, channel, offer_name, propensity, propensities
+        (these three null without ``offers``), within_days, control_share, matures_at (last day that
+        must be known).
     """
     entries = audience[audience["change"] == "added"]
     entries = entries[entries["campaign_id"].isin(list(terms))]
     keys = ["campaign_id", "customer_id", "entered_at"]
-    entries = entries.drop_duplicates(keys)[[*keys, "arm", "channel"]].reset_index(drop=True)
+    columns = [*keys, "arm", "channel", "offer_name", "propensity", "propensities"]
+    # Audiences of earlier versions have no offers.
+    entries = entries.drop_duplicates(keys).reindex(columns=columns).reset_index(drop=True)
     entries["within_days"] = [terms[name][0] for name in entries["campaign_id"]]
     entries["control_share"] = [terms[name][1] for name in entries["campaign_id"]]
     last_day = pd.to_timedelta(entries["within_days"] - 1, unit="D")

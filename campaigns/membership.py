@@ -14,6 +14,9 @@ from campaigns.playbook import Playbook
 from campaigns.rules import BoolArray, RuleContext, TextArray
 
 # One row per (campaign_id, customer_id); `rank` and `expected_value` are null if removed.
+# `offer_name`, `propensity` (probability with which this offer, or nothing, was drawn) and
+# `propensities` (JSON: the same of every offer that could have been drawn) are null in campaigns
+# without `offers`.
 AUDIENCE_COLUMNS: Mapping[str, str] = {
     "campaign_id": "str",
     "customer_id": "str",
@@ -26,6 +29,9 @@ AUDIENCE_COLUMNS: Mapping[str, str] = {
     "entered_at": "datetime64[s]",
     "expires_at": "datetime64[s]",
     "reasons": "str",
+    "offer_name": "str",
+    "propensity": "float64",
+    "propensities": "str",
 }
 
 _Dates = npt.NDArray[np.datetime64]
@@ -43,8 +49,8 @@ class EarlierMembership:
         Earlier member whose membership continues.
     entry_barrier
         Why an earlier member may not re-enter now; empty if allowed.
-    arm, entered_at, expires_at
-        Data of the earlier membership; None and NaT without one.
+    arm, entered_at, expires_at, offer, propensity, propensities
+        Data of the earlier membership; None, NaT and NaN without one.
     """
 
     eligible: BoolArray
@@ -53,6 +59,9 @@ class EarlierMembership:
     arm: TextArray
     entered_at: _Dates
     expires_at: _Dates
+    offer: TextArray
+    propensity: npt.NDArray[np.float64]
+    propensities: TextArray
 
 
 def _earlier_rows(campaign: str, previous: pd.DataFrame | None) -> pd.DataFrame:
@@ -113,7 +122,17 @@ def earlier_membership(
         arm=earlier["arm"].to_numpy(dtype=object),
         entered_at=entered_at,
         expires_at=expires_at,
+        # Memberships of earlier versions have none of them.
+        offer=_texts(earlier, "offer_name"),
+        propensity=earlier.reindex(columns=["propensity"])["propensity"].to_numpy(dtype=float),
+        propensities=_texts(earlier, "propensities"),
     )
+
+
+def _texts(rows: pd.DataFrame, column: str) -> TextArray:
+    """Cells of a text column; None where there is no text or no such column."""
+    texts = rows.reindex(columns=[column])[column].astype(object)
+    return np.asarray(texts.where(texts.notna(), None).to_numpy(dtype=object))
 
 
 def _no_earlier_membership(failure: TextArray) -> EarlierMembership:
@@ -127,6 +146,9 @@ def _no_earlier_membership(failure: TextArray) -> EarlierMembership:
         arm=np.full(customer_count, None, dtype=object),
         entered_at=no_dates,
         expires_at=no_dates,
+        offer=np.full(customer_count, None, dtype=object),
+        propensity=np.full(customer_count, np.nan),
+        propensities=np.full(customer_count, None, dtype=object),
     )
 
 
@@ -163,4 +185,4 @@ def removed_rows(
     removed["reasons"] = [
         removal_reasons.get(customer, "no longer scored") for customer in removed["customer_id"]
     ]
-    return removed[list(AUDIENCE_COLUMNS)]
+    return removed.reindex(columns=list(AUDIENCE_COLUMNS))

@@ -54,3 +54,20 @@ def price_sentences(table: pd.DataFrame) -> list[str]:
             )
             sentences.append(f"A further {words} would bring at most: {prices}.")
     return sentences
+
+
+def offer_price_sentences(offers: pd.DataFrame) -> list[str]:
+    """Say what a further place of each scarce offer would bring; none without one.
+
+    Parameters
+    ----------
+    offers
+        The plan's table of offers.
+    """
+    scarce = offers[pd.to_numeric(offers["place_price"]) >= LEAST_PRICE]
+    scarce = scarce.sort_values("place_price", ascending=False)
+    prices = ", ".join(
+        f"{row.offer_name} of {row.campaign_id} {row.place_price:,.2f}"
+        for row in scarce.itertuples()
+    )
+    return [f"A further place of an offer would bring at most: {prices}."] if prices else []

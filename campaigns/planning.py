@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,23 +27,23 @@ from campaigns.candidates import (
 )
 from campaigns.customer_context import CustomerContext
 from campaigns.expected_value import uplift_by_campaign, uplift_name
-from campaigns.holdout import (
-    CONTROL,
-    TREATMENT,
-    assign_arms,
-    people_needed,
-    smallest_detectable_effect,
-    suggested_control_share,
-)
+from campaigns.exploration import draw_arms, explore_offers
 from campaigns.membership import AUDIENCE_COLUMNS, removed_rows
 from campaigns.membership_reasons import membership_reasons
 from campaigns.optimiser.problem import Solution
 from campaigns.plan_prices import with_prices
+from campaigns.plan_table import (
+    OFFER_COLUMNS,
+    TABLE_COLUMNS,
+    ConsentBasis,
+    exclusion_counts,
+    offer_names,
+    offer_table,
+    table_row,
+)
 from campaigns.playbook import Playbook
-from campaigns.rules import RuleContext, numeric_column
+from campaigns.rules import RuleContext
 from campaigns.stage_set import StageSet
-
-_ConsentBasis = Literal["not_recorded", "managed_elsewhere", "recorded"]
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,21 @@ class CampaignPlan:
         The playbooks, in the order served.
     solution
         Total, bound and method of an assignment by value; None for one by priority.
+    offers
+        One row per campaign with ``offers`` and offer, columns `OFFER_COLUMNS`; the last row of a
+        campaign is ``nothing``, its control arm.
     """
 
     audience: pd.DataFrame
     exclusions: pd.DataFrame
     table: pd.DataFrame
     snapshot_at: pd.Timestamp
-    consent: _ConsentBasis
+    consent: ConsentBasis
     playbooks: tuple[Playbook, ...]
     why: Mapping[str, Any] = field(default_factory=dict)
     customers: pd.Index[Any] = field(default_factory=lambda: pd.Index([]))
     solution: Solution | None = None
+    offers: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(OFFER_COLUMNS)))
 
     @property
     def plan_only(self) -> bool:
@@ -104,7 +108,7 @@ def plan_campaigns(
     snapshot_at: dt.date,
     taxonomy: StageSet,
     previous: pd.DataFrame | None,
-    consent: _ConsentBasis,
+    consent: ConsentBasis,
     salt: str,
     context: CustomerContext | None = None,
     seed: int = 0,
@@ -153,7 +157,8 @@ def plan_campaigns(
     customers = pd.Index(rows["customer_id"])
     context = context.aligned(customers)
     remaining = RemainingContacts(customers, context, capped_channels(expanded))
-    uplifts = uplift_by_campaign(rows, [uplift_name(book) for book in expanded])
+    books = [variant for book in expanded for variant in (book, *book.variants)]
+    uplifts = uplift_by_campaign(rows, [uplift_name(book) for book in books])
     campaigns = [
         campaign_candidates(
             playbook,
@@ -171,9 +176,18 @@ def plan_campaigns(
     resolve_shared_addresses(campaigns, customers, context.addresses)
     keep_members(campaigns, remaining)
     solution = admit_newcomers(campaigns, remaining, context, seed=seed)
-    audience = [
-        _members(campaign, rows, rule_context=rule_context, salt=salt) for campaign in campaigns
-    ]
+    wave = rule_context.snapshot_at.date().isoformat()
+    for campaign in campaigns:
+        draw_arms(campaign, customers, salt=salt, wave=wave)
+    explore_offers(
+        [campaign for campaign in campaigns if campaign.promotional],
+        remaining,
+        customers,
+        budget=context.policy.budget,
+        salt=salt,
+        wave=wave,
+    )
+    audience = [_members(campaign, rows, rule_context=rule_context) for campaign in campaigns]
     mark_held_out_addresses(campaigns, audience, customers)
     removed = [
         _removed_members(campaign, previous, members, customers, rule_context)
@@ -181,7 +195,7 @@ def plan_campaigns(
     ]
     overlap = np.sum([campaign.eligible for campaign in campaigns if campaign.promotional], axis=0)
     table = [
-        _table_row(
+        table_row(
             campaign, rows, members, removed_part, consent=consent, context=context, overlap=overlap
         )
         for campaign, members, removed_part in zip(campaigns, audience, removed, strict=True)
@@ -190,7 +204,7 @@ def plan_campaigns(
         audience=_concatenate(
             [part for pair in zip(audience, removed, strict=True) for part in pair]
         ),
-        exclusions=_exclusion_counts(campaigns),
+        exclusions=exclusion_counts(campaigns),
         table=with_prices(
             pd.DataFrame(table, columns=list(TABLE_COLUMNS)),
             assigned=[campaign.promotional for campaign in campaigns],
@@ -202,38 +216,8 @@ def plan_campaigns(
         why={campaign.playbook.campaign: campaign.failure for campaign in campaigns},
         customers=customers,
         solution=solution,
+        offers=offer_table(campaigns, solution),
     )
-
-
-TABLE_COLUMNS = (
-    "campaign_id",
-    "title",
-    "kind",
-    "priority",
-    "channel",
-    "eligible",
-    "barred",
-    "overlap",
-    "members",
-    "treatment",
-    "control",
-    "added",
-    "kept",
-    "removed",
-    "expected_value",
-    "cost",
-    "base_rate",
-    "smallest_detectable_effect",
-    "people_needed",
-    "suggested_control_share",
-    "place_price",
-    "budget_price",
-    "value_label",
-    "value_means",
-    "consent_basis",
-    "plan_only",
-    "held",
-)
 
 
 def _check(rows: pd.DataFrame, previous: pd.DataFrame | None, rule_context: RuleContext) -> None:
@@ -267,7 +251,7 @@ def _removed_members(
 
 
 def _members(
-    campaign: CampaignCandidates, rows: pd.DataFrame, *, rule_context: RuleContext, salt: str
+    campaign: CampaignCandidates, rows: pd.DataFrame, *, rule_context: RuleContext
 ) -> pd.DataFrame:
     """Audience rows of the members, best first."""
     playbook, earlier = campaign.playbook, campaign.earlier
@@ -275,17 +259,6 @@ def _members(
     chosen = chosen[best_first(campaign.rank[chosen])]
     was_member = ~campaign.newcomer[chosen]
     customers = rows["customer_id"].to_numpy(dtype=object)[chosen]
-    arms_of_chosen = earlier.arm[chosen].copy()
-    # The wave is the day of the first entry. Who leaves and enters again keeps the arm: a customer
-    # is held out for the campaign's life, unless the campaign gives up its control arm.
-    never_member = pd.isna(arms_of_chosen) | (~was_member & (playbook.control_share == 0))
-    arms_of_chosen[never_member] = assign_arms(
-        list(customers[never_member]),
-        salt=salt,
-        campaign=playbook.campaign,
-        wave=rule_context.snapshot_at.date().isoformat(),
-        control_share=playbook.control_share,
-    )
     lifetime = np.timedelta64(playbook.expires_days, "D")
     entered_at = np.where(
         was_member, earlier.entered_at[chosen], rule_context.snapshot_at.to_datetime64()
@@ -300,94 +273,17 @@ def _members(
             "channel": channels[campaign.channel[chosen]],
             "rank": np.arange(1, len(chosen) + 1, dtype=float),
             "expected_value": campaign.contact_value.expected[chosen],
-            "arm": arms_of_chosen,
+            "arm": campaign.arm[chosen],
             "change": np.where(was_member, "kept", "added").astype(object),
             "entered_at": entered_at.astype("datetime64[s]"),
             "expires_at": expires_at.astype("datetime64[s]"),
             "reasons": membership_reasons(playbook.audience, rows.iloc[chosen], rule_context),
+            "offer_name": offer_names(campaign)[chosen],
+            "propensity": campaign.propensity[chosen],
+            "propensities": campaign.propensities[chosen],
         },
         columns=list(AUDIENCE_COLUMNS),
     )
-
-
-def _table_row(
-    campaign: CampaignCandidates,
-    rows: pd.DataFrame,
-    members: pd.DataFrame,
-    removed: pd.DataFrame,
-    *,
-    consent: _ConsentBasis,
-    context: CustomerContext,
-    overlap: Any,
-) -> dict[str, Any]:
-    """Row of the plan table for one campaign."""
-    playbook = campaign.playbook
-    in_treatment = members["arm"] == TREATMENT
-    base_rate = float("nan")
-    if playbook.success.base_rate is not None and len(members):
-        base_rates = numeric_column(rows, playbook.success.base_rate)[campaign.member]
-        base_rate = (
-            float(np.mean(base_rates[~np.isnan(base_rates)]))
-            if (~np.isnan(base_rates)).any()
-            else base_rate
-        )
-    overlapping = int((campaign.eligible & (overlap > 1)).sum()) if campaign.promotional else 0
-    return {
-        "campaign_id": playbook.campaign,
-        "title": playbook.title,
-        "kind": playbook.kind,
-        "priority": playbook.priority,
-        "channel": ", ".join(playbook.channels),
-        "eligible": int(campaign.eligible.sum()),
-        "barred": int(campaign.barred.sum()),
-        "overlap": overlapping,
-        "members": len(members),
-        "treatment": int(in_treatment.sum()),
-        "control": int((members["arm"] == CONTROL).sum()),
-        "added": int((members["change"] == "added").sum()),
-        "kept": int((members["change"] == "kept").sum()),
-        "removed": len(removed),
-        "expected_value": float(members.loc[in_treatment, "expected_value"].sum()),
-        "cost": int(in_treatment.sum()) * playbook.contact_cost,
-        "base_rate": base_rate,
-        "smallest_detectable_effect": smallest_detectable_effect(
-            len(members), base_rate, playbook.control_share
-        ),
-        "people_needed": people_needed(playbook.control_share),
-        "suggested_control_share": None
-        if playbook.success.effect is None
-        else suggested_control_share(len(members), base_rate, playbook.success.effect),
-        "value_label": campaign.contact_value.label(campaign.member)
-        if playbook.value is not None
-        else "no value set",
-        "value_means": _value_means(playbook),
-        "consent_basis": consent,
-        "plan_only": consent == "not_recorded",
-        "held": context.held.get(playbook.campaign, ""),
-    }
-
-
-def _value_means(playbook: Playbook) -> str:
-    """Meaning of the expected spend, with the share of it that is assumed to be caused."""
-    if playbook.value is None:
-        return ""
-    share = playbook.value.incremental_share
-    return playbook.value.means + (f"; {share:.0%} of it by assumption" if share else "")
-
-
-def _exclusion_counts(campaigns: Sequence[CampaignCandidates]) -> pd.DataFrame:
-    """Number of excluded customers per campaign and reason."""
-    exclusion_rows = []
-    for campaign in campaigns:
-        reason_codes, distinct_reasons = pd.factorize(campaign.failure)
-        for reason, customer_count in sorted(
-            zip(distinct_reasons, np.bincount(reason_codes), strict=True)
-        ):
-            if reason:
-                exclusion_rows.append(
-                    (campaign.playbook.campaign, str(reason), int(customer_count))
-                )
-    return pd.DataFrame(exclusion_rows, columns=["campaign_id", "reason", "customers"])
 
 
 def _concatenate(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

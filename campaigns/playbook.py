@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from campaigns.playbook_parts import (
+    NOTHING,
     CampaignName,
+    Channels,
     Days,
     Line,
+    NamedOffer,
     Offer,
     Share,
     Success,
@@ -66,6 +69,10 @@ class Playbook(Strict):
         Columns; their product orders the customers, highest first.
     channel
         One channel, or several: each customer gets the first that consent and caps allow.
+    offer, offers
+        What the customer gets; or several offers, of which each customer gets one or nothing.
+    exploration_share
+        Share of the treated newcomers who get a randomly drawn offer, 0 to below 1.
     value, contact_cost
         Expected value = margin x product - discount x redeemed - contact cost, in money.
     control_share
@@ -95,8 +102,10 @@ class Playbook(Strict):
     max_contacts: Annotated[int, Field(ge=1, le=100)] | None = None
     rank_by: Annotated[tuple[CampaignName, ...], Field(min_length=1)]
     value: Value | None = None
-    channel: CampaignName | Annotated[tuple[CampaignName, ...], Field(min_length=1)]
-    offer: Offer
+    channel: Channels
+    offer: Offer | None = None
+    offers: tuple[NamedOffer, ...] = ()
+    exploration_share: Share = 0.0
     contact_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     control_share: Share
     success: Success
@@ -123,7 +132,32 @@ class Playbook(Strict):
             )
         if self.kind == "service" and self.control_share > 0:
             raise ValueError("a service message is never held out: control_share must be 0")
+        if (self.offer is None) == (not self.offers):
+            raise ValueError("a playbook needs either `offer` or `offers`")
+        if self.offers:
+            self._check_offers()
+        elif self.exploration_share > 0:
+            raise ValueError("`exploration_share` belongs to playbooks with `offers`")
         return self
+
+    def _check_offers(self) -> None:
+        names = [named.name for named in self.offers]
+        if self.kind != "promotional":
+            raise ValueError("`offers` belong to promotional campaigns")
+        if len(set(names)) < len(names) or NOTHING in names:
+            raise ValueError(f"every offer needs a name of its own, other than {NOTHING!r}")
+        if self.exploration_share > 0 and self.control_share == 0:
+            raise ValueError(
+                "exploring needs a control arm, or no offer can be compared with nothing: "
+                "control_share must be above 0"
+            )
+        share = self.value.incremental_share if self.value is not None else None
+        assumed = [named.incremental_share or share for named in self.offers]
+        if None in assumed:
+            raise ValueError(
+                f"offer {names[assumed.index(None)]!r} needs `incremental_share`, its own or that "
+                "of `value`: it counts until draws have taught the effect"
+            )
 
     @property
     def rules(self) -> tuple[AudienceRule, ...]:
@@ -133,8 +167,45 @@ class Playbook(Strict):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Channels, the preferred one first."""
-        return (self.channel,) if isinstance(self.channel, str) else self.channel
+        """Channels of all offers, the preferred one first."""
+        own = (self.channel,) if isinstance(self.channel, str) else self.channel
+        if not self.offers:
+            return own
+        return tuple(dict.fromkeys(name for book in self.variants for name in book.channels))
+
+    @property
+    def variants(self) -> tuple[Playbook, ...]:
+        """The playbook with each of its offers alone; without `offers` the playbook itself."""
+        return tuple(self._variant(named) for named in self.offers) or (self,)
+
+    def _variant(self, named: NamedOffer) -> Playbook:
+        changes: dict[str, Any] = {"offer": named, "offers": ()}
+        if named.channel is not None:
+            changes["channel"] = named.channel
+        if named.contact_cost is not None:
+            changes["contact_cost"] = named.contact_cost
+        if named.incremental_share is not None and self.value is not None:
+            share = {"incremental_share": named.incremental_share}
+            changes["value"] = self.value.model_copy(update=share)
+        return self.model_copy(update=changes)
+
+    @property
+    def discount(self) -> float:
+        """Least discount of the offers, a share of the order value."""
+        return min(book.offer.discount for book in self.variants if book.offer is not None)
+
+    @property
+    def valid_days(self) -> int:
+        """Days in which a discount can be redeemed."""
+        own_days = self.offer.valid_days if self.offer is not None else None
+        return own_days or self.success.within_days
+
+    @property
+    def offer_texts(self) -> dict[str, str]:
+        """Text of each offer by name; of a playbook with a single offer the name is empty."""
+        if self.offer is not None:
+            return {"": self.offer.text}
+        return {named.name: named.text for named in self.offers}
 
     @property
     def fixed_columns(self) -> tuple[str, ...]:
@@ -307,6 +378,7 @@ def _allowed(location: Sequence[int | str]) -> list[str]:
     blocks: dict[str, type[BaseModel]] = {
         "trigger": Trigger,
         "offer": Offer,
+        "offers": NamedOffer,
         "value": Value,
         "success": Success,
     }

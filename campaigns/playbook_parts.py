@@ -1,4 +1,4 @@
-"""Parts of a playbook: trigger, offer, value and success."""
+"""Parts of a playbook: trigger, offers, value and success."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Days = Annotated[int, Field(ge=1, le=3650)]
 CampaignName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Line = Annotated[str, Field(min_length=1, max_length=2000)]
+Channels = CampaignName | Annotated[tuple[CampaignName, ...], Field(min_length=1)]
+
+NOTHING = "nothing"  # what the control arm gets; no offer may have this name
 
 
 class Trigger(Strict):
@@ -71,6 +74,29 @@ class Offer(Strict):
     text: Line
     discount: Share = 0.0
     valid_days: Days | None = None
+
+
+class NamedOffer(Offer):
+    """One of several offers of a playbook.
+
+    Attributes
+    ----------
+    name
+        Identifier, unique in the playbook.
+    channel, contact_cost
+        Channels and cost per contact of this offer; null: those of the playbook.
+    capacity
+        Most customers who have this offer at once; null: no limit.
+    incremental_share
+        Assumed share of the expected spend that this offer causes, until draws have taught its
+        effect; null: that of the playbook's value.
+    """
+
+    name: CampaignName
+    channel: Channels | None = None
+    contact_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    capacity: Annotated[int, Field(ge=1)] | None = None
+    incremental_share: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class Value(Strict):

@@ -98,7 +98,10 @@ def _export_rows(
     if delivery.mode == "delta":
         rows = rows[rows["change"] != "kept"]
     rows = rows.sort_values(["rank", "customer_id"], na_position="last", kind="stable")
-    return rows.assign(campaign_title=playbook.title, offer=playbook.offer.text)
+    texts = playbook.offer_texts
+    offers = rows["offer_name"].fillna("") if playbook.offers else pd.Series("", index=rows.index)
+    # A removed member's offer may have gone from the playbook.
+    return rows.assign(campaign_title=playbook.title, offer=offers.map(texts).fillna(""))
 
 
 def _contact_keys(

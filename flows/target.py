@@ -14,6 +14,7 @@ import pandas as pd
 
 from campaigns.audience_files import audience_table, write_audiences
 from campaigns.export_index import RowKeys
+from campaigns.plan_table import OFFERS_FILE
 from campaigns.target_exports import EXPORTS_FOLDER, write_exports
 from features.sources.freshness import refuse_old_tables
 from features.storage import scores_store
@@ -50,6 +51,8 @@ def write_plan(space: Workspace, run_id: str, planned: PlannedRun) -> dict[str, 
     boundary("audience table written")
     write_csv(folder / "audiences" / "exclusions.csv", plan.exclusions)
     write_csv(folder / "audiences" / "plan.csv", plan.table)
+    if len(plan.offers):
+        write_csv(folder / "audiences" / OFFERS_FILE, plan.offers)
     if planned.targets:
         delivery = replace(planned.delivery, row_keys=row_keys(space.output))
         write_exports(plan, planned.targets, folder / EXPORTS_FOLDER, run=run, delivery=delivery)

@@ -60,7 +60,7 @@ def lifecycle_tables(plan: SimulationPlan, block: int, customers: int) -> dict[s
         "truth/snapshots": ground_truth.truth_snapshots(
             plan, people, chances, paths, ids, known_at
         ),
-        "truth/uplift": ground_truth.campaign_effects(plan, chances, paths, ids, known_at),
+        "truth/uplift": ground_truth.campaign_effects(plan, people, chances, paths, ids, known_at),
         "truth/mis_stagings": errors,
     }
     if people.first + BLOCK_SIZE > customers:

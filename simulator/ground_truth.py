@@ -8,6 +8,7 @@ import pyarrow as pa
 from features.arrays import Array
 from simulator.customers import SimulatedPeople
 from simulator.latent_state_path import HIGHEST_CHANCE, StatePaths, TransitionChances
+from simulator.offers import offer_uplift
 from simulator.orders import REFUNDED, SENT_AT
 from simulator.records import state_changes
 from simulator.rows import coded, dates
@@ -111,6 +112,7 @@ def truth_snapshots(
 
 def campaign_effects(
     plan: SimulationPlan,
+    people: SimulatedPeople,
     chances: TransitionChances,
     paths: StatePaths,
     ids: pa.Array,
@@ -120,12 +122,18 @@ def campaign_effects(
 
     Columns: customer_id, campaign_id, snapshot_at (date of the send), state (latent), listed,
     treated, p_control (order probability within 7 days, untreated), uplift (increase by the
-    treatment). For customers not on the list, both values apply as if they were on it.
+    treatment), and for each offer of the scenario uplift_<offer> (increase if it were made
+    instead). For customers not on the list, these values apply as if they were on it.
     """
     campaign_tables = []
     for number, campaign in enumerate(plan.scenario.campaigns):
         week_start = plan.origin + campaign.week * WEEK_SECONDS
         positions = np.flatnonzero((known_at >= 0) & (known_at < week_start + SENT_AT))
+        base = chances.base[:, number]
+        by_offer = {
+            f"uplift_{offer.name}": offer_uplift(offer, people, base)[positions].astype(np.float32)
+            for offer in plan.scenario.offers
+        }
         campaign_tables.append(
             pa.table(
                 {
@@ -135,8 +143,9 @@ def campaign_effects(
                     "state": coded(paths.state[positions, campaign.week], _STATE_NAMES),
                     "listed": paths.arm[positions, number] >= 0,
                     "treated": paths.arm[positions, number] == 1,
-                    "p_control": chances.base[positions, number].astype(np.float32),
+                    "p_control": base[positions].astype(np.float32),
                     "uplift": chances.uplift[positions, number].astype(np.float32),
+                    **by_offer,
                 }
             )
         )

@@ -167,6 +167,32 @@ class _Campaign(Strict):
     mix: _Share
 
 
+class ScenarioOffer(Strict):
+    """An offer that a send of the lists could have made instead, and what it would change.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    mean, sd
+        Effect on the chance of an order: mean and standard deviation over the customers.
+    age, distance, deals
+        Directions of the effect: by age (sign reversed outside cities and suburbs), by distance,
+        and by the liking of deals, which no observable covariate shows. Only their ratios count.
+    discount, cost
+        Share of the order value that is given away; money per contact.
+    """
+
+    name: str
+    mean: float
+    sd: _Weight
+    age: float = 0.0
+    distance: float = 0.0
+    deals: float = 0.0
+    discount: _Share = 0.0
+    cost: _Weight = 0.0
+
+
 class _CrmRecords(Strict):
     """Error rates of the CRM's stage records."""
 
@@ -217,6 +243,7 @@ class LifecycleScenario(CalendarScenario):
     consent: _Consent
     messages: _Messages
     campaigns: tuple[_Campaign, ...] = ()
+    offers: tuple[ScenarioOffer, ...] = ()
     eligible: ByState
     base_response_sd: _Weight
     stage_history: _CrmRecords

@@ -1,4 +1,4 @@
-"""Assignment of campaigns with the highest value under caps, capacities and budgets.
+"""Assignment of campaigns and their offers with the highest value under caps, capacities, budgets.
 
 Up to a size the exact optimum: prices settle most pairs, HiGHS decides the rest. Above it, the
 greedy assignment. Both give an upper bound on the value of every assignment.
@@ -83,7 +83,11 @@ def solve_exactly(problem: Problem, *, seed: int, seconds: float = _EXACT_SECOND
             undecided = usable & (
                 switching_cost <= np.partition(switching_cost[usable], core_size - 1)[core_size - 1]
             )
-        decided = best_per_customer(problem, prices.net(problem, usable)) & ~undecided
+        best = best_per_customer(problem, prices.net(problem, usable), relaxed=True)
+        if problem.has_siblings:
+            undecided |= usable & _with_two_of_a_campaign(problem, best)[:, None]
+        decided = best & ~undecided
+        undecided &= ~problem.with_siblings(decided)
         solution = _solve_core(problem, solution, decided, undecided, seconds, is_complete)
     is_proven = solution.gap <= _EXACT_GAP
     return replace(solution, method="exact" if is_proven else "greedy")
@@ -98,13 +102,13 @@ def _solve_core(
     is_complete: bool,
 ) -> Solution:
     """Let HiGHS decide the open pairs beside the decided ones; return the better solution."""
-    customers, campaigns = np.nonzero(undecided)
+    customers, offers = np.nonzero(undecided)
     decided_value = float(problem.value[decided].sum())
     bound = solution.bound
     for slack in _MONEY_SLACK:
         result = optimize.milp(
-            -problem.value[customers, campaigns],
-            constraints=_constraints(problem, decided, customers, campaigns, slack),
+            -problem.value[customers, offers],
+            constraints=_constraints(problem, decided, customers, offers, slack),
             bounds=optimize.Bounds(0, 1),
             integrality=np.ones(len(customers)),
             options={
@@ -122,7 +126,7 @@ def _solve_core(
             bound = max(min(bound, decided_value - float(result.mip_dual_bound)), solution.value)
         chosen = decided.copy()
         is_taken = result.x > 0.5
-        chosen[customers[is_taken], campaigns[is_taken]] = True
+        chosen[customers[is_taken], offers[is_taken]] = True
         if _within_budgets(problem, chosen):
             value = float(problem.value[chosen].sum())
             if value >= solution.value:
@@ -134,51 +138,66 @@ def _solve_core(
 def _within_budgets(problem: Problem, chosen: Flags) -> bool:
     """True if all budgets hold, up to the rounding error of a sum."""
     spent = (chosen * problem.cost).sum(axis=0)
-    money_used = np.append(spent, spent.sum())
+    money_used = np.append(problem.per_campaign(spent), spent.sum())
     limits = np.append(problem.campaign_budget, problem.budget)
     return bool((money_used <= limits * (1 + LAST_DIGITS)).all())
 
 
 def _switching_cost(problem: Problem, usable: Flags, prices: Prices) -> FloatArray:
-    """Least loss from reversing the decision on each pair, shape (customers, campaigns)."""
+    """Least loss from reversing the decision on each pair, shape (customers, offers)."""
     net_value = prices.net(problem, usable)
-    chosen = best_per_customer(problem, net_value)
+    chosen = best_per_customer(problem, net_value, relaxed=True)
     is_full = chosen.sum(axis=1) >= problem.at_most
     customer_rows = np.arange(len(net_value))[:, None]
     # Pairs without room: the customer or the channel has no contact left.
     by_channel = problem.channel_left.copy()
-    customers, campaigns = np.nonzero(chosen)
-    np.subtract.at(by_channel, (customers, problem.channel[customers, campaigns]), 1)
+    customers, offers = np.nonzero(chosen)
+    np.subtract.at(by_channel, (customers, problem.channel[customers, offers]), 1)
     has_no_room = (by_channel <= 0)[customer_rows, problem.channel] | is_full[:, None]
     lowest_chosen = np.where(chosen, net_value, np.inf).min(axis=1)
     lowest_chosen = np.where(np.isfinite(lowest_chosen), lowest_chosen, 0.0)
     # Without room, a new pair displaces at least the chosen pair of the lowest net value.
-    entering = np.where(has_no_room, lowest_chosen[:, None], 0.0) - net_value
+    displaced = np.where(has_no_room, lowest_chosen[:, None], 0.0)
+    if problem.has_siblings:
+        # A pair displaces the chosen offer of the same campaign.
+        excluded = problem.siblings(customers, offers, relaxed=True)
+        pairs, others = np.nonzero(excluded)
+        displaced[customers[pairs], others] = net_value[customers[pairs], offers[pairs]]
+    entering = displaced - net_value
     next_best = np.maximum(np.where(chosen, -np.inf, net_value).max(axis=1), 0.0)
     leaving = net_value - next_best[:, None]
     switching_cost: FloatArray = np.where(chosen, leaving, entering)
     return switching_cost
 
 
+def _with_two_of_a_campaign(problem: Problem, chosen: Flags) -> Flags:
+    """Customers with two offers of a campaign, which only relaxed caps allow."""
+    customers, offers = np.nonzero(chosen)
+    codes = customers * len(problem.capacity) + problem.campaign_of[offers]
+    pair_codes, counts = np.unique(codes, return_counts=True)
+    doubled = np.zeros(len(chosen), dtype=bool)
+    doubled[pair_codes[counts > 1] // len(problem.capacity)] = True
+    return doubled
+
+
 def _constraints(
-    problem: Problem, decided: Flags, customers: Codes, campaigns: Codes, slack: float
+    problem: Problem, decided: Flags, customers: Codes, offers: Codes, slack: float
 ) -> optimize.LinearConstraint:
     """Limits on the undecided pairs after the decided ones; withholds a share `slack` of money."""
     campaigns_taken, by_channel = decided.sum(axis=1), problem.channel_left.copy()
-    decided_customers, decided_campaigns = np.nonzero(decided)
+    decided_customers, decided_offers = np.nonzero(decided)
     np.add.at(
-        by_channel, (decided_customers, problem.channel[decided_customers, decided_campaigns]), -1
+        by_channel, (decided_customers, problem.channel[decided_customers, decided_offers]), -1
     )
-    spent = (decided * problem.cost).sum(axis=0)
-    remaining = Problem(
-        problem.value,
-        problem.cost,
-        problem.channel,
-        problem.at_most - campaigns_taken,
-        by_channel,
-        problem.capacity - decided.sum(axis=0),
-        problem.campaign_budget * (1 - slack) - spent,
-        problem.budget * (1 - slack) - float(spent.sum()),
+    members, spent = decided.sum(axis=0), (decided * problem.cost).sum(axis=0)
+    remaining = replace(
+        problem,
+        at_most=problem.at_most - campaigns_taken,
+        channel_left=by_channel,
+        capacity=problem.capacity - problem.per_campaign(members),
+        campaign_budget=problem.campaign_budget * (1 - slack) - problem.per_campaign(spent),
+        budget=problem.budget * (1 - slack) - float(spent.sum()),
+        offer_capacity=problem.offer_places - members,
     )
-    constraint_rows = limit_rows(remaining, customers, campaigns)
+    constraint_rows = limit_rows(remaining, customers, offers)
     return optimize.LinearConstraint(constraint_rows.matrix, ub=constraint_rows.limits)

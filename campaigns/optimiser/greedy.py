@@ -85,7 +85,7 @@ def _raise_money_prices(prices: Prices, factor: float) -> Prices:
 
 
 def _zero_prices(problem: Problem) -> Prices:
-    zeros = np.zeros(problem.value.shape[1])
+    zeros = np.zeros(len(problem.capacity))
     return Prices(zeros, zeros)
 
 
@@ -107,23 +107,23 @@ def _dual_prices(problem: Problem, usable: Flags, seed: int) -> Prices:
 
 
 def _assign_in_rounds(problem: Problem, usable: Flags, prices: Prices) -> Flags:
-    """Assign each customer's best campaigns at the prices, then the free places in rounds.
+    """Assign each customer's best offers at the prices, then the free places in rounds.
 
-    In a round each customer asks for the best open campaign, and campaigns accept the best
+    In a round each customer asks for the best open offer, and offers accept the best
     customers. An accepted pair stays; a refused pair is not asked for again, so the rounds end.
     Later rounds ignore the prices of places, the last one also those of money, so that no place
     stays free because of its price.
     """
     net_value = prices.net(problem, usable)
     chosen = _drop_excess_pairs(problem, net_value, best_per_customer(problem, net_value))
-    remaining = _RemainingLimits(problem, chosen)
+    remaining, campaign_of = _RemainingLimits(problem, chosen), problem.campaign_of
     all_customers = np.arange(len(usable))
     for round_prices in (
         prices,
-        replace(prices, place=np.zeros_like(prices.place)),
+        replace(prices, place=np.zeros_like(prices.place), offer_place=None),
         _zero_prices(problem),
     ):
-        net_value = round_prices.net(problem, usable & ~chosen)
+        net_value = round_prices.net(problem, usable & ~problem.with_siblings(chosen))
         while True:
             net_value[:, ~remaining.places] = -np.inf
             open_rows = all_customers[
@@ -131,52 +131,59 @@ def _assign_in_rounds(problem: Problem, usable: Flags, prices: Prices) -> Flags:
             ]
             if not len(open_rows):
                 break
-            # Each customer asks for the campaign of the highest net value, once.
-            best_campaign = np.argmax(net_value[open_rows], axis=1)
-            net_asked = net_value[open_rows, best_campaign].copy()
-            net_value[open_rows, best_campaign] = -np.inf
+            # Each customer asks for the offer of the highest net value, once.
+            best_offer = np.argmax(net_value[open_rows], axis=1)
+            net_asked = net_value[open_rows, best_offer].copy()
+            net_value[open_rows, best_offer] = -np.inf
             # Requests through a channel without contacts left are dropped.
             has_contact_left = (
-                remaining.by_channel[open_rows, problem.channel[open_rows, best_campaign]] > 0
+                remaining.by_channel[open_rows, problem.channel[open_rows, best_offer]] > 0
             )
-            asking, best_campaign, net_asked = (
+            asking, best_offer, net_asked = (
                 open_rows[has_contact_left],
-                best_campaign[has_contact_left],
+                best_offer[has_contact_left],
                 net_asked[has_contact_left],
             )
-            # Each campaign accepts the best requests within its limits.
-            for campaign in np.unique(best_campaign):
-                ask_this_one = best_campaign == campaign
+            # Each offer accepts the best requests within its limits and those of its campaign.
+            for offer in np.unique(best_offer):
+                ask_this_one = best_offer == offer
                 by_net_value = np.argsort(-net_asked[ask_this_one], kind="stable")
-                accepted = remaining.take(asking[ask_this_one][by_net_value], int(campaign))
-                chosen[accepted, campaign] = True
+                accepted = remaining.take(asking[ask_this_one][by_net_value], int(offer))
+                chosen[accepted, offer] = True
+                if problem.has_siblings:
+                    net_value[np.ix_(accepted, campaign_of == campaign_of[offer])] = -np.inf
     return chosen
 
 
 def _drop_excess_pairs(problem: Problem, net_value: FloatArray, chosen: Flags) -> Flags:
     """Drop the pairs of least net value until places and budgets suffice.
 
-    First per campaign, then for the common budget. Short places rank pairs by net value, short
-    money by net value per cost.
+    First per offer, then per campaign, then for the common budget. Short places rank pairs by net
+    value, short money by net value per cost.
     """
-    customers, campaigns = np.nonzero(chosen)
-    net_values, cost = net_value[customers, campaigns], problem.cost[customers, campaigns]
+    customers, offers = np.nonzero(chosen)
+    net_values, cost = net_value[customers, offers], problem.cost[customers, offers]
     density = net_values / np.maximum(cost, 1e-12)
     is_kept = np.ones(len(customers), dtype=bool)
-    for campaign in range(chosen.shape[1]):
-        campaign_pairs = np.flatnonzero(campaigns == campaign)
-        place_count = np.floor(problem.capacity[campaign])
-        if len(campaign_pairs) > place_count:
-            is_kept[
-                campaign_pairs[
-                    np.argsort(-net_values[campaign_pairs], kind="stable")[int(place_count) :]
-                ]
-            ] = False
-            campaign_pairs = campaign_pairs[is_kept[campaign_pairs]]
+
+    def drop_surplus(pairs: Codes, places: float) -> Codes:
+        """Drop the pairs beyond the places; return the others."""
+        if len(pairs) <= np.floor(places):
+            return pairs
+        by_net_value = np.argsort(-net_values[pairs], kind="stable")
+        is_kept[pairs[by_net_value[int(places) :]]] = False
+        return pairs[is_kept[pairs]]
+
+    for offer in np.flatnonzero(np.isfinite(problem.offer_places)):
+        drop_surplus(np.flatnonzero(offers == offer), problem.offer_places[offer])
+    campaigns = problem.campaign_of[offers]
+    for campaign in range(len(problem.capacity)):
+        campaign_pairs = np.flatnonzero((campaigns == campaign) & is_kept)
+        campaign_pairs = drop_surplus(campaign_pairs, problem.capacity[campaign])
         _drop_unpaid(is_kept, campaign_pairs, density, cost, problem.campaign_budget[campaign])
     _drop_unpaid(is_kept, np.flatnonzero(is_kept), density, cost, problem.budget)
     fitting = np.zeros_like(chosen)
-    fitting[customers[is_kept], campaigns[is_kept]] = True
+    fitting[customers[is_kept], offers[is_kept]] = True
     return fitting
 
 
@@ -196,32 +203,36 @@ class _RemainingLimits:
         self.problem = problem
         self.left, self.by_channel = problem.at_most.copy(), problem.channel_left.copy()
         spent = (chosen * problem.cost).sum(axis=0)
-        self.capacity = np.floor(problem.capacity) - chosen.sum(axis=0)
-        self.money = problem.campaign_budget - spent
+        self.campaign, members = problem.campaign_of, chosen.sum(axis=0)
+        self.capacity = np.floor(problem.capacity) - problem.per_campaign(members)
+        self.offer_capacity = np.floor(problem.offer_places) - members
+        self.money = problem.campaign_budget - problem.per_campaign(spent)
         self.budget = problem.budget - float(spent.sum())
-        customers, campaigns = np.nonzero(chosen)
+        customers, offers = np.nonzero(chosen)
         self.left -= chosen.sum(axis=1)
-        np.subtract.at(self.by_channel, (customers, problem.channel[customers, campaigns]), 1)
+        np.subtract.at(self.by_channel, (customers, problem.channel[customers, offers]), 1)
 
     @property
     def places(self) -> Flags:
-        """True for campaigns with a free place."""
-        return self.capacity >= 1
+        """True for offers with a free place."""
+        return np.minimum(self.capacity[self.campaign], self.offer_capacity) >= 1
 
-    def take(self, ordered: Codes, campaign: int) -> Codes:
-        """Accept customers, best first, within the limits of the campaign; return them."""
-        place_count = min(self.capacity[campaign], len(ordered))
-        cost = self.problem.cost[ordered, campaign]
+    def take(self, ordered: Codes, offer: int) -> Codes:
+        """Accept customers, best first, within the limits of offer and campaign; return them."""
+        campaign = self.campaign[offer]
+        place_count = min(self.capacity[campaign], self.offer_capacity[offer], len(ordered))
+        cost = self.problem.cost[ordered, offer]
         money = min(self.money[campaign], self.budget)
         if cost.sum() > money:
             ordered = ordered[_affordable(cost, money)]
         accepted = ordered[: int(place_count)]
-        spent = float(self.problem.cost[accepted, campaign].sum())
+        spent = float(self.problem.cost[accepted, offer].sum())
         self.capacity[campaign] -= len(accepted)
+        self.offer_capacity[offer] -= len(accepted)
         self.money[campaign] -= spent
         self.budget -= spent
         self.left[accepted] -= 1
-        self.by_channel[accepted, self.problem.channel[accepted, campaign]] -= 1
+        self.by_channel[accepted, self.problem.channel[accepted, offer]] -= 1
         return accepted
 
 

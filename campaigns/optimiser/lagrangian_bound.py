@@ -18,10 +18,13 @@ _SERIOUS_SHARE = 0.3  # share of the promised decrease above which the box grows
 WIDER, NARROWER = 2.0, 0.6
 
 
-def best_per_customer(problem: Problem, net: FloatArray) -> Flags:
-    """Best campaigns of each customer by net value, within the customer's caps.
+def best_per_customer(problem: Problem, net: FloatArray, *, relaxed: bool = False) -> Flags:
+    """Best offers of each customer by net value, within the customer's caps.
 
-    Channel caps lie within a total cap: for such nested caps the greedy order is optimal.
+    Channel caps lie within a total cap: for such nested caps the greedy order is optimal. One
+    offer of a campaign is a cap that lies within neither where its offers use several channels.
+    `relaxed` then allows one offer of a campaign in each channel, so that the caps are nested, and
+    the net value is an upper bound.
     """
     chosen = np.zeros(net.shape, dtype=bool)
     all_customers = np.arange(len(net))
@@ -36,6 +39,9 @@ def best_per_customer(problem: Problem, net: FloatArray) -> Flags:
         campaigns = best_campaign[customers]
         chosen[customers, campaigns] = True
         net[customers, campaigns] = -np.inf
+        if problem.has_siblings:
+            excluded = problem.siblings(customers, campaigns, relaxed=relaxed)
+            net[customers] = np.where(excluded, -np.inf, net[customers])
         campaigns_left[customers] -= 1
         channel = problem.channel[customers, campaigns]
         by_channel[customers, channel] -= 1
@@ -49,12 +55,14 @@ def best_per_customer(problem: Problem, net: FloatArray) -> Flags:
 def bound_at(problem: Problem, usable: Flags, prices: Prices) -> tuple[float, FloatArray]:
     """Bound at the prices, and the slack of each limit (negative: exceeded)."""
     net_value = prices.net(problem, usable)
-    chosen = best_per_customer(problem, net_value)
+    chosen = best_per_customer(problem, net_value, relaxed=True)
     limits = _limits(problem)
     finite = np.isfinite(limits)
-    spent = (chosen * problem.cost).sum(axis=0)
-    amounts_used = np.concatenate([chosen.sum(axis=0), spent, [spent.sum()]])
-    bound = float(net_value[chosen].sum()) + float((_vector(prices)[finite] * limits[finite]).sum())
+    members, spent = chosen.sum(axis=0), (chosen * problem.cost).sum(axis=0)
+    by_campaign = [problem.per_campaign(members), problem.per_campaign(spent)]
+    amounts_used = np.concatenate([*by_campaign, members, [spent.sum()]])
+    prices_of_limits = _vector(prices, problem)[finite]
+    bound = float(net_value[chosen].sum()) + float((prices_of_limits * limits[finite]).sum())
     return bound, limits - amounts_used
 
 
@@ -74,10 +82,11 @@ def minimise_bound(problem: Problem, usable: Flags, start: Prices, width: float)
     if not finite.any() or not usable.any():
         return start
     scale = _scale(problem, usable)[finite]
-    center = np.where(np.isfinite(_vector(start)), _vector(start), 0.0)[finite] / scale
+    first = _vector(start, problem)
+    center = np.where(np.isfinite(first), first, 0.0)[finite] / scale
 
     def dual(scaled_prices: FloatArray) -> tuple[float, FloatArray]:
-        bound, remaining = bound_at(problem, usable, _prices(scaled_prices * scale, finite))
+        bound, remaining = bound_at(problem, usable, _prices(scaled_prices * scale, problem))
         return bound, remaining[finite] * scale
 
     lowest_bound, gradient = dual(center)
@@ -100,7 +109,7 @@ def minimise_bound(problem: Problem, usable: Flags, start: Prices, width: float)
             width *= NARROWER
         if bound_here < lowest_bound:
             center, lowest_bound = point, bound_here
-    return _prices(center * scale, finite)
+    return _prices(center * scale, problem)
 
 
 def _minimise_cuts(
@@ -122,26 +131,37 @@ def _minimise_cuts(
 
 
 def _limits(problem: Problem) -> FloatArray:
-    return np.concatenate([problem.capacity, problem.campaign_budget, [problem.budget]])
+    """All limits in the order campaign places, campaign money, offer places, common money."""
+    common = np.array([problem.budget])
+    limits = (problem.capacity, problem.campaign_budget, problem.offer_places, common)
+    return np.concatenate(limits)
 
 
-def _vector(prices: Prices) -> FloatArray:
-    return np.concatenate([prices.place, prices.money, [prices.common]])
+def _vector(prices: Prices, problem: Problem) -> FloatArray:
+    """Prices in the order of `_limits`."""
+    of_offers = prices.offer_place
+    if of_offers is None:
+        of_offers = np.zeros(problem.value.shape[1])
+    return np.concatenate([prices.place, prices.money, of_offers, [prices.common]])
 
 
-def _prices(values: FloatArray, finite: Flags) -> Prices:
-    """Prices of all limits; 0 where there is no limit."""
+def _prices(values: FloatArray, problem: Problem) -> Prices:
+    """Prices of all limits from those of the finite ones; 0 where there is no limit."""
+    finite = np.isfinite(_limits(problem))
     all_prices = np.zeros(len(finite))
     all_prices[finite] = values
-    campaigns = (len(finite) - 1) // 2
-    return Prices(
-        all_prices[:campaigns], all_prices[campaigns : 2 * campaigns], float(all_prices[-1])
-    )
+    campaigns = len(problem.capacity)
+    places, money, offers = np.split(all_prices[:-1], [campaigns, 2 * campaigns])
+    of_offers = None if problem.offer_capacity is None else offers
+    return Prices(places, money, float(all_prices[-1]), of_offers)
 
 
 def _scale(problem: Problem, usable: Flags) -> FloatArray:
     """Scale of the prices: mean value of a pair (places), mean value per cost (money)."""
-    campaigns = problem.value.shape[1]
+    campaigns, offers = len(problem.capacity), problem.value.shape[1]
     mean_value = float(np.mean(problem.value[usable]))
     value_per_money = mean_value / max(float(np.mean(problem.cost[usable])), 1e-9)
-    return np.concatenate([np.full(campaigns, mean_value), np.full(campaigns + 1, value_per_money)])
+    return np.repeat(
+        [mean_value, value_per_money, mean_value, value_per_money],
+        [campaigns, campaigns, offers, 1],
+    )

@@ -10,7 +10,7 @@ from scipy import optimize, sparse
 from campaigns.optimiser.problem import Codes, Flags, FloatArray, Prices, Problem
 
 # Blocks of `limit_rows`, in this order.
-PEOPLE, CHANNELS, PLACES, MONEY, COMMON = range(5)
+PEOPLE, CHANNELS, PLACES, MONEY, COMMON, OFFERS, SIBLINGS = range(7)
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,27 @@ class _LimitRows:
     number: Codes
 
 
-def limit_rows(problem: Problem, customers: Codes, campaigns: Codes) -> _LimitRows:
+def limit_rows(problem: Problem, customers: Codes, offers: Codes) -> _LimitRows:
     """Limits of a problem that the given pairs can exceed."""
-    customer_count, campaign_count = problem.value.shape
+    customer_count, offer_count = problem.value.shape
+    campaign_count = len(problem.capacity)
     pairs = np.arange(len(customers))
-    unit, cost = np.ones(len(customers)), problem.cost[customers, campaigns]
+    unit, cost = np.ones(len(customers)), problem.cost[customers, offers]
     channels = problem.channel_left.shape[1]
-    by_channel = customers * channels + problem.channel[customers, campaigns]
+    by_channel = customers * channels + problem.channel[customers, offers]
+    campaigns = problem.campaign_of[offers]
     blocks = [
         (unit, customers, customer_count, problem.at_most.astype(float)),
         (unit, by_channel, customer_count * channels, problem.channel_left.astype(float).ravel()),
         (unit, campaigns, campaign_count, problem.capacity),
         (cost, campaigns, campaign_count, problem.campaign_budget),
         (cost, np.zeros(len(customers), dtype=np.int64), 1, np.array([problem.budget])),
+        (unit, offers, offer_count, problem.offer_places),
     ]
+    if problem.has_siblings:
+        # One row for each customer and campaign that occur: all of them would be too many.
+        pair_codes, sibling = np.unique(customers * campaign_count + campaigns, return_inverse=True)
+        blocks.append((unit, sibling, len(pair_codes), np.ones(len(pair_codes))))
     matrices, limits, positions, block_codes = [], [], [], []
     for block, (weights, limit_number, limit_count, limit) in enumerate(blocks):
         # Leave out limits that all pairs together cannot exceed: they only cost time.
@@ -69,16 +76,17 @@ def limit_rows(problem: Problem, customers: Codes, campaigns: Codes) -> _LimitRo
 
 def linear_programme_prices(problem: Problem, usable: Flags) -> Prices | None:
     """Shadow prices of the linear relaxation; None if it has no solution."""
-    campaign_count = problem.value.shape[1]
-    customers, campaigns = np.nonzero(usable)
+    campaign_count = len(problem.capacity)
+    customers, offers = np.nonzero(usable)
     places, money = np.zeros(campaign_count), np.zeros(campaign_count)
+    of_offers = np.zeros(problem.value.shape[1])
     if not len(customers):
         return Prices(places, money)
-    rows = limit_rows(problem, customers, campaigns)
-    if not (rows.block >= PLACES).any():
+    rows = limit_rows(problem, customers, offers)
+    if not np.isin(rows.block, (PLACES, MONEY, COMMON, OFFERS)).any():
         return Prices(places, money)
     result = optimize.linprog(
-        -problem.value[customers, campaigns],
+        -problem.value[customers, offers],
         A_ub=rows.matrix,
         b_ub=rows.limits,
         bounds=(0, 1),
@@ -87,7 +95,8 @@ def linear_programme_prices(problem: Problem, usable: Flags) -> Prices | None:
     if result.status != 0:
         return None
     duals = np.maximum(0.0, -np.asarray(result.ineqlin.marginals))
-    for block, prices in ((PLACES, places), (MONEY, money)):
+    for block, prices in ((PLACES, places), (MONEY, money), (OFFERS, of_offers)):
         in_block = rows.block == block
         prices[rows.number[in_block]] = duals[in_block]
-    return Prices(places, money, float(duals[rows.block == COMMON].sum()))
+    common = float(duals[rows.block == COMMON].sum())
+    return Prices(places, money, common, None if problem.offer_capacity is None else of_offers)

@@ -44,7 +44,7 @@ class PolicyValue:
     value, low, high
         Doubly robust estimate with its 95 % interval.
     gain, gain_low, gain_high
-        The same for the difference to the rewards of the log itself.
+        The same for the difference to the rewards of the log itself, or to another policy.
     ips, snips, switch
         Other estimates of the value, for comparison.
     """
@@ -70,7 +70,9 @@ def logged_value(log: DecisionLog) -> tuple[float, float, float]:
     return float(log.reward.mean()), low, high
 
 
-def policy_value(log: DecisionLog, policy: Policy, expected: ExpectedReward) -> PolicyValue:
+def policy_value(
+    log: DecisionLog, policy: Policy, expected: ExpectedReward, *, against: Policy | None = None
+) -> PolicyValue:
     """Estimate what a policy would have earned in the decisions of a log.
 
     Parameters
@@ -81,18 +83,24 @@ def policy_value(log: DecisionLog, policy: Policy, expected: ExpectedReward) -> 
         Any policy over the same offers.
     expected
         Of the same log (`campaigns.policy.reward_model.expected_reward`).
+    against
+        The policy that the gain is over; None: the log itself.
     """
-    weight = policy.probability[np.arange(len(log)), log.offer] / log.propensity
+    weight = _weight(log, policy)
     total = float(weight.sum())
     effective = total**2 / float((weight**2).sum()) if total else 0.0
     largest = float(weight.max()) / total if total else 1.0
     unknown = _unknown(log, policy, weight, effective)
+    compared = log.reward
+    if against is not None and not unknown:
+        unknown = _unknown_policy(log, against)
+        compared = _robust(log, against, expected)
     if unknown:
         return PolicyValue(policy.name, effective, largest, unknown)
     under_policy = expected.under(policy.probability)
     surprise = log.reward - expected.of(log.offer)
     robust = under_policy + weight * surprise
-    gain = robust - log.reward
+    gain = robust - compared
     value_ends = mean_interval(_by_person(robust, log.person))
     gain_ends = mean_interval(_by_person(gain, log.person))
     weighted = float((weight * log.reward).sum())
@@ -110,6 +118,25 @@ def policy_value(log: DecisionLog, policy: Policy, expected: ExpectedReward) -> 
         snips=weighted / total,
         switch=_switch_value(weight, under_policy, surprise, log.reward),
     )
+
+
+def _weight(log: DecisionLog, policy: Policy) -> Array:
+    """How much more likely the policy does what was done."""
+    return policy.probability[np.arange(len(log)), log.offer] / log.propensity
+
+
+def _robust(log: DecisionLog, policy: Policy, expected: ExpectedReward) -> Array:
+    """Doubly robust reward of each decision under a policy."""
+    surprise = log.reward - expected.of(log.offer)
+    return expected.under(policy.probability) + _weight(log, policy) * surprise
+
+
+def _unknown_policy(log: DecisionLog, policy: Policy) -> str:
+    """Why a log cannot tell what a policy earns, with its name; empty if it can."""
+    weight = _weight(log, policy)
+    effective = float(weight.sum()) ** 2 / max(float((weight**2).sum()), 1e-300)
+    reason = _unknown(log, policy, weight, effective)
+    return f"{policy.name}: {reason}" if reason else ""
 
 
 def _by_person(values: Array, person: Array) -> Array:

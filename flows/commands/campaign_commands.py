@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -81,7 +80,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         folder = prepare_with_playbooks(output, config, campaigns, overrides, check=True)
         confirm = tuple(campaign or ("*",)) if confirm_entrants else None
         if dry_run:
-            _show_plan(_current_plan(Path(folder), confirm), json_file)
+            _show_current_plan(Path(folder), confirm, json_file)
             return
         from flows.commands.result_tables import print_scores
         from flows.target import retarget_flow
@@ -103,7 +102,7 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
         from flows.services.console import deliver_result
 
         customer = key_value(customer) or customer
-        plan = _current_plan(Path(folder), None, as_exported=True)
+        plan = _exported_plan(Path(folder))
         explanation = membership_reason(plan, customer, campaign)
         content = {"customer_id": customer, "campaign_id": campaign, "why": explanation}
         deliver_result(content, json_file, lambda: typer.echo(explanation))
@@ -225,91 +224,36 @@ def _print_measurement(effects: pd.DataFrame, waiting: pd.DataFrame, *, folder: 
     console.print(f"by channel and stage: {folder / 'measurement' / 'effects.csv'}", soft_wrap=True)
 
 
-def _current_plan(
-    folder: Path, confirm: tuple[str, ...] | None, *, as_exported: bool = False
-) -> CampaignPlan:
-    """Plan of the current scores; with the entrants confirmed that its last export confirmed."""
+def _exported_plan(folder: Path) -> CampaignPlan:
+    """Plan of the current scores, with the entrants confirmed that its last export confirmed."""
     from features.storage import scores_store
     from flows.services.campaign_plan import exported_campaigns, plan_run
     from flows.services.workspace import Workspace, settle_config
 
     try:
         space, run_id = Workspace(folder), scores_store.read_current(folder).run.run_id
-        if as_exported:
-            confirm = exported_campaigns(space, run_id)
-        return plan_run(space, run_id, confirm=confirm).plan
+        return plan_run(space, run_id, confirm=exported_campaigns(space, run_id)).plan
     finally:
         settle_config(folder, keep=False)
 
 
-def _show_plan(plan: CampaignPlan, json_file: Path | None) -> None:
-    """Show the plan as tables, or as JSON."""
-    from flows.services.console import deliver_result, json_rows
+def _show_current_plan(
+    folder: Path, confirm: tuple[str, ...] | None, json_file: Path | None
+) -> None:
+    """Show the plan of the current scores, and what past decisions say of its offers."""
+    from features.storage import scores_store
+    from flows.commands.plan_tables import show_plan
+    from flows.services.campaign_plan import plan_run
+    from flows.services.plan_value import plan_values
+    from flows.services.workspace import Workspace, settle_config
 
-    content = {
-        "snapshot_at": f"{plan.snapshot_at:%Y-%m-%d}",
-        "campaigns": json_rows(plan.table),
-        "excluded": json_rows(plan.exclusions),
-    }
-    deliver_result(content, json_file, lambda: _print_plan(plan))
-
-
-def _whole(money: float) -> int | None:
-    """An amount without fraction, to keep numbers on one line of the table."""
-    return round(money) if math.isfinite(money) else None
-
-
-def _print_plan(plan: CampaignPlan) -> None:
-    """Print the plan: sizes, value, detectable effect; then excluded customers by reason."""
-    from campaigns.plan_prices import LEAST_PRICE, price_sentences
-    from flows.services.console import console, print_table
-
-    header = [
-        "campaign", "eligible", "barred", "overlap", "treatment", "control", "value", "cost",
-        "detectable", "export",
-    ]  # fmt: skip
-    campaign_rows = [
-        (
-            row.campaign_id, row.eligible, row.barred, row.overlap, row.treatment, row.control,
-            _whole(row.expected_value), _whole(row.cost),
-            None if row.smallest_detectable_effect != row.smallest_detectable_effect
-            else float(row.smallest_detectable_effect),
-            "plan only" if row.plan_only else f"waits: {row.held}" if row.held else "ready",
-        )
-        for row in plan.table.itertuples()
-    ]  # fmt: skip
-    # Where nobody is barred or wanted twice, the columns say nothing.
-    shown_columns = [
-        number
-        for number, name in enumerate(header)
-        if name not in ("barred", "overlap") or any(row[number] for row in campaign_rows)
-    ]
-    shown_rows = [[row[number] for number in shown_columns] for row in campaign_rows]
-    print_table(
-        f"Plan at {plan.snapshot_at:%Y-%m-%d} (nothing written)",
-        [header[number] for number in shown_columns],
-        shown_rows,
-    )
-    campaigns_by_label = plan.table.groupby("value_label", sort=False)["campaign_id"].agg(", ".join)
-    for label, campaigns in campaigns_by_label.items():
-        if label:
-            console.print(f"value is {label}: {campaigns}")
-    console.print("detectable: the smallest difference of two rates that the hold-out can show")
-    excluded = [(r.campaign_id, r.reason, r.customers) for r in plan.exclusions.itertuples()]
-    print_table("Left out, at the first reason", ["campaign", "reason", "customers"], excluded)
-    if plan.solution is not None:
-        solution = plan.solution
-        console.print(
-            f"Assignment by value ({solution.method}): {solution.value:,.2f}, no assignment can "
-            f"exceed {solution.bound:,.2f} (gap at most {solution.gap:.4%})."
-        )
-        for sentence in price_sentences(plan.table):
-            console.print(sentence)
-        if solution.another_contact >= LEAST_PRICE:
-            console.print(
-                "One more contact for each of them would bring at most "
-                f"{solution.another_contact:,.2f}."
-            )
+    try:
+        space, run_id = Workspace(folder), scores_store.read_current(folder).run.run_id
+        plan = plan_run(space, run_id, confirm=confirm).plan
+        values = plan_values(space, plan, run_id)
+    finally:
+        settle_config(folder, keep=False)
+    show_plan(plan, values, json_file)
 
 
 def membership_reason(plan: CampaignPlan, customer: str, campaign: str) -> str:
@@ -341,12 +285,16 @@ def membership_reason(plan: CampaignPlan, customer: str, campaign: str) -> str:
         former_member = " (was a member before)" if len(membership) else ""
         return f"{customer} is not in {campaign}: {plan_reason}{former_member}"
     member_row = membership.iloc[0]
+    offer = member_row["offer_name"]
+    treated = member_row["arm"] == "treatment"
+    offer_text = f" (offer {offer})" if treated and isinstance(offer, str) else ""
     text = (
-        f"{customer} is in {campaign}, {member_row['arm']} arm, rank {member_row['rank']:.0f}, "
+        f"{customer} is in {campaign}, {member_row['arm']} arm{offer_text}, "
+        f"rank {member_row['rank']:.0f}, "
         f"since {member_row['entered_at']:%Y-%m-%d} until {member_row['expires_at']:%Y-%m-%d}: "
         f"{member_row['reasons']}"
     )
-    if member_row["arm"] != "treatment":
+    if not treated:
         return f"{text}. The control arm gets no message and is in no export."
     if plan.plan_only:
         return f"{text}. Plan only: no consent is recorded, so no contact key is exported."

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from campaigns.plan_table import OFFERS_FILE
 from features.storage.markdown import markdown_text
 from features.storage.runs import run_folder
 from features.table.feature_store import FOLDER, source_counts
@@ -29,6 +30,7 @@ from models.evaluation.warnings import training_warnings
 from models.metrics.shown_metrics import SHOWN_METRICS
 
 _PLAN = Path("audiences", "plan.csv")
+_OFFERS = Path("audiences", OFFERS_FILE)
 
 
 def write_summary(space: Workspace, run_id: str) -> Path:
@@ -122,6 +124,33 @@ def _value(
     return ["## Value", "", *_table(header, total_rows), totals_note(run_facts, totals), ""]
 
 
+def _offers(folder: Path, currency: str) -> list[str]:
+    """Offers of the campaigns that have several; nothing without such campaigns."""
+    if not (folder / _OFFERS).is_file():
+        return []
+    offers = pd.read_csv(folder / _OFFERS)
+    offer_rows: list[list[object]] = [
+        [
+            offer.campaign_id,
+            offer.offer_name,
+            int(offer.members),
+            int(offer.explored),
+            cell_text(offer.expected_value, "money", currency),
+            cell_text(offer.exploration_cost, "money", currency),
+        ]
+        for offer in offers.itertuples()
+    ]
+    header = [
+        "campaign",
+        "offer",
+        "people",
+        "of them drawn at random",
+        "expected value",
+        "given up by the draws",
+    ]
+    return _table(header, offer_rows)
+
+
 def _audiences(folder: Path, currency: str) -> list[str]:
     campaigns = pd.read_csv(folder / _PLAN)
     if campaigns.empty:
@@ -160,6 +189,7 @@ def _audiences(folder: Path, currency: str) -> list[str]:
         "detect in 4 of 5 cases.",
         "",
     ]
+    lines += _offers(folder, currency)
     if campaigns["plan_only"].any():
         lines += [
             "No consent is recorded in these data: the audiences are plans only. "

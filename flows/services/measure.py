@@ -70,7 +70,7 @@ def measure(output: Path, decisions_file: Path | None = None) -> tuple[pd.DataFr
     own_entries = campaign_entries(output, runs, measured)
     all_holdout_entries = global_entries(runs, config, through, partial(_scores, output))
     entry_rows = pd.concat([own_entries, all_holdout_entries], ignore_index=True)
-    entry_rows = _with_outcomes(output, config, entry_rows, through)
+    entry_rows = with_outcomes(output, config, entry_rows, through)
     contacted = _contacted(output, config, entry_rows, treatment_days(output, runs))
     entry_rows = entry_rows.assign(contacted=contacted)
     waves = CampaignEntries(entry_rows, through)
@@ -96,6 +96,7 @@ def campaign_entries(
     compared.
     """
     terms_by_campaign = {b.campaign: (b.success.within_days, b.control_share) for b in playbooks}
+    by_campaign = {book.campaign: book for book in playbooks}
     role_by_campaign = {b.campaign: b.success.role for b in playbooks}
     held_members: set[tuple[str, str]] = set()
     parts = []
@@ -117,13 +118,11 @@ def campaign_entries(
             {**terms_by_campaign, **_planned(campaign_manifests, terms_by_campaign)},
         )
         if len(run_entries):
+            run_entries = _with_terms(run_entries, campaign_manifests, by_campaign)
             parts.append(_with_scores(run_entries, output, run))
     entered = pd.concat(parts, ignore_index=True) if parts else _no_entries()
     rows = entered.drop_duplicates(["campaign_id", "customer_id"], ignore_index=True)
     rows["role"] = [role_by_campaign[name] for name in rows["campaign_id"]]
-    by_campaign = {book.campaign: book for book in playbooks}
-    rows["contact_cost"] = [by_campaign[name].contact_cost for name in rows["campaign_id"]]
-    rows["discount"] = [by_campaign[name].offer.discount for name in rows["campaign_id"]]
     return rows.assign(entry_month=_entry_months(rows))
 
 
@@ -137,7 +136,8 @@ def _entry_months(rows: pd.DataFrame) -> pd.Series[Any]:
 def _no_entries() -> pd.DataFrame:
     """Return an empty table of entries."""
     nobody = pd.DataFrame(columns=list(AUDIENCE_COLUMNS)).astype(dict(AUDIENCE_COLUMNS))
-    return entries_from_audience(nobody, {}).assign(stage=None)
+    entries = entries_from_audience(nobody, {})
+    return entries.assign(stage=None, contact_cost=np.nan, discount=np.nan)
 
 
 def _manifest(output: Path, run: PublishedRun) -> dict[str, Any]:
@@ -160,6 +160,23 @@ def _planned(
     }
 
 
+def _with_terms(
+    entries: pd.DataFrame, manifests: Mapping[str, Any], by_campaign: Mapping[str, Playbook]
+) -> pd.DataFrame:
+    """Entries with ``contact_cost`` and ``discount``: of the offer of the wave, or the playbook's.
+
+    The control arm has the terms of none of several offers, and costs nothing.
+    """
+    terms = []
+    for campaign, offer in zip(entries["campaign_id"], entries["offer_name"], strict=True):
+        book = by_campaign[campaign]
+        offers = manifests.get(campaign, {}).get("offers", {})
+        wave = offers.get(offer, {"contact_cost": book.contact_cost, "discount": book.discount})
+        terms.append((wave["contact_cost"], wave["discount"]))
+    costs = pd.DataFrame(terms, columns=["contact_cost", "discount"], index=entries.index)
+    return entries.join(costs)
+
+
 def _with_scores(entries: pd.DataFrame, output: Path, run: PublishedRun) -> pd.DataFrame:
     """Entries with the stage and the scores of their day."""
     scores = _scores(output, run).reindex(entries["customer_id"])
@@ -175,7 +192,7 @@ def _scores(output: Path, run: PublishedRun) -> pd.DataFrame:
     return scores.set_index("customer_id")
 
 
-def _with_outcomes(
+def with_outcomes(
     output: Path, config: Config, rows: pd.DataFrame, through: pd.Timestamp
 ) -> pd.DataFrame:
     """Entries with outcomes after the entry, and with the spend of the year before it."""

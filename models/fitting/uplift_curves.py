@@ -65,9 +65,16 @@ def evaluate_ranking(
     among the people addressed, so unequal chances of treatment do not bias it. Ties are broken at
     random.
     """
+    return rank_by_effects(scores, weighted_effect(experiment), seed=seed, draws=draws, grid=grid)
+
+
+def rank_by_effects(
+    scores: Array, effects: Array, *, seed: int, draws: int = 200, grid: int = _GRID
+) -> RankingQuality:
+    """Qini and AUUC of a ranking by unbiased, noisy effects of every person, with intervals."""
     generator = np.random.default_rng(seed)
     ranking = np.lexsort([generator.random(len(scores)), -np.nan_to_num(scores, nan=-np.inf)])
-    effect = weighted_effect(experiment)[ranking]
+    effect = effects[ranking]
     cut_rows = np.linspace(0, len(effect), grid + 1).round().astype(np.int64)
     curve = _curve(effect, np.ones(len(effect)), cut_rows)
     drawn_qini = np.empty(draws)

@@ -128,10 +128,14 @@ def fit_effect(experiment: Experiment, *, seed: int, threads: int = 1) -> Part:
     """
     if not 0 < experiment.treatment.mean() < 1:
         raise ValueError("an experiment needs people in both arms")
-    features = list(experiment.covariates.columns)
-    inputs = matrix(experiment.covariates, features)
-    expected_untreated, expected_treated = _responses(
-        experiment, inputs, seed=seed, threads=threads
+    inputs = matrix(experiment.covariates, list(experiment.covariates.columns))
+    expected_untreated, expected_treated = expected_outcomes(
+        experiment.outcome,
+        experiment.treatment,
+        inputs,
+        experiment.groups,
+        seed=seed,
+        threads=threads,
     )
     is_treated = experiment.treatment > 0.5
     # Imputed effects: the outcome against the prediction for the other arm.
@@ -139,7 +143,43 @@ def fit_effect(experiment: Experiment, *, seed: int, threads: int = 1) -> Part:
         is_treated, experiment.outcome - expected_untreated, expected_treated - experiment.outcome
     )
     weights = np.where(is_treated, 1 - experiment.propensity, experiment.propensity)
-    fold_numbers = person_folds(experiment.groups, seed=seed)
+    part = fit_imputed_effects(
+        experiment.covariates, effects, weights, experiment.groups, seed=seed, threads=threads
+    )
+    part.parameters["propensity"] = float(experiment.propensity.mean())
+    return part
+
+
+def fit_imputed_effects(
+    covariates: pd.DataFrame,
+    effects: Array,
+    weights: Array,
+    groups: Array,
+    *,
+    seed: int,
+    threads: int = 1,
+) -> Part:
+    """Fit the lasso and the trees that predict noisy effects of single rows.
+
+    Parameters
+    ----------
+    covariates
+        Facts known before the send; one row per person and send.
+    effects, weights
+        Imputed effect of every row, and how much it counts.
+    groups
+        Code of the person: all rows of a person are in the same fold.
+    seed, threads
+        Seed of LightGBM and the folds; threads of LightGBM.
+
+    Returns
+    -------
+    Part
+        ``uplift``, as `fit_effect` describes it, without ``propensity``.
+    """
+    features = list(covariates.columns)
+    inputs = matrix(covariates, features)
+    fold_numbers = person_folds(groups, seed=seed)
     if len(features) > _MOST_CROSSED:
         positions = _screened(inputs, effects, weights)
         features, inputs = [features[column] for column in positions], inputs[:, positions]
@@ -150,9 +190,8 @@ def fit_effect(experiment: Experiment, *, seed: int, threads: int = 1) -> Part:
         "features": features,
         "terms": lasso_terms,
         "rounds": rounds,
-        "propensity": float(experiment.propensity.mean()),
         "mean_effect": float(np.average(effects, weights=weights)),
-        "people": len(experiment.outcome),
+        "people": len(effects),
     }
     return Part("uplift", parameters, boosters)
 
@@ -234,34 +273,40 @@ def _trees(
     return boosters, rounds
 
 
-def _responses(
-    experiment: Experiment, inputs: Array, *, seed: int, threads: int
-) -> tuple[Array, Array]:
-    """Expected outcome without and with the message, by models that never saw the row."""
+def expected_outcomes(
+    outcome: Array,
+    arm: Array,
+    inputs: Array,
+    groups: Array,
+    *,
+    seed: int,
+    threads: int,
+    arms: int = 2,
+) -> Array:
+    """Expected outcome in every arm, by models that never saw the person: arms x rows."""
+    is_binary = bool(np.isin(outcome, (0.0, 1.0)).all())
     options = {
         **_RESPONSE,
-        "objective": "binary" if experiment.binary else "regression",
-        "min_data_in_leaf": int(max(20, min(len(experiment.outcome) // 200, 500))),
+        "objective": "binary" if is_binary else "regression",
+        "min_data_in_leaf": int(max(20, min(len(outcome) // 200, 500))),
         "num_threads": threads,
         "seed": seed,
         "deterministic": True,
         "verbosity": -1,
     }
-    fold_numbers = person_folds(experiment.groups, seed=seed + 1)
-    expected = np.zeros((2, len(experiment.outcome)))
+    fold_numbers = person_folds(groups, seed=seed + 1)
+    expected = np.zeros((arms, len(outcome)))
     for held_out in range(UPLIFT_FOLDS):
         held_out_rows = np.flatnonzero(fold_numbers == held_out)
-        for arm in (0, 1):
-            training_rows = np.flatnonzero(
-                (fold_numbers != held_out) & (experiment.treatment == arm)
-            )
+        for number in range(arms):
+            training_rows = np.flatnonzero((fold_numbers != held_out) & (arm == number))
             booster = lgb.train(
                 options,
-                lgb.Dataset(inputs[training_rows], experiment.outcome[training_rows]),
+                lgb.Dataset(inputs[training_rows], outcome[training_rows]),
                 _RESPONSE_ROUNDS,
             )
-            expected[arm, held_out_rows] = np.asarray(booster.predict(inputs[held_out_rows]))
-    return expected[0], expected[1]
+            expected[number, held_out_rows] = np.asarray(booster.predict(inputs[held_out_rows]))
+    return expected
 
 
 def _rounds(

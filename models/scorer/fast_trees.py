@@ -29,7 +29,7 @@ def raw_scores(boosters: Sequence[lgb.Booster], features: Array) -> list[Array]:
 
     `Forest` predicts many rows, LightGBM few: results are equal to the last bit.
     """
-    if len(features) >= _FOREST_FROM:
+    if boosters and len(features) >= _FOREST_FROM:
         forest = _forest(tuple(boosters), tuple(booster.num_trees() for booster in boosters))
         if forest is not None and features.shape[1] == boosters[0].num_feature():
             return forest.raw(features)

@@ -17,6 +17,7 @@ from prefect.automations import Automation
 from pydantic import BaseModel
 
 from campaigns.export_schema import TargetMap
+from campaigns.playbook import Playbook
 from features.config.config import Config
 from features.lifecycle.taxonomy_parser import load_taxonomy
 from features.sources.experiments import ExperimentFile
@@ -47,6 +48,7 @@ OTHERS = {
     "treatment": ExperimentFile,
     "actions": Automation,
     "recognised_by": Preset,
+    "rank_by": Playbook,
 }
 
 

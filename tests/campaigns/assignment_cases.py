@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,27 @@ def case(n: int, m: int, seed: int, *, at_most: int = 2, money: bool = True) -> 
     )
 
 
+def case_with_offers(n: int, m: int, seed: int, *, at_most: int = 2) -> Problem:
+    """A case of m campaigns with one to three offers each, some of them of few places."""
+    rng = np.random.default_rng([seed, 9])
+    campaign = np.repeat(np.arange(m), rng.integers(1, 4, m))
+    wide = case(n, len(campaign), seed, at_most=at_most)
+    return replace(
+        wide,
+        capacity=np.where(rng.random(m) < 0.5, np.floor(n * rng.uniform(0.1, 0.4, m)), np.inf),
+        campaign_budget=np.where(rng.random(m) < 0.3, n * 0.05, np.inf),
+        campaign=campaign,
+        offer_capacity=np.where(
+            rng.random(len(campaign)) < 0.5, np.floor(n * rng.uniform(0, 0.2)), np.inf
+        ),
+    )
+
+
+def offers_by_campaign(problem: Problem) -> list[Flags]:
+    """The offers of each campaign, as flags over all offers."""
+    return [problem.campaign_of == number for number in range(len(problem.capacity))]
+
+
 def assert_kept(problem: Problem, found: Solution) -> None:
     chosen = found.chosen
     assert not (chosen & ~(problem.value > 0)).any()
@@ -38,9 +60,12 @@ def assert_kept(problem: Problem, found: Solution) -> None:
     for channel in range(problem.channel_left.shape[1]):
         used = (chosen & (problem.channel == channel)).sum(axis=1)
         assert (used <= problem.channel_left[:, channel]).all()
-    assert (chosen.sum(axis=0) <= problem.capacity).all()
+    assert (chosen.sum(axis=0) <= problem.offer_places).all()
     spent = (chosen * problem.cost).sum(axis=0)
-    assert (spent <= problem.campaign_budget + 1e-9).all()
+    for number, its_offers in enumerate(offers_by_campaign(problem)):
+        assert (chosen[:, its_offers].sum(axis=1) <= 1).all()
+        assert chosen[:, its_offers].sum() <= problem.capacity[number]
+        assert spent[its_offers].sum() <= problem.campaign_budget[number] + 1e-9
     assert spent.sum() <= problem.budget + 1e-9
     assert found.value == pytest.approx(problem.value[chosen].sum())
     assert found.value <= found.bound * (1 + 1e-12) + 1e-12
@@ -107,11 +132,16 @@ def limits_by_hand(problem: Problem) -> tuple[FloatArray, FloatArray]:
         limit(mine, problem.at_most[who])
         for channel in range(problem.channel_left.shape[1]):
             limit(mine * (problem.channel == channel), problem.channel_left[who, channel])
+        for its_offers in offers_by_campaign(problem):
+            limit(mine * its_offers, 1)
     for which in range(m):
         mine = np.zeros((n, m))
         mine[:, which] = 1
-        limit(mine, problem.capacity[which])
-        limit(mine * problem.cost, problem.campaign_budget[which])
+        limit(mine, problem.offer_places[which])
+    for number, its_offers in enumerate(offers_by_campaign(problem)):
+        mine = np.tile(its_offers.astype(float), (n, 1))
+        limit(mine, problem.capacity[number])
+        limit(mine * problem.cost, problem.campaign_budget[number])
     limit(problem.cost, problem.budget)
     return np.array(rows).reshape(-1, n * m), np.array(limits)
 

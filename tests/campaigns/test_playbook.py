@@ -129,9 +129,9 @@ def test_a_wrong_playbook_names_file_key_found_and_allowed(
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     file = written(tmp_path)
     content = yaml.safe_load(file.read_text())
-    del content["offer"]
+    del content["success"]
     file.write_text(yaml.safe_dump(content))
-    with pytest.raises(UserError, match="offer: found nothing"):
+    with pytest.raises(UserError, match="success: found nothing"):
         load_playbook(file)
 
 

@@ -183,3 +183,20 @@ def test_posterior_is_what_happens(btyd: Path) -> None:
         for guess, outcome in (("posterior_orders", "size"), ("posterior_spend", "sum")):
             error = actual[outcome] - some[guess]
             assert abs(error.mean()) < 4 * error.std() / np.sqrt(len(error))
+
+
+def test_effects_of_offers_are_as_fixed_and_partly_hidden(reference: Path) -> None:
+    found = scenario.load_scenario("reference")
+    assert isinstance(found, scenario.LifecycleScenario)
+    effects, people = frame(reference, "truth/uplift"), frame(reference, "truth/customers")
+    one = effects[effects["campaign_id"] == found.campaigns[-1].id].merge(people, on="customer_id")
+    assert [offer.name for offer in found.offers] == ["note", "code", "gift"]
+    for offer in found.offers:
+        uplift = one[f"uplift_{offer.name}"]
+        # Nobody orders with a chance below 0: the largest losses are cut off.
+        assert uplift.mean() == pytest.approx(offer.mean, abs=0.0015)
+        assert uplift.std() == pytest.approx(offer.sd, rel=0.06)
+        assert (uplift >= -one["p_control"] - 1e-6).all()
+        hidden_share = np.corrcoef(uplift, one["deal_score"])[0, 1] ** 2
+        directions = offer.age**2 + offer.distance**2 + offer.deals**2
+        assert hidden_share == pytest.approx(offer.deals**2 / directions, abs=0.08)

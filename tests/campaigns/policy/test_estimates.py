@@ -155,3 +155,34 @@ def test_an_offer_that_a_group_never_got_is_named() -> None:
     log = rows_of(log, kept)
     value = policy_value(log, constant_policy(log, 2), expected_reward(log, seed=0))
     assert "such as voucher in loyal" in value.unknown
+
+
+def test_the_gain_over_another_policy_is_the_difference_of_both_values() -> None:
+    log = drawn()
+    expected = expected_reward(log, seed=1)
+    best, nothing = best_policy(log), constant_policy(log, 0)
+    both = policy_value(log, best, expected, against=nothing)
+    alone = policy_value(log, nothing, expected)
+    assert both.value == policy_value(log, best, expected).value
+    assert both.gain == pytest.approx(both.value - alone.value)
+    truth = float(np.mean([REWARD[0, 1] - REWARD[0, 0], REWARD[1, 2] - REWARD[1, 0]]))
+    assert both.gain_low < truth < both.gain_high
+    assert policy_value(log, best, expected, against=best).gain == 0.0
+
+
+def test_a_comparison_policy_that_the_log_never_followed_is_unknown() -> None:
+    log = drawn(count=400)
+    never = DecisionLog(
+        (*log.offers, "gift"), log.offer, log.propensity, log.reward, log.groups, log.group,
+        log.context, log.person,
+    )  # fmt: skip
+    expected = expected_reward(never, seed=1)
+    value = policy_value(
+        never, uniform_of_first(never), expected, against=constant_policy(never, 3)
+    )
+    assert value.unknown.startswith("always gift: 100% of its decisions")
+    assert np.isnan(value.gain)
+
+
+def uniform_of_first(log: DecisionLog) -> Policy:
+    return group_policy("first", log, np.array([[0.4, 0.3, 0.3, 0.0]] * 2))

@@ -7,7 +7,8 @@ import pytest
 from campaigns.answers import GLOBAL_HOLDOUT
 from campaigns.holdout import CONTROL, TREATMENT
 from campaigns.measurement import CampaignEntries
-from campaigns.policy.own_decisions import MESSAGE, NOTHING, own_decisions
+from campaigns.playbook_parts import NOTHING
+from campaigns.policy.own_decisions import MESSAGE, own_decisions
 
 
 def entries(campaign: str = "win_back", share: float = 0.25, n: int = 400) -> pd.DataFrame:
@@ -66,3 +67,23 @@ def test_without_margins_the_reward_is_the_revenue_less_costs() -> None:
     log = own_decisions(CampaignEntries(rows, pd.Timestamp("2024-12-31")))
     buyer = log[(log["offer"] == MESSAGE) & (log["orders"] > 0)].iloc[0]
     assert buyer["reward"] == pytest.approx(50 - 0.2 * 50 - 0.5)
+
+
+def test_of_several_offers_each_decision_has_the_offer_and_the_probability_of_its_draw() -> None:
+    rows = entries()
+    treated = rows["arm"] == TREATMENT
+    offer = np.where(treated, np.where(np.arange(len(rows)) % 2, "code", "gift"), NOTHING)
+    propensity = np.where(treated, np.where(np.arange(len(rows)) % 3, 0.65, 0.05), 0.25)
+    log = own_decisions(
+        CampaignEntries(
+            pd.concat(
+                [rows.assign(offer_name=offer, propensity=propensity), entries("plain")],
+                ignore_index=True,
+            ),
+            pd.Timestamp("2024-12-31"),
+        )
+    )
+    several = log[log["campaign"] == "win_back"]
+    assert (several["offer"] == offer).all()
+    assert (several["propensity"] == propensity).all()
+    assert set(log.loc[log["campaign"] == "plain", "offer"]) == {MESSAGE, NOTHING}

@@ -59,7 +59,10 @@ def send(space: Workspace, folder: Path, **changes: object) -> str:
 
 
 def test_own_campaigns_count_once_their_time_has_passed(space: Workspace) -> None:
-    found = {s.name: s for s in uplift_history._own_campaigns(space, space.config())}
+    found = {
+        s.name: s
+        for s in uplift_history._own_campaigns(uplift_history._own_entries(space, space.config()))
+    }
     audience = pd.read_parquet(run_folder(space.output, "r1") / "audience.parquet")
     mine = audience[audience["campaign_id"] == "win_back"].set_index("customer_id")
     sent = found["win_back"].rows.set_index("customer_id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,19 @@ import pandas as pd
 import pytest
 
 from features.contracts import SCORED_ROW
+from models.fitting.offer_effects import OfferExperiment
 from models.fitting.uplift_learner import Experiment
 from models.scorer.part import Part
 from models.scorer.predict import predict_scores
 from models.scorer.uplift import uplift_rows
-from models.tasks.uplift import SendHistory, fit_uplift, shortage, uplift_summary
+from models.tasks.uplift import (
+    OfferHistory,
+    SendHistory,
+    fit_uplift,
+    shortage,
+    uplift_summary,
+    with_enough_data,
+)
 
 
 def history(name: str, *, effect: float, mean: float, n: int = 3000, seed: int = 1) -> SendHistory:
@@ -96,3 +105,64 @@ def test_a_registered_part_gives_its_column_beside_the_keys(part: Part) -> None:
     rows = predict_scores({"uplift": part}, frame, {}, head)
     assert list(rows.columns) == ["customer_id", "snapshot_at", "stage", "uplift"]
     assert rows["uplift"].tolist() == uplift_rows(part, frame)
+
+
+def offers(n: int = 6000, *, few: bool = False, seed: int = 7) -> OfferHistory:
+    """Waves with nothing, a note that changes little, and a code that some respond to."""
+    rng = np.random.default_rng(seed)
+    shares = np.array([0.4, 0.58, 0.02] if few else [0.3, 0.35, 0.35])
+    frame = pd.DataFrame({"orders__count_30d": rng.normal(0, 1, n)})
+    frame["stage__code"] = rng.choice([1.0, 2.0], n)
+    offer = rng.choice(3, n, p=shares)
+    code = 0.15 + 0.2 * np.tanh(frame["orders__count_30d"].to_numpy())
+    outcome = (rng.random(n) < 0.3 + np.where(offer == 2, code, 0.01 * (offer == 1))).astype(float)
+    experiment = OfferExperiment(
+        frame, ("note", "code"), offer.astype(float), outcome, np.tile(shares, (n, 1)), np.arange(n)
+    )
+    names = {"note": "note@next", "code": "code@next"}
+    return OfferHistory("next", names, experiment, frame["stage__code"].to_numpy())
+
+
+def test_every_offer_has_its_own_effect_in_the_scores(tmp_path: Path) -> None:
+    history_of_offers, reason = with_enough_data(offers())
+    assert reason == ""
+    assert history_of_offers is not None
+    part = fit_uplift([], [history_of_offers], seed=5)
+    part.save(tmp_path)
+    frame = history_of_offers.experiment.covariates
+    assert len(frame) > 4096  # enough for the fast trees, with or without trees
+    texts = uplift_rows(Part.load(tmp_path), frame)
+    known = pd.DataFrame([json.loads(str(text)) for text in texts])
+    assert set(known) == {"note@next", "code@next"}
+    true = 0.15 + 0.2 * np.tanh(frame["orders__count_30d"])
+    assert np.corrcoef(known["code@next"], true)[0, 1] > 0.8
+    summary = uplift_summary(part).set_index("model")
+    assert summary.loc["code@next", "mean_low"] < 0.15 < summary.loc["code@next", "mean_high"]
+    assert summary.loc["code@next", "qini_low"] > 0
+
+
+def test_an_offer_of_few_people_is_left_out_and_the_others_are_learned() -> None:
+    history_of_offers, reason = with_enough_data(offers(few=True))
+    assert "code 1" in reason
+    assert "200 of each are needed" in reason
+    assert history_of_offers is not None
+    experiment = history_of_offers.experiment
+    assert experiment.offers == ("note",)
+    assert set(experiment.offer) == {0.0, 1.0}
+    assert experiment.chances.sum(axis=1) == pytest.approx(1.0)
+    assert experiment.chances[0] == pytest.approx([0.4 / 0.98, 0.58 / 0.98])
+    assert len(history_of_offers.stage) == len(experiment.outcome)
+
+
+def test_offers_in_numbers_that_contradict_their_chances_are_not_learned() -> None:
+    given = offers()
+    wrong = np.tile([0.3, 0.5, 0.2], (len(given.stage), 1))
+    changed = OfferHistory(
+        "next", given.effect_names, replace(given.experiment, chances=wrong), given.stage
+    )
+    assert with_enough_data(changed) == (
+        None, "the numbers of the offers contradict the logged probabilities",
+    )  # fmt: skip
+    small, reason = with_enough_data(offers(n=900))
+    assert small is None
+    assert "got nothing: 500 are needed" in reason
