@@ -33,7 +33,9 @@ from flows.setup.presets import (
 from flows.setup.readings import counted
 from flows.setup.row_exclusions import fill_guests, leave_out_tests
 from flows.setup.source_draft import Lookup, SourceProposal, best_column, used_columns
+from flows.setup.subtotals import leave_out_subtotals
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
+from flows.setup.unread_times import refuse_other_calendar, why_no_time
 
 MOST_ATTRIBUTES, MOST_CHOICES = 6, 500
 _LONGEST_LAG = pd.Timedelta(days=30)
@@ -158,6 +160,7 @@ def propose_source(
         apply_preset(found, form)
     else:
         leave_out_tests(found, table)
+        leave_out_subtotals(found, table)
     _rest(found, table, said)
     _attributes(found, table)
     for name, column in said.items():
@@ -215,13 +218,15 @@ def _when(
     found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnProfile], zone: str
 ) -> None:
     column = said.get("occurred_at") or time_of(_own_columns(found, table)) or time_of(table)
+    near = column or best_column(table.columns, column_synonyms.TIME)
+    if near is not None:
+        refuse_other_calendar(table, near)
     if column is None or column.time is None:
         _refuse_periods(table, column)
-        near = column or best_column(table.columns, column_synonyms.TIME)
-        unread = f"; {near.name!r} reads as no date or time" if near else ""
         raise UserError(
             table.name,
-            found=f"no column that says when (columns: {_names(table)}){unread}",
+            found=f"no column that says when (columns: {_names(table)})"
+            f"{why_no_time(table, column)}",
             expected="dates like 2024-01-31 or 31.01.2024, times with or without an offset, or "
             "seconds since 1970",
             hint="name it: --column occurred_at=COLUMN, or write its dates in one of these forms",
