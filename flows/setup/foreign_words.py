@@ -147,3 +147,8 @@ CONTRACT_END = (
     "|(date_?(de_?)?|fecha_?(de_?)?|data_?(di_?|de_?)?)?(fin|fine|fim|resiliation|baja|einddatum|koniec)"
     "|дата_окончания|конец|終了日|解約日|结束日期|종료일|해지일"
 )
+# The sum of other rows.
+TOTAL = (
+    "summe|zwischensumme|gesamt(?:summe)?|somme|sous_total|suma|somma|totale|totaal|итого|合計"
+    "|小計|合计"
+)

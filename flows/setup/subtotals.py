@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 
+from flows.setup import foreign_words
 from flows.setup.column_synonyms import plain_name
 from flows.setup.order_state_inference import words_of
 from flows.setup.readings import amounts, counted, is_purchase
@@ -15,9 +16,7 @@ from flows.setup.table_profiling import ProfiledTable
 _MOST_WORDS, _FEWEST_ORDERS = 12, 20
 _SAME_SHARE = 0.95  # of the orders have a total that equals the sum of their other rows
 _CENT = 0.015
-_TOTAL = (
-    r"(?:grand_|sub_?)?totals?|sum(?:me|a|mary)?|zwischensumme|gesamt(?:summe)?|somme|suma|итого"
-)
+_TOTAL = rf"(?:grand_|sub_?)?totals?|sum(?:mary)?|{foreign_words.TOTAL}"
 _TOTAL_ROW = rf"(?:{_TOTAL})(?:_.*)?|.*_(?:{_TOTAL})"
 
 
