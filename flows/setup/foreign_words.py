@@ -8,10 +8,10 @@ from __future__ import annotations
 _LINK = "(?:de|du|des|da|do|dos|das|del|della|dell|di|d|la|le|el|van|der|des|l|of|z)_"
 _ID = (
     "(?:id|identifiant|identificador|identificativo|no|nr|n|num|numero|nummer|numer|cislo|code"
-    "|codigo|codice|kod|numarasi|номер|код|番号|コード|编号|編號|号|번호|아이디)"
+    "|codigo|codice|kod|login|numarasi|номер|код|番号|コード|编号|編號|号|번호|아이디)"
 )
 _PERSON = (
-    "(?:odberatel|client|cliente|clienti|clientes|kunde|kunden|klant|klanten|klient|klienta|kund|kundens"
+    "(?:odberatel|kupujacy|kupujacego|nabywca|nabywcy|client|cliente|clienti|clientes|kunde|kunden|klant|klanten|klient|klienta|kund|kundens"
     "|asiakas|zakaznik|zakaznika|musteri|acheteur|comprador|acquirente|membre|miembro|membro|socio"
     "|kontakt|contacto|contatto|contato|compte|cuenta|conta|kunde_?konto|konto|relatie|patient|paciente|paziente"
     "|adherent|donateur|donante|doador|utilisateur|usuario|utente|клиент|клиента|покупатель"
@@ -23,7 +23,7 @@ _ORDER = (
     "|ordini|fattura|vendita|acquisto|bestellung|bestell|bestel|bestelling|auftrag|rechnung|beleg|kauf"
     "|factuur|aankoop|zamowienie|zamowienia|faktura|faktury|zakup|zakupu|sprzedaz|sprzedazy|ordre"
     "|bestallning|kop|tilaus|objednavka|objednavky|doklad|dokladu|siparis|satis|заказ|заказа|чек|чека|покупка"
-    "|покупки|продажа|продажи|注文|購入|受注|売上|订单|訂單|下单|下單|付款|购买|交易|주문|구매|결제)"
+    "|покупки|продажа|продажи|注文|購入|受注|売上|レシート|伝票|订单|訂單|下单|下單|付款|购买|交易|주문|구매|결제)"
 )
 _DATE = (
     "(?:date|fecha|data|datum|dato|paiva|tarih|tarihi|dia|jour|giorno|dag|dzien|den|hora|heure|дата"
@@ -51,9 +51,13 @@ TIME = (
     rf"{_DATE}_(?:{_LINK})*\w+",
 )
 ORDER = (rf"(?:{_ID}_(?:{_LINK})*)?{_ORDER}(?:_?{_ID})?", rf"{_ORDER}_(?:{_LINK})*{_ID}")
-VALUE = (rf"{_MONEY}(?:_(?:{_LINK})*{_PAID})?|{_PAID}_?{_MONEY}",)
+_TAXED = "(?:inkl|incl|inc|exkl|excl|inklusive|exklusive|mit|ohne|avec|hors|con|sin|med|utan|z|bez)"
+VALUE = (
+    rf"{_MONEY}(?:_(?:{_LINK})*{_PAID})?|{_PAID}_?{_MONEY}",
+    rf"{_MONEY}_{_TAXED}_\w+",
+)
 QUANTITY = (
-    "quantite|cantidad|quantidade|quantita|aantal|ilosc|antal|maara|mnozstvi|miktar|adet|количество"
+    "quantite|liczba_sztuk|sztuk|cantidad|quantidade|quantita|aantal|ilosc|antal|maara|mnozstvi|miktar|adet|количество"
     "|数量|個数|點數|件数|수량",
 )
 UNIT_PRICE = (
@@ -124,14 +128,14 @@ OPEN = (
     "|ceka|vantar|bekl|ожида|в_обработке|保留|処理中|待付款|待处理|未付款|대기"
 )
 BACK = (
-    "tilbagebet|refunder|rembours|reembols|devuel|devolv|devoluc|rimbors|erstattet|retour|terugb|zwrot|zwroc|aterbet|iade"
+    "tilbagebet|krediter|refunder|rembours|reembols|devuel|devolv|devoluc|rimbors|erstattet|retour|terugb|zwrot|zwroc|aterbet|iade"
     "|возврат|возвращ|返金|返品|退款|환불"
 )
 WON = (
     f"{DEAL_WON}|"
-    "livr|expedi|termin|pay[e]?e?$|valid|complet|entreg|enviad|pagad|pago|conclui|consegn|spedit"
+    "livr|^emis[eo]?s?$|emitid|expedi|termin|pay[e]?e?$|valid|complet|entreg|enviad|pagad|pago|conclui|consegn|spedit"
     "|pagat|evas|bezahlt|versand|geliefert|abgeschloss|erledigt|betaald|geleverd|verzonden|zaplac"
-    "|oplac|wyslan|dostarcz|zrealiz|betald|skickad|levere|toimitettu|doruc|zaplacen|tamamlan|odendi"
+    "|oplac|wyslan|dostarcz|odebran|zrealiz|betald|skickad|levere|toimitettu|doruc|zaplacen|tamamlan|odendi"
     "|teslim|выполн|оплач|достав|заверш|完了|発送済|支払済|已完成|已付款|已支付|已发货|交易成功|완료|ganad|gagne"
     "|vint[ao]$|gewonnen|ganho"
 )

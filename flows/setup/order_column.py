@@ -71,7 +71,7 @@ def _key_of_lines(found: SourceProposal, table: ProfiledTable) -> ColumnProfile 
         if column.name in used_columns(found) or not _may_be_key(column):
             continue
         keys = rows.groupby(column.cells[once])
-        if (keys.size() > 1).mean() >= _SHARE_OF_LINES and keys.nunique().eq(1).all(axis=None):
+        if (keys.size() > 1).mean() >= _SHARE_OF_LINES and keys.nunique().le(1).all(axis=None):
             found.notes["order_id"] = (
                 f"CHECK: {column.name!r} is taken for the order: on all {column.distinct:,} "
                 "values the customer and the time are one, and many have several rows."

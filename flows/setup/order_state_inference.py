@@ -61,7 +61,8 @@ def propose_states(found: SourceProposal, column: ColumnProfile) -> bool:
     if left_out:
         found.notes["event_type"] = (
             f"CHECK: {', '.join(map(repr, left_out[:_NAMED]))}"
-            f"{', ...' if len(left_out) > _NAMED else ''} are left out. All rows as purchases: "
+            f"{', ...' if len(left_out) > _NAMED else ''} "
+            f"{'is' if len(left_out) == 1 else 'are'} left out. All rows as purchases: "
             f"{counted(found)}; as proposed: {counted(found, is_purchase(found))}."
         )
         if unknown:

@@ -215,6 +215,15 @@ def test_lines_hang_together_by_a_column_that_no_name_explains(tmp_path: Path, n
     assert content["config"]["sources"][0]["columns"]["order_id"] == name
 
 
+def test_receipts_of_guests_hang_together_too(tmp_path: Path) -> None:
+    half = (PLAIN["amount"] / 2).round(2)
+    lines = [PLAIN.assign(amount=half), PLAIN.assign(amount=(PLAIN["amount"] - half).round(2))]
+    rows = pd.concat(lines).assign(sku=lambda rows: range(len(rows))).rename(columns={"order": "x"})
+    guests = rows.head(90).assign(customer_id=None, x=lambda rows: "g" + rows["x"])
+    content = init(tmp_path, file(tmp_path, "sales.csv", pd.concat([rows, guests])))
+    assert totals(content) == EXPECTED
+
+
 def test_no_key_of_lines_where_a_value_has_several_times(tmp_path: Path) -> None:
     rows = PLAIN.drop(columns="order").assign(shelf=PLAIN["customer_id"].str[-1])
     content = init(tmp_path, file(tmp_path, "sales.csv", rows))
