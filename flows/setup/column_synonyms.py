@@ -203,7 +203,7 @@ def synonym_rank(name: str, patterns: Sequence[str]) -> int | None:
     whole = name.strip().strip(".")
     member = plain_name(whole.rsplit(".", 1)[-1])  # of a nested object: by its own name, or by both
     names = dict.fromkeys((member, member.replace("_", ""), plain_name(whole)))
-    names |= {MINOR_UNITS.sub("", each): None for each in names}
+    names |= {MINOR_UNITS.sub("", spelling): None for spelling in names}
     for place, pattern in enumerate(patterns):
         if any(re.fullmatch(pattern, each) for each in names):
             return place

@@ -27,7 +27,7 @@ def customer_of(table: ProfiledTable) -> ColumnProfile | None:
     return named if named is None else _key_beside(table, named) or named
 
 
-def told_by_name(table: ProfiledTable, column: ColumnProfile) -> str:
+def note_on_names(table: ProfiledTable, column: ColumnProfile) -> str:
     """What to say where people are known by a name, or were until a key was seen; or nothing."""
     named = _by_name(table)
     if named is None or not _holds_names(named):

@@ -181,11 +181,11 @@ def leave_out_lost(found: SourceProposal, table: ProfiledTable) -> None:
     lost = [word for word, state in words.items() if state in ("lost", "open")]
     if not lost or any(state is None for state in words.values()):
         return
-    every = counted(found, is_purchase(found))
+    all_rows = counted(found, is_purchase(found))
     found.only[states.name] = [word for word in words if word not in lost]
     found.notes["event_type"] = (
         f"{found.notes.get('event_type', '')} CHECK: rows with {', '.join(map(repr, lost))} in "
-        f"{states.name!r} are left out. With them: {every}; without: "
+        f"{states.name!r} are left out. With them: {all_rows}; without: "
         f"{counted(found, is_purchase(found))}."
     ).strip()
 

@@ -16,7 +16,7 @@ from flows.setup import column_synonyms, foreign_words
 from flows.setup.amount_inference import copied_rows, propose_amount
 from flows.setup.column_synonyms import plain_name, snake_case, synonym_rank
 from flows.setup.contracts import START
-from flows.setup.customer_column import customer_of, told_by_name
+from flows.setup.customer_column import customer_of, note_on_names
 from flows.setup.datetime_formats import read_times
 from flows.setup.event_type_inference import propose_types
 from flows.setup.order_column import order_column
@@ -198,7 +198,7 @@ def _who(found: SourceProposal, table: ProfiledTable, said: Mapping[str, ColumnP
             hint="name it: --column customer_id=COLUMN",
         )
     found.columns["customer_id"] = column.name
-    found.notes["customer_id"] = told_by_name(table, column) if "customer_id" not in said else ""
+    found.notes["customer_id"] = note_on_names(table, column) if "customer_id" not in said else ""
     if synonym_rank(column.name, column_synonyms.EMAIL) is not None:
         found.notes["customer_id"] += (
             " CHECK: e-mail addresses as ids stand in every table and export; a key is better"

@@ -42,9 +42,11 @@ def _of_orders(found: SourceProposal, table: ProfiledTable) -> None:
         total = next((word for word in words if _sums_up(rows, cells == word)), None)
         if total is None:
             continue
-        every = counted(found, is_purchase(found))
+        all_rows = counted(found, is_purchase(found))
         found.only[column.name] = [word for word in words if word != total]
-        _note(found, f"rows with {total!r} in {column.name!r} are the sums of their orders", every)
+        _note(
+            found, f"rows with {total!r} in {column.name!r} are the sums of their orders", all_rows
+        )
         return
 
 
@@ -74,9 +76,9 @@ def _of_the_list(found: SourceProposal, table: ProfiledTable) -> None:
     written = cells[cells.notna().any(axis=1)]  # blank lines are none
     if not len(written) or not written.apply(_names_a_total, axis=1).all():
         return
-    every = counted(found)
+    all_rows = counted(found)
     found.only[time.name] = ["*"]
-    _note(found, f"{len(written):,} rows without a date are sums of others", every)
+    _note(found, f"{len(written):,} rows without a date are sums of others", all_rows)
 
 
 def _names_a_total(row: pd.Series) -> bool:
@@ -84,9 +86,9 @@ def _names_a_total(row: pd.Series) -> bool:
     return any(re.fullmatch(_TOTAL_ROW, plain_name(str(cell))) for cell in row.dropna())
 
 
-def _note(found: SourceProposal, what: str, every: str) -> None:
+def _note(found: SourceProposal, what: str, all_rows: str) -> None:
     note = (
-        f"CHECK: {what}, and are left out. With them: {every}; without: "
+        f"CHECK: {what}, and are left out. With them: {all_rows}; without: "
         f"{counted(found, is_purchase(found))}."
     )
     found.notes["only"] = f"{found.notes.get('only', '')} {note}".strip()
