@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
@@ -33,19 +35,12 @@ def recency_figure(cells: pd.DataFrame, currency: str) -> Figure:
             y=alt.Y("often:N", sort=often, title="days with orders"),
         )
     )
-    squares = grid.mark_rect(cornerRadius=3).encode(
-        color=alt.Color("shade:Q", scale=alt.Scale(domain=[0, 1], range=_BLUES), legend=None),
-        tooltip=[
-            alt.Tooltip("recency:N", title="days since the last order"),
-            alt.Tooltip("often:N", title="days with orders"),
-            alt.Tooltip("n:Q", title="customers", format=","),
-            alt.Tooltip("each:Q", title=f"spent so far, each {currency}".strip(), format=",.0f"),
-        ],
-    )
-    labels = grid.mark_text().encode(
-        text=alt.Text("n:Q", format=","),
-        color=alt.condition("datum.shade > 0.6", alt.value("white"), alt.value(_DARK_TEXT)),
-    )
+    tooltips = [
+        alt.Tooltip("recency:N", title="days since the last order"),
+        alt.Tooltip("often:N", title="days with orders"),
+        alt.Tooltip("n:Q", title="customers", format=","),
+        alt.Tooltip("each:Q", title=f"spent so far, each {currency}".strip(), format=",.0f"),
+    ]
     counts = cells.groupby(["recency", "often"])["n"].sum()
     place = counts.idxmax()
     return Figure(
@@ -57,7 +52,7 @@ def recency_figure(cells: pd.DataFrame, currency: str) -> Figure:
         alt=f"A grid of {cell_text(counts.sum(), 'int')} buyers by days since the last order and "
         f"days with orders. Most, {cell_text(counts.max(), 'int')}, ordered last {place[0]} days "
         f"ago and on {place[1]} {'day' if place[1] == '1' else 'days'}.",
-        chart=squares + labels,
+        chart=_heat_map(grid, alt.Text("n:Q", format=","), tooltips),
         data={"buyers": cells},
         table=DataTable(
             "buyers",
@@ -96,21 +91,14 @@ def cohorts_figure(cohorts: pd.DataFrame, currency: str) -> Figure:
         ),
         y=alt.Y("cohort:N", title="month of the first order"),
     )
-    squares = triangle.mark_rect(cornerRadius=3).encode(
-        color=alt.Color("shade:Q", scale=alt.Scale(domain=[0, 1], range=_BLUES), legend=None),
-        tooltip=[
-            alt.Tooltip("cohort:N", title="first order in"),
-            alt.Tooltip("later:O", title="months after"),
-            alt.Tooltip("customers:Q", title="customers", format=","),
-            alt.Tooltip("text:N", title="here"),
-        ],
-    )
+    tooltips = [
+        alt.Tooltip("cohort:N", title="first order in"),
+        alt.Tooltip("later:O", title="months after"),
+        alt.Tooltip("customers:Q", title="customers", format=","),
+        alt.Tooltip("text:N", title="here"),
+    ]
     # On a phone the squares are too narrow for numbers; the table below has them.
     shown = alt.ExprRef("width < 400 ? 0 : 1")
-    labels = triangle.mark_text(fontSize=11, opacity=shown).encode(
-        text="text:N",
-        color=alt.condition("datum.shade > 0.6", alt.value("white"), alt.value(_DARK_TEXT)),
-    )
     soon = again[again["later"] == 1]
     share = soon["buyers"].sum() / max(int(soon["customers"].sum()), 1)
     return Figure(
@@ -121,7 +109,7 @@ def cohorts_figure(cohorts: pd.DataFrame, currency: str) -> Figure:
         f"recently won customers are worse. Amounts{in_currency} are before refunds.",
         alt=f"A table of {months['cohort'].nunique()} months. In the month after their first "
         f"order {cell_text(share, 'percent')} of these customers ordered again.",
-        chart=squares + labels,
+        chart=_heat_map(triangle, alt.Text("text:N"), tooltips, fontSize=11, opacity=shown),
         data={"cohorts": rows[["measure", "cohort", "later", "customers", "text", "shade"]]},
         table=DataTable(
             "cohorts",
@@ -137,3 +125,13 @@ def cohorts_figure(cohorts: pd.DataFrame, currency: str) -> Figure:
         height=30 * months["cohort"].nunique() + 40,
         wide=True,
     )
+
+
+def _heat_map(base: alt.Chart, text: alt.Text, tooltips: list[alt.Tooltip], **labels: Any) -> Any:
+    """Squares with a colour by `shade` (0 to 1) and a text that can be read on it."""
+    scale = alt.Scale(domain=[0, 1], range=_BLUES)
+    squares = base.mark_rect(cornerRadius=3).encode(
+        color=alt.Color("shade:Q", scale=scale, legend=None), tooltip=tooltips
+    )
+    on_dark = alt.condition("datum.shade > 0.6", alt.value("white"), alt.value(_DARK_TEXT))
+    return squares + base.mark_text(**labels).encode(text=text, color=on_dark)
