@@ -3,7 +3,8 @@
 docs/config-keys.md comes from the pydantic models, docs/scored-row.md from the contract,
 docs/features.md and docs/metrics.md from their catalogues, docs/cli.md from the command line,
 docs/model-cards/ from benchmarks/README.md and configs/ (`scripts/card_pages.py`), docs/imports.md
-from the imports of the code (`scripts/import_picture.py`).
+from the imports of the code (`scripts/import_picture.py`), docs/schemas/ from the models again
+(`scripts/schema_pages.py`).
 """
 
 import datetime as dt
@@ -24,6 +25,7 @@ from features.table.families.feature import Feature, FeatureSpec
 from flows.commands.cli import app
 from scripts.card_pages import CARD_PAGES
 from scripts.import_picture import imports_page
+from scripts.schema_pages import SCHEMAS
 from scripts.worked_example import worked_example
 
 SCORED_HEAD = """# The scored row
@@ -271,6 +273,7 @@ PAGES = {
     "imports.md": imports_page,
     "worked-example.md": worked_example,
     **CARD_PAGES,
+    **SCHEMAS,
 }
 
 if __name__ == "__main__":
