@@ -78,7 +78,11 @@ def _of_the_list(found: SourceProposal, table: ProfiledTable) -> None:
         return
     all_rows = counted(found)
     found.only[time.name] = ["*"]
-    _note(found, f"{len(written):,} rows without a date are sums of others", all_rows)
+    count = len(written)
+    rows = (
+        "1 row without a date is a sum" if count == 1 else f"{count:,} rows without a date are sums"
+    )
+    _note(found, f"{rows} of others", all_rows)
 
 
 def _names_a_total(row: pd.Series) -> bool:
@@ -88,7 +92,7 @@ def _names_a_total(row: pd.Series) -> bool:
 
 def _note(found: SourceProposal, what: str, all_rows: str) -> None:
     note = (
-        f"CHECK: {what}, and are left out. With them: {all_rows}; without: "
+        f"CHECK: {what}; left out. With them: {all_rows}; without: "
         f"{counted(found, is_purchase(found))}."
     )
     found.notes["only"] = f"{found.notes.get('only', '')} {note}".strip()
