@@ -15,8 +15,8 @@ from tests.flows.shop import write_shop
 # They write files (a page, a simulation, tallies, a model) or serve, and show no result of their
 # own; score-events prints nothing but JSON.
 WRITERS = {
-    "features", "train", "rollback", "report", "schedule", "score-events", "simulate", "stages path",
-    "serve",
+    "features", "train", "rollback", "report", "schedule", "score-events", "simulate",
+    "stages path", "serve",
 }  # fmt: skip
 
 
