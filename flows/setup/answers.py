@@ -11,6 +11,7 @@ from features.contracts import LEFT_OUT, ROLES
 from features.errors import UserError
 from flows.setup.column_synonyms import role_of
 from flows.setup.datetime_formats import TimeForm
+from flows.setup.readings import counted, is_purchase
 from flows.setup.source_draft import SourceProposal
 from flows.setup.table_profiling import ColumnProfile, ProfiledTable
 
@@ -164,3 +165,16 @@ def _give_roles(source: SourceProposal, spoken: Mapping[str, str]) -> None:
         source.event_type = {**source.event_type, "words": words}
     if set(words_of_source(source)) <= set(spoken):
         source.notes.pop("event_type", None)
+    elif words and "event_type" in source.notes:
+        source.notes["event_type"] = _as_said(source)
+
+
+def _as_said(source: SourceProposal) -> str:
+    """The note on words of which the user named some."""
+    assert isinstance(source.event_type, dict)
+    words = source.event_type["words"]
+    left_out = [repr(word) for word, kind in words.items() if kind == LEFT_OUT]
+    return (
+        f"CHECK: left out: {', '.join(left_out) or 'nothing'}. All rows as purchases: "
+        f"{counted(source)}; as you say: {counted(source, is_purchase(source))}."
+    )

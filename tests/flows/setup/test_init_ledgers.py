@@ -89,3 +89,14 @@ def test_lost_rows_are_left_out_beside_kinds_of_documents(tmp_path: Path) -> Non
     assert orders == EXPECTED[0]
     assert revenue == pytest.approx(EXPECTED[2] - SALES.head(25)["total"].sum())
     assert "'Cancelled' in 'status' are left out" in " ".join(content["checks"])
+
+
+def test_a_note_on_words_follows_what_the_user_says_of_them(tmp_path: Path) -> None:
+    back = SALES[::9].assign(order=lambda rows: "b" + rows["order"], status="Krediterad")
+    lost = SALES[::8].assign(order=lambda rows: "x" + rows["order"], status="Makulerad")
+    rows = pd.concat([SALES.assign(status="Betald"), back, lost])
+    name = file(tmp_path, "orders.csv", rows)
+    content = init(tmp_path, name, "--role", "Krediterad=refund")
+    note = " ".join(content["checks"])
+    assert "left out: 'Makulerad'." in note
+    assert f"as you say: {EXPECTED[0]:,} orders, {EXPECTED[2]:,.2f}" in note
