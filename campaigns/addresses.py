@@ -40,12 +40,17 @@ REFUSED_THROUGH = {
 
 def address_kinds(channels: Collection[str]) -> tuple[str, ...]:
     """Contact keys that the tools of some channels use."""
-    reaching_kinds = {
+    kinds = {
         kind
         for channel in channels
         for kind in _REACHED_BY.get(consent_channel(channel), ADDRESS_KINDS)
     }
-    return tuple(kind for kind in ADDRESS_KINDS if kind in reaching_kinds)
+    return tuple(kind for kind in ADDRESS_KINDS if kind in kinds)
+
+
+def reaching_kinds(channel: str) -> tuple[str, ...]:
+    """Contact keys by which a channel reaches people; a letter needs none of them."""
+    return _REACHED_BY.get(consent_channel(channel), ("external_id",))
 
 
 @dataclass(frozen=True)

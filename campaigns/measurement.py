@@ -149,12 +149,16 @@ def campaign_effects(
     Returns
     -------
     DataFrame
-        Columns `EFFECT_COLUMNS`; one row per campaign, group and outcome.
+        Columns `EFFECT_COLUMNS`; one row per campaign, group and outcome; none by channel for
+        campaigns with several offers.
     """
     effect_rows: list[dict[str, Any]] = []
     for campaign, campaign_rows in entries.matured.groupby("campaign_id", sort=True):
         groups = [("all", "all", campaign_rows)]
-        for dimension in dimensions:
+        offers = campaign_rows.get("offer_name")
+        # With several offers the channel follows from the draw: its groups are not comparable.
+        drawn = {"channel"} if offers is not None and offers.notna().any() else set()
+        for dimension in (name for name in dimensions if name not in drawn):
             groups += [
                 (dimension, str(group), group_rows)
                 for group, group_rows in campaign_rows.groupby(dimension, sort=True)

@@ -24,6 +24,7 @@ from campaigns.addresses import (
     cells_with_several,
     comparable_cells,
     first_occurrences,
+    reaching_kinds,
 )
 from campaigns.audience_files import CONSENT_NOTES, ExportRun
 from campaigns.export_index import INDEX_FOLDER, ExportIndex, RowKeys
@@ -130,7 +131,10 @@ def _contact_keys(
         & (members["change"] != "removed")
         & members["campaign_id"].isin(promotional)
     ]
-    own_kinds = {c: address_kinds([ADS] if target.ads else [c]) for c in rows["channel"].unique()}
+    own_kinds = {
+        channel: address_kinds([ADS]) if target.ads else reaching_kinds(channel)
+        for channel in rows["channel"].unique()
+    }
     for kind in (kind for kind in ADDRESS_KINDS if kind in keys and kind in target.contacts):
         foreign = np.array([kind not in own_kinds[name] for name in rows["channel"]], dtype=bool)
         is_refused = foreign & customers.isin(delivery.withheld.get(kind, ()))

@@ -31,6 +31,9 @@ class DecisionLog:
         Numbers that help to predict the reward (decisions x columns; perhaps no column).
     person
         Number of the person, one a decision: rewards of one person are not independent.
+    could_be
+        Whether each offer could have been drawn (decisions x offers); None where the log does not
+        say it.
     """
 
     offers: tuple[str, ...]
@@ -41,6 +44,7 @@ class DecisionLog:
     group: Array
     context: Array
     person: Array
+    could_be: Array | None = None
 
     def __len__(self) -> int:
         """Number of decisions."""

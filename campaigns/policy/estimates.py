@@ -171,7 +171,7 @@ def _unknown(log: DecisionLog, policy: Policy, weight: Array, effective: float) 
         group, offer = np.unravel_index(int(shares.argmax()), shares.shape)
         where = "" if len(log.groups) == 1 else f" in {log.groups[group]}"
         return (
-            f"{shares.sum():.0%} of its decisions take offers that the log never took there, such "
+            f"{shares.sum():.0%} of its decisions take offers that could not be drawn there, such "
             f"as {log.offers[offer]}{where}"
         )
     if effective < _LEAST_EFFECTIVE:
@@ -198,7 +198,14 @@ def _unknown(log: DecisionLog, policy: Policy, weight: Array, effective: float) 
 
 
 def _unseen_shares(log: DecisionLog, policy: Policy) -> Array:
-    """Share of the policy's decisions by group and offer, where the log never took the offer."""
+    """Share of the policy's decisions by group and offer that the log cannot hold.
+
+    The log never took the offer in the group, or says that it could not be drawn in a decision.
+    """
+    never = (log.counts() == 0)[log.group]
+    if log.could_be is not None:
+        never |= ~log.could_be
     sums = np.zeros((len(log.groups), len(log.offers)))
-    np.add.at(sums, log.group, policy.probability)
-    return np.where(log.counts() == 0, sums / len(log), 0.0)
+    np.add.at(sums, log.group, np.where(never, policy.probability, 0.0))
+    shares: Array = sums / len(log)
+    return shares

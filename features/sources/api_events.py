@@ -77,14 +77,14 @@ def _event(event: Any, event_place: str) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise UserError(
             f"{_PLACE}: {event_place}",
-            found=f"a {type(event).__name__}",
+            found=_kind(event),
             expected="an object, one event",
         )
     nested = event.get("attributes") or {}
     if not isinstance(nested, dict):
         raise UserError(
             f"{_PLACE}: {event_place}: attributes",
-            found=f"a {type(nested).__name__}",
+            found=_kind(nested),
             expected="an object of names and values",
         )
     return {**{key: value for key, value in event.items() if key != "attributes"}, **nested}
@@ -217,7 +217,7 @@ def _checked(rows: Iterable[Row], config: Config, allowed: set[str]) -> Iterator
                 hint=_hint(unknown_columns[0]),
             )
         event_cells = {
-            column: value.strip()
+            column: _stored_text(value, f"{event_place}: {column}")
             if type(value) is str
             else _text(value, f"{event_place}: {column}")
             for column, value in event.items()
@@ -248,6 +248,23 @@ def _hint(column: str) -> str:
     return "leave the column out, or map it in a source of the config and run again"
 
 
+def _stored_text(text: str, cell_place: str) -> str:
+    """A text without outer spaces, if every store can hold it."""
+    if "\0" in text or (not text.isascii() and not _encodes(text)):
+        raise UserError(
+            cell_place, found="signs that no text has", expected="a text without NUL, in Unicode"
+        )
+    return text.strip()
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        return False
+    return True
+
+
 def _text(value: Any, cell_place: str) -> str:
     value = value.item() if hasattr(value, "item") else value  # a frame's own numbers
     if value is None or value != value:
@@ -259,10 +276,15 @@ def _text(value: Any, cell_place: str) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     if isinstance(value, str | int | float):
-        return str(value).strip()
-    raise UserError(
-        cell_place, found=f"a {type(value).__name__}", expected="a text, a number, true or false"
-    )
+        return _stored_text(str(value), cell_place)
+    raise UserError(cell_place, found=_kind(value), expected="a text, a number, true or false")
+
+
+def _kind(value: Any) -> str:
+    """What a value of JSON is called there."""
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+    default = "a number" if isinstance(value, int | float) else f"a {type(value).__name__}"
+    return "null" if value is None else names.get(type(value), default)
 
 
 def _instant(text: str, config: Config, cell_place: str) -> str:

@@ -6,7 +6,7 @@ events give what all events would give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,12 @@ class StoredHistory:
     output: Path
     before: int
 
-    def of(self, customers: Iterable[str]) -> Tallies:
+    def of(self, customers: Collection[str]) -> Tallies:
         """Tallies of some customers (see `stored_tallies`)."""
         return stored_tallies(self.output, customers, self.before)
 
 
-def stored_tallies(output: Path, customers: Iterable[str], before: int) -> Tallies:
+def stored_tallies(output: Path, customers: Collection[str], before: int) -> Tallies:
     """What was known of some customers before a day, from the tallies of an output folder.
 
     Parameters
@@ -53,7 +53,7 @@ def stored_tallies(output: Path, customers: Iterable[str], before: int) -> Talli
     output
         The output folder.
     customers
-        Ids of customers; of those without stored events there are no rows.
+        Ids of customers, at least one; of those without stored events there are no rows.
     before
         Day number: parts that became known on it or later are left out.
 
@@ -71,7 +71,7 @@ def stored_tallies(output: Path, customers: Iterable[str], before: int) -> Talli
     parts = [
         # The first text after an id ends the range that holds this id alone.
         segments.read_customers(folder, manifest.segments, customer, f"{customer}\0")
-        for customer in sorted(set(customers))
+        for customer in sorted(customers)
     ]
     daily = _joined([part.daily for part in parts], _DAILY_TEXTS, before)
     attributes = _joined([part.attributes for part in parts], _CHOICE_TEXTS, before)
@@ -119,10 +119,10 @@ def _joined(tables: list[pa.Table], texts: Iterable[str], before: int) -> pa.Tab
 
 
 def _orders(
-    folder: Path, names: Iterable[str], customers: Iterable[str], before: int
+    folder: Path, names: Iterable[str], customers: Collection[str], before: int
 ) -> pa.Table | None:
     """Stored parts of the customers' orders, from sources that grow; None without such sources."""
     files = [folder / name / "orders.parquet" for name in names]
-    wanted = [("customer", "in", sorted(set(customers))), ("known_day", "<", before)]
+    wanted = [("customer", "in", sorted(customers)), ("known_day", "<", before)]
     tables = [pq.read_table(file, filters=wanted) for file in files if file.exists()]
     return pa.concat_tables(tables) if tables else None

@@ -48,10 +48,11 @@ def serve(
 
     from features.storage.row_reader import open_reader
     from flows.services.console import step
-    from flows.serving.access import ApiKeys, refuse_open_address
+    from flows.serving.access import ApiKeys, refuse_open_address, refuse_taken_port
     from flows.serving.measures import FOLDER_VARIABLE
 
     refuse_open_address(host, ApiKeys.from_environment())
+    refuse_taken_port(host, port)
     open_reader(Path(folder)).current_run_id()  # refused now, with a message, if there is none
     os.environ[_SETTINGS] = json.dumps(
         {

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -37,9 +38,17 @@ class ApiKeys:
         Raises
         ------
         UserError
-            If one is shorter than 16 signs.
+            If one is shorter than 16 signs, or there are only commas.
         """
-        keys = [key.strip() for key in os.environ.get(VARIABLE, "").split(",") if key.strip()]
+        text = os.environ.get(VARIABLE, "")
+        keys = [key.strip() for key in text.split(",") if key.strip()]
+        if text and not keys:
+            raise UserError(
+                VARIABLE,
+                found="no key",
+                expected="keys separated by commas",
+                hint=f"unset {VARIABLE} if everyone on this machine may ask",
+            )
         if any(len(key) < _SHORTEST_KEY for key in keys):
             raise UserError(
                 VARIABLE,
@@ -79,6 +88,28 @@ def refuse_open_address(host: str, keys: ApiKeys) -> None:
         expected=f"a loopback address such as 127.0.0.1, or keys in {VARIABLE}",
         hint=f"set {VARIABLE}, and put a proxy with TLS in front",
     )
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Refuse an address at which this process cannot listen.
+
+    Raises
+    ------
+    UserError
+        If another program listens there, or the machine has no such address.
+    """
+    try:
+        kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(kind, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"--host {host} --port {port}",
+            found=error.strerror or type(error).__name__,
+            expected="an address of this machine at which no other program listens",
+            hint="end the other program, or choose another --port",
+        ) from error
 
 
 def is_loopback(host: str) -> bool:

@@ -170,8 +170,8 @@ def _add_scores(app: FastAPI, served: ServedRun, threads: _Threads) -> None:
         run_id, rows = "", []
         if _customer(campaign) is not None:
             run_id, rows = await threads.run(threads.reading, _stored, read)
-        if not rows and not offset:
-            raise Refusal(404, "campaign", "no members", "a campaign of the current run")
+        if not rows and not offset and campaign not in served.campaigns:
+            raise Refusal(404, "campaign", "none of this name", "a campaign of the current run")
         following = offset + len(rows) if len(rows) == limit else None
         members = [_plain(row) for row in rows]
         return json_response({"run_id": run_id, "members": members, "next_offset": following})

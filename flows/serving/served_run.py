@@ -6,6 +6,7 @@ audiences and rows from events are all of one scorer.
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import gc
 import logging
@@ -17,6 +18,7 @@ from typing import Any
 
 from features.errors import UserError
 from features.storage.row_reader import RowReader
+from features.storage.runs import run_folder
 from flows.services.score_events import OpenScorer, open_scorer
 from flows.services.workspace import Workspace
 from models.registry.version import CHAMPION
@@ -36,6 +38,8 @@ class ServedRun:
         Reader of the store.
     after_loading
         Called each time that a run was loaded.
+    campaigns
+        Campaigns that the run has planned, also those without members.
     """
 
     output: Path
@@ -43,6 +47,7 @@ class ServedRun:
     after_loading: Callable[[], None] = lambda: None
     _scorer: OpenScorer | None = field(default=None, init=False, repr=False)
     _champion: int | None = field(default=None, init=False, repr=False)
+    campaigns: frozenset[str] = field(default=frozenset(), init=False)
     _trouble: str = field(default="not loaded yet", init=False, repr=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
 
@@ -83,6 +88,7 @@ class ServedRun:
             self._trouble = type(error).__name__
             _log.warning("the current run could not be loaded: %s", type(error).__name__)
             return False
+        self.campaigns = _planned(run_folder(self.output, run_id))
         self._scorer, self._trouble = scorer, ""
         # What stays until the next run is not looked at again in every collection of cycles.
         gc.unfreeze()
@@ -133,6 +139,15 @@ class ServedRun:
     def _champion_now(self) -> int | None:
         versions = Workspace(self.output).scorer_versions()
         return next((row.version for row in versions if CHAMPION in row.aliases), None)
+
+
+def _planned(folder: Path) -> frozenset[str]:
+    """Campaigns of a run's plan; none without a plan."""
+    file = folder / "audiences" / "plan.csv"
+    if not file.is_file():
+        return frozenset()
+    with file.open(encoding="utf-8", newline="") as stream:
+        return frozenset(row["campaign_id"] for row in csv.DictReader(stream))
 
 
 def _warm_up(scorer: OpenScorer) -> None:

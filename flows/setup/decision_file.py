@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,6 +58,9 @@ class LogColumns:
     by: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
     person: str | None = None
+
+
+_ALL_PROPENSITIES = "propensities"  # what `stagecast measure --decisions` writes of all offers
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ def read_decisions(file: Path, columns: LogColumns, policies: Sequence[str]) -> 
         group=_positions(group_cells, groups),
         context=context.to_numpy(dtype=float),
         person=person,
+        could_be=_could_be(table, offers),
     )
     chosen = [_policy(text, log, table, others) for text in dict.fromkeys(policies)]
     return DecisionFile(log, tuple(chosen))
@@ -169,6 +174,32 @@ def _offers(table: ExperimentTable, name: str) -> pd.Series[Any]:
         )  # fmt: skip
     folded = keys.map(fold_key)
     return folded.map(keys.groupby(folded).agg(lambda same: same.value_counts().index[0]))
+
+
+def _could_be(table: ExperimentTable, offers: Sequence[str]) -> Array | None:
+    """Which offers could be drawn, by the JSON of a column `propensities`; None without one.
+
+    Raises
+    ------
+    UserError
+        For a cell that is no object of offers and probabilities.
+    """
+    if _ALL_PROPENSITIES not in table.rows:
+        return None
+    could_be = np.ones((len(table.rows), len(offers)), dtype=bool)
+    for place, (row, cell) in enumerate(table.rows[_ALL_PROPENSITIES].items()):
+        if pd.isna(cell) or not str(cell).strip():
+            continue  # not said: all could
+        try:
+            drawn = {fold_key(str(name)) for name, chance in json.loads(cell).items() if chance > 0}
+        except (ValueError, TypeError, AttributeError):
+            raise table.refusal(
+                _ALL_PROPENSITIES, "a cell that cannot be read",
+                'offers and probabilities such as {"code": 0.3, "nothing": 0.7}', row,
+                "write them so, or leave the column out",
+            ) from None  # fmt: skip
+        could_be[place] = [fold_key(offer) in drawn for offer in offers]
+    return could_be
 
 
 def _propensities(table: ExperimentTable, name: str) -> pd.Series[float]:

@@ -127,11 +127,12 @@ class EventScorer:
         self, events: Iterable[Row], latest: int, history: StoredHistory | None = None
     ) -> Tallies:
         checked = api_events.checked_events(events, self.config)
-        if history is None:
+        keys = {key_value(event["customer_id"]) for event in checked} - {None}
+        customers = [str(key) for key in keys]
+        if history is None or not customers:
             plain = plain_tallies(checked, self.config, latest=latest)
             return self._tallied_by_engine(checked, latest) if plain is None else plain
-        customers = {key_value(event["customer_id"]) for event in checked} - {None}
-        stored = history.of(str(customer) for customer in customers)
+        stored = history.of(customers)
         new = plain_tallies(checked, self.config, latest=latest, orders=stored.orders)
         if new is None:
             # The engine says what is wrong with them; if nothing is, it cannot know the orders.

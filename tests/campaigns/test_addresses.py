@@ -236,6 +236,22 @@ def test_files_hold_an_address_once_and_none_of_another_channel_that_refused(
     assert (file["refused_keys"], file["repeated_keys"], file["control_keys"]) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("channel", ["letter", "support_task", "pigeon"])
+def test_a_letter_carries_no_address_that_refused_its_own_channel(
+    tmp_path: Path, channel: str
+) -> None:
+    contacts = keys(email=["a@y.de", "b@y.de"], phone=["+49 30 1000001", "+49 30 1000002"])
+    refused = said_no(email=[True, False], sms=[False, True])
+    context = CustomerContext(refused=refused, addresses=Addresses.of(contacts))
+    frame = people("a", "b", p_reactivate=[0.9, 0.8])
+    book = playbook(control_share=0, channel=channel)
+    planned = plan(frame, book, consent="recorded", context=context)
+    rows, _ = written(tmp_path, planned, context, contacts)
+    assert {customer: (row["email"], row["phone"]) for customer, row in rows.items()} == {
+        "a": ("", "+49301000001"), "b": ("b@y.de", ""),
+    }  # fmt: skip
+
+
 CELLS = {
     "email": ("a@y.de; X@y.de", "x@y.de", "b@y.de", " B@Y.DE"),
     "phone": (

@@ -129,3 +129,21 @@ def test_all_problems_of_a_file_come_in_one_answer(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         read_decisions(written(tmp_path, frame), LogColumns(by=("absent",)), ["uniform"])
     assert len(error.value.problems) == 3
+
+
+def test_an_offer_that_could_not_be_drawn_for_these_people_is_not_valued(tmp_path: Path) -> None:
+    frame = decisions()
+    for_all = json.dumps({"Nothing": 0.5, "Mail": 0.3, "Voucher": 0.2})
+    closed = json.dumps({"Nothing": 0.6, "Mail": 0.4})
+    frame["propensities"] = for_all
+    frame.loc[frame.index[frame["offer"] != "Voucher"][:400], "propensities"] = closed
+    policies = ["--policy", "always:voucher", "--policy", "always:mail"]
+    result = evaluated(str(written(tmp_path, frame)), *policies)
+    voucher, mail = result["policies"]
+    assert "10% of its decisions take offers that could not be drawn there" in voucher["unknown"]
+    assert mail["low"] < 0.2 < mail["high"]
+    frame.loc[7, "propensities"] = "half"
+    with pytest.raises(
+        UserError, match="column propensities: found a cell that cannot be read in row 9"
+    ):
+        read_decisions(written(tmp_path, frame), LogColumns(), ["uniform"])

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from features.errors import UserError
-from flows.serving.access import VARIABLE, ApiKeys, RateLimit, refuse_open_address
+from flows.serving.access import (
+    VARIABLE,
+    ApiKeys,
+    RateLimit,
+    refuse_open_address,
+    refuse_taken_port,
+)
 
 KEY, OTHER = "k" * 16, "another key of 24 signs!"
 
@@ -66,3 +74,22 @@ def test_callers_beyond_a_number_are_forgotten() -> None:
     for number in range(12_000):
         limit.wait(str(number))
     assert len(limit._buckets) == 10_000
+
+
+@pytest.mark.parametrize("text", [",", " , ", " "])
+def test_a_variable_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(VARIABLE, text)
+    with pytest.raises(UserError, match="found no key"):
+        ApiKeys.from_environment()
+
+
+def test_a_port_that_is_taken_is_refused() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match="an address of this machine at which no other"):
+            refuse_taken_port("127.0.0.1", port)
+    refuse_taken_port("127.0.0.1", port)
+    with pytest.raises(UserError, match=f"--port {port}"):
+        refuse_taken_port("no.such.host.invalid", port)

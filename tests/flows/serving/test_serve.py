@@ -150,6 +150,21 @@ def test_audiences_are_those_of_the_run(shop: Shop, served: str) -> None:
         ].tolist()
 
 
+def test_a_planned_campaign_without_members_is_empty(shop: Shop, served: str) -> None:
+    folder = shop.output / "runs" / read_current(shop.output).run.run_id
+    for campaign in pd.read_csv(folder / "audiences" / "plan.csv")["campaign_id"]:
+        assert ask(served, f"/audiences/{campaign}")[0] == 200
+    assert ask(served, "/audiences/of_no_plan")[0] == 404
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "\ud800", "x\udfff"])
+@pytest.mark.parametrize("column", ["customer_id", "event_type", "occurred_at"])
+def test_texts_that_no_store_can_hold_are_refused(served: str, column: str, text: str) -> None:
+    event = {"customer_id": "c1", "event_type": "purchase", "occurred_at": "2020-11-30"}
+    status, content = ask(served, "/scores/events", {"events": [event, {**event, column: text}]})
+    assert (status, content["error"]["where"]) == (422, f"events: event 2: {column}")
+
+
 @pytest.mark.parametrize(
     "path",
     [
