@@ -131,10 +131,8 @@ def _contact_keys(
         & (members["change"] != "removed")
         & members["campaign_id"].isin(promotional)
     ]
-    own_kinds = {
-        channel: address_kinds([ADS]) if target.ads else reaching_kinds(channel)
-        for channel in rows["channel"].unique()
-    }
+    ads = address_kinds([ADS]) if target.ads else None
+    own_kinds = {channel: ads or reaching_kinds(channel) for channel in rows["channel"].unique()}
     for kind in (kind for kind in ADDRESS_KINDS if kind in keys and kind in target.contacts):
         foreign = np.array([kind not in own_kinds[name] for name in rows["channel"]], dtype=bool)
         is_refused = foreign & customers.isin(delivery.withheld.get(kind, ()))
