@@ -59,7 +59,8 @@ def register_campaign_commands(app: typer.Typer, run: Callable[..., Any]) -> Non
     def target(
         config: ConfigFile = None,
         campaigns: Annotated[
-            Path | None, typer.Option(help="Folder of playbooks instead of the config's.")
+            Path | None,
+            typer.Option(help="Folder of playbooks; from now on they replace the config's."),
         ] = None,
         output: OutputFolder = DEFAULT_OUTPUT,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
