@@ -101,7 +101,7 @@ def test_what_the_batch_never_reads_is_not_read(tmp_path: Path) -> None:
         ({"valeu": 3}, "column 'valeu': found a column that this data set does not have"),
         ({"anonymous_id": "v1"}, "the customer_id they are linked to"),
         ({"value": [1, 2]}, "value: found a list"),
-        ({"brand": {"a": 1}}, "brand: found a dict"),
+        ({"brand": {"a": 1}}, "brand: found an object"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, change: dict[str, Any], told: str) -> None:
@@ -114,8 +114,8 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, change: dict[str, Any],
     ("text", "told"),
     [
         ('{"customer_id": 1}\n{"customer_id"', "line 2: found broken JSON"),
-        ("[1]", "item 1: found a int"),
-        ('{"attributes": 3}', "attributes: found a int"),
+        ("[1]", "item 1: found a number"),
+        ('{"attributes": 3}', "attributes: found a number"),
         ("a,b\n1,2,3\n", "line 2: found 3 cells"),
         ("a,a\n1,2\n", "a column twice"),
         ('a,b\n"1,2\n', "broken CSV"),
