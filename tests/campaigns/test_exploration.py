@@ -40,8 +40,8 @@ def test_nobody_is_explored_on_against_consent_caps_arms_places_or_budget(
     book = offers_playbook(
         exploration_share=share, offers=with_places(gift=gifts), capacity=90, budget=150.0
     )
-    made = plan(frame, book, context=context, consent="recorded")
-    members = made.audience.set_index("customer_id")
+    planned = plan(frame, book, context=context, consent="recorded")
+    members = planned.audience.set_index("customer_id")
     assert context.consent is not None
     assert context.contacts is not None
     assert context.past is not None
@@ -62,7 +62,7 @@ def test_nobody_is_explored_on_against_consent_caps_arms_places_or_budget(
     assert not (past.iloc[:, 0] & (treated["offer_name"] == "code")).any()
     assert by_letter.sum() <= gifts
     assert len(members) <= 90
-    spent = made.offers["cost"].sum()
+    spent = planned.offers["cost"].sum()
     assert spent <= min(150.0, budget or 150.0) * (1 + 1e-9) + 1e-9
     assert treated["propensity"].between(0, 0.75, inclusive="right").all()
 
@@ -126,18 +126,18 @@ def test_a_member_keeps_the_probabilities_of_all_offers_that_could_be_drawn() ->
     frame = people(300, 6)
     context = facts(sorted(frame["customer_id"]), 6)
     book = offers_playbook(offers=with_places(gift=12), control_share=0.2, exploration_share=0.5)
-    made = plan(frame, book, context=context)
+    planned = plan(frame, book, context=context)
     assert context.consent is not None
-    for row in made.audience.itertuples():
+    for row in planned.audience.itertuples():
         chances = json.loads(row.propensities)
         assert sum(chances.values()) == pytest.approx(1.0)
         assert chances[row.offer_name] == row.propensity
         assert chances["nothing"] == 0.2
         assert ("gift" not in chances) or context.consent.loc[row.customer_id, "direct_mail"]
-    again = plan(frame, book, context=context, previous=made.audience, at=dt.date(2018, 1, 3))
+    again = plan(frame, book, context=context, previous=planned.audience, at=dt.date(2018, 1, 3))
     key, kept = ["customer_id", "propensities"], again.audience["change"] == "kept"
     pd.testing.assert_frame_equal(
-        made.audience[key].sort_values("customer_id", ignore_index=True),
+        planned.audience[key].sort_values("customer_id", ignore_index=True),
         again.audience.loc[kept, key].sort_values("customer_id", ignore_index=True),
     )
 
@@ -146,9 +146,11 @@ def test_explorers_get_all_open_offers_equally_often() -> None:
     counts: Counter[str] = Counter()
     explored = 0
     for number in range(60):
-        made = plan(people(400, 3), offers_playbook(exploration_share=0.4), salt=str(number))
-        counts.update(dict(zip(made.offers["offer_name"], made.offers["explored"], strict=True)))
-        explored += int(made.offers["explored"].sum())
+        planned = plan(people(400, 3), offers_playbook(exploration_share=0.4), salt=str(number))
+        counts.update(
+            dict(zip(planned.offers["offer_name"], planned.offers["explored"], strict=True))
+        )
+        explored += int(planned.offers["explored"].sum())
     for offer in OFFERS:
         share = counts[str(offer["name"])] / explored
         assert share == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / explored))

@@ -42,8 +42,8 @@ def three(**columns: Any) -> pd.DataFrame:
     )
 
 
-def offer_of(made: CampaignPlan) -> dict[str, str]:
-    members = made.audience[made.audience["change"] != "removed"]
+def offer_of(planned: CampaignPlan) -> dict[str, str]:
+    members = planned.audience[planned.audience["change"] != "removed"]
     return dict(zip(members["customer_id"], members["offer_name"], strict=True))
 
 
@@ -56,33 +56,33 @@ def test_each_customer_gets_the_offer_that_earns_most_or_nothing() -> None:
     # note 5 % - .5; code 30 % - half an order's tenth - .5; gift 40 % - 4
     worth = {"a": (19.5, 117.5, 156.0), "b": (4.5, 29.0, 36.0), "c": (0.5, 5.4, 4.0)}
     for context in (None, value_policy()):
-        made = plan(three(), book, context=context)
-        assert offer_of(made) == {"a": "gift", "b": "gift", "c": "code"}
-        expected = made.audience.set_index("customer_id")["expected_value"]
+        planned = plan(three(), book, context=context)
+        assert offer_of(planned) == {"a": "gift", "b": "gift", "c": "code"}
+        expected = planned.audience.set_index("customer_id")["expected_value"]
         for customer, best in (("a", 2), ("b", 2), ("c", 1)):
             assert expected[customer] == pytest.approx(worth[customer][best])
-        assert set(made.audience["channel"]) == {"letter", "email"}
+        assert set(planned.audience["channel"]) == {"letter", "email"}
     costly = offers_playbook(
         contact_cost=50.0, offers=OFFERS[:2], control_share=0, exploration_share=0
     )
-    made = plan(three(), costly)
-    assert offer_of(made) == {"a": "code"}
-    assert made.why["back"].tolist() == ["", *["expected value not positive"] * 2]
+    planned = plan(three(), costly)
+    assert offer_of(planned) == {"a": "code"}
+    assert planned.why["back"].tolist() == ["", *["expected value not positive"] * 2]
 
 
 def test_a_scarce_offer_goes_by_rank_or_to_those_who_gain_most() -> None:
     book = offers_playbook(offers=with_places(gift=1), control_share=0, exploration_share=0)
     assert offer_of(plan(three(), book)) == {"a": "gift", "b": "code", "c": "code"}
     # By value: the gift is worth 38.5 more than the code to a, and 7 more to b.
-    made = plan(three(), book, context=value_policy())
-    assert offer_of(made) == {"a": "gift", "b": "code", "c": "code"}
-    gift = made.offers.set_index("offer_name").loc["gift"]
+    planned = plan(three(), book, context=value_policy())
+    assert offer_of(planned) == {"a": "gift", "b": "code", "c": "code"}
+    gift = planned.offers.set_index("offer_name").loc["gift"]
     assert (gift["members"], gift["capacity"]) == (1, 1)
     assert gift["place_price"] == pytest.approx(7.0, abs=0.1)
     alone = offers_playbook(offers=[with_places(gift=1)[2]], control_share=0, exploration_share=0)
-    made = plan(three(), alone)
-    assert offer_of(made) == {"a": "gift"}
-    assert made.why["back"].tolist() == ["", "capacity reached", "capacity reached"]
+    planned = plan(three(), alone)
+    assert offer_of(planned) == {"a": "gift"}
+    assert planned.why["back"].tolist() == ["", "capacity reached", "capacity reached"]
 
 
 def test_a_member_keeps_the_offer_and_its_propensity_and_leaves_if_it_may_not_be_sent() -> None:
@@ -98,9 +98,9 @@ def test_a_member_keeps_the_offer_and_its_propensity_and_leaves_if_it_may_not_be
         kept[columns].sort_values("customer_id", ignore_index=True),
     )
     fewer = offers_playbook(offers=OFFERS[:2], control_share=0.4, exploration_share=0)
-    made = plan(frame, fewer, at=LATER, previous=first.audience)
+    planned = plan(frame, fewer, at=LATER, previous=first.audience)
     had_gift = treated.loc[treated["offer_name"] == "gift", "customer_id"]
-    rows = made.audience.set_index("customer_id").loc[had_gift]
+    rows = planned.audience.set_index("customer_id").loc[had_gift]
     assert len(had_gift)
     assert set(rows["change"]) == {"removed"}
     assert rows["reasons"].str.contains("no longer in the playbook").all()
@@ -127,8 +127,8 @@ def test_by_priority_each_in_turn_takes_the_best_that_is_left(
         control_share=0,
         exploration_share=0,
     )
-    made = plan(frame, book, context=context)
-    assert offer_of(made) == in_turn(frame, book, context)
+    planned = plan(frame, book, context=context)
+    assert offer_of(planned) == in_turn(frame, book, context)
 
 
 def in_turn(frame: pd.DataFrame, book: Playbook, context: CustomerContext) -> dict[str, str]:
@@ -148,12 +148,12 @@ def in_turn(frame: pd.DataFrame, book: Playbook, context: CustomerContext) -> di
         for named in book.offers:
             channel = str(named.channel or "email")
             full_price = next(iter(past[row.customer_id].values()))
-            made = contacts[row.customer_id]
+            planned = contacts[row.customer_id]
             if (
                 not consent[row.customer_id]["direct_mail" if channel == "letter" else channel]
                 or (named.discount and full_price)
-                or made[0] >= 2
-                or (channel == "letter" and made[1] >= 1)
+                or planned[0] >= 2
+                or (channel == "letter" and planned[1] >= 1)
                 or not places[named.name]
             ):
                 continue
@@ -191,13 +191,13 @@ def test_by_value_the_assignment_is_at_least_that_of_any_single_offer() -> None:
 def test_the_plan_says_per_offer_what_it_takes_and_by_which_knowledge() -> None:
     book = offers_playbook(control_share=0.3, exploration_share=0.4)
     frame = scores(600, seed=5).assign(p_any_order=0.5, clv_horizon_days=60.0)
-    made = plan(frame, book)
-    table, members = made.offers.set_index("offer_name"), made.audience
+    planned = plan(frame, book)
+    table, members = planned.offers.set_index("offer_name"), planned.audience
     assert list(table.index) == ["note", "code", "gift", "nothing"]
     assert table["members"].to_dict() == members["offer_name"].value_counts().reindex(
         table.index, fill_value=0
     ).to_dict()  # fmt: skip
-    row = made.table.iloc[0]
+    row = planned.table.iloc[0]
     assert (table.loc["nothing", "members"], table["members"].sum()) == (
         row["control"],
         row["members"],
@@ -215,9 +215,9 @@ def test_the_plan_says_per_offer_what_it_takes_and_by_which_knowledge() -> None:
 def test_known_effects_of_offers_replace_their_assumed_shares() -> None:
     frame = three(uplift=['{"note@back": 0.5, "gift@back": -0.1}', None, None])
     book = offers_playbook(control_share=0, exploration_share=0)
-    made = plan(frame, book)
+    planned = plan(frame, book)
     # a: .5 x 40 - .5 by the note; the code is only assumed to bring 30 % of 400.
-    assert offer_of(made)["a"] == "code"
+    assert offer_of(planned)["a"] == "code"
     dear = offers_playbook(control_share=0, exploration_share=0, offers=[OFFERS[0], OFFERS[2]])
     assert offer_of(plan(frame, dear)) == {"a": "note", "b": "gift", "c": "gift"}
     labels = plan(frame, dear).offers.set_index("offer_name")["value_label"]
@@ -271,7 +271,7 @@ def test_a_campaign_with_one_of_its_offers_alone_plans_as_without_names() -> Non
             value=value,
         )
         left, right = (plan(frame, book, context=context).audience for book in (one, plain))
-        # Only offers that earn their cost are made; a single offer by priority goes to all.
+        # Only offers that earn their cost are planned; a single offer by priority goes to all.
         right = right[(right["expected_value"] > 0) | (objective == "value")]
         shared = ["customer_id", "arm", "channel", "expected_value"]
         if objective == "value":

@@ -317,8 +317,7 @@ def test_the_interval_holds_for_small_and_large_buyers_with_equal_tails():
 
 
 def test_a_next_order_beyond_three_horizons_has_no_date():
-    snapshots = np.array(["2021-01-01"] * 3, dtype="datetime64[s]")
-    frame = FeatureRows({"snapshot_at": snapshots}, 3)
+    frame = FeatureRows({"snapshot_at": np.array(["2021-01-01"] * 3, dtype="datetime64[s]")}, 3)
     out = {
         "next_order_days": np.array([10.0, 3 * 30 + 1, np.nan]),
         "clv_horizon_days": np.full(3, 30.0),
