@@ -108,7 +108,7 @@ def test_no_key_is_told_that_does_not_exist(key: str) -> None:
         level = {m for f in fields for m in parts(f.annotation)}
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
+@pytest.mark.parametrize("text", list(blocks("yaml")))
 def test_every_yaml_block_is_a_config_a_part_of_one_or_a_taxonomy(text: str) -> None:
     content = yaml.safe_load(text)
     if isinstance(content, list):
@@ -138,7 +138,7 @@ def commands() -> Iterator[Any]:
             yield pytest.param(line, id=f"{page.name}: {line}")
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", list(commands()))
 def test_every_command_and_option_that_is_told_exists(line: str) -> None:
     words = shlex.split(line.split("stagecast ", 1)[1])
     command: Any = typer.main.get_command(app)
@@ -174,7 +174,7 @@ def code_names() -> Iterator[Any]:
             yield pytest.param(name, id=f"{page.name}: {name}")
 
 
-@pytest.mark.parametrize("name", code_names())
+@pytest.mark.parametrize("name", list(code_names()))
 def test_every_module_and_function_that_a_page_names_exists(name: str) -> None:
     if "/" in name:
         assert (ROOT / name).exists(), name
