@@ -16,12 +16,8 @@ import numpy as np
 import pandas as pd
 
 from features.arrays import Array
-from models.fitting.uplift_learner import (
-    UPLIFT_FOLDS,
-    expected_outcomes,
-    fit_imputed_effects,
-    person_folds,
-)
+from models.fitting.response_models import UPLIFT_FOLDS, expected_outcomes, person_folds
+from models.fitting.uplift_learner import fit_imputed_effects
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.uplift import uplift_effect
@@ -177,11 +173,15 @@ def _second_stage(
 ) -> Part:
     """Model of one offer's effects, on the rows that could get it."""
     rows = np.flatnonzero(weights[:, number] > 0)
+    # 0 for nothing, 1 for this offer, -1 for the others.
+    offer = experiment.offer[rows]
+    arm = np.select([offer == 0, offer == number + 1], [0, 1], -1)
     return fit_imputed_effects(
         experiment.covariates.iloc[rows],
         effects[rows, number],
         weights[rows, number],
         experiment.groups[rows],
+        responses=(experiment.outcome[rows], arm),
         seed=seed,
         threads=threads,
     )

@@ -3,8 +3,10 @@
 X-learner (Kuenzel et al. 2019): LightGBM predicts the outcome of either arm; the difference between
 a person's outcome and that predicted for the other arm is the imputed effect; a second model learns
 the imputed effects. Effects are small compared with the noise of single responses, so the second
-model is a cross-validated lasso on ranks and their products. LightGBM learns its residuals, with
-the number of trees that predicts held-out people best.
+model is a cross-validated lasso on ranks, on indicators of the values of columns with few, and on
+products of ranks. It is mixed with the difference of two logistic regressions
+(`models.fitting.response_models`).
+LightGBM learns its residuals, with the number of trees that predicts held-out people best.
 """
 
 from __future__ import annotations
@@ -20,31 +22,27 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LassoCV
+from sklearn.linear_model import Lasso, LassoCV
 
 from features.arrays import Array
+from models.fitting.response_models import (
+    UPLIFT_FOLDS,
+    expected_outcomes,
+    mix_logits,
+    person_folds,
+)
 from models.scorer.linear_model import matrix
 from models.scorer.part import Part
 from models.scorer.uplift import effect_basis, effect_terms, uplift_effect
 
-UPLIFT_FOLDS = 5
-_RESPONSE_ROUNDS = 60
 _MOST_ROUNDS, _STEP = 120, 20
 _SEEDS = 3
 _KNOTS = 101
 _MOST_CROSSED = 40  # with more covariates no products are tried
 _SCREENED = 20  # covariates kept if there are more than that
 _PENALTIES = 40  # penalties tried
+_MOST_LEVELS = 8  # columns with more distinct values have no indicators
 
-_RESPONSE = {
-    "learning_rate": 0.04,
-    "num_leaves": 8,
-    "lambda_l2": 20.0,
-    "feature_fraction": 0.7,
-    "bagging_fraction": 0.7,
-    "bagging_freq": 1,
-    "max_bin": 63,
-}
 _EFFECT = {
     "objective": "regression",
     "learning_rate": 0.03,
@@ -97,13 +95,6 @@ class Experiment:
         return bool(np.isin(self.outcome, (0.0, 1.0)).all())
 
 
-def person_folds(groups: Array, *, seed: int, count: int = UPLIFT_FOLDS) -> Array:
-    """Random fold of every row; all rows of a person share a fold."""
-    people, person_codes = np.unique(groups, return_inverse=True)
-    fold_of_person = np.random.default_rng(seed).permutation(len(people)) % count
-    return np.asarray(fold_of_person[person_codes])
-
-
 def fit_effect(experiment: Experiment, *, seed: int, threads: int = 1) -> Part:
     """Fit the X-learner.
 
@@ -144,7 +135,13 @@ def fit_effect(experiment: Experiment, *, seed: int, threads: int = 1) -> Part:
     )
     weights = np.where(is_treated, 1 - experiment.propensity, experiment.propensity)
     part = fit_imputed_effects(
-        experiment.covariates, effects, weights, experiment.groups, seed=seed, threads=threads
+        experiment.covariates,
+        effects,
+        weights,
+        experiment.groups,
+        responses=(experiment.outcome, experiment.treatment),
+        seed=seed,
+        threads=threads,
     )
     part.parameters["propensity"] = float(experiment.propensity.mean())
     return part
@@ -156,10 +153,11 @@ def fit_imputed_effects(
     weights: Array,
     groups: Array,
     *,
+    responses: tuple[Array, Array],
     seed: int,
     threads: int = 1,
 ) -> Part:
-    """Fit the lasso and the trees that predict noisy effects of single rows.
+    """Fit the linear terms and the trees that predict noisy effects of single rows.
 
     Parameters
     ----------
@@ -169,6 +167,8 @@ def fit_imputed_effects(
         Imputed effect of every row, and how much it counts.
     groups
         Code of the person: all rows of a person are in the same fold.
+    responses
+        Outcome of every row, and its arm: 0 for nothing, 1 for the message, else another arm.
     seed, threads
         Seed of LightGBM and the folds; threads of LightGBM.
 
@@ -183,12 +183,12 @@ def fit_imputed_effects(
     if len(features) > _MOST_CROSSED:
         positions = _screened(inputs, effects, weights)
         features, inputs = [features[column] for column in positions], inputs[:, positions]
-    lasso_terms = _lasso(inputs, effects, weights, fold_numbers)
-    residual = effects - effect_terms(lasso_terms, inputs)
+    terms = _linear_terms(inputs, effects, weights, responses, fold_numbers)
+    residual = effects - effect_terms(terms, inputs)
     boosters, rounds = _trees(inputs, residual, weights, fold_numbers, seed=seed, threads=threads)
     parameters: dict[str, Any] = {
         "features": features,
-        "terms": lasso_terms,
+        "terms": terms,
         "rounds": rounds,
         "mean_effect": float(np.average(effects, weights=weights)),
         "people": len(effects),
@@ -215,18 +215,11 @@ def _screened(inputs: Array, effect: Array, weight: Array) -> list[int]:
     return sorted(int(column) for column in ranked_columns if associations[column] > 0)
 
 
-def _lasso(inputs: Array, effect: Array, weight: Array, fold: Array) -> dict[str, Any]:
-    """Fit a lasso on ranks and their products, with the penalty by cross-validation."""
-    quantiles = np.linspace(0, 1, _KNOTS)
-    knots = [
-        np.quantile(column[~np.isnan(column)], quantiles).tolist()
-        if (~np.isnan(column)).any()
-        else []
-        for column in inputs.T
-    ]
-    is_narrow = inputs.shape[1] <= _MOST_CROSSED
-    column_pairs = list(combinations(range(inputs.shape[1]), 2)) if is_narrow else []
-    basis = {"knots": knots, "pairs": [list(pair) for pair in column_pairs]}
+def _linear_terms(
+    inputs: Array, effect: Array, weight: Array, responses: tuple[Array, Array], fold: Array
+) -> dict[str, Any]:
+    """Fit the lasso, with the penalty by cross-validation, and its mixture with the logits."""
+    basis = _basis(inputs)
     terms = effect_basis(basis, inputs)
     term_means, term_scales = terms.mean(axis=0), terms.std(axis=0)
     term_scales = np.where(term_scales > 1e-9, term_scales, 1.0)
@@ -241,13 +234,39 @@ def _lasso(inputs: Array, effect: Array, weight: Array, fold: Array) -> dict[str
         regression = LassoCV(cv=splits, alphas=_PENALTIES).fit(
             standardised, effect, sample_weight=weight
         )
+        unseen_effects = np.zeros(len(effect))
+        for known, held_out in splits:
+            lasso = Lasso(alpha=regression.alpha_).fit(
+                standardised[known], effect[known], sample_weight=weight[known]
+            )
+            unseen_effects[held_out] = lasso.predict(standardised[held_out])
+    # Products have no place in the logits: their sigmoid bends already.
+    single_terms = standardised[:, : inputs.shape[1] + len(basis["levels"])]
+    outcome, arm = responses
+    share, logits = mix_logits(single_terms, outcome, arm, effect, weight, unseen_effects, fold)
     return {
         **basis,
         "means": term_means.tolist(),
         "scales": term_scales.tolist(),
         "coefficients": regression.coef_.tolist(),
         "intercept": float(regression.intercept_),
+        "logits": logits,
+        "logit_share": share,
     }
+
+
+def _basis(inputs: Array) -> dict[str, Any]:
+    """What `models.scorer.uplift.effect_basis` makes terms of."""
+    knots, levels = [], []
+    for number, column in enumerate(inputs.T):
+        known = column[~np.isnan(column)]
+        knots.append(np.quantile(known, np.linspace(0, 1, _KNOTS)).tolist() if len(known) else [])
+        values = np.unique(known)
+        if 2 < len(values) <= _MOST_LEVELS:  # of two values the rank says all
+            levels += [[number, float(value)] for value in values]
+    is_narrow = inputs.shape[1] <= _MOST_CROSSED
+    pairs = combinations(range(inputs.shape[1]), 2) if is_narrow else []
+    return {"knots": knots, "levels": levels, "pairs": [list(pair) for pair in pairs]}
 
 
 def _trees(
@@ -271,42 +290,6 @@ def _trees(
         for number in range(_SEEDS if rounds else 0)
     }
     return boosters, rounds
-
-
-def expected_outcomes(
-    outcome: Array,
-    arm: Array,
-    inputs: Array,
-    groups: Array,
-    *,
-    seed: int,
-    threads: int,
-    arms: int = 2,
-) -> Array:
-    """Expected outcome in every arm, by models that never saw the person: arms x rows."""
-    is_binary = bool(np.isin(outcome, (0.0, 1.0)).all())
-    options = {
-        **_RESPONSE,
-        "objective": "binary" if is_binary else "regression",
-        "min_data_in_leaf": int(max(20, min(len(outcome) // 200, 500))),
-        "num_threads": threads,
-        "seed": seed,
-        "deterministic": True,
-        "verbosity": -1,
-    }
-    fold_numbers = person_folds(groups, seed=seed + 1)
-    expected = np.zeros((arms, len(outcome)))
-    for held_out in range(UPLIFT_FOLDS):
-        held_out_rows = np.flatnonzero(fold_numbers == held_out)
-        for number in range(arms):
-            training_rows = np.flatnonzero((fold_numbers != held_out) & (arm == number))
-            booster = lgb.train(
-                options,
-                lgb.Dataset(inputs[training_rows], outcome[training_rows]),
-                _RESPONSE_ROUNDS,
-            )
-            expected[number, held_out_rows] = np.asarray(booster.predict(inputs[held_out_rows]))
-    return expected
 
 
 def _rounds(

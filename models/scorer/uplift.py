@@ -10,11 +10,15 @@ import numpy as np
 
 from .fast_trees import raw_scores
 from .feature_rows import Rows, matrix, number_column, take_rows
+from .linear_model import sigmoid
 from .part import Array, Part
 
 
 def effect_basis(terms: Mapping[str, Any], features: Array) -> Array:
-    """Ranks of every column (0 in the middle, and where missing), then the products of pairs."""
+    """Ranks of every column, indicators of single values, then the products of pairs of ranks.
+
+    A rank is 0 in the middle, and where the value is missing.
+    """
     ranks = np.zeros(features.shape)
     for column, knots in enumerate(terms["knots"]):
         if knots:
@@ -28,17 +32,42 @@ def effect_basis(terms: Mapping[str, Any], features: Array) -> Array:
                 np.clip(right_positions, 0, len(knots) - 1),
             )
             ranks[is_known, column] = (rank_grid[lower_positions] + rank_grid[upper_positions]) / 2
+    indicators = [
+        (features[:, column] == value).astype(np.float64) for column, value in terms["levels"]
+    ]
     products = [ranks[:, first] * ranks[:, second] for first, second in terms["pairs"]]
-    return np.column_stack([ranks, *products])
+    return np.column_stack([ranks, *indicators, *products])
 
 
 def effect_terms(terms: Mapping[str, Any], features: Array) -> Array:
-    """Effect by the linear terms alone."""
+    """Effect without the trees: the linear terms, mixed with the difference of two logits."""
     standardised = (effect_basis(terms, features) - np.asarray(terms["means"])) / np.asarray(
         terms["scales"]
     )
-    weighted = np.ascontiguousarray(standardised * np.asarray(terms["coefficients"]))
-    return np.asarray(weighted.sum(axis=1) + terms["intercept"])
+    effects = _weighted_sum(standardised, terms["coefficients"]) + terms["intercept"]
+    share = terms["logit_share"]
+    if share:
+        effects = share * logit_effects(terms["logits"], standardised) + (1 - share) * effects
+    return np.asarray(effects)
+
+
+def logit_effects(logits: Mapping[str, Any], standardised: Array) -> Array:
+    """Difference of the response chances by two logistic regressions: message less nothing.
+
+    They look at the first terms only, as many as they have coefficients.
+    """
+    chances = {}
+    for name in ("nothing", "message"):
+        intercept, *coefficients = logits[name]
+        first_terms = standardised[:, : len(coefficients)]
+        chances[name] = sigmoid(_weighted_sum(first_terms, coefficients) + intercept)
+    return np.asarray(chances["message"] - chances["nothing"])
+
+
+def _weighted_sum(terms: Array, coefficients: Array | list[float]) -> Array:
+    """Sum of the weighted terms of every row, in an order that does not depend on other rows."""
+    weighted = np.ascontiguousarray(terms * np.asarray(coefficients))
+    return np.asarray(weighted.sum(axis=1))
 
 
 def uplift_effect(part: Part, frame: Rows) -> Array:
